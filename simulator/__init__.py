@@ -1,0 +1,1 @@
+"""Backtest-first research simulator for LLM trading."""

@@ -1,0 +1,192 @@
+"""What the YAML files of `config/` may say. Unknown keys are refused with the line they stand on.
+
+    config/models.yaml    profiles: which model sits in which seat
+    config/accounts.yaml  paper accounts: model, role, starting cash
+    config/assets.yaml    what may be traded, the cash instrument, context series
+    config/risk.yaml      limits on targets, sizing, margin
+    config/costs.yaml     commission, slippage, borrow, interest
+    config/schedule.yaml  when decisions are made
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from simulator.errors import ConfigError, did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A mapping in a config file: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Seat(Section):
+    """The model that answers for one seat (``research.1``, ``pm.trend``, ``chairman`` …) and how it is asked."""
+
+    provider: str
+    model: str
+    endpoint: str = ""
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class Models(Section):
+    default: str = "offline"
+    profiles: dict[str, dict[str, Seat]]
+    """profile → seat → model. The seat ``*`` answers for every seat not named."""
+
+
+class Account(Section):
+    model: str
+    role: str
+    cash: float = Field(default=100_000.0, gt=0)
+
+
+class Accounts(Section):
+    accounts: dict[str, Account]
+
+
+class Asset(Section):
+    name: str
+    group: str
+    """The bucket exposure limits count in: a sector or asset class."""
+
+
+class Assets(Section):
+    cash_instrument: str = "BIL"
+    risk_free_rate: float = 0.0
+    """Stated yearly rate, used where the cash instrument has no bars."""
+    context: list[str] = []
+    """Series shown to strategies but never traded, e.g. VIX."""
+    assets: dict[str, Asset]
+
+
+class Risk(Section):
+    max_weight: float = Field(default=1.0, gt=0)
+    """Largest |weight| of one symbol."""
+    max_gross: float = Field(default=1.0, gt=0)
+    max_group: float = Field(default=1.0, gt=0)
+    shares: Literal["fractional", "whole"] = "fractional"
+    min_trade: float = Field(default=1.0, ge=0)
+    """Dollars below which a change of position is not worth an order."""
+    initial_margin_long: float = Field(default=1.0, gt=0)
+    initial_margin_short: float = Field(default=0.5, gt=0)
+    maintenance_long: float = Field(default=0.25, ge=0)
+    maintenance_short: float = Field(default=0.3, ge=0)
+
+
+class Costs(Section):
+    commission_per_share: float = Field(default=0.0, ge=0)
+    commission_bps: float = Field(default=0.0, ge=0)
+    commission_min: float = Field(default=0.0, ge=0)
+    slippage_bps: float = Field(default=2.0, ge=0, lt=10_000)
+    borrow_rate: float = Field(default=0.01, ge=0)
+    """Yearly, on the market value of shorts."""
+    cash_interest: float = Field(default=0.0, ge=0)
+    """Yearly, on positive cash."""
+
+
+class Schedule(Section):
+    decision_time: time = time(8, 0)
+    """New York time of a decision on its session."""
+    cadence: Literal["once", "daily", "weekly", "monthly"] | None = None
+    """Overrides the strategy's own cadence."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of `config/`, checked."""
+
+    models: Models
+    accounts: Accounts
+    assets: Assets
+    risk: Risk
+    costs: Costs
+    schedule: Schedule
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able, for run.json and the run id."""
+        return {name: getattr(self, name).model_dump(mode="json") for name in CONFIG_FILES}
+
+
+CONFIG_FILES: dict[str, type[Section]] = {
+    "models": Models,
+    "accounts": Accounts,
+    "assets": Assets,
+    "risk": Risk,
+    "costs": Costs,
+    "schedule": Schedule,
+}
+
+
+def load_config(folder: Path) -> Config:
+    """Read and check the six files of `folder`. Raises ConfigError naming file and line."""
+    return Config(**{name: read_yaml(folder / f"{name}.yaml", model) for name, model in CONFIG_FILES.items()})
+
+
+def read_yaml(path: Path, model: type[M]) -> M:
+    """One YAML file checked against `model`. Raises ConfigError: ``file:line: what was found``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError("file is missing", where=str(path), mend="`sim init DIR` writes a fresh set") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
+    try:
+        root = yaml.compose(text, Loader=yaml.CSafeLoader)
+        content = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from None
+    try:
+        return model.model_validate({} if content is None else content)
+    except ValidationError as error:
+        raise _explain(error, path, root, model) from None
+
+
+def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: type[BaseModel]) -> ConfigError:
+    first = error.errors()[0]
+    spot = [part for part in first["loc"] if part != "[key]"]
+    where = f"{path}:{_line_of(root, spot)}"
+    name = ".".join(str(part) for part in spot)
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, spot[:-1])
+        return ConfigError(f'unknown key "{name}"{did_you_mean(str(spot[-1]), known)}', where=where)
+    if first["type"] == "missing":
+        return ConfigError(f'key "{name}" is missing', where=where)
+    return ConfigError(f"{name or 'the file'} was {first['input']!r}: {first['msg']}", where=where)
+
+
+def _line_of(node: yaml.Node | None, spot: list[Any]) -> int:
+    line = node.start_mark.line + 1 if node else 1
+    for part in spot:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if pair is None:
+                return line
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _keys_at(model: type[BaseModel], spot: list[Any]) -> list[str]:
+    """Field names allowed at `spot`, found by walking the annotations of nested sections."""
+    kind: Any = model
+    for part in spot:
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+            kind = kind.model_fields[part].annotation
+        else:
+            kind = (getattr(kind, "__args__", None) or (None,))[-1]
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

@@ -1,0 +1,84 @@
+"""Everything that can go wrong, as one tree.
+
+SimError                  exit 1   the run itself failed
+├── UsageError            exit 2   what was typed cannot be meant
+│   └── ConfigError                a file in config/ or strategies/ is wrong (names file and line)
+├── DataError             exit 3   bars are missing, unreadable or inconsistent (names symbol and date)
+├── LLMError              exit 4   an answer could not be had
+│   ├── BudgetError                the budget is spent; what was paid for is kept
+│   ├── CacheMissError             mode `replay` and the answer is not on disk
+│   └── CacheCorruptError          an entry does not match its own digest
+├── BrokerError           exit 5   the broker refused or could not be reached
+└── AuditError            exit 1   the two engines disagree
+
+An error prints as one line: what was found, where, and the command that mends it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SimError(Exception):
+    """A failure a person can act on.
+
+    Parameters
+    ----------
+    found : what was found, e.g. ``no bars for "SYP"``
+    where : file:line, or symbol and date; omitted when `found` says it
+    mend : the command to type or the change to make
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, *, where: str | None = None, mend: str | None = None) -> None:
+        self.found, self.where, self.mend = found, where, mend
+        super().__init__(found)
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.found}" if self.where else self.found
+        line = f"{head}; {self.mend}" if self.mend else head
+        return " ".join(line.split())
+
+
+class UsageError(SimError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class DataError(SimError):
+    exit_code = 3
+
+
+class LLMError(SimError):
+    exit_code = 4
+
+
+class BudgetError(LLMError):
+    pass
+
+
+class CacheMissError(LLMError):
+    pass
+
+
+class CacheCorruptError(LLMError):
+    pass
+
+
+class BrokerError(SimError):
+    exit_code = 5
+
+
+class AuditError(SimError):
+    pass
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``', did you mean "close"?'`` for the nearest of `known`, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f', did you mean "{near[0]}"?' if near else ""
