@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -128,12 +128,13 @@ class Bars:
         hi = int(np.searchsorted(self.dates, np.datetime64(last), side="right"))
         return self.rows(lo, hi)
 
-    def snapshot(self, as_of: datetime, events: Sequence[Event] = ()) -> Snapshot:
-        """What is known at `as_of` (timezone-aware): bars whose close is at or before it."""
+    def snapshot(self, as_of: datetime, events: Sequence[Event] = (), context: Bars | None = None) -> Snapshot:
+        """What is known at `as_of` (timezone-aware): bars whose close is at or before it, events announced by it."""
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no time zone")
         end = int(np.searchsorted(self.closes_at, instant(as_of), side="right"))
-        return Snapshot(self.rows(0, end), as_of, tuple(e for e in events if e.known_at <= as_of))
+        known = tuple(e for e in events if e.known_at <= as_of)
+        return Snapshot(self.rows(0, end), as_of, known, context.snapshot(as_of) if context is not None else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +142,13 @@ class Snapshot:
     """The market as known at `as_of`: bars that have closed, events already announced. Read-only.
 
     Every array has shape (t, N) with t bars up to and including the last one closed by `as_of`; NaN = no bar.
+    `context` holds series that inform but are not traded (VIX, the cash instrument), cut at the same instant.
     """
 
     bars: Bars
     as_of: datetime
-    events: tuple[Event, ...] = field(default=())
+    events: tuple[Event, ...] = ()
+    context: Snapshot | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:

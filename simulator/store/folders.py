@@ -1,0 +1,125 @@
+"""Run folders: written whole or not at all, read back as plain data.
+
+    reports/.<name>.<pid>/ ──rename──► reports/<name>/
+
+A name without a leading dot is a complete run. What a killed run left behind starts with a dot and is swept away by
+the next run of the same name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import DataError, SimError, UsageError, did_you_mean
+
+
+def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> Path:
+    """Write `files` to ``parent/name`` and return it; an older folder of that name is replaced in one step.
+
+    Raises SimError (exit 1) when the place cannot be written; nothing is left behind then.
+    """
+    target, staging = parent / name, parent / f".{name}.{os.getpid()}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for stale in parent.glob(f".{name}.*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        staging.mkdir()
+        for file, content in files.items():
+            (staging / file).write_bytes(content)
+        _swap(staging, target)
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise SimError(
+            f"cannot be written ({error.strerror})", where=str(parent), mend="free space or choose --workspace"
+        ) from None
+    return target
+
+
+def _swap(staging: Path, target: Path) -> None:
+    if target.exists():
+        old = staging.with_name(staging.name + ".old")
+        target.rename(old)
+        staging.rename(target)
+        shutil.rmtree(old)
+    else:
+        staging.rename(target)
+
+
+def run_folders(parent: Path) -> list[Path]:
+    """Complete run folders, oldest name first."""
+    if not parent.is_dir():
+        return []
+    return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").is_file())
+
+
+def find_run(parent: Path, wanted: str) -> Path:
+    """The run whose folder or id is `wanted`, or begins or ends so; ``last`` is the one written last.
+
+    Raises UsageError when none or more than one matches.
+    """
+    direct = Path(wanted)
+    if (direct / "run.json").is_file():
+        return direct
+    folders = run_folders(parent)
+    if wanted == "last" and folders:
+        return max(folders, key=lambda p: (p / "runtime.json").stat().st_mtime)
+    exact = [p for p in folders if p.name == wanted]
+    found = exact or [p for p in folders if p.name.startswith(wanted) or p.name.rpartition("-")[2].startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f'"{wanted}" fits {len(found)} runs: {", ".join(p.name for p in found[:3])} …')
+    near = did_you_mean(wanted, [p.name for p in folders])
+    raise UsageError(f'no run "{wanted}" in {parent}{near}', mend="`sim runs` lists them")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises DataError when the file is missing or is not one."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(path), mend="run the same `sim run` again") from None
+    if not isinstance(content, dict):
+        raise DataError("is not a JSON object", where=str(path), mend="run the same `sim run` again")
+    return content
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSONL file. Raises DataError naming the line."""
+    rows = []
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                rows.append(json.loads(line))
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=str(path)) from None
+    except ValueError:
+        raise DataError("is not JSON", where=f"{path}:{number}", mend="run the same `sim run` again") from None
+    return rows
+
+
+def json_bytes(value: Any) -> bytes:
+    """Readable JSON, keys in their order, one trailing newline."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def jsonl_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """One compact JSON object per line."""
+    lines = (json.dumps(r, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n" for r in rows)
+    return "".join(lines).encode()
+
+
+def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """CSV with full-precision numbers; None is an empty field."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue().encode()

@@ -1,0 +1,86 @@
+"""The registry of runs: every distinct run ever made in a workspace, so that trials are counted without anyone
+having to remember to declare them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, Engine, Integer, MetaData, String, Table, create_engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from simulator.errors import SimError
+
+schema = MetaData()
+
+runs = Table(
+    "runs",
+    schema,
+    Column("run_id", String(16), primary_key=True),
+    Column("strategy", String, nullable=False),
+    Column("symbols", JSON, nullable=False),
+    Column("first", String(10), nullable=False),
+    Column("last", String(10), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("folder", String, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("first_run_at", DateTime(timezone=True), nullable=False),
+    Column("last_run_at", DateTime(timezone=True), nullable=False),
+    Column("times", Integer, nullable=False),
+)
+
+
+class Registry:
+    """Runs of one workspace. `url` is an SQLAlchemy URL; SQLite by default."""
+
+    def __init__(self, place: Path | str) -> None:
+        self._place = place
+        url = f"sqlite:///{place}" if isinstance(place, Path) else place
+        self._engine: Engine = create_engine(url)
+
+    def record(self, run: Mapping[str, Any]) -> int:
+        """Enter one run (its run.json) or count it once more; returns the number of distinct runs so far.
+
+        Raises SimError when the registry cannot be written.
+        """
+        now = datetime.now(UTC)
+        row = {
+            "run_id": run["run_id"],
+            "strategy": run["strategy"],
+            "symbols": run["symbols"],
+            "first": run["from"],
+            "last": run["to"],
+            "digest": run["digest"],
+            "folder": run["folder"],
+            "metrics": run["metrics"],
+        }
+        try:
+            schema.create_all(self._engine)
+            with self._engine.begin() as db:
+                times = db.scalar(select(runs.c.times).where(runs.c.run_id == row["run_id"]))
+                if times is None:
+                    db.execute(runs.insert().values(**row, first_run_at=now, last_run_at=now, times=1))
+                else:
+                    same = runs.c.run_id == row["run_id"]
+                    db.execute(runs.update().where(same).values(**row, last_run_at=now, times=times + 1))
+                return int(db.scalar(select(func.count()).select_from(runs)) or 0)
+        except SQLAlchemyError as error:
+            raise self._trouble(error) from None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every run, the first made first."""
+        try:
+            schema.create_all(self._engine)
+            with self._engine.connect() as db:
+                return [dict(r._mapping) for r in db.execute(select(runs).order_by(runs.c.first_run_at))]
+        except SQLAlchemyError as error:
+            raise self._trouble(error) from None
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _trouble(self, error: SQLAlchemyError) -> SimError:
+        cause = str(getattr(error, "orig", error))
+        return SimError(f"the run registry cannot be used ({cause})", where=str(self._place), mend="`sim doctor`")
