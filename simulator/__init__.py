@@ -1,1 +1,45 @@
-"""Backtest-first research simulator for LLM trading."""
+"""Backtest-first research simulator for LLM trading.
+
+    import simulator
+    run = simulator.run(strategy="macro_council", symbols=["SPY", "QQQ"], start="2024-01-01")
+    run.metrics["sharpe"], run.equity, run.decisions, run.report()
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "run": "simulator.api",
+    "Run": "simulator.research.run",
+    "Bars": "simulator.market.bars",
+    "Snapshot": "simulator.market.bars",
+    "Strategy": "simulator.trading.nouns",
+    "Decision": "simulator.trading.nouns",
+    "Target": "simulator.trading.nouns",
+    "Order": "simulator.trading.nouns",
+    "Fill": "simulator.trading.nouns",
+}
+
+__all__ = ["Bars", "Decision", "Fill", "Order", "Run", "Snapshot", "Strategy", "Target", "run"]
+
+if TYPE_CHECKING:
+    from simulator.api import run
+    from simulator.market.bars import Bars, Snapshot
+    from simulator.research.run import Run
+    from simulator.trading.nouns import Decision, Fill, Order, Strategy, Target
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'simulator' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

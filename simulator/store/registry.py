@@ -40,7 +40,7 @@ class Registry:
         url = f"sqlite:///{place}" if isinstance(place, Path) else place
         self._engine: Engine = create_engine(url)
 
-    def record(self, run: Mapping[str, Any]) -> int:
+    def record(self, run: Mapping[str, Any], folder: str) -> int:
         """Enter one run (its run.json) or count it once more; returns the number of distinct runs so far.
 
         Raises SimError when the registry cannot be written.
@@ -53,7 +53,7 @@ class Registry:
             "first": run["from"],
             "last": run["to"],
             "digest": run["digest"],
-            "folder": run["folder"],
+            "folder": folder,
             "metrics": run["metrics"],
         }
         try:

@@ -141,6 +141,8 @@ class Strategy(Protocol):
     cadence: Cadence
     window: int
     """Bars of history it needs before the first decision."""
+    opines_ahead: bool
+    """Whether `opine` ignores the journal, so that all dates may be asked at once before the replay."""
 
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Any:
         """The opinion on the market as known in `snapshot`; None where a strategy has no such stage."""

@@ -1,0 +1,42 @@
+"""What a run is compared with: the same symbols, the same costs, no opinion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.replay import kernel
+from simulator.replay.ledger import Ledger
+from simulator.replay.run import Scene
+from simulator.replay.tape import Tape
+from simulator.trading.execution import ExecutionRules
+
+NAMES = ("buy_and_hold", "equal_weight")
+
+
+def benchmark_ledgers(scene: Scene, rules: ExecutionRules, cash: float) -> dict[str, Ledger]:
+    """Buy-and-hold (equal parts at the first open, then left alone) and equal weight (restored each month).
+
+    Symbols that start late are left out of buy-and-hold and join equal weight with the month after their first bar.
+    Fractional shares, whatever the run uses: a benchmark's cash drag would flatter the strategy.
+    """
+    bars = scene.traded
+    fractional = replace(rules, whole_shares=False)
+    months = bars.dates.astype("datetime64[M]")
+    firsts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])
+    tapes = {"buy_and_hold": _equal_parts(scene, firsts[:1]), "equal_weight": _equal_parts(scene, firsts)}
+    return {
+        name: kernel.replay_tape(bars, tape, fractional, cash, scene.opening_marks) for name, tape in tapes.items()
+    }
+
+
+def _equal_parts(scene: Scene, rows: NDArray[np.intp]) -> Tape:
+    """A tape that wants 1/n of each symbol known to trade, decided just before the open of each of `rows`."""
+    bars = scene.traded
+    started = np.logical_or.accumulate(scene.bars.fresh, axis=0)
+    known = started[scene.start + rows - 1]
+    parts = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    nothing = np.full(known.shape, np.nan)
+    return Tape(bars.opens_at[rows], bars.symbols, np.where(known, parts, np.nan), nothing, nothing, nothing)

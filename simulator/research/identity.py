@@ -1,0 +1,65 @@
+"""What a run is made of, as digests: the same identity means the same bytes of evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import simulator
+
+PACKAGE = Path(simulator.__file__).parent
+
+NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pandas", "matplotlib", "pydantic", "exchange_calendars")
+"""Packages whose version can change a number or a picture."""
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of `value` as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+
+
+def run_id(parts: Mapping[str, Any]) -> str:
+    """Ten hex digits that name a run: config, strategy files, data and code."""
+    return digest_of(parts)[:10]
+
+
+@cache
+def code_digest() -> str:
+    """sha256 (hex) over the sources and templates of the installed package."""
+    h = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        inside = path.relative_to(PACKAGE)
+        if path.suffix in {".py", ".html", ".css", ".js"} and inside.parts[0] != "_workspace":
+            h.update(inside.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return h.hexdigest()
+
+
+@cache
+def code_version() -> dict[str, Any]:
+    """Digest of the code, and its git commit and whether files were changed since; None where it is not a checkout."""
+    known: dict[str, Any] = {"version": simulator.__version__, "digest": code_digest()}
+    commit = _git("rev-parse", "HEAD")
+    state = _git("status", "--porcelain", "--", PACKAGE.name) if commit else None
+    return {**known, "commit": commit, "dirty": None if state is None else bool(state)}
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that can change a number."""
+    return {name: metadata.version(name) for name in NUMERICS}
+
+
+def _git(*words: str) -> str | None:
+    """Output of a git command on the checkout that holds the package, None where there is none."""
+    if not (PACKAGE.parent / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

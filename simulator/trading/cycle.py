@@ -1,0 +1,58 @@
+"""One turn of the wheel, the same in replay and in forward trading.
+
+    Snapshot ──► opine ──► decide ──► risk.limit ──► sizing ──► broker.submit
+                (market)   (+ book)                             fills no earlier than the next open
+
+What is impure is handed in: the clock (`Snapshot.as_of`), the broker, and whatever the strategy asks its models through.
+For equal arguments `step` returns equal results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.market.bars import Snapshot
+from simulator.trading import risk, sizing
+from simulator.trading.execution import ExecutionRules
+from simulator.trading.nouns import Broker, Decision, Strategy
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is agreed before trading starts: limits on targets, and how orders are sized, filled and charged."""
+
+    limits: risk.Limits
+    rules: ExecutionRules
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one step decided: as the strategy wanted it, as the limits allowed it, and the cuts between the two."""
+
+    wanted: Decision
+    allowed: Decision
+    cuts: tuple[str, ...] = ()
+
+
+async def step(
+    snapshot: Snapshot,
+    strategy: Strategy,
+    broker: Broker,
+    journal: Sequence[Decision],
+    terms: Terms,
+    opinion: Any = None,
+) -> Turn:
+    """Decide as of `snapshot.as_of` and hand the orders to `broker`.
+
+    `journal` holds the run's own earlier decisions, oldest first. `opinion` is the strategy's opinion on this very
+    snapshot if it was already formed (prefetch); otherwise it is formed here, with the same code.
+    """
+    if opinion is None:
+        opinion = await strategy.opine(snapshot, journal)
+    book = broker.book()
+    wanted = await strategy.decide(snapshot, opinion, book, journal)
+    allowed, cuts = risk.limit(wanted, book, terms.limits)
+    sizing.place(allowed, broker, terms.rules)
+    return Turn(wanted, allowed, cuts)
