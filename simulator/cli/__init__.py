@@ -1,0 +1,222 @@
+"""The command `sim`: parse, call, print. Nothing but click is imported until a command is chosen.
+
+main ──► sim (this file) ──► COMMANDS[name] ──► simulator.cli.<module>
+  └── whatever goes wrong ──► one line on stderr and an exit code (simulator/errors.py)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+import click
+
+
+class Entry(NamedTuple):
+    """Where a command lives. `help` is its line in ``sim --help``."""
+
+    group: str
+    where: str
+    help: str
+    in_workspace: bool = True
+
+
+COMMANDS = {
+    "run": Entry("research", "simulator.cli.run:run", "Replay a strategy over historical bars and write its report."),
+    "report": Entry("research", "simulator.cli.run:report", "Build the report of a run again from its folder."),
+    "runs": Entry("research", "simulator.cli.run:runs", "List the runs made so far."),
+    "explain": Entry("research", "simulator.cli.run:explain", "What each member saw, said and voted on one date."),
+    "init": Entry("house", "simulator.cli.house:init", "Make a workspace: strategies, config and sample bars.", False),
+    "doctor": Entry("house", "simulator.cli.house:doctor", "Check Python, packages, data, cache, write access.", False),
+    "data": Entry("house", "simulator.cli.data:data", "Fetch, list and check bars."),
+    "cache": Entry("house", "simulator.cli.cache:cache", "Look into the LLM cache, verify and share it."),
+    "completion": Entry("house", "simulator.cli.house:completion", "Print the completion script of a shell.", False),
+}
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNUSABLE_PATH = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+class Commands(click.Group):
+    """Imports a command when it is called, finds the workspace for those that work in one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        module, _, attribute = COMMANDS[cmd_name].where.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _workspace_first(args))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not ctx.resilient_parsing and not name.startswith("-"):
+            from simulator.errors import did_you_mean
+
+            ctx.fail(f'no command "{name}"{did_you_mean(name, COMMANDS)}')
+        # `sim run --help` helps wherever it is typed.
+        if name in COMMANDS and COMMANDS[name].in_workspace and not {"-h", "--help"} & set(args):
+            ctx.obj = _workspace(ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for group in dict.fromkeys(entry.group for entry in COMMANDS.values()):
+            with formatter.section(group):
+                formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.group == group])
+
+
+def _workspace_first(args: list[str]) -> list[str]:
+    """``sim run --workspace W`` as ``sim --workspace W run``: people remember the option, not its place."""
+    end = args.index("--") if "--" in args else len(args)
+    for i, word in enumerate(args[:end]):
+        if word.startswith("--workspace="):
+            return [word, *args[:i], *args[i + 1 :]]
+        if word == "--workspace" and i + 1 < end:
+            return [word, args[i + 1], *args[:i], *args[i + 2 :]]
+    return args
+
+
+def _workspace(ctx: click.Context) -> object:
+    from simulator.errors import UsageError
+    from simulator.workspace import find_workspace
+
+    try:
+        return find_workspace(ctx.params["workspace"])
+    except UsageError:
+        if ctx.resilient_parsing:
+            return None
+        raise
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        number = version("council-simulator")
+    except PackageNotFoundError:
+        number = "(not installed)"
+    click.echo(f"sim {number}, Python {platform.python_version()}")
+    ctx.exit()
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="SIM_DEBUG=1 shows where an error came from.",
+)
+@click.option(
+    "--workspace",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Work in DIR instead of the workspace above the current folder.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show it and exit."
+)
+def sim(workspace: str | None) -> None:
+    """Backtest-first research simulator for LLM trading."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """The console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
+    sys.exit(_status(args))
+
+
+def _status(args: Sequence[str] | None) -> int:
+    try:
+        code = sim.main(args, prog_name="sim", standalone_mode=False)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted")
+        return 130
+    except BrokenPipeError:
+        _forget_stdout()
+        return 1
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        return _report(error)
+    # Commands return nothing: a number here is the code of `ctx.exit(code)`.
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: Exception) -> int:
+    line, code = _explain(error)
+    if os.environ.get("SIM_DEBUG") or not line:
+        # Not among what can go wrong: a bug, here or in a strategy file, and the traceback is its message.
+        import traceback
+
+        traceback.print_exception(error)
+    if line:
+        _say(f"error: {line}")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_stdout()
+    return code
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """One line for a person and the exit code; an empty line for what nobody foresaw."""
+    from simulator.errors import SimError
+
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, SimError):
+        return str(error), error.exit_code
+    if isinstance(error, click.UsageError):
+        return _usage_line(error), error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    return _storage_line(error), 1
+
+
+def _usage_line(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx else "sim"
+    said = " ".join(error.format_message().split()).rstrip(".")
+    return f"{said[:1].lower()}{said[1:]}{' ' if said.endswith('?') else '; '}see `{path} --help`"
+
+
+def _storage_line(error: BaseException | None) -> str:
+    """What is wrong with the disk or a path, wherever in the chain of causes it stands; empty if nothing is."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            return f"disk is full{_path_of(error)}; free some space and repeat the command"
+        if isinstance(error, OSError) and error.errno in UNUSABLE_PATH:
+            return f"{os.strerror(error.errno).lower()}{_path_of(error)}; `sim doctor` shows what can be written"
+        if type(error).__module__ == "sqlite3" and type(error).__name__ == "OperationalError":
+            return f"database: {error}; `sim doctor` shows what can be written"
+        error = error.__cause__
+    return ""
+
+
+def _path_of(error: OSError) -> str:
+    return f": {os.fspath(error.filename)!s}" if isinstance(error.filename, str | os.PathLike) else ""
+
+
+def _say(line: str) -> None:
+    print(f"sim: {line}", file=sys.stderr)
+
+
+def _forget_stdout() -> None:
+    """Whoever read stdout is gone, or its disk is full: what is left in the buffer must not fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+__all__ = ["COMMANDS", "Entry", "main", "sim"]
