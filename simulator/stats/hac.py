@@ -1,0 +1,60 @@
+"""Variances that allow for autocorrelation and changing variance (HAC).
+
+Bartlett weights 1 − k/(L+1) on the autocovariances up to lag L: Newey & West (1987). The result is never negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.stats.series import Floats
+
+
+@dataclass(frozen=True)
+class Line:
+    """y = intercept + slope·x, with the HAC standard error of the intercept."""
+
+    intercept: float
+    slope: float
+    intercept_error: float
+
+
+def newey_west_lag(n: int) -> int:
+    """⌊4·(n/100)^(2/9)⌋, at most n − 1: the usual truncation for Bartlett weights (Newey & West 1994, table II)."""
+    return min(int(4.0 * (n / 100.0) ** (2.0 / 9.0)), n - 1)
+
+
+def bartlett_sum(scores: Floats, lag: int) -> float:
+    """Σxₜ² + 2 Σₖ (1 − k/(L+1)) Σ xₜxₜ₋ₖ of scores (n,) that already sum to 0: n times their long-run variance."""
+    total = float(scores @ scores)
+    for k in range(1, min(lag, scores.size - 1) + 1):
+        total += 2.0 * (1.0 - k / (lag + 1.0)) * float(scores[k:] @ scores[:-k])
+    return total if total > 0.0 else 0.0
+
+
+def long_run_variance(series: Floats, lag: int) -> float:
+    """γ₀ + 2 Σₖ (1 − k/(L+1)) γₖ of a series (n,), its mean removed, autocovariances divided by n."""
+    return bartlett_sum(series - series.mean(), lag) / series.size
+
+
+def mean_error(series: Floats, lag: int) -> float:
+    """Standard error of mean(series): √(long-run variance / n)."""
+    return float(np.sqrt(long_run_variance(series, lag) / series.size))
+
+
+def regression_on_one(y: Floats, x: Floats, lag: int) -> Line:
+    """OLS of y on a constant and x, both (n,).
+
+    The standard error is the sandwich with Bartlett weights up to `lag`, without a small-sample factor.
+    """
+    centred = x - x.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ y) / spread
+    intercept = float(y.mean()) - slope * float(x.mean())
+    residual = y - intercept - slope * x
+    # Row of (X'X)⁻¹X' that belongs to the intercept: its variance is that of the sum of influence × residual.
+    influence = 1.0 / y.size - x.mean() * centred / spread
+    scores = influence * residual
+    return Line(intercept, slope, float(np.sqrt(bartlett_sum(scores, lag))))
