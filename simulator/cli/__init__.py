@@ -71,10 +71,16 @@ class Commands(click.Group):
             ctx.obj = _workspace(ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> None:
+        # Commands print what they have to say. What they return is no exit code, only `ctx.exit(code)` is.
+        super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        width = max(map(len, COMMANDS))
         for group in dict.fromkeys(entry.group for entry in COMMANDS.values()):
             with formatter.section(group):
-                formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.group == group])
+                shown = [(name.ljust(width), entry.help) for name, entry in COMMANDS.items() if entry.group == group]
+                formatter.write_dl(shown)
 
 
 def _workspace_first(args: list[str]) -> list[str]:
@@ -104,13 +110,10 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     if not wanted or ctx.resilient_parsing:
         return
     import platform
-    from importlib.metadata import PackageNotFoundError, version
 
-    try:
-        number = version("council-simulator")
-    except PackageNotFoundError:
-        number = "(not installed)"
-    click.echo(f"sim {number}, Python {platform.python_version()}")
+    from simulator import __version__
+
+    click.echo(f"sim {__version__}, Python {platform.python_version()}")
     ctx.exit()
 
 
@@ -152,8 +155,7 @@ def _status(args: Sequence[str] | None) -> int:
         return error.exit_code
     except Exception as error:
         return _report(error)
-    # Commands return nothing: a number here is the code of `ctx.exit(code)`.
-    return code if isinstance(code, int) else 0
+    return code or 0
 
 
 def _report(error: Exception) -> int:
@@ -163,6 +165,9 @@ def _report(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
+    # A broken strategy file brings its own traceback as a note.
+    for note in getattr(error, "__notes__", ()):
+        print(note.rstrip(), file=sys.stderr)
     if line:
         _say(f"error: {line}")
     try:

@@ -1,0 +1,80 @@
+# `make run` and `make test` need Python 3.11, 3.12 or 3.13 and nothing else: they make .venv and install into it.
+# Another Python: make run PYTHON=/path/to/python3.12
+
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SETUP  := pyproject.toml constraints.txt hatch_build.py
+
+# What points another Python elsewhere must not reach into .venv.
+unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
+
+.PHONY: help run test test-slow check bench wheel clean
+
+help:
+	@echo 'make run        set up, then replay the council over the sample bars and write a report'
+	@echo 'make test       set up, then run the tests'
+	@echo 'make test-slow  the tests that take longer than ten seconds'
+	@echo 'make check      ruff, mypy, import-linter'
+	@echo 'make bench      the benchmarks'
+	@echo 'make wheel      build dist/*.whl and dist/*.tar.gz'
+	@echo 'make clean      remove .venv and what tools left behind; reports and cache stay'
+
+run: $(VENV)/.installed
+	@echo '==> sim run --from 2024-01-01 --symbols SPY,QQQ'
+	@$(VENV)/bin/sim run --from 2024-01-01 --symbols SPY,QQQ
+
+test: $(VENV)/.installed-test
+	@echo '==> pytest'
+	@$(PY) -m pytest
+
+test-slow: $(VENV)/.installed-test
+	@echo '==> pytest -m slow'
+	@$(PY) -m pytest -m slow
+
+check: $(VENV)/.installed-dev
+	@echo '==> ruff check'         && $(PY) -m ruff check .
+	@echo '==> ruff format'        && $(PY) -m ruff format --check .
+	@echo '==> mypy'               && $(PY) -m mypy
+	@echo '==> import-linter'      && $(VENV)/bin/lint-imports
+
+bench: $(VENV)/.installed-dev
+	@for file in benchmarks/*.py; do echo "==> $$file"; $(PY) $$file || exit 1; done
+
+wheel: $(VENV)/.installed-dev
+	@rm -rf dist
+	@echo '==> python -m build' && $(PY) -m build --outdir dist >/dev/null
+	@ls dist
+
+clean:
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	@find simulator strategies tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is written only after its installation went through, so an interrupted one is repeated.
+$(VENV)/.installed: $(SETUP) | $(PY)
+	@echo '==> installing the simulator (about a minute)'
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(SETUP) | $(PY)
+	@echo '==> installing the simulator and what its tests need (about a minute)'
+	@$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: $(SETUP) | $(PY)
+	@echo '==> installing the simulator and its tools (about a minute)'
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+# A Python found on PATH may be a shim that runs nothing, or lack venv (Debian ships it apart): each is tried.
+$(PY):
+	@lacking=; for python in $${PYTHON:-python3.13 python3.12 python3.11 python3 python}; do \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 || continue; \
+	  "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || { lacking=$$python; continue; }; \
+	  echo "==> making $(VENV) with $$python ($$("$$python" --version))"; \
+	  "$$python" -m venv --clear $(VENV) && exit 0; \
+	  rm -rf $(VENV); echo "make: $$python -m venv $(VENV) failed" >&2; exit 1; \
+	done; \
+	if [ -n "$$lacking" ]; then echo "make: $$lacking has no venv; on Debian and Ubuntu: apt install $$("$$lacking" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; \
+	else echo "make: no Python 3.11, 3.12 or 3.13 found (looked for $${PYTHON:-python3.13 python3.12 python3.11 python3 python}); install one or say make PYTHON=/path/to/python" >&2; fi; \
+	exit 1

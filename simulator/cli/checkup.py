@@ -1,0 +1,183 @@
+"""What `sim doctor` looks at. Each check returns what it found and, where it is broken, the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from simulator.errors import SimError
+from simulator.workspace import MARKER, Workspace, find_workspace, shipped
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+DISTRIBUTION = "council-simulator"
+
+# Distributions that are imported under another name.
+IMPORTED_AS = {"pyyaml": "yaml"}
+
+EXTRAS = ("yahoo", "alpaca")
+
+KEYS = ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")
+
+
+class Finding(NamedTuple):
+    """`state` is ``ok``, ``absent`` (something optional is not there) or ``broken`` (runs will fail)."""
+
+    state: Literal["ok", "absent", "broken"]
+    what: str
+    found: str
+    mend: str = ""
+
+
+def examine(given: str | None) -> list[Finding]:
+    """All checks, for the workspace a command with ``--workspace given`` would use."""
+    findings = [python(), *packages(), numba_cache(), *keys()]
+    try:
+        workspace = find_workspace(given)
+    except SimError as error:
+        return [*findings, Finding("broken", "workspace", error.found, error.mend or "")]
+    checks: list[Callable[[Workspace], Finding]] = [located, config, cache]
+    findings += [check(workspace) for check in checks]
+    return findings + [writable(folder) for folder in (workspace.reports, workspace.cache)]
+
+
+def python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Finding("ok", "Python", f"{version} at {sys.executable}")
+    return Finding("broken", "Python", f"{version}, not 3.11 to 3.13", "`make run PYTHON=python3.12` in a fresh clone")
+
+
+def packages() -> list[Finding]:
+    """One finding for all required packages that work, one for each that does not, one for each extra."""
+    try:
+        from packaging.requirements import Requirement
+
+        wanted = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or []]
+    except ImportError as error:
+        return [Finding("broken", "packages", f"{error.name} is not installed", f"`pip install {error.name}`")]
+    except metadata.PackageNotFoundError:
+        return [Finding("broken", "packages", f"{DISTRIBUTION} is not installed", "`pip install -e .` in a clone")]
+    required = sorted((r for r in wanted if not r.marker or r.marker.evaluate({"extra": ""})), key=lambda r: r.name)
+    faults = {str(r): _fault_of(r.name, r.specifier) for r in required}
+    working = ", ".join(f"{r.name} {metadata.version(r.name)}" for r in required if not faults[str(r)])
+    broken = [
+        Finding("broken", "packages", fault, f"`pip install --force-reinstall '{line}'`")
+        for line, fault in faults.items()
+        if fault
+    ]
+    extras = [_extra(extra, [r.name for r in wanted if _belongs_to(r, extra)]) for extra in EXTRAS]
+    return [Finding("ok", "packages", working), *broken, *extras]
+
+
+def _belongs_to(requirement: Requirement, extra: str) -> bool:
+    marker = requirement.marker
+    return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
+
+
+def _fault_of(name: str, allowed: SpecifierSet) -> str:
+    """Why the package cannot be used; empty if it can."""
+    try:
+        version = metadata.version(name)
+        import_module(IMPORTED_AS.get(name, name.replace("-", "_")))
+    except metadata.PackageNotFoundError:
+        return f"{name} is not installed"
+    except Exception as error:
+        return f"{name} cannot be imported ({type(error).__name__}: {error})"
+    return "" if allowed.contains(version, prereleases=True) else f"{name} is {version}, not {allowed}"
+
+
+def _extra(extra: str, names: list[str]) -> Finding:
+    try:
+        return Finding("ok", f"extra {extra}", ", ".join(f"{name} {metadata.version(name)}" for name in names))
+    except metadata.PackageNotFoundError as error:
+        mend = f"`pip install '{DISTRIBUTION}[{extra}]'`, needed only by `sim data fetch --source {extra}`"
+        return Finding("absent", f"extra {extra}", f"{error.name} not installed", mend)
+
+
+def numba_cache() -> Finding:
+    """Compiled code is kept beside the source, else in the user's cache folder; with neither, compiling fails."""
+    import simulator
+
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    beside = Path(simulator.__file__).parent / "replay" / "__pycache__"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
+    for folder in [Path(given)] if given else [beside, home]:
+        if not _write_fault(folder):
+            return Finding("ok", "numba cache", str(folder))
+    return Finding("broken", "numba cache", "no folder to keep compiled code in", "`export NUMBA_CACHE_DIR=/tmp/numba`")
+
+
+def keys() -> list[Finding]:
+    """Which keys the environment holds, by name. Values are not looked at beyond being there."""
+    paper = sorted(name for name in os.environ if re.fullmatch(r"ALPACA_PAPER_(KEY|SECRET)_\w+", name))
+    there = [name for name in (*KEYS, *paper) if os.environ.get(name)]
+    missing = [name for name in KEYS if not os.environ.get(name)]
+    findings = [Finding("ok", "keys", ", ".join(there))] if there else []
+    if missing:
+        findings.append(
+            Finding(
+                "absent", "keys", f"{', '.join(missing)} not set", "needed only by `sim data fetch --source alpaca`"
+            )
+        )
+    return findings
+
+
+def located(workspace: Workspace) -> Finding:
+    if workspace.root == shipped() and workspace.root != workspace.out:
+        text = f"none above {workspace.out}: the shipped files are read, output goes here"
+        return Finding("absent", "workspace", text, "`sim init DIR` makes one")
+    return Finding("ok", "workspace", f"{workspace.root} (by its {MARKER})")
+
+
+def config(workspace: Workspace) -> Finding:
+    from simulator.config import load_config
+
+    try:
+        load_config(workspace.config)
+    except SimError as error:
+        return Finding("broken", "config", str(error), "correct the line")
+    return Finding("ok", "config", str(workspace.config))
+
+
+def cache(workspace: Workspace) -> Finding:
+    from simulator.llm.cache import AnswerCache
+
+    try:
+        with AnswerCache(workspace.cache) as answers:
+            stats = answers.stats()
+    except SimError as error:
+        return Finding("broken", "LLM cache", error.found, error.mend or "")
+    if stats.corrupt:
+        return Finding("broken", "LLM cache", f"{stats.corrupt} corrupt entries", "`sim cache verify --repair`")
+    return Finding("ok", "LLM cache", f"{stats.entries} entries, {stats.cost_usd:.2f} USD paid for them")
+
+
+def writable(folder: Path) -> Finding:
+    fault = _write_fault(folder)
+    if fault:
+        return Finding(
+            "broken", "write access", f"{folder}: {fault}", "free some space, `chmod u+w`, or choose --workspace"
+        )
+    return Finding("ok", "write access", str(folder))
+
+
+def _write_fault(folder: Path) -> str:
+    """Why no file can be written in `folder`, or in the nearest folder above it that exists; empty if one can."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(4096))
+            probe.flush()
+    except OSError as error:
+        return os.strerror(error.errno).lower() if error.errno else str(error)
+    return ""

@@ -1,0 +1,58 @@
+"""What tests of every room may use: a fresh workspace, and `sim` as a person runs it, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from simulator.cli.house import make_workspace
+
+# Machines that run tests are shared: how long an example takes says nothing. CI must not fail by a new seed.
+settings.register_profile("simulator", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("simulator")
+
+Sim = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the workspace or the keys of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith(("SIM_", "ALPACA_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace as `sim init` makes it."""
+    folder = tmp_path / "workspace"
+    make_workspace(folder, git=False)
+    return folder
+
+
+@pytest.fixture
+def sim(tmp_path: Path) -> Sim:
+    """``sim("run", "--from", …, cwd=…, env={…})`` in a process of its own; text of stdout and stderr is captured."""
+
+    def call(
+        *words: str | Path, cwd: Path = tmp_path, env: Mapping[str, str] | None = None, **more: object
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "simulator", *map(str, words)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            **more,  # type: ignore[call-overload]
+        )
+
+    return call
