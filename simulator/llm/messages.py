@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 KEY_FORMAT = 1
@@ -17,6 +18,14 @@ Outcome = Literal["answer", "refusal", "unusable"]
 class Message:
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+class FrozenSchema(dict[str, Any]):
+    """A JSON schema that is asked for many times: its canonical bytes are made once, so it may not be changed after."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        super().__init__(schema)
+        self.canonical_json = canonical_json(dict(schema))
 
 
 @dataclass(frozen=True)
@@ -47,15 +56,39 @@ class ChatRequest:
     purpose: Mapping[str, str] = field(default_factory=dict)
 
     def canonical(self) -> dict[str, Any]:
-        """Everything that can change the answer, JSON-able."""
-        content = asdict(self)
-        del content["purpose"]
-        return {"format": KEY_FORMAT, **content}
+        """Everything that can change the answer, JSON-able. Temperatures 0 and 0.0 are one."""
+        return {
+            "format": KEY_FORMAT,
+            "provider": self.provider,
+            "model": self.model,
+            "messages": [{"role": message.role, "content": message.content} for message in self.messages],
+            "endpoint": self.endpoint,
+            "schema": None if self.schema is None else dict(self.schema),
+            "tools": [dict(tool) for tool in self.tools],
+            "temperature": None if self.temperature is None else float(self.temperature),
+            "top_p": None if self.top_p is None else float(self.top_p),
+            "max_tokens": self.max_tokens,
+            "stop": list(self.stop),
+            "seed": self.seed,
+            "reasoning": None if self.reasoning is None else dict(self.reasoning),
+            "replicate": self.replicate,
+        }
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 (hex) of the canonical JSON."""
-        return hashlib.sha256(canonical_json(self.canonical())).hexdigest()
+        return hashlib.sha256(self.canonical_json).hexdigest()
+
+    @property
+    def canonical_json(self) -> bytes:
+        """``canonical_json(self.canonical())``, without writing out a `FrozenSchema` again for every question."""
+        content = self.canonical()
+        if not isinstance(self.schema, FrozenSchema):
+            return canonical_json(content)
+        del content["schema"]
+        before = canonical_json({name: value for name, value in content.items() if name < "schema"})
+        after = canonical_json({name: value for name, value in content.items() if name > "schema"})
+        return b"".join((before[:-1], b',"schema":', self.schema.canonical_json, b",", after[1:]))
 
 
 @dataclass(frozen=True)
@@ -82,6 +115,12 @@ class ChatResponse:
     asked_at: str = ""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: Any) -> bytes:
-    """UTF-8 JSON with sorted keys, no spaces and no NaN: equal values give equal bytes on every machine."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """UTF-8 JSON with sorted keys, no spaces and no NaN: equal values give equal bytes on every machine.
+
+    Half of a surrogate pair, which models cut off in mid-emoji do send, is kept as it came.
+    """
+    return _CANONICAL.encode(value).encode("utf-8", "surrogatepass")

@@ -1,0 +1,36 @@
+"""Who answers. A provider is asked once per question; cache, budget, limits and retries are the gateway's."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from simulator.errors import LLMError
+from simulator.llm.messages import ChatRequest, ChatResponse
+
+
+class TransientError(LLMError):
+    """A failure that may pass: 429, 5xx, time-out, cut connection. Asked again by the gateway, never stored.
+
+    Attributes
+    ----------
+    retry_after : seconds the provider wants to be left alone, where it said so
+    """
+
+    def __init__(self, found: str, *, retry_after: float | None = None) -> None:
+        super().__init__(found)
+        self.retry_after = retry_after
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """One way to put a question to a model."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in `ChatRequest.provider` and config/models.yaml."""
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        """The answer, its cost in `usage`. A refusal or an empty answer is an answer with that outcome.
+
+        Raises TransientError for what may pass, LLMError for what will not.
+        """

@@ -1,0 +1,213 @@
+"""`sim cache`: what the LLM cache holds, whether it is sound, and how to share it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from simulator.llm.cache import AnswerCache, Entry
+    from simulator.workspace import Workspace
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+RULE = "─" * 60
+
+
+@click.group()
+def cache() -> None:
+    """Look into the LLM cache, verify and share it."""
+
+
+@cache.command()
+@as_json
+def stats(as_json: bool) -> None:
+    """Count entries, tokens and dollars by model and outcome."""
+    with _open() as answers:
+        held = answers.stats()
+        folder = str(answers.folder)
+    if as_json:
+        click.echo(json.dumps({"folder": folder, **asdict(held)}))
+        return
+    click.echo(f"{folder}: {held.entries:,} answers, {held.bytes / 1e6:,.1f} MB")
+    if held.entries:
+        tokens = f"{held.prompt_tokens:,} prompt and {held.completion_tokens:,} completion tokens"
+        click.echo(f"{tokens}, ${held.cost_usd:,.2f} in all")
+    if held.first_asked:
+        click.echo(f"asked {held.first_asked} to {held.last_asked}")
+    for name, count in [*held.models.items(), *held.outcomes.items()]:
+        click.echo(f"{count:>9,}  {name}")
+    if held.corrupt:
+        click.echo(f"{held.corrupt:>9,}  corrupt: `sim cache verify` names them")
+
+
+@cache.command()
+@click.option("--repair", is_flag=True, help="Move what is broken aside, into a file beside the cache.")
+@as_json
+def verify(repair: bool, as_json: bool) -> None:
+    """Check every entry against its digest and its key."""
+    from simulator.errors import CacheCorruptError
+    from simulator.llm.storage import REPAIR
+
+    with _open() as answers:
+        checked = answers.verify(repair=repair)
+        folder = str(answers.folder)
+    moved = str(checked.quarantine) if checked.quarantine else None
+    if as_json:
+        bad = [asdict(entry) for entry in checked.bad]
+        click.echo(json.dumps({"folder": folder, "entries": checked.entries, "bad": bad, "quarantine": moved}))
+    else:
+        for entry in checked.bad:
+            click.echo(f"{entry.key}: {entry.reason}")
+        click.echo(
+            f"{folder}: {checked.entries:,} sound, {len(checked.bad):,} bad" + (f", moved to {moved}" if moved else "")
+        )
+    if checked.bad and not repair:
+        raise CacheCorruptError(f"LLM cache has {len(checked.bad):,} bad entries", where=folder, mend=REPAIR)
+
+
+@cache.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--run", metavar="RUN", help="Only the answers this run used.")
+@as_json
+def export(file: Path, run: str | None, as_json: bool) -> None:
+    """Write answers to FILE as readable JSONL, sorted by key."""
+    from simulator.llm.cassette import write_cassette
+
+    keys = _keys_of(run) if run else None
+    with _open() as answers:
+        count = write_cassette(answers, file, keys)
+    click.echo(json.dumps({"file": str(file), "exported": count}) if as_json else f"{file}: {count:,} answers")
+
+
+@cache.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@as_json
+def import_(file: Path, as_json: bool) -> None:
+    """Take over the answers of FILE; those already here stay as they are."""
+    from simulator.llm.cassette import read_cassette
+
+    with _open() as answers:
+        done = read_cassette(answers, file)
+    if as_json:
+        click.echo(json.dumps({"file": str(file), **asdict(done)}))
+    else:
+        click.echo(f"{file}: {done.read:,} answers, {done.added:,} of them new")
+
+
+@cache.command()
+@click.argument("key")
+@as_json
+def show(key: str, as_json: bool) -> None:
+    """Show one question and its answer. KEY may be the beginning of a key."""
+    with _open() as answers:
+        entry = _entry(answers, key)
+    if as_json:
+        click.echo(json.dumps(entry.to_json()))
+    else:
+        click.echo(_printable("\n".join(_told(entry))))
+
+
+@cache.command()
+@click.argument("first")
+@click.argument("second")
+@as_json
+def diff(first: str, second: str, as_json: bool) -> None:
+    """Show where two questions and their answers differ. FIRST and SECOND may be beginnings of keys."""
+    from simulator.llm.nearest import differences
+
+    with _open() as answers:
+        one, other = _entry(answers, first), _entry(answers, second)
+    found = list(differences(one.request, other.request))
+    if as_json:
+        same = one.response.text == other.response.text
+        told = [asdict(difference) for difference in found]
+        click.echo(json.dumps({"first": one.key, "second": other.key, "differences": told, "same_answer": same}))
+        return
+    lines = [str(difference) for difference in found] or ["the questions are the same"]
+    click.echo(_printable("\n".join([*lines, *_unified(_texts(one), _texts(other))])))
+
+
+def _workspace() -> Workspace:
+    from simulator.workspace import Workspace, find_workspace
+
+    given = click.get_current_context().obj
+    return given if isinstance(given, Workspace) else find_workspace()
+
+
+def _open() -> AnswerCache:
+    from simulator.llm.cache import AnswerCache
+
+    return AnswerCache(_workspace().cache)
+
+
+def _entry(answers: AnswerCache, key: str) -> Entry:
+    from simulator.errors import UsageError
+
+    key = key.lower()
+    fitting = answers.keys(key) if key and not set(key) - set("0123456789abcdef") else []
+    if len(fitting) > 1:
+        few = ", ".join(found[:12] for found in fitting[:4])
+        raise UsageError(f"{len(fitting):,} keys begin with {key}: {few}", mend="type more of it")
+    entry = answers.entry(fitting[0]) if fitting else None
+    if entry is None:
+        where = str(answers.folder)
+        raise UsageError(f'no key begins with "{key}"', where=where, mend="llm_calls.jsonl of a run lists its keys")
+    return entry
+
+
+def _keys_of(run: str) -> list[str]:
+    from simulator.store.folders import find_run, read_lines
+
+    return [str(row["key"]) for row in read_lines(find_run(_workspace().reports, run) / "llm_calls.jsonl")]
+
+
+def _told(entry: Entry) -> Iterator[str]:
+    request, response = entry.request, entry.response
+    yield f"key       {entry.key}"
+    yield f"model     {request['provider']}/{request['model']} {request.get('endpoint') or ''}".rstrip()
+    yield f"purpose   {_pairs(entry.purpose)}"
+    settings = {
+        name: value
+        for name, value in request.items()
+        if name not in ("format", "provider", "model", "endpoint", "messages", "schema") and value not in (None, [], 0)
+    }
+    yield f"settings  {_pairs(settings)}"
+    yield f"schema    {(request.get('schema') or {}).get('title', '-')}"
+    for message in request["messages"]:
+        yield f"{RULE} {message['role']}"
+        yield message["content"]
+    yield f"{RULE} {response.outcome}"
+    yield response.text
+    usage = response.usage
+    yield RULE
+    yield (
+        f"{response.model or 'model not told'}, {response.asked_at or 'no time'}, {response.latency_s:.1f} s, "
+        f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens, ${usage.cost_usd:.4f}"
+    )
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={values[name]}" for name in sorted(values)) or "-"
+
+
+def _texts(entry: Entry) -> dict[str, str]:
+    asked = {f"messages[{i}] {m['role']}": m["content"] for i, m in enumerate(entry.request["messages"])}
+    return {**asked, "answer": entry.response.text}
+
+
+def _unified(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:
+    from difflib import unified_diff
+
+    for name in dict.fromkeys([*first, *second]):
+        one, other = first.get(name, "").splitlines(), second.get(name, "").splitlines()
+        yield from unified_diff(one, other, f"first {name}", f"second {name}", n=1, lineterm="")
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, which models do send, cannot be printed."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,381 @@
+"""Every answer a model gave, once and for good.
+
+    get(key) ─► ChatResponse | None     put(request, response)     keys()     stats()     verify()
+
+An entry is one row of ``llm_cache/cache.db``: three lines of bytes, nothing but JSON and no TTL.
+
+    sha256 of key and the lines below
+    {"asked_at":…,"latency_s":…,"model":…,"outcome":…,"text":…,"usage":{…}}
+    zlib of {"purpose":{…},"request":{…}}
+
+The digest binds answer, question and key together: whatever is changed, swapped or cut is an error, never a miss. The
+question, ten times the size of the answer and read by people only, is packed; a hit does not unpack it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, get_args
+
+import diskcache
+
+from simulator.errors import CacheCorruptError
+from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
+from simulator.llm.storage import REPAIR, RefusedRowError, Row, Store, attach, explain, found
+
+OUTCOMES = get_args(Outcome)
+PURPOSE = "|purpose|"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one answered question.
+
+    Attributes
+    ----------
+    request : canonical content of the ChatRequest (`ChatRequest.canonical`), of which `key` is the sha256
+    purpose : labels of whoever asked first
+    """
+
+    key: str
+    request: Mapping[str, Any]
+    purpose: Mapping[str, str]
+    response: ChatResponse
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able: a line of a cassette."""
+        return {
+            "key": self.key,
+            "purpose": dict(self.purpose),
+            "request": dict(self.request),
+            "response": asdict(self.response),
+        }
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """What a cache holds. `models` counts entries by ``provider/model``; `cost_usd` is what all of it once cost."""
+
+    entries: int
+    bytes: int
+    corrupt: int
+    outcomes: Mapping[str, int]
+    models: Mapping[str, int]
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    first_asked: str
+    last_asked: str
+
+
+@dataclass(frozen=True)
+class BadEntry:
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Result of `AnswerCache.verify`. `quarantine` is the file bad entries were moved to, None when nothing was."""
+
+    entries: int
+    bad: tuple[BadEntry, ...] = ()
+    quarantine: Path | None = None
+
+
+class AnswerCache:
+    """The answers in `folder`. Reading makes nothing and needs no write access; the first `put` makes the file.
+
+    Several processes and threads may share a folder. Raises CacheCorruptError for entries that do not match their
+    digest and LLMError where the disk says no; both name the folder and the way out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._store: Store | None = None
+
+    def __enter__(self) -> AnswerCache:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def get(self, key: str) -> ChatResponse | None:
+        """The stored answer to the question of that key, None when it was never asked. Some 50 µs."""
+        blob = self._blob(key)
+        if blob is None:
+            return None
+        try:
+            return _response(key, blob)
+        except ValueError as error:
+            raise self._corrupt(key, error) from None
+
+    def entry(self, key: str) -> Entry | None:
+        """Question and answer of that key, None when it was never asked."""
+        blob = self._blob(key)
+        if blob is None:
+            return None
+        try:
+            return entry_from(key, blob)
+        except ValueError as error:
+            raise self._corrupt(key, error) from None
+
+    def put(self, request: ChatRequest, response: ChatResponse, *, replace: bool = False) -> ChatResponse:
+        """Store an answer; when this returns, it survives the death of the process.
+
+        Returns the answer that stands: the one already there unless `replace`, so that of two processes that asked the
+        same question at once both go on with the first answer.
+        """
+        blob = pack(request.key, request.canonical(), request.purpose, response)
+        if self._write([(request.key, label(request.canonical(), request.purpose), blob)], replace):
+            return response
+        return self.get(request.key) or response
+
+    def put_entries(self, entries: Iterable[Entry]) -> int:
+        """Store all of `entries` or, when reading them raises, none. Keys already there stay.
+
+        Returns the number added.
+        """
+        return self._write(
+            (
+                (
+                    entry.key,
+                    label(entry.request, entry.purpose),
+                    pack(entry.key, entry.request, entry.purpose, entry.response),
+                )
+                for entry in entries
+            ),
+            replace=False,
+        )
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys of all entries, sorted; those that begin with `prefix`."""
+        store = self._opened()
+        if store is None:
+            return []
+        statement = "SELECT key FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
+        try:
+            rows = store.sql(statement, (prefix, prefix + "g")).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self.folder) from None
+        return [key for (key,) in rows if isinstance(key, str)]
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, by key. Raises CacheCorruptError at the first bad one."""
+        for row in self._rows():
+            try:
+                yield entry_from(row.key, row.blob)
+            except ValueError as error:
+                raise self._corrupt(row.key, error) from None
+
+    def similar(self, request: ChatRequest, most: int) -> list[Entry]:
+        """At most `most` entries worth comparing with `request`, by their labels, the narrowest circle that has any:
+        same model, schema and purpose; same model and schema; any. Within a circle the latest. Bad ones are left out.
+        """
+        exact = label(request.canonical(), request.purpose)
+        family = exact.partition(PURPOSE)[0] + PURPOSE
+        circles = (
+            ("tag = ?", (exact,)),
+            ("tag >= ? AND tag < ?", (family, family + "\uffff")),
+            ("1", ()),
+        )
+        for condition, values in circles:
+            rows = self._rows(condition, values, "rowid DESC", most)
+            close = [entry for row in rows if (entry := _readable(row))]
+            if close:
+                return close
+        return []
+
+    def stats(self) -> CacheStats:
+        """Counts and sums over all entries; bad ones are counted, not raised."""
+        outcomes: Counter[str] = Counter()
+        models: Counter[str] = Counter()
+        usages: list[Usage] = []
+        times: list[str] = []
+        corrupt = 0
+        for row in self._rows():
+            try:
+                response = _response(row.key, row.blob)
+            except ValueError:
+                corrupt += 1
+                continue
+            outcomes[response.outcome] += 1
+            models["/".join(str(row.tag).split("|")[:2])] += 1
+            usages.append(response.usage)
+            times.append(response.asked_at)
+        times = [time for time in times if time] or [""]
+        return CacheStats(
+            entries=len(usages),
+            bytes=sum(path.stat().st_size for path in self.folder.glob("cache.db*")),
+            corrupt=corrupt,
+            outcomes=dict(sorted(outcomes.items())),
+            models=dict(sorted(models.items())),
+            prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+            completion_tokens=sum(usage.completion_tokens for usage in usages),
+            cost_usd=math.fsum(usage.cost_usd for usage in usages),
+            first_asked=min(times),
+            last_asked=max(times),
+        )
+
+    def verify(self, *, repair: bool = False) -> Verification:
+        """Read every entry and check it against its digest and its key.
+
+        With `repair`, bad entries are moved to ``quarantine.jsonl`` beside the cache, as they were; a file that is no
+        database any more is moved aside whole after every good entry was taken over.
+        """
+        from simulator.llm.mend import verify
+
+        return verify(self, repair=repair)
+
+    def _opened(self) -> Store | None:
+        if self._store is None:
+            self._store = attach(self.folder)
+        return self._store
+
+    def _blob(self, key: str) -> bytes | None:
+        store = self._opened()
+        if store is None:
+            return None
+        try:
+            return store.blob(key)
+        except RefusedRowError as refused:
+            raise self._corrupt(key, refused) from None
+        except sqlite3.Error as error:
+            raise explain(error, self.folder) from None
+
+    def _rows(
+        self, where: str = "1", values: tuple[str, ...] = (), order: str = "key, raw", most: int = -1
+    ) -> Iterator[Row]:
+        store = self._opened()
+        if store is None:
+            return
+        try:
+            yield from store.rows(where, values, order, most)
+        except sqlite3.Error as error:
+            raise explain(error, self.folder) from None
+
+    def _write(self, rows: Iterable[tuple[str, str, bytes]], replace: bool) -> int:
+        """Write (key, label, blob) rows in one transaction. Returns how many."""
+        if self._store is None:
+            self._store = found(self.folder)
+        store, written = self._store, 0
+        try:
+            with store.transact():
+                for key, tag, blob in rows:
+                    write = store.set if replace else store.add
+                    written += bool(write(key, blob, tag=tag))
+        except (diskcache.Timeout, sqlite3.Error, OSError) as error:
+            store.forget_transaction()
+            raise explain(_cause(error), self.folder) from None
+        return written
+
+    def _corrupt(self, key: object, reason: object) -> CacheCorruptError:
+        return CacheCorruptError(f"LLM cache entry {key} is corrupt ({reason})", where=str(self.folder), mend=REPAIR)
+
+
+def label(request: Mapping[str, Any], purpose: Mapping[str, str]) -> str:
+    """What a question is about, in one line: finds similar questions, and may be wrong without harm.
+
+    The digest that offline models carry behind ``@`` is left out: the question survives an edit of the rules.
+    """
+    schema = request.get("schema") or {}
+    model = str(request.get("model")).partition("@")[0]
+    about = "|".join(f"{name}={purpose[name]}" for name in sorted(purpose))
+    return f"{request.get('provider')}|{model}|{schema.get('title', '')}{PURPOSE}{about}"
+
+
+def pack(key: str, request: Mapping[str, Any], purpose: Mapping[str, str], response: ChatResponse) -> bytes:
+    """The bytes of an entry, as the head of this module describes them."""
+    question = canonical_json({"purpose": dict(purpose), "request": request})
+    body = canonical_json(asdict(response)) + b"\n" + zlib.compress(question, 1)
+    return digest(key, body) + b"\n" + body
+
+
+def unpack(key: str, blob: bytes) -> tuple[bytes, bytes]:
+    """(answer as JSON, question as packed JSON). Raises ValueError when anything differs from what was stored."""
+    head, _, body = blob.partition(b"\n")
+    if head != digest(key, body):
+        raise ValueError("does not match its digest")
+    answer, _, question = body.partition(b"\n")
+    return answer, question
+
+
+def digest(key: str, body: bytes) -> bytes:
+    return hashlib.sha256(b"%b\n%b" % (key.encode(), body)).hexdigest().encode()
+
+
+def entry_from(key: Any, blob: bytes | RefusedRowError) -> Entry:
+    """An entry from its bytes. Raises ValueError: refused row, wrong digest, a request whose sha256 is not `key`."""
+    if isinstance(blob, RefusedRowError):
+        raise ValueError(str(blob))
+    answer, packed = unpack(key, blob)
+    try:
+        question = json.loads(zlib.decompress(packed))
+        return checked_entry({"key": key, "response": json.loads(answer), **question})
+    except (zlib.error, TypeError) as error:
+        raise ValueError(f"question cannot be unpacked ({error})") from None
+
+
+def checked_entry(content: Any) -> Entry:
+    """An entry from the JSON of `Entry.to_json`. Raises ValueError: wrong shape, or a key not of its request."""
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), dict) for name in ("request", "purpose")):
+        raise ValueError("is not an entry of key, purpose, request and response")
+    key, request, purpose = content.get("key"), content["request"], content["purpose"]
+    if hashlib.sha256(canonical_json(request)).hexdigest() != key:
+        raise ValueError("key does not match its request")
+    if not request.keys() >= {"provider", "model", "messages"} or not all(isinstance(v, str) for v in purpose.values()):
+        raise ValueError("request or purpose is not whole")
+    return Entry(str(key), request, purpose, response_from(content.get("response")))
+
+
+def response_from(content: Any) -> ChatResponse:
+    """A response from the JSON of its fields. Raises ValueError for any other shape."""
+    try:
+        response = ChatResponse(**{**content, "usage": Usage(**content["usage"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"answer is not whole ({error})") from None
+    usage = response.usage
+    numbers = (usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, response.latency_s)
+    texts = (response.text, response.model, response.asked_at)
+    if (
+        response.outcome not in OUTCOMES
+        or not all(type(text) is str for text in texts)
+        or not all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+    ):
+        raise ValueError("answer has a field of the wrong type")
+    return response
+
+
+def _response(key: Any, blob: bytes | RefusedRowError) -> ChatResponse:
+    if isinstance(blob, RefusedRowError):
+        raise ValueError(str(blob))
+    return response_from(json.loads(unpack(key, blob)[0]))
+
+
+def _readable(row: Row) -> Entry | None:
+    try:
+        return entry_from(row.key, row.blob)
+    except ValueError:
+        return None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the database said first: diskcache answers a full disk with a ROLLBACK that fails too."""
+    if isinstance(error, sqlite3.Error) and isinstance(error.__context__, sqlite3.Error):
+        return _cause(error.__context__)
+    return error

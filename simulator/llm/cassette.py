@@ -1,0 +1,97 @@
+"""Answers as text that can be read, shared and put under version control: one JSON object a line, sorted by key.
+
+    {"key":…,"purpose":{…},"request":{…},"response":{…}}
+
+The key is the sha256 of the request: a line says by itself whether its question was changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.llm.cache import AnswerCache, Entry, checked_entry
+from simulator.llm.messages import canonical_json
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of a cassette: entries `read`, how many of them were `added`. Those already there stay."""
+
+    read: int
+    added: int
+
+
+def write_cassette(cache: AnswerCache, path: Path, keys: Iterable[str] | None = None) -> int:
+    """Write all entries of `cache`, or those of `keys`, to `path`; it appears whole or not at all. Returns how many.
+
+    Raises CacheMissError for keys the cache does not hold, LLMError where `path` cannot be written.
+    """
+    entries = cache.entries() if keys is None else _chosen(cache, sorted(set(keys)))
+    count = 0
+    fresh: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as out:
+            fresh = Path(out.name)
+            for entry in entries:
+                out.write(canonical_json(entry.to_json()) + b"\n")
+                count += 1
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.chmod(0o644)
+        os.replace(fresh, path)
+    except OSError as error:
+        raise LLMError(f"cannot be written ({error.strerror})", where=str(path), mend="name another file") from None
+    finally:
+        if fresh is not None:
+            fresh.unlink(missing_ok=True)
+    return count
+
+
+def read_cassette(cache: AnswerCache, path: Path) -> Imported:
+    """Take over every entry of `path`, or none of them.
+
+    Raises CacheCorruptError naming the line that is no entry or whose key is not the sha256 of its request,
+    UsageError for a file that cannot be read.
+    """
+    read = 0
+
+    def entries() -> Iterator[Entry]:
+        nonlocal read
+        for entry in _lines(path):
+            read += 1
+            yield entry
+
+    added = cache.put_entries(entries())
+    return Imported(read, added)
+
+
+def _chosen(cache: AnswerCache, keys: list[str]) -> Iterator[Entry]:
+    for key in keys:
+        entry = cache.entry(key)
+        if entry is None:
+            mend = "`sim run` with the same options asks again"
+            raise CacheMissError(f"no stored answer to question {key}", where=str(cache.folder), mend=mend)
+        yield entry
+
+
+def _lines(path: Path) -> Iterator[Entry]:
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield _entry(line, f"{path}:{number}")
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=str(path)) from None
+
+
+def _entry(line: bytes, where: str) -> Entry:
+    try:
+        return checked_entry(json.loads(line))
+    except (ValueError, RecursionError) as error:
+        raise CacheCorruptError(str(error), where=where, mend="nothing was imported; export it again") from None

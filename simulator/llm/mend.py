@@ -1,0 +1,152 @@
+"""`sim cache verify`: which entries are not what was stored, and how they are moved aside.
+
+rows that fail their digest, key or mode ──► a line each in quarantine.jsonl, then deleted
+a file that is no sound database         ──► good rows to a new file, the old one to quarantine-N.db
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import CacheCorruptError
+from simulator.llm.cache import AnswerCache, BadEntry, Entry, Verification, entry_from
+from simulator.llm.storage import FILE, BytesDisk, RefusedRowError, Store, attach, check_row, explain
+
+QUARANTINE = "quarantine.jsonl"
+GIVE_UP = 100_000
+"""Rows in a row that cannot be read, after which nothing more is expected of a broken file."""
+
+
+def verify(cache: AnswerCache, *, repair: bool) -> Verification:
+    """See `AnswerCache.verify`."""
+    cache.close()
+    try:
+        store = attach(cache.folder)
+        if store is None:
+            return Verification(entries=0)
+        try:
+            _check_file(store, cache.folder)
+            return _verify_rows(store, cache.folder, repair)
+        finally:
+            store.close()
+    except CacheCorruptError as broken:
+        if not repair:
+            return Verification(entries=0, bad=(BadEntry(FILE, broken.found),))
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, cache.folder) from None
+    try:
+        return _replace_file(cache.folder)
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, cache.folder) from None
+
+
+def _check_file(store: Store, folder: Path) -> None:
+    try:
+        (said,) = store.sql("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise explain(error, folder) from None
+    if said != "ok":
+        raise CacheCorruptError(f"LLM cache is broken ({said})", where=str(folder))
+
+
+def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
+    entries, bad = 0, []
+    for row in store.rows():
+        try:
+            entry_from(row.key, row.blob)
+            entries += 1
+        except ValueError as error:
+            bad.append((row.rowid, BadEntry(_printable(row.key), str(error))))
+    moved = folder / QUARANTINE if repair and bad else None
+    if moved:
+        with store.transact():
+            _set_aside(store, bad, moved)
+    return Verification(entries, tuple(entry for _, entry in bad), moved)
+
+
+def _set_aside(store: Store, bad: list[tuple[int, BadEntry]], target: Path) -> None:
+    """First on disk in `target`, then out of the cache: a kill in between leaves an entry twice, never not at all."""
+    with target.open("a", encoding="utf-8") as out:
+        for rowid, entry in bad:
+            cursor = store.sql("SELECT * FROM Cache WHERE rowid = ?", (rowid,))
+            names = [column[0] for column in cursor.description]
+            for row in cursor:
+                content = {name: _jsonable(value) for name, value in zip(names, row, strict=True)}
+                out.write(json.dumps({"reason": entry.reason, "row": content}, sort_keys=True) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    for rowid, _ in bad:
+        store.sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
+
+
+def _jsonable(value: Any) -> Any:
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _printable(key: Any) -> str:
+    return key if isinstance(key, str) else repr(key)[:80]
+
+
+def _replace_file(folder: Path) -> Verification:
+    """Make a sound file of what can still be read, and keep the broken one beside it."""
+    bad: list[BadEntry] = []
+    with tempfile.TemporaryDirectory(prefix=".mend-", dir=folder) as scratch:
+        with AnswerCache(Path(scratch)) as rescued:
+            entries = rescued.put_entries(_survivors(folder / FILE, bad))
+        aside = _free_name(folder)
+        for suffix in ("-wal", "-shm"):
+            if (folder / (FILE + suffix)).exists():
+                os.replace(folder / (FILE + suffix), f"{aside}{suffix}")
+        if (folder / FILE).exists():
+            shutil.copyfile(folder / FILE, aside)
+        os.replace(Path(scratch) / FILE, folder / FILE)
+    return Verification(entries, (BadEntry(FILE, "is not a sound database"), *bad), aside)
+
+
+def _survivors(path: Path, bad: list[BadEntry]) -> Iterator[Entry]:
+    """Good entries of a broken file, row by row, because one unreadable page must not hide the others."""
+    if not path.exists():
+        return
+    connection = sqlite3.connect(path)
+    disk = BytesDisk(str(path.parent))
+    try:
+        for key, *rest in _readable_rows(connection, bad):
+            try:
+                yield entry_from(key, check_row(disk, key, *rest))
+            except (RefusedRowError, ValueError) as error:
+                bad.append(BadEntry(_printable(key), str(error)))
+    finally:
+        connection.close()
+
+
+def _readable_rows(connection: sqlite3.Connection, bad: list[BadEntry]) -> Iterator[tuple[Any, ...]]:
+    columns = "rowid, key, raw, expire_time, mode, filename, value"
+    statement = f"SELECT {columns} FROM Cache WHERE rowid > ? ORDER BY rowid LIMIT 1"
+    rowid = unreadable = 0
+    while unreadable < GIVE_UP:
+        try:
+            row = connection.execute(statement, (rowid,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            if not unreadable:
+                bad.append(BadEntry(f"rows after number {rowid}", str(error)))
+            rowid, unreadable = rowid + 1, unreadable + 1
+            continue
+        if row is None:
+            return
+        rowid, unreadable = row[0], 0
+        yield row[1:]
+
+
+def _free_name(folder: Path) -> Path:
+    number = 1
+    while (folder / f"quarantine-{number}.db").exists():
+        number += 1
+    return folder / f"quarantine-{number}.db"

@@ -1,0 +1,137 @@
+"""A question that is not on disk: which stored one was meant, and where the two part."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from simulator.errors import CacheMissError
+from simulator.llm.cache import AnswerCache, Entry
+from simulator.llm.messages import ChatRequest
+
+CANDIDATES = 2000
+FINALISTS = 8
+EXCERPT = 40
+
+FIELDS = ("provider", "endpoint", "model", "messages", "schema", "tools")
+"""The order in which differences are named: who was asked, then what, then how."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place where two requests differ. `line` counts from 1 inside a text, 0 for anything else."""
+
+    path: str
+    first: Any
+    second: Any
+    line: int = 0
+
+    def __str__(self) -> str:
+        spot = f"{self.path} line {self.line}" if self.line else self.path
+        return f"{spot}: {_short(self.first, self.second)} against {_short(self.second, self.first)}"
+
+
+def miss(cache: AnswerCache, request: ChatRequest) -> CacheMissError:
+    """The error of a question `cache` has no answer to. Names the nearest stored one; takes seconds at most."""
+    about = " ".join(f"{name}={request.purpose[name]}" for name in sorted(request.purpose)) or request.model
+    asked = request.canonical()
+    near = nearest(asked, cache.similar(request, CANDIDATES))
+    found = f"no stored answer to question {request.key[:12]} ({about})"
+    if near is None:
+        return CacheMissError(f"{found}, the cache is empty", where=str(cache.folder), mend=MEND)
+    first = next(differences(asked, near.request), None)
+    return CacheMissError(
+        f"{found}; nearest is {near.key[:12]}, asked against stored: {first}", where=str(cache.folder), mend=MEND
+    )
+
+
+MEND = "`--cache record` asks and stores it"
+
+
+def nearest(asked: Mapping[str, Any], entries: Iterable[Entry]) -> Entry | None:
+    """The entry whose request is most like `asked`: a cheap measure chooses finalists, difflib the winner."""
+    text = _text(asked)
+    finalists = heapq.nlargest(
+        FINALISTS,
+        entries,
+        key=lambda entry: (_alike(asked, entry.request), _ends(text, _text(entry.request)), entry.key),
+    )
+    lines = text.splitlines()
+
+    def likeness(entry: Entry) -> tuple[int, float, str]:
+        ratio = SequenceMatcher(None, lines, _text(entry.request).splitlines()).ratio()
+        return _alike(asked, entry.request), ratio, entry.key
+
+    return max(finalists, key=likeness, default=None)
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:
+    """Where two canonical requests differ, in the order of `FIELDS`, then by name; one line of each text."""
+    names = [*FIELDS, *sorted({*first, *second} - set(FIELDS))]
+    for name in names:
+        yield from _walk(first.get(name), second.get(name), name)
+
+
+def _walk(first: Any, second: Any, path: str) -> Iterator[Difference]:
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for name in sorted({*first, *second}):
+            yield from _walk(first.get(name), second.get(name), f"{path}.{name}")
+    elif isinstance(first, list) and isinstance(second, list):
+        for i in range(max(len(first), len(second))):
+            yield from _walk(_item(first, i), _item(second, i), f"{path}[{i}]")
+    elif first != second or type(first) is not type(second):
+        yield _leaf(first, second, path)
+
+
+def _item(items: list[Any], i: int) -> Any:
+    return items[i] if i < len(items) else None
+
+
+def _leaf(first: Any, second: Any, path: str) -> Difference:
+    if not (isinstance(first, str) and isinstance(second, str) and ("\n" in first or "\n" in second)):
+        return Difference(path, first, second)
+    ones, others = first.split("\n"), second.split("\n")
+    i = next((i for i, (a, b) in enumerate(zip(ones, others, strict=False)) if a != b), min(len(ones), len(others)))
+    return Difference(path, _item(ones, i), _item(others, i), i + 1)
+
+
+def _short(value: Any, other: Any) -> str:
+    """`value` in quotes, cut around the place where `other` departs from it."""
+    if value is None:
+        return "nothing"
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    start = max(0, _common(text, other) - EXCERPT // 2) if isinstance(other, str) else 0
+    cut = text[start : start + EXCERPT]
+    return json.dumps(("…" if start else "") + cut + ("…" if start + EXCERPT < len(text) else ""), ensure_ascii=False)
+
+
+def _text(request: Mapping[str, Any]) -> str:
+    return "\n".join(str(message.get("content")) for message in request["messages"])
+
+
+def _alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
+    return sum(first.get(name) == second.get(name) for name in ("provider", "endpoint", "model", "schema"))
+
+
+def _ends(first: str, second: str) -> float:
+    """Share of the longer text that is a common beginning or end."""
+    longest = max(len(first), len(second), 1)
+    head = _common(first, second)
+    tail = _common(first[head:][::-1], second[head:][::-1])
+    return (head + tail) / longest
+
+
+def _common(first: str, second: str) -> int:
+    """Length of the common beginning, by halving."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,291 @@
+"""The only module that knows diskcache: one SQLite file whose rows are bytes, never objects.
+
+diskcache unpickles what a row's ``mode`` tells it to (CVE-2025-69872, without a fix in 5.6.3), opens files a row names,
+drops entries past 1 GB and lets them expire. Here a row is a key and a blob, and everything else is refused on reading.
+An existing file is attached to without diskcache's own opening, which obeys the file's Settings table and writes to it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import diskcache
+
+from simulator.errors import CacheCorruptError, LLMError, SimError
+
+FILE = "cache.db"
+FORMAT = 1
+BUSY_SECONDS = 60.0
+REPAIR = "`sim cache verify --repair` moves what is broken aside and loses nothing"
+KEPT = "make room and allow writing there, then repeat the command: stored answers are kept"
+
+KEY = re.compile(r"[0-9a-f]{64}")
+
+SETTINGS = {
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "size_limit": 2**62,
+    "statistics": 0,
+    "tag_index": 0,
+    "sqlite_auto_vacuum": 0,
+    "sqlite_journal_mode": "wal",
+}
+
+
+class RefusedRowError(Exception):
+    """A row that is not a key and a blob."""
+
+
+class Row(NamedTuple):
+    """A row as it is found: `blob` is its bytes, or why it was refused; `key` may be anything then."""
+
+    rowid: int
+    tag: Any
+    key: Any
+    blob: bytes | RefusedRowError
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]
+    """Stores bytes under sha256 keys inside the database; has no way to unpickle, nor to touch a file a row names."""
+
+    def put(self, key: Any) -> tuple[str, bool]:
+        if type(key) is not str or not KEY.fullmatch(key):
+            raise RefusedRowError(f"key was {key!r:.80}, not a sha256")
+        return key, True
+
+    def get(self, key: Any, raw: Any) -> str:
+        if raw != 1:
+            raise RefusedRowError(f"raw was {raw!r:.20}, not 1")
+        return self.put(key)[0]
+
+    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> tuple[int, int, None, bytes]:  # noqa: ARG002
+        if type(value) is not bytes or read:
+            raise RefusedRowError(f"value was {type(value).__name__}, not bytes")
+        return len(value), diskcache.core.MODE_RAW, None, value
+
+    def fetch(self, mode: Any, filename: Any, value: Any, read: bool) -> bytes:
+        if mode != diskcache.core.MODE_RAW or filename is not None or read:
+            raise RefusedRowError(f"storage mode was {mode!r:.20}, file {filename!r:.80}")
+        if type(value) is not bytes:
+            raise RefusedRowError(f"value was {type(value).__name__}, not bytes")
+        return value
+
+    def filename(self, key: Any = diskcache.UNKNOWN, value: Any = diskcache.UNKNOWN) -> tuple[str, str]:  # noqa: ARG002
+        raise RefusedRowError("entries are not kept in files")
+
+    def remove(self, file_path: Any) -> None:
+        """Nothing: the only paths there could be were planted in a row."""
+
+
+def check_row(disk: BytesDisk, key: Any, raw: Any, expire_time: Any, mode: Any, filename: Any, value: Any) -> bytes:
+    """The bytes of one row. Raises RefusedRowError."""
+    disk.get(key, raw)
+    if expire_time is not None:
+        raise RefusedRowError("has an expiry date, and answers do not expire")
+    return disk.fetch(mode, filename, value, False)
+
+
+class Store(diskcache.Cache):  # type: ignore[misc]
+    """A cache file opened as it is: no setting is read from it, nothing is written by opening.
+
+    `access` is the query of the SQLite address: ``mode=rw``, ``mode=ro`` or ``immutable=1``.
+    """
+
+    def __init__(self, folder: Path, access: str = "mode=rw") -> None:
+        self._directory = str(folder)
+        self._address = f"{(folder / FILE).resolve().as_uri()}?{access}"
+        self._timeout = BUSY_SECONDS
+        self._local = threading.local()
+        self._txn_id = None
+        self._disk = BytesDisk(self._directory)
+        for name, value in SETTINGS.items():
+            setattr(self, name, value)
+        try:
+            self.format: int = self.sql("PRAGMA user_version").fetchone()[0]
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        # A connection serves one thread of one process.
+        here = (os.getpid(), getattr(self._local, "con", None))
+        if here[1] is None or self._local.pid != here[0]:
+            self._local.con = sqlite3.connect(self._address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+            self._local.pid = here[0]
+            for pragma in ("synchronous = NORMAL", "cache_size = 8192", "trusted_schema = OFF"):
+                self._local.con.execute(f"PRAGMA {pragma}")
+        connection: sqlite3.Connection = self._local.con
+        return connection
+
+    def sql(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        return self._con.execute(statement, values)
+
+    def blob(self, key: str) -> bytes | None:
+        """The bytes under `key`, None where there is no row. Raises RefusedRowError for a row that was tampered with.
+
+        Not `diskcache.Cache.get`: that takes an expired row, one with another ``raw`` or an unreadable file for a miss.
+        """
+        rows = self.sql("SELECT raw, expire_time, mode, filename, value FROM Cache WHERE key = ?", (key,)).fetchall()
+        if not rows:
+            return None
+        if len(rows) > 1:
+            raise RefusedRowError("stands in two rows")
+        return check_row(self._disk, key, *rows[0])
+
+    def rows(
+        self, where: str = "1", values: tuple[Any, ...] = (), order: str = "key, raw", most: int = -1
+    ) -> Iterator[Row]:
+        """Rows in key order, refused ones among them. Those written meanwhile may or may not be seen."""
+        columns = "rowid, tag, key, raw, expire_time, mode, filename, value"
+        statement = f"SELECT {columns} FROM Cache WHERE {where} ORDER BY {order} LIMIT ?"
+        for rowid, tag, key, *rest in self.sql(statement, (*values, most)):
+            try:
+                yield Row(rowid, tag, key, check_row(self._disk, key, *rest))
+            except RefusedRowError as refused:
+                yield Row(rowid, tag, key, refused)
+
+    def forget_transaction(self) -> None:
+        """Give up what a failed write left open: diskcache leaves the transaction of a failed COMMIT as it is."""
+        self._txn_id = None
+        self.close()
+
+
+def attach(folder: Path) -> Store | None:
+    """The store of `folder`, None where there is none yet. Makes nothing and needs no write access.
+
+    Raises CacheCorruptError for a file that is not ours, LLMError for one that cannot be opened.
+    """
+    path = folder / FILE
+    try:
+        if not path.exists():
+            _refuse_orphan(folder)
+            return None
+        return _check_format(_open(folder), folder)
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, folder) from None
+
+
+def _open(folder: Path) -> Store:
+    """Read and write where the disk allows it, else read only.
+
+    In a read-only folder SQLite cannot make the shared-memory file of its journal; ``immutable`` needs none, but does
+    not see a journal either, and so is only right where a clean close left none.
+    """
+    try:
+        return Store(folder)
+    except sqlite3.OperationalError as error:
+        if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+    try:
+        return Store(folder, "mode=ro")
+    except sqlite3.OperationalError:
+        if _has_journal(folder):
+            raise
+    return Store(folder, "immutable=1")
+
+
+def _has_journal(folder: Path) -> bool:
+    journal = folder / f"{FILE}-wal"
+    return journal.exists() and journal.stat().st_size > 0
+
+
+def _refuse_orphan(folder: Path) -> None:
+    # SQLite would take it for the journal of the file we are about to make.
+    if _has_journal(folder) and not (folder / FILE).exists():
+        raise CacheCorruptError(f"{FILE}-wal lies there without its {FILE}", where=str(folder), mend=REPAIR)
+
+
+def _check_format(store: Store, folder: Path) -> Store:
+    if store.format == FORMAT:
+        return store
+    store.close()
+    where = str(folder / FILE)
+    if store.format > FORMAT:
+        raise LLMError(
+            f"LLM cache has format {store.format}, known is {FORMAT}", where=where, mend="upgrade council-simulator"
+        )
+    raise CacheCorruptError("is not an LLM cache of this program", where=where, mend=REPAIR)
+
+
+def found(folder: Path) -> Store:
+    """The store of `folder`, made when there is none. Appears whole or not at all, whoever else is making it.
+
+    Raises LLMError where it cannot be written, CacheCorruptError as `attach`.
+    """
+    store = attach(folder)
+    if store is None:
+        try:
+            _make(folder)
+        except (sqlite3.Error, OSError) as error:
+            raise explain(error, folder) from None
+        store = attach(folder)
+    if store is None:
+        raise LLMError("LLM cache vanished while it was made", where=str(folder), mend="repeat the command")
+    return store
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".cache-", suffix=".new", dir=folder)
+    os.close(handle)
+    fresh = Path(name)
+    try:
+        # Elsewhere, because diskcache expands "$" and "~" in the folder it is given.
+        with tempfile.TemporaryDirectory() as scratch:
+            cache = diskcache.Cache(scratch, disk=BytesDisk, **SETTINGS)
+            cache._sql(f"PRAGMA user_version = {FORMAT}")
+            cache.close()
+            shutil.copyfile(Path(scratch) / FILE, fresh)
+        fresh.chmod(0o644)
+        _place(fresh, folder / FILE)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _place(fresh: Path, target: Path) -> None:
+    try:
+        os.link(fresh, target)
+    except FileExistsError:
+        return
+    except OSError:
+        # A file system without hard links.
+        if not target.exists():
+            os.rename(fresh, target)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 where Python itself complains."""
+    code: int = getattr(error, "sqlite_errorcode", 0) or 0
+    return code & 0xFF
+
+
+def explain(error: BaseException | None, folder: Path) -> SimError:
+    """What SQLite, diskcache or the disk said about the cache in `folder`, as one line with a way out."""
+    if isinstance(error, diskcache.Timeout):
+        # diskcache hides why a transaction could not begin.
+        error = error.__context__
+    where = str(folder)
+    if not isinstance(error, sqlite3.Error):
+        return LLMError(f"LLM cache cannot be used ({_os_reason(error)})", where=where, mend=KEPT)
+    code = _code(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code == sqlite3.SQLITE_ERROR:
+        return CacheCorruptError(f"LLM cache is broken ({error})", where=where, mend=REPAIR)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        found = f"LLM cache was locked by another process for {BUSY_SECONDS:.0f} s"
+        return LLMError(found, where=where, mend="end that process, then repeat the command")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return LLMError(f"LLM cache is read-only ({error})", where=where, mend=f"{KEPT}; `--cache replay` only reads")
+    return LLMError(f"LLM cache cannot be used ({error})", where=where, mend=KEPT)
+
+
+def _os_reason(error: BaseException | None) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
