@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]
 
 
-def _frozen(array: NDArray, dtype: type) -> NDArray:
-    kept = np.ascontiguousarray(array, dtype=dtype)
+def _frozen(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    kept: NDArray[Any] = np.ascontiguousarray(array, dtype=dtype)
     if kept is array and array.flags.writeable:
         kept = array.copy()
     kept.flags.writeable = False
@@ -171,7 +171,7 @@ class Snapshot:
 
         Fewer than `last` come back when there are fewer. Raises KeyError for an unknown symbol.
         """
-        values = getattr(self.bars, what)[:, self.bars.column(symbol)]
+        values: Floats = getattr(self.bars, what)[:, self.bars.column(symbol)]
         values = values[~np.isnan(values)]
         return values if last is None else values[max(0, len(values) - last) :]
 

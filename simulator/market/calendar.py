@@ -1,0 +1,198 @@
+"""Sessions of the New York Stock Exchange and the instants at which decisions fall due.
+
+    closures.csv (fixed past) ──┐
+                                ├──► sessions(first, last) ──► decision_instants(…, cadence, at)
+    exchange_calendars (beyond) ┘
+
+What the exchange did in the past does not change, so closures and early closes up to a stated day are kept beside
+this module: exchange_calendars with pandas takes 0.6 s to answer, the table 5 ms. Days after the table's end are asked
+of exchange_calendars. ``python -m simulator.market.calendar LAST_DAY`` writes the table anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.market.bars import Instants
+
+NEW_YORK = ZoneInfo("America/New_York")
+TABLE = Path(__file__).with_name("closures.csv")
+TABLE_FROM = date(1970, 1, 1)
+OPEN, CLOSE = time(9, 30), time(16, 0)
+
+EPOCH = date(1970, 1, 1)
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+DAY = 86_400 * SECOND
+
+
+@dataclass(frozen=True, eq=False)
+class Sessions:
+    """K trading sessions, oldest first.
+
+    Attributes
+    ----------
+    session_of : (K,) int64, days since the epoch, strictly increasing
+    opens_at, closes_at : (K,) int64, nanoseconds since the epoch, UTC; early closes included
+    """
+
+    session_of: Instants
+    opens_at: Instants
+    closes_at: Instants
+
+    def __post_init__(self) -> None:
+        for array in (self.session_of, self.opens_at, self.closes_at):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.session_of)
+
+    @cached_property
+    def dates(self) -> NDArray[np.datetime64]:
+        """(K,) datetime64[D]."""
+        return self.session_of.astype("datetime64[D]")
+
+    def rows(self, start: int, stop: int) -> Sessions:
+        """Sessions `start` (included) to `stop` (excluded), by position."""
+        return Sessions(self.session_of[start:stop], self.opens_at[start:stop], self.closes_at[start:stop])
+
+    def between(self, first: date, last: date) -> Sessions:
+        """The sessions `first` to `last`, both included."""
+        lo, hi = np.searchsorted(self.session_of, (day_number(first), day_number(last) + 1))
+        return self.rows(int(lo), int(hi))
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return day.toordinal() - EPOCH.toordinal()
+
+
+def day_of(number: int) -> date:
+    """The date of `number` days since 1970-01-01; the inverse of :func:`day_number`."""
+    return date.fromordinal(int(number) + EPOCH.toordinal())
+
+
+def sessions(first: date, last: date) -> Sessions:
+    """The regular sessions of XNYS from `first` to `last`, both included; none when `first` lies after `last`.
+
+    Source: exchange_calendars (XNYS), for the past by way of ``closures.csv``.
+    """
+    if first >= TABLE_FROM and last <= _table().until:
+        return _from_table(first, last)
+    return _from_library(min(first, last).year, max(first, last).year).between(first, last)
+
+
+def decision_instants(on: Sessions, cadence: str, at: time) -> Instants:
+    """(K,) int64 nanoseconds UTC: New York wall time `at` on the first session of each period of `on`.
+
+    `cadence` is ``once``, ``daily``, ``weekly`` (ISO weeks) or ``monthly``. A holiday moves the decision to the next
+    session of its period; the first session of `on` always begins a period. Raises ValueError for another cadence.
+    """
+    days = on.session_of
+    if cadence == "once":
+        first = np.arange(len(days)) == 0
+    elif cadence == "daily":
+        first = np.ones(len(days), dtype=np.bool_)
+    elif cadence == "weekly":
+        first = _begins((days + 3) // 7)  # the epoch was a Thursday: + 3 lets weeks begin on Monday
+    elif cadence == "monthly":
+        first = _begins(on.dates.astype("datetime64[M]").astype(np.int64))
+    else:
+        raise ValueError(f"cadence was {cadence!r}")
+    return wall_to_utc(days[first], at)
+
+
+def _begins(period: Instants) -> NDArray[np.bool_]:
+    return np.concatenate((np.ones(min(1, len(period)), dtype=np.bool_), period[1:] != period[:-1]))
+
+
+def wall_to_utc(days: Instants, at: time) -> Instants:
+    """(K,) int64 nanoseconds UTC of New York wall time `at` on each of `days` (days since the epoch)."""
+    since_midnight = (at.hour * 3600 + at.minute * 60 + at.second) * SECOND + at.microsecond * 1000
+    return np.asarray(days, dtype=np.int64) * DAY + since_midnight - offsets(days)
+
+
+def offsets(days: Instants) -> Instants:
+    """(K,) int64 nanoseconds New York is ahead of UTC (negative) on each of `days`, Monday to Saturday.
+
+    Clocks change on Sundays at 2:00, so the answer holds for a whole week of sessions.
+    """
+    weeks, where = np.unique((np.asarray(days, dtype=np.int64) + 3) // 7, return_inverse=True)
+    return np.array([_offset_in_week(week) for week in weeks.tolist()], dtype=np.int64)[where]
+
+
+@cache
+def _offset_in_week(week: int) -> int:
+    shift = datetime.combine(day_of(week * 7 - 3), time(12), NEW_YORK).utcoffset() or timedelta()
+    return int(shift.total_seconds()) * SECOND
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    until: date
+    closed: Instants
+    early: dict[time, Instants]
+
+
+@lru_cache(maxsize=1)
+def _table() -> _Table:
+    kinds: dict[str, list[int]] = {}
+    for line in TABLE.read_text(encoding="ascii").split()[1:]:
+        day, what = line.split(",")
+        kinds.setdefault(what, []).append(day_number(date.fromisoformat(day)))
+    (until,), closed = kinds.pop("end"), kinds.pop("closed")
+    early = {time.fromisoformat(at): np.array(days) for at, days in kinds.items()}
+    return _Table(day_of(until), np.array(closed), early)
+
+
+def _from_table(first: date, last: date) -> Sessions:
+    table = _table()
+    days = np.arange(day_number(first), day_number(last) + 1)
+    days = days[(days + 3) % 7 < 5]
+    days = days[~np.isin(days, table.closed)]
+    closes = wall_to_utc(days, CLOSE)
+    for at, early in table.early.items():
+        on = np.isin(days, early)
+        closes[on] = wall_to_utc(days[on], at)
+    return Sessions(days, wall_to_utc(days, OPEN), closes)
+
+
+@lru_cache(maxsize=8)
+def _from_library(first_year: int, last_year: int) -> Sessions:
+    from exchange_calendars import get_calendar  # type: ignore[import-untyped]
+
+    calendar = get_calendar("XNYS", start=f"{first_year}-01-01", end=f"{last_year}-12-31")
+    opens = np.asarray(calendar.opens_nanos, dtype=np.int64).copy()
+    closes = np.asarray(calendar.closes_nanos, dtype=np.int64).copy()
+    return Sessions(opens // DAY, opens, closes)  # the New York open falls on the same day in UTC
+
+
+def _write_table(until: date, say: Callable[[str], None] = print) -> None:
+    whole = _from_library(TABLE_FROM.year, until.year).between(TABLE_FROM, until)
+    trading = set(whole.session_of.tolist())
+    lines = ["day,what"]
+    usual = wall_to_utc(whole.session_of, CLOSE)
+    early = {int(d): int(c) for d, c, u in zip(whole.session_of, whole.closes_at, usual, strict=True) if c != u}
+    for day in range(day_number(TABLE_FROM), day_number(until) + 1):
+        if (day + 3) % 7 < 5 and day not in trading:
+            lines.append(f"{day_of(day)},closed")
+        elif day in early:
+            closed_at = datetime.fromtimestamp(early[day] // SECOND, UTC).astimezone(NEW_YORK)
+            lines.append(f"{day_of(day)},{closed_at:%H:%M}")
+    lines.append(f"{until},end")
+    TABLE.write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
+    say(f"{TABLE}: {len(lines) - 2} days to {until}")
+
+
+if __name__ == "__main__":
+    import sys
+
+    _write_table(date.fromisoformat(sys.argv[1]))

@@ -1,0 +1,76 @@
+"""Scheduled events (rate decisions, inflation and employment releases) and when their dates became known.
+
+``data/events.csv`` holds FOMC decisions, CPI and employment releases from 2018 on, as published by the Federal Reserve
+and the Bureau of Labor Statistics. Both publish a year's calendar during the year before; since the day itself is not
+always on record, the end of that year is taken as `known_at`, so that nothing is known too early. Releases that
+were moved (the shutdowns of 2025 and 2026) carry the moment the new date was announced; dates that were
+cancelled (FOMC of March 2020) and decisions nobody could expect are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from simulator.errors import DataError
+from simulator.market.sources.files import shown_path
+
+COLUMNS = ("at", "name", "importance", "known_at")
+IMPORTANCE = ("high", "medium", "low")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens `at` a scheduled moment (aware) and whose date is known from `known_at` (aware) on."""
+
+    at: datetime
+    name: str
+    importance: str
+    known_at: datetime
+
+
+def load_events(path: Path) -> tuple[Event, ...]:
+    """The events of a CSV file with the columns at, name, importance (high, medium, low) and known_at, by time.
+
+    Both times are ISO 8601 with an offset. Raises DataError with file and line for anything else.
+    """
+    shown = shown_path(path)
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.reader(lines)
+            header = next(reader, None)
+            if header != list(COLUMNS):
+                found = ",".join(header) if header else "nothing"
+                raise DataError(f"the header was {found}, expected {','.join(COLUMNS)}", where=f"{shown}:1")
+            events = [_event(row, f"{shown}:{reader.line_num}") for row in reader if row]
+    except FileNotFoundError:
+        raise DataError("file is missing", where=shown, mend="`sim init DIR` writes a fresh one") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read ({error})", where=shown) from None
+    return tuple(sorted(events, key=lambda event: (event.at, event.name)))
+
+
+def _event(row: list[str], where: str) -> Event:
+    if len(row) != len(COLUMNS):
+        raise DataError(f"has {len(row)} columns, expected {len(COLUMNS)}", where=where)
+    at, name, importance, known_at = (cell.strip() for cell in row)
+    if not name:
+        raise DataError("the event has no name", where=where)
+    if importance not in IMPORTANCE:
+        raise DataError(f'importance was "{importance}", expected one of {", ".join(IMPORTANCE)}', where=where)
+    event = Event(_moment(at, "at", where), name, importance, _moment(known_at, "known_at", where))
+    if event.known_at > event.at:
+        raise DataError(f"known_at {known_at} lies after the event itself, {at}", where=where)
+    return event
+
+
+def _moment(text: str, column: str, where: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(f'{column} was "{text}", expected e.g. 2024-01-31T14:00:00-05:00', where=where) from None
+    if moment.tzinfo is None:
+        raise DataError(f'{column} "{text}" has no offset, expected e.g. 2024-01-31T14:00:00-05:00', where=where)
+    return moment

@@ -1,0 +1,296 @@
+"""Bars for a run: found in the data folders, checked, and put on the timeline of the exchange. Never downloads.
+
+data/SYMBOL.csv|.parquet ──┐                       refusals → DataError
+                           ├─► Table per symbol ──► timeline ──► Loaded(bars, context, start, last, notes)
+data/sample/SYMBOL.parquet ┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from simulator.errors import DataError, UsageError, did_you_mean
+from simulator.market import quality
+from simulator.market.bars import Bars, Instants
+from simulator.market.calendar import Sessions, day_number, day_of, sessions
+from simulator.market.sources import files, sample
+from simulator.market.table import DAILY, Table, Timeline, in_hours, step_of, to_bars
+from simulator.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Bars of a run.
+
+    Attributes
+    ----------
+    bars : the traded symbols, in the order asked for, warm-up history included
+    context : series that are shown and not traded (VIX, the cash instrument), on the same timeline; those that are not
+        available are absent
+    start : row of the first bar of the run; the rows before it are history
+    last : session of the last bar
+    notes : sentences the reader of a result must know
+    """
+
+    bars: Bars
+    context: Bars
+    start: int
+    last: date
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file of bars: `source` is what people are told, `read` gives its table (raises DataError)."""
+
+    symbol: str
+    path: Path
+    source: str
+    shipped: bool
+
+    def read(self) -> Table:
+        return replace(files.read_table(self.path, source=self.source), symbol=self.symbol)
+
+
+def data_folders(workspace: Workspace) -> tuple[Path, ...]:
+    """The folders to hand to :func:`load_bars`: what was fetched, then what came with the workspace."""
+    written = workspace.out / "data"
+    return (written,) if written == workspace.data else (written, workspace.data)
+
+
+def available(data: Path | Sequence[Path]) -> dict[str, Found]:
+    """Symbol → the file its bars come from: the files of each folder in turn, then the samples.
+
+    Raises DataError where one folder holds two files for a symbol.
+    """
+    folders = [data] if isinstance(data, Path) else list(data)
+    found: dict[str, Found] = {}
+    for folder in folders:
+        _add(found, _files_of(folder, lambda path: f"{path.parent.name}/{path.name}", shipped=False))
+    for folder in folders:
+        _add(found, _files_of(folder / sample.FOLDER, lambda _: sample.SOURCE, shipped=True))
+    return found
+
+
+def _add(found: dict[str, Found], more: Iterable[Found]) -> None:
+    fresh: dict[str, Found] = {}
+    for item in more:
+        if item.symbol in fresh:
+            both = f"{files.shown_path(fresh[item.symbol].path)} and {files.shown_path(item.path)}"
+            raise DataError(f"two files for {item.symbol}: {both}", mend="delete one")
+        fresh[item.symbol] = item
+    for symbol, item in fresh.items():
+        found.setdefault(symbol, item)
+
+
+def _files_of(folder: Path, source: Callable[[Path], str], shipped: bool) -> Iterable[Found]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        symbol = files.symbol_of(path)
+        if symbol and path.is_file():
+            yield Found(symbol, path, source(path), shipped)
+
+
+def load_bars(
+    symbols: Sequence[str],
+    data: Path | Sequence[Path],
+    *,
+    first: date,
+    last: date | None = None,
+    history: int = 0,
+    context: Sequence[str] = (),
+) -> Loaded:
+    """Checked bars of `symbols` from `first` to `last`, both included, with `history` sessions before `first`.
+
+    Each symbol comes from the first of the folders `data` that has a file for it, else from their ``sample/``;
+    `Bars.sources` says which. With `last` None the run ends at the last session that all symbols have. Symbols may
+    start late, stop early or miss sessions (NaN there); `notes` says so.
+
+    Raises UsageError for symbols or dates that cannot be meant, DataError for a symbol without bars, for dates
+    without bars, and for bars that `quality` refuses: corrupt data is worse than no data.
+    """
+    _check_request(symbols, first, last)
+    shelf = available(data)
+    unknown = [s for s in symbols if s not in shelf]
+    if unknown:
+        raise _no_bars(unknown[0], shelf, _reach(first, history), last)
+    tables = {s: read_checked(shelf[s]) for s in dict.fromkeys((*symbols, *context)) if s in shelf}
+    traded, notes = _one_frequency([tables[s] for s in symbols])
+    shown, more = _fitting([tables[s] for s in context if s in tables], traded[0].frequency)
+    return _assemble(traded, shown, _Window(first, last, history), [*notes, *more])
+
+
+def _check_request(symbols: Sequence[str], first: date, last: date | None) -> None:
+    if not symbols:
+        raise UsageError("no symbols were given", mend="name them with --symbols SPY,QQQ")
+    for symbol in symbols:
+        if not files.is_symbol(symbol):
+            raise UsageError(f'"{symbol}" is not a symbol', mend="separate symbols by commas: --symbols SPY,QQQ")
+        if list(symbols).count(symbol) > 1:
+            raise UsageError(f"{symbol} is named twice in {','.join(symbols)}")
+    if last is not None and last < first:
+        raise UsageError(f"the run would begin on {first} and end on {last}, before it", mend="swap --from and --to")
+
+
+def _no_bars(symbol: str, shelf: dict[str, Found], first: date, last: date | None) -> DataError:
+    guess = did_you_mean(symbol.upper(), shelf)
+    fetch = f"sim data fetch --source yahoo --symbols {symbol} --from {first} --to {last or date.today()}"
+    return DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with `{fetch}`")
+
+
+def _reach(first: date, history: int) -> date:
+    """The day from which bars are wanted, warm-up included."""
+    if not history:
+        return first
+    before = sessions(date.fromordinal(first.toordinal() - history * 8 // 5 - 20), first).between(date.min, first)
+    return day_of(before.session_of[max(0, len(before) - history - 1)])
+
+
+def read_checked(found: Found) -> Table:
+    """The table of one file. Raises DataError (symbol, date, file) for the first problem that refuses it."""
+    table = found.read()
+    problems = quality.refusals(table)
+    if problems:
+        first = problems[0]
+        others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        whose = f"{first.where}: {first.symbol} {first.date}"
+        lists = f"`sim data check --symbols {table.symbol}` lists what is wrong"
+        raise DataError(f"{first.what}{others}", where=whose, mend=lists)
+    return table
+
+
+def _one_frequency(traded: list[Table]) -> tuple[list[Table], list[str]]:
+    odd = next((t for t in traded if t.frequency != traded[0].frequency), None)
+    if odd:
+        known = f"{traded[0].symbol} has {traded[0].frequency} bars and {odd.symbol} has {odd.frequency} bars"
+        raise DataError(known, mend="one run takes bars of one frequency")
+    notes = [f"{t.symbol}: {note}" for t in traded for note in t.notes]
+    if traded[0].daily:
+        return traded, notes
+    kept = [_regular_hours(t) for t in traded]
+    for before, after in zip(traded, kept, strict=True):
+        if len(after) < len(before):
+            notes.append(f"{after.symbol}: {len(before) - len(after)} bars outside regular hours are left out")
+    return kept, notes
+
+
+def _regular_hours(table: Table) -> Table:
+    kept = table.take(in_hours(table, sessions(table.first, table.last)))
+    if not len(kept):
+        raise DataError(f"{table.symbol} has no bar within regular hours", where=table.path)
+    return kept
+
+
+def _fitting(tables: list[Table], frequency: str) -> tuple[list[Table], list[str]]:
+    """Context tables that can stand on a timeline of `frequency`: the same, or daily on intraday."""
+    kept = [t if t.daily else _regular_hours(t) for t in tables if t.daily or t.frequency == frequency]
+    notes = [
+        f"{t.symbol} has {t.frequency} bars and is left out of a run on {frequency} bars"
+        for t in tables
+        if not (t.daily or t.frequency == frequency)
+    ]
+    return kept, notes
+
+
+@dataclass(frozen=True)
+class _Window:
+    first: date
+    last: date | None
+    history: int
+
+
+def _assemble(traded: list[Table], shown: list[Table], window: _Window, notes: list[str]) -> Loaded:
+    end, said = _end(traded, window)
+    notes += said
+    begin = min(t.session_of[0] for t in traded)
+    days = np.unique(np.concatenate([t.session_of for t in traded]))
+    if end < day_number(window.first) or not ((days >= day_number(window.first)) & (days <= end)).any():
+        raise _empty(traded, window)
+    calendar = sessions(day_of(begin), day_of(end))
+    at = int(np.searchsorted(calendar.session_of, day_number(window.first)))
+    notes += _late(begin, window, calendar, at)
+    calendar = calendar.rows(max(0, at - window.history), len(calendar))
+    start_day = max(day_number(window.first), int(begin))
+    timeline = _timeline(traded, calendar)
+    start = int(np.searchsorted(timeline.session_of, start_day))
+    run = calendar.session_of[calendar.session_of >= start_day]
+    notes += [note for t in traded for note in _coverage(t, run, window)]
+    notes += [f"{t.symbol} (context) ends {t.last}, before the run does" for t in shown if t.session_of[-1] < run[-1]]
+    frequency = traded[0].frequency
+    bars, context = to_bars(traded, timeline, frequency), to_bars(shown, timeline, frequency)
+    return Loaded(bars, context, start, day_of(run[-1]), tuple(notes))
+
+
+def _end(traded: list[Table], window: _Window) -> tuple[int, list[str]]:
+    """Day number of the last session, and what to say about it."""
+    ends = {t.symbol: int(t.session_of[-1]) for t in traded}
+    latest = max(ends.values())
+    if window.last is not None:
+        asked = day_number(window.last)
+        missing = len(sessions(day_of(latest + 1), window.last)) if latest < asked else 0
+        said = f"the bars end on {day_of(latest)}, {missing} sessions before --to {window.last}"
+        return min(asked, latest), [said] if missing else []
+    common = set(traded[0].session_of.tolist()).intersection(*(t.session_of.tolist() for t in traded[1:]))
+    if not common:
+        raise DataError(f"there is no session on which all of {', '.join(ends)} have bars", mend="give --to a date")
+    end = max(common)
+    whose = "all symbols have" if len(traded) > 1 else f"{traded[0].symbol} has"
+    further = [f"{symbol} goes on to {day_of(day)}" for symbol, day in ends.items() if day > end]
+    tail = f" ({', '.join(further)})" if further else ""
+    return end, [f"without --to the run ends on {day_of(end)}, the last session that {whose}{tail}"]
+
+
+def _empty(traded: list[Table], window: _Window) -> DataError:
+    table = traded[0] if len(traded) == 1 else min(traded, key=lambda t: int(t.session_of[-1]))
+    until = f"from {window.first}" + (f" to {window.last}" if window.last else " on")
+    reach = _reach(window.first, window.history)
+    fetch = f"sim data fetch --source yahoo --symbols {table.symbol} --from {reach} --to {window.last or date.today()}"
+    has = f"{table.source} has {table.first} to {table.last}"
+    return DataError(f"{table.symbol} has no bars {until}; {has}", mend=f"fetch them with `{fetch}`")
+
+
+def _late(begin: int, window: _Window, calendar: Sessions, at: int) -> list[str]:
+    notes = []
+    skipped = len(sessions(window.first, day_of(begin - 1))) if begin > day_number(window.first) else 0
+    if skipped:
+        notes.append(f"the bars begin on {day_of(begin)}, {skipped} sessions after --from {window.first}")
+    if at < window.history:
+        before = day_of(calendar.session_of[at])
+        notes.append(f"{at} sessions of history exist before {before}; {window.history} were asked for")
+    return notes
+
+
+def _coverage(table: Table, run: Instants, window: _Window) -> list[str]:
+    """What a run over the sessions `run` must say about one symbol. Raises DataError when it has no bar there."""
+    here = np.isin(run, table.session_of)
+    if not here.any():
+        raise _empty([table], window)
+    at = np.flatnonzero(here)
+    notes = []
+    if at[0] > 0:
+        notes.append(f"{table.symbol} starts late, on {day_of(run[at[0]])}")
+    if at[-1] < len(run) - 1:
+        notes.append(f"{table.symbol} ends early, on {day_of(run[at[-1]])}: a position stays at that price")
+    holes = run[at[0] : at[-1] + 1][~here[at[0] : at[-1] + 1]]
+    if len(holes):
+        notes.append(f"{table.symbol} has no bar on {len(holes)} sessions, the first {day_of(holes[0])}")
+    return notes
+
+
+def _timeline(traded: list[Table], calendar: Sessions) -> Timeline:
+    frequency = traded[0].frequency
+    if frequency == DAILY:
+        return Timeline(calendar.session_of, calendar.opens_at, calendar.closes_at)
+    starts = np.unique(np.concatenate([t.starts for t in traded]))
+    rows = np.searchsorted(calendar.opens_at, starts, side="right") - 1
+    starts, rows = starts[rows >= 0], rows[rows >= 0]
+    within = starts < calendar.closes_at[rows]
+    starts, rows = starts[within], rows[within]
+    ends = np.minimum(starts + step_of(frequency), calendar.closes_at[rows])
+    return Timeline(calendar.session_of[rows], starts, ends)

@@ -1,0 +1,166 @@
+"""What is wrong with bars. Problems are data: a symbol, a date and a sentence each.
+
+Two kinds: *refused* ones (the bars cannot be what the market did: loading stops) and *suspicious* ones (they may be
+right, a person should look): missing sessions and jumps that look like splits nobody adjusted for.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.market.bars import FIELDS, Bars
+from simulator.market.calendar import Sessions, day_of, sessions
+from simulator.market.table import DAILY, PRICES, Table, in_hours, step_of
+
+SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
+OPEN_WITHIN, CLOSE_WITHIN = 0.03, 0.10
+"""How near a split ratio the opening gap and the session's close-to-close move must both be."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one symbol's bars.
+
+    Attributes
+    ----------
+    date : the session; None where the whole file is meant
+    what : what was found
+    where : ``file:line`` or file, as far as known
+    refused : True where loading refuses the bars
+    """
+
+    symbol: str
+    date: dt.date | None
+    what: str
+    where: str = ""
+    refused: bool = False
+
+    def __str__(self) -> str:
+        head = f"{self.symbol} {self.date}" if self.date else self.symbol
+        return f"{head}: {self.what}" + (f" ({self.where})" if self.where else "")
+
+
+def check(subject: Bars | Table) -> list[Problem]:
+    """Every problem of `subject`, by symbol and date; an empty list when there is none.
+
+    Checked: order and duplicates, days that are no session, NaN, zero and negative prices, open or close outside
+    [low, high], volume and dividends, missing sessions, jumps that look like unadjusted splits.
+    """
+    if isinstance(subject, Bars):
+        return [problem for table in _tables(subject) for problem in check(table)]
+    problems = refusals(subject)
+    if not any(p.what.startswith(("is dated", "comes after")) for p in problems):
+        problems += [*_gaps(subject), *_jumps(subject)]
+    return sorted(problems, key=lambda p: p.date or dt.date.min)
+
+
+def refusals(table: Table) -> list[Problem]:
+    """Only the problems for which bars are refused, in order of the rows."""
+    if not len(table):
+        return [Problem(table.symbol, None, "has no bars", table.path or table.source, refused=True)]
+    found = [(row, what) for mask, what in _rules(table) for row in np.flatnonzero(mask).tolist()]
+    return [
+        Problem(table.symbol, day_of(table.session_of[row]), what(table, row), table.where(row), refused=True)
+        for row, what in sorted(found, key=lambda pair: pair[0])
+    ]
+
+
+def _tables(bars: Bars) -> Iterator[Table]:
+    for column, symbol in enumerate(bars.symbols):
+        fresh = bars.fresh[:, column]
+        arrays: dict[str, Any] = {name: getattr(bars, name)[fresh, column] for name in (*FIELDS, "dividend")}
+        at = (bars.session_of[fresh], bars.opens_at[fresh])
+        yield Table(symbol, bars.sources[column], bars.frequency, *at, **arrays)
+
+
+class _Say:
+    """A sentence about one row, made only when the row is at fault."""
+
+    def __init__(self, text: str, *names: str) -> None:
+        self.text, self.names = text, names
+
+    def __call__(self, table: Table, row: int) -> str:
+        shown = {name: f"{getattr(table, name)[row]:.10g}" for name in self.names}
+        day = day_of(table.session_of[row])
+        before = day_of(table.session_of[row - 1]) if row else day
+        return self.text.format(**shown, day=day, weekday=f"{day:%A}", before=before)
+
+
+def _rules(table: Table) -> Iterator[tuple[Mask, _Say]]:
+    steps = np.diff(table.key, prepend=table.key[0] - 1)
+    yield steps == 0, _Say("is dated like the bar before it: a duplicate")
+    yield steps < 0, _Say("comes after {before}: dates must ascend")
+    calendar = sessions(day_of(table.session_of.min()), day_of(table.session_of.max()))
+    closed = ~np.isin(table.session_of, calendar.session_of)
+    yield closed, _Say("{weekday} is not a session of the New York Stock Exchange")
+    missing = np.zeros(len(table), dtype=np.bool_)
+    for name in PRICES:
+        price = getattr(table, name)
+        unknown = ~np.isfinite(price)
+        yield unknown, _Say(f"{name} is {{{name}}}", name)
+        yield ~unknown & (price <= 0), _Say(f"{name} is {{{name}}}, not above zero", name)
+        missing |= unknown
+    yield ~missing & (table.high < table.low), _Say("high {high} is below low {low}", "high", "low")
+    ordered = ~missing & (table.high >= table.low)
+    for name in ("open", "close"):
+        price = getattr(table, name)
+        outside = ordered & ((price > table.high) | (price < table.low))
+        yield outside, _Say(f"{name} {{{name}}} lies outside [low {{low}}, high {{high}}]", name, "low", "high")
+    yield ~(np.isfinite(table.volume) & (table.volume >= 0)), _Say("volume is {volume}", "volume")
+    yield ~(np.isfinite(table.dividend) & (table.dividend >= 0)), _Say("dividend is {dividend}", "dividend")
+
+
+def _gaps(table: Table) -> Iterator[Problem]:
+    if not len(table):
+        return
+    calendar = sessions(day_of(table.session_of.min()), day_of(table.session_of.max()))
+    for day in calendar.session_of[~np.isin(calendar.session_of, table.session_of)].tolist():
+        yield Problem(table.symbol, day_of(day), "the session is missing", table.path or table.source)
+    if table.frequency != DAILY:
+        yield from _thin_sessions(table, calendar)
+
+
+def _thin_sessions(table: Table, calendar: Sessions) -> Iterator[Problem]:
+    regular = table.session_of[in_hours(table, calendar)]
+    days, counts = np.unique(regular, return_counts=True)
+    rows = np.searchsorted(calendar.session_of, days)
+    lengths = calendar.closes_at[rows] - calendar.opens_at[rows]
+    expected = -(-lengths // step_of(table.frequency))
+    for day, count, full in zip(days.tolist(), counts.tolist(), expected.tolist(), strict=True):
+        if count < full:
+            what = f"{full - count} of {full} bars of {table.frequency} are missing"
+            yield Problem(table.symbol, day_of(day), what, table.path or table.source)
+
+
+def _jumps(table: Table) -> Iterator[Problem]:
+    if len(table) < 2:
+        return
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = table.open[1:] / table.close[:-1]
+        move = table.close[1:] / table.close[:-1]
+    overnight = table.session_of[1:] != table.session_of[:-1]
+    for ratio in SPLITS:
+        for factor, name in ((1 / ratio, _split(ratio)), (ratio, _reverse_split(ratio))):
+            near = (np.abs(gap / factor - 1) <= OPEN_WITHIN) & (np.abs(move / factor - 1) <= CLOSE_WITHIN)
+            for row in (np.flatnonzero(near & overnight) + 1).tolist():
+                what = (
+                    f"opens at {table.open[row]:.10g} after a close of {table.close[row - 1]:.10g}: "
+                    f"looks like an unadjusted {name}"
+                )
+                yield Problem(table.symbol, day_of(table.session_of[row]), what, table.where(row))
+
+
+def _split(ratio: float) -> str:
+    return "3-for-2 split" if ratio == 1.5 else f"{ratio:g}-for-1 split"
+
+
+def _reverse_split(ratio: float) -> str:
+    return "2-for-3 reverse split" if ratio == 1.5 else f"1-for-{ratio:g} reverse split"

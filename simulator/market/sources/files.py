@@ -1,0 +1,357 @@
+"""A folder of CSV or Parquet files, one per symbol, named after it: ``SPY.csv``, ``SPY.csv.gz``, ``SPY.parquet``.
+
+Column spellings are the common ones (``SPELLINGS``), case, blanks and underscores aside. Prices are taken as they
+stand: an adjusted close beside the close is not used, and the loader says so; a dividend column (cash per share on
+the ex-date) is. Dates are ISO 8601 or YYYYMMDD.
+
+Daily bars carry their session's date. Bars with times of day are intraday: each label is the START of its bar, without
+a time zone it is New York time, and the spacing of the labels is the frequency.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.errors import DataError
+from simulator.market.bars import FIELDS, Floats, Instants
+from simulator.market.calendar import DAY, MINUTE, NEW_YORK, OPEN, SECOND, day_number, offsets, wall_to_utc
+from simulator.market.table import DAILY, PRICES, Table, absorb_rounding
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+SPELLINGS: Mapping[str, tuple[str, ...]] = {
+    "date": ("date", "datetime", "timestamp", "time", "day", "session", "t", "", "unnamed:0", "indexlevel0"),
+    "open": ("open", "o", "openprice"),
+    "high": ("high", "h", "highprice"),
+    "low": ("low", "l", "lowprice"),
+    "close": ("close", "c", "closeprice"),
+    "volume": ("volume", "vol", "v"),
+    "dividend": ("dividend", "dividends", "div", "divcash", "dividendamount"),
+    "adjusted": ("adjclose", "adjustedclose", "closeadj", "adj"),
+    "source": ("source",),
+}
+NEEDED = ("date", *PRICES)
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """Time labels: nanoseconds since the epoch as written on the wall, and in UTC where a zone was given."""
+
+    wall: Instants
+    utc: Instants | None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A file's columns by role (the keys of SPELLINGS), each n long, and the line of each row (None for Parquet)."""
+
+    shown: str
+    columns: Mapping[str, Any]
+    lines: list[int] | None
+
+    def where(self, row: int) -> str:
+        return f"{self.shown}:{self.lines[row]}" if self.lines else self.shown
+
+
+def symbol_of(path: Path) -> str | None:
+    """The symbol a file is named after, in capitals; None when it is no file of bars by its name."""
+    name = path.name
+    suffix = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), None)
+    stem = name[: -len(suffix)] if suffix else ""
+    return stem.upper() if is_symbol(stem.upper()) and name != "events.csv" else None
+
+
+def is_symbol(text: str) -> bool:
+    """Whether `text` can name a file of bars: letters, digits and ``. - = _``, with ``^`` allowed in front."""
+    return re.fullmatch(r"\^?[A-Za-z0-9][A-Za-z0-9.=_-]{0,31}", text) is not None
+
+
+def read_table(path: Path, *, symbol: str | None = None, source: str | None = None) -> Table:
+    """The bars in one file, unchecked. `source` is the label people see; a ``source`` column is added to it.
+
+    Raises DataError, with file and line, for what cannot be read as bars at all.
+    """
+    shown = shown_path(path)
+    sheet = _read_parquet(path, shown) if path.suffix == ".parquet" else _read_csv(path, shown)
+    frequency, session_of, starts = _place(_stamps(sheet), sheet)
+    numbers = {name: _numbers(sheet, name) for name in (*PRICES, "volume", "dividend")}
+    numbers |= absorb_rounding(*(numbers[name] for name in PRICES))
+    label = source or path.name
+    return Table(
+        symbol or symbol_of(path) or path.stem,
+        f"{label} ({_origin(sheet)})" if "source" in sheet.columns else label,
+        frequency,
+        session_of,
+        starts,
+        **numbers,
+        path=shown,
+        lines=None if sheet.lines is None else np.array(sheet.lines, dtype=np.int64),
+        notes=_notes(sheet),
+    )
+
+
+def shown_path(path: Path) -> str:
+    """`path` as a person would type it: from the current folder where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def write_csv(table: Table, path: Path, origin: str) -> None:
+    """Write `table` so that :func:`read_table` gives the same bars back; `origin` goes into the source column.
+
+    The file is written whole and on disk when this returns; the caller moves it into place.
+    """
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(("date", *FIELDS, "dividend", "source"))
+        numbers = zip(*(map(_plain, getattr(table, name).tolist()) for name in (*FIELDS, "dividend")), strict=True)
+        for label, row in zip(_labels(table), numbers, strict=True):
+            writer.writerow((label, *row, origin))
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _labels(table: Table) -> list[str]:
+    if table.daily:
+        return [str(day) for day in table.session_of.astype("datetime64[D]")]
+    return [datetime.fromtimestamp(at // SECOND, UTC).astimezone(NEW_YORK).isoformat() for at in table.starts.tolist()]
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+def _read_csv(path: Path, shown: str) -> Sheet:
+    text = _text(path, shown)
+    first_line = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first_line.count))
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        header = next(reader, [])
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                where = f"{shown}:{reader.line_num}"
+                raise DataError(f"has {len(row)} columns where the header has {len(header)}", where=where)
+            rows.append(row)
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(f"is not CSV ({error})", where=f"{shown}:{reader.line_num}") from None
+    roles = _roles(header, shown)
+    if not rows:
+        raise DataError("has a header and no bars", where=f"{shown}:1", mend="delete it or fetch it again")
+    by_name = list(zip(*rows, strict=True))
+    return Sheet(shown, {role: by_name[header.index(name)] for role, name in roles.items()}, lines)
+
+
+def _text(path: Path, shown: str) -> str:
+    try:
+        data = path.read_bytes()
+        content = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError("is not text", where=f"{shown}:{line}", mend="delete it or fetch it again") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot be read ({error})", where=shown) from None
+    if not content.strip():
+        raise DataError("the file is empty", where=f"{shown}:1", mend="delete it or fetch it again")
+    if "\0" in content:
+        line = content[: content.index("\0")].count("\n") + 1
+        raise DataError("is not text", where=f"{shown}:{line}", mend="delete it or fetch it again")
+    return content
+
+
+def _read_parquet(path: Path, shown: str) -> Sheet:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        content = pyarrow.parquet.ParquetFile(path).read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"is not a whole Parquet file ({error})", where=shown, mend="fetch it again") from None
+    roles = _roles(content.column_names, shown)
+    if not content.num_rows:
+        raise DataError("has no bars", where=shown, mend="delete it or fetch it again")
+    return Sheet(shown, {role: content[name].combine_chunks() for role, name in roles.items()}, None)
+
+
+def _roles(header: Sequence[str], shown: str) -> dict[str, str]:
+    """Role → name of the column that plays it."""
+    plain = {name: name.strip().lower().replace(" ", "").replace("_", "") for name in header}
+    roles: dict[str, str] = {}
+    for role, spellings in SPELLINGS.items():
+        found = [name for name in header if plain[name] in spellings]
+        if len(found) > 1:
+            names = " and ".join(f'"{name}"' for name in found)
+            raise DataError(f"columns {names} both look like the {role}", where=f"{shown}:1", mend="rename one")
+        roles |= {role: found[0]} if found else {}
+    missing = [role for role in NEEDED if role not in roles]
+    if missing:
+        there = ", ".join(header) or "nothing"
+        raise DataError(f"no column for the {' and the '.join(missing)}; it has {there}", where=f"{shown}:1")
+    return roles
+
+
+def _notes(sheet: Sheet) -> tuple[str, ...]:
+    if "adjusted" in sheet.columns and "dividend" not in sheet.columns:
+        return ("its adjusted close is not used and it has no dividend column: returns leave dividends out",)
+    return ()
+
+
+def _origin(sheet: Sheet) -> str:
+    column = sheet.columns["source"]
+    kinds = sorted({str(kind) for kind in (column if sheet.lines else column.to_pylist())})
+    return kinds[0] if len(kinds) == 1 else f"mixed: {', '.join(kinds)}"
+
+
+# ---- numbers and dates -------------------------------------------------------------------------------------------
+
+
+def _numbers(sheet: Sheet, role: str) -> Floats:
+    if role not in sheet.columns:
+        return np.zeros(len(sheet.columns["date"]))
+    column = sheet.columns[role]
+    if sheet.lines is None:
+        return arrow_floats(column, f"{sheet.shown}, column {role}")
+    try:
+        return np.fromiter(map(float, column), dtype=np.float64, count=len(column))
+    except ValueError:
+        return np.array([_number(text, role, sheet.where(row)) for row, text in enumerate(column)])
+
+
+def _number(text: str, role: str, where: str) -> float:
+    if not text.strip():
+        return float("nan")
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f'{role} was "{text}", not a number', where=where) from None
+
+
+def arrow_floats(column: Any, where: str) -> Floats:
+    """(n,) float64 of a pyarrow array, nulls as NaN. Raises DataError when it holds no numbers."""
+    import pyarrow
+
+    try:
+        numbers = column.cast(pyarrow.float64())
+    except pyarrow.ArrowException:
+        raise DataError(f"holds {column.type}, not numbers", where=where) from None
+    if numbers.null_count:
+        return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(_array(numbers), dtype=np.float64)
+
+
+def _array(column: Any) -> Any:
+    """The numbers of a pyarrow array without nulls; its own ``to_numpy`` imports pandas, a quarter of a second."""
+    return np.from_dlpack(column)
+
+
+def _stamps(sheet: Sheet) -> Stamps:
+    column = sheet.columns["date"]
+    if not isinstance(column, list | tuple):
+        return _arrow_stamps(column, sheet)
+    texts = [text.strip() for text in column]
+    if all(len(text) == 10 for text in texts):
+        days = [_parsed(date.fromisoformat, text, row, sheet).toordinal() for row, text in enumerate(texts)]
+        return Stamps((np.array(days, dtype=np.int64) - date(1970, 1, 1).toordinal()) * DAY, None)
+    return _stamps_of([_parsed(datetime.fromisoformat, text, row, sheet) for row, text in enumerate(texts)], sheet)
+
+
+def _parsed(parse: Callable[[str], Any], text: str, row: int, sheet: Sheet) -> Any:
+    try:
+        return parse(text)
+    except ValueError:
+        what = f'date was "{text}"' if text else "date is missing"
+        forms = "write dates as 2024-01-31 or 2024-01-31T09:30-05:00"
+        raise DataError(what, where=sheet.where(row), mend=forms) from None
+
+
+def _stamps_of(moments: Sequence[datetime], sheet: Sheet) -> Stamps:
+    zoned = [m.tzinfo is not None for m in moments]
+    if any(zoned) != all(zoned):
+        row = zoned.index(not zoned[0])
+        raise DataError("some dates have a time zone and some have none", where=sheet.where(row))
+    start = datetime(1970, 1, 1)
+    wall = np.array([_nanoseconds(m.replace(tzinfo=None) - start) for m in moments], dtype=np.int64)
+    if not zoned[0]:
+        return Stamps(wall, None)
+    ahead = np.array([_nanoseconds(m.utcoffset()) for m in moments], dtype=np.int64)
+    return Stamps(wall, wall - ahead)
+
+
+def _nanoseconds(span: Any) -> int:
+    return (span.days * 86_400_000_000 + span.seconds * 1_000_000 + span.microseconds) * 1_000  # type: ignore[no-any-return]
+
+
+def _arrow_stamps(column: Any, sheet: Sheet) -> Stamps:
+    import pyarrow
+    import pyarrow.compute
+
+    kind = column.type
+    if column.null_count:
+        row = column.is_null().index(True).as_py()
+        raise DataError(f"row {row + 1} has no date", where=sheet.shown)
+    if pyarrow.types.is_date(kind):
+        return Stamps(_array(column.cast(pyarrow.date32()).cast(pyarrow.int32())).astype(np.int64) * DAY, None)
+    if pyarrow.types.is_timestamp(kind):
+        utc = _array(column.cast(pyarrow.timestamp("ns", kind.tz)).cast(pyarrow.int64()))
+        if kind.tz is None:
+            return Stamps(utc, None)
+        wall = pyarrow.compute.local_timestamp(column.cast(pyarrow.timestamp("ns", kind.tz)))
+        return Stamps(_array(wall.cast(pyarrow.int64())), utc)
+    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
+        return _stamps(Sheet(sheet.shown, {"date": column.to_pylist()}, None))
+    raise DataError(f"column date holds {kind}, not dates", where=sheet.shown)
+
+
+EARLIEST, LATEST = day_number(date(1900, 1, 1)), day_number(date(2100, 1, 1))
+
+
+def _place(stamps: Stamps, sheet: Sheet) -> tuple[str, Instants, Instants]:
+    """Frequency, New York dates and UTC starts of the bars that carry these labels."""
+    days = stamps.wall // DAY
+    strange = (days < EARLIEST) | (days >= LATEST)
+    if strange.any():
+        row = int(np.argmax(strange))
+        raise DataError(f"the year of {days[row].astype('datetime64[D]')} cannot be meant", where=sheet.where(row))
+    if not (stamps.wall % DAY).any():  # midnights as written, whatever the zone: plain dates
+        return _daily(days)
+    utc = stamps.utc if stamps.utc is not None else stamps.wall - offsets(days)
+    local = utc + offsets(utc // DAY)
+    days = local // DAY
+    one_label = (local % DAY == local[0] % DAY).all()  # e.g. New York midnight written in UTC
+    if one_label or len(np.unique(days)) == len(days):
+        return _daily(days)
+    steps = np.diff(utc)[np.diff(days) == 0]
+    return _frequency(int(np.gcd.reduce(steps)), sheet), days, utc
+
+
+def _daily(days: Instants) -> tuple[str, Instants, Instants]:
+    return DAILY, days, wall_to_utc(days, OPEN)
+
+
+def _frequency(step: int, sheet: Sheet) -> str:
+    if step and step % MINUTE == 0:
+        return f"{step // MINUTE}min"
+    if step and step % SECOND == 0:
+        return f"{step // SECOND}s"
+    raise DataError(f"bars stand {step} ns apart; spacings are whole seconds", where=sheet.shown)
