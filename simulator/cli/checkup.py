@@ -44,7 +44,7 @@ def examine(given: str | None) -> list[Finding]:
         workspace = find_workspace(given)
     except SimError as error:
         return [*findings, Finding("broken", "workspace", error.found, error.mend or "")]
-    checks: list[Callable[[Workspace], Finding]] = [located, config, cache]
+    checks: list[Callable[[Workspace], Finding]] = [located, config, bars, cache]
     findings += [check(workspace) for check in checks]
     return findings + [writable(folder) for folder in (workspace.reports, workspace.cache)]
 
@@ -146,6 +146,22 @@ def config(workspace: Workspace) -> Finding:
     except SimError as error:
         return Finding("broken", "config", str(error), "correct the line")
     return Finding("ok", "config", str(workspace.config))
+
+
+def bars(workspace: Workspace) -> Finding:
+    """Symbols and the days their bars begin and end. Whether the bars make sense is for `sim data check` to say."""
+    from simulator.market.library import available
+
+    ranges = []
+    try:
+        for symbol, found in sorted(available(workspace.bar_folders).items()):
+            table = found.read()
+            ranges.append(f"{symbol} {table.first} to {table.last}")
+    except SimError as error:
+        return Finding("broken", "bars", str(error), "`sim data check` lists every problem")
+    if not ranges:
+        return Finding("broken", "bars", f"none in {workspace.data}", "`sim init --add-missing DIR` brings the sample")
+    return Finding("ok", "bars", ", ".join(ranges))
 
 
 def cache(workspace: Workspace) -> Finding:

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Sim = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def findings(sim: Sim, workspace: Path, **env: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    done = sim("doctor", "--json", cwd=workspace, env=env)
+    answer = json.loads(done.stdout)
+    assert answer["ok"] == (done.returncode == 0)
+    by_name: dict[str, list[dict[str, str]]] = {}
+    for finding in answer["findings"]:
+        assert finding["state"] != "broken" or finding["mend"]
+        by_name.setdefault(finding["what"], []).append(finding)
+    return done.returncode, by_name
+
+
+def test_a_fresh_workspace_is_healthy(workspace: Path, sim: Sim) -> None:
+    code, found = findings(sim, workspace)
+    assert code == 0
+    assert "numpy" in found["packages"][0]["found"]
+    assert "SPY 2015-01-02 to 2025-12-30" in found["bars"][0]["found"]
+    assert str(workspace) in found["workspace"][0]["found"]
+    assert [finding["state"] for finding in found["write access"]] == ["ok", "ok"]
+
+
+def test_doctor_writes_nothing(workspace: Path, sim: Sim) -> None:
+    before = sorted(workspace.rglob("*"))
+    assert sim("doctor", cwd=workspace).returncode == 0
+    assert sorted(workspace.rglob("*")) == before
+
+
+def test_keys_are_named_and_never_shown(workspace: Path, sim: Sim) -> None:
+    secret = "do-not-print-this"
+    env = {"ALPACA_API_KEY": secret, "ALPACA_PAPER_KEY_COUNCIL": secret}
+    done = sim("doctor", cwd=workspace, env=env)
+    assert "ALPACA_API_KEY, ALPACA_PAPER_KEY_COUNCIL" in done.stdout
+    assert "ALPACA_SECRET_KEY not set" in done.stdout
+    assert secret not in done.stdout + done.stderr
+
+
+def break_config(workspace: Path) -> None:
+    (workspace / "config" / "risk.yaml").write_text("max_wieght: 1\n")
+
+
+def break_bars(workspace: Path) -> None:
+    (workspace / "data" / "ACME.csv").write_text("Date,Open\n")
+
+
+def remove_bars(workspace: Path) -> None:
+    for path in (workspace / "data" / "sample").iterdir():
+        path.unlink()
+
+
+def break_cache(workspace: Path) -> None:
+    (workspace / "llm_cache").mkdir()
+    (workspace / "llm_cache" / "cache.db").write_bytes(b"rubbish" * 1000)
+
+
+def block_reports(workspace: Path) -> None:
+    (workspace / "reports").write_text("a file")
+
+
+@pytest.mark.parametrize(
+    ("damage", "what", "said", "mend"),
+    [
+        (break_config, "config", 'did you mean "max_weight"?', "correct"),
+        (break_bars, "bars", "ACME", "`sim data check`"),
+        (remove_bars, "bars", "none in", "`sim init --add-missing"),
+        (break_cache, "LLM cache", "", "`sim cache verify --repair`"),
+        (block_reports, "write access", "not a directory", "--workspace"),
+    ],
+)
+def test_what_is_broken_is_named_with_what_mends_it(
+    damage: Callable[[Path], None], what: str, said: str, mend: str, workspace: Path, sim: Sim
+) -> None:
+    damage(workspace)
+    code, found = findings(sim, workspace)
+    assert code == 1
+    broken = [finding for group in found.values() for finding in group if finding["state"] == "broken"]
+    assert [finding["what"] for finding in broken] == [what]
+    assert said in broken[0]["found"]
+    assert mend in broken[0]["mend"]
+
+
+def test_a_named_workspace_that_is_none_is_broken(workspace: Path, sim: Sim) -> None:
+    code, found = findings(sim, workspace, SIM_WORKSPACE="/nowhere")
+    assert code == 1
+    assert found["workspace"][0]["mend"].startswith("`sim init ")
