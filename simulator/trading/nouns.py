@@ -75,7 +75,8 @@ class Fill:
     """An execution. `price` lies within the bar's [low, high]; slippage and commission are dollars beside it.
 
     cash changes by ``-quantity × price - slippage - commission``.
-    `why` is ``open``, ``limit``, ``stop``, ``take_profit`` or ``margin_call``.
+    `at` is the opening instant of the bar it happened in. `why` is ``open``, ``limit``, ``stop``, ``take_profit`` or
+    ``margin_call``; the last three carry the id of the order that last filled in the symbol.
     """
 
     order_id: int
@@ -90,7 +91,11 @@ class Fill:
 
 @dataclass(frozen=True)
 class Rejection:
-    """An order, or part of one, that was not carried out: `wanted` shares against `got`, and the rule that said so."""
+    """An order, or part of one, that was not carried out: `wanted` shares against `got`, and the rule that said so.
+
+    `order_id` is -1 where a target never became an order (``no price yet``: without a price its shares are unknown,
+    and `wanted` is 0).
+    """
 
     order_id: int
     symbol: str
@@ -122,12 +127,24 @@ class Broker(Protocol):
         """The account as of the newest known prices."""
         ...
 
-    def submit(self, orders: Sequence[Order]) -> None:
-        """Hand over the orders of one decision. They fill no earlier than the next bar that opens."""
+    @property
+    def next_id(self) -> int:
+        """The `Order.id` the next order is to carry."""
+        ...
+
+    def submit(self, orders: Sequence[Order], refused: Sequence[Rejection] = ()) -> None:
+        """Hand over the orders of one decision. They fill no earlier than the next bar that opens.
+
+        `refused` are targets that sizing could not turn into orders; the broker only records them.
+        """
+        ...
+
+    def cancel(self, symbols: Sequence[str]) -> None:
+        """Withdraw what is still pending on `symbols`; nothing happens where nothing is."""
         ...
 
     def protect(self, symbol: str, stop: float | None, take_profit: float | None) -> None:
-        """Replace the protective prices of a position that is already held."""
+        """Replace the protective prices of a position that is already held; both None removes them."""
         ...
 
 

@@ -1,0 +1,102 @@
+"""A backtrader feed that takes whole arrays into its line buffers instead of loading cell by cell.
+
+A symbol's feed holds only the bars the symbol really has. A clock feed with every bar of the run comes first, so that
+Cerebro turns once per bar even where some, or all, symbols miss it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from array import array
+from math import inf
+
+import numpy as np
+
+from simulator.market.bars import Bars, Floats
+from simulator.replay.ledger import tradable
+
+with warnings.catch_warnings():  # backtrader writes \* in plain strings, which Python 3.12 complains about
+    warnings.simplefilter("ignore", SyntaxWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import backtrader as bt
+
+Bar = tuple[float, float, float, float, float]
+"""open, high, low, close, dividend"""
+
+NANOSECONDS_A_DAY = 86_400_000_000_000
+EPOCH = 719_163.0
+"""1970-01-01 in backtrader's days since the year 1."""
+
+
+class ArrayFeed(bt.feed.DataBase):  # type: ignore[misc]
+    """One symbol, or the clock. `dataname` is a mapping from line names to float64 arrays of equal length."""
+
+    lines = ("dividend",)
+
+    def preload(self) -> None:
+        """Fill every line at once and go back to the start."""
+        columns = self.p.dataname
+        for name, values in columns.items():
+            getattr(self.lines, name).array = array("d", np.ascontiguousarray(values, dtype=np.float64).tobytes())
+        self.home()
+        self._buffers = tuple(self.lines)
+        self._prices = tuple(getattr(self.lines, name) for name in ("open", "high", "low", "close", "dividend"))
+        self._dates = columns["datetime"].tolist()
+        self._at = -1
+
+    def advance_peek(self) -> float:
+        """When the next bar comes; infinity when none does."""
+        following = self._at + 1
+        return self._dates[following] if following < len(self._dates) else inf  # type: ignore[no-any-return]
+
+    def advance(self, size: int = 1, datamaster: object = None, ticks: bool = True) -> None:  # noqa: ARG002
+        """Go on by one bar. backtrader's own version also copies the bar into fourteen tick attributes."""
+        self._at += size
+        for buffer in self._buffers:
+            buffer._idx += size
+            buffer.lencount += size
+
+    def bar(self, now: float) -> Bar | None:
+        """The bar that came at this turn of the clock, None where the symbol has none."""
+        at = self._at
+        if at < 0 or self._dates[at] != now:
+            return None
+        opened, high, low, close, dividend = self._prices
+        return (opened.array[at], high.array[at], low.array[at], close.array[at], dividend.array[at])
+
+    def now(self) -> float:
+        """The instant of the newest bar, in backtrader's days."""
+        return self._dates[self._at]  # type: ignore[no-any-return]
+
+
+def clock(bars: Bars) -> ArrayFeed:
+    """The feed with every instant of `bars` and no prices."""
+    nothing = np.full(len(bars), np.nan)
+    return ArrayFeed(dataname=_lines(bars, nothing, nothing, nothing, nothing, nothing, nothing), name="clock")
+
+
+def feeds(bars: Bars) -> list[ArrayFeed]:
+    """A feed per symbol with its own bars only; damaged ones (NaN or not positive) are left out."""
+    kept = tradable(bars)
+    made = []
+    for n, symbol in enumerate(bars.symbols):
+        arrays = (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.dividend)
+        columns = _lines(bars, *(values[:, n] for values in arrays))
+        rows = kept[:, n]
+        made.append(ArrayFeed(dataname={name: values[rows] for name, values in columns.items()}, name=symbol))
+    return made
+
+
+def _lines(
+    bars: Bars, opened: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, dividend: Floats
+) -> dict[str, Floats]:
+    return {
+        "datetime": EPOCH + bars.closes_at / NANOSECONDS_A_DAY,
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": volume,
+        "openinterest": np.zeros(len(bars)),
+        "dividend": dividend,
+    }

@@ -1,0 +1,173 @@
+"""The books of one replay: what was held and worth at every close, and every order, fill and refusal on the way.
+
+Both engines write the same columns, so two ledgers are compared array by array (:mod:`simulator.replay.audit`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.market.bars import Bars, Floats
+from simulator.trading.nouns import Fill, OrderKind, Rejection
+from simulator.trading.sizing import NO_PRICE_YET, price_or_none
+
+OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]
+
+STATUSES: tuple[OrderStatus, ...] = ("open", "filled", "partly_filled", "cancelled", "rejected")
+OPEN, FILLED, PARTLY_FILLED, CANCELLED, REJECTED = range(5)
+
+FILL_WHYS = ("open", "limit", "stop", "take_profit", "margin_call")
+AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT, MARGIN_CALL = range(5)
+
+REJECTION_WHYS = (NO_PRICE_YET, "margin call", "buying power", "buying power, pro rata")
+NO_PRICE_REASON, IN_MARGIN_CALL, BUYING_POWER, PRO_RATA = range(4)
+
+ORDER_COLUMNS = np.dtype(
+    [
+        ("symbol", np.int64),
+        ("submitted_at", np.int64),
+        ("quantity", np.float64),
+        ("notional", np.float64),
+        ("limit", np.float64),
+        ("stop", np.float64),
+        ("take_profit", np.float64),
+        ("status", np.int64),
+    ]
+)
+FILL_COLUMNS = np.dtype(
+    [
+        ("order_id", np.int64),
+        ("symbol", np.int64),
+        ("at", np.int64),
+        ("quantity", np.float64),
+        ("price", np.float64),
+        ("slippage", np.float64),
+        ("commission", np.float64),
+        ("why", np.int64),
+    ]
+)
+REJECTION_COLUMNS = np.dtype(
+    [
+        ("order_id", np.int64),
+        ("symbol", np.int64),
+        ("at", np.int64),
+        ("wanted", np.float64),
+        ("got", np.float64),
+        ("why", np.int64),
+    ]
+)
+"""One row a record; `symbol` is the column in `Bars.symbols`, `at` nanoseconds, NaN = none, `why` and `status` codes."""
+
+
+@dataclass(frozen=True)
+class OrderRecord:
+    """An order as it was sent, and what became of it."""
+
+    id: int
+    symbol: str
+    submitted_at: int
+    quantity: float | None
+    notional: float | None
+    kind: OrderKind
+    limit: float | None
+    stop: float | None
+    take_profit: float | None
+    status: OrderStatus
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """The books of one account over T bars of N symbols.
+
+    Attributes
+    ----------
+    bars : what was traded
+    equity, cash : (T,) dollars at each close
+    positions : (T, N) signed shares at each close
+    order_rows, fill_rows, rejection_rows : record arrays in order of time; the properties without ``_rows`` give nouns
+    opening_marks : (N,) last price of each symbol before the first bar, 0 where it has none
+    """
+
+    bars: Bars
+    equity: Floats
+    cash: Floats
+    positions: Floats
+    order_rows: NDArray[np.void]
+    fill_rows: NDArray[np.void]
+    rejection_rows: NDArray[np.void]
+    opening_marks: Floats
+
+    @cached_property
+    def orders(self) -> tuple[OrderRecord, ...]:
+        """Every order in order of id."""
+        return tuple(self._order(number, row) for number, row in enumerate(self.order_rows.tolist()))
+
+    @cached_property
+    def fills(self) -> tuple[Fill, ...]:
+        """Every execution in order of time."""
+        names = self.bars.symbols
+        return tuple(
+            Fill(order_id, names[n], at, quantity, price, slippage, commission, FILL_WHYS[why])
+            for order_id, n, at, quantity, price, slippage, commission, why in self.fill_rows.tolist()
+        )
+
+    @cached_property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """Every order, or part of one, that was not carried out, in order of time."""
+        names = self.bars.symbols
+        return tuple(
+            Rejection(order_id, names[n], at, wanted, got, REJECTION_WHYS[why])
+            for order_id, n, at, wanted, got, why in self.rejection_rows.tolist()
+        )
+
+    @cached_property
+    def marks(self) -> Floats:
+        """(T, N) the price each position is valued at: the newest close, 0 before the first."""
+        traded = tradable(self.bars)
+        newest = np.maximum.accumulate(np.where(traded, np.arange(len(self.bars))[:, None], -1), axis=0)
+        closes = np.take_along_axis(self.bars.close, np.maximum(newest, 0), axis=0)
+        return np.where(newest >= 0, closes, self.opening_marks)
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(T, N) signed fraction of equity at each close; 0 where flat and where no equity is left."""
+        worth = np.where(self.equity > 0, self.equity, np.inf)[:, None]
+        return np.where(self.positions != 0, self.positions * self.marks / worth, 0.0)
+
+    @cached_property
+    def gross(self) -> Floats:
+        """(T,) sum of |weights|."""
+        return np.abs(self.weights).sum(axis=1)
+
+    @cached_property
+    def net(self) -> Floats:
+        """(T,) sum of weights."""
+        return self.weights.sum(axis=1)
+
+    def _order(self, number: int, row: tuple[int, int, float, float, float, float, float, int]) -> OrderRecord:
+        n, submitted_at, quantity, notional, limit, stop, take_profit, status = row
+        return OrderRecord(
+            id=number,
+            symbol=self.bars.symbols[n],
+            submitted_at=submitted_at,
+            quantity=price_or_none(quantity),
+            notional=price_or_none(notional),
+            kind="market" if np.isnan(limit) else "limit",
+            limit=price_or_none(limit),
+            stop=price_or_none(stop),
+            take_profit=price_or_none(take_profit),
+            status=STATUSES[status],
+        )
+
+
+def tradable(bars: Bars) -> NDArray[np.bool_]:
+    """(T, N) True where a bar can be traded on: open, high, low and close are all positive numbers.
+
+    Stricter than `Bars.fresh`, so that not even a damaged bar brings NaN or zero prices into the books.
+    """
+    return (bars.open > 0) & (bars.high > 0) & (bars.low > 0) & (bars.close > 0)

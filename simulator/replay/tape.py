@@ -1,0 +1,105 @@
+"""A recorded run of decisions as arrays: what both engines replay.
+
+A cell is one target: decision k on symbol n. NaN weight = leave the symbol alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import UsageError
+from simulator.market.bars import Bars, Floats, Instants, instant, moment
+from simulator.trading.nouns import Decision, Target
+from simulator.trading.sizing import check, price_or_nan, price_or_none
+
+PRICES = ("limit", "stop", "take_profit")
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """K decisions on N symbols, oldest first.
+
+    Attributes
+    ----------
+    instants : (K,) int64, nanoseconds since the epoch, UTC; never falling
+    symbols : N names
+    weight : (K, N) signed fraction of equity; NaN = leave alone
+    limit, stop, take_profit : (K, N) prices; NaN = market order, no stop, no take-profit
+
+    Raises UsageError for wrong shapes, falling instants, infinite weights and prices that are not positive.
+    """
+
+    instants: Instants
+    symbols: tuple[str, ...]
+    weight: Floats
+    limit: Floats
+    stop: Floats
+    take_profit: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "instants", np.ascontiguousarray(self.instants, dtype=np.int64))
+        if (np.diff(self.instants) < 0).any():
+            raise UsageError("the decisions of a tape are not in order of time")
+        shape = (len(self.instants), len(self.symbols))
+        for name in ("weight", *PRICES):
+            array = np.asarray(getattr(self, name), dtype=np.float64)
+            if array.shape != shape:
+                raise UsageError(f"{name} of a tape has shape {array.shape}, expected {shape}")
+            if np.isinf(array).any() or (name in PRICES and (array <= 0).any()):
+                raise UsageError(f"{name} of a tape holds {'zero, negative or ' * (name in PRICES)}infinite numbers")
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.instants)
+
+    @classmethod
+    def from_decisions(cls, decisions: Sequence[Decision], symbols: Sequence[str]) -> Tape:
+        """The tape of `decisions`, oldest first. Raises UsageError for a target on a symbol not among `symbols`."""
+        column = {symbol: n for n, symbol in enumerate(symbols)}
+        cells = {name: np.full((len(decisions), len(symbols)), np.nan) for name in ("weight", *PRICES)}
+        for k, decision in enumerate(decisions):
+            for target in decision.targets:
+                check(target)
+                if target.symbol not in column:
+                    raise UsageError(f'no bars for "{target.symbol}"', where=f"decision of {decision.as_of}")
+                n = column[target.symbol]
+                cells["weight"][k, n] = target.weight
+                for name in PRICES:
+                    cells[name][k, n] = price_or_nan(getattr(target, name))
+        return cls(np.array([instant(d.as_of) for d in decisions], dtype=np.int64), tuple(symbols), **cells)
+
+    def aligned(self, symbols: Sequence[str]) -> Tape:
+        """This tape; raises UsageError when its symbols are not exactly `symbols`."""
+        if self.symbols != tuple(symbols):
+            raise UsageError(f"the tape is for {', '.join(self.symbols)}, the bars for {', '.join(symbols)}")
+        return self
+
+    def decision(self, k: int) -> Decision:
+        """The k-th decision as a noun; its instant is exact to the microsecond."""
+        targets = []
+        for n in np.flatnonzero(~np.isnan(self.weight[k])):
+            limit, stop, take_profit = (price_or_none(float(getattr(self, name)[k, n])) for name in PRICES)
+            kind = "market" if limit is None else "limit"
+            targets.append(
+                Target(self.symbols[n], float(self.weight[k, n]), kind, limit, stop, take_profit)  # type: ignore[arg-type]
+            )
+        return Decision(moment(int(self.instants[k])), tuple(targets))
+
+
+def due_at(bars: Bars, instants: Instants) -> NDArray[np.intp]:
+    """(K,) the bar each decision is carried out at: the first that opens at or after it; T where none does."""
+    return np.searchsorted(bars.opens_at, instants, side="left")
+
+
+def years(bars: Bars, sessions_a_year: int) -> Floats:
+    """(T,) part of a year that interest accrues for at each bar: one session at a session's first bar, else 0.
+
+    Nothing was held before the first bar, so it counts 0.
+    """
+    starts = np.zeros(len(bars), dtype=bool)
+    starts[1:] = bars.session_of[1:] != bars.session_of[:-1]
+    return np.where(starts, 1.0 / sessions_a_year, 0.0)

@@ -1,0 +1,70 @@
+"""How orders are filled and charged: one flat set of numbers that both engines read.
+
+The arithmetic these numbers enter is docs/decisions/0001-fill-rules.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from simulator.config import Costs, Risk
+
+SESSIONS_A_YEAR = 252
+
+
+@dataclass(frozen=True)
+class ExecutionRules:
+    """Costs, margins and share counting of one account.
+
+    Attributes
+    ----------
+    commission_per_share, commission_bps, commission_min : dollars a share, basis points of the value, least dollars a fill
+    slippage_bps : basis points of the value, paid beside the price
+    borrow_rate, cash_interest : yearly, accrued once a session as 1/252
+    initial_margin_long, initial_margin_short : dollars of equity a dollar of position must have when it is increased
+    maintenance_long, maintenance_short : the same at every close, else a margin call
+    whole_shares : quantities are truncated toward zero
+    min_trade : dollars below which a change of position is not worth an order
+    """
+
+    commission_per_share: float = 0.0
+    commission_bps: float = 0.0
+    commission_min: float = 0.0
+    slippage_bps: float = 0.0
+    borrow_rate: float = 0.0
+    cash_interest: float = 0.0
+    initial_margin_long: float = 1.0
+    initial_margin_short: float = 0.5
+    maintenance_long: float = 0.25
+    maintenance_short: float = 0.3
+    whole_shares: bool = False
+    min_trade: float = 1.0
+
+    @classmethod
+    def from_config(cls, risk: Risk, costs: Costs) -> ExecutionRules:
+        """The rules that `config/risk.yaml` and `config/costs.yaml` state."""
+        return cls(
+            commission_per_share=costs.commission_per_share,
+            commission_bps=costs.commission_bps,
+            commission_min=costs.commission_min,
+            slippage_bps=costs.slippage_bps,
+            borrow_rate=costs.borrow_rate,
+            cash_interest=costs.cash_interest,
+            initial_margin_long=risk.initial_margin_long,
+            initial_margin_short=risk.initial_margin_short,
+            maintenance_long=risk.maintenance_long,
+            maintenance_short=risk.maintenance_short,
+            whole_shares=risk.shares == "whole",
+            min_trade=risk.min_trade,
+        )
+
+    def scaled(self, multiple: float) -> ExecutionRules:
+        """The same rules with every cost times `multiple`: commission, slippage and borrow, but not the interest earned."""
+        return replace(
+            self,
+            commission_per_share=self.commission_per_share * multiple,
+            commission_bps=self.commission_bps * multiple,
+            commission_min=self.commission_min * multiple,
+            slippage_bps=self.slippage_bps * multiple,
+            borrow_rate=self.borrow_rate * multiple,
+        )

@@ -1,0 +1,170 @@
+"""From target weights to orders: one compiled rule for both engines and for forward trading.
+
+    Decision ──► orders_for(decision, book) ──► Sizing: cancel, protect, orders, refused ──► Broker
+
+The rule is section A of docs/decisions/0001-fill-rules.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+from simulator.errors import UsageError
+from simulator.market.bars import instant
+from simulator.trading.execution import ExecutionRules
+from simulator.trading.nouns import Book, Broker, Decision, Order, Rejection, Target
+
+NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
+"""What a target comes to: nothing to do, an order in shares, an order in dollars, or no price to size by."""
+
+NO_PRICE_YET = "no price yet"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """`function` compiled by numba and kept on disk: beside the source, else in the user's cache folder, else not at all."""
+    try:
+        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # numba found no folder it may write to
+        return numba.njit(function)  # type: ignore[no-any-return]
+
+
+@compiled
+def size(
+    weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, min_trade: float
+) -> tuple[int, float, bool]:
+    """What a target `weight` of one symbol comes to.
+
+    Parameters
+    ----------
+    weight : signed fraction of `equity`
+    limited : whether the order is to be a limit order
+    held, mark : signed shares held now, and the last known price (0 = none yet)
+    equity : dollars
+
+    Returns
+    -------
+    verdict : NO_ORDER, SHARES, DOLLARS or NO_PRICE
+    amount : signed shares, or dollars to buy for
+    keeps_side : whether the position held now stays on its side, so that a new bracket protects it at once
+    """
+    if mark == 0.0:
+        return NO_PRICE, 0.0, False
+    want = 0.0
+    if equity > 0.0:
+        want = weight * equity / mark
+        if whole_shares:
+            want = np.trunc(want)
+    keeps_side = (held > 0.0 and want > 0.0) or (held < 0.0 and want < 0.0)
+    change = want - held
+    if change == 0.0 or (want != 0.0 and abs(change) * mark < min_trade):
+        return NO_ORDER, 0.0, keeps_side
+    if change > 0.0 and held >= 0.0 and not limited and not whole_shares:
+        return DOLLARS, change * mark, keeps_side
+    return SHARES, change, keeps_side
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What a decision asks of the broker, in this order.
+
+    Attributes
+    ----------
+    cancel : symbols whose pending order is withdrawn: all that have a target
+    protect : (symbol, stop, take-profit) of positions that stay on their side; None = none
+    orders : at most one a symbol, ids counting up from the `first_id` given
+    refused : targets that did not become orders because the symbol has no price yet
+    """
+
+    cancel: tuple[str, ...] = ()
+    protect: tuple[tuple[str, float | None, float | None], ...] = ()
+    orders: tuple[Order, ...] = ()
+    refused: tuple[Rejection, ...] = ()
+
+
+def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: int) -> Sizing:
+    """The orders that lead from `book` to the weights of `decision`; symbols in the order of ``book.marks``.
+
+    Timing: sizes rest on the marks and the equity of `book`, that is on the last closes; fills come later. Of two
+    targets on one symbol the last counts; a NaN weight leaves the symbol alone. Raises UsageError for infinite
+    weights and for prices that are not positive.
+    """
+    targets = {t.symbol: t for t in decision.targets if not isnan(t.weight)}
+    ordered = [s for s in book.marks if s in targets] + [s for s in targets if s not in book.marks]
+    at = instant(decision.as_of)
+    cancel: list[str] = []
+    protect: list[tuple[str, float | None, float | None]] = []
+    orders: list[Order] = []
+    refused: list[Rejection] = []
+    for symbol in ordered:
+        target = targets[symbol]
+        check(target)
+        cancel.append(symbol)
+        held, mark = float(book.positions.get(symbol, 0.0)), float(book.marks.get(symbol, 0.0))
+        limited = target.limit is not None
+        verdict, amount, keeps_side = size(
+            float(target.weight), limited, held, mark, float(book.equity), rules.whole_shares, float(rules.min_trade)
+        )
+        if keeps_side:
+            protect.append((symbol, target.stop, target.take_profit))
+        if verdict == NO_PRICE:
+            refused.append(Rejection(-1, symbol, at, 0.0, 0.0, NO_PRICE_YET))
+        elif verdict != NO_ORDER:
+            orders.append(_order(first_id + len(orders), at, target, verdict, amount))
+    return Sizing(tuple(cancel), tuple(protect), tuple(orders), tuple(refused))
+
+
+def place(decision: Decision, broker: Broker, rules: ExecutionRules) -> Sizing:
+    """Size `decision` by the broker's book and hand it over; returns what was handed over."""
+    sizing = orders_for(decision, broker.book(), rules, broker.next_id)
+    broker.cancel(sizing.cancel)
+    for symbol, stop, take_profit in sizing.protect:
+        broker.protect(symbol, stop, take_profit)
+    broker.submit(sizing.orders, sizing.refused)
+    return sizing
+
+
+def check(target: Target) -> None:
+    """Raises UsageError when `target` asks for something no order can express."""
+    if target.weight in (float("inf"), float("-inf")):
+        raise UsageError(f"weight of {target.symbol} was {target.weight}", mend="give a finite fraction of equity")
+    for name, price in (("limit", target.limit), ("stop", target.stop), ("take_profit", target.take_profit)):
+        if price is not None and not 0.0 < price < float("inf"):
+            raise UsageError(f"{name} of {target.symbol} was {price}", mend="give a positive price, or None for none")
+    if (target.order == "limit") != (target.limit is not None):
+        raise UsageError(
+            f'order of {target.symbol} was "{target.order}" with limit {target.limit}',
+            mend='a limit price goes with order="limit", and only with it',
+        )
+
+
+def _order(number: int, at: int, target: Target, verdict: int, amount: float) -> Order:
+    return Order(
+        id=number,
+        symbol=target.symbol,
+        submitted_at=at,
+        quantity=amount if verdict == SHARES else None,
+        notional=amount if verdict == DOLLARS else None,
+        kind=target.order,
+        limit=target.limit,
+        stop=target.stop,
+        take_profit=target.take_profit,
+    )
+
+
+def price_or_nan(price: float | None) -> float:
+    """None as NaN, the sign for "none" in arrays."""
+    return nan if price is None else float(price)
+
+
+def price_or_none(price: float) -> float | None:
+    """NaN as None: the inverse of :func:`price_or_nan`."""
+    return None if isnan(price) else price
+
