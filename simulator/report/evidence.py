@@ -1,0 +1,181 @@
+"""Reads a run folder (docs/decisions/0002-run-folder.md) and nothing else.
+
+A file that is missing or not what it should be ends in a DataError with the line and the command that writes it anew.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import DataError
+
+Series = NDArray[np.float64]
+Rows = tuple[dict[str, str], ...]
+
+MEMBER = "member:"
+NEEDED = (
+    *("run_id", "digest", "strategy", "symbols", "from", "to", "sessions", "cash", "command"),
+    *("metrics", "benchmarks"),
+)
+COLUMNS = {
+    "equity.csv": ("session", "equity", "cash", "gross", "net"),
+    "weights.csv": ("session",),
+    "orders.csv": ("id", "symbol", "status"),
+    "fills.csv": ("order_id", "symbol", "session", "quantity", "price", "slippage", "commission", "why"),
+    "rejected.csv": ("symbol", "session", "wanted", "got", "why"),
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All of a run folder.
+
+    Attributes
+    ----------
+    run : run.json
+    sessions : T exchange sessions, oldest first
+    equity : column of equity.csv → (T,) values, NaN where the field is empty
+    weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
+    orders, fills, rejected : rows as text, in file order
+    decisions, calls : rows of decisions.jsonl and llm_calls.jsonl
+    runtime : runtime.json, the only part that differs between reruns
+    """
+
+    run: Mapping[str, Any]
+    sessions: tuple[date, ...]
+    equity: Mapping[str, Series]
+    weights: Mapping[str, Series]
+    orders: Rows
+    fills: Rows
+    rejected: Rows
+    decisions: tuple[dict[str, Any], ...]
+    calls: tuple[dict[str, Any], ...]
+    runtime: Mapping[str, Any]
+
+    @property
+    def members(self) -> dict[str, Series]:
+        """Member name → (T,) dollars of its own account."""
+        return {name[len(MEMBER) :]: values for name, values in self.equity.items() if name.startswith(MEMBER)}
+
+
+def read(folder: Path) -> Evidence:
+    """The whole of `folder`. Raises DataError naming the file, the line and the command that mends it."""
+    run = _read_run(folder / "run.json")
+    mend = f"`{command_line(run)}` writes it again"
+    tables = {name: _read_csv(folder / name, mend) for name in COLUMNS}
+    sessions, equity = _series(folder / "equity.csv", tables["equity.csv"], mend)
+    if not sessions:
+        raise DataError("holds no session", where=str(folder / "equity.csv"), mend=mend)
+    held_on, weights = _series(folder / "weights.csv", tables["weights.csv"], mend)
+    if held_on != sessions:
+        raise DataError("has other sessions than equity.csv", where=str(folder / "weights.csv"), mend=mend)
+    fills = tables["fills.csv"]
+    _check_numbers(folder / "fills.csv", fills, ("quantity", "price", "slippage", "commission"), mend)
+    return Evidence(
+        run=run,
+        sessions=sessions,
+        equity=equity,
+        weights=weights,
+        orders=tables["orders.csv"],
+        fills=fills,
+        rejected=tables["rejected.csv"],
+        decisions=_read_jsonl(folder / "decisions.jsonl", mend),
+        calls=_read_jsonl(folder / "llm_calls.jsonl", mend),
+        runtime=_read_object(folder / "runtime.json", mend),
+    )
+
+
+def command_line(run: Mapping[str, Any]) -> str:
+    """The command that made the run, as one would type it."""
+    command = run.get("command")
+    return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command or "sim run")
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    again = "type the same `sim run` again, it writes the folder anew"
+    run = _read_object(path, again)
+    missing = next((key for key in NEEDED if key not in run), None)
+    if missing:
+        raise DataError(f'has no key "{missing}"', where=str(path), mend=again)
+    if not isinstance(run["metrics"], dict) or not isinstance(run["benchmarks"], dict):
+        raise DataError('"metrics" and "benchmarks" are not both objects', where=str(path), mend=again)
+    return run
+
+
+def _read_text(path: Path, mend: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError("is missing", where=str(path), mend=mend) from None
+    except UnicodeDecodeError:
+        raise DataError("is not UTF-8 text", where=str(path), mend=mend) from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=str(path), mend=mend) from None
+
+
+def _read_object(path: Path, mend: str) -> dict[str, Any]:
+    text = _read_text(path, mend)
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise DataError("is not JSON", where=f"{path}:{getattr(error, 'lineno', 1)}", mend=mend) from None
+    if not isinstance(content, dict):
+        raise DataError("is not a JSON object", where=str(path), mend=mend)
+    return content
+
+
+def _read_jsonl(path: Path, mend: str) -> tuple[dict[str, Any], ...]:
+    rows = []
+    for number, line in enumerate(_read_text(path, mend).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise DataError("is not JSON", where=f"{path}:{number}", mend=mend) from None
+        if not isinstance(row, dict):
+            raise DataError("is not a JSON object", where=f"{path}:{number}", mend=mend)
+        rows.append(row)
+    return tuple(rows)
+
+
+def _read_csv(path: Path, mend: str) -> Rows:
+    lines = list(csv.reader(_read_text(path, mend).splitlines()))
+    header = lines[0] if lines else []
+    lacking = next((name for name in COLUMNS[path.name] if name not in header), None)
+    if lacking:
+        raise DataError(f'has no column "{lacking}"', where=f"{path}:1", mend=mend)
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) != len(header):
+            raise DataError(f"has {len(line)} fields, expected {len(header)}", where=f"{path}:{number}", mend=mend)
+    return tuple(dict(zip(header, line, strict=True)) for line in lines[1:])
+
+
+def _series(path: Path, rows: Rows, mend: str) -> tuple[tuple[date, ...], dict[str, Series]]:
+    try:
+        sessions = tuple(date.fromisoformat(row["session"][:10]) for row in rows)
+    except ValueError as error:
+        raise DataError(str(error), where=str(path), mend=mend) from None
+    names = [name for name in (rows[0] if rows else {}) if name != "session"]
+    _check_numbers(path, rows, names, mend)
+    return sessions, {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+
+
+def _check_numbers(path: Path, rows: Rows, names: list[str] | tuple[str, ...], mend: str) -> None:
+    for number, row in enumerate(rows, 2):
+        for name in names:
+            try:
+                float(row[name] or "nan")
+            except ValueError:
+                where = f"{path}:{number}"
+                raise DataError(f'{name} was "{row[name]}", not a number', where=where, mend=mend) from None

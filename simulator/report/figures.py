@@ -1,0 +1,310 @@
+"""Curves as SVG paths that stretch with the page; axes as ticks the page sets in its own type.
+
+matplotlib transforms and simplifies the data and writes the paths. Colour, line width and labels stay with the style
+sheet, so that one drawing reads well in light, dark and print, at any width:
+
+    Layer(s) + Frame ──matplotlib──► <path class="strategy" d="…"> in a viewBox of WIDTH × height
+    bounds           ──ticks───────► Tick(percent from the left or top, label)
+
+Drawing happens inside `house_style`, which shields it from a user's matplotlibrc.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.report.numbers import dollars, percent
+
+Floats = NDArray[np.float64]
+Shape = Literal["line", "area", "buys", "sells", "exits"]
+
+WIDTH = 1000
+"""Units of the viewBox from left to right; about one for a pixel on a wide screen."""
+
+LANE = 14
+"""Height of the strip for trade markers at the foot of a panel."""
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_POINTS = 72
+_PATH = re.compile(r'<g id="layer-([a-z0-9 -]+)">\s*<path d="([^"]*)"')
+_DECIMAL = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One drawn thing. `name` is its CSS class; `x`, `y` in data units, NaN breaks a line.
+
+    ``line`` is a polyline, ``area`` is filled down to zero; ``buys``, ``sells`` and ``exits`` are markers in the strip,
+    `y` unused.
+    """
+
+    name: str
+    shape: Shape
+    x: Floats
+    y: Floats
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The data rectangle a panel shows and its height in pixels; with `lane` a strip for markers lies below it."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+    height: int
+    log: bool = False
+    lane: bool = False
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A label at `at` percent of the axis, from the left or from the top."""
+
+    at: float
+    label: str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What the template needs of one drawing: SVG paths, their height, the ticks of the vertical axis."""
+
+    paths: str
+    height: int
+    ticks: tuple[Tick, ...]
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """matplotlib's own defaults, whatever a matplotlibrc says, and ids that do not change between processes."""
+    import matplotlib
+    from matplotlib import rcParamsDefault
+
+    rooms = ("path", "savefig", "svg", "axes", "lines", "figure", "patch")
+    settings: Any = {name: value for name, value in rcParamsDefault.items() if name.split(".")[0] in rooms}
+    settings |= {"svg.fonttype": "none", "svg.hashsalt": "simulator"}
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def draw(layers: Sequence[Layer], frame: Frame, ticks: Sequence[tuple[float, str]] = ()) -> Panel:
+    """`layers` in `frame`, first at the back, over a grid line for each tick (value, label)."""
+    shown = [(v, label) for v, label in ticks if frame.low <= v <= frame.high]
+    edge = np.array([frame.left, frame.right])
+    grid = [Layer("zero" if v == 0 else "grid", "line", edge, np.array([v, v])) for v, _ in shown]
+    return Panel(
+        paths=_paths([*grid, *layers], frame),
+        height=frame.height,
+        ticks=tuple(Tick(round(_from_top(v, frame), 2), label) for v, label in shown),
+    )
+
+
+def _paths(layers: Sequence[Layer], frame: Frame) -> str:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / _POINTS, frame.height / _POINTS), dpi=_POINTS)
+    foot = LANE / frame.height if frame.lane else 0.0
+    axes = figure.add_axes((0.0, foot, 1.0, 1.0 - foot))
+    axes.set_axis_off()
+    axes.set_xlim(frame.left, frame.right)
+    if frame.log:
+        axes.set_yscale("log")
+    axes.set_ylim(frame.low, frame.high)
+    for number, layer in enumerate(layers):
+        artist = _artist(layer, axes, frame)
+        artist.set_gid(f"layer-{layer.name}")
+        artist.set_clip_on(False)
+        artist.set_zorder(number)
+        axes.add_artist(artist)
+    written = io.StringIO()
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(written, metadata={"Date": None})
+    return "".join(f'<path class="{name}" d="{_tighten(d)}"/>' for name, d in _PATH.findall(written.getvalue()))
+
+
+def _artist(layer: Layer, axes: Any, frame: Frame) -> Any:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import PathPatch, Polygon
+    from matplotlib.path import Path
+    from matplotlib.transforms import IdentityTransform
+
+    if layer.shape == "line":
+        return Line2D(layer.x, layer.y)
+    if layer.shape == "area":
+        y = np.nan_to_num(layer.y)
+        outline = np.column_stack([np.r_[layer.x[0], layer.x, layer.x[-1]], np.r_[0.0, y, 0.0]])
+        return Polygon(outline, closed=True, transform=axes.transData)
+    across = (layer.x - frame.left) / (frame.right - frame.left) * WIDTH
+    vertices, codes = _markers(across, layer.shape)
+    return PathPatch(Path(vertices, codes), transform=IdentityTransform())
+
+
+def _markers(across: Floats, shape: Shape) -> tuple[Floats, NDArray[np.uint8]]:
+    """All markers of one kind as one path, in pixels from the lower left: ▲ bought, ▼ sold, ✕ closed by protection."""
+    wide, tall, middle = 4.0, 4.0, LANE / 2
+    if shape == "exits":
+        corners = np.array([(-wide, -tall), (wide, tall), (-wide, tall), (wide, -tall)])
+        codes = [1, 2, 1, 2]
+    else:
+        up = 1.0 if shape == "buys" else -1.0
+        corners = np.array([(-wide, -tall * up), (wide, -tall * up), (0.0, tall * up), (0.0, 0.0)])
+        codes = [1, 2, 2, 79]
+    spots = np.column_stack([across, np.full_like(across, middle)])
+    return (spots[:, None, :] + corners).reshape(-1, 2), np.tile(np.array(codes, dtype=np.uint8), len(across))
+
+
+def _tighten(d: str) -> str:
+    """Path data with one decimal and no line breaks."""
+    short = _DECIMAL.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), d)
+    return short.replace("\n", "").replace(" z", "z").strip()
+
+
+def _from_top(value: float, frame: Frame) -> float:
+    low, high, v = (math.log(x) if frame.log else x for x in (frame.low, frame.high, value))
+    drawn = (frame.height - LANE) / frame.height if frame.lane else 1.0
+    return 100 * (high - v) / (high - low) * drawn
+
+
+def thin(values: Floats, most: int = 1600) -> NDArray[np.intp]:
+    """Positions to draw: all of them up to `most`, else first, last, smallest and largest in each of most/4 stretches.
+
+    A line through them covers the same pixels as a line through all.
+    """
+    if len(values) <= most:
+        return np.arange(len(values))
+    edges = np.linspace(0, len(values), most // 4 + 1).astype(int)
+    keep: set[int] = set()
+    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        part = np.nan_to_num(values[start:stop])
+        keep |= {start, start + int(part.argmin()), start + int(part.argmax()), stop - 1}
+    return np.array(sorted(keep), dtype=np.intp)
+
+
+def held(name: str, values: Floats, most: int = 800) -> Layer:
+    """A filled staircase: what was held at the close of session i stands over the session, from i − 1 to i."""
+    at = thin(values, most)
+    x = np.repeat(np.r_[-1.0, at.astype(float)], 2)[1:-1]
+    return Layer(name, "area", x, np.repeat(values[at], 2))
+
+
+def line(name: str, values: Floats, start: float | None = None, most: int = 1600) -> Layer:
+    """A line through the closes; with `start` it begins at −1, before the first session."""
+    at = thin(values, most)
+    x, y = at.astype(float), values[at]
+    return Layer(name, "line", x, y) if start is None else Layer(name, "line", np.r_[-1.0, x], np.r_[start, y])
+
+
+def bounds(series: Sequence[Floats], log: bool = False, room: float = 0.04) -> tuple[float, float]:
+    """Lowest and highest of all, with a little room; never of zero height."""
+    finite = np.concatenate([s[np.isfinite(s)] for s in series])
+    low, high = float(finite.min()), float(finite.max())
+    if log:
+        span = max(high / low, 1.02) ** room
+        return low / span, high * span
+    span = (high - low) or abs(high) * 0.02 or 1.0
+    return low - room * span, high + room * span
+
+
+def steps(low: float, high: float, most: int = 5) -> list[float]:
+    """Round values from `low` to `high`, 1, 2, 2.5 or 5 × 10ᵏ apart, at most `most` of them."""
+    raw = (high - low) / most
+    scale = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * scale for m in (1, 2, 2.5, 5, 10, 20) if m * scale >= raw)
+    return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def log_steps(low: float, high: float, most: int = 5) -> list[float]:
+    """Round values for a log axis: evenly spaced within a factor of three, else 1-2-5 per decade, thinned to `most`."""
+    if high / low < 3:
+        return steps(low, high, most)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+        values = [m * 10.0**k for k in decades for m in mantissas if low <= m * 10.0**k <= high]
+        if len(values) <= most + 1:
+            break
+    return values[:: math.ceil(len(values) / (most + 1))] if values else [low]
+
+
+def dollar_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
+    """``$950``, ``$102.5k``, ``$1.2M``: with just the decimals that keep neighbours apart."""
+    top = max((abs(v) for v in values), default=0.0)
+    unit, suffix = (1e6, "M") if top >= 2e6 else (1e3, "k") if top >= 2e4 else (1.0, "")
+    gap = min((abs(b - a) for a, b in pairwise(values)), default=top or 1.0) / unit
+    digits = min(3, next((d for d in range(4) if abs(round(gap, d) - gap) < gap * 0.01), 3))
+    return [(v, dollars(v / unit, digits) + (suffix if v else "")) for v in values]
+
+
+def percent_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
+    """``−10 %``, ``2.5 %``."""
+    gap = 100 * min((abs(b - a) for a, b in pairwise(values)), default=1.0)
+    digits = next((d for d in range(3) if abs(round(gap, d) - gap) < gap * 0.01), 2)
+    return [(v, percent(v, digits)) for v in values]
+
+
+def session_ticks(sessions: Sequence[date], most: int) -> tuple[Tick, ...]:
+    """Labels below a time axis that runs from −1 to T − 1: the finest of days, weeks, months, quarters … that fits.
+
+    A tick stands at the first session of its period, i.e. at the close before it.
+    """
+    starts, name = next(found for found in _calendars(sessions) if len(found[0]) <= most)
+    ticks: list[Tick] = []
+    year: int | None = None
+    for i in starts:
+        label, strong = name(sessions[i], year)
+        ticks.append(Tick(round(100 * i / len(sessions), 2), label, strong))
+        year = sessions[i].year
+    return tuple(tick for tick in ticks if tick.at <= 100 - 50 / most) or tuple(ticks[:1])
+
+
+def _calendars(sessions: Sequence[date]) -> Iterator[tuple[list[int], Any]]:
+    """Positions where a period begins, and how to name it, from days up to centuries."""
+    yield list(range(len(sessions))), _day_name
+    yield _begins(sessions, lambda d: (d - timedelta(days=d.weekday())).toordinal(), 7), _day_name
+    for months in (1, 3, 6):
+        yield _begins(sessions, partial(_month_period, months), 31 * months), _month_name
+    for years in (1, 2, 5, 10, 20, 50, 100, 10_000):
+        yield _begins(sessions, partial(_month_period, 12 * years), 366 * years), _year_name
+
+
+def _begins(sessions: Sequence[date], period: Callable[[date], int], days: int) -> list[int]:
+    """Where the period changes; the first session too when little of its period of `days` days is missing, or it is the
+    only one.
+    """
+    starts = [i for i in range(1, len(sessions)) if period(sessions[i]) != period(sessions[i - 1])]
+    earlier = sessions[0] - timedelta(days=max(2, days // 8))
+    return [0, *starts] if not starts or period(earlier) != period(sessions[0]) else starts
+
+
+def _month_period(months: int, day: date) -> int:
+    return (day.year * 12 + day.month - 1) // months
+
+
+def _day_name(day: date, year: int | None) -> tuple[str, bool]:
+    return f"{day.day} {MONTHS[day.month - 1]}" + (f" {day.year}" if day.year != year and year else ""), False
+
+
+def _month_name(day: date, year: int | None) -> tuple[str, bool]:
+    month = MONTHS[day.month - 1]
+    if day.year == year:
+        return month, False
+    return (str(day.year), True) if day.month == 1 else (f"{month} {day.year}", True)
+
+
+def _year_name(day: date, year: int | None) -> tuple[str, bool]:
+    del year
+    return str(day.year), False

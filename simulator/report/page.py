@@ -1,0 +1,156 @@
+"""Builds report.html: one file, no network, the same bytes for the same run folder.
+
+The last line of the file is the run-time line, the only part that differs between reruns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import SimError
+from simulator.report.evidence import Evidence, command_line, read
+from simulator.report.numbers import counted, dollars, ratio, whole
+
+FILE = "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def build(folder: Path) -> Path:
+    """Write ``folder/report.html`` from the files of a run folder and return its path.
+
+    Raises DataError when a file of the folder is missing or corrupt, SimError when the report cannot be written;
+    an older report is replaced in one step or left as it was.
+    """
+    content = render(folder)
+    target = folder / FILE
+    staging = folder / f".{FILE}.{os.getpid()}"
+    try:
+        staging.write_bytes(content)
+        os.replace(staging, target)
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        mend = "free space or make the folder writable"
+        raise SimError(f"cannot be written ({error.strerror})", where=str(target), mend=mend) from None
+    return target
+
+
+def render(folder: Path) -> bytes:
+    """The report of a run folder as UTF-8 HTML. Nothing but the folder's content decides its bytes."""
+    evidence = read(folder)
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters["drawn"] = Markup
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html").render(style=style, **contents(evidence)).encode()
+
+
+def contents(evidence: Evidence) -> dict[str, Any]:
+    """Everything the template shows, by name."""
+    from simulator.report import charts, figures, tables
+    from simulator.report.assumptions import assumptions
+    from simulator.report.verdict import judge
+
+    run = evidence.run
+    verdict = judge(run)
+    with figures.house_style():
+        drawn = {
+            "equity": charts.equity(evidence),
+            "drawdown": charts.underwater(evidence),
+            "exposure": charts.exposure(evidence),
+            "holdings": charts.holdings(evidence),
+            "members": [(m, charts.sparkline(evidence, m.name)) for m in tables.members(run)],
+        }
+    return {
+        **drawn,
+        "run": run,
+        "title": f"{run['strategy']}: {run['from']} to {run['to']}",
+        "facts": _facts(evidence),
+        "verdict": verdict,
+        "interval": charts.sharpe_interval(run, verdict.headline),
+        "wide_ticks": figures.session_ticks(evidence.sessions, 13),
+        "narrow_ticks": figures.session_ticks(evidence.sessions, 5),
+        "comparison": tables.comparison(run),
+        "months": figures.MONTHS,
+        "monthly": tables.monthly(evidence),
+        "member_columns": tables.MEMBER_COLUMNS,
+        "calls": tables.calls(evidence),
+        "cost_columns": tables.COST_COLUMNS,
+        "cost_sensitivity": tables.cost_sensitivity(run),
+        "orders": tables.orders(evidence),
+        "sources": tables.sources(run),
+        "audit": tables.audit_line(run),
+        "assumptions": assumptions(run),
+        "notes": [str(note) for note in run.get("notes") or []],
+        "command": command_line(run),
+        "identity": _identity(run),
+        "listings": _listings(run),
+        "runtime": runtime_line(evidence.runtime),
+    }
+
+
+def _facts(evidence: Evidence) -> tuple[str, ...]:
+    run = evidence.run
+    symbols = ", ".join(map(str, run["symbols"]))
+    return (
+        symbols,
+        f"{run['from']} to {run['to']}",
+        counted(int(run["sessions"]), "session"),
+        f"{dollars(run['cash'])} at the start",
+        counted(len(evidence.decisions), "decision"),
+    )
+
+
+def _identity(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    code = run.get("code") or {}
+    commit = str(code.get("commit") or "not under version control")
+    if code.get("dirty"):
+        commit += ", with uncommitted changes"
+    pairs = (
+        ("Run", run["run_id"]),
+        ("Result digest", run["digest"]),
+        ("Bars digest", run.get("data_digest")),
+        ("Code digest", code.get("digest")),
+        ("Code", commit),
+        ("LLM answers digest", (run.get("llm") or {}).get("cache_entries")),
+    )
+    return tuple((name, str(value)) for name, value in pairs if value)
+
+
+def _listings(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Long passages folded away: configuration as read, strategy files, packages."""
+    named = (("Configuration", "config"), ("Strategy files, sha256", "strategy_files"), ("Packages", "packages"))
+    return tuple((title, json.dumps(run[key], indent=1, ensure_ascii=False)) for title, key in named if run.get(key))
+
+
+def runtime_line(runtime: Mapping[str, Any]) -> str:
+    """The one line that may differ between reruns."""
+    parts = []
+    if "seconds" in runtime:
+        parts.append(f"Run time {ratio(runtime['seconds'], 1)}\u00a0s")
+    if "asked" in runtime:
+        parts.append(f"{whole(runtime['asked'])} questions asked of a model")
+    if "cached" in runtime:
+        parts.append(f"{whole(runtime['cached'])} answered from the cache")
+    rest = {k: v for k, v in runtime.items() if k not in ("seconds", "asked", "cached")}
+    parts += [f"{name.replace('_', ' ')} {value}" for name, value in _flat(rest)]
+    return "; ".join(parts) or "Run time not recorded"
+
+
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        pairs += _flat(value) if isinstance(value, Mapping) else [(name, value)]
+    return pairs

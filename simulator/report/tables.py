@@ -1,0 +1,418 @@
+"""Rows and cells of the report and the terminal. An undefined number is "n/a" and carries its reason as a footnote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from simulator.report.evidence import Evidence, Series
+from simulator.report.numbers import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, small, whole
+from simulator.report.verdict import FEWEST_SESSIONS, withheld
+
+WITHHELD = "withheld"
+WITHHELD_WHY = f"annualised figures are withheld below {FEWEST_SESSIONS} sessions"
+
+Write = Callable[[Any], str]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one key of ``metrics`` is named and written."""
+
+    key: str
+    label: str
+    hint: str
+    write: Write
+    annualised: bool = False
+    terminal: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`text` to show; `note` marks the footnote that says why it is not a number, `why` is that reason."""
+
+    text: str
+    note: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    hint: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Groups of rows under the same columns; `footnotes` are (mark, reason)."""
+
+    columns: tuple[str, ...]
+    groups: tuple[tuple[str, tuple[Row, ...]], ...]
+    footnotes: tuple[tuple[str, str], ...]
+
+
+def _signed_percent(value: Any) -> str:
+    return percent(value, sign=True)
+
+
+def _loss(value: Any) -> str:
+    x = number_of(value)
+    return UNDEFINED if x is None else percent(-abs(x))
+
+
+def _fine_percent(value: Any) -> str:
+    return percent(value, 2)
+
+
+def _times(value: Any) -> str:
+    text = ratio(value, 1)
+    return text if text == UNDEFINED else text + "×"
+
+
+def _money(value: Any) -> str:
+    return dollars(value, 2)
+
+
+GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
+    (
+        "Return",
+        (
+            Metric("total_return", "Total return", "after costs", _signed_percent, terminal=True),
+            Metric("cagr", "Growth a year", "compound, CAGR", _signed_percent, True, True),
+            Metric("annual_return", "Mean return a year", "arithmetic", _signed_percent, True),
+            Metric("final_equity", "Final equity", "", dollars),
+        ),
+    ),
+    (
+        "Risk",
+        (
+            Metric("volatility", "Volatility", "a year", percent, True, True),
+            Metric("max_drawdown", "Largest drawdown", "from a peak at the close", _loss, terminal=True),
+            Metric("max_drawdown_sessions", "Longest drawdown", "sessions, recovery included", whole),
+            Metric("ulcer", "Ulcer index", "root mean square drawdown", percent),
+            Metric("var_95", "Value at risk 95\u00a0%", "one session, historical", _fine_percent),
+            Metric("cvar_95", "Expected shortfall 95\u00a0%", "mean of the worst 5\u00a0%", _fine_percent),
+            Metric("tail_ratio", "Tail ratio", "95th over 5th percentile", ratio),
+            Metric("skew", "Skewness", "", ratio),
+            Metric("kurtosis", "Kurtosis", "normal is 3", ratio),
+        ),
+    ),
+    (
+        "Return for risk",
+        (
+            Metric("sharpe", "Sharpe ratio", "excess of the risk-free return, a year", ratio, True, True),
+            Metric(
+                "sharpe_interval", "95\u00a0% interval", "of the Sharpe ratio, stationary bootstrap", ratio, True, True
+            ),
+            Metric("sharpe_se_hac", "Standard error", "of the Sharpe ratio, HAC", ratio, True),
+            Metric("sharpe_p_hac", "p", "for a Sharpe ratio of zero or less, one-sided, HAC", p_value, True),
+            Metric("psr", "Probabilistic Sharpe", "chance that it is above zero", percent, True),
+            Metric("sortino", "Sortino ratio", "downside below the risk-free return", ratio, True, True),
+            Metric("calmar", "Calmar ratio", "CAGR over largest drawdown", ratio, True),
+            Metric("omega", "Omega ratio", "gains over losses", ratio),
+        ),
+    ),
+    (
+        "Against buy-and-hold",
+        (
+            Metric("beta", "Beta", "", ratio),
+            Metric("alpha", "Alpha", "a year", _signed_percent, True),
+            Metric("alpha_t", "Alpha, t", "HAC", ratio, True),
+            Metric("information_ratio", "Information ratio", "a year", ratio, True, True),
+        ),
+    ),
+    (
+        "Trading",
+        (
+            Metric("trades", "Closed trades", "", whole, terminal=True),
+            Metric("hit_rate", "Hit rate", "closed trades that gained", percent, terminal=True),
+            Metric("profit_factor", "Profit factor", "gains over losses", ratio, terminal=True),
+            Metric("payoff", "Payoff ratio", "mean gain over mean loss", ratio),
+            Metric("expectancy", "Expectancy", "mean gain of a trade, net", _money),
+            Metric("turnover", "Turnover", "times equity a year, one side", _times, True, True),
+            Metric("exposure", "Exposure", "mean gross weight", percent, terminal=True),
+            Metric("costs", "Costs paid", "slippage, commission, borrowing", dollars),
+        ),
+    ),
+)
+"""Every metric with a name of its own, in the order it is shown."""
+
+ALWAYS = ("total_return", "cagr", "volatility", "max_drawdown", "sharpe", "sharpe_interval")
+ELSEWHERE = ("sharpe_ci_low", "sharpe_ci_high")
+
+
+def comparison(run: Mapping[str, Any], brief: bool = False) -> Table:
+    """The strategy, buy-and-hold and equal-weight in the same columns; keys without a name of their own come last.
+
+    `brief` keeps the rows a terminal shows and leaves out those withheld from all columns.
+    """
+    columns = [
+        (str(run["strategy"]), {**(run.get("inference") or {}), **run["metrics"]}, run.get("reasons") or {}),
+        _benchmark(run, "buy_and_hold", "Buy-and-hold"),
+        _benchmark(run, "equal_weight", "Equal-weight"),
+    ]
+    short = withheld(run)
+    named = {m.key for _, metrics in GROUPS for m in metrics} | set(ELSEWHERE) | set(run.get("inference") or {})
+    unnamed = [k for k, v in run["metrics"].items() if k not in named and (v is None or number_of(v) is not None)]
+    extra = tuple(Metric(key, key.replace("_", " ").capitalize(), "", ratio) for key in unnamed)
+    notes: dict[str, str] = {}
+    groups = []
+    for title, metrics in (*GROUPS, ("Further figures", extra)):
+        shown = [m for m in metrics if _present(m.key, columns)]
+        if brief:
+            shown = [m for m in shown if m.terminal and not (short and m.annualised)]
+        if shown:
+            groups.append((title, tuple(_row(m, columns, short, notes) for m in shown)))
+    names = tuple(name for name, _, _ in columns)
+    return Table(names, tuple(groups), tuple((mark, why) for why, mark in notes.items()))
+
+
+Column = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+
+
+def _benchmark(run: Mapping[str, Any], key: str, label: str) -> Column:
+    values = run["benchmarks"].get(key) or {}
+    reasons = values.get("reasons") or (run.get("reasons") or {}).get(key) or {}
+    return label, {k: v for k, v in values.items() if k != "reasons"}, reasons if isinstance(reasons, Mapping) else {}
+
+
+def _present(key: str, columns: Sequence[Column]) -> bool:
+    return key in ALWAYS or any(key in values for _, values, _ in columns)
+
+
+def _row(metric: Metric, columns: Sequence[Column], short: bool, notes: dict[str, str]) -> Row:
+    cells = tuple(_cell(metric, values, reasons, short, notes) for _, values, reasons in columns)
+    return Row(metric.label, metric.hint, cells)
+
+
+def _cell(
+    metric: Metric, values: Mapping[str, Any], reasons: Mapping[str, Any], short: bool, notes: dict[str, str]
+) -> Cell:
+    if short and metric.annualised:
+        return Cell(WITHHELD, _mark(WITHHELD_WHY, notes), WITHHELD_WHY)
+    if metric.key == "sharpe_interval":
+        text = interval(values.get("sharpe_ci_low"), values.get("sharpe_ci_high"))
+        known = "sharpe_ci_low" in values
+        why = reasons.get("sharpe_ci_low") or reasons.get("sharpe")
+    else:
+        text, known, why = metric.write(values.get(metric.key)), metric.key in values, reasons.get(metric.key)
+    if text != UNDEFINED:
+        return Cell(text)
+    reason = str(why or ("no reason recorded" if known else "not computed for this column"))
+    return Cell(UNDEFINED, _mark(reason, notes), reason)
+
+
+def _mark(why: str, notes: dict[str, str]) -> str:
+    """The footnote mark of a reason: a, b … z, then numbers."""
+    if why not in notes:
+        notes[why] = chr(ord("a") + len(notes)) if len(notes) < 26 else str(len(notes) + 1)
+    return notes[why]
+
+
+@dataclass(frozen=True)
+class Shade:
+    """A monthly return: its text, the side of zero it lies on, and how strongly to tint it (0–60)."""
+
+    text: str
+    side: str = ""
+    strength: int = 0
+
+
+@dataclass(frozen=True)
+class Year:
+    year: int
+    months: tuple[Shade | None, ...]
+    total: Shade
+    benchmark: str
+
+
+def monthly(evidence: Evidence) -> tuple[Year, ...]:
+    """Returns by calendar month and year, from the close before it (or the starting cash) to its last close."""
+    sessions, cash = evidence.sessions, float(evidence.run["cash"])
+    months = _period_returns(sessions, evidence.equity["equity"], cash, lambda d: (d.year, d.month))
+    years = _period_returns(sessions, evidence.equity["equity"], cash, lambda d: (d.year,))
+    held = evidence.equity.get("buy_and_hold")
+    against = {} if held is None else _period_returns(sessions, held, cash, lambda d: (d.year,))
+    strongest = max([abs(r) for r in months.values() if r is not None] + [0.02])
+    return tuple(
+        Year(
+            year,
+            tuple(_shade(months[(year, m)], strongest) if (year, m) in months else None for m in range(1, 13)),
+            _shade(total, strongest),
+            percent(against.get((year,)), sign=True),
+        )
+        for (year, *_), total in years.items()
+    )
+
+
+def _period_returns(
+    sessions: Sequence[date], equity: Series, cash: float, period: Callable[[date], tuple[int, ...]]
+) -> dict[tuple[int, ...], float | None]:
+    last = {period(day): float(value) for day, value in zip(sessions, equity, strict=True)}
+    returns: dict[tuple[int, ...], float | None] = {}
+    before = cash
+    for key, value in last.items():
+        returns[key] = number_of(value / before - 1) if before > 0 else None
+        before = value
+    return returns
+
+
+def _shade(value: float | None, strongest: float) -> Shade:
+    if value is None:
+        return Shade(UNDEFINED)
+    side = "gain" if value > 0 else "loss" if value < 0 else ""
+    return Shade(percent(value, sign=True), side, round(60 * min(1.0, abs(value) / strongest)))
+
+
+@dataclass(frozen=True)
+class Member:
+    name: str
+    model: str
+    cells: tuple[str, ...]
+
+
+MEMBER_COLUMNS = ("Decisions", "Hit rate", "Total return", "Sharpe", "Largest drawdown")
+
+
+def members(run: Mapping[str, Any]) -> tuple[Member, ...]:
+    """One row per member of the council, as run.json lists them."""
+    short = withheld(run)
+    rows = []
+    for entry in run.get("members") or []:
+        metrics = entry.get("metrics") or {}
+        hit_rate = entry.get("hit_rate", metrics.get("hit_rate"))
+        sharpe = WITHHELD if short else ratio(metrics.get("sharpe"))
+        cells = (
+            *(whole(entry.get("decisions")), percent(hit_rate), _signed_percent(metrics.get("total_return"))),
+            *(sharpe, _loss(metrics.get("max_drawdown"))),
+        )
+        rows.append(Member(str(entry.get("name", "?")), str(entry.get("model") or ""), cells))
+    return tuple(rows)
+
+
+COST_COLUMNS = ("Total return", "Growth a year", "Sharpe", "Largest drawdown")
+
+
+def cost_sensitivity(run: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(multiple of the stated costs, cells of COST_COLUMNS)."""
+    short = withheld(run)
+    rows = []
+    for entry in run.get("cost_sensitivity") or []:
+        m = entry.get("metrics") or {}
+        yearly = (WITHHELD, WITHHELD) if short else (_signed_percent(m.get("cagr")), ratio(m.get("sharpe")))
+        multiple = number_of(entry.get("multiple"))
+        name = UNDEFINED if multiple is None else f"{multiple:g}×"
+        rows.append((name, (_signed_percent(m.get("total_return")), *yearly, _loss(m.get("max_drawdown")))))
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What became of the orders.
+
+    `statuses` and `ways` (of filling) are (words, count); `refused` is (rule, times, symbols, when, share carried out).
+    """
+
+    total: int
+    statuses: tuple[tuple[str, int], ...]
+    ways: tuple[tuple[str, int], ...]
+    slippage: str
+    commission: str
+    refused: tuple[tuple[str, str, str, str, str], ...]
+    decisions: int
+    cut: int
+
+
+def orders(evidence: Evidence) -> Orders:
+    """Orders, fills and refusals, counted."""
+    paid = {name: sum(float(f[name] or 0) for f in evidence.fills) for name in ("slippage", "commission")}
+    return Orders(
+        total=len(evidence.orders),
+        statuses=_counts(row["status"] for row in evidence.orders),
+        ways=_counts(row["why"] for row in evidence.fills),
+        slippage=dollars(paid["slippage"], 2),
+        commission=dollars(paid["commission"], 2),
+        refused=_refused(evidence.rejected),
+        decisions=len(evidence.decisions),
+        cut=sum(1 for decision in evidence.decisions if decision.get("cuts")),
+    )
+
+
+def _counts(words: Any) -> tuple[tuple[str, int], ...]:
+    counts = Counter(word.replace("_", " ") or "unnamed" for word in words)
+    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _refused(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str, str, str, str], ...]:
+    reasons = _counts(row["why"] for row in rows)
+    lines = []
+    for why, count in reasons:
+        mine = [row for row in rows if (row["why"].replace("_", " ") or "unnamed") == why]
+        symbols = list(dict.fromkeys(row["symbol"] for row in mine))
+        named = ", ".join(symbols[:4]) + (f" and {len(symbols) - 4} more" if len(symbols) > 4 else "")
+        span = mine[0]["session"] if len(mine) == 1 else f"{mine[0]['session']} to {mine[-1]['session']}"
+        lines.append((why, whole(count), named, span, _kept(mine)))
+    return tuple(lines)
+
+
+def _kept(rows: Sequence[Mapping[str, str]]) -> str:
+    """Share of the wanted quantity that was carried out all the same."""
+    try:
+        wanted, got = (sum(abs(float(row[name] or 0)) for row in rows) for name in ("wanted", "got"))
+    except ValueError:
+        return UNDEFINED
+    return percent(got / wanted) if wanted > 0 else UNDEFINED
+
+
+def calls(evidence: Evidence) -> tuple[tuple[str, str, str, str, str, str], ...]:
+    """Questions to models by stage and model: (stage, model, asked, unanswered, tokens, cost)."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for call in evidence.calls:
+        model = "/".join(str(call[k]) for k in ("provider", "model") if call.get(k))
+        groups.setdefault((str(call.get("stage") or ""), model), []).append(call)
+    return tuple(
+        (
+            *(stage, model, whole(len(rows))),
+            whole(sum(1 for row in rows if row.get("outcome") not in ("answer", "ok", "answered"))),
+            whole(sum(_tokens(row.get("tokens")) for row in rows)),
+            dollars(sum(number_of(row.get("cost_usd")) or 0.0 for row in rows), 2),
+        )
+        for (stage, model), rows in groups.items()
+    )
+
+
+def _tokens(value: Any) -> float:
+    parts = value.values() if isinstance(value, Mapping) else [value]
+    return sum(number_of(part) or 0.0 for part in parts)
+
+
+def sources(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """(source, its symbols), in the order of the symbols."""
+    grouped: dict[str, list[str]] = {}
+    for symbol, source in (run.get("sources") or {}).items():
+        grouped.setdefault(str(source), []).append(str(symbol))
+    return tuple((source, ", ".join(symbols)) for source, symbols in grouped.items())
+
+
+def audit_line(run: Mapping[str, Any]) -> str:
+    """How far the two engines differ, in one sentence."""
+    audit = run.get("audit") or {}
+    difference = number_of(audit.get("max_relative_difference"))
+    if difference is None:
+        return "Not audited by a second engine."
+    engines = f"{audit.get('engine', 'engine')} and {audit.get('auditor', 'auditor')}"
+    if difference == 0:
+        return f"{engines} agree to the last bit in cash, positions and equity."
+    return f"{engines} differ by at most {small(difference)} of equity."
+
+
+def drawdown(equity: Series, start: float) -> Series:
+    """Fraction below the highest close so far; `start` counts as a peak. NaN stays NaN."""
+    peaks = np.fmax.accumulate(np.r_[start, equity])[1:]
+    return equity / peaks - 1

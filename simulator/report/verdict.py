@@ -1,0 +1,140 @@
+"""What may be said of one run, and what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from simulator.report.numbers import counted, interval, number_of, p_value, percent, ratio, whole
+
+FEWEST_SESSIONS = 60
+"""Below this, annualised figures are withheld."""
+
+Standing = Literal["too short", "undefined", "loss", "luck", "borderline", "distinct"]
+
+JUDGEMENT: dict[Standing, str] = {
+    "undefined": "cannot be told from luck",
+    "loss": "worse than cash, by more than bad luck explains",
+    "luck": "cannot be told from luck",
+    "borderline": "borderline",
+    "distinct": "unlikely to be luck alone",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`headline` is one sentence with its interval, `returns` sets it beside the benchmarks, `details` qualify it."""
+
+    standing: Standing
+    headline: str
+    returns: str
+    details: tuple[str, ...]
+
+
+def judge(run: Mapping[str, Any]) -> Verdict:
+    """The verdict on run.json.
+
+    Rule: the 95 % bootstrap interval of the Sharpe ratio and the one-sided HAC p for a Sharpe ratio ≤ 0 must agree;
+    p from 0.03 to 0.07, or the two in disagreement, is borderline. With the number of trials known, a deflated Sharpe
+    ratio below 0.95 is luck. Fewer than 60 sessions get no annualised figure at all.
+    """
+    standing = _standing(run)
+    details = (_author(run), _selection(run), _inference(run, standing), _power(run, standing))
+    return Verdict(standing, _headline(run, standing), _returns(run), tuple(d for d in details if d))
+
+
+def withheld(run: Mapping[str, Any]) -> bool:
+    """True when the run is too short for annualised figures."""
+    return int(run["sessions"]) < FEWEST_SESSIONS
+
+
+def inferred(run: Mapping[str, Any], key: str) -> float | None:
+    """A number of the inference part of run.json, or of its metrics; None where undefined."""
+    inference = run.get("inference") or {}
+    return number_of(inference[key] if key in inference else run["metrics"].get(key))
+
+
+def _standing(run: Mapping[str, Any]) -> Standing:
+    if withheld(run):
+        return "too short"
+    low, high, p = (inferred(run, key) for key in ("sharpe_ci_low", "sharpe_ci_high", "sharpe_p_hac"))
+    if inferred(run, "sharpe") is None or low is None or high is None:
+        return "undefined"
+    if high < 0:
+        return "loss"
+    if p is not None and (_near(p) or (low > 0) != (p < 0.05)):
+        return "borderline"
+    deflated = inferred(run, "dsr")
+    if low <= 0 or (deflated is not None and deflated < 0.95):
+        return "luck"
+    return "distinct"
+
+
+def _near(p: float) -> bool:
+    return 0.03 <= p <= 0.07
+
+
+def _headline(run: Mapping[str, Any], standing: Standing) -> str:
+    sessions, sharpe = int(run["sessions"]), inferred(run, "sharpe")
+    if standing == "too short":
+        return f"{counted(sessions, 'session')}: too few for a verdict, annualised figures are withheld below 60."
+    over = f"over {counted(sessions, 'session')}"
+    if sharpe is None:
+        why = (run.get("reasons") or {}).get("sharpe") or "no reason recorded"
+        return f"The Sharpe ratio {over} is undefined ({why}): nothing to judge."
+    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
+    return f"Sharpe {ratio(sharpe)}, 95\u00a0% interval {bounds} {over}: {JUDGEMENT[standing]}."
+
+
+def _returns(run: Mapping[str, Any]) -> str:
+    own = number_of(run["metrics"].get("total_return"))
+    if own is None:
+        return ""
+    others = [
+        f"{percent(value['total_return'], sign=True)} for {words}"
+        for key, words in (("buy_and_hold", "buy-and-hold"), ("equal_weight", "equal-weight"))
+        if number_of((value := run["benchmarks"].get(key) or {}).get("total_return")) is not None
+    ]
+    against = f", against {' and '.join(others)}" if others else ""
+    return f"Total return {percent(own, sign=True)} after costs{against}."
+
+
+def _inference(run: Mapping[str, Any], standing: Standing) -> str:
+    p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
+    if standing == "too short" or p is None:
+        return ""
+    blocks = f", mean block {ratio(block, 1)} sessions" if block is not None else ""
+    near = ""
+    if standing == "borderline":
+        near = " p from 0.03 to 0.07 is borderline." if _near(p) else " Interval and p disagree: borderline."
+    test = f"One-sided p for a Sharpe ratio of zero or less: {p_value(p)} (HAC)."
+    return f"{test} Interval: stationary bootstrap{blocks}.{near}"
+
+
+def _selection(run: Mapping[str, Any]) -> str:
+    trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
+    if trials is None:
+        return "Unadjusted for selection: the number of variants tried before this one is not known here."
+    counted_trials = f"{whole(trials)} trials were run on overlapping data"
+    if deflated is None:
+        return f"{counted_trials}; the interval is unadjusted for selection."
+    return f"{counted_trials}; the deflated Sharpe ratio is {ratio(deflated)}."
+
+
+def _power(run: Mapping[str, Any], standing: Standing) -> str:
+    needed, sharpe = inferred(run, "min_trl"), inferred(run, "sharpe")
+    if standing == "too short" or needed is None or sharpe is None or sharpe <= 0:
+        return ""
+    return (
+        f"A Sharpe ratio of this size needs {whole(needed)} sessions to stand clear of zero (minimum track record "
+        f"length, 95\u00a0%); this run has {whole(run['sessions'])}."
+    )
+
+
+def _author(run: Mapping[str, Any]) -> str:
+    if run.get("analysts"):
+        return f"Decided by {run['analysts']}."
+    if (run.get("llm") or {}).get("calls"):
+        return "A single draw: the same prompts, asked again, may be answered differently."
+    return ""

@@ -1,0 +1,296 @@
+"""Run folders as docs/decisions/0002-run-folder.md describes them, out of a seed: ordinary and awkward ones."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+MEMBERS = ("trend", "reversion", "risk", "carry", "breakout")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What kind of run to write."""
+
+    sessions: int = 252
+    symbols: tuple[str, ...] = ("SPY", "QQQ")
+    strategy: str = "macro_council"
+    analysts: str | None = "rule-based analysts, no LLM"
+    members: tuple[str, ...] = MEMBERS
+    trades: bool = True
+    undefined: bool = False
+    ruin: bool = False
+    short: bool = False
+    start: date = date(2024, 1, 2)
+    drift: float = 0.0005
+    notes: tuple[str, ...] = ("The run ends on 2024-12-31, the last session that all symbols have.",)
+    seed: int = 7
+    multiples: tuple[float, ...] = (0, 1, 2, 5)
+
+
+WriteRun = Callable[..., Path]
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """Write a run folder of the given shape below the test's own folder and return it."""
+
+    def write(name: str = "run", **shape: Any) -> Path:
+        return write_folder(tmp_path / name, Shape(**shape))
+
+    return write
+
+
+def write_folder(folder: Path, shape: Shape) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(shape.seed)
+    sessions = weekdays(shape.start, shape.sessions)
+    returns = rng.normal(shape.drift, 0.009, (shape.sessions, len(shape.symbols)))
+    weights, fills, rejected, orders = trade(shape, sessions, rng)
+    own = (weights * returns).sum(axis=1) - 0.00002 * len(shape.symbols)
+    equity = 100_000 * np.cumprod(1 + own)
+    if shape.ruin:
+        equity = np.linspace(100_000, -12_000, shape.sessions)
+    held = 100_000 * np.cumprod(1 + returns, axis=0).mean(axis=1)
+    equal = 100_000 * np.cumprod(1 + returns.mean(axis=1))
+    columns = {
+        "equity": equity,
+        "cash": equity * (1 - weights.sum(axis=1)),
+        "gross": np.abs(weights).sum(axis=1),
+        "net": weights.sum(axis=1),
+        "risk_free": np.full(shape.sessions, 0.00018),
+        "buy_and_hold": held,
+        "equal_weight": equal,
+    }
+    for n, member in enumerate(shape.members):
+        swing = np.random.default_rng(shape.seed + n).normal(0.0003, 0.007, shape.sessions)
+        columns[f"member:{member}"] = 100_000 * np.cumprod(1 + swing)
+    write_csv(folder / "equity.csv", ["session", *columns], zip(sessions, *columns.values(), strict=True))
+    write_csv(
+        folder / "weights.csv", ["session", *shape.symbols], ([s, *w] for s, w in zip(sessions, weights, strict=True))
+    )
+    write_csv(folder / "fills.csv", FILLS, fills)
+    write_csv(folder / "rejected.csv", REJECTED, rejected)
+    write_csv(folder / "orders.csv", ORDERS, orders)
+    write_evidence(folder, shape, sessions)
+    facts = run_json(shape, sessions, columns, len(fills))
+    (folder / "run.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+    runtime = {
+        "seconds": 2.13,
+        "asked": 0,
+        "cached": 1240,
+        "cost_usd": 0.0,
+        "python": "3.11.7",
+        "platform": "Linux x86_64",
+    }
+    (folder / "runtime.json").write_text(json.dumps(runtime), encoding="utf-8")
+    return folder
+
+
+FILLS = ["order_id", "symbol", "at", "session", "quantity", "price", "slippage", "commission", "why"]
+REJECTED = ["order_id", "symbol", "at", "session", "wanted", "got", "why"]
+ORDERS = ["id", "symbol", "submitted_at", "kind", "quantity", "notional", "limit", "stop", "take_profit", "status"]
+
+
+def weekdays(start: date, count: int) -> list[date]:
+    days, day = [], start
+    while len(days) < count:
+        if day.weekday() < 5:
+            days.append(day)
+        day += timedelta(days=1)
+    return days
+
+
+def trade(shape: Shape, sessions: list[date], rng: np.random.Generator) -> tuple[Any, list[Any], list[Any], list[Any]]:
+    """Weekly weights in steps of 10 %, a fill where a weight changes, now and then a stop or a refusal."""
+    weights = np.zeros((shape.sessions, len(shape.symbols)))
+    fills: list[Any] = []
+    rejected: list[Any] = []
+    orders: list[Any] = []
+    if not shape.trades:
+        return weights, fills, rejected, orders
+    cap = 1 / max(len(shape.symbols) / 2, 1.3)
+    now = np.zeros(len(shape.symbols))
+    for t, day in enumerate(sessions):
+        at = f"{day}T09:30:00-05:00"
+        for n, symbol in enumerate(shape.symbols):
+            stopped = now[n] != 0 and rng.random() < 0.008
+            if t % 5 == 0 or stopped:
+                low = -cap if shape.short else 0.0
+                want = 0.0 if stopped else float(np.clip(now[n] + rng.choice([-0.2, -0.1, 0, 0, 0.1, 0.2]), low, cap))
+                if abs(want - now[n]) < 1e-9:
+                    continue
+                number, quantity = len(orders), (want - now[n]) * 211.7
+                refused = rng.random() < 0.04
+                status = "rejected" if refused else "filled"
+                orders.append([number, symbol, at, "market", quantity, "", "", "", "", status])
+                if refused:
+                    rejected.append([number, symbol, at, day, quantity, quantity * 0.4, "not enough free margin"])
+                    continue
+                fills.append(
+                    [number, symbol, at, day, quantity, 472.3, abs(quantity) * 0.09, 0.0, "stop" if stopped else "open"]
+                )
+                now[n] = want
+        weights[t] = now * rng.normal(1, 0.01)
+    return weights, fills, rejected, orders
+
+
+def write_csv(path: Path, header: list[str], rows: Any) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([v if not isinstance(v, np.floating) else float(v) for v in row] for row in rows)
+
+
+def write_evidence(folder: Path, shape: Shape, sessions: list[date]) -> None:
+    decisions, calls = [], []
+    for n, day in enumerate(sessions[::5]):
+        decision = {"as_of": f"{day}T08:00:00-05:00", "session": str(day), "targets": [], "allowed": {}, "record": {}}
+        decisions.append({**decision, "cuts": ["SPY: 0.4 cut to 0.3"] if n % 7 == 3 else []})
+        for stage, seat in (("pitch", m) for m in shape.members):
+            call = {
+                "key": HASH,
+                "stage": stage,
+                "seat": seat,
+                "session": str(day),
+                "provider": "offline",
+                "model": seat,
+            }
+            calls.append({**call, "outcome": "answer", "tokens": 812, "cost_usd": 0.0})
+    for name, rows in (("decisions.jsonl", decisions), ("llm_calls.jsonl", calls)):
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def measure(equity: Any) -> dict[str, float | None]:
+    values = np.r_[100_000.0, equity]
+    with np.errstate(all="ignore"):
+        r = values[1:] / values[:-1] - 1
+        falls = values / np.maximum.accumulate(values) - 1
+        sd = r.std(ddof=1) if len(r) > 1 else math.nan
+        sd = sd if sd > 1e-9 else math.nan
+        numbers = {
+            "total_return": values[-1] / values[0] - 1,
+            "cagr": (values[-1] / values[0]) ** (252 / len(r)) - 1 if values[-1] > 0 else math.nan,
+            "annual_return": r.mean() * 252,
+            "volatility": sd * 252**0.5,
+            "sharpe": (r.mean() - 0.00018) / sd * 252**0.5,
+            "sortino": (r.mean() - 0.00018) / np.sqrt((np.minimum(r, 0) ** 2).mean()) * 252**0.5,
+            "max_drawdown": falls.min(),
+            "max_drawdown_sessions": 61,
+            "calmar": r.mean() * 252 / -falls.min(),
+            "ulcer": np.sqrt((falls**2).mean()),
+            "omega": np.maximum(r, 0).sum() / -np.minimum(r, 0).sum(),
+            "var_95": np.quantile(r, 0.05),
+            "cvar_95": r[r <= np.quantile(r, 0.05)].mean(),
+            "skew": -0.31,
+            "kurtosis": 4.62,
+        }
+    return {k: float(v) if math.isfinite(v) else None for k, v in numbers.items()}
+
+
+def run_json(shape: Shape, sessions: list[date], columns: dict[str, Any], fills: int) -> dict[str, Any]:
+    metrics = measure(columns["equity"])
+    trading = {"trades": fills // 2, "hit_rate": 0.534, "profit_factor": 1.38, "payoff": 1.21, "expectancy": 71.4}
+    against = {
+        "beta": 0.62,
+        "alpha": 0.014,
+        "alpha_t": 0.41,
+        "information_ratio": -0.22,
+        "turnover": 6.3,
+        "exposure": 0.71,
+    }
+    metrics |= {**trading, **against} if fills else dict.fromkeys((*trading, *against))
+    if shape.undefined:
+        metrics = dict.fromkeys(metrics)
+    why = {"sharpe": "returns never vary", "hit_rate": "no closed trade", "beta": "the strategy never traded"}
+    sharpe = metrics["sharpe"]
+    inference = {
+        "sharpe_ci_low": None if sharpe is None else sharpe - 1.63,
+        "sharpe_ci_high": None if sharpe is None else sharpe + 1.49,
+        "block_length": 4.2,
+        "sharpe_p_hac": None if sharpe is None else 0.5 * math.erfc(sharpe / 0.8 / 2**0.5),
+        "sharpe_se_hac": 0.8,
+        "min_trl": 812.0,
+    }
+    first, last = str(sessions[0]), str(sessions[-1])
+    symbols = ",".join(shape.symbols)
+    return {
+        "schema": 1,
+        "run_id": HASH[:12],
+        "digest": HASH,
+        "strategy": shape.strategy,
+        "analysts": shape.analysts,
+        "symbols": list(shape.symbols),
+        "from": first,
+        "to": last,
+        "sessions": shape.sessions,
+        "cash": 100_000.0,
+        "sources": {s: "sample" if n % 3 else f"data/{s}.csv" for n, s in enumerate(shape.symbols)},
+        "notes": list(shape.notes),
+        "command": f"sim run --strategy {shape.strategy} --from {first} --to {last} --symbols {symbols}",
+        "risk_free": "return of BIL (sample)",
+        "config": CONFIG,
+        "strategy_files": {"strategies/macro_council/council.yaml": HASH},
+        "data_digest": HASH,
+        "code": {"digest": HASH, "commit": HASH[:40], "dirty": True},
+        "packages": {"backtrader": "1.9.78.123", "numba": "0.61", "numpy": "2.1"},
+        "metrics": metrics,
+        "reasons": {k: why.get(k, "no closed trade") for k, v in metrics.items() if v is None},
+        "benchmarks": {name: measure(columns[name]) for name in ("buy_and_hold", "equal_weight")},
+        "members": [
+            {
+                "name": m,
+                "model": f"offline/{m}",
+                "metrics": measure(columns[f"member:{m}"]),
+                "decisions": 52,
+                "hit_rate": 0.5,
+            }
+            for m in shape.members
+        ],
+        "cost_sensitivity": [
+            {"multiple": m, "metrics": measure(columns["equity"] * (1 - 0.003 * m))} for m in shape.multiples
+        ],
+        "audit": {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": 0.0},
+        "inference": inference,
+        "llm": {
+            "calls": 260 if shape.members else 0,
+            "failed": 0,
+            "cost_usd": 0.0,
+            "analysts": shape.analysts,
+            "cache_entries": HASH,
+        },
+    }
+
+
+CONFIG = {
+    "schedule": {"decision_time": "08:00:00", "cadence": None},
+    "costs": {
+        "commission_per_share": 0.0,
+        "commission_bps": 0.0,
+        "commission_min": 0.0,
+        "slippage_bps": 2.0,
+        "borrow_rate": 0.01,
+        "cash_interest": 0.0,
+    },
+    "risk": {
+        "max_weight": 1.0,
+        "max_gross": 1.0,
+        "max_group": 1.0,
+        "shares": "fractional",
+        "min_trade": 1.0,
+        "initial_margin_long": 1.0,
+        "initial_margin_short": 0.5,
+        "maintenance_long": 0.25,
+        "maintenance_short": 0.3,
+    },
+}
