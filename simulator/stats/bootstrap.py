@@ -1,0 +1,268 @@
+"""The stationary bootstrap (Politis & Romano 1994), its block length, and the intervals made with it.
+
+A replicate strings together blocks of consecutive sessions, each starting anywhere (the end is followed by the
+beginning) and of geometric length, until it is as long as the history. Everything is seeded: the same call gives the
+same numbers on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simulator.errors import UsageError
+from simulator.stats.distributions import normal_cdf, normal_quantile
+from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, excess_over, is_constant
+
+DRAWS = 10_000
+Method = Literal["percentile", "basic", "normal", "bias_corrected"]
+Scheme = Literal["stationary", "circular"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and how it was made.
+
+    Attributes
+    ----------
+    low, high : bounds at `level`, in the units of `estimate`
+    estimate : value in the sample itself
+    block_length : mean length of a block, in sessions
+    draws : replicates asked for; those without the statistic (a replicate of constant returns) are left out
+    """
+
+    low: float
+    high: float
+    estimate: float
+    level: float
+    block_length: float
+    draws: int
+
+
+def block_length(series: ArrayLike, scheme: Scheme = "stationary") -> float:
+    """Block length that minimises the mean squared error of the variance of the mean, in sessions, at least 1.
+
+    Politis & White (2004) with the correction of Patton, Politis & White (2009): flat-top lag window, cut off at
+    twice the first lag from which K = max(5, ⌊log₁₀ n⌋) autocorrelations in a row are below 2√(log₁₀ n / n), and at
+    most min(3√n, n/3). A constant or very short series has no dependence to keep: 1.
+    """
+    x = as_series(series)
+    n = x.size
+    if n < 8 or is_constant(x):
+        return 1.0
+    covariance, cut = _autocovariances(x)
+    k = np.arange(1, cut + 1)
+    window = np.where(k <= cut / 2, 1.0, 2.0 * (1.0 - k / cut)) * covariance[1 : cut + 1]
+    spectrum = covariance[0] + 2.0 * float(window.sum())
+    bias = 2.0 * float((k * window).sum())
+    spread = (2.0 if scheme == "stationary" else 4.0 / 3.0) * spectrum**2
+    longest = math.ceil(min(3.0 * math.sqrt(n), n / 3.0))
+    if spread <= 0.0:
+        return float(longest)
+    return float(min(max((2.0 * bias**2 / spread * n) ** (1.0 / 3.0), 1.0), longest))
+
+
+def stationary_rows(n: int, block: float, draws: int, rng: np.random.Generator) -> Integers:
+    """(draws, n) row numbers 0 … n − 1 of the stationary bootstrap with mean block length `block` ≥ 1."""
+    from simulator.stats import bootstrap_kernels
+
+    out = np.empty((draws, n), dtype=np.int64)
+    bootstrap_kernels.rows(_seeds(draws, rng), *_lengths(n, block), out)
+    return out
+
+
+def circular_rows(n: int, block: int, draws: int, rng: np.random.Generator) -> Integers:
+    """(draws, n) row numbers of the circular block bootstrap (Politis & Romano 1992), `block` rows at a time."""
+    starts = rng.integers(0, n, size=(draws, -(-n // block), 1))
+    return np.asarray(((starts + np.arange(block)) % n).reshape(draws, -1)[:, :n], dtype=np.int64)
+
+
+def sharpe_of_rows(excess: ArrayLike, rows: Integers, periods: float = 252) -> Floats:
+    """(draws,) Sharpe ratio of each replicate `excess[rows]`, ddof 1, times √P; NaN where a replicate is constant."""
+    e = as_series(excess, "excess returns")
+    centred = (e - e.mean())[rows]
+    return _ratios(
+        centred.sum(axis=1), np.einsum("ij,ij->i", centred, centred), float(e.mean()), rows.shape[1], periods
+    )
+
+
+def sharpe_draws(excess: ArrayLike, block: float, draws: int, rng: np.random.Generator, periods: float = 252) -> Floats:
+    """(draws,) Sharpe ratios of stationary-bootstrap replicates, times √P; NaN where a replicate is constant."""
+    from simulator.stats import bootstrap_kernels
+
+    e = as_series(excess, "excess returns")
+    sums = np.empty((draws, 2))
+    bootstrap_kernels.moments(_running_sums(e), _seeds(draws, rng), *_lengths(e.size, block), sums)
+    return _ratios(sums[:, 0], sums[:, 1], float(e.mean()), e.size, periods)
+
+
+def sharpe_pair_draws(
+    first: ArrayLike, second: ArrayLike, block: float, draws: int, rng: np.random.Generator, periods: float = 252
+) -> tuple[Floats, Floats]:
+    """Sharpe ratios (draws,) of two excess-return series on the *same* replicate sessions, times √P."""
+    from simulator.stats import bootstrap_kernels
+
+    a, b = as_series(first, "first"), as_series(second, "second")
+    sums = np.empty((draws, 4))
+    prefix = np.ascontiguousarray(np.hstack((_running_sums(a), _running_sums(b))))
+    bootstrap_kernels.pair_moments(prefix, _seeds(draws, rng), *_lengths(a.size, block), sums)
+    return (
+        _ratios(sums[:, 0], sums[:, 1], float(a.mean()), a.size, periods),
+        _ratios(sums[:, 2], sums[:, 3], float(b.mean()), b.size, periods),
+    )
+
+
+def drawdown_draws(returns: ArrayLike, block: float, draws: int, rng: np.random.Generator) -> Floats:
+    """(draws,) maximum drawdown of each replicate of `returns`, negative fractions; returns must be ≥ -1."""
+    from simulator.stats import bootstrap_kernels
+
+    r = as_series(returns)
+    with np.errstate(divide="ignore"):
+        logs = np.log1p(r)
+    # exp(-800) is 0 in floating point: a total loss without the infinity that would give NaN further on.
+    logs = np.maximum(logs, -800.0)
+    out = np.empty(draws)
+    bootstrap_kernels.deepest(np.tile(logs, 2), _seeds(draws, rng), *_lengths(r.size, block), out)
+    return np.expm1(out)
+
+
+def sharpe_interval(
+    returns: ArrayLike,
+    risk_free: ArrayLike | float = 0.0,
+    periods: float = 252,
+    *,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    block: float | None = None,
+    seed: int = 0,
+) -> Interval | Undefined:
+    """Percentile interval of the annualised Sharpe ratio by the stationary bootstrap.
+
+    `block` is the mean block length in sessions; None takes that of `block_length` of the excess returns.
+    Undefined when the excess returns do not vary, below 10 sessions, or when more than one replicate in a hundred
+    is constant.
+    """
+    e = excess_over(returns, risk_free)
+    if e.size < 10:
+        return Undefined("fewer than 10 sessions")
+    if is_constant(e):
+        return Undefined("excess returns do not vary")
+    length = block_length(e) if block is None else block
+    replicates = sharpe_draws(e, length, draws, np.random.default_rng(seed), periods)
+    kept = replicates[np.isfinite(replicates)]
+    if kept.size < 0.99 * draws:
+        return Undefined("too few sessions differ from each other to draw from")
+    estimate = float(e.mean() / e.std(ddof=1) * math.sqrt(periods))
+    low, high = interval(kept, estimate, level)
+    return Interval(low, high, estimate, level, length, draws)
+
+
+def drawdown_band(
+    returns: ArrayLike,
+    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95),
+    *,
+    draws: int = DRAWS,
+    block: float | None = None,
+    seed: int = 0,
+) -> tuple[float, ...] | Undefined:
+    """Quantiles of the maximum drawdown over bootstrap histories of the same length, negative, deepest first.
+
+    The realised drawdown is one draw from this distribution. Undefined below 10 sessions and for a return below -100 %.
+    """
+    r = as_series(returns)
+    if r.size < 10:
+        return Undefined("fewer than 10 sessions")
+    if (r < -1.0).any():
+        return Undefined("a session lost more than everything")
+    length = block_length(r) if block is None else block
+    depths = drawdown_draws(r, length, draws, np.random.default_rng(seed))
+    return tuple(float(q) for q in np.quantile(depths, quantiles))
+
+
+def interval(
+    replicates: ArrayLike, estimate: float, level: float = 0.95, method: Method = "percentile"
+) -> tuple[float, float]:
+    """(low, high) out of bootstrap replicates (B,); quantiles of type 7. Source: Efron & Tibshirani (1993), ch. 12–14.
+
+    percentile : quantiles of the replicates
+    basic : 2·estimate − those quantiles, swapped
+    normal : estimate ± z·sd (ddof 0) of the replicates
+    bias_corrected : quantiles shifted by the share of replicates below the estimate, without acceleration
+    """
+    draws = as_series(replicates, "replicates")
+    tail = (1.0 - level) / 2.0
+    if method == "normal":
+        reach = normal_quantile(1.0 - tail) * float(draws.std())
+        return estimate - reach, estimate + reach
+    lower, upper = tail, 1.0 - tail
+    if method == "bias_corrected":
+        share = float(np.clip(np.mean(draws < estimate), 0.5 / draws.size, 1.0 - 0.5 / draws.size))
+        shift = 2.0 * normal_quantile(share)
+        lower, upper = (normal_cdf(shift + normal_quantile(p)) for p in (lower, upper))
+    low, high = (float(q) for q in np.quantile(draws, (lower, upper)))
+    return (2.0 * estimate - high, 2.0 * estimate - low) if method == "basic" else (low, high)
+
+
+def two_sided_p(replicates: ArrayLike, estimate: float) -> Measure:
+    """(1 + #{|replicate − estimate| ≥ |estimate|}) / (B + 1): bootstrap p of "the true value is 0"."""
+    draws = as_series(replicates, "replicates")
+    return (1.0 + float(np.sum(np.abs(draws - estimate) >= abs(estimate)))) / (draws.size + 1.0)
+
+
+def _autocovariances(x: Floats) -> tuple[Floats, int]:
+    """Autocovariances up to the largest lag considered, and the lag at which the flat-top window ends."""
+    n = x.size
+    run = max(5, int(math.log10(n)))
+    most = min(math.ceil(math.sqrt(n)) + run, n - 2)
+    centred = x - x.mean()
+    squares = np.concatenate(([0.0], np.cumsum(centred**2)))
+    products = np.array([centred[k:] @ centred[: n - k] for k in range(most + 1)])
+    lags = np.arange(1, most + 1)
+    # Each correlation is scaled by the two stretches it is computed from, as the published programs do.
+    scale = np.sqrt((squares[n] - squares[lags]) * squares[n - lags])
+    small = np.abs(products[1:]) < 2.0 * math.sqrt(math.log10(n) / n) * scale
+    quiet = np.convolve(small, np.ones(run), mode="valid") == run
+    first = int(np.argmax(quiet)) + 1 if quiet.any() else most
+    return products / n, min(2 * first, most)
+
+
+def _lengths(n: int, block: float) -> tuple[Floats, Integers]:
+    """Cumulative probabilities of the geometric block length 1 … m, the last one 2, and where to start looking."""
+    if not block >= 1.0:
+        raise UsageError(f"a mean block length of {block:g} sessions is not possible", mend="take 1 or more")
+    if block == 1.0:
+        return np.array([2.0]), np.zeros(1, dtype=np.int64)
+    most = max(1, min(n, math.ceil(-37.5 / math.log1p(-1.0 / block))))
+    cumulative = -np.expm1(np.arange(1, most + 1) * math.log1p(-1.0 / block))
+    cumulative[-1] = 2.0
+    guide = np.searchsorted(cumulative, np.arange(1024) / 1024.0, side="right")
+    return cumulative, guide.astype(np.int64)
+
+
+def _seeds(draws: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 2**64, size=draws, dtype=np.uint64)
+
+
+def _running_sums(series: Floats) -> Floats:
+    """(2n + 1, 2) running sums of x and x² of the centred series written twice, so a block never has to wrap."""
+    centred = np.tile(series - series.mean(), 2)
+    sums = np.zeros((centred.size + 1, 2))
+    np.cumsum(centred, out=sums[1:, 0])
+    np.cumsum(centred**2, out=sums[1:, 1])
+    return sums
+
+
+def _ratios(first: Floats, second: Floats, centre: float, n: int, periods: float) -> Floats:
+    """mean / sd (ddof 1) · √P out of Σx and Σx² of centred values; NaN where the variance is only rounding."""
+    mean = first / n
+    variance = (second - n * mean**2) / (n - 1)
+    # 2n running sums of the largest term carry about n·1e-16 of it as rounding.
+    noise = 1e-15 * n * max(float(np.max(second)) / n, 1e-300) + 1e-26
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(variance > noise, (centre + mean) / np.sqrt(np.maximum(variance, 0.0)), np.nan) * math.sqrt(
+            periods
+        )

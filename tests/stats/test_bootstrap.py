@@ -1,0 +1,137 @@
+"""The stationary bootstrap against arch: the same draws, its own generator, and the automatic block length."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from simulator.errors import UsageError
+from simulator.stats import bootstrap
+from simulator.stats.metrics import max_drawdown, sharpe
+from simulator.stats.series import Undefined
+
+
+@pytest.fixture(scope="module")
+def excess(daily):
+    return {name: (daily[name] - daily["rf"])[:300] for name in ("strat_a", "strat_b")}
+
+
+@pytest.mark.parametrize("name", ["strat_a", "strat_b", "bench"])
+@pytest.mark.parametrize("scheme", ["stationary", "circular"])
+def test_block_lengths_agree_with_arch(name, scheme, daily, expected):
+    want = expected("block_length")
+    r = daily[name]
+    for label, series in (("returns", r), ("abs_returns", np.abs(r)), ("sq_returns", r**2)):
+        value = bootstrap.block_length(series, scheme)
+        assert math.isclose(value, want[f"{name}.{label}"][f"arch_{scheme}"], rel_tol=1e-6)
+
+
+def test_replicates_and_intervals_on_the_same_draws_agree_with_arch(excess, draws, expected):
+    want, rows = expected("bootstrap_replay"), draws("sb_idx_open")
+    e = excess["strat_a"]
+    replicates = bootstrap.sharpe_of_rows(e, rows)
+    estimate = sharpe(e)
+    assert math.isclose(estimate, want["sharpe_ann"], rel_tol=1e-9)
+    assert np.allclose(replicates[:10], want["first10"], rtol=1e-9)
+    assert math.isclose(replicates.mean(), want["boot_mean"], rel_tol=1e-9)
+    assert math.isclose(replicates.std(ddof=1), want["boot_sd_ddof1"], rel_tol=1e-9)
+    methods = {"percentile": "percentile", "basic": "basic", "normal": "norm", "bias_corrected": "bc"}
+    for ours, theirs in methods.items():
+        got = bootstrap.interval(replicates, estimate, 0.95, ours)
+        assert np.allclose(got, want[f"ci95_{theirs}"], rtol=1e-9), ours
+
+
+def test_a_paired_difference_on_the_same_draws_agrees_with_arch(excess, draws, expected):
+    want, rows = expected("bootstrap_replay")["paired_difference"], draws("sb_idx_open")
+    a, b = excess["strat_a"], excess["strat_b"]
+    estimate = sharpe(a) - sharpe(b)
+    difference = bootstrap.sharpe_of_rows(a, rows) - bootstrap.sharpe_of_rows(b, rows)
+    assert math.isclose(estimate, want["estimate"], rel_tol=1e-9)
+    assert np.allclose(bootstrap.interval(difference, estimate), want["ci95_percentile"], rtol=1e-9)
+    assert math.isclose(difference.std(ddof=1), want["boot_sd_ddof1"], rel_tol=1e-9)
+    assert math.isclose(bootstrap.two_sided_p(difference, estimate), want["p_two_sided_centered"], rel_tol=1e-9)
+
+
+def test_drawdowns_on_the_same_draws_agree_with_arch(excess, draws, expected):
+    want = expected("bootstrap_replay")["max_drawdown_of_excess_path_quantiles_5_50_95"]
+    depths = [max_drawdown(excess["strat_a"][rows]) for rows in draws("sb_idx_open")]
+    assert np.allclose(np.quantile(depths, (0.05, 0.5, 0.95)), want, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", ["stationary", "circular"])
+def test_our_own_draws_have_the_distribution_of_arch(scheme, excess, expected):
+    want, e, count = expected("bootstrap_longrun")[scheme], excess["strat_a"], 50_000
+    rng = np.random.default_rng(7)
+    if scheme == "stationary":
+        got = bootstrap.sharpe_draws(e, 8, count, rng)
+    else:
+        got = bootstrap.sharpe_of_rows(e, bootstrap.circular_rows(300, 8, count, rng))
+    theirs = math.sqrt(want["reps"])
+    own = math.sqrt(theirs**2 / count)
+    assert abs(got.std() - want["sd"]) < 4 * want["sd_mc_se"] * math.hypot(1, own)
+    for p, q in want["quantiles"].items():
+        assert abs(np.quantile(got, float(p)) - q["value"]) < 4 * q["mc_se"] * math.hypot(1, own), p
+
+
+def test_the_fast_sums_are_the_statistics_of_the_rows_they_stand_for(excess):
+    a, b = excess["strat_a"], excess["strat_b"]
+    rows = bootstrap.stationary_rows(300, 4.0, 400, np.random.default_rng(3))
+    direct = bootstrap.sharpe_of_rows(a, rows)
+    assert np.allclose(direct, [sharpe(a[row]) for row in rows], rtol=1e-9)
+    assert np.allclose(bootstrap.sharpe_draws(a, 4.0, 400, np.random.default_rng(3)), direct, rtol=1e-9)
+    first, second = bootstrap.sharpe_pair_draws(a, b, 4.0, 400, np.random.default_rng(3))
+    assert np.allclose(first, direct, rtol=1e-9)
+    assert np.allclose(second, bootstrap.sharpe_of_rows(b, rows), rtol=1e-9)
+    depths = bootstrap.drawdown_draws(a, 4.0, 400, np.random.default_rng(3))
+    assert np.allclose(depths, [max_drawdown(a[row]) for row in rows], rtol=1e-9)
+
+
+@pytest.mark.parametrize("block", [1.0, 1.3, 5.0, 60.0])
+def test_blocks_have_the_mean_length_asked_for(block):
+    rows = bootstrap.stationary_rows(500, block, 2000, np.random.default_rng(5))
+    assert rows.min() == 0
+    assert rows.max() == 499
+    jumps = np.mean(np.diff(rows, axis=1) % 500 != 1)
+    expected_jumps = (1 / block) * (1 - 1 / 500)
+    assert abs(jumps - expected_jumps) < 4 * math.sqrt(expected_jumps / rows.size) + 1e-4
+    assert abs(rows.mean() - 249.5) < 4 * 500 / math.sqrt(12 * rows.size / block)
+
+
+def test_the_same_seed_gives_the_same_interval_and_more_draws_keep_the_first_ones(excess):
+    e = excess["strat_a"]
+    assert bootstrap.sharpe_interval(e, seed=4) == bootstrap.sharpe_interval(e, seed=4)
+    assert bootstrap.sharpe_interval(e, seed=4) != bootstrap.sharpe_interval(e, seed=5)
+    few = bootstrap.sharpe_draws(e, 3.0, 50, np.random.default_rng(1))
+    many = bootstrap.sharpe_draws(e, 3.0, 500, np.random.default_rng(1))
+    assert np.array_equal(few, many[:50])
+
+
+def test_an_interval_of_known_draws_is_pinned():
+    e = np.sin(np.arange(100.0)) / 100 + 0.001
+    got = bootstrap.sharpe_interval(e, draws=1000, block=3.0, seed=1)
+    assert (round(got.low, 8), round(got.high, 8)) == (-0.53624623, 5.12349592)
+
+
+def test_what_cannot_be_drawn_from_has_a_reason():
+    assert "do not vary" in bootstrap.sharpe_interval(np.full(50, 0.01)).reason
+    assert "10 sessions" in bootstrap.sharpe_interval([0.1, 0.2, 0.1]).reason
+    nearly_flat = np.zeros(50)
+    nearly_flat[3] = 0.01
+    assert "too few sessions differ" in bootstrap.sharpe_interval(nearly_flat, block=1.0).reason
+    assert isinstance(bootstrap.drawdown_band([0.1] * 10 + [-1.5]), Undefined)
+    assert bootstrap.block_length(np.full(50, 0.01)) == 1.0
+
+
+def test_a_total_loss_is_the_deepest_drawdown_of_the_band():
+    r = np.full(50, 0.01)
+    r[20] = -1.0
+    low, middle, high = bootstrap.drawdown_band(r)
+    assert low == middle == -1.0
+    assert -1.0 <= high <= 0.0
+
+
+def test_a_block_below_one_session_is_refused():
+    with pytest.raises(UsageError, match=r"0\.5 sessions is not possible"):
+        bootstrap.stationary_rows(10, 0.5, 1, np.random.default_rng(0))
