@@ -7,7 +7,7 @@ data/sample/SYMBOL.parquet ┘
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,6 @@ from simulator.market.bars import Bars, Instants
 from simulator.market.calendar import Sessions, day_number, day_of, sessions
 from simulator.market.sources import files, sample
 from simulator.market.table import DAILY, Table, Timeline, in_hours, step_of, to_bars
-from simulator.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,23 +56,19 @@ class Found:
         return replace(files.read_table(self.path, source=self.source), symbol=self.symbol)
 
 
-def data_folders(workspace: Workspace) -> tuple[Path, ...]:
-    """The folders to hand to :func:`load_bars`: what was fetched, then what came with the workspace."""
-    written = workspace.out / "data"
-    return (written,) if written == workspace.data else (written, workspace.data)
-
-
 def available(data: Path | Sequence[Path]) -> dict[str, Found]:
-    """Symbol → the file its bars come from: the files of each folder in turn, then the samples.
+    """Symbol → the file its bars come from: the files of each folder in turn, samples (folders named so) last.
 
     Raises DataError where one folder holds two files for a symbol.
     """
     folders = [data] if isinstance(data, Path) else list(data)
+    samples = dict.fromkeys(f if f.name == sample.FOLDER else f / sample.FOLDER for f in folders)
     found: dict[str, Found] = {}
     for folder in folders:
-        _add(found, _files_of(folder, lambda path: f"{path.parent.name}/{path.name}", shipped=False))
-    for folder in folders:
-        _add(found, _files_of(folder / sample.FOLDER, lambda _: sample.SOURCE, shipped=True))
+        if folder not in samples:
+            _add(found, _files_of(folder, shipped=False))
+    for folder in samples:
+        _add(found, _files_of(folder, shipped=True))
     return found
 
 
@@ -88,13 +83,13 @@ def _add(found: dict[str, Found], more: Iterable[Found]) -> None:
         found.setdefault(symbol, item)
 
 
-def _files_of(folder: Path, source: Callable[[Path], str], shipped: bool) -> Iterable[Found]:
+def _files_of(folder: Path, shipped: bool) -> Iterable[Found]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
         symbol = files.symbol_of(path)
         if symbol and path.is_file():
-            yield Found(symbol, path, source(path), shipped)
+            yield Found(symbol, path, sample.SOURCE if shipped else f"{folder.name}/{path.name}", shipped)
 
 
 def load_bars(
@@ -129,19 +124,23 @@ def load_bars(
 def _check_request(symbols: Sequence[str], first: date, last: date | None) -> None:
     if not symbols:
         raise UsageError("no symbols were given", mend="name them with --symbols SPY,QQQ")
-    for symbol in symbols:
-        if not files.is_symbol(symbol):
-            raise UsageError(f'"{symbol}" is not a symbol', mend="separate symbols by commas: --symbols SPY,QQQ")
-        if list(symbols).count(symbol) > 1:
-            raise UsageError(f"{symbol} is named twice in {','.join(symbols)}")
+    twice = next((s for s in symbols if list(symbols).count(s) > 1), None)
+    if twice:
+        raise UsageError(f"{twice} is named twice in {','.join(symbols)}")
     if last is not None and last < first:
         raise UsageError(f"the run would begin on {first} and end on {last}, before it", mend="swap --from and --to")
+    if last is not None and not len(sessions(first, last)):
+        none = f"the New York Stock Exchange has no session from {first} to {last}"
+        raise DataError(none, mend="move --from or --to")
 
 
 def _no_bars(symbol: str, shelf: dict[str, Found], first: date, last: date | None) -> DataError:
     guess = did_you_mean(symbol.upper(), shelf)
-    fetch = f"sim data fetch --source yahoo --symbols {symbol} --from {first} --to {last or date.today()}"
-    return DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with `{fetch}`")
+    return DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with {_fetch([symbol], first, last)}")
+
+
+def _fetch(symbols: Sequence[str], first: date, last: date | None) -> str:
+    return f"`sim data fetch --source yahoo --symbols {','.join(symbols)} --from {first} --to {last or date.today()}`"
 
 
 def _reach(first: date, history: int) -> date:
@@ -246,13 +245,11 @@ def _end(traded: list[Table], window: _Window) -> tuple[int, list[str]]:
     return end, [f"without --to the run ends on {day_of(end)}, the last session that {whose}{tail}"]
 
 
-def _empty(traded: list[Table], window: _Window) -> DataError:
-    table = traded[0] if len(traded) == 1 else min(traded, key=lambda t: int(t.session_of[-1]))
+def _empty(tables: list[Table], window: _Window) -> DataError:
     until = f"from {window.first}" + (f" to {window.last}" if window.last else " on")
-    reach = _reach(window.first, window.history)
-    fetch = f"sim data fetch --source yahoo --symbols {table.symbol} --from {reach} --to {window.last or date.today()}"
-    has = f"{table.source} has {table.first} to {table.last}"
-    return DataError(f"{table.symbol} has no bars {until}; {has}", mend=f"fetch them with `{fetch}`")
+    has = ", ".join(f"{t.symbol} ({t.source}) has {t.first} to {t.last}" for t in tables)
+    fetch = _fetch([t.symbol for t in tables], _reach(window.first, window.history), window.last)
+    return DataError(f"no bars {until}; {has}", mend=f"fetch them with {fetch}")
 
 
 def _late(begin: int, window: _Window, calendar: Sessions, at: int) -> list[str]:

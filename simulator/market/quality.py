@@ -88,7 +88,7 @@ class _Say:
         self.text, self.names = text, names
 
     def __call__(self, table: Table, row: int) -> str:
-        shown = {name: f"{getattr(table, name)[row]:.10g}" for name in self.names}
+        shown = {name: f"{getattr(table, name)[row]:.10g}".replace("nan", "NaN") for name in self.names}
         day = day_of(table.session_of[row])
         before = day_of(table.session_of[row - 1]) if row else day
         return self.text.format(**shown, day=day, weekday=f"{day:%A}", before=before)

@@ -207,7 +207,7 @@ def _roles(header: Sequence[str], shown: str) -> dict[str, str]:
     missing = [role for role in NEEDED if role not in roles]
     if missing:
         there = ", ".join(header) or "nothing"
-        raise DataError(f"no column for the {' and the '.join(missing)}; it has {there}", where=f"{shown}:1")
+        raise DataError(f"no column for {', '.join(missing)}; it has {there}", where=f"{shown}:1")
     return roles
 
 

@@ -1,0 +1,165 @@
+"""`sim data`: bring bars into data/, list them, check them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.cli.complete import complete_symbol
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from simulator.market.library import Found
+    from simulator.market.quality import Problem
+    from simulator.workspace import Workspace
+
+SOURCES = ("yahoo", "alpaca", "files", "synthetic")
+
+
+def _symbols(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip().upper() for name in (value or "").split(",") if name.strip()))
+
+
+def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+    from datetime import date
+
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError:
+        raise click.BadParameter(f'"{value}" is not a date like 2024-01-31') from None
+
+
+symbols_option = click.option(
+    "--symbols", metavar="A,B,…", callback=_symbols, shell_complete=complete_symbol, help="Which; all when left out."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+@click.group()
+def data() -> None:
+    """Fetch, list and check bars."""
+
+
+@data.command()
+@click.option("--source", type=click.Choice(SOURCES), default="yahoo", show_default=True, help="Where from.")
+@click.option("--symbols", metavar="A,B,…", callback=_symbols, help="Which; --source files: all when left out.")
+@click.option("--from", "first", metavar="DATE", callback=_day, help="First session.")
+@click.option("--to", "last", metavar="DATE", callback=_day, help="Last session.  [default: the last complete one]")
+@click.option(
+    "--path", type=click.Path(path_type=Path, file_okay=False), help="--source files: folder of CSV, Parquet."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="--source synthetic: its seed.")
+def fetch(
+    source: str, symbols: tuple[str, ...], first: date | None, last: date | None, path: Path | None, seed: int
+) -> None:
+    """Bring daily bars into data/, one CSV per symbol: all of them, checked, or none.
+
+    \b
+    yahoo      Yahoo Finance: pip install 'council-simulator[yahoo]'
+    alpaca     Alpaca: pip install 'council-simulator[alpaca]', keys in ALPACA_API_KEY, ALPACA_SECRET_KEY
+    files      a folder of yours: SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet
+    synthetic  of no market, from a seed: for tests and null models
+    """
+    import os
+    from datetime import UTC, datetime
+
+    from simulator.market.fetch import Order
+    from simulator.market.fetch import fetch as bring
+
+    order = Order(source, symbols, first, last, path, seed, os.environ.get("APCA_API_DATA_URL") or None)
+    for kept in bring(order, _workspace().data, datetime.now(UTC), _progress):
+        click.echo(f"{kept.symbol:<8} {kept.first} to {kept.last}  {kept.bars:>6,} bars  {kept.path}")
+        for problem in kept.problems:
+            _progress(f"look at {problem}")
+
+
+@data.command("list")
+@symbols_option
+@as_json
+def list_(symbols: tuple[str, ...], as_json: bool) -> None:
+    """List the symbols with bars, and where a run would take them from."""
+    rows = [_row(found) for found in _chosen(symbols)]
+    if as_json:
+        click.echo(json.dumps({"symbols": rows}))
+        return
+    for row in rows:
+        if row["error"]:
+            click.echo(f"{row['symbol']:<8} {row['error']}")
+        else:
+            dividends = ", dividends" if row["dividends"] else ""
+            span = f"{row['from']} to {row['to']}  {row['bars']:>7,} × {row['frequency']}"
+            click.echo(f"{row['symbol']:<8} {span}  {row['source']}{dividends}")
+
+
+@data.command()
+@symbols_option
+@as_json
+def check(symbols: tuple[str, ...], as_json: bool) -> None:
+    """Look for gaps, duplicates, impossible prices and unadjusted splits. Exits with 3 when there is something."""
+    chosen = _chosen(symbols)
+    problems = [problem for found in chosen for problem in _problems(found)]
+    if as_json:
+        listed = [
+            {"symbol": p.symbol, "date": str(p.date) if p.date else None, "what": p.what, "where": p.where,
+             "refused": p.refused}
+            for p in problems
+        ]  # fmt: skip
+        click.echo(json.dumps({"checked": [found.symbol for found in chosen], "problems": listed}))
+    else:
+        for problem in problems:
+            click.echo(str(problem))
+        refused = sum(problem.refused for problem in problems)
+        click.echo(f"{len(chosen)} symbols, {len(problems)} problems, {refused} of them keep a run from starting")
+    if problems:
+        click.get_current_context().exit(3)
+
+
+def _chosen(symbols: tuple[str, ...]) -> list[Found]:
+    from simulator.errors import DataError, did_you_mean
+    from simulator.market.library import available
+
+    shelf = available(_workspace().bar_folders)
+    unknown = next((s for s in symbols if s not in shelf), None)
+    if unknown:
+        raise DataError(
+            f'no bars for "{unknown}"{did_you_mean(unknown, shelf)}', mend="`sim data list` shows what is there"
+        )
+    return [shelf[symbol] for symbol in symbols or sorted(shelf)]
+
+
+def _row(found: Found) -> dict[str, Any]:
+    from simulator.errors import DataError
+
+    row: dict[str, Any] = {"symbol": found.symbol, "source": found.source, "path": str(found.path), "error": None}
+    try:
+        table = found.read()
+    except DataError as error:
+        return row | {"error": str(error)}
+    span = {"from": str(table.first), "to": str(table.last), "bars": len(table), "frequency": table.frequency}
+    return row | span | {"source": table.source, "dividends": bool((table.dividend > 0).any())}
+
+
+def _problems(found: Found) -> list[Problem]:
+    from simulator.errors import DataError
+    from simulator.market.quality import Problem
+    from simulator.market.quality import check as look
+
+    try:
+        return look(found.read())
+    except DataError as error:
+        return [Problem(found.symbol, None, error.found, error.where or "", refused=True)]
+
+
+def _workspace() -> Workspace:
+    from simulator.workspace import Workspace, find_workspace
+
+    given = click.get_current_context().obj
+    return given if isinstance(given, Workspace) else find_workspace()
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)

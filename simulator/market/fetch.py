@@ -1,0 +1,224 @@
+"""Bars brought into ``data/``: from a provider or a folder, checked, compared with what is there, moved into place.
+
+    source ──► Tables ──► quality ──► not worse than data/SYMBOL.*? ──► all written aside ──► all moved into place
+
+Either every symbol asked for arrives or no file changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from simulator.errors import DataError, SimError, UsageError, did_you_mean
+from simulator.market import quality
+from simulator.market.bars import instant
+from simulator.market.calendar import day_of, sessions
+from simulator.market.sources import files, synthetic
+from simulator.market.table import Table
+
+SOURCES = ("yahoo", "alpaca", "files", "synthetic")
+DELAY = timedelta(minutes=20)
+"""How long after its close a session counts as complete at the providers."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be fetched. `last` None: the last complete session; `symbols` empty: all of a folder.
+
+    `path` is the folder of the source ``files``, `seed` belongs to ``synthetic``, `url` replaces Alpaca's address.
+    """
+
+    source: str
+    symbols: tuple[str, ...]
+    first: date | None = None
+    last: date | None = None
+    path: Path | None = None
+    seed: int = 0
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file that was written, and what a person should look at in it."""
+
+    symbol: str
+    path: Path
+    first: date
+    last: date
+    bars: int
+    problems: tuple[quality.Problem, ...]
+
+
+def fetch(order: Order, into: Path, now: datetime, say: Say) -> list[Kept]:
+    """Bring the bars of `order` into the folder `into`, one CSV per symbol, and tell `say` how far it is.
+
+    `now` (aware) decides which session is complete: bars of an unfinished one are not taken. Raises UsageError for an
+    order that cannot be meant, DataError when a source has nothing, when its bars are refused (`quality`), or when
+    the file that is there covers more.
+    """
+    tables = _fetch(order, now, say)
+    checked = [(table, _checked(table)) for table in tables]
+    for table, problems in checked:
+        _not_worse(table, problems, into)
+    paths = _write(tables, into, order.source)
+    return [
+        Kept(table.symbol, path, table.first, table.last, len(table), tuple(problems))
+        for (table, problems), path in zip(checked, paths, strict=True)
+    ]
+
+
+def last_complete_session(now: datetime) -> date:
+    """The newest session of XNYS that closed at least DELAY before `now`."""
+    recent = sessions(now.date() - timedelta(days=15), now.date() + timedelta(days=1))
+    done = int(np.searchsorted(recent.closes_at, instant(now - DELAY), side="right"))
+    return day_of(recent.session_of[done - 1])
+
+
+def _fetch(order: Order, now: datetime, say: Say) -> list[Table]:
+    for symbol in order.symbols:
+        if not files.is_symbol(symbol):
+            raise UsageError(f'"{symbol}" is not a symbol', mend="separate symbols by commas: --symbols SPY,QQQ")
+    if order.first and order.last and order.last < order.first:
+        raise UsageError(f"--to {order.last} lies before --from {order.first}", mend="swap them")
+    if order.source == "files":
+        return _from_folder(order, say)
+    if not order.symbols:
+        raise UsageError(f"{order.source} needs symbols", mend="name them with --symbols SPY,QQQ")
+    if order.first is None:
+        raise UsageError(f"{order.source} needs a first day", mend="give one with --from 2015-01-01")
+    complete = last_complete_session(now)
+    last = min(order.last or complete, complete)
+    if not len(sessions(order.first, last)):
+        until = order.last or complete
+        raise DataError(f"no session of the New York Stock Exchange is complete from {order.first} to {until}")
+    return _from_provider(order, order.first, last, say)
+
+
+def _from_provider(order: Order, first: date, last: date, say: Say) -> list[Table]:
+    if order.source == "yahoo":
+        from simulator.market.sources import yahoo
+
+        return yahoo.fetch(order.symbols, first, last, say)
+    if order.source == "alpaca":
+        from simulator.market.sources import alpaca
+
+        return alpaca.fetch(order.symbols, first, last, say, url=order.url)
+    if order.source == "synthetic":
+        return synthetic.fetch(order.symbols, first, last, order.seed)
+    raise UsageError(f'no source "{order.source}"{did_you_mean(order.source, SOURCES)}')
+
+
+def _from_folder(order: Order, say: Say) -> list[Table]:
+    if order.path is None:
+        raise UsageError("the source files needs a folder", mend="give one with --path DIR")
+    if not order.path.is_dir():
+        raise UsageError(f"there is no folder {order.path}")
+    there: dict[str, Path] = {}
+    for path in sorted(order.path.iterdir()):
+        symbol = files.symbol_of(path)
+        if symbol in there and symbol in (order.symbols or there):
+            raise DataError(f"two files for {symbol}: {there[symbol].name} and {path.name}", where=str(order.path))
+        if symbol:
+            there.setdefault(symbol, path)
+    if not there:
+        raise DataError("holds no file of bars (SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet)", where=str(order.path))
+    tables = []
+    for symbol in order.symbols or there:
+        if symbol not in there:
+            raise DataError(f"holds no file for {symbol}{did_you_mean(symbol, there)}", where=str(order.path))
+        say(f"{symbol} from {there[symbol]}")
+        tables.append(_cut(files.read_table(there[symbol], symbol=symbol), order))
+        for note in tables[-1].notes:
+            say(f"{symbol}: {note}")
+    return tables
+
+
+def _cut(table: Table, order: Order) -> Table:
+    days = table.session_of.astype("datetime64[D]")
+    inside = np.ones(len(table), dtype=np.bool_)
+    if order.first:
+        inside &= days >= np.datetime64(order.first)
+    if order.last:
+        inside &= days <= np.datetime64(order.last)
+    if not inside.any():
+        raise DataError(f"{table.symbol} has no bars there: {table.first} to {table.last}", where=table.path)
+    return table.take(inside)
+
+
+def _checked(table: Table) -> list[quality.Problem]:
+    problems = quality.check(table)
+    refused = next((p for p in problems if p.refused), None)
+    if refused:
+        raise DataError(f"{refused}: bars like this are not taken in")
+    return problems
+
+
+def _not_worse(table: Table, problems: Sequence[quality.Problem], into: Path) -> None:
+    """Raises DataError where the bars in place are better: more sessions, fewer problems, or real ones."""
+    for path in _in_place(table.symbol, into):
+        shown = files.shown_path(path)
+        if path.name != f"{table.symbol}.csv":
+            raise DataError(f"{shown} is there and would stand beside the new file", mend=f"move {shown} away first")
+        try:
+            old = files.read_table(path)
+        except DataError:
+            continue  # what cannot be read cannot be better
+        if quality.refusals(old):
+            continue
+        reason = _better(old, table, problems)
+        if reason:
+            raise DataError(f"{shown} {reason}", mend=f"fetch the whole range or move {shown} away first")
+
+
+def _better(old: Table, new: Table, problems: Sequence[quality.Problem]) -> str:
+    """How `old` is better than `new`, in words; empty when it is not."""
+    if old.frequency != new.frequency:
+        return f"has {old.frequency} bars, the new ones are {new.frequency}"
+    if synthetic.SOURCE in new.source and synthetic.SOURCE not in old.source:
+        return f"has bars of the market ({old.source}), the new ones are {new.source}"
+    lost = np.setdiff1d(old.session_of, new.session_of)
+    if len(lost):
+        has = f"has {len(old)} bars from {old.first} to {old.last}"
+        return f"{has}; {len(lost)} of their sessions are not among the new ones, {new.first} to {new.last}"
+    here = [p for p in problems if p.date and old.first <= p.date <= old.last]
+    if len(here) > len(quality.check(old)):
+        return f"has fewer problems than the new bars, e.g. {here[0]}"
+    return ""
+
+
+def _in_place(symbol: str, into: Path) -> list[Path]:
+    found = [path for path in into.iterdir() if files.symbol_of(path) == symbol] if into.is_dir() else []
+    return [path for path in found if path.is_file()]
+
+
+def _write(tables: Sequence[Table], into: Path, source: str) -> list[Path]:
+    """Every table to a file of its own beside its place, then all into place; on failure nothing is left."""
+    into.mkdir(parents=True, exist_ok=True)
+    pairs = [(into / f".{t.symbol}.{os.getpid()}.new", into / f"{t.symbol}.csv") for t in tables]
+    try:
+        for table, (aside, _) in zip(tables, pairs, strict=True):
+            files.write_csv(table, aside, _origin(table, source))
+        for aside, place in pairs:
+            aside.replace(place)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SimError(f"{into} could not be written ({reason}); no file there was half-written") from error
+    finally:
+        for aside, _ in pairs:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+    return [place for _, place in pairs]
+
+
+def _origin(table: Table, source: str) -> str:
+    """What the source column says: for a folder the name of the file and where that says it came from."""
+    return table.source if source in ("files", "synthetic") else source

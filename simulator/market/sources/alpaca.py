@@ -1,0 +1,106 @@
+"""Daily bars from Alpaca's historical data by way of alpaca-py (the extra ``alpaca``).
+
+Prices come adjusted for splits and dividends, as in the sample: Alpaca does not deliver dividends beside the bars. The
+consolidated tape (SIP) is asked for: the free plan has it for all but the last quarter of an hour, and the
+single-exchange feed that is its default misses most of the volume.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time
+from typing import Any
+
+import numpy as np
+
+from simulator.errors import DataError, UsageError
+from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market.table import Table, daily_table
+
+SOURCE = "alpaca"
+KEYS = (("ALPACA_API_KEY", "ALPACA_SECRET_KEY"), ("ALPACA_PAPER_KEY_COUNCIL", "ALPACA_PAPER_SECRET_COUNCIL"))
+TIMEOUT_S = (10.0, 60.0)
+"""To connect, and between bytes. alpaca-py itself would wait for ever."""
+
+COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+
+
+def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """Key and secret from the first complete pair of KEYS. Raises UsageError when there is none."""
+    for key, secret in KEYS:
+        if environment.get(key) and environment.get(secret):
+            return environment[key], environment[secret]
+    raise UsageError("no Alpaca keys in the environment", mend=f"export {KEYS[0][0]}=… and {KEYS[0][1]}=…")
+
+
+def fetch(
+    symbols: Sequence[str], first: date, last: date, say: Callable[[str], None], *, url: str | None = None
+) -> list[Table]:
+    """Daily tables of `symbols` from `first` to `last`, both included; `say` is told of each symbol.
+
+    `url` replaces Alpaca's address (it speaks the same API there). Raises UsageError without alpaca-py or keys,
+    DataError when Alpaca refuses, has nothing or cannot be reached. Keys appear in no message.
+    """
+    client = _client(*keys(), url)
+    tables = []
+    for symbol in symbols:
+        say(f"{symbol} from Alpaca")
+        bars = _ask(client, symbol, first, last)
+        if not bars:
+            raise DataError(f"Alpaca has no bars for {symbol} from {first} to {last}")
+        tables.append(to_table(symbol, bars))
+    return tables
+
+
+def to_table(symbol: str, bars: Sequence[Mapping[str, Any]]) -> Table:
+    """The table in Alpaca's list of bars: ``t`` is New York midnight in UTC, ``o h l c v`` are numbers."""
+    try:
+        stamps = [datetime.fromisoformat(bar["t"]).astimezone(NEW_YORK) for bar in bars]
+        columns = {role: np.array([bar[name] for bar in bars], dtype=np.float64) for role, name in COLUMNS.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"Alpaca's bars for {symbol} are not understood ({error})") from None
+    return daily_table(symbol, SOURCE, np.array([day_number(s.date()) for s in stamps]), columns)
+
+
+def _client(key: str, secret: str, url: str | None) -> Any:
+    try:
+        from alpaca.data.historical import StockHistoricalDataClient
+        from requests.adapters import HTTPAdapter
+    except ImportError:
+        raise UsageError("alpaca-py is not installed", mend="pip install 'council-simulator[alpaca]'") from None
+
+    class TimedAdapter(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> Any:
+            kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT_S
+            return super().send(*args, **kwargs)
+
+    client = StockHistoricalDataClient(key, secret, raw_data=True, url_override=url)
+    for scheme in ("https://", "http://"):
+        client._session.mount(scheme, TimedAdapter())
+    return client
+
+
+def _ask(client: Any, symbol: str, first: date, last: date) -> list[Mapping[str, Any]]:
+    from alpaca.common.exceptions import APIError
+    from alpaca.data.enums import Adjustment, DataFeed
+    from alpaca.data.requests import StockBarsRequest
+    from alpaca.data.timeframe import TimeFrame
+    from requests.exceptions import RequestException
+
+    question = StockBarsRequest(
+        symbol_or_symbols=symbol,
+        timeframe=TimeFrame.Day,
+        start=datetime.combine(first, time(0), NEW_YORK),
+        end=datetime.combine(last, time(12), NEW_YORK),  # daily bars are dated at midnight
+        adjustment=Adjustment.ALL,
+        feed=DataFeed.SIP,
+    )
+    try:
+        answer = client.get_stock_bars(question)
+    except APIError as error:
+        said = f"{error.status_code}: {str(error)[:200]}"
+        raise DataError(f"Alpaca refused bars for {symbol} with status {said}") from None
+    except (RequestException, ValueError, AttributeError) as error:
+        raise DataError(f"Alpaca could not be reached for {symbol} ({type(error).__name__}: {error})") from None
+    return list((answer or {}).get(symbol) or [])
