@@ -1,0 +1,159 @@
+"""What each stage of the council answers, typed. Field names are those of the handoff report.
+
+Answers are checked at the edge, where a model's text comes in; what passes is frozen. Unknown keys are dropped rather
+than refused, for models like to add their name. The JSON schema sent along forbids them all the same.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+Direction = Literal["LONG", "SHORT", "FLAT"]
+Text = Annotated[str, Field(min_length=1)]
+Conviction = Annotated[int, Field(ge=-2, le=2)]
+Score = Annotated[int, Field(ge=1, le=10)]
+
+SIGN: dict[str, int] = {"LONG": 1, "SHORT": -1, "FLAT": 0}
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, json_schema_extra={"additionalProperties": False})
+
+
+class Candidate(Answer):
+    ticker: Text
+    rationale: Text
+
+
+class CalendarEvent(Answer):
+    date: Text
+    event: Text
+    impact: Text
+
+
+class ResearchPack(Answer):
+    """What a researcher makes of the facts."""
+
+    macro_regime: Text
+    top_narratives: Annotated[tuple[Text, ...], Field(min_length=3, max_length=5)]
+    consensus_map: dict[str, Literal["Bullish", "Neutral", "Bearish"]]
+    tradable_candidates: tuple[Candidate, ...]
+    event_calendar: tuple[CalendarEvent, ...]
+
+
+class Pitch(Answer):
+    """One manager's idea. `conviction` carries the sign of `direction`; `stop` and `target` are prices."""
+
+    instrument: Text
+    direction: Direction
+    horizon: Text
+    thesis_bullets: Annotated[tuple[Text, ...], Field(min_length=3, max_length=5)]
+    indicators: tuple[Text, ...]
+    conviction: Conviction
+    invalidation: Text
+    stop: float | None
+    target: float | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Pitch:
+        _check_sign(self.direction, self.conviction)
+        if self.direction == "FLAT":
+            return self
+        if self.stop is None or self.target is None:
+            raise ValueError(f"a {self.direction} pitch needs a stop and a target price")
+        if min(self.stop, self.target) <= 0 or (self.target - self.stop) * SIGN[self.direction] <= 0:
+            side = "below" if self.direction == "LONG" else "above"
+            raise ValueError(
+                f"stop {self.stop} and target {self.target}: the stop of a {self.direction} lies {side} its target"
+            )
+        return self
+
+
+class Scores(Answer):
+    """The seven dimensions, 1 (worst) to 10 (best)."""
+
+    clarity: Score
+    edge_plausibility: Score
+    timing_catalyst: Score
+    risk_definition: Score
+    indicator_integrity: Score
+    originality: Score
+    tradeability: Score
+
+    @property
+    def mean(self) -> float:
+        """Plain mean of the seven."""
+        return float(sum(getattr(self, name) for name in DIMENSIONS)) / len(DIMENSIONS)
+
+
+class Review(Answer):
+    """One manager's judgement of one pitch that is not its own."""
+
+    scores: Scores
+    kill_shot: Text
+    flip_condition: Text
+
+
+class ApprovedTrade(Answer):
+    """`conviction` decides the size; `position_size` is what the chairman wrote beside it, e.g. ``20%``."""
+
+    instrument: Text
+    direction: Literal["LONG", "SHORT"]
+    conviction: Conviction
+    position_size: Text
+    rationale: Text
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ApprovedTrade:
+        _check_sign(self.direction, self.conviction)
+        return self
+
+
+class RejectedTrade(Answer):
+    instrument: Text
+    direction: Direction
+    reason: Text
+
+
+class ChairmanDecision(Answer):
+    """The council's decision: at most one approved trade per instrument."""
+
+    approved_trades: tuple[ApprovedTrade, ...]
+    rejected_trades: tuple[RejectedTrade, ...]
+    dissent_summary: Text
+    monitoring_plan: Text
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ChairmanDecision:
+        names = [trade.instrument for trade in self.approved_trades]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{twice[0]} is approved twice; net its votes into one trade")
+        return self
+
+
+DIMENSIONS: tuple[str, ...] = tuple(Scores.model_fields)
+
+
+@lru_cache(maxsize=64)
+def pitch_on(symbols: tuple[str, ...]) -> type[Pitch]:
+    """`Pitch` whose instrument must be one of `symbols`: in the schema sent, and checked on return."""
+    return create_model("Pitch", __base__=Pitch, instrument=(_one_of(symbols), ...))
+
+
+@lru_cache(maxsize=64)
+def decision_on(symbols: tuple[str, ...]) -> type[ChairmanDecision]:
+    """`ChairmanDecision` whose approved trades must be in one of `symbols`."""
+    trade: Any = create_model("ApprovedTrade", __base__=ApprovedTrade, instrument=(_one_of(symbols), ...))
+    return create_model("ChairmanDecision", __base__=ChairmanDecision, approved_trades=(tuple[trade, ...], ...))
+
+
+def _one_of(symbols: tuple[str, ...]) -> Any:
+    return Literal[symbols]
+
+
+def _check_sign(direction: str, conviction: int) -> None:
+    if (conviction > 0) - (conviction < 0) != SIGN[direction]:
+        raise ValueError(f"conviction {conviction} does not fit direction {direction}: LONG > 0, SHORT < 0, FLAT 0")

@@ -1,0 +1,113 @@
+"""Prompts are Markdown files: Jinja2 templates in a sandbox, with variables declared here and no others.
+
+    persona   (system message)   symbols
+    research  (user message)     as_of  symbols  user_query  facts
+    pitch                        as_of  symbols  user_query  facts
+    review                       as_of  label    facts
+    chairman                     as_of  symbols  user_query  max_trades  facts
+
+`facts` is JSON text and stands in the one ```json block of a stage's prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from simulator.errors import ConfigError, did_you_mean
+
+VARIABLES: dict[str, tuple[str, ...]] = {
+    "persona": ("symbols",),
+    "research": ("as_of", "symbols", "user_query", "facts"),
+    "pitch": ("as_of", "symbols", "user_query", "facts"),
+    "review": ("as_of", "label", "facts"),
+    "chairman": ("as_of", "symbols", "user_query", "max_trades", "facts"),
+}
+
+FACTS_BLOCK = re.compile(r"^```json\s*\n\s*\{\{-?\s*facts\s*-?\}\}\s*\n```\s*$", re.MULTILINE)
+
+_environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+_encoder = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A compiled prompt file; `digest` is the sha256 (hex) of its bytes."""
+
+    path: Path
+    template: Template
+    digest: str
+
+    def render(self, **values: Any) -> str:
+        """The text of a message. Raises ConfigError naming file and line when the template fails."""
+        try:
+            return self.template.render(values)
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            where = f"{self.path}:{_line_of(error, self.path)}"
+            raise ConfigError(f"template failed: {error}", where=where) from error
+
+
+def load_prompt(path: Path, kind: str) -> Prompt:
+    """Read, check and compile the prompt file `path` of `kind` (a key of VARIABLES).
+
+    Raises ConfigError, naming file and line, for bad syntax, a variable not declared for this kind, and a stage's
+    prompt that does not show ``{{ facts }}`` in exactly one ```json block.
+    """
+    try:
+        raw = path.read_bytes()
+        source = raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
+    try:
+        tree = _environment.parse(source, filename=str(path))
+        template = Template.from_code(
+            _environment, _environment.compile(source, filename=str(path)), _environment.make_globals(None)
+        )
+    except TemplateSyntaxError as error:
+        raise ConfigError(f"bad template: {error.message}", where=f"{path}:{error.lineno}") from None
+    _check_variables(tree, path, VARIABLES[kind])
+    if "facts" in VARIABLES[kind] and (len(FACTS_BLOCK.findall(source)) != 1 or source.count("```json") != 1):
+        raise ConfigError(
+            "shows its facts nowhere, or twice", where=str(path), mend="put {{ facts }} in one ```json block"
+        )
+    return Prompt(path, template, hashlib.sha256(raw).hexdigest())
+
+
+def _check_variables(tree: nodes.Template, path: Path, declared: tuple[str, ...]) -> None:
+    unknown = meta.find_undeclared_variables(tree) - set(declared)
+    for name in tree.find_all(nodes.Name):
+        if name.name in unknown:
+            raise ConfigError(
+                f'unknown variable "{name.name}"{did_you_mean(name.name, declared)}',
+                where=f"{path}:{name.lineno}",
+                mend=f"declared are {', '.join(declared)}",
+            )
+
+
+def _line_of(error: BaseException, path: Path) -> int:
+    line, frame = 1, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == str(path):
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return line
+
+
+def facts_block(**parts: str) -> str:
+    """JSON text of an object whose values are JSON texts already, keys sorted, a line each."""
+    return "{\n" + ",\n".join(f"{_encoder.encode(name)}: {parts[name]}" for name in sorted(parts)) + "\n}"
+
+
+def json_text(value: Any, depth: int = 0) -> str:
+    """JSON with sorted keys; mappings down to `depth` get a line per key, so that people can read them too."""
+    if depth and isinstance(value, Mapping) and value:
+        return facts_block(**{name: json_text(inner, depth - 1) for name, inner in value.items()})
+    return _encoder.encode(value)

@@ -1,0 +1,157 @@
+"""What a council's `strategy.yaml` may say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from simulator.config import Section, read_yaml
+from simulator.council.prompts import Prompt, load_prompt
+from simulator.errors import ConfigError, UsageError, did_you_mean
+from simulator.trading.nouns import Cadence
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Research(Section):
+    enabled: bool = True
+    prompt: str
+    quorum: Share = 0.5
+    """Share of the questions of a stage that must come back usable; below it the meeting makes no decision."""
+    seats: Annotated[dict[str, str], Field(min_length=1)]
+    """seat → Markdown file of its persona."""
+
+
+class Pitching(Section):
+    prompt: str
+    quorum: Share = 0.6
+    seats: Annotated[dict[str, str], Field(min_length=1)]
+
+
+class Reviewing(Section):
+    """The managers review each other; they share one persona, for a reviewer's own would betray it."""
+
+    enabled: bool = True
+    prompt: str
+    persona: str
+    quorum: Share = 0.6
+
+
+class Chairing(Section):
+    """Without a chairman the score-weighted vote decides (council/vote.py)."""
+
+    enabled: bool = True
+    prompt: str
+    persona: str
+    seat: str = "chairman"
+
+
+class Stages(Section):
+    research: Research
+    pitch: Pitching
+    review: Reviewing
+    chairman: Chairing
+
+
+class CouncilSpec(Section):
+    user_query: Annotated[str, Field(min_length=1)]
+    cadence: Cadence = "weekly"
+    window: int = Field(default=253, ge=1)
+    """Bars of history needed before the first decision."""
+    max_trades: int = Field(default=5, ge=1)
+    sizes: dict[Literal[1, 2], Annotated[float, Field(gt=0)]] = Field(default={1: 0.10, 2: 0.20})
+    """|conviction| → fraction of equity."""
+    limit_atr: float = 0.1
+    """Limit orders (conviction ±1) stand this many ATR(14) on the better side of the last close; negative = worse."""
+    cash: str = "BIL"
+    """Whose return is the yield of cash in the facts."""
+    volatility_index: str = "VIX"
+    stages: Stages
+
+    @field_validator("sizes")
+    @classmethod
+    def _both(cls, sizes: dict[int, float]) -> dict[int, float]:
+        if set(sizes) != {1, 2}:
+            raise ValueError("give a size for both 1 and 2")
+        return sizes
+
+    @property
+    def researchers(self) -> tuple[str, ...]:
+        return tuple(self.stages.research.seats) if self.stages.research.enabled else ()
+
+    @property
+    def managers(self) -> tuple[str, ...]:
+        return tuple(self.stages.pitch.seats)
+
+    @property
+    def seats(self) -> tuple[str, ...]:
+        """Every seat that is asked something."""
+        chairman = (self.stages.chairman.seat,) if self.stages.chairman.enabled else ()
+        return (*self.researchers, *self.managers, *chairman)
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A council as written: its spec, its compiled prompts by (kind, file), and the digests of all its files."""
+
+    name: str
+    spec: CouncilSpec
+    prompts: Mapping[str, Prompt]
+    """Stage prompts by stage name, personas by seat, the reviewers' under ``reviewer``."""
+    files: Mapping[str, str]
+    """{path relative to the council's folder, with / : sha256 (hex)}"""
+
+
+def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> Definition:
+    """The council in the folder of `path` (its ``strategy.yaml``); `parameters` replace top-level keys.
+
+    Raises ConfigError naming file and line, UsageError for a parameter there is no key for.
+    """
+    spec = read_yaml(path, CouncilSpec)
+    if parameters:
+        spec = _overridden(spec, parameters)
+    stages = spec.stages
+    wanted = {
+        "research": (stages.research.prompt, "research"),
+        "pitch": (stages.pitch.prompt, "pitch"),
+        "review": (stages.review.prompt, "review"),
+        "chairman": (stages.chairman.prompt, "chairman"),
+        "reviewer": (stages.review.persona, "persona"),
+    }
+    wanted |= {seat: (file, "persona") for seat, file in (stages.research.seats | stages.pitch.seats).items()}
+    # The chairman's stage and seat may bear the same name; its persona is kept under a name no seat can have.
+    wanted["chairman persona"] = (stages.chairman.persona, "persona")
+    prompts = {name: _prompt(path, file, kind) for name, (file, kind) in wanted.items()}
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    files |= {file: prompts[name].digest for name, (file, _) in wanted.items()}
+    return Definition(path.parent.name, spec, prompts, dict(sorted(files.items())))
+
+
+def _prompt(spec: Path, file: str, kind: str) -> Prompt:
+    path = spec.parent / file
+    if not path.is_file():
+        lines = spec.read_text(encoding="utf-8").splitlines()
+        line = next((n for n, text in enumerate(lines, 1) if file in text), 1)
+        near = did_you_mean(file, (str(p.relative_to(spec.parent).as_posix()) for p in spec.parent.rglob("*.md")))
+        raise ConfigError(f'no prompt file "{file}"{near}', where=f"{spec}:{line}")
+    return load_prompt(path, kind)
+
+
+def _overridden(spec: CouncilSpec, parameters: Mapping[str, Any]) -> CouncilSpec:
+    known = [name for name in CouncilSpec.model_fields if name != "stages"]
+    for name in parameters:
+        if name not in known:
+            raise UsageError(
+                f'the council has no parameter "{name}"{did_you_mean(name, known)}', mend=f"it has {', '.join(known)}"
+            )
+    try:
+        return CouncilSpec.model_validate(spec.model_dump() | dict(parameters))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"parameter {name} was {first['input']!r}: {first['msg']}") from None

@@ -1,0 +1,24 @@
+"""The stages of a council meeting, in order.
+
+Research ──► Pitch ──► Review ──► Chairman      ──► Execution
+2 packs      5 ideas   20 reviews  1 decision       targets, no model asked
+└───────── read the market only ─────────┘          reads the book
+"""
+
+from simulator.council.stages.base import Gateway, Stage, Table
+from simulator.council.stages.chairman import ChairmanStage
+from simulator.council.stages.execution import ExecutionStage
+from simulator.council.stages.pitch import PitchStage
+from simulator.council.stages.research import ResearchStage
+from simulator.council.stages.review import ReviewStage
+
+__all__ = [
+    "ChairmanStage",
+    "ExecutionStage",
+    "Gateway",
+    "PitchStage",
+    "ResearchStage",
+    "ReviewStage",
+    "Stage",
+    "Table",
+]

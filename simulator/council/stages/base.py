@@ -1,0 +1,115 @@
+"""What a stage is, and the table it sits at: who is asked, with which words, through which gateway."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from simulator.config import Seat
+from simulator.council.analysts import VERSION
+from simulator.council.anonymity import names_to_strike
+from simulator.council.answers import Answer
+from simulator.council.context import PipelineContext, Said
+from simulator.council.prompts import Prompt
+from simulator.council.spec import CouncilSpec
+from simulator.llm.answers import Answered, T, schema_of
+from simulator.llm.messages import ChatRequest, Message
+from simulator.llm.registry import request_for
+from simulator.market.calendar import NEW_YORK
+
+A = TypeVar("A", bound=Answer)
+
+
+class Gateway(Protocol):
+    """What a council needs of simulator.llm.gateway.Gateway."""
+
+    async def ask_for(self, request: ChatRequest, model: type[T]) -> Answered[T]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A council's fixed surroundings: its spec, its compiled prompts, the model in every seat, and the gateway."""
+
+    spec: CouncilSpec
+    prompts: Mapping[str, Prompt]
+    seats: Mapping[str, Seat]
+    gateway: Gateway
+
+    @cached_property
+    def names(self) -> re.Pattern[str]:
+        """Names that must not be seen in an anonymous prompt."""
+        return names_to_strike(self.spec.seats, (seat.model for seat in self.seats.values()))
+
+    def ordinary(self, context: PipelineContext) -> dict[str, Any]:
+        """Values of the variables most prompts share."""
+        return {
+            "as_of": context.as_of.astimezone(NEW_YORK).strftime("%Y-%m-%d %H:%M New York time"),
+            "symbols": tuple(context.facts["symbols"]),
+            "user_query": context.user_query,
+        }
+
+    async def ask(
+        self,
+        context: PipelineContext,
+        stage: str,
+        seat: str,
+        messages: tuple[Message, ...],
+        model: type[A],
+        about: str | None = None,
+    ) -> Said[A]:
+        """Put one question to `seat`. A lasting failure comes back as a Said without value; passing ones are raised."""
+        purpose = {"stage": stage, "seat": seat, "session": context.as_of.astimezone(NEW_YORK).date().isoformat()}
+        if about is not None:
+            purpose["about"] = about
+        chair = self.seats[seat]
+        version = VERSION if chair.provider == "offline" else ""
+        request = request_for(chair, messages, schema_of(model), purpose, version=version)
+        answered = await self.gateway.ask_for(request, model)
+        return Said(seat, answered.keys, answered.value, answered.error, about)
+
+
+class Stage(ABC):
+    """One step of a meeting. It is handed the fields it `reads` and no others, and fills in the one it `writes`."""
+
+    name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[str]
+
+    async def run(self, context: PipelineContext, table: Table) -> PipelineContext:
+        """A new context with this stage's field; with `no_decision` set when too few answered to go on."""
+        produced = await self.produce(context.only(self.reads), table)
+        return context.having(**{self.writes: produced}, no_decision=self.shortfall(produced, table))
+
+    @abstractmethod
+    async def produce(self, context: PipelineContext, table: Table) -> Any:
+        """The value of the field this stage writes."""
+
+    @abstractmethod
+    def shortfall(self, produced: Any, table: Table) -> str | None:
+        """Why the meeting cannot go on after this stage, None if it can."""
+
+
+def missed_quorum(stage: str, said: Sequence[Said[Any]], quorum: float) -> str | None:
+    """A sentence when fewer than `quorum` (a share) of the questions of a stage came back usable."""
+    usable = sum(one.value is not None for one in said)
+    needed = math.ceil(quorum * len(said) - 1e-9)
+    if usable >= needed:
+        return None
+    failed = ", ".join(
+        one.seat if one.about is None else f"{one.seat} on {one.about}" for one in said if one.value is None
+    )
+    return f"{stage}: {usable} of {len(said)} answers could be used, quorum {needed} (failed: {failed})"
+
+
+async def hold(stages: Sequence[Stage], context: PipelineContext, table: Table) -> PipelineContext:
+    """The meeting: `stages` in order, until one of them leaves it without a decision."""
+    for stage in stages:
+        if context.no_decision is not None:
+            break
+        context = await stage.run(context, table)
+    return context

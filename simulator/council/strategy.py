@@ -1,0 +1,147 @@
+"""The council as a Strategy.
+
+Snapshot ──facts──► research ─► pitch ─► review ─► chairman ──► PipelineContext     opine: market only, 28 questions
+                                                                      │
+                                               Book ──► execution ◄───┘             decide: no question
+                                                           │
+                                                           ▼
+                                                 Decision(targets, record)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from simulator.config import Seat
+from simulator.council.context import PipelineContext
+from simulator.council.facts import market_facts
+from simulator.council.record import evidence, member_evidence
+from simulator.council.spec import CouncilSpec, Definition
+from simulator.council.stages import (
+    ChairmanStage,
+    ExecutionStage,
+    Gateway,
+    PitchStage,
+    ResearchStage,
+    ReviewStage,
+    Stage,
+    Table,
+)
+from simulator.council.stages.base import hold
+from simulator.council.stages.execution import carry_out
+from simulator.errors import UsageError, did_you_mean
+from simulator.llm.registry import seat_of
+from simulator.market.bars import Snapshot
+from simulator.trading.nouns import Book, Cadence, Decision, Target
+
+
+class Council:
+    """Managers who pitch, review each other and leave the decision to a chairman.
+
+    Keeps no state between calls: `opine` is a function of the snapshot and the answers of the gateway, `decide` of
+    the opinion and the book.
+    """
+
+    opines_ahead = True
+
+    def __init__(self, definition: Definition, seats: Mapping[str, Seat], gateway: Gateway) -> None:
+        """`seats` maps each seat of the definition (or ``*``) to a model. Raises ConfigError for a seat without one."""
+        spec = definition.spec
+        self.name: str = definition.name
+        self.cadence: Cadence = spec.cadence
+        self.window: int = spec.window
+        self.definition = definition
+        self.table = Table(spec, definition.prompts, _seated(spec, seats), gateway)
+        self.stages = stages_of(spec)
+
+    @property
+    def spec(self) -> CouncilSpec:
+        return self.table.spec
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Seats that pitch, and can be followed one by one with :meth:`member`."""
+        return self.spec.managers
+
+    def member(self, name: str) -> Member:
+        """The strategy that trades the pitch of the manager in seat `name`, from the council's own opinions."""
+        if name not in self.members:
+            raise UsageError(f'{self.name} has no manager "{name}"{did_you_mean(name, self.members)}')
+        return Member(self, name)
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:  # noqa: ARG002
+        """The meeting up to the chairman's decision. Reads the market only; the journal is not read."""
+        return await hold(self.stages, self.open(snapshot), self.table)
+
+    def open(self, snapshot: Snapshot) -> PipelineContext:
+        """The context a meeting starts with: the question, the facts, who sits where."""
+        facts = market_facts(snapshot, self.spec.cash, self.spec.volatility_index)
+        return PipelineContext(
+            as_of=snapshot.as_of,
+            user_query=" ".join(self.spec.user_query.split()),
+            facts=facts,
+            metadata={"seats": {seat: f"{m.provider}/{m.model}" for seat, m in self.table.seats.items()}},
+            no_decision=None if facts["symbols"] else "no symbol has had a bar yet",
+        )
+
+    async def decide(
+        self,
+        snapshot: Snapshot,
+        opinion: PipelineContext,
+        book: Book,
+        journal: Sequence[Decision],  # noqa: ARG002
+    ) -> Decision:
+        """Targets for every symbol that has a price, or none at all where the meeting made no decision."""
+        done = ExecutionStage().run(opinion, self.spec, book)
+        return Decision(snapshot.as_of, tuple(one.target for one in done.execution_results), evidence(done, self.table))
+
+
+class Member:
+    """One manager on its own: trades its pitch at its own conviction, and is out of everything else."""
+
+    opines_ahead = True
+
+    def __init__(self, council: Council, seat: str) -> None:
+        self.council, self.seat = council, seat
+        self.name: str = seat
+        self.model: str = council.table.seats[seat].model
+        self.cadence: Cadence = council.cadence
+        self.window: int = council.window
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
+        """The council's opinion: the same questions, the same answers."""
+        return await self.council.opine(snapshot, journal)
+
+    async def decide(
+        self,
+        snapshot: Snapshot,
+        opinion: PipelineContext,
+        book: Book,
+        journal: Sequence[Decision],  # noqa: ARG002
+    ) -> Decision:
+        """The manager's own pitch as a target; no targets where it gave no usable pitch."""
+        pitch = opinion.pitches.get(self.seat)
+        if pitch is None:
+            return Decision(snapshot.as_of, (), member_evidence(opinion, self.seat, None))
+        done = None
+        if pitch.conviction:
+            reason = pitch.thesis_bullets[0]
+            done = carry_out(pitch, self.seat, pitch.conviction, reason, opinion.facts, self.council.spec, book)
+        targets = tuple(
+            done.target if done and symbol == pitch.instrument else Target(symbol, 0.0, reason="not pitched")
+            for symbol in opinion.facts["symbols"]
+        )
+        return Decision(snapshot.as_of, targets, member_evidence(opinion, self.seat, done))
+
+
+def stages_of(spec: CouncilSpec) -> tuple[Stage, ...]:
+    """The asking stages that are switched on, in order. The chairman's always runs: without a chairman, by vote."""
+    stages: list[Stage] = [ResearchStage()] if spec.stages.research.enabled else []
+    stages.append(PitchStage())
+    if spec.stages.review.enabled:
+        stages.append(ReviewStage())
+    return (*stages, ChairmanStage())
+
+
+def _seated(spec: CouncilSpec, seats: Mapping[str, Seat]) -> dict[str, Seat]:
+    return {seat: seat_of(seats, seat) for seat in spec.seats}

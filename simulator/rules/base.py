@@ -1,0 +1,146 @@
+"""The base class of rule strategies: it turns target weights into a Decision."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from pathlib import Path
+from typing import Any, get_args
+
+from simulator.errors import SimError, UsageError, did_you_mean
+from simulator.market.bars import Snapshot
+from simulator.rules.failure import failure
+from simulator.trading.nouns import Book, Cadence, Decision, Target
+
+CADENCES: tuple[str, ...] = get_args(Cadence)
+
+
+class Rule(ABC):
+    """A strategy that names the weights it wants. Subclasses write `weights` and, where they differ, the attributes.
+
+    Attributes
+    ----------
+    cadence : ``once`` (decide at the first date, then leave everything alone), ``daily``, ``weekly`` or ``monthly``
+    window : bars of history needed before the first decision; may be a property computed from other attributes
+
+    Every other public class attribute is a parameter: ``load("sma_cross", fast=20)`` sets `fast` on the instance.
+    """
+
+    name: str = ""
+    opines_ahead: bool = False
+    file: Path | None = None
+    cadence: Cadence = "weekly"
+    window: int = 1
+
+    def __init__(self, **parameters: Any) -> None:
+        self.name = self.name or type(self).__name__
+        known = self.parameters()
+        for key, value in parameters.items():
+            if key not in known:
+                raise UsageError(
+                    f'{type(self).__name__} has no parameter "{key}"{did_you_mean(key, known)}',
+                    mend=f"it has {', '.join(known)}",
+                )
+            setattr(self, key, _like(known[key], value, f"{type(self).__name__}.{key}"))
+        if self.cadence not in CADENCES:
+            raise UsageError(
+                f'{type(self).__name__}.cadence was "{self.cadence}"{did_you_mean(str(self.cadence), CADENCES)}',
+                mend=f"one of {', '.join(CADENCES)}",
+            )
+
+    @abstractmethod
+    def weights(self, market: Snapshot) -> Mapping[str, float]:
+        """Signed fractions of equity wanted per symbol, e.g. ``{"SPY": 0.6}``; symbols left out are sold.
+
+        `market` ends at the newest bar closed by ``market.as_of``; what is wanted here fills at the next open.
+        """
+
+    @classmethod
+    def parameters(cls) -> dict[str, Any]:
+        """Public attributes that may be set from outside, with their defaults, in order of declaration."""
+        found: dict[str, Any] = {}
+        for kind in reversed(cls.__mro__[: cls.__mro__.index(Rule) + 1]):
+            found |= {key: value for key, value in vars(kind).items() if _is_parameter(key, value)}
+        return {key: value for key, value in found.items() if _is_parameter(key, getattr(cls, key))}
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> None:  # noqa: B027
+        """Rules have no opinion apart from their decision."""
+
+    async def decide(
+        self,
+        snapshot: Snapshot,
+        opinion: Any,  # noqa: ARG002
+        book: Book,  # noqa: ARG002
+        journal: Sequence[Decision],  # noqa: ARG002
+    ) -> Decision:
+        """The wanted weights as targets; 0.0 for every other symbol that has had a bar.
+
+        Symbols without a bar yet get no target. Raises UsageError where `weights` names an unknown symbol or gives
+        something that is not a finite number.
+        """
+        wanted = self._checked(self._wanted(snapshot), snapshot)
+        targets = tuple(
+            Target(symbol, wanted.get(symbol, 0.0), reason=self._reason(symbol, wanted))
+            for symbol in snapshot.symbols
+            if snapshot.has(symbol)
+        )
+        shown = {key: getattr(self, key) for key in self.parameters()}
+        record = {"kind": "rule", "rule": self.name, "parameters": shown, "weights": wanted}
+        return Decision(snapshot.as_of, targets, record)
+
+    def _wanted(self, snapshot: Snapshot) -> Mapping[str, float]:
+        try:
+            return self.weights(snapshot)
+        except SimError:
+            raise
+        except Exception as error:
+            if self.file is None:
+                raise
+            raise failure(error, self.file, f" (deciding as of {snapshot.as_of.isoformat()})") from error
+
+    def _checked(self, weights: Mapping[str, float], snapshot: Snapshot) -> dict[str, float]:
+        wanted: dict[str, float] = {}
+        for symbol, weight in weights.items():
+            if symbol not in snapshot.symbols:
+                guess = did_you_mean(symbol, snapshot.symbols)
+                raise UsageError(f'{self.name}: no symbol "{symbol}" in this run{guess}', mend="see --symbols")
+            try:
+                wanted[symbol] = float(weight)
+            except (TypeError, ValueError):
+                raise UsageError(f"{self.name}: the weight of {symbol} was {weight!r}, not a number") from None
+            if not math.isfinite(wanted[symbol]):
+                raise UsageError(f"{self.name}: the weight of {symbol} was {weight!r} on {snapshot.session}")
+        return wanted
+
+    def _reason(self, symbol: str, wanted: Mapping[str, float]) -> str:
+        return f"{self.name} wants {wanted[symbol]:.1%} of equity" if symbol in wanted else f"{self.name} wants none"
+
+
+def uniform(*parts: Any) -> float:
+    """A number in [0, 1) that depends on `parts` alone: the same in every process, on every machine.
+
+    Moments are taken in UTC, so ``uniform(seed, market.as_of, symbol)`` does not depend on the time zone given.
+    """
+    words = [part.astimezone(UTC).isoformat() if getattr(part, "tzinfo", None) else str(part) for part in parts]
+    digest = hashlib.sha256("|".join(words).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / float(1 << 48)
+
+
+def _is_parameter(key: str, value: Any) -> bool:
+    if key.startswith("_") or key in ("name", "file", "opines_ahead"):
+        return False
+    return not callable(value) and not isinstance(value, property | classmethod | staticmethod)
+
+
+def _like(default: Any, value: Any, name: str) -> Any:
+    """`value` if it is of the default's kind; whole numbers pass for floats and lists for tuples."""
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(value)
+    if default is None or type(value) is type(default):
+        return value
+    raise UsageError(f"{name} was {value!r}", mend=f"it takes {type(default).__name__}, as in {default!r}")

@@ -1,0 +1,41 @@
+"""Failures inside a user's strategy file, told with the user's own line and traceback."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from simulator.errors import ConfigError
+
+
+class StrategyError(ConfigError):
+    """A strategy file failed. `where` is the user's own line; `traceback` holds the frames from there on.
+
+    The traceback is also attached as a note, so that it shows wherever the error is not printed as one line.
+    """
+
+    def __init__(self, found: str, *, where: str, mend: str | None = None, traceback: str = "") -> None:
+        super().__init__(found, where=where, mend=mend)
+        self.traceback = traceback
+        if traceback:
+            self.add_note(traceback)
+
+
+def failure(error: BaseException, path: Path, when: str = "") -> StrategyError:
+    """`error`, raised by the code in `path`, as one line that names the user's line, with the user's traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [n for n, frame in enumerate(frames) if frame.filename == str(path)]
+    line = frames[own[-1]].lineno if own else getattr(error, "lineno", None)
+    text = "".join(traceback.format_exception_only(error))
+    if own:
+        text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames[own[0] :])) + text
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    return StrategyError(f"{type(error).__name__}: {said}{when}", where=f"{shown(path)}:{line or 1}", traceback=text)
+
+
+def shown(path: Path) -> str:
+    """`path` as a person would type it: relative to the current folder where it lies below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
