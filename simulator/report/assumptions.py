@@ -32,7 +32,7 @@ def _timing(schedule: Mapping[str, Any]) -> str:
 
 
 def _costs(costs: Mapping[str, Any]) -> str:
-    share, least = dollars(costs.get("commission_per_share"), 4), dollars(costs.get("commission_min"), 2)
+    share, least = _cents(costs.get("commission_per_share")), _cents(costs.get("commission_min"))
     borrow, interest = percent(costs.get("borrow_rate")), percent(costs.get("cash_interest"))
     return (
         f"Costs: commission {share} a share and {_bps(costs.get('commission_bps'))}, at least {least} a fill; "
@@ -47,7 +47,7 @@ def _sizing(risk: Mapping[str, Any]) -> str:
         if number_of(risk.get(key)) is not None
     ]
     shares = str(risk.get("shares", "fractional")).capitalize()
-    least = dollars(risk.get("min_trade"), 2)
+    least = _cents(risk.get("min_trade"))
     return f"Limits, as parts of equity: {', '.join(limits)}. {shares} shares; a change below {least} is not traded."
 
 
@@ -57,6 +57,12 @@ def _margin(risk: Mapping[str, Any]) -> str:
         for kind in ("initial_margin", "maintenance")
     )
     return f"Margin, long / short: initial {initial}, maintenance {upkeep}."
+
+
+def _cents(value: Any) -> str:
+    """Dollars with as many decimals as were stated."""
+    x = number_of(value)
+    return dollars(value, next((d for d in range(6) if x is None or round(x, d) == x), 6))
 
 
 def _bps(value: Any) -> str:

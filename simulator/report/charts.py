@@ -49,7 +49,7 @@ def equity(evidence: Evidence) -> Chart:
     values = [np.array([cash]), *(v for _, _, v in curves)]
     log = min(float(np.nanmin(v)) for v in values) > 0
     low, high = figures.bounds(values, log)
-    ticks = figures.dollar_ticks(figures.log_steps(low, high) if log else figures.steps(low, high))
+    ticks = figures.dollar_ticks(figures.log_steps(low, high, 6) if log else figures.steps(low, high, 6))
     frame = Frame(-1, len(evidence.sessions) - 1, low, high, 320, log)
     layers = [figures.line(css, v, start=cash) for css, _, v in reversed(curves)]
     keys = tuple(Key(css, label, _grown(v, cash)) for css, label, v in curves)
@@ -75,7 +75,7 @@ def underwater(evidence: Evidence) -> Chart:
     outline = figures.line("strategy", own, start=0.0)
     fill = Layer("strategy fill", "area", outline.x, outline.y)
     frame = Frame(-1, len(evidence.sessions) - 1, low, 0.0, 150)
-    ticks = figures.percent_ticks(figures.steps(low, 0.0, 3))
+    ticks = figures.percent_ticks(figures.steps(low, 0.0, 4))
     spoken = f"Drawdown, {_span(evidence)}. Deepest: " + _spoken(keys)
     return Chart(figures.draw([fill, *layers, outline], frame, ticks), tuple(keys), spoken)
 
@@ -91,7 +91,7 @@ def exposure(evidence: Evidence) -> Chart:
         for css, label, v in (("gross", "Gross", gross), ("net", "Net", net))
     )
     layers = [figures.held("gross fill", gross), figures.line("net", net)]
-    ticks = figures.percent_ticks(figures.steps(low, high, 3))
+    ticks = figures.percent_ticks(figures.steps(low, high, 4))
     return Chart(figures.draw(layers, frame, ticks), keys, f"Exposure, {_span(evidence)}: " + _spoken(keys))
 
 
@@ -110,7 +110,7 @@ def holdings(evidence: Evidence) -> tuple[Holding, ...]:
         return ()
     low, high = figures.bounds([np.array([0.0, 0.05]), *evidence.weights.values()], room=0.0)
     frame = Frame(-1, len(evidence.sessions) - 1, low, high, 66, lane=True)
-    ticks = [(v, label) for v, label in figures.percent_ticks(figures.steps(low, high, 2)) if v >= 0 or low < -0.02]
+    ticks = figures.percent_ticks(figures.steps(low, high, 3))
     row = {day.isoformat(): i for i, day in enumerate(evidence.sessions)}
     return tuple(
         Holding(

@@ -23,10 +23,24 @@ Series = NDArray[np.float64]
 Rows = tuple[dict[str, str], ...]
 
 MEMBER = "member:"
-NEEDED = (
-    *("run_id", "digest", "strategy", "symbols", "from", "to", "sessions", "cash", "command"),
-    *("metrics", "benchmarks"),
-)
+NEEDED: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("run_id", "digest", "strategy", "from", "to"), (str,)),
+    "symbols": (list,),
+    "sessions": (int,),
+    "cash": (int, float),
+    "command": (str, list),
+    "metrics": (dict,),
+    "benchmarks": (dict,),
+}
+OPTIONAL: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("inference", "reasons", "sources", "context", "config", "audit", "llm", "code"), (dict,)),
+    **dict.fromkeys(("notes", "members", "cost_sensitivity"), (list,)),
+}
+"""Keys of run.json the report reads, and what they must hold; the optional ones may be null or absent."""
+
+NESTED = ("benchmarks", "members", "cost_sensitivity", "config")
+"""Keys whose entries are objects themselves."""
+
 COLUMNS = {
     "equity.csv": ("session", "equity", "cash", "gross", "net"),
     "weights.csv": ("session",),
@@ -76,6 +90,9 @@ def read(folder: Path) -> Evidence:
     sessions, equity = _series(folder / "equity.csv", tables["equity.csv"], mend)
     if not sessions:
         raise DataError("holds no session", where=str(folder / "equity.csv"), mend=mend)
+    if len(sessions) != run["sessions"]:
+        counts = f"holds {len(sessions)} sessions, run.json says {run['sessions']}"
+        raise DataError(counts, where=str(folder / "equity.csv"), mend=mend)
     held_on, weights = _series(folder / "weights.csv", tables["weights.csv"], mend)
     if held_on != sessions:
         raise DataError("has other sessions than equity.csv", where=str(folder / "weights.csv"), mend=mend)
@@ -104,12 +121,26 @@ def command_line(run: Mapping[str, Any]) -> str:
 def _read_run(path: Path) -> dict[str, Any]:
     again = "type the same `sim run` again, it writes the folder anew"
     run = _read_object(path, again)
-    missing = next((key for key in NEEDED if key not in run), None)
-    if missing:
-        raise DataError(f'has no key "{missing}"', where=str(path), mend=again)
-    if not isinstance(run["metrics"], dict) or not isinstance(run["benchmarks"], dict):
-        raise DataError('"metrics" and "benchmarks" are not both objects', where=str(path), mend=again)
+    for key, kinds in NEEDED.items():
+        if key not in run:
+            raise DataError(f'has no key "{key}"', where=str(path), mend=again)
+        _check_kind(path, key, run[key], kinds, again)
+    for key, kinds in OPTIONAL.items():
+        if run.get(key) is not None:
+            _check_kind(path, key, run[key], kinds, again)
+    for key in NESTED:
+        entries = run.get(key) or {}
+        for entry in entries.values() if isinstance(entries, dict) else entries:
+            _check_kind(path, f"an entry of {key}", entry, (dict,), again)
+            for part in ("metrics", "reasons"):
+                if entry.get(part) is not None:
+                    _check_kind(path, f"{part} of {key}", entry[part], (dict,), again)
     return run
+
+
+def _check_kind(path: Path, key: str, value: Any, kinds: tuple[type, ...], mend: str) -> None:
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise DataError(f'"{key}" holds {str(value)[:40]!r}', where=str(path), mend=mend)
 
 
 def _read_text(path: Path, mend: str) -> str:

@@ -155,8 +155,11 @@ def _artist(layer: Layer, axes: Any, frame: Frame) -> Any:
 
 
 def _markers(across: Floats, shape: Shape) -> tuple[Floats, NDArray[np.uint8]]:
-    """All markers of one kind as one path, in pixels from the lower left: ▲ bought, ▼ sold, ✕ closed by protection."""
-    wide, tall, middle = 4.0, 4.0, LANE / 2
+    """All markers of one kind as one path, in pixels from the lower left: ▲ bought, ▼ sold, ✕ closed by protection.
+
+    The more there are, the slimmer each is.
+    """
+    wide, tall, middle = min(4.0, max(1.0, 0.25 * WIDTH / len(across))), 4.0, LANE / 2
     if shape == "exits":
         corners = np.array([(-wide, -tall), (wide, tall), (-wide, tall), (wide, -tall)])
         codes = [1, 2, 1, 2]
@@ -222,22 +225,24 @@ def bounds(series: Sequence[Floats], log: bool = False, room: float = 0.04) -> t
 
 def steps(low: float, high: float, most: int = 5) -> list[float]:
     """Round values from `low` to `high`, 1, 2, 2.5 or 5 × 10ᵏ apart, at most `most` of them."""
-    raw = (high - low) / most
-    scale = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * scale for m in (1, 2, 2.5, 5, 10, 20) if m * scale >= raw)
-    return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    scale = 10.0 ** (math.floor(math.log10((high - low) / most)) - 1)
+    for step in (m * scale for m in (5, 10, 20, 25, 50, 100, 200, 250, 500)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            break
+    return [k * step for k in range(first, last + 1)]
 
 
 def log_steps(low: float, high: float, most: int = 5) -> list[float]:
-    """Round values for a log axis: evenly spaced within a factor of three, else 1-2-5 per decade, thinned to `most`."""
-    if high / low < 3:
+    """Round values for a log axis: evenly spaced within a factor of 2.5, else the same few of each decade."""
+    if high / low < 2.5:
         return steps(low, high, most)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+    for mantissas in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         values = [m * 10.0**k for k in decades for m in mantissas if low <= m * 10.0**k <= high]
-        if len(values) <= most + 1:
+        if len(values) <= most:
             break
-    return values[:: math.ceil(len(values) / (most + 1))] if values else [low]
+    return values[:: math.ceil(len(values) / most)]
 
 
 def dollar_ticks(values: Sequence[float]) -> list[tuple[float, str]]:

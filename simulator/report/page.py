@@ -83,6 +83,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "wide_ticks": figures.session_ticks(evidence.sessions, 13),
         "narrow_ticks": figures.session_ticks(evidence.sessions, 5),
         "comparison": tables.comparison(run),
+        "significance": tables.significance(run),
         "months": figures.MONTHS,
         "monthly": tables.monthly(evidence),
         "member_columns": tables.MEMBER_COLUMNS,
@@ -91,6 +92,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "cost_sensitivity": tables.cost_sensitivity(run),
         "orders": tables.orders(evidence),
         "sources": tables.sources(run),
+        "context": tables.sources(run, "context"),
         "audit": tables.audit_line(run),
         "assumptions": assumptions(run),
         "notes": [str(note) for note in run.get("notes") or []],
@@ -144,7 +146,9 @@ def runtime_line(runtime: Mapping[str, Any]) -> str:
         parts.append(f"{whole(runtime['asked'])} questions asked of a model")
     if "cached" in runtime:
         parts.append(f"{whole(runtime['cached'])} answered from the cache")
-    rest = {k: v for k, v in runtime.items() if k not in ("seconds", "asked", "cached")}
+    if "cost_usd" in runtime:
+        parts.append(f"{dollars(runtime['cost_usd'], 2)} spent")
+    rest = {k: v for k, v in runtime.items() if k not in ("seconds", "asked", "cached", "cost_usd")}
     parts += [f"{name.replace('_', ' ')} {value}" for name, value in _flat(rest)]
     return "; ".join(parts) or "Run time not recorded"
 

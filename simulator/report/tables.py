@@ -110,9 +110,6 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
             Metric(
                 "sharpe_interval", "95\u00a0% interval", "of the Sharpe ratio, stationary bootstrap", ratio, True, True
             ),
-            Metric("sharpe_se_hac", "Standard error", "of the Sharpe ratio, HAC", ratio, True),
-            Metric("sharpe_p_hac", "p", "for a Sharpe ratio of zero or less, one-sided, HAC", p_value, True),
-            Metric("psr", "Probabilistic Sharpe", "chance that it is above zero", percent, True),
             Metric("sortino", "Sortino ratio", "downside below the risk-free return", ratio, True, True),
             Metric("calmar", "Calmar ratio", "CAGR over largest drawdown", ratio, True),
             Metric("omega", "Omega ratio", "gains over losses", ratio),
@@ -131,17 +128,35 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
         "Trading",
         (
             Metric("trades", "Closed trades", "", whole, terminal=True),
+            Metric("wins", "Trades won", "", whole),
+            Metric("losses", "Trades lost", "", whole),
+            Metric("scratches", "Scratches", "neither won nor lost", whole),
             Metric("hit_rate", "Hit rate", "closed trades that gained", percent, terminal=True),
             Metric("profit_factor", "Profit factor", "gains over losses", ratio, terminal=True),
             Metric("payoff", "Payoff ratio", "mean gain over mean loss", ratio),
             Metric("expectancy", "Expectancy", "mean gain of a trade, net", _money),
+            Metric("gross_profit", "Gained", "by the trades won, net", dollars),
+            Metric("gross_loss", "Lost", "by the trades lost, net", dollars),
+            Metric("max_consecutive_losses", "Longest losing streak", "trades", whole),
             Metric("turnover", "Turnover", "times equity a year, one side", _times, True, True),
             Metric("exposure", "Exposure", "mean gross weight", percent, terminal=True),
-            Metric("costs", "Costs paid", "slippage, commission, borrowing", dollars),
         ),
     ),
 )
 """Every metric with a name of its own, in the order it is shown."""
+
+SIGNIFICANCE: tuple[Metric, ...] = (
+    Metric("sharpe_se_hac", "Standard error", "of the Sharpe ratio, HAC", ratio),
+    Metric("sharpe_p_hac", "p, HAC", "Sharpe ratio of zero or less, one-sided", p_value),
+    Metric("sharpe_p_iid", "p, independent normal", "for comparison only", p_value),
+    Metric("psr", "Probabilistic Sharpe", "above zero", percent),
+    Metric("min_trl", "Minimum track record", "sessions, 95\u00a0%", whole),
+    Metric("detectable_sharpe", "Detectable Sharpe", "80\u00a0% power at this length", ratio),
+    Metric("rho_1", "Autocorrelation", "of the first lag", ratio),
+    Metric("ljung_box_p", "Ljung-Box p", "ten lags", p_value),
+    Metric("sharpe_eta", "Sharpe, adjusted", "for autocorrelation, Lo's η", ratio),
+)
+"""What is known of the strategy's Sharpe ratio beyond its interval."""
 
 ALWAYS = ("total_return", "cagr", "volatility", "max_drawdown", "sharpe", "sharpe_interval")
 ELSEWHERE = ("sharpe_ci_low", "sharpe_ci_high")
@@ -171,6 +186,23 @@ def comparison(run: Mapping[str, Any], brief: bool = False) -> Table:
             groups.append((title, tuple(_row(m, columns, short, notes) for m in shown)))
     names = tuple(name for name, _, _ in columns)
     return Table(names, tuple(groups), tuple((mark, why) for why, mark in notes.items()))
+
+
+def significance(run: Mapping[str, Any]) -> tuple[tuple[str, str, Cell], ...]:
+    """(label, hint, cell) on how far the Sharpe ratio can be trusted; empty for runs too short for one."""
+    inference, reasons = run.get("inference") or {}, run.get("reasons") or {}
+    known = [m for m in SIGNIFICANCE if m.key in inference and not withheld(run)]
+    rows = [(m.label, m.hint, _explained(m.write(inference[m.key]), reasons.get(m.key))) for m in known]
+    depths = [number_of(inference.get(f"max_drawdown_{q}")) for q in (5, 50, 95)]
+    if rows and None not in depths:
+        band = interval(depths[0], depths[2], percent)
+        rows.append(("Largest drawdown", f"nine in ten redrawn histories, median {percent(depths[1])}", Cell(band)))
+    return tuple(rows)
+
+
+def _explained(text: str, why: Any) -> Cell:
+    """A cell that stands alone: its reason is a title, not a footnote."""
+    return Cell(text, "", str(why or "no reason recorded")) if text == UNDEFINED else Cell(text)
 
 
 Column = tuple[str, Mapping[str, Any], Mapping[str, Any]]
@@ -274,7 +306,7 @@ def _shade(value: float | None, strongest: float) -> Shade:
 class Member:
     name: str
     model: str
-    cells: tuple[str, ...]
+    cells: tuple[Cell, ...]
 
 
 MEMBER_COLUMNS = ("Decisions", "Hit rate", "Total return", "Sharpe", "Largest drawdown")
@@ -285,18 +317,24 @@ def members(run: Mapping[str, Any]) -> tuple[Member, ...]:
     short = withheld(run)
     rows = []
     for entry in run.get("members") or []:
-        metrics = entry.get("metrics") or {}
-        hit_rate = entry.get("hit_rate", metrics.get("hit_rate"))
-        sharpe = WITHHELD if short else ratio(metrics.get("sharpe"))
+        metrics, reasons = entry.get("metrics") or {}, entry.get("reasons") or {}
+        sharpe = Cell(WITHHELD, "", WITHHELD_WHY) if short else _explained(*_told("sharpe", ratio, metrics, reasons))
         cells = (
-            *(whole(entry.get("decisions")), percent(hit_rate), _signed_percent(metrics.get("total_return"))),
-            *(sharpe, _loss(metrics.get("max_drawdown"))),
+            _explained(whole(entry.get("decisions")), None),
+            _explained(percent(entry.get("hit_rate", metrics.get("hit_rate"))), reasons.get("hit_rate")),
+            _explained(*_told("total_return", _signed_percent, metrics, reasons)),
+            sharpe,
+            _explained(*_told("max_drawdown", _loss, metrics, reasons)),
         )
         rows.append(Member(str(entry.get("name", "?")), str(entry.get("model") or ""), cells))
     return tuple(rows)
 
 
-COST_COLUMNS = ("Total return", "Growth a year", "Sharpe", "Largest drawdown")
+def _told(key: str, write: Write, metrics: Mapping[str, Any], reasons: Mapping[str, Any]) -> tuple[str, Any]:
+    return write(metrics.get(key)), reasons.get(key)
+
+
+COST_COLUMNS = ("Costs paid", "Total return", "Growth a year", "Sharpe", "Largest drawdown")
 
 
 def cost_sensitivity(run: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -308,7 +346,8 @@ def cost_sensitivity(run: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]
         yearly = (WITHHELD, WITHHELD) if short else (_signed_percent(m.get("cagr")), ratio(m.get("sharpe")))
         multiple = number_of(entry.get("multiple"))
         name = UNDEFINED if multiple is None else f"{multiple:g}×"
-        rows.append((name, (_signed_percent(m.get("total_return")), *yearly, _loss(m.get("max_drawdown")))))
+        paid = dollars(entry.get("costs_paid"))
+        rows.append((name, (paid, _signed_percent(m.get("total_return")), *yearly, _loss(m.get("max_drawdown")))))
     return tuple(rows)
 
 
@@ -379,23 +418,22 @@ def calls(evidence: Evidence) -> tuple[tuple[str, str, str, str, str, str], ...]
     return tuple(
         (
             *(stage, model, whole(len(rows))),
-            whole(sum(1 for row in rows if row.get("outcome") not in ("answer", "ok", "answered"))),
-            whole(sum(_tokens(row.get("tokens")) for row in rows)),
+            whole(sum(1 for row in rows if row.get("outcome") != "answer")),
+            whole(sum(_tokens(row) for row in rows)),
             dollars(sum(number_of(row.get("cost_usd")) or 0.0 for row in rows), 2),
         )
         for (stage, model), rows in groups.items()
     )
 
 
-def _tokens(value: Any) -> float:
-    parts = value.values() if isinstance(value, Mapping) else [value]
-    return sum(number_of(part) or 0.0 for part in parts)
+def _tokens(call: Mapping[str, Any]) -> float:
+    return sum(number_of(call.get(part)) or 0.0 for part in ("tokens", "prompt_tokens", "completion_tokens"))
 
 
-def sources(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """(source, its symbols), in the order of the symbols."""
+def sources(run: Mapping[str, Any], key: str = "sources") -> tuple[tuple[str, str], ...]:
+    """(source, its symbols), in the order of the symbols. With `key` "context": series that were shown, not traded."""
     grouped: dict[str, list[str]] = {}
-    for symbol, source in (run.get("sources") or {}).items():
+    for symbol, source in (run.get(key) or {}).items():
         grouped.setdefault(str(source), []).append(str(symbol))
     return tuple((source, ", ".join(symbols)) for source, symbols in grouped.items())
 

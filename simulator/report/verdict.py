@@ -123,13 +123,11 @@ def _selection(run: Mapping[str, Any]) -> str:
 
 
 def _power(run: Mapping[str, Any], standing: Standing) -> str:
-    needed, sharpe = inferred(run, "min_trl"), inferred(run, "sharpe")
-    if standing == "too short" or needed is None or sharpe is None or sharpe <= 0:
+    found = inferred(run, "detectable_sharpe")
+    if standing == "too short" or found is None:
         return ""
-    return (
-        f"A Sharpe ratio of this size needs {whole(needed)} sessions to stand clear of zero (minimum track record "
-        f"length, 95\u00a0%); this run has {whole(run['sessions'])}."
-    )
+    length = counted(int(run["sessions"]), "session")
+    return f"Power: in {length} only a true Sharpe ratio of {ratio(found)} or more would be found four times in five."
 
 
 def _author(run: Mapping[str, Any]) -> str:

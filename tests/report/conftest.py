@@ -166,7 +166,7 @@ def write_evidence(folder: Path, shape: Shape, sessions: list[date]) -> None:
                 "provider": "offline",
                 "model": seat,
             }
-            calls.append({**call, "outcome": "answer", "tokens": 812, "cost_usd": 0.0})
+            calls.append({**call, "outcome": "answer", "prompt_tokens": 700, "completion_tokens": 112, "cost_usd": 0.0})
     for name, rows in (("decisions.jsonl", decisions), ("llm_calls.jsonl", calls)):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
@@ -220,7 +220,17 @@ def run_json(shape: Shape, sessions: list[date], columns: dict[str, Any], fills:
         "block_length": 4.2,
         "sharpe_p_hac": None if sharpe is None else 0.5 * math.erfc(sharpe / 0.8 / 2**0.5),
         "sharpe_se_hac": 0.8,
-        "min_trl": 812.0,
+        "min_trl": None if sharpe is None or sharpe <= 0 else 812.0,
+        "sharpe_p_iid": 0.21,
+        "psr": 0.79,
+        "rho_1": -0.04,
+        "ljung_box_p": 0.44,
+        "eta": 15.2,
+        "sharpe_eta": None if sharpe is None else sharpe * 0.96,
+        "detectable_sharpe": 2.49,
+        "max_drawdown_5": -0.213,
+        "max_drawdown_50": -0.117,
+        "max_drawdown_95": -0.064,
     }
     first, last = str(sessions[0]), str(sessions[-1])
     symbols = ",".join(shape.symbols)
@@ -236,6 +246,7 @@ def run_json(shape: Shape, sessions: list[date], columns: dict[str, Any], fills:
         "sessions": shape.sessions,
         "cash": 100_000.0,
         "sources": {s: "sample" if n % 3 else f"data/{s}.csv" for n, s in enumerate(shape.symbols)},
+        "context": {"VIX": "sample", "BIL": "sample"},
         "notes": list(shape.notes),
         "command": f"sim run --strategy {shape.strategy} --from {first} --to {last} --symbols {symbols}",
         "risk_free": "return of BIL (sample)",
@@ -245,7 +256,7 @@ def run_json(shape: Shape, sessions: list[date], columns: dict[str, Any], fills:
         "code": {"digest": HASH, "commit": HASH[:40], "dirty": True},
         "packages": {"backtrader": "1.9.78.123", "numba": "0.61", "numpy": "2.1"},
         "metrics": metrics,
-        "reasons": {k: why.get(k, "no closed trade") for k, v in metrics.items() if v is None},
+        "reasons": {k: why.get(k, "no closed trade") for k, v in {**metrics, **inference}.items() if v is None},
         "benchmarks": {name: measure(columns[name]) for name in ("buy_and_hold", "equal_weight")},
         "members": [
             {
@@ -258,7 +269,8 @@ def run_json(shape: Shape, sessions: list[date], columns: dict[str, Any], fills:
             for m in shape.members
         ],
         "cost_sensitivity": [
-            {"multiple": m, "metrics": measure(columns["equity"] * (1 - 0.003 * m))} for m in shape.multiples
+            {"multiple": m, "costs_paid": 155.79 * m, "metrics": measure(columns["equity"] * (1 - 0.003 * m))}
+            for m in shape.multiples
         ],
         "audit": {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": 0.0},
         "inference": inference,
