@@ -21,7 +21,7 @@ import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, get_args
@@ -57,7 +57,7 @@ class Entry:
             "key": self.key,
             "purpose": dict(self.purpose),
             "request": dict(self.request),
-            "response": asdict(self.response),
+            "response": response_json(self.response),
         }
 
 
@@ -302,7 +302,7 @@ def label(request: Mapping[str, Any], purpose: Mapping[str, str]) -> str:
 def pack(key: str, request: Mapping[str, Any], purpose: Mapping[str, str], response: ChatResponse) -> bytes:
     """The bytes of an entry, as the head of this module describes them."""
     question = canonical_json({"purpose": dict(purpose), "request": request})
-    body = canonical_json(asdict(response)) + b"\n" + zlib.compress(question, 1)
+    body = canonical_json(response_json(response)) + b"\n" + zlib.compress(question, 1)
     return digest(key, body) + b"\n" + body
 
 
@@ -341,6 +341,11 @@ def checked_entry(content: Any) -> Entry:
     if not request.keys() >= {"provider", "model", "messages"} or not all(isinstance(v, str) for v in purpose.values()):
         raise ValueError("request or purpose is not whole")
     return Entry(str(key), request, purpose, response_from(content.get("response")))
+
+
+def response_json(response: ChatResponse) -> dict[str, Any]:
+    """JSON-able fields of a response. `dataclasses.asdict` takes ten times as long."""
+    return {**vars(response), "usage": vars(response.usage)}
 
 
 def response_from(content: Any) -> ChatResponse:

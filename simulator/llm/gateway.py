@@ -100,6 +100,7 @@ class Gateway:
         self.cached = 0
         self._estimate_usd = estimate_usd
         self._retry, self._limiter = retry or Retry(), limiter or Unlimited()
+        self._secrets = _secrets()
         self._calls: dict[str, Call | None] = {}
         self._paid: dict[str, float] = {}
         self._held: dict[str, ChatResponse] = {}
@@ -205,7 +206,7 @@ class Gateway:
         finally:
             self.budget.settle(estimate, paid)
         self._paid[request.key] = self._paid.get(request.key, 0.0) + paid
-        response = replace(response, text=without_secrets(response.text))
+        response = replace(response, text=self._without_secrets(response.text))
         if self.mode != "off":
             response = self.cache.put(request, response, replace=self.mode == "refresh")
         if self.mode != "record":
@@ -224,13 +225,13 @@ class Gateway:
                     raise self._gave_up(request, passing) from None
                 delay = max(wait, passing.retry_after or 0.0)
             except LLMError as error:
-                raise type(error)(without_secrets(error.found), where=error.where, mend=error.mend) from None
+                raise type(error)(self._without_secrets(error.found), where=error.where, mend=error.mend) from None
             await self._retry.sleep(delay)
 
     def _gave_up(self, request: ChatRequest, passing: TransientError) -> LLMError:
         attempts = len(self._retry.waits) + 1
         return LLMError(
-            f"no answer after {attempts} attempts ({without_secrets(passing.found)})",
+            f"no answer after {attempts} attempts ({self._without_secrets(passing.found)})",
             where=f"{request.provider}/{request.model}",
             mend="repeat the command later: answers that came are kept",
         )
@@ -242,10 +243,14 @@ class Gateway:
             raise ConfigError(f'no provider "{request.provider}"{near}', where=f"model {request.model}")
         return provider
 
-
-def without_secrets(text: str) -> str:
-    """`text` with the values of environment variables that hold keys and passwords blotted out: services echo them."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and value in text and name.upper().endswith(SECRET_NAMES):
+    def _without_secrets(self, text: str) -> str:
+        """Services echo keys in what they answer and complain."""
+        for name, value in self._secrets:
             text = text.replace(value, f"[{name}]")
-    return text
+        return text
+
+
+def _secrets() -> list[tuple[str, str]]:
+    """(name, value) of environment variables that hold keys and passwords, long values first."""
+    held = [(name, value) for name, value in os.environ.items() if name.upper().endswith(SECRET_NAMES)]
+    return sorted((pair for pair in held if len(pair[1]) >= 8), key=lambda pair: (-len(pair[1]), pair[0]))

@@ -18,7 +18,17 @@ from typing import Any
 
 from simulator.errors import CacheCorruptError
 from simulator.llm.cache import AnswerCache, BadEntry, Entry, Verification, entry_from
-from simulator.llm.storage import FILE, BytesDisk, RefusedRowError, Store, attach, check_row, explain
+from simulator.llm.storage import (
+    FILE,
+    BytesDisk,
+    RefusedRowError,
+    Store,
+    attach,
+    check_row,
+    connect,
+    explain,
+    result_code,
+)
 
 QUARANTINE = "quarantine.jsonl"
 GIVE_UP = 100_000
@@ -115,7 +125,7 @@ def _survivors(path: Path, bad: list[BadEntry]) -> Iterator[Entry]:
     """Good entries of a broken file, row by row, because one unreadable page must not hide the others."""
     if not path.exists():
         return
-    connection = sqlite3.connect(path)
+    connection = connect(path.resolve().as_uri())
     disk = BytesDisk(str(path.parent))
     try:
         for key, *rest in _readable_rows(connection, bad):
@@ -135,6 +145,9 @@ def _readable_rows(connection: sqlite3.Connection, bad: list[BadEntry]) -> Itera
         try:
             row = connection.execute(statement, (rowid,)).fetchone()
         except sqlite3.DatabaseError as error:
+            if result_code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+                # No database at all, or one without our table.
+                return
             if not unreadable:
                 bad.append(BadEntry(f"rows after number {rowid}", str(error)))
             rowid, unreadable = rowid + 1, unreadable + 1

@@ -121,6 +121,6 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys, no spaces and no NaN: equal values give equal bytes on every machine.
 
-    Half of a surrogate pair, which models cut off in mid-emoji do send, is kept as it came.
+    Half of a surrogate pair, which models cut off in mid-emoji do send, is not UTF-8 and becomes its JSON escape.
     """
-    return _CANONICAL.encode(value).encode("utf-8", "surrogatepass")
+    return _CANONICAL.encode(value).encode("utf-8", "backslashreplace")

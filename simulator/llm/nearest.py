@@ -100,13 +100,14 @@ def _leaf(first: Any, second: Any, path: str) -> Difference:
 
 
 def _short(value: Any, other: Any) -> str:
-    """`value` in quotes, cut around the place where `other` departs from it."""
+    """`value` as JSON, a long text cut around the place where `other` departs from it."""
     if value is None:
         return "nothing"
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    start = max(0, _common(text, other) - EXCERPT // 2) if isinstance(other, str) else 0
-    cut = text[start : start + EXCERPT]
-    return json.dumps(("…" if start else "") + cut + ("…" if start + EXCERPT < len(text) else ""), ensure_ascii=False)
+    if not isinstance(value, str):
+        return json.dumps(value, sort_keys=True)[: 2 * EXCERPT]
+    start = max(0, _common(value, other) - EXCERPT // 2) if isinstance(other, str) else 0
+    cut = value[start : start + EXCERPT]
+    return json.dumps(("…" if start else "") + cut + ("…" if start + EXCERPT < len(value) else ""), ensure_ascii=False)
 
 
 def _text(request: Mapping[str, Any]) -> str:

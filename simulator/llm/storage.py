@@ -119,7 +119,7 @@ class Store(diskcache.Cache):  # type: ignore[misc]
         # A connection serves one thread of one process.
         here = (os.getpid(), getattr(self._local, "con", None))
         if here[1] is None or self._local.pid != here[0]:
-            self._local.con = sqlite3.connect(self._address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+            self._local.con = connect(self._address)
             self._local.pid = here[0]
             for pragma in ("synchronous = NORMAL", "cache_size = 8192", "trusted_schema = OFF"):
                 self._local.con.execute(f"PRAGMA {pragma}")
@@ -159,6 +159,13 @@ class Store(diskcache.Cache):  # type: ignore[misc]
         self.close()
 
 
+def connect(address: str) -> sqlite3.Connection:
+    """A connection that hands out even text that is no UTF-8: a row like that is refused, not a failure of the file."""
+    connection = sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+    return connection
+
+
 def attach(folder: Path) -> Store | None:
     """The store of `folder`, None where there is none yet. Makes nothing and needs no write access.
 
@@ -183,7 +190,7 @@ def _open(folder: Path) -> Store:
     try:
         return Store(folder)
     except sqlite3.OperationalError as error:
-        if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        if result_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             raise
     try:
         return Store(folder, "mode=ro")
@@ -262,7 +269,7 @@ def _place(fresh: Path, target: Path) -> None:
             os.rename(fresh, target)
 
 
-def _code(error: sqlite3.Error) -> int:
+def result_code(error: sqlite3.Error) -> int:
     """SQLite's primary result code; 0 where Python itself complains."""
     code: int = getattr(error, "sqlite_errorcode", 0) or 0
     return code & 0xFF
@@ -276,7 +283,7 @@ def explain(error: BaseException | None, folder: Path) -> SimError:
     where = str(folder)
     if not isinstance(error, sqlite3.Error):
         return LLMError(f"LLM cache cannot be used ({_os_reason(error)})", where=where, mend=KEPT)
-    code = _code(error)
+    code = result_code(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code == sqlite3.SQLITE_ERROR:
         return CacheCorruptError(f"LLM cache is broken ({error})", where=where, mend=REPAIR)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

@@ -1,0 +1,122 @@
+"""What of a model's text satisfies a schema."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field
+
+from simulator.llm.answers import read_answer, repair_request, schema_of, with_schema
+from simulator.llm.messages import ChatRequest, ChatResponse, Message
+
+
+class Vote(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    symbol: str
+    conviction: int = Field(ge=-2, le=2)
+    weight: float = 0.0
+
+
+SPY = Vote(symbol="SPY", conviction=1)
+STRICT = '{"symbol": "SPY", "conviction": 1}'
+OTHER = '{"symbol": "QQQ", "conviction": 2}'
+
+
+def read(text: str) -> tuple[Vote | None, str | None]:
+    return read_answer(ChatResponse(text), Vote)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STRICT,
+        f"\n  {STRICT}\n\n",
+        f"```json\n{STRICT}\n```",
+        f"```\n{STRICT}\n```",
+        f"Sure! Here it is:\n```json\n{STRICT}\n```\nLet me know.",
+        f"My vote is {STRICT}.",
+        f"```json {STRICT}```",
+        f"<think>{{maybe {OTHER}? no</think>\n{STRICT}",
+        f"An example is {OTHER}, and my answer {STRICT}",
+        f'First I thought of {{"symbol": "SPY"}}, then {STRICT}',
+        f"{{{{{{ {STRICT}",
+        '{"symbol": "SPY", "conviction": 1, "weight": 0}',
+    ],
+)
+def test_the_answer_is_found(text: str) -> None:
+    assert read(text) == (SPY, None)
+
+
+def test_braces_fences_and_nan_inside_strings_are_text() -> None:
+    text = '{"symbol": "a } ``` NaN { \\n```json\\n b", "conviction": 0}'
+    assert read(text) == (Vote(symbol="a } ``` NaN { \n```json\n b", conviction=0), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "no JSON object in it"),
+        ("I cannot say.", "no JSON object in it"),
+        ('{"symbol": "SPY", "convic', "no JSON object in it"),
+        ('{"symbol": "SPY"}', "conviction: Field required"),
+        ('{"symbol": "SPY", "conviction": 3}', "conviction: Input should be less than or equal to 2"),
+        ('{"symbol": "SPY", "conviction": 1, "more": 1}', "more: Extra inputs are not permitted"),
+        ('{"symbol": "SPY", "conviction": 1, "weight": NaN}', "NaN and Infinity are no JSON numbers"),
+        (
+            '```json\n{"symbol": "SPY", "conviction": 1, "weight": -Infinity}\n```',
+            "NaN and Infinity are no JSON numbers",
+        ),
+        ("[1, 2]", "answer: Input should be an object"),
+        ("null", "answer: Input should be an object"),
+    ],
+)
+def test_the_error_says_what_is_wrong_in_one_line_that_no_library_version_changes(text: str, error: str) -> None:
+    assert read(text) == (None, error)
+
+
+def test_a_refusal_is_not_searched_for_an_answer() -> None:
+    value, error = read_answer(ChatResponse(f"I will not. {STRICT}", outcome="refusal"), Vote)
+    assert value is None
+    assert error is not None
+    assert error.startswith("refused: I will not.")
+
+
+@given(st.text() | st.text(alphabet='{}[]"`\\:,\n jsonN1'))
+def test_no_text_makes_reading_fail_otherwise_than_by_saying_so(text: str) -> None:
+    value, error = read(text)
+    assert (value is None) != (error is None)
+
+
+@pytest.mark.parametrize("text", ["{" * 100_000, '{"a":' * 50_000, "```json\n" * 20_000, "[" * 100_000])
+def test_a_text_of_nothing_but_openings_is_given_up_soon(text: str) -> None:
+    started = time.perf_counter()
+    assert read(text)[0] is None
+    assert time.perf_counter() - started < 5
+
+
+def test_the_schema_carries_its_title_and_is_made_once() -> None:
+    assert schema_of(Vote)["title"] == "Vote"
+    assert schema_of(Vote) is schema_of(Vote)
+    request = with_schema(ChatRequest("told", "m", ()), Vote)
+    assert request.schema is schema_of(Vote)
+    assert with_schema(request, Vote) is request
+
+
+def test_the_repair_question_shows_answer_and_error_and_has_a_key_of_its_own() -> None:
+    request = with_schema(ChatRequest("told", "m", (Message("user", "vote"),), purpose={"stage": "pitch"}), Vote)
+    repair = repair_request(request, ChatResponse("hm"), "conviction: Field required")
+    assert [message.role for message in repair.messages] == ["user", "assistant", "user"]
+    assert repair.messages[1].content == "hm"
+    assert "conviction: Field required" in repair.messages[2].content
+    assert repair.schema is request.schema
+    assert repair.purpose == {"stage": "pitch", "repair": "1"}
+    assert repair.key != request.key
+
+
+def test_an_empty_answer_is_not_quoted_in_the_repair_question() -> None:
+    repair = repair_request(ChatRequest("told", "m", (Message("user", "vote"),)), ChatResponse(" \n"), "empty")
+    assert [message.role for message in repair.messages] == ["user", "user"]
