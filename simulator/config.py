@@ -48,10 +48,11 @@ class Models(Section):
 class Account(Section):
     model: str
     role: str
-    cash: float = Field(default=100_000.0, gt=0)
 
 
 class Accounts(Section):
+    cash: float = Field(default=100_000.0, gt=0)
+    """Dollars every account starts with."""
     accounts: dict[str, Account]
 
 
@@ -63,7 +64,7 @@ class Asset(Section):
 
 class Assets(Section):
     cash_instrument: str = "BIL"
-    risk_free_rate: float = 0.0
+    risk_free_rate: float = 0.02
     """Stated yearly rate, used where the cash instrument has no bars."""
     context: list[str] = []
     """Series shown to strategies but never traded, e.g. VIX."""

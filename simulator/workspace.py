@@ -34,8 +34,17 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Bars that are read, the sample among them."""
-        return self.root / "data"
+        """Where bars are downloaded to."""
+        return self.out / "data"
+
+    @property
+    def bar_folders(self) -> tuple[Path, ...]:
+        """Where bars are looked for, in this order: downloaded ones, then the shipped sample."""
+        return tuple(dict.fromkeys((self.data, self.root / "data", self.root / "data" / "sample")))
+
+    @property
+    def events(self) -> Path:
+        return self.root / "data" / "events.csv"
 
     @property
     def cache(self) -> Path:

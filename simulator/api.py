@@ -1,0 +1,64 @@
+"""The Python face: one function for the one job.
+
+    run = simulator.run(strategy="sma_cross", symbols=["SPY", "QQQ"], start="2024-01-01")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any, Literal
+
+from simulator.errors import UsageError
+from simulator.research.run import Run, Tick, simulate
+from simulator.research.spec import RunSpec
+from simulator.workspace import find_workspace
+
+
+def run(
+    strategy: str | type = "macro_council",
+    symbols: Sequence[str] = ("SPY", "QQQ"),
+    start: str | date = "2024-01-01",
+    end: str | date | None = None,
+    *,
+    workspace: str | os.PathLike[str] | None = None,
+    models: str | None = None,
+    cache: Literal["record", "replay", "refresh", "off"] = "record",
+    parameters: Mapping[str, Any] | None = None,
+    progress: Callable[[Tick], None] | None = None,
+) -> Run:
+    """Replay a strategy and write its run folder, exactly as ``sim run`` does.
+
+    Parameters
+    ----------
+    strategy : name of a strategy in the workspace, path of a strategy file or folder, or a class derived from `Rule`
+    symbols : what may be traded
+    start, end : first and last session, ISO dates; without `end` the last session that all symbols have
+    models : profile of ``config/models.yaml``
+    cache : what the LLM cache may do; ``replay`` never asks
+    parameters : overrides of the strategy's own parameters
+    progress : called with a `Tick` after each date that was asked or replayed
+
+    Raises the errors of :mod:`simulator.errors`.
+    """
+    spec = RunSpec(
+        strategy=strategy,
+        symbols=tuple(symbols),
+        first=parse_date(start, "start"),
+        last=None if end is None else parse_date(end, "end"),
+        models=models,
+        cache=cache,
+        parameters=dict(parameters or {}),
+    )
+    return simulate(spec, find_workspace(workspace), progress)
+
+
+def parse_date(given: str | date, name: str) -> date:
+    """An ISO date. Raises UsageError naming the option."""
+    if isinstance(given, date):
+        return given
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise UsageError(f'{name} was "{given}", which is not a date', mend="write it as 2024-01-31") from None

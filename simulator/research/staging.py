@@ -1,0 +1,49 @@
+"""Bars on the table before the replay starts: what is traded, what is shown beside it, when decisions fall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from simulator.config import Config
+from simulator.errors import DataError
+from simulator.market import calendar
+from simulator.market.events import load_events
+from simulator.market.library import load_bars
+from simulator.replay.run import Scene
+from simulator.trading.nouns import Strategy
+from simulator.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The scene of a run, its last session, and sentences a reader of the result must know."""
+
+    scene: Scene
+    last: date
+    notes: tuple[str, ...]
+
+
+def stage(
+    symbols: Sequence[str], first: date, last: date | None, strategy: Strategy, workspace: Workspace, config: Config
+) -> Staged:
+    """Load bars, context and events, and compute the decision instants. Raises DataError or UsageError."""
+    context = (config.assets.cash_instrument, *config.assets.context)
+    loaded = load_bars(
+        symbols, workspace.bar_folders, first=first, last=last, history=strategy.window, context=context
+    )
+    notes = list(loaded.notes)
+    start = loaded.start
+    if start == 0:
+        # The first decision needs a known close: without one there is no size.
+        start = 1
+        notes.append(f"Trading starts one session later than asked: {loaded.bars.dates[0]} is the first bar there is.")
+    if start >= len(loaded.bars):
+        raise DataError(f"one session of bars is too few to trade on ({loaded.bars.dates[0]})", mend="choose a longer period")
+    bars = loaded.bars
+    sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
+    cadence = config.schedule.cadence or strategy.cadence
+    instants = calendar.decision_instants(sessions, cadence, config.schedule.decision_time)
+    events = load_events(workspace.events)
+    return Staged(Scene(bars, loaded.context, start, instants, events), loaded.last, tuple(notes))
