@@ -77,10 +77,11 @@ def correlation(returns: ArrayLike, benchmark: ArrayLike) -> Measure:
 
 
 def capture(returns: ArrayLike, benchmark: ArrayLike, side: int = 1) -> Measure:
-    """Σr / Σb over the sessions in which the benchmark rose (`side` 1) or fell (`side` -1), uncompounded."""
+    """Σr / Σb over the sessions in which the benchmark rose (`side` 1) or did not (`side` -1), uncompounded."""
     r = as_series(returns)
     b = aligned(benchmark, r.size, "benchmark")
-    chosen = b * side > 0.0
-    if not chosen.any():
+    chosen = b > 0.0 if side > 0 else b <= 0.0
+    moved = float(b[chosen].sum())
+    if moved == 0.0:
         return Undefined("the benchmark never rose" if side > 0 else "the benchmark never fell")
-    return measured(float(r[chosen].sum() / b[chosen].sum()), "the benchmark's moves are too small to divide by")
+    return measured(float(r[chosen].sum()) / moved, "the benchmark's moves are too small to divide by")

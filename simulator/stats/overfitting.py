@@ -1,0 +1,134 @@
+"""The probability of backtest overfitting by combinatorially symmetric cross-validation (CSCV).
+
+The history is cut into S blocks; for every way to take half of them as "in sample" the best configuration there is
+looked up in the other half. Source: Bailey, Borwein, López de Prado & Zhu (2017).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simulator.errors import UsageError
+from simulator.stats.series import Floats, Integers, Measure, Undefined, as_matrix, is_constant
+
+CHUNK = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Overfitting:
+    """What became of the in-sample best, over C(S, S/2) splits; Sharpe ratios per session.
+
+    Attributes
+    ----------
+    probability : share of splits in which it ranked in the lower half out of sample (logit ≤ 0); noise gives about 0.5
+    logits : (C,) log(ω/(1 − ω)), ω = rank/(N + 1), rank 1 the worst; ties share the mean rank
+    chosen : (C,) the column that was best in sample
+    ranks : (C,) its rank out of sample, 1 … N
+    in_sample, out_of_sample : (C,) its Sharpe ratios
+    loss : share of splits with a Sharpe ratio below 0 out of sample
+    slope, intercept : OLS of out_of_sample on in_sample; undefined when all in-sample bests are equal
+    dropped : oldest rows left out because T is not a multiple of S; a report says how many
+    """
+
+    probability: float
+    logits: Floats
+    chosen: Integers
+    ranks: Floats
+    in_sample: Floats
+    out_of_sample: Floats
+    loss: float
+    slope: Measure
+    intercept: Measure
+    dropped: int
+
+
+def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
+    """PBO of N configurations on T sessions, `excess` (T, N), with `blocks` = S blocks, even, in order of time.
+
+    The Sharpe ratio of a half comes from sums over its blocks: all splits are one matrix product of (C, S) by (S, N).
+    A configuration without variance in a half is ranked by the sign of its mean, at 0 when it earned nothing.
+    Errors: `UsageError` for an odd S, S > 20, fewer than two configurations or fewer than two sessions a block.
+    """
+    x = as_matrix(excess, "excess returns")
+    _check(x, blocks)
+    dropped = len(x) % blocks
+    x = x[dropped:]
+    size = len(x) // blocks
+    centre = x.mean(axis=0)
+    parts = (x - centre).reshape(blocks, size, -1)
+    first, second = parts.sum(axis=1), (parts**2).sum(axis=1)
+    halves = _halves(blocks)
+    found = [_judge(halves[i : i + CHUNK], first, second, centre, size) for i in range(0, len(halves), CHUNK)]
+    chosen, ranks, inside, outside = (np.concatenate(column) for column in zip(*found, strict=True))
+    omega = ranks / (x.shape[1] + 1.0)
+    logits = np.log(omega / (1.0 - omega))
+    slope, intercept = _line(inside, outside)
+    return Overfitting(
+        probability=float(np.mean(logits <= 0.0)),
+        logits=logits,
+        chosen=chosen.astype(np.int64),
+        ranks=ranks,
+        in_sample=inside,
+        out_of_sample=outside,
+        loss=float(np.mean(outside < 0.0)),
+        slope=slope,
+        intercept=intercept,
+        dropped=dropped,
+    )
+
+
+def _check(x: Floats, blocks: int) -> None:
+    if blocks % 2 or not 2 <= blocks <= 20:
+        raise UsageError(f"{blocks} blocks cannot be halved in every way", mend="take an even number from 2 to 20")
+    if x.shape[1] < 2:
+        raise UsageError("one configuration was not selected from anything", mend="pass at least two")
+    if len(x) < 2 * blocks:
+        raise UsageError(f"{len(x)} sessions make blocks of {len(x) // blocks}", mend="take fewer blocks")
+
+
+def _halves(blocks: int) -> Floats:
+    """(C, S) 1 where a block is in sample, in lexicographic order."""
+    combinations = np.array(list(itertools.combinations(range(blocks), blocks // 2)))
+    halves = np.zeros((len(combinations), blocks))
+    np.put_along_axis(halves, combinations, 1.0, axis=1)
+    return halves
+
+
+def _judge(
+    halves: Floats, first: Floats, second: Floats, centre: Floats, size: int
+) -> tuple[Integers, Floats, Floats, Floats]:
+    """For each split: the best in sample, its rank out of sample, and its two Sharpe ratios."""
+    n = size * halves.shape[1] // 2
+    inside_first, inside_second = halves @ first, halves @ second
+    inside = _sharpe(inside_first, inside_second, centre, n)
+    outside = _sharpe(first.sum(axis=0) - inside_first, second.sum(axis=0) - inside_second, centre, n)
+    chosen = np.argmax(inside, axis=1)
+    row = np.arange(len(halves))
+    own = outside[row, chosen]
+    below = np.sum(outside < own[:, None], axis=1)
+    level = np.sum(outside == own[:, None], axis=1)
+    return chosen, below + (level + 1.0) / 2.0, inside[row, chosen], own
+
+
+def _sharpe(first: Floats, second: Floats, centre: Floats, n: int) -> Floats:
+    mean = first / n
+    variance = (second - n * mean**2) / (n - 1)
+    mean = mean + centre
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = mean / np.sqrt(variance)
+    flat = variance <= 1e-14 * np.maximum(second / n, 1e-12)
+    return np.where(flat, np.where(np.abs(mean) < 1e-13, 0.0, np.sign(mean) * 1e9), ratio)
+
+
+def _line(x: Floats, y: Floats) -> tuple[Measure, Measure]:
+    if is_constant(x):
+        return (Undefined("the best in sample was equally good in every split"),) * 2
+    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    if not math.isfinite(slope):
+        return (Undefined("the line is too steep to represent"),) * 2
+    return slope, float(y.mean()) - slope * float(x.mean())

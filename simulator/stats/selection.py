@@ -1,0 +1,299 @@
+"""What the best of many configurations is worth, once it is admitted that it was chosen.
+
+`excess` is always (T, N): excess returns of N configurations over the risk-free return or over a benchmark, on the same
+T sessions. All tests resample the sessions of all configurations together, so their dependence is kept, and none needs
+more of a replicate than how often it drew each session: one matrix product gives every mean and every variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simulator.errors import DataError
+from simulator.stats.bootstrap import DRAWS, block_length, stationary_rows
+from simulator.stats.series import Floats, Integers, as_matrix, is_constant
+
+CHUNK = 500
+"""Replicates handled at a time: 500 × 2,520 sessions are 10 MB."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How replicates are drawn: given `rows` (B, T), or `draws` of them with this block length and seed.
+
+    `block` None takes the mean over configurations of the automatic length.
+    """
+
+    draws: int = DRAWS
+    block: float | None = None
+    seed: int = 0
+    rows: Integers | None = None
+
+    def block_for(self, excess: Floats) -> float:
+        if self.block is not None:
+            return self.block
+        return float(np.mean([block_length(column) for column in excess.T]))
+
+    def counts(self, excess: Floats) -> Iterator[Floats]:
+        """(b, T) how often each replicate drew each session, chunk by chunk."""
+        sessions = len(excess)
+        if self.rows is not None:
+            for start in range(0, len(self.rows), CHUNK):
+                yield _counted(self.rows[start : start + CHUNK], sessions)
+            return
+        rng, block = np.random.default_rng(self.seed), self.block_for(excess)
+        for start in range(0, self.draws, CHUNK):
+            yield _counted(stationary_rows(sessions, block, min(CHUNK, self.draws - start), rng), sessions)
+
+
+@dataclass(frozen=True, eq=False)
+class RealityCheck:
+    """Whether the best Sharpe ratio of a sweep is more than the best of as many lucky ones.
+
+    Attributes
+    ----------
+    best : column with the largest Sharpe ratio
+    sharpe : (N,) Sharpe ratios per session
+    p : probability of a best at least this large without any edge; above 0.05 reads "consistent with luck given
+        N trials"
+    null : (B,) largest recentred Sharpe ratio of each replicate, per session
+    """
+
+    best: int
+    sharpe: Floats
+    p: float
+    null: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class StepDown:
+    """Romano-Wolf adjusted p (N,), with the Sharpe ratios per session, their bootstrap errors and t statistics."""
+
+    sharpe: Floats
+    error: Floats
+    t: Floats
+    p: Floats
+
+
+@dataclass(frozen=True)
+class Superiority:
+    """p-values of the superior predictive ability test: liberal, consistent and conservative recentring."""
+
+    statistic: float
+    lower: float
+    consistent: float
+    upper: float
+
+
+@dataclass(frozen=True, eq=False)
+class ConfidenceSet:
+    """The configurations that cannot be told from the best, and the MCS p-value (N,) at which each would leave."""
+
+    included: tuple[int, ...]
+    p: Floats
+    size: float
+
+
+def max_sharpe_reality_check(excess: ArrayLike, resampling: Resampling | None = None) -> RealityCheck:
+    """White's (2000) reality check for the largest Sharpe ratio, each replicate divided by its own sd.
+
+    Statistic max SRᵢ; null max (m*ᵢ − mᵢ)/sd*ᵢ; p = (1 + #{null ≥ statistic})/(B + 1). Not studentising the mean loses
+    nearly all power when configurations differ in volatility; studentising by a fixed sd over-rejects.
+    Configurations whose returns do not vary take no part.
+    """
+    x, active = _active(excess)
+    resampling = resampling or Resampling()
+    mean, sharpe = x.mean(axis=0), _sharpe(x)
+    null = []
+    for counts in resampling.counts(x):
+        drawn, spread = _replicated(counts, x)
+        null.append(np.max((drawn - mean) / spread, axis=1))
+    draws = np.concatenate(null)
+    best = int(np.argmax(sharpe))
+    return RealityCheck(int(active[best]), _spread_out(sharpe, active, excess), _p(draws, float(sharpe[best])), draws)
+
+
+def romano_wolf(excess: ArrayLike, resampling: Resampling | None = None) -> StepDown:
+    """Step-down p per configuration for "its Sharpe ratio is 0 or less", whatever their dependence.
+
+    t = SR / sd of the bootstrap Sharpe ratios (ddof 1); from the largest t downwards, p = (1 + #{max over the remaining
+    of (SR* − SR)/sd ≥ t})/(B + 1), made monotone. Source: Romano & Wolf (2005, 2016).
+    A configuration whose returns do not vary has NaN in `sharpe`, `error` and `t` and p = 1.
+    """
+    x, active = _active(excess)
+    resampling = resampling or Resampling()
+    sharpe = _sharpe(x)
+    parts = []
+    for counts in resampling.counts(x):
+        drawn, spread = _replicated(counts, x)
+        parts.append(drawn / spread)
+    replicates = np.concatenate(parts)
+    error = replicates.std(axis=0, ddof=1)
+    t = sharpe / error
+    order = np.argsort(-t, kind="stable")
+    deviation = ((replicates - sharpe) / error)[:, order]
+    # Largest deviation among a configuration and all ranked below it.
+    remaining = np.maximum.accumulate(deviation[:, ::-1], axis=1)[:, ::-1]
+    ranked = (1.0 + np.sum(remaining >= t[order], axis=0)) / (len(replicates) + 1.0)
+    p = np.empty(t.size)
+    p[order] = np.maximum.accumulate(ranked)
+    width = as_matrix(excess).shape[1]
+    adjusted = np.ones(width)
+    adjusted[active] = p
+    wide_sharpe, wide_error, wide_t = (_spread_out(v, active, excess) for v in (sharpe, error, t))
+    return StepDown(wide_sharpe, wide_error, wide_t, adjusted)
+
+
+def superior_predictive_ability(
+    excess: ArrayLike, resampling: Resampling | None = None, *, studentise: bool = True
+) -> Superiority:
+    """Hansen's (2005) SPA test that no configuration has a mean above 0; unstudentised its `upper` is White's (2000).
+
+    Here for comparison with other programs: unstudentised it loses power when volatilities differ, studentised
+    it over-rejects. The verdict of a sweep is `max_sharpe_reality_check`. p = #{null > statistic}/B.
+    """
+    x, _ = _active(excess)
+    resampling = resampling or Resampling()
+    n, mean = len(x), x.mean(axis=0)
+    omega = _hansen_scale(x, resampling.block_for(x))
+    scale = omega if studentise else np.ones_like(omega)
+    root = np.sqrt(n)
+    statistic = max(float(np.max(root * mean / scale)), 0.0) if studentise else float(np.max(root * mean))
+    threshold = -np.sqrt(2.0 * np.log(np.log(n)) / n) * omega
+    recentred = {"lower": np.maximum(mean, 0.0), "consistent": np.where(mean >= threshold, mean, 0.0), "upper": mean}
+    over = dict.fromkeys(recentred, 0)
+    total = 0
+    for counts in resampling.counts(x):
+        drawn = counts @ x / n
+        total += len(drawn)
+        for name, centre in recentred.items():
+            null = np.max(root * (drawn - centre) / scale, axis=1)
+            over[name] += int(np.sum((np.maximum(null, 0.0) if studentise else null) > statistic))
+    return Superiority(statistic, **{name: count / total for name, count in over.items()})
+
+
+def model_confidence_set(
+    excess: ArrayLike,
+    resampling: Resampling | None = None,
+    *,
+    size: float = 0.10,
+    statistic: Literal["range", "max"] = "range",
+) -> ConfidenceSet:
+    """The set that contains the configuration with the best mean with probability 1 − `size`.
+
+    Configurations leave one by one, worst first, until equal means are no longer rejected. "range": largest |t| of all
+    pairs, work N³B; "max": largest t against the average of the set, work N²B, weaker. Source: Hansen, Lunde & Nason
+    (2011). Means, not Sharpe ratios: scale returns to equal volatility first if that is the question.
+    """
+    x = as_matrix(excess, "excess returns")
+    resampling = resampling or Resampling(draws=1000)
+    mean = x.mean(axis=0)
+    deviation = np.concatenate([counts @ x / len(x) - mean for counts in resampling.counts(x)])
+    test = _range_statistic if statistic == "range" else _max_statistic
+    left, p, highest = list(range(x.shape[1])), np.ones(x.shape[1]), 0.0
+    while len(left) > 1:
+        reached, worst = test(mean[left], deviation[:, left])
+        highest = max(highest, reached)
+        p[left[worst]] = highest
+        del left[worst]
+    return ConfidenceSet(tuple(int(i) for i in np.flatnonzero(p > size)), p, size)
+
+
+def effective_trials(excess: ArrayLike) -> float:
+    """N̂ = ρ̄ + (1 − ρ̄)N with the mean correlation ρ̄ of all pairs: how many independent trials N amount to.
+
+    Between 1 and N. Source: Bailey & López de Prado (2014), appendix. Constant configurations count as independent.
+    """
+    x = as_matrix(excess, "excess returns")
+    n = x.shape[1]
+    varying = [i for i in range(n) if not is_constant(x[:, i])]
+    if len(varying) < 2:
+        return float(n)
+    correlation = np.corrcoef(x[:, varying], rowvar=False)
+    pairs = n * (n - 1)
+    average = (float(correlation.sum()) - len(varying)) / pairs
+    return float(np.clip(average + (1.0 - average) * n, 1.0, n))
+
+
+def _active(excess: ArrayLike) -> tuple[Floats, Integers]:
+    """The columns that vary, and which they are."""
+    x = as_matrix(excess, "excess returns")
+    active = np.array([i for i in range(x.shape[1]) if not is_constant(x[:, i])], dtype=np.int64)
+    if not active.size or len(x) < 10:
+        raise DataError(
+            f"{x.shape[1]} configurations over {len(x)} sessions, {active.size} with returns that vary",
+            mend="a sweep needs at least 10 sessions and one configuration that trades",
+        )
+    return x[:, active], active
+
+
+def _sharpe(x: Floats) -> Floats:
+    return np.asarray(x.mean(axis=0) / x.std(axis=0, ddof=1))
+
+
+def _spread_out(values: Floats, active: Integers, excess: ArrayLike) -> Floats:
+    wide = np.full(as_matrix(excess).shape[1], np.nan)
+    wide[active] = values
+    return wide
+
+
+def _counted(rows: Integers, sessions: int) -> Floats:
+    offset = np.arange(len(rows))[:, None] * sessions
+    return (
+        np.bincount((rows + offset).ravel(), minlength=len(rows) * sessions).reshape(len(rows), sessions).astype(float)
+    )
+
+
+def _replicated(counts: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """Means (b, N) and standard deviations (b, N, ddof 1) of each replicate; a constant replicate has sd infinity."""
+    n, centre = len(x), x.mean(axis=0)
+    centred = x - centre
+    first = counts @ centred / n
+    variance = (counts @ centred**2 - n * first**2) / (n - 1)
+    noise = 1e-14 * np.mean(centred**2, axis=0)
+    return first + centre, np.where(variance > noise, np.sqrt(np.maximum(variance, 0.0)), np.inf)
+
+
+def _p(null: Floats, statistic: float) -> float:
+    return (1.0 + float(np.sum(null >= statistic))) / (null.size + 1.0)
+
+
+def _hansen_scale(x: Floats, block: float) -> Floats:
+    """√ of the long-run variance as the stationary bootstrap with this mean block length has it (Hansen 2005)."""
+    n, q = len(x), 1.0 / block
+    centred = x - x.mean(axis=0)
+    total = np.mean(centred**2, axis=0)
+    for k in range(1, n):
+        weight = (n - k) / n * (1.0 - q) ** k + k / n * (1.0 - q) ** (n - k)
+        total += 2.0 * weight * np.sum(centred[k:] * centred[:-k], axis=0) / n
+    return np.asarray(np.sqrt(total))
+
+
+def _range_statistic(mean: Floats, deviation: Floats) -> tuple[float, int]:
+    """p of equal means by the largest pairwise |t|, and the configuration that should leave."""
+    gram = deviation.T @ deviation / len(deviation)
+    own = np.diag(gram)
+    spread = np.sqrt(np.maximum(own[:, None] + own[None, :] - 2.0 * gram, 0.0))
+    # Two configurations that are the same have no spread: they are equal, t = 0.
+    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-14)
+    t = (mean[:, None] - mean[None, :]) * inverse
+    null = np.zeros(len(deviation))
+    for i in range(len(mean) - 1):
+        gaps = np.abs(deviation[:, i : i + 1] - deviation[:, i + 1 :]) * inverse[i, i + 1 :]
+        np.maximum(null, gaps.max(axis=1), out=null)
+    return _p(null, float(np.max(t))), int(np.argmin(t.min(axis=1)))
+
+
+def _max_statistic(mean: Floats, deviation: Floats) -> tuple[float, int]:
+    """p of equal means by the largest shortfall against the average of the set, and who has it."""
+    gap = mean.mean() - mean
+    drawn = deviation.mean(axis=1, keepdims=True) - deviation
+    spread = np.sqrt(np.mean(drawn**2, axis=0))
+    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-14)
+    t = gap * inverse
+    return _p(np.max(drawn * inverse, axis=1), float(np.max(t))), int(np.argmax(t))

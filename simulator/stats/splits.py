@@ -1,0 +1,83 @@
+"""Which sessions to fit on and which to judge on. Positions are 0-based rows in order of time.
+
+Nothing within `purge` sessions of a judged session is fitted on, and nothing in the `embargo` sessions after it, so
+that an outcome measured over several sessions cannot be in both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.errors import UsageError
+from simulator.stats.series import Integers
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows to fit on, and the stretches of rows to judge on, each in order of time."""
+
+    train: Integers
+    test: tuple[Integers, ...]
+
+
+def walk_forward(sessions: int, train: int, test: int, *, purge: int = 0, anchored: bool = False) -> tuple[Split, ...]:
+    """Train on `train` rows, leave out `purge`, judge on the next `test`, move on by `test`; only whole windows.
+
+    `anchored` keeps the first row and lets the training part grow. Errors: `UsageError` when no window fits.
+    """
+    if train < 1 or test < 1 or purge < 0 or train + purge + test > sessions:
+        raise UsageError(
+            f"{sessions} sessions hold no window of {train} + {purge} + {test}", mend="take shorter windows"
+        )
+    starts = range(0, sessions - train - purge - test + 1, test)
+    return tuple(
+        Split(
+            np.arange(0 if anchored else start, start + train),
+            (np.arange(start + train + purge, start + train + purge + test),),
+        )
+        for start in starts
+    )
+
+
+def combinatorial_purged(
+    sessions: int, folds: int, test_folds: int, *, purge: int = 0, embargo: int = 0
+) -> tuple[Split, ...]:
+    """Every choice of `test_folds` out of `folds` stretches to judge on, the rest, purged, to fit on.
+
+    C(folds, test_folds) splits in lexicographic order; each row is judged in test_folds/folds of them. Folds are of
+    equal length, the first ones longer by a row where they do not divide. `purge` rows before and after each judged
+    stretch and `embargo` further ones after it are left out. Source: López de Prado (2018), ch. 7 and 12.
+    """
+    if not 0 < test_folds < folds <= sessions or purge < 0 or embargo < 0:
+        raise UsageError(
+            f"{test_folds} of {folds} folds over {sessions} sessions is not a split",
+            mend="take fewer test folds than folds, and no more folds than sessions",
+        )
+    stretches = np.array_split(np.arange(sessions), folds)
+    found = []
+    for chosen in itertools.combinations(range(folds), test_folds):
+        free = np.ones(sessions, dtype=bool)
+        for fold in chosen:
+            first, last = int(stretches[fold][0]), int(stretches[fold][-1])
+            free[max(first - purge, 0) : last + 1 + purge + embargo] = False
+        found.append(Split(np.flatnonzero(free), tuple(stretches[fold] for fold in chosen)))
+    return tuple(found)
+
+
+def backtest_paths(folds: int, test_folds: int) -> Integers:
+    """(paths, folds): which split of `combinatorial_purged` judges each fold on each whole path through history.
+
+    test_folds/folds · C(folds, test_folds) paths; split s judges a fold on one path only.
+    """
+    paths = math.comb(folds, test_folds) * test_folds // folds
+    table = np.empty((paths, folds), dtype=np.int64)
+    used = [0] * folds
+    for split, chosen in enumerate(itertools.combinations(range(folds), test_folds)):
+        for fold in chosen:
+            table[used[fold], fold] = split
+            used[fold] += 1
+    return table
