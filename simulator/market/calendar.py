@@ -11,6 +11,7 @@ of exchange_calendars. ``python -m simulator.market.calendar LAST_DAY`` writes t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -169,7 +170,9 @@ def _from_table(first: date, last: date) -> Sessions:
 def _from_library(first_year: int, last_year: int) -> Sessions:
     from exchange_calendars import get_calendar  # type: ignore[import-untyped]
 
-    calendar = get_calendar("XNYS", start=f"{first_year}-01-01", end=f"{last_year}-12-31")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, at how the library calls it
+        calendar = get_calendar("XNYS", start=f"{first_year}-01-01", end=f"{last_year}-12-31")
     opens = np.asarray(calendar.opens_nanos, dtype=np.int64).copy()
     closes = np.asarray(calendar.closes_nanos, dtype=np.int64).copy()
     return Sessions(opens // DAY, opens, closes)  # the New York open falls on the same day in UTC

@@ -147,8 +147,9 @@ def _reach(first: date, history: int) -> date:
     """The day from which bars are wanted, warm-up included."""
     if not history:
         return first
-    before = sessions(date.fromordinal(first.toordinal() - history * 8 // 5 - 20), first).between(date.min, first)
-    return day_of(before.session_of[max(0, len(before) - history - 1)])
+    number = day_number(first)
+    before = sessions(day_of(number - history * 8 // 5 - 20), day_of(number - 1))
+    return day_of(before.session_of[max(0, len(before) - history)])
 
 
 def read_checked(found: Found) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import date, datetime, time
 from typing import Any
 
@@ -44,12 +45,13 @@ def fetch(
     """
     client = _client(*keys(), url)
     tables = []
-    for symbol in symbols:
-        say(f"{symbol} from Alpaca")
-        bars = _ask(client, symbol, first, last)
-        if not bars:
-            raise DataError(f"Alpaca has no bars for {symbol} from {first} to {last}")
-        tables.append(to_table(symbol, bars))
+    with closing(client._session):
+        for symbol in symbols:
+            say(f"{symbol} from Alpaca")
+            bars = _ask(client, symbol, first, last)
+            if not bars:
+                raise DataError(f"Alpaca has no bars for {symbol} from {first} to {last}")
+            tables.append(to_table(symbol, bars))
     return tables
 
 

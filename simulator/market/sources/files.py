@@ -43,6 +43,8 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "source": ("source",),
 }
 NEEDED = ("date", *PRICES)
+EARLIEST, LATEST = 1900, 2100
+"""Years that can be meant. Nanoseconds in 64 bits would reach from 1677 to 2262 and wrap around without a word."""
 
 
 @dataclass(frozen=True)
@@ -278,11 +280,14 @@ def _stamps(sheet: Sheet) -> Stamps:
 
 def _parsed(parse: Callable[[str], Any], text: str, row: int, sheet: Sheet) -> Any:
     try:
-        return parse(text)
+        parsed = parse(text)
     except ValueError:
         what = f'date was "{text}"' if text else "date is missing"
         forms = "write dates as 2024-01-31 or 2024-01-31T09:30-05:00"
         raise DataError(what, where=sheet.where(row), mend=forms) from None
+    if not EARLIEST <= parsed.year <= LATEST:
+        raise DataError(f'the year of "{text}" cannot be meant', where=sheet.where(row))
+    return parsed
 
 
 def _stamps_of(moments: Sequence[datetime], sheet: Sheet) -> Stamps:
@@ -311,8 +316,12 @@ def _arrow_stamps(column: Any, sheet: Sheet) -> Stamps:
         row = column.is_null().index(True).as_py()
         raise DataError(f"row {row + 1} has no date", where=sheet.shown)
     if pyarrow.types.is_date(kind):
-        return Stamps(_array(column.cast(pyarrow.date32()).cast(pyarrow.int32())).astype(np.int64) * DAY, None)
+        days = _array(column.cast(pyarrow.date32()).cast(pyarrow.int32())).astype(np.int64)
+        _check_years(days, sheet)
+        return Stamps(days * DAY, None)
     if pyarrow.types.is_timestamp(kind):
+        seconds = column.cast(pyarrow.timestamp("s", kind.tz), safe=False).cast(pyarrow.int64())
+        _check_years(_array(seconds) // 86_400, sheet)
         utc = _array(column.cast(pyarrow.timestamp("ns", kind.tz)).cast(pyarrow.int64()))
         if kind.tz is None:
             return Stamps(utc, None)
@@ -323,16 +332,16 @@ def _arrow_stamps(column: Any, sheet: Sheet) -> Stamps:
     raise DataError(f"column date holds {kind}, not dates", where=sheet.shown)
 
 
-EARLIEST, LATEST = day_number(date(1900, 1, 1)), day_number(date(2100, 1, 1))
+def _check_years(days: Instants, sheet: Sheet) -> None:
+    strange = (days < day_number(date(EARLIEST, 1, 1))) | (days > day_number(date(LATEST, 12, 31)))
+    if strange.any():
+        row = int(np.argmax(strange))
+        raise DataError(f"row {row + 1}: the year of day {days[row]} since 1970 cannot be meant", where=sheet.shown)
 
 
 def _place(stamps: Stamps, sheet: Sheet) -> tuple[str, Instants, Instants]:
     """Frequency, New York dates and UTC starts of the bars that carry these labels."""
     days = stamps.wall // DAY
-    strange = (days < EARLIEST) | (days >= LATEST)
-    if strange.any():
-        row = int(np.argmax(strange))
-        raise DataError(f"the year of {days[row].astype('datetime64[D]')} cannot be meant", where=sheet.where(row))
     if not (stamps.wall % DAY).any():  # midnights as written, whatever the zone: plain dates
         return _daily(days)
     utc = stamps.utc if stamps.utc is not None else stamps.wall - offsets(days)
