@@ -1,6 +1,6 @@
 """The Python face: one function for the one job.
 
-    run = simulator.run(strategy="sma_cross", symbols=["SPY", "QQQ"], start="2024-01-01")
+run = simulator.run(strategy="sma_cross", symbols=["SPY", "QQQ"], start="2024-01-01")
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simulator.cli.complete import complete_run, complete_strategy, complete_symbol
-from simulator.errors import UsageError
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def run(workspace: Workspace, first: str, last: str | None, as_json: bool, **asked: Any) -> None:
+def run(workspace: Workspace, /, first: str, last: str | None, as_json: bool, **asked: Any) -> None:
     """Replay a strategy over historical bars and write its report.
 
     \b
@@ -77,12 +76,10 @@ def run(workspace: Workspace, first: str, last: str | None, as_json: bool, **ask
     from simulator.research.run import simulate
     from simulator.research.spec import RunSpec
 
-    spec = RunSpec(
-        first=parse_date(first, "--from"), last=parse_date(last, "--to") if last else None, **asked
-    )
+    spec = RunSpec(first=parse_date(first, "--from"), last=parse_date(last, "--to") if last else None, **asked)
     with _progress() as tick:
         made = simulate(spec, workspace, tick)
-    report = made.report()
+    made.report()
     if as_json:
         click.echo(json.dumps(made.summary()))
     else:
@@ -90,12 +87,12 @@ def run(workspace: Workspace, first: str, last: str | None, as_json: bool, **ask
 
         from simulator.report.terminal import print_run
 
-        print_run(made.facts, report, Console())
+        print_run(made.facts, made.folder, Console())
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Tick], None]]:
-    """A progress bar on stderr: date, time left, share of answers from the cache, dollars. Silent when not a terminal."""
+    """A progress bar on stderr: date, time left, share of cached answers, dollars. Silent when not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,8 +1,8 @@
 """A strategy over history: opinions asked ahead, the reference engine, and the kernel as its auditor.
 
-    instants ──► prefetch ──► reference engine ──step──► Ledger, turns
-                 (all dates      │                          │
-                  at once)       └── tape ──► kernel ──► audit: largest difference
+instants ──► prefetch ──► reference engine ──step──► Ledger, turns
+             (all dates      │                          │
+              at once)       └── tape ──► kernel ──► audit: largest difference
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Replayed:
 def replay_strategy(
     strategy: Strategy, scene: Scene, terms: Terms, cash: float, progress: Progress | None = None
 ) -> Replayed:
-    """Replay `strategy` over `scene` with both engines. Raises AuditError when they differ by more than 1e-9 of equity."""
+    """Replay `strategy` over `scene` with both engines. Raises AuditError when they differ by over 1e-9 of equity."""
     report = progress or (lambda *_: None)
     with asyncio.Runner() as loop:
         opinions = loop.run(prefetch(strategy, scene, report)) if strategy.opines_ahead else {}

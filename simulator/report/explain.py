@@ -27,7 +27,9 @@ def explanation(folder: Path, day: date, symbol: str | None = None) -> dict[str,
     evidence = read(folder)
     if symbol is not None and symbol not in evidence.run["symbols"]:
         known = evidence.run["symbols"]
-        raise UsageError(f'"{symbol}" was not traded in this run{did_you_mean(symbol, known)}', mend=", ".join(known))
+        raise UsageError(
+            f'"{symbol}" was not traded in this run{did_you_mean(symbol, known)}', mend=f"it traded {', '.join(known)}"
+        )
     decision, until = _in_force(evidence, day)
     orders = [o for o in evidence.orders if o["submitted_at"][:10] == decision["session"]]
     within = {
@@ -53,7 +55,8 @@ def _in_force(evidence: Evidence, day: date) -> tuple[Mapping[str, Any], str]:
     if not made or str(day) > str(evidence.sessions[-1]):
         first = evidence.decisions[0]["session"] if evidence.decisions else "never"
         raise UsageError(
-            f"no decision of this run was in force on {day}", mend=f"they run from {first} to {evidence.sessions[-1]}"
+            f"no decision of this run was in force on {day}",
+            mend=f"decisions run from {first} to {evidence.sessions[-1]}",
         )
     after = evidence.decisions[len(made) :]
     return made[-1], after[0]["session"] if after else "9999-12-31"
@@ -160,25 +163,27 @@ def _said(record: Mapping[str, Any], seat: str, text: str) -> Padding:
 def _pitch(answer: Mapping[str, Any], score: float | None) -> str:
     scored = "" if score is None else f", score {ratio(score, 1)}"
     thesis = " ".join(answer["thesis_bullets"])
-    return (
-        f"{answer['direction']} {answer['instrument']}, conviction {answer['conviction']:+d}{scored}. {thesis} "
-        f"Invalid if: {answer['invalidation']}"
-    )
+    conviction = ratio(answer["conviction"], 0, sign=True)
+    wants = f"{answer['direction']} {answer['instrument']}, conviction {conviction}{scored}."
+    return f"{wants} {thesis} Invalid if: {answer['invalidation']}"
 
 
 def _reviews(record: Mapping[str, Any], symbol: str | None) -> Iterator[Any]:
+    """By pitch: each dimension's mean score, then what was held against it and who said so."""
     pitched = {s["seat"]: s["answer"]["instrument"] for s in record["pitches"] if s.get("answer")}
-    reviews = [r for r in record["reviews"] if r.get("answer") and symbol in (None, pitched.get(r["about"]))]
+    shown = [seat for seat, instrument in pitched.items() if symbol in (None, instrument)]
+    reviews = [r for r in record["reviews"] if r.get("answer") and r["about"] in shown]
     if not reviews:
         return
     yield Text("\nReviews, anonymous when they were written", "bold")
-    for review in reviews:
-        answer = review["answer"]
-        scores = " ".join(str(v) for v in answer["scores"].values())
-        about = f"on {review['about']} ({pitched.get(review['about'], 'no pitch')})"
-        yield _said(
-            record, review["seat"], f"{about}: {scores}. {answer['kill_shot']} Flips if: {answer['flip_condition']}"
-        )
+    for seat in shown:
+        on = [(r["seat"], r["answer"]) for r in reviews if r["about"] == seat]
+        names = on[0][1]["scores"] if on else ()
+        means = [f"{n.replace('_', ' ')} {ratio(sum(a['scores'][n] for _, a in on) / len(on), 1)}" for n in names]
+        yield _said(record, seat, f"{pitched[seat]}: {', '.join(means)}")
+        for said in dict.fromkeys((a["kill_shot"], a["flip_condition"]) for _, a in on):
+            who = ", ".join(reviewer for reviewer, a in on if (a["kill_shot"], a["flip_condition"]) == said)
+            yield Padding(Text(f"{who}: {said[0]} Flips if: {said[1]}"), (0, 0, 0, 4))
 
 
 def _ruling(chairman: Mapping[str, Any], symbol: str | None) -> str:
@@ -186,7 +191,7 @@ def _ruling(chairman: Mapping[str, Any], symbol: str | None) -> str:
     if answer is None:
         return f"no answer: {chairman['error']}"
     approved = [
-        f"approves {t['direction']} {t['instrument']} at {t['conviction']:+d}: {t['rationale']}"
+        f"approves {t['direction']} {t['instrument']} at {ratio(t['conviction'], 0, sign=True)}: {t['rationale']}"
         for t in answer["approved_trades"]
         if symbol in (None, t["instrument"])
     ]
@@ -218,7 +223,8 @@ def _outcome(found: Mapping[str, Any]) -> Iterator[str]:
             f"({fill['why']}), costs {dollars(cost, 2)}"
         )
     for row in found["rejected"]:
-        yield f"{row['session']} {row['symbol']}: {ratio(float(row['got']), 4)} of {ratio(float(row['wanted']), 4)} shares, {row['why']}"
+        got, wanted = (ratio(float(row[name]), 4) for name in ("got", "wanted"))
+        yield f"{row['session']} {row['symbol']}: {got} of {wanted} shares, {row['why']}"
     for order in found["orders"]:
         if order["status"] in ("cancelled", "open"):
             yield f"{order['symbol']} {order['kind']} order {order['id']}: {order['status']}"

@@ -27,9 +27,7 @@ def benchmark_ledgers(scene: Scene, rules: ExecutionRules, cash: float) -> dict[
     months = bars.dates.astype("datetime64[M]")
     firsts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])
     tapes = {"buy_and_hold": _equal_parts(scene, firsts[:1]), "equal_weight": _equal_parts(scene, firsts)}
-    return {
-        name: kernel.replay_tape(bars, tape, fractional, cash, scene.opening_marks) for name, tape in tapes.items()
-    }
+    return {name: kernel.replay_tape(bars, tape, fractional, cash, scene.opening_marks) for name, tape in tapes.items()}
 
 
 def _equal_parts(scene: Scene, rows: NDArray[np.intp]) -> Tape:

@@ -42,7 +42,7 @@ def result_files(ledger: Ledger, turns: Sequence[Turn], curves: Mapping[str, NDA
         **curves,
     }
     return {
-        "decisions.jsonl": jsonl_bytes(_decision(turn, ledger) for turn in turns),
+        "decisions.jsonl": jsonl_bytes(_decision(turn) for turn in turns),
         "orders.csv": csv_bytes(ORDER_COLUMNS, (_order(o) for o in ledger.orders)),
         "fills.csv": csv_bytes(FILL_COLUMNS, _timed(ledger.fills, FILL_COLUMNS)),
         "rejected.csv": csv_bytes(REJECTION_COLUMNS, _timed(ledger.rejections, REJECTION_COLUMNS)),
@@ -69,7 +69,7 @@ def exchange_time(at: int | datetime) -> str:
     return (moment(at) if isinstance(at, int) else at).astimezone(EXCHANGE).isoformat()
 
 
-def _decision(turn: Turn, ledger: Ledger) -> dict[str, Any]:
+def _decision(turn: Turn) -> dict[str, Any]:
     wanted, allowed = turn.wanted, turn.allowed
     return {
         "as_of": exchange_time(wanted.as_of),

@@ -55,7 +55,8 @@ def risk_free(scene: Scene, assets: Assets) -> RiskFree:
 def session_returns(ledger: Ledger, cash: float) -> Floats:
     """(S,) simple return of each session, the first one against the starting cash."""
     closes = ledger.equity[session_ends(ledger.bars)]
-    return closes / np.r_[cash, closes[:-1]] - 1
+    before: Floats = np.r_[cash, closes[:-1]]
+    return closes / before - 1
 
 
 def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None = None) -> Summary:
@@ -96,7 +97,9 @@ def trade_profits(ledger: Ledger) -> Floats:
     ).net
 
 
-def cost_sensitivity(scene: Scene, tape: Tape, rules: ExecutionRules, cash: float, free: Floats) -> list[dict[str, Any]]:
+def cost_sensitivity(
+    scene: Scene, tape: Tape, rules: ExecutionRules, cash: float, free: Floats
+) -> list[dict[str, Any]]:
     """The same decisions filled at 0, 1, 2 and 5 times the costs."""
     rows = []
     for multiple in COST_MULTIPLES:

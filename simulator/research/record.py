@@ -96,7 +96,11 @@ def _identity(work: Work) -> dict[str, Any]:
         "config": work.config.dump(),
         "strategy_files": dict(work.loaded.files),
         "data_digest": identity.digest_of(
-            [scene.bars.digest, scene.context.digest, [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events]]
+            [
+                scene.bars.digest,
+                scene.context.digest,
+                [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
+            ]
         ),
         "code": identity.code_version(),
     }

@@ -1,6 +1,6 @@
 """One run, from what was typed to a folder of evidence.
 
-    RunSpec ─► bars, strategy, gateway ─► replay (two engines) ─► measures ─► run folder ─► registry
+RunSpec ─► bars, strategy, gateway ─► replay (two engines) ─► measures ─► run folder ─► registry
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simulator.llm.gateway import Gateway
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -127,7 +128,10 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], Non
 
 
 def _ticking(progress: Callable[[Tick], None], gateway: Gateway) -> Progress:
-    return lambda *done: progress(Tick(*done, gateway.asked, gateway.cached, gateway.cost_usd))
+    def report(stage: str, done: int, total: int, session: str) -> None:
+        progress(Tick(stage, done, total, session, gateway.asked, gateway.cached, gateway.cost_usd))
+
+    return report
 
 
 def _runtime(gateway: Gateway, started: float) -> dict[str, Any]:

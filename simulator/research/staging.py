@@ -30,9 +30,7 @@ def stage(
 ) -> Staged:
     """Load bars, context and events, and compute the decision instants. Raises DataError or UsageError."""
     context = (config.assets.cash_instrument, *config.assets.context)
-    loaded = load_bars(
-        symbols, workspace.bar_folders, first=first, last=last, history=strategy.window, context=context
-    )
+    loaded = load_bars(symbols, workspace.bar_folders, first=first, last=last, history=strategy.window, context=context)
     notes = list(loaded.notes)
     start = loaded.start
     if start == 0:
@@ -40,7 +38,9 @@ def stage(
         start = 1
         notes.append(f"Trading starts one session later than asked: {loaded.bars.dates[0]} is the first bar there is.")
     if start >= len(loaded.bars):
-        raise DataError(f"one session of bars is too few to trade on ({loaded.bars.dates[0]})", mend="choose a longer period")
+        raise DataError(
+            f"one session of bars is too few to trade on ({loaded.bars.dates[0]})", mend="choose a longer period"
+        )
     bars = loaded.bars
     sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
     cadence = config.schedule.cadence or strategy.cadence

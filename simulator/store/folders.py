@@ -93,15 +93,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSONL file. Raises DataError naming the line."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     try:
         with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
                 rows.append(json.loads(line))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=str(path)) from None
     except ValueError:
-        raise DataError("is not JSON", where=f"{path}:{number}", mend="run the same `sim run` again") from None
+        where = f"{path}:{len(rows) + 1}"
+        raise DataError("is not JSON", where=where, mend="run the same `sim run` again") from None
     return rows
 
 

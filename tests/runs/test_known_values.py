@@ -36,11 +36,12 @@ def test_buy_and_hold_of_2024_is_the_market(without_costs, symbol, last, total, 
 
 
 def test_the_equity_of_buy_and_hold_is_the_price_to_the_last_digits(without_costs) -> None:
+    from datetime import date
+
     import numpy as np
 
     from simulator.market.library import load_bars
     from simulator.workspace import find_workspace
-    from datetime import date
 
     run = simulator.run("buy_and_hold", ["SPY"], "2024-01-02", "2024-12-31", workspace=without_costs)
     folders = find_workspace(without_costs).bar_folders
