@@ -7,5 +7,5 @@ selection, overfitting, adjust            the best of many
 splits                                    which sessions to fit on and which to judge on
 series, distributions                     the ground under all of it
 
-Nothing here knows of markets, orders or LLMs. Each module states its conventions at the top and its sources by function.
+Nothing here knows of markets, orders or LLMs. Each module states its conventions at the top, its sources by function.
 """

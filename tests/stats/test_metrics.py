@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,18 @@ def test_figures_against_a_benchmark_agree_with_performance_analytics(name, dail
     }
     assert {k: v for k, v in got.items() if not close(v, want[k])} == {}
     assert close(descriptive.correlation(r - rf, b - rf) ** 2, want["r_squared_excess"])
+
+
+def test_spy_in_2024_has_its_known_values():
+    from pyarrow import parquet
+
+    bars = parquet.read_table(Path(__file__).parents[2] / "data/sample/SPY.parquet", columns=["date", "close"])
+    closes = [c for d, c in zip(*bars.to_pydict().values(), strict=True) if d.year == 2024]
+    s = summary(np.diff(closes) / closes[:-1])
+    assert s.sessions == 251
+    assert round(100 * s.values["total_return"], 4) == 25.5893
+    assert round(s.values["sharpe"], 4) == 1.8824
+    assert round(100 * s.values["max_drawdown"], 4) == -8.4056
 
 
 def test_the_t_of_alpha_is_the_newey_west_sandwich(daily):

@@ -1,4 +1,4 @@
-"""Many configurations: against arch, the MFE toolbox and R's pbo on the same draws, and on planted edges and pure noise."""
+"""Many configurations: against arch, MFE and R's pbo on the same draws, on planted edges and on pure noise."""
 
 from __future__ import annotations
 
