@@ -40,6 +40,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 _POINTS = 72
 _PATH = re.compile(r'<g id="layer-([a-z0-9 -]+)">\s*<path d="([^"]*)"')
+_AROUND_LETTER = re.compile(r"\s*([A-Za-z])\s*")
 _DECIMAL = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?")
 
 
@@ -172,9 +173,9 @@ def _markers(across: Floats, shape: Shape) -> tuple[Floats, NDArray[np.uint8]]:
 
 
 def _tighten(d: str) -> str:
-    """Path data with one decimal and no line breaks."""
+    """Path data with one decimal and no needless white space."""
     short = _DECIMAL.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), d)
-    return short.replace("\n", "").replace(" z", "z").strip()
+    return _AROUND_LETTER.sub(r"\1", short).strip()
 
 
 def _from_top(value: float, frame: Frame) -> float:

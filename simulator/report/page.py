@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simulator.errors import SimError
 from simulator.report.evidence import Evidence, command_line, read
 from simulator.report.numbers import counted, dollars, ratio, whole
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 FILE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -41,6 +45,11 @@ def build(folder: Path) -> Path:
 def render(folder: Path) -> bytes:
     """The report of a run folder as UTF-8 HTML. Nothing but the folder's content decides its bytes."""
     evidence = read(folder)
+    return _template().render(**contents(evidence)).encode()
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -53,8 +62,8 @@ def render(folder: Path) -> bytes:
         auto_reload=False,
     )
     environment.filters["drawn"] = Markup
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html").render(style=style, **contents(evidence)).encode()
+    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html")
 
 
 def contents(evidence: Evidence) -> dict[str, Any]:

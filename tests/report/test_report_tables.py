@@ -1,0 +1,135 @@
+"""Cells: rounded and signed as people write, compounded as they are earned, n/a with a reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulator.report import numbers, tables
+from simulator.report.evidence import read
+
+
+def test_numbers_carry_a_true_minus_grouped_thousands_and_a_space_before_percent() -> None:
+    assert numbers.percent(-0.0123) == "−1.2\u00a0%"
+    assert numbers.percent(0.0123, sign=True) == "+1.2\u00a0%"
+    assert numbers.percent(-0.00001, sign=True) == "0.0\u00a0%"
+    assert numbers.dollars(-1234567.6) == "−$1,234,568"
+    assert numbers.interval(-0.4, 2.7) == "−0.40 to 2.70"
+    assert numbers.small(3.14e-16) == "3.1e−16"
+    assert numbers.p_value(0.0004) == "below 0.001"
+
+
+@pytest.mark.parametrize("write", [numbers.ratio, numbers.percent, numbers.dollars, numbers.whole, numbers.p_value])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "x", True])
+def test_what_is_no_number_is_not_available(write: Any, value: Any) -> None:
+    assert write(value) == "n/a"
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+
+
+def rows(table: tables.Table) -> dict[str, tables.Row]:
+    return {row.label: row for _, group in table.groups for row in group}
+
+
+def test_months_compound_to_years_and_years_to_the_total(write_run: Any) -> None:
+    folder = write_run(sessions=600)
+    evidence = read(folder)
+    years = tables.monthly(evidence)
+    assert [y.year for y in years] == [2024, 2025, 2026]
+    months = tables._period_returns(
+        evidence.sessions, evidence.equity["equity"], 100_000.0, lambda d: (d.year, d.month)
+    )
+    assert math.prod(1 + r for r in months.values() if r is not None) == pytest.approx(
+        evidence.equity["equity"][-1] / 100_000.0
+    )
+    assert years[2].months[11] is None
+
+
+def test_months_after_ruin_have_no_return(write_run: Any) -> None:
+    years = tables.monthly(read(write_run(ruin=True)))
+    assert years[-1].months[11] == tables.Shade("n/a")
+
+
+def test_the_starting_cash_counts_as_a_peak() -> None:
+    falls = tables.drawdown(np.array([90.0, 95.0, 110.0, 55.0]), 100.0)
+    assert falls == pytest.approx([-0.1, -0.05, 0.0, -0.5])
+
+
+def test_all_three_accounts_share_the_rows(write_run: Any) -> None:
+    table = tables.comparison(facts(write_run()))
+    assert table.columns == ("macro_council", "Buy-and-hold", "Equal-weight")
+    assert all(len(row.cells) == 3 for row in rows(table).values())
+
+
+def test_an_undefined_cell_points_at_its_reason(write_run: Any) -> None:
+    run = facts(write_run(undefined=True))
+    run["benchmarks"]["buy_and_hold"] |= {"sharpe": None, "reasons": {"sharpe": "it never moved"}}
+    table = tables.comparison(run)
+    own, hold, _ = rows(table)["Sharpe ratio"].cells
+    assert (own.text, own.why) == ("n/a", "returns never vary")
+    assert (hold.text, hold.why) == ("n/a", "it never moved")
+    assert {(own.note, own.why), (hold.note, hold.why)} <= set(table.footnotes)
+
+
+def test_a_metric_without_a_name_of_its_own_is_shown_all_the_same(write_run: Any) -> None:
+    run = facts(write_run())
+    run["metrics"]["luck_of_the_draw"] = 0.77
+    assert rows(tables.comparison(run))["Luck of the draw"].cells[0].text == "0.77"
+
+
+def test_every_metric_of_the_statistics_has_a_name(write_run: Any) -> None:
+    from simulator.stats.inference import inference_summary
+    from simulator.stats.metrics import summary
+
+    returns = np.random.default_rng(1).normal(0.001, 0.01, 300)
+    run = facts(write_run())
+    run["metrics"] = dict(summary(returns, trades=[1.0, -2.0], weights=np.ones((300, 1)), benchmark=returns**2).values)
+    run["inference"] = dict(inference_summary(returns, draws=50).values)
+    table = tables.comparison(run)
+    assert "Further figures" not in dict(table.groups)
+    assert len(tables.significance(run)) == 10
+
+
+def test_drawdowns_are_shown_as_losses_whatever_their_sign(write_run: Any) -> None:
+    run = facts(write_run())
+    shown = []
+    for value in (-0.12, 0.12):
+        run["metrics"]["max_drawdown"] = value
+        shown.append(rows(tables.comparison(run))["Largest drawdown"].cells[0].text)
+    assert shown == ["−12.0\u00a0%"] * 2
+
+
+def test_refusals_are_gathered_by_their_rule(write_run: Any) -> None:
+    folder = write_run(sessions=20)
+    lines = ["order_id,symbol,at,session,wanted,got,why"]
+    lines += [
+        "1,SPY,x,2024-01-02,10,4,buying_power",
+        "2,QQQ,x,2024-01-09,-10,-1,buying_power",
+        "3,SPY,x,2024-01-03,5,0,",
+    ]
+    (folder / "rejected.csv").write_text("\n".join(lines) + "\n")
+    assert tables.orders(read(folder)).refused == (
+        ("buying power", "2", "SPY, QQQ", "2024-01-02 to 2024-01-09", "25.0\u00a0%"),
+        ("unnamed", "1", "SPY", "2024-01-03", "0.0\u00a0%"),
+    )
+
+
+def test_questions_are_counted_by_stage_and_model(write_run: Any) -> None:
+    found = tables.calls(read(write_run(sessions=20)))
+    assert found[0] == ("pitch", "offline/trend", "4", "0", "3,248", "$0.00")
+
+
+def test_the_audit_line_tells_bit_identity_from_a_difference() -> None:
+    audit = {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": 0.0}
+    assert "agree to the last bit" in tables.audit_line({"audit": audit})
+    assert "differ by at most 2.0e−13 of equity" in tables.audit_line(
+        {"audit": {**audit, "max_relative_difference": 2e-13}}
+    )
+    assert tables.audit_line({}) == "Not audited by a second engine."
