@@ -14,5 +14,5 @@ class SixtyForty(Rule):
         if not bonds and len(stocks) == 2:
             stocks, bonds = stocks[:1], stocks[1:]
         if not (stocks and bonds):
-            raise UsageError(f"no stocks or no bonds in {','.join(market.symbols)}", mend="try --symbols SPY,TLT")
+            raise UsageError(f"no stocks or no bonds in {','.join(market.symbols)}", mend="try --symbols SPY,BIL")
         return {stocks[0]: self.stocks, bonds[0]: 1 - self.stocks}

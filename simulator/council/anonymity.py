@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from string import ascii_uppercase
 
-FAMILIES = r"(?:chat-?gpt|gpt|openai|gemini|claude|anthropic|grok|groq|deepseek|qwen|mistral|mixtral|llama|kimi)[\w-]*"
+FAMILIES = r"(?:chat-?gpt|gpt|openai|gemini|claude|anthropic|grok|groq|deepseek|qwen|mistral|mixtral|llama|kimi)[\w-]*(?:\.\w[\w-]*)*"
 
 
 def labels(meeting: str, reader: str, seats: Iterable[str]) -> dict[str, str]:

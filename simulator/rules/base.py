@@ -102,6 +102,8 @@ class Rule(ABC):
             raise failure(error, self.file, f" (deciding as of {snapshot.as_of.isoformat()})") from error
 
     def _checked(self, weights: Mapping[str, float], snapshot: Snapshot) -> dict[str, float]:
+        if not isinstance(weights, Mapping):
+            raise UsageError(f"{self.name}: weights was {weights!r}", mend="return a dict, e.g. {'SPY': 0.6}")
         wanted: dict[str, float] = {}
         for symbol, weight in weights.items():
             if symbol not in snapshot.symbols:

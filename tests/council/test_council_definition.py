@@ -1,0 +1,140 @@
+"""A council's YAML and Markdown: what is wrong is named by file and line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from simulator.council.prompts import VARIABLES, facts_block, json_text, load_prompt
+from simulator.council.spec import load_definition
+from simulator.errors import ConfigError, UsageError
+
+ROOT = Path(__file__).parents[2]
+BLOCK = "```json\n{{ facts }}\n```\n"
+
+
+@pytest.fixture
+def council(tmp_path: Path) -> Path:
+    return shutil.copytree(ROOT / "strategies" / "macro_council", tmp_path / "my_council") / "strategy.yaml"
+
+
+def line_of(path: Path, text: str) -> int:
+    return next(n for n, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def test_the_shipped_council_names_every_file_it_is_made_of():
+    folder = ROOT / "strategies" / "macro_council"
+    definition = load_definition(folder / "strategy.yaml")
+    assert definition.name == "macro_council"
+    assert set(definition.files) == {p.relative_to(folder).as_posix() for p in folder.rglob("*.*")}
+
+
+def test_editing_a_prompt_changes_the_digests(council):
+    before = load_definition(council).files
+    prompt = council.parent / "prompts" / "carry.md"
+    prompt.write_text(prompt.read_text() + "\nBe brief.\n")
+    after = load_definition(council).files
+    assert {name for name in before if before[name] != after[name]} == {"prompts/carry.md"}
+
+
+def test_a_copy_with_other_seats_is_a_council_of_its_own(convene, council, year):
+    text = council.read_text().replace("      pm.carry: prompts/carry.md\n      pm.breakout: prompts/breakout.md\n", "")
+    council.write_text(text)
+    meeting = convene(path=council).hold([year.snapshot(0)])
+    assert meeting.council.name == "my_council"
+    assert len(meeting.gateway.heard) == 2 + 3 + 6 + 1
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_one(council):
+    council.write_text(council.read_text().replace("max_trades: 5", "max_trade: 5"))
+    with pytest.raises(ConfigError) as caught:
+        load_definition(council)
+    assert str(caught.value).startswith(f"{council}:{line_of(council, 'max_trade: 5')}: ")
+    assert 'did you mean "max_trades"' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("{1: 0.10, 2: 0.20}", "{1: 0.10}", "give a size for both 1 and 2"),
+        ("{1: 0.10, 2: 0.20}", "{1: 0.10, 3: 0.20}", "3"),
+        ("cadence: weekly", "cadence: fortnightly", "fortnightly"),
+        ("quorum: 0.5", "quorum: 1.5", "1.5"),
+        ("window: 260", "window: none", "none"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(council, old, new, complaint):
+    council.write_text(council.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        load_definition(council)
+    assert str(caught.value).startswith(f"{council}:{line_of(council, new)}: ")
+
+
+def test_a_missing_prompt_file_is_named_where_it_is_asked_for(council):
+    council.write_text(council.read_text().replace("prompts/carry.md", "prompts/cary.md"))
+    with pytest.raises(ConfigError) as caught:
+        load_definition(council)
+    line = line_of(council, "prompts/cary.md")
+    assert str(caught.value) == f'{council}:{line}: no prompt file "prompts/cary.md", did you mean "prompts/carry.md"?'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        ("Hello\n{{ symbol }}\n" + BLOCK, 2, 'unknown variable "symbol", did you mean "symbols"?'),
+        ("Hello\n\n{% for s in symbols %}\n" + BLOCK, 5, "bad template"),
+        ("{% if %}\n" + BLOCK, 1, "bad template"),
+    ],
+)
+def test_a_bad_template_is_named_by_file_and_line(tmp_path, text, line, complaint):
+    path = tmp_path / "pitch.md"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=complaint.replace("?", r"\?")) as caught:
+        load_prompt(path, "pitch")
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+@pytest.mark.parametrize("text", ["No facts at all.\n", "Facts {{ facts }} in prose.\n", BLOCK + BLOCK])
+def test_a_stages_prompt_must_show_its_facts_in_one_json_block(tmp_path, text):
+    path = tmp_path / "pitch.md"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"put \{\{ facts \}\} in one ```json block"):
+        load_prompt(path, "pitch")
+
+
+@pytest.mark.parametrize(
+    "expression", ["{{ symbols[9] }}", "{{ 1 / 0 }}", "{{ ''.__class__.__mro__ }}", "{{ symbols.append('X') }}"]
+)
+def test_a_template_that_fails_names_its_line_and_cannot_leave_its_sandbox(tmp_path, expression):
+    path = tmp_path / "persona.md"
+    path.write_text(f"You trade.\n{expression}\n")
+    prompt = load_prompt(path, "persona")
+    with pytest.raises(ConfigError, match="template failed") as caught:
+        prompt.render(symbols=["SPY"])
+    assert str(caught.value).startswith(f"{path}:2: ")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "strategies/macro_council/prompts").glob("*.md")), ids=lambda p: p.stem)
+def test_every_shipped_prompt_renders_to_plain_text(path):
+    kind = path.stem if path.stem in VARIABLES else "persona"
+    values = {"as_of": "now", "symbols": ("SPY",), "user_query": "What?", "facts": "{}", "label": "B", "max_trades": 3}
+    text = load_prompt(path, kind).render(**{name: values[name] for name in VARIABLES[kind]})
+    assert "{{" not in text
+    assert ("SPY" in text) == ("{{ symbols" in path.read_text())
+    assert text.count("```json\n{}\n```") == (kind != "persona")
+
+
+def test_parameters_replace_keys_of_the_file(council):
+    assert load_definition(council, {"max_trades": 2, "cadence": "daily"}).spec.max_trades == 2
+    with pytest.raises(UsageError, match=r'no parameter "max_trade", did you mean "max_trades"\?'):
+        load_definition(council, {"max_trade": 2})
+    with pytest.raises(UsageError, match="parameter max_trades was 0"):
+        load_definition(council, {"max_trades": 0})
+
+
+def test_facts_are_laid_out_a_line_per_symbol_with_sorted_keys():
+    text = json_text({"symbols": {"SPY": {"b": 1, "a": 2}, "QQQ": {}}, "as_of": "now"}, 2)
+    assert text == '{\n"as_of": "now",\n"symbols": {\n"QQQ": {},\n"SPY": {"a": 2, "b": 1}\n}\n}'
+    assert facts_block(review='"B"', market="{}") == '{\n"market": {},\n"review": "B"\n}'

@@ -1,0 +1,46 @@
+"""Netting votes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.council.vote import NEUTRAL_SCORE, Vote, conviction_of, decide_by_vote, net_votes
+
+votes = st.lists(
+    st.builds(Vote, st.sampled_from(["SPY", "QQQ"]), st.integers(-2, 2), st.sampled_from([1.0, 6.0, 10.0])), max_size=8
+)
+
+
+@pytest.mark.parametrize(
+    ("net", "conviction"), [(0.0, 0), (0.99, 0), (1.0, 1), (2.99, 1), (3.0, 2), (-1.0, -1), (-3.0, -2), (9.0, 2)]
+)
+def test_conviction_steps_at_one_and_at_three_net_votes(net, conviction):
+    assert conviction_of(net) == conviction
+
+
+def test_one_manager_alone_does_not_carry_full_conviction_at_a_fair_score():
+    assert conviction_of(net_votes([Vote("SPY", 2, NEUTRAL_SCORE)])["SPY"]) == 1
+    assert conviction_of(net_votes([Vote("SPY", 2), Vote("SPY", 1)])["SPY"]) == 2
+
+
+@given(votes)
+def test_turning_every_vote_around_turns_the_result_around(cast):
+    turned = [Vote(v.instrument, -v.conviction, v.score) for v in cast]
+    net, other = net_votes(cast), net_votes(turned)
+    assert {s: conviction_of(n) for s, n in net.items()} == {s: -conviction_of(n) for s, n in other.items()}
+
+
+@given(votes)
+def test_the_order_of_votes_changes_nothing_but_the_last_bits(cast):
+    for symbol, net in net_votes(cast).items():
+        assert net_votes(reversed(cast))[symbol] == pytest.approx(net, abs=1e-9)
+
+
+def test_trades_beyond_the_maximum_are_rejected_with_the_reason():
+    decided = decide_by_vote({}, {}, {"SPY": 4.0, "QQQ": -3.5, "TLT": 1.2, "GLD": 0.2}, 2)
+    assert [(t["instrument"], t["conviction"]) for t in decided["approved_trades"]] == [("SPY", 2), ("QQQ", -2)]
+    reasons = {t["instrument"]: t["reason"] for t in decided["rejected_trades"]}
+    assert "2 stronger trades" in reasons["TLT"]
+    assert "too few" in reasons["GLD"]
