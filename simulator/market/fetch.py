@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +95,10 @@ def _fetch(order: Order, now: datetime, say: Say) -> list[Table]:
         raise UsageError(f"{order.source} needs symbols", mend="name them with --symbols SPY,QQQ")
     if order.first is None:
         raise UsageError(f"{order.source} needs a first day", mend="give one with --from 2015-01-01")
-    complete = last_complete_session(now)
-    last = min(order.last or complete, complete)
+    last = order.last if order.last and order.last < now.astimezone(UTC).date() else last_complete_session(now)
     if not len(sessions(order.first, last)):
-        until = order.last or complete
-        raise DataError(f"no session of the New York Stock Exchange is complete from {order.first} to {until}")
+        until = f"to {last}" if last >= order.first else "on"
+        raise DataError(f"no session of the New York Stock Exchange is complete from {order.first} {until}")
     return _from_provider(order, order.first, last, say)
 
 

@@ -129,9 +129,7 @@ def test_what_cannot_be_meant_is_one_line_and_exit_code_2(
     assert said in done.stderr
 
 
-def test_without_a_workspace_bars_go_to_data_in_the_current_folder_and_are_found_there(
-    tmp_path: Path, sim: Sim
-) -> None:
+def test_without_a_workspace_bars_go_to_data_in_the_current_folder(tmp_path: Path, sim: Sim) -> None:
     place = tmp_path / "empty"
     place.mkdir()
     words = ["--source", "synthetic", "--symbols", "AAA", "--from", "2024-01-02", "--to", "2024-02-01"]
