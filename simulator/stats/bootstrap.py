@@ -75,6 +75,21 @@ def stationary_rows(n: int, block: float, draws: int, rng: np.random.Generator) 
     return out
 
 
+def stationary_counts(n: int, block: float, draws: int, rng: np.random.Generator) -> Floats:
+    """(draws, n) how often each row is in each replicate of `stationary_rows` drawn with the same generator."""
+    from simulator.stats import bootstrap_kernels
+
+    out = np.zeros((draws, n))
+    bootstrap_kernels.counts(_seeds(draws, rng), *_lengths(n, block), out)
+    return out
+
+
+def counted(rows: Integers, n: int) -> Floats:
+    """(draws, n) how often each of n rows stands in each line of `rows`."""
+    offset = np.arange(len(rows))[:, None] * n
+    return np.bincount((rows + offset).ravel(), minlength=len(rows) * n).reshape(len(rows), n).astype(np.float64)
+
+
 def circular_rows(n: int, block: int, draws: int, rng: np.random.Generator) -> Integers:
     """(draws, n) row numbers of the circular block bootstrap (Politis & Romano 1992), `block` rows at a time."""
     starts = rng.integers(0, n, size=(draws, -(-n // block), 1))

@@ -149,3 +149,25 @@ def _rows(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
 
 rows = _compiled(_rows)
 """(seeds, cumulative, guide, out (B, n)): the row numbers each replicate consists of."""
+
+
+def _counts(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
+    n = out.shape[1]
+    for b in range(seeds.size):
+        state = seeds[b]
+        left = n
+        while left > 0:
+            row = start_of(mix(state + _STEP), n)
+            state += _STEP + _STEP
+            length = min(length_of(mix(state), cumulative, guide), left)
+            left -= length
+            while length > 0:
+                out[b, row] += 1.0
+                length -= 1
+                row += 1
+                if row == n:
+                    row = 0
+
+
+counts = _compiled(_counts)
+"""(seeds, cumulative, guide, out (B, n) of zeros): how often each row is in each replicate, the same ones as `rows`."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.stats.bootstrap import DRAWS, block_length, interval, sharpe_pair_draws, stationary_rows
+from simulator.stats.bootstrap import DRAWS, block_length, counted, interval, sharpe_pair_draws, stationary_rows
 from simulator.stats.distributions import normal_cdf
 from simulator.stats.metrics import PERIODS
 from simulator.stats.power import detectable_difference
@@ -23,6 +23,8 @@ from simulator.stats.series import Floats, Integers, Undefined, aligned, as_seri
 
 Kernel = Literal["parzen", "prewhitened"]
 Verdict = Literal["the first is better", "the second is better", "cannot tell them apart"]
+
+CHUNK = 500
 
 PARZEN = 2.6614
 """Andrews's (1991) constant for the bandwidth of the Parzen kernel."""
@@ -171,9 +173,12 @@ def studentised_bootstrap(
         starts = np.random.default_rng(seed).integers(0, a.size, size=(draws, count))
     difference = _ratio(a) - _ratio(b)
     t = abs(difference) / difference_error(a, b, "prewhitened")
-    sums = _block_sums(a, b, block)
+    table = _block_table(a / a.std(), b / b.std(), block)
     replicates = np.concatenate(
-        [_replicated(sums[starts[i : i + 500]], block, difference) for i in range(0, len(starts), 500)]
+        [
+            _replicated(counted(starts[i : i + CHUNK], a.size) @ table / count, block, count, difference)
+            for i in range(0, len(starts), CHUNK)
+        ]
     )
     return Studentised((1.0 + float(np.sum(replicates >= t))) / (len(replicates) + 1.0), t, replicates)
 
@@ -261,23 +266,26 @@ def _prewhitened(centred: Floats) -> Floats:
     return np.asarray(recolour @ _parzen(now - past @ stable.T) @ recolour.T)
 
 
-def _block_sums(a: Floats, b: Floats, block: int) -> Floats:
-    """(n, 4) sums of a, b, a², b² over the block that starts at each row, wrapping around."""
+def _block_table(a: Floats, b: Floats, block: int) -> Floats:
+    """(n, 20) of the block that starts at each row, wrapping around: its sums of a, b, a², b², and their 16 products.
+
+    A replicate's means and its covariance of blocks are sums of these rows, so drawing is counting. Series of unit
+    spread keep the products from cancelling; the Sharpe ratio does not depend on scale.
+    """
     moments = np.column_stack([a, b, a * a, b * b])
     running = np.vstack([np.zeros(4), np.cumsum(np.vstack([moments, moments[:block]]), axis=0)])
-    return np.asarray(running[block : block + a.size] - running[: a.size])
+    sums = running[block : block + a.size] - running[: a.size]
+    return np.hstack([sums, (sums[:, :, None] * sums[:, None, :]).reshape(-1, 16)])
 
 
-def _replicated(sums: Floats, block: int, difference: float) -> Floats:
-    """(b,) |t*| of replicates given as block sums (b, count, 4)."""
-    count = sums.shape[1]
+def _replicated(drawn: Floats, block: int, count: int, difference: float) -> Floats:
+    """(B,) |t*| of replicates given as means (B, 20) of their blocks' rows of the table."""
     n = count * block
-    means = sums.mean(axis=1) / block
-    zeta = (sums - block * means[:, None, :]) / math.sqrt(block)
+    means = drawn[:, :4] / block
+    covariance = (drawn[:, 4:].reshape(-1, 4, 4) - drawn[:, :4, None] * drawn[:, None, :4]) / block
     gradient = _gradient(means)
-    projected = np.einsum("bkj,bj->bk", zeta, gradient)
     # n/(n − 4) as in the estimate itself: four moments are fitted.
-    error = np.sqrt(np.mean(projected**2, axis=1) / (n - 4.0))
+    error = np.sqrt(np.einsum("bi,bij,bj->b", gradient, covariance, gradient) / (n - 4.0))
     spread = np.sqrt((means[:, 2:] - means[:, :2] ** 2) * n / (n - 1.0))
-    drawn = means[:, 0] / spread[:, 0] - means[:, 1] / spread[:, 1]
-    return np.asarray(np.abs(drawn - difference) / error)
+    ratios = means[:, :2] / spread
+    return np.asarray(np.abs(ratios[:, 0] - ratios[:, 1] - difference) / error)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.stats.bootstrap import DRAWS, block_length, stationary_rows
+from simulator.stats.bootstrap import DRAWS, block_length, counted, stationary_counts
 from simulator.stats.series import Floats, Integers, as_matrix, is_constant
 
 CHUNK = 500
@@ -44,11 +44,11 @@ class Resampling:
         sessions = len(excess)
         if self.rows is not None:
             for start in range(0, len(self.rows), CHUNK):
-                yield _counted(self.rows[start : start + CHUNK], sessions)
+                yield counted(self.rows[start : start + CHUNK], sessions)
             return
         rng, block = np.random.default_rng(self.seed), self.block_for(excess)
         for start in range(0, self.draws, CHUNK):
-            yield _counted(stationary_rows(sessions, block, min(CHUNK, self.draws - start), rng), sessions)
+            yield stationary_counts(sessions, block, min(CHUNK, self.draws - start), rng)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,13 +240,6 @@ def _spread_out(values: Floats, active: Integers, excess: ArrayLike) -> Floats:
     wide = np.full(as_matrix(excess).shape[1], np.nan)
     wide[active] = values
     return wide
-
-
-def _counted(rows: Integers, sessions: int) -> Floats:
-    offset = np.arange(len(rows))[:, None] * sessions
-    return (
-        np.bincount((rows + offset).ravel(), minlength=len(rows) * sessions).reshape(len(rows), sessions).astype(float)
-    )
 
 
 def _replicated(counts: Floats, x: Floats) -> tuple[Floats, Floats]:
