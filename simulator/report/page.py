@@ -51,7 +51,7 @@ def render(folder: Path) -> bytes:
 @cache
 def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -62,6 +62,7 @@ def _template() -> Template:
         auto_reload=False,
     )
     environment.filters["drawn"] = Markup
+    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     return environment.get_template("page.html")
 
@@ -152,7 +153,7 @@ def runtime_line(runtime: Mapping[str, Any]) -> str:
     if "seconds" in runtime:
         parts.append(f"Run time {ratio(runtime['seconds'], 1)}\u00a0s")
     if "asked" in runtime:
-        parts.append(f"{whole(runtime['asked'])} questions asked of a model")
+        parts.append(f"{whole(runtime['asked'])} questions asked")
     if "cached" in runtime:
         parts.append(f"{whole(runtime['cached'])} answered from the cache")
     if "cost_usd" in runtime:

@@ -148,7 +148,7 @@ def _calls(gateway: Gateway) -> list[dict[str, Any]]:
     rows = [
         {
             "key": call.key,
-            "session": call.purpose.get("date", ""),
+            "session": call.purpose.get("session", ""),
             "stage": call.purpose.get("stage", ""),
             "seat": call.purpose.get("seat", ""),
             "provider": call.provider,

@@ -3,7 +3,8 @@
     Snapshot ──► opine ──► decide ──► risk.limit ──► sizing ──► broker.submit
                 (market)   (+ book)                             fills no earlier than the next open
 
-What is impure is handed in: the clock (`Snapshot.as_of`), the broker, and whatever the strategy asks its models through.
+What is impure is handed in: the clock (`Snapshot.as_of`), the broker, and whatever the strategy asks its models
+through.
 For equal arguments `step` returns equal results.
 """
 

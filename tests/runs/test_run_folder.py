@@ -1,0 +1,122 @@
+"""What a run leaves behind is whole, agrees with itself, and says the same as `--json`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import simulator
+
+FILES = {
+    *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
+    *("llm_calls.jsonl", "runtime.json", "report.html"),
+}
+
+PERIOD = ("2024-01-02", "2024-03-28")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def council(tmp_path_factory: pytest.TempPathFactory) -> simulator.Run:
+    from simulator.cli.house import make_workspace
+
+    workspace = tmp_path_factory.mktemp("council") / "workspace"
+    make_workspace(workspace, git=False)
+    # Without borrow cost, so that the fills alone account for the cash.
+    (workspace / "config" / "costs.yaml").write_text("slippage_bps: 2\nborrow_rate: 0\n")
+    run = simulator.run("macro_council", ["SPY", "QQQ", "GLD"], *PERIOD, workspace=workspace)
+    run.report()
+    return run
+
+
+def test_the_folder_holds_every_file_of_evidence(council: simulator.Run) -> None:
+    assert {p.name for p in council.folder.iterdir()} == FILES
+
+
+def test_cash_and_fills_account_for_every_dollar(council: simulator.Run) -> None:
+    """Fills alone, replayed by hand, give the cash of every session and the shares behind every weight."""
+    fills, equity, weights = (rows(council.folder / f"{name}.csv") for name in ("fills", "equity", "weights"))
+    assert fills
+    cash, held = 100_000.0, dict.fromkeys(council.facts["symbols"], 0.0)
+    for day, weight in zip(equity, weights, strict=True):
+        for fill in (f for f in fills if f["session"] == day["session"]):
+            quantity = float(fill["quantity"])
+            cash -= quantity * float(fill["price"]) + float(fill["slippage"]) + float(fill["commission"])
+            held[fill["symbol"]] += quantity
+        assert float(day["cash"]) == pytest.approx(cash, rel=1e-12)
+        invested = sum(float(weight[symbol]) for symbol in held) * float(day["equity"])
+        assert cash + invested == pytest.approx(float(day["equity"]), rel=1e-12)
+        assert [bool(held[s]) for s in held] == [bool(float(weight[s])) for s in held]
+
+
+def test_no_fill_comes_before_its_order_or_outside_its_bar(council: simulator.Run) -> None:
+    from datetime import date
+
+    from simulator.market.library import load_bars
+    from simulator.workspace import find_workspace
+
+    folders = find_workspace(council.folder.parent.parent).bar_folders
+    bars = load_bars(council.facts["symbols"], folders, first=date(2024, 1, 2), last=date(2024, 3, 28)).bars
+    days = [str(d) for d in bars.dates]
+    orders = {o["id"]: o for o in rows(council.folder / "orders.csv")}
+    for fill in rows(council.folder / "fills.csv"):
+        t, n = days.index(fill["session"]), bars.column(fill["symbol"])
+        assert bars.low[t, n] <= float(fill["price"]) <= bars.high[t, n]
+        assert fill["at"] >= orders[fill["order_id"]]["submitted_at"]
+
+
+def test_the_two_engines_agree_to_the_last_bit(council: simulator.Run) -> None:
+    assert council.facts["audit"]["max_relative_difference"] == 0.0
+
+
+def test_every_question_of_the_council_is_on_record(council: simulator.Run) -> None:
+    calls = [json.loads(line) for line in (council.folder / "llm_calls.jsonl").read_text().splitlines()]
+    assert len(calls) == 28 * len(council.decisions) == council.facts["llm"]["calls"]
+    stages = [call["stage"] for call in calls]
+    assert {s: stages.count(s) // len(council.decisions) for s in set(stages)} == {
+        "research": 2,
+        "pitch": 5,
+        "review": 20,
+        "chairman": 1,
+    }
+    assert {call["outcome"] for call in calls} == {"answer"}
+
+
+def test_members_are_followed_in_accounts_of_their_own(council: simulator.Run) -> None:
+    columns = rows(council.folder / "equity.csv")[0]
+    names = [m["name"] for m in council.facts["members"]]
+    assert len(names) == 5
+    assert [f"member:{n}" for n in names] == [c for c in columns if c.startswith("member:")]
+
+
+def test_higher_costs_never_pay(council: simulator.Run) -> None:
+    paid = [row["costs_paid"] for row in council.facts["cost_sensitivity"]]
+    returns = [row["metrics"]["total_return"] for row in council.facts["cost_sensitivity"]]
+    assert paid[0] == 0
+    assert paid == sorted(paid)
+    assert returns == sorted(returns, reverse=True)
+    assert council.facts["cost_sensitivity"][1]["metrics"]["total_return"] == council.metrics["total_return"]
+
+
+def test_json_is_one_object_with_the_promised_keys(sim, workspace: Path) -> None:
+    done = sim(
+        "run", "--strategy", "equal_weight", "--from", PERIOD[0], "--to", PERIOD[1], "--json", "--workspace", workspace
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert {
+        *("run_id", "dir", "digest", "strategy", "source", "from", "to", "sessions", "metrics", "benchmarks"),
+        *("audit", "llm"),
+    } <= set(said)
+    assert set(said["llm"]) == {"asked", "cached", "failed", "cost_usd", "analysts"}
+    assert set(said["audit"]) == {"max_relative_difference"}
+    assert set(said["benchmarks"]) == {"buy_and_hold", "equal_weight"}
+    assert said["llm"]["analysts"] is None
+    assert Path(said["dir"], "report.html").is_file()

@@ -1,0 +1,62 @@
+"""Every shipped strategy carries its expected statistics and the digest of its orders: examples are golden tests.
+
+After a change that is meant to change them: ``python tests/runs/test_shipped_strategies.py`` writes them anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simulator
+from simulator.strategies import available
+from simulator.workspace import shipped
+
+EXPECTED = Path(__file__).with_name("expected.json")
+
+SYMBOLS = {"sixty_forty": ["SPY", "BIL"]}
+
+NAMES = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
+
+
+def statistics(strategy: str, workspace: Path) -> dict[str, Any]:
+    """What a run of the shipped strategy on the sample of 2024 comes to."""
+    symbols = SYMBOLS.get(strategy, ["SPY", "QQQ", "GLD"])
+    run = simulator.run(strategy, symbols, "2024-01-02", "2024-12-30", workspace=workspace)
+    orders = (run.folder / "orders.csv").read_bytes()
+    return {
+        "decisions": len(run.decisions),
+        "orders": len(orders.splitlines()) - 1,
+        "orders_sha256": hashlib.sha256(orders).hexdigest(),
+        **{name: run.metrics[name] for name in NAMES},
+    }
+
+
+def test_every_shipped_strategy_has_expected_statistics() -> None:
+    assert sorted(json.loads(EXPECTED.read_text())) == list(available(shipped() / "strategies"))
+
+
+@pytest.mark.parametrize("strategy", available(shipped() / "strategies"))
+def test_a_shipped_strategy_does_what_it_did(strategy: str, workspace: Path) -> None:
+    expected = json.loads(EXPECTED.read_text())[strategy]
+    found = statistics(strategy, workspace)
+    for name in NAMES:
+        assert found.pop(name) == pytest.approx(expected.pop(name), rel=1e-9), name
+    assert found == expected
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    from simulator.cli.house import make_workspace
+
+    with tempfile.TemporaryDirectory() as folder:
+        make_workspace(Path(folder) / "workspace", git=False)
+        table = {s: statistics(s, Path(folder) / "workspace") for s in available(shipped() / "strategies")}
+    EXPECTED.write_text(json.dumps(table, indent=1) + "\n")
+    sys.stdout.write(f"{EXPECTED.name}: {len(table)} strategies\n")
