@@ -409,6 +409,10 @@ def _kept(rows: Sequence[Mapping[str, str]]) -> str:
     return percent(got / wanted) if wanted > 0 else UNDEFINED
 
 
+STAGES = ("research", "pitch", "review", "chairman", "execution")
+"""Stages of a council in the order they speak; others follow."""
+
+
 def calls(evidence: Evidence) -> tuple[tuple[str, str, str, str, str, str], ...]:
     """Questions to models by stage and model: (stage, model, asked, unanswered, tokens, cost)."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -422,8 +426,12 @@ def calls(evidence: Evidence) -> tuple[tuple[str, str, str, str, str, str], ...]
             whole(sum(_tokens(row) for row in rows)),
             dollars(sum(number_of(row.get("cost_usd")) or 0.0 for row in rows), 2),
         )
-        for (stage, model), rows in groups.items()
+        for (stage, model), rows in sorted(groups.items(), key=lambda group: _turn(group[0][0]))
     )
+
+
+def _turn(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 def _tokens(call: Mapping[str, Any]) -> float:

@@ -62,3 +62,11 @@ def test_nothing_sticks_out_sideways(write_run: Any, tmp_path: Path, width: int)
     found = re.search(r'<body data-over="(-?\d+)"', shown)
     assert found, shown[:300]
     assert int(found[1]) <= 0
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
+def test_it_prints_on_few_pages_whatever_the_screen_likes(write_run: Any, tmp_path: Path, scheme: int) -> None:
+    printed = tmp_path / "report.pdf"
+    setting = f"--blink-settings=preferredColorScheme={scheme}"
+    opened(build(write_run()), tmp_path / "profile", f"--print-to-pdf={printed}", setting)
+    assert 4 <= len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) <= 6

@@ -38,7 +38,7 @@ AWKWARD: dict[str, dict[str, Any]] = {
 class Page(HTMLParser):
     """Text, ids and tags of a page; `faults` are tags that do not pair up."""
 
-    VOID = ("meta", "link", "br", "img", "input", "hr")
+    VOID = ("wbr", "meta", "link", "br", "img", "input", "hr")
 
     def __init__(self, html: str) -> None:
         super().__init__()

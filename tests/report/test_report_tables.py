@@ -133,3 +133,13 @@ def test_the_audit_line_tells_bit_identity_from_a_difference() -> None:
         {"audit": {**audit, "max_relative_difference": 2e-13}}
     )
     assert tables.audit_line({}) == "Not audited by a second engine."
+
+
+def test_stages_are_listed_in_the_order_they_speak(write_run: Any) -> None:
+    folder = write_run(sessions=5)
+    spoken = ("chairman", "afterthought", "review", "research", "pitch")
+    lines = [json.dumps({"stage": stage, "outcome": "refusal"}) for stage in spoken]
+    (folder / "llm_calls.jsonl").write_text("\n".join(lines))
+    found = tables.calls(read(folder))
+    assert [row[0] for row in found] == ["research", "pitch", "review", "chairman", "afterthought"]
+    assert {row[3] for row in found} == {"1"}
