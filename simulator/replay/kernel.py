@@ -1,5 +1,9 @@
 """The kernel: the fill rules of docs/decisions/0001-fill-rules.md compiled, state in, state out.
 
+    tape ──► wishes ┐
+    bars ──► market ┼──► play ──► equity, cash, positions; orders, fills, refusals
+    rules, cash ────┘
+
 It does the reference engine's arithmetic in the reference engine's order and shares only sizing with it, so that each
 audits the other. Per bar it touches the symbols that are held or have an order pending, and no others: skipping a
 symbol with nothing held leaves every sum the same to the last bit, because adding 0.0 does.
@@ -9,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from zlib import crc32
 
 import numba
@@ -26,22 +30,46 @@ from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, compiled, size
 
 F = TypeVar("F", bound=Callable[..., object])
 Ints = NDArray[np.int64]
+Row = Any
+"""A record: to numba a pointer with named fields, which no type of numpy describes."""
 
 TOLERANCE = 1 + 1e-12
-CASH, EQUITY, KEPT_SHARE = 0, 1, 2
-ACTIVE, PENDING, CALL, ORDERS, FILLS, REFUSALS = range(6)
+
+LINE = np.dtype(
+    [(name, np.float64) for name in ("held", "mark", "stop", "take", "open", "high", "low")]
+    + [(name, np.float64) for name in ("wanted", "reducing", "increasing", "got")]
+    + [(name, np.int64) for name in ("fresh", "pending", "last_order", "seen")],
+    align=True,
+)
+"""One symbol: the position, the bar of this turn (`fresh` = it has one), its order's parts in an auction, the pending
+order (-1 = none), the order that filled last, and the bar its mark is up to date with while it is not active."""
+
+ACCOUNT = np.dtype(
+    [(name, np.float64) for name in ("cash", "equity", "kept_share")]
+    + [(name, np.int64) for name in ("at", "active", "pending", "brackets", "call", "orders", "fills", "refusals")],
+    align=True,
+)
+"""Dollars, then when the bar opened, and how many: active symbols, pending orders, brackets, margin calls (0 or 1), records."""
+
+RULES = np.dtype(
+    [(name, np.float64) for name in ("commission_per_share", "commission_rate", "commission_min", "slippage_rate")]
+    + [(name, np.float64) for name in ("borrow_rate", "cash_interest", "initial_long", "initial_short")]
+    + [(name, np.float64) for name in ("maintenance_long", "maintenance_short", "min_trade")]
+    + [("whole_shares", np.int64)],
+    align=True,
+)
 
 
 class Market(NamedTuple):
-    """(T, N) prices and dividends, (T,) part of a year each bar accrues, and whether there is any dividend."""
+    """(T,) opening instants and part of a year each bar accrues, (T, N) prices and dividends, and if there are any."""
 
     opens_at: Ints
+    year: Floats
     open: Floats
     high: Floats
     low: Floats
     close: Floats
     dividend: Floats
-    year: Floats
     pays: bool
 
 
@@ -58,43 +86,16 @@ class Wishes(NamedTuple):
     take_profit: Floats
 
 
-class Rules(NamedTuple):
-    """The numbers of ExecutionRules, basis points turned into fractions."""
+class Desk(NamedTuple):
+    """Everything that changes, and the rules. `active` lists symbols with a position or a pending order, ascending."""
 
-    commission_per_share: float
-    commission_rate: float
-    commission_min: float
-    slippage_rate: float
-    borrow_rate: float
-    cash_interest: float
-    initial_long: float
-    initial_short: float
-    maintenance_long: float
-    maintenance_short: float
-    whole_shares: bool
-    min_trade: float
-
-
-class State(NamedTuple):
-    """Everything that changes. `active` holds, in symbol order, the symbols with a position or a pending order.
-
-    `seen` is the bar a symbol's mark is up to date with while it is not active.
-    """
-
-    money: Floats
-    count: Ints
+    account: Row
+    rules: Row
+    lines: NDArray[np.void]
     active: Ints
-    held: Floats
-    mark: Floats
-    stop: Floats
-    take: Floats
-    pending: Ints
-    last_order: Ints
-    seen: Ints
     orders: NDArray[np.void]
     fills: NDArray[np.void]
     refusals: NDArray[np.void]
-    auction: Floats
 
 
 class Curves(NamedTuple):
@@ -107,50 +108,44 @@ class Curves(NamedTuple):
 
 def inner(function: F) -> F:
     """A function compiled into the one cached entry, not on its own: a cached part would outlive a change elsewhere."""
-    return cast(F, numba.njit(function))
+    return cast(F, numba.njit(_nrt=False, error_model="numpy")(function))
 
 
 # Arithmetic.
 
 
 @inner
-def _tradable(m: Market, t: int, n: int) -> bool:
-    return m.open[t, n] > 0.0 and m.high[t, n] > 0.0 and m.low[t, n] > 0.0 and m.close[t, n] > 0.0
+def _margin(rules: Row, shares: float) -> float:
+    return rules.initial_long if shares > 0.0 else rules.initial_short  # type: ignore[no-any-return]
 
 
 @inner
-def _margin(r: Rules, shares: float) -> float:
-    return r.initial_long if shares > 0.0 else r.initial_short
-
-
-@inner
-def _commission(r: Rules, shares: float, price: float) -> float:
+def _commission(rules: Row, shares: float, price: float) -> float:
     if shares == 0.0:
         return 0.0
-    size_part = abs(shares) * r.commission_per_share
-    value_part = abs(shares) * price * r.commission_rate
-    return max(r.commission_min, size_part + value_part)
+    by_share = abs(shares) * rules.commission_per_share
+    by_value = abs(shares) * price * rules.commission_rate
+    return max(rules.commission_min, by_share + by_value)  # type: ignore[no-any-return]
 
 
 @inner
-def _open_slippage(r: Rules, shares: float, price: float, limit: float) -> float:
-    paid = abs(shares) * price * r.slippage_rate
+def _open_slippage(rules: Row, shares: float, price: float, limit: float) -> float:
+    paid = abs(shares) * price * rules.slippage_rate
     if np.isnan(limit):
-        return paid
+        return paid  # type: ignore[no-any-return]
     return min(paid, abs(shares) * abs(limit - price))
 
 
 @inner
-def _free_margin(r: Rules, s: State) -> float:
-    worth = s.money[CASH]
+def _free_margin(d: Desk) -> float:
+    worth = d.account.cash
     bound = 0.0
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        q = s.held[n]
-        if q != 0.0:
-            worth += q * s.mark[n]
-            bound += _margin(r, q) * abs(q) * s.mark[n]
-    return worth - bound
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.held != 0.0:
+            worth += line.held * line.mark
+            bound += _margin(d.rules, line.held) * abs(line.held) * line.mark
+    return worth - bound  # type: ignore[no-any-return]
 
 
 @inner
@@ -161,10 +156,10 @@ def _reducing(held: float, shares: float) -> float:
 
 
 @inner
-def _kept_after_cut(r: Rules, left: float, price: float) -> float:
-    if r.whole_shares:
+def _after_cut(rules: Row, left: float, price: float) -> float:
+    if rules.whole_shares > 0:
         left = np.trunc(left)
-    if abs(left) * price < r.min_trade:
+    if abs(left) * price < rules.min_trade:
         return 0.0
     return left
 
@@ -173,31 +168,41 @@ def _kept_after_cut(r: Rules, left: float, price: float) -> float:
 
 
 @inner
-def _fill(
-    m: Market, r: Rules, s: State, t: int, n: int, order: int, trade: tuple[float, float, float], why: int
-) -> None:
+def _bracketed(line: Row) -> int:
+    return 0 if np.isnan(line.stop) and np.isnan(line.take) else 1
+
+
+@inner
+def _set_bracket(d: Desk, line: Row, stop: float, take: float) -> None:
+    d.account.brackets -= _bracketed(line)
+    line.stop = stop
+    line.take = take
+    d.account.brackets += _bracketed(line)
+
+
+@inner
+def _fill(d: Desk, n: int, order: int, trade: tuple[float, float, float], why: int) -> None:
     """Book `trade` = (shares, price, slippage); `order` is -1 for exits and margin calls."""
     shares, price, slippage = trade
-    commission = _commission(r, shares, price)
-    s.money[CASH] -= shares * price
-    s.money[CASH] -= slippage
-    s.money[CASH] -= commission
-    s.held[n] += shares
+    commission = _commission(d.rules, shares, price)
+    d.account.cash -= shares * price
+    d.account.cash -= slippage
+    d.account.cash -= commission
+    line = d.lines[n]
+    line.held += shares
     if order >= 0:
-        s.last_order[n] = order
-    if s.held[n] == 0.0:
-        s.stop[n] = np.nan
-        s.take[n] = np.nan
-    elif order >= 0 and (s.held[n] > 0.0) == (shares > 0.0):
-        s.stop[n] = s.orders[order].stop
-        s.take[n] = s.orders[order].take_profit
-    i = s.count[FILLS]
-    s.count[FILLS] = i + 1
-    if i < len(s.fills):
-        row = s.fills[i]
-        row.order_id = s.last_order[n]
+        line.last_order = order
+    if line.held == 0.0:
+        _set_bracket(d, line, np.nan, np.nan)
+    elif order >= 0 and (line.held > 0.0) == (shares > 0.0):
+        _set_bracket(d, line, d.orders[order].stop, d.orders[order].take_profit)
+    i = d.account.fills
+    d.account.fills = i + 1
+    if i < len(d.fills):
+        row = d.fills[i]
+        row.order_id = line.last_order
         row.symbol = n
-        row.at = m.opens_at[t]
+        row.at = d.account.at
         row.quantity = shares
         row.price = price
         row.slippage = slippage
@@ -206,230 +211,253 @@ def _fill(
 
 
 @inner
-def _refuse(s: State, order: int, n: int, at: int, wanted: float, got: float, why: int) -> None:
-    row = s.refusals[s.count[REFUSALS]]
-    s.count[REFUSALS] += 1
+def _refuse(d: Desk, n: int, order: int, at: int, shares: tuple[float, float], why: int) -> None:
+    """Log `shares` = (wanted, got)."""
+    row = d.refusals[d.account.refusals]
+    d.account.refusals += 1
     row.order_id = order
     row.symbol = n
     row.at = at
-    row.wanted = wanted
-    row.got = got
+    row.wanted, row.got = shares
     row.why = why
 
 
 @inner
-def _cancel(s: State, n: int) -> None:
-    if s.pending[n] >= 0:
-        s.orders[s.pending[n]].status = ledger.CANCELLED
-        s.pending[n] = -1
-        s.count[PENDING] -= 1
+def _cancel(d: Desk, n: int) -> None:
+    line = d.lines[n]
+    if line.pending >= 0:
+        d.orders[line.pending].status = ledger.CANCELLED
+        line.pending = -1
+        d.account.pending -= 1
 
 
 @inner
-def _done(m: Market, s: State, t: int, n: int, wanted: float, got: float, why: int) -> None:
-    order = s.pending[n]
-    s.pending[n] = -1
-    s.count[PENDING] -= 1
+def _done(d: Desk, n: int, wanted: float, got: float, why: int) -> None:
+    line = d.lines[n]
+    order = line.pending
+    line.pending = -1
+    d.account.pending -= 1
     if got == wanted:
-        s.orders[order].status = ledger.FILLED
+        d.orders[order].status = ledger.FILLED
         return
-    s.orders[order].status = ledger.REJECTED if got == 0.0 else ledger.PARTLY_FILLED
-    _refuse(s, order, n, m.opens_at[t], wanted, got, why)
+    d.orders[order].status = ledger.REJECTED if got == 0.0 else ledger.PARTLY_FILLED
+    _refuse(d, n, order, d.account.at, (wanted, got), why)
 
 
 @inner
-def _activate(s: State, n: int) -> None:
-    count = s.count[ACTIVE]
+def _activate(d: Desk, n: int) -> None:
+    count = d.account.active
     i = count
-    while i > 0 and s.active[i - 1] > n:
+    while i > 0 and d.active[i - 1] > n:
         i -= 1
-    if i > 0 and s.active[i - 1] == n:
+    if i > 0 and d.active[i - 1] == n:
         return
     for j in range(count, i, -1):
-        s.active[j] = s.active[j - 1]
-    s.active[i] = n
-    s.count[ACTIVE] = count + 1
+        d.active[j] = d.active[j - 1]
+    d.active[i] = n
+    d.account.active = count + 1
 
 
 # A. Decisions.
 
 
 @inner
-def _newest_mark(m: Market, s: State, t: int, n: int) -> float:
+def _newest_mark(m: Market, d: Desk, t: int, n: int) -> float:
     """The mark as of the close before bar t, brought up to date when the symbol was not active meanwhile."""
-    if s.held[n] == 0.0 and s.pending[n] < 0:
-        for before in range(t - 1, s.seen[n], -1):
-            if _tradable(m, before, n):
-                s.mark[n] = m.close[before, n]
-                break
-        s.seen[n] = max(s.seen[n], t - 1)
-    return s.mark[n]
+    line = d.lines[n]
+    if line.held == 0.0 and line.pending < 0:
+        before = t - 1
+        while before > line.seen and not _tradable(m, before, n):
+            before -= 1
+        if before > line.seen:
+            line.mark = m.close[before, n]
+        line.seen = max(line.seen, t - 1)
+    return line.mark  # type: ignore[no-any-return]
 
 
 @inner
-def _decide(m: Market, w: Wishes, r: Rules, s: State, t: int, k: int) -> None:
-    first_order = s.count[ORDERS]
+def _tradable(m: Market, t: int, n: int) -> bool:
+    return m.open[t, n] > 0.0 and m.high[t, n] > 0.0 and m.low[t, n] > 0.0 and m.close[t, n] > 0.0
+
+
+@inner
+def _decide(m: Market, w: Wishes, d: Desk, t: int, k: int) -> None:
+    first_order = d.account.orders
     for i in range(w.first[k], w.first[k + 1]):
         n = w.symbol[i]
-        mark = _newest_mark(m, s, t, n)
-        _cancel(s, n)
+        line = d.lines[n]
+        mark = _newest_mark(m, d, t, n)
+        _cancel(d, n)
         limited = not np.isnan(w.limit[i])
+        whole = d.rules.whole_shares > 0
         verdict, amount, keeps_side = size(
-            w.weight[i], limited, s.held[n], mark, s.money[EQUITY], r.whole_shares, r.min_trade
+            w.weight[i], limited, line.held, mark, d.account.equity, whole, d.rules.min_trade
         )
         if keeps_side:
-            s.stop[n] = w.stop[i]
-            s.take[n] = w.take_profit[i]
+            _set_bracket(d, line, w.stop[i], w.take_profit[i])
         if verdict == NO_PRICE:
-            _refuse(s, -1, n, w.at[k], 0.0, 0.0, ledger.NO_PRICE_REASON)
+            _refuse(d, n, -1, w.at[k], (0.0, 0.0), ledger.NO_PRICE_REASON)
         elif verdict != NO_ORDER:
-            row = s.orders[s.count[ORDERS]]
-            row.symbol = n
-            row.submitted_at = w.at[k]
-            row.quantity = np.nan if verdict == DOLLARS else amount
-            row.notional = amount if verdict == DOLLARS else np.nan
-            row.limit = w.limit[i]
-            row.stop = w.stop[i]
-            row.take_profit = w.take_profit[i]
-            row.status = ledger.OPEN
-            if s.count[CALL] == 0:
-                s.pending[n] = s.count[ORDERS]
-                s.count[PENDING] += 1
-                _activate(s, n)
-            s.count[ORDERS] += 1
-    if s.count[CALL] > 0:
-        _refuse_all(s, first_order, w.at[k])
+            _send(w, d, i, w.at[k], verdict == DOLLARS, amount)
+    if d.account.call > 0:
+        _refuse_since(d, first_order)
 
 
 @inner
-def _refuse_all(s: State, first_order: int, at: int) -> None:
-    for order in range(first_order, s.count[ORDERS]):
-        row = s.orders[order]
+def _send(w: Wishes, d: Desk, i: int, at: int, in_dollars: bool, amount: float) -> None:
+    order, n = d.account.orders, w.symbol[i]
+    row = d.orders[order]
+    row.symbol = n
+    row.submitted_at = at
+    row.quantity = np.nan if in_dollars else amount
+    row.notional = amount if in_dollars else np.nan
+    row.limit = w.limit[i]
+    row.stop = w.stop[i]
+    row.take_profit = w.take_profit[i]
+    row.status = ledger.OPEN
+    d.account.orders = order + 1
+    if d.account.call == 0:
+        d.lines[n].pending = order
+        d.account.pending += 1
+        _activate(d, n)
+
+
+@inner
+def _refuse_since(d: Desk, first_order: int) -> None:
+    """Refuse the orders from `first_order` on: a margin call stands."""
+    for order in range(first_order, d.account.orders):
+        row = d.orders[order]
         row.status = ledger.REJECTED
-        n = row.symbol
-        wanted = row.notional / s.mark[n] if np.isnan(row.quantity) else row.quantity
-        _refuse(s, order, n, at, wanted, 0.0, ledger.IN_MARGIN_CALL)
+        wanted = row.notional / d.lines[row.symbol].mark if np.isnan(row.quantity) else row.quantity
+        _refuse(d, row.symbol, order, row.submitted_at, (wanted, 0.0), ledger.IN_MARGIN_CALL)
 
 
 # B. Accruals.
 
 
 @inner
-def _accrue(m: Market, r: Rules, s: State, t: int) -> None:
-    year = m.year[t]
-    s.money[CASH] += max(s.money[CASH], 0.0) * r.cash_interest * year
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        if s.held[n] < 0.0:
-            s.money[CASH] -= abs(s.held[n]) * s.mark[n] * r.borrow_rate * year
+def _accrue(d: Desk, year: float) -> None:
+    rules = d.rules
+    d.account.cash += max(d.account.cash, 0.0) * rules.cash_interest * year
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.held < 0.0:
+            d.account.cash -= abs(line.held) * line.mark * rules.borrow_rate * year
 
 
 @inner
-def _dividends(m: Market, s: State, t: int) -> None:
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
+def _dividends(m: Market, d: Desk, t: int) -> None:
+    for i in range(d.account.active):
+        n = d.active[i]
         paid = m.dividend[t, n]
-        if s.held[n] != 0.0 and not np.isnan(paid) and _tradable(m, t, n):
-            s.money[CASH] += s.held[n] * paid
+        if d.lines[n].held != 0.0 and not np.isnan(paid) and _tradable(m, t, n):
+            d.account.cash += d.lines[n].held * paid
+
+
+@inner
+def _arrive(m: Market, d: Desk, t: int) -> None:
+    """Put this turn's bars on the lines of active symbols."""
+    d.account.at = m.opens_at[t]
+    for i in range(d.account.active):
+        n = d.active[i]
+        line = d.lines[n]
+        line.fresh = 0
+        if _tradable(m, t, n):
+            line.fresh = 1
+            line.open = m.open[t, n]
+            line.high = m.high[t, n]
+            line.low = m.low[t, n]
+            line.mark = line.open
 
 
 # C. Open auction.
 
 
 @inner
-def _sell_down(m: Market, r: Rules, s: State, t: int) -> None:
+def _sell_down(d: Desk) -> None:
     """The margin call: every position that trades is cut to the share of it that equity carries."""
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        q = s.held[n]
-        if q == 0.0 or not _tradable(m, t, n):
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.held == 0.0 or line.fresh == 0:
             continue
-        kept = q * s.money[KEPT_SHARE]
-        if r.whole_shares:
+        kept = line.held * d.account.kept_share
+        if d.rules.whole_shares > 0:
             kept = np.trunc(kept)
-        change = kept - q
+        change = kept - line.held
         if change != 0.0:
-            price = m.open[t, n]
-            paid = abs(change) * price * r.slippage_rate
-            _fill(m, r, s, t, n, -1, (change, price, paid), ledger.MARGIN_CALL)
+            slippage = abs(change) * line.open * d.rules.slippage_rate
+            _fill(d, d.active[i], -1, (change, line.open, slippage), ledger.MARGIN_CALL)
 
 
 @inner
-def _open_auction(m: Market, r: Rules, s: State, t: int) -> None:
-    """Reducing parts first, then the increasing parts together. Row i of `auction` belongs to the i-th active symbol:
-
-    shares, reducing part, increasing part, what the increasing part gets; shares are 0 for symbols without a part in it.
-    """
+def _open_auction(d: Desk) -> None:
+    """Reducing parts first, then the increasing parts together. `wanted` is 0 on lines that have no part in it."""
     increasing = False
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        s.auction[i, 0] = 0.0
-        order = s.pending[n]
-        if order < 0 or not _tradable(m, t, n):
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        line.wanted = 0.0
+        if line.pending < 0 or line.fresh == 0:
             continue
-        price = m.open[t, n]
-        limit = s.orders[order].limit
-        shares = s.orders[order].quantity
-        if np.isnan(shares):
-            shares = s.orders[order].notional / (price * (1.0 + r.slippage_rate))
-        if (shares > 0.0 and price > limit) or (shares < 0.0 and price < limit):
+        order = d.orders[line.pending]
+        wanted = order.quantity
+        if np.isnan(wanted):
+            wanted = order.notional / (line.open * (1.0 + d.rules.slippage_rate))
+        if (wanted > 0.0 and line.open > order.limit) or (wanted < 0.0 and line.open < order.limit):
             continue
-        part = _reducing(s.held[n], shares)
-        s.auction[i, 0] = shares
-        s.auction[i, 1] = part
-        s.auction[i, 2] = shares - part
-        s.auction[i, 3] = shares - part
-        increasing = increasing or shares != part
-        if part != 0.0:
-            _fill(m, r, s, t, n, order, (part, price, _open_slippage(r, part, price, limit)), ledger.AT_OPEN)
-    why = _share_out(m, r, s, t) if increasing else ledger.BUYING_POWER
-    for i in range(s.count[ACTIVE]):
-        shares = s.auction[i, 0]
-        if shares == 0.0:
+        line.wanted = wanted
+        line.reducing = _reducing(line.held, wanted)
+        line.increasing = wanted - line.reducing
+        line.got = line.increasing
+        increasing = increasing or line.increasing != 0.0
+        if line.reducing != 0.0:
+            slippage = _open_slippage(d.rules, line.reducing, line.open, order.limit)
+            _fill(d, d.active[i], line.pending, (line.reducing, line.open, slippage), ledger.AT_OPEN)
+    why = _share_out(d) if increasing else ledger.BUYING_POWER
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.wanted == 0.0:
             continue
-        n = s.active[i]
-        got = s.auction[i, 3]
-        if got != 0.0:
-            price = m.open[t, n]
-            slippage = _open_slippage(r, got, price, s.orders[s.pending[n]].limit)
-            _fill(m, r, s, t, n, s.pending[n], (got, price, slippage), ledger.AT_OPEN)
-        all_got = shares if got == s.auction[i, 2] else s.auction[i, 1] + got
-        _done(m, s, t, n, shares, all_got, why)
+        if line.got != 0.0:
+            slippage = _open_slippage(d.rules, line.got, line.open, d.orders[line.pending].limit)
+            _fill(d, d.active[i], line.pending, (line.got, line.open, slippage), ledger.AT_OPEN)
+        got = line.wanted if line.got == line.increasing else line.reducing + line.got
+        _done(d, d.active[i], line.wanted, got, why)
 
 
 @inner
-def _auction_need(m: Market, r: Rules, s: State, t: int, i: int) -> tuple[float, float]:
-    """Margin with slippage, and commission, of what the i-th active symbol is about to get."""
-    n = s.active[i]
-    shares, price = s.auction[i, 3], m.open[t, n]
-    slippage = _open_slippage(r, shares, price, s.orders[s.pending[n]].limit)
-    return _margin(r, shares) * abs(shares) * price + slippage, _commission(r, shares, price)
+def _need(d: Desk, line: Row) -> tuple[float, float]:
+    """Margin with slippage, and commission, of what a line is about to get at the open."""
+    slippage = _open_slippage(d.rules, line.got, line.open, d.orders[line.pending].limit)
+    gross = _margin(d.rules, line.got) * abs(line.got) * line.open + slippage
+    return gross, _commission(d.rules, line.got, line.open)
 
 
 @inner
-def _share_out(m: Market, r: Rules, s: State, t: int) -> int:
+def _share_out(d: Desk) -> int:
     """Cut the increasing parts to the free margin; returns the reason cuts are logged with."""
-    free = _free_margin(r, s)
+    free = _free_margin(d)
     total = gross_all = commission_all = 0.0
-    for i in range(s.count[ACTIVE]):
-        if s.auction[i, 0] == 0.0 or s.auction[i, 3] == 0.0:
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.wanted == 0.0 or line.got == 0.0:
             continue
-        gross, commission = _auction_need(m, r, s, t, i)
+        gross, commission = _need(d, line)
         if gross + commission > free * TOLERANCE:
-            s.auction[i, 3] *= max(0.0, free - commission) / gross
-            gross, commission = _auction_need(m, r, s, t, i)
+            line.got *= max(0.0, free - commission) / gross
+            gross, commission = _need(d, line)
         total += gross + commission
         gross_all += gross
         commission_all += commission
     together = total > free * TOLERANCE and gross_all > 0.0
     scale = max(0.0, free - commission_all) / gross_all if together else 1.0
-    for i in range(s.count[ACTIVE]):
-        if s.auction[i, 0] == 0.0:
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.wanted == 0.0:
             continue
         if together:
-            s.auction[i, 3] *= scale
-        if s.auction[i, 3] != s.auction[i, 2]:
-            s.auction[i, 3] = _kept_after_cut(r, s.auction[i, 3], m.open[t, s.active[i]])
+            line.got *= scale
+        if line.got != line.increasing:
+            line.got = _after_cut(d.rules, line.got, line.open)
     return ledger.PRO_RATA if together else ledger.BUYING_POWER
 
 
@@ -437,185 +465,178 @@ def _share_out(m: Market, r: Rules, s: State, t: int) -> int:
 
 
 @inner
-def _protect(m: Market, r: Rules, s: State, t: int) -> None:
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        q, stop, take = s.held[n], s.stop[n], s.take[n]
-        if q == 0.0 or (np.isnan(stop) and np.isnan(take)) or not _tradable(m, t, n):
+def _protect(d: Desk) -> None:
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        stop, take = line.stop, line.take
+        if line.held == 0.0 or line.fresh == 0 or (np.isnan(stop) and np.isnan(take)):
             continue
-        side = 1.0 if q > 0.0 else -1.0
-        opened = m.open[t, n]
-        worst, best = (m.low[t, n], m.high[t, n]) if q > 0.0 else (m.high[t, n], m.low[t, n])
-        if side * opened <= side * stop:
-            price, why = opened, ledger.STOP
-        elif side * opened >= side * take:
-            price, why = opened, ledger.TAKE_PROFIT
+        side = 1.0 if line.held > 0.0 else -1.0
+        worst = line.low if line.held > 0.0 else line.high
+        best = line.high if line.held > 0.0 else line.low
+        if side * line.open <= side * stop:
+            price, why = line.open, ledger.STOP
+        elif side * line.open >= side * take:
+            price, why = line.open, ledger.TAKE_PROFIT
         elif side * worst <= side * stop:
             price, why = stop, ledger.STOP
         elif side * best >= side * take:
             price, why = take, ledger.TAKE_PROFIT
         else:
             continue
-        slippage = abs(q) * price * r.slippage_rate
+        slippage = abs(line.held) * price * d.rules.slippage_rate
         if why == ledger.TAKE_PROFIT:
-            slippage = min(slippage, abs(q) * abs(price - take))
-        _fill(m, r, s, t, n, -1, (-q, price, slippage), why)
-        _cancel(s, n)
+            slippage = min(slippage, abs(line.held) * abs(price - take))
+        _fill(d, d.active[i], -1, (-line.held, price, slippage), why)
+        _cancel(d, d.active[i])
 
 
 # E. Limit orders within the bar.
 
 
 @inner
-def _reached(m: Market, s: State, t: int, n: int) -> bool:
-    """Whether the pending order of symbol n is a limit order whose price the bar touches."""
-    order = s.pending[n]
-    if order < 0 or np.isnan(s.orders[order].limit) or not _tradable(m, t, n):
+def _touched(d: Desk, line: Row) -> bool:
+    """Whether the pending order is a limit order whose price the bar touches."""
+    if line.pending < 0 or line.fresh == 0:
         return False
-    if s.orders[order].quantity > 0.0:
-        return bool(m.low[t, n] <= s.orders[order].limit)
-    return bool(m.high[t, n] >= s.orders[order].limit)
+    order = d.orders[line.pending]
+    if np.isnan(order.limit):
+        return False
+    return line.low <= order.limit if order.quantity > 0.0 else line.high >= order.limit  # type: ignore[no-any-return]
 
 
 @inner
-def _affordable(r: Rules, shares: float, price: float, free: float) -> float:
-    gross = _margin(r, shares) * abs(shares) * price
-    commission = _commission(r, shares, price)
+def _affordable(rules: Row, shares: float, price: float, free: float) -> float:
+    gross = _margin(rules, shares) * abs(shares) * price
+    commission = _commission(rules, shares, price)
     if gross + commission <= free * TOLERANCE:
         return shares
     left = shares * (max(0.0, free - commission) / gross)
-    return _kept_after_cut(r, left, price) if left != shares else shares
+    return _after_cut(rules, left, price) if left != shares else shares
 
 
 @inner
-def _limits_within(m: Market, r: Rules, s: State, t: int, free: float) -> None:
+def _limits_within(d: Desk, free: float) -> None:
     """Orders that only add, against `free` and what it has left; then those that reduce or cross."""
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        s.auction[i, 0] = 0.0
-        if not _reached(m, s, t, n):
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        line.wanted = 0.0
+        if not _touched(d, line):
             continue
-        order = s.pending[n]
-        shares, price = s.orders[order].quantity, s.orders[order].limit
-        if _reducing(s.held[n], shares) != 0.0:
-            s.auction[i, 0] = shares
+        order = d.orders[line.pending]
+        if _reducing(line.held, order.quantity) != 0.0:
+            line.wanted = order.quantity
             continue
-        got = _affordable(r, shares, price, free)
+        got = _affordable(d.rules, order.quantity, order.limit, free)
         if got != 0.0:
-            _fill(m, r, s, t, n, order, (got, price, 0.0), ledger.AT_LIMIT)
-            free -= _margin(r, got) * abs(got) * price + _commission(r, got, price)
-        _done(m, s, t, n, shares, got, ledger.BUYING_POWER)
-    for i in range(s.count[ACTIVE]):
-        shares = s.auction[i, 0]
-        if shares == 0.0:
+            _fill(d, d.active[i], line.pending, (got, order.limit, 0.0), ledger.AT_LIMIT)
+            free -= _margin(d.rules, got) * abs(got) * order.limit + _commission(d.rules, got, order.limit)
+        _done(d, d.active[i], order.quantity, got, ledger.BUYING_POWER)
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.wanted == 0.0:
             continue
-        n = s.active[i]
-        order = s.pending[n]
-        price = s.orders[order].limit
-        part = _reducing(s.held[n], shares)
-        _fill(m, r, s, t, n, order, (part, price, 0.0), ledger.AT_LIMIT)
-        rest = shares - part
-        got = _affordable(r, rest, price, _free_margin(r, s)) if rest != 0.0 else 0.0
+        price = d.orders[line.pending].limit
+        part = _reducing(line.held, line.wanted)
+        _fill(d, d.active[i], line.pending, (part, price, 0.0), ledger.AT_LIMIT)
+        rest = line.wanted - part
+        got = _affordable(d.rules, rest, price, _free_margin(d)) if rest != 0.0 else 0.0
         if got != 0.0:
-            _fill(m, r, s, t, n, order, (got, price, 0.0), ledger.AT_LIMIT)
-        _done(m, s, t, n, shares, shares if got == rest else part + got, ledger.BUYING_POWER)
+            _fill(d, d.active[i], line.pending, (got, price, 0.0), ledger.AT_LIMIT)
+        _done(d, d.active[i], line.wanted, line.wanted if got == rest else part + got, ledger.BUYING_POWER)
 
 
 # F. Close, and the loop over bars.
 
 
 @inner
-def _call_margin(r: Rules, s: State) -> None:
+def _call_margin(d: Desk) -> None:
     initial = 0.0
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        if s.held[n] != 0.0:
-            initial += _margin(r, s.held[n]) * abs(s.held[n]) * s.mark[n]
-        _cancel(s, n)
-    s.money[KEPT_SHARE] = min(1.0, max(0.0, s.money[EQUITY] / initial))
-    s.count[CALL] = 1
+    for i in range(d.account.active):
+        line = d.lines[d.active[i]]
+        if line.held != 0.0:
+            initial += _margin(d.rules, line.held) * abs(line.held) * line.mark
+        _cancel(d, d.active[i])
+    d.account.kept_share = min(1.0, max(0.0, d.account.equity / initial))
+    d.account.call = 1
 
 
 @inner
-def _close(m: Market, r: Rules, s: State, t: int) -> None:
-    worth = s.money[CASH]
+def _close(m: Market, d: Desk, t: int) -> None:
+    worth = d.account.cash
+    maintenance_long, maintenance_short = d.rules.maintenance_long, d.rules.maintenance_short
     maintenance = 0.0
     kept = 0
     holding = False
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        if _tradable(m, t, n):
-            s.mark[n] = m.close[t, n]
-        q = s.held[n]
-        if q != 0.0:
+    for i in range(d.account.active):
+        n = d.active[i]
+        line = d.lines[n]
+        mark = m.close[t, n] if _tradable(m, t, n) else line.mark
+        line.mark = mark
+        held = line.held
+        if held != 0.0:
             holding = True
-            worth += q * s.mark[n]
-            maintenance += (r.maintenance_long if q > 0.0 else r.maintenance_short) * abs(q) * s.mark[n]
-        elif s.pending[n] < 0:
-            s.seen[n] = t
+            worth += held * mark
+            maintenance += (maintenance_long if held > 0.0 else maintenance_short) * abs(held) * mark
+        elif line.pending < 0:
+            line.seen = t
             continue
-        s.active[kept] = n
+        d.active[kept] = n
         kept += 1
-    s.count[ACTIVE] = kept
-    s.money[EQUITY] = worth
+    d.account.active = kept
+    d.account.equity = worth
     if holding and worth < maintenance:
-        _call_margin(r, s)
+        _call_margin(d)
 
 
 @inner
-def _trade(m: Market, r: Rules, s: State, t: int) -> None:
-    """C to E of a bar on which something is pending or a margin call stands."""
-    for i in range(s.count[ACTIVE]):
-        n = s.active[i]
-        if _tradable(m, t, n):
-            s.mark[n] = m.open[t, n]
-    if s.count[CALL] > 0:
-        s.count[CALL] = 0
-        _sell_down(m, r, s, t)
-    else:
-        _open_auction(m, r, s, t)
-    waiting = s.count[PENDING] > 0
-    free = _free_margin(r, s) if waiting else 0.0
-    _protect(m, r, s, t)
-    if waiting and s.count[PENDING] > 0:
-        _limits_within(m, r, s, t, min(free, _free_margin(r, s)))
+def _trade(m: Market, d: Desk, t: int) -> None:
+    """C to E of a bar on which something is pending or protected, or a margin call stands."""
+    _arrive(m, d, t)
+    if d.account.call > 0:
+        d.account.call = 0
+        _sell_down(d)
+    elif d.account.pending > 0:
+        _open_auction(d)
+    free = _free_margin(d) if d.account.pending > 0 else 0.0
+    if d.account.brackets > 0:
+        _protect(d)
+    if d.account.pending > 0:
+        _limits_within(d, min(free, _free_margin(d)))
 
 
 @inner
-def _play(m: Market, w: Wishes, r: Rules, s: State, c: Curves) -> None:
+def _play(m: Market, w: Wishes, d: Desk, c: Curves) -> None:
+    accrues = d.rules.cash_interest > 0.0 or d.rules.borrow_rate > 0.0
     k = 0
-    accrues = r.cash_interest > 0.0 or r.borrow_rate > 0.0
-    keeps_positions = len(c.positions) > 0
-    for t in range(len(m.open)):
+    for t in range(len(m.opens_at)):
         while k < len(w.due) and w.due[k] <= t:
-            _decide(m, w, r, s, t, k)
+            _decide(m, w, d, t, k)
             k += 1
         if accrues and m.year[t] > 0.0:
-            _accrue(m, r, s, t)
+            _accrue(d, m.year[t])
         if m.pays:
-            _dividends(m, s, t)
-        if s.count[PENDING] > 0 or s.count[CALL] > 0:
-            _trade(m, r, s, t)
-        else:
-            _protect(m, r, s, t)
-        _close(m, r, s, t)
-        c.equity[t] = s.money[EQUITY]
-        c.cash[t] = s.money[CASH]
-        if keeps_positions:
-            for i in range(s.count[ACTIVE]):
-                c.positions[t, s.active[i]] = s.held[s.active[i]]
+            _dividends(m, d, t)
+        if d.account.pending + d.account.brackets + d.account.call > 0:
+            _trade(m, d, t)
+        _close(m, d, t)
+        c.equity[t] = d.account.equity
+        c.cash[t] = d.account.cash
+        if len(c.positions) > 0:
+            for i in range(d.account.active):
+                c.positions[t, d.active[i]] = d.lines[d.active[i]].held
 
 
-def _entry(sources: int) -> Callable[[Market, Wishes, Rules, State, Curves], None]:
-    """The one compiled and cached function. `sources` stands in its closure because numba's cache knows only this file:
+def _entry(sources: int) -> Callable[[Market, Wishes, Desk, Curves], None]:
+    """The one function that is cached. `sources` stands in its closure because numba's cache knows only this file:
 
     without it, a kernel kept from before a change in sizing would go on using the old sizes.
     """
 
     @compiled
-    def play(m: Market, w: Wishes, r: Rules, s: State, c: Curves) -> None:
+    def play(m: Market, w: Wishes, d: Desk, c: Curves) -> None:
         if sources >= 0:
-            _play(m, w, r, s, c)
+            _play(m, w, d, c)
 
     return play
 
@@ -633,16 +654,15 @@ def replay_tape(
 
     Same arguments, timing and result as :func:`simulator.replay.reference.replay_tape`.
     """
-    curves, state, marks = _run(bars, tape, rules, cash, opening_marks, whole=True)
-    count = state.count
+    curves, desk, marks = _run(bars, tape, rules, cash, opening_marks, whole=True)
     return Ledger(
         bars=bars,
         equity=curves.equity,
         cash=curves.cash,
         positions=curves.positions,
-        order_rows=state.orders[: count[ORDERS]],
-        fill_rows=state.fills[: count[FILLS]],
-        rejection_rows=state.refusals[: count[REFUSALS]],
+        order_rows=desk.orders[: desk.account["orders"]],
+        fill_rows=desk.fills[: desk.account["fills"]],
+        rejection_rows=desk.refusals[: desk.account["refusals"]],
         opening_marks=marks,
     )
 
@@ -667,25 +687,20 @@ def equity_curves(
 
 def _run(
     bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats | None, whole: bool
-) -> tuple[Curves, State, Floats]:
+) -> tuple[Curves, Desk, Floats]:
     shape = len(bars), len(bars.symbols)
-    market = _market(bars)
+    year = years(bars, SESSIONS_A_YEAR)
+    market = Market(bars.opens_at, year, bars.open, bars.high, bars.low, bars.close, bars.dividend, bool(bars.dividend.any()))
     wishes = _wishes(bars, tape.aligned(bars.symbols))
     marks = np.zeros(shape[1]) if opening_marks is None else np.nan_to_num(opening_marks.astype(np.float64))
     room = 3 * len(wishes.symbol) if whole else 0
     while True:
-        state = _start(shape[1], len(wishes.symbol), room, cash, marks)
+        desk = _desk(rules, cash, marks, len(wishes.symbol), room)
         curves = Curves(np.empty(shape[0]), np.empty(shape[0]), np.zeros(shape if whole else (0, shape[1])))
-        play(market, wishes, _rules(rules), state, curves)
-        if not whole or state.count[FILLS] <= room:
-            return curves, state, marks
-        room = int(state.count[FILLS])  # margin calls can make more fills than orders: once more, with room for all
-
-
-def _market(bars: Bars) -> Market:
-    year = years(bars, SESSIONS_A_YEAR)
-    pays = bool(bars.dividend.any())
-    return Market(bars.opens_at, bars.open, bars.high, bars.low, bars.close, bars.dividend, year, pays)
+        play(market, wishes, desk, curves)
+        if not whole or desk.account["fills"] <= room:
+            return curves, desk, marks
+        room = int(desk.account["fills"])  # margin calls can make more fills than orders: once more, with room for all
 
 
 def _wishes(bars: Bars, tape: Tape) -> Wishes:
@@ -702,37 +717,36 @@ def _wishes(bars: Bars, tape: Tape) -> Wishes:
     )
 
 
-def _rules(rules: ExecutionRules) -> Rules:
-    return Rules(
-        commission_per_share=float(rules.commission_per_share),
-        commission_rate=rules.commission_bps / 1e4,
-        commission_min=float(rules.commission_min),
-        slippage_rate=rules.slippage_bps / 1e4,
-        borrow_rate=float(rules.borrow_rate),
-        cash_interest=float(rules.cash_interest),
-        initial_long=float(rules.initial_margin_long),
-        initial_short=float(rules.initial_margin_short),
-        maintenance_long=float(rules.maintenance_long),
-        maintenance_short=float(rules.maintenance_short),
-        whole_shares=bool(rules.whole_shares),
-        min_trade=float(rules.min_trade),
-    )
-
-
-def _start(symbols: int, targets: int, room: int, cash: float, marks: Floats) -> State:
-    return State(
-        money=np.array([cash, cash, 0.0]),
-        count=np.zeros(6, dtype=np.int64),
-        active=np.zeros(symbols, dtype=np.int64),
-        held=np.zeros(symbols),
-        mark=marks.copy(),
-        stop=np.full(symbols, np.nan),
-        take=np.full(symbols, np.nan),
-        pending=np.full(symbols, -1, dtype=np.int64),
-        last_order=np.full(symbols, -1, dtype=np.int64),
-        seen=np.full(symbols, -1, dtype=np.int64),
+def _desk(rules: ExecutionRules, cash: float, marks: Floats, targets: int, room: int) -> Desk:
+    lines = np.zeros(len(marks), dtype=LINE)
+    lines["mark"] = marks
+    lines["stop"] = lines["take"] = np.nan
+    lines["pending"] = lines["last_order"] = lines["seen"] = -1
+    account = np.zeros(1, dtype=ACCOUNT)[0]
+    account["cash"] = account["equity"] = cash
+    return Desk(
+        account=account,
+        rules=_rules(rules),
+        lines=lines,
+        active=np.zeros(len(marks), dtype=np.int64),
         orders=np.zeros(targets, dtype=ledger.ORDER_COLUMNS),
         fills=np.zeros(room, dtype=ledger.FILL_COLUMNS),
         refusals=np.zeros(2 * targets, dtype=ledger.REJECTION_COLUMNS),
-        auction=np.zeros((symbols, 4)),
     )
+
+
+def _rules(rules: ExecutionRules) -> Row:
+    row = np.zeros(1, dtype=RULES)[0]
+    row["commission_per_share"] = rules.commission_per_share
+    row["commission_rate"] = rules.commission_bps / 1e4
+    row["commission_min"] = rules.commission_min
+    row["slippage_rate"] = rules.slippage_bps / 1e4
+    row["borrow_rate"] = rules.borrow_rate
+    row["cash_interest"] = rules.cash_interest
+    row["initial_long"] = rules.initial_margin_long
+    row["initial_short"] = rules.initial_margin_short
+    row["maintenance_long"] = rules.maintenance_long
+    row["maintenance_short"] = rules.maintenance_short
+    row["min_trade"] = rules.min_trade
+    row["whole_shares"] = rules.whole_shares
+    return row

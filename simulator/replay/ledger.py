@@ -37,7 +37,8 @@ ORDER_COLUMNS = np.dtype(
         ("stop", np.float64),
         ("take_profit", np.float64),
         ("status", np.int64),
-    ]
+    ],
+    align=True,
 )
 FILL_COLUMNS = np.dtype(
     [
@@ -49,7 +50,8 @@ FILL_COLUMNS = np.dtype(
         ("slippage", np.float64),
         ("commission", np.float64),
         ("why", np.int64),
-    ]
+    ],
+    align=True,
 )
 REJECTION_COLUMNS = np.dtype(
     [
@@ -59,7 +61,8 @@ REJECTION_COLUMNS = np.dtype(
         ("wanted", np.float64),
         ("got", np.float64),
         ("why", np.int64),
-    ]
+    ],
+    align=True,
 )
 """One row a record; `symbol` is the column in `Bars.symbols`, `at` nanoseconds, NaN = none, `why` and `status` codes."""
 

@@ -25,7 +25,7 @@ class Tape:
 
     Attributes
     ----------
-    instants : (K,) int64, nanoseconds since the epoch, UTC; never falling
+    instants : (K,) int64, nanoseconds since the epoch, UTC, cut to whole microseconds; never falling
     symbols : N names
     weight : (K, N) signed fraction of equity; NaN = leave alone
     limit, stop, take_profit : (K, N) prices; NaN = market order, no stop, no take-profit
@@ -41,7 +41,8 @@ class Tape:
     take_profit: Floats
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "instants", np.ascontiguousarray(self.instants, dtype=np.int64))
+        instants = np.asarray(self.instants, dtype=np.int64)
+        object.__setattr__(self, "instants", instants - instants % 1_000)  # decisions are nouns with datetimes
         if (np.diff(self.instants) < 0).any():
             raise UsageError("the decisions of a tape are not in order of time")
         shape = (len(self.instants), len(self.symbols))
@@ -78,8 +79,19 @@ class Tape:
             raise UsageError(f"the tape is for {', '.join(self.symbols)}, the bars for {', '.join(symbols)}")
         return self
 
+    def shifted(self, bars: Bars, steps: int) -> Tape:
+        """The same targets carried out `steps` bars later (earlier if negative) than they would be on `bars`.
+
+        How the execution toggles are made: -1 fills at the open of the very bar a decision knew the close of, which
+        looks ahead on purpose. Decisions that would fall outside `bars` are left out.
+        """
+        due = due_at(bars, self.instants) + steps
+        kept = (due >= 0) & (due < len(bars)) & (due - steps < len(bars))
+        cells = (getattr(self, name)[kept] for name in ("weight", *PRICES))
+        return Tape(bars.opens_at[due[kept]], self.symbols, *cells)
+
     def decision(self, k: int) -> Decision:
-        """The k-th decision as a noun; its instant is exact to the microsecond."""
+        """The k-th decision as a noun."""
         targets = []
         for n in np.flatnonzero(~np.isnan(self.weight[k])):
             limit, stop, take_profit = (price_or_none(float(getattr(self, name)[k, n])) for name in PRICES)

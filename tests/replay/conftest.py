@@ -1,0 +1,192 @@
+"""Small markets drawn by hand, and random ones that reach every branch of the fill rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from simulator.market.bars import Bars
+from simulator.replay import kernel, reference
+from simulator.replay.ledger import Ledger
+from simulator.replay.tape import Tape
+from simulator.trading.execution import ExecutionRules
+
+DAY = 86_400_000_000_000
+HOUR = 3_600_000_000_000
+FIRST_DAY = 19_724  # 2024-01-02
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything a replay takes."""
+
+    bars: Bars
+    tape: Tape
+    rules: ExecutionRules
+    cash: float
+    opening_marks: NDArray[np.float64] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.bars, self.tape, self.rules, self.cash, self.opening_marks))
+
+
+def make_bars(rows: Mapping[str, Sequence[tuple[float, float, float, float] | None]], **changed: object) -> Bars:
+    """Daily bars from {symbol: [(open, high, low, close) or None, …]}; opening at 14:30, closing at 21:00 UTC."""
+    symbols = tuple(rows)
+    count = len(next(iter(rows.values())))
+    prices = np.full((4, count, len(symbols)), np.nan)
+    for n, symbol in enumerate(symbols):
+        for t, row in enumerate(rows[symbol]):
+            if row is not None:
+                prices[:, t, n] = row
+    days = FIRST_DAY + np.arange(count)
+    given = {
+        "opens_at": days * DAY + 14 * HOUR + HOUR // 2,
+        "closes_at": days * DAY + 21 * HOUR,
+        "session_of": days,
+        "dividend": np.zeros((count, len(symbols))),
+        **changed,
+    }
+    volume = np.where(np.isnan(prices[3]), np.nan, 1e6)
+    return Bars(symbols, open=prices[0], high=prices[1], low=prices[2], close=prices[3], volume=volume,
+                sources=("test",) * len(symbols), **given)  # fmt: skip
+
+
+def make_tape(bars: Bars, *decisions: tuple[int, Mapping[str, float | tuple[float, float, float, float]]]) -> Tape:
+    """A tape from (bar, {symbol: weight or (weight, limit, stop, take_profit)}); each decided at that bar's open."""
+    cells = np.full((4, len(decisions), len(bars.symbols)), np.nan)
+    for k, (_, targets) in enumerate(decisions):
+        for symbol, target in targets.items():
+            cells[:, k, bars.column(symbol)] = target if isinstance(target, tuple) else (target, *[np.nan] * 3)
+    instants = np.array([bars.opens_at[t] for t, _ in decisions], dtype=np.int64)
+    return Tape(instants, bars.symbols, *cells)
+
+
+def random_scenario(seed: int) -> Scenario:
+    """1 to 12 symbols over 5 to 70 bars: gaps, missing bars, late starts, ticks that tie, margin calls, all costs."""
+    rng = np.random.default_rng(seed)
+    count, symbols = int(rng.integers(5, 70)), int(rng.integers(1, 13))
+    bars = _random_bars(rng, count, symbols)
+    marks = None
+    if rng.random() < 0.6:
+        marks = np.where(rng.random(symbols) < 0.8, np.nan_to_num(bars.open[0], nan=50.0), 0.0)
+    cash = float(rng.choice([1_000.0, 10_000.0, 123_456.78, 1e6]))
+    return Scenario(bars, _random_tape(rng, bars), _random_rules(rng), cash, marks)
+
+
+def _random_bars(rng: np.random.Generator, count: int, symbols: int) -> Bars:
+    shape = count, symbols
+    wildness = rng.choice([0.01, 0.03, 0.1])
+    close = rng.uniform(2, 300, symbols) * np.exp(np.cumsum(rng.normal(0, wildness, shape), axis=0))
+    jumps = np.where(rng.random(shape) < 0.02, rng.choice([0.4, 0.7, 1.5, 2.5], shape), 1.0)
+    close = close * np.cumprod(jumps, axis=0)
+    opened = np.vstack([close[:1], close[:-1]]) * np.exp(rng.normal(0, wildness / 2, shape))
+    opened = np.where(rng.random(shape) < 0.03, opened * rng.choice([0.5, 2.0], shape), opened)
+    high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0, wildness / 2, shape)))
+    low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0, wildness / 2, shape)))
+    tick = rng.choice([0.0, 0.01, 1.0])  # coarse ticks make prices tie with limits and stops
+    prices = np.stack([opened, high, low, close])
+    if tick:
+        prices = np.maximum(np.round(prices / tick), 1.0) * tick
+    missing = rng.random(shape) < rng.choice([0.0, 0.05, 0.3])
+    for n in range(symbols):
+        if rng.random() < 0.2:
+            missing[: rng.integers(0, count), n] = True
+        if rng.random() < 0.1:
+            missing[rng.integers(0, count) :, n] = True
+    prices[:, missing] = np.nan
+    dividend = np.where(rng.random(shape) < rng.choice([0.0, 0.1]), rng.uniform(0, 2, shape), 0.0)
+    a_day = int(rng.choice([1, 1, 4]))
+    days, part = FIRST_DAY + np.arange(count) // a_day, np.arange(count) % a_day
+    length = int(rng.choice([1, 2])) * HOUR  # two hours: a bar opens at the instant the last one closes
+    return Bars(
+        symbols=tuple(f"S{n}" for n in range(symbols)),
+        opens_at=days * DAY + 14 * HOUR + part * 2 * HOUR,
+        closes_at=days * DAY + 14 * HOUR + part * 2 * HOUR + length,
+        open=prices[0], high=prices[1], low=prices[2], close=prices[3],
+        volume=np.where(missing, np.nan, 1e6),
+        dividend=dividend,
+        session_of=days,
+        sources=("random",) * symbols,
+    )  # fmt: skip
+
+
+def _random_tape(rng: np.random.Generator, bars: Bars) -> Tape:
+    count, symbols = len(bars), len(bars.symbols)
+    decisions = int(rng.integers(1, max(2, int(count * rng.choice([0.1, 0.5, 1.2])))))
+    rows = np.sort(rng.integers(0, count, decisions))
+    shift = rng.choice([-12 * HOUR, 0, 1_000, HOUR // 2, 5 * HOUR], decisions)
+    shape = decisions, symbols
+    weight = rng.normal(0, 1, shape) / symbols * rng.choice([0.5, 1.5, 4.0])
+    if rng.random() < 0.4:
+        weight = np.abs(weight)
+    kind = rng.random(shape)
+    weight = np.where(kind < 0.15, 0.0, np.where(kind < 0.2, weight * 1e-3, weight))
+    if rng.random() < 0.3:  # the same wish again and again: orders below the least trade
+        weight = np.tile(weight[:1], (decisions, 1))
+    weight = np.where(rng.random(shape) < rng.choice([0.1, 0.5, 0.9]), np.nan, weight)
+    known = np.nan_to_num(bars.close[np.maximum(rows - 1, 0)], nan=20.0)
+    reach = rng.choice([0.01, 0.05, 0.2])
+    side = np.where(np.nan_to_num(weight) >= 0, 1.0, -1.0)
+
+    def near(share: float, direction: NDArray[np.float64]) -> NDArray[np.float64]:
+        away = np.abs(rng.normal(0, reach, shape)) * np.where(rng.random(shape) < 0.9, 1.0, -1.0)
+        price = np.maximum(known * (1 + direction * away), 0.01)
+        price = np.maximum(np.round(price), 1.0) if rng.random() < 0.3 else price
+        return np.where(rng.random(shape) < share, price, np.nan)
+
+    share = rng.choice([0.0, 0.3, 0.8])
+    return Tape(
+        np.sort(bars.opens_at[rows] + shift),
+        bars.symbols,
+        weight,
+        near(share, -side),
+        near(share, -side),
+        near(share, side),
+    )
+
+
+def _random_rules(rng: np.random.Generator) -> ExecutionRules:
+    def some(*values: float) -> float:
+        return float(rng.choice(values))
+
+    return ExecutionRules(
+        commission_per_share=some(0, 0, 0.005, 0.1),
+        commission_bps=some(0, 0, 1, 30),
+        commission_min=some(0, 0, 1, 25),
+        slippage_bps=some(0, 2, 10, 150),
+        borrow_rate=some(0, 0.01, 0.5),
+        cash_interest=some(0, 0.05),
+        initial_margin_long=some(1, 1, 0.5, 0.2),
+        initial_margin_short=some(0.5, 0.5, 1.5, 0.2),
+        maintenance_long=some(0.25, 0.25, 0.15, 0.9),
+        maintenance_short=some(0.3, 0.3, 0.15),
+        whole_shares=bool(rng.random() < 0.4),
+        min_trade=some(0, 1, 1, 200),
+    )
+
+
+@pytest.fixture(params=["reference", "kernel"])
+def replay(request: pytest.FixtureRequest) -> Callable[..., Ledger]:
+    """Each engine in turn, as a function (bars, tape, rules, cash, opening_marks) → Ledger."""
+    return {"reference": reference.replay_tape, "kernel": kernel.replay_tape}[request.param]
+
+
+@pytest.fixture(scope="session")
+def bars_of() -> Callable[..., Bars]:
+    return make_bars
+
+
+@pytest.fixture(scope="session")
+def tape_of() -> Callable[..., Tape]:
+    return make_tape
+
+
+@pytest.fixture(scope="session")
+def scenario_of() -> Callable[[int], Scenario]:
+    return random_scenario

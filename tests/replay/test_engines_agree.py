@@ -1,0 +1,145 @@
+"""The two engines give the same books to the last bit, on scenarios that reach every branch of the fill rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.replay import kernel, reference
+from simulator.replay.audit import audit, largest_difference
+from simulator.replay.ledger import FILL_WHYS, REJECTION_WHYS, STATUSES, Ledger
+from simulator.trading.execution import ExecutionRules
+
+ARRAYS = ("equity", "cash", "positions", "order_rows", "fill_rows", "rejection_rows")
+IN_EVERY_RUN = 100
+
+
+def differing(a: Ledger, b: Ledger) -> list[str]:
+    """Names of the arrays that are not the same bytes."""
+    return [name for name in ARRAYS if getattr(a, name).tobytes() != getattr(b, name).tobytes()]
+
+
+def branches(ledger: Ledger) -> Counter[str]:
+    """What happened, counted: statuses, reasons, and the finer cases the rules tell apart."""
+    bars, orders = ledger.bars, ledger.orders
+    row = {int(at): t for t, at in enumerate(bars.opens_at)}
+    seen = Counter(f"order {o.status}" for o in orders)
+    seen.update(f"order in {'dollars' if o.notional is not None else 'shares'}, {o.kind}" for o in orders)
+    seen.update(f"refused: {r.why}" for r in ledger.rejections)
+    seen.update("cut to nothing" if r.got == 0 else "cut to a part" for r in ledger.rejections if "power" in r.why)
+    for fill in ledger.fills:
+        side = "long" if fill.quantity < 0 else "short"
+        opened = bars.open[row[fill.at], bars.column(fill.symbol)]
+        seen[f"fill {fill.why}"] += 1
+        if fill.why in ("stop", "take_profit"):
+            seen[f"{fill.why} of a {side} {'at the open' if fill.price == opened else 'within the bar'}"] += 1
+        elif fill.why == "open":
+            seen[f"{orders[fill.order_id].kind} order at the open"] += 1
+    for before, after in pairwise(ledger.fills):
+        if (before.order_id, before.at, before.why) == (after.order_id, after.at, after.why):
+            seen[f"crossing zero: {after.why}"] += 1
+    return seen
+
+
+EVERY_BRANCH = {
+    *(f"order {status}" for status in STATUSES),
+    *(f"refused: {why}" for why in REJECTION_WHYS),
+    *(f"fill {why}" for why in FILL_WHYS),
+    *("order in dollars, market", "order in shares, market", "order in shares, limit"),
+    *("cut to nothing", "cut to a part", "market order at the open", "limit order at the open"),
+    *("crossing zero: open", "crossing zero: limit"),
+    *(f"{why} of a {side} {where}" for why in ("stop", "take_profit") for side in ("long", "short")
+      for where in ("at the open", "within the bar")),
+}  # fmt: skip
+
+
+def check_seeds(scenario_of, seeds) -> Counter[str]:
+    seen: Counter[str] = Counter()
+    for seed in seeds:
+        scenario = scenario_of(seed)
+        mine, theirs = reference.replay_tape(*scenario), kernel.replay_tape(*scenario)
+        assert differing(mine, theirs) == [], f"seed {seed}: {largest_difference(mine, theirs)}"
+        assert audit(mine, theirs) == 0.0
+        assert kernel.equity_curve(*scenario).tobytes() == mine.equity.tobytes()
+        assert np.isfinite(mine.equity).all()
+        seen += branches(mine)
+    return seen
+
+
+def test_a_hundred_random_scenarios_are_bit_identical_and_reach_every_branch(scenario_of):
+    seen = check_seeds(scenario_of, range(IN_EVERY_RUN))
+    assert set(seen) >= EVERY_BRANCH, f"never happened: {sorted(EVERY_BRANCH - set(seen))}"
+
+
+@pytest.mark.slow
+def test_two_thousand_more_random_scenarios_are_bit_identical(scenario_of):
+    seen = check_seeds(scenario_of, range(IN_EVERY_RUN, IN_EVERY_RUN + 2_000))
+    assert min(seen[branch] for branch in EVERY_BRANCH) >= 20, seen
+
+
+price = st.integers(5, 15).map(float)
+
+
+@st.composite
+def tiny_markets(draw):
+    """One to three symbols, prices in whole dollars so that opens, limits, stops and extremes meet."""
+    count, symbols = draw(st.integers(2, 6)), draw(st.integers(1, 3))
+    rows = {}
+    for n in range(symbols):
+        bars = []
+        for _ in range(count):
+            opened, close, over, under = draw(price), draw(price), draw(st.integers(0, 2)), draw(st.integers(0, 2))
+            bar = (opened, max(opened, close) + over, min(opened, close) - under, close)
+            bars.append(None if draw(st.integers(0, 9)) == 0 else bar)
+        rows[f"S{n}"] = bars
+    maybe = st.one_of(st.just(float("nan")), price)
+    target = st.tuples(st.sampled_from([-2.0, -0.5, 0.0, 0.1, 0.5, 1.0, 3.0]), maybe, maybe, maybe)
+    one = st.tuples(st.integers(0, count - 1), st.dictionaries(st.sampled_from(sorted(rows)), target, min_size=1))
+    decisions = sorted(draw(st.lists(one, min_size=1, max_size=5)), key=lambda d: d[0])
+    return rows, decisions
+
+
+@st.composite
+def any_rules(draw):
+    return ExecutionRules(
+        commission_per_share=draw(st.sampled_from([0.0, 0.01])),
+        commission_min=draw(st.sampled_from([0.0, 1.0])),
+        slippage_bps=draw(st.sampled_from([0.0, 100.0])),
+        borrow_rate=draw(st.sampled_from([0.0, 1.0])),
+        initial_margin_long=draw(st.sampled_from([0.25, 1.0])),
+        maintenance_long=draw(st.sampled_from([0.2, 0.9])),
+        whole_shares=draw(st.booleans()),
+        min_trade=draw(st.sampled_from([0.0, 50.0])),
+    )
+
+
+@settings(max_examples=150)
+@given(market=tiny_markets(), rules=any_rules())
+def test_tiny_markets_where_prices_tie_are_bit_identical(market, rules, bars_of, tape_of):
+    rows, decisions = market
+    bars = bars_of(rows)
+    tape = tape_of(bars, *decisions)
+    marks = np.full(len(rows), 10.0)
+    mine = reference.replay_tape(bars, tape, rules, 1_000.0, marks)
+    assert differing(mine, kernel.replay_tape(bars, tape, rules, 1_000.0, marks)) == []
+
+
+def test_the_kernel_is_compiled_once_whatever_it_is_given(scenario_of, bars_of, tape_of):
+    check_seeds(scenario_of, range(3))
+    bars = bars_of({"A": [(10.0, 10.0, 10.0, 10.0)]})
+    kernel.equity_curve(bars, tape_of(bars), ExecutionRules(whole_shares=True, min_trade=1), 1_000, np.array([10]))
+    assert len(kernel.play.signatures) == 1
+
+
+def test_equity_curves_plays_many_tapes_and_rules_over_the_same_bars(scenario_of):
+    bars, tape, rules, cash, marks = scenario_of(3)
+    runs = [(tape, rules.scaled(multiple)) for multiple in (0.0, 1.0, 5.0)]
+    curves = kernel.equity_curves(bars, runs, cash, marks)
+    assert curves.shape == (3, len(bars))
+    for curve, (_, scaled) in zip(curves, runs, strict=True):
+        assert curve.tolist() == reference.replay_tape(bars, tape, scaled, cash, marks).equity.tolist()
