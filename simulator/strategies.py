@@ -107,10 +107,10 @@ def _council(path: Path, folder: Path, asking: Asking | None, parameters: dict[s
 def _label(council: Council) -> str | None:
     from simulator.council.analysts import LABEL
 
-    offline = sorted(seat for seat, model in council.table.seats.items() if model.provider == "offline")
+    offline = sorted(seat for seat, model in council.setup.seats.items() if model.provider == "offline")
     if not offline:
         return None
-    return LABEL if len(offline) == len(council.table.seats) else f"{LABEL} (in {', '.join(offline)})"
+    return LABEL if len(offline) == len(council.setup.seats) else f"{LABEL} (in {', '.join(offline)})"
 
 
 def _from_class(kind: type, parameters: dict[str, Any]) -> Loaded:

@@ -112,7 +112,7 @@ def risk(symbol: str, known: Known, market: Facts) -> View:
         f"{ratio:.2f} times that over 63.",
         f"It lies {_at(known, 'drawdown_252_pct')} from its highest close of the year.",
         f"{feared}; one ATR is {_atr_pct(known):.2f} % of the price, so a stop two ATR away costs "
-        f"{0.2 * 2 * _atr_pct(known):.2f} % of equity at a 20 % position.",
+        f"{2 * _atr_pct(known):.1f} % of what is put in.",
     )
     names = ("volatility_21_pct", "volatility_63_pct", "drawdown_252_pct", "atr_14")
     strength = ratio - 1 if conviction < 0 else 1 - ratio
@@ -396,8 +396,7 @@ def _narratives(market: Facts, horizon: str) -> list[str]:
 
 def chairman(prompt: Facts) -> dict[str, Any]:
     """The score-weighted vote, written down."""
-    facts = prompt["facts"]
-    return vote.decide_by_vote(facts["pitches"], facts.get("reviews", {}), facts["net_votes"], facts["max_trades"])
+    return vote.decide_by_vote(prompt["facts"])
 
 
 # ------------------------------------------------------------------------------------------------------------- words

@@ -7,7 +7,11 @@ import re
 from collections.abc import Iterable
 from string import ascii_uppercase
 
-FAMILIES = r"(?:chat-?gpt|gpt|openai|gemini|claude|anthropic|grok|groq|deepseek|qwen|mistral|mixtral|llama|kimi)[\w-]*(?:\.\w[\w-]*)*"
+FAMILIES = (
+    r"(?:chat-?gpt|gpt|openai|gemini|claude|anthropic|grok|groq|deepseek|qwen|mistral|mixtral|llama|kimi)"
+    r"[\w-]*(?:\.\w[\w-]*)*"
+)
+"""Models a pitch might name of its own accord, with what hangs on: ``GPT-5.2``."""
 
 
 def labels(meeting: str, reader: str, seats: Iterable[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.market import indicators
 from simulator.market.bars import Bars, Floats, Snapshot
@@ -49,7 +50,7 @@ def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "V
     if not len(market):
         return facts
     days = _sessions(market.bars)
-    facts["session"] = days.dates[-1]
+    facts["session"] = str(days.dates[-1])
     for n, symbol in enumerate(days.symbols):
         if known := _symbol(days, n):
             facts["symbols"][symbol] = known
@@ -113,7 +114,7 @@ class _Sessions:
     """Daily closes, highs and lows, shape (k, N), of the newest sessions; intraday bars are put together."""
 
     symbols: tuple[str, ...]
-    dates: list[str]
+    dates: NDArray[np.datetime64]
     close: Floats
     high: Floats
     low: Floats
@@ -122,7 +123,7 @@ class _Sessions:
 def _sessions(bars: Bars) -> _Sessions:
     starts = np.flatnonzero(np.r_[True, bars.session_of[1:] != bars.session_of[:-1]])[-LOOKBACK:]
     first = int(starts[0])
-    dates = [str(day) for day in bars.dates[starts]]
+    dates = bars.dates[starts]
     close, high, low = bars.close[first:], bars.high[first:], bars.low[first:]
     if len(starts) == len(close):
         return _Sessions(bars.symbols, dates, close, high, low)
@@ -145,7 +146,7 @@ def _symbol(days: _Sessions, n: int) -> dict[str, Any]:
         return {}
     facts: dict[str, Any] = symbol_facts(days.close[there, n], days.high[there, n], days.low[there, n])
     if not there[-1]:
-        facts["last_bar"] = days.dates[int(np.flatnonzero(there)[-1])]
+        facts["last_bar"] = str(days.dates[there][-1])
     return facts
 
 

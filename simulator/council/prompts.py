@@ -1,10 +1,8 @@
 """Prompts are Markdown files: Jinja2 templates in a sandbox, with variables declared here and no others.
 
     persona   (system message)   symbols
-    research  (user message)     as_of  symbols  user_query  facts
-    pitch                        as_of  symbols  user_query  facts
-    review                       as_of  label    facts
-    chairman                     as_of  symbols  user_query  max_trades  facts
+    stage     (user message)     as_of  symbols  user_query  max_trades  half_size  full_size  facts
+    review    besides            label
 
 `facts` is JSON text and stands in the one ```json block of a stage's prompt.
 """
@@ -24,12 +22,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from simulator.errors import ConfigError, did_you_mean
 
+STAGE = ("as_of", "symbols", "user_query", "max_trades", "half_size", "full_size", "facts")
+
 VARIABLES: dict[str, tuple[str, ...]] = {
     "persona": ("symbols",),
-    "research": ("as_of", "symbols", "user_query", "facts"),
-    "pitch": ("as_of", "symbols", "user_query", "facts"),
-    "review": ("as_of", "label", "facts"),
-    "chairman": ("as_of", "symbols", "user_query", "max_trades", "facts"),
+    "research": STAGE,
+    "pitch": STAGE,
+    "review": (*STAGE, "label"),
+    "chairman": STAGE,
 }
 
 FACTS_BLOCK = re.compile(r"^```json\s*\n\s*\{\{-?\s*facts\s*-?\}\}\s*\n```\s*$", re.MULTILINE)

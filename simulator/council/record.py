@@ -7,14 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from simulator.council.context import PipelineContext, Said
-from simulator.council.stages.base import Table
+from simulator.council.stages.base import Setup
 from simulator.council.stages.chairman import chairman_labels, votes_of
 from simulator.council.stages.execution import Executed
 from simulator.council.stages.review import reviewer_labels
 from simulator.council.vote import net_votes
 
 
-def evidence(context: PipelineContext, table: Table) -> dict[str, Any]:
+def evidence(context: PipelineContext, setup: Setup) -> dict[str, Any]:
     """The record of a council's decision.
 
     Keys: ``kind`` (council), ``no_decision`` (a sentence or None), ``user_query``, ``facts``, ``seats`` {seat:
@@ -23,12 +23,12 @@ def evidence(context: PipelineContext, table: Table) -> dict[str, Any]:
     seat}} under which pitches were shown, ``scores`` {seat: mean review score}, ``net_votes`` {symbol: votes},
     ``execution`` [{symbol, weight, order …, seat, notes}].
     """
-    spec, managers = table.spec, table.spec.managers
+    spec, managers = setup.spec, setup.spec.managers
     shown: dict[str, dict[str, str]] = {}
     if spec.stages.review.enabled and context.peer_reviews:
-        shown = {reviewer: reviewer_labels(context, reviewer, table) for reviewer in managers}
+        shown = {reviewer: reviewer_labels(context, reviewer, setup) for reviewer in managers}
     if context.chairman_decision is not None:
-        shown[context.chairman_decision.seat] = chairman_labels(context, table)
+        shown[context.chairman_decision.seat] = chairman_labels(context, setup)
     scores = {seat: context.score(seat) for seat in managers}
     return {
         "kind": "council",

@@ -96,15 +96,22 @@ class CouncilSpec(Section):
 
 
 @dataclass(frozen=True, eq=False)
+class Prompts:
+    """A council's compiled prompts: the task of each stage, the persona of each seat, and the reviewers' common one."""
+
+    tasks: Mapping[str, Prompt]
+    personas: Mapping[str, Prompt]
+    reviewer: Prompt
+
+
+@dataclass(frozen=True, eq=False)
 class Definition:
-    """A council as written: its spec, its compiled prompts by (kind, file), and the digests of all its files."""
+    """A council as written. `files` is {path relative to the council's folder, with /: sha256 (hex)}."""
 
     name: str
     spec: CouncilSpec
-    prompts: Mapping[str, Prompt]
-    """Stage prompts by stage name, personas by seat, the reviewers' under ``reviewer``."""
+    prompts: Prompts
     files: Mapping[str, str]
-    """{path relative to the council's folder, with / : sha256 (hex)}"""
 
 
 def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> Definition:
@@ -116,30 +123,32 @@ def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> 
     if parameters:
         spec = _overridden(spec, parameters)
     stages = spec.stages
-    wanted = {
-        "research": (stages.research.prompt, "research"),
-        "pitch": (stages.pitch.prompt, "pitch"),
-        "review": (stages.review.prompt, "review"),
-        "chairman": (stages.chairman.prompt, "chairman"),
-        "reviewer": (stages.review.persona, "persona"),
-    }
-    wanted |= {seat: (file, "persona") for seat, file in (stages.research.seats | stages.pitch.seats).items()}
-    # The chairman's stage and seat may bear the same name; its persona is kept under a name no seat can have.
-    wanted["chairman persona"] = (stages.chairman.persona, "persona")
-    prompts = {name: _prompt(path, file, kind) for name, (file, kind) in wanted.items()}
+    taken = [*stages.research.seats, *stages.pitch.seats, stages.chairman.seat]
+    if twice := next((seat for n, seat in enumerate(taken) if seat in taken[:n]), None):
+        raise ConfigError(f'seat "{twice}" is taken twice', where=f"{path}:{_last_line(path, twice)}")
+    personas = stages.research.seats | stages.pitch.seats | {stages.chairman.seat: stages.chairman.persona}
+    prompts = Prompts(
+        tasks={name: _prompt(path, getattr(stages, name).prompt, name) for name in Stages.model_fields},
+        personas={seat: _prompt(path, file, "persona") for seat, file in personas.items()},
+        reviewer=_prompt(path, stages.review.persona, "persona"),
+    )
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
-    files |= {file: prompts[name].digest for name, (file, _) in wanted.items()}
+    for prompt in (*prompts.tasks.values(), *prompts.personas.values(), prompts.reviewer):
+        files[prompt.path.relative_to(path.parent).as_posix()] = prompt.digest
     return Definition(path.parent.name, spec, prompts, dict(sorted(files.items())))
 
 
 def _prompt(spec: Path, file: str, kind: str) -> Prompt:
     path = spec.parent / file
     if not path.is_file():
-        lines = spec.read_text(encoding="utf-8").splitlines()
-        line = next((n for n, text in enumerate(lines, 1) if file in text), 1)
         near = did_you_mean(file, (str(p.relative_to(spec.parent).as_posix()) for p in spec.parent.rglob("*.md")))
-        raise ConfigError(f'no prompt file "{file}"{near}', where=f"{spec}:{line}")
+        raise ConfigError(f'no prompt file "{file}"{near}', where=f"{spec}:{_last_line(spec, file)}")
     return load_prompt(path, kind)
+
+
+def _last_line(path: Path, text: str) -> int:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return max((n for n, line in enumerate(lines, 1) if text in line), default=1)
 
 
 def _overridden(spec: CouncilSpec, parameters: Mapping[str, Any]) -> CouncilSpec:

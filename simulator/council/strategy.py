@@ -24,10 +24,10 @@ from simulator.council.stages import (
     PitchStage,
     ResearchStage,
     ReviewStage,
+    Setup,
     Stage,
-    Table,
 )
-from simulator.council.stages.base import hold
+from simulator.council.stages.base import run_stages
 from simulator.council.stages.execution import carry_out
 from simulator.errors import UsageError, did_you_mean
 from simulator.llm.registry import seat_of
@@ -51,12 +51,12 @@ class Council:
         self.cadence: Cadence = spec.cadence
         self.window: int = spec.window
         self.definition = definition
-        self.table = Table(spec, definition.prompts, _seated(spec, seats), gateway)
+        self.setup = Setup(spec, definition.prompts, _seated(spec, seats), gateway)
         self.stages = stages_of(spec)
 
     @property
     def spec(self) -> CouncilSpec:
-        return self.table.spec
+        return self.setup.spec
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class Council:
 
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:  # noqa: ARG002
         """The meeting up to the chairman's decision. Reads the market only; the journal is not read."""
-        return await hold(self.stages, self.open(snapshot), self.table)
+        return await run_stages(self.stages, self.open(snapshot), self.setup)
 
     def open(self, snapshot: Snapshot) -> PipelineContext:
         """The context a meeting starts with: the question, the facts, who sits where."""
@@ -80,7 +80,7 @@ class Council:
             as_of=snapshot.as_of,
             user_query=" ".join(self.spec.user_query.split()),
             facts=facts,
-            metadata={"seats": {seat: f"{m.provider}/{m.model}" for seat, m in self.table.seats.items()}},
+            metadata={"seats": {seat: f"{m.provider}/{m.model}" for seat, m in self.setup.seats.items()}},
             no_decision=None if facts["symbols"] else "no symbol has had a bar yet",
         )
 
@@ -93,7 +93,7 @@ class Council:
     ) -> Decision:
         """Targets for every symbol that has a price, or none at all where the meeting made no decision."""
         done = ExecutionStage().run(opinion, self.spec, book)
-        return Decision(snapshot.as_of, tuple(one.target for one in done.execution_results), evidence(done, self.table))
+        return Decision(snapshot.as_of, tuple(one.target for one in done.execution_results), evidence(done, self.setup))
 
 
 class Member:
@@ -104,7 +104,7 @@ class Member:
     def __init__(self, council: Council, seat: str) -> None:
         self.council, self.seat = council, seat
         self.name: str = seat
-        self.model: str = council.table.seats[seat].model
+        self.model: str = council.setup.seats[seat].model
         self.cadence: Cadence = council.cadence
         self.window: int = council.window
 

@@ -47,54 +47,51 @@ def conviction_of(net: float) -> int:
     return size if net > 0 else -size
 
 
-def decide_by_vote(
-    pitches: Mapping[str, Mapping[str, Any]],
-    reviews: Mapping[str, Mapping[str, Any]],
-    net: Mapping[str, float],
-    max_trades: int,
-) -> dict[str, Any]:
+def decide_by_vote(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The council's decision as the chairman's schema has it, by the netted votes alone.
 
-    `pitches` and `reviews` are keyed by label; `net` holds the net votes per instrument.
+    `facts` holds ``net_votes`` {instrument: votes}, ``max_trades``, ``sizes`` {half, full: e.g. "10%"}, and by label
+    ``pitches`` and ``reviews``, as in the chairman's prompt.
     """
+    net, pitches = facts["net_votes"], facts["pitches"]
     ranked = sorted(net, key=lambda instrument: (-abs(net[instrument]), instrument))
     strong = [instrument for instrument in ranked if conviction_of(net[instrument])]
-    approved, rejected = [], []
-    for instrument in ranked:
-        conviction = conviction_of(net[instrument])
-        direction = "LONG" if net[instrument] > 0 else "SHORT" if net[instrument] < 0 else "FLAT"
-        votes = _votes_in_words(instrument, pitches, reviews)
-        if instrument in strong[:max_trades]:
-            approved.append(
-                {
-                    "instrument": instrument,
-                    "direction": direction,
-                    "conviction": conviction,
-                    "position_size": "20%" if abs(conviction) == 2 else "10%",
-                    "rationale": f"Net votes {net[instrument]:+.2f} {'≥' if conviction > 0 else '≤'} "
-                    f"{(FULL if abs(conviction) == 2 else HALF) * (1 if conviction > 0 else -1):+.1f}: {votes}.",
-                }
-            )
-        else:
-            why = (
-                f"already {max_trades} stronger trades"
-                if conviction
-                else f"net votes {net[instrument]:+.2f} are too few"
-            )
-            rejected.append({"instrument": instrument, "direction": direction, "reason": f"{why}: {votes}."})
+    chosen = strong[: facts["max_trades"]]
+    approved = [_approved(instrument, net[instrument], facts) for instrument in chosen]
     return {
         "approved_trades": approved,
-        "rejected_trades": rejected,
+        "rejected_trades": [_rejected(one, net[one], facts) for one in ranked if one not in chosen],
         "dissent_summary": _dissent(pitches, approved),
         "monitoring_plan": _plan(pitches, approved),
     }
 
 
-def _votes_in_words(instrument: str, pitches: Mapping[str, Any], reviews: Mapping[str, Any]) -> str:
+def _approved(instrument: str, net: float, facts: Mapping[str, Any]) -> dict[str, Any]:
+    conviction = conviction_of(net)
+    bar = FULL if abs(conviction) == 2 else HALF
+    reached = f"{net:+.2f} ≥ {bar:+.1f}" if net > 0 else f"{net:+.2f} ≤ {-bar:+.1f}"
+    return {
+        "instrument": instrument,
+        "direction": "LONG" if net > 0 else "SHORT",
+        "conviction": conviction,
+        "position_size": facts["sizes"]["full" if abs(conviction) == 2 else "half"],
+        "rationale": f"Net votes {reached}: {_votes_in_words(instrument, facts)}.",
+    }
+
+
+def _rejected(instrument: str, net: float, facts: Mapping[str, Any]) -> dict[str, Any]:
+    few = f"net votes {net:+.2f} are too few"
+    why = f"there are {facts['max_trades']} stronger trades" if conviction_of(net) else few
+    direction = "LONG" if net > 0 else "SHORT" if net < 0 else "FLAT"
+    reason = f"{why}: {_votes_in_words(instrument, facts)}."
+    return {"instrument": instrument, "direction": direction, "reason": reason[0].upper() + reason[1:]}
+
+
+def _votes_in_words(instrument: str, facts: Mapping[str, Any]) -> str:
     words = []
-    for label, pitch in sorted(pitches.items()):
+    for label, pitch in sorted(facts["pitches"].items()):
         if pitch["instrument"] == instrument:
-            score = reviews.get(label, {}).get("mean_score")
+            score = facts["reviews"].get(label, {}).get("mean_score")
             words.append(f"Pitch {label} {pitch['conviction']:+d}" + (f" (score {score})" if score else ""))
     return ", ".join(words)
 

@@ -66,7 +66,9 @@ def test_a_whole_meeting_of_analysts_answers_in_schema_in_any_market(market):
                 assert (pitch.target - close) * pitch.conviction > 0
                 assert review.scores.risk_definition >= 4
     net = {pitch["instrument"]: 3.0 for pitch in shown.values()}
-    ask("chairman/ChairmanDecision", {"market": market, "pitches": shown, "net_votes": net, "max_trades": 2})
+    rest = {"reviews": {}, "sizes": {"half": "10%", "full": "20%"}, "max_trades": 2}
+    decided = ask("chairman/ChairmanDecision", {"market": market, "pitches": shown, "net_votes": net, **rest})
+    assert len(decided.approved_trades) == min(2, len(net))
 
 
 def test_every_seat_of_the_offline_profile_has_its_rules():

@@ -31,7 +31,7 @@ def test_no_seat_account_or_model_is_named_in_any_review_prompt_of_a_year(held, 
     prompts = review_prompts(held.gateway)
     assert len(prompts) == 20 * len(year.instants)
     config = load_config(ROOT / "config")
-    names = {*held.council.table.seats, *config.accounts.accounts}
+    names = {*held.council.setup.seats, *config.accounts.accounts}
     names |= {account.model for account in config.accounts.accounts.values()}
     names |= {seat.model for profile in config.models.profiles.values() for seat in profile.values()}
     assert {"trend", "risk", "chairman", "pm.carry", "CLAUDE", "gpt-5.2-pm"} <= names

@@ -278,7 +278,7 @@ def test_a_stage_is_shown_only_what_it_declared(held, stage):
 def test_a_stage_runs_alone_and_says_the_same_again(held, stage):
     whole = held.opinions[0]
     blank = getattr(PipelineContext(whole.as_of), stage.writes)
-    alone = asyncio.run(stage.run(whole.having(**{stage.writes: blank}), held.council.table))
+    alone = asyncio.run(stage.run(whole.having(**{stage.writes: blank}), held.council.setup))
     assert getattr(alone, stage.writes) == getattr(whole, stage.writes)
 
 
@@ -307,7 +307,7 @@ def test_facts_are_the_same_for_all_members_of_a_date(convene, year):
 def test_a_seat_without_a_model_is_refused_before_anything_is_asked(held):
     definition = held.council.definition
     with pytest.raises(ConfigError, match=r'no model in seat "pm.carry"'):
-        Council(definition, {s: m for s, m in held.council.table.seats.items() if s != "pm.carry"}, held.gateway)
+        Council(definition, {s: m for s, m in held.council.setup.seats.items() if s != "pm.carry"}, held.gateway)
 
 
 def test_before_the_first_bar_there_is_no_decision_and_no_question(convene, year):

@@ -39,8 +39,11 @@ def test_the_order_of_votes_changes_nothing_but_the_last_bits(cast):
 
 
 def test_trades_beyond_the_maximum_are_rejected_with_the_reason():
-    decided = decide_by_vote({}, {}, {"SPY": 4.0, "QQQ": -3.5, "TLT": 1.2, "GLD": 0.2}, 2)
+    net = {"SPY": 4.0, "QQQ": -3.5, "TLT": 1.2, "GLD": 0.2}
+    sizes = {"half": "5%", "full": "15%"}
+    decided = decide_by_vote({"net_votes": net, "max_trades": 2, "sizes": sizes, "pitches": {}, "reviews": {}})
     assert [(t["instrument"], t["conviction"]) for t in decided["approved_trades"]] == [("SPY", 2), ("QQQ", -2)]
+    assert {t["position_size"] for t in decided["approved_trades"]} == {"15%"}
     reasons = {t["instrument"]: t["reason"] for t in decided["rejected_trades"]}
     assert "2 stronger trades" in reasons["TLT"]
     assert "too few" in reasons["GLD"]

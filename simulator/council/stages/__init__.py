@@ -5,7 +5,7 @@ Research ──► Pitch ──► Review ──► Chairman      ──► Exec
 └───────── read the market only ─────────┘          reads the book
 """
 
-from simulator.council.stages.base import Gateway, Stage, Table
+from simulator.council.stages.base import Gateway, Setup, Stage
 from simulator.council.stages.chairman import ChairmanStage
 from simulator.council.stages.execution import ExecutionStage
 from simulator.council.stages.pitch import PitchStage
@@ -19,6 +19,6 @@ __all__ = [
     "PitchStage",
     "ResearchStage",
     "ReviewStage",
+    "Setup",
     "Stage",
-    "Table",
 ]

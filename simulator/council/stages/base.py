@@ -1,4 +1,4 @@
-"""What a stage is, and the table it sits at: who is asked, with which words, through which gateway."""
+"""What a stage is, and what it works with: who is asked, with which words, through which gateway."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from simulator.council.analysts import VERSION
 from simulator.council.anonymity import names_to_strike
 from simulator.council.answers import Answer
 from simulator.council.context import PipelineContext, Said
-from simulator.council.prompts import Prompt
-from simulator.council.spec import CouncilSpec
+from simulator.council.spec import CouncilSpec, Prompts
 from simulator.llm.answers import Answered, T, schema_of
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.registry import request_for
@@ -32,11 +31,11 @@ class Gateway(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """A council's fixed surroundings: its spec, its compiled prompts, the model in every seat, and the gateway."""
+class Setup:
+    """What stays the same from meeting to meeting: spec, compiled prompts, the model in every seat, the gateway."""
 
     spec: CouncilSpec
-    prompts: Mapping[str, Prompt]
+    prompts: Prompts
     seats: Mapping[str, Seat]
     gateway: Gateway
 
@@ -45,13 +44,24 @@ class Table:
         """Names that must not be seen in an anonymous prompt."""
         return names_to_strike(self.spec.seats, (seat.model for seat in self.seats.values()))
 
-    def ordinary(self, context: PipelineContext) -> dict[str, Any]:
-        """Values of the variables most prompts share."""
+    def variables(self, context: PipelineContext) -> dict[str, Any]:
+        """Values of the variables prompts may use, all but `facts` and `label`."""
         return {
             "as_of": context.as_of.astimezone(NEW_YORK).strftime("%Y-%m-%d %H:%M New York time"),
             "symbols": tuple(context.facts["symbols"]),
             "user_query": context.user_query,
+            "max_trades": self.spec.max_trades,
+            "half_size": percent(self.spec.sizes[1]),
+            "full_size": percent(self.spec.sizes[2]),
         }
+
+    def persona(self, seat: str, context: PipelineContext) -> Message:
+        """The system message of `seat`."""
+        return Message("system", self.prompts.personas[seat].render(symbols=tuple(context.facts["symbols"])))
+
+    def task(self, stage: str, variables: Mapping[str, Any], facts: str, **more: Any) -> Message:
+        """The user message of `stage`."""
+        return Message("user", self.prompts.tasks[stage].render(**variables, **more, facts=facts))
 
     async def ask(
         self,
@@ -80,17 +90,19 @@ class Stage(ABC):
     reads: ClassVar[tuple[str, ...]]
     writes: ClassVar[str]
 
-    async def run(self, context: PipelineContext, table: Table) -> PipelineContext:
+    async def run(self, context: PipelineContext, setup: Setup) -> PipelineContext:
         """A new context with this stage's field; with `no_decision` set when too few answered to go on."""
-        produced = await self.produce(context.only(self.reads), table)
-        return context.having(**{self.writes: produced}, no_decision=self.shortfall(produced, table))
+        produced = await self.produce(context.only(self.reads), setup)
+        return context.having(
+            **{self.writes: produced}, no_decision=context.no_decision or self.shortfall(produced, setup)
+        )
 
     @abstractmethod
-    async def produce(self, context: PipelineContext, table: Table) -> Any:
+    async def produce(self, context: PipelineContext, setup: Setup) -> Any:
         """The value of the field this stage writes."""
 
     @abstractmethod
-    def shortfall(self, produced: Any, table: Table) -> str | None:
+    def shortfall(self, produced: Any, setup: Setup) -> str | None:
         """Why the meeting cannot go on after this stage, None if it can."""
 
 
@@ -106,10 +118,15 @@ def missed_quorum(stage: str, said: Sequence[Said[Any]], quorum: float) -> str |
     return f"{stage}: {usable} of {len(said)} answers could be used, quorum {needed} (failed: {failed})"
 
 
-async def hold(stages: Sequence[Stage], context: PipelineContext, table: Table) -> PipelineContext:
+def percent(fraction: float) -> str:
+    """``0.1`` as ``10%``."""
+    return f"{100 * fraction:g}%"
+
+
+async def run_stages(stages: Sequence[Stage], context: PipelineContext, setup: Setup) -> PipelineContext:
     """The meeting: `stages` in order, until one of them leaves it without a decision."""
     for stage in stages:
         if context.no_decision is not None:
             break
-        context = await stage.run(context, table)
+        context = await stage.run(context, setup)
     return context

@@ -9,10 +9,9 @@ from simulator.council.anonymity import labels, strike
 from simulator.council.answers import DIMENSIONS, ChairmanDecision, decision_on
 from simulator.council.context import PipelineContext, Said
 from simulator.council.prompts import facts_block, json_text
-from simulator.council.stages.base import Stage, Table
+from simulator.council.stages.base import Setup, Stage
 from simulator.council.stages.review import shown_pitches
 from simulator.council.vote import Vote, decide_by_vote, net_votes
-from simulator.llm.messages import Message
 
 VOTE = "vote"
 """Stands in for the chairman's seat where a council has no chairman."""
@@ -23,38 +22,33 @@ class ChairmanStage(Stage):
     reads = ("user_query", "facts", "pm_pitches", "peer_reviews")
     writes = "chairman_decision"
 
-    async def produce(self, context: PipelineContext, table: Table) -> Said[ChairmanDecision]:
-        ordinary = table.ordinary(context)
-        model = decision_on(ordinary["symbols"])
-        order = chairman_labels(context, table)
-        reviews = {
-            order[seat]: _review_summary(context, seat, table) for seat in context.pitches if context.score(seat)
+    async def produce(self, context: PipelineContext, setup: Setup) -> Said[ChairmanDecision]:
+        variables = setup.variables(context)
+        model = decision_on(variables["symbols"])
+        order = chairman_labels(context, setup)
+        facts: dict[str, Any] = {
+            "max_trades": setup.spec.max_trades,
+            "net_votes": {symbol: round(net, 2) + 0.0 for symbol, net in net_votes(votes_of(context)).items()},
+            "pitches": {order[seat]: pitch for seat, pitch in shown_pitches(context, setup).items()},
+            "reviews": {order[seat]: _summary(context, seat, setup) for seat in context.pitches if context.score(seat)},
+            "sizes": {"half": variables["half_size"], "full": variables["full_size"]},
         }
-        net = {symbol: round(votes, 2) + 0.0 for symbol, votes in net_votes(votes_of(context)).items()}
-        if not table.spec.stages.chairman.enabled:
-            pitches = {order[seat]: pitch.model_dump() for seat, pitch in context.pitches.items()}
-            return Said(VOTE, (), model.model_validate(decide_by_vote(pitches, reviews, net, table.spec.max_trades)))
-        shown = shown_pitches(context, table)
-        parts = {
-            "market": json_text(context.facts, 2),
-            "max_trades": json_text(table.spec.max_trades),
-            "net_votes": json_text(net),
-            "pitches": facts_block(**{order[seat]: text for seat, text in shown.items()}),
-        }
-        if reviews:
-            parts["reviews"] = json_text(reviews, 1)
-        task = table.prompts[self.name].render(**ordinary, max_trades=table.spec.max_trades, facts=facts_block(**parts))
-        persona = table.prompts["chairman persona"].render(symbols=ordinary["symbols"])
-        seat = table.spec.stages.chairman.seat
-        return await table.ask(context, self.name, seat, (Message("system", persona), Message("user", task)), model)
+        if not setup.spec.stages.chairman.enabled:
+            return Said(VOTE, (), model.model_validate(decide_by_vote(facts)))
+        block = facts_block(
+            market=json_text(context.facts, 2), **{name: json_text(part, 1) for name, part in facts.items()}
+        )
+        seat = setup.spec.stages.chairman.seat
+        messages = (setup.persona(seat, context), setup.task(self.name, variables, block))
+        return await setup.ask(context, self.name, seat, messages, model)
 
-    def shortfall(self, produced: Said[ChairmanDecision], table: Table) -> str | None:  # noqa: ARG002
+    def shortfall(self, produced: Said[ChairmanDecision], setup: Setup) -> str | None:  # noqa: ARG002
         return None if produced.value is not None else f"chairman: no decision that could be used ({produced.error})"
 
 
-def chairman_labels(context: PipelineContext, table: Table) -> dict[str, str]:
+def chairman_labels(context: PipelineContext, setup: Setup) -> dict[str, str]:
     """{seat: label} of all managers' pitches as the chairman sees them at this meeting."""
-    return labels(context.facts["as_of"], table.spec.stages.chairman.seat, table.spec.managers)
+    return labels(context.facts["as_of"], setup.spec.stages.chairman.seat, setup.spec.managers)
 
 
 def votes_of(context: PipelineContext) -> list[Vote]:
@@ -67,13 +61,13 @@ def votes_of(context: PipelineContext) -> list[Vote]:
     return votes
 
 
-def _review_summary(context: PipelineContext, seat: str, table: Table) -> Mapping[str, Any]:
+def _summary(context: PipelineContext, seat: str, setup: Setup) -> Mapping[str, Any]:
     """What the reviewers said of one pitch, without saying who said it: texts in alphabetical order."""
     reviews = [said.value for said in context.peer_reviews if said.about == seat and said.value is not None]
     mean = {name: round(sum(getattr(r.scores, name) for r in reviews) / len(reviews), 1) for name in DIMENSIONS}
     return {
         "mean_score": round(sum(r.scores.mean for r in reviews) / len(reviews), 2),
         "scores": mean,
-        "kill_shots": sorted(strike(review.kill_shot, table.names) for review in reviews),
-        "flip_conditions": sorted(strike(review.flip_condition, table.names) for review in reviews),
+        "kill_shots": sorted(strike(review.kill_shot, setup.names) for review in reviews),
+        "flip_conditions": sorted(strike(review.flip_condition, setup.names) for review in reviews),
     }

@@ -7,8 +7,7 @@ import asyncio
 from simulator.council.answers import Pitch, ResearchPack, pitch_on
 from simulator.council.context import PipelineContext, Said
 from simulator.council.prompts import facts_block, json_text
-from simulator.council.stages.base import Stage, Table, missed_quorum
-from simulator.llm.messages import Message
+from simulator.council.stages.base import Setup, Stage, missed_quorum
 
 
 class PitchStage(Stage):
@@ -16,24 +15,23 @@ class PitchStage(Stage):
     reads = ("user_query", "facts", "research_packs")
     writes = "pm_pitches"
 
-    async def produce(self, context: PipelineContext, table: Table) -> tuple[Said[Pitch], ...]:
-        ordinary = table.ordinary(context)
+    async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Said[Pitch], ...]:
         parts = {"market": json_text(context.facts, 2)}
         # In order of seat names, not of the file, so that the order of seats changes no prompt.
         packs = [said.value.model_dump() for said in _by_seat(context) if said.value is not None]
         if packs:
             parts["research"] = json_text(packs)
-        task = Message("user", table.prompts["pitch"].render(**ordinary, facts=facts_block(**parts)))
-        model = pitch_on(ordinary["symbols"])
+        variables = setup.variables(context)
+        task = setup.task(self.name, variables, facts_block(**parts))
+        model = pitch_on(variables["symbols"])
 
         async def one(seat: str) -> Said[Pitch]:
-            persona = Message("system", table.prompts[seat].render(symbols=ordinary["symbols"]))
-            return await table.ask(context, self.name, seat, (persona, task), model)
+            return await setup.ask(context, self.name, seat, (setup.persona(seat, context), task), model)
 
-        return tuple(await asyncio.gather(*(one(seat) for seat in table.spec.managers)))
+        return tuple(await asyncio.gather(*(one(seat) for seat in setup.spec.managers)))
 
-    def shortfall(self, produced: tuple[Said[Pitch], ...], table: Table) -> str | None:
-        return missed_quorum(self.name, produced, table.spec.stages.pitch.quorum)
+    def shortfall(self, produced: tuple[Said[Pitch], ...], setup: Setup) -> str | None:
+        return missed_quorum(self.name, produced, setup.spec.stages.pitch.quorum)
 
 
 def _by_seat(context: PipelineContext) -> list[Said[ResearchPack]]:

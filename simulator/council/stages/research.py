@@ -7,8 +7,7 @@ import asyncio
 from simulator.council.answers import ResearchPack
 from simulator.council.context import PipelineContext, Said
 from simulator.council.prompts import facts_block, json_text
-from simulator.council.stages.base import Stage, Table, missed_quorum
-from simulator.llm.messages import Message
+from simulator.council.stages.base import Setup, Stage, missed_quorum
 
 
 class ResearchStage(Stage):
@@ -16,16 +15,14 @@ class ResearchStage(Stage):
     reads = ("user_query", "facts")
     writes = "research_packs"
 
-    async def produce(self, context: PipelineContext, table: Table) -> tuple[Said[ResearchPack], ...]:
-        ordinary = table.ordinary(context)
+    async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Said[ResearchPack], ...]:
         facts = facts_block(market=json_text(context.facts, 2))
-        task = Message("user", table.prompts["research"].render(**ordinary, facts=facts))
+        task = setup.task(self.name, setup.variables(context), facts)
 
         async def one(seat: str) -> Said[ResearchPack]:
-            persona = Message("system", table.prompts[seat].render(symbols=ordinary["symbols"]))
-            return await table.ask(context, self.name, seat, (persona, task), ResearchPack)
+            return await setup.ask(context, self.name, seat, (setup.persona(seat, context), task), ResearchPack)
 
-        return tuple(await asyncio.gather(*(one(seat) for seat in table.spec.researchers)))
+        return tuple(await asyncio.gather(*(one(seat) for seat in setup.spec.researchers)))
 
-    def shortfall(self, produced: tuple[Said[ResearchPack], ...], table: Table) -> str | None:
-        return missed_quorum(self.name, produced, table.spec.stages.research.quorum)
+    def shortfall(self, produced: tuple[Said[ResearchPack], ...], setup: Setup) -> str | None:
+        return missed_quorum(self.name, produced, setup.spec.stages.research.quorum)
