@@ -208,7 +208,7 @@ class AnswerCache:
         usages: list[Usage] = []
         times: list[str] = []
         corrupt = 0
-        for row in self._rows():
+        for row in self._rows(order="rowid"):
             try:
                 response = _response(row.key, row.blob)
             except ValueError:

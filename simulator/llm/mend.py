@@ -69,7 +69,8 @@ def _check_file(store: Store, folder: Path) -> None:
 
 def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
     entries, bad = 0, []
-    for row in store.rows():
+    # In the order of the file: by key it would be read back and forth.
+    for row in store.rows(order="rowid"):
         try:
             entry_from(row.key, row.blob)
             entries += 1
@@ -79,7 +80,8 @@ def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
     if moved:
         with store.transact():
             _set_aside(store, bad, moved)
-    return Verification(entries, tuple(entry for _, entry in bad), moved)
+    named = sorted((entry for _, entry in bad), key=lambda entry: entry.key)
+    return Verification(entries, tuple(named), moved)
 
 
 def _set_aside(store: Store, bad: list[tuple[int, BadEntry]], target: Path) -> None:

@@ -55,18 +55,16 @@ MEND = "`--cache record` asks and stores it"
 def nearest(asked: Mapping[str, Any], entries: Iterable[Entry]) -> Entry | None:
     """The entry whose request is most like `asked`: a cheap measure chooses finalists, difflib the winner."""
     text = _text(asked)
-    finalists = heapq.nlargest(
-        FINALISTS,
-        entries,
-        key=lambda entry: (_alike(asked, entry.request), _ends(text, _text(entry.request)), entry.key),
-    )
     lines = text.splitlines()
 
-    def likeness(entry: Entry) -> tuple[int, float, str]:
-        ratio = SequenceMatcher(None, lines, _text(entry.request).splitlines()).ratio()
-        return _alike(asked, entry.request), ratio, entry.key
+    def rough(entry: Entry) -> tuple[int, float, str]:
+        return _alike(asked, entry.request), _ends(text, _text(entry.request)), entry.key
 
-    return max(finalists, key=likeness, default=None)
+    def fine(entry: Entry) -> tuple[int, float, float, str]:
+        alike, ends, key = rough(entry)
+        return alike, SequenceMatcher(None, lines, _text(entry.request).splitlines()).ratio(), ends, key
+
+    return max(heapq.nlargest(FINALISTS, entries, key=rough), key=fine, default=None)
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:

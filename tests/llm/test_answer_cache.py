@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import zlib
@@ -205,6 +206,21 @@ def test_a_full_database_is_one_line_and_what_was_stored_stays(cache: AnswerCach
     # The limit was that of one connection: with room again, writing goes on.
     cache.put(ask("again"), yes)
     assert cache.get(ask("again").key) == yes
+
+
+def test_after_a_commit_that_failed_writing_goes_on(cache: AnswerCache, ask: Ask, yes: ChatResponse) -> None:
+    cache.put(ask("first"), yes)
+
+    def refuse_commit(action: int, word: str | None, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if (action, word) == (sqlite3.SQLITE_TRANSACTION, "COMMIT") else sqlite3.SQLITE_OK
+
+    assert cache._store is not None
+    cache._store._con.set_authorizer(refuse_commit)
+    with pytest.raises(LLMError, match="not authorized"):
+        cache.put(ask("second"), yes)
+    assert cache.get(ask("second").key) is None
+    cache.put(ask("second"), yes)
+    assert cache.keys() == sorted([ask("first").key, ask("second").key])
 
 
 FILLER = """
