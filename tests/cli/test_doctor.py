@@ -7,22 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from simulator.cli import main
+
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
+Doctor = Callable[..., tuple[int, dict[str, list[dict[str, str]]]]]
 
 
-def findings(sim: Sim, workspace: Path, **env: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
-    done = sim("doctor", "--json", cwd=workspace, env=env)
-    answer = json.loads(done.stdout)
-    assert answer["ok"] == (done.returncode == 0)
-    by_name: dict[str, list[dict[str, str]]] = {}
-    for finding in answer["findings"]:
-        assert finding["state"] != "broken" or finding["mend"]
-        by_name.setdefault(finding["what"], []).append(finding)
-    return done.returncode, by_name
+@pytest.fixture
+def doctor(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
+    """``doctor(NAME=value)``: exit code of ``sim doctor --json`` in the workspace, and its findings by name."""
+
+    def examine(**environment: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
+        monkeypatch.chdir(workspace)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as left:
+            main(["doctor", "--json"])
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["ok"] == (left.value.code == 0)
+        found: dict[str, list[dict[str, str]]] = {}
+        for finding in answer["findings"]:
+            assert finding["state"] != "broken" or finding["mend"]
+            found.setdefault(finding["what"], []).append(finding)
+        return int(left.value.code or 0), found
+
+    return examine
 
 
-def test_a_fresh_workspace_is_healthy(workspace: Path, sim: Sim) -> None:
-    code, found = findings(sim, workspace)
+def test_a_fresh_workspace_is_healthy(workspace: Path, doctor: Doctor) -> None:
+    code, found = doctor()
     assert code == 0
     assert "numpy" in found["packages"][0]["found"]
     assert "SPY 2015-01-02 to 2025-12-30" in found["bars"][0]["found"]
@@ -30,16 +43,12 @@ def test_a_fresh_workspace_is_healthy(workspace: Path, sim: Sim) -> None:
     assert [finding["state"] for finding in found["write access"]] == ["ok", "ok"]
 
 
-def test_doctor_writes_nothing(workspace: Path, sim: Sim) -> None:
+def test_doctor_writes_nothing_and_never_shows_a_key(workspace: Path, sim: Sim) -> None:
     before = sorted(workspace.rglob("*"))
-    assert sim("doctor", cwd=workspace).returncode == 0
-    assert sorted(workspace.rglob("*")) == before
-
-
-def test_keys_are_named_and_never_shown(workspace: Path, sim: Sim) -> None:
     secret = "do-not-print-this"
-    env = {"ALPACA_API_KEY": secret, "ALPACA_PAPER_KEY_COUNCIL": secret}
-    done = sim("doctor", cwd=workspace, env=env)
+    done = sim("doctor", cwd=workspace, env={"ALPACA_API_KEY": secret, "ALPACA_PAPER_KEY_COUNCIL": secret})
+    assert done.returncode == 0
+    assert sorted(workspace.rglob("*")) == before
     assert "ALPACA_API_KEY, ALPACA_PAPER_KEY_COUNCIL" in done.stdout
     assert "ALPACA_SECRET_KEY not set" in done.stdout
     assert secret not in done.stdout + done.stderr
@@ -78,10 +87,10 @@ def block_reports(workspace: Path) -> None:
     ],
 )
 def test_what_is_broken_is_named_with_what_mends_it(
-    damage: Callable[[Path], None], what: str, said: str, mend: str, workspace: Path, sim: Sim
+    damage: Callable[[Path], None], what: str, said: str, mend: str, workspace: Path, doctor: Doctor
 ) -> None:
     damage(workspace)
-    code, found = findings(sim, workspace)
+    code, found = doctor()
     assert code == 1
     broken = [finding for group in found.values() for finding in group if finding["state"] == "broken"]
     assert [finding["what"] for finding in broken] == [what]
@@ -89,7 +98,7 @@ def test_what_is_broken_is_named_with_what_mends_it(
     assert mend in broken[0]["mend"]
 
 
-def test_a_named_workspace_that_is_none_is_broken(workspace: Path, sim: Sim) -> None:
-    code, found = findings(sim, workspace, SIM_WORKSPACE="/nowhere")
+def test_a_named_workspace_that_is_none_is_broken(doctor: Doctor) -> None:
+    code, found = doctor(SIM_WORKSPACE="/nowhere")
     assert code == 1
     assert found["workspace"][0]["mend"].startswith("`sim init ")
