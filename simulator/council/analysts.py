@@ -111,12 +111,12 @@ def risk(symbol: str, known: Known, market: Facts) -> View:
         f"Volatility of {symbol} over 21 sessions is {_at(known, 'volatility_21_pct', sign=False)} a year, "
         f"{ratio:.2f} times that over 63.",
         f"It lies {_at(known, 'drawdown_252_pct')} from its highest close of the year.",
-        f"{feared}; one ATR is {_atr_pct(known):.2f} % of the price, so a stop two ATR away costs "
-        f"{2 * _atr_pct(known):.1f} % of what is put in.",
+        f"{feared}; one ATR is {_atr_pct(known):.2f} % of the price, so a stop three ATR away "
+        f"costs {3 * _atr_pct(known):.1f} % of what is put in.",
     )
     names = ("volatility_21_pct", "volatility_63_pct", "drawdown_252_pct", "atr_14")
     strength = ratio - 1 if conviction < 0 else 1 - ratio
-    return View(conviction, strength, bullets, _cited(known, *names), "2-4 weeks", 2.0, 4.0)
+    return View(conviction, strength, bullets, _cited(known, *names), "2-4 weeks", 3.0, 6.0)
 
 
 def carry(symbol: str, known: Known, market: Facts) -> View:
@@ -162,7 +162,7 @@ def breakout(symbol: str, known: Known, _market: Facts) -> View:
         f"{known.get('prior_high_20', close):.2f}, and one ATR is {_atr_pct(known):.2f} % of the price.",
     )
     names = ("close", "prior_high_55", "prior_low_55", "prior_high_20")
-    return View(conviction, place - 0.5, bullets, _cited(known, *names), "3-6 weeks", 2.5, 5.0)
+    return View(conviction, place - 0.5, bullets, _cited(known, *names), "3-6 weeks", 3.0, 6.0)
 
 
 Lens = Callable[[str, Known, Facts], View]

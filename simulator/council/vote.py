@@ -113,4 +113,4 @@ def _plan(pitches: Mapping[str, Any], approved: list[dict[str, Any]]) -> str:
         for label, pitch in sorted(pitches.items())
         if pitch["instrument"] == trade["instrument"] and pitch["direction"] == trade["direction"]
     ]
-    return " ".join(watched) if watched else "Nothing is held; meet again on the next date."
+    return " ".join(dict.fromkeys(watched)) if watched else "Nothing is held; meet again on the next date."
