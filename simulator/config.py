@@ -1,11 +1,11 @@
 """What the YAML files of `config/` may say. Unknown keys are refused with the line they stand on.
 
-    config/models.yaml    profiles: which model sits in which seat
-    config/accounts.yaml  paper accounts: model, role, starting cash
-    config/assets.yaml    what may be traded, the cash instrument, context series
-    config/risk.yaml      limits on targets, sizing, margin
-    config/costs.yaml     commission, slippage, borrow, interest
-    config/schedule.yaml  when decisions are made
+config/models.yaml    profiles: which model sits in which seat
+config/accounts.yaml  paper accounts: model, role, starting cash
+config/assets.yaml    what may be traded, the cash instrument, context series
+config/risk.yaml      limits on targets, sizing, margin
+config/costs.yaml     commission, slippage, borrow, interest
+config/schedule.yaml  when decisions are made
 """
 
 from __future__ import annotations

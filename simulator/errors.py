@@ -3,11 +3,13 @@
 SimError                  exit 1   the run itself failed
 ├── UsageError            exit 2   what was typed cannot be meant
 │   └── ConfigError                a file in config/ or strategies/ is wrong (names file and line)
+│       └── rules.StrategyError    a strategy file fails (brings the traceback of the user's code)
 ├── DataError             exit 3   bars are missing, unreadable or inconsistent (names symbol and date)
 ├── LLMError              exit 4   an answer could not be had
 │   ├── BudgetError                the budget is spent; what was paid for is kept
 │   ├── CacheMissError             mode `replay` and the answer is not on disk
-│   └── CacheCorruptError          an entry does not match its own digest
+│   ├── CacheCorruptError          an entry does not match its own digest
+│   └── llm.providers.TransientError  a passing failure; retried by the gateway, never seen outside it
 ├── BrokerError           exit 5   the broker refused or could not be reached
 └── AuditError            exit 1   the two engines disagree
 

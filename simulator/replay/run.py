@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ Progress = Callable[[str, int, int, str], None]
 DATES_AT_ONCE = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
     """What a replay plays on.
 
@@ -43,12 +44,12 @@ class Scene:
     instants: NDArray[np.int64]
     events: Sequence[Event] = ()
 
-    @property
+    @cached_property
     def traded(self) -> Bars:
         """The bars of the run itself."""
         return self.bars.rows(self.start, len(self.bars))
 
-    @property
+    @cached_property
     def opening_marks(self) -> NDArray[np.float64]:
         """(N,) the last close of each symbol before the run, 0 where it has none: what the first sizes rest on."""
         before = self.bars.close[: self.start]
@@ -58,9 +59,11 @@ class Scene:
             known[n] = closes[-1] if len(closes) else 0.0
         return known
 
-    def snapshot(self, k: int) -> Snapshot:
-        """What is known at the k-th decision."""
-        return self.bars.snapshot(moment(int(self.instants[k])), self.events, self.context)
+    @cached_property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What is known at each decision."""
+        moments = (moment(int(at)) for at in self.instants)
+        return tuple(self.bars.snapshot(at, self.events, self.context) for at in moments)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def replay_strategy(
         journal: list[Decision] = []
 
         def decide(k: int, broker: Broker) -> None:
-            snapshot = scene.snapshot(k)
+            snapshot = scene.snapshots[k]
             turn = loop.run(step(snapshot, strategy, broker, tuple(journal), terms, opinions.get(k)))
             turns.append(turn)
             journal.append(turn.wanted)
@@ -104,7 +107,7 @@ async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> dict[i
 
     async def one(k: int) -> None:
         async with room:
-            snapshot = scene.snapshot(k)
+            snapshot = scene.snapshots[k]
             opinions[k] = await strategy.opine(snapshot, ())
             report("ask", len(opinions), len(scene.instants), str(snapshot.session))
 

@@ -42,5 +42,5 @@ def _account(name: str, member: Strategy, scene: Scene, replayed: Replayed, term
 async def _decisions(member: Strategy, scene: Scene, replayed: Replayed, book: Book) -> list[Decision]:
     """Members are judged on their pitches alone, so they decide on an empty book."""
     return [
-        await member.decide(scene.snapshot(k), opinion, book, ()) for k, opinion in sorted(replayed.opinions.items())
+        await member.decide(scene.snapshots[k], opinion, book, ()) for k, opinion in sorted(replayed.opinions.items())
     ]

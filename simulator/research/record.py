@@ -128,7 +128,7 @@ def _curves(
 
 def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
     summary = measure.account(ledger, cash, free.returns, hold)
-    return dict(summary.values)
+    return {**summary.values, "reasons": dict(summary.reasons)}
 
 
 def _member(member: Member, cash: float, free: measure.RiskFree) -> dict[str, Any]:

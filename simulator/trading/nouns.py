@@ -1,6 +1,6 @@
 """The nouns that travel between rooms: what is wanted (Target, Decision), what is sent (Order), what came of it (Fill).
 
-    Strategy ──Decision(Targets)──► risk ──► sizing ──Orders──► Broker ──Fills, Rejections──► Book
+Strategy ──Decision(Targets)──► risk ──► sizing ──Orders──► Broker ──Fills, Rejections──► Book
 """
 
 from __future__ import annotations
