@@ -127,11 +127,11 @@ GROUPS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     (
         "Trading",
         (
-            Metric("trades", "Closed trades", "", whole, terminal=True),
+            Metric("trades", "Round trips", "", whole, terminal=True),
             Metric("wins", "Trades won", "", whole),
             Metric("losses", "Trades lost", "", whole),
             Metric("scratches", "Scratches", "neither won nor lost", whole),
-            Metric("hit_rate", "Hit rate", "closed trades that gained", percent, terminal=True),
+            Metric("hit_rate", "Hit rate", "round trips that gained", percent, terminal=True),
             Metric("profit_factor", "Profit factor", "gains over losses", ratio, terminal=True),
             Metric("payoff", "Payoff ratio", "mean gain over mean loss", ratio),
             Metric("expectancy", "Expectancy", "mean gain of a trade, net", _money),

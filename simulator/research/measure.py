@@ -85,7 +85,7 @@ def traded(ledger: Ledger) -> Floats:
 
 
 def trade_profits(ledger: Ledger) -> Floats:
-    """(K,) dollars earned by each closed trade, net of its slippage and commissions."""
+    """(R,) dollars earned by each round trip, from flat to flat, net of its slippage and commissions."""
     code = {symbol: n for n, symbol in enumerate(ledger.bars.symbols)}
     fills = ledger.fills
     return closed_trades(
@@ -94,7 +94,7 @@ def trade_profits(ledger: Ledger) -> Floats:
         [f.quantity for f in fills],
         [f.price for f in fills],
         [f.slippage + f.commission for f in fills],
-    ).net
+    ).round_trips()
 
 
 def cost_sensitivity(

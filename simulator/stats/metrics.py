@@ -235,7 +235,7 @@ def summary(
     benchmark : (n,) returns of the same sessions; None leaves alpha, beta, alpha_t and information_ratio undefined
     weights : (n, N) signed weights at each close, for exposure (and turnover, unless `traded` is given)
     traded : (n,) dollars traded / equity of each session, for turnover
-    trades : (K,) profit or loss of each closed trade, net of costs
+    trades : (K,) profit or loss of each round trip, net of costs
 
     Errors: `DataError` for values that are NaN or infinite, or lengths that differ.
     """

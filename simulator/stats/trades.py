@@ -5,6 +5,11 @@ average cost of what was held, so how an entry or an exit was split into orders 
 profit of what is closed; matching first in, first out would turn one exit into as many trades as there were entries and
 let the hit rate depend on that split. Brokers show the same average entry price. Costs of the entry are carried
 with the shares and charged in proportion to what is closed; the costs of a flip are shared by quantity.
+
+A *round trip* is all of that from flat to flat. A strategy that restores its weights every week closes a sliver of a
+winning position almost every time: counted by closing fills its hit rate says nothing but that. Runs are therefore
+judged by round trips.
+
 Dividends, borrow cost and interest are not part of a trade.
 """
 
@@ -13,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DataError
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, measured
@@ -52,6 +57,7 @@ class ClosedTrades:
     opened_at, closed_at : time of the fill that opened the position from flat, and of the closing fill
     costs : dollars, entry share and exit
     net : side · quantity · (exit − entry) − costs, dollars
+    flat : whether nothing of the position was left, that is, a round trip ended here
     """
 
     symbol: Integers
@@ -63,6 +69,20 @@ class ClosedTrades:
     closed_at: Integers
     costs: Floats
     net: Floats
+    flat: NDArray[np.bool_]
+
+    def round_trips(self) -> Floats:
+        """(R,) dollars earned from flat to flat, net of costs, in the order in which positions were closed out.
+
+        Closings of a position that is still open are left out.
+        """
+        running: dict[int, float] = {}
+        ended: list[float] = []
+        for code, net, flat in zip(self.symbol.tolist(), self.net.tolist(), self.flat.tolist(), strict=True):
+            running[code] = running.get(code, 0.0) + net
+            if flat:
+                ended.append(running.pop(code))
+        return np.array(ended, dtype=np.float64)
 
 
 @dataclass
@@ -155,7 +175,7 @@ def _longest_run(flags: np.ndarray) -> int:
 
 
 def _apply(position: _Position, time: int, quantity: float, price: float, cost: float) -> tuple[float, ...] | None:
-    """Book one fill; the closed trade as (side, quantity, entry, exit, opened, closed, costs, net), or None."""
+    """Book one fill; the closed trade as a row of `ClosedTrades` without its symbol, or None."""
     held = position.quantity
     if held == 0.0 or held * quantity > 0.0:
         _add(position, time, quantity, price, cost)
@@ -167,14 +187,16 @@ def _apply(position: _Position, time: int, quantity: float, price: float, cost: 
     trade = (side, closed, position.price, price, position.opened_at, time, total)
     net = side * closed * (price - position.price) - total
     left = held + quantity
+    flat = True
     if abs(left) <= FLAT * max(abs(quantity), abs(held)):
         position.quantity = position.costs = 0.0
     elif left * held > 0.0:
+        flat = False
         position.quantity, position.costs = left, position.costs - carried
     else:
         position.quantity = position.costs = 0.0
         _add(position, time, left, price, cost * abs(left) / abs(quantity))
-    return (*trade, net)
+    return (*trade, net, flat)
 
 
 def _add(position: _Position, time: int, quantity: float, price: float, cost: float) -> None:
@@ -209,8 +231,8 @@ def _check(codes: Integers, at: Integers, q: Floats, p: Floats, c: Floats) -> No
 
 
 def _as_columns(rows: list[tuple[float, ...]]) -> ClosedTrades:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 9
-    symbol, side, quantity, entry, exit_, opened, closed, costs, net = columns
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 10
+    symbol, side, quantity, entry, exit_, opened, closed, costs, net, flat = columns
     return ClosedTrades(
         symbol=np.array(symbol, dtype=np.int64),
         side=np.array(side, dtype=np.int64),
@@ -221,4 +243,5 @@ def _as_columns(rows: list[tuple[float, ...]]) -> ClosedTrades:
         closed_at=np.array(closed, dtype=np.int64),
         costs=np.array(costs, dtype=np.float64),
         net=np.array(net, dtype=np.float64),
+        flat=np.array(flat, dtype=np.bool_),
     )

@@ -57,6 +57,20 @@ def test_a_partial_close_carries_its_share_of_the_entry_cost():
     assert np.allclose(t.net, [40 - 1.3, -60 - 1.7])
 
 
+def test_a_round_trip_counts_once_however_often_slivers_of_it_are_closed():
+    """Restored weights close a little of a winner each week: nine gains in ten by fills, one loss by round trips."""
+    slivers = [(-1, 101.0, 0.0)] * 9
+    t = fills((100, 100.0, 0.0), *slivers, (-91, 90.0, 0.0))
+    assert trade_statistics(t.net)["hit_rate"] == 0.9
+    assert t.round_trips().tolist() == [9.0 - 910.0]
+
+
+def test_a_flip_ends_a_round_trip_and_an_open_position_is_none():
+    t = fills((10, 100.0, 0.0), (-15, 110.0, 0.0), (2, 100.0, 0.0))
+    assert t.flat.tolist() == [True, False]
+    assert t.round_trips().tolist() == [100.0]
+
+
 def test_the_entry_price_is_the_average_of_what_is_held():
     t = fills((10, 100.0, 0.0), (30, 120.0, 0.0), (-20, 120.0, 0.0), (-20, 120.0, 0.0))
     assert np.allclose(t.entry_price, [115.0, 115.0])
@@ -146,4 +160,5 @@ def test_when_everything_is_sold_trades_add_up_to_the_cash_made(rows):
     t = closed_trades(symbol, range(len(symbol)), quantity, price, cost)
     cash = -sum(q * p + c for q, p, c in zip(quantity, price, cost, strict=True))
     assert math.isclose(t.net.sum(), cash, rel_tol=1e-9, abs_tol=1e-6)
+    assert math.isclose(t.round_trips().sum(), cash, rel_tol=1e-9, abs_tol=1e-6)
     assert (t.quantity > 0).all()
