@@ -1,21 +1,16 @@
 """Curves as SVG paths that stretch with the page; axes as ticks the page sets in its own type.
 
-matplotlib transforms and simplifies the data and writes the paths. Colour, line width and labels stay with the style
-sheet, so that one drawing reads well in light, dark and print, at any width:
+Colour, line width and labels stay with the style sheet, so that one drawing reads well in light, dark and print, at any
+width. What is left to draw are points on a plane; a plotting library would add most of a second to every report.
 
-    Layer(s) + Frame ──matplotlib──► <path class="strategy" d="…"> in a viewBox of WIDTH × height
-    bounds           ──ticks───────► Tick(percent from the left or top, label)
-
-Drawing happens inside `house_style`, which shields it from a user's matplotlibrc.
+    Layer(s) + Frame ──draw──► <path class="strategy" d="…"> in a viewBox of WIDTH × height
+    bounds           ──ticks─► Tick(percent from the left or top, label)
 """
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -37,11 +32,6 @@ LANE = 14
 """Height of the strip for trade markers at the foot of a panel."""
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-_POINTS = 72
-_PATH = re.compile(r'<g id="layer-([a-z0-9 -]+)">\s*<path d="([^"]*)"')
-_AROUND_LETTER = re.compile(r"\s*([A-Za-z])\s*")
-_DECIMAL = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -89,19 +79,6 @@ class Panel:
     ticks: tuple[Tick, ...]
 
 
-@contextmanager
-def house_style() -> Iterator[None]:
-    """matplotlib's own defaults, whatever a matplotlibrc says, and ids that do not change between processes."""
-    import matplotlib
-    from matplotlib import rcParamsDefault
-
-    rooms = ("path", "savefig", "svg", "axes", "lines", "figure", "patch")
-    settings: Any = {name: value for name, value in rcParamsDefault.items() if name.split(".")[0] in rooms}
-    settings |= {"svg.fonttype": "none", "svg.hashsalt": "simulator"}
-    with matplotlib.rc_context(settings):
-        yield
-
-
 def draw(layers: Sequence[Layer], frame: Frame, ticks: Sequence[tuple[float, str]] = ()) -> Panel:
     """`layers` in `frame`, first at the back, over a grid line for each tick (value, label)."""
     shown = [(v, label) for v, label in ticks if frame.low <= v <= frame.high]
@@ -115,67 +92,55 @@ def draw(layers: Sequence[Layer], frame: Frame, ticks: Sequence[tuple[float, str
 
 
 def _paths(layers: Sequence[Layer], frame: Frame) -> str:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH / _POINTS, frame.height / _POINTS), dpi=_POINTS)
-    foot = LANE / frame.height if frame.lane else 0.0
-    axes = figure.add_axes((0.0, foot, 1.0, 1.0 - foot))
-    axes.set_axis_off()
-    axes.set_xlim(frame.left, frame.right)
-    if frame.log:
-        axes.set_yscale("log")
-    axes.set_ylim(frame.low, frame.high)
-    for number, layer in enumerate(layers):
-        artist = _artist(layer, axes, frame)
-        artist.set_gid(f"layer-{layer.name}")
-        artist.set_clip_on(False)
-        artist.set_zorder(number)
-        axes.add_artist(artist)
-    written = io.StringIO()
-    canvas: Any = FigureCanvasSVG(figure)
-    canvas.print_svg(written, metadata={"Date": None})
-    return "".join(f'<path class="{name}" d="{_tighten(d)}"/>' for name, d in _PATH.findall(written.getvalue()))
+    return "".join(f'<path class="{layer.name}" d="{_outline(layer, frame)}"/>' for layer in layers)
 
 
-def _artist(layer: Layer, axes: Any, frame: Frame) -> Any:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import PathPatch, Polygon
-    from matplotlib.path import Path
-    from matplotlib.transforms import IdentityTransform
-
-    if layer.shape == "line":
-        return Line2D(layer.x, layer.y)
-    if layer.shape == "area":
-        y = np.nan_to_num(layer.y)
-        outline = np.column_stack([np.r_[layer.x[0], layer.x, layer.x[-1]], np.r_[0.0, y, 0.0]])
-        return Polygon(outline, closed=True, transform=axes.transData)
+def _outline(layer: Layer, frame: Frame) -> str:
+    """The path data of one layer, in units of the viewBox."""
     across = (layer.x - frame.left) / (frame.right - frame.left) * WIDTH
-    vertices, codes = _markers(across, layer.shape)
-    return PathPatch(Path(vertices, codes), transform=IdentityTransform())
+    if layer.shape == "line":
+        return _polyline(across, _down(layer.y, frame))
+    if layer.shape == "area":
+        foot = _down(np.zeros(1), frame)
+        y = _down(np.nan_to_num(layer.y), frame)
+        return _polyline(np.r_[across[:1], across, across[-1:]], np.r_[foot, y, foot]) + "z"
+    return "".join(_marker(x, layer.shape, frame.height, len(across)) for x in across.tolist())
 
 
-def _markers(across: Floats, shape: Shape) -> tuple[Floats, NDArray[np.uint8]]:
-    """All markers of one kind as one path, in pixels from the lower left: ▲ bought, ▼ sold, ✕ closed by protection.
+def _down(values: Floats, frame: Frame) -> Floats:
+    """Units from the top of the panel."""
+    low, high = (math.log(x) if frame.log else x for x in (frame.low, frame.high))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.log(values) if frame.log else values
+    return (high - scaled) / (high - low) * (frame.height - (LANE if frame.lane else 0))
 
-    The more there are, the slimmer each is.
-    """
-    wide, tall, middle = min(4.0, max(1.0, 0.25 * WIDTH / len(across))), 4.0, LANE / 2
+
+def _polyline(x: Floats, y: Floats) -> str:
+    """Points joined by lines; a NaN lifts the pen."""
+    words, pen = [], "M"
+    for across, down in zip(x.tolist(), y.tolist(), strict=True):
+        if math.isfinite(down):
+            words.append(f"{pen}{_unit(across)} {_unit(down)}")
+            pen = "L"
+        else:
+            pen = "M"
+    return "".join(words)
+
+
+def _marker(x: float, shape: Shape, height: int, count: int) -> str:
+    """▲ bought, ▼ sold, ✕ closed by protection, in the strip at the foot. The more there are, the slimmer each is."""
+    wide, tall, y = min(4.0, max(1.0, 0.25 * WIDTH / count)), 4.0, height - LANE / 2
+    left, right, top, bottom = _unit(x - wide), _unit(x + wide), _unit(y - tall), _unit(y + tall)
     if shape == "exits":
-        corners = np.array([(-wide, -tall), (wide, tall), (-wide, tall), (wide, -tall)])
-        codes = [1, 2, 1, 2]
-    else:
-        up = 1.0 if shape == "buys" else -1.0
-        corners = np.array([(-wide, -tall * up), (wide, -tall * up), (0.0, tall * up), (0.0, 0.0)])
-        codes = [1, 2, 2, 79]
-    spots = np.column_stack([across, np.full_like(across, middle)])
-    return (spots[:, None, :] + corners).reshape(-1, 2), np.tile(np.array(codes, dtype=np.uint8), len(across))
+        return f"M{left} {bottom}L{right} {top}M{left} {top}L{right} {bottom}"
+    base, tip = (bottom, top) if shape == "buys" else (top, bottom)
+    return f"M{left} {base}L{right} {base}L{_unit(x)} {tip}z"
 
 
-def _tighten(d: str) -> str:
-    """Path data with one decimal and no needless white space."""
-    short = _DECIMAL.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), d)
-    return _AROUND_LETTER.sub(r"\1", short).strip()
+def _unit(value: float) -> str:
+    """One decimal, none where it would be 0."""
+    written = f"{value:.1f}".removesuffix(".0")
+    return "0" if written == "-0" else written
 
 
 def _from_top(value: float, frame: Frame) -> float:

@@ -75,14 +75,13 @@ def contents(evidence: Evidence) -> dict[str, Any]:
 
     run = evidence.run
     verdict = judge(run)
-    with figures.house_style():
-        drawn = {
-            "equity": charts.equity(evidence),
-            "drawdown": charts.underwater(evidence),
-            "exposure": charts.exposure(evidence),
-            "holdings": charts.holdings(evidence),
-            "members": [(m, charts.sparkline(evidence, m.name)) for m in tables.members(run)],
-        }
+    drawn = {
+        "equity": charts.equity(evidence),
+        "drawdown": charts.underwater(evidence),
+        "exposure": charts.exposure(evidence),
+        "holdings": charts.holdings(evidence),
+        "members": [(m, charts.sparkline(evidence, m.name)) for m in tables.members(run)],
+    }
     return {
         **drawn,
         "run": run,

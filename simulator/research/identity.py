@@ -15,8 +15,8 @@ import simulator
 
 PACKAGE = Path(simulator.__file__).parent
 
-NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pandas", "matplotlib", "pydantic", "exchange_calendars")
-"""Packages whose version can change a number or a picture."""
+NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jinja2", "exchange_calendars")
+"""Packages whose version can change a number or a page."""
 
 
 def digest_of(value: Any) -> str:

@@ -82,8 +82,7 @@ def test_dollar_labels_have_just_the_decimals_they_need(values: list[float], lab
 
 
 def drawn(layers: list[Layer], frame: Frame) -> dict[str, str]:
-    with figures.house_style():
-        return dict(re.findall(r'<path class="([^"]+)" d="([^"]+)"/>', figures.draw(layers, frame).paths))
+    return dict(re.findall(r'<path class="([^"]+)" d="([^"]+)"/>', figures.draw(layers, frame).paths))
 
 
 def test_a_line_is_drawn_where_its_numbers_are() -> None:
