@@ -7,8 +7,11 @@ import hashlib
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -261,3 +264,16 @@ def test_a_full_disk_keeps_the_answers_that_were_paid_for(workspace: Path, small
     (small_disk.folder / "filler").unlink(missing_ok=True)
     assert sim("cache", "verify", cwd=place).returncode == 0
     assert sim("run", *PERIOD, cwd=place).returncode == 0
+
+
+def test_an_interrupted_run_says_so_and_leaves_no_folder(workspace: Path) -> None:
+    words = [sys.executable, "-m", "simulator", "run", *PERIOD]
+    running = subprocess.Popen(words, cwd=workspace, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 120
+    while not (workspace / "llm_cache" / "cache.db").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert said.split("\n")[-2:] == ["sim: interrupted", ""]
+    assert not list((workspace / "reports").glob("*"))

@@ -133,7 +133,6 @@ def test_the_installed_wheel_makes_a_workspace(elsewhere: Path, tmp_path: Path) 
     assert (tmp_path / "lab" / "config" / "risk.yaml").read_bytes() == (shipped() / "config" / "risk.yaml").read_bytes()
 
 
-@pytest.mark.slow
 def test_the_installed_wheel_runs_the_first_command_of_the_readme(elsewhere: Path, tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     command = re.search(r"^sim (run .*)$", readme, re.MULTILINE)
