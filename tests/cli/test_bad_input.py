@@ -274,6 +274,6 @@ def test_an_interrupted_run_says_so_and_leaves_no_folder(workspace: Path) -> Non
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=120)
-    assert running.returncode == 130
+    assert running.returncode in (130, -signal.SIGINT)  # a shell shows both as 130
     assert said.split("\n")[-2:] == ["sim: interrupted", ""]
     assert not list((workspace / "reports").glob("*"))
