@@ -128,7 +128,9 @@ def _curves(
 
 def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
     summary = measure.account(ledger, cash, free.returns, hold)
-    return {**summary.values, "reasons": dict(summary.reasons)}
+    inference = inference_summary(measure.session_returns(ledger, cash), free.returns)
+    interval = {key: inference.values[key] for key in ("sharpe_ci_low", "sharpe_ci_high")}
+    return {**summary.values, **interval, "reasons": {**inference.reasons, **summary.reasons}}
 
 
 def _member(member: Member, cash: float, free: measure.RiskFree) -> dict[str, Any]:
