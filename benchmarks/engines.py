@@ -1,16 +1,12 @@
 """How fast the engines are, as ratios measured in one run: `python benchmarks/engines.py`.
 
 The task: SMA(20/50) long or flat on 20 symbols over 2520 daily bars, a twentieth of equity each, from prices to the
-equity curve, indicators included. CPU seconds on one thread, the best of several runs after one to warm up.
+equity curve, indicators included. CPU seconds of all threads, the best of several runs after one to warm up.
 """
 
 from __future__ import annotations
 
 import os
-
-for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_threads] = "1"
-
 import resource
 import sys
 import time
@@ -52,7 +48,7 @@ def market(symbols: int = SYMBOLS, bars: int = BARS) -> Bars:
 def crosses(bars: Bars) -> Tape:
     """A tape with a target wherever the fast average of closes has crossed the slow one, filled at the next open."""
     sums = np.cumsum(bars.close, axis=0)
-    before = np.vstack([np.zeros((1, len(bars.symbols))), sums[: -SLOW]])
+    before = np.vstack([np.zeros((1, len(bars.symbols))), sums[:-SLOW]])
     fast = (sums[SLOW - 1 :] - sums[SLOW - 1 - FAST : -FAST]) * (SLOW / FAST)
     above = fast > sums[SLOW - 1 :] - before
     turned = above[1:-1] != above[:-2]
@@ -190,6 +186,7 @@ def bracketed(symbols: int, bars: int) -> tuple[Bars, Tape]:
 
 
 def main() -> None:
+    os.environ["TQDM_DISABLE"] = "1"  # backtesting.py's progress bar
     bars = market()
     contenders: list[tuple[str, Run | None, int]] = [
         ("kernel: equity curve", lambda: float(kernel.equity_curve(bars, crosses(bars), RULES, CASH)[-1]), 50),
@@ -200,7 +197,9 @@ def main() -> None:
         ("plain backtrader, array feed, our signals", lambda: plain_from_tape(bars), 3),
         ("plain backtrader, array feed", lambda: plain_backtrader(bars, Crosses), 3),
     ]
-    print(f"SMA({FAST}/{SLOW}), {SYMBOLS} symbols × {BARS} bars, CPU seconds, one thread; Python {sys.version.split()[0]}")
+    print(
+        f"SMA({FAST}/{SLOW}), {SYMBOLS} symbols × {BARS} bars, CPU seconds, one thread; Python {sys.version.split()[0]}"
+    )
     print(f"{'engine':<44}{'seconds':>10}{'× kernel':>10}{'final equity':>16}")
     base = 0.0
     for name, run, times in contenders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.errors import AuditError
 from simulator.market.bars import Floats
@@ -11,7 +12,13 @@ from simulator.replay.ledger import FILL_WHYS, REJECTION_WHYS, STATUSES, Ledger
 LARGEST_ALLOWED = 1e-9
 """Of equity. Bit-identical is the aim; anything above this is an error in one of the engines."""
 
-RECORDS = {"order": ("order_rows", STATUSES), "fill": ("fill_rows", FILL_WHYS), "rejection": ("rejection_rows", REJECTION_WHYS)}
+RECORDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "order": ("order_rows", STATUSES),
+    "fill": ("fill_rows", FILL_WHYS),
+    "rejection": ("rejection_rows", REJECTION_WHYS),
+}
+
+REPORT = "this is a bug: please report it with the run folder"
 
 
 def audit(ledger: Ledger, auditor: Ledger) -> float:
@@ -26,14 +33,12 @@ def audit(ledger: Ledger, auditor: Ledger) -> float:
             raise AuditError(f"the two engines disagree: {found}", mend=REPORT)
     difference = largest_difference(ledger, auditor)
     if not difference <= LARGEST_ALLOWED:
-        t = int(np.argmax(_differences(ledger, auditor).max(axis=1) > LARGEST_ALLOWED))
+        too_far = ~(_differences(ledger, auditor) <= LARGEST_ALLOWED)  # NaN is too far
+        t = int(np.argmax(too_far.any(axis=1)))
         raise AuditError(
             f"the two engines differ by {difference:.3g} of equity, first on {ledger.bars.dates[t]}", mend=REPORT
         )
     return difference
-
-
-REPORT = "this is a bug: please report it with the run folder"
 
 
 def largest_difference(a: Ledger, b: Ledger) -> float:
@@ -48,7 +53,10 @@ def largest_difference(a: Ledger, b: Ledger) -> float:
 
 
 def _differences(a: Ledger, b: Ledger) -> Floats:
-    """(T, N + 2) |differences| of each position's value, cash and equity; fractions of |equity|, of a dollar below one."""
+    """(T, N + 2) |differences| of each position's value, of cash and of equity, as fractions of |equity|.
+
+    Where equity is below a dollar, in dollars.
+    """
     worth = np.maximum(np.abs(a.equity), 1.0)[:, None]
     values = np.abs(a.positions - b.positions) * a.marks
     return np.column_stack([values, np.abs(a.cash - b.cash), np.abs(a.equity - b.equity)]) / worth
@@ -61,18 +69,23 @@ def _first_unlike_record(a: Ledger, b: Ledger, name: str) -> str | None:
     shared = min(len(mine), len(theirs))
     alike = np.ones(shared, dtype=bool)
     for field in mine.dtype.names:
-        left, right = mine[field][:shared], theirs[field][:shared]
-        alike &= np.isclose(left, right, rtol=LARGEST_ALLOWED, atol=LARGEST_ALLOWED, equal_nan=True) if left.dtype.kind == "f" else left == right
+        alike &= _alike(mine[field][:shared], theirs[field][:shared])
     if alike.all() and len(mine) == len(theirs):
         return None
     first = shared if alike.all() else int(np.argmin(alike))
     return f"{name} {first} is {_told(a, mine, first, codes)} in one and {_told(b, theirs, first, codes)} in the other"
 
 
-def _told(ledger: Ledger, rows: np.ndarray, index: int, codes: tuple[str, ...]) -> str:
+def _alike(left: NDArray[np.generic], right: NDArray[np.generic]) -> NDArray[np.bool_]:
+    if left.dtype.kind == "f":
+        return np.asarray(np.isclose(left, right, rtol=LARGEST_ALLOWED, atol=LARGEST_ALLOWED, equal_nan=True))
+    return np.asarray(left == right)
+
+
+def _told(ledger: Ledger, rows: NDArray[np.void], index: int, codes: tuple[str, ...]) -> str:
     if index >= len(rows):
         return "missing"
-    row = dict(zip(rows.dtype.names, rows[index].item(), strict=True))
+    row = dict(zip(rows.dtype.names or (), rows[index].item(), strict=True))
     row["symbol"] = ledger.bars.symbols[row["symbol"]]
     last = "status" if "status" in row else "why"
     row[last] = codes[row[last]]

@@ -205,9 +205,7 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         if together:
             scale = max(0.0, free - commission_all) / gross_all
             shares = [s * scale for s in shares]
-        got = [
-            self._after_cut(part, s, price) for (_, _, part, price), s in zip(parts, shares, strict=True)
-        ]
+        got = [self._after_cut(part, s, price) for (_, _, part, price), s in zip(parts, shares, strict=True)]
         return got, ledger.PRO_RATA if together else ledger.BUYING_POWER
 
     def _protection(self, fresh: Sequence[tuple[int, Bar]]) -> None:
@@ -255,7 +253,9 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         rules = self.rules
         maintenance = initial = 0.0
         for n, held in enumerate(self.held):
-            maintenance += (rules.maintenance_long if held > 0.0 else rules.maintenance_short) * abs(held) * self.mark[n]
+            maintenance += (
+                (rules.maintenance_long if held > 0.0 else rules.maintenance_short) * abs(held) * self.mark[n]
+            )
             initial += self._margin(held) * abs(held) * self.mark[n]
         if any(held != 0.0 for held in self.held) and self.equity < maintenance:
             self.margin_call = True
@@ -348,7 +348,8 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
             self.status[order.id] = ledger.FILLED
             return
         self.status[order.id] = ledger.REJECTED if got == 0.0 else ledger.PARTLY_FILLED
-        self.refusals.append((order.id, n, self.opened_at[self.t], wanted, got, why))
+        # + 0.0: a sale cut to nothing may be -0.0
+        self.refusals.append((order.id, n, self.opened_at[self.t], wanted, got + 0.0, why))
 
     def _cancel(self, n: int) -> None:
         order = self.pending[n]
@@ -390,7 +391,9 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
 
 def _quantity(order: Order) -> float:
     if order.quantity is None:
-        raise BrokerError(f"order {order.id} on {order.symbol} has no quantity", mend="only market buys may be in dollars")
+        raise BrokerError(
+            f"order {order.id} on {order.symbol} has no quantity", mend="only market buys may be in dollars"
+        )
     return order.quantity
 
 

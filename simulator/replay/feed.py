@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from array import array
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from simulator.replay.ledger import tradable
 with warnings.catch_warnings():  # backtrader writes \* in plain strings, which Python 3.12 complains about
     warnings.simplefilter("ignore", SyntaxWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
-    import backtrader as bt
+    import backtrader
+
+bt = backtrader
 
 Bar = tuple[float, float, float, float, float]
 """open, high, low, close, dividend"""
@@ -28,10 +31,10 @@ EPOCH = 719_163.0
 """1970-01-01 in backtrader's days since the year 1."""
 
 
-class ArrayFeed(bt.feed.DataBase):  # type: ignore[misc]
+class ArrayFeed(backtrader.feed.DataBase):  # type: ignore[misc]
     """One symbol, or the clock. `dataname` is a mapping from line names to float64 arrays of equal length."""
 
-    lines = ("dividend",)
+    lines: Any = ("dividend",)
 
     def preload(self) -> None:
         """Fill every line at once and go back to the start."""
@@ -41,13 +44,13 @@ class ArrayFeed(bt.feed.DataBase):  # type: ignore[misc]
         self.home()
         self._buffers = tuple(self.lines)
         self._prices = tuple(getattr(self.lines, name) for name in ("open", "high", "low", "close", "dividend"))
-        self._dates = columns["datetime"].tolist()
+        self._dates: list[float] = columns["datetime"].tolist()
         self._at = -1
 
     def advance_peek(self) -> float:
         """When the next bar comes; infinity when none does."""
         following = self._at + 1
-        return self._dates[following] if following < len(self._dates) else inf  # type: ignore[no-any-return]
+        return self._dates[following] if following < len(self._dates) else inf
 
     def advance(self, size: int = 1, datamaster: object = None, ticks: bool = True) -> None:  # noqa: ARG002
         """Go on by one bar. backtrader's own version also copies the bar into fourteen tick attributes."""
@@ -66,7 +69,7 @@ class ArrayFeed(bt.feed.DataBase):  # type: ignore[misc]
 
     def now(self) -> float:
         """The instant of the newest bar, in backtrader's days."""
-        return self._dates[self._at]  # type: ignore[no-any-return]
+        return self._dates[self._at]
 
 
 def clock(bars: Bars) -> ArrayFeed:

@@ -1,650 +1,37 @@
-"""The kernel: the fill rules of docs/decisions/0001-fill-rules.md compiled, state in, state out.
+"""The kernel: a tape replayed by compiled code, some hundred times faster than the event loop.
 
     tape ──► wishes ┐
-    bars ──► market ┼──► play ──► equity, cash, positions; orders, fills, refusals
+    bars ──► market ┼──► compiled.play ──► equity, cash, positions; orders, fills, refusals ──► Ledger
     rules, cash ────┘
 
-It does the reference engine's arithmetic in the reference engine's order and shares only sizing with it, so that each
-audits the other. Per bar it touches the symbols that are held or have an order pending, and no others: skipping a
-symbol with nothing held leaves every sum the same to the last bit, because adding 0.0 does.
+It shares sizing with the reference engine and nothing else, so that each audits the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
-from zlib import crc32
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.errors import DataError
 from simulator.market.bars import Bars, Floats
 from simulator.replay import ledger
+from simulator.replay.compiled import play
 from simulator.replay.ledger import Ledger
+from simulator.replay.state import ACCOUNT, LINE, RULES, Curves, Desk, Market, Wishes
 from simulator.replay.tape import Tape, due_at, years
-from simulator.trading import sizing
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, compiled, size
-
-F = TypeVar("F", bound=Callable[..., object])
-Ints = NDArray[np.int64]
-Row = Any
-"""A record: to numba a pointer with named fields, which no type of numpy describes."""
-
-TOLERANCE = 1 + 1e-12
-
-LINE = np.dtype(
-    [(name, np.float64) for name in ("held", "mark", "stop", "take", "open", "high", "low")]
-    + [(name, np.float64) for name in ("wanted", "reducing", "increasing", "got")]
-    + [(name, np.int64) for name in ("fresh", "pending", "last_order", "seen")],
-    align=True,
-)
-"""One symbol: the position, the bar of this turn (`fresh` = it has one), its order's parts in an auction, the pending
-order (-1 = none), the order that filled last, and the bar its mark is up to date with while it is not active."""
-
-ACCOUNT = np.dtype(
-    [(name, np.float64) for name in ("cash", "equity", "kept_share")]
-    + [(name, np.int64) for name in ("at", "active", "pending", "brackets", "call", "orders", "fills", "refusals")],
-    align=True,
-)
-"""Dollars, then when the bar opened, and how many: active symbols, pending orders, brackets, margin calls (0 or 1), records."""
-
-RULES = np.dtype(
-    [(name, np.float64) for name in ("commission_per_share", "commission_rate", "commission_min", "slippage_rate")]
-    + [(name, np.float64) for name in ("borrow_rate", "cash_interest", "initial_long", "initial_short")]
-    + [(name, np.float64) for name in ("maintenance_long", "maintenance_short", "min_trade")]
-    + [("whole_shares", np.int64)],
-    align=True,
-)
 
 
-class Market(NamedTuple):
-    """(T,) opening instants and part of a year each bar accrues, (T, N) prices and dividends, and if there are any."""
+class Records(NamedTuple):
+    """What compiled code writes its results to: the account's record and tables with room for every order."""
 
-    opens_at: Ints
-    year: Floats
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    dividend: Floats
-    pays: bool
-
-
-class Wishes(NamedTuple):
-    """Targets one after the other: those of decision k are rows ``first[k]`` to ``first[k + 1]``, in symbol order."""
-
-    due: Ints
-    at: Ints
-    first: Ints
-    symbol: Ints
-    weight: Floats
-    limit: Floats
-    stop: Floats
-    take_profit: Floats
-
-
-class Desk(NamedTuple):
-    """Everything that changes, and the rules. `active` lists symbols with a position or a pending order, ascending."""
-
-    account: Row
-    rules: Row
-    lines: NDArray[np.void]
-    active: Ints
+    account: np.void
     orders: NDArray[np.void]
     fills: NDArray[np.void]
     refusals: NDArray[np.void]
-
-
-class Curves(NamedTuple):
-    """What is written at every close; `positions` has no rows when only the curve is wanted."""
-
-    equity: Floats
-    cash: Floats
-    positions: Floats
-
-
-def inner(function: F) -> F:
-    """A function compiled into the one cached entry, not on its own: a cached part would outlive a change elsewhere."""
-    return cast(F, numba.njit(_nrt=False, error_model="numpy")(function))
-
-
-# Arithmetic.
-
-
-@inner
-def _margin(rules: Row, shares: float) -> float:
-    return rules.initial_long if shares > 0.0 else rules.initial_short  # type: ignore[no-any-return]
-
-
-@inner
-def _commission(rules: Row, shares: float, price: float) -> float:
-    if shares == 0.0:
-        return 0.0
-    by_share = abs(shares) * rules.commission_per_share
-    by_value = abs(shares) * price * rules.commission_rate
-    return max(rules.commission_min, by_share + by_value)  # type: ignore[no-any-return]
-
-
-@inner
-def _open_slippage(rules: Row, shares: float, price: float, limit: float) -> float:
-    paid = abs(shares) * price * rules.slippage_rate
-    if np.isnan(limit):
-        return paid  # type: ignore[no-any-return]
-    return min(paid, abs(shares) * abs(limit - price))
-
-
-@inner
-def _free_margin(d: Desk) -> float:
-    worth = d.account.cash
-    bound = 0.0
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.held != 0.0:
-            worth += line.held * line.mark
-            bound += _margin(d.rules, line.held) * abs(line.held) * line.mark
-    return worth - bound  # type: ignore[no-any-return]
-
-
-@inner
-def _reducing(held: float, shares: float) -> float:
-    if held == 0.0 or (held > 0.0) == (shares > 0.0):
-        return 0.0
-    return shares if abs(shares) <= abs(held) else -held
-
-
-@inner
-def _after_cut(rules: Row, left: float, price: float) -> float:
-    if rules.whole_shares > 0:
-        left = np.trunc(left)
-    if abs(left) * price < rules.min_trade:
-        return 0.0
-    return left
-
-
-# Bookkeeping.
-
-
-@inner
-def _bracketed(line: Row) -> int:
-    return 0 if np.isnan(line.stop) and np.isnan(line.take) else 1
-
-
-@inner
-def _set_bracket(d: Desk, line: Row, stop: float, take: float) -> None:
-    d.account.brackets -= _bracketed(line)
-    line.stop = stop
-    line.take = take
-    d.account.brackets += _bracketed(line)
-
-
-@inner
-def _fill(d: Desk, n: int, order: int, trade: tuple[float, float, float], why: int) -> None:
-    """Book `trade` = (shares, price, slippage); `order` is -1 for exits and margin calls."""
-    shares, price, slippage = trade
-    commission = _commission(d.rules, shares, price)
-    d.account.cash -= shares * price
-    d.account.cash -= slippage
-    d.account.cash -= commission
-    line = d.lines[n]
-    line.held += shares
-    if order >= 0:
-        line.last_order = order
-    if line.held == 0.0:
-        _set_bracket(d, line, np.nan, np.nan)
-    elif order >= 0 and (line.held > 0.0) == (shares > 0.0):
-        _set_bracket(d, line, d.orders[order].stop, d.orders[order].take_profit)
-    i = d.account.fills
-    d.account.fills = i + 1
-    if i < len(d.fills):
-        row = d.fills[i]
-        row.order_id = line.last_order
-        row.symbol = n
-        row.at = d.account.at
-        row.quantity = shares
-        row.price = price
-        row.slippage = slippage
-        row.commission = commission
-        row.why = why
-
-
-@inner
-def _refuse(d: Desk, n: int, order: int, at: int, shares: tuple[float, float], why: int) -> None:
-    """Log `shares` = (wanted, got)."""
-    row = d.refusals[d.account.refusals]
-    d.account.refusals += 1
-    row.order_id = order
-    row.symbol = n
-    row.at = at
-    row.wanted, row.got = shares
-    row.why = why
-
-
-@inner
-def _cancel(d: Desk, n: int) -> None:
-    line = d.lines[n]
-    if line.pending >= 0:
-        d.orders[line.pending].status = ledger.CANCELLED
-        line.pending = -1
-        d.account.pending -= 1
-
-
-@inner
-def _done(d: Desk, n: int, wanted: float, got: float, why: int) -> None:
-    line = d.lines[n]
-    order = line.pending
-    line.pending = -1
-    d.account.pending -= 1
-    if got == wanted:
-        d.orders[order].status = ledger.FILLED
-        return
-    d.orders[order].status = ledger.REJECTED if got == 0.0 else ledger.PARTLY_FILLED
-    _refuse(d, n, order, d.account.at, (wanted, got), why)
-
-
-@inner
-def _activate(d: Desk, n: int) -> None:
-    count = d.account.active
-    i = count
-    while i > 0 and d.active[i - 1] > n:
-        i -= 1
-    if i > 0 and d.active[i - 1] == n:
-        return
-    for j in range(count, i, -1):
-        d.active[j] = d.active[j - 1]
-    d.active[i] = n
-    d.account.active = count + 1
-
-
-# A. Decisions.
-
-
-@inner
-def _newest_mark(m: Market, d: Desk, t: int, n: int) -> float:
-    """The mark as of the close before bar t, brought up to date when the symbol was not active meanwhile."""
-    line = d.lines[n]
-    if line.held == 0.0 and line.pending < 0:
-        before = t - 1
-        while before > line.seen and not _tradable(m, before, n):
-            before -= 1
-        if before > line.seen:
-            line.mark = m.close[before, n]
-        line.seen = max(line.seen, t - 1)
-    return line.mark  # type: ignore[no-any-return]
-
-
-@inner
-def _tradable(m: Market, t: int, n: int) -> bool:
-    return m.open[t, n] > 0.0 and m.high[t, n] > 0.0 and m.low[t, n] > 0.0 and m.close[t, n] > 0.0
-
-
-@inner
-def _decide(m: Market, w: Wishes, d: Desk, t: int, k: int) -> None:
-    first_order = d.account.orders
-    for i in range(w.first[k], w.first[k + 1]):
-        n = w.symbol[i]
-        line = d.lines[n]
-        mark = _newest_mark(m, d, t, n)
-        _cancel(d, n)
-        limited = not np.isnan(w.limit[i])
-        whole = d.rules.whole_shares > 0
-        verdict, amount, keeps_side = size(
-            w.weight[i], limited, line.held, mark, d.account.equity, whole, d.rules.min_trade
-        )
-        if keeps_side:
-            _set_bracket(d, line, w.stop[i], w.take_profit[i])
-        if verdict == NO_PRICE:
-            _refuse(d, n, -1, w.at[k], (0.0, 0.0), ledger.NO_PRICE_REASON)
-        elif verdict != NO_ORDER:
-            _send(w, d, i, w.at[k], verdict == DOLLARS, amount)
-    if d.account.call > 0:
-        _refuse_since(d, first_order)
-
-
-@inner
-def _send(w: Wishes, d: Desk, i: int, at: int, in_dollars: bool, amount: float) -> None:
-    order, n = d.account.orders, w.symbol[i]
-    row = d.orders[order]
-    row.symbol = n
-    row.submitted_at = at
-    row.quantity = np.nan if in_dollars else amount
-    row.notional = amount if in_dollars else np.nan
-    row.limit = w.limit[i]
-    row.stop = w.stop[i]
-    row.take_profit = w.take_profit[i]
-    row.status = ledger.OPEN
-    d.account.orders = order + 1
-    if d.account.call == 0:
-        d.lines[n].pending = order
-        d.account.pending += 1
-        _activate(d, n)
-
-
-@inner
-def _refuse_since(d: Desk, first_order: int) -> None:
-    """Refuse the orders from `first_order` on: a margin call stands."""
-    for order in range(first_order, d.account.orders):
-        row = d.orders[order]
-        row.status = ledger.REJECTED
-        wanted = row.notional / d.lines[row.symbol].mark if np.isnan(row.quantity) else row.quantity
-        _refuse(d, row.symbol, order, row.submitted_at, (wanted, 0.0), ledger.IN_MARGIN_CALL)
-
-
-# B. Accruals.
-
-
-@inner
-def _accrue(d: Desk, year: float) -> None:
-    rules = d.rules
-    d.account.cash += max(d.account.cash, 0.0) * rules.cash_interest * year
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.held < 0.0:
-            d.account.cash -= abs(line.held) * line.mark * rules.borrow_rate * year
-
-
-@inner
-def _dividends(m: Market, d: Desk, t: int) -> None:
-    for i in range(d.account.active):
-        n = d.active[i]
-        paid = m.dividend[t, n]
-        if d.lines[n].held != 0.0 and not np.isnan(paid) and _tradable(m, t, n):
-            d.account.cash += d.lines[n].held * paid
-
-
-@inner
-def _arrive(m: Market, d: Desk, t: int) -> None:
-    """Put this turn's bars on the lines of active symbols."""
-    d.account.at = m.opens_at[t]
-    for i in range(d.account.active):
-        n = d.active[i]
-        line = d.lines[n]
-        line.fresh = 0
-        if _tradable(m, t, n):
-            line.fresh = 1
-            line.open = m.open[t, n]
-            line.high = m.high[t, n]
-            line.low = m.low[t, n]
-            line.mark = line.open
-
-
-# C. Open auction.
-
-
-@inner
-def _sell_down(d: Desk) -> None:
-    """The margin call: every position that trades is cut to the share of it that equity carries."""
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.held == 0.0 or line.fresh == 0:
-            continue
-        kept = line.held * d.account.kept_share
-        if d.rules.whole_shares > 0:
-            kept = np.trunc(kept)
-        change = kept - line.held
-        if change != 0.0:
-            slippage = abs(change) * line.open * d.rules.slippage_rate
-            _fill(d, d.active[i], -1, (change, line.open, slippage), ledger.MARGIN_CALL)
-
-
-@inner
-def _open_auction(d: Desk) -> None:
-    """Reducing parts first, then the increasing parts together. `wanted` is 0 on lines that have no part in it."""
-    increasing = False
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        line.wanted = 0.0
-        if line.pending < 0 or line.fresh == 0:
-            continue
-        order = d.orders[line.pending]
-        wanted = order.quantity
-        if np.isnan(wanted):
-            wanted = order.notional / (line.open * (1.0 + d.rules.slippage_rate))
-        if (wanted > 0.0 and line.open > order.limit) or (wanted < 0.0 and line.open < order.limit):
-            continue
-        line.wanted = wanted
-        line.reducing = _reducing(line.held, wanted)
-        line.increasing = wanted - line.reducing
-        line.got = line.increasing
-        increasing = increasing or line.increasing != 0.0
-        if line.reducing != 0.0:
-            slippage = _open_slippage(d.rules, line.reducing, line.open, order.limit)
-            _fill(d, d.active[i], line.pending, (line.reducing, line.open, slippage), ledger.AT_OPEN)
-    why = _share_out(d) if increasing else ledger.BUYING_POWER
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.wanted == 0.0:
-            continue
-        if line.got != 0.0:
-            slippage = _open_slippage(d.rules, line.got, line.open, d.orders[line.pending].limit)
-            _fill(d, d.active[i], line.pending, (line.got, line.open, slippage), ledger.AT_OPEN)
-        got = line.wanted if line.got == line.increasing else line.reducing + line.got
-        _done(d, d.active[i], line.wanted, got, why)
-
-
-@inner
-def _need(d: Desk, line: Row) -> tuple[float, float]:
-    """Margin with slippage, and commission, of what a line is about to get at the open."""
-    slippage = _open_slippage(d.rules, line.got, line.open, d.orders[line.pending].limit)
-    gross = _margin(d.rules, line.got) * abs(line.got) * line.open + slippage
-    return gross, _commission(d.rules, line.got, line.open)
-
-
-@inner
-def _share_out(d: Desk) -> int:
-    """Cut the increasing parts to the free margin; returns the reason cuts are logged with."""
-    free = _free_margin(d)
-    total = gross_all = commission_all = 0.0
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.wanted == 0.0 or line.got == 0.0:
-            continue
-        gross, commission = _need(d, line)
-        if gross + commission > free * TOLERANCE:
-            line.got *= max(0.0, free - commission) / gross
-            gross, commission = _need(d, line)
-        total += gross + commission
-        gross_all += gross
-        commission_all += commission
-    together = total > free * TOLERANCE and gross_all > 0.0
-    scale = max(0.0, free - commission_all) / gross_all if together else 1.0
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.wanted == 0.0:
-            continue
-        if together:
-            line.got *= scale
-        if line.got != line.increasing:
-            line.got = _after_cut(d.rules, line.got, line.open)
-    return ledger.PRO_RATA if together else ledger.BUYING_POWER
-
-
-# D. Protection.
-
-
-@inner
-def _protect(d: Desk) -> None:
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        stop, take = line.stop, line.take
-        if line.held == 0.0 or line.fresh == 0 or (np.isnan(stop) and np.isnan(take)):
-            continue
-        side = 1.0 if line.held > 0.0 else -1.0
-        worst = line.low if line.held > 0.0 else line.high
-        best = line.high if line.held > 0.0 else line.low
-        if side * line.open <= side * stop:
-            price, why = line.open, ledger.STOP
-        elif side * line.open >= side * take:
-            price, why = line.open, ledger.TAKE_PROFIT
-        elif side * worst <= side * stop:
-            price, why = stop, ledger.STOP
-        elif side * best >= side * take:
-            price, why = take, ledger.TAKE_PROFIT
-        else:
-            continue
-        slippage = abs(line.held) * price * d.rules.slippage_rate
-        if why == ledger.TAKE_PROFIT:
-            slippage = min(slippage, abs(line.held) * abs(price - take))
-        _fill(d, d.active[i], -1, (-line.held, price, slippage), why)
-        _cancel(d, d.active[i])
-
-
-# E. Limit orders within the bar.
-
-
-@inner
-def _touched(d: Desk, line: Row) -> bool:
-    """Whether the pending order is a limit order whose price the bar touches."""
-    if line.pending < 0 or line.fresh == 0:
-        return False
-    order = d.orders[line.pending]
-    if np.isnan(order.limit):
-        return False
-    return line.low <= order.limit if order.quantity > 0.0 else line.high >= order.limit  # type: ignore[no-any-return]
-
-
-@inner
-def _affordable(rules: Row, shares: float, price: float, free: float) -> float:
-    gross = _margin(rules, shares) * abs(shares) * price
-    commission = _commission(rules, shares, price)
-    if gross + commission <= free * TOLERANCE:
-        return shares
-    left = shares * (max(0.0, free - commission) / gross)
-    return _after_cut(rules, left, price) if left != shares else shares
-
-
-@inner
-def _limits_within(d: Desk, free: float) -> None:
-    """Orders that only add, against `free` and what it has left; then those that reduce or cross."""
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        line.wanted = 0.0
-        if not _touched(d, line):
-            continue
-        order = d.orders[line.pending]
-        if _reducing(line.held, order.quantity) != 0.0:
-            line.wanted = order.quantity
-            continue
-        got = _affordable(d.rules, order.quantity, order.limit, free)
-        if got != 0.0:
-            _fill(d, d.active[i], line.pending, (got, order.limit, 0.0), ledger.AT_LIMIT)
-            free -= _margin(d.rules, got) * abs(got) * order.limit + _commission(d.rules, got, order.limit)
-        _done(d, d.active[i], order.quantity, got, ledger.BUYING_POWER)
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.wanted == 0.0:
-            continue
-        price = d.orders[line.pending].limit
-        part = _reducing(line.held, line.wanted)
-        _fill(d, d.active[i], line.pending, (part, price, 0.0), ledger.AT_LIMIT)
-        rest = line.wanted - part
-        got = _affordable(d.rules, rest, price, _free_margin(d)) if rest != 0.0 else 0.0
-        if got != 0.0:
-            _fill(d, d.active[i], line.pending, (got, price, 0.0), ledger.AT_LIMIT)
-        _done(d, d.active[i], line.wanted, line.wanted if got == rest else part + got, ledger.BUYING_POWER)
-
-
-# F. Close, and the loop over bars.
-
-
-@inner
-def _call_margin(d: Desk) -> None:
-    initial = 0.0
-    for i in range(d.account.active):
-        line = d.lines[d.active[i]]
-        if line.held != 0.0:
-            initial += _margin(d.rules, line.held) * abs(line.held) * line.mark
-        _cancel(d, d.active[i])
-    d.account.kept_share = min(1.0, max(0.0, d.account.equity / initial))
-    d.account.call = 1
-
-
-@inner
-def _close(m: Market, d: Desk, t: int) -> None:
-    worth = d.account.cash
-    maintenance_long, maintenance_short = d.rules.maintenance_long, d.rules.maintenance_short
-    maintenance = 0.0
-    kept = 0
-    holding = False
-    for i in range(d.account.active):
-        n = d.active[i]
-        line = d.lines[n]
-        mark = m.close[t, n] if _tradable(m, t, n) else line.mark
-        line.mark = mark
-        held = line.held
-        if held != 0.0:
-            holding = True
-            worth += held * mark
-            maintenance += (maintenance_long if held > 0.0 else maintenance_short) * abs(held) * mark
-        elif line.pending < 0:
-            line.seen = t
-            continue
-        d.active[kept] = n
-        kept += 1
-    d.account.active = kept
-    d.account.equity = worth
-    if holding and worth < maintenance:
-        _call_margin(d)
-
-
-@inner
-def _trade(m: Market, d: Desk, t: int) -> None:
-    """C to E of a bar on which something is pending or protected, or a margin call stands."""
-    _arrive(m, d, t)
-    if d.account.call > 0:
-        d.account.call = 0
-        _sell_down(d)
-    elif d.account.pending > 0:
-        _open_auction(d)
-    free = _free_margin(d) if d.account.pending > 0 else 0.0
-    if d.account.brackets > 0:
-        _protect(d)
-    if d.account.pending > 0:
-        _limits_within(d, min(free, _free_margin(d)))
-
-
-@inner
-def _play(m: Market, w: Wishes, d: Desk, c: Curves) -> None:
-    accrues = d.rules.cash_interest > 0.0 or d.rules.borrow_rate > 0.0
-    k = 0
-    for t in range(len(m.opens_at)):
-        while k < len(w.due) and w.due[k] <= t:
-            _decide(m, w, d, t, k)
-            k += 1
-        if accrues and m.year[t] > 0.0:
-            _accrue(d, m.year[t])
-        if m.pays:
-            _dividends(m, d, t)
-        if d.account.pending + d.account.brackets + d.account.call > 0:
-            _trade(m, d, t)
-        _close(m, d, t)
-        c.equity[t] = d.account.equity
-        c.cash[t] = d.account.cash
-        if len(c.positions) > 0:
-            for i in range(d.account.active):
-                c.positions[t, d.active[i]] = d.lines[d.active[i]].held
-
-
-def _entry(sources: int) -> Callable[[Market, Wishes, Desk, Curves], None]:
-    """The one function that is cached. `sources` stands in its closure because numba's cache knows only this file:
-
-    without it, a kernel kept from before a change in sizing would go on using the old sizes.
-    """
-
-    @compiled
-    def play(m: Market, w: Wishes, d: Desk, c: Curves) -> None:
-        if sources >= 0:
-            _play(m, w, d, c)
-
-    return play
-
-
-play = _entry(crc32(b"".join(Path(str(room.__file__)).read_bytes() for room in (sizing, ledger))))
-
-
-# The Python face.
 
 
 def replay_tape(
@@ -652,17 +39,17 @@ def replay_tape(
 ) -> Ledger:
     """Play the recorded decisions of `tape`, whose symbols must be those of `bars`.
 
-    Same arguments, timing and result as :func:`simulator.replay.reference.replay_tape`.
+    Same arguments, timing, result and errors as :func:`simulator.replay.reference.replay_tape`.
     """
-    curves, desk, marks = _run(bars, tape, rules, cash, opening_marks, whole=True)
+    curves, records, marks = _run(bars, tape, rules, cash, opening_marks, whole=True)
     return Ledger(
         bars=bars,
         equity=curves.equity,
         cash=curves.cash,
         positions=curves.positions,
-        order_rows=desk.orders[: desk.account["orders"]],
-        fill_rows=desk.fills[: desk.account["fills"]],
-        rejection_rows=desk.refusals[: desk.account["refusals"]],
+        order_rows=records.orders[: records.account["orders"]],
+        fill_rows=records.fills[: records.account["fills"]],
+        rejection_rows=records.refusals[: records.account["refusals"]],
         opening_marks=marks,
     )
 
@@ -687,20 +74,24 @@ def equity_curves(
 
 def _run(
     bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats | None, whole: bool
-) -> tuple[Curves, Desk, Floats]:
+) -> tuple[Curves, Records, Floats]:
+    if not len(bars) or not bars.symbols:
+        raise DataError("no bars to replay")
     shape = len(bars), len(bars.symbols)
     year = years(bars, SESSIONS_A_YEAR)
-    market = Market(bars.opens_at, year, bars.open, bars.high, bars.low, bars.close, bars.dividend, bool(bars.dividend.any()))
+    market = Market(
+        bars.opens_at, year, bars.open, bars.high, bars.low, bars.close, bars.dividend, bool(bars.dividend.any())
+    )
     wishes = _wishes(bars, tape.aligned(bars.symbols))
     marks = np.zeros(shape[1]) if opening_marks is None else np.nan_to_num(opening_marks.astype(np.float64))
     room = 3 * len(wishes.symbol) if whole else 0
     while True:
-        desk = _desk(rules, cash, marks, len(wishes.symbol), room)
+        records = _records(len(wishes.symbol), room, cash)
         curves = Curves(np.empty(shape[0]), np.empty(shape[0]), np.zeros(shape if whole else (0, shape[1])))
-        play(market, wishes, desk, curves)
-        if not whole or desk.account["fills"] <= room:
-            return curves, desk, marks
-        room = int(desk.account["fills"])  # margin calls can make more fills than orders: once more, with room for all
+        play(market, wishes, _desk(records, rules, marks), curves)
+        if not whole or records.account["fills"] <= room:
+            return curves, records, marks
+        room = int(records.account["fills"])  # margin calls can make more fills than orders: again, with room for all
 
 
 def _wishes(bars: Bars, tape: Tape) -> Wishes:
@@ -717,26 +108,35 @@ def _wishes(bars: Bars, tape: Tape) -> Wishes:
     )
 
 
-def _desk(rules: ExecutionRules, cash: float, marks: Floats, targets: int, room: int) -> Desk:
-    lines = np.zeros(len(marks), dtype=LINE)
-    lines["mark"] = marks
-    lines["stop"] = lines["take"] = np.nan
-    lines["pending"] = lines["last_order"] = lines["seen"] = -1
+def _records(targets: int, room: int, cash: float) -> Records:
     account = np.zeros(1, dtype=ACCOUNT)[0]
     account["cash"] = account["equity"] = cash
-    return Desk(
+    return Records(
         account=account,
-        rules=_rules(rules),
-        lines=lines,
-        active=np.zeros(len(marks), dtype=np.int64),
         orders=np.zeros(targets, dtype=ledger.ORDER_COLUMNS),
         fills=np.zeros(room, dtype=ledger.FILL_COLUMNS),
         refusals=np.zeros(2 * targets, dtype=ledger.REJECTION_COLUMNS),
     )
 
 
-def _rules(rules: ExecutionRules) -> Row:
-    row = np.zeros(1, dtype=RULES)[0]
+def _desk(records: Records, rules: ExecutionRules, marks: Floats) -> Desk:
+    lines = np.zeros(len(marks), dtype=LINE)
+    lines["mark"] = marks
+    lines["stop"] = lines["take"] = np.nan
+    lines["pending"] = lines["last_order"] = lines["seen"] = -1
+    return Desk(
+        account=cast(Any, records.account),
+        rules=cast(Any, _rules(rules)),
+        lines=cast(Any, lines),
+        active=np.zeros(len(marks), dtype=np.int64),
+        orders=cast(Any, records.orders),
+        fills=cast(Any, records.fills),
+        refusals=cast(Any, records.refusals),
+    )
+
+
+def _rules(rules: ExecutionRules) -> np.void:
+    row: np.void = np.zeros(1, dtype=RULES)[0]
     row["commission_per_share"] = rules.commission_per_share
     row["commission_rate"] = rules.commission_bps / 1e4
     row["commission_min"] = rules.commission_min

@@ -27,44 +27,51 @@ AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT, MARGIN_CALL = range(5)
 REJECTION_WHYS = (NO_PRICE_YET, "margin call", "buying power", "buying power, pro rata")
 NO_PRICE_REASON, IN_MARGIN_CALL, BUYING_POWER, PRO_RATA = range(4)
 
-ORDER_COLUMNS = np.dtype(
-    [
-        ("symbol", np.int64),
-        ("submitted_at", np.int64),
-        ("quantity", np.float64),
-        ("notional", np.float64),
-        ("limit", np.float64),
-        ("stop", np.float64),
-        ("take_profit", np.float64),
-        ("status", np.int64),
-    ],
-    align=True,
-)
-FILL_COLUMNS = np.dtype(
-    [
-        ("order_id", np.int64),
-        ("symbol", np.int64),
-        ("at", np.int64),
-        ("quantity", np.float64),
-        ("price", np.float64),
-        ("slippage", np.float64),
-        ("commission", np.float64),
-        ("why", np.int64),
-    ],
-    align=True,
-)
-REJECTION_COLUMNS = np.dtype(
-    [
-        ("order_id", np.int64),
-        ("symbol", np.int64),
-        ("at", np.int64),
-        ("wanted", np.float64),
-        ("got", np.float64),
-        ("why", np.int64),
-    ],
-    align=True,
-)
-"""One row a record; `symbol` is the column in `Bars.symbols`, `at` nanoseconds, NaN = none, `why` and `status` codes."""
+
+class OrderRow:
+    """An order as a row of numbers: `symbol` is the column in `Bars.symbols`, NaN is none, `status` a code."""
+
+    symbol: int
+    submitted_at: int
+    quantity: float
+    notional: float
+    limit: float
+    stop: float
+    take_profit: float
+    status: int
+
+
+class FillRow:
+    """A fill as a row of numbers; `at` in nanoseconds, `why` a code."""
+
+    order_id: int
+    symbol: int
+    at: int
+    quantity: float
+    price: float
+    slippage: float
+    commission: float
+    why: int
+
+
+class RejectionRow:
+    """A rejection as a row of numbers; `at` in nanoseconds, `why` a code."""
+
+    order_id: int
+    symbol: int
+    at: int
+    wanted: float
+    got: float
+    why: int
+
+
+def record(fields: type) -> np.dtype[np.void]:
+    """The dtype with the fields that `fields` annotates as ``float`` or ``int``, eight bytes each."""
+    kinds = {"float": np.float64, "int": np.int64}
+    return np.dtype([(name, kinds[kind]) for name, kind in fields.__annotations__.items()], align=True)
+
+
+ORDER_COLUMNS, FILL_COLUMNS, REJECTION_COLUMNS = record(OrderRow), record(FillRow), record(RejectionRow)
 
 
 @dataclass(frozen=True)
@@ -145,12 +152,12 @@ class Ledger:
     @cached_property
     def gross(self) -> Floats:
         """(T,) sum of |weights|."""
-        return np.abs(self.weights).sum(axis=1)
+        return np.asarray(np.abs(self.weights).sum(axis=1))
 
     @cached_property
     def net(self) -> Floats:
         """(T,) sum of weights."""
-        return self.weights.sum(axis=1)
+        return np.asarray(self.weights.sum(axis=1))
 
     def _order(self, number: int, row: tuple[int, int, float, float, float, float, float, int]) -> OrderRecord:
         n, submitted_at, quantity, notional, limit, stop, take_profit, status = row

@@ -1,6 +1,6 @@
 """The reference engine: backtrader's event loop around our feed and our broker.
 
-    Cerebro, per bar:  next_open ──► decide(k, broker) for every decision due ──► broker.next: fills, close ──► next
+Cerebro, per bar:  next_open ──► decide(k, broker) for every decision due ──► broker.next: fills, close ──► next
 """
 
 from __future__ import annotations

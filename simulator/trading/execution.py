@@ -18,7 +18,8 @@ class ExecutionRules:
 
     Attributes
     ----------
-    commission_per_share, commission_bps, commission_min : dollars a share, basis points of the value, least dollars a fill
+    commission_per_share, commission_bps, commission_min : dollars a share, basis points of the value, and the least
+        dollars a fill costs
     slippage_bps : basis points of the value, paid beside the price
     borrow_rate, cash_interest : yearly, accrued once a session as 1/252
     initial_margin_long, initial_margin_short : dollars of equity a dollar of position must have when it is increased
@@ -59,7 +60,7 @@ class ExecutionRules:
         )
 
     def scaled(self, multiple: float) -> ExecutionRules:
-        """The same rules with every cost times `multiple`: commission, slippage and borrow, but not the interest earned."""
+        """The same rules with commission, slippage and borrow times `multiple`; interest earned is not a cost."""
         return replace(
             self,
             commission_per_share=self.commission_per_share * multiple,

@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """`function` compiled by numba and kept on disk: beside the source, else in the user's cache folder, else not at all.
+    """`function` compiled by numba and kept beside the source, else in the user's cache folder, else not at all.
 
     Nothing may be allocated inside: without reference counting compiled code passes arrays on several times faster.
     """
@@ -170,4 +170,3 @@ def price_or_nan(price: float | None) -> float:
 def price_or_none(price: float) -> float | None:
     """NaN as None: the inverse of :func:`price_or_nan`."""
     return None if isnan(price) else price
-

@@ -89,10 +89,7 @@ def _random_bars(rng: np.random.Generator, count: int, symbols: int) -> Bars:
     opened = np.where(rng.random(shape) < 0.03, opened * rng.choice([0.5, 2.0], shape), opened)
     high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0, wildness / 2, shape)))
     low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0, wildness / 2, shape)))
-    tick = rng.choice([0.0, 0.01, 1.0])  # coarse ticks make prices tie with limits and stops
-    prices = np.stack([opened, high, low, close])
-    if tick:
-        prices = np.maximum(np.round(prices / tick), 1.0) * tick
+    prices = _on_ticks(np.stack([opened, high, low, close]), _tick(rng, close))
     missing = rng.random(shape) < rng.choice([0.0, 0.05, 0.3])
     for n in range(symbols):
         if rng.random() < 0.2:
@@ -116,6 +113,15 @@ def _random_bars(rng: np.random.Generator, count: int, symbols: int) -> Bars:
     )  # fmt: skip
 
 
+def _tick(rng: np.random.Generator, close: NDArray[np.float64]) -> float:
+    """None, a cent, a dollar, or so coarse that prices tie with limits and stops all the time."""
+    return float(rng.choice([0.0, 0.01, 1.0, np.ceil(np.median(close) / 20)]))
+
+
+def _on_ticks(prices: NDArray[np.float64], tick: float) -> NDArray[np.float64]:
+    return np.maximum(np.round(prices / tick), 1.0) * tick if tick else prices
+
+
 def _random_tape(rng: np.random.Generator, bars: Bars) -> Tape:
     count, symbols = len(bars), len(bars.symbols)
     decisions = int(rng.integers(1, max(2, int(count * rng.choice([0.1, 0.5, 1.2])))))
@@ -132,12 +138,13 @@ def _random_tape(rng: np.random.Generator, bars: Bars) -> Tape:
     weight = np.where(rng.random(shape) < rng.choice([0.1, 0.5, 0.9]), np.nan, weight)
     known = np.nan_to_num(bars.close[np.maximum(rows - 1, 0)], nan=20.0)
     reach = rng.choice([0.01, 0.05, 0.2])
+    tick = _tick(rng, known)
     side = np.where(np.nan_to_num(weight) >= 0, 1.0, -1.0)
 
     def near(share: float, direction: NDArray[np.float64]) -> NDArray[np.float64]:
         away = np.abs(rng.normal(0, reach, shape)) * np.where(rng.random(shape) < 0.9, 1.0, -1.0)
         price = np.maximum(known * (1 + direction * away), 0.01)
-        price = np.maximum(np.round(price), 1.0) if rng.random() < 0.3 else price
+        price = _on_ticks(price, tick)
         return np.where(rng.random(shape) < share, price, np.nan)
 
     share = rng.choice([0.0, 0.3, 0.8])

@@ -149,7 +149,9 @@ def test_rule_9_sizes_are_fractional_or_whole_as_the_rules_say(replay, bars_of, 
 
 def test_rule_10_symbols_may_start_late_and_orders_left_at_the_end_are_open(replay, bars_of, tape_of):
     bars = bars_of({"EARLY": [CALM] * 4, "LATE": [None, None, CALM, CALM], "NEVER": [None] * 4})
-    tape = tape_of(bars, (1, {"EARLY": 0.2, "LATE": 0.2}), (3, {"LATE": 0.2, "NEVER": 0.2, "EARLY": (0.5, 10.0, NONE, NONE)}))
+    tape = tape_of(
+        bars, (1, {"EARLY": 0.2, "LATE": 0.2}), (3, {"LATE": 0.2, "NEVER": 0.2, "EARLY": (0.5, 10.0, NONE, NONE)})
+    )
     ledger = replay(bars, tape, WHOLE, 10_000.0, None)
     assert [(f.symbol, f.at) for f in ledger.fills] == [("EARLY", bars.opens_at[1]), ("LATE", bars.opens_at[3])]
     assert [(r.symbol, r.order_id, r.why) for r in ledger.rejections] == [
@@ -178,7 +180,7 @@ def test_rule_11_the_feed_takes_whole_arrays_and_keeps_only_bars_there_are(bars_
     assert seen == [(1, 1, 1, 100.0), (2, 1, 2, 100.0), (3, 2, 3, 90.5)]
 
 
-def test_decisions_after_the_last_open_are_not_carried_out(replay, bars_of, tape_of):
+def test_decisions_after_the_last_open_are_not_carried_out(replay, bars_of):
     bars = bars_of({"A": [CALM, CALM]})
     late = Tape(bars.closes_at[1:2], bars.symbols, *([np.array([[0.5]])] + [np.array([[NONE]])] * 3))
     assert replay(bars, late, WHOLE, 10_000.0, None).orders == ()

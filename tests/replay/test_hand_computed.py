@@ -39,7 +39,10 @@ def test_a_market_buy_in_dollars_spends_those_dollars_slippage_included(replay, 
     [
         (ExecutionRules(whole_shares=True, commission_per_share=0.01, commission_min=1.0), 1.0),  # 50 × 0.01 < 1
         (ExecutionRules(whole_shares=True, commission_per_share=0.05, commission_min=1.0), 2.5),  # 50 × 0.05
-        (ExecutionRules(whole_shares=True, commission_per_share=0.05, commission_bps=10.0), 2.5 + 5.0),  # + 5000 × 0.001
+        (
+            ExecutionRules(whole_shares=True, commission_per_share=0.05, commission_bps=10.0),
+            2.5 + 5.0,
+        ),  # + 5000 × 0.001
     ],
 )
 def test_commission_is_by_share_and_value_and_at_least_the_minimum(replay, bars_of, tape_of, rules, commission):
@@ -137,6 +140,50 @@ def test_limit_buys_within_a_bar_do_not_spend_what_the_same_bar_brings_in(replay
     ledger = replay(bars, tape, ExecutionRules(whole_shares=True), 10_000.0, None)
     # A is sold at 110 within the bar, but B has only the 1,000 left before: 10 shares at 98, not 50
     assert [(f.symbol, f.quantity, f.price) for f in ledger.fills] == [("A", 90, 100), ("A", -90, 110), ("B", 10, 98)]
+
+
+def test_what_a_bar_loses_is_not_spent_on_its_limit_buys_either(replay, bars_of, tape_of):
+    bars = bars_of({"A": [CALM, CALM, (100.0, 101.0, 60.0, 61.0)], "B": [CALM, CALM, (100.0, 101.0, 97.0, 100.0)]})
+    tape = tape_of(bars, (1, {"A": (3.0, NONE, 65.0, NONE)}), (2, {"B": (0.5, 98.0, NONE, NONE)}))
+    rules = ExecutionRules(initial_margin_long=0.25, maintenance_long=0.1)
+    ledger = replay(bars, tape, rules, 1_000.0, None)
+    # 30 of A bind 750 of 1,000; the stop loses 30 × 35 = 1,050: nothing is left for B, though 250 were at the open
+    assert [(f.symbol, f.quantity, f.price) for f in ledger.fills] == [("A", 30.0, 100.0), ("A", -30.0, 65.0)]
+    assert [(r.symbol, r.got, r.why) for r in ledger.rejections] == [("B", 0.0, "buying power")]
+    assert ledger.equity[-1] == -50.0
+
+
+def test_what_is_left_of_a_cut_order_is_dropped_when_it_is_worth_less_than_the_least_trade(replay, bars_of, tape_of):
+    bars = bars_of({"A": [CALM] * 3, "B": [CALM] * 3})
+    tape = tape_of(bars, (1, {"A": 0.95}), (2, {"B": 0.5}))
+    kept, dropped = (replay(bars, tape, ExecutionRules(min_trade=m), 1_000.0, None) for m in (50.0, 50.5))
+    assert kept.positions[-1].tolist() == [9.5, 0.5]  # 50 dollars are left
+    assert dropped.positions[-1].tolist() == [9.5, 0.0]
+    assert [(r.wanted, r.got) for r in (*kept.rejections, *dropped.rejections)] == [(5.0, 0.5), (5.0, 0.0)]
+
+
+def test_equity_of_exactly_the_maintenance_margin_is_enough(replay, bars_of, tape_of):
+    calls = []
+    for close in (160.0, 160.5):
+        bars = bars_of({"A": [CALM, (100.0, close, 100.0, close), (close, close, close, close)]})
+        rules = ExecutionRules(maintenance_short=0.25)
+        ledger = replay(bars, tape_of(bars, (1, {"A": -1.0})), rules, 1_000.0, None)
+        calls.append([f.why for f in ledger.fills])
+    # 10 short from 100: at 160 equity is 400, a quarter of 1,600
+    assert calls == [["open"], ["open", "margin_call"]]
+
+
+def test_a_margin_call_leaves_a_position_that_does_not_trade_and_asks_again(replay, bars_of, tape_of):
+    up = (180.0, 180.0, 180.0, 180.0)
+    bars = bars_of({"A": [CALM, CALM, up, None, up]})
+    ledger = replay(bars, tape_of(bars, (1, {"A": -1.0})), ExecutionRules(), 1_000.0, None)
+    assert [(f.at, f.why) for f in ledger.fills] == [(bars.opens_at[1], "open"), (bars.opens_at[4], "margin_call")]
+
+
+def test_a_margin_call_truncates_what_is_kept_when_shares_are_whole(replay, bars_of, tape_of):
+    bars = bars_of({"A": [CALM, CALM, (180.0, 180.0, 180.0, 180.0), (180.0, 180.0, 180.0, 180.0)]})
+    ledger = replay(bars, tape_of(bars, (1, {"A": -1.0})), ExecutionRules(whole_shares=True), 1_000.0, None)
+    assert ledger.positions[-1, 0] == -2.0  # of 2.22
 
 
 def test_dividends_are_paid_to_longs_and_by_shorts_on_the_shares_held_before_the_open(replay, bars_of, tape_of):
