@@ -12,13 +12,13 @@ from simulator.report.numbers import percent, ratio
 
 def runs_table(rows: Sequence[dict[str, Any]]) -> Table:
     """A row per distinct run: what it was, and the three numbers people look for first."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("id", no_wrap=True)
-    table.add_column("strategy")
-    table.add_column("symbols")
+    table.add_column("strategy", overflow="fold")
+    table.add_column("symbols", overflow="fold")
     table.add_column("from", no_wrap=True)
     table.add_column("to", no_wrap=True)
-    for name in ("return", "Sharpe", "drawdown", "times"):
+    for name in ("return", "Sharpe", "drawdown"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         metrics = row["metrics"]
@@ -31,6 +31,5 @@ def runs_table(rows: Sequence[dict[str, Any]]) -> Table:
             percent(metrics.get("total_return")),
             ratio(metrics.get("sharpe")),
             percent(metrics.get("max_drawdown")),
-            str(row["times"]),
         )
     return table
