@@ -47,10 +47,10 @@ def market(symbols: int = SYMBOLS, bars: int = BARS) -> Bars:
 
 def crosses(bars: Bars) -> Tape:
     """A tape with a target wherever the fast average of closes has crossed the slow one, filled at the next open."""
-    sums = np.cumsum(bars.close, axis=0)
-    before = np.vstack([np.zeros((1, len(bars.symbols))), sums[:-SLOW]])
-    fast = (sums[SLOW - 1 :] - sums[SLOW - 1 - FAST : -FAST]) * (SLOW / FAST)
-    above = fast > sums[SLOW - 1 :] - before
+    sums = np.zeros((len(bars) + 1, len(bars.symbols)))
+    np.cumsum(bars.close, axis=0, out=sums[1:])
+    end = sums[SLOW:]
+    above = (end - sums[SLOW - FAST : -FAST]) * (SLOW / FAST) > end - sums[:-SLOW]
     turned = above[1:-1] != above[:-2]
     rows = np.flatnonzero(turned.any(axis=1))
     weight = np.where(turned[rows], np.where(above[rows + 1], 1.0 / len(bars.symbols), 0.0), np.nan)
@@ -121,11 +121,12 @@ def vectorbt(bars: Bars) -> Run:
 
     def run() -> float:
         fast, slow = vbt.MA.run(close, FAST, short_name="fast"), vbt.MA.run(close, SLOW, short_name="slow")
-        entries, exits = fast.ma_crossed_above(slow), fast.ma_crossed_below(slow)
-        entries.columns = exits.columns = close.columns
-        portfolio = vbt.Portfolio.from_signals(
-            close, entries.shift(1, fill_value=False), exits.shift(1, fill_value=False), price=opened,
-            size=1.0 / SYMBOLS, size_type="percent", slippage=2e-4, init_cash=CASH, cash_sharing=True, group_by=True,
+        up, down = fast.ma_crossed_above(slow).to_numpy(), fast.ma_crossed_below(slow).to_numpy()
+        wanted = np.full(up.shape, np.nan)
+        wanted[1:] = np.where(up, 1.0 / SYMBOLS, np.where(down, 0.0, np.nan))[:-1]
+        portfolio = vbt.Portfolio.from_orders(
+            close, wanted, size_type="targetpercent", price=opened, slippage=2e-4, init_cash=CASH,
+            cash_sharing=True, group_by=True, call_seq="auto",
         )  # fmt: skip
         return float(portfolio.value().iloc[-1])
 
@@ -197,9 +198,7 @@ def main() -> None:
         ("plain backtrader, array feed, our signals", lambda: plain_from_tape(bars), 3),
         ("plain backtrader, array feed", lambda: plain_backtrader(bars, Crosses), 3),
     ]
-    print(
-        f"SMA({FAST}/{SLOW}), {SYMBOLS} symbols × {BARS} bars, CPU seconds, one thread; Python {sys.version.split()[0]}"
-    )
+    print(f"SMA({FAST}/{SLOW}), {SYMBOLS} symbols × {BARS} bars, CPU seconds; Python {sys.version.split()[0]}")
     print(f"{'engine':<44}{'seconds':>10}{'× kernel':>10}{'final equity':>16}")
     base = 0.0
     for name, run, times in contenders:

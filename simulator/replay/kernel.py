@@ -95,16 +95,17 @@ def _run(
 
 
 def _wishes(bars: Bars, tape: Tape) -> Wishes:
-    rows, columns = np.nonzero(~np.isnan(tape.weight))
+    at = np.flatnonzero(~np.isnan(tape.weight))
+    decision, symbol = np.divmod(at, len(tape.symbols))
     return Wishes(
         due=due_at(bars, tape.instants).astype(np.int64),
         at=tape.instants,
-        first=np.searchsorted(rows, np.arange(len(tape) + 1)).astype(np.int64),
-        symbol=columns.astype(np.int64),
-        weight=tape.weight[rows, columns],
-        limit=tape.limit[rows, columns],
-        stop=tape.stop[rows, columns],
-        take_profit=tape.take_profit[rows, columns],
+        first=np.searchsorted(decision, np.arange(len(tape) + 1)).astype(np.int64),
+        symbol=symbol,
+        weight=np.take(tape.weight, at),
+        limit=np.take(tape.limit, at),
+        stop=np.take(tape.stop, at),
+        take_profit=np.take(tape.take_profit, at),
     )
 
 
