@@ -58,13 +58,12 @@ def trend(symbol: str, known: Known, _market: Facts) -> View:
     names = ("sma_50_distance_pct", "sma_200_distance_pct", "return_63_pct", "return_252_pct")
     votes = sum(_sign(known[name]) for name in names if name in known)
     conviction = _step(votes, 2, 4)
-    macd, signal = known.get("macd_pct", 0.0), known.get("macd_signal_pct", 0.0)
     bullets = (
         f"{symbol} stands {_at(known, 'sma_200_distance_pct')} from its 200-session average and "
         f"{_at(known, 'sma_50_distance_pct')} from its 50-session one.",
         f"It returned {_at(known, 'return_63_pct')} over 63 sessions and {_at(known, 'return_252_pct')} over 252: "
         f"{votes:+d} of 4 signs point up.",
-        f"MACD {macd:+.2f} % against a signal of {signal:+.2f} %: the move is {_gaining(macd - signal)}.",
+        _pace(known),
     )
     strength = known.get("return_63_pct", 0.0)
     return View(conviction, strength, bullets, _cited(known, *names, "macd_pct"), "4-8 weeks", 3.0, 6.0)
@@ -440,6 +439,13 @@ def _at(known: Known, name: str, *, sign: bool = True) -> str:
 
 def _gaining(gap: float) -> str:
     return "gaining" if gap > 0 else "fading" if gap < 0 else "unchanged"
+
+
+def _pace(known: Known) -> str:
+    if "macd_pct" not in known:
+        return f"It lies {_at(known, 'drawdown_252_pct')} from its highest close of the year."
+    macd, signal = known["macd_pct"], known["macd_signal_pct"]
+    return f"MACD {macd:+.2f} % against a signal of {signal:+.2f} %: the move is {_gaining(macd - signal)}."
 
 
 def _cited(known: Known, *names: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ dollars, volatility is per year (252 sessions).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,6 +31,22 @@ EVENT_DAYS = 14
 SESSIONS_A_YEAR = 252
 SMOOTHED = 251
 """Sessions that RSI, ATR and MACD start from; a session further back would weigh less than 1e-8."""
+
+OF_A_SYMBOL = (
+    "close",
+    *(f"return_{k}_pct" for k in RETURNS),
+    *(f"volatility_{k}_pct" for k in VOLATILITIES),
+    *("rsi_14", "atr_14", "macd_pct", "macd_signal_pct"),
+    *(f"sma_{k}_distance_pct" for k in AVERAGES),
+    "drawdown_252_pct",
+    *(f"prior_{edge}_{k}" for k in CHANNELS for edge in ("high", "low")),
+    "relative_strength_63_pct",
+)
+OF_THE_MARKET = ("correlations", "vix", "cash_yield_pct", "events")
+FACTS = (*OF_A_SYMBOL, *OF_THE_MARKET)
+"""Names of the facts a council may choose from."""
+
+ALWAYS = ("close", "atr_14", "last_bar")
 
 
 def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "VIX") -> dict[str, Any]:
@@ -64,6 +80,22 @@ def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "V
     if events := _events(market):
         facts["events"] = events
     return facts
+
+
+def chosen_facts(facts: Mapping[str, Any], names: Collection[str] | None) -> Mapping[str, Any]:
+    """`facts` of :func:`market_facts` with the facts called `names` only, all where None.
+
+    Close and ATR(14) stay whatever is chosen: limit prices and stops rest on them.
+    """
+    if names is None:
+        return facts
+    kept = {name: value for name, value in facts.items() if name not in OF_THE_MARKET or name in names}
+    shown = {*names, *ALWAYS}
+    kept["symbols"] = {
+        symbol: {name: value for name, value in known.items() if name in shown}
+        for symbol, known in facts["symbols"].items()
+    }
+    return kept
 
 
 def symbol_facts(close: Floats, high: Floats, low: Floats) -> dict[str, float]:

@@ -11,11 +11,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from simulator.config import Section, read_yaml
+from simulator.council.facts import FACTS
 from simulator.council.prompts import Prompt, load_prompt
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.trading.nouns import Cadence
 
 Share = Annotated[float, Field(gt=0, le=1)]
+
+FactName = Literal[FACTS]  # type: ignore[valid-type]
 
 
 class Research(Section):
@@ -71,6 +74,8 @@ class CouncilSpec(Section):
     cash: str = "BIL"
     """Whose return is the yield of cash in the facts."""
     volatility_index: str = "VIX"
+    facts: Annotated[tuple[FactName, ...], Field(min_length=1)] | None = None
+    """Names of the facts that are shown, of each symbol and of the market; None shows all. `close` and `atr_14` always are."""
     stages: Stages
 
     @field_validator("sizes")

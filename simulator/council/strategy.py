@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from simulator.config import Seat
 from simulator.council.context import PipelineContext
-from simulator.council.facts import market_facts
+from simulator.council.facts import chosen_facts, market_facts
 from simulator.council.record import evidence, member_evidence
 from simulator.council.spec import CouncilSpec, Definition
 from simulator.council.stages import (
@@ -75,7 +75,7 @@ class Council:
 
     def open(self, snapshot: Snapshot) -> PipelineContext:
         """The context a meeting starts with: the question, the facts, who sits where."""
-        facts = market_facts(snapshot, self.spec.cash, self.spec.volatility_index)
+        facts = chosen_facts(market_facts(snapshot, self.spec.cash, self.spec.volatility_index), self.spec.facts)
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=" ".join(self.spec.user_query.split()),
