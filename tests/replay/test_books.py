@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
+import simulator
 from simulator.errors import AuditError, DataError, UsageError
 from simulator.replay import kernel, reference
 from simulator.replay.audit import audit, largest_difference
@@ -123,6 +127,9 @@ def test_nan_in_a_ledger_fails_the_audit(bars_of, tape_of):
         audit(ledger, poisoned)
 
 
+@pytest.mark.skipif(
+    not hasattr(numba.config, "CACHE_LOCATOR_CLASSES"), reason="this numba cannot be told where to look"
+)
 def test_sizes_are_computed_where_no_folder_for_compiled_code_can_be_written(tmp_path):
     code = (
         "import numpy as np; from simulator.trading import sizing\n"
@@ -134,3 +141,28 @@ def test_sizes_are_computed_where_no_folder_for_compiled_code_can_be_written(tmp
            "XDG_CACHE_HOME": str(blocked / "cache")}  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("NullCache (1, 50.0, False)", 0), done.stderr
+
+
+@pytest.mark.slow
+def test_a_kernel_compiled_before_a_change_in_sizing_is_not_used_after_it(tmp_path):
+    shutil.copytree(
+        Path(simulator.__file__).parent, tmp_path / "simulator", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    code = (
+        "import numpy as np; from simulator.replay import kernel; from simulator.replay.tape import Tape\n"
+        "from simulator.market.bars import Bars; from simulator.trading.execution import ExecutionRules\n"
+        "one = np.full((1, 1), 10.0); zero, none = np.zeros(1, int), np.full((1, 1), np.nan)\n"
+        "bars = Bars(('A',), zero, zero + 1, one, one, one, one, one, 0 * one, zero, ('x',))\n"
+        "tape = Tape(zero, ('A',), np.full((1, 1), 0.555), none, none, none)\n"
+        "ledger = kernel.replay_tape(bars, tape, ExecutionRules(whole_shares=True), 1_000.0, np.array([10.0]))\n"
+        "print(ledger.positions[0, 0])"
+    )
+    sizing = tmp_path / "simulator" / "trading" / "sizing.py"
+
+    def held() -> str:
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert held() == "55.0\n"
+    sizing.write_text(sizing.read_text().replace("want = np.trunc(want)", "want = np.ceil(want)"))
+    assert held() == "56.0\n"
