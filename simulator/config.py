@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from simulator.errors import ConfigError, did_you_mean
 
@@ -35,14 +36,58 @@ class Seat(Section):
     provider: str
     model: str
     endpoint: str = ""
+    """Base URL of a service that speaks the chat-completions protocol, e.g. ``https://router.requesty.ai/v1``."""
     temperature: float | None = None
-    max_tokens: int | None = None
+    top_p: float | None = None
+    max_tokens: int | None = Field(default=None, gt=0)
+    seed: int | None = None
+    native_schema: bool = True
+    """Whether the service is to enforce the JSON schema; where it cannot, the schema goes into the prompt."""
+    extra: dict[str, Any] = {}
+    """Further fields of the service's request body, e.g. ``{cache_prompt: false}``."""
+    api_key_env: str = Field(default="", exclude=True)
+    """Environment variable that holds the key; known for Requesty, OpenAI and OpenRouter, none on this machine."""
+    timeout_s: float = Field(default=300.0, gt=0, exclude=True)
+    """Seconds one attempt may take."""
 
 
 class Models(Section):
+    """Profiles of seats. A seat is written out, or names one of `models`: ``pm.trend: gpt-5.2-pm``, or with changes
+    ``pm.trend: {use: gpt-5.2-pm, temperature: 0.2}``."""
+
     default: str = "offline"
+    models: dict[str, Seat] = {}
+    """Models by name, for seats to refer to."""
     profiles: dict[str, dict[str, Seat]]
     """profile → seat → model. The seat ``*`` answers for every seat not named."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, content: Any) -> Any:
+        """Puts models in the place of their names. What is no mapping is left for the fields to refuse."""
+        if not (isinstance(content, dict) and isinstance(content.get("profiles"), dict)):
+            return content
+        named = content.get("models")
+        profiles = {
+            profile: {seat: _seat(chosen, named, ("profiles", profile, seat)) for seat, chosen in seats.items()}
+            if isinstance(seats, dict)
+            else seats
+            for profile, seats in content["profiles"].items()
+        }
+        return {**content, "profiles": profiles}
+
+
+def _seat(chosen: Any, named: Any, spot: tuple[Any, ...]) -> Any:
+    changes = dict(chosen) if isinstance(chosen, dict) else {}
+    name = chosen if isinstance(chosen, str) else changes.pop("use", None)
+    if name is None:
+        return chosen
+    named = named if isinstance(named, dict) else {}
+    if name not in named:
+        near = did_you_mean(str(name), map(str, named)) or "; the section models names none so"
+        unknown = PydanticCustomError("unknown_model", "is no model{near}", {"near": near})
+        raise ValidationError.from_exception_data("Models", [{"type": unknown, "loc": spot, "input": name}])
+    return {**named[name], **changes} if isinstance(named[name], dict) else named[name]
 
 
 class Account(Section):
@@ -131,7 +176,8 @@ CONFIG_FILES: dict[str, type[Section]] = {
 
 def load_config(folder: Path) -> Config:
     """Read and check the six files of `folder`. Raises ConfigError naming file and line."""
-    return Config(**{name: read_yaml(folder / f"{name}.yaml", model) for name, model in CONFIG_FILES.items()})
+    sections: dict[str, Any] = {name: read_yaml(folder / f"{name}.yaml", model) for name, model in CONFIG_FILES.items()}
+    return Config(**sections)
 
 
 def read_yaml(path: Path, model: type[M]) -> M:
