@@ -21,6 +21,7 @@ T = TypeVar("T", bound=BaseModel)
 
 FENCED = re.compile(r"^[ \t]*```[\w-]*[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 NOT_JSON = re.compile(r"NaN|Infinity")
+CUT_OFF = "it was cut off at max_tokens before it was complete"
 MOST_ERRORS = 8
 MOST_STARTS = 64
 """Braces tried in prose before giving up: a text made of braces must not take forever."""
@@ -60,8 +61,9 @@ def read_answer(response: ChatResponse, model: type[T]) -> tuple[T | None, str |
     """(value, None) or (None, what was wrong). Of several fitting objects in a text the last is the answer."""
     if response.outcome == "refusal":
         return None, f"refused: {response.text[:200]}".rstrip(": ")
-    wrong = []
-    for text in _candidates(response.text):
+    wrong = [CUT_OFF] if response.finish == "length" else []
+    # Of a text that was cut off, an inner object may be whole and fit by accident.
+    for text in [response.text.strip()] if wrong else _candidates(response.text):
         if NOT_JSON.search(text) and _holds_nan(text):
             wrong.append("NaN and Infinity are no JSON numbers")
             continue

@@ -5,7 +5,7 @@
 An entry is one row of ``llm_cache/cache.db``: three lines of bytes, nothing but JSON and no TTL.
 
     sha256 of key and the lines below
-    {"asked_at":…,"latency_s":…,"model":…,"outcome":…,"text":…,"usage":{…}}
+    {"asked_at":…,"finish":…,"latency_s":…,"model":…,"outcome":…,"text":…,"usage":{…}}
     zlib of {"purpose":{…},"request":{…}}
 
 The digest binds answer, question and key together: whatever is changed, swapped or cut is an error, never a miss. The
@@ -356,7 +356,7 @@ def response_from(content: Any) -> ChatResponse:
         raise ValueError(f"answer is not whole ({error})") from None
     usage = response.usage
     numbers = (usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, response.latency_s)
-    texts = (response.text, response.model, response.asked_at)
+    texts = (response.text, response.model, response.asked_at, response.finish)
     if (
         response.outcome not in OUTCOMES
         or not all(type(text) is str for text in texts)

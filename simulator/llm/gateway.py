@@ -24,7 +24,7 @@ from simulator.llm.answers import Answered, T, read_answer, repair_request, with
 from simulator.llm.budget import Budget
 from simulator.llm.cache import AnswerCache
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
-from simulator.llm.providers import Provider, TransientError
+from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
 
 Mode = Literal["record", "replay", "refresh", "off"]
 
@@ -105,6 +105,7 @@ class Gateway:
         self._paid: dict[str, float] = {}
         self._held: dict[str, ChatResponse] = {}
         self._in_flight: dict[str, asyncio.Task[ChatResponse]] = {}
+        self._without_schema: set[tuple[str, str, str]] = set()
 
     @property
     def asked(self) -> int:
@@ -129,55 +130,75 @@ class Gateway:
         Raises CacheMissError in mode ``replay``, CacheCorruptError, BudgetError, ConfigError for an unknown provider
         and LLMError when the provider keeps failing. Nothing of that is stored.
         """
-        key = request.key
-        answered = self._calls.setdefault(key, None)
-        response = self._held.get(key) if self.mode in ("refresh", "off") else self.cache.get(key)
-        if response is None:
-            if self.mode == "replay":
-                from simulator.llm.nearest import miss
-
-                raise miss(self.cache, request)
-            response = await self._ask_once(request)
-        elif answered is None:
-            self.cached += 1
-        if answered is None:
-            self._note(request, response)
-        return response
+        return (await self._ask(request))[1]
 
     async def ask_for(self, request: ChatRequest, model: type[T]) -> Answered[T]:
         """The answer to `request` as a `model`, asked for in its JSON schema, with one repair question if need be.
 
         A refusal and an answer that stays unusable are results, with `Answered.error` set. Raises as `ask`.
         """
-        request = with_schema(request, model)
-        response = await self.ask(request)
+        put, response = await self._ask(with_schema(request, model))
         value, error = read_answer(response, model)
         if error is None or response.outcome == "refusal":
-            return Answered(value, error, (request.key,), response)
-        repair = repair_request(request, response, error)
-        response = await self.ask(repair)
+            return Answered(value, error, (put.key,), response)
+        wanted = repair_request(put, response, error)
+        repair, response = await self._ask(wanted)
         value, error = read_answer(response, model)
         if error is not None and response.outcome == "answer":
-            response = self._mark_unusable(repair, response)
-        return Answered(value, error, (request.key, repair.key), response)
+            response = self._mark_unusable(wanted, repair, response)
+        return Answered(value, error, (put.key, repair.key), response)
 
-    def _note(self, request: ChatRequest, response: ChatResponse) -> None:
+    async def _ask(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
+        """The answer, and the question as it was put: with its schema in the prompt where the service takes none."""
+        answered = self._calls.setdefault(request.key, None)
+        put, response = self._known(request)
+        if response is None:
+            if self.mode == "replay":
+                from simulator.llm.nearest import miss
+
+                raise miss(self.cache, request)
+            put, response = await self._ask_in_form(request)
+        elif answered is None:
+            self.cached += 1
+        if answered is None:
+            self._note(request, put, response)
+        return put, response
+
+    def _known(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse | None]:
+        """The stored answer to `request` in either form. Which one is stored tells what its service could do."""
+        for put in (request, replace(request, native_schema=False)) if request.native_schema else (request,):
+            response = self._held.get(put.key) if self.mode in ("refresh", "off") else self.cache.get(put.key)
+            if response is not None:
+                return put, response
+        return request, None
+
+    async def _ask_in_form(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
+        asked = (request.provider, request.endpoint, request.model)
+        if request.native_schema and asked not in self._without_schema:
+            try:
+                return request, await self._ask_once(request)
+            except SchemaRefusedError:
+                self._without_schema.add(asked)
+        put = replace(request, native_schema=False) if request.native_schema else request
+        return put, await self._ask_once(put)
+
+    def _note(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> None:
         self._calls[request.key] = Call(
-            key=request.key,
-            provider=request.provider,
-            model=request.model,
-            purpose=dict(request.purpose),
+            key=put.key,
+            provider=put.provider,
+            model=put.model,
+            purpose=dict(put.purpose),
             outcome=response.outcome,
             usage=response.usage,
         )
 
-    def _mark_unusable(self, request: ChatRequest, response: ChatResponse) -> ChatResponse:
+    def _mark_unusable(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> ChatResponse:
         response = replace(response, outcome="unusable")
-        self._note(request, response)
+        self._note(request, put, response)
         if self.mode in ("record", "refresh"):
-            self.cache.put(request, response, replace=True)
-        if request.key in self._held:
-            self._held[request.key] = response
+            self.cache.put(put, response, replace=True)
+        if put.key in self._held:
+            self._held[put.key] = response
         return response
 
     async def _ask_once(self, request: ChatRequest) -> ChatResponse:
@@ -224,6 +245,8 @@ class Gateway:
                 if wait is None:
                     raise self._gave_up(request, passing) from None
                 delay = max(wait, passing.retry_after or 0.0)
+            except SchemaRefusedError:
+                raise
             except LLMError as error:
                 raise type(error)(self._without_secrets(error.found), where=error.where, mend=error.mend) from None
             await self._retry.sleep(delay)

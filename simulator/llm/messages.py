@@ -37,6 +37,8 @@ class ChatRequest:
     provider, endpoint, model : who is asked; `model` is a snapshot, not an alias that moves
     schema : JSON schema the answer must satisfy, with its ``title``
     replicate : the same question asked once more on purpose
+    native_schema : whether the service itself is asked to keep to `schema`, rather than told about it in the prompt
+    extra : further fields of the service's request body, e.g. ``cache_prompt`` of llama.cpp
     purpose : labels for people and the journal (stage, seat, date); never part of the key
     """
 
@@ -53,11 +55,16 @@ class ChatRequest:
     seed: int | None = None
     reasoning: Mapping[str, Any] | None = None
     replicate: int = 0
+    native_schema: bool = False
+    extra: Mapping[str, Any] | None = None
     purpose: Mapping[str, str] = field(default_factory=dict)
 
     def canonical(self) -> dict[str, Any]:
-        """Everything that can change the answer, JSON-able. Temperatures 0 and 0.0 are one."""
-        return {
+        """Everything that can change the answer, JSON-able. Temperatures 0 and 0.0 are one.
+
+        `native_schema` and `extra` came later and are left out where they say nothing: older keys stay valid.
+        """
+        content: dict[str, Any] = {
             "format": KEY_FORMAT,
             "provider": self.provider,
             "model": self.model,
@@ -73,6 +80,11 @@ class ChatRequest:
             "reasoning": None if self.reasoning is None else dict(self.reasoning),
             "replicate": self.replicate,
         }
+        if self.native_schema:
+            content["native_schema"] = True
+        if self.extra is not None:
+            content["extra"] = dict(self.extra)
+        return content
 
     @cached_property
     def key(self) -> str:
@@ -104,7 +116,8 @@ class Usage:
 class ChatResponse:
     """One answer as it is kept: `text` raw, `outcome` other than ``answer`` for lasting failures.
 
-    `asked_at` is ISO 8601 UTC; `latency_s` wall-clock seconds of the call that was paid for.
+    `asked_at` is ISO 8601 UTC; `latency_s` wall-clock seconds of the call that was paid for; `finish` why the model
+    stopped, as the provider names it: ``length`` where the text was cut off at max_tokens.
     """
 
     text: str
@@ -113,6 +126,7 @@ class ChatResponse:
     usage: Usage = Usage()
     latency_s: float = 0.0
     asked_at: str = ""
+    finish: str = ""
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

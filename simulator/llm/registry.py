@@ -9,8 +9,17 @@ from urllib.parse import urlsplit
 from simulator.config import Models, Seat
 from simulator.errors import ConfigError, did_you_mean
 from simulator.llm.messages import ChatRequest, Message
+from simulator.llm.providers import Provider
 
 EVERYONE = "*"
+
+OPENAI_COMPATIBLE = "openai_compatible"
+
+OURS = frozenset(
+    ("model", "messages", "response_format", "tools", "temperature", "top_p", "max_tokens", "max_completion_tokens",
+     "stop", "seed", "reasoning", "n", "stream")
+)  # fmt: skip
+"""Fields of a request body that are not to be had by another door: their values are in the key already."""
 
 
 def seats(models: Models, profile: str | None = None) -> dict[str, Seat]:
@@ -32,6 +41,27 @@ def seat_of(taken: Mapping[str, Seat], name: str) -> Seat:
     return seat
 
 
+def providers_for(seats: Mapping[str, Seat], offline: Provider) -> dict[str, Provider]:
+    """Provider by name for all that sit in `seats`; `offline` is handed in, because rules live above this room.
+
+    Nothing is imported, connected to or asked for a key before the first question. Raises ConfigError for a provider
+    there is not.
+    """
+    made: dict[str, Provider] = {offline.name: offline}
+    for seat in seats.values():
+        if seat.provider in made:
+            continue
+        if seat.provider == OPENAI_COMPATIBLE:
+            from simulator.llm.providers.openai_compatible import OpenAICompatible, endpoints_of
+
+            made[seat.provider] = OpenAICompatible(endpoints_of(seats.values()))
+        else:
+            known = (offline.name, OPENAI_COMPATIBLE)
+            found = f'no provider "{seat.provider}"{did_you_mean(seat.provider, known)}'
+            raise ConfigError(found, where="config/models.yaml", mend=f"there are {', '.join(known)}")
+    return made
+
+
 def request_for(
     seat: Seat,
     messages: Iterable[Message],
@@ -44,13 +74,16 @@ def request_for(
     """The question `seat` is asked.
 
     `version` is appended to the model as ``model@version``: offline models carry the digest of their rules, so that
-    an answer never outlives an edit. Raises ConfigError for an endpoint that carries a password.
+    an answer never outlives an edit. Raises ConfigError for an endpoint that carries a password and for ``extra``
+    fields that the question itself fills in.
     """
     if "@" in urlsplit(seat.endpoint).netloc:
         host = urlsplit(seat.endpoint).hostname
         raise ConfigError(
             "endpoint holds a password", where=f"config/models.yaml, {host}", mend="keys belong in the environment"
         )
+    if taken := sorted(OURS & seat.extra.keys()):
+        raise ConfigError(f'extra may not hold "{taken[0]}"', where=f"config/models.yaml, model {seat.model}")
     return ChatRequest(
         provider=seat.provider,
         model=f"{seat.model}@{version}" if version else seat.model,
@@ -58,7 +91,11 @@ def request_for(
         endpoint=seat.endpoint,
         schema=schema,
         temperature=seat.temperature,
+        top_p=seat.top_p,
         max_tokens=seat.max_tokens,
+        seed=seat.seed,
         replicate=replicate,
+        native_schema=seat.native_schema and schema is not None and seat.provider == OPENAI_COMPATIBLE,
+        extra=dict(seat.extra) or None,
         purpose=dict(purpose or {}),
     )

@@ -46,6 +46,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "seed": st.none() | st.integers(),
     "reasoning": st.none() | mappings,
     "replicate": st.integers(0, 9),
+    "native_schema": st.booleans(),
+    "extra": st.none() | mappings,
 }
 requests = st.builds(ChatRequest, **VALUES)
 

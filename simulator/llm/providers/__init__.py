@@ -14,11 +14,19 @@ class TransientError(LLMError):
     Attributes
     ----------
     retry_after : seconds the provider wants to be left alone, where it said so
+    throttled : whether it was asked too often or too much at once (429)
+    perhaps_paid : whether the service may have charged for an answer that never arrived
     """
 
-    def __init__(self, found: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, found: str, *, retry_after: float | None = None, throttled: bool = False, perhaps_paid: bool = False
+    ) -> None:
         super().__init__(found)
-        self.retry_after = retry_after
+        self.retry_after, self.throttled, self.perhaps_paid = retry_after, throttled, perhaps_paid
+
+
+class SchemaRefusedError(LLMError):
+    """The service does not take JSON schemas; the gateway asks again with the schema in the prompt."""
 
 
 @runtime_checkable

@@ -1,0 +1,356 @@
+"""Any service that speaks OpenAI's chat-completions protocol: Requesty, OpenAI, OpenRouter, vLLM, Ollama, llama.cpp.
+
+    ChatRequest ─► request body ─► openai SDK, one attempt ─► status, body ─► ChatResponse
+                                                                  ├── 429, 5xx, time-out, cut, empty: TransientError
+                                                                  ├── 400 about the schema: SchemaRefusedError
+                                                                  └── anything else: LLMError
+
+Retries, limits and money are the gateway's. Keys come from the environment and go into the request's header only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from simulator.config import Seat
+from simulator.errors import ConfigError, LLMError
+from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
+from simulator.llm.providers import SchemaRefusedError, TransientError
+from simulator.llm.registry import OPENAI_COMPATIBLE
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+KEY_NAMES = {
+    "router.requesty.ai": "REQUESTY_API_KEY",
+    "api.openai.com": "OPENAI_API_KEY",
+    "openrouter.ai": "OPENROUTER_API_KEY",
+}
+INSTALL = "`pip install 'council-simulator[llm]'` installs it"
+PASSING = {408, 409, 423, 425, 429}
+ABOUT_SCHEMA = re.compile(r"response_format|json_schema|schema|grammar|structured", re.IGNORECASE)
+FILTERED = re.compile(r"content_filter|content_policy|responsible_ai", re.IGNORECASE)
+CONNECT_SECONDS = 15.0
+SAID = 300
+"""Characters of a service's complaint that are passed on."""
+
+Price = Callable[[ChatRequest, int, int], float]
+"""Dollars of (request, prompt tokens, completion tokens)."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How a service is reached, beside its URL: the variable that holds its key, and seconds an attempt may take."""
+
+    key_env: str = ""
+    timeout_s: float = 300.0
+
+
+def free(request: ChatRequest, prompt_tokens: int, completion_tokens: int) -> float:  # noqa: ARG001
+    return 0.0
+
+
+class OpenAICompatible:
+    """A provider over HTTP. Needs the ``llm`` extra; says so on the first question and not before.
+
+    Parameters
+    ----------
+    endpoints : base URL → how it is reached; URLs not named are reached with what is known of their host
+    price : dollars of an answer where the service does not tell its ``usage.cost``
+    """
+
+    name = OPENAI_COMPATIBLE
+
+    def __init__(self, endpoints: Mapping[str, Endpoint] | None = None, price: Price = free) -> None:
+        self._endpoints, self._price = dict(endpoints or {}), price
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncOpenAI]] = WeakKeyDictionary()
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        """One attempt. Raises TransientError, SchemaRefusedError, LLMError; ConfigError without key, URL or SDK."""
+        endpoint = self._endpoint(request)
+        client = self._client(request.endpoint, endpoint)
+        asked_at, started = datetime.now(UTC), time.monotonic()
+        status, headers, content = await _post(client, body_of(request), endpoint.timeout_s)
+        if status != 200:
+            response = _complaint(request, status, headers, content, endpoint.key_env)
+        else:
+            response = self._answer(request, _object(content))
+        told = vars(response) | {
+            "latency_s": round(time.monotonic() - started, 3),
+            "asked_at": asked_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return ChatResponse(**told)
+
+    async def close(self) -> None:
+        """Close the connections of the running event loop; the next question opens new ones."""
+        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
+            await client.close()
+
+    def _endpoint(self, request: ChatRequest) -> Endpoint:
+        if not request.endpoint:
+            mend = "give its seat an endpoint, e.g. https://router.requesty.ai/v1"
+            raise ConfigError("has no endpoint", where=f"config/models.yaml, model {request.model}", mend=mend)
+        known = self._endpoints.get(request.endpoint, Endpoint())
+        host = urlsplit(request.endpoint).hostname or ""
+        name = known.key_env or next((KEY_NAMES[end] for end in KEY_NAMES if f".{host}".endswith(f".{end}")), "")
+        if not name and not is_local(request.endpoint):
+            mend = "say api_key_env: NAME in its seats"
+            raise ConfigError(f"which variable holds the key of {host}?", where="config/models.yaml", mend=mend)
+        return Endpoint(name, known.timeout_s)
+
+    def _client(self, url: str, endpoint: Endpoint) -> AsyncOpenAI:
+        clients = self._clients.setdefault(asyncio.get_running_loop(), {})
+        if url not in clients:
+            clients[url] = _connect(url, endpoint)
+        return clients[url]
+
+    def _answer(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatResponse:
+        choices = body.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise _without_choices(request, body)
+        choice = choices[0]
+        message = choice.get("message") or {}
+        finish = str(choice.get("finish_reason") or "")
+        if finish == "error":
+            raise TransientError(f"the model broke off ({_said(choice.get('error') or body)})")
+        text, refused = text_of(message.get("content")), message.get("refusal")
+        outcome: Outcome = "refusal" if refused or finish == "content_filter" else "answer"
+        return ChatResponse(
+            text=str(refused) if refused else text,
+            outcome=outcome,
+            model=str(body.get("model") or ""),
+            usage=self._usage(request, text, body.get("usage")),
+            finish=finish,
+        )
+
+    def _usage(self, request: ChatRequest, text: str, told: Any) -> Usage:
+        """What the service counted; where it counts nothing, four bytes are taken for a token."""
+        told = told if isinstance(told, dict) else {}
+        prompt = _count(told.get("prompt_tokens"))
+        completion = _count(told.get("completion_tokens"))
+        if prompt is None:
+            prompt = sum(len(message.content.encode()) for message in request.messages) // 4
+        if completion is None:
+            completion = len(text.encode()) // 4
+        cost = told.get("cost")
+        known = type(cost) in (int, float) and cost >= 0
+        return Usage(prompt, completion, float(cost) if known else self._price(request, prompt, completion))
+
+
+def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
+    """How the services of `seats` are reached. Raises ConfigError where two seats name two keys for one service."""
+    found: dict[str, Endpoint] = {}
+    for seat in seats:
+        if seat.provider != OPENAI_COMPATIBLE:
+            continue
+        before = found.get(seat.endpoint, Endpoint("", 0.0))
+        if before.key_env and seat.api_key_env and before.key_env != seat.api_key_env:
+            names = f"{before.key_env} and {seat.api_key_env}"
+            raise ConfigError(f"{seat.endpoint} has two keys, {names}", where="config/models.yaml", mend="keep one")
+        found[seat.endpoint] = Endpoint(before.key_env or seat.api_key_env, max(before.timeout_s, seat.timeout_s))
+    return found
+
+
+def body_of(request: ChatRequest) -> dict[str, Any]:
+    """The request body. A schema stands in ``response_format`` where `native_schema` says so, else in the prompt."""
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    body: dict[str, Any] = {"model": request.model, "messages": messages}
+    if request.schema is not None and request.native_schema:
+        body["response_format"] = response_format(request.schema)
+    elif request.schema is not None and messages:
+        messages[-1]["content"] += PLAIN.format(schema=canonical_json(dict(request.schema)).decode())
+    # OpenAI's own reasoning models refuse the older name; nobody else knows the newer one everywhere.
+    newest = urlsplit(request.endpoint).hostname == "api.openai.com"
+    given = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "max_completion_tokens" if newest else "max_tokens": request.max_tokens,
+        "stop": list(request.stop) or None,
+        "seed": request.seed,
+        "tools": [dict(tool) for tool in request.tools] or None,
+        "reasoning": None if request.reasoning is None else dict(request.reasoning),
+    }
+    return {**body, **{name: value for name, value in given.items() if value is not None}, **(request.extra or {})}
+
+
+PLAIN = "\n\nAnswer with one JSON object that satisfies this JSON schema, and with nothing else:\n{schema}"
+
+
+def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's structured output; ``strict`` only for schemas that meet what strict demands."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
+    described: dict[str, Any] = {"name": name, "schema": dict(schema)}
+    if _is_strict(schema):
+        described["strict"] = True
+    return {"type": "json_schema", "json_schema": described}
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether every object in it names all its properties, requires them and forbids others."""
+    if isinstance(schema, list):
+        return all(_is_strict(part) for part in schema)
+    if not isinstance(schema, Mapping):
+        return True
+    if schema.get("type") == "object":
+        properties = schema.get("properties") or {}
+        if schema.get("additionalProperties") is not False or set(schema.get("required") or ()) != set(properties):
+            return False
+    return all(_is_strict(part) for part in schema.values())
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` is on this machine or in a private network: no key is needed, no proxy is asked."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith((".localhost", ".local")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def text_of(content: Any) -> str:
+    """The text of a message, which some services send in parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds from ``Retry-After``, which is a number or a date, or from ``retry-after-ms``."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * scale)
+        except (KeyError, ValueError):
+            continue
+    try:
+        until = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
+    try:
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+    except ImportError:
+        raise ConfigError("asking a model needs the openai package", mend=INSTALL) from None
+    key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else "none"
+    if not key:
+        mend = f"`export {endpoint.key_env}=…`; what is on disk needs no key: `--cache replay`"
+        raise ConfigError(f"{endpoint.key_env} is not set", where=url, mend=mend)
+    timeout = Timeout(endpoint.timeout_s, connect=min(CONNECT_SECONDS, endpoint.timeout_s))
+    client = AsyncOpenAI(
+        api_key=key,
+        admin_api_key="",
+        base_url=url,
+        timeout=timeout,
+        max_retries=0,
+        http_client=DefaultAsyncHttpxClient(timeout=timeout, trust_env=not is_local(url), follow_redirects=False),
+    )
+    # The SDK takes them from the environment, and would tell them to services they do not concern.
+    client.organization = client.project = None
+    return client
+
+
+async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
+    """(status, headers, body) of one attempt. Raises TransientError for what never became an answer."""
+    import openai
+
+    try:
+        async with asyncio.timeout(timeout_s):
+            rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+            # Everything else goes past the SDK's types: services know fields that it does not.
+            raw = await client.chat.completions.with_raw_response.create(
+                model=body["model"], messages=body["messages"], extra_body=rest
+            )
+            return raw.status_code, raw.headers, raw.http_response.content
+    except openai.APIStatusError as error:
+        return error.status_code, error.response.headers, error.response.content
+    except (TimeoutError, openai.APITimeoutError):
+        raise TransientError(f"no answer within {timeout_s:g} s", perhaps_paid=True) from None
+    except openai.APIConnectionError as error:
+        cause = error.__cause__ or error
+        never_sent = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
+        reason = str(cause) or type(cause).__name__
+        raise TransientError(f"connection failed ({reason})", perhaps_paid=not never_sent) from None
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        what = "an empty body" if not content.strip() else "a body that is not a JSON object"
+        raise TransientError(f"answered with {what}")
+    return body
+
+
+def _without_choices(request: ChatRequest, body: Mapping[str, Any]) -> LLMError:
+    """Routers answer 200 with an error inside when the service behind them failed."""
+    error = body.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and 400 <= code < 500 and code not in PASSING:
+        return LLMError(f"was refused ({code}: {_said(error)})", where=f"{request.endpoint}, {request.model}")
+    return TransientError(f"answered without an answer ({_said(error or body)})")
+
+
+def _complaint(
+    request: ChatRequest, status: int, headers: Mapping[str, str], content: bytes, key_env: str
+) -> ChatResponse:
+    """A status other than 200: a refusal comes back as a response, everything else is raised."""
+    said = _complained(content)
+    if status == 429 and "insufficient_quota" in said:
+        raise LLMError(f"credit is used up ({said})", where=request.endpoint, mend="add credit there")
+    if status in PASSING or status >= 500:
+        after = retry_after(headers, datetime.now(UTC))
+        raise TransientError(f"{status} {said}".strip(), retry_after=after, throttled=status == 429)
+    if status in (400, 403) and FILTERED.search(said):
+        return ChatResponse(said, outcome="refusal", finish="content_filter")
+    if request.native_schema and status in (400, 404, 415, 422) and ABOUT_SCHEMA.search(said):
+        raise SchemaRefusedError(f"{request.endpoint} takes no JSON schema for {request.model} ({status} {said})")
+    raise LLMError(f"was refused ({status} {said})", where=f"{request.endpoint}, {request.model}",
+                   mend=_mend(status, key_env))  # fmt: skip
+
+
+def _mend(status: int, key_env: str) -> str | None:
+    if status in (401, 403):
+        return f"check {key_env}" if key_env else "say api_key_env: NAME in its seats in config/models.yaml"
+    if status == 402:
+        return "add credit there"
+    return "check model, endpoint and settings of its seats in config/models.yaml"
+
+
+def _complained(content: bytes) -> str:
+    """The service's words: its error object where the body is JSON, else the beginning of the text."""
+    text = content.decode("utf-8", "replace")
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return " ".join(text.split())[:SAID]
+    return _said(body.get("error", body) if isinstance(body, dict) else body)
+
+
+def _said(error: Any) -> str:
+    if isinstance(error, Mapping):
+        parts = [str(error[name]) for name in ("message", "code", "type") if error.get(name)]
+        error = ", ".join(dict.fromkeys(parts)) or json.dumps(error)
+    return " ".join(str(error).split())[:SAID]
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
