@@ -15,7 +15,6 @@ from simulator.market.bars import Bars, Floats
 from simulator.replay import ledger
 from simulator.replay.feed import ArrayFeed, Bar, bt
 from simulator.replay.ledger import Ledger
-from simulator.replay.tape import years
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.nouns import Book, Order, Rejection
 from simulator.trading.sizing import price_or_nan
@@ -46,7 +45,7 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         self.column = {symbol: n for n, symbol in enumerate(bars.symbols)}
         self.slippage_rate = rules.slippage_bps / 1e4
         self.commission_rate = rules.commission_bps / 1e4
-        self.year = years(bars, SESSIONS_A_YEAR).tolist()
+        self.session_of = bars.session_of.tolist()
         self.opened_at = bars.opens_at.tolist()
 
         self.t = -1
@@ -145,7 +144,8 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
     # The rules, in order.
 
     def _accrue(self, fresh: Sequence[tuple[int, Bar]]) -> None:
-        year = self.year[self.t]
+        new_session = self.t > 0 and self.session_of[self.t] != self.session_of[self.t - 1]
+        year = 1.0 / SESSIONS_A_YEAR if new_session else 0.0
         self.cash += max(self.cash, 0.0) * self.rules.cash_interest * year
         for n, held in enumerate(self.held):
             if held < 0.0:

@@ -188,17 +188,12 @@ def _newest_mark(m: Market, d: Desk, t: int, n: int) -> float:
     line = d.lines[n]
     if line.held == 0.0 and line.pending < 0:
         before = t - 1
-        while before > line.seen and not _tradable(m, before, n):
+        while before > line.seen and not m.tradable[before, n]:
             before -= 1
         if before > line.seen:
             line.mark = m.close[before, n]
         line.seen = max(line.seen, t - 1)
     return line.mark
-
-
-@inner
-def _tradable(m: Market, t: int, n: int) -> bool:
-    return bool(m.open[t, n] > 0.0 and m.high[t, n] > 0.0 and m.low[t, n] > 0.0 and m.close[t, n] > 0.0)
 
 
 @inner
@@ -271,7 +266,7 @@ def _dividends(m: Market, d: Desk, t: int) -> None:
     for i in range(d.account.active):
         n = d.active[i]
         paid = m.dividend[t, n]
-        if d.lines[n].held != 0.0 and not np.isnan(paid) and _tradable(m, t, n):
+        if d.lines[n].held != 0.0 and not np.isnan(paid) and m.tradable[t, n]:
             d.account.cash += d.lines[n].held * paid
 
 
@@ -283,7 +278,7 @@ def _arrive(m: Market, d: Desk, t: int) -> None:
         n = d.active[i]
         line = d.lines[n]
         line.fresh = 0
-        if _tradable(m, t, n):
+        if m.tradable[t, n]:
             line.fresh = 1
             line.open = m.open[t, n]
             line.high = m.high[t, n]
@@ -492,7 +487,7 @@ def _close(m: Market, d: Desk, t: int) -> None:
     for i in range(d.account.active):
         n = d.active[i]
         line = d.lines[n]
-        mark = m.close[t, n] if _tradable(m, t, n) else line.mark
+        mark = m.close[t, n] if m.tradable[t, n] else line.mark
         line.mark = mark
         held = line.held
         if held != 0.0:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from simulator.market.bars import Bars, Floats
-from simulator.replay.ledger import tradable
 
 with warnings.catch_warnings():  # backtrader writes \* in plain strings, which Python 3.12 complains about
     warnings.simplefilter("ignore", SyntaxWarning)
@@ -79,13 +78,13 @@ def clock(bars: Bars) -> ArrayFeed:
 
 
 def feeds(bars: Bars) -> list[ArrayFeed]:
-    """A feed per symbol with its own bars only; damaged ones (NaN or not positive) are left out."""
-    kept = tradable(bars)
+    """A feed per symbol with its own bars only; damaged ones (a price NaN, infinite or not positive) are left out."""
     made = []
     for n, symbol in enumerate(bars.symbols):
         arrays = (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.dividend)
         columns = _lines(bars, *(values[:, n] for values in arrays))
-        rows = kept[:, n]
+        four = np.column_stack([columns[name] for name in ("open", "high", "low", "close")])
+        rows = (np.isfinite(four) & (four > 0)).all(axis=1)
         made.append(ArrayFeed(dataname={name: values[rows] for name, values in columns.items()}, name=symbol))
     return made
 

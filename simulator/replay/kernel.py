@@ -78,9 +78,16 @@ def _run(
     if not len(bars) or not bars.symbols:
         raise DataError("no bars to replay")
     shape = len(bars), len(bars.symbols)
-    year = years(bars, SESSIONS_A_YEAR)
     market = Market(
-        bars.opens_at, year, bars.open, bars.high, bars.low, bars.close, bars.dividend, bool(bars.dividend.any())
+        opens_at=bars.opens_at,
+        year=years(bars, SESSIONS_A_YEAR),
+        tradable=ledger.tradable(bars),
+        open=bars.open,
+        high=bars.high,
+        low=bars.low,
+        close=bars.close,
+        dividend=bars.dividend,
+        pays=bool(bars.dividend.any()),
     )
     wishes = _wishes(bars, tape.aligned(bars.symbols))
     marks = np.zeros(shape[1]) if opening_marks is None else np.nan_to_num(opening_marks.astype(np.float64))

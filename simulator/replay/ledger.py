@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,9 +176,19 @@ class Ledger:
         )
 
 
-def tradable(bars: Bars) -> NDArray[np.bool_]:
-    """(T, N) True where a bar can be traded on: open, high, low and close are all positive numbers.
+_TRADABLE: WeakKeyDictionary[Bars, NDArray[np.bool_]] = WeakKeyDictionary()
 
-    Stricter than `Bars.fresh`, so that not even a damaged bar brings NaN or zero prices into the books.
+
+def tradable(bars: Bars) -> NDArray[np.bool_]:
+    """(T, N) True where a bar can be traded on: open, high, low and close are all positive finite numbers. Read-only.
+
+    Stricter than `Bars.fresh`, so that not even a damaged bar brings NaN, zero or infinite prices into the books.
+    Bars never change, so it is worked out once for each: sweeps replay the same ones thousands of times.
     """
-    return (bars.open > 0) & (bars.high > 0) & (bars.low > 0) & (bars.close > 0)
+    if bars not in _TRADABLE:
+        kept = np.ones(bars.close.shape, dtype=bool)
+        for prices in (bars.open, bars.high, bars.low, bars.close):
+            kept &= (prices > 0) & (prices < np.inf)
+        kept.flags.writeable = False
+        _TRADABLE[bars] = kept
+    return _TRADABLE[bars]

@@ -14,7 +14,7 @@ from simulator.market.bars import Bars, Floats, Instants
 from simulator.replay.broker import ReplayBroker
 from simulator.replay.feed import bt, clock, feeds
 from simulator.replay.ledger import Ledger
-from simulator.replay.tape import Tape, due_at
+from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.nouns import Broker
 from simulator.trading.sizing import place
@@ -25,14 +25,15 @@ Decide = Callable[[int, Broker], None]
 class _Turns(bt.Strategy):  # type: ignore[misc]
     """Calls `decide` before the open of the bar a decision is due at. Symbols that start late hold nothing up."""
 
-    params = (("due", ()), ("decide", None), ("on_bar", None))
+    params = (("instants", ()), ("opens_at", ()), ("decide", None), ("on_bar", None))
 
     def __init__(self) -> None:
         self.following = 0
         self.t = 0
 
     def next_open(self) -> None:
-        while self.following < len(self.p.due) and self.p.due[self.following] <= self.t:
+        opens_at = self.p.opens_at[self.t]
+        while self.following < len(self.p.instants) and self.p.instants[self.following] <= opens_at:
             self.p.decide(self.following, self.broker)
             self.following += 1
 
@@ -76,7 +77,8 @@ def replay(
     cerebro.broker = broker
     for feed in (timekeeper, *columns):
         cerebro.adddata(feed)
-    cerebro.addstrategy(_Turns, due=due_at(bars, instants).tolist(), decide=decide, on_bar=on_bar)
+    due = {"instants": instants.tolist(), "opens_at": bars.opens_at.tolist()}
+    cerebro.addstrategy(_Turns, decide=decide, on_bar=on_bar, **due)
     cerebro.run()
     return broker.ledger()
 

@@ -76,10 +76,14 @@ LINE, ACCOUNT, RULES = ledger.record(Line), ledger.record(Account), ledger.recor
 
 
 class Market(NamedTuple):
-    """(T,) opening instants and part of a year each bar accrues, (T, N) prices and dividends, and if there are any."""
+    """(T,) opening instants and part of a year each bar accrues; (T, N) which bars count, prices and dividends.
+
+    `pays` tells if there is any dividend.
+    """
 
     opens_at: Ints
     year: Floats
+    tradable: NDArray[np.bool_]
     open: Floats
     high: Floats
     low: Floats

@@ -74,7 +74,9 @@ def test_rule_4_nothing_fills_without_a_fresh_bar_and_nan_stays_out(replay, bars
     assert ledger.equity[1] == 10_000.0
 
 
-@pytest.mark.parametrize("damaged", [(NONE, 101, 99, 100), (100, 101, 99, NONE), (100, 101, 0.0, 100)])
+@pytest.mark.parametrize(
+    "damaged", [(NONE, 101, 99, 100), (100, 101, 99, NONE), (100, 101, 0.0, 100), (100, float("inf"), 99, 100)]
+)
 def test_rule_4_a_damaged_bar_counts_as_missing(replay, bars_of, tape_of, damaged):
     bars = bars_of({"A": [CALM, CALM, damaged, (110.0, 110.0, 110.0, 110.0)]})
     ledger = replay(bars, tape_of(bars, (1, {"A": 0.5}), (2, {"A": 0.0})), WHOLE, 10_000.0, None)
