@@ -9,23 +9,28 @@ import tempfile
 from collections.abc import Callable
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from simulator.errors import SimError
 from simulator.workspace import MARKER, Workspace, find_workspace, shipped
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
-    from packaging.specifiers import SpecifierSet
 
 DISTRIBUTION = "council-simulator"
 
 # Distributions that are imported under another name.
 IMPORTED_AS = {"pyyaml": "yaml"}
 
-EXTRAS = ("yahoo", "alpaca")
+# What pyproject.toml writes, no more: `name`, `name>=1.2` or `name==1.2`, with or without an extra.
+REQUIREMENT = re.compile(
+    r"(?P<what>(?P<name>[\w.-]+)(?:(?P<sign>==|>=)(?P<version>[\d.]+))?)(?:.*extra == [\"'](?P<extra>\w+))?"
+)
 
-KEYS = ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")
+EXTRAS = {
+    "llm": "models that answer over a network",
+    "yahoo": "`sim data fetch --source yahoo`",
+    "alpaca": "`sim data fetch --source alpaca`",
+}
+
+ALPACA_KEYS = ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")
 
 
 class Finding(NamedTuple):
@@ -59,31 +64,22 @@ def python() -> Finding:
 def packages() -> list[Finding]:
     """One finding for all required packages that work, one for each that does not, one for each extra."""
     try:
-        from packaging.requirements import Requirement
-
-        wanted = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or []]
-    except ImportError as error:
-        return [Finding("broken", "packages", f"{error.name} is not installed", f"`pip install {error.name}`")]
+        wanted = [parsed for line in metadata.requires(DISTRIBUTION) or [] if (parsed := REQUIREMENT.match(line))]
     except metadata.PackageNotFoundError:
         return [Finding("broken", "packages", f"{DISTRIBUTION} is not installed", "`pip install -e .` in a clone")]
-    required = sorted((r for r in wanted if not r.marker or r.marker.evaluate({"extra": ""})), key=lambda r: r.name)
-    faults = {str(r): _fault_of(r.name, r.specifier) for r in required}
-    working = ", ".join(f"{r.name} {metadata.version(r.name)}" for r in required if not faults[str(r)])
+    required = sorted({r["name"]: r for r in wanted if not r["extra"]}.items())
+    faults = {name: _fault_of(name, r["sign"], r["version"]) for name, r in required}
+    working = ", ".join(f"{name} {metadata.version(name)}" for name, fault in faults.items() if not fault)
     broken = [
-        Finding("broken", "packages", fault, f"`pip install --force-reinstall '{line}'`")
-        for line, fault in faults.items()
-        if fault
+        Finding("broken", "packages", faults[name], f"`pip install --force-reinstall '{r['what']}'`")
+        for name, r in required
+        if faults[name]
     ]
-    extras = [_extra(extra, [r.name for r in wanted if _belongs_to(r, extra)]) for extra in EXTRAS]
+    extras = [_extra(extra, [r["name"] for r in wanted if r["extra"] == extra]) for extra in EXTRAS]
     return [Finding("ok", "packages", working), *broken, *extras]
 
 
-def _belongs_to(requirement: Requirement, extra: str) -> bool:
-    marker = requirement.marker
-    return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
-
-
-def _fault_of(name: str, allowed: SpecifierSet) -> str:
+def _fault_of(name: str, sign: str | None, wanted: str | None) -> str:
     """Why the package cannot be used; empty if it can."""
     try:
         version = metadata.version(name)
@@ -92,14 +88,19 @@ def _fault_of(name: str, allowed: SpecifierSet) -> str:
         return f"{name} is not installed"
     except Exception as error:
         return f"{name} cannot be imported ({type(error).__name__}: {error})"
-    return "" if allowed.contains(version, prereleases=True) else f"{name} is {version}, not {allowed}"
+    fits = not wanted or (_parts(version) >= _parts(wanted) if sign == ">=" else version == wanted)
+    return "" if fits else f"{name} is {version}, not {sign}{wanted}"
+
+
+def _parts(version: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"\d+", version)]
 
 
 def _extra(extra: str, names: list[str]) -> Finding:
     try:
         return Finding("ok", f"extra {extra}", ", ".join(f"{name} {metadata.version(name)}" for name in names))
     except metadata.PackageNotFoundError as error:
-        mend = f"`pip install '{DISTRIBUTION}[{extra}]'`, needed only by `sim data fetch --source {extra}`"
+        mend = f"`pip install '{DISTRIBUTION}[{extra}]'`, needed only by {EXTRAS[extra]}"
         return Finding("absent", f"extra {extra}", f"{error.name} not installed", mend)
 
 
@@ -118,16 +119,16 @@ def numba_cache() -> Finding:
 
 def keys() -> list[Finding]:
     """Which keys the environment holds, by name. Values are not looked at beyond being there."""
+    from simulator.llm.providers.openai_compatible import KEY_NAMES
+
+    known = (*ALPACA_KEYS, *KEY_NAMES.values())
     paper = sorted(name for name in os.environ if re.fullmatch(r"ALPACA_PAPER_(KEY|SECRET)_\w+", name))
-    there = [name for name in (*KEYS, *paper) if os.environ.get(name)]
-    missing = [name for name in KEYS if not os.environ.get(name)]
+    there = [name for name in (*known, *paper) if os.environ.get(name)]
+    missing = [name for name in known if not os.environ.get(name)]
     findings = [Finding("ok", "keys", ", ".join(there))] if there else []
     if missing:
-        findings.append(
-            Finding(
-                "absent", "keys", f"{', '.join(missing)} not set", "needed only by `sim data fetch --source alpaca`"
-            )
-        )
+        mend = "needed only by models and bars that ask for them"
+        findings.append(Finding("absent", "keys", f"{', '.join(missing)} not set", mend))
     return findings
 
 

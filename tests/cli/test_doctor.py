@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from simulator.cli import main
+from simulator.cli import checkup, main
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 Doctor = Callable[..., tuple[int, dict[str, list[dict[str, str]]]]]
@@ -50,7 +51,8 @@ def test_doctor_writes_nothing_and_never_shows_a_key(workspace: Path, sim: Sim) 
     assert done.returncode == 0
     assert sorted(workspace.rglob("*")) == before
     assert "ALPACA_API_KEY, ALPACA_PAPER_KEY_COUNCIL" in done.stdout
-    assert "ALPACA_SECRET_KEY not set" in done.stdout
+    assert "ALPACA_SECRET_KEY, " in done.stdout
+    assert " not set; " in done.stdout
     assert secret not in done.stdout + done.stderr
 
 
@@ -74,6 +76,17 @@ def break_cache(workspace: Path) -> None:
 
 def block_reports(workspace: Path) -> None:
     (workspace / "reports").write_text("a file")
+
+
+def test_every_requirement_is_understood() -> None:
+    from packaging.requirements import Requirement
+
+    for line in metadata.requires(checkup.DISTRIBUTION) or []:
+        understood, meant = checkup.REQUIREMENT.match(line), Requirement(line)
+        assert understood
+        assert understood["name"] == meant.name
+        assert f"{understood['sign'] or ''}{understood['version'] or ''}" == str(meant.specifier)
+        assert bool(understood["extra"]) == bool(meant.marker)
 
 
 @pytest.mark.parametrize(
