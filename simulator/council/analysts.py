@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +286,7 @@ def _integrity(judged: Facts, known: Known) -> float:
     right: list[bool] = [
         abs(known[m[1]] - float(m[2])) <= 0.005 * abs(known[m[1]]) + 0.01 for m in cited if m and m[1] in known
     ]
-    return 3 + 6 * sum(right) / len(right) if right else 5.0
+    return 3 + 6 * fsum(right) / len(right) if right else 5.0
 
 
 def _originality(judged: Facts, others: Sequence[Facts]) -> float:

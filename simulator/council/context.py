@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from math import fsum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from simulator.council.answers import Answer, ChairmanDecision, Pitch, ResearchPack, Review
@@ -79,5 +80,6 @@ class PipelineContext:
 
     def score(self, seat: str) -> float | None:
         """Mean review score of the pitch of `seat`, 1 … 10; None where nobody reviewed it."""
+        # fsum here and wherever floats are added: since Python 3.12 `sum` rounds otherwise, and ties break otherwise.
         means = [said.value.scores.mean for said in self.peer_reviews if said.about == seat and said.value is not None]
-        return sum(means) / len(means) if means else None
+        return fsum(means) / len(means) if means else None

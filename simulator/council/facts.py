@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,7 @@ def _symbol(days: _Sessions, n: int) -> dict[str, Any]:
 def _add_relative_strength(symbols: dict[str, dict[str, Any]]) -> None:
     gains = {symbol: facts["return_63_pct"] for symbol, facts in symbols.items() if "return_63_pct" in facts}
     if len(gains) > 1:
-        total = sum(gains.values())
+        total = fsum(gains.values())
         for symbol, gain in gains.items():
             others = (total - gain) / (len(gains) - 1)
             symbols[symbol]["relative_strength_63_pct"] = round(gain - others, 2) + 0.0

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -370,7 +371,7 @@ class Orders:
 
 def orders(evidence: Evidence) -> Orders:
     """Orders, fills and refusals, counted."""
-    paid = {name: sum(float(f[name] or 0) for f in evidence.fills) for name in ("slippage", "commission")}
+    paid = {name: fsum(float(f[name] or 0) for f in evidence.fills) for name in ("slippage", "commission")}
     return Orders(
         total=len(evidence.orders),
         statuses=_counts(row["status"] for row in evidence.orders),
@@ -403,7 +404,7 @@ def _refused(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str, str, st
 def _kept(rows: Sequence[Mapping[str, str]]) -> str:
     """Share of the wanted quantity that was carried out all the same."""
     try:
-        wanted, got = (sum(abs(float(row[name] or 0)) for row in rows) for name in ("wanted", "got"))
+        wanted, got = (fsum(abs(float(row[name] or 0)) for row in rows) for name in ("wanted", "got"))
     except ValueError:
         return UNDEFINED
     return percent(got / wanted) if wanted > 0 else UNDEFINED
@@ -423,8 +424,8 @@ def calls(evidence: Evidence) -> tuple[tuple[str, str, str, str, str, str], ...]
         (
             *(stage, model, whole(len(rows))),
             whole(sum(1 for row in rows if row.get("outcome") != "answer")),
-            whole(sum(_tokens(row) for row in rows)),
-            dollars(sum(number_of(row.get("cost_usd")) or 0.0 for row in rows), 2),
+            whole(fsum(_tokens(row) for row in rows)),
+            dollars(fsum(number_of(row.get("cost_usd")) or 0.0 for row in rows), 2),
         )
         for (stage, model), rows in sorted(groups.items(), key=lambda group: _turn(group[0][0]))
     )
@@ -435,7 +436,7 @@ def _turn(stage: str) -> int:
 
 
 def _tokens(call: Mapping[str, Any]) -> float:
-    return sum(number_of(call.get(part)) or 0.0 for part in ("tokens", "prompt_tokens", "completion_tokens"))
+    return fsum(number_of(call.get(part)) or 0.0 for part in ("tokens", "prompt_tokens", "completion_tokens"))
 
 
 def sources(run: Mapping[str, Any], key: str = "sources") -> tuple[tuple[str, str], ...]:

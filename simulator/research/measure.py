@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,6 @@ def cost_sensitivity(
     rows = []
     for multiple in COST_MULTIPLES:
         ledger = kernel.replay_tape(scene.traded, tape, rules.scaled(multiple), cash, scene.opening_marks)
-        paid = sum(f.slippage + f.commission for f in ledger.fills)
+        paid = fsum(f.slippage + f.commission for f in ledger.fills)
         rows.append({"multiple": multiple, "costs_paid": paid, "metrics": dict(account(ledger, cash, free).values)})
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import fsum
 
 from simulator.config import Assets, Risk
 from simulator.trading.nouns import Book, Decision, Target
@@ -42,9 +43,9 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
     untouched = {s: abs(book.weight(s)) for s, held in book.positions.items() if held and s not in weights}
     for group in sorted({limits.groups.get(s, s) for s in weights}):
         members = [s for s in weights if limits.groups.get(s, s) == group]
-        room = limits.max_group - sum(w for s, w in untouched.items() if limits.groups.get(s, s) == group)
+        room = limits.max_group - fsum(w for s, w in untouched.items() if limits.groups.get(s, s) == group)
         _shrink(weights, members, room, f"group {group}: max_group", cuts)
-    _shrink(weights, list(weights), limits.max_gross - sum(untouched.values()), "all positions: max_gross", cuts)
+    _shrink(weights, list(weights), limits.max_gross - fsum(untouched.values()), "all positions: max_gross", cuts)
 
     if not cuts:
         return decision, ()
@@ -53,7 +54,7 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
 
 
 def _shrink(weights: dict[str, float], members: list[str], room: float, rule: str, cuts: list[str]) -> None:
-    asked = sum(abs(weights[s]) for s in members)
+    asked = fsum(abs(weights[s]) for s in members)
     if asked <= room * (1 + 1e-12):
         return
     share = max(room, 0.0) / asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import fsum
 from typing import Any
 
 from simulator.council.anonymity import labels, strike
@@ -64,9 +65,9 @@ def votes_of(context: PipelineContext) -> list[Vote]:
 def _summary(context: PipelineContext, seat: str, setup: Setup) -> Mapping[str, Any]:
     """What the reviewers said of one pitch, without saying who said it: texts in alphabetical order."""
     reviews = [said.value for said in context.peer_reviews if said.about == seat and said.value is not None]
-    mean = {name: round(sum(getattr(r.scores, name) for r in reviews) / len(reviews), 1) for name in DIMENSIONS}
+    mean = {name: round(fsum(getattr(r.scores, name) for r in reviews) / len(reviews), 1) for name in DIMENSIONS}
     return {
-        "mean_score": round(sum(r.scores.mean for r in reviews) / len(reviews), 2),
+        "mean_score": round(fsum(r.scores.mean for r in reviews) / len(reviews), 2),
         "scores": mean,
         "kill_shots": sorted(strike(review.kill_shot, setup.names) for review in reviews),
         "flip_conditions": sorted(strike(review.flip_condition, setup.names) for review in reviews),
