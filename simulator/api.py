@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from simulator.errors import UsageError
 from simulator.research.run import Run, Tick, simulate
-from simulator.research.spec import RunSpec
+from simulator.research.spec import MAX_COST, RunSpec
 from simulator.workspace import find_workspace
 
 
@@ -26,6 +26,8 @@ def run(
     models: str | None = None,
     cache: Literal["record", "replay", "refresh", "off"] = "record",
     parameters: Mapping[str, Any] | None = None,
+    replicates: int = 1,
+    max_cost: float = MAX_COST,
     progress: Callable[[Tick], None] | None = None,
 ) -> Run:
     """Replay a strategy and write its run folder, exactly as ``sim run`` does.
@@ -38,9 +40,12 @@ def run(
     models : profile of ``config/models.yaml``
     cache : what the LLM cache may do; ``replay`` never asks
     parameters : overrides of the strategy's own parameters
+    replicates : how often each question is asked; the metrics are the first's, ``facts["replicates"]`` has the spread
+    max_cost : dollars the run may spend on models
     progress : called with a `Tick` after each date that was asked or replayed
 
-    Raises the errors of :mod:`simulator.errors`.
+    Raises the errors of :mod:`simulator.errors`; `PartialRunError`, whose ``run`` holds what was decided so far, where
+    the money or the answers ran out.
     """
     spec = RunSpec(
         strategy=strategy,
@@ -50,6 +55,8 @@ def run(
         models=models,
         cache=cache,
         parameters=dict(parameters or {}),
+        replicates=replicates,
+        max_cost=max_cost,
     )
     return simulate(spec, find_workspace(workspace), progress)
 

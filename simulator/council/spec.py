@@ -75,7 +75,7 @@ class CouncilSpec(Section):
     """Whose return is the yield of cash in the facts."""
     volatility_index: str = "VIX"
     facts: Annotated[tuple[FactName, ...], Field(min_length=1)] | None = None
-    """Names of the facts that are shown, of each symbol and of the market; None shows all. `close` and `atr_14` always are."""
+    """Names of the facts shown, of each symbol and of the market; None shows all. `close` and `atr_14` always are."""
     stages: Stages
 
     @field_validator("sizes")
@@ -98,6 +98,17 @@ class CouncilSpec(Section):
         """Every seat that is asked something."""
         chairman = (self.stages.chairman.seat,) if self.stages.chairman.enabled else ()
         return (*self.researchers, *self.managers, *chairman)
+
+    @property
+    def questions(self) -> dict[str, int]:
+        """{stage: questions a meeting asks when nobody fails}."""
+        stages, n = self.stages, len(self.managers)
+        return {
+            "research": len(self.researchers),
+            "pitch": n,
+            "review": n * (n - 1) if stages.review.enabled else 0,
+            "chairman": int(stages.chairman.enabled),
+        }
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,14 +44,17 @@ class Council:
 
     opines_ahead = True
 
-    def __init__(self, definition: Definition, seats: Mapping[str, Seat], gateway: Gateway) -> None:
-        """`seats` maps each seat of the definition (or ``*``) to a model. Raises ConfigError for a seat without one."""
+    def __init__(self, definition: Definition, seats: Mapping[str, Seat], gateway: Gateway, replicate: int = 0) -> None:
+        """`seats` maps each seat of the definition (or ``*``) to a model. Raises ConfigError for a seat without one.
+
+        Councils that differ in `replicate` put the same questions, each to be answered anew.
+        """
         spec = definition.spec
         self.name: str = definition.name
         self.cadence: Cadence = spec.cadence
         self.window: int = spec.window
         self.definition = definition
-        self.setup = Setup(spec, definition.prompts, _seated(spec, seats), gateway)
+        self.setup = Setup(spec, definition.prompts, _seated(spec, seats), gateway, replicate)
         self.stages = stages_of(spec)
 
     @property
@@ -59,9 +62,23 @@ class Council:
         return self.setup.spec
 
     @property
+    def seats(self) -> Mapping[str, Seat]:
+        """The model in every seat that is asked something."""
+        return self.setup.seats
+
+    @property
+    def questions(self) -> Mapping[str, int]:
+        """{stage: questions a meeting asks when nobody fails}."""
+        return self.spec.questions
+
+    @property
     def members(self) -> tuple[str, ...]:
         """Seats that pitch, and can be followed one by one with :meth:`member`."""
         return self.spec.managers
+
+    def replicated(self, replicate: int) -> Council:
+        """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
+        return Council(self.definition, self.seats, self.setup.gateway, replicate)
 
     def member(self, name: str) -> Member:
         """The strategy that trades the pitch of the manager in seat `name`, from the council's own opinions."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError
 from simulator.market.bars import Bars, Snapshot, moment
 from simulator.market.events import Event
 from simulator.replay import audit, kernel, reference
@@ -25,9 +27,10 @@ from simulator.trading.cycle import Terms, Turn, step
 from simulator.trading.nouns import Broker, Decision, Strategy
 
 Progress = Callable[[str, int, int, str], None]
-"""Called with (stage, done, total, session) after each piece of work."""
+"""Called with (stage, done, total, session) after each piece of work, and while answers are waited for."""
 
-DATES_AT_ONCE = 64
+HEARTBEAT = 0.25
+"""Seconds between two reports of progress while nothing but waiting happens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,31 +68,67 @@ class Scene:
         moments = (moment(int(at)) for at in self.instants)
         return tuple(self.bars.snapshot(at, self.events, self.context) for at in moments)
 
+    def until(self, k: int) -> Scene:
+        """The scene as it was before decision `k`: its first k decisions, and the bars that open before the next."""
+        if k >= len(self.instants):
+            return self
+        end = int(np.searchsorted(self.bars.opens_at, self.instants[k], side="left"))
+        return replace(self, bars=self.bars.rows(0, end), context=self.context.rows(0, end), instants=self.instants[:k])
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """Opinions formed before the replay: {index of the instant: opinion}, from the first date on without a gap.
+
+    `stopped` is why the asking ended before the last date, None where it did not.
+    """
+
+    opinions: Mapping[int, Any] = field(default_factory=dict)
+    stopped: LLMError | None = None
+
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of it: the books, the decisions, the opinions behind them, and how far the two engines differ."""
+    """What came of it: the books, the decisions, the opinions behind them, and how far the two engines differ.
 
+    `scene` is what was played on. It ends early where `stopped` says why there were no further opinions.
+    """
+
+    scene: Scene
     ledger: Ledger
     turns: tuple[Turn, ...]
     tape: Tape
     largest_difference: float
     opinions: Mapping[int, Any] = field(default_factory=dict)
+    stopped: LLMError | None = None
 
 
 def replay_strategy(
-    strategy: Strategy, scene: Scene, terms: Terms, cash: float, progress: Progress | None = None
+    strategy: Strategy,
+    scene: Scene,
+    terms: Terms,
+    cash: float,
+    progress: Progress | None = None,
+    loop: asyncio.Runner | None = None,
 ) -> Replayed:
-    """Replay `strategy` over `scene` with both engines. Raises AuditError when they differ by over 1e-9 of equity."""
+    """Replay `strategy` over `scene` with both engines, within `loop` where its connections live there.
+
+    Where the asking stopped early (budget spent, a service that keeps failing) the dates decided so far are replayed;
+    with none the error itself is raised. Raises AuditError when the engines differ by over 1e-9 of equity.
+    """
     report = progress or (lambda *_: None)
-    with asyncio.Runner() as loop:
-        opinions = loop.run(prefetch(strategy, scene, report)) if strategy.opines_ahead else {}
+    with nullcontext(loop) if loop else asyncio.Runner() as running:
+        ahead = running.run(prefetch(strategy, scene, report)) if strategy.opines_ahead else Ahead()
+        if ahead.stopped is not None:
+            if not ahead.opinions:
+                raise ahead.stopped
+            scene = scene.until(len(ahead.opinions))
         turns: list[Turn] = []
         journal: list[Decision] = []
 
         def decide(k: int, broker: Broker) -> None:
             snapshot = scene.snapshots[k]
-            turn = loop.run(step(snapshot, strategy, broker, tuple(journal), terms, opinions.get(k)))
+            turn = running.run(step(snapshot, strategy, broker, tuple(journal), terms, ahead.opinions.get(k)))
             turns.append(turn)
             journal.append(turn.wanted)
             report("replay", k + 1, len(scene.instants), str(snapshot.session))
@@ -97,19 +136,46 @@ def replay_strategy(
         ledger = reference.replay(scene.traded, scene.instants, decide, terms.rules, cash, scene.opening_marks)
     tape = Tape.from_decisions([t.allowed for t in turns], scene.bars.symbols)
     difference = audit.audit(ledger, kernel.replay_tape(scene.traded, tape, terms.rules, cash, scene.opening_marks))
-    return Replayed(ledger, tuple(turns), tape, difference, opinions)
+    return Replayed(scene, ledger, tuple(turns), tape, difference, ahead.opinions, ahead.stopped)
 
 
-async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> dict[int, Any]:
-    """The opinions of all decision dates, asked side by side, oldest first: {index of the instant: opinion}."""
-    room = asyncio.Semaphore(DATES_AT_ONCE)
-    opinions: dict[int, Any] = {}
+async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> Ahead:
+    """The opinions of all decision dates, asked side by side; where questions queue, the oldest date's go first.
 
-    async def one(k: int) -> None:
-        async with room:
-            snapshot = scene.snapshots[k]
-            opinions[k] = await strategy.opine(snapshot, ())
-            report("ask", len(opinions), len(scene.instants), str(snapshot.session))
+    When a date cannot be answered, no younger one is begun or continued, the older ones are finished, and questions in
+    flight are waited for, because they are paid for. Raises what a date raised, unless it is a stop that leaves the
+    older dates' opinions good: then they are returned with it.
+    """
+    tasks = [asyncio.create_task(strategy.opine(snapshot, ())) for snapshot in scene.snapshots]
+    try:
+        failed = await _answered(tasks, scene, report)
+    finally:
+        for task in tasks:
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if failed is None:
+        return Ahead({k: task.result() for k, task in enumerate(tasks)})
+    await _landed()
+    error = tasks[failed].exception()
+    if isinstance(error, LLMError) and not isinstance(error, CacheMissError | CacheCorruptError):
+        return Ahead({k: task.result() for k, task in enumerate(tasks[:failed])}, error)
+    raise error or asyncio.CancelledError
 
-    await asyncio.gather(*(one(k) for k in range(len(scene.instants))))
-    return opinions
+
+async def _answered(tasks: Sequence[asyncio.Task[Any]], scene: Scene, report: Progress) -> int | None:
+    """Wait until every date is answered, or every date before the first that failed. Returns that one's index."""
+    failed = len(tasks)
+    while waiting := [k for k in range(failed) if not tasks[k].done()]:
+        report("ask", failed - len(waiting), len(tasks), str(scene.snapshots[waiting[0]].session))
+        await asyncio.wait([tasks[k] for k in waiting], timeout=HEARTBEAT, return_when=asyncio.FIRST_EXCEPTION)
+        failed = next((k for k in range(failed) if tasks[k].done() and tasks[k].exception()), failed)
+        for task in tasks[failed + 1 :]:
+            task.cancel()
+    report("ask", failed, len(tasks), "")
+    return failed if failed < len(tasks) else None
+
+
+async def _landed() -> None:
+    """Wait for questions in flight that nobody waits for any more."""
+    while rest := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(rest)

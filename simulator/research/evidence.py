@@ -42,7 +42,7 @@ def result_files(ledger: Ledger, turns: Sequence[Turn], curves: Mapping[str, NDA
         **curves,
     }
     return {
-        "decisions.jsonl": jsonl_bytes(_decision(turn) for turn in turns),
+        "decisions.jsonl": decision_lines(turns),
         "orders.csv": csv_bytes(ORDER_COLUMNS, (_order(o) for o in ledger.orders)),
         "fills.csv": csv_bytes(FILL_COLUMNS, _timed(ledger.fills, FILL_COLUMNS)),
         "rejected.csv": csv_bytes(REJECTION_COLUMNS, _timed(ledger.rejections, REJECTION_COLUMNS)),
@@ -51,10 +51,20 @@ def result_files(ledger: Ledger, turns: Sequence[Turn], curves: Mapping[str, NDA
     }
 
 
+def replicate_file(number: int) -> str:
+    """Name of the decisions of a further replicate; those of replicate 0 are in decisions.jsonl."""
+    return f"decisions-replicate-{number}.jsonl"
+
+
+def decision_lines(turns: Sequence[Turn]) -> bytes:
+    """The content of decisions.jsonl."""
+    return jsonl_bytes(_decision(turn) for turn in turns)
+
+
 def result_digest(files: Mapping[str, bytes]) -> str:
-    """sha256 (hex) over the result files, names included."""
+    """sha256 (hex) over the result files and the decisions of further replicates, names included."""
     h = hashlib.sha256()
-    for name in RESULT_FILES:
+    for name in (*RESULT_FILES, *sorted(name for name in files if name.startswith("decisions-replicate-"))):
         h.update(name.encode() + b"\0" + files[name] + b"\0")
     return h.hexdigest()
 

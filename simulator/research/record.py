@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.config import Config
+from simulator.config import Config, Seat
+from simulator.errors import LLMError
 from simulator.llm.gateway import Gateway
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
 from simulator.research import evidence, identity, measure
 from simulator.research.benchmarks import benchmark_ledgers
 from simulator.research.members import Member, member_accounts
+from simulator.research.replicates import spreads
+from simulator.research.shortfalls import shortfalls
 from simulator.research.spec import RunSpec
 from simulator.research.staging import Staged
 from simulator.stats.inference import inference_summary
@@ -28,7 +32,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Work:
-    """A replay that is done, and what it was done with."""
+    """Replays that are done, and what they were done with.
+
+    `draws` holds one per replicate: the first is what the run reports, the others say how far it carries. `stopped` is
+    why there are fewer dates or draws than asked for.
+    """
 
     spec: RunSpec
     workspace: Workspace
@@ -36,8 +44,13 @@ class Work:
     loaded: Loaded
     staged: Staged
     terms: Terms
-    replayed: Replayed
+    draws: tuple[Replayed, ...]
     gateway: Gateway
+    stopped: LLMError | None = None
+
+    @property
+    def replayed(self) -> Replayed:
+        return self.draws[0]
 
     @property
     def cash(self) -> float:
@@ -46,12 +59,14 @@ class Work:
 
 def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The evidence files and run.json of a run: a pure function of its work."""
-    scene, ledger = work.staged.scene, work.replayed.ledger
+    scene, ledger = work.replayed.scene, work.replayed.ledger
     free = measure.risk_free(scene, work.config.assets)
     benchmarks = benchmark_ledgers(scene, work.terms.rules, work.cash)
     members = member_accounts(work.loaded.strategy, scene, work.replayed, work.terms, work.cash)
 
-    files = evidence.result_files(ledger, work.replayed.turns, _curves(free, benchmarks, members))
+    further = {f"replicate:{n}": draw.ledger for n, draw in enumerate(work.draws) if n}
+    files = evidence.result_files(ledger, work.replayed.turns, _curves(free, benchmarks, members, further))
+    files |= {evidence.replicate_file(n): evidence.decision_lines(d.turns) for n, d in enumerate(work.draws) if n}
     calls = _calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
 
@@ -60,11 +75,13 @@ def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
     inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
     facts = {
         **_identity(work),
+        **_partial(work),
         "digest": evidence.result_digest(files),
         "sessions": summary.sessions,
         "risk_free": free.source,
         "metrics": dict(summary.values),
         "reasons": {**summary.reasons, **inference.reasons},
+        "replicates": _replicates(work, summary, free, hold),
         "inference": dict(inference.values),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
         "members": [_member(m, work.cash, free) for m in members],
@@ -77,23 +94,63 @@ def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
             "max_relative_difference": work.replayed.largest_difference,
         },
         "llm": _llm(work, calls),
+        "shortfalls": shortfalls(work.draws),
     }
     return files, facts
+
+
+def _partial(work: Work) -> dict[str, Any]:
+    """Whether this is all that was asked for; if not, how much of it there is. `to` is the last session replayed."""
+    if work.stopped is None:
+        return {"partial": False}
+    return {
+        "partial": True,
+        "to": str(work.replayed.scene.bars.dates[-1]),
+        "stopped": {
+            "why": work.stopped.found,
+            "max_cost": _enough(work),
+            "decided": len(work.replayed.turns),
+            "planned": len(work.staged.scene.instants),
+            "to": str(work.staged.last),
+            "replicates": work.spec.replicates,
+        },
+    }
+
+
+def _enough(work: Work) -> float:
+    """Dollars that should do for what is left, going by what was decided: a fifth more, and never less than before."""
+    planned = work.spec.replicates * len(work.staged.scene.instants)
+    decided = sum(len(draw.turns) for draw in work.draws)
+    return max(work.spec.max_cost, math.ceil(1.2 * work.gateway.cost_usd * (planned - decided) / decided))
+
+
+def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+    """How many draws there are, and for several the spread of each metric over them."""
+    if len(work.draws) == 1:
+        return {"count": 1}
+    others = [measure.account(draw.ledger, work.cash, free.returns, hold) for draw in work.draws[1:]]
+    return {"count": len(work.draws), "metrics": spreads([s.values for s in (first, *others)])}
 
 
 def _identity(work: Work) -> dict[str, Any]:
     """What was run on what, and the id that follows from it."""
     spec, scene = work.spec, work.staged.scene
+    seats: Mapping[str, Seat] = getattr(work.loaded.strategy, "seats", {})
     made_of = {
         "schema": SCHEMA,
         "strategy": work.loaded.strategy.name,
         "symbols": list(spec.symbols),
         "from": str(spec.first),
         "to": str(work.staged.last),
-        "models": spec.models or work.config.models.default,
+        "models": (spec.models or work.config.models.default) if seats else None,
+        "replicates": spec.replicates,
         "parameters": dict(spec.parameters),
         "cash": work.cash,
-        "config": work.config.dump(),
+        # Of the models only those that sit in this run: another profile changes nothing here.
+        "config": {
+            **work.config.dump(),
+            "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()},
+        },
         "strategy_files": dict(work.loaded.files),
         "data_digest": identity.digest_of(
             [
@@ -118,10 +175,13 @@ def _identity(work: Work) -> dict[str, Any]:
 
 
 def _curves(
-    free: measure.RiskFree, benchmarks: Mapping[str, Ledger], members: Sequence[Member]
+    free: measure.RiskFree,
+    benchmarks: Mapping[str, Ledger],
+    members: Sequence[Member],
+    further: Mapping[str, Ledger],
 ) -> dict[str, measure.Floats]:
     """The columns of equity.csv beside the run's own."""
-    accounts = {**benchmarks, **{f"member:{m.name}": m.ledger for m in members}}
+    accounts = {**benchmarks, **{f"member:{m.name}": m.ledger for m in members}, **further}
     closes = {name: ledger.equity[evidence.session_ends(ledger.bars)] for name, ledger in accounts.items()}
     return {"risk_free": free.returns, **closes}
 
@@ -153,6 +213,7 @@ def _calls(gateway: Gateway) -> list[dict[str, Any]]:
             "session": call.purpose.get("session", ""),
             "stage": call.purpose.get("stage", ""),
             "seat": call.purpose.get("seat", ""),
+            "replicate": int(call.purpose.get("replicate", 0)),
             "provider": call.provider,
             "model": call.model,
             "outcome": call.outcome,
@@ -162,7 +223,7 @@ def _calls(gateway: Gateway) -> list[dict[str, Any]]:
         }
         for call in gateway.calls
     ]
-    return sorted(rows, key=lambda row: (row["session"], row["stage"], row["seat"], row["key"]))
+    return sorted(rows, key=lambda row: (row["session"], row["stage"], row["seat"], row["replicate"], row["key"]))
 
 
 def _llm(work: Work, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -171,5 +232,6 @@ def _llm(work: Work, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "failed": sum(c["outcome"] != "answer" for c in calls),
         "cost_usd": sum(c["cost_usd"] for c in calls),
         "analysts": work.loaded.label,
+        "models": sorted({c["model"] for c in calls if c["provider"] != "offline"}),
         "cache_entries": identity.digest_of(sorted(c["key"] for c in calls)),
     }

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.config import load_config
-from simulator.errors import UsageError
-from simulator.replay.run import Progress, replay_strategy
+from simulator.errors import BudgetError, LLMError, UsageError
+from simulator.replay.run import Progress
 from simulator.research.asking import open_gateway
+from simulator.research.draws import draw
+from simulator.research.outlook import Outlook
 from simulator.research.record import Work, record
 from simulator.research.spec import RunSpec
-from simulator.research.staging import stage
+from simulator.research.staging import Staged, stage
 from simulator.store import folders
 from simulator.store.registry import Registry
-from simulator.strategies import load_strategy
+from simulator.strategies import Loaded, load_strategy
 from simulator.trading.cycle import Terms
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.risk import Limits
@@ -68,9 +70,10 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """What ``sim run --json`` prints."""
-        same = ("run_id", "digest", "strategy", "from", "to", "sessions", "metrics", "reasons", "benchmarks")
+        same = ("run_id", "partial", "digest", "strategy", "from", "to", "sessions", "metrics", "reasons", "benchmarks")
+        more = ("replicates", "shortfalls", *(("stopped",) if self.facts["partial"] else ()))
         return {
-            **{name: self.facts[name] for name in same},
+            **{name: self.facts[name] for name in (*same, *more)},
             "dir": str(self.folder),
             "source": self.facts["sources"],
             "audit": {"max_relative_difference": self.facts["audit"]["max_relative_difference"]},
@@ -85,9 +88,24 @@ class Run:
         }
 
 
+class PartialRunError(LLMError):
+    """The run stopped early. What was paid for is kept, and `run` is what was decided so far, marked partial."""
+
+    def __init__(self, stopped: LLMError, run: Run) -> None:
+        self.run = run
+        command = run.facts["command"]
+        if isinstance(stopped, BudgetError):
+            command += f" --max-cost {run.facts['stopped']['max_cost']:g}"
+        super().__init__(stopped.found, where=stopped.where, mend=f"`{command}` continues, answers paid for are kept")
+
+
 @dataclass(frozen=True)
 class Tick:
-    """How far a run is: `stage` is ``ask`` or ``replay``, `session` the date just done, the rest what answers took."""
+    """How far a run is: `stage` is ``ask`` or ``replay``, `session` the date in work, the rest what answers took.
+
+    After the first 20 real calls `expected_usd` is what the whole run will cost and `seconds_left` how long the asking
+    still takes, as the answers so far suggest; None before.
+    """
 
     stage: str
     done: int
@@ -96,40 +114,76 @@ class Tick:
     asked: int
     cached: int
     cost_usd: float
+    expected_usd: float | None = None
+    seconds_left: float | None = None
 
 
 def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], None] | None = None) -> Run:
     """Replay, measure, write the run folder, count the run. Raises the errors of `simulator.errors`.
 
     The folder is written when everything is known, in one step; a killed run leaves only cached answers behind, which
-    the same command uses.
+    the same command uses. Where the budget is spent or a service keeps failing, what was decided so far goes into a
+    folder of its own, marked partial, and the LLMError that is raised carries it as `PartialRunError.run`.
     """
     started = time.perf_counter()
-    if not spec.symbols:
-        raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
+    _check(spec)
     config = load_config(workspace.config)
-    with open_gateway(spec.cache, spec.models, workspace, config) as asking:
+    with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         limits = Limits.from_config(config.risk, config.assets)
         terms = Terms(limits, ExecutionRules.from_config(config.risk, config.costs))
-        report = _ticking(progress, asking.gateway) if progress else None
-        replayed = replay_strategy(loaded.strategy, staged.scene, terms, config.accounts.cash, report)
-        work = Work(spec, workspace, config, loaded, staged, terms, replayed, asking.gateway)
+        report = _ticking(progress, asking.gateway, _questions(spec, loaded, staged)) if progress else None
+        draws, stopped = draw(
+            loaded.strategy, spec.replicates, staged.scene, terms, config.accounts.cash, report, asking.loop
+        )
+        work = Work(spec, workspace, config, loaded, staged, terms, draws, asking.gateway, stopped)
         files, facts = record(work)
         runtime = _runtime(asking.gateway, started)
-    name = f"{facts['strategy']}-{facts['from']}-{facts['to']}-{facts['run_id']}"
-    files |= {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
-    folder = folders.write_folder(workspace.reports, name, files)
+    name = f"{facts['strategy']}-{facts['from']}-{staged.last}-{facts['run_id']}"
+    run = _write(workspace, name, files, facts, runtime)
+    if stopped is not None:
+        raise PartialRunError(stopped, run) from stopped
+    return run
+
+
+def _check(spec: RunSpec) -> None:
+    if not spec.symbols:
+        raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
+    if spec.replicates < 1:
+        raise UsageError(f"--replicates was {spec.replicates}", mend="1 asks each question once, K asks it K times")
+    if not spec.max_cost >= 0:
+        raise UsageError(f"--max-cost was {spec.max_cost:g}", mend="dollars this run may spend, 0 or more")
+
+
+def _write(
+    workspace: Workspace, name: str, files: dict[str, bytes], facts: dict[str, Any], runtime: dict[str, Any]
+) -> Run:
+    """Write the folder and count the run. A whole run takes the place of what was there of it before."""
+    files = files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
+    wanted = folders.partial_name(name) if facts["partial"] else name
+    folder = folders.write_folder(workspace.reports, wanted, files)
+    if not facts["partial"]:
+        folders.remove_folder(workspace.reports, folders.partial_name(name))
     registry = Registry(workspace.registry)
-    registry.record(facts, name)
+    registry.record(facts, wanted)
     registry.close()
     return Run(folder, facts, runtime)
 
 
-def _ticking(progress: Callable[[Tick], None], gateway: Gateway) -> Progress:
+def _questions(spec: RunSpec, loaded: Loaded, staged: Staged) -> dict[str, int]:
+    """{stage: questions of the whole run}."""
+    meetings = spec.replicates * len(staged.scene.instants)
+    asked: Mapping[str, int] = getattr(loaded.strategy, "questions", {})
+    return {name: meetings * count for name, count in asked.items()}
+
+
+def _ticking(progress: Callable[[Tick], None], gateway: Gateway, questions: Mapping[str, int]) -> Progress:
+    outlook = Outlook(gateway, questions)
+
     def report(stage: str, done: int, total: int, session: str) -> None:
-        progress(Tick(stage, done, total, session, gateway.asked, gateway.cached, gateway.cost_usd))
+        usd, seconds = (outlook.expected() if stage == "ask" else None) or (None, None)
+        progress(Tick(stage, done, total, session, gateway.asked, gateway.cached, gateway.cost_usd, usd, seconds))
 
     return report
 

@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Any
+
+from simulator.llm.gateway import Mode
+
+MAX_COST = 5.0
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What was asked for. `last` None = the last session that all symbols have."""
+    """What was asked for. `last` None = the last session that all symbols have.
+
+    `max_cost` (dollars this run may spend) and `cache` decide whether answers are had, never what they are.
+    """
 
     strategy: str | type
     symbols: tuple[str, ...]
     first: date
     last: date | None = None
     models: str | None = None
-    cache: Literal["record", "replay", "refresh", "off"] = "record"
+    cache: Mode = "record"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    replicates: int = 1
+    max_cost: float = MAX_COST
 
     def command(self, strategy: str, last: date) -> list[str]:
         """The words of the `sim run` that makes this run again, with everything that was left open filled in."""
@@ -26,6 +35,8 @@ class RunSpec:
         words += ["--from", str(self.first), "--to", str(last)]
         if self.models:
             words += ["--models", self.models]
+        if self.replicates > 1:
+            words += ["--replicates", str(self.replicates)]
         for name, value in sorted(self.parameters.items()):
             words += ["--set", f"{name}={value}"]
         return words

@@ -19,6 +19,8 @@ from typing import Any
 
 from simulator.errors import DataError, SimError, UsageError, did_you_mean
 
+PARTIAL = "-partial"
+
 
 def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> Path:
     """Write `files` to ``parent/name`` and return it; an older folder of that name is replaced in one step.
@@ -40,6 +42,26 @@ def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> Path:
             f"cannot be written ({error.strerror})", where=str(parent), mend="free space or choose --workspace"
         ) from None
     return target
+
+
+def partial_name(name: str) -> str:
+    """Name of the folder that holds what there is of a run that stopped early; the whole run has `name`."""
+    return name + PARTIAL
+
+
+def is_partial(folder: str) -> bool:
+    """Whether a run folder of that name holds less than was asked for."""
+    return folder.endswith(PARTIAL)
+
+
+def remove_folder(parent: Path, name: str) -> None:
+    """Remove ``parent/name`` where there is one. Raises SimError when it cannot be removed."""
+    try:
+        shutil.rmtree(parent / name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SimError(f"cannot be removed ({error.strerror})", where=str(parent / name)) from None
 
 
 def _swap(staging: Path, target: Path) -> None:
@@ -71,13 +93,19 @@ def find_run(parent: Path, wanted: str) -> Path:
     if wanted == "last" and folders:
         return max(folders, key=lambda p: (p / "runtime.json").stat().st_mtime)
     exact = [p for p in folders if p.name == wanted]
-    found = exact or [p for p in folders if p.name.startswith(wanted) or p.name.rpartition("-")[2].startswith(wanted)]
+    found = exact or [p for p in folders if p.name.startswith(wanted) or _id(p).startswith(wanted)]
+    if len(found) == 2 and found[1].name == partial_name(found[0].name):
+        found = found[:1]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f'"{wanted}" fits {len(found)} runs: {", ".join(p.name for p in found[:3])} …')
     near = did_you_mean(wanted, [p.name for p in folders])
     raise UsageError(f'no run "{wanted}" in {parent}{near}', mend="`sim runs` lists them")
+
+
+def _id(folder: Path) -> str:
+    return folder.name.removesuffix(PARTIAL).rpartition("-")[2]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import JSON, Column, DateTime, Engine, Integer, MetaData, String
 from sqlalchemy.exc import SQLAlchemyError
 
 from simulator.errors import SimError
+from simulator.store.folders import is_partial
 
 schema = MetaData()
 
@@ -43,6 +44,9 @@ class Registry:
     def record(self, run: Mapping[str, Any], folder: str) -> int:
         """Enter one run (its run.json) or count it once more; returns the number of distinct runs so far.
 
+        A run that stopped early is entered like any other, for it was looked at; it never takes the place of the whole
+        one, which takes its.
+
         Raises SimError when the registry cannot be written.
         """
         now = datetime.now(UTC)
@@ -59,22 +63,24 @@ class Registry:
         try:
             schema.create_all(self._engine)
             with self._engine.begin() as db:
-                times = db.scalar(select(runs.c.times).where(runs.c.run_id == row["run_id"]))
-                if times is None:
+                same = runs.c.run_id == row["run_id"]
+                known = db.execute(select(runs.c.times, runs.c.folder).where(same)).first()
+                if known is None:
                     db.execute(runs.insert().values(**row, first_run_at=now, last_run_at=now, times=1))
                 else:
-                    same = runs.c.run_id == row["run_id"]
-                    db.execute(runs.update().where(same).values(**row, last_run_at=now, times=times + 1))
+                    kept = {} if is_partial(folder) and not is_partial(known.folder) else row
+                    db.execute(runs.update().where(same).values(**kept, last_run_at=now, times=known.times + 1))
                 return int(db.scalar(select(func.count()).select_from(runs)) or 0)
         except SQLAlchemyError as error:
             raise self._trouble(error) from None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every run, the first made first."""
+        """Every run, the first made first; `partial` where all there is of it stopped early."""
         try:
             schema.create_all(self._engine)
             with self._engine.connect() as db:
-                return [dict(r._mapping) for r in db.execute(select(runs).order_by(runs.c.first_run_at))]
+                found = db.execute(select(runs).order_by(runs.c.first_run_at))
+                return [{**r._mapping, "partial": is_partial(r.folder)} for r in found]
         except SQLAlchemyError as error:
             raise self._trouble(error) from None
 

@@ -32,12 +32,16 @@ class Gateway(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What stays the same from meeting to meeting: spec, compiled prompts, the model in every seat, the gateway."""
+    """What stays the same from meeting to meeting: spec, compiled prompts, the model in every seat, the gateway.
+
+    `replicate` numbers the answers where the same questions are asked several times on purpose.
+    """
 
     spec: CouncilSpec
     prompts: Prompts
     seats: Mapping[str, Seat]
     gateway: Gateway
+    replicate: int = 0
 
     @cached_property
     def names(self) -> re.Pattern[str]:
@@ -76,9 +80,11 @@ class Setup:
         purpose = {"stage": stage, "seat": seat, "session": context.as_of.astimezone(NEW_YORK).date().isoformat()}
         if about is not None:
             purpose["about"] = about
+        if self.replicate:
+            purpose["replicate"] = str(self.replicate)
         chair = self.seats[seat]
         version = VERSION if chair.provider == "offline" else ""
-        request = request_for(chair, messages, schema_of(model), purpose, version=version)
+        request = request_for(chair, messages, schema_of(model), purpose, version=version, replicate=self.replicate)
         answered = await self.gateway.ask_for(request, model)
         return Said(seat, answered.keys, answered.value, answered.error, about)
 

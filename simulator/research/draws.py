@@ -1,0 +1,57 @@
+"""The replays of a run: one per replicate, from the same scene, with answers of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.replay.run import Progress, Replayed, Scene, replay_strategy
+from simulator.trading.cycle import Terms
+from simulator.trading.nouns import Strategy
+
+
+class Replicable(Protocol):
+    """A strategy that can put its questions once more."""
+
+    def replicated(self, replicate: int) -> Strategy: ...
+
+
+def draw(
+    strategy: Strategy,
+    replicates: int,
+    scene: Scene,
+    terms: Terms,
+    cash: float,
+    progress: Progress | None,
+    loop: asyncio.Runner,
+) -> tuple[tuple[Replayed, ...], LLMError | None]:
+    """A replay per replicate, and why there are fewer dates or replicates than asked for.
+
+    The first is never missing: where its asking stops early it is what there is, a later one is left out. Raises
+    UsageError for several replicates of a strategy that asks nothing, and what ends a replay without a result.
+    """
+    if replicates > 1 and not hasattr(strategy, "replicated"):
+        raise UsageError(
+            f"{strategy.name} asks no model: every replicate would be the same", mend="leave --replicates out"
+        )
+    draws: list[Replayed] = []
+    for number in range(replicates):
+        again = cast(Replicable, strategy).replicated(number) if number else strategy
+        try:
+            drawn = replay_strategy(again, scene, terms, cash, _part(progress, number, replicates), loop)
+        except LLMError as stopped:
+            if not draws or isinstance(stopped, CacheMissError | CacheCorruptError):
+                raise
+            return tuple(draws), stopped
+        if drawn.stopped is not None:
+            return tuple(draws) or (drawn,), drawn.stopped
+        draws.append(drawn)
+    return tuple(draws), None
+
+
+def _part(progress: Progress | None, number: int, replicates: int) -> Progress | None:
+    """Progress of one replay as progress of all."""
+    if progress is None:
+        return None
+    return lambda stage, done, total, session: progress(stage, number * total + done, replicates * total, session)
