@@ -13,7 +13,7 @@ from rich.text import Text
 
 from simulator.report.numbers import SPACE, counted, dollars
 from simulator.report.page import FILE
-from simulator.report.tables import Table, audit_line, comparison
+from simulator.report.tables import Table, audit_line, comparison, sources
 from simulator.report.verdict import judge
 
 WIDEST = 100
@@ -39,6 +39,8 @@ def print_run(run: Mapping[str, Any], folder: Path, console: Console) -> None:
     for sentence in verdict.details:
         _say(console, sentence, width)
     console.print()
+    for source, symbols in sources(run):
+        _say(console, f"{symbols}: {source}", width, label="bars")
     _say(console, audit_line(run), width, label="audit")
     for note in run.get("notes") or []:
         _say(console, str(note), width, label="note")

@@ -36,12 +36,15 @@ def stage(
     if start == 0:
         # The first decision needs a known close: without one there is no size.
         start = 1
-        notes.append(f"Trading starts one session later than asked: {loaded.bars.dates[0]} is the first bar there is.")
+        notes.append(f"trading starts one session later than asked: {loaded.bars.dates[0]} is the first bar there is")
     if start >= len(loaded.bars):
         raise DataError(
             f"one session of bars is too few to trade on ({loaded.bars.dates[0]})", mend="choose a longer period"
         )
     bars = loaded.bars
+    made_up = [s for s, source in zip(bars.symbols, bars.sources, strict=True) if "synthetic" in source]
+    if made_up:
+        notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
     sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
     cadence = config.schedule.cadence or strategy.cadence
     instants = calendar.decision_instants(sessions, cadence, config.schedule.decision_time)
