@@ -11,12 +11,12 @@ config/schedule.yaml  when decisions are made
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from simulator.errors import ConfigError, did_you_mean
@@ -51,6 +51,26 @@ class Seat(Section):
     """Seconds one attempt may take."""
 
 
+class Price(Section):
+    """What a model costs, in dollars per million tokens, and until when it knows the world."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cutoff: Annotated[str, BeforeValidator(lambda said: str(said) if isinstance(said, date) else said)] = Field(
+        default="", pattern=r"^(\d{4}-(0[1-9]|1[0-2])(-\d{2})?)?$"
+    )
+    """Month or day the model's knowledge ends, e.g. ``2025-01``."""
+
+
+class EndpointLimits(Section):
+    """How much a service is asked. What is not said is not limited, or as usual for its kind."""
+
+    concurrency: int | None = Field(default=None, gt=0)
+    """Questions in flight at once, per process; fewer while the service answers 429."""
+    calls_per_hour: int | None = Field(default=None, gt=0)
+    tokens_per_minute: int | None = Field(default=None, gt=0)
+
+
 class Models(Section):
     """Profiles of seats. A seat is written out, or names one of `models`: ``pm.trend: gpt-5.2-pm``, or with changes
     ``pm.trend: {use: gpt-5.2-pm, temperature: 0.2}``."""
@@ -60,6 +80,12 @@ class Models(Section):
     """Models by name, for seats to refer to."""
     profiles: dict[str, dict[str, Seat]]
     """profile → seat → model. The seat ``*`` answers for every seat not named."""
+    prices: dict[str, Price] = Field(default={}, exclude=True)
+    """Model, or endpoint for all of its models → price. Known models need none."""
+    limits: dict[str, EndpointLimits] = Field(default={}, exclude=True)
+    """Endpoint, or ``claude_code`` → limits."""
+    max_usd_per_day: float = Field(default=5.0, ge=0, exclude=True)
+    """Dollars all runs of the workspace may spend in one UTC day; `--max-cost` limits a single run."""
 
     @model_validator(mode="before")
     @classmethod

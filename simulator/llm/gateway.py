@@ -1,8 +1,9 @@
 """The way to a model: asked once, never twice, never over budget.
 
-    ask(request) ─► cache ─► budget ─► limiter ─► provider ─► cache ─► ChatResponse
-                      │hit                 └── TransientError: wait, ask again
-                      └─────────────────────────────────────────────►
+    ask(request) ─► cache ─► claim ─► limiter ─► budget ─► provider ─► cache ─► ChatResponse
+                      │hit     │asked     ▲                   │ TransientError
+                      │        │elsewhere └──── wait ◄────────┘
+                      └────────┴───────────────────────────────────────────►
     ask_for(request, Model) ─► ask ─► answers.read_answer ─► one repair question ─► Answered[Model]
 
 Modes: ``record`` (hit, else ask and store), ``replay`` (a miss is an error), ``refresh`` (ask once more and store),
@@ -14,17 +15,21 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal, Protocol
 
 from simulator.errors import ConfigError, LLMError, did_you_mean
 from simulator.llm.answers import Answered, T, read_answer, repair_request, with_schema
 from simulator.llm.budget import Budget
 from simulator.llm.cache import AnswerCache
+from simulator.llm.journal import Journal, failed_line, line_of
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
 from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
+from simulator.llm.tally import Tally
 
 Mode = Literal["record", "replay", "refresh", "off"]
 
@@ -48,26 +53,42 @@ class Call:
 
 @dataclass(frozen=True)
 class Retry:
-    """How long a failing provider is waited for: seconds before each further attempt, without jitter."""
+    """How long a failing provider is waited for: seconds before each further attempt, without jitter.
+
+    One that asks to be left alone for longer than `patience_s` is not waited for.
+    """
 
     waits: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    patience_s: float = 120.0
+
+
+@dataclass
+class Measured:
+    """Sums over the answers paid for in this run, of one stage and model."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_s: float = 0.0
 
 
 class Limiter(Protocol):
-    """Calls per minute, tokens, concurrency: a question is put while its slot is held."""
+    """Calls per hour, tokens, concurrency: a question is put while its slot is held."""
 
-    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[None]: ...
+    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Callable[[Usage], None]]:
+        """Entered, it returns what is to be told the usage of the answer."""
 
 
 class Unlimited:
-    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
-        return nullcontext()
+    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Callable[[Usage], None]]:  # noqa: ARG002
+        return nullcontext(lambda usage: None)  # noqa: ARG005
 
 
-def free(request: ChatRequest) -> float:  # noqa: ARG001
+def free(request: ChatRequest) -> tuple[float, float]:  # noqa: ARG001
     """The estimate of providers that cost nothing."""
-    return 0.0
+    return 0.0, 0.0
 
 
 class Gateway:
@@ -75,13 +96,16 @@ class Gateway:
 
     Parameters
     ----------
-    estimate_usd : upper bound of what a question will cost, reserved in `budget` while it is asked
+    estimate_usd : (likely, at most) dollars of a question; the most is reserved in `budget` while it is asked
+    tally : shared by the processes of a workspace; with one, no two of them ask the same question
+    journal : gets a line per question and per failed attempt
 
     Attributes
     ----------
     asked, cached : distinct questions put to a provider in this run, and those answered from disk
     failed : distinct questions of this run whose answer is a lasting failure
     cost_usd : dollars paid in this run
+    measured : (stage, model) → what its answers took in this run, for a plan to learn from
     """
 
     def __init__(
@@ -91,13 +115,16 @@ class Gateway:
         *,
         budget: Budget | None = None,
         mode: Mode = "record",
-        estimate_usd: Callable[[ChatRequest], float] = free,
+        estimate_usd: Callable[[ChatRequest], tuple[float, float]] = free,
         retry: Retry | None = None,
         limiter: Limiter | None = None,
+        tally: Tally | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.cache, self.providers, self.mode = cache, providers, mode
-        self.budget = budget or Budget()
+        self.budget, self.tally, self.journal = budget or Budget(), tally, journal
         self.cached = 0
+        self.measured: dict[tuple[str, str], Measured] = {}
         self._estimate_usd = estimate_usd
         self._retry, self._limiter = retry or Retry(), limiter or Unlimited()
         self._secrets = _secrets()
@@ -105,6 +132,9 @@ class Gateway:
         self._paid: dict[str, float] = {}
         self._held: dict[str, ChatResponse] = {}
         self._in_flight: dict[str, asyncio.Task[ChatResponse]] = {}
+        self._waiting: Counter[str] = Counter()
+        self._on_wire: set[str] = set()
+        self._draining = False
         self._without_schema: set[tuple[str, str, str]] = set()
 
     @property
@@ -159,7 +189,7 @@ class Gateway:
                 raise miss(self.cache, request)
             put, response = await self._ask_in_form(request)
         elif answered is None:
-            self.cached += 1
+            self._found(put, response)
         if answered is None:
             self._note(request, put, response)
         return put, response
@@ -201,60 +231,157 @@ class Gateway:
             self._held[put.key] = response
         return response
 
+    async def drain(self, patience_s: float = 60.0) -> None:
+        """Before an event loop ends: wait for the answers on their way, which are paid for, and close connections.
+
+        Questions not put yet are given up at once, answers that take longer than `patience_s` then.
+        """
+        self._draining = True
+        try:
+            tasks = dict(self._in_flight)
+            for key, task in tasks.items():
+                if key not in self._on_wire:
+                    task.cancel()
+            if tasks:
+                _, late = await asyncio.wait(tasks.values(), timeout=patience_s)
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
+        finally:
+            self._draining = False
+        for provider in self.providers.values():
+            if close := getattr(provider, "close", None):
+                await close()
+
     async def _ask_once(self, request: ChatRequest) -> ChatResponse:
-        """Those who put a question that is in flight wait for it. One who gives up does not take it from the others."""
+        """Those who put a question that is in flight wait for it. One who gives up does not take it from the others;
+        when all have, a question not put yet is dropped, and one on its way is waited for by nobody but itself."""
         key = request.key
         task = self._in_flight.get(key)
         if task is None:
             task = asyncio.create_task(self._pay(request))
             self._in_flight[key] = task
             task.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(task)
+        self._waiting[key] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
+                if not task.done() and key not in self._on_wire:
+                    self._in_flight.pop(key, None)
+                    task.cancel()
 
     def _landed(self, key: str, task: asyncio.Task[ChatResponse]) -> None:
-        del self._in_flight[key]
+        if self._in_flight.get(key) is task:
+            del self._in_flight[key]
         if not task.cancelled():
             # Looked at, or asyncio complains when everybody who waited has given up.
             task.exception()
 
     async def _pay(self, request: ChatRequest) -> ChatResponse:
-        provider = self._provider(request)
-        estimate, paid = self._estimate_usd(request), 0.0
-        self.budget.reserve(estimate)
+        """The answer, asked for here or, at the same time, by another process of the workspace."""
+        provider, tally = self._provider(request), self.tally
+        if tally is None or self.mode != "record" or getattr(provider, "in_process", False):
+            return await self._pay_here(provider, request)
+        wait = 0.02
+        while not tally.claim(request.key):
+            await asyncio.sleep(wait)
+            wait = min(1.5 * wait, 0.25)
+            if (response := self.cache.get(request.key)) is not None:
+                return self._found(request, response)
         try:
-            response = await self._with_retries(provider, request)
-            paid = response.usage.cost_usd
+            # Another process may have answered after we looked and before we claimed.
+            if (response := self.cache.get(request.key)) is not None:
+                return self._found(request, response)
+            return await self._pay_here(provider, request)
         finally:
-            self.budget.settle(estimate, paid)
-        self._paid[request.key] = self._paid.get(request.key, 0.0) + paid
+            tally.release(request.key)
+
+    def _found(self, request: ChatRequest, response: ChatResponse) -> ChatResponse:
+        self.cached += 1
+        if self.journal is not None:
+            self.journal.write(line_of(request, response, hit=True))
+        return response
+
+    async def _pay_here(self, provider: Provider, request: ChatRequest) -> ChatResponse:
+        response, attempt = await self._with_retries(provider, request)
+        self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
         response = replace(response, text=self._without_secrets(response.text))
         if self.mode != "off":
             response = self.cache.put(request, response, replace=self.mode == "refresh")
         if self.mode != "record":
             self._held[request.key] = response
+        self._measure(request, response)
+        if self.journal is not None:
+            self.journal.write(line_of(request, response, hit=False, attempt=attempt))
         return response
 
-    async def _with_retries(self, provider: Provider, request: ChatRequest) -> ChatResponse:
+    def _measure(self, request: ChatRequest, response: ChatResponse) -> None:
+        sums = self.measured.setdefault((request.purpose.get("stage", ""), request.model), Measured())
+        sums.calls += 1
+        sums.prompt_tokens += response.usage.prompt_tokens
+        sums.completion_tokens += response.usage.completion_tokens
+        sums.cost_usd += response.usage.cost_usd
+        sums.latency_s += response.latency_s
+
+    async def _with_retries(self, provider: Provider, request: ChatRequest) -> tuple[ChatResponse, int]:
+        """(the answer, number of the attempt that brought it)."""
+        limiter = Unlimited() if getattr(provider, "in_process", False) else self._limiter
         waits = iter(self._retry.waits)
-        while True:
+        for attempt in count(1):
             try:
-                async with self._limiter.slot(request):
-                    return await provider.ask(request)
+                async with limiter.slot(request) as used:
+                    response = await self._attempt(provider, request)
+                    used(response.usage)
+                    return response, attempt
             except TransientError as passing:
-                wait = next(waits, None)
-                if wait is None:
-                    raise self._gave_up(request, passing) from None
-                delay = max(wait, passing.retry_after or 0.0)
+                self._journal_failure(request, passing, attempt)
+                wait, asked_for = next(waits, None), passing.retry_after or 0.0
+                forsaken = self._draining or request.key not in self._waiting
+                if wait is None or forsaken or asked_for > self._retry.patience_s:
+                    raise self._gave_up(request, passing, attempt) from None
+                delay = max(wait, asked_for)
             except SchemaRefusedError:
                 raise
             except LLMError as error:
-                raise type(error)(self._without_secrets(error.found), where=error.where, mend=error.mend) from None
+                self._journal_failure(request, error, attempt)
+                error.found = self._without_secrets(error.found)
+                raise error from None
             await self._retry.sleep(delay)
+        raise RuntimeError("unreachable")
 
-    def _gave_up(self, request: ChatRequest, passing: TransientError) -> LLMError:
-        attempts = len(self._retry.waits) + 1
+    async def _attempt(self, provider: Provider, request: ChatRequest) -> ChatResponse:
+        """One attempt, its money reserved before and settled after, whatever comes of it."""
+        likely, most = self._estimate_usd(request)
+        while (held := self.budget.reserve(most, likely)) is None:
+            await asyncio.sleep(0.05)
+        self._on_wire.add(request.key)
+        try:
+            response = await provider.ask(request)
+        except TransientError as passing:
+            (self.budget.lost if passing.perhaps_paid else self.budget.unused)(held)
+            raise
+        except asyncio.CancelledError:
+            self.budget.lost(held)
+            raise
+        except BaseException:
+            self.budget.unused(held)
+            raise
+        finally:
+            self._on_wire.discard(request.key)
+        self.budget.paid(held, response.usage.cost_usd)
+        return response
+
+    def _journal_failure(self, request: ChatRequest, error: LLMError, attempt: int) -> None:
+        if self.journal is not None:
+            self.journal.write(failed_line(request, self._without_secrets(error.found), attempt))
+
+    def _gave_up(self, request: ChatRequest, passing: TransientError, attempts: int) -> LLMError:
+        plural = "s" if attempts > 1 else ""
         return LLMError(
-            f"no answer after {attempts} attempts ({self._without_secrets(passing.found)})",
+            f"no answer after {attempts} attempt{plural} ({self._without_secrets(passing.found)})",
             where=f"{request.provider}/{request.model}",
             mend="repeat the command later: answers that came are kept",
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from simulator.config import Models, Seat
 from simulator.errors import ConfigError, did_you_mean
 from simulator.llm.messages import ChatRequest, Message
-from simulator.llm.providers import Provider
+from simulator.llm.providers import Provider, free
 
 EVERYONE = "*"
 
@@ -41,11 +41,14 @@ def seat_of(taken: Mapping[str, Seat], name: str) -> Seat:
     return seat
 
 
-def providers_for(seats: Mapping[str, Seat], offline: Provider) -> dict[str, Provider]:
+def providers_for(
+    seats: Mapping[str, Seat], offline: Provider, price: Callable[[ChatRequest, int, int], float] = free
+) -> dict[str, Provider]:
     """Provider by name for all that sit in `seats`; `offline` is handed in, because rules live above this room.
 
-    Nothing is imported, connected to or asked for a key before the first question. Raises ConfigError for a provider
-    there is not.
+    `price` gives the dollars of (request, prompt tokens, completion tokens) where a service does not tell them:
+    `prices.Prices.cost`. Nothing is imported, connected to or asked for a key before the first question. Raises
+    ConfigError for a provider there is not.
     """
     made: dict[str, Provider] = {offline.name: offline}
     for seat in seats.values():
@@ -54,7 +57,7 @@ def providers_for(seats: Mapping[str, Seat], offline: Provider) -> dict[str, Pro
         if seat.provider == OPENAI_COMPATIBLE:
             from simulator.llm.providers.openai_compatible import OpenAICompatible, endpoints_of
 
-            made[seat.provider] = OpenAICompatible(endpoints_of(seats.values()))
+            made[seat.provider] = OpenAICompatible(endpoints_of(seats.values()), price)
         else:
             known = (offline.name, OPENAI_COMPATIBLE)
             found = f'no provider "{seat.provider}"{did_you_mean(seat.provider, known)}'

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from simulator.errors import BudgetError, CacheCorruptError, CacheMissError, ConfigError, LLMError
-from simulator.llm.budget import Budget
+from simulator.errors import CacheCorruptError, CacheMissError, ConfigError, LLMError
+from simulator.llm.budget import Budget, RunBudgetError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway, Mode, Retry
 from simulator.llm.messages import ChatRequest, ChatResponse, Usage
@@ -203,13 +203,13 @@ def test_an_unknown_provider_is_named_with_what_was_meant(cache: AnswerCache, as
 
 def test_the_budget_stops_before_the_question_that_would_pass_it(cache: AnswerCache, ask: Ask) -> None:
     told, budget = Told("yes"), Budget(1.4)
-    gateway = open_gateway(cache, told, budget=budget, estimate_usd=lambda _: 0.5)
+    gateway = open_gateway(cache, told, budget=budget, estimate_usd=lambda _: (0.1, 0.5))
 
     async def run() -> list[object]:
         return await asyncio.gather(*(gateway.ask(ask(str(i))) for i in range(5)), return_exceptions=True)
 
     results = asyncio.run(run())
-    assert [type(result) for result in results] == [ChatResponse] * 2 + [BudgetError] * 3
+    assert [type(result) for result in results] == [ChatResponse] * 2 + [RunBudgetError] * 3
     assert "--max-cost" in str(results[-1])
     assert (len(told.asked), budget.spent_usd, budget.reserved_usd) == (2, 1.0, 0.0)
     again = Gateway(cache, {}, mode="replay")
@@ -218,7 +218,7 @@ def test_the_budget_stops_before_the_question_that_would_pass_it(cache: AnswerCa
 
 def test_a_question_that_failed_gives_its_reservation_back(cache: AnswerCache, ask: Ask) -> None:
     budget = Budget(1.0)
-    gateway = open_gateway(cache, Told(LLMError("no")), budget=budget, estimate_usd=lambda _: 0.5)
+    gateway = open_gateway(cache, Told(LLMError("no")), budget=budget, estimate_usd=lambda _: (0.1, 0.5))
     for _ in range(4):
         with pytest.raises(LLMError, match="no"):
             asyncio.run(gateway.ask(ask()))
@@ -227,7 +227,7 @@ def test_a_question_that_failed_gives_its_reservation_back(cache: AnswerCache, a
 
 def test_answers_from_disk_need_no_budget(cache: AnswerCache, ask: Ask, yes: ChatResponse) -> None:
     cache.put(ask(), yes)
-    gateway = open_gateway(cache, Told("no"), budget=Budget(0.0), estimate_usd=lambda _: 1.0)
+    gateway = open_gateway(cache, Told("no"), budget=Budget(0.0), estimate_usd=lambda _: (0.1, 1.0))
     assert asyncio.run(gateway.ask(ask())) == yes
 
 
@@ -239,7 +239,7 @@ def test_the_limiter_is_held_while_a_question_is_put_and_not_while_waiting(cache
         async def slot(self, request: ChatRequest) -> Any:  # noqa: ARG002
             trace.append("in")
             try:
-                yield
+                yield lambda usage: trace.append(f"{usage.prompt_tokens} tokens")
             finally:
                 trace.append("out")
 
@@ -248,7 +248,7 @@ def test_the_limiter_is_held_while_a_question_is_put_and_not_while_waiting(cache
 
     told = Told(TransientError("429"), "yes")
     asyncio.run(open_gateway(cache, told, limiter=Gate(), retry=Retry((1,), sleep)).ask(ask()))
-    assert trace == ["in", "out", "sleep", "in", "out"]
+    assert trace == ["in", "out", "sleep", "in", "10 tokens", "out"]
 
 
 def test_a_structured_answer_is_asked_for_in_its_schema(cache: AnswerCache, ask: Ask) -> None:

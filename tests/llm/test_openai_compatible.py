@@ -20,14 +20,13 @@ from simulator.errors import ConfigError, LLMError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway, Retry
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
-from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
+from simulator.llm.providers import Provider, SchemaRefusedError, TransientError, is_local
 from simulator.llm.providers.offline import Offline
 from simulator.llm.providers.openai_compatible import (
     Endpoint,
     OpenAICompatible,
     body_of,
     endpoints_of,
-    is_local,
     response_format,
     retry_after,
 )

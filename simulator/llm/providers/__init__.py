@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from simulator.errors import LLMError
 from simulator.llm.messages import ChatRequest, ChatResponse
@@ -14,15 +16,22 @@ class TransientError(LLMError):
     Attributes
     ----------
     retry_after : seconds the provider wants to be left alone, where it said so
-    throttled : whether it was asked too often or too much at once (429)
+    throttled, timed_out : whether it was asked too much (429), or never answered
     perhaps_paid : whether the service may have charged for an answer that never arrived
     """
 
     def __init__(
-        self, found: str, *, retry_after: float | None = None, throttled: bool = False, perhaps_paid: bool = False
+        self,
+        found: str,
+        *,
+        retry_after: float | None = None,
+        throttled: bool = False,
+        timed_out: bool = False,
+        perhaps_paid: bool = False,
     ) -> None:
         super().__init__(found)
-        self.retry_after, self.throttled, self.perhaps_paid = retry_after, throttled, perhaps_paid
+        self.retry_after, self.perhaps_paid = retry_after, perhaps_paid
+        self.throttled, self.timed_out = throttled, timed_out
 
 
 class SchemaRefusedError(LLMError):
@@ -42,3 +51,19 @@ class Provider(Protocol):
 
         Raises TransientError for what may pass, LLMError for what will not.
         """
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` is on this machine or in a private network: no key is needed, no proxy is asked."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith((".localhost", ".local")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def free(request: ChatRequest, prompt_tokens: int, completion_tokens: int) -> float:  # noqa: ARG001
+    """The price of answers that cost nothing."""
+    return 0.0

@@ -29,6 +29,8 @@ class Offline:
     """
 
     name = "offline"
+    in_process = True
+    """Nothing to wait for, to limit, or to share with other processes."""
 
     def __init__(self, rules: Mapping[str, Rule], version: str) -> None:
         self._rules, self._version = rules, version

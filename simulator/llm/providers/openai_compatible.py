@@ -11,7 +11,6 @@ Retries, limits and money are the gateway's. Keys come from the environment and 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import os
 import re
@@ -20,14 +19,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
-from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
-from simulator.llm.providers import SchemaRefusedError, TransientError
+from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, Usage, canonical_json
+from simulator.llm.providers import SchemaRefusedError, TransientError, free, is_local
 from simulator.llm.registry import OPENAI_COMPATIBLE
 
 if TYPE_CHECKING:
@@ -56,10 +56,6 @@ class Endpoint:
 
     key_env: str = ""
     timeout_s: float = 300.0
-
-
-def free(request: ChatRequest, prompt_tokens: int, completion_tokens: int) -> float:  # noqa: ARG001
-    return 0.0
 
 
 class OpenAICompatible:
@@ -192,9 +188,14 @@ def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's structured output; ``strict`` only for schemas that meet what strict demands."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
     described: dict[str, Any] = {"name": name, "schema": dict(schema)}
-    if _is_strict(schema):
+    if _strict(schema.canonical_json if isinstance(schema, FrozenSchema) else canonical_json(dict(schema))):
         described["strict"] = True
     return {"type": "json_schema", "json_schema": described}
+
+
+@lru_cache(maxsize=256)
+def _strict(schema: bytes) -> bool:
+    return _is_strict(json.loads(schema))
 
 
 def _is_strict(schema: Any) -> bool:
@@ -208,17 +209,6 @@ def _is_strict(schema: Any) -> bool:
         if schema.get("additionalProperties") is not False or set(schema.get("required") or ()) != set(properties):
             return False
     return all(_is_strict(part) for part in schema.values())
-
-
-def is_local(url: str) -> bool:
-    """Whether `url` is on this machine or in a private network: no key is needed, no proxy is asked."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith((".localhost", ".local")):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return False
 
 
 def text_of(content: Any) -> str:
@@ -269,19 +259,17 @@ def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
 async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
     """(status, headers, body) of one attempt. Raises TransientError for what never became an answer."""
     import openai
+    from httpx2 import Response
 
     try:
         async with asyncio.timeout(timeout_s):
-            rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
-            # Everything else goes past the SDK's types: services know fields that it does not.
-            raw = await client.chat.completions.with_raw_response.create(
-                model=body["model"], messages=body["messages"], extra_body=rest
-            )
-            return raw.status_code, raw.headers, raw.http_response.content
+            # Not chat.completions.create: it spends a millisecond on types, and does not know every service's fields.
+            raw = await client.post("/chat/completions", cast_to=Response, body=dict(body))
+            return raw.status_code, raw.headers, raw.content
     except openai.APIStatusError as error:
         return error.status_code, error.response.headers, error.response.content
     except (TimeoutError, openai.APITimeoutError):
-        raise TransientError(f"no answer within {timeout_s:g} s", perhaps_paid=True) from None
+        raise TransientError(f"no answer within {timeout_s:g} s", timed_out=True, perhaps_paid=True) from None
     except openai.APIConnectionError as error:
         cause = error.__cause__ or error
         never_sent = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
