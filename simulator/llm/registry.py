@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from simulator.config import Models, Seat
 from simulator.errors import ConfigError, did_you_mean
 from simulator.llm.messages import ChatRequest, Message
-from simulator.llm.providers import Provider, free
+from simulator.llm.providers import Price, Provider, free
 
 EVERYONE = "*"
 
 OPENAI_COMPATIBLE = "openai_compatible"
+CLAUDE_CODE = "claude_code"
 
 OURS = frozenset(
     ("model", "messages", "response_format", "tools", "temperature", "top_p", "max_tokens", "max_completion_tokens",
@@ -41,9 +42,7 @@ def seat_of(taken: Mapping[str, Seat], name: str) -> Seat:
     return seat
 
 
-def providers_for(
-    seats: Mapping[str, Seat], offline: Provider, price: Callable[[ChatRequest, int, int], float] = free
-) -> dict[str, Provider]:
+def providers_for(seats: Mapping[str, Seat], offline: Provider, price: Price = free) -> dict[str, Provider]:
     """Provider by name for all that sit in `seats`; `offline` is handed in, because rules live above this room.
 
     `price` gives the dollars of (request, prompt tokens, completion tokens) where a service does not tell them:
@@ -58,8 +57,13 @@ def providers_for(
             from simulator.llm.providers.openai_compatible import OpenAICompatible, endpoints_of
 
             made[seat.provider] = OpenAICompatible(endpoints_of(seats.values()), price)
+        elif seat.provider == CLAUDE_CODE:
+            from simulator.llm.providers.claude_code import ClaudeCode
+
+            longest = max(other.timeout_s for other in seats.values() if other.provider == CLAUDE_CODE)
+            made[seat.provider] = ClaudeCode(longest, price)
         else:
-            known = (offline.name, OPENAI_COMPATIBLE)
+            known = (offline.name, OPENAI_COMPATIBLE, CLAUDE_CODE)
             found = f'no provider "{seat.provider}"{did_you_mean(seat.provider, known)}'
             raise ConfigError(found, where="config/models.yaml", mend=f"there are {', '.join(known)}")
     return made

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from simulator.errors import LLMError
 from simulator.llm.messages import ChatRequest, ChatResponse
+
+Price = Callable[[ChatRequest, int, int], float]
+"""Dollars of (request, prompt tokens, completion tokens)."""
 
 
 class TransientError(LLMError):

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,7 +27,7 @@ from weakref import WeakKeyDictionary
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
 from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, Usage, canonical_json
-from simulator.llm.providers import SchemaRefusedError, TransientError, free, is_local
+from simulator.llm.providers import Price, SchemaRefusedError, TransientError, free, is_local
 from simulator.llm.registry import OPENAI_COMPATIBLE
 
 if TYPE_CHECKING:
@@ -45,9 +45,6 @@ FILTERED = re.compile(r"content_filter|content_policy|responsible_ai", re.IGNORE
 CONNECT_SECONDS = 15.0
 SAID = 300
 """Characters of a service's complaint that are passed on."""
-
-Price = Callable[[ChatRequest, int, int], float]
-"""Dollars of (request, prompt tokens, completion tokens)."""
 
 
 @dataclass(frozen=True)
@@ -161,12 +158,10 @@ def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
 
 def body_of(request: ChatRequest) -> dict[str, Any]:
     """The request body. A schema stands in ``response_format`` where `native_schema` says so, else in the prompt."""
-    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    messages = [{"role": role, "content": text} for role, text in with_plain_schema(request)]
     body: dict[str, Any] = {"model": request.model, "messages": messages}
     if request.schema is not None and request.native_schema:
         body["response_format"] = response_format(request.schema)
-    elif request.schema is not None and messages:
-        messages[-1]["content"] += PLAIN.format(schema=canonical_json(dict(request.schema)).decode())
     # OpenAI's own reasoning models refuse the older name; nobody else knows the newer one everywhere.
     newest = urlsplit(request.endpoint).hostname == "api.openai.com"
     given = {
@@ -179,6 +174,15 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         "reasoning": None if request.reasoning is None else dict(request.reasoning),
     }
     return {**body, **{name: value for name, value in given.items() if value is not None}, **(request.extra or {})}
+
+
+def with_plain_schema(request: ChatRequest) -> list[tuple[str, str]]:
+    """(role, text) of the messages; the last one ends with the schema where the service is not to enforce it."""
+    texts = [(str(message.role), message.content) for message in request.messages]
+    if request.schema is not None and not request.native_schema and texts:
+        role, text = texts[-1]
+        texts[-1] = role, text + PLAIN.format(schema=canonical_json(dict(request.schema)).decode())
+    return texts
 
 
 PLAIN = "\n\nAnswer with one JSON object that satisfies this JSON schema, and with nothing else:\n{schema}"

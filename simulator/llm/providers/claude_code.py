@@ -1,0 +1,201 @@
+"""The `claude` command, headless: ``claude -p --model haiku --output-format json``, the question on its stdin.
+
+    ChatRequest ─► prompt ─► claude, in an empty folder ─► envelope ─► ChatResponse
+                                 │ time-out: its whole process group is killed
+
+It is an agent, not a bare model: it brings a prompt of its own and reads the user's settings. So that an answer about
+the past cannot be looked up, it is given one turn, no tools, and a folder with nothing in it. It takes no temperature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from simulator.errors import ConfigError, LLMError
+from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
+from simulator.llm.providers import Price, TransientError, free
+from simulator.llm.providers.openai_compatible import with_plain_schema
+from simulator.llm.registry import CLAUDE_CODE
+
+COMMAND = "claude"
+INSTALL = "`npm install -g @anthropic-ai/claude-code`, then `claude` once to log in"
+TOOLS = "Bash,Edit,Glob,Grep,NotebookEdit,Read,Task,TodoWrite,WebFetch,WebSearch,Write"
+PASSING = re.compile(r"\b(429|5\d\d)\b|overloaded|rate.?limit|timed? ?out|connection|ECONN|ETIMEDOUT", re.IGNORECASE)
+USED_UP = re.compile(r"limit reached\|(\d{10})")
+SAID = 300
+
+
+class ClaudeCode:
+    """A provider by subprocess. Says that the command is missing on the first question and not before.
+
+    Parameters
+    ----------
+    timeout_s : seconds one answer may take
+    price : dollars of an answer whose envelope does not tell its cost
+    """
+
+    name = CLAUDE_CODE
+
+    def __init__(self, timeout_s: float = 300.0, price: Price = free) -> None:
+        self._timeout_s, self._price = timeout_s, price
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        """One attempt. Raises TransientError, LLMError; ConfigError without the command or for what it cannot take."""
+        words = command_of(request)
+        asked_at, started = datetime.now(UTC), time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="council-") as empty:
+            status, out, complaint = await _run(words, prompt_of(request), empty, request, self._timeout_s)
+        envelope = _envelope(out)
+        if envelope is None:
+            raise _no_envelope(status, out, complaint)
+        if envelope.get("is_error") or not isinstance(envelope.get("result"), str):
+            _raise_unless_paid(envelope)
+        return self._answer(request, envelope, round(time.monotonic() - started, 3), asked_at)
+
+    def _answer(
+        self, request: ChatRequest, envelope: Mapping[str, Any], latency_s: float, asked_at: datetime
+    ) -> ChatResponse:
+        stopped = str(envelope.get("stop_reason") or envelope.get("subtype") or "")
+        outcome: Outcome = "refusal" if stopped == "refusal" else "answer"
+        models = envelope.get("modelUsage")
+        return ChatResponse(
+            text=str(envelope.get("result") or ""),
+            outcome=outcome,
+            model=next(iter(models)) if isinstance(models, dict) and models else request.model,
+            usage=self._usage(request, envelope),
+            latency_s=latency_s,
+            asked_at=asked_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            finish="length" if stopped == "max_tokens" else stopped,
+        )
+
+    def _usage(self, request: ChatRequest, envelope: Mapping[str, Any]) -> Usage:
+        told = envelope.get("usage")
+        told = told if isinstance(told, dict) else {}
+        names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+        prompt = sum(int(told.get(name) or 0) for name in names)
+        completion = int(told.get("output_tokens") or 0)
+        cost = _cost(envelope)
+        return Usage(prompt, completion, self._price(request, prompt, completion) if cost is None else cost)
+
+
+def command_of(request: ChatRequest) -> list[str]:
+    """The argument list. Raises ConfigError for settings the command cannot take."""
+    where = f"config/models.yaml, model {request.model}"
+    given = ("temperature", "top_p", "seed", "reasoning")
+    asked = [name for name in given if getattr(request, name) is not None]
+    asked += [name for name in ("stop", "tools") if getattr(request, name)]
+    asked += sorted((request.extra or {}).keys() - {"arguments"})
+    if asked:
+        raise ConfigError(f"{CLAUDE_CODE} takes no {asked[0]}", where=where, mend="leave it out of its seats")
+    more = (request.extra or {}).get("arguments", [])
+    if not isinstance(more, list) or not all(isinstance(word, str) for word in more):
+        raise ConfigError("extra.arguments is not a list of words", where=where, mend='e.g. ["--safe-mode"]')
+    found = shutil.which(COMMAND)
+    if found is None:
+        raise ConfigError(f"no `{COMMAND}` on PATH", where=where, mend=INSTALL)
+    fixed = ["-p", "--output-format", "json", "--model", request.model, "--max-turns", "1", "--disallowedTools", TOOLS]
+    return [found, *fixed, *more]
+
+
+def prompt_of(request: ChatRequest) -> str:
+    """All messages as one text; who said what is told where there is more than one question."""
+    texts = with_plain_schema(request)
+    if all(message.role != "assistant" for message in request.messages):
+        return "\n\n".join(text for _, text in texts)
+    names = {"system": "Instructions", "user": "Question", "assistant": "Your answer"}
+    return "\n\n".join(f"# {names[role]}\n\n{text}" for role, text in texts)
+
+
+async def _run(
+    words: list[str], prompt: str, folder: str, request: ChatRequest, timeout_s: float
+) -> tuple[int, bytes, bytes]:
+    """(exit code, stdout, stderr) of the command, which has ended when this returns, one way or another."""
+    environment = dict(os.environ)
+    if request.max_tokens is not None:
+        environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(request.max_tokens)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=folder, env=environment, start_new_session=True
+        )
+    except OSError as error:
+        raise ConfigError(f"`{COMMAND}` cannot be run ({error.strerror})", where=words[0], mend=INSTALL) from None
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, complaint = await process.communicate(prompt.encode("utf-8", "replace"))
+    except TimeoutError:
+        raise TransientError(f"no answer within {timeout_s:g} s", timed_out=True, perhaps_paid=True) from None
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    return process.returncode or 0, out, complaint
+
+
+async def _end(process: Process) -> None:
+    """Kill the command and whatever it started."""
+    try:
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    await process.wait()
+
+
+def _envelope(out: bytes) -> dict[str, Any] | None:
+    """The result among what was printed: the whole of it, or the last line that is one."""
+    text = out.decode("utf-8", "replace").strip()
+    for part in (text, *reversed(text.splitlines())):
+        try:
+            found = json.loads(part)
+        except ValueError:
+            continue
+        events = found if isinstance(found, list) else [found]
+        for event in reversed(events):
+            if isinstance(event, dict) and ("result" in event or event.get("type") == "result"):
+                return event
+    return None
+
+
+def _no_envelope(status: int, out: bytes, complaint: bytes) -> LLMError:
+    said = " ".join((complaint or out).decode("utf-8", "replace").split())[-SAID:]
+    if PASSING.search(said):
+        return TransientError(f"`{COMMAND}` ended with {status} ({said})", perhaps_paid=True)
+    what = f"ended with {status}" if status else "printed what is no JSON envelope"
+    return LLMError(
+        f"`{COMMAND}` {what} ({said or 'nothing'})", mend=f"see what `{COMMAND} -p hello --output-format json` prints"
+    )
+
+
+def _raise_unless_paid(envelope: Mapping[str, Any]) -> None:
+    """Raise what an error envelope means. One whose turns ended was paid for, and is an answer without text."""
+    subtype = str(envelope.get("subtype") or "")
+    if subtype == "error_max_turns":
+        return
+    said = " ".join(str(envelope.get("result") or envelope.get("errors") or subtype or "an error").split())[:SAID]
+    paid = bool(_cost(envelope))
+    if until := USED_UP.search(said):
+        wait = max(0.0, int(until[1]) - time.time())
+        raise TransientError(said.partition("|")[0], retry_after=wait, throttled=True, perhaps_paid=paid)
+    if PASSING.search(said):
+        raise TransientError(said, throttled="429" in said, perhaps_paid=paid)
+    raise LLMError(
+        f"`{COMMAND}` answered with an error ({said})", mend=f"`{COMMAND}` itself may say more; log in there"
+    )
+
+
+def _cost(envelope: Mapping[str, Any]) -> float | None:
+    cost = envelope.get("total_cost_usd", envelope.get("cost_usd"))
+    return float(cost) if type(cost) in (int, float) and cost >= 0 else None
