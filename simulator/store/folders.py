@@ -13,7 +13,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,46 @@ from simulator.errors import DataError, SimError, UsageError, did_you_mean
 PARTIAL = "-partial"
 
 
-def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> Path:
+def write_folder(
+    parent: Path, name: str, files: Mapping[str, bytes], finish: Callable[[Path], object] | None = None
+) -> Path:
     """Write `files` to ``parent/name`` and return it; an older folder of that name is replaced in one step.
 
-    Raises SimError (exit 1) when the place cannot be written; nothing is left behind then.
+    `finish` may add files of its own (the report) while the folder still stands aside. Raises SimError (exit 1) when
+    the place cannot be written; nothing is left behind then.
     """
     target, staging = parent / name, parent / f".{name}.{os.getpid()}"
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for stale in parent.glob(f".{name}.*"):
-            shutil.rmtree(stale, ignore_errors=True)
+            if not _is_alive(stale.name.removesuffix(".old").rpartition(".")[2]):
+                shutil.rmtree(stale, ignore_errors=True)
         staging.mkdir()
         for file, content in files.items():
             (staging / file).write_bytes(content)
+        if finish is not None:
+            finish(staging)
         _swap(staging, target)
     except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
         raise SimError(
             f"cannot be written ({error.strerror})", where=str(parent), mend="free space or choose --workspace"
         ) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def _is_alive(process: str) -> bool:
+    """Whether another process of that number is at work: two may make the same run at once."""
+    if not process.isdigit() or int(process) == os.getpid():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def partial_name(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, Column, DateTime, Engine, Integer, MetaData, String, Table, create_engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from simulator.errors import SimError
 from simulator.store.folders import is_partial
@@ -61,18 +61,25 @@ class Registry:
             "metrics": run["metrics"],
         }
         try:
-            schema.create_all(self._engine)
-            with self._engine.begin() as db:
-                same = runs.c.run_id == row["run_id"]
-                known = db.execute(select(runs.c.times, runs.c.folder).where(same)).first()
-                if known is None:
-                    db.execute(runs.insert().values(**row, first_run_at=now, last_run_at=now, times=1))
-                else:
-                    kept = {} if is_partial(folder) and not is_partial(known.folder) else row
-                    db.execute(runs.update().where(same).values(**kept, last_run_at=now, times=known.times + 1))
-                return int(db.scalar(select(func.count()).select_from(runs)) or 0)
+            try:
+                return self._enter(row, now)
+            except (IntegrityError, OperationalError):
+                # Another process made the table or entered the same run in between: now it is there.
+                return self._enter(row, now)
         except SQLAlchemyError as error:
             raise self._trouble(error) from None
+
+    def _enter(self, row: Mapping[str, Any], now: datetime) -> int:
+        schema.create_all(self._engine)
+        with self._engine.begin() as db:
+            same = runs.c.run_id == row["run_id"]
+            known = db.execute(select(runs.c.folder).where(same)).first()
+            if known is None:
+                db.execute(runs.insert().values(**row, first_run_at=now, last_run_at=now, times=1))
+            else:
+                kept = {} if is_partial(row["folder"]) and not is_partial(known.folder) else row
+                db.execute(runs.update().where(same).values(**kept, last_run_at=now, times=runs.c.times + 1))
+            return int(db.scalar(select(func.count()).select_from(runs)) or 0)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every run, the first made first; `partial` where all there is of it stopped early."""
