@@ -45,7 +45,7 @@ def test_a_registry_that_is_no_database_is_one_line(tmp_path: Path) -> None:
 
 
 def test_processes_that_begin_at_once_lose_no_run(tmp_path: Path) -> None:
-    facts = {**run(0), "run_id": "id{n}"}
+    facts = run(0)
     program = (
         "import sys; from pathlib import Path; from simulator.store.registry import Registry\n"
         f"registry, facts = Registry(Path(sys.argv[1])), {facts}\n"
