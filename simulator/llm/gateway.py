@@ -1,9 +1,9 @@
 """The way to a model: asked once, never twice, never over budget.
 
-    ask(request) ─► cache ─► claim ─► limiter ─► budget ─► provider ─► cache ─► ChatResponse
-                      │hit     │asked     ▲                   │ TransientError
-                      │        │elsewhere └──── wait ◄────────┘
-                      └────────┴───────────────────────────────────────────►
+    ask(request) ─► cache ─► limiter ─► claim ─► budget ─► provider ─► cache ─► ChatResponse
+                      │hit     ▲          │asked elsewhere    │TransientError
+                      │        └── wait ◄─┴───────────────────┘
+                      └────────────────────────────────────────────────────►
     ask_for(request, Model) ─► ask ─► answers.read_answer ─► one repair question ─► Answered[Model]
 
 Modes: ``record`` (hit, else ask and store), ``replay`` (a miss is an error), ``refresh`` (ask once more and store),
@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Literal, Protocol
 
 from simulator.errors import ConfigError, LLMError, did_you_mean
@@ -74,16 +73,40 @@ class Measured:
     latency_s: float = 0.0
 
 
-class Limiter(Protocol):
-    """Calls per hour, tokens, concurrency: a question is put while its slot is held."""
+class Slot(Protocol):
+    """A place at an endpoint."""
 
-    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Callable[[Usage], None]]:
-        """Entered, it returns what is to be told the usage of the answer."""
+    async def count(self) -> None:
+        """Count a call, once there is room for it in the hour and the minute."""
+
+    def used(self, usage: Usage) -> None:
+        """Tell what the call really used."""
+
+
+class Limiter(Protocol):
+    """Calls at once, by the hour, tokens by the minute: a question is put while its slot is held."""
+
+    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Slot]: ...
 
 
 class Unlimited:
-    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Callable[[Usage], None]]:  # noqa: ARG002
-        return nullcontext(lambda usage: None)  # noqa: ARG005
+    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Slot]:  # noqa: ARG002
+        return nullcontext(self)
+
+    async def count(self) -> None:
+        return
+
+    def used(self, usage: Usage) -> None:  # noqa: ARG002
+        return
+
+
+class AskedElsewhereError(Exception):
+    """Another process of the workspace is asking that question."""
+
+
+def in_process(provider: Provider) -> bool:
+    """Whether there is nothing to wait for, to limit, or to share: rules that answer at once."""
+    return bool(getattr(provider, "in_process", False))
 
 
 def free(request: ChatRequest) -> tuple[float, float]:  # noqa: ARG001
@@ -151,7 +174,10 @@ class Gateway:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Every answered question once, in the order first put; under the purpose it was first put for."""
+        """Every answered question once, in the order first put; under the purpose it was first put for.
+
+        Where dates are asked side by side, that order depends on who answered first: sort them where bytes matter.
+        """
         return tuple(call for call in self._calls.values() if call is not None)
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
@@ -281,21 +307,50 @@ class Gateway:
             task.exception()
 
     async def _pay(self, request: ChatRequest) -> ChatResponse:
-        """The answer, asked for here or, at the same time, by another process of the workspace."""
-        provider, tally = self._provider(request), self.tally
-        if tally is None or self.mode != "record" or getattr(provider, "in_process", False):
-            return await self._pay_here(provider, request)
-        wait = 0.02
-        while not tally.claim(request.key):
-            await asyncio.sleep(wait)
-            wait = min(1.5 * wait, 0.25)
-            if (response := self.cache.get(request.key)) is not None:
-                return self._found(request, response)
+        """The answer, asked for here until it comes or, at the same time, by another process of the workspace."""
+        provider = self._provider(request)
+        limiter = Unlimited() if in_process(provider) else self._limiter
+        waits, attempt, poll = iter(self._retry.waits), 1, 0.02
+        while True:
+            try:
+                async with limiter.slot(request) as slot:
+                    return await self._claimed(provider, request, slot, attempt)
+            except AskedElsewhereError:
+                await asyncio.sleep(poll)
+                poll = min(1.5 * poll, 0.25)
+                if (response := self.cache.get(request.key)) is not None:
+                    return self._found(request, response)
+            except TransientError as passing:
+                self._journal_failure(request, passing, attempt)
+                await self._retry.sleep(self._delay(request, passing, next(waits, None), attempt))
+                attempt += 1
+            except SchemaRefusedError:
+                raise
+            except LLMError as error:
+                self._journal_failure(request, error, attempt)
+                error.found = self._without_secrets(error.found)
+                raise error from None
+
+    def _delay(self, request: ChatRequest, passing: TransientError, wait: float | None, attempt: int) -> float:
+        """Seconds before the next attempt. Raises LLMError where there will be none."""
+        asked_for = passing.retry_after or 0.0
+        forsaken = self._draining or request.key not in self._waiting
+        if wait is None or forsaken or asked_for > self._retry.patience_s:
+            raise self._gave_up(request, passing, attempt) from None
+        return max(wait, asked_for)
+
+    async def _claimed(self, provider: Provider, request: ChatRequest, slot: Slot, attempt: int) -> ChatResponse:
+        """One attempt, made while no other process of the workspace makes one at the same question."""
+        tally = self.tally
+        if tally is None or self.mode != "record" or in_process(provider):
+            return await self._attempt(provider, request, slot, attempt)
+        if not tally.claim(request.key):
+            raise AskedElsewhereError
         try:
             # Another process may have answered after we looked and before we claimed.
             if (response := self.cache.get(request.key)) is not None:
                 return self._found(request, response)
-            return await self._pay_here(provider, request)
+            return await self._attempt(provider, request, slot, attempt)
         finally:
             tally.release(request.key)
 
@@ -305,8 +360,11 @@ class Gateway:
             self.journal.write(line_of(request, response, hit=True))
         return response
 
-    async def _pay_here(self, provider: Provider, request: ChatRequest) -> ChatResponse:
-        response, attempt = await self._with_retries(provider, request)
+    async def _attempt(self, provider: Provider, request: ChatRequest, slot: Slot, attempt: int) -> ChatResponse:
+        """Ask once, and store what was paid for."""
+        await slot.count()
+        response = await self._within_budget(provider, request)
+        slot.used(response.usage)
         self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
         response = replace(response, text=self._without_secrets(response.text))
         if self.mode != "off":
@@ -326,34 +384,8 @@ class Gateway:
         sums.cost_usd += response.usage.cost_usd
         sums.latency_s += response.latency_s
 
-    async def _with_retries(self, provider: Provider, request: ChatRequest) -> tuple[ChatResponse, int]:
-        """(the answer, number of the attempt that brought it)."""
-        limiter = Unlimited() if getattr(provider, "in_process", False) else self._limiter
-        waits = iter(self._retry.waits)
-        for attempt in count(1):
-            try:
-                async with limiter.slot(request) as used:
-                    response = await self._attempt(provider, request)
-                    used(response.usage)
-                    return response, attempt
-            except TransientError as passing:
-                self._journal_failure(request, passing, attempt)
-                wait, asked_for = next(waits, None), passing.retry_after or 0.0
-                forsaken = self._draining or request.key not in self._waiting
-                if wait is None or forsaken or asked_for > self._retry.patience_s:
-                    raise self._gave_up(request, passing, attempt) from None
-                delay = max(wait, asked_for)
-            except SchemaRefusedError:
-                raise
-            except LLMError as error:
-                self._journal_failure(request, error, attempt)
-                error.found = self._without_secrets(error.found)
-                raise error from None
-            await self._retry.sleep(delay)
-        raise RuntimeError("unreachable")
-
-    async def _attempt(self, provider: Provider, request: ChatRequest) -> ChatResponse:
-        """One attempt, its money reserved before and settled after, whatever comes of it."""
+    async def _within_budget(self, provider: Provider, request: ChatRequest) -> ChatResponse:
+        """Ask once, the money reserved before and settled after, whatever comes of it."""
         likely, most = self._estimate_usd(request)
         while (held := self.budget.reserve(most, likely)) is None:
             await asyncio.sleep(0.05)

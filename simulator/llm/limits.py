@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -27,9 +27,6 @@ KNOWN = {"claude_code": EndpointLimits(concurrency=4, calls_per_hour=50)}
 MINUTE = 60.0
 PATIENCE = 120.0
 """Seconds an hourly limit is waited for; beyond that the run stops and says when to go on."""
-
-Used = Callable[[Usage], None]
-"""Called with what an attempt really used."""
 
 
 class HourlyLimitError(BudgetError):
@@ -137,19 +134,16 @@ class Limits:
         return int(self._gate(endpoint).room)
 
     @asynccontextmanager
-    async def slot(self, request: ChatRequest) -> AsyncIterator[Used]:
-        """Hold a place at the request's endpoint. Raises HourlyLimitError where its calls of the hour are made.
+    async def slot(self, request: ChatRequest) -> AsyncIterator[Place]:
+        """Hold a place at the request's endpoint.
 
         What passes through tells the gate how the endpoint fares: a TransientError narrows it, an answer widens it.
         """
-        endpoint = request.endpoint or request.provider
-        gate = self._gate(endpoint)
+        gate = self._gate(request.endpoint or request.provider)
         await gate.enter(request.purpose.get("session", ""))
         began = time.monotonic()
         try:
-            number = await self._count(endpoint, gate.limits, request)
-            began = time.monotonic()
-            yield lambda usage: self._correct(number, usage)
+            yield Place(request, gate.limits, self._tally)
             gate.answered()
         except TransientError as error:
             gate.refused(began, error)
@@ -171,48 +165,64 @@ class Limits:
             self._gates[endpoint] = Gate(limits, float(limits.concurrency or 1))
         return self._gates[endpoint]
 
-    async def _count(self, endpoint: str, limits: EndpointLimits, request: ChatRequest) -> int | None:
-        """Enter the call into the shared tally, after waiting for the limits by hour and by minute."""
-        if self._tally is None or not (limits.calls_per_hour or limits.tokens_per_minute):
-            return None
-        tokens = tokens_of(request)
-        while True:
-            number, wait = self._try(self._tally, endpoint, limits, tokens)
-            if number is not None:
-                return number
+
+@dataclass
+class Place:
+    """A place at an endpoint, held by one request. Implements `gateway.Slot`."""
+
+    request: ChatRequest
+    limits: EndpointLimits
+    tally: Tally | None
+    number: int | None = None
+
+    async def count(self) -> None:
+        """Enter the call into the tally, after waiting for the limits by hour and by minute.
+
+        Raises HourlyLimitError where the calls of the hour are made and the wait is long.
+        """
+        if self.tally is None or not (self.limits.calls_per_hour or self.limits.tokens_per_minute):
+            return
+        tokens = tokens_of(self.request)
+        while (wait := self._try(self.tally, tokens)) > 0:
             if wait > PATIENCE:
-                at = time.strftime("%H:%M", time.localtime(self._tally.clock() + wait))
+                at = time.strftime("%H:%M", time.localtime(self.tally.clock() + wait))
                 raise HourlyLimitError(
-                    f"{limits.calls_per_hour} calls an hour are made",
-                    where=endpoint,
+                    f"{self.limits.calls_per_hour} calls an hour are made",
+                    where=self.endpoint,
                     mend=f"the same command continues from {at} on, answers that came are kept",
                 )
             await asyncio.sleep(min(max(wait, 0.01), 1.0))
 
-    @staticmethod
-    def _try(tally: Tally, endpoint: str, limits: EndpointLimits, tokens: int) -> tuple[int | None, float]:
-        """(number of the call, 0), or (None, seconds until there may be room)."""
-        now = tally.clock()
+    def used(self, usage: Usage) -> None:
+        """Correct the tokens the call was entered with."""
+        if self.number is not None and self.tally is not None:
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            with self.tally.transaction() as db:
+                db.execute("UPDATE calls SET tokens = ? WHERE id = ?", (tokens, self.number))
+
+    @property
+    def endpoint(self) -> str:
+        return self.request.endpoint or self.request.provider
+
+    def _try(self, tally: Tally, tokens: int) -> float:
+        """0 when the call was entered, else seconds until there may be room."""
+        now, limits = tally.clock(), self.limits
         with tally.transaction() as db:
             db.execute("DELETE FROM calls WHERE at < ?", (now - HOUR,))
             wait = 0.0
             if limits.calls_per_hour:
                 latest = "SELECT at FROM calls WHERE endpoint = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-                row = db.execute(latest, (endpoint, limits.calls_per_hour - 1)).fetchone()
+                row = db.execute(latest, (self.endpoint, limits.calls_per_hour - 1)).fetchone()
                 wait = row[0] + HOUR - now if row else 0.0
             if limits.tokens_per_minute and wait <= 0:
                 recent = "SELECT at, tokens FROM calls WHERE endpoint = ? AND at > ? ORDER BY at"
-                wait = _until_room(db.execute(recent, (endpoint, now - MINUTE)).fetchall(), limits, tokens, now)
+                found = db.execute(recent, (self.endpoint, now - MINUTE)).fetchall()
+                wait = _until_room(found, limits.tokens_per_minute, tokens, now)
             if wait > 0:
-                return None, wait
-            return db.execute("INSERT INTO calls (endpoint, at, tokens) VALUES (?, ?, ?)",
-                              (endpoint, now, tokens)).lastrowid, 0.0  # fmt: skip
-
-    def _correct(self, number: int | None, usage: Usage) -> None:
-        if number is not None and self._tally is not None:
-            used = usage.prompt_tokens + usage.completion_tokens
-            with self._tally.transaction() as db:
-                db.execute("UPDATE calls SET tokens = ? WHERE id = ?", (used, number))
+                return wait
+            enter = "INSERT INTO calls (endpoint, at, tokens) VALUES (?, ?, ?)"
+            self.number = db.execute(enter, (self.endpoint, now, tokens)).lastrowid
+            return 0.0
 
 
 def tokens_of(request: ChatRequest) -> int:
@@ -221,14 +231,11 @@ def tokens_of(request: ChatRequest) -> int:
     return prompt + math.ceil((request.max_tokens or 2000) / 4)
 
 
-def _until_room(recent: list[tuple[float, int]], limits: EndpointLimits, tokens: int, now: float) -> float:
+def _until_room(recent: list[tuple[float, int]], limit: int, tokens: int, now: float) -> float:
     """Seconds until enough of the last minute's tokens have aged. One request above the whole limit goes alone."""
-    used = sum(spent for _, spent in recent)
+    used, wait = sum(spent for _, spent in recent), 0.0
     for at, spent in recent:
-        if used + tokens <= (limits.tokens_per_minute or math.inf):
-            return 0.0
-        used -= spent
-        wait = at + MINUTE - now
-        if used + tokens <= (limits.tokens_per_minute or math.inf):
-            return wait
-    return recent[-1][0] + MINUTE - now if recent else 0.0
+        if used + tokens <= limit:
+            break
+        used, wait = used - spent, at + MINUTE - now
+    return wait

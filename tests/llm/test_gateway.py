@@ -239,16 +239,22 @@ def test_the_limiter_is_held_while_a_question_is_put_and_not_while_waiting(cache
         async def slot(self, request: ChatRequest) -> Any:  # noqa: ARG002
             trace.append("in")
             try:
-                yield lambda usage: trace.append(f"{usage.prompt_tokens} tokens")
+                yield self
             finally:
                 trace.append("out")
+
+        async def count(self) -> None:
+            trace.append("counted")
+
+        def used(self, usage: Usage) -> None:
+            trace.append(f"{usage.prompt_tokens} tokens")
 
     async def sleep(seconds: float) -> None:  # noqa: ARG001
         trace.append("sleep")
 
     told = Told(TransientError("429"), "yes")
     asyncio.run(open_gateway(cache, told, limiter=Gate(), retry=Retry((1,), sleep)).ask(ask()))
-    assert trace == ["in", "out", "sleep", "in", "10 tokens", "out"]
+    assert trace == ["in", "counted", "out", "sleep", "in", "counted", "10 tokens", "out"]
 
 
 def test_a_structured_answer_is_asked_for_in_its_schema(cache: AnswerCache, ask: Ask) -> None:

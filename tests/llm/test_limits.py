@@ -45,11 +45,12 @@ def limits(tally: Tally | None = None, **given: int) -> Limits:
 
 
 async def call(gate: Limits, request: ChatRequest, tokens: int = 0, error: Exception | None = None) -> None:
-    async with gate.slot(request) as used:
+    async with gate.slot(request) as place:
+        await place.count()
         await asyncio.sleep(0)
         if error is not None:
             raise error
-        used(Usage(tokens, 0))
+        place.used(Usage(tokens, 0))
 
 
 def test_no_more_are_in_flight_than_there_is_room_for(ask: Ask) -> None:

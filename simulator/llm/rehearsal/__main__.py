@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from simulator.errors import SimError, UsageError
@@ -65,10 +66,17 @@ async def serve(service: Rehearsal, host: str, port: int) -> None:
     done = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, done.set)
-    print(f"listening on {await service.start(host, port)}", flush=True)
+    try:
+        url = await service.start(host, port)
+    except OSError as error:
+        mend = "--port 0 takes any that is free"
+        raise UsageError(f"cannot listen ({error.strerror})", where=f"{host}:{port}", mend=mend) from None
+    print(f"listening on {url}", flush=True)
     await done.wait()
     await service.stop()
-    print(json.dumps(service.stats()), flush=True)
+    # Whoever read the address may be gone.
+    with suppress(BrokenPipeError):
+        print(json.dumps(service.stats()), flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -78,9 +86,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except SimError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"cannot listen on {given.host}:{given.port} ({error.strerror}); --port 0 takes any", file=sys.stderr)
-        return 1
     return 0
 
 
