@@ -24,7 +24,7 @@ def runs_table(rows: Sequence[dict[str, Any]]) -> Table:
         metrics = row["metrics"]
         table.add_row(
             row["run_id"],
-            row["strategy"],
+            f"{row['strategy']}, partial" if row["partial"] else row["strategy"],
             ",".join(row["symbols"]),
             row["first"],
             row["last"],

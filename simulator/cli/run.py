@@ -38,7 +38,26 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
     return pairs
 
 
-@click.command()
+class InSections(click.Command):
+    """A command whose help shows its options under headings; two that belong together share a line."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {name: option.get_help_record(ctx) for option in self.get_params(ctx) for name in option.opts}
+        for heading, names in SECTIONS.items():
+            with formatter.section(heading):
+                rows = [(PAIRED[name] if name in PAIRED else records[name]) for name in names]
+                formatter.write_dl([row for row in rows if row is not None])
+
+
+SECTIONS = {
+    "What is replayed": ("--strategy", "--symbols", "--from", "--set"),
+    "Who answers, and for how much": ("--models", "--plan", "--max-cost", "--replicates", "--cache"),
+    "Output": ("--json", "--help"),
+}
+PAIRED = {"--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]")}
+
+
+@click.command(cls=InSections)
 @click.option(
     "--strategy", default="macro_council", show_default=True, shell_complete=complete_strategy, help="Name or path."
 )
@@ -50,9 +69,15 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
     shell_complete=complete_symbol,
     help="What may be traded.",
 )
-@click.option("--from", "first", default="2024-01-01", show_default=True, metavar="DATE", help="First session.")
-@click.option("--to", "last", metavar="DATE", help="Last session.  [default: the last one all symbols have]")
+@click.option("--from", "first", default="2024-01-01")
+@click.option("--to", "last")
+@click.option(
+    "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_parameters, help="A strategy parameter."
+)
 @click.option("--models", metavar="PROFILE", help="Who answers: a profile of config/models.yaml.")
+@click.option("--plan", is_flag=True, help="Say what would be asked and what it would cost; ask nothing.")
+@click.option("--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend.")
+@click.option("--replicates", type=int, metavar="K", default=1, show_default=True, help="Ask each question K times.")
 @click.option(
     "--cache",
     type=click.Choice(["record", "replay", "refresh", "off"]),
@@ -60,25 +85,35 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
     show_default=True,
     help="replay never asks; refresh asks again.",
 )
-@click.option(
-    "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_parameters, help="A strategy parameter."
-)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def run(workspace: Workspace, /, first: str, last: str | None, as_json: bool, **asked: Any) -> None:
+def run(workspace: Workspace, /, first: str, last: str | None, plan: bool, as_json: bool, **asked: Any) -> None:
     """Replay a strategy over historical bars and write its report.
 
     \b
     sim run --from 2024-01-01 --symbols SPY,QQQ
     sim run --strategy sma_cross --symbols SPY --from 2020-01-01 --set fast=20
+    sim run --models requesty --plan
+
+    Exits 4 where models did not answer: the money was spent or a service kept failing, and the result is partial; or
+    meetings ended without a decision because too few members answered. The same command continues.
     """
     from simulator.api import parse_date
-    from simulator.research.run import simulate
+    from simulator.research.run import PartialRunError, simulate
     from simulator.research.spec import RunSpec
 
     spec = RunSpec(first=parse_date(first, "--from"), last=parse_date(last, "--to") if last else None, **asked)
+    if plan:
+        from simulator.cli.plan import show_plan
+
+        show_plan(spec, workspace, as_json)
+        return
+    stopped: PartialRunError | None = None
     with _progress() as tick:
-        made = simulate(spec, workspace, tick)
+        try:
+            made = simulate(spec, workspace, tick)
+        except PartialRunError as error:
+            made, stopped = error.run, error
     made.report()
     if as_json:
         click.echo(json.dumps(made.summary()))
@@ -88,33 +123,53 @@ def run(workspace: Workspace, /, first: str, last: str | None, as_json: bool, **
         from simulator.report.terminal import print_run
 
         print_run(made.facts, made.folder, Console())
+    if stopped is not None:
+        raise stopped
+    if made.undecided is not None:
+        raise made.undecided
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Tick], None]]:
-    """A progress bar on stderr: date, time left, share of cached answers, dollars. Silent when not a terminal."""
+    """A progress bar on stderr: date, time left, share of cached answers, dollars. Where stderr is no terminal, one
+    line once the first real calls tell what the run will cost."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description:<9} {task.fields[session]}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
+        TimeElapsedColumn(),
         TextColumn("{task.fields[answers]}"),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks: dict[str, Any] = {}
+        told = console.is_terminal
 
         def tick(now: Tick) -> None:
+            nonlocal told
             if now.stage not in tasks:
                 tasks[now.stage] = bar.add_task(STAGES[now.stage], total=now.total, session="", answers="")
-            answers = now.asked + now.cached
-            took = f"{now.cached / answers:.0%} cached, ${now.cost_usd:.2f}" if answers else ""
-            bar.update(tasks[now.stage], completed=now.done, session=now.session, answers=took)
+            bar.update(tasks[now.stage], completed=now.done, session=now.session, answers=_answers(now))
+            if not told and now.expected_usd is not None:
+                told = True
+                click.echo(f"sim: {now.asked} answers so far: {_answers(now)}", err=True)
 
         yield tick
+
+
+def _answers(now: Tick) -> str:
+    """``41% cached, $0.42 of about $3.10, 4 min left``"""
+    answers = now.asked + now.cached
+    if not answers:
+        return ""
+    spent = f"{now.cached / answers:.0%} cached, ${now.cost_usd:.2f}"
+    if now.expected_usd is None or now.seconds_left is None:
+        return spent
+    left = f"{now.seconds_left / 60:.0f} min" if now.seconds_left >= 90 else f"{now.seconds_left:.0f} s"
+    return f"{spent} of about ${now.expected_usd:.2f}, {left} left"
 
 
 @click.command()

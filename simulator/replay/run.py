@@ -142,9 +142,8 @@ def replay_strategy(
 async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> Ahead:
     """The opinions of all decision dates, asked side by side; where questions queue, the oldest date's go first.
 
-    When a date cannot be answered, no younger one is begun or continued, the older ones are finished, and questions in
-    flight are waited for, because they are paid for. Raises what a date raised, unless it is a stop that leaves the
-    older dates' opinions good: then they are returned with it.
+    When a date cannot be answered, no younger one is begun or continued, and the older ones are finished. Raises what
+    the date raised, unless it is a stop that leaves the older dates' opinions good: then they are returned with it.
     """
     tasks = [asyncio.create_task(strategy.opine(snapshot, ())) for snapshot in scene.snapshots]
     try:
@@ -155,7 +154,6 @@ async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> Ahead:
     await asyncio.gather(*tasks, return_exceptions=True)
     if failed is None:
         return Ahead({k: task.result() for k, task in enumerate(tasks)})
-    await _landed()
     error = tasks[failed].exception()
     if isinstance(error, LLMError) and not isinstance(error, CacheMissError | CacheCorruptError):
         return Ahead({k: task.result() for k, task in enumerate(tasks[:failed])}, error)
@@ -173,9 +171,3 @@ async def _answered(tasks: Sequence[asyncio.Task[Any]], scene: Scene, report: Pr
             task.cancel()
     report("ask", failed, len(tasks), "")
     return failed if failed < len(tasks) else None
-
-
-async def _landed() -> None:
-    """Wait for questions in flight that nobody waits for any more."""
-    while rest := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(rest)

@@ -34,6 +34,7 @@ NEEDED: dict[str, tuple[type, ...]] = {
 }
 OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("inference", "reasons", "sources", "context", "config", "audit", "llm", "code"), (dict,)),
+    **dict.fromkeys(("replicates", "shortfalls", "stopped"), (dict,)),
     **dict.fromkeys(("notes", "members", "cost_sensitivity"), (list,)),
 }
 """Keys of run.json the report reads, and what they must hold; the optional ones may be null or absent."""

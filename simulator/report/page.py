@@ -70,6 +70,7 @@ def _template() -> Template:
 def contents(evidence: Evidence) -> dict[str, Any]:
     """Everything the template shows, by name."""
     from simulator.report import charts, figures, tables
+    from simulator.report.answering import failed_answers
     from simulator.report.assumptions import assumptions
     from simulator.report.verdict import judge
 
@@ -85,7 +86,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
     return {
         **drawn,
         "run": run,
-        "title": f"{run['strategy']}: {run['from']} to {run['to']}",
+        "title": f"{run['strategy']}: {run['from']} to {run['to']}{', partial' if run.get('partial') else ''}",
         "facts": _facts(evidence),
         "verdict": verdict,
         "interval": charts.sharpe_interval(run, verdict.headline),
@@ -97,6 +98,9 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "monthly": tables.monthly(evidence),
         "member_columns": tables.MEMBER_COLUMNS,
         "calls": tables.calls(evidence),
+        "failed": failed_answers(run),
+        "spread_columns": tables.SPREAD_COLUMNS,
+        "replicates": tables.replicates(run),
         "cost_columns": tables.COST_COLUMNS,
         "cost_sensitivity": tables.cost_sensitivity(run),
         "orders": tables.orders(evidence),
@@ -157,7 +161,9 @@ def runtime_line(runtime: Mapping[str, Any]) -> str:
         parts.append(f"{whole(runtime['cached'])} answered from the cache")
     if "cost_usd" in runtime:
         parts.append(f"{dollars(runtime['cost_usd'], 2)} spent")
-    rest = {k: v for k, v in runtime.items() if k not in ("seconds", "asked", "cached", "cost_usd")}
+    if runtime.get("lost_usd"):
+        parts.append(f"{dollars(runtime['lost_usd'], 2)} perhaps charged for answers that never came")
+    rest = {k: v for k, v in runtime.items() if k not in ("seconds", "asked", "cached", "cost_usd", "lost_usd")}
     parts += [f"{name.replace('_', ' ')} {value}" for name, value in _flat(rest)]
     return "; ".join(parts) or "Run time not recorded"
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from simulator.report.answering import draws, spread_of
 from simulator.report.evidence import Evidence, Series
 from simulator.report.numbers import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, small, whole
 from simulator.report.verdict import FEWEST_SESSIONS, withheld
 
 WITHHELD = "withheld"
 WITHHELD_WHY = f"annualised figures are withheld below {FEWEST_SESSIONS} sessions"
+
+SPREAD_COLUMNS = ("First", "Mean", "Lowest", "Highest", "Standard deviation")
 
 Write = Callable[[Any], str]
 
@@ -187,6 +190,22 @@ def comparison(run: Mapping[str, Any], brief: bool = False) -> Table:
             groups.append((title, tuple(_row(m, columns, short, notes) for m in shown)))
     names = tuple(name for name, _, _ in columns)
     return Table(names, tuple(groups), tuple((mark, why) for why, mark in notes.items()))
+
+
+def replicates(run: Mapping[str, Any]) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
+    """(metric, cells of SPREAD_COLUMNS) over the draws of the run; nothing for a single one."""
+    if draws(run) == 1:
+        return ()
+    shown = [
+        m for _, metrics in GROUPS for m in metrics if spread_of(run, m.key) and not (m.annualised and withheld(run))
+    ]
+    return tuple((metric.label, _spread(run, metric)) for metric in shown)
+
+
+def _spread(run: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
+    spread = spread_of(run, metric.key)
+    values = (run["metrics"].get(metric.key), *(spread.get(key) for key in ("mean", "min", "max", "sd")))
+    return tuple(Cell(metric.write(value)) for value in values)
 
 
 def significance(run: Mapping[str, Any]) -> tuple[tuple[str, str, Cell], ...]:

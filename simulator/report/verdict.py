@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from simulator.report.answering import drawn, lacking, partial
 from simulator.report.numbers import counted, interval, number_of, p_value, percent, ratio, whole
 
 FEWEST_SESSIONS = 60
@@ -40,8 +41,12 @@ def judge(run: Mapping[str, Any]) -> Verdict:
     ratio below 0.95 is luck. Fewer than 60 sessions get no annualised figure at all.
     """
     standing = _standing(run)
-    details = (_author(run), _selection(run), _inference(run, standing), _power(run, standing))
-    return Verdict(standing, _headline(run, standing), _returns(run), tuple(d for d in details if d))
+    details = (
+        *(_author(run), drawn(run), lacking(run)),
+        *(_selection(run), _inference(run, standing), _power(run, standing)),
+    )
+    headline = " ".join(filter(None, (partial(run), _headline(run, standing))))
+    return Verdict(standing, headline, _returns(run), tuple(d for d in details if d))
 
 
 def withheld(run: Mapping[str, Any]) -> bool:
@@ -131,8 +136,6 @@ def _power(run: Mapping[str, Any], standing: Standing) -> str:
 
 
 def _author(run: Mapping[str, Any]) -> str:
-    if run.get("analysts"):
-        return f"Decided by {run['analysts']}."
-    if (run.get("llm") or {}).get("calls"):
-        return "A single draw: the same prompts, asked again, may be answered differently."
-    return ""
+    models = (run.get("llm") or {}).get("models")
+    by = [*(models if isinstance(models, list) else ()), *filter(None, [run.get("analysts")])]
+    return f"Decided by {', '.join(map(str, by))}." if by else ""

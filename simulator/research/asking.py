@@ -1,4 +1,4 @@
-"""The gateway of a run: its cache, its providers, the seats of the chosen profile."""
+"""The gateway of a run: its cache, its money, its limits, its journal, the seats of the chosen profile."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from simulator.council import analysts
 from simulator.llm.budget import Budget
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
+from simulator.llm.journal import Journal
+from simulator.llm.limits import Limits
+from simulator.llm.prices import Prices
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, seats
+from simulator.llm.tally import Tally
+from simulator.research.purse import Purse
 from simulator.research.spec import RunSpec
 from simulator.workspace import Workspace
+
+SECONDS_AFTER_STOP = 2.0
+"""How long answers on their way are waited for when a run ends by an error or by Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +34,45 @@ class Asking:
     seats: Mapping[str, Seat]
     loop: asyncio.Runner
 
+    def drain(self, patience_s: float | None = None) -> None:
+        """Wait for answers on their way, which are paid for, and close connections; nothing new is asked."""
+        if patience_s is None:
+            self.loop.run(self.gateway.drain())
+        else:
+            self.loop.run(self.gateway.drain(patience_s))
+
 
 @contextmanager
 def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Asking]:
-    """The gateway over the workspace's cache, closed at the end. Raises ConfigError for an unknown profile."""
+    """The gateway over the workspace's cache, closed at the end. Raises ConfigError for an unknown profile.
+
+    Where only the rule-based analysts answer, nothing is shared with other processes and nothing journalled.
+    """
     chosen = seats(config.models, spec.models)
-    cache = AnswerCache(workspace.cache)
-    providers = providers_for(chosen, Offline(analysts.RULES, analysts.VERSION))
+    cache, offline = AnswerCache(workspace.cache), Offline(analysts.RULES, analysts.VERSION)
+    prices = Prices(config.models.prices)
+    real = any(seat.provider != offline.name for seat in chosen.values())
+    tally = Tally(workspace.cache) if real else None
+    journal = Journal(workspace.out / "logs" / "llm") if real else None
+    budget = Budget(spec.max_cost, max_usd_per_day=config.models.max_usd_per_day, tally=tally)
+    limits = Limits.for_seats(chosen.values(), config.models.limits, tally)
+    gateway = Gateway(
+        cache,
+        providers_for(chosen, offline, prices.cost),
+        budget=budget,
+        mode=spec.cache,
+        estimate_usd=prices.estimate,
+        limiter=Purse(limits, budget, prices.estimate),
+        tally=tally,
+        journal=journal,
+    )
     with asyncio.Runner() as loop:
+        asking = Asking(gateway, chosen, loop)
         try:
-            yield Asking(Gateway(cache, providers, budget=Budget(spec.max_cost), mode=spec.cache), chosen, loop)
+            yield asking
         finally:
-            for provider in providers.values():
-                if close := getattr(provider, "close", None):
-                    loop.run(close())
+            asking.drain(SECONDS_AFTER_STOP)
+            budget.close()
+            if journal is not None:
+                journal.close()
             cache.close()

@@ -31,13 +31,10 @@ def draw(
     The first is never missing: where its asking stops early it is what there is, a later one is left out. Raises
     UsageError for several replicates of a strategy that asks nothing, and what ends a replay without a result.
     """
-    if replicates > 1 and not hasattr(strategy, "replicated"):
-        raise UsageError(
-            f"{strategy.name} asks no model: every replicate would be the same", mend="leave --replicates out"
-        )
+    check_replicates(strategy, replicates)
     draws: list[Replayed] = []
     for number in range(replicates):
-        again = cast(Replicable, strategy).replicated(number) if number else strategy
+        again = replicate_of(strategy, number)
         try:
             drawn = replay_strategy(again, scene, terms, cash, _part(progress, number, replicates), loop)
         except LLMError as stopped:
@@ -48,6 +45,19 @@ def draw(
             return tuple(draws) or (drawn,), drawn.stopped
         draws.append(drawn)
     return tuple(draws), None
+
+
+def check_replicates(strategy: Strategy, replicates: int) -> None:
+    """Raises UsageError for a number there is not, and for several of a strategy that asks nothing."""
+    if replicates < 1:
+        raise UsageError(f"--replicates was {replicates}", mend="1 asks each question once, K asks it K times")
+    if replicates > 1 and not hasattr(strategy, "replicated"):
+        raise UsageError(f"{strategy.name} asks no model: all replicates are the same", mend="leave --replicates out")
+
+
+def replicate_of(strategy: Strategy, number: int) -> Strategy:
+    """The strategy that puts its questions for the answers of that number; 0 is `strategy` itself."""
+    return cast(Replicable, strategy).replicated(number) if number else strategy
 
 
 def _part(progress: Progress | None, number: int, replicates: int) -> Progress | None:

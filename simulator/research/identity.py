@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -12,11 +13,56 @@ from pathlib import Path
 from typing import Any
 
 import simulator
+from simulator.config import Config, Seat
+from simulator.research.spec import RunSpec
+from simulator.research.staging import Staged
+from simulator.strategies import Loaded
 
 PACKAGE = Path(simulator.__file__).parent
 
+SCHEMA = 1
+
 NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jinja2", "exchange_calendars")
 """Packages whose version can change a number or a page."""
+
+
+def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: Staged) -> dict[str, Any]:
+    """What is run on what, and the id that follows from it: known before anything is asked."""
+    scene = staged.scene
+    seats: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
+    made_of = {
+        "schema": SCHEMA,
+        "strategy": loaded.strategy.name,
+        "symbols": list(spec.symbols),
+        "from": str(spec.first),
+        "to": str(staged.last),
+        "models": (spec.models or config.models.default) if seats else None,
+        "replicates": spec.replicates,
+        "parameters": dict(spec.parameters),
+        "cash": config.accounts.cash,
+        # Of the models only those that sit in this run: another profile changes nothing here.
+        "config": {**config.dump(), "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()}},
+        "strategy_files": dict(loaded.files),
+        "data_digest": digest_of(
+            [
+                scene.bars.digest,
+                scene.context.digest,
+                [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
+            ]
+        ),
+        "code": code_version(),
+    }
+    named = {**made_of, "code": code_digest()}
+    return {
+        "run_id": run_id(named),
+        **made_of,
+        "command": shlex.join(spec.command(loaded.strategy.name, staged.last)),
+        "analysts": loaded.label,
+        "sources": dict(zip(scene.bars.symbols, scene.bars.sources, strict=True)),
+        "context": dict(zip(scene.context.symbols, scene.context.sources, strict=True)),
+        "notes": list(staged.notes),
+        "packages": packages(),
+    }
 
 
 def digest_of(value: Any) -> str:

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from simulator.llm.gateway import Gateway
+from simulator.llm.gateway import Call, Gateway
 
 FEWEST = 20
 """Real calls before anything is said."""
+
+
+def still_usd(calls: Iterable[Call], questions: Mapping[str, int]) -> float:
+    """Dollars of those of ``questions`` {stage: how many the run asks} that are not among `calls` yet.
+
+    Each is taken to cost what the answers of its stage cost on average, also those that another run paid for.
+    """
+    costs: dict[str, list[float]] = defaultdict(list)
+    for call in calls:
+        costs[call.purpose.get("stage", "")].append(call.usage.cost_usd)
+    everything = [usd for paid in costs.values() for usd in paid]
+    usual = math.fsum(everything) / max(1, len(everything))
+    return math.fsum(
+        max(0, wanted - len(costs[stage])) * (math.fsum(costs[stage]) / len(costs[stage]) if costs[stage] else usual)
+        for stage, wanted in questions.items()
+    )
 
 
 @dataclass
@@ -29,19 +45,11 @@ class Outlook:
     def expected(self) -> tuple[float, float] | None:
         """(dollars of the whole run, seconds left), None before the first `FEWEST` real calls."""
         asked = self.gateway.asked
-        if asked and self._begun is None:
+        if self._begun is None:
             self._begun = self.clock()
-        if asked < FEWEST or self._begun is None:
+        if asked < FEWEST:
             return None
-        answered: Counter[str] = Counter()
-        cost: Counter[str] = Counter()
-        for call in self.gateway.calls:
-            stage = call.purpose.get("stage", "")
-            answered[stage] += 1
-            cost[stage] += call.usage.cost_usd  # type: ignore[assignment]
-        overall = math.fsum(cost.values()) / max(1, answered.total())
-        left = {stage: max(0, wanted - answered[stage]) for stage, wanted in self.questions.items()}
-        each = {stage: cost[stage] / answered[stage] if answered[stage] else overall for stage in left}
+        calls = self.gateway.calls
+        left = max(0, sum(self.questions.values()) - len(calls))
         pace = (self.clock() - self._begun) / asked
-        still = math.fsum(left[stage] * each[stage] for stage in left)
-        return self.gateway.cost_usd + still, pace * sum(left.values())
+        return self.gateway.cost_usd + still_usd(calls, self.questions), pace * left

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.config import Config, Seat
+from simulator.config import Config
 from simulator.errors import LLMError
 from simulator.llm.gateway import Gateway
 from simulator.replay.ledger import Ledger
@@ -27,8 +25,6 @@ from simulator.strategies import Loaded
 from simulator.trading.cycle import Terms
 from simulator.workspace import Workspace
 
-SCHEMA = 1
-
 
 @dataclass(frozen=True)
 class Work:
@@ -46,6 +42,7 @@ class Work:
     terms: Terms
     draws: tuple[Replayed, ...]
     gateway: Gateway
+    identity: Mapping[str, Any]
     stopped: LLMError | None = None
 
     @property
@@ -74,7 +71,7 @@ def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
     summary = measure.account(ledger, work.cash, free.returns, hold)
     inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
     facts = {
-        **_identity(work),
+        **work.identity,
         **_partial(work),
         "digest": evidence.result_digest(files),
         "sessions": summary.sessions,
@@ -108,7 +105,6 @@ def _partial(work: Work) -> dict[str, Any]:
         "to": str(work.replayed.scene.bars.dates[-1]),
         "stopped": {
             "why": work.stopped.found,
-            "max_cost": _enough(work),
             "decided": len(work.replayed.turns),
             "planned": len(work.staged.scene.instants),
             "to": str(work.staged.last),
@@ -117,61 +113,12 @@ def _partial(work: Work) -> dict[str, Any]:
     }
 
 
-def _enough(work: Work) -> float:
-    """Dollars that should do for what is left, going by what was decided: a fifth more, and never less than before."""
-    planned = work.spec.replicates * len(work.staged.scene.instants)
-    decided = sum(len(draw.turns) for draw in work.draws)
-    return max(work.spec.max_cost, math.ceil(1.2 * work.gateway.cost_usd * (planned - decided) / decided))
-
-
 def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
     """How many draws there are, and for several the spread of each metric over them."""
     if len(work.draws) == 1:
         return {"count": 1}
     others = [measure.account(draw.ledger, work.cash, free.returns, hold) for draw in work.draws[1:]]
     return {"count": len(work.draws), "metrics": spreads([s.values for s in (first, *others)])}
-
-
-def _identity(work: Work) -> dict[str, Any]:
-    """What was run on what, and the id that follows from it."""
-    spec, scene = work.spec, work.staged.scene
-    seats: Mapping[str, Seat] = getattr(work.loaded.strategy, "seats", {})
-    made_of = {
-        "schema": SCHEMA,
-        "strategy": work.loaded.strategy.name,
-        "symbols": list(spec.symbols),
-        "from": str(spec.first),
-        "to": str(work.staged.last),
-        "models": (spec.models or work.config.models.default) if seats else None,
-        "replicates": spec.replicates,
-        "parameters": dict(spec.parameters),
-        "cash": work.cash,
-        # Of the models only those that sit in this run: another profile changes nothing here.
-        "config": {
-            **work.config.dump(),
-            "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()},
-        },
-        "strategy_files": dict(work.loaded.files),
-        "data_digest": identity.digest_of(
-            [
-                scene.bars.digest,
-                scene.context.digest,
-                [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
-            ]
-        ),
-        "code": identity.code_version(),
-    }
-    named = {**made_of, "code": identity.code_digest()}
-    return {
-        "run_id": identity.run_id(named),
-        **made_of,
-        "command": shlex.join(spec.command(work.loaded.strategy.name, work.staged.last)),
-        "analysts": work.loaded.label,
-        "sources": dict(zip(scene.bars.symbols, scene.bars.sources, strict=True)),
-        "context": dict(zip(scene.context.symbols, scene.context.sources, strict=True)),
-        "notes": list(work.staged.notes),
-        "packages": identity.packages(),
-    }
 
 
 def _curves(

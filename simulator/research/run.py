@@ -5,6 +5,7 @@ RunSpec ─► bars, strategy, gateway ─► replay (two engines) ─► measur
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.config import load_config
-from simulator.errors import BudgetError, LLMError, UsageError
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.llm.budget import RunBudgetError
 from simulator.replay.run import Progress
 from simulator.research.asking import open_gateway
 from simulator.research.draws import draw
-from simulator.research.outlook import Outlook
+from simulator.research.identity import identify
+from simulator.research.outlook import Outlook, still_usd
 from simulator.research.record import Work, record
 from simulator.research.spec import RunSpec
 from simulator.research.staging import Staged, stage
@@ -29,6 +32,9 @@ from simulator.trading.cycle import Terms
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.risk import Limits
 from simulator.workspace import Workspace
+
+SPARE = 1.2
+"""What is left may cost a fifth more than what came before."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +68,19 @@ class Run:
         """The lines of decisions.jsonl."""
         return folders.read_lines(self.folder / "decisions.jsonl")
 
+    @property
+    def undecided(self) -> LLMError | None:
+        """What to say of meetings that ended without a decision because too few members answered; None without any."""
+        shortfalls = self.facts["shortfalls"]
+        lost = shortfalls["no_decision"]
+        if not lost:
+            return None
+        return LLMError(
+            f"{len(lost)} of {shortfalls['meetings']} meetings ended without a decision, the first on "
+            f"{lost[0]['session']}: {lost[0]['why']}",
+            mend=f"`sim explain {self.facts['run_id']} {lost[0]['session']}` shows who failed",
+        )
+
     def report(self) -> Path:
         """Build report.html from the run folder and return its path."""
         from simulator.report import build
@@ -93,10 +112,7 @@ class PartialRunError(LLMError):
 
     def __init__(self, stopped: LLMError, run: Run) -> None:
         self.run = run
-        command = run.facts["command"]
-        if isinstance(stopped, BudgetError):
-            command += f" --max-cost {run.facts['stopped']['max_cost']:g}"
-        super().__init__(stopped.found, where=stopped.where, mend=f"`{command}` continues, answers paid for are kept")
+        super().__init__(stopped.found, where=stopped.where, mend=stopped.mend)
 
 
 @dataclass(frozen=True)
@@ -133,11 +149,20 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], Non
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         limits = Limits.from_config(config.risk, config.assets)
         terms = Terms(limits, ExecutionRules.from_config(config.risk, config.costs))
-        report = _ticking(progress, asking.gateway, _questions(spec, loaded, staged)) if progress else None
-        draws, stopped = draw(
-            loaded.strategy, spec.replicates, staged.scene, terms, config.accounts.cash, report, asking.loop
-        )
-        work = Work(spec, workspace, config, loaded, staged, terms, draws, asking.gateway, stopped)
+        known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
+        # Under its id a run that is continued finds what it spent before.
+        asking.gateway.budget.run = known["run_id"]
+        report = _ticking(progress, asking.gateway, questions) if progress else None
+        try:
+            draws, stopped = draw(
+                loaded.strategy, spec.replicates, staged.scene, terms, config.accounts.cash, report, asking.loop
+            )
+        except LLMError as error:
+            raise _continued(error, known["command"], asking.gateway, questions) from error.__cause__
+        asking.drain()
+        if stopped is not None:
+            stopped = _continued(stopped, known["command"], asking.gateway, questions)
+        work = Work(spec, workspace, config, loaded, staged, terms, draws, asking.gateway, known, stopped)
         files, facts = record(work)
         runtime = _runtime(asking.gateway, started)
     name = f"{facts['strategy']}-{facts['from']}-{staged.last}-{facts['run_id']}"
@@ -150,10 +175,18 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], Non
 def _check(spec: RunSpec) -> None:
     if not spec.symbols:
         raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
-    if spec.replicates < 1:
-        raise UsageError(f"--replicates was {spec.replicates}", mend="1 asks each question once, K asks it K times")
     if not spec.max_cost >= 0:
         raise UsageError(f"--max-cost was {spec.max_cost:g}", mend="dollars this run may spend, 0 or more")
+
+
+def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mapping[str, int]) -> LLMError:
+    """`error` with the command that continues: with money that should do for the rest where the run's is spent."""
+    if isinstance(error, RunBudgetError):
+        enough = math.ceil(error.wanted_usd + SPARE * still_usd(gateway.calls, questions))
+        error.mend = f"`{command} --max-cost {enough}` continues, answers paid for are kept"
+    elif not isinstance(error, CacheMissError | CacheCorruptError):
+        error.mend = f"{error.mend}: `{command}`" if error.mend else f"`{command}` continues"
+    return error
 
 
 def _write(
@@ -194,6 +227,7 @@ def _runtime(gateway: Gateway, started: float) -> dict[str, Any]:
         "asked": gateway.asked,
         "cached": gateway.cached,
         "cost_usd": gateway.cost_usd,
+        "lost_usd": gateway.budget.lost_usd,
         "python": platform.python_version(),
         "machine": platform.machine(),
     }

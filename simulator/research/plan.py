@@ -1,0 +1,206 @@
+"""What a run would ask and what that would cost, before anything is asked. Nothing is asked, and nothing is written.
+
+    council ──same code──► Gateway ─► cache ── hit ──► its answer
+                                        └── miss ──► stand-in: an analyst's answer in the same schema
+
+Later prompts are built from earlier answers, so what rests on a stand-in is on no disk and is to be asked too. Prompts
+are counted in tokens by `prices.prompt_tokens`, corrected by what the model's own answers on disk say of it; answers
+are as long as those on disk or, before there are any, as `past.USUAL_TOKENS` has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from simulator.config import Config, Seat, load_config
+from simulator.llm.cache import AnswerCache
+from simulator.llm.gateway import Gateway
+from simulator.llm.limits import KNOWN, Limits
+from simulator.llm.messages import ChatRequest
+from simulator.llm.prices import MILLION, Prices, prompt_tokens
+from simulator.llm.registry import seats
+from simulator.market.bars import Snapshot
+from simulator.research.asking import Asking
+from simulator.research.draws import check_replicates, replicate_of
+from simulator.research.past import Range, past_of
+from simulator.research.spec import RunSpec
+from simulator.research.staging import stage
+from simulator.research.standins import Reading, StandIns
+from simulator.strategies import load_strategy
+from simulator.trading.nouns import Strategy
+from simulator.workspace import Workspace
+
+STAGES = ("research", "pitch", "review", "chairman")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one stage puts to one model.
+
+    Attributes
+    ----------
+    calls, hits, misses : questions, those answered on disk, and those to be asked
+    prompt_tokens, completion_tokens, usd : of the misses
+    seconds : that one answer takes
+    past : answers on disk the estimate rests on; 0 = a first guess
+    """
+
+    stage: str
+    provider: str
+    model: str
+    endpoint: str
+    calls: int
+    hits: int
+    misses: int
+    prompt_tokens: Range
+    completion_tokens: Range
+    usd: Range
+    seconds: float
+    past: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for."""
+
+    strategy: str
+    first: str
+    last: str
+    decisions: int
+    replicates: int
+    models: str | None
+    max_cost: float
+    lines: tuple[Line, ...]
+    minutes: float
+    fails: str | None = None
+
+    @property
+    def calls(self) -> int:
+        return sum(line.calls for line in self.lines)
+
+    @property
+    def misses(self) -> int:
+        return sum(line.misses for line in self.lines)
+
+    @property
+    def usd(self) -> Range:
+        return sum((line.usd for line in self.lines), Range())
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``sim run --plan --json`` prints."""
+        told = ("strategy", "decisions", "replicates", "models", "max_cost", "fails")
+        total = {
+            "calls": self.calls,
+            "hits": self.calls - self.misses,
+            "misses": self.misses,
+            "prompt_tokens": asdict(sum((line.prompt_tokens for line in self.lines), Range())),
+            "completion_tokens": asdict(sum((line.completion_tokens for line in self.lines), Range())),
+            "usd": asdict(self.usd),
+            "minutes": self.minutes,
+        }
+        return {
+            **{name: getattr(self, name) for name in told},
+            "from": self.first,
+            "to": self.last,
+            "total": total,
+            "lines": [asdict(line) for line in self.lines],
+        }
+
+
+def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
+    """The plan of a run. Raises what the run would raise before its first question, and ConfigError for a model whose
+    price nobody knows."""
+    config = load_config(workspace.config)
+    chosen, stand_ins = seats(config.models, spec.models), StandIns()
+    with Reading(workspace.cache, spec.cache) as cache, asyncio.Runner() as loop:
+        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
+        asking = Asking(Gateway(cache, everyone), chosen, loop)
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
+        staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+        check_replicates(loaded.strategy, spec.replicates)
+        if loaded.strategy.opines_ahead:
+            again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
+            loop.run(_meet(again, staged.scene.snapshots))
+        lines = _lines(asking.gateway, stand_ins.asked, cache, Prices(config.models.prices))
+    taken: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
+    missing = sum(line.misses for line in lines)
+    offline = spec.cache == "replay" and missing
+    return Plan(
+        strategy=loaded.strategy.name,
+        first=str(spec.first),
+        last=str(staged.last),
+        decisions=len(staged.scene.instants),
+        replicates=spec.replicates,
+        models=(spec.models or config.models.default) if taken else None,
+        max_cost=spec.max_cost,
+        lines=lines,
+        minutes=_seconds(lines, taken.values(), config, spec.replicates) / 60,
+        fails=f"--cache replay asks nothing, and {missing} answers are not on disk" if offline else None,
+    )
+
+
+async def _meet(strategies: Sequence[Strategy], snapshots: Sequence[Snapshot]) -> None:
+    await asyncio.gather(*(strategy.opine(snapshot, ()) for strategy in strategies for snapshot in snapshots))
+
+
+def _lines(
+    gateway: Gateway, missing: Mapping[str, ChatRequest], cache: AnswerCache, prices: Prices
+) -> tuple[Line, ...]:
+    found: dict[tuple[str, str, str], int] = defaultdict(int)
+    wanted: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
+    for call in gateway.calls:
+        at = (call.purpose.get("stage", ""), call.provider, call.model)
+        if call.key in missing:
+            wanted[at].append(missing[call.key])
+        else:
+            found[at] += 1
+    places = sorted({*found, *wanted}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
+    return tuple(_line(at, found[at], wanted[at], cache, prices) for at in places)
+
+
+def _line(
+    at: tuple[str, str, str], hits: int, asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices
+) -> Line:
+    name, provider, model = at
+    calls, shown = hits + len(asked), model.partition("@")[0]
+    nothing = Range()
+    if not asked or provider == "offline":
+        return Line(name, provider, shown, "", calls, hits, len(asked), nothing, nothing, nothing, 0.0, 0)
+    first = asked[0]
+    past, price = past_of(cache, first), prices.price(provider, first.endpoint, model)
+    puts = 1 + past.again
+    prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in asked))
+    completion = past.completion.times(puts * len(asked))
+    usd = prompt.times(price.input / MILLION) + completion.times(price.output / MILLION)
+    return Line(
+        *(name, provider, shown, first.endpoint, calls, hits, len(asked), prompt, completion, usd),
+        past.seconds,
+        past.answers,
+    )
+
+
+def _seconds(lines: Sequence[Line], taken: Iterable[Seat], config: Config, replicates: int) -> float:
+    """How long the asking takes: as many questions at once as each endpoint is asked, and no stage before the last.
+
+    What an endpoint's calls per hour and tokens per minute do not allow at once is waited for.
+    """
+    by_endpoint: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.misses and line.provider != "offline":
+            by_endpoint[line.endpoint or line.provider].append(line)
+    limits = Limits.for_seats(taken, config.models.limits)
+    chain = sum(max(line.seconds for line in lines if line.stage == name) for name in {line.stage for line in lines})
+    longest = replicates * chain
+    for endpoint, here in by_endpoint.items():
+        limit = config.models.limits.get(endpoint) or KNOWN.get(endpoint)
+        busy = sum(line.misses * line.seconds for line in here) / limits.room(endpoint)
+        calls = sum(line.misses for line in here)
+        tokens = sum(line.prompt_tokens.likely + line.completion_tokens.likely for line in here)
+        hourly = 3600 * (calls / limit.calls_per_hour - 1) if limit and limit.calls_per_hour else 0.0
+        minutely = 60 * (tokens / limit.tokens_per_minute - 1) if limit and limit.tokens_per_minute else 0.0
+        longest = max(longest, busy, hourly, minutely)
+    return longest
