@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from simulator.config import EndpointLimits
 from simulator.errors import CacheCorruptError, CacheMissError, ConfigError, LLMError
 from simulator.llm.budget import Budget, RunBudgetError
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Gateway, Mode, Retry
+from simulator.llm.gateway import Gateway, Measured, Mode, Retry
+from simulator.llm.limits import Limits
 from simulator.llm.messages import ChatRequest, ChatResponse, Usage
 from simulator.llm.providers import Provider, TransientError
+from simulator.llm.tally import Tally
 
 Ask = Callable[..., ChatRequest]
 
@@ -337,3 +340,161 @@ def test_replicates_are_questions_of_their_own(cache: AnswerCache, ask: Ask) -> 
     gateway = open_gateway(cache, told)
     texts = [asyncio.run(gateway.ask(replace(ask(), replicate=i))).text for i in (0, 1, 0)]
     assert texts == ["one", "two", "one"]
+
+
+class Slow:
+    """Answers after a while, or when it is told to; keeps what was asked and what was given up."""
+
+    name = "told"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[str] = []
+        self.given_up: list[str] = []
+        self.closed = 0
+        self.go_on = asyncio.Event()
+        self.error = error
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        text = request.messages[1].content
+        self.asked.append(text)
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.given_up.append(text)
+            raise
+        if self.error is not None:
+            raise self.error
+        return ChatResponse("yes", usage=Usage(10, 1, 0.5))
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def test_draining_waits_for_answers_on_their_way_and_drops_what_was_not_put(cache: AnswerCache, ask: Ask) -> None:
+    async def run() -> None:
+        slow = Slow()
+        limits = Limits({"told": EndpointLimits(concurrency=2)})
+        gateway = open_gateway(cache, slow, limiter=limits, budget=Budget(9), estimate_usd=lambda _: (0.1, 1.0))
+        asking = [asyncio.create_task(gateway.ask(ask(str(i)))) for i in range(5)]
+        while len(slow.asked) < 2:
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.05, slow.go_on.set)
+        await gateway.drain()
+        assert [type(one) for one in await asyncio.gather(*asking, return_exceptions=True)] == [
+            *[ChatResponse] * 2,
+            *[asyncio.CancelledError] * 3,
+        ]
+        assert (slow.asked, slow.given_up, slow.closed) == (["0", "1"], [], 1)
+        assert (gateway.asked, gateway.budget.spent_usd, gateway.budget.reserved_usd) == (2, 1.0, 0.0)
+
+    asyncio.run(run())
+    assert len(cache.keys()) == 2
+
+
+def test_draining_gives_up_an_answer_that_does_not_come_and_books_its_likely_price(
+    cache: AnswerCache, ask: Ask
+) -> None:
+    async def run() -> None:
+        slow = Slow()
+        gateway = open_gateway(cache, slow, budget=Budget(9), estimate_usd=lambda _: (0.1, 1.0))
+        asking = asyncio.create_task(gateway.ask(ask("0")))
+        while not slow.asked:
+            await asyncio.sleep(0)
+        await gateway.drain(patience_s=0.01)
+        assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], asyncio.CancelledError)
+        assert (slow.given_up, gateway.budget.lost_usd, gateway.budget.reserved_usd) == (["0"], 0.1, 0.0)
+
+    asyncio.run(run())
+
+
+def test_when_all_who_waited_give_up_a_question_on_its_way_lands_and_a_queued_one_is_dropped(
+    cache: AnswerCache, ask: Ask
+) -> None:
+    async def run() -> None:
+        slow = Slow()
+        gateway = open_gateway(cache, slow, limiter=Limits({"told": EndpointLimits(concurrency=1)}))
+        first, second = (asyncio.create_task(gateway.ask(ask(text))) for text in ("on its way", "queued"))
+        while not slow.asked:
+            await asyncio.sleep(0)
+        first.cancel()
+        second.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        slow.go_on.set()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait_for(asyncio.gather(*rest, return_exceptions=True), 2)
+        assert (slow.asked, slow.given_up) == (["on its way"], [])
+        again = await asyncio.wait_for(gateway.ask(ask("queued")), 2)
+        assert again.text == "yes"
+
+    asyncio.run(run())
+    assert cache.get(ask("on its way").key) is not None
+
+
+def test_a_question_nobody_waits_for_any_more_is_not_tried_again(cache: AnswerCache, ask: Ask) -> None:
+    async def run() -> None:
+        slow = Slow(TransientError("502"))
+        gateway = open_gateway(cache, slow, retry=Retry((0.0,) * 9))
+        asking = asyncio.create_task(gateway.ask(ask("0")))
+        while not slow.asked:
+            await asyncio.sleep(0)
+        asking.cancel()
+        slow.go_on.set()
+        await asyncio.gather(asking, return_exceptions=True)
+        await gateway.drain()
+        assert slow.asked == ["0"]
+
+    asyncio.run(run())
+
+
+def test_a_service_that_wants_to_be_left_alone_for_long_is_not_waited_for(cache: AnswerCache, ask: Ask) -> None:
+    sleeps = Sleeps()
+    told = Told(TransientError("429", retry_after=3600))
+    with pytest.raises(LLMError, match=r"no answer after 1 attempt \(429\)"):
+        asyncio.run(open_gateway(cache, told, retry=Retry((1, 2), sleeps)).ask(ask()))
+    assert sleeps.slept == []
+
+
+def test_an_attempt_that_may_have_been_paid_for_is_booked_at_its_likely_price(cache: AnswerCache, ask: Ask) -> None:
+    told = Told(TransientError("time-out", perhaps_paid=True), TransientError("429"), "yes")
+    gateway = open_gateway(
+        cache, told, budget=Budget(9), estimate_usd=lambda _: (0.125, 1.0), retry=Retry((0, 0), Sleeps())
+    )
+    asyncio.run(gateway.ask(ask()))
+    assert (gateway.budget.spent_usd, gateway.budget.lost_usd, gateway.budget.reserved_usd) == (0.5, 0.125, 0.0)
+    assert gateway.cost_usd == 0.5
+
+
+def test_what_answers_took_is_summed_by_stage_and_model(cache: AnswerCache, ask: Ask, yes: ChatResponse) -> None:
+    gateway = open_gateway(cache, Told(yes))
+    for text, stage in (("a", "pitch"), ("b", "pitch"), ("a", "pitch"), ("c", "review")):
+        asyncio.run(gateway.ask(ask(text, purpose={"stage": stage})))
+    assert gateway.measured == {
+        ("pitch", "trend@abc"): Measured(2, 200, 20, 0.5, 1.0),
+        ("review", "trend@abc"): Measured(1, 100, 10, 0.25, 0.5),
+    }
+    rerun = open_gateway(cache, Told("no"))
+    asyncio.run(rerun.ask(ask("a")))
+    assert rerun.measured == {}
+
+
+def test_a_question_another_process_asks_is_waited_for_and_taken_over_when_that_one_gives_up(
+    cache: AnswerCache, ask: Ask, folder: Path, yes: ChatResponse
+) -> None:
+    mine, other = Tally(folder), Tally(folder)
+    other.claim(ask("theirs").key)
+    other.claim(ask("dropped").key)
+
+    async def run() -> tuple[list[ChatResponse], Gateway]:
+        gateway = open_gateway(cache, Told("mine"), tally=mine)
+        asking = [asyncio.create_task(gateway.ask(ask(text))) for text in ("theirs", "dropped", "free")]
+        await asyncio.sleep(0.1)
+        assert [one.done() for one in asking] == [False, False, True]
+        cache.put(ask("theirs"), yes)
+        other.release(ask("theirs").key)
+        other.close()
+        return await asyncio.wait_for(asyncio.gather(*asking), 5), gateway
+
+    answers, gateway = asyncio.run(run())
+    assert [answer.text for answer in answers] == ["yes", "mine", "mine"]
+    assert (gateway.asked, gateway.cached) == (2, 1)
+    mine.close()

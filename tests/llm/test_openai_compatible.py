@@ -185,6 +185,19 @@ def test_the_key_comes_from_the_variable_that_is_named(told: Told, monkeypatch: 
         ask(question(told.url), endpoints={told.url: Endpoint("MY_VLLM")})
 
 
+def test_a_key_that_a_service_echoes_is_struck_out_whatever_its_variable_is_called(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_VLLM", "sk-mine-0123456789")
+    endpoints = {told.url: Endpoint("MY_VLLM")}
+    told.answer(200, completion("you are sk-mine-0123456789"))
+    told.answer(401, {"error": {"message": "bad key sk-mine-0123456789"}})
+    assert ask(question(told.url), endpoints=endpoints).text == "you are [MY_VLLM]"
+    with pytest.raises(LLMError, match=r"401 bad key \[MY_VLLM\].*check MY_VLLM") as caught:
+        ask(question(told.url), endpoints=endpoints)
+    assert "sk-mine" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

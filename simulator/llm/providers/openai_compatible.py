@@ -43,6 +43,8 @@ PASSING = {408, 409, 423, 425, 429}
 ABOUT_SCHEMA = re.compile(r"response_format|json_schema|schema|grammar|structured", re.IGNORECASE)
 FILTERED = re.compile(r"content_filter|content_policy|responsible_ai", re.IGNORECASE)
 CONNECT_SECONDS = 15.0
+PER_CLIENT = 16
+"""Questions a client asks at once. For each it looks at every connection it has: a few small clients are faster."""
 SAID = 300
 """Characters of a service's complaint that are passed on."""
 
@@ -53,6 +55,14 @@ class Endpoint:
 
     key_env: str = ""
     timeout_s: float = 300.0
+
+
+@dataclass(eq=False)
+class Client:
+    """A client of the SDK, and how many questions it is asking."""
+
+    sdk: AsyncOpenAI
+    busy: int = 0
 
 
 class OpenAICompatible:
@@ -68,14 +78,19 @@ class OpenAICompatible:
 
     def __init__(self, endpoints: Mapping[str, Endpoint] | None = None, price: Price = free) -> None:
         self._endpoints, self._price = dict(endpoints or {}), price
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncOpenAI]] = WeakKeyDictionary()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, list[Client]]] = WeakKeyDictionary()
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """One attempt. Raises TransientError, SchemaRefusedError, LLMError; ConfigError without key, URL or SDK."""
         endpoint = self._endpoint(request)
         client = self._client(request.endpoint, endpoint)
         asked_at, started = datetime.now(UTC), time.monotonic()
-        status, headers, content = await _post(client, body_of(request), endpoint.timeout_s)
+        client.busy += 1
+        try:
+            status, headers, content = await _post(client.sdk, body_of(request), endpoint.timeout_s)
+        finally:
+            client.busy -= 1
+        content = _without_key(content, endpoint.key_env)
         if status != 200:
             response = _complaint(request, status, headers, content, endpoint.key_env)
         else:
@@ -88,8 +103,9 @@ class OpenAICompatible:
 
     async def close(self) -> None:
         """Close the connections of the running event loop; the next question opens new ones."""
-        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
-            await client.close()
+        for clients in self._clients.pop(asyncio.get_running_loop(), {}).values():
+            for client in clients:
+                await client.sdk.close()
 
     def _endpoint(self, request: ChatRequest) -> Endpoint:
         if not request.endpoint:
@@ -103,11 +119,14 @@ class OpenAICompatible:
             raise ConfigError(f"which variable holds the key of {host}?", where="config/models.yaml", mend=mend)
         return Endpoint(name, known.timeout_s)
 
-    def _client(self, url: str, endpoint: Endpoint) -> AsyncOpenAI:
-        clients = self._clients.setdefault(asyncio.get_running_loop(), {})
-        if url not in clients:
-            clients[url] = _connect(url, endpoint)
-        return clients[url]
+    def _client(self, url: str, endpoint: Endpoint) -> Client:
+        """The first client that is not busy, a further one where all are."""
+        clients = self._clients.setdefault(asyncio.get_running_loop(), {}).setdefault(url, [])
+        for client in clients:
+            if client.busy < PER_CLIENT:
+                return client
+        clients.append(Client(_connect(url, endpoint)))
+        return clients[-1]
 
     def _answer(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatResponse:
         choices = body.get("choices")
@@ -253,7 +272,13 @@ def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
         base_url=url,
         timeout=timeout,
         max_retries=0,
-        http_client=DefaultAsyncHttpxClient(timeout=timeout, trust_env=not is_local(url), follow_redirects=False),
+        http_client=DefaultAsyncHttpxClient(
+            timeout=timeout,
+            trust_env=not is_local(url),
+            follow_redirects=False,
+            # Certificates take time to load, and have no say over plain HTTP.
+            verify=urlsplit(url).scheme != "http",
+        ),
     )
     # The SDK takes them from the environment, and would tell them to services they do not concern.
     client.organization = client.project = None
@@ -279,6 +304,12 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) 
         never_sent = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
         reason = str(cause) or type(cause).__name__
         raise TransientError(f"connection failed ({reason})", perhaps_paid=not never_sent) from None
+
+
+def _without_key(content: bytes, name: str) -> bytes:
+    """What a service sent, without the key it was sent: some echo it when they complain."""
+    key = os.environ.get(name, "") if name else ""
+    return content.replace(key.encode(), f"[{name}]".encode()) if len(key) >= 8 else content
 
 
 def _object(content: bytes) -> dict[str, Any]:
