@@ -414,7 +414,7 @@ class Gateway:
         plural = "s" if attempts > 1 else ""
         return LLMError(
             f"no answer after {attempts} attempt{plural} ({self._without_secrets(passing.found)})",
-            where=f"{request.provider}/{request.model}",
+            where=f"{request.provider}/{request.model}" + (f" at {request.endpoint}" if request.endpoint else ""),
             mend="repeat the command later: answers that came are kept",
         )
 
