@@ -6,7 +6,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-STARTER = ("sim.toml", "strategies", "config", "data/sample", "data/events.csv")
+STARTER = ("sim.toml", "strategies", "config", "data/sample", "data/events.csv", "llm_cache/cassettes")
 
 
 class StarterFiles(BuildHookInterface):

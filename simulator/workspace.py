@@ -51,6 +51,11 @@ class Workspace:
         return self.out / "llm_cache"
 
     @property
+    def cassettes(self) -> Path:
+        """Exported answers that are shared with the workspace."""
+        return self.root / "llm_cache" / "cassettes"
+
+    @property
     def reports(self) -> Path:
         return self.out / "reports"
 

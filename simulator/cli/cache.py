@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simulator.cli.complete import complete_cassette
+
 if TYPE_CHECKING:
     from simulator.llm.cache import AnswerCache, Entry
     from simulator.workspace import Workspace
@@ -85,12 +87,18 @@ def export(file: Path, run: str | None, as_json: bool) -> None:
 
 
 @cache.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), shell_complete=complete_cassette)
 @as_json
 def import_(file: Path, as_json: bool) -> None:
-    """Take over the answers of FILE; those already here stay as they are."""
+    """Take over the answers of FILE; those already here stay as they are.
+
+    FILE may be the name of a cassette in llm_cache/cassettes/, e.g. small_council.
+    """
     from simulator.llm.cassette import read_cassette
 
+    kept = _workspace().cassettes / f"{file.name}.jsonl"
+    if not file.exists() and file.name == str(file) and kept.is_file():
+        file = kept
     with _open() as answers:
         done = read_cassette(answers, file)
     if as_json:

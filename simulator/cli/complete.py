@@ -28,6 +28,12 @@ def complete_symbol(ctx: click.Context, _param: click.Parameter, incomplete: str
     return [f"{before}{comma}{name}" for name in _starting(names - set(before.split(",")), last)]
 
 
+def complete_cassette(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Exported answers in ``llm_cache/cassettes/``, by name."""
+    workspace = _workspace(ctx)
+    return _starting({path.stem for path in _entries(workspace.cassettes)} if workspace else (), incomplete)
+
+
 def complete_run(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Finished run folders of ``reports/``."""
     workspace = _workspace(ctx)

@@ -15,7 +15,7 @@ import click
 from simulator.errors import SimError, UsageError
 from simulator.workspace import MARKER, shipped
 
-STARTER = (MARKER, "strategies", "config", "data/sample", "data/events.csv")
+STARTER = (MARKER, "strategies", "config", "data/sample", "data/events.csv", "llm_cache/cassettes")
 
 GITIGNORE = """\
 __pycache__/
