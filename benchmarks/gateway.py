@@ -59,6 +59,9 @@ class Pitch(BaseModel):
     summary: str
 
 
+Work = Callable[[Gateway, Seat, int], Awaitable[list[list[str]]]]
+
+
 def question(seat: Seat, date: int, stage: str, number: int, so_far: str) -> ChatRequest:
     """Some 6 KB of prompt; every round quotes the answers of the one before."""
     text = f"Date {date}, {stage} {number}.\n{FACTS}{so_far}"
@@ -87,13 +90,12 @@ async def date_one_by_one(gateway: Gateway, seat: Seat, date: int) -> list[str]:
     return said
 
 
-async def year_together(gateway: Gateway, seat: Seat, dates: int) -> None:
-    await asyncio.gather(*(date_side_by_side(gateway, seat, date) for date in range(dates)))
+async def year_together(gateway: Gateway, seat: Seat, dates: int) -> list[list[str]]:
+    return await asyncio.gather(*(date_side_by_side(gateway, seat, date) for date in range(dates)))
 
 
-async def year_by_date(gateway: Gateway, seat: Seat, dates: int) -> None:
-    for date in range(dates):
-        await date_one_by_one(gateway, seat, date)
+async def year_by_date(gateway: Gateway, seat: Seat, dates: int) -> list[list[str]]:
+    return [await date_one_by_one(gateway, seat, date) for date in range(dates)]
 
 
 @contextmanager
@@ -107,10 +109,8 @@ def service(latency: float) -> Iterator[str]:
             process.terminate()
 
 
-def timed(
-    folder: Path, url: str, concurrency: int, work: Callable[[Gateway, Seat, int], Awaitable[None]], dates: int
-) -> tuple[float, Gateway]:
-    """Seconds of `work` with everything a real run has: tally, budget, limits, journal, cache on disk."""
+def timed(folder: Path, url: str, concurrency: int, work: Work, dates: int) -> tuple[float, list[list[str]], Gateway]:
+    """Seconds and answers of `work` with everything a real run has: tally, budget, limits, journal, cache on disk."""
     seat = Seat(provider="openai_compatible", model="rehearsal", endpoint=url, temperature=0.7, max_tokens=400)
     tally = Tally(folder)
     prices = Prices({url: Price(input=1.0, output=4.0)})
@@ -124,17 +124,17 @@ def timed(
         journal=Journal(folder / "log"),
     )
 
-    async def run() -> float:
+    async def run() -> tuple[float, list[list[str]]]:
         # The SDK is imported and one connection made before the clock starts: a run has done both in its first call.
         await gateway.ask(replace(question(seat, -1, "warm", 0, ""), replicate=int(time.time_ns() % 10**9)))
         started = time.perf_counter()
-        await work(gateway, seat, dates)
+        said = await work(gateway, seat, dates)
         taken = time.perf_counter() - started
         await gateway.drain()
-        return taken
+        return taken, said
 
     try:
-        return asyncio.run(run()), gateway
+        return *asyncio.run(run()), gateway
     finally:
         tally.close()
         gateway.cache.close()
@@ -149,12 +149,14 @@ def stats(url: str) -> dict[str, Any]:
 def measure(latency: float, concurrency: int, part: int) -> dict[str, float]:
     calls = DATES * CALLS
     with tempfile.TemporaryDirectory() as scratch, service(latency) as url:
-        cold, gateway = timed(Path(scratch) / "together", url, concurrency, year_together, DATES)
+        cold, together, gateway = timed(Path(scratch) / "together", url, concurrency, year_together, DATES)
         counted = stats(url)
         if gateway.asked != calls + 1 or counted["answered"] != calls + 1:
             raise RuntimeError(f"{gateway.asked} asked, {counted}")
-        warm, _ = timed(Path(scratch) / "together", url, concurrency, year_together, DATES)
-        slow, _ = timed(Path(scratch) / "by_date", url, concurrency, year_by_date, part)
+        warm = min(timed(Path(scratch) / "together", url, concurrency, year_together, DATES)[0] for _ in range(3))
+        slow, by_date, _ = timed(Path(scratch) / "by_date", url, concurrency, year_by_date, part)
+        if by_date != together[:part]:
+            raise RuntimeError("date by date the answers are others than together")
     ideal = max(calls * latency / concurrency, 4 * latency)
     return {
         "calls": calls,

@@ -222,11 +222,16 @@ class Gateway:
 
     def _known(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse | None]:
         """The stored answer to `request` in either form. Which one is stored tells what its service could do."""
-        for put in (request, replace(request, native_schema=False)) if request.native_schema else (request,):
-            response = self._held.get(put.key) if self.mode in ("refresh", "off") else self.cache.get(put.key)
+        response = self._stored(request.key)
+        if response is None and request.native_schema:
+            plain = replace(request, native_schema=False)
+            response = self._stored(plain.key)
             if response is not None:
-                return put, response
-        return request, None
+                return plain, response
+        return request, response
+
+    def _stored(self, key: str) -> ChatResponse | None:
+        return self._held.get(key) if self.mode in ("refresh", "off") else self.cache.get(key)
 
     async def _ask_in_form(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
         asked = (request.provider, request.endpoint, request.model)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -48,33 +48,18 @@ class Line:
 def line_of(request: ChatRequest, response: ChatResponse, *, hit: bool, attempt: int = 1) -> Line:
     """The line of an answered question."""
     usage = response.usage
-    return replace(
-        _about(request),
-        outcome=response.outcome,
-        hit=hit,
-        attempt=attempt,
-        tokens=(usage.prompt_tokens, usage.completion_tokens),
-        cost_usd=usage.cost_usd,
-        latency_s=response.latency_s,
-    )
+    tokens = (usage.prompt_tokens, usage.completion_tokens)
+    return Line(*_about(request), response.outcome, hit, attempt, tokens, usage.cost_usd, response.latency_s)
 
 
 def failed_line(request: ChatRequest, error: str, attempt: int) -> Line:
     """The line of an attempt that brought no answer."""
-    return replace(_about(request), attempt=attempt, error=error)
+    return Line(*_about(request), "failed", attempt=attempt, error=error)
 
 
-def _about(request: ChatRequest) -> Line:
-    purpose = request.purpose
-    return Line(
-        key=request.key,
-        provider=request.provider,
-        model=request.model,
-        stage=purpose.get("stage", ""),
-        date=purpose.get("session", ""),
-        account=purpose.get("seat", ""),
-        outcome="failed",
-    )
+def _about(request: ChatRequest) -> tuple[str, str, str, str, str, str]:
+    about = request.purpose.get
+    return request.key, request.provider, request.model, about("stage", ""), about("session", ""), about("seat", "")
 
 
 class Journal:
