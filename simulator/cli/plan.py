@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
@@ -31,7 +32,7 @@ def show_plan(spec: RunSpec, workspace: Workspace, as_json: bool) -> None:
         return
     _print_table(plan)
     for sentence in sentences(plan):
-        click.echo(sentence)
+        click.echo(textwrap.fill(sentence, 79, break_on_hyphens=False))
 
 
 def sentences(plan: Plan) -> list[str]:

@@ -114,7 +114,6 @@ def run(workspace: Workspace, /, first: str, last: str | None, plan: bool, as_js
             made = simulate(spec, workspace, tick)
         except PartialRunError as error:
             made, stopped = error.run, error
-    made.report()
     if as_json:
         click.echo(json.dumps(made.summary()))
     else:

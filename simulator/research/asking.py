@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simulator.config import Config, Seat
 from simulator.council import analysts
@@ -14,6 +14,7 @@ from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.journal import Journal
 from simulator.llm.limits import Limits
+from simulator.llm.messages import ChatRequest
 from simulator.llm.prices import Prices
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, seats
@@ -26,6 +27,23 @@ SECONDS_AFTER_STOP = 2.0
 """How long answers on their way are waited for when a run ends by an error or by Ctrl-C."""
 
 
+@dataclass
+class Estimate:
+    """(likely, at most) dollars of a question. Before the first one is put, everyone in `seats` must have a price:
+    nothing is paid for a run that could not go on. What is on disk needs no price."""
+
+    prices: Prices
+    seats: Mapping[str, Seat]
+    _checked: bool = field(default=False, init=False)
+
+    def __call__(self, request: ChatRequest) -> tuple[float, float]:
+        if not self._checked:
+            for seat in self.seats.values():
+                self.prices.of_seat(seat)
+            self._checked = True
+        return self.prices.estimate(request)
+
+
 @dataclass(frozen=True)
 class Asking:
     """Whom a strategy may ask, and through what. Connections live in `loop`."""
@@ -33,6 +51,13 @@ class Asking:
     gateway: Gateway
     seats: Mapping[str, Seat]
     loop: asyncio.Runner
+    estimate: Estimate | None = None
+
+    def open_for(self, run_id: str, seats: Mapping[str, Seat]) -> None:
+        """Say whose run it is and who is asked in it: a run that is continued finds what it spent before."""
+        self.gateway.budget.run = run_id
+        if self.estimate is not None:
+            self.estimate.seats = seats
 
     def drain(self, patience_s: float | None = None) -> None:
         """Wait for answers on their way, which are paid for, and close connections; nothing new is asked."""
@@ -51,6 +76,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
     chosen = seats(config.models, spec.models)
     cache, offline = AnswerCache(workspace.cache), Offline(analysts.RULES, analysts.VERSION)
     prices = Prices(config.models.prices)
+    estimate = Estimate(prices, chosen)
     real = any(seat.provider != offline.name for seat in chosen.values())
     tally = Tally(workspace.cache) if real else None
     journal = Journal(workspace.out / "logs" / "llm") if real else None
@@ -61,13 +87,13 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         providers_for(chosen, offline, prices.cost),
         budget=budget,
         mode=spec.cache,
-        estimate_usd=prices.estimate,
-        limiter=Purse(limits, budget, prices.estimate),
+        estimate_usd=estimate,
+        limiter=Purse(limits, budget, estimate),
         tally=tally,
         journal=journal,
     )
     with asyncio.Runner() as loop:
-        asking = Asking(gateway, chosen, loop)
+        asking = Asking(gateway, chosen, loop, estimate)
         try:
             yield asking
         finally:

@@ -16,7 +16,7 @@ SAMPLE = 200
 USUAL_TOKENS = {"ResearchPack": 600, "Pitch": 400, "Review": 250, "ChairmanDecision": 600}
 """Tokens of an answer by the title of its schema, for a model that has answered none yet."""
 USUAL_SECONDS = 10.0
-UNSURE = (0.6, 1.7)
+UNSURE = (0.5, 2.0)
 """Between which multiples of the usual a first guess may lie."""
 
 

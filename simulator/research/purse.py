@@ -31,41 +31,35 @@ class Purse:
         self._limits, self._budget, self._estimate = limits, budget, estimate
         self._waiting: list[tuple[str, int, float, asyncio.Future[None]]] = []
         self._order = count()
-        self._promised = 0.0
+        self._promised: dict[int, float] = {}
         self._at_first: float | None = None
 
     @asynccontextmanager
     async def slot(self, request: ChatRequest) -> AsyncIterator[Any]:
-        most = self._estimate(request)[1]
-        if most:
-            await self._turn(request.purpose.get("session", ""), most)
+        most, number = self._estimate(request)[1], next(self._order)
         try:
+            if most:
+                await self._turn(request.purpose.get("session", ""), number, most)
             async with self._limits.slot(request) as place:
                 yield place
         finally:
-            if most:
-                self._promised -= most
-                self._admit()
+            self._promised.pop(number, None)
+            self._admit()
 
-    async def _turn(self, session: str, most: float) -> None:
+    async def _turn(self, session: str, number: int, most: float) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (session, next(self._order), most, turn))
+        heapq.heappush(self._waiting, (session, number, most, turn))
         self._admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._promised -= most
-                self._admit()
-            raise
+        await turn
 
     def _admit(self) -> None:
+        """Let in whom there is money for, in turn; with nothing promised the first whatever it costs."""
         while self._waiting:
-            most, turn = self._waiting[0][2:]
+            _, number, most, turn = self._waiting[0]
             if not turn.done():
-                if self._promised > 0 and self._promised + most > self._left():
+                if self._promised and sum(self._promised.values()) + most > self._left():
                     return
-                self._promised += most
+                self._promised[number] = most
                 turn.set_result(None)
             heapq.heappop(self._waiting)
 

@@ -82,10 +82,11 @@ class Run:
         )
 
     def report(self) -> Path:
-        """Build report.html from the run folder and return its path."""
+        """Path of report.html; it was built with the folder, and is built again where somebody removed it."""
         from simulator.report import build
 
-        return build(self.folder)
+        path = self.folder / "report.html"
+        return path if path.is_file() else build(self.folder)
 
     def summary(self) -> dict[str, Any]:
         """What ``sim run --json`` prints."""
@@ -150,8 +151,7 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], Non
         limits = Limits.from_config(config.risk, config.assets)
         terms = Terms(limits, ExecutionRules.from_config(config.risk, config.costs))
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
-        # Under its id a run that is continued finds what it spent before.
-        asking.gateway.budget.run = known["run_id"]
+        asking.open_for(known["run_id"], getattr(loaded.strategy, "seats", {}))
         report = _ticking(progress, asking.gateway, questions) if progress else None
         try:
             draws, stopped = draw(
@@ -192,10 +192,12 @@ def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mappi
 def _write(
     workspace: Workspace, name: str, files: dict[str, bytes], facts: dict[str, Any], runtime: dict[str, Any]
 ) -> Run:
-    """Write the folder and count the run. A whole run takes the place of what was there of it before."""
+    """Write the folder with its report and count the run. A whole run takes the place of what was there before."""
+    from simulator.report import build
+
     files = files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     wanted = folders.partial_name(name) if facts["partial"] else name
-    folder = folders.write_folder(workspace.reports, wanted, files)
+    folder = folders.write_folder(workspace.reports, wanted, files, finish=build)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
     registry = Registry(workspace.registry)

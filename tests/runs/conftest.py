@@ -1,0 +1,83 @@
+"""Runs on real answers: the rehearsal service answers by the analysts' rules, over HTTP, for money that is not real."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SEATS = {
+    "research.1": "macro",
+    "research.2": "narrative",
+    **{f"pm.{name}": name for name in ("trend", "reversion", "risk", "carry", "breakout")},
+    "chairman": "chairman",
+}
+PRICE = (3.0, 15.0)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A rehearsal service in a process of its own."""
+
+    url: str
+
+    def stats(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
+            counted: dict[str, Any] = json.load(answer)
+        return counted
+
+
+Serve = Callable[..., Service]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """``serve("--latency", 0.01, …)``: a service that knows the analysts' rules; ended with the test."""
+    with ExitStack() as running:
+
+        def start(*options: object) -> Service:
+            words = [sys.executable, "-m", "simulator.llm.rehearsal", "--port", 0, "--price", *PRICE]
+            words += ["--rules", "simulator.council.analysts:RULES", *options]
+            process = running.enter_context(subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, text=True))
+            running.callback(process.terminate)
+            assert process.stdout is not None
+            return Service(process.stdout.readline().removeprefix("listening on ").strip())
+
+        yield start
+
+
+def seat_models(workspace: Path, url: str, *, concurrency: int = 64, elsewhere: dict[str, str] | None = None) -> None:
+    """Write config/models.yaml: profile `dry` asks the service at `url`, seats named in `elsewhere` another one."""
+    seats = {
+        seat: {
+            "provider": "openai_compatible",
+            "endpoint": (elsewhere or {}).get(seat, url),
+            "model": model,
+            "max_tokens": 700,
+            "timeout_s": 5,
+        }
+        for seat, model in SEATS.items()
+    }
+    offline = {seat: {"provider": "offline", "model": model} for seat, model in SEATS.items()}
+    urls = {url, *(elsewhere or {}).values()}
+    content = {
+        "profiles": {"offline": offline, "dry": seats},
+        "prices": {place: dict(zip(("input", "output"), PRICE, strict=True)) for place in urls},
+        "limits": {place: {"concurrency": concurrency} for place in urls},
+        "max_usd_per_day": 1000,
+    }
+    # JSON is YAML.
+    (workspace / "config" / "models.yaml").write_text(json.dumps(content, indent=1))
+
+
+def evidence(folder: Path) -> dict[str, bytes]:
+    """Every file of a run folder that may not differ between two runs of the same command."""
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name not in ("runtime.json", "report.html")}
