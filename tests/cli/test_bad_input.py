@@ -183,6 +183,7 @@ def test_a_registry_that_cannot_be_written_is_one_line_and_the_same_command_goes
 
 
 def test_an_llm_cache_that_cannot_be_written_is_one_line(workspace: Path, sim: Sim) -> None:
+    shutil.rmtree(workspace / "llm_cache")
     (workspace / "llm_cache").write_text("not a folder")
     before = listing(workspace)
     assert_refused(sim("run", *PERIOD, cwd=workspace), 4, str(workspace / "llm_cache"))

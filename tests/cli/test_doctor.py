@@ -70,7 +70,6 @@ def remove_bars(workspace: Path) -> None:
 
 
 def break_cache(workspace: Path) -> None:
-    (workspace / "llm_cache").mkdir()
     (workspace / "llm_cache" / "cache.db").write_bytes(b"rubbish" * 1000)
 
 

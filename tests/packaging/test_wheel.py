@@ -74,9 +74,10 @@ def test_the_source_distribution_holds_what_a_build_and_the_tests_need(tmp_path:
         "tests/conftest.py",
         "data/sample/NOTICE",
         "data/events.csv",
+        "llm_cache/cassettes/small_council.jsonl",
     }
     assert wanted <= names
-    assert not [name for name in names if name.startswith(("reports", ".venv", ".git/", "llm_cache", "dist"))]
+    assert not [name for name in names if name.startswith(("reports", ".venv", ".git/", "llm_cache/cache", "dist"))]
 
 
 def test_an_editable_install_puts_no_second_simulator_into_site_packages() -> None:
