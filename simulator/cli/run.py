@@ -152,7 +152,8 @@ def _progress() -> Iterator[Callable[[Tick], None]]:
             if now.stage not in tasks:
                 tasks[now.stage] = bar.add_task(STAGES[now.stage], total=now.total, session="", answers="")
             bar.update(tasks[now.stage], completed=now.done, session=now.session, answers=_answers(now))
-            if not told and now.expected_usd is not None:
+            # Rules answer for nothing and at once: there is nothing to tell.
+            if not told and ((now.expected_usd or 0.0) > 0.0 or (now.seconds_left or 0.0) >= 10.0):
                 told = True
                 click.echo(f"sim: {now.asked} answers so far: {_answers(now)}", err=True)
 
