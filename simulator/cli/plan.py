@@ -47,6 +47,8 @@ def sentences(plan: Plan) -> list[str]:
         told.append(f"More than --max-cost {plan.max_cost:g}: the run would stop there and keep what it paid for.")
     elif plan.usd.high > plan.max_cost:
         told.append(f"It may come to more than --max-cost {plan.max_cost:g}, where the run would stop.")
+    if plan.usd.high > plan.max_day:
+        told.append(f"All runs of a day may spend ${plan.max_day:g} (max_usd_per_day in config/models.yaml).")
     if guessed := sorted({line.model for line in plan.lines if line.usd.high and not line.past}):
         told.append(f"A first guess for {', '.join(guessed)}: no answers of theirs are on disk yet.")
     if plan.fails:

@@ -74,6 +74,7 @@ class Plan:
     replicates: int
     models: str | None
     max_cost: float
+    max_day: float
     lines: tuple[Line, ...]
     minutes: float
     fails: str | None = None
@@ -92,7 +93,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """What ``sim run --plan --json`` prints."""
-        told = ("strategy", "decisions", "replicates", "models", "max_cost", "fails")
+        told = ("strategy", "decisions", "replicates", "models", "max_cost", "max_day", "fails")
         total = {
             "calls": self.calls,
             "hits": self.calls - self.misses,
@@ -137,6 +138,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         replicates=spec.replicates,
         models=(spec.models or config.models.default) if taken else None,
         max_cost=spec.max_cost,
+        max_day=config.models.max_usd_per_day,
         lines=lines,
         minutes=_seconds(lines, taken.values(), config, spec.replicates) / 60,
         fails=f"--cache replay asks nothing, and {missing} answers are not on disk" if offline else None,

@@ -140,11 +140,11 @@ def test_a_price_nobody_knows_is_asked_for(sim: Any, workspace: Path) -> None:
     models.write_text(models.read_text().replace("model: xai/grok-4.1", "model: xai/grok-of-tomorrow"))
     with pytest.raises(ConfigError, match="xai/grok-of-tomorrow"):
         plan(workspace, models="requesty")
-    for words in (["--plan"], []):
-        done = sim("run", "--models", "requesty", *words, "--workspace", workspace, env={"REQUESTY_API_KEY": "sk-1"})
-        assert done.returncode == 2
-        assert 'config/models.yaml: no price is known for "xai/grok-of-tomorrow"' in done.stderr
-        assert done.stderr.count("\n") == 1
+    # Before anybody else is asked: nothing is paid for a run that could not go on.
+    done = sim("run", "--models", "requesty", "--workspace", workspace, env={"REQUESTY_API_KEY": "sk-1"})
+    assert done.returncode == 2
+    assert 'config/models.yaml: no price is known for "xai/grok-of-tomorrow"' in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_table_says_what_it_comes_to(sim: Any, workspace: Path) -> None:
@@ -153,6 +153,7 @@ def test_the_table_says_what_it_comes_to(sim: Any, workspace: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "1,484 questions: 0 answered on disk, 1,484 to ask. About $" in done.stdout
     assert "More than --max-cost 5: the run would stop there" in done.stdout
+    assert "All runs of a day may spend $5" in done.stdout
     assert "first guess" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     told = json.loads(sim(*words, "--json").stdout)
