@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from simulator.config import Models, Seat
 from simulator.errors import ConfigError, did_you_mean
 from simulator.llm.messages import ChatRequest, Message
-from simulator.llm.providers import Price, Provider, free
+from simulator.llm.providers import Price, Provider
 
 EVERYONE = "*"
 
@@ -42,7 +42,7 @@ def seat_of(taken: Mapping[str, Seat], name: str) -> Seat:
     return seat
 
 
-def providers_for(seats: Mapping[str, Seat], offline: Provider, price: Price = free) -> dict[str, Provider]:
+def providers_for(seats: Mapping[str, Seat], offline: Provider, price: Price) -> dict[str, Provider]:
     """Provider by name for all that sit in `seats`; `offline` is handed in, because rules live above this room.
 
     `price` gives the dollars of (request, prompt tokens, completion tokens) where a service does not tell them:

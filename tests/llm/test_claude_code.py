@@ -18,7 +18,7 @@ from simulator.errors import ConfigError, LLMError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway, Retry
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
-from simulator.llm.providers import Provider, TransientError
+from simulator.llm.providers import Provider, TransientError, free
 from simulator.llm.providers.claude_code import ClaudeCode, prompt_of
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
@@ -93,7 +93,7 @@ def ask(request: ChatRequest, timeout_s: float = 20.0, **options: Any) -> ChatRe
 
 
 def test_it_is_a_provider_and_chosen_by_its_seats() -> None:
-    chosen = providers_for({"*": Seat(provider="claude_code", model="haiku", timeout_s=7)}, Offline({}, ""))
+    chosen = providers_for({"*": Seat(provider="claude_code", model="haiku", timeout_s=7)}, Offline({}, ""), free)
     assert isinstance(chosen["claude_code"], Provider)
     assert isinstance(chosen["claude_code"], ClaudeCode)
     assert chosen["claude_code"]._timeout_s == 7
@@ -256,7 +256,7 @@ def test_through_the_gateway_an_answer_is_paid_for_once(fake: Fake, cache: Answe
     assert not request.native_schema
     fake.answer(**envelope())
     for _ in range(2):
-        gateway = Gateway(cache, providers_for({"*": seat}, Offline({}, "")), retry=Retry(()))
+        gateway = Gateway(cache, providers_for({"*": seat}, Offline({}, ""), free), retry=Retry(()))
         answered = asyncio.run(gateway.ask_for(request, Vote))
         assert answered.value == Vote(conviction=2)
     assert len(fake.seen) == 1

@@ -20,7 +20,7 @@ from simulator.errors import ConfigError, LLMError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway, Retry
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
-from simulator.llm.providers import Provider, SchemaRefusedError, TransientError, is_local
+from simulator.llm.providers import Provider, SchemaRefusedError, TransientError, free, is_local
 from simulator.llm.providers.offline import Offline
 from simulator.llm.providers.openai_compatible import (
     Endpoint,
@@ -433,8 +433,8 @@ def test_extra_fields_may_not_go_around_the_key(told: Told) -> None:
 
 def test_providers_are_chosen_by_the_seats_and_an_unknown_one_is_named() -> None:
     offline = Offline({}, "")
-    assert set(providers_for({"a": Seat(provider="offline", model="trend")}, offline)) == {"offline"}
-    chosen = providers_for({"a": seat("http://127.0.0.1/v1")}, offline)
+    assert set(providers_for({"a": Seat(provider="offline", model="trend")}, offline, free)) == {"offline"}
+    chosen = providers_for({"a": seat("http://127.0.0.1/v1")}, offline, free)
     assert set(chosen) == {"offline", "openai_compatible"}
     with pytest.raises(ConfigError, match='no provider "openai_compatibel", did you mean "openai_compatible"'):
-        providers_for({"a": Seat(provider="openai_compatibel", model="m")}, offline)
+        providers_for({"a": Seat(provider="openai_compatibel", model="m")}, offline, free)

@@ -47,6 +47,14 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
+def run_several(processes: int, **settings: object) -> list[dict[str, Any]]:
+    process = start(**settings, processes=processes)
+    out, _ = process.communicate(timeout=120)
+    found = [json.loads(line) for line in out.splitlines()]
+    assert len(found) == processes
+    return found
+
+
 def run(**settings: object) -> dict[str, Any]:
     """In this process where nothing is patched: it has the SDK imported already."""
     if settings.get("guard"):
@@ -145,14 +153,14 @@ def test_kills_of_a_cold_run_cost_only_what_was_in_flight(serve: Serve, tmp_path
 def test_four_processes_ask_no_question_twice_and_together_keep_to_one_budget(serve: Serve, tmp_path: Path) -> None:
     service = serve("--latency", 0.02, "--price", 100, 400)
     settings = {"folder": tmp_path, "url": service.url, "dates": 30, "run": "r"}
-    limited = [finish(process) for process in [start(**settings, max_cost=0.5) for _ in range(4)]]
+    limited = run_several(4, **settings, max_cost=0.5)
     stats = service.stats()
     assert {found["kind"] for found in limited} == {"RunBudgetError"}
     assert all("`--max-cost" in found["error"] for found in limited)
     assert 0.3 < stats["usd"] <= 0.5
     assert stats["twice"] == 0
     assert sum(found["asked"] for found in limited) == stats["answered"]
-    whole = [finish(process) for process in [start(**settings, max_cost=50) for _ in range(4)]]
+    whole = run_several(4, **settings, max_cost=50)
     assert len({found["digest"] for found in whole}) == 1
     assert [found["error"] for found in whole] == [""] * 4
     stats = service.stats()
@@ -163,8 +171,7 @@ def test_four_processes_ask_no_question_twice_and_together_keep_to_one_budget(se
 
 def test_the_days_money_is_one_for_all_runs_and_processes(serve: Serve, tmp_path: Path) -> None:
     service = serve("--latency", 0.01, "--price", 100, 400)
-    both = [start(folder=tmp_path, url=service.url, dates=30, max_day=0.4, seed=i) for i in range(2)]
-    found = [finish(process) for process in both]
+    found = run_several(2, folder=tmp_path, url=service.url, dates=30, max_day=0.4)
     assert {one["kind"] for one in found} == {"DayBudgetError"}
     assert service.stats()["usd"] <= 0.4
     again = run(folder=tmp_path, url=service.url, dates=30, max_day=0.4)
