@@ -54,7 +54,14 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
-def seat_models(workspace: Path, url: str, *, concurrency: int = 64, elsewhere: dict[str, str] | None = None) -> None:
+def seat_models(
+    workspace: Path,
+    url: str,
+    *,
+    concurrency: int = 64,
+    elsewhere: dict[str, str] | None = None,
+    max_usd_per_day: float = 1000,
+) -> None:
     """Write config/models.yaml: profile `dry` asks the service at `url`, seats named in `elsewhere` another one."""
     seats = {
         seat: {
@@ -72,12 +79,18 @@ def seat_models(workspace: Path, url: str, *, concurrency: int = 64, elsewhere: 
         "profiles": {"offline": offline, "dry": seats},
         "prices": {place: dict(zip(("input", "output"), PRICE, strict=True)) for place in urls},
         "limits": {place: {"concurrency": concurrency} for place in urls},
-        "max_usd_per_day": 1000,
+        "max_usd_per_day": max_usd_per_day,
     }
     # JSON is YAML.
     (workspace / "config" / "models.yaml").write_text(json.dumps(content, indent=1))
 
 
-def evidence(folder: Path) -> dict[str, bytes]:
-    """Every file of a run folder that may not differ between two runs of the same command."""
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name not in ("runtime.json", "report.html")}
+def evidence(folder: Path) -> dict[str, Any]:
+    """Content of every file of a run folder that may not differ between two runs of the same command. Of run.json all
+    but the commit, which may move while a developer tests."""
+    files: dict[str, Any] = {
+        p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name not in ("runtime.json", "report.html")
+    }
+    facts = json.loads(files["run.json"])
+    del facts["code"]
+    return {**files, "run.json": json.dumps(facts)}

@@ -129,6 +129,15 @@ def test_in_python_a_run_out_of_money_is_an_error_that_carries_what_there_is(dry
     assert caught.value.run.equity.index[-1].date().isoformat() == caught.value.run.facts["to"] < "2024-02-16"
 
 
+def test_the_days_money_spent_leaves_a_partial_run_that_the_next_day_continues(dry, workspace: Path) -> None:
+    dry("--latency", 0.01, concurrency=4, max_usd_per_day=0.6)
+    with pytest.raises(PartialRunError) as stopped:
+        run(workspace)
+    assert "the day's $0.60 are spent" in str(stopped.value)
+    assert "the same command continues after midnight UTC" in str(stopped.value)
+    assert f": `{stopped.value.run.facts['command']}`" in str(stopped.value)
+
+
 def test_without_a_single_date_decided_there_is_no_partial_run(dry, workspace: Path) -> None:
     dry("--latency", 0)
     with pytest.raises(LLMError, match=r"`sim run .* --max-cost [1-9].*` continues") as caught:
