@@ -13,8 +13,6 @@ from simulator.replay.run import Scene
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
 
-NAMES = ("buy_and_hold", "equal_weight")
-
 
 def benchmark_ledgers(scene: Scene, rules: ExecutionRules, cash: float) -> dict[str, Ledger]:
     """Buy-and-hold (equal parts at the first open, then left alone) and equal weight (restored each month).

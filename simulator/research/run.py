@@ -33,13 +33,13 @@ from simulator.trading.execution import ExecutionRules
 from simulator.trading.risk import Limits
 from simulator.workspace import Workspace
 
-SPARE = 1.2
-"""What is left may cost a fifth more than what came before."""
-
 if TYPE_CHECKING:
     import pandas as pd
 
     from simulator.llm.gateway import Gateway
+
+SPARE = 1.2
+"""What is left may cost a fifth more than what came before."""
 
 
 @dataclass(frozen=True, eq=False)

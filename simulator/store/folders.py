@@ -128,17 +128,6 @@ def _id(folder: Path) -> str:
     return folder.name.removesuffix(PARTIAL).rpartition("-")[2]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises DataError when the file is missing or is not one."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(path), mend="run the same `sim run` again") from None
-    if not isinstance(content, dict):
-        raise DataError("is not a JSON object", where=str(path), mend="run the same `sim run` again")
-    return content
-
-
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSONL file. Raises DataError naming the line."""
     rows: list[dict[str, Any]] = []
