@@ -10,13 +10,14 @@ config/schedule.yaml  when decisions are made
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, LiteralString, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from simulator.errors import ConfigError, did_you_mean
@@ -73,7 +74,8 @@ class EndpointLimits(Section):
 
 class Models(Section):
     """Profiles of seats. A seat is written out, or names one of `models`: ``pm.trend: gpt-5.2-pm``, or with changes
-    ``pm.trend: {use: gpt-5.2-pm, temperature: 0.2}``."""
+    ``pm.trend: {use: gpt-5.2-pm, temperature: 0.2}``; ``pm.trend: account`` names the model of the account with that
+    role in accounts.yaml."""
 
     default: str = "offline"
     models: dict[str, Seat] = {}
@@ -89,13 +91,16 @@ class Models(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, content: Any) -> Any:
+    def _named(cls, content: Any, info: ValidationInfo) -> Any:
         """Puts models in the place of their names. What is no mapping is left for the fields to refuse."""
         if not (isinstance(content, dict) and isinstance(content.get("profiles"), dict)):
             return content
-        named = content.get("models")
+        named, roles = content.get("models"), info.context or {}
         profiles = {
-            profile: {seat: _seat(chosen, named, ("profiles", profile, seat)) for seat, chosen in seats.items()}
+            profile: {
+                seat: _seat(chosen, named, roles.get(seat), ("profiles", profile, seat))
+                for seat, chosen in seats.items()
+            }
             if isinstance(seats, dict)
             else seats
             for profile, seats in content["profiles"].items()
@@ -103,17 +108,29 @@ class Models(Section):
         return {**content, "profiles": profiles}
 
 
-def _seat(chosen: Any, named: Any, spot: tuple[Any, ...]) -> Any:
+OF_THE_ACCOUNT = "account"
+"""In a profile: the model that accounts.yaml gives to the account with that seat's role."""
+
+
+def _seat(chosen: Any, named: Any, account: str | None, spot: tuple[Any, ...]) -> Any:
     changes = dict(chosen) if isinstance(chosen, dict) else {}
     name = chosen if isinstance(chosen, str) else changes.pop("use", None)
     if name is None:
         return chosen
+    if name == OF_THE_ACCOUNT:
+        if account is None:
+            raise _refused("no_account", "stands for a seat no account of accounts.yaml has as its role", name, spot)
+        name = account
     named = named if isinstance(named, dict) else {}
     if name not in named:
         near = did_you_mean(str(name), map(str, named)) or "; the section models names none so"
-        unknown = PydanticCustomError("unknown_model", "is no model{near}", {"near": near})
-        raise ValidationError.from_exception_data("Models", [{"type": unknown, "loc": spot, "input": name}])
+        raise _refused("unknown_model", f"is no model{near}", name, spot)
     return {**named[name], **changes} if isinstance(named[name], dict) else named[name]
+
+
+def _refused(kind: LiteralString, what: str, given: Any, spot: tuple[Any, ...]) -> ValidationError:
+    error = PydanticCustomError(kind, "{what}", {"what": what})
+    return ValidationError.from_exception_data("Models", [{"type": error, "loc": spot, "input": given}])
 
 
 class Account(Section):
@@ -167,11 +184,19 @@ class Costs(Section):
     """Yearly, on positive cash."""
 
 
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday"]
+WEEKDAYS: tuple[str, ...] = get_args(Weekday)
+
+
 class Schedule(Section):
     decision_time: time = time(8, 0)
     """New York time of a decision on its session."""
     cadence: Literal["once", "daily", "weekly", "monthly"] | None = None
     """Overrides the strategy's own cadence."""
+    weekday: Weekday = "monday"
+    """Of weekly decisions. A holiday or an early close moves a weekly or monthly decision to the next whole session."""
+    checkpoints: tuple[time, ...] = (time(9, 0), time(12, 0), time(14, 0), time(15, 50))
+    """New York times at which a strategy that has checkpoints looks again at what it holds."""
 
 
 @dataclass(frozen=True)
@@ -202,12 +227,19 @@ CONFIG_FILES: dict[str, type[Section]] = {
 
 def load_config(folder: Path) -> Config:
     """Read and check the six files of `folder`. Raises ConfigError naming file and line."""
-    sections: dict[str, Any] = {name: read_yaml(folder / f"{name}.yaml", model) for name, model in CONFIG_FILES.items()}
+    accounts = read_yaml(folder / "accounts.yaml", Accounts)
+    roles = {account.role: account.model for account in accounts.accounts.values()}
+    sections: dict[str, Any] = {
+        name: read_yaml(folder / f"{name}.yaml", model, roles) for name, model in CONFIG_FILES.items()
+    }
     return Config(**sections)
 
 
-def read_yaml(path: Path, model: type[M]) -> M:
-    """One YAML file checked against `model`. Raises ConfigError: ``file:line: what was found``."""
+def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = None) -> M:
+    """One YAML file checked against `model`, whose validators are handed `context`.
+
+    Raises ConfigError: ``file:line: what was found``.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -222,7 +254,7 @@ def read_yaml(path: Path, model: type[M]) -> M:
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from None
     try:
-        return model.model_validate({} if content is None else content)
+        return model.model_validate({} if content is None else content, context=dict(context or {}))
     except ValidationError as error:
         raise _explain(error, path, root, model) from None
 

@@ -1,7 +1,7 @@
 """Sessions of the New York Stock Exchange and the instants at which decisions fall due.
 
     closures.csv (fixed past) ──┐
-                                ├──► sessions(first, last) ──► decision_instants(…, cadence, at)
+                                ├──► sessions(first, last) ──► decision_instants(…, cadence, at), checkpoint_instants
     exchange_calendars (beyond) ┘
 
 What the exchange did in the past does not change, so closures and early closes up to a stated day are kept beside
@@ -12,7 +12,7 @@ of exchange_calendars. ``python -m simulator.market.calendar LAST_DAY`` writes t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property, lru_cache
@@ -91,28 +91,39 @@ def sessions(first: date, last: date) -> Sessions:
     return _from_library(min(first, last).year, max(first, last).year).between(first, last)
 
 
-def decision_instants(on: Sessions, cadence: str, at: time) -> Instants:
-    """(K,) int64 nanoseconds UTC: New York wall time `at` on the first session of each period of `on`.
+def decision_instants(on: Sessions, cadence: str, at: time, weekday: int = 0) -> Instants:
+    """(K,) int64 nanoseconds UTC: New York wall time `at` on the session of `on` that each period's decision falls on.
 
-    `cadence` is ``once``, ``daily``, ``weekly`` (ISO weeks) or ``monthly``. A holiday moves the decision to the next
-    session of its period; the first session of `on` always begins a period. Raises ValueError for another cadence.
+    `cadence` is ``once``, ``daily``, ``weekly`` (on `weekday`, 0 = Monday) or ``monthly`` (on the first). A weekly or
+    monthly decision due on a holiday or an early close moves to the next whole session. The first session of `on`
+    always has a decision. Raises ValueError for another cadence.
     """
     days = on.session_of
+    if cadence == "daily" or not len(days):
+        return wall_to_utc(days, at)
     if cadence == "once":
-        first = np.arange(len(days)) == 0
-    elif cadence == "daily":
-        first = np.ones(len(days), dtype=np.bool_)
+        due = days[:0]
     elif cadence == "weekly":
-        first = _begins((days + 3) // 7)  # the epoch was a Thursday: + 3 lets weeks begin on Monday
+        due = np.arange(days[0] - (days[0] + 3) % 7 + weekday, days[-1] + 1, 7)  # the epoch was a Thursday
     elif cadence == "monthly":
-        first = _begins(on.dates.astype("datetime64[M]").astype(np.int64))
+        months = np.arange(on.dates[0].astype("datetime64[M]"), on.dates[-1].astype("datetime64[M]") + 1)
+        due = months.astype("datetime64[D]").astype(np.int64)
     else:
         raise ValueError(f"cadence was {cadence!r}")
-    return wall_to_utc(days[first], at)
+    whole = days[on.closes_at == wall_to_utc(days, CLOSE)]
+    moved = np.searchsorted(whole, due[due > days[0]], side="left")
+    return wall_to_utc(np.unique(np.r_[days[0], whole[moved[moved < len(whole)]]]), at)
 
 
-def _begins(period: Instants) -> NDArray[np.bool_]:
-    return np.concatenate((np.ones(min(1, len(period)), dtype=np.bool_), period[1:] != period[:-1]))
+def checkpoint_instants(on: Sessions, times: Sequence[time]) -> Instants:
+    """(K,) int64 nanoseconds UTC: each New York wall time of `times` on each session of `on`, oldest first.
+
+    Those at or after the close of their session (early closes) are left out.
+    """
+    at = np.array([wall_to_utc(on.session_of, moment) for moment in sorted(set(times))], dtype=np.int64)
+    at = at.reshape(-1, len(on)).T
+    kept: Instants = at[at < on.closes_at[:, None]]
+    return kept
 
 
 def wall_to_utc(days: Instants, at: time) -> Instants:

@@ -1,8 +1,10 @@
 """A strategy over history: opinions asked ahead, the reference engine, and the kernel as its auditor.
 
-instants ──► prefetch ──► reference engine ──step──► Ledger, turns
-             (all dates      │                          │
-              at once)       └── tape ──► kernel ──► audit: largest difference
+occasions ──► prefetch ──► play: reference engine ──step──► Ledger, turns
+              (all dates      │                               │
+               at once)       └────── tape ──► kernel ──► audit: largest difference
+
+What was asked ahead can be played again, for another account: `play` puts no question where there is an opinion.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError
+from simulator.market.agenda import CHECKPOINT, MEETING, Occasion
 from simulator.market.bars import Bars, Snapshot, moment
 from simulator.market.events import Event
 from simulator.replay import audit, kernel, reference
@@ -33,12 +36,25 @@ HEARTBEAT = 0.25
 """Seconds between two reports of progress while nothing but waiting happens."""
 
 
+class Checked(Protocol):
+    """A strategy with checkpoints between its meetings: the contract of simulator.council.strategy.Council."""
+
+    @property
+    def checkpoint(self) -> Strategy:
+        """Who decides at the checkpoints. Its `opine` reads the minutes of the occasion before from the journal."""
+        ...
+
+    def minutes(self, opinion: Any) -> Mapping[str, Any]:
+        """The record of an opinion, before any account has acted on it."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """What a replay plays on.
 
     `bars` and `context` reach back before the run; trading starts at row `start`. `instants` (K,) are the moments of
-    decision, nanoseconds since the epoch.
+    decision, nanoseconds since the epoch, `occasions` what each of them is; all are meetings where none are given.
     """
 
     bars: Bars
@@ -46,6 +62,16 @@ class Scene:
     start: int
     instants: NDArray[np.int64]
     events: Sequence[Event] = ()
+    occasions: tuple[Occasion, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.occasions:
+            object.__setattr__(self, "occasions", (MEETING,) * len(self.instants))
+
+    @property
+    def meetings(self) -> int:
+        """How many of the occasions are meetings."""
+        return self.occasions.count(MEETING)
 
     @cached_property
     def traded(self) -> Bars:
@@ -73,7 +99,8 @@ class Scene:
         if k >= len(self.instants):
             return self
         end = int(np.searchsorted(self.bars.opens_at, self.instants[k], side="left"))
-        return replace(self, bars=self.bars.rows(0, end), context=self.context.rows(0, end), instants=self.instants[:k])
+        bars, context = self.bars.rows(0, end), self.context.rows(0, end)
+        return replace(self, bars=bars, context=context, instants=self.instants[:k], occasions=self.occasions[:k])
 
 
 @dataclass(frozen=True)
@@ -123,29 +150,63 @@ def replay_strategy(
             if not ahead.opinions:
                 raise ahead.stopped
             scene = scene.until(len(ahead.opinions))
-        turns: list[Turn] = []
-        journal: list[Decision] = []
+        done = play(strategy, scene, terms, cash, ahead.opinions, report, running)
+    return replace(done, stopped=ahead.stopped)
 
-        def decide(k: int, broker: Broker) -> None:
-            snapshot = scene.snapshots[k]
-            turn = running.run(step(snapshot, strategy, broker, tuple(journal), terms, ahead.opinions.get(k)))
-            turns.append(turn)
-            journal.append(turn.wanted)
-            report("replay", k + 1, len(scene.instants), str(snapshot.session))
 
-        ledger = reference.replay(scene.traded, scene.instants, decide, terms.rules, cash, scene.opening_marks)
+def play(
+    strategy: Strategy,
+    scene: Scene,
+    terms: Terms,
+    cash: float,
+    opinions: Mapping[int, Any],
+    report: Progress,
+    loop: asyncio.Runner,
+) -> Replayed:
+    """One account over `scene`, from the opinions already formed {index of the instant: opinion}; others are formed
+    when their date has come. Raises AuditError when the engines differ by over 1e-9 of equity."""
+    turns: list[Turn] = []
+    journal: list[Decision] = []
+
+    def decide(k: int, broker: Broker) -> None:
+        snapshot, who = scene.snapshots[k], on_occasion(strategy, scene.occasions[k])
+        turn = loop.run(step(snapshot, who, broker, tuple(journal), terms, opinions.get(k)))
+        turns.append(turn)
+        journal.append(turn.wanted)
+        report("replay", k + 1, len(scene.instants), str(snapshot.session))
+
+    ledger = reference.replay(scene.traded, scene.instants, decide, terms.rules, cash, scene.opening_marks)
     tape = Tape.from_decisions([t.allowed for t in turns], scene.bars.symbols)
     difference = audit.audit(ledger, kernel.replay_tape(scene.traded, tape, terms.rules, cash, scene.opening_marks))
-    return Replayed(scene, ledger, tuple(turns), tape, difference, ahead.opinions, ahead.stopped)
+    return Replayed(scene, ledger, tuple(turns), tape, difference, opinions)
+
+
+def on_occasion(strategy: Strategy, occasion: Occasion) -> Strategy:
+    """Who decides on that occasion: `strategy` at its meetings, its ``checkpoint`` between them."""
+    return cast(Checked, strategy).checkpoint if occasion == CHECKPOINT else strategy
 
 
 async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> Ahead:
     """The opinions of all decision dates, asked side by side; where questions queue, the oldest date's go first.
 
+    A checkpoint waits for the occasion before it, whose minutes it is handed as its journal: meetings and their
+    checkpoints go on side by side, checkpoints of one meeting one after the other.
+
     When a date cannot be answered, no younger one is begun or continued, and the older ones are finished. Raises what
     the date raised, unless it is a stop that leaves the older dates' opinions good: then they are returned with it.
     """
-    tasks = [asyncio.create_task(strategy.opine(snapshot, ())) for snapshot in scene.snapshots]
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def opine(k: int) -> Any:
+        who = on_occasion(strategy, scene.occasions[k])
+        if scene.occasions[k] == MEETING:
+            return await who.opine(scene.snapshots[k], ())
+        before = cast(Checked, on_occasion(strategy, scene.occasions[k - 1]))
+        # Shielded: when this date is given up, the one before it is still finished.
+        minutes = before.minutes(await asyncio.shield(tasks[k - 1]))
+        return await who.opine(scene.snapshots[k], (Decision(scene.snapshots[k - 1].as_of, (), minutes),))
+
+    tasks += [asyncio.create_task(opine(k)) for k in range(len(scene.instants))]
     try:
         failed = await _answered(tasks, scene, report)
     finally:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from simulator.config import Config
+from simulator.config import WEEKDAYS, Config, Schedule
 from simulator.errors import DataError
 from simulator.market import calendar
+from simulator.market.agenda import Agenda, agenda
+from simulator.market.bars import Bars
+from simulator.market.calendar import Sessions
 from simulator.market.events import load_events
 from simulator.market.library import load_bars
 from simulator.replay.run import Scene
@@ -46,7 +49,14 @@ def stage(
     if made_up:
         notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
     sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
-    cadence = config.schedule.cadence or strategy.cadence
-    instants = calendar.decision_instants(sessions, cadence, config.schedule.decision_time)
-    events = load_events(workspace.events)
-    return Staged(Scene(bars, loaded.context, start, instants, events), loaded.last, tuple(notes))
+    due = _agenda(strategy, sessions, bars, config.schedule)
+    scene = Scene(bars, loaded.context, start, due.instants, load_events(workspace.events), due.occasions)
+    return Staged(scene, loaded.last, (*notes, *due.notes))
+
+
+def _agenda(strategy: Strategy, on: Sessions, bars: Bars, schedule: Schedule) -> Agenda:
+    cadence, weekday = schedule.cadence or strategy.cadence, WEEKDAYS.index(schedule.weekday)
+    meetings = calendar.decision_instants(on, cadence, schedule.decision_time, weekday)
+    looks_again = getattr(strategy, "checkpoint", None) is not None
+    checkpoints = calendar.checkpoint_instants(on, schedule.checkpoints if looks_again else ())
+    return agenda(meetings, checkpoints, bars.closes_at)

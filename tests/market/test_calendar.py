@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.market import calendar
-from simulator.market.calendar import decision_instants, sessions
+from simulator.market.calendar import checkpoint_instants, decision_instants, sessions
 
 
 def utc(year: int, month: int, day: int, hour: int, minute: int = 0) -> int:
@@ -105,3 +105,28 @@ print([name for name in ("pandas", "exchange_calendars", "scipy") if name in sys
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_weekly_decision_due_on_a_half_day_moves_to_the_next_whole_session() -> None:
+    on = sessions(date(2023, 6, 26), date(2023, 7, 14))  # Monday 3 July closed at 13:00, Tuesday was Independence Day
+    days = (
+        (decision_instants(on, "weekly", time(8))).astype("datetime64[ns]").astype("datetime64[D]").astype(str).tolist()
+    )
+    assert days == ["2023-06-26", "2023-07-05", "2023-07-10"]
+
+
+def test_a_decision_due_on_the_last_holiday_of_a_week_moves_into_the_next_week() -> None:
+    on = sessions(date(2024, 3, 18), date(2024, 4, 5))  # Good Friday was 29 March
+    instants = decision_instants(on, "weekly", time(8), weekday=4)
+    days = (instants).astype("datetime64[ns]").astype("datetime64[D]").astype(str).tolist()
+    assert days == ["2024-03-18", "2024-03-22", "2024-04-01", "2024-04-05"]
+
+
+def test_checkpoints_at_or_after_an_early_close_are_left_out() -> None:
+    on = sessions(date(2024, 7, 2), date(2024, 7, 3))  # 3 July closed at 13:00
+    instants = checkpoint_instants(on, [time(14), time(9), time(12), time(15, 50)])
+    assert instants.tolist() == [
+        *(utc(2024, 7, 2, hour, minute) for hour, minute in ((13, 0), (16, 0), (18, 0), (19, 50))),
+        *(utc(2024, 7, 3, hour) for hour in (13, 16)),
+    ]
+    assert checkpoint_instants(on, ()).tolist() == []
