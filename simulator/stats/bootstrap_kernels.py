@@ -3,7 +3,8 @@
 Each replicate has a 64-bit seed and a stream of its own (SplitMix64: Steele, Lea & Flood 2014), so it is the same
 number on every platform and whatever the number of replicates asked for. A block is drawn from two numbers of
 the stream: its start, uniform over the n sessions, and its length, geometric, by inversion of the cumulative
-probabilities with a guide table (Devroye 1986, III.2.4), which is twice as fast as taking logarithms.
+probabilities with a guide table (Devroye 1986, III.2.4), which is twice as fast as taking logarithms. Blocks of one
+session, what returns without autocorrelation ask for, skip the length: a third of the time, the same draws.
 """
 
 from __future__ import annotations
@@ -53,8 +54,31 @@ def _length(random: Any, cumulative: Any, guide: Any) -> Any:
 length_of = _compiled(_length, inline="always")
 
 
+def _moments_of_singles(prefix: Any, seeds: Any, out: Any) -> None:
+    n = (prefix.shape[0] - 1) // 2
+    # Differences of running sums, not the values themselves: the same bits as with longer blocks.
+    own = prefix[1 : n + 1] - prefix[:n]
+    for b in range(seeds.size):
+        state = seeds[b] + _STEP
+        first = 0.0
+        second = 0.0
+        for _ in range(n):
+            at = start_of(mix(state), n)
+            state += _STEP + _STEP
+            first += own[at, 0]
+            second += own[at, 1]
+        out[b, 0] = first
+        out[b, 1] = second
+
+
+moments_of_singles = _compiled(_moments_of_singles)
+
+
 def _moments(prefix: Any, seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
     n = (prefix.shape[0] - 1) // 2
+    if cumulative.size == 1:
+        moments_of_singles(prefix, seeds, out)
+        return
     for b in range(seeds.size):
         state = seeds[b]
         left = n
@@ -106,8 +130,29 @@ pair_moments = _compiled(_pair_moments)
 """As `moments` for two series on the same rows: prefix (2n+1, 4), out (B, 4)."""
 
 
+def _deepest_of_singles(logs: Any, seeds: Any, out: Any) -> None:
+    n = logs.size // 2
+    for b in range(seeds.size):
+        state = seeds[b] + _STEP
+        value = 0.0
+        peak = 0.0
+        worst = 0.0
+        for _ in range(n):
+            value += logs[start_of(mix(state), n)]
+            state += _STEP + _STEP
+            peak = max(peak, value)
+            worst = min(worst, value - peak)
+        out[b] = worst
+
+
+deepest_of_singles = _compiled(_deepest_of_singles)
+
+
 def _deepest(logs: Any, seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
     n = logs.size // 2
+    if cumulative.size == 1:
+        deepest_of_singles(logs, seeds, out)
+        return
     for b in range(seeds.size):
         state = seeds[b]
         left = n

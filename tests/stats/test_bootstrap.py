@@ -135,3 +135,12 @@ def test_a_total_loss_is_the_deepest_drawdown_of_the_band():
 def test_a_block_below_one_session_is_refused():
     with pytest.raises(UsageError, match=r"0\.5 sessions is not possible"):
         bootstrap.stationary_rows(10, 0.5, 1, np.random.default_rng(0))
+
+
+def test_blocks_of_one_session_are_the_same_draws_on_their_short_way(excess):
+    e = excess["strat_a"]
+    rows = bootstrap.stationary_rows(300, 1.0, 200, np.random.default_rng(3))
+    direct = bootstrap.sharpe_of_rows(e, rows)
+    assert np.allclose(bootstrap.sharpe_draws(e, 1.0, 200, np.random.default_rng(3)), direct, rtol=1e-9)
+    depths = bootstrap.drawdown_draws(e, 1.0, 200, np.random.default_rng(3))
+    assert np.allclose(depths, [max_drawdown(e[row]) for row in rows], rtol=1e-9)
