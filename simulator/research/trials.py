@@ -1,0 +1,360 @@
+"""Which results count as trials of a run, and what is left of its Sharpe ratio once it is admitted there were others.
+
+    rows of the registry + run.json ──trials──► Trials ──deflated──► DSR
+                                                   ▲
+    equity.csv of the runs counted ──correlations──┘
+
+What is a trial and why: docs/decisions/0006-trials.md. The number grows as a workspace is used, so none of this stands
+in run.json or in the digest of a result; it goes to ``trials.json`` beside them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simulator.errors import DataError
+from simulator.market import calendar
+from simulator.stats import inference
+from simulator.stats.metrics import kurtosis, skew
+from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
+
+FILE = "trials.json"
+
+SESSIONS_A_YEAR = 252
+
+FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe")
+"""Metrics that agree in twelve digits only where every session's return does."""
+
+FEWEST_COMMON = 20
+"""Sessions two trials must share for their correlation to be taken; with fewer they count as independent."""
+
+MOST_READ = 200
+"""Run folders opened for correlations. Of more, evenly spaced ones stand for all."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One result. `sharpe` is annual over its own `sessions`, None where undefined; `first` is the date asked for."""
+
+    run_id: str
+    digest: str
+    strategy: str
+    symbols: tuple[str, ...]
+    first: str
+    last: str
+    partial: bool
+    folder: str
+    sessions: int
+    sharpe: float | None
+    figures: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What was tried on the data of a run, the run itself included.
+
+    Attributes
+    ----------
+    count : distinct results
+    effective : how many independent trials they amount to, 1 … count; None before `correlated`
+    sharpe_variance : variance of their Sharpe ratios per session, at the length of the run; None below two of them
+    counted : the run first, the others as they were made
+    left_out : the others of the registry, each with the reason
+    """
+
+    count: int
+    effective: float | None
+    sharpe_variance: float | None
+    counted: tuple[Trial, ...]
+    left_out: tuple[tuple[Trial, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Excess:
+    """Excess returns (T,) over the risk-free return by session (T,) datetime64[D], oldest first."""
+
+    sessions: NDArray[np.datetime64]
+    returns: Floats
+    free: Floats
+
+    @property
+    def excess(self) -> Floats:
+        return self.returns - self.free
+
+
+def trials(rows: Iterable[Mapping[str, Any]], run: Mapping[str, Any]) -> Trials:
+    """What is counted against `run` (its run.json) of the rows of a registry, whether or not it is among them.
+
+    The variance is that of SRᵢ√Tᵢ over T, the Sharpe ratios brought to the T sessions of the run: with trials of one
+    length it is the variance of their Sharpe ratios, and a trial of two weeks does not drown years.
+    """
+    own = _judged(run)
+    others = [_trial(row) for row in rows]
+    whole = {t.run_id for t in (own, *others) if not t.partial}
+    latest = {t.run_id: t.digest for t in (*others, own) if t.partial}
+    shared = _Sessions((own, *others))
+    counted, left_out = [replace(own, sessions=int(run["sessions"]))], []
+    for bare in others:
+        if (bare.run_id, bare.digest) == (own.run_id, own.digest):
+            continue
+        trial = replace(bare, sessions=shared.count(bare.first, bare.last))
+        why = _elsewhere(trial, own, shared) or _unfinished(trial, whole, latest) or _repeated(trial, counted)
+        if why:
+            left_out.append((trial, why))
+        else:
+            counted.append(trial)
+    return Trials(len(counted), None, _variance(counted), tuple(counted), tuple(left_out))
+
+
+def correlated(tried: Trials, excess: Mapping[str, Excess | None]) -> Trials:
+    """`tried` with the effective number: ρ̄ + (1 − ρ̄)K for the K trials in `excess` (by digest), one each for others.
+
+    None stands for a trial whose returns are there but were not read: it moves with the others as they do on average.
+    Source: Bailey & López de Prado (2014), appendix.
+    """
+    there = [excess[t.digest] for t in tried.counted if t.digest in excess]
+    known = [one for one in there if one is not None]
+    if not known:
+        return tried
+    average, size = _mean_correlation(known), len(there)
+    effective = float(np.clip(average + (1.0 - average) * size, 1.0, size))
+    return replace(tried, effective=effective + tried.count - size)
+
+
+def deflated(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> dict[str, Any]:
+    """The deflated Sharpe ratio of the run that was judged; an undefined entry is None, its reason in ``reasons``.
+
+    Keys: ``trials``, ``effective_trials``; ``trial_sharpe_sd`` and ``expected_max_sharpe`` (annual: the best Sharpe
+    ratio expected of so many trials without skill); ``dsr``, the probability that the true one is higher; the last two
+    with ``_effective`` for the effective number. `returns` and `free` (T,) per session. One trial is not deflated:
+    its DSR is the PSR. Source: Bailey & López de Prado (2014).
+    """
+    e, root = excess_over(returns, free), math.sqrt(SESSIONS_A_YEAR)
+    spread = _spread(tried)
+    measures: dict[str, Measure] = {
+        "trial_sharpe_sd": spread if isinstance(spread, Undefined) else spread * root,
+        **_against(e, float(tried.count), spread, ""),
+    }
+    if tried.effective is None:
+        unknown = Undefined("no run folder is left to take correlations from")
+        measures |= {
+            "effective_trials": unknown,
+            "expected_max_sharpe_effective": unknown,
+            "dsr_effective": unknown,
+        }
+    else:
+        measures |= {"effective_trials": tried.effective, **_against(e, tried.effective, spread, "_effective")}
+    values, reasons = split(measures)
+    return {"trials": tried.count, **values, "reasons": reasons}
+
+
+def trials_facts(rows: Iterable[Mapping[str, Any]], run: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The content of trials.json for the run in `folder`, whose siblings hold the other runs.
+
+    Keys: ``run_id``, ``digest``, ``inference`` (as `deflated`, without its reasons), ``reasons``, ``counted`` and
+    ``left_out`` (rows with run_id, digest, strategy, symbols, first, last, partial, folder, sessions, sharpe; the
+    latter with ``why``). Raises DataError when equity.csv of `folder` cannot be read; other folders may be gone.
+    """
+    own = read_excess(folder)
+    if own is None:
+        raise DataError("cannot be read", where=str(folder / "equity.csv"), mend=f"`{run['command']}` writes it again")
+    tried = trials(rows, run)
+    tried = correlated(tried, {str(run["digest"]): own, **_read_all(tried.counted[1:], folder.parent)})
+    inferred = deflated(own.returns, own.free, tried)
+    return {
+        "run_id": run["run_id"],
+        "digest": run["digest"],
+        "inference": {name: value for name, value in inferred.items() if name != "reasons"},
+        "reasons": inferred["reasons"],
+        "counted": [_shown(t) for t in tried.counted],
+        "left_out": [{**_shown(t), "why": why} for t, why in tried.left_out],
+    }
+
+
+def with_trials(run: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """run.json with ``inference`` and ``reasons`` of trials.json added, as report and terminal judge it.
+
+    Facts of another result than this one are not taken.
+    """
+    if facts.get("digest") != run["digest"]:
+        return dict(run)
+    return {
+        **run,
+        "inference": {**(run.get("inference") or {}), **facts["inference"]},
+        "reasons": {**(run.get("reasons") or {}), **facts["reasons"]},
+    }
+
+
+def read_excess(folder: Path, digest: str | None = None) -> Excess | None:
+    """Returns of the run in `folder`; None where it is gone, unreadable, or holds another result than `digest`."""
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if digest is not None and run["digest"] != digest:
+            return None
+        with (folder / "equity.csv").open(encoding="utf-8", newline="") as lines:
+            table = csv.reader(lines)
+            header = next(table)
+            at = [header.index(name) for name in ("session", "equity", "risk_free")]
+            columns = list(zip(*([row[i] for i in at] for row in table), strict=True))
+        sessions, equity, free = columns
+        closes = np.array([float(run["cash"]), *map(float, equity)])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            returns = closes[1:] / closes[:-1] - 1.0
+        found = Excess(np.array(sessions, dtype="datetime64[D]"), returns, np.array([float(f or "nan") for f in free]))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration):
+        return None
+    return found if np.isfinite(found.excess).all() else None
+
+
+class _Sessions:
+    """Exchange sessions that the trials cover, counted between any two of their dates."""
+
+    def __init__(self, over: Sequence[Trial]) -> None:
+        first = max(min(date.fromisoformat(t.first) for t in over), calendar.TABLE_FROM)
+        last = max(date.fromisoformat(t.last) for t in over)
+        self._days = calendar.sessions(first, max(first, last)).session_of
+
+    def count(self, first: str, last: str) -> int:
+        """Sessions from `first` to `last`, both included; 0 where they are the wrong way round."""
+        low, high = (calendar.day_number(date.fromisoformat(d)) for d in (first, last))
+        between = np.searchsorted(self._days, (low, high + 1))
+        return max(int(between[1] - between[0]), 0)
+
+
+def _judged(run: Mapping[str, Any]) -> Trial:
+    row = {**run, "first": run["from"], "last": run["to"], "folder": ""}
+    return _trial(row)
+
+
+def _trial(row: Mapping[str, Any]) -> Trial:
+    metrics = row["metrics"]
+    sharpe = metrics.get("sharpe")
+    figures = [metrics.get(name) for name in FIGURES]
+    written = tuple("none" if value is None else f"{value:.12g}" for value in figures)
+    return Trial(
+        run_id=str(row["run_id"]),
+        digest=str(row["digest"]),
+        strategy=str(row["strategy"]),
+        symbols=tuple(row["symbols"]),
+        first=str(row["first"]),
+        last=str(row["last"]),
+        partial=bool(row.get("partial")),
+        folder=str(row["folder"]),
+        sessions=0,
+        sharpe=None if sharpe is None else float(sharpe),
+        figures=() if None in figures[:2] else written,
+    )
+
+
+def _elsewhere(trial: Trial, own: Trial, shared: _Sessions) -> str:
+    """Why a trial says nothing on the data of the run judged."""
+    if not set(trial.symbols) & set(own.symbols):
+        return f"no symbol in common with {', '.join(own.symbols)}"
+    if not shared.count(max(trial.first, own.first), min(trial.last, own.last)):
+        return f"no session in common with {own.first} to {own.last}"
+    return ""
+
+
+def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str:
+    if not trial.partial:
+        return ""
+    if trial.run_id in whole:
+        return f"the beginning of {trial.run_id}, whose whole is there"
+    return "" if latest[trial.run_id] == trial.digest else f"an earlier stop of {trial.run_id}, which went on"
+
+
+def _repeated(trial: Trial, counted: Sequence[Trial]) -> str:
+    for other in counted:
+        if other.digest == trial.digest:
+            return f"the same result as {other.run_id}"
+        alike = (other.figures, other.first, other.last) == (trial.figures, trial.first, trial.last)
+        if trial.figures and alike:
+            return f"the same returns as {other.run_id}"
+    return ""
+
+
+def _variance(counted: Sequence[Trial]) -> float | None:
+    per_session = [
+        t.sharpe / math.sqrt(SESSIONS_A_YEAR) * math.sqrt(t.sessions)
+        for t in counted
+        if t.sharpe is not None and t.sessions
+    ]
+    if len(per_session) < 2 or not counted[0].sessions:
+        return None
+    return float(np.var(per_session, ddof=1)) / counted[0].sessions
+
+
+def _mean_correlation(known: Sequence[Excess]) -> float:
+    """Mean over all pairs of the correlation on the sessions both have; 0 for pairs that share too few.
+
+    As `simulator.stats.selection.effective_trials` takes it where all have the same sessions.
+    """
+    if len(known) < 2:
+        return 0.0
+    days = np.unique(np.concatenate([one.sessions for one in known]))
+    x, there = np.zeros((len(days), len(known))), np.zeros((len(days), len(known)))
+    for column, one in enumerate(known):
+        at = np.searchsorted(days, one.sessions)
+        if not is_constant(one.excess):
+            x[at, column], there[at, column] = one.excess - one.excess.mean(), 1.0
+    n = there.T @ there
+    enough = n >= FEWEST_COMMON
+    n = np.maximum(n, 1.0)
+    mean = x.T @ there / n
+    variance = np.maximum((x * x).T @ there / n - mean**2, 0.0)
+    scale = np.sqrt(variance * variance.T)
+    usable = enough & (scale > 0.0)
+    correlation = np.divide(x.T @ x / n - mean * mean.T, scale, out=np.zeros_like(scale), where=usable)
+    pairs = len(known) * (len(known) - 1)
+    return (float(correlation.sum()) - float(np.trace(correlation))) / pairs
+
+
+def _spread(tried: Trials) -> Measure:
+    """Standard deviation of the trials' Sharpe ratios, per session."""
+    if tried.count == 1:
+        return 0.0
+    if tried.sharpe_variance is None:
+        return Undefined("fewer than two trials have a Sharpe ratio")
+    return math.sqrt(tried.sharpe_variance)
+
+
+def _against(e: Floats, number: float, spread: Measure, suffix: str) -> dict[str, Measure]:
+    names = (f"expected_max_sharpe{suffix}", f"dsr{suffix}")
+    if isinstance(spread, Undefined):
+        return dict.fromkeys(names, spread)
+    expected = inference.expected_maximum(number) * spread * math.sqrt(SESSIONS_A_YEAR)
+    return {names[0]: expected, names[1]: _deflated(e, number, spread)}
+
+
+def _deflated(e: Floats, number: float, spread: float) -> Measure:
+    if e.size < inference.FEWEST:
+        return Undefined(f"fewer than {inference.FEWEST} sessions")
+    g3, g4 = skew(e), kurtosis(e)
+    if is_constant(e) or isinstance(g3, Undefined) or isinstance(g4, Undefined):
+        return Undefined("excess returns do not vary")
+    return inference.deflated_sharpe(float(e.mean() / e.std(ddof=1)), e.size, number, spread, g3, g4)
+
+
+def _read_all(others: Sequence[Trial], reports: Path) -> dict[str, Excess | None]:
+    """Returns by digest of the trials whose folders still hold them; None for those not opened."""
+    there = [t for t in others if (reports / t.folder / "run.json").is_file()]
+    opened = set(np.linspace(0, len(there) - 1, min(len(there), MOST_READ)).astype(int).tolist())
+    unread = {t.digest: None for i, t in enumerate(there) if i not in opened}
+    read = {t.digest: read_excess(reports / t.folder, t.digest) for t in there if t.digest not in unread}
+    return {**unread, **{digest: excess for digest, excess in read.items() if excess is not None}}
+
+
+def _shown(trial: Trial) -> dict[str, Any]:
+    shown = asdict(trial)
+    del shown["figures"]
+    return {**shown, "symbols": list(trial.symbols)}
