@@ -137,7 +137,8 @@ def calibration(settled: Settled) -> dict[str, Any]:
     Keys: ``n`` outcomes, ``open`` and ``unpriced`` opinions left out, ``unstated`` outcomes of opinions that name no
     horizon (to the next meeting), ``horizon_sessions`` (median), ``ic`` (Spearman's rank correlation of conviction and
     return: the information coefficient of Grinold & Kahn 2000), ``ic_low``, ``ic_high``, ``by_conviction``
-    [{conviction, n, mean_return, low, high}] in ascending order, ``reasons`` {key, or ``low:<conviction>``: why None}.
+    [{conviction, n, mean_return, low, high}] in ascending order, ``reasons`` {key: why None}, of an
+    interval in the list ``by_conviction:<conviction>``.
     Intervals as in :mod:`simulator.stats.calibration`, 95 %. The correlation is over all dates together: a manager
     who is right about whole markets earns it as much as one who picks the better of two.
     """
@@ -162,7 +163,11 @@ def calibration(settled: Settled) -> dict[str, Any]:
     for conviction, (n, estimate) in mean_by_forecast(sample).items():
         found, missing = _named(estimate, ("mean_return", "low", "high"))
         levels.append({"conviction": int(conviction), "n": n, **found})
-        reasons |= {f"{name}:{int(conviction):+d}": why for name, why in missing.items()}
+        if missing:
+            reasons[f"by_conviction:{conviction:g}"] = missing["low"]
+    if len(levels) == 1 < len(outcomes):
+        only = f"every conviction was {levels[0]['conviction']:+d}".replace("+0", "0")
+        reasons |= dict.fromkeys(("ic", "ic_low", "ic_high"), only)
     sessions = float(median(one.sessions for one in outcomes))
     return {**counts, "horizon_sessions": sessions, **values, "by_conviction": levels, "reasons": reasons}
 
