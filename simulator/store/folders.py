@@ -27,6 +27,8 @@ def write_folder(
 ) -> Path:
     """Write `files` to ``parent/name`` and return it; an older folder of that name is replaced in one step.
 
+    Names of files may hold folders: ``accounts/COUNCIL/fills.csv``.
+
     `finish` may add files of its own (the report) while the folder still stands aside. Raises SimError (exit 1) when
     the place cannot be written; nothing is left behind then.
     """
@@ -38,6 +40,7 @@ def write_folder(
                 shutil.rmtree(stale, ignore_errors=True)
         staging.mkdir()
         for file, content in files.items():
+            (staging / file).parent.mkdir(parents=True, exist_ok=True)
             (staging / file).write_bytes(content)
         if finish is not None:
             finish(staging)

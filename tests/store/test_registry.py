@@ -39,7 +39,7 @@ def test_a_partial_run_never_takes_the_place_of_the_whole_one(tmp_path: Path) ->
 def test_a_registry_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "sim.db").write_text("not a database, but long enough to look like one " * 40)
     registry = Registry(tmp_path / "sim.db")
-    with pytest.raises(SimError, match="the run registry cannot be used"):
+    with pytest.raises(SimError, match="the store cannot be used"):
         registry.record(run(1), "folder")
     registry.close()
 

@@ -1,0 +1,152 @@
+"""Where the store lies and how it is reached: a SQLite file in the workspace, or the server DATABASE_URL names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+
+from simulator.errors import SimError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
+    from sqlalchemy.exc import SQLAlchemyError
+
+VARIABLE = "DATABASE_URL"
+DRIVER = "postgresql+psycopg"
+EXTRA = "`pip install 'council-simulator[postgres]'`"
+BUSY_SECONDS = 60
+CONNECT_SECONDS = 10
+LOCK = 0x73696D  # "sim": every writer of a PostgreSQL database waits for this advisory lock.
+SECRET = ("password", "sslpassword", "passfile")
+
+
+def store_place(default: Path) -> Path | str:
+    """DATABASE_URL where it is set, else `default`."""
+    return os.environ.get(VARIABLE) or default
+
+
+def parse_place(place: Path | str) -> URL:
+    """The SQLAlchemy URL of a SQLite file or of a database URL. Raises UsageError for what is neither."""
+    from sqlalchemy.engine import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if isinstance(place, Path):
+        return URL.create("sqlite", database=str(place))
+    try:
+        url = make_url(place)
+        backend = url.get_backend_name()
+    except (ArgumentError, ValueError):
+        # What was written is not shown: it may hold a password.
+        mend = "write postgresql://USER:PASSWORD@HOST/DATABASE, with %40 for an @ in the password"
+        raise UsageError(f"{VARIABLE} is no database URL", mend=mend) from None
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername=DRIVER)
+    if backend == "sqlite":
+        return url
+    raise UsageError(f"{VARIABLE} names {backend}", mend="the store is SQLite or PostgreSQL")
+
+
+def shown(url: URL) -> str:
+    """The URL as it may be printed: a SQLite path, or an address whose secrets are stars."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database or ":memory:")
+    hidden = {name: "***" for name in SECRET if name in url.query}
+    return url.update_query_dict(hidden).set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def connect(url: URL) -> Engine:
+    """An engine whose transactions begin as writers where they are told to (`begin="IMMEDIATE"`).
+
+    Nothing is opened before the first transaction. Raises SimError when the driver is not installed.
+    """
+    from sqlalchemy import create_engine, event
+
+    sqlite = url.get_backend_name() == "sqlite"
+    more = {"timeout": BUSY_SECONDS} if sqlite else {"connect_timeout": CONNECT_SECONDS}
+    try:
+        engine = create_engine(
+            url,
+            connect_args={name: value for name, value in more.items() if name not in url.query},
+            json_serializer=_compact,
+        )
+    except ImportError:
+        raise SimError("PostgreSQL needs psycopg, which is not installed", where=shown(url), mend=EXTRA) from None
+    if sqlite:
+        # The driver would begin late, as a reader, and leave CREATE TABLE outside of transactions.
+        event.listen(engine, "connect", _begin_nothing)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _compact(value: Any) -> str:
+    from pydantic_core import PydanticSerializationError, to_json
+
+    # A tenth of a second faster in a year of councils than `json`, which has the last word where the two would differ:
+    # NaN is refused, half a surrogate pair is kept as its escape.
+    try:
+        text = to_json(value).decode()
+    except PydanticSerializationError:
+        text = "NaN"
+    if "NaN" in text or "Infinity" in text:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text
+
+
+def _begin_nothing(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+
+
+def _begin(db: Connection) -> None:
+    db.exec_driver_sql(f"BEGIN {db.get_execution_options().get('begin', '')}")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction no other writer is inside of: committed at the end, undone on any error."""
+    with engine.connect().execution_options(begin="IMMEDIATE") as db, db.begin():
+        if db.dialect.name == "postgresql":
+            db.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        yield db
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that sees the store at one moment."""
+    options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**options) as db, db.begin():
+        yield db
+
+
+MENDS = {
+    "locked": "another command is writing to it: repeat this one",
+    "full": "free some space and repeat the command",
+    "disk i/o": "free some space and repeat the command",
+    "not a database": "move the file away; the run folders hold the evidence",
+    "malformed": "restore a copy of the file, or move it away; the run folders hold the evidence",
+}
+
+
+def trouble(error: SQLAlchemyError, url: URL) -> SimError:
+    """What the database said as one line without secrets, and what mends it."""
+    cause = str(getattr(error, "orig", None) or error).strip()
+    cause = hidden(cause.splitlines()[0] if cause else type(error).__name__, url)
+    low = cause.lower()
+    mend = next((mend for sign, mend in MENDS.items() if sign in low), "`sim doctor` shows what can be written")
+    if url.get_backend_name() != "sqlite":
+        mend = f"look after the server, or unset {VARIABLE} to use the workspace's own file"
+    return SimError(f"the store cannot be used ({cause})", where=shown(url), mend=mend)
+
+
+def hidden(text: str, url: URL) -> str:
+    """`text` without any secret of `url`."""
+    secrets = [url.password, *(url.query.get(name) for name in SECRET)]
+    for secret in secrets:
+        for spelling in {str(secret), quote(str(secret), safe=""), quote_plus(str(secret))} if secret else ():
+            text = text.replace(spelling, "***")
+    return text

@@ -1,0 +1,47 @@
+"""What happened in a run, as facts that are only ever added. Every other table of the store is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Kind = Literal[
+    "run.recorded",
+    "meeting.held",
+    "checkpoint.held",
+    "order.filled",
+    "calls.made",
+    "approval.asked",
+    "approval.given",
+    "approval.refused",
+    "approval.expired",
+]
+
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    `at` is the instant it happened in the market, ISO with New York's offset, None for what has no such instant;
+    `account` the name of the account it belongs to, None where it belongs to the whole run. `payload` is plain JSON:
+    no NaN, no tuples that must come back as tuples.
+    """
+
+    kind: Kind
+    at: str | None
+    account: str | None
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An event in its place: `position` counts all events of a store from 1, without a gap."""
+
+    position: int
+    run_id: str
+    digest: str
+    recorded_at: str
+    event: Event

@@ -1,0 +1,322 @@
+"""From events to rows: pure functions, the same whether a run is recorded or everything is computed again.
+
+    Stored, Stored, … ──project──► {table: rows}        (the newest result of one run)
+    runs row, run.recorded ──counted──► runs row         (the registry)
+
+A row has every column of its table. Text that a database would refuse (NUL, half a surrogate pair) is replaced here, so
+that all databases hold the same; the event keeps it as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Boolean, Float, Integer, String, Table
+
+from simulator.store import schema
+from simulator.store.events import Stored
+
+Row = dict[str, Any]
+Rows = dict[str, list[Row]]
+
+FULL = 1e-9
+"""A position whose rest is this small a part of its largest size is closed: sums of fractional shares leave dust."""
+
+
+def project(run_id: str, history: Iterable[Stored]) -> Rows:
+    """Rows of every projection but `runs`, in the order of their events, for the events of one result of one run.
+
+    Where two events speak of the same thing (the same seat at the same instant) the later one is shown.
+    """
+    found: dict[str, dict[tuple[Any, ...], Row]] = {table.name: {} for table in schema.PROJECTIONS}
+    folds = _Folds()
+    for stored in history:
+        for table, values in _rows_of(stored, folds):
+            row = _row(table, {"run_id": run_id, "event": stored.position, **values})
+            found[table.name][key_of(table, row)] = row
+    return {name: list(rows.values()) for name, rows in found.items()}
+
+
+def key_of(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The primary key of `row`."""
+    return tuple(row[name] for name in _key_names(table))
+
+
+def counted(before: Row | None, stored: Stored) -> Row:
+    """The registry's row of a result after one more `run.recorded`; `before` is None for the first.
+
+    A registry made before there were events hands its rows over as events that carry `times` and `first_run_at`.
+    """
+    facts = stored.event.payload
+    first = facts.get("first_run_at", stored.recorded_at) if before is None else before["first_run_at"]
+    # A whole run and one that stopped early can come to the same digest; the whole one is what is shown then.
+    kept = before is not None and bool(facts["partial"]) and not before["partial"]
+    shown = before if kept and before is not None else {**facts, "first": facts["from"], "last": facts["to"]}
+    row = {
+        **shown,
+        "run_id": stored.run_id,
+        "digest": stored.digest,
+        "times": (0 if before is None else before["times"]) + facts.get("times", 1),
+        "first_run_at": first,
+        "last_run_at": stored.recorded_at,
+        "event": stored.position,
+    }
+    return _row(schema.runs, row)
+
+
+def newest(results: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """{run_id: the row of `runs` that is shown}: what was recorded last, a whole run before any that stopped early."""
+    shown: dict[str, Mapping[str, Any]] = {}
+    for row in results:
+        other = shown.get(row["run_id"])
+        if other is None or _rank(row) > _rank(other):
+            shown[row["run_id"]] = row
+    return shown
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[bool, int]:
+    return not row["partial"], row["event"]
+
+
+# ── from one event ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Folds:
+    """What later rows of a result need to know of earlier ones."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.fills: dict[str, int] = {}
+        self.held: dict[tuple[str, str], Holding] = {}
+        self.opened: dict[str, int] = {}
+        self.approvals: dict[str, Row] = {}
+
+
+_Made = Iterator[tuple[Table, Mapping[str, Any]]]
+
+
+def _rows_of(stored: Stored, folds: _Folds) -> _Made:
+    maker = _MAKERS.get(stored.event.kind)
+    return maker(stored, folds) if maker else iter(())
+
+
+def _meeting(stored: Stored, _folds: _Folds) -> _Made:
+    payload = stored.event.payload
+    record: Mapping[str, Any] = payload["record"]
+    at = _instant(stored)
+    models: Mapping[str, str] = record.get("seats") or {}
+    scores: Mapping[str, float] = record.get("scores") or {}
+    more = {name: value for name, value in record.items() if name not in _SHOWN}
+    yield (
+        schema.pipeline_runs,
+        {
+            **at,
+            "session": payload.get("session"),
+            **_some(record, "no_decision", "user_query", "seats", "scores", "net_votes", "labels"),
+            "execution_results": record.get("execution"),
+            "metadata": more,
+        },
+    )
+    for said in record.get("research") or ():
+        yield schema.research_packs, {**at, **_said(said, models), **_answer(said)}
+    for said in record.get("pitches") or ():
+        yield schema.pm_pitches, {**at, **_said(said, models), **_answer(said), "score": scores.get(said["seat"])}
+    for said in record.get("reviews") or ():
+        yield schema.peer_reviews, {**at, **_said(said, models), **_review(said)}
+    if said := record.get("chairman"):
+        yield schema.chairman_decisions, {**at, **_said(said, models), **_answer(said)}
+
+
+_SHOWN = {
+    *("kind", "facts", "research", "pitches", "reviews", "chairman", "execution"),
+    *("no_decision", "user_query", "seats", "scores", "net_votes", "labels"),
+}
+"""Parts of a record that have columns or tables of their own. The facts stay with the event: they are half of it."""
+
+
+def _checkpoint(stored: Stored, _folds: _Folds) -> _Made:
+    payload = stored.event.payload
+    record: Mapping[str, Any] = payload["record"]
+    models: Mapping[str, str] = record.get("seats") or {}
+    for number, thesis in enumerate(record.get("theses") or ()):
+        yield (
+            schema.checkpoints,
+            {
+                **_instant(stored),
+                "number": number,
+                "session": payload.get("session"),
+                "meeting": record.get("meeting"),
+                "model": models.get(thesis.get("seat", "")),
+                **thesis,
+            },
+        )
+
+
+def _fill(stored: Stored, folds: _Folds) -> _Made:
+    # Keys hold no null: a rule's only account has the empty name.
+    account = stored.event.account or ""
+    number = folds.fills.get(account, 0)
+    folds.fills[account] = number + 1
+    fill = {"at": stored.event.at, **stored.event.payload}
+    yield schema.trades, {**fill, "account": account, "number": number}
+    place, opened = (account, str(fill["symbol"])), folds.opened.get(account, 0)
+    for holding in filled(folds.held.get(place), fill, opened):
+        folds.opened[account] = max(opened, holding.number + 1)
+        folds.held[place] = holding
+        yield schema.positions, {**vars(holding), "account": account}
+
+
+def _calls(stored: Stored, folds: _Folds) -> _Made:
+    for call in stored.event.payload["calls"]:
+        yield schema.llm_calls, {**call, "number": folds.calls}
+        folds.calls += 1
+
+
+def _approval(stored: Stored, folds: _Folds) -> _Made:
+    event = stored.event
+    state = event.kind.rpartition(".")[2]
+    name = str(event.payload["id"])
+    row = folds.approvals.get(name) or {"id": name, "account": event.account}
+    if state == "asked":
+        row = {**row, "asked_at": event.at, "asked": event.payload, "state": row.get("state", state)}
+    else:
+        row = {**row, "settled_at": event.at, "settled": event.payload, "state": state}
+    folds.approvals[name] = row
+    yield schema.approvals, row
+
+
+_MAKERS: Mapping[str, Callable[[Stored, _Folds], _Made]] = {
+    "meeting.held": _meeting,
+    "checkpoint.held": _checkpoint,
+    "order.filled": _fill,
+    "calls.made": _calls,
+    **{f"approval.{state}": _approval for state in ("asked", "given", "refused", "expired")},
+}
+
+
+def _instant(stored: Stored) -> Row:
+    payload = stored.event.payload
+    return {"as_of": payload.get("as_of") or stored.event.at, "replicate": payload.get("replicate", 0)}
+
+
+def _said(said: Mapping[str, Any], models: Mapping[str, str]) -> Row:
+    return {"model": models.get(said["seat"]), **_some(said, "seat", "about", "keys", "error")}
+
+
+def _answer(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return said.get("answer") or {}
+
+
+def _review(said: Mapping[str, Any]) -> Row:
+    answer = _answer(said)
+    scores: Mapping[str, int] = answer.get("scores") or {}
+    given = [scores[name] for name in schema.DIMENSIONS if scores.get(name) is not None]
+    mean = sum(given) / len(given) if given else None
+    return {**_some(answer, "kill_shot", "flip_condition"), **scores, "mean_score": mean}
+
+
+def _some(values: Mapping[str, Any], *names: str) -> Row:
+    return {name: values.get(name) for name in names}
+
+
+# ── holdings ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A position from the fill that opens it to the one that closes it.
+
+    `number` counts the holdings of an account by opening. `quantity` is what is held after the last fill (shares,
+    negative when short), `largest` the most that was; `entry_price` the average price paid on the way in; `profit` what
+    fills on the way out realised, in dollars before `slippage` and `commission`. A fill that turns the position closes
+    one holding and opens the next; what it cost counts with the one it closes.
+    """
+
+    number: int
+    symbol: str
+    opened_at: str | None
+    closed_at: str | None
+    quantity: float
+    largest: float
+    entry_price: float
+    profit: float
+    slippage: float
+    commission: float
+    fills: int
+
+
+def filled(held: Holding | None, fill: Mapping[str, Any], number: int) -> tuple[Holding, ...]:
+    """What a fill makes of the position it meets: one holding, or the closed one and the one opened the other way.
+
+    `number` is that of a holding the fill opens.
+    """
+    quantity, price, at = float(fill["quantity"]), float(fill["price"]), fill["at"]
+    slippage, commission = float(fill.get("slippage") or 0), float(fill.get("commission") or 0)
+    opened = Holding(number, str(fill["symbol"]), at, None, quantity, quantity, price, 0.0, slippage, commission, 1)
+    if held is None or held.closed_at is not None:
+        return (opened,)
+    after = held.quantity + quantity
+    now = replace(
+        held, slippage=held.slippage + slippage, commission=held.commission + commission, fills=held.fills + 1
+    )
+    if quantity * held.quantity > 0:
+        entry = (held.quantity * held.entry_price + quantity * price) / after
+        return (replace(now, quantity=after, largest=max(after, held.largest, key=abs), entry_price=entry),)
+    if abs(after) <= FULL * abs(held.largest):
+        after = 0.0
+    reduced = after * held.quantity > 0
+    out = -quantity if reduced else held.quantity
+    now = replace(now, profit=held.profit + out * (price - held.entry_price))
+    if reduced:
+        return (replace(now, quantity=after),)
+    closed = replace(now, quantity=0.0, closed_at=at)
+    if after == 0:
+        return (closed,)
+    return closed, replace(opened, quantity=after, largest=after, slippage=0.0, commission=0.0)
+
+
+# ── rows as a database holds them ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _row(table: Table, values: Mapping[str, Any]) -> Row:
+    row = {}
+    for name, kind, as_held in _columns(table):
+        value = values.get(name)
+        row[name] = value if value is None or type(value) is kind else as_held(value)
+    return row
+
+
+@lru_cache
+def _columns(table: Table) -> Sequence[tuple[str, type, Callable[[Any], Any]]]:
+    """Name of each column, the type of values that are held as they are, and what makes others of that type."""
+    return [(column.name, *_as_held(column.type)) for column in table.columns]
+
+
+@lru_cache
+def _key_names(table: Table) -> Sequence[str]:
+    return [column.name for column in table.primary_key.columns]
+
+
+def _as_held(kind: object) -> tuple[type, Callable[[Any], Any]]:
+    if isinstance(kind, Boolean):
+        return bool, bool
+    if isinstance(kind, Integer):
+        return int, int
+    if isinstance(kind, Float):
+        return float, float
+    # Every text is looked at.
+    return (type(None), _text) if isinstance(kind, String) else (dict, _same)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,254 @@
+"""The tables. `events` is the truth; the others are computed from it and can be dropped and computed again.
+
+Keys are made of what a row is about (run, instant, seat), never handed out by the database, so SQLite and PostgreSQL
+hold equal rows. Instants are ISO text: those of the market as they were written, those of the clock in UTC. `event` is
+the position of the event a row was last computed from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    DDL,
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    event,
+)
+from sqlalchemy.types import TypeEngine
+
+HEAD = "0002"
+KNOWN = ("0001", "0002")
+"""Revisions of simulator/store/migrations, oldest first."""
+
+schema = MetaData()
+versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+
+
+def _key(*names: str) -> list[Column[Any]]:
+    kinds: dict[str, type[TypeEngine[Any]]] = {"replicate": Integer, "number": Integer}
+    return [Column(name, kinds.get(name, String), primary_key=True, autoincrement=False) for name in names]
+
+
+def _all(kind: type[TypeEngine[Any]], *names: str) -> list[Column[Any]]:
+    return [Column(name, kind) for name in names]
+
+
+def _json(*names: str) -> list[Column[Any]]:
+    return [Column(name, JSON(none_as_null=True)) for name in names]
+
+
+def _event() -> Column[int]:
+    return Column("event", Integer, nullable=False)
+
+
+events = Table(
+    "events",
+    schema,
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("at", String),
+    Column("account", String),
+    Column("recorded_at", String, nullable=False),
+    Column("payload", JSON(none_as_null=True), nullable=False),
+    Index("events_of_result", "run_id", "digest", "position"),
+)
+
+runs = Table(
+    "runs",
+    schema,
+    *_key("run_id", "digest"),
+    Column("strategy", String, nullable=False),
+    Column("symbols", JSON(none_as_null=True), nullable=False),
+    Column("first", String, nullable=False),
+    Column("last", String, nullable=False),
+    Column("parameters", JSON(none_as_null=True), nullable=False),
+    Column("metrics", JSON(none_as_null=True), nullable=False),
+    Column("folder", String, nullable=False),
+    Column("partial", Boolean, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("first_run_at", String, nullable=False),
+    Column("last_run_at", String, nullable=False),
+    _event(),
+)
+
+pipeline_runs = Table(
+    "pipeline_runs",
+    schema,
+    *_key("run_id", "replicate", "as_of"),
+    _event(),
+    *_all(String, "session", "no_decision", "user_query"),
+    *_json("seats", "scores", "net_votes", "labels", "execution_results", "metadata"),
+)
+
+research_packs = Table(
+    "research_packs",
+    schema,
+    *_key("run_id", "replicate", "as_of", "seat"),
+    _event(),
+    *_all(String, "model", "macro_regime"),
+    *_json("top_narratives", "consensus_map", "tradable_candidates", "event_calendar"),
+    *_all(String, "error"),
+    *_json("keys"),
+)
+
+pm_pitches = Table(
+    "pm_pitches",
+    schema,
+    *_key("run_id", "replicate", "as_of", "seat"),
+    _event(),
+    *_all(String, "model", "instrument", "direction", "horizon"),
+    *_all(Integer, "conviction"),
+    *_all(Float, "stop", "target", "score"),
+    *_json("thesis_bullets", "indicators"),
+    *_all(String, "invalidation", "error"),
+    *_json("keys"),
+)
+
+DIMENSIONS = (
+    "clarity",
+    "edge_plausibility",
+    "timing_catalyst",
+    "risk_definition",
+    "indicator_integrity",
+    "originality",
+    "tradeability",
+)
+
+peer_reviews = Table(
+    "peer_reviews",
+    schema,
+    *_key("run_id", "replicate", "as_of", "seat", "about"),
+    _event(),
+    *_all(String, "model"),
+    *_all(Integer, *DIMENSIONS),
+    *_all(Float, "mean_score"),
+    *_all(String, "kill_shot", "flip_condition", "error"),
+    *_json("keys"),
+)
+
+chairman_decisions = Table(
+    "chairman_decisions",
+    schema,
+    *_key("run_id", "replicate", "as_of"),
+    _event(),
+    *_all(String, "seat", "model"),
+    *_json("approved_trades", "rejected_trades"),
+    *_all(String, "dissent_summary", "monitoring_plan", "error"),
+    *_json("keys"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    schema,
+    *_key("run_id", "replicate", "as_of", "number"),
+    _event(),
+    *_all(String, "session", "meeting", "seat", "model", "instrument", "direction"),
+    *_all(Integer, "conviction_before", "conviction"),
+    *_all(String, "action", "state"),
+    *_json("entry"),
+    *_all(Float, "stop", "target"),
+    *_json("thesis_bullets"),
+    *_all(String, "invalidation"),
+    *_json("answer"),
+    *_all(String, "error", "reason"),
+    *_json("keys"),
+)
+
+trades = Table(
+    "trades",
+    schema,
+    *_key("run_id", "account", "number"),
+    _event(),
+    *_all(String, "order_id", "symbol", "at", "session"),
+    *_all(Float, "quantity", "price", "slippage", "commission"),
+    *_all(String, "why", "decided_at"),
+)
+
+positions = Table(
+    "positions",
+    schema,
+    *_key("run_id", "account", "number"),
+    _event(),
+    *_all(String, "symbol", "opened_at", "closed_at"),
+    *_all(Float, "quantity", "largest", "entry_price", "profit", "slippage", "commission"),
+    *_all(Integer, "fills"),
+)
+
+approvals = Table(
+    "approvals",
+    schema,
+    *_key("run_id", "id"),
+    _event(),
+    *_all(String, "account", "state", "asked_at", "settled_at"),
+    *_json("asked", "settled"),
+)
+
+llm_calls = Table(
+    "llm_calls",
+    schema,
+    *_key("run_id", "number"),
+    _event(),
+    *_all(String, "key", "session", "stage", "seat"),
+    *_all(Integer, "replicate"),
+    *_all(String, "provider", "model", "outcome"),
+    *_all(Integer, "prompt_tokens", "completion_tokens"),
+    *_all(Float, "cost_usd"),
+)
+
+PROJECTIONS: tuple[Table, ...] = (
+    pipeline_runs,
+    research_packs,
+    pm_pitches,
+    peer_reviews,
+    chairman_decisions,
+    checkpoints,
+    trades,
+    positions,
+    approvals,
+    llm_calls,
+)
+"""Computed from the events of the newest result of each run; `runs` is computed from every `run.recorded`."""
+
+REFUSED = "events are append-only"
+
+# An INSERT OR REPLACE fires no DELETE trigger, so it is refused before it begins.
+SQLITE_GUARDS = {
+    "events_refuse_update": f"BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, '{REFUSED}'); END",
+    "events_refuse_delete": f"BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, '{REFUSED}'); END",
+    "events_refuse_replace": "BEFORE INSERT ON events WHEN EXISTS "
+    f"(SELECT 1 FROM events WHERE position = NEW.position) BEGIN SELECT RAISE(ABORT, '{REFUSED}'); END",
+}
+
+POSTGRES_FUNCTION = f"""\
+CREATE OR REPLACE FUNCTION events_refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '{REFUSED}'; END $$"""
+
+POSTGRES_GUARDS = {
+    "events_refuse_change": "BEFORE UPDATE OR DELETE ON events FOR EACH ROW EXECUTE FUNCTION events_refuse()",
+    "events_refuse_truncate": "BEFORE TRUNCATE ON events FOR EACH STATEMENT EXECUTE FUNCTION events_refuse()",
+}
+
+
+def _guard(table: Table) -> None:
+    def after_create(statement: str, dialect: str) -> None:
+        ddl: Any = DDL(statement)  # type: ignore[no-untyped-call]
+        event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
+
+    for name, body in SQLITE_GUARDS.items():
+        after_create(f"CREATE TRIGGER {name} {body}", "sqlite")
+    after_create(POSTGRES_FUNCTION, "postgresql")
+    for name, body in POSTGRES_GUARDS.items():
+        after_create(f"CREATE TRIGGER {name} {body}", "postgresql")
+
+
+_guard(events)
