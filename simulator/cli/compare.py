@@ -1,0 +1,69 @@
+"""`sim compare`: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from simulator.cli.complete import complete_run
+from simulator.workspace import Workspace
+
+PAGE = "comparison.html"
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="A B [C …]", shell_complete=complete_run)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where the page goes.")
+@click.option("--draws", type=click.IntRange(1), default=10_000, show_default=True, help="Bootstrap replicates.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def compare(
+    workspace: Workspace, runs: tuple[str, ...], html: Path | None, draws: int, seed: int, as_json: bool
+) -> None:
+    """Are runs different, since which decision, and what was different about them?
+
+    A, B … are folders of reports/, beginnings of their names, ids, or "last". With three or more every pair is tested
+    and p adjusted for all of them. The page goes to reports/compare-A-B/.
+    """
+    from simulator.report.comparison import print_comparison, say
+    from simulator.report.comparison_page import render_comparison
+    from simulator.research.comparison import common_sessions, compare_runs
+    from simulator.store.folders import find_run
+
+    facts, held = compare_runs([find_run(workspace.reports, run) for run in runs], draws=draws, seed=seed)
+    said = say(facts)
+    days = common_sessions([one.evidence for one in held])
+    page = _write(workspace, facts, render_comparison(facts, held, days), html)
+    if as_json:
+        verdict = {"headline": said.headline, "details": list(said.details), "parting": said.parting}
+        click.echo(json.dumps({"verdict": verdict, **facts, "page": str(page)}, ensure_ascii=False, allow_nan=False))
+    else:
+        from rich.console import Console
+
+        print_comparison(facts, page, Console())
+
+
+def _write(workspace: Workspace, facts: Mapping[str, Any], content: bytes, wanted: Path | None) -> Path:
+    """Write the page in one step, to `wanted` or into a folder of reports/ named after the runs."""
+    from simulator.errors import SimError
+    from simulator.store.folders import json_bytes, write_folder
+
+    if wanted is None:
+        name = "-".join(["compare", *(run["run_id"] for run in facts["runs"])])
+        files = {PAGE: content, "comparison.json": json_bytes(facts)}
+        return write_folder(workspace.reports, name, files) / PAGE
+    staging = wanted.with_name(f".{wanted.name}.{os.getpid()}")
+    try:
+        staging.write_bytes(content)
+        os.replace(staging, wanted)
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        mend = "choose another place with --html"
+        raise SimError(f"cannot be written ({error.strerror})", where=str(wanted), mend=mend) from None
+    return wanted
