@@ -1,0 +1,180 @@
+"""One meeting for a terminal: research packs side by side, pitches, the review matrix, the chairman's decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from simulator.report.numbers import SPACE, dollars, percent, ratio
+
+WIDEST = 120
+
+
+def print_meeting(facts: Mapping[str, Any], console: Console) -> None:
+    """Print the facts of :func:`simulator.research.meeting.hold`: what its stage came to, nothing that is not there."""
+    console.width = min(console.width, WIDEST)
+    when = str(facts["as_of"])[:16].replace("T", " ")
+    console.print()
+    console.print(Text(f"{facts['strategy']}, meeting of {when} New York time", style="bold cyan"))
+    known = f"bars to {facts['known_to']}" if facts["known_to"] else "no bars"
+    console.print(Text(f"{', '.join(facts['symbols'])} · {known} · models {facts['models']}", style="dim"))
+    if facts["moved"]:
+        console.print(Text(facts["moved"]))
+    sections = {
+        "research_pack": _research,
+        "pm_pitches": _pitches,
+        "peer_reviews": _reviews,
+        "chairman_decision": _chairman,
+        "execution_results": _targets,
+    }
+    for name, show in sections.items():
+        if facts.get(name):
+            console.print()
+            for part in show(facts):
+                console.print(part)
+    if facts["no_decision"]:
+        console.print(Text(f"\nNo decision: {facts['no_decision']}", style="bold"))
+    spent = facts["llm"]
+    answers = f"{spent['asked']} asked, {spent['cached']} on disk, {spent['failed']} failed"
+    console.print(Text(f"\n{answers}, {dollars(spent['cost_usd'], 2)}", style="dim"))
+
+
+def _research(facts: Mapping[str, Any]) -> Iterator[Any]:
+    packs = facts["research_pack"]
+    yield Text("Research", "bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="bold")
+    for pack in packs:
+        table.add_column(f"{pack['seat']} ({pack['model']})", ratio=1, overflow="fold")
+    table.add_row(*(_pack(pack) for pack in packs))
+    yield table
+
+
+def _pack(pack: Mapping[str, Any]) -> Text:
+    if "error" in pack:
+        return Text(f"no answer: {pack['error']}", "dim")
+    lines = [("Regime", [pack["macro_regime"]]), ("Narratives", pack["top_narratives"])]
+    lines.append(("Consensus", [f"{name} {view}" for name, view in pack["consensus_map"].items()]))
+    lines.append(("Candidates", [f"{one['ticker']}: {one['rationale']}" for one in pack["tradable_candidates"]]))
+    events = [f"{one['date']} {one['event']} ({one['impact']})" for one in pack["event_calendar"]]
+    lines.append(("Events", events or ["none"]))
+    text = Text()
+    for n, (label, entries) in enumerate(lines):
+        text.append(f"{chr(10) * bool(n)}{label}\n", "italic")
+        text.append("".join(f"  {entry}\n" for entry in entries))
+    return text
+
+
+def _pitches(facts: Mapping[str, Any]) -> Iterator[Any]:
+    yield Text("Pitches", "bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("manager", no_wrap=True)
+    table.add_column("pitch", no_wrap=True)
+    for name in ("conv.", "stop", "target"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("thesis", overflow="fold")
+    for pitch in facts["pm_pitches"]:
+        if "error" in pitch:
+            table.add_row(_manager(pitch), "none", "", "", "", Text(pitch["error"], "dim"))
+            continue
+        wants = f"{pitch['direction']} {pitch['instrument']}"
+        prices = ("" if pitch[name] is None else dollars(pitch[name], 2) for name in ("stop", "target"))
+        table.add_row(_manager(pitch), Text(wants), ratio(pitch["conviction"], 0, sign=True), *prices, _thesis(pitch))
+    yield table
+
+
+def _thesis(pitch: Mapping[str, Any]) -> Text:
+    text = Text(" ".join(pitch["thesis_bullets"]))
+    text.append(f" Over {pitch['horizon']}. Invalid if: {pitch['invalidation']}\n", "dim")
+    return text
+
+
+def _manager(one: Mapping[str, Any]) -> Text:
+    account = f"\n{one['account']}" if one.get("account") else ""
+    return Text.assemble((one["seat"], "bold"), (account, "dim"))
+
+
+def _reviews(facts: Mapping[str, Any]) -> Iterator[Any]:
+    """Managers by managers: who gave whose pitch which mean score; then the words, by pitch."""
+    reviews = facts["peer_reviews"]
+    seats = list(dict.fromkeys([*(one["reviewer"] for one in reviews), *(one["author"] for one in reviews)]))
+    given = {(one["reviewer"], one["author"]): _mean(one) for one in reviews}
+    yield Text("Reviews: mean score given by (row) to the pitch of (column), 1 to 10", "bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", no_wrap=True)
+    for seat in seats:
+        table.add_column(seat, justify="right", overflow="fold")
+    for reviewer in seats:
+        cells = ("·" if reviewer == seat else given.get((reviewer, seat), "") for seat in seats)
+        table.add_row(Text(reviewer), *cells)
+    table.add_row(Text("mean", "bold"), *(ratio(facts["scores"].get(seat)) for seat in seats))
+    yield table
+    for seat in seats:
+        yield from _words(seat, [one for one in reviews if one["author"] == seat])
+
+
+def _mean(review: Mapping[str, Any]) -> str:
+    scores = list(review.get("scores", {}).values())
+    return ratio(sum(scores) / len(scores)) if scores else "failed"
+
+
+def _words(author: str, reviews: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+    said: dict[tuple[str, str], list[str]] = {}
+    for one in reviews:
+        if "error" not in one:
+            said.setdefault((one["kill_shot"], one["flip_condition"]), []).append(one["reviewer"])
+    if said:
+        yield Text(f"\nOn the pitch of {author}", "bold")
+    for (kill_shot, flip), reviewers in said.items():
+        line = Text.assemble((", ".join(reviewers), "italic"), f": {kill_shot} ", ("Flips if: ", "dim"), flip)
+        yield Padding(line, (0, 0, 0, 2))
+
+
+def _chairman(facts: Mapping[str, Any]) -> Iterator[Any]:
+    decision = facts["chairman_decision"]
+    yield Text(f"Decision of {decision['seat']}", "bold")
+    if "error" in decision:
+        yield Text(f"no answer: {decision['error']}", "dim")
+        return
+    for trade in decision["approved_trades"]:
+        conviction = ratio(trade["conviction"], 0, sign=True)
+        wants = f"{trade['direction']} {trade['instrument']}, conviction {conviction}, {trade['position_size']}"
+        yield _said("approved", f"{wants}: {trade['rationale']}")
+    for trade in decision["rejected_trades"]:
+        yield _said("rejected", f"{trade['direction']} {trade['instrument']}: {trade['reason']}")
+    yield _said("dissent", decision["dissent_summary"])
+    yield _said("plan", decision["monitoring_plan"])
+    if facts["labels"]:
+        yield _said("pitches", ", ".join(f"{label} is {seat}'s" for label, seat in facts["labels"].items()))
+
+
+def _said(label: str, text: str) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=8)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(label, "dim"), Text(text))
+    return grid
+
+
+def _targets(facts: Mapping[str, Any]) -> Iterator[Any]:
+    yield Text("Targets of an empty account", "bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("symbol", no_wrap=True)
+    for name in ("weight", "allowed", "order", "limit", "stop", "take profit"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    for one in facts["execution_results"]:
+        prices = ("" if one.get(name) is None else dollars(one[name], 2) for name in ("limit", "stop", "take_profit"))
+        allowed = facts["allowed"].get(one["symbol"])
+        weights = (percent(value, sign=True).replace(SPACE, " ") for value in (one["weight"], allowed))
+        table.add_row(Text(one["symbol"]), *weights, one["order"], *prices, Text(one["seat"] or ""))
+    yield table
+    for one in facts["execution_results"]:
+        for note in one["notes"]:
+            yield Padding(Text(f"{one['symbol']}: {note}"), (0, 0, 0, 2))
+    for cut in facts["cuts"]:
+        yield Padding(Text(f"cut: {cut}"), (0, 0, 0, 2))
