@@ -24,8 +24,10 @@ def show_plan(spec: RunSpec, workspace: Workspace, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(plan.to_json()))
         return
+    again = f" and {plan.checkpoints} checkpoints" if plan.checkpoints else ""
     click.echo(
-        f"{plan.strategy}, {plan.first} to {plan.last}, {plan.decisions} decisions, models {plan.models or 'none'}"
+        f"{plan.strategy}, {plan.first} to {plan.last}, {plan.decisions} decisions{again}, "
+        f"models {plan.models or 'none'}"
     )
     if not plan.lines:
         click.echo("It asks no model: nothing to pay.")

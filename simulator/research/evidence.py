@@ -51,6 +51,12 @@ def result_files(ledger: Ledger, turns: Sequence[Turn], curves: Mapping[str, NDA
     }
 
 
+def account_files(folder: str, ledger: Ledger, turns: Sequence[Turn]) -> dict[str, bytes]:
+    """The files of an account beside the run's own, in a folder of its own; its equity is a column of equity.csv."""
+    files = result_files(ledger, turns, {})
+    return {f"{folder}/{name}": files[name] for name in RESULT_FILES if name != "equity.csv"}
+
+
 def replicate_file(number: int) -> str:
     """Name of the decisions of a further replicate; those of replicate 0 are in decisions.jsonl."""
     return f"decisions-replicate-{number}.jsonl"
@@ -62,9 +68,10 @@ def decision_lines(turns: Sequence[Turn]) -> bytes:
 
 
 def result_digest(files: Mapping[str, bytes]) -> str:
-    """sha256 (hex) over the result files and the decisions of further replicates, names included."""
+    """sha256 (hex) over the result files, decisions of further replicates and the other accounts, names included."""
     h = hashlib.sha256()
-    for name in (*RESULT_FILES, *sorted(name for name in files if name.startswith("decisions-replicate-"))):
+    further = sorted(name for name in files if name.startswith(("decisions-replicate-", "accounts/")))
+    for name in (*RESULT_FILES, *further):
         h.update(name.encode() + b"\0" + files[name] + b"\0")
     return h.hexdigest()
 

@@ -20,7 +20,7 @@ from simulator.strategies import Loaded
 
 PACKAGE = Path(simulator.__file__).parent
 
-SCHEMA = 1
+SCHEMA = 2
 
 NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jinja2", "exchange_calendars")
 """Packages whose version can change a number or a page."""

@@ -13,7 +13,7 @@ from simulator.llm.prices import prompt_tokens
 SAMPLE = 200
 """The latest answers looked at, per stage and model."""
 
-USUAL_TOKENS = {"ResearchPack": 600, "Pitch": 400, "Review": 250, "ChairmanDecision": 600}
+USUAL_TOKENS = {"ResearchPack": 600, "Pitch": 400, "Review": 250, "ChairmanDecision": 600, "CheckpointReview": 150}
 """Tokens of an answer by the title of its schema, for a model that has answered none yet."""
 USUAL_SECONDS = 10.0
 UNSURE = (0.5, 2.0)

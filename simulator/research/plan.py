@@ -23,7 +23,7 @@ from simulator.llm.limits import KNOWN, Limits
 from simulator.llm.messages import ChatRequest
 from simulator.llm.prices import MILLION, Prices, prompt_tokens
 from simulator.llm.registry import seats
-from simulator.market.bars import Snapshot
+from simulator.replay.run import Scene, prefetch
 from simulator.research.asking import Asking
 from simulator.research.draws import check_replicates, replicate_of
 from simulator.research.past import Range, past_of
@@ -34,7 +34,7 @@ from simulator.strategies import load_strategy
 from simulator.trading.nouns import Strategy
 from simulator.workspace import Workspace
 
-STAGES = ("research", "pitch", "review", "chairman")
+STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Plan:
     first: str
     last: str
     decisions: int
+    checkpoints: int
     replicates: int
     models: str | None
     max_cost: float
@@ -93,7 +94,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """What ``sim run --plan --json`` prints."""
-        told = ("strategy", "decisions", "replicates", "models", "max_cost", "max_day", "fails")
+        told = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
         total = {
             "calls": self.calls,
             "hits": self.calls - self.misses,
@@ -125,7 +126,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         check_replicates(loaded.strategy, spec.replicates)
         if loaded.strategy.opines_ahead:
             again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
-            loop.run(_meet(again, staged.scene.snapshots))
+            loop.run(_meet(again, staged.scene))
         lines = _lines(asking.gateway, stand_ins.asked, cache, Prices(config.models.prices))
     taken: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
     missing = sum(line.misses for line in lines)
@@ -134,7 +135,8 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         strategy=loaded.strategy.name,
         first=str(spec.first),
         last=str(staged.last),
-        decisions=len(staged.scene.instants),
+        decisions=staged.scene.meetings,
+        checkpoints=len(staged.scene.instants) - staged.scene.meetings,
         replicates=spec.replicates,
         models=(spec.models or config.models.default) if taken else None,
         max_cost=spec.max_cost,
@@ -145,8 +147,10 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     )
 
 
-async def _meet(strategies: Sequence[Strategy], snapshots: Sequence[Snapshot]) -> None:
-    await asyncio.gather(*(strategy.opine(snapshot, ()) for strategy in strategies for snapshot in snapshots))
+async def _meet(strategies: Sequence[Strategy], scene: Scene) -> None:
+    for ahead in await asyncio.gather(*(prefetch(strategy, scene, lambda *_: None) for strategy in strategies)):
+        if ahead.stopped is not None:
+            raise ahead.stopped
 
 
 def _lines(

@@ -12,8 +12,8 @@ from simulator.llm.gateway import Gateway
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
 from simulator.research import evidence, identity, measure
+from simulator.research.accounts import Account, accounts_of, own_account
 from simulator.research.benchmarks import benchmark_ledgers
-from simulator.research.members import Member, member_accounts
 from simulator.research.replicates import spreads
 from simulator.research.shortfalls import shortfalls
 from simulator.research.spec import RunSpec
@@ -59,10 +59,13 @@ def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
     scene, ledger = work.replayed.scene, work.replayed.ledger
     free = measure.risk_free(scene, work.config.assets)
     benchmarks = benchmark_ledgers(scene, work.terms.rules, work.cash)
-    members = member_accounts(work.loaded.strategy, scene, work.replayed, work.terms, work.cash)
+    accounts = accounts_of(work.loaded.strategy, work.replayed, work.terms, work.config.accounts)
+    others = [account for account in accounts if account.replayed is not work.replayed]
 
     further = {f"replicate:{n}": draw.ledger for n, draw in enumerate(work.draws) if n}
-    files = evidence.result_files(ledger, work.replayed.turns, _curves(free, benchmarks, members, further))
+    files = evidence.result_files(ledger, work.replayed.turns, _curves(free, benchmarks, accounts, further))
+    for account in others:
+        files |= evidence.account_files(account.folder, account.replayed.ledger, account.replayed.turns)
     files |= {evidence.replicate_file(n): evidence.decision_lines(d.turns) for n, d in enumerate(work.draws) if n}
     calls = _calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
@@ -81,7 +84,8 @@ def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
         "replicates": _replicates(work, summary, free, hold),
         "inference": dict(inference.values),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
-        "members": [_member(m, work.cash, free) for m in members],
+        "account": own_account(accounts, work.replayed),
+        "accounts": [_account(a, free.returns, work.cash) for a in accounts],
         "cost_sensitivity": measure.cost_sensitivity(
             scene, work.replayed.tape, work.terms.rules, work.cash, free.returns
         ),
@@ -105,8 +109,8 @@ def _partial(work: Work) -> dict[str, Any]:
         "to": str(work.replayed.scene.bars.dates[-1]),
         "stopped": {
             "why": work.stopped.found,
-            "decided": len(work.replayed.turns),
-            "planned": len(work.staged.scene.instants),
+            "decided": work.replayed.scene.meetings,
+            "planned": work.staged.scene.meetings,
             "to": str(work.staged.last),
             "replicates": work.spec.replicates,
         },
@@ -124,12 +128,12 @@ def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measur
 def _curves(
     free: measure.RiskFree,
     benchmarks: Mapping[str, Ledger],
-    members: Sequence[Member],
+    accounts: Sequence[Account],
     further: Mapping[str, Ledger],
 ) -> dict[str, measure.Floats]:
     """The columns of equity.csv beside the run's own."""
-    accounts = {**benchmarks, **{f"member:{m.name}": m.ledger for m in members}, **further}
-    closes = {name: ledger.equity[evidence.session_ends(ledger.bars)] for name, ledger in accounts.items()}
+    books = {**benchmarks, **{f"account:{a.name}": a.replayed.ledger for a in accounts}, **further}
+    closes = {name: ledger.equity[evidence.session_ends(ledger.bars)] for name, ledger in books.items()}
     return {"risk_free": free.returns, **closes}
 
 
@@ -140,15 +144,21 @@ def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measur
     return {**summary.values, **interval, "reasons": {**inference.reasons, **summary.reasons}}
 
 
-def _member(member: Member, cash: float, free: measure.RiskFree) -> dict[str, Any]:
-    summary: Summary = measure.account(member.ledger, cash, free.returns)
+def _account(account: Account, free: measure.Floats, cash: float) -> dict[str, Any]:
+    summary = measure.account(account.replayed.ledger, cash, free)
     return {
-        "name": member.name,
-        "model": member.model,
-        "decisions": member.decisions,
-        "hit_rate": summary.values["hit_rate"],
+        "name": account.name,
+        "seat": account.seat,
+        "model": account.model,
+        "decisions": sum(any(t.weight for t in turn.wanted.targets) for turn in account.replayed.turns),
         "metrics": dict(summary.values),
         "reasons": dict(summary.reasons),
+        "sharpe_ci_low": None,
+        "sharpe_ci_high": None,
+        "llm": {"calls": 0, "cost_usd": 0.0},
+        "calibration": None,
+        "reviews": None,
+        "audit": {"max_relative_difference": account.replayed.largest_difference},
     }
 
 

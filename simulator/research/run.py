@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from simulator.config import load_config
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
 from simulator.llm.budget import RunBudgetError
-from simulator.replay.run import Progress
+from simulator.market.agenda import CHECKPOINT, MEETING, Occasion
+from simulator.replay.run import Progress, on_occasion
 from simulator.research.asking import open_gateway
 from simulator.research.draws import draw
 from simulator.research.identity import identify
@@ -207,10 +208,15 @@ def _write(
 
 
 def _questions(spec: RunSpec, loaded: Loaded, staged: Staged) -> dict[str, int]:
-    """{stage: questions of the whole run}."""
-    meetings = spec.replicates * len(staged.scene.instants)
-    asked: Mapping[str, int] = getattr(loaded.strategy, "questions", {})
-    return {name: meetings * count for name, count in asked.items()}
+    """{stage: questions of the whole run}, those of checkpoints at their most."""
+    strategy, scene = loaded.strategy, staged.scene
+    often: dict[Occasion, int] = {MEETING: scene.meetings, CHECKPOINT: len(scene.instants) - scene.meetings}
+    asked: dict[str, int] = {}
+    for occasion, times in often.items():
+        if times:
+            each: Mapping[str, int] = getattr(on_occasion(strategy, occasion), "questions", {})
+            asked |= {name: spec.replicates * times * count for name, count in each.items()}
+    return asked
 
 
 def _ticking(progress: Callable[[Tick], None], gateway: Gateway, questions: Mapping[str, int]) -> Progress:

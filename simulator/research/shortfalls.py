@@ -24,20 +24,25 @@ def shortfalls(draws: Sequence[Replayed]) -> dict[str, Any]:
     for number, draw in enumerate(draws):
         for turn in draw.turns:
             record = turn.wanted.record
-            if record.get("kind") != "council":
+            if record.get("kind") not in ("council", "checkpoint"):
                 continue
             spot = {"session": exchange_time(turn.wanted.as_of)[:10], "replicate": number}
             said = list(_said(record))
             lost = [{**spot, **one} for one in said if one["error"] is not None]
-            meetings, answers = meetings + 1, answers + len(said)
+            meetings, answers = meetings + (record["kind"] == "council"), answers + len(said)
             failed += lost
-            if lost and record["no_decision"] is not None:
+            if lost and record.get("no_decision") is not None:
                 undecided.append({**spot, "why": record["no_decision"]})
     return {"meetings": meetings, "answers": answers, "failed": failed, "no_decision": undecided}
 
 
 def _said(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """(stage, seat, about, error) of every question that was put at one meeting."""
+    """(stage, seat, about, error) of every question that was put at one meeting or checkpoint."""
+    if record["kind"] == "checkpoint":
+        for thesis in record["theses"]:
+            if thesis["keys"]:
+                yield {"stage": "checkpoint", "seat": thesis["seat"], "error": thesis.get("error")}
+        return
     lists = [(stage, record[key]) for key, stage in STAGES.items()]
     chairman = record["chairman"]
     for stage, said in [*lists, ("chairman", [chairman] if chairman else [])]:

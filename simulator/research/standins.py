@@ -13,7 +13,7 @@ from simulator.llm.gateway import Mode
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.providers.offline import Offline
 
-FREE_TEXTS = ("macro_regime", "invalidation", "kill_shot", "monitoring_plan")
+FREE_TEXTS = ("macro_regime", "invalidation", "kill_shot", "monitoring_plan", "reason")
 MARK = " (to come)"
 """Added to a text of every stand-in: a prompt built from one must not be found on disk by accident."""
 

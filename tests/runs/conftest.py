@@ -89,7 +89,9 @@ def evidence(folder: Path) -> dict[str, Any]:
     """Content of every file of a run folder that may not differ between two runs of the same command. Of run.json all
     but the commit, which may move while a developer tests."""
     files: dict[str, Any] = {
-        p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name not in ("runtime.json", "report.html")
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name not in ("runtime.json", "report.html")
     }
     facts = json.loads(files["run.json"])
     del facts["code"]

@@ -37,7 +37,7 @@ def council(tmp_path_factory: pytest.TempPathFactory) -> simulator.Run:
 
 
 def test_the_folder_holds_every_file_of_evidence(council: simulator.Run) -> None:
-    assert {p.name for p in council.folder.iterdir()} == FILES
+    assert {p.name for p in council.folder.iterdir()} == {*FILES, "accounts"}
 
 
 def test_cash_and_fills_account_for_every_dollar(council: simulator.Run) -> None:
@@ -89,11 +89,25 @@ def test_every_question_of_the_council_is_on_record(council: simulator.Run) -> N
     assert {call["outcome"] for call in calls} == {"answer"}
 
 
-def test_members_are_followed_in_accounts_of_their_own(council: simulator.Run) -> None:
+def test_six_accounts_trade_side_by_side(council: simulator.Run) -> None:
     columns = rows(council.folder / "equity.csv")[0]
-    names = [m["name"] for m in council.facts["members"]]
-    assert len(names) == 5
-    assert [f"member:{n}" for n in names] == [c for c in columns if c.startswith("member:")]
+    names = [account["name"] for account in council.facts["accounts"]]
+    assert names == ["CHATGPT", "GEMINI", "CLAUDE", "GROQ", "DEEPSEEK", "COUNCIL"]
+    assert [f"account:{name}" for name in names] == [c for c in columns if c.startswith("account:")]
+    assert council.facts["account"] == "COUNCIL"
+    assert all(row["equity"] == row["account:COUNCIL"] for row in rows(council.folder / "equity.csv"))
+    assert {account["audit"]["max_relative_difference"] for account in council.facts["accounts"]} == {0.0}
+
+
+def test_every_account_but_the_council_s_has_its_books_in_a_folder_of_its_own(council: simulator.Run) -> None:
+    kept = {"decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "weights.csv"}
+    folders = {
+        folder.name: {file.name for file in folder.iterdir()} for folder in (council.folder / "accounts").iterdir()
+    }
+    assert folders == dict.fromkeys(("CHATGPT", "GEMINI", "CLAUDE", "GROQ", "DEEPSEEK"), kept)
+    pitched = json.loads((council.folder / "accounts/GROQ/decisions.jsonl").read_text().splitlines()[0])["record"]
+    assert pitched["kind"] == "member"
+    assert pitched["pitch"]["seat"] == "pm.carry"
 
 
 def test_higher_costs_never_pay(council: simulator.Run) -> None:
