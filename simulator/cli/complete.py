@@ -1,4 +1,4 @@
-"""What the shell offers after Tab: names of files and folders, read without opening any of them."""
+"""What the shell offers after Tab: names of files and folders, and the dates on which a run decided."""
 
 from __future__ import annotations
 
@@ -38,6 +38,41 @@ def complete_run(ctx: click.Context, _param: click.Parameter, incomplete: str) -
     """Finished run folders of ``reports/``."""
     workspace = _workspace(ctx)
     return _starting({path.name for path in _entries(workspace.reports)} if workspace else (), incomplete)
+
+
+def complete_decision(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Sessions on which the run named before decided something; ``YYYY-MM`` first where there are many."""
+    lines = _lines(ctx, "decisions.jsonl")
+    dates = {line.partition('"session":"')[2][:10] for line in lines} - {""}
+    found = _starting(dates, incomplete)
+    months = sorted({day[:7] for day in found})
+    return months if len(months) > 1 and len(incomplete) < len("2024-01") else found
+
+
+def complete_account(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Accounts of the run named before."""
+    folder = _run_folder(ctx)
+    return _starting([path.name for path in _entries(folder / "accounts")] if folder else (), incomplete.upper())
+
+
+def _lines(ctx: click.Context, name: str) -> list[str]:
+    """Beginnings of the lines of a file of the run."""
+    folder = _run_folder(ctx)
+    path = folder / name if folder else None
+    if path is None or not path.is_file():
+        return []
+    return [line[:200] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _run_folder(ctx: click.Context) -> Path | None:
+    from simulator.errors import SimError
+    from simulator.store.folders import find_run
+
+    workspace, run = _workspace(ctx), ctx.params.get("run")
+    try:
+        return find_run(workspace.reports, str(run)) if workspace and run else None
+    except SimError:
+        return None
 
 
 def _workspace(ctx: click.Context) -> Workspace | None:

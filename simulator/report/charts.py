@@ -143,22 +143,6 @@ def _traded(evidence: Evidence, symbol: str, weight: Series) -> str:
     return f"mean {percent(_mean(weight))}, last {percent(_last(weight))}; {trades}"
 
 
-def sparkline(evidence: Evidence, member: str) -> str:
-    """SVG paths of a member's own account over the strategy's, or nothing where it has no account."""
-    own = evidence.members.get(member)
-    if own is None or not np.isfinite(own).any():
-        return ""
-    cash = float(evidence.run["cash"])
-    accounts = [*evidence.members.values(), evidence.equity["equity"], np.array([cash])]
-    low, high = figures.bounds(accounts)
-    frame = Frame(-1, len(evidence.sessions) - 1, low, high, 40)
-    layers = [
-        figures.line("strategy faint", evidence.equity["equity"], start=cash, most=400),
-        figures.line("member", own, start=cash, most=400),
-    ]
-    return figures.draw(layers, frame, [(cash, "")]).paths
-
-
 @dataclass(frozen=True)
 class IntervalPlot:
     """The Sharpe interval on a line: positions in percent from the left."""

@@ -22,7 +22,10 @@ from simulator.errors import DataError
 Series = NDArray[np.float64]
 Rows = tuple[dict[str, str], ...]
 
+ACCOUNT = "account:"
 MEMBER = "member:"
+"""What a column of a member's account began with in schema 1."""
+
 NEEDED: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("run_id", "digest", "strategy", "from", "to"), (str,)),
     "symbols": (list,),
@@ -34,18 +37,24 @@ NEEDED: dict[str, tuple[type, ...]] = {
 }
 OPTIONAL: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("inference", "reasons", "sources", "context", "config", "audit", "llm", "code"), (dict,)),
-    **dict.fromkeys(("replicates", "shortfalls", "stopped"), (dict,)),
-    **dict.fromkeys(("notes", "members", "cost_sensitivity"), (list,)),
+    **dict.fromkeys(("replicates", "shortfalls", "stopped", "council_against_best", "contamination"), (dict,)),
+    **dict.fromkeys(("notes", "accounts", "members", "cost_sensitivity", "execution_toggles"), (list,)),
+    "account": (str,),
 }
 """Keys of run.json the report reads, and what they must hold; the optional ones may be null or absent."""
 
-NESTED = ("benchmarks", "members", "cost_sensitivity", "config")
+NESTED = ("benchmarks", "accounts", "members", "cost_sensitivity", "execution_toggles", "config")
 """Keys whose entries are objects themselves."""
+
+PARTS = ("metrics", "reasons", "llm", "calibration", "reviews", "audit", "intervals")
+"""What is an object too inside such an entry, where it is there."""
+
+BOOKS = ("orders.csv", "fills.csv", "rejected.csv")
 
 COLUMNS = {
     "equity.csv": ("session", "equity", "cash", "gross", "net"),
     "weights.csv": ("session",),
-    "orders.csv": ("id", "symbol", "status"),
+    "orders.csv": ("id", "symbol", "submitted_at", "status"),
     "fills.csv": ("order_id", "symbol", "session", "quantity", "price", "slippage", "commission", "why"),
     "rejected.csv": ("symbol", "session", "wanted", "got", "why"),
 }
@@ -63,6 +72,7 @@ class Evidence:
     weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
     orders, fills, rejected : rows as text, in file order
     decisions, calls : rows of decisions.jsonl and llm_calls.jsonl
+    ablation : ablation.json, empty where nobody asked what the council adds
     runtime : runtime.json, the only part that differs between reruns
     """
 
@@ -75,17 +85,28 @@ class Evidence:
     rejected: Rows
     decisions: tuple[dict[str, Any], ...]
     calls: tuple[dict[str, Any], ...]
+    ablation: Mapping[str, Any]
     runtime: Mapping[str, Any]
 
     @property
-    def members(self) -> dict[str, Series]:
-        """Member name → (T,) dollars of its own account."""
-        return {name[len(MEMBER) :]: values for name, values in self.equity.items() if name.startswith(MEMBER)}
+    def accounts(self) -> dict[str, Series]:
+        """Account → (T,) dollars at the close, the council's own account among them."""
+        return accounts_of(self.run, self.equity)
+
+
+@dataclass(frozen=True)
+class Books:
+    """What one account decided and traded: rows as in `Evidence`."""
+
+    decisions: tuple[dict[str, Any], ...]
+    orders: Rows
+    fills: Rows
+    rejected: Rows
 
 
 def read(folder: Path) -> Evidence:
     """The whole of `folder`. Raises DataError naming the file, the line and the command that mends it."""
-    run = _read_run(folder / "run.json")
+    run = read_run(folder)
     mend = f"`{command_line(run)}` writes it again"
     tables = {name: _read_csv(folder / name, mend) for name in COLUMNS}
     sessions, equity = _series(folder / "equity.csv", tables["equity.csv"], mend)
@@ -94,6 +115,7 @@ def read(folder: Path) -> Evidence:
     if len(sessions) != run["sessions"]:
         counts = f"holds {len(sessions)} sessions, run.json says {run['sessions']}"
         raise DataError(counts, where=str(folder / "equity.csv"), mend=mend)
+    equity = {_account_column(name): values for name, values in equity.items()}
     held_on, weights = _series(folder / "weights.csv", tables["weights.csv"], mend)
     if held_on != sessions:
         raise DataError("has other sessions than equity.csv", where=str(folder / "weights.csv"), mend=mend)
@@ -109,8 +131,39 @@ def read(folder: Path) -> Evidence:
         rejected=tables["rejected.csv"],
         decisions=_read_jsonl(folder / "decisions.jsonl", mend),
         calls=_read_jsonl(folder / "llm_calls.jsonl", mend),
+        ablation=_read_ablation(folder, run),
         runtime=_read_object(folder / "runtime.json", mend),
     )
+
+
+def accounts_of(run: Mapping[str, Any], equity: Mapping[str, Series]) -> dict[str, Series]:
+    """Account → (T,) dollars at the close, out of the columns of equity.csv."""
+    own = run.get("account")
+    found = {str(own): equity["equity"]} if own else {}
+    others = {name[len(ACCOUNT) :]: values for name, values in equity.items() if name.startswith(ACCOUNT)}
+    return {**found, **others}
+
+
+def read_equity(folder: Path, run: Mapping[str, Any]) -> dict[str, Series]:
+    """Columns of equity.csv alone. Raises DataError as `read` does."""
+    mend = f"`{command_line(run)}` writes it again"
+    path = folder / "equity.csv"
+    columns = _series(path, _read_csv(path, mend), mend)[1]
+    return {_account_column(name): values for name, values in columns.items()}
+
+
+def read_books(folder: Path, run: Mapping[str, Any], account: str | None = None) -> Books:
+    """Decisions, orders and fills of `account`; of the run's own where it is None. Raises DataError as `read` does."""
+    mend = f"`{command_line(run)}` writes it again"
+    place = folder if account in (None, run.get("account")) else folder / "accounts" / str(account)
+    orders, fills, rejected = (_read_csv(place / name, mend) for name in BOOKS)
+    _check_numbers(place / "fills.csv", fills, ("quantity", "price", "slippage", "commission"), mend)
+    return Books(_read_jsonl(place / "decisions.jsonl", mend), orders, fills, rejected)
+
+
+def read_lines(folder: Path, run: Mapping[str, Any], name: str) -> tuple[dict[str, Any], ...]:
+    """The objects of a JSONL file of the folder. Raises DataError as `read` does."""
+    return _read_jsonl(folder / name, f"`{command_line(run)}` writes it again")
 
 
 def command_line(run: Mapping[str, Any]) -> str:
@@ -119,7 +172,9 @@ def command_line(run: Mapping[str, Any]) -> str:
     return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command or "sim run")
 
 
-def _read_run(path: Path) -> dict[str, Any]:
+def read_run(folder: Path) -> dict[str, Any]:
+    """run.json of `folder`, checked; that of an older schema in the words of the newest."""
+    path = folder / "run.json"
     again = "type the same `sim run` again, it writes the folder anew"
     run = _read_object(path, again)
     for key, kinds in NEEDED.items():
@@ -133,10 +188,39 @@ def _read_run(path: Path) -> dict[str, Any]:
         entries = run.get(key) or {}
         for entry in entries.values() if isinstance(entries, dict) else entries:
             _check_kind(path, f"an entry of {key}", entry, (dict,), again)
-            for part in ("metrics", "reasons"):
+            for part in PARTS:
                 if entry.get(part) is not None:
                     _check_kind(path, f"{part} of {key}", entry[part], (dict,), again)
-    return run
+    return run if "accounts" in run else _with_accounts(run)
+
+
+def _with_accounts(run: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 knew members only: each is an account, and so is the council they sit in."""
+    members = run.get("members") or []
+    if not members:
+        return {**run, "account": None, "accounts": []}
+    inference = run.get("inference") or {}
+    own = {
+        "name": "COUNCIL",
+        "seat": "council",
+        "model": "",
+        "metrics": run["metrics"],
+        "reasons": run.get("reasons") or {},
+        **{key: inference.get(key) for key in ("sharpe_ci_low", "sharpe_ci_high")},
+    }
+    accounts = [{**member, "seat": member.get("name")} for member in members]
+    return {**run, "account": own["name"], "accounts": [*accounts, own]}
+
+
+def _account_column(name: str) -> str:
+    return ACCOUNT + name[len(MEMBER) :] if name.startswith(MEMBER) else name
+
+
+def _read_ablation(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    path = folder / "ablation.json"
+    if not path.exists():
+        return {}
+    return _read_object(path, f"`sim ablate {run['run_id']}` writes it again")
 
 
 def _check_kind(path: Path, key: str, value: Any, kinds: tuple[type, ...], mend: str) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from simulator.report.numbers import dollars, percent
 
 Floats = NDArray[np.float64]
-Shape = Literal["line", "area", "buys", "sells", "exits"]
+Shape = Literal["line", "area", "dots", "buys", "sells", "exits"]
 
 WIDTH = 1000
 """Units of the viewBox from left to right; about one for a pixel on a wide screen."""
@@ -38,8 +38,8 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 class Layer:
     """One drawn thing. `name` is its CSS class; `x`, `y` in data units, NaN breaks a line.
 
-    ``line`` is a polyline, ``area`` is filled down to zero; ``buys``, ``sells`` and ``exits`` are markers in the strip,
-    `y` unused.
+    ``line`` is a polyline, ``area`` is filled down to zero, ``dots`` stay round however the panel is stretched;
+    ``buys``, ``sells`` and ``exits`` are markers in the strip, `y` unused.
     """
 
     name: str
@@ -104,6 +104,9 @@ def _outline(layer: Layer, frame: Frame) -> str:
         foot = _down(np.zeros(1), frame)
         y = _down(np.nan_to_num(layer.y), frame)
         return _polyline(np.r_[across[:1], across, across[-1:]], np.r_[foot, y, foot]) + "z"
+    if layer.shape == "dots":
+        points = zip(across.tolist(), _down(layer.y, frame).tolist(), strict=True)
+        return "".join(f"M{_unit(x)} {_unit(y)}h0" for x, y in points if math.isfinite(y))
     return "".join(_marker(x, layer.shape, frame.height, len(across)) for x in across.tolist())
 
 

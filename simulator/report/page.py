@@ -69,7 +69,7 @@ def _template() -> Template:
 
 def contents(evidence: Evidence) -> dict[str, Any]:
     """Everything the template shows, by name."""
-    from simulator.report import charts, figures, tables
+    from simulator.report import charts, figures, leaderboard, tables
     from simulator.report.answering import failed_answers
     from simulator.report.assumptions import assumptions
     from simulator.report.verdict import judge
@@ -81,7 +81,9 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "drawdown": charts.underwater(evidence),
         "exposure": charts.exposure(evidence),
         "holdings": charts.holdings(evidence),
-        "members": [(m, charts.sparkline(evidence, m.name)) for m in tables.members(run)],
+        "leaderboard": leaderboard.board(evidence),
+        "accounts": leaderboard.curves(evidence),
+        "calibration": leaderboard.calibration(run),
     }
     return {
         **drawn,
@@ -96,7 +98,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "significance": tables.significance(run),
         "months": figures.MONTHS,
         "monthly": tables.monthly(evidence),
-        "member_columns": tables.MEMBER_COLUMNS,
+        "board_columns": leaderboard.COLUMNS,
         "calls": tables.calls(evidence),
         "failed": failed_answers(run),
         "spread_columns": tables.SPREAD_COLUMNS,

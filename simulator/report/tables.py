@@ -322,38 +322,6 @@ def _shade(value: float | None, strongest: float) -> Shade:
     return Shade(percent(value, sign=True), side, round(60 * min(1.0, abs(value) / strongest)))
 
 
-@dataclass(frozen=True)
-class Member:
-    name: str
-    model: str
-    cells: tuple[Cell, ...]
-
-
-MEMBER_COLUMNS = ("Decisions", "Hit rate", "Total return", "Sharpe", "Largest drawdown")
-
-
-def members(run: Mapping[str, Any]) -> tuple[Member, ...]:
-    """One row per member of the council, as run.json lists them."""
-    short = withheld(run)
-    rows = []
-    for entry in run.get("members") or []:
-        metrics, reasons = entry.get("metrics") or {}, entry.get("reasons") or {}
-        sharpe = Cell(WITHHELD, "", WITHHELD_WHY) if short else _explained(*_told("sharpe", ratio, metrics, reasons))
-        cells = (
-            _explained(whole(entry.get("decisions")), None),
-            _explained(percent(entry.get("hit_rate", metrics.get("hit_rate"))), reasons.get("hit_rate")),
-            _explained(*_told("total_return", _signed_percent, metrics, reasons)),
-            sharpe,
-            _explained(*_told("max_drawdown", _loss, metrics, reasons)),
-        )
-        rows.append(Member(str(entry.get("name", "?")), str(entry.get("model") or ""), cells))
-    return tuple(rows)
-
-
-def _told(key: str, write: Write, metrics: Mapping[str, Any], reasons: Mapping[str, Any]) -> tuple[str, Any]:
-    return write(metrics.get(key)), reasons.get(key)
-
-
 COST_COLUMNS = ("Costs paid", "Total return", "Growth a year", "Sharpe", "Largest drawdown")
 
 

@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from simulator.report.numbers import SPACE, counted, dollars
+from simulator.report.evidence import read_equity
+from simulator.report.leaderboard import against_best, council_sentence, ranked
+from simulator.report.numbers import SPACE, counted, dollars, interval, percent, ratio
 from simulator.report.page import FILE
 from simulator.report.tables import Table, audit_line, comparison, sources
-from simulator.report.verdict import judge
+from simulator.report.verdict import judge, withheld
 
 WIDEST = 100
 """Sentences are wrapped here even where the terminal is wider."""
@@ -39,6 +41,13 @@ def print_run(run: Mapping[str, Any], folder: Path, console: Console) -> None:
     for sentence in verdict.details:
         _say(console, sentence, width)
     console.print()
+    if run.get("accounts"):
+        console.print(_leaderboard(run))
+        console.print()
+        told = council_sentence(run, against_best(run, read_equity(folder, run)))
+        if told:
+            _say(console, told, width)
+            console.print()
     for source, symbols in sources(run):
         _say(console, f"{symbols}: {source}", width, label="bars")
     _say(console, audit_line(run), width, label="audit")
@@ -64,6 +73,29 @@ def _grid(table: Table) -> Grid:
     for _, rows in table.groups:
         for row in rows:
             grid.add_row(Text(_plain(row.label)), *(_cell(cell.text, cell.note) for cell in row.cells))
+    return grid
+
+
+def _leaderboard(run: Mapping[str, Any]) -> Grid:
+    """The accounts by Sharpe ratio, the council's own in bold."""
+    short = withheld(run)
+    grid = Grid(box=None, padding=(0, 0, 0, 2), pad_edge=False, header_style="dim")
+    grid.add_column("account", no_wrap=True)
+    for name in (*(() if short else ("Sharpe", "95 % interval")), "return", "drawdown", "hit rate", "LLM cost"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for entry in ranked(run):
+        own = entry.get("name") == run.get("account")
+        metrics, llm = entry.get("metrics") or {}, entry.get("llm") or {}
+        sure = (ratio(metrics.get("sharpe")), interval(entry.get("sharpe_ci_low"), entry.get("sharpe_ci_high")))
+        cells = (
+            *(() if short else sure),
+            percent(metrics.get("total_return"), sign=True),
+            percent(metrics.get("max_drawdown")),
+            percent(metrics.get("hit_rate"), 0),
+            dollars(llm.get("cost_usd"), 2),
+        )
+        row = [Text(_plain(text)) for text in (str(entry.get("name", "?")), *cells)]
+        grid.add_row(*row, style="bold" if own else "")
     return grid
 
 

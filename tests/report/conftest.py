@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,7 +17,9 @@ import numpy as np
 import pytest
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-MEMBERS = ("trend", "reversion", "risk", "carry", "breakout")
+MEMBERS = ("CHATGPT", "GEMINI", "CLAUDE", "GROQ", "DEEPSEEK")
+SEATS = dict(zip(MEMBERS, ("pm.trend", "pm.reversion", "pm.risk", "pm.carry", "pm.breakout"), strict=True))
+DIMENSIONS = ("clarity", "edge_plausibility", "timing_catalyst", "risk_definition")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def write_folder(folder: Path, shape: Shape) -> Path:
     }
     for n, member in enumerate(shape.members):
         swing = np.random.default_rng(shape.seed + n).normal(0.0003, 0.007, shape.sessions)
-        columns[f"member:{member}"] = 100_000 * np.cumprod(1 + swing)
+        columns[f"account:{member}"] = 100_000 * np.cumprod(1 + swing)
     write_csv(folder / "equity.csv", ["session", *columns], zip(sessions, *columns.values(), strict=True))
     write_csv(
         folder / "weights.csv", ["session", *shape.symbols], ([s, *w] for s, w in zip(sessions, weights, strict=True))
@@ -133,7 +137,8 @@ def trade(shape: Shape, sessions: list[date], rng: np.random.Generator) -> tuple
                 number, quantity = len(orders), (want - now[n]) * 211.7
                 refused = rng.random() < 0.04
                 status = "rejected" if refused else "filled"
-                orders.append([number, symbol, at, "market", quantity, "", "", "", "", status])
+                asked = f"{sessions[t - t % 5]}T08:00:00-05:00"
+                orders.append([number, symbol, asked, "market", quantity, "", "", "", "", status])
                 if refused:
                     rejected.append([number, symbol, at, day, quantity, quantity * 0.4, "not enough free margin"])
                     continue
@@ -153,22 +158,193 @@ def write_csv(path: Path, header: list[str], rows: Any) -> None:
 
 
 def write_evidence(folder: Path, shape: Shape, sessions: list[date]) -> None:
-    decisions, calls = [], []
-    for n, day in enumerate(sessions[::5]):
-        decision = {"as_of": f"{day}T08:00:00-05:00", "session": str(day), "targets": [], "allowed": {}, "record": {}}
-        decisions.append({**decision, "cuts": ["SPY: 0.4 cut to 0.3"] if n % 7 == 3 else []})
-        for stage, seat in (("pitch", m) for m in shape.members):
-            call = {
-                "key": HASH,
-                "stage": stage,
-                "seat": seat,
-                "session": str(day),
-                "provider": "offline",
-                "model": seat,
+    """A meeting on every fifth session, a checkpoint on the others; a rule where nobody sits in the council."""
+    decisions: list[Any] = []
+    calls: list[Any] = []
+    mine: dict[str, list[Any]] = {member: [] for member in shape.members}
+    for n, day in enumerate(sessions):
+        meeting = n % 5 == 0
+        if not meeting and not shape.members:
+            continue
+        as_of = f"{day}T0{8 if meeting else 9}:00:00-05:00"
+        record = council_record(shape, as_of, n) if meeting else checkpoint_record(shape, sessions[n - n % 5], n)
+        decision = {"as_of": as_of, "session": str(day), "targets": [], "allowed": {}, "cuts": [], "record": {}}
+        cuts = ["SPY: 0.4 cut to 0.3"] if n % 35 == 15 else []
+        decisions.append({**decision, "cuts": cuts, "record": record if shape.members else {}})
+        for number, member in enumerate(shape.members):
+            own = record["pitches"][number] if meeting else record["theses"][0]
+            said = {"kind": "member", "no_decision": None, "pitch": own} if meeting else None
+            kept = {"kind": "member_checkpoint", "meeting": record.get("meeting"), "thesis": own}
+            mine[member].append({**decision, "record": {**(said or kept), "execution": []}})
+            call = {"key": key_of(seat(member), n), "stage": "pitch", "seat": seat(member), "session": str(day)}
+            call |= {"provider": "offline", "model": member, "outcome": "answer", "cost_usd": 0.0}
+            if meeting:
+                calls.append({**call, "prompt_tokens": 700, "completion_tokens": 112})
+    write_lines(folder / "decisions.jsonl", decisions)
+    write_lines(folder / "llm_calls.jsonl", calls)
+    for number, member in enumerate(shape.members):
+        place = folder / "accounts" / re.sub(r"\W", "_", member)
+        place.mkdir(parents=True, exist_ok=True)
+        write_lines(place / "decisions.jsonl", mine[member])
+        at = f"{sessions[0]}T09:30:00-05:00"
+        write_csv(
+            place / "orders.csv",
+            ORDERS,
+            [[0, "SPY", mine[member][0]["as_of"], "market", number + 1, *"    ", "filled"]],
+        )
+        write_csv(place / "fills.csv", FILLS, [[0, "SPY", at, sessions[0], number + 1, 472.3, 0.09, 0.0, "open"]])
+        write_csv(place / "rejected.csv", REJECTED, [])
+
+
+def write_lines(path: Path, rows: list[Any]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def key_of(who: str, n: int) -> str:
+    return hashlib.sha256(f"{who} {n}".encode()).hexdigest()
+
+
+def seat(member: str) -> str:
+    return SEATS.get(member, f"pm.{member}")
+
+
+def council_record(shape: Shape, as_of: str, n: int) -> dict[str, Any]:
+    """What was seen, said and voted at one meeting, in the words of simulator/council/record.py."""
+    symbol = shape.symbols[n % len(shape.symbols)]
+    seats = [seat(member) for member in shape.members]
+    pitches = [
+        {
+            "seat": name,
+            "keys": [key_of(name, n)],
+            "answer": {
+                "instrument": symbol,
+                "direction": "LONG",
+                "horizon": "2-4 weeks",
+                "thesis_bullets": [f"{symbol} stands above its average at meeting {n}.", "Breadth has widened."],
+                "indicators": ["rsi_14 62.8"],
+                "conviction": k % 5 - 2,
+                "invalidation": f"A close below {400 + n}.",
+                "stop": 400.0 + n,
+                "target": 470.0 + n,
+            },
+        }
+        for k, name in enumerate(seats)
+    ]
+    reviews = [
+        {
+            "seat": reader,
+            "about": name,
+            "keys": [key_of(reader + name, n)],
+            "answer": {
+                "scores": dict.fromkeys(DIMENSIONS, 7),
+                "kill_shot": f"What {symbol} gained at meeting {n} may be spent.",
+                "flip_condition": "A close below the lowest price of 20 sessions.",
+            },
+        }
+        for reader in seats
+        for name in seats
+        if reader != name
+    ]
+    ruling = {
+        "approved_trades": [
+            {
+                "instrument": symbol,
+                "direction": "LONG",
+                "conviction": 1,
+                "position_size": 0.1,
+                "rationale": "Net votes +1.3.",
             }
-            calls.append({**call, "outcome": "answer", "prompt_tokens": 700, "completion_tokens": 112, "cost_usd": 0.0})
-    for name, rows in (("decisions.jsonl", decisions), ("llm_calls.jsonl", calls)):
-        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        ],
+        "rejected_trades": [],
+        "dissent_summary": "Pitch A wanted to wait.",
+        "monitoring_plan": "Watch the lows.",
+    }
+    research = {"macro_regime": "Risk-on over the quarter", "top_narratives": ["Breadth widens.", "Rates fall."]}
+    facts = {"close": 434.2, "return_5_pct": 1.2, "rsi_14": 62.8}
+    return {
+        "kind": "council",
+        "no_decision": None,
+        "user_query": "Which positions?",
+        "facts": {"as_of": as_of[:16], "symbols": dict.fromkeys(shape.symbols, facts), "events": []},
+        "seats": {name: f"offline/{name}" for name in [*seats, "research.1", "chairman"]},
+        "research": [{"seat": "research.1", "keys": [key_of("research.1", n)], "answer": research}],
+        "pitches": pitches,
+        "reviews": reviews,
+        "chairman": {"seat": "chairman", "keys": [key_of("chairman", n)], "answer": ruling},
+        "labels": {},
+        "scores": dict.fromkeys(seats, 7.0),
+        "net_votes": {symbol: 1.3},
+        "execution": [{"symbol": symbol, "weight": 0.1, "order": "limit", "seat": "chairman", "notes": []}],
+    }
+
+
+def checkpoint_record(shape: Shape, met: date, n: int) -> dict[str, Any]:
+    """A thesis read again between two meetings."""
+    symbol = shape.symbols[n % len(shape.symbols)]
+    turned = n % 5 == 3
+    thesis = {
+        "seat": "chairman",
+        "instrument": symbol,
+        "direction": "LONG",
+        "conviction_before": 1,
+        "conviction": 0 if turned else 1,
+        "action": "CLOSE" if turned else "KEEP",
+        "state": "open",
+        "entry": {"at": f"{met}T09:30:00-05:00", "price": 433.1},
+        "stop": 400.0,
+        "target": 470.0,
+        "thesis_bullets": ["It stands above its average."],
+        "invalidation": "A close below 400.",
+        "keys": [key_of("checkpoint", n)],
+        "answer": {
+            "conviction": 0 if turned else 1,
+            "reason": "It fell through." if turned else "Nothing has changed.",
+        },
+        "reason": "It fell through." if turned else "Nothing has changed.",
+    }
+    facts = {"symbols": {symbol: {"close": 431.0, "return_1_pct": -0.4}}}
+    seats = {"chairman": "offline/chairman"}
+    meeting = f"{met}T08:00:00-05:00"
+    return {
+        "kind": "checkpoint",
+        "meeting": meeting,
+        "facts": facts,
+        "seats": seats,
+        "theses": [thesis],
+        "execution": [],
+    }
+
+
+def account_entry(shape: Shape, name: str, n: int, columns: dict[str, Any]) -> dict[str, Any]:
+    """An entry of ``accounts`` in run.json."""
+    metrics = measure(columns.get(f"account:{name}", columns["equity"]))
+    if shape.undefined:
+        metrics = dict.fromkeys(metrics)
+    sharpe = metrics["sharpe"]
+    steps = [
+        {"conviction": c, "n": 9, "mean_return": 0.004 * c + 0.001 * n, "low": -0.02, "high": 0.02} for c in (-1, 1, 2)
+    ]
+    return {
+        "name": name,
+        "seat": seat(name) if name in shape.members else "chairman",
+        "model": f"model-{n}",
+        "decisions": shape.sessions // 5,
+        "metrics": {**metrics, "hit_rate": 0.4 + n / 50, "turnover": 3.0 + n},
+        "reasons": {"sharpe": "returns never vary"} if sharpe is None else {},
+        "sharpe_ci_low": None if sharpe is None else sharpe - 1.6,
+        "sharpe_ci_high": None if sharpe is None else sharpe + 1.5,
+        "llm": {"calls": 260, "cost_usd": 0.31 * n},
+        "calibration": {
+            "n": 27,
+            "horizon_sessions": 15,
+            "ic": 0.1,
+            "ic_low": -0.2,
+            "ic_high": 0.4,
+            "by_conviction": steps,
+        },
+        "reviews": {"n": 27, "correlation": -0.04, "low": -0.3, "high": 0.2, "mean_score": 7.0},
+        "audit": {"max_relative_difference": 0.0},
+    }
 
 
 def measure(equity: Any) -> dict[str, float | None]:
@@ -235,7 +411,7 @@ def run_json(shape: Shape, sessions: list[date], columns: dict[str, Any], fills:
     first, last = str(sessions[0]), str(sessions[-1])
     symbols = ",".join(shape.symbols)
     return {
-        "schema": 1,
+        "schema": 2,
         "run_id": HASH[:12],
         "digest": HASH,
         "strategy": shape.strategy,
@@ -258,15 +434,10 @@ def run_json(shape: Shape, sessions: list[date], columns: dict[str, Any], fills:
         "metrics": metrics,
         "reasons": {k: why.get(k, "no closed trade") for k, v in {**metrics, **inference}.items() if v is None},
         "benchmarks": {name: measure(columns[name]) for name in ("buy_and_hold", "equal_weight")},
-        "members": [
-            {
-                "name": m,
-                "model": f"offline/{m}",
-                "metrics": measure(columns[f"member:{m}"]),
-                "decisions": 52,
-                "hit_rate": 0.5,
-            }
-            for m in shape.members
+        "account": "COUNCIL" if shape.members else None,
+        "accounts": [
+            account_entry(shape, name, n, columns)
+            for n, name in enumerate((*shape.members, "COUNCIL") if shape.members else ())
         ],
         "cost_sensitivity": [
             {"multiple": m, "costs_paid": 155.79 * m, "metrics": measure(columns["equity"] * (1 - 0.003 * m))}

@@ -123,7 +123,7 @@ def test_refusals_are_gathered_by_their_rule(write_run: Any) -> None:
 
 def test_questions_are_counted_by_stage_and_model(write_run: Any) -> None:
     found = tables.calls(read(write_run(sessions=20)))
-    assert found[0] == ("pitch", "offline/trend", "4", "0", "3,248", "$0.00")
+    assert found[0] == ("pitch", "offline/CHATGPT", "4", "0", "3,248", "$0.00")
 
 
 def test_the_audit_line_tells_bit_identity_from_a_difference() -> None:
