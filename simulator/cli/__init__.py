@@ -35,6 +35,7 @@ COMMANDS = {
     "doctor": Entry("house", "simulator.cli.house:doctor", "Check Python, packages, data, cache, write access.", False),
     "data": Entry("house", "simulator.cli.data:data", "Fetch, list and check bars."),
     "cache": Entry("house", "simulator.cli.cache:cache", "Look into the LLM cache, verify and share it."),
+    "db": Entry("house", "simulator.cli.db:db", "Make, upgrade, look at and rebuild the store of all runs."),
     "completion": Entry("house", "simulator.cli.house:completion", "Print the completion script of a shell.", False),
 }
 

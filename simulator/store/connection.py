@@ -57,7 +57,7 @@ def shown(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database or ":memory:")
     hidden = {name: "***" for name in SECRET if name in url.query}
-    return url.update_query_dict(hidden).set(drivername="postgresql").render_as_string(hide_password=True)
+    return url.update_query_dict(hidden).set(drivername="postgresql").render_as_string().replace("%2A", "*")
 
 
 def connect(url: URL) -> Engine:

@@ -173,8 +173,9 @@ class Store:
 
     def upgrade(self) -> tuple[str | None, str]:
         """Bring the database to HEAD in one transaction, rows kept; returns the revisions before and after."""
-        with self._writing(forward=True) as db:
-            return str(db.info.get("store_was") or HEAD), HEAD
+        before = self.status().revision
+        with self._writing(forward=True):
+            return before, HEAD
 
     def status(self) -> Status:
         """What is there; looks only, makes and upgrades nothing."""
@@ -194,8 +195,7 @@ class Store:
         """
         with self._writing() as db:
             differed: dict[str, list[Change]] = {}
-            shown = _registry(db, differed)
-            total = 0
+            shown, total = _registry(db, differed)
             for done, (run_id, row) in enumerate(shown.items()):
                 if progress:
                     progress(done, len(shown))
@@ -244,7 +244,6 @@ class Store:
     def _prepare(self, db: Connection, forward: bool) -> None:
         where = connection.shown(self._url)
         revision = revisions.revision_of(db, where)
-        db.info["store_was"] = revision
         if revision is None:
             revisions.make(db)
         elif revision != HEAD and forward:
@@ -319,8 +318,8 @@ def _put(db: Connection, run_id: str, rows: Rows) -> None:
 # ── rebuilding ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _registry(db: Connection, differed: dict[str, list[Change]]) -> dict[str, Mapping[str, Any]]:
-    """Compute `runs` again; returns the shown row of every run, the first recorded first."""
+def _registry(db: Connection, differed: dict[str, list[Change]]) -> tuple[dict[str, Mapping[str, Any]], int]:
+    """Compute `runs` again; returns the shown row of every run, the first recorded first, and the number of rows."""
     wanted: dict[tuple[Any, ...], Row] = {}
     for stored in _read(db, select(events).where(events.c.kind == "run.recorded")):
         key = (stored.run_id, stored.digest)
@@ -332,7 +331,7 @@ def _registry(db: Connection, differed: dict[str, list[Change]]) -> dict[str, Ma
         db.execute(runs.delete())
         if wanted:
             db.execute(runs.insert(), list(wanted.values()))
-    return newest(wanted.values())
+    return newest(wanted.values()), len(wanted)
 
 
 def _mend(db: Connection, table: Table, run_id: str, wanted: list[Row], differed: dict[str, list[Change]]) -> None:

@@ -1,0 +1,105 @@
+"""`sim db`: make, upgrade, look at and rebuild the store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.store.database import Change, Store
+    from simulator.workspace import Workspace
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+@click.group()
+def db() -> None:
+    """Look after the store: what every run did, in sim.db or in the PostgreSQL that DATABASE_URL names."""
+
+
+@db.command()
+@click.pass_obj
+def init(workspace: Workspace) -> None:
+    """Make the tables. `sim run` does so too when it needs them."""
+    with _open(workspace) as store:
+        made = store.init()
+        now = store.status()
+    click.echo(f"{now.url}: {'made' if made else 'there already'}, revision {now.revision}")
+
+
+@db.command()
+@click.pass_obj
+def upgrade(workspace: Workspace) -> None:
+    """Bring an older database to the newest revision, rows kept."""
+    with _open(workspace) as store:
+        before, after = store.upgrade()
+        url = store.status().url
+    how = "made at" if before is None else "has" if before == after else f"brought from revision {before} to"
+    click.echo(f"{url}: {how} revision {after}")
+
+
+@db.command()
+@as_json
+@click.pass_obj
+def status(workspace: Workspace, as_json: bool) -> None:
+    """Where the store lies, its revision, rows of each table and size. Changes nothing."""
+    with _open(workspace) as store:
+        now = store.status()
+    if as_json:
+        click.echo(json.dumps(asdict(now)))
+        return
+    if now.revision is None:
+        click.echo(f"{now.url}: not made yet; `sim run` or `sim db init` makes it")
+        return
+    newest = "the newest" if now.revision == now.head else f"the newest is {now.head}: `sim db upgrade`"
+    click.echo(f"{now.url}: revision {now.revision}, {newest}; {now.size / 1e6:,.1f} MB")
+    for name, count in now.rows.items():
+        click.echo(f"{count:>11,}  {name}")
+
+
+@db.command()
+@as_json
+@click.pass_obj
+def rebuild(workspace: Workspace, as_json: bool) -> None:
+    """Compute every table again from the events, and tell what differed."""
+    with _open(workspace) as store:
+        done = store.rebuild(_progress())
+        url = store.status().url
+    if as_json:
+        click.echo(json.dumps({"url": url, **asdict(done)}))
+        return
+    click.echo(f"{url}: {done.events:,} events of {done.runs:,} runs make {done.rows:,} rows")
+    for name, change in sorted(done.differed.items()):
+        click.echo(f"{name}: {_told(change)}")
+    if not done.differed:
+        click.echo("Every table was as its events have it.")
+
+
+def _open(workspace: Workspace) -> Store:
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+
+    return Store(store_place(workspace.registry))
+
+
+def _told(change: Change) -> str:
+    counts = {"lost": change.lost, "changed": change.changed, "known to no event": change.unknown}
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) + "; put right"
+
+
+def _progress() -> Callable[[int, int], None] | None:
+    """Draws a line on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+
+    def draw(done: int, total: int) -> None:
+        end = "\n" if done == total else ""
+        print(f"\rrun {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
+
+    return draw
