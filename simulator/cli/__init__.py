@@ -30,6 +30,7 @@ COMMANDS = {
     "runs": Entry("research", "simulator.cli.run:runs", "List the runs made so far."),
     "explain": Entry("research", "simulator.cli.run:explain", "What each member saw, said and voted on one date."),
     "ablate": Entry("research", "simulator.cli.ablate:ablate", "What each part of a council adds, by recorded votes."),
+    "stats": Entry("research", "simulator.cli.stats:stats", "Metrics and significance of anyone's returns.", False),
     "council": Entry("decide", "simulator.cli.council:council", "One meeting of a council as of a date, by stages."),
     "init": Entry("house", "simulator.cli.house:init", "Make a workspace: strategies, config and sample bars.", False),
     "doctor": Entry("house", "simulator.cli.house:doctor", "Check Python, packages, data, cache, write access.", False),

@@ -1,0 +1,239 @@
+"""`sim stats FILE`, `sim stats compare FILE`, `sim stats sweep FILE`: parse, call, print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from simulator.research.returns import Returns
+
+Decorated = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+OUTPUT = ("--html", "--json", "--draws", "--seed", "--help")
+
+
+class InSections(click.Command):
+    """A command whose help keeps what the columns mean apart from what comes out."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
+        for heading, outer in (("What FILE holds", False), ("Output", True)):
+            chosen = [option.get_help_record(ctx) for option in options if (option.opts[-1] in OUTPUT) == outer]
+            with formatter.section(heading):
+                formatter.write_dl([record for record in chosen if record is not None])
+
+
+class WithForms(InSections):
+    """A command whose first word may name another form of it: `sim stats FILE`, `sim stats compare FILE`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands: dict[str, click.Command] = {}
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in self.commands:
+            return self.commands[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Two strategies, or many"):
+            rows = [
+                (f"{ctx.command_path} {name} FILE", form.get_short_help_str(90)) for name, form in self.commands.items()
+            ]
+            formatter.write_dl(rows)
+        super().format_epilog(ctx, formatter)
+
+
+class ReturnsFile(click.Path):
+    """A path whose completion offers the other forms of the command beside files."""
+
+    def __init__(self, *forms: str) -> None:
+        super().__init__(dir_okay=True, path_type=Path)
+        self.forms = forms
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        forms = [CompletionItem(name) for name in self.forms if name.startswith(incomplete)] if incomplete else []
+        return [*forms, *super().shell_complete(ctx, param, incomplete)]
+
+
+def _options(*more: Decorated) -> Decorated:
+    """What the three forms share, after what each has of its own."""
+    shared = (
+        click.option("--rf", metavar="COL|RATE", help="Risk-free: a column per session, or a year's rate, 0.04 or 4%."),
+        click.option(
+            "--periods",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="N",
+            default=252,
+            show_default=True,
+            help="Sessions a year.",
+        ),
+        click.option("--percent", is_flag=True, help="Values are percentages: 1.5 is 1.5 %."),
+        click.option("--html", "page", metavar="OUT", type=click.Path(path_type=Path), help="Write a page to OUT."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+        click.option(
+            "--draws",
+            type=click.IntRange(min=100),
+            default=10_000,
+            show_default=True,
+            metavar="N",
+            help="Bootstrap histories.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed((*more, *shared)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+BENCHMARK = click.option("--benchmark", metavar="COL", help="Hold the others against this column.")
+
+
+@click.command(cls=WithForms)
+@click.argument("file", type=ReturnsFile("compare", "sweep"))
+@_options(BENCHMARK, click.option("--trades", metavar="FILE", type=Path, help="Closed trades (net) or fills."))
+def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) -> None:
+    """Metrics and significance of the returns in FILE, a CSV or Parquet file with a column `date` and one column of
+    returns per session for each strategy.
+
+    \b
+    sim stats returns.csv --benchmark SPY --rf 0.04
+    sim stats monthly.parquet --periods 12 --json
+    """
+    from simulator.research.judging import Asked, describe, trades_of
+
+    read, asked = _read(file, given)
+    asked["benchmark"] = benchmark
+    if trades is not None:
+        rest = read.without(benchmark, asked["risk_free"])
+        asked["trades"] = trades_of(trades, list(rest.columns))
+    with _progress() as tick:
+        found = describe(read, Asked(**asked), tick)
+    _answer("stats", found, read, given)
+
+
+@click.command(cls=InSections, short_help="Can two strategies be told apart?")
+@click.argument("file", type=ReturnsFile())
+@_options(
+    click.option("--a", "first", metavar="COL", help="One of the two; the first column when there are only two."),
+    click.option("--b", "second", metavar="COL", help="The other."),
+)
+def compare(file: Path, first: str | None, second: str | None, **given: Any) -> None:
+    """Can two strategies be told apart? Ledoit-Wolf test, paired bootstrap and power on their common sessions.
+
+    \b
+    sim stats compare returns.csv --a council --b SPY --rf 0.04
+    """
+    from simulator.errors import UsageError
+    from simulator.research.judging import Asked, tell_apart
+
+    read, asked = _read(file, given)
+    names = list(read.without(asked["risk_free"]).columns)
+    if first is None or second is None:
+        if len(names) != 2 or first is not None or second is not None:
+            missing = "--b" if first is not None else "--a" if second is not None else "--a and --b"
+            raise UsageError(f"{missing} not given; {file} has {', '.join(names[:12])}", mend="name two of its columns")
+        first, second = names
+    with _progress() as tick:
+        found = tell_apart(read, first, second, Asked(**asked), tick)
+    _answer("compare", found, read, given)
+
+
+@click.command(cls=InSections, short_help="Is the best of many more than luck?")
+@click.argument("file", type=ReturnsFile())
+@_options(
+    BENCHMARK,
+    click.option(
+        "--trials", type=click.IntRange(min=1), metavar="N", help="Configurations ever run, if more than columns."
+    ),
+)
+def sweep(file: Path, benchmark: str | None, trials: int | None, **given: Any) -> None:
+    """Is the best of many more than luck? Reality check, Romano-Wolf, confidence set, deflated Sharpe, overfitting.
+
+    Every column of FILE is a configuration that was tried; an empty one is a trial that failed.
+
+    \b
+    sim stats sweep sweep.csv --rf 0.04
+    """
+    from simulator.research.best_of_many import best_of
+    from simulator.research.judging import Asked
+
+    read, asked = _read(file, given)
+    with _progress() as tick:
+        found = best_of(read, Asked(benchmark=benchmark, **asked), trials, tick)
+    _answer("sweep", found, read, given)
+
+
+stats.commands = {"compare": compare, "sweep": sweep}
+
+
+def _read(file: Path, given: dict[str, Any]) -> tuple[Returns, dict[str, Any]]:
+    from simulator.research.returns import read_returns
+
+    asked = {key: given[key] for key in ("periods", "draws", "seed")}
+    return read_returns(file, percent=given["percent"]), {**asked, "risk_free": given["rf"]}
+
+
+def _answer(form: str, found: dict[str, Any], read: Returns, given: dict[str, Any]) -> None:
+    """The page where one was asked for, then JSON or the table."""
+    import sys
+
+    from simulator.report import returns as shown
+
+    page: Path | None = given["page"]
+    if page is not None:
+        shown.write(page, shown.render(form, found, read, " ".join(_typed())))
+    if given["as_json"]:
+        click.echo(json.dumps(found))
+        for warning in found["warnings"]:
+            click.echo(f"sim: {warning}", err=True)
+        return
+    from rich.console import Console
+
+    shown.say(form, found, Console(file=sys.stdout))
+    if page is not None:
+        click.echo(f"page: {page}")
+
+
+def _typed() -> list[str]:
+    import shlex
+    import sys
+
+    return ["sim", *(shlex.quote(word) for word in sys.argv[1:])]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr once the work takes longer than a second; nothing where stderr is no terminal."""
+    import sys
+    import time
+
+    if not sys.stderr.isatty():
+        yield lambda _stage, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("bootstrap", total=None, visible=False)
+        started = time.monotonic()
+
+        def tick(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total, visible=time.monotonic() - started > 0.5)
+
+        yield tick

@@ -1,0 +1,160 @@
+"""A table someone made, CSV or Parquet, as named columns with the place of each row in the file."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import DataError, UsageError
+
+DELIMITERS = ",;\t|"
+
+INDEX = "__index_level_0__"
+"""What Parquet calls a pandas index without a name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one file, rows in its order.
+
+    Attributes
+    ----------
+    source : the file as it was named
+    columns : name → (R,) texts of a CSV file, or float64, datetime64 or texts of a Parquet file
+    lines : (R,) line in a CSV file, row counted from 1 in a Parquet file; `word` says which
+    delimiter : of a CSV file; a comma for Parquet
+    notes : sentences on what was understood rather than read
+    """
+
+    source: str
+    columns: Mapping[str, list[str] | NDArray[Any]]
+    lines: NDArray[np.int64]
+    word: str
+    delimiter: str = ","
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.columns)
+
+    def texts(self, name: str) -> list[str]:
+        """A column as texts, empty where it has nothing."""
+        return ["" if v != v or v is None else str(v).strip() for v in self.columns[name]]
+
+
+def read_table(path: Path) -> Table:
+    """A CSV (any of , ; tab |, gzipped or not) or Parquet file.
+
+    Errors: `UsageError` where there is no such file; `DataError` with file and line for what is not a table: no header,
+    a column named twice, a row with more or fewer fields than the header.
+    """
+    if not path.is_file():
+        raise UsageError(
+            f"no file {path}" if not path.is_dir() else f"{path} is a folder", mend="name a CSV or Parquet file"
+        )
+    content = path.read_bytes()
+    if content[:4] == b"PAR1":
+        return _parquet(path)
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError) as problem:
+            raise DataError(f"is a broken gzip file ({problem})", where=str(path), mend="pack it again") from None
+    return _csv(str(path), _text(str(path), content))
+
+
+def _text(source: str, content: bytes) -> str:
+    if content[:2] == b"PK":
+        raise DataError("is a workbook or a zip file", where=source, mend="save the sheet as CSV")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
+    if b"\0" in content:
+        raise DataError("is neither CSV nor Parquet", where=source, mend="save the table as CSV")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Only names of columns can hold such letters, and any reading of them will do.
+        return content.decode("latin-1")
+
+
+def _csv(source: str, text: str) -> Table:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not first:
+        raise DataError("is empty", where=source, mend="write a header and one row per session")
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        for row in reader:
+            if any(field.strip() for field in row):
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as problem:
+        raise DataError(f"cannot be read ({problem})", where=f"{source}:{reader.line_num}") from None
+    header = _header(source, lines[0], rows[0])
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != len(header):
+            raise DataError(
+                f"has {len(row)} fields, the header {len(header)}",
+                where=f"{source}:{line}",
+                mend="write one field per column, empty where there is none",
+            )
+    values = zip(*rows[1:], strict=True) if len(rows) > 1 else ((),) * len(header)
+    columns = {name: list(column) for name, column in zip(header, values, strict=True)}
+    return Table(source, columns, np.array(lines[1:], dtype=np.int64), "line", delimiter)
+
+
+def _header(source: str, line: int, names: list[str]) -> list[str]:
+    header = [name.strip() for name in names]
+    twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+    if twice is not None:
+        raise DataError(f'two columns are called "{twice}"', where=f"{source}:{line}", mend="rename one of them")
+    numeric = sum(_is_number(name) for name in header)
+    if numeric and numeric >= len(header) - 1:
+        raise DataError(
+            "has no header, the first row holds numbers",
+            where=f"{source}:{line}",
+            mend="write the names first: date,mine",
+        )
+    return header
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parquet(path: Path) -> Table:
+    import pyarrow
+    from pyarrow import compute, parquet, types
+
+    try:
+        read = parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as problem:
+        first = str(problem).splitlines()[0]
+        raise DataError(f"cannot be read as Parquet ({first})", where=str(path), mend="write it again") from None
+    columns: dict[str, list[str] | NDArray[Any]] = {}
+    for name, column in zip(read.column_names, read.columns, strict=True):
+        kind = column.type
+        if types.is_timestamp(kind) and kind.tz:
+            column = compute.local_timestamp(column)
+        if types.is_timestamp(kind) or types.is_date(kind):
+            values: list[str] | NDArray[Any] = column.cast(pyarrow.timestamp("s"), safe=False).to_numpy()
+        elif types.is_floating(kind) or types.is_integer(kind) or types.is_decimal(kind):
+            values = column.cast(pyarrow.float64(), safe=False).to_numpy()
+        else:
+            values = ["" if value is None else str(value) for value in column.to_pylist()]
+        columns["" if name == INDEX else name] = values
+    return Table(str(path), columns, np.arange(1, read.num_rows + 1), "row")
