@@ -6,8 +6,9 @@ Two things make such a sample smaller than it looks. Forecasts of one moment sha
 as one *date*. Outcomes of different dates share sessions where their spans overlap: dates are drawn in blocks that
 are longer than the overlap. Intervals are estimate ± t · s, s the standard deviation over replicates of the stationary
 bootstrap (Politis & Romano 1994) of whole dates, and t Student's with as many degrees of freedom as there are blocks
-in the history, less one; of a correlation on Fisher's scale z = artanh r (Fisher 1915). In simulations of a year of
-weekly forecasts such intervals held the truth in 93 to 97 of 100 samples, plain quantiles of replicates in 83 to 95.
+in the history, less one; of a correlation on Fisher's scale z = artanh r (Fisher 1915). In simulations of half a year
+to five years of weekly forecasts without skill, 95 % intervals of the correlation held 0 in 93 to 98.5 of 100 samples
+(quantiles of the same replicates in 84 to 93), those of means in 91 to 96; tests/stats/test_conviction_calibration.py.
 """
 
 from __future__ import annotations
