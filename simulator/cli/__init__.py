@@ -27,8 +27,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("research", "simulator.cli.run:run", "Replay a strategy over historical bars and write its report."),
     "report": Entry("research", "simulator.cli.run:report", "Build the report of a run again from its folder."),
-    "runs": Entry("research", "simulator.cli.run:runs", "List the runs made so far."),
+    "runs": Entry("research", "simulator.cli.listing:runs", "List the runs made so far."),
     "explain": Entry("research", "simulator.cli.run:explain", "What each member saw, said and voted on one date."),
+    "compare": Entry("research", "simulator.cli.compare:compare", "Are runs different, since when, and over what?"),
     "ablate": Entry("research", "simulator.cli.ablate:ablate", "What each part of a council adds, by recorded votes."),
     "stats": Entry("research", "simulator.cli.stats:stats", "Metrics and significance of anyone's returns.", False),
     "council": Entry("decide", "simulator.cli.council:council", "One meeting of a council as of a date, by stages."),

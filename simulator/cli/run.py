@@ -1,4 +1,4 @@
-"""`sim run`, `sim report`, `sim runs`, `sim explain`: parse, call, print."""
+"""`sim run`, `sim report`, `sim explain`: parse, call, print."""
 
 from __future__ import annotations
 
@@ -192,28 +192,6 @@ def report(workspace: Workspace, run: str) -> None:
     from simulator.store.folders import find_run
 
     click.echo(build(find_run(workspace.reports, run)))
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
-@click.pass_obj
-def runs(workspace: Workspace, as_json: bool) -> None:
-    """List the distinct runs made in this workspace, the newest last."""
-    from simulator.store.registry import Registry
-
-    registry = Registry(workspace.registry)
-    rows = registry.rows() if workspace.registry.exists() else []
-    registry.close()
-    if as_json:
-        click.echo(json.dumps(rows, default=str))
-    elif not rows:
-        click.echo("no runs yet; `sim run` makes one")
-    else:
-        from rich.console import Console
-
-        from simulator.cli.listing import runs_table
-
-        Console().print(runs_table(rows))
 
 
 @click.command()

@@ -44,9 +44,11 @@ def render_comparison(facts: Mapping[str, Any], held: Sequence[Held], days: Sequ
     said = comparison.say(facts)
     curves: list[Curve] = [(css, one, _grown(one, days)) for css, one in zip(CURVES, held, strict=False)]
     drawn = len(days) > 1
+    names = list(dict.fromkeys(str(run["strategy"]) for run in facts["runs"]))
     content = {
         "facts": facts,
-        "title": f"Comparison: {' and '.join(run['strategy'] for run in facts['runs'])}",
+        "names": names,
+        "title": f"Comparison: {' and '.join(names)}",
         "said": said,
         "classes": CURVES,
         "interval": _interval(facts, said.headline),

@@ -259,9 +259,9 @@ def _trial(row: Mapping[str, Any]) -> Trial:
 def _elsewhere(trial: Trial, own: Trial, shared: _Sessions) -> str:
     """Why a trial says nothing on the data of the run judged."""
     if not set(trial.symbols) & set(own.symbols):
-        return f"no symbol in common with {', '.join(own.symbols)}"
+        return f"{', '.join(trial.symbols)}: no symbol in common"
     if not shared.count(max(trial.first, own.first), min(trial.last, own.last)):
-        return f"no session in common with {own.first} to {own.last}"
+        return f"{trial.first} to {trial.last}: no session in common"
     return ""
 
 
