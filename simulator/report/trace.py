@@ -13,7 +13,7 @@ from rich.text import Text
 
 from simulator.report.evidence import Books, read_books, read_lines, read_run
 from simulator.report.explain import account_named, decided_by
-from simulator.report.numbers import UNDEFINED, counted, dollars, interval, number_of, ratio, whole
+from simulator.report.numbers import UNDEFINED, counted, dollars, interval, number_of, percent, ratio, whole
 from simulator.report.retold import SHOWN_OF_KEY, keys_of
 from simulator.report.tables import GROUPS
 
@@ -21,7 +21,8 @@ from simulator.report.tables import GROUPS
 def account_trace(folder: Path, account: str | None = None) -> dict[str, Any]:
     """An account's numbers and everything behind them.
 
-    Keys: run, account, seat, model, metrics, reasons, sharpe_ci_low, sharpe_ci_high, calibration, reviews, llm;
+    Keys: run, account, own (whether it is the run's own), seat, model, metrics, reasons, sharpe_ci_low, sharpe_ci_high,
+    calibration, reviews, llm;
     ``trades``: its fills, each with the decision behind it (decided_at, decided_on); ``decisions``: as_of, session,
     kind, opinions [{instrument, conviction, score}], orders, keys of the answers; ``calls``: the account's questions
     as in llm_calls.jsonl. Raises UsageError for an account the run does not have, DataError for a damaged folder.
@@ -38,6 +39,7 @@ def account_trace(folder: Path, account: str | None = None) -> dict[str, Any]:
     return {
         "run": folder.name,
         "account": name,
+        "own": name == run.get("account"),
         "strategy": run["strategy"],
         "analysts": run.get("analysts"),
         "seat": seat,
@@ -88,7 +90,10 @@ def _opinions(decision: Mapping[str, Any], scores: Mapping[str, Any]) -> list[di
     theses = [t for t in (*record.get("theses", ()), record.get("thesis")) if t]
     if theses:
         return [{k: t.get(k) for k in ("instrument", "conviction", "action")} for t in theses]
-    return [{"instrument": t["symbol"], "conviction": t.get("conviction")} for t in decision["targets"]]
+    return [
+        {"instrument": t["symbol"], "conviction": t.get("conviction"), "weight": t["weight"]}
+        for t in decision["targets"]
+    ]
 
 
 def print_trace(found: Mapping[str, Any], console: Console) -> None:
@@ -116,7 +121,7 @@ def _further(found: Mapping[str, Any], name: str) -> Iterator[str]:
     last = next((d for d in reversed(found["decisions"]) if d["orders"]), None) or (found["decisions"] or [None])[-1]
     if last is None:
         return
-    of = f" --account {name}" if found["account"] else ""
+    of = f" --account {name}" if not found["own"] else ""
     yield f"\nwhat was seen, said and voted: `sim explain {found['run']} {last['session']}{of}`"
     if last["keys"]:
         yield f"an answer in full: `sim cache show {last['keys'][-1][:SHOWN_OF_KEY]}`"
@@ -196,7 +201,9 @@ def _decision_table(decisions: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _wanted(opinion: Mapping[str, Any]) -> str:
-    conviction, score = number_of(opinion.get("conviction")), number_of(opinion.get("score"))
+    conviction, score, weight = (number_of(opinion.get(key)) for key in ("conviction", "score", "weight"))
     strength = "" if conviction is None else f" {ratio(conviction, 0, sign=True)}"
+    if conviction is None and weight is not None:
+        strength = f" {percent(weight, 0, sign=True)}" if weight else " flat"
     action = f" {opinion['action']}" if opinion.get("action") else ""
     return f"{opinion['instrument']}{strength}{action}" + ("" if score is None else f" (score {ratio(score, 1)})")
