@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,15 @@ from simulator.replay.run import Replayed
 from simulator.research import evidence, identity, measure
 from simulator.research.accounts import Account, accounts_of, own_account
 from simulator.research.benchmarks import benchmark_ledgers
+from simulator.research.happenings import happenings
+from simulator.research.leaderboard import leaderboard
 from simulator.research.replicates import spreads
 from simulator.research.shortfalls import shortfalls
 from simulator.research.spec import RunSpec
 from simulator.research.staging import Staged
 from simulator.stats.inference import inference_summary
 from simulator.stats.metrics import Summary
+from simulator.store.events import Event
 from simulator.store.folders import jsonl_bytes
 from simulator.strategies import Loaded
 from simulator.trading.cycle import Terms
@@ -54,8 +57,17 @@ class Work:
         return self.config.accounts.cash
 
 
-def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The evidence files and run.json of a run: a pure function of its work."""
+@dataclass(frozen=True)
+class Recorded:
+    """The evidence of a run: its files, run.json, and what happened in it, in order of time."""
+
+    files: dict[str, bytes]
+    facts: dict[str, Any]
+    events: Iterable[Event]
+
+
+def record(work: Work) -> Recorded:
+    """A pure function of the work. The events are put together when they are first asked for."""
     scene, ledger = work.replayed.scene, work.replayed.ledger
     free = measure.risk_free(scene, work.config.assets)
     benchmarks = benchmark_ledgers(scene, work.terms.rules, work.cash)
@@ -85,7 +97,7 @@ def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
         "inference": dict(inference.values),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
         "account": own_account(accounts, work.replayed),
-        "accounts": [_account(a, free.returns, work.cash) for a in accounts],
+        "accounts": leaderboard(accounts, calls, free.returns, work.cash),
         "cost_sensitivity": measure.cost_sensitivity(
             scene, work.replayed.tape, work.terms.rules, work.cash, free.returns
         ),
@@ -97,7 +109,12 @@ def record(work: Work) -> tuple[dict[str, bytes], dict[str, Any]]:
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.draws),
     }
-    return files, facts
+    return Recorded(files, facts, _later(lambda: happenings(accounts, calls, work.draws)))
+
+
+def _later(told: Callable[[], Iterable[Event]]) -> Iterator[Event]:
+    """What `told` returns, worked out when the first is wanted: a result known to the store wants none."""
+    yield from told()
 
 
 def _partial(work: Work) -> dict[str, Any]:
@@ -142,24 +159,6 @@ def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measur
     inference = inference_summary(measure.session_returns(ledger, cash), free.returns)
     interval = {key: inference.values[key] for key in ("sharpe_ci_low", "sharpe_ci_high")}
     return {**summary.values, **interval, "reasons": {**inference.reasons, **summary.reasons}}
-
-
-def _account(account: Account, free: measure.Floats, cash: float) -> dict[str, Any]:
-    summary = measure.account(account.replayed.ledger, cash, free)
-    return {
-        "name": account.name,
-        "seat": account.seat,
-        "model": account.model,
-        "decisions": sum(any(t.weight for t in turn.wanted.targets) for turn in account.replayed.turns),
-        "metrics": dict(summary.values),
-        "reasons": dict(summary.reasons),
-        "sharpe_ci_low": None,
-        "sharpe_ci_high": None,
-        "llm": {"calls": 0, "cost_usd": 0.0},
-        "calibration": None,
-        "reviews": None,
-        "audit": {"max_relative_difference": account.replayed.largest_difference},
-    }
 
 
 def _calls(gateway: Gateway) -> list[dict[str, Any]]:

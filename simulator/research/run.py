@@ -23,11 +23,12 @@ from simulator.research.asking import open_gateway
 from simulator.research.draws import draw
 from simulator.research.identity import identify
 from simulator.research.outlook import Outlook, still_usd
-from simulator.research.record import Work, record
+from simulator.research.record import Recorded, Work, record
 from simulator.research.spec import RunSpec
 from simulator.research.staging import Staged, stage
 from simulator.store import folders
-from simulator.store.registry import Registry
+from simulator.store.connection import store_place
+from simulator.store.database import Store
 from simulator.strategies import Loaded, load_strategy
 from simulator.trading.cycle import Terms
 from simulator.trading.execution import ExecutionRules
@@ -164,10 +165,10 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], Non
         if stopped is not None:
             stopped = _continued(stopped, known["command"], asking.gateway, questions)
         work = Work(spec, workspace, config, loaded, staged, terms, draws, asking.gateway, known, stopped)
-        files, facts = record(work)
+        recorded = record(work)
         runtime = _runtime(asking.gateway, started)
-    name = f"{facts['strategy']}-{facts['from']}-{staged.last}-{facts['run_id']}"
-    run = _write(workspace, name, files, facts, runtime)
+    name = f"{known['strategy']}-{known['from']}-{staged.last}-{known['run_id']}"
+    run = _write(workspace, name, recorded, runtime)
     if stopped is not None:
         raise PartialRunError(stopped, run) from stopped
     return run
@@ -190,20 +191,19 @@ def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mappi
     return error
 
 
-def _write(
-    workspace: Workspace, name: str, files: dict[str, bytes], facts: dict[str, Any], runtime: dict[str, Any]
-) -> Run:
-    """Write the folder with its report and count the run. A whole run takes the place of what was there before."""
+def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[str, Any]) -> Run:
+    """Write the folder with its report, and what happened into the store. A whole run takes the place of what was there
+    before."""
     from simulator.report import build
 
-    files = files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
+    facts = recorded.facts
+    files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     wanted = folders.partial_name(name) if facts["partial"] else name
     folder = folders.write_folder(workspace.reports, wanted, files, finish=build)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
-    registry = Registry(workspace.registry)
-    registry.record(facts, wanted)
-    registry.close()
+    with Store(store_place(workspace.registry)) as store:
+        store.record_run(facts, wanted, recorded.events)
     return Run(folder, facts, runtime)
 
 
