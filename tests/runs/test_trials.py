@@ -1,0 +1,299 @@
+"""Which results count as trials, counted by hand; the deflated Sharpe ratio against the literature; real registries."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import simulator
+from simulator.errors import DataError
+from simulator.research.trials import (
+    Excess,
+    Trials,
+    correlated,
+    deflated,
+    read_excess,
+    trials,
+    trials_facts,
+    with_trials,
+)
+from simulator.stats.inference import expected_maximum
+from simulator.stats.selection import effective_trials
+from simulator.store.database import Store
+
+GOLDEN = Path(__file__).parents[1] / "stats" / "golden"
+ROOT = math.sqrt(252)
+
+
+def row(number: int, **changes: Any) -> dict[str, Any]:
+    """A row of the registry: a result of its own on SPY in 2023, 250 sessions."""
+    return {
+        "run_id": f"id{number}",
+        "digest": f"digest{number}",
+        "strategy": "s",
+        "symbols": ["SPY"],
+        "first": "2023-01-01",
+        "last": "2023-12-29",
+        "metrics": {"total_return": number / 7, "volatility": 0.1, "max_drawdown": -0.1, "sharpe": number / 10},
+        "folder": f"f{number}",
+        "partial": False,
+        **changes,
+    }
+
+
+def judged(number: int = 0, **changes: Any) -> dict[str, Any]:
+    """run.json of such a result."""
+    of = row(number, **changes)
+    return {**of, "from": of["first"], "to": of["last"], "sessions": changes.get("sessions", 250), "cash": 1.0}
+
+
+def left_out(tried: Trials) -> dict[str, str]:
+    return {trial.run_id: why for trial, why in tried.left_out}
+
+
+def counted(tried: Trials) -> list[str]:
+    return [trial.run_id for trial in tried.counted]
+
+
+def test_a_run_alone_is_its_own_only_trial() -> None:
+    for rows in ([], [row(0)]):
+        tried = trials(rows, judged())
+        assert (tried.count, counted(tried), tried.left_out, tried.sharpe_variance) == (1, ["id0"], (), None)
+
+
+def test_distinct_results_on_shared_symbols_and_sessions_count_and_others_say_why_not() -> None:
+    rows = [
+        row(0),
+        row(1),
+        row(2, symbols=["QQQ", "SPY"]),
+        row(3, symbols=["QQQ"]),
+        row(4, first="2024-01-01", last="2024-06-28"),
+        row(5, first="2022-01-01", last="2023-01-03"),
+        row(6, first="2022-01-01", last="2023-01-02"),
+        row(7, strategy="buy_and_hold"),
+    ]
+    tried = trials(rows, judged())
+    assert counted(tried) == ["id0", "id1", "id2", "id5", "id7"]
+    # id6 meets the run's dates on 1 and 2 January only, when the exchange was closed.
+    assert left_out(tried) == {
+        "id3": "QQQ: no symbol in common",
+        "id4": "2024-01-01 to 2024-06-28: no session in common",
+        "id6": "2022-01-01 to 2023-01-02: no session in common",
+    }
+
+
+def test_an_edit_that_changes_no_result_is_no_new_trial() -> None:
+    same_bytes = row(1, digest="digest0")
+    same_returns = row(2, metrics=row(0)["metrics"])
+    other_period = row(3, metrics=row(0)["metrics"], first="2023-01-03")
+    tried = trials([row(0), same_bytes, same_returns, other_period], judged())
+    assert left_out(tried) == {"id1": "the same result as id0", "id2": "the same returns as id0"}
+    assert counted(tried) == ["id0", "id3"]
+
+
+def test_another_result_of_the_same_run_is_a_trial() -> None:
+    again = row(0, digest="asked anew", metrics=row(9)["metrics"])
+    assert trials([row(0), again], judged()).count == 2
+
+
+def test_figures_that_are_unknown_make_nothing_alike() -> None:
+    blank = [row(n, metrics={"sharpe": None}) for n in (1, 2)]
+    tried = trials(blank, judged())
+    assert (tried.count, tried.sharpe_variance) == (3, None)
+
+
+def test_a_partial_run_counts_until_the_whole_one_is_there() -> None:
+    stops = [row(1, digest=f"stop{n}", partial=True, metrics=row(n)["metrics"]) for n in (3, 4)]
+    tried = trials(stops, judged())
+    assert [t.digest for t in tried.counted] == ["digest0", "stop4"]
+    assert left_out(tried) == {"id1": "an earlier stop of id1, which went on"}
+    tried = trials([*stops, row(1)], judged())
+    assert [t.digest for t in tried.counted] == ["digest0", "digest1"]
+    assert left_out(tried) == {"id1": "the beginning of id1, whose whole is there"}
+
+
+def test_a_partial_run_that_is_judged_is_counted_itself() -> None:
+    own = judged(0, digest="stop1", partial=True)
+    earlier = row(0, digest="stop0", partial=True, metrics=row(5)["metrics"])
+    assert counted(trials([earlier], own)) == ["id0"]
+    whole = row(0, metrics=row(8)["metrics"])
+    assert counted(trials([earlier, whole], own)) == ["id0", "id0"]
+
+
+def test_the_variance_is_that_of_sharpe_ratios_per_session_where_all_have_one_length() -> None:
+    tried = trials([row(1), row(4)], judged())
+    by_hand = [s / 10 / ROOT for s in (0, 1, 4)]
+    assert {t.sessions for t in tried.counted} == {250}
+    assert tried.sharpe_variance == pytest.approx(np.var(by_hand, ddof=1), rel=1e-12)
+
+
+def test_a_short_trial_weighs_by_its_length() -> None:
+    # Ten sessions from 3 to 17 January: a Sharpe ratio of 10 there is 10 · √(10/250) = 2 over a year.
+    short = row(1, last="2023-01-17", metrics={**row(1)["metrics"], "sharpe": 10.0})
+    tried = trials([short], judged())
+    assert [t.sessions for t in tried.counted] == [250, 10]
+    assert tried.sharpe_variance == pytest.approx(np.var([0.0, 2.0 / ROOT], ddof=1), rel=1e-12)
+
+
+def _skewed(low: int, high: int) -> np.ndarray:
+    """A two-point sample with `low` bad and `high` good sessions, mean 0 and sd (ddof 1) 1."""
+    x = np.r_[np.full(low, -1.0), np.full(high, low / high)]
+    return np.random.default_rng(0).permutation(x / x.std(ddof=1))
+
+
+def test_the_worked_example_of_2014_comes_out() -> None:
+    """Bailey & López de Prado (2014): SR 2.5 a year of 250 days, 1,250 days, skew −3, kurtosis 10, 100 trials whose
+    annual Sharpe ratios vary by ½: a maximum of 0.1132 a day is expected, DSR 0.9004."""
+    returns = _skewed(105, 1145) + 2.5 / math.sqrt(250)
+    tried = Trials(100, None, 0.5 / 250, (), ())
+    found = deflated(returns, 0.0, tried)
+    assert found["expected_max_sharpe"] / ROOT == pytest.approx(0.1132, abs=5e-5)
+    assert found["dsr"] == pytest.approx(0.9004, abs=2e-4)
+    assert found["dsr_effective"] is None
+    assert "dsr_effective" in found["reasons"]
+
+
+def test_one_trial_is_not_deflated_and_has_the_golden_psr() -> None:
+    with gzip.open(GOLDEN / "daily_open.csv.gz", "rt") as lines:
+        names = next(lines).strip().split(",")
+        columns = dict(zip(names, zip(*(line.strip().split(",") for line in lines), strict=True), strict=True))
+    returns, free = (np.array(columns[name], dtype=float) for name in ("strat_a", "rf"))
+    golden = json.loads((GOLDEN / "performance_analytics.json").read_text())
+    wanted = next(_found(golden, "psr_2012"))
+    found = deflated(returns, free, trials([], judged()))
+    assert found["dsr"] == pytest.approx(wanted, rel=1e-6)
+    assert (found["trials"], found["trial_sharpe_sd"], found["expected_max_sharpe"]) == (1, 0.0, 0.0)
+
+
+def _found(content: Any, key: str) -> Any:
+    if isinstance(content, dict):
+        if key in content:
+            yield content[key]
+        for inner in content.values():
+            yield from _found(inner, key)
+
+
+def test_more_trials_deflate_more_and_too_few_figures_say_so() -> None:
+    returns = np.random.default_rng(3).normal(0.0005, 0.01, 500)
+    values = [deflated(returns, 0.0, Trials(n, float(n), 0.03**2, (), ()))["dsr"] for n in (1, 2, 10, 1000)]
+    assert values[0] > values[2] > values[3]
+    assert values[0] >= values[1] > values[2]
+    unknown = deflated(returns, 0.0, Trials(3, 3.0, None, (), ()))
+    assert (unknown["dsr"], unknown["reasons"]["dsr"]) == (None, "fewer than two trials have a Sharpe ratio")
+    still = deflated(np.zeros(500), 0.0, Trials(1, 1.0, None, (), ()))
+    assert (still["dsr"], still["reasons"]["dsr"]) == (None, "excess returns do not vary")
+    assert deflated(returns[:5], 0.0, Trials(1, 1.0, None, (), ()))["reasons"]["dsr"] == "fewer than 10 sessions"
+
+
+def _excess(returns: np.ndarray, start: int = 0) -> Excess:
+    days = np.datetime64("2020-01-01") + np.arange(start, start + len(returns))
+    return Excess(days, returns, np.zeros(len(returns)))
+
+
+def test_the_effective_number_of_a_sweep_is_that_of_the_statistics_room() -> None:
+    with gzip.open(GOLDEN / "sweep_open.csv.gz", "rt") as lines:
+        names = next(lines).strip().split(",")
+        table = [line.strip().split(",") for line in lines]
+    sweep = np.array([[float(v) for n, v in zip(names, line, strict=True) if n != "date"] for line in table])
+    sweep[:, 5] = 0.0
+    count = sweep.shape[1]
+    tried = trials([row(n) for n in range(1, count)], judged())
+    found = correlated(tried, {f"digest{n}": _excess(sweep[:, n]) for n in range(count)})
+    assert found.effective == pytest.approx(effective_trials(sweep), rel=1e-9)
+
+
+def test_trials_without_a_folder_or_a_common_stretch_count_as_independent() -> None:
+    rng = np.random.default_rng(1)
+    market = rng.normal(0, 0.01, 400)
+    tried = trials([row(1), row(2), row(3)], judged())
+    twins = {"digest0": _excess(market), "digest1": _excess(market)}
+    assert correlated(tried, twins).effective == pytest.approx(1 + 2)
+    assert correlated(tried, {**twins, "digest2": _excess(market[:19], 399 - 18)}).effective == pytest.approx(
+        1 / 3 + (1 - 1 / 3) * 3 + 1
+    )
+    assert correlated(tried, {**twins, "digest2": None, "digest3": None}).effective == pytest.approx(1.0)
+    assert correlated(tried, {}).effective is None
+
+
+@pytest.fixture(scope="module")
+def tried_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[simulator.Run]]:
+    """A workspace in which four rules were run, one of them twice and one elsewhere in time."""
+    from simulator.cli.house import make_workspace
+
+    folder = tmp_path_factory.mktemp("trials") / "workspace"
+    make_workspace(folder, git=False)
+    spans = {"start": "2023-01-03", "end": "2024-06-28", "workspace": folder}
+    made = [
+        simulator.run("sma_cross", ["SPY", "QQQ"], **spans),
+        simulator.run("sma_cross", ["SPY", "QQQ"], parameters={"fast": 20}, **spans),
+        simulator.run("buy_and_hold", ["SPY"], **spans),
+        simulator.run("equal_weight", ["AAPL", "NVDA"], **spans),
+        simulator.run("buy_and_hold", ["SPY"], "2021-01-04", "2022-12-30", workspace=folder),
+    ]
+    simulator.run("sma_cross", ["SPY", "QQQ"], **spans)
+    return folder, made
+
+
+def results(workspace: Path) -> list[dict[str, Any]]:
+    with Store(workspace / "sim.db") as store:
+        return store.results()
+
+
+def test_a_real_registry_counts_three_trials_of_six_runs(tried_out: Any) -> None:
+    workspace, made = tried_out
+    facts = trials_facts(results(workspace), made[0].facts, made[0].folder)
+    assert {t["run_id"] for t in facts["counted"]} == {run.facts["run_id"] for run in made[:3]}
+    assert {t["run_id"]: t["why"].split(": ")[1] for t in facts["left_out"]} == {
+        made[3].facts["run_id"]: "no symbol in common",
+        made[4].facts["run_id"]: "no session in common",
+    }
+    sharpes = [run.metrics["sharpe"] for run in made[:3]]
+    found = facts["inference"]
+    assert found["trials"] == 3
+    assert found["trial_sharpe_sd"] == pytest.approx(np.std(sharpes, ddof=1), rel=1e-9)
+    assert found["expected_max_sharpe"] == pytest.approx(expected_maximum(3) * np.std(sharpes, ddof=1), rel=1e-9)
+    returns = np.column_stack([read_excess(run.folder).excess for run in made[:3]])  # type: ignore[union-attr]
+    assert found["effective_trials"] == pytest.approx(effective_trials(returns), rel=1e-9)
+    assert 0.0 < found["dsr"] < made[0].facts["inference"]["psr"]
+
+
+def test_sessions_counted_by_the_calendar_are_those_of_the_run(tried_out: Any) -> None:
+    workspace, made = tried_out
+    tried = trials(results(workspace), made[0].facts)
+    assert {t.run_id: t.sessions for t in tried.counted} == {r.facts["run_id"]: r.facts["sessions"] for r in made[:3]}
+
+
+def test_the_same_registry_gives_the_same_facts_and_a_removed_folder_is_independent(tried_out: Any) -> None:
+    workspace, made = tried_out
+    own, rows = made[0], results(workspace)
+    first, again = (trials_facts(rows, own.facts, own.folder) for _ in range(2))
+    assert json.dumps(first, allow_nan=False) == json.dumps(again, allow_nan=False)
+    hidden = made[2].folder.rename(made[2].folder.with_name("elsewhere"))
+    try:
+        without = trials_facts(rows, own.facts, own.folder)
+    finally:
+        hidden.rename(made[2].folder)
+    assert without["inference"]["trials"] == 3
+    assert without["inference"]["effective_trials"] > first["inference"]["effective_trials"]
+
+
+def test_the_verdict_speaks_of_the_trials_once_they_are_with_the_run(tried_out: Any) -> None:
+    from simulator.report.verdict import judge
+
+    workspace, made = tried_out
+    run = made[0].facts
+    facts = trials_facts(results(workspace), run, made[0].folder)
+    told = " ".join(judge(with_trials(run, facts)).details)
+    assert "3 trials were run on overlapping data; the deflated Sharpe ratio is 0." in told
+    assert with_trials(run, {**facts, "digest": "of another result"}) == run
+
+
+def test_a_folder_that_cannot_be_read_is_a_stated_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"equity\.csv: cannot be read; `sim run again` writes it again"):
+        trials_facts([], {**judged(), "command": "sim run again"}, tmp_path)
