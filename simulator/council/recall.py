@@ -21,18 +21,20 @@ KIND = "council"
 """``kind`` of the records that can be recalled."""
 
 OF_THE_MEETING = ("kind", "no_decision", "user_query", "facts", "research", "pitches", "reviews", "chairman")
-DERIVED = ("labels", "scores", "net_votes", "execution")
+DERIVED = ("labels", "scores", "net_votes", "opened", "execution")
 """Keys of a record; what else stands in it is metadata."""
 
 
-def recalled(as_of: datetime, record: Mapping[str, Any]) -> PipelineContext:
+def recalled(as_of: datetime, record: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> PipelineContext:
     """The context behind `record`, which :func:`simulator.council.record.evidence` wrote of the meeting at `as_of`.
 
-    Answers are checked as those of a model are. Answers in it are of the general types (`Pitch`), not of those made
-    for the symbols of a meeting. Raises DataError for what is no record of a meeting.
+    A record tells its metadata in short: where the council is at hand, `metadata` of the context it would open stands
+    in its place. Answers are checked as those of a model are, and are of the general types (`Pitch`), not of those
+    made for the symbols of a meeting. Raises DataError for what is no record of a meeting.
     """
     try:
-        return _recalled(as_of, record)
+        found = _recalled(as_of, record)
+        return found if metadata is None else found.having(metadata=metadata)
     # pydantic's ValidationError is a ValueError.
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         said = str(error).splitlines()[0] if isinstance(error, ValueError) else f"{type(error).__name__} {error}"

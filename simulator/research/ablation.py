@@ -85,8 +85,12 @@ class Case:
     @cached_property
     def meetings(self) -> tuple[PipelineContext, ...]:
         """What was said at each meeting, from the records."""
-        held = zip(self.decisions, self.scene.occasions, strict=True)
-        return tuple(recalled(one.as_of, one.record) for one, occasion in held if occasion == MEETING)
+        held = zip(self.decisions, self.scene.occasions, self.scene.snapshots, strict=True)
+        return tuple(
+            recalled(one.as_of, one.record, self.council.open(snapshot).metadata)
+            for one, occasion, snapshot in held
+            if occasion == MEETING
+        )
 
     @cached_property
     def free(self) -> Floats:
@@ -201,6 +205,7 @@ class _Nobody:
 
     def __init__(self, config: Config) -> None:
         self.seats: Mapping[str, Seat] = config.models.profiles[config.models.default]
+        self.accounts = tuple(config.accounts.accounts)
 
     @property
     def gateway(self) -> _Nobody:
