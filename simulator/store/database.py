@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from simulator.errors import SimError
 from simulator.store import connection, revisions
@@ -257,6 +257,9 @@ class Store:
         try:
             yield
         except SQLAlchemyError as error:
+            if isinstance(error, StatementError) and not isinstance(error, DBAPIError) and error.orig is not None:
+                # Not the database's trouble: a value that is no JSON.
+                raise error.orig from None
             raise connection.trouble(error, self._url) from None
 
     def _size(self, db: Connection, names: list[str]) -> int:
@@ -301,7 +304,7 @@ def _history(db: Connection, run_id: str, digest: str) -> Iterator[Stored]:
 
 
 def _read(db: Connection, wanted: Select[Any]) -> Iterator[Stored]:
-    found = db.execution_options(yield_per=CHUNK).execute(wanted.order_by(events.c.position))
+    found = db.execute(wanted.order_by(events.c.position), execution_options={"yield_per": CHUNK})
     for row in found:
         event = Event(row.kind, row.at, row.account, row.payload)
         yield Stored(row.position, row.run_id, row.digest, row.recorded_at, event)
