@@ -45,6 +45,9 @@ class WithForms(InSections):
             return self.commands[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Two strategies, or many"):
             rows = [
@@ -157,11 +160,10 @@ def compare(file: Path, first: str | None, second: str | None, **given: Any) -> 
 @click.argument("file", type=ReturnsFile())
 @_options(
     BENCHMARK,
-    click.option(
-        "--trials", type=click.IntRange(min=1), metavar="N", help="Configurations ever run, if more than columns."
-    ),
+    click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Configurations ever run, if more."),
+    click.option("--blocks", type=int, metavar="S", help="Blocks for the overfitting test.  [default: up to 16]"),
 )
-def sweep(file: Path, benchmark: str | None, trials: int | None, **given: Any) -> None:
+def sweep(file: Path, benchmark: str | None, trials: int | None, blocks: int | None, **given: Any) -> None:
     """Is the best of many more than luck? Reality check, Romano-Wolf, confidence set, deflated Sharpe, overfitting.
 
     Every column of FILE is a configuration that was tried; an empty one is a trial that failed.
@@ -169,12 +171,12 @@ def sweep(file: Path, benchmark: str | None, trials: int | None, **given: Any) -
     \b
     sim stats sweep sweep.csv --rf 0.04
     """
-    from simulator.research.best_of_many import best_of
+    from simulator.research.best_of_many import Sweep, best_of
     from simulator.research.judging import Asked
 
     read, asked = _read(file, given)
     with _progress() as tick:
-        found = best_of(read, Asked(benchmark=benchmark, **asked), trials, tick)
+        found = best_of(read, Asked(benchmark=benchmark, **asked), Sweep(trials, blocks), tick)
     _answer("sweep", found, read, given)
 
 

@@ -496,7 +496,7 @@ def _stats_page(found: Numbers, read: Returns) -> dict[str, Any]:
         "footnotes": footnotes(shown),
         "verdicts": verdicts,
         "headline": verdicts[0][1].headline if len(verdicts) == 1 else _several(verdicts),
-        "selection": SELECTION,
+        "selection": SELECTION.replace("`", ""),
         "forest": charts.sharpes(found),
         "growth": charts.growth(found, read, shown[0].columns),
         "drawdown": charts.underwater(found, read, shown[0].columns),

@@ -200,13 +200,9 @@ def logits(found: Numbers) -> Histogram | None:
         return None
     edges, counts = np.array(counted_logits["edges"]), np.array(counted_logits["counts"], dtype=float)
     share = counts / counts.sum()
-    x, y = np.repeat(edges, 2)[1:-1], np.repeat(share, 2)
-    worse = x <= 0.0
+    x, y, half = np.repeat(edges, 2)[1:-1], np.repeat(share, 2), len(counts)
     frame = Frame(float(edges[0]), float(edges[-1]), 0.0, float(share.max()) * 1.08, 180)
-    layers = [
-        Layer("bars worse", "area", np.r_[x[worse], 0.0], np.r_[y[worse], y[worse][-1] if worse.any() else 0.0]),
-        Layer("bars", "area", np.r_[0.0, x[~worse]], np.r_[y[~worse][0] if (~worse).any() else 0.0, y[~worse]]),
-    ]
+    layers = [Layer("bars worse", "area", x[:half], y[:half]), Layer("bars", "area", x[half:], y[half:])]
     levels = [v for v in figures.steps(0.0, frame.high, 4) if v > 0.0]
     panel = figures.draw(
         layers, frame, figures.percent_ticks(levels) if len(levels) > 1 else [(levels[0], percent(levels[0], 0))]

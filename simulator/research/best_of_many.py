@@ -7,6 +7,7 @@ good: reality check, Romano-Wolf, deflated Sharpe ratio, probability of backtest
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -40,14 +41,25 @@ MOST_FOR_RANGE = 50
 STAGES = ("reality check", "Romano-Wolf", "confidence set", "overfitting")
 
 
-def best_of(read: Returns, asked: Asked, trials: int | None = None, tick: Tick = nothing) -> dict[str, Any]:
-    """The sweep as one dictionary; `trials` is how many were ever run where that is more than there are columns.
+@dataclass(frozen=True)
+class Sweep:
+    """What is asked beyond `Asked`: how many `trials` were ever run where that is more than there are columns, and how
+    many `blocks` PBO cuts the history into where that is not left to the length of the history.
+    """
+
+    trials: int | None = None
+    blocks: int | None = None
+
+
+def best_of(read: Returns, asked: Asked, swept: Sweep | None = None, tick: Tick = nothing) -> dict[str, Any]:
+    """The sweep as one dictionary.
 
     Excess returns are those over the benchmark where one is named, else over the risk-free return. An empty column is
     a trial that failed: it counts, and has no numbers. Sharpe ratios are annual. Errors: `UsageError` for a single
     column, `DataError` below 30 sessions that all columns share.
     """
-    ready = prepare(read, asked)
+    ready, swept = prepare(read, asked), swept or Sweep()
+    trials = swept.trials
     failed = [name for name, values in ready.strategies.items() if not np.isfinite(values).any()]
     names = [name for name in ready.strategies if name not in failed]
     tried = len(names) + len(failed)
@@ -75,7 +87,7 @@ def best_of(read: Returns, asked: Asked, trials: int | None = None, tick: Tick =
         "from": shared.day(0) if dated else None,
         "to": shared.day(len(excess) - 1) if dated else None,
         "failed": failed,
-        **_judged(excess, names, max(trials or 0, tried), asked, tick),
+        **_judged(excess, names, asked, Sweep(max(trials or 0, tried), swept.blocks), tick),
     }
 
 
@@ -93,13 +105,14 @@ def _shared(read: Returns, columns: dict[str, Floats], benchmark: Floats | None)
     return np.asarray(rows)
 
 
-def _judged(x: Floats, names: list[str], trials: int, asked: Asked, tick: Tick) -> dict[str, Any]:
+def _judged(x: Floats, names: list[str], asked: Asked, swept: Sweep, tick: Tick) -> dict[str, Any]:
     from simulator.stats import selection
     from simulator.stats.series import is_constant
 
     varies = [i for i in range(x.shape[1]) if not is_constant(x[:, i])]
     if not varies:
         raise DataError("no configuration has returns that vary", mend="a sweep needs one that trades")
+    trials = swept.trials or len(names)
     resampling = selection.Resampling(draws=asked.draws, seed=asked.seed)
     tick(STAGES[0], 0, len(STAGES))
     check = selection.max_sharpe_reality_check(x, resampling)
@@ -109,7 +122,9 @@ def _judged(x: Floats, names: list[str], trials: int, asked: Asked, tick: Tick) 
     statistic: Literal["range", "max"] = "range" if len(names) <= MOST_FOR_RANGE else "max"
     confidence = selection.model_confidence_set(x, resampling, statistic=statistic) if len(names) > 1 else None
     tick(STAGES[3], 3, len(STAGES))
-    overfit, reasons = _overfitting(x)
+    overfit, reasons = _overfitting(x, swept.blocks)
+    if confidence is None:
+        reasons["mcs_size"] = "one configuration is a set by itself"
     tick(STAGES[3], 4, len(STAGES))
     measures = _deflated(x, check.best, check.sharpe[varies], trials, selection.effective_trials(x), asked.periods)
     values, undefined = split(measures)
@@ -178,11 +193,11 @@ def _deflated(
 OVERFITTING = ("pbo", "prob_oos_loss", "is_oos_slope", "is_oos_intercept")
 
 
-def _overfitting(x: Floats) -> tuple[dict[str, Any], dict[str, str]]:
+def _overfitting(x: Floats, wanted: int | None) -> tuple[dict[str, Any], dict[str, str]]:
     """PBO with as many blocks as the history bears, and the histogram of its logits."""
     from simulator.stats.overfitting import backtest_overfitting
 
-    blocks = min(MOST_BLOCKS, len(x) // SESSIONS_A_BLOCK // 2 * 2)
+    blocks = wanted or min(MOST_BLOCKS, len(x) // SESSIONS_A_BLOCK // 2 * 2)
     if x.shape[1] < 2 or blocks < 2:
         missing = Undefined("one configuration was not selected from anything")
         values, reasons = split(dict.fromkeys(OVERFITTING, missing))
@@ -191,8 +206,9 @@ def _overfitting(x: Floats) -> tuple[dict[str, Any], dict[str, str]]:
     measures = (found.probability, found.loss, found.slope, found.intercept)
     values, reasons = split(dict(zip(OVERFITTING, measures, strict=True)))
     reach = math.ceil(max(1.0, float(np.max(np.abs(found.logits)))) * 2) / 2
-    counts, edges = np.histogram(found.logits, bins=21, range=(-reach, reach))
-    logits = {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts]}
+    # Turned around, because bins are open on the right, and a logit of 0 belongs to the lower half.
+    counts, edges = np.histogram(-found.logits, bins=20, range=(-reach, reach))
+    logits = {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts[::-1]]}
     said = {"pbo_blocks": blocks, "pbo_splits": len(found.logits), "pbo_dropped": found.dropped, "pbo_logits": logits}
     return {**values, **said}, reasons
 

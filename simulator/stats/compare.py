@@ -103,6 +103,8 @@ def compare(
         return Undefined("the two move as one")
     size = block or max(round(block_length(_influence(a) - _influence(b), "circular")), 1)
     test = studentised_bootstrap(a, b, block=size, draws=draws, seed=seed)
+    if test.replicates.size < 0.99 * draws:
+        return Undefined("too few sessions differ from each other to draw from")
     root = math.sqrt(periods)
     ratios = np.array([_ratio(a), _ratio(b)]) * root
     reach = float(np.quantile(test.replicates, 0.95)) * error * root
@@ -144,7 +146,10 @@ def difference_error(first: ArrayLike, second: ArrayLike, kernel: Kernel = "prew
 
 @dataclass(frozen=True, eq=False)
 class Studentised:
-    """p of "equal Sharpe ratios" and the bootstrap distribution (B,) of |t| it was read from."""
+    """p of "equal Sharpe ratios" and the bootstrap distribution of |t| it was read from.
+
+    Replicates in which a series is constant have no t and are left out.
+    """
 
     p: float
     t: float
@@ -180,6 +185,7 @@ def studentised_bootstrap(
             for i in range(0, len(starts), CHUNK)
         ]
     )
+    replicates = replicates[np.isfinite(replicates)]
     return Studentised((1.0 + float(np.sum(replicates >= t))) / (len(replicates) + 1.0), t, replicates)
 
 
@@ -250,11 +256,13 @@ def _andrews(centred: Floats) -> float:
     above = below = 0.0
     for column in centred.T:
         past, now = column[:-1] - column[:-1].mean(), column[1:] - column[1:].mean()
-        rho = float(past @ now) / float(past @ past)
+        spread = float(past @ past)
+        # A column that varies in one session only has no autocorrelation; one of 1 has no bandwidth.
+        rho = min(max(float(past @ now) / spread, -0.97), 0.97) if spread > 0.0 else 0.0
         variance = float(np.mean((now - rho * past) ** 2))
         above += 4.0 * rho**2 * variance**2 / (1.0 - rho) ** 8
         below += variance**2 / (1.0 - rho) ** 4
-    return above / below
+    return above / below if below > 0.0 else 0.0
 
 
 def _prewhitened(centred: Floats) -> Floats:
@@ -279,13 +287,17 @@ def _block_table(a: Floats, b: Floats, block: int) -> Floats:
 
 
 def _replicated(drawn: Floats, block: int, count: int, difference: float) -> Floats:
-    """(B,) |t*| of replicates given as means (B, 20) of their blocks' rows of the table."""
+    """(B,) |t*| of replicates given as means (B, 20) of their blocks' rows of the table; NaN where there is none."""
     n = count * block
     means = drawn[:, :4] / block
     covariance = (drawn[:, 4:].reshape(-1, 4, 4) - drawn[:, :4, None] * drawn[:, None, :4]) / block
+    variance = means[:, 2:] - means[:, :2] ** 2
+    # The series have unit spread: what is left of a constant replicate is rounding.
+    means = np.where(np.min(variance, axis=1, keepdims=True) > 1e-12, means, np.nan)
     gradient = _gradient(means)
     # n/(n − 4) as in the estimate itself: four moments are fitted.
-    error = np.sqrt(np.einsum("bi,bij,bj->b", gradient, covariance, gradient) / (n - 4.0))
+    squared = np.einsum("bi,bij,bj->b", gradient, covariance, gradient) / (n - 4.0)
+    error = np.sqrt(np.where(squared > 0.0, squared, np.nan))
     spread = np.sqrt((means[:, 2:] - means[:, :2] ** 2) * n / (n - 1.0))
     ratios = means[:, :2] / spread
     return np.asarray(np.abs(ratios[:, 0] - ratios[:, 1] - difference) / error)
