@@ -14,6 +14,7 @@ cache and budget as with one. They are no LLM, and everything that rests on them
     researchers  macro       long horizons      narrative   short horizons
     reviewers    the managers: a rubric, each through its own lens
     chairman     the score-weighted vote
+    checkpoints  who holds a thesis, by how far it has moved since entry and what the own lens says now
 """
 
 from __future__ import annotations
@@ -322,6 +323,58 @@ def _flip_condition(judged: Facts, known: Known) -> str:
     return f"A move of two ATR from {known['close']} would decide the direction."
 
 
+# ------------------------------------------------------------------------------------------------------- checkpoints
+
+BACK = 1.5
+"""ATR against the position from which half of it goes, and in its favour from which its stop moves to the entry."""
+WRONG = 2.5
+"""ATR against the position at which all of it goes."""
+AHEAD = 1.0
+"""ATR in its favour from which a rise that gains pace is followed with the other half."""
+
+
+def checkpoint(lens: Lens | None, prompt: Facts) -> dict[str, Any]:
+    """What the holder makes of its thesis now; the chairman has no lens and goes by the market since entry alone."""
+    market, thesis, position = (prompt["facts"][name] for name in ("market", "thesis", "position"))
+    symbol, before = thesis["instrument"], thesis["convictions"][-1]["conviction"]
+    known, sign = market["symbols"][symbol], _sign(before)
+    view = None if lens is None else lens(symbol, known, market)
+    gain = position.get("return_since_entry_pct", 0.0) / _atr_pct(known)
+    stop = thesis["stop"]
+    invalidated = stop is not None and position["state"] == "open" and sign * (known["close"] - float(stop)) <= 0
+    after, why = _reread(before, view, gain, known, position["state"] == "open")
+    if invalidated and after * sign > 0:
+        after, why = 0, f"the close {known['close']} lies beyond the invalidation at {stop}"
+    levels: dict[str, float | None] = {"stop": None, "target": None}
+    if view is not None and after * sign < 0:
+        atr = known["close"] * _atr_pct(known) / 100
+        levels["stop"] = _price(known["close"] + sign * view.stop_atr * atr)
+        levels["target"] = _price(known["close"] - sign * view.target_atr * atr)
+    elif after and gain >= BACK and stop is not None:
+        entry = _price(position["entry"]["price"])
+        levels["stop"] = entry if sign * (entry - float(stop)) > 0 else None
+    return {"invalidated": invalidated, "conviction": after, **levels, "reason": f"{symbol} {gain:+.1f} ATR: {why}."}
+
+
+def _reread(before: int, view: View | None, gain: float, known: Known, is_open: bool) -> tuple[int, str]:
+    """Conviction from now on, and why."""
+    sign, agrees = _sign(before), 0 if view is None else _sign(before) * view.conviction
+    if not is_open:
+        return (0, "the own rules have turned before it was filled") if agrees < 0 else (before, "it still waits")
+    if agrees < 0:
+        if gain < 0 and view is not None:
+            return _sign(view.conviction), f"the own rules have turned: {view.bullets[0].rstrip('.')}"
+        return 0, "the own rules have turned, and it is no loss to leave"
+    if gain <= -WRONG:
+        return 0, f"more than {WRONG} against the position"
+    if gain <= -BACK:
+        return sign, f"more than {BACK} against the position, half of it is enough"
+    gaining = sign * (known.get("macd_pct", 0.0) - known.get("macd_signal_pct", 0.0)) > 0
+    if gain >= AHEAD and abs(before) == 1 and gaining and (view is None or agrees > 0):
+        return 2 * sign, "it moves as proposed and gains pace"
+    return before, "nothing has happened that was not expected"
+
+
 # ------------------------------------------------------------------------------------------- researchers and chairman
 
 
@@ -456,6 +509,8 @@ def _cited(known: Known, *names: str) -> tuple[str, ...]:
 RULES: dict[str, Callable[[Facts], dict[str, Any]]] = {
     **{f"{name}/Pitch": partial(pitch, lens) for name, lens in LENSES.items()},
     **{f"{name}/Review": partial(review, lens) for name, lens in LENSES.items()},
+    **{f"{name}/CheckpointReview": partial(checkpoint, lens) for name, lens in LENSES.items()},
+    "chairman/CheckpointReview": partial(checkpoint, None),
     "macro/ResearchPack": macro,
     "narrative/ResearchPack": narrative,
     "chairman/ChairmanDecision": chairman,

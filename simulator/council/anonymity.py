@@ -28,14 +28,21 @@ def _label(n: int) -> str:
     return ascii_uppercase[n] if n < 26 else _label(n // 26 - 1) + ascii_uppercase[n % 26]
 
 
-def names_to_strike(seats: Iterable[str], models: Iterable[str]) -> re.Pattern[str]:
-    """Matches seat names, model names and the families of known models as words of their own, whatever the case.
+def names_to_strike(seats: Iterable[str], models: Iterable[str], accounts: Iterable[str] = ()) -> re.Pattern[str]:
+    """Matches seat names, model names and the families of known models as words of their own, whatever the case, and
+    account names as they are spelt: ``COUNCIL`` is one, the council is not.
 
-    A model named by an ordinary word (``trend``, of the offline analysts) cannot be told from the word and is left.
+    A model or an account named by an ordinary word (``trend``, of the offline analysts) cannot be told from the word
+    and is left.
     """
     telling = {*seats, *(name for name in models if not re.fullmatch(r"[a-z]*", name))}
     listed = [re.escape(name) for name in sorted(telling, key=lambda name: (-len(name), name))]
-    return re.compile(rf"(?<![\w.])(?:{'|'.join([*listed, FAMILIES])})(?!\w)", re.IGNORECASE)
+    spelt = [
+        f"(?-i:{re.escape(name)})"
+        for name in sorted({*accounts} - telling, key=lambda name: (-len(name), name))
+        if not re.fullmatch(r"[a-z]*", name)
+    ]
+    return re.compile(rf"(?<![\w.])(?:{'|'.join([*listed, *spelt, FAMILIES])})(?!\w)", re.IGNORECASE)
 
 
 def strike(text: str, names: re.Pattern[str]) -> str:

@@ -134,6 +134,27 @@ class ChairmanDecision(Answer):
         return self
 
 
+class CheckpointReview(Answer):
+    """What the holder of a thesis makes of it now. `stop` and `target` are prices; None leaves them as they are."""
+
+    invalidated: bool
+    conviction: Conviction
+    stop: Annotated[float, Field(gt=0)] | None
+    target: Annotated[float, Field(gt=0)] | None
+    reason: Text
+
+    @model_validator(mode="after")
+    def _in_order(self) -> CheckpointReview:
+        sign = (self.conviction > 0) - (self.conviction < 0)
+        if self.stop is not None and self.target is not None and sign and (self.target - self.stop) * sign <= 0:
+            side = "below" if sign > 0 else "above"
+            raise ValueError(
+                f"stop {self.stop} and target {self.target}: at conviction {self.conviction} the stop lies {side} "
+                "the target"
+            )
+        return self
+
+
 DIMENSIONS: tuple[str, ...] = tuple(Scores.model_fields)
 
 
@@ -148,6 +169,21 @@ def decision_on(symbols: tuple[str, ...]) -> type[ChairmanDecision]:
     """`ChairmanDecision` whose approved trades must be in one of `symbols`."""
     trade: Any = create_model("ApprovedTrade", __base__=ApprovedTrade, instrument=(_one_of(symbols), ...))
     return create_model("ChairmanDecision", __base__=ChairmanDecision, approved_trades=(tuple[trade, ...], ...))
+
+
+@lru_cache(maxsize=2)
+def checkpoint_of(direction: Direction) -> type[CheckpointReview]:
+    """`CheckpointReview` of a thesis that is `direction`: once invalidated, it cannot be held on that side."""
+
+    def leaves_when_invalidated(review: CheckpointReview) -> CheckpointReview:
+        if review.invalidated and review.conviction * SIGN[direction] > 0:
+            raise ValueError(
+                f"invalidated, yet conviction {review.conviction} stays {direction}: give 0 or the other side"
+            )
+        return review
+
+    check: Any = model_validator(mode="after")(leaves_when_invalidated)
+    return create_model("CheckpointReview", __base__=CheckpointReview, __validators__={"leaves": check})
 
 
 def _one_of(symbols: tuple[str, ...]) -> Any:

@@ -8,10 +8,11 @@ from datetime import datetime
 from math import fsum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from simulator.council.answers import Answer, ChairmanDecision, Pitch, ResearchPack, Review
+from simulator.council.answers import Answer, ChairmanDecision, CheckpointReview, Pitch, ResearchPack, Review
 
 if TYPE_CHECKING:
     from simulator.council.stages.execution import Executed
+    from simulator.council.thesis import Followed
 
 A = TypeVar("A", bound=Answer)
 
@@ -28,7 +29,7 @@ class Said(Generic[A]):
     seat : who was asked
     keys : of the answers in the LLM cache: one, or two where the first had to be repaired
     value : the typed answer; None where there was none that could be used, and then `error` says why
-    about : the seat whose pitch was reviewed, in a review
+    about : the seat whose pitch was reviewed, in a review; the instrument, at a checkpoint
     """
 
     seat: str
@@ -49,7 +50,9 @@ class PipelineContext:
     facts : what the market looks like, see :func:`simulator.council.facts.market_facts`
     research_packs, pm_pitches, peer_reviews, chairman_decision : the answers of the four stages that ask
     execution_results : one line per traded symbol, what is to be done and why (see stages/execution.py)
-    metadata : seats and their models, digests of the prompts, labels under which pitches were shown
+    theses, checkpoint_reviews : at a checkpoint, what is held since the meeting, and what its holders make of it now
+    metadata : ``timestamps`` (of market time, none of the clock), ``seats`` {seat: provider/model}, ``prompts``
+        {file: first 12 hex digits of its sha256}; at a checkpoint also ``symbols`` and ``meeting``
     no_decision : why the meeting ended without a decision (a stage missed its quorum), else None
     """
 
@@ -61,6 +64,8 @@ class PipelineContext:
     peer_reviews: tuple[Said[Review], ...] = ()
     chairman_decision: Said[ChairmanDecision] | None = None
     execution_results: tuple[Executed, ...] = ()
+    theses: tuple[Followed, ...] = ()
+    checkpoint_reviews: tuple[Said[CheckpointReview], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     no_decision: str | None = None
 

@@ -8,7 +8,7 @@ dollars, volatility is per year (252 sessions).
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from math import fsum
@@ -29,6 +29,8 @@ AVERAGES = (20, 50, 200)
 CHANNELS = (20, 55)
 CORRELATION = 63
 EVENT_DAYS = 14
+NEWS_DAYS = 7
+HEADLINES = 10
 SESSIONS_A_YEAR = 252
 SMOOTHED = 251
 """Sessions that RSI, ATR and MACD start from; a session further back would weigh less than 1e-8."""
@@ -43,7 +45,7 @@ OF_A_SYMBOL = (
     *(f"prior_{edge}_{k}" for k in CHANNELS for edge in ("high", "low")),
     "relative_strength_63_pct",
 )
-OF_THE_MARKET = ("correlations", "vix", "cash_yield_pct", "events")
+OF_THE_MARKET = ("correlations", "vix", "cash_yield_pct", "events", "news")
 FACTS = (*OF_A_SYMBOL, *OF_THE_MARKET)
 """Names of the facts a council may choose from."""
 
@@ -57,8 +59,9 @@ def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "V
     with ``relative_strength_63_pct`` = its 63-session return less the mean of the others'}, ``correlations``
     {"A/B": of 63 daily returns}, and where there are any: ``vix`` (level, change over 5 sessions, percentile within
     252), ``cash_yield_pct`` (63-session return of the `cash` fund, per year), ``events`` of the next 14 days as
-    announced by ``as_of``. The `cash` and `volatility_index` series are looked up in the context first, then among
-    the traded symbols. A symbol without a bar yet is left out.
+    announced by ``as_of``, ``news``: the newest 10 headlines of the last 7 days, newest first. The `cash` and
+    `volatility_index` series are looked up in the context first, then among the traded symbols. A symbol without a bar
+    yet is left out.
     """
     facts: dict[str, Any] = {
         "as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"),
@@ -80,6 +83,33 @@ def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "V
         facts["cash_yield_pct"] = rate
     if events := _events(market):
         facts["events"] = events
+    if news := _news(market, market.symbols):
+        facts["news"] = news
+    return facts
+
+
+def checkpoint_facts(
+    market: Snapshot, symbols: Sequence[str], cash: str = "BIL", volatility_index: str = "VIX"
+) -> dict[str, Any]:
+    """What a checkpoint needs to know of `symbols`: :func:`market_facts` of these alone, without what compares them
+    (correlations, relative strength)."""
+    facts: dict[str, Any] = {
+        "as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"),
+        "symbols": {},
+    }
+    if not symbols or not len(market):
+        return facts
+    days = _sessions(market.bars, [n for n, symbol in enumerate(market.symbols) if symbol in symbols])
+    facts["session"] = str(days.dates[-1])
+    facts["symbols"] = {symbol: known for n, symbol in enumerate(days.symbols) if (known := _symbol(days, n))}
+    if vix := _vix(_series(market, volatility_index)):
+        facts["vix"] = vix
+    if (rate := _cash_yield(_series(market, cash))) is not None:
+        facts["cash_yield_pct"] = rate
+    if events := _events(market):
+        facts["events"] = events
+    if news := _news(market, symbols):
+        facts["news"] = news
     return facts
 
 
@@ -153,16 +183,19 @@ class _Sessions:
     low: Floats
 
 
-def _sessions(bars: Bars) -> _Sessions:
+def _sessions(bars: Bars, columns: Sequence[int] | None = None) -> _Sessions:
     starts = np.flatnonzero(np.r_[True, bars.session_of[1:] != bars.session_of[:-1]])[-LOOKBACK:]
     first = int(starts[0])
-    dates = bars.dates[starts]
-    close, high, low = bars.close[first:], bars.high[first:], bars.low[first:]
+    dates = bars.session_of[starts].astype("datetime64[D]")
+    symbols, close, high, low = bars.symbols, bars.close[first:], bars.high[first:], bars.low[first:]
+    if columns is not None:
+        symbols = tuple(bars.symbols[n] for n in columns)
+        close, high, low = close[:, columns], high[:, columns], low[:, columns]
     if len(starts) == len(close):
-        return _Sessions(bars.symbols, dates, close, high, low)
+        return _Sessions(symbols, dates, close, high, low)
     at, ends = starts - first, np.r_[starts[1:] - first, len(close)]
     last = np.array([_last_known(close[a:b]) for a, b in zip(at, ends, strict=True)])
-    return _Sessions(bars.symbols, dates, last, np.fmax.reduceat(high, at), np.fmin.reduceat(low, at))
+    return _Sessions(symbols, dates, last, np.fmax.reduceat(high, at), np.fmin.reduceat(low, at))
 
 
 def _last_known(closes: Floats) -> Floats:
@@ -214,7 +247,7 @@ def _series(market: Snapshot, symbol: str) -> Floats:
     """The newest daily closes of `symbol`, empty where there are none."""
     for place in (market.context, market):
         if place is not None and symbol in place.symbols and len(place):
-            closes = _sessions(place.bars.select([symbol])).close[:, 0]
+            closes = _sessions(place.bars, [place.symbols.index(symbol)]).close[:, 0]
             return closes[~np.isnan(closes)]
     return np.empty(0)
 
@@ -251,6 +284,27 @@ def _events(market: Snapshot) -> list[dict[str, str]]:
             told.append(
                 {"date": f"{at:%Y-%m-%d}", "time": f"{at:%H:%M}", "event": event.name, "impact": event.importance}
             )
+    return told
+
+
+def _news(market: Snapshot, symbols: Collection[str]) -> list[dict[str, Any]]:
+    since = market.as_of - timedelta(days=NEWS_DAYS)
+    told: list[dict[str, Any]] = []
+    for news in reversed(market.news):
+        if news.published_at < since or len(told) == HEADLINES:
+            break
+        concerned = [symbol for symbol in news.symbols if symbol in symbols]
+        if news.symbols and not concerned:
+            continue
+        at = news.published_at.astimezone(NEW_YORK)
+        told.append(
+            {
+                "published_at": f"{at:%Y-%m-%d %H:%M}",
+                "headline": news.headline,
+                **({"symbols": concerned} if concerned else {}),
+                **({"source": news.source} if news.source else {}),
+            }
+        )
     return told
 
 

@@ -1,8 +1,9 @@
 """Prompts are Markdown files: Jinja2 templates in a sandbox, with variables declared here and no others.
 
-    persona   (system message)   symbols
-    stage     (user message)     as_of  symbols  user_query  max_trades  half_size  full_size  facts
-    review    besides            label
+    persona     (system message)   symbols
+    stage       (user message)     as_of  symbols  user_query  max_trades  half_size  full_size  facts
+    review      besides            label
+    checkpoint  besides            instrument  direction
 
 `facts` is JSON text and stands in the one ```json block of a stage's prompt.
 """
@@ -30,6 +31,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "pitch": STAGE,
     "review": (*STAGE, "label"),
     "chairman": STAGE,
+    "checkpoint": (*STAGE, "instrument", "direction"),
 }
 
 FACTS_BLOCK = re.compile(r"^```json\s*\n\s*\{\{-?\s*facts\s*-?\}\}\s*\n```\s*$", re.MULTILINE)

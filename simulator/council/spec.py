@@ -54,11 +54,21 @@ class Chairing(Section):
     seat: str = "chairman"
 
 
+class Checking(Section):
+    """Between meetings every open thesis is read again by who holds it. Absent, no thesis is."""
+
+    enabled: bool = True
+    prompt: str
+    persona: str = ""
+    """A persona for these questions alone; without one everybody keeps their own."""
+
+
 class Stages(Section):
     research: Research
     pitch: Pitching
     review: Reviewing
     chairman: Chairing
+    checkpoint: Checking = Checking(enabled=False, prompt="")
 
 
 class CouncilSpec(Section):
@@ -110,14 +120,28 @@ class CouncilSpec(Section):
             "chairman": int(stages.chairman.enabled),
         }
 
+    @property
+    def checkpoint_questions(self) -> int:
+        """Questions a checkpoint asks when every manager holds a thesis and the chairman approved all it may."""
+        if not self.stages.checkpoint.enabled:
+            return 0
+        return len(self.managers) + (self.max_trades if self.stages.chairman.enabled else 0)
+
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """A council's compiled prompts: the task of each stage, the persona of each seat, and the reviewers' common one."""
+    """A council's compiled prompts: the task of each stage, the persona of each seat, the reviewers' common one, and
+    one for checkpoints where there is one."""
 
     tasks: Mapping[str, Prompt]
     personas: Mapping[str, Prompt]
     reviewer: Prompt
+    checkpoint: Prompt | None = None
+
+    @property
+    def all(self) -> tuple[Prompt, ...]:
+        known = (*self.tasks.values(), *self.personas.values(), self.reviewer)
+        return known if self.checkpoint is None else (*known, self.checkpoint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +168,15 @@ def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> 
         raise ConfigError(f'seat "{twice}" is taken twice', where=f"{path}:{_last_line(path, twice)}")
     personas = stages.research.seats | stages.pitch.seats | {stages.chairman.seat: stages.chairman.persona}
     prompts = Prompts(
-        tasks={name: _prompt(path, getattr(stages, name).prompt, name) for name in Stages.model_fields},
+        tasks={
+            name: _prompt(path, file, name) for name in Stages.model_fields if (file := getattr(stages, name).prompt)
+        },
         personas={seat: _prompt(path, file, "persona") for seat, file in personas.items()},
         reviewer=_prompt(path, stages.review.persona, "persona"),
+        checkpoint=_prompt(path, stages.checkpoint.persona, "persona") if stages.checkpoint.persona else None,
     )
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
-    for prompt in (*prompts.tasks.values(), *prompts.personas.values(), prompts.reviewer):
+    for prompt in prompts.all:
         files[prompt.path.relative_to(path.parent).as_posix()] = prompt.digest
     return Definition(path.parent.name, spec, prompts, dict(sorted(files.items())))
 

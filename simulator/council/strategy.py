@@ -10,12 +10,15 @@ Snapshot ──facts──► research ─► pitch ─► review ─► chairma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
 
 from simulator.config import Seat
+from simulator.council.checkpoint import Checkpoint, MemberCheckpoint
 from simulator.council.context import PipelineContext
 from simulator.council.facts import chosen_facts, market_facts
-from simulator.council.record import evidence, member_evidence
+from simulator.council.record import evidence, member_evidence, minutes
 from simulator.council.spec import CouncilSpec, Definition
 from simulator.council.stages import (
     ChairmanStage,
@@ -28,7 +31,9 @@ from simulator.council.stages import (
     Stage,
 )
 from simulator.council.stages.base import run_stages
+from simulator.council.stages.chairman import VOTE
 from simulator.council.stages.execution import carry_out
+from simulator.council.thesis import new_york
 from simulator.errors import UsageError, did_you_mean
 from simulator.llm.registry import seat_of
 from simulator.market.bars import Snapshot
@@ -44,17 +49,26 @@ class Council:
 
     opines_ahead = True
 
-    def __init__(self, definition: Definition, seats: Mapping[str, Seat], gateway: Gateway, replicate: int = 0) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        seats: Mapping[str, Seat],
+        gateway: Gateway,
+        replicate: int = 0,
+        accounts: Iterable[str] = ("COUNCIL",),
+    ) -> None:
         """`seats` maps each seat of the definition (or ``*``) to a model. Raises ConfigError for a seat without one.
 
-        Councils that differ in `replicate` put the same questions, each to be answered anew.
+        Councils that differ in `replicate` put the same questions, each to be answered anew. `accounts` are names of
+        accounts, struck out of what reviewers read as seats and models are.
         """
         spec = definition.spec
         self.name: str = definition.name
         self.cadence: Cadence = spec.cadence
         self.window: int = spec.window
         self.definition = definition
-        self.setup = Setup(spec, definition.prompts, _seated(spec, seats), gateway, replicate)
+        seated = _seated(spec, seats)
+        self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))))
         self.stages = stages_of(spec)
 
     @property
@@ -72,13 +86,28 @@ class Council:
         return self.spec.questions
 
     @property
+    def question(self) -> str:
+        """The question put to the council, on one line."""
+        return " ".join(self.spec.user_query.split())
+
+    @property
+    def chair(self) -> str:
+        """Who holds the council's own trades: the chairman's seat, or ``vote`` where there is no chairman."""
+        return self.spec.stages.chairman.seat if self.spec.stages.chairman.enabled else VOTE
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the council does between meetings; None where its definition has no checkpoints."""
+        return Checkpoint(self) if self.spec.stages.checkpoint.enabled else None
+
+    @property
     def members(self) -> tuple[str, ...]:
         """Seats that pitch, and can be followed one by one with :meth:`member`."""
         return self.spec.managers
 
     def replicated(self, replicate: int) -> Council:
         """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
-        return Council(self.definition, self.seats, self.setup.gateway, replicate)
+        return Council(self.definition, self.seats, self.setup.gateway, replicate, self.setup.accounts)
 
     def member(self, name: str) -> Member:
         """The strategy that trades the pitch of the manager in seat `name`, from the council's own opinions."""
@@ -95,11 +124,26 @@ class Council:
         facts = chosen_facts(market_facts(snapshot, self.spec.cash, self.spec.volatility_index), self.spec.facts)
         return PipelineContext(
             as_of=snapshot.as_of,
-            user_query=" ".join(self.spec.user_query.split()),
+            user_query=self.question,
             facts=facts,
-            metadata={"seats": {seat: f"{m.provider}/{m.model}" for seat, m in self.setup.seats.items()}},
+            metadata=self.metadata(snapshot),
             no_decision=None if facts["symbols"] else "no symbol has had a bar yet",
         )
+
+    def metadata(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        """Of a context: ``timestamps`` (``as_of``, and ``newest_bar``, its close), ``seats``, ``prompts``."""
+        closed = snapshot.bars.closes_at
+        newest = {"newest_bar": new_york(int(closed[-1]))} if len(closed) else {}
+        return {"timestamps": {"as_of": new_york(snapshot.as_of), **newest}, **self._made_of}
+
+    @cached_property
+    def _made_of(self) -> Mapping[str, Any]:
+        prompts = {name: digest[:12] for name, digest in self.definition.files.items() if name.endswith(".md")}
+        return {"seats": {seat: f"{m.provider}/{m.model}" for seat, m in self.seats.items()}, "prompts": prompts}
+
+    def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
+        """The record of a meeting before any account acted on it; JSON-able."""
+        return minutes(opinion, self.setup)
 
     async def decide(
         self,
@@ -124,6 +168,7 @@ class Member:
         self.model: str = council.setup.seats[seat].model
         self.cadence: Cadence = council.cadence
         self.window: int = council.window
+        self.checkpoint = None if council.checkpoint is None else MemberCheckpoint(council.checkpoint, seat)
 
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
         """The council's opinion: the same questions, the same answers."""

@@ -10,6 +10,7 @@ forbidden but absent.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from simulator.market.events import Event
+    from simulator.market.news import News
 
 FIELDS = ("open", "high", "low", "close", "volume")
 
@@ -128,18 +130,22 @@ class Bars:
         hi = int(np.searchsorted(self.dates, np.datetime64(last), side="right"))
         return self.rows(lo, hi)
 
-    def snapshot(self, as_of: datetime, events: Sequence[Event] = (), context: Bars | None = None) -> Snapshot:
-        """What is known at `as_of` (timezone-aware): bars whose close is at or before it, events announced by it."""
+    def snapshot(
+        self, as_of: datetime, events: Sequence[Event] = (), context: Bars | None = None, news: Sequence[News] = ()
+    ) -> Snapshot:
+        """What is known at `as_of` (timezone-aware): bars whose close is at or before it, events announced and
+        news (in order of time) published by it."""
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no time zone")
         end = int(np.searchsorted(self.closes_at, instant(as_of), side="right"))
         known = tuple(e for e in events if e.known_at <= as_of)
-        return Snapshot(self.rows(0, end), as_of, known, context.snapshot(as_of) if context is not None else None)
+        beside = context.snapshot(as_of) if context is not None else None
+        return Snapshot(self.rows(0, end), as_of, known, beside, _published(news, as_of))
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The market as known at `as_of`: bars that have closed, events already announced. Read-only.
+    """The market as known at `as_of`: bars that have closed, events announced, news published. Read-only.
 
     Every array has shape (t, N) with t bars up to and including the last one closed by `as_of`; NaN = no bar.
     `context` holds series that inform but are not traded (VIX, the cash instrument), cut at the same instant.
@@ -149,6 +155,7 @@ class Snapshot:
     as_of: datetime
     events: tuple[Event, ...] = ()
     context: Snapshot | None = None
+    news: tuple[News, ...] = ()
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -179,6 +186,10 @@ class Snapshot:
         """The newest value of one field, NaN when the symbol has had no bar yet."""
         values = self.history(symbol, what, 1)
         return float(values[-1]) if len(values) else float("nan")
+
+
+def _published(news: Sequence[News], as_of: datetime) -> tuple[News, ...]:
+    return tuple(news[: bisect_right(news, as_of, key=lambda one: one.published_at)])
 
 
 def instant(moment: datetime) -> int:

@@ -55,7 +55,7 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
 
 def _shrink(weights: dict[str, float], members: list[str], room: float, rule: str, cuts: list[str]) -> None:
     asked = fsum(abs(weights[s]) for s in members)
-    if asked <= room * (1 + 1e-12):
+    if not asked or asked <= room * (1 + 1e-12):
         return
     share = max(room, 0.0) / asked
     for symbol in members:

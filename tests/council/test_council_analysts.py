@@ -73,10 +73,11 @@ def test_a_whole_meeting_of_analysts_answers_in_schema_in_any_market(market):
 
 def test_every_seat_of_the_offline_profile_has_its_rules():
     assert set(analysts.RULES) == {
-        *(f"{name}/{schema}" for name in analysts.LENSES for schema in ("Pitch", "Review")),
+        *(f"{name}/{schema}" for name in analysts.LENSES for schema in ("Pitch", "Review", "CheckpointReview")),
         "macro/ResearchPack",
         "narrative/ResearchPack",
         "chairman/ChairmanDecision",
+        "chairman/CheckpointReview",
     }
 
 

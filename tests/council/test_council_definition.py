@@ -121,7 +121,7 @@ def test_a_template_that_fails_names_its_line_and_cannot_leave_its_sandbox(tmp_p
 def test_every_shipped_prompt_renders_to_plain_text(path):
     kind = path.stem if path.stem in VARIABLES else "persona"
     values = {"as_of": "now", "symbols": ("SPY",), "user_query": "What?", "facts": "{}", "label": "B", "max_trades": 3}
-    values |= {"half_size": "10%", "full_size": "20%"}
+    values |= {"half_size": "10%", "full_size": "20%", "instrument": "GLD", "direction": "LONG"}
     text = load_prompt(path, kind).render(**{name: values[name] for name in VARIABLES[kind]})
     assert "{{" not in text
     assert ("SPY" in text) == ("{{ symbols" in path.read_text())

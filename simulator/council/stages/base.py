@@ -34,7 +34,8 @@ class Gateway(Protocol):
 class Setup:
     """What stays the same from meeting to meeting: spec, compiled prompts, the model in every seat, the gateway.
 
-    `replicate` numbers the answers where the same questions are asked several times on purpose.
+    `replicate` numbers the answers where the same questions are asked several times on purpose. `accounts` are names
+    that must not be seen in an anonymous prompt, beside those of seats and models.
     """
 
     spec: CouncilSpec
@@ -42,17 +43,18 @@ class Setup:
     seats: Mapping[str, Seat]
     gateway: Gateway
     replicate: int = 0
+    accounts: tuple[str, ...] = ("COUNCIL",)
 
     @cached_property
     def names(self) -> re.Pattern[str]:
         """Names that must not be seen in an anonymous prompt."""
-        return names_to_strike(self.spec.seats, (seat.model for seat in self.seats.values()))
+        return names_to_strike(self.spec.seats, (seat.model for seat in self.seats.values()), self.accounts)
 
     def variables(self, context: PipelineContext) -> dict[str, Any]:
         """Values of the variables prompts may use, all but `facts` and `label`."""
         return {
             "as_of": context.as_of.astimezone(NEW_YORK).strftime("%Y-%m-%d %H:%M New York time"),
-            "symbols": tuple(context.facts["symbols"]),
+            "symbols": traded_symbols(context),
             "user_query": context.user_query,
             "max_trades": self.spec.max_trades,
             "half_size": percent(self.spec.sizes[1]),
@@ -61,7 +63,13 @@ class Setup:
 
     def persona(self, seat: str, context: PipelineContext) -> Message:
         """The system message of `seat`."""
-        return Message("system", self.prompts.personas[seat].render(symbols=tuple(context.facts["symbols"])))
+        return Message("system", self.prompts.personas[seat].render(symbols=traded_symbols(context)))
+
+    def checkpoint_persona(self, seat: str, context: PipelineContext) -> Message:
+        """The system message of `seat` at a checkpoint: its own, or the one all share there."""
+        if self.prompts.checkpoint is None:
+            return self.persona(seat, context)
+        return Message("system", self.prompts.checkpoint.render(symbols=traded_symbols(context)))
 
     def task(self, stage: str, variables: Mapping[str, Any], facts: str, **more: Any) -> Message:
         """The user message of `stage`."""
@@ -122,6 +130,11 @@ def missed_quorum(stage: str, said: Sequence[Said[Any]], quorum: float) -> str |
         one.seat if one.about is None else f"{one.seat} on {one.about}" for one in said if one.value is None
     )
     return f"{stage}: {usable} of {len(said)} answers could be used, quorum {needed} (failed: {failed})"
+
+
+def traded_symbols(context: PipelineContext) -> tuple[str, ...]:
+    """Symbols that may be traded: those of the facts, or all with a price where the facts show only some of them."""
+    return tuple(context.metadata.get("symbols") or context.facts["symbols"])
 
 
 def percent(fraction: float) -> str:

@@ -1,0 +1,143 @@
+"""Checkpoints as Strategies: between meetings the council and its managers read their open theses again.
+
+minutes of the occasion before ──► open theses ──trace──► CheckpointStage ──► revise    opine: market and minutes
+                                                                                │
+                                                          Book ──► execute ◄────┘       decide: no question
+                                                                      │
+                                                                      ▼
+                                                           Decision(targets, record)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulator.council.context import PipelineContext
+from simulator.council.facts import checkpoint_facts, chosen_facts
+from simulator.council.record import checkpoint_minutes, executed, written_revision
+from simulator.council.revision import Revision, execute, revise
+from simulator.council.stages.checkpoint import CheckpointStage
+from simulator.council.thesis import Followed, open_theses, trace
+from simulator.market.bars import Snapshot
+from simulator.trading.nouns import Book, Cadence, Decision, Target
+
+if TYPE_CHECKING:
+    from simulator.council.strategy import Council
+
+
+class Checkpoint:
+    """The council's account at a checkpoint. Keeps no state: what is open it reads from the minutes handed to it."""
+
+    opines_ahead = True
+    cadence: Cadence = "daily"
+
+    def __init__(self, council: Council) -> None:
+        self.council = council
+        self.name: str = council.name
+        self.window: int = council.window
+
+    @property
+    def questions(self) -> Mapping[str, int]:
+        """{"checkpoint": questions one can ask at most}."""
+        return {"checkpoint": self.council.spec.checkpoint_questions}
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
+        """The theses open by the minutes of ``journal[-1]``, traced to `snapshot`, and what their holders say now.
+
+        Reads the market and those minutes only. Without minutes of a meeting or checkpoint nothing is open.
+        """
+        return await CheckpointStage().run(self.open(snapshot, journal), self.council.setup)
+
+    def open(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
+        """The context a checkpoint starts with: the open theses as they stand, and the facts of their symbols."""
+        record: Mapping[str, Any] = journal[-1].record if journal else {}
+        spec = self.council.spec
+        theses = tuple(Followed(one, trace(one, snapshot.bars)) for one in open_theses(record))
+        asked = {one.thesis.instrument for one in theses if one.live}
+        symbols = [symbol for symbol in snapshot.symbols if symbol in asked]
+        facts = checkpoint_facts(snapshot, symbols, spec.cash, spec.volatility_index)
+        meeting = record.get("meeting") or record.get("facts", {}).get("as_of")
+        metadata = {**self.council.metadata(snapshot), "meeting": meeting, "symbols": _priced(snapshot)}
+        return PipelineContext(
+            as_of=snapshot.as_of,
+            user_query=self.council.question,
+            facts=chosen_facts(facts, spec.facts),
+            theses=theses,
+            metadata=metadata,
+        )
+
+    def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
+        """The record of a checkpoint before any account acted on it; JSON-able."""
+        return checkpoint_minutes(opinion, revise(opinion, self.council.spec))
+
+    async def decide(
+        self,
+        snapshot: Snapshot,
+        opinion: PipelineContext,
+        book: Book,
+        journal: Sequence[Decision],  # noqa: ARG002
+    ) -> Decision:
+        """Targets for the council's trades whose terms changed; everything else is left alone."""
+        revisions = revise(opinion, self.council.spec)
+        own = [one for one in revisions if one.thesis.seat == self.council.chair]
+        targets, done = _carried_out(own, opinion, self.council, book)
+        return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion, revisions), **done})
+
+
+class MemberCheckpoint:
+    """One manager's account at a checkpoint: acts on its own thesis, from the council's own opinions."""
+
+    opines_ahead = True
+    cadence: Cadence = "daily"
+
+    def __init__(self, checkpoint: Checkpoint, seat: str) -> None:
+        self.checkpoint, self.seat = checkpoint, seat
+        self.name: str = seat
+        self.window: int = checkpoint.window
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
+        """The council's opinion: the same questions, the same answers."""
+        return await self.checkpoint.opine(snapshot, journal)
+
+    async def decide(
+        self,
+        snapshot: Snapshot,
+        opinion: PipelineContext,
+        book: Book,
+        journal: Sequence[Decision],  # noqa: ARG002
+    ) -> Decision:
+        """A target for the manager's own thesis where its terms changed, else none."""
+        council = self.checkpoint.council
+        own = [one for one in revise(opinion, council.spec) if one.thesis.seat == self.seat]
+        targets, done = _carried_out(own, opinion, council, book)
+        record = {
+            "kind": "member_checkpoint",
+            "meeting": opinion.metadata["meeting"],
+            "thesis": written_revision(own[0], opinion.facts) if own else None,
+            **done,
+        }
+        return Decision(snapshot.as_of, targets, record)
+
+
+def _carried_out(
+    revisions: Iterable[Revision], opinion: PipelineContext, council: Council, book: Book
+) -> tuple[tuple[Target, ...], dict[str, Any]]:
+    """Targets, and what the record says of them: ``execution``, and ``notes`` where something was left alone."""
+    results = [execute(one, opinion.facts, council.spec, book) for one in revisions]
+    notes = [one for one in results if isinstance(one, str)]
+    done = [one for one in results if one is not None and not isinstance(one, str)]
+    record: dict[str, Any] = {"execution": [executed(one) for one in done]}
+    return tuple(one.target for one in done), record | ({"notes": notes} if notes else {})
+
+
+def _priced(snapshot: Snapshot) -> tuple[str, ...]:
+    """Symbols that have had a bar by now."""
+    newest = snapshot.bars.close[-1] if len(snapshot) else np.empty(0)
+    return tuple(
+        symbol
+        for n, symbol in enumerate(snapshot.symbols)
+        if len(newest) and (not np.isnan(newest[n]) or snapshot.has(symbol))
+    )

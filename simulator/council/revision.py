@@ -1,0 +1,306 @@
+"""From a meeting to theses, from a checkpoint's answers to new terms, and from these to what an account is to do.
+
+meeting ──theses_of──► Thesis … ──trace──► Followed ──question──► CheckpointReview
+                          ▲                                             │ revise
+                          └───────────────── Revision ◄─────────────────┘
+                                                │ carry_out (+ Book)
+                                                ▼
+                                             Target, or nothing
+
+conviction            open                  pending
+as before             KEEP                  KEEP
+smaller, same side    TRIM, market          TRIM, the smaller order
+larger, same side     ADD, market           ADD, the larger order
+0                     CLOSE, market         CANCEL
+other side            FLIP, market          FLIP, the other order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from simulator.council.answers import CheckpointReview, Pitch
+from simulator.council.context import PipelineContext, Said
+from simulator.council.facts import last_close
+from simulator.council.spec import CouncilSpec
+from simulator.council.stages.chairman import VOTE
+from simulator.council.stages.execution import Executed, ExecutionStage, carry_out, limit_price
+from simulator.council.thesis import Followed, Terms, Thesis, new_york
+from simulator.council.vote import NEUTRAL_SCORE, Vote, conviction_of, net_votes
+from simulator.trading.nouns import Book, Target
+
+Action = Literal["KEEP", "TRIM", "ADD", "CLOSE", "CANCEL", "FLIP"]
+
+NOTHING_HELD = Book(1.0, {}, {}, 1.0)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What a checkpoint made of one thesis.
+
+    Attributes
+    ----------
+    followed : the thesis as it stood, traced to the checkpoint
+    conviction, stop, target : from now on; as before where nothing changed
+    action : what that comes to; None for a thesis that its stop or target had ended already
+    said : the answer; None where nobody was asked
+    terms : in force from now on; None when the thesis is over
+    notes : what was left out of the answer, and why
+    """
+
+    followed: Followed
+    conviction: int
+    stop: float | None
+    target: float | None
+    action: Action | None = None
+    said: Said[CheckpointReview] | None = None
+    terms: Terms | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def thesis(self) -> Thesis:
+        return self.followed.thesis
+
+    @property
+    def changed(self) -> bool:
+        """Whether an account that holds the thesis has something to do."""
+        now = self.thesis.terms[-1]
+        return self.action not in (None, "KEEP") or (
+            self.followed.live and (self.stop, self.target) != (now.stop, now.target)
+        )
+
+    @property
+    def reason(self) -> str:
+        if self.said is None:
+            return "netted votes of the managers' theses"
+        return self.said.value.reason if self.said.value is not None else "no usable answer: left as it is"
+
+
+# ----------------------------------------------------------------------------------------------------- after a meeting
+
+
+def theses_of(context: PipelineContext, spec: CouncilSpec) -> tuple[Thesis, ...]:
+    """The theses a meeting opens: one per manager with a position to propose, one per trade the council goes into.
+
+    Orders are those of an account that holds nothing yet.
+    """
+    theses = []
+    for seat, pitch in context.pitches.items():
+        if pitch.conviction:
+            done = carry_out(pitch, seat, pitch.conviction, "", context.facts, spec, NOTHING_HELD)
+            theses.append(_opened(seat, done, context))
+    if context.no_decision is None and context.chairman_decision is not None:
+        holder = context.chairman_decision.seat
+        for done in ExecutionStage().produce(context, spec, NOTHING_HELD):
+            if done.target.weight and done.seat is not None:
+                theses.append(_opened(holder, done, context))
+    return tuple(theses)
+
+
+def _opened(holder: str, done: Executed, context: PipelineContext) -> Thesis:
+    author = str(done.seat)
+    pitch: Pitch = context.pitches[author]
+    target = done.target
+    terms = Terms(
+        new_york(context.as_of),
+        int(target.conviction or 0),
+        target.order,
+        target.limit,
+        target.stop,
+        target.take_profit,
+    )
+    said = (pitch.instrument, pitch.horizon, pitch.thesis_bullets, pitch.invalidation)
+    return Thesis(holder, author, *said, (terms,), context.score(author))
+
+
+# ----------------------------------------------------------------------------------------------------- at a checkpoint
+
+
+def revise(context: PipelineContext, spec: CouncilSpec) -> tuple[Revision, ...]:
+    """What the answers of a checkpoint make of its theses, in the order of ``context.theses``.
+
+    A thesis without a usable answer stays as it is. Without a chairman the council's theses follow the managers'
+    convictions as netted now.
+    """
+    said = {(one.seat, one.about): one for one in context.checkpoint_reviews}
+    asked = [
+        _revised(one, said.get((one.thesis.seat, one.thesis.instrument)), context, spec)
+        for one in context.theses
+        if one.thesis.seat != VOTE
+    ]
+    voted = [_voted(one, asked, context, spec) for one in context.theses if one.thesis.seat == VOTE]
+    of = {(one.thesis.seat, one.thesis.instrument): one for one in (*asked, *voted)}
+    return tuple(of[one.thesis.seat, one.thesis.instrument] for one in context.theses)
+
+
+def action_of(followed: Followed, after: int) -> Action:
+    """The name of a change of conviction to `after`."""
+    before, pending = followed.thesis.conviction, followed.standing.state == "pending"
+    if after == before:
+        return "KEEP"
+    if after == 0:
+        return "CANCEL" if pending else "CLOSE"
+    if after * before < 0:
+        return "FLIP"
+    return "TRIM" if abs(after) < abs(before) else "ADD"
+
+
+def _revised(
+    followed: Followed, said: Said[CheckpointReview] | None, context: PipelineContext, spec: CouncilSpec
+) -> Revision:
+    now = followed.thesis.terms[-1]
+    as_it_was = Revision(followed, now.conviction, now.stop, now.target)
+    if not followed.live:
+        return as_it_was
+    if said is None or said.value is None:
+        return replace(as_it_was, action="KEEP", said=said, terms=now)
+    answer = said.value
+    changed = _changed(followed, answer.conviction, (answer.stop, answer.target), context, spec)
+    return replace(changed, said=said)
+
+
+def _voted(followed: Followed, managers: Sequence[Revision], context: PipelineContext, spec: CouncilSpec) -> Revision:
+    now, instrument = followed.thesis.terms[-1], followed.thesis.instrument
+    if not followed.live:
+        return Revision(followed, now.conviction, now.stop, now.target)
+    behind = [one for one in managers if one.followed.live and one.thesis.instrument == instrument]
+    votes = (Vote(instrument, one.conviction, one.thesis.score or NEUTRAL_SCORE) for one in behind)
+    conviction = conviction_of(round(net_votes(votes).get(instrument, 0.0), 2))
+    levels: tuple[float | None, float | None] = (None, None)
+    if conviction * now.conviction < 0:
+        agreeing = [one for one in behind if one.conviction * conviction > 0]
+        best = min(agreeing, key=lambda one: (-(one.thesis.score or 0.0), -abs(one.conviction), one.thesis.seat))
+        levels = (best.stop, best.target)
+    return _changed(followed, conviction, levels, context, spec)
+
+
+def _changed(
+    followed: Followed,
+    conviction: int,
+    levels: tuple[float | None, float | None],
+    context: PipelineContext,
+    spec: CouncilSpec,
+) -> Revision:
+    action = action_of(followed, conviction)
+    if not conviction:
+        return Revision(followed, 0, None, None, action)
+    now = followed.thesis.terms[-1]
+    kept = (None, None) if action == "FLIP" else (now.stop, now.target)
+    close, sign = last_close(context.facts, followed.thesis.instrument), 1 if conviction > 0 else -1
+    stop, note = _level("stop", levels[0], kept[0], close, -sign)
+    target, other = _level("target", levels[1], kept[1], close, sign)
+    notes = [said for said in (note, other) if said]
+    if action == "FLIP" and stop is None:
+        notes.append("turned around without a stop of the new side: none is set")
+    order, limit = _way_in(followed, action, conviction, context.facts, spec)
+    terms = Terms(new_york(context.as_of), conviction, order, limit, stop, target)
+    return Revision(followed, conviction, stop, target, action, None, terms, tuple(notes))
+
+
+def _level(
+    name: str, said: float | None, kept: float | None, close: float | None, side: int
+) -> tuple[float | None, str | None]:
+    """The new protective price, on the `side` (+1 above, −1 below) of the last close where it belongs."""
+    if said is None:
+        return kept, None
+    if close is not None and (said - close) * side <= 0:
+        losing = "losing" if name == "stop" else "winning"
+        return kept, f"{name} {said} not taken: not on the {losing} side of the last close {close}"
+    return said, None
+
+
+def _way_in(
+    followed: Followed, action: Action, conviction: int, facts: Mapping[str, Any], spec: CouncilSpec
+) -> tuple[Literal["market", "limit"], float | None]:
+    """Order and limit of a position that is still to be opened; whatever is open already changes at the market."""
+    now = followed.thesis.terms[-1]
+    if followed.standing.state == "open" or abs(conviction) == 2:
+        return "market", None
+    if action == "KEEP":
+        return now.order, now.limit
+    limit = limit_price(facts["symbols"][followed.thesis.instrument], conviction > 0, spec)
+    return ("market", None) if limit is None else ("limit", limit)
+
+
+# ------------------------------------------------------------------------------------------------------ for an account
+
+
+def execute(revision: Revision, facts: Mapping[str, Any], spec: CouncilSpec, book: Book) -> Executed | str | None:
+    """What the account with `book` does about `revision`: a target, a sentence why it does nothing, or None where
+    there is nothing to do.
+
+    Only a position that is really held is changed. A trimmed one shrinks as its size in strategy.yaml does, an added
+    one grows to it; new protective prices alone leave the shares as they are.
+    """
+    if not revision.changed:
+        return None
+    symbol, action = revision.thesis.instrument, revision.action
+    side = 1 if revision.thesis.conviction > 0 else -1
+    holds = book.positions.get(symbol, 0.0) * side > 0
+    if revision.followed.standing.state == "open" and not holds:
+        return f"{symbol}: {action} of a position that is not held: left alone"
+    if revision.terms is None:
+        return Executed(Target(symbol, 0.0, conviction=0, reason=revision.reason), revision.thesis.seat)
+    if revision.followed.standing.state == "pending":
+        return _entering(revision, facts, spec, book)
+    size = spec.sizes[2 if abs(revision.conviction) == 2 else 1]
+    if action == "KEEP":
+        weight = weight_as_held(book, symbol)
+    elif action == "TRIM":
+        weight = book.weight(symbol) * size / spec.sizes[2]
+    elif action == "ADD":
+        weight = side * max(size, abs(book.weight(symbol)))
+    else:
+        weight = -side * size
+    return _executed(revision, weight, None)
+
+
+def _entering(revision: Revision, facts: Mapping[str, Any], spec: CouncilSpec, book: Book) -> Executed:
+    """The order that waits, as it is to be now. What an account still holds from before decides where a limit stands;
+    getting out of the other side does not wait for one."""
+    terms = revision.terms
+    if terms is None:
+        raise ValueError("a thesis that is over has no order")
+    symbol, held = revision.thesis.instrument, book.weight(revision.thesis.instrument)
+    weight = (1 if terms.conviction > 0 else -1) * spec.sizes[2 if abs(terms.conviction) == 2 else 1]
+    limit = terms.limit
+    if limit is not None and held:
+        limit = None if held * weight < 0 else limit_price(facts["symbols"][symbol], weight > held, spec)
+    return _executed(revision, weight, limit)
+
+
+def _executed(revision: Revision, weight: float, limit: float | None) -> Executed:
+    return Executed(
+        Target(
+            revision.thesis.instrument,
+            weight,
+            order="market" if limit is None else "limit",
+            limit=limit,
+            stop=revision.stop,
+            take_profit=revision.target,
+            conviction=revision.conviction,
+            reason=revision.reason,
+        ),
+        revision.thesis.seat,
+        revision.notes,
+    )
+
+
+def weight_as_held(book: Book, symbol: str) -> float:
+    """The weight that sizing turns back into exactly the shares held now, so that a target with it changes the
+    protective prices and orders nothing.
+
+    Sizing computes ``weight · equity / mark``; the plain weight may come out one rounding beside the shares held, which
+    in whole shares is a share less. Where no weight near it comes out exactly, one just beyond does no harm.
+    """
+    held, mark, weight = book.positions.get(symbol, 0.0), book.marks.get(symbol, 0.0), book.weight(symbol)
+    if not weight:
+        return 0.0
+    spacing = abs(weight) * 2.0**-53
+    for steps in (0, 1, -1, 2, -2, 3, -3, 4, -4):
+        near = weight + steps * spacing
+        if near * book.equity / mark == held:
+            return near
+    return weight * (1 + 1e-12)

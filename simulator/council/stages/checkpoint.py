@@ -1,0 +1,114 @@
+"""Checkpoint: between meetings every open thesis is read again by who holds it, against the market since its entry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.council.anonymity import strike
+from simulator.council.answers import CheckpointReview, checkpoint_of
+from simulator.council.context import PipelineContext, Said
+from simulator.council.prompts import facts_block, json_text
+from simulator.council.stages.base import Setup, Stage
+from simulator.council.thesis import Followed, new_york
+
+
+class CheckpointStage(Stage):
+    name = "checkpoint"
+    reads = ("user_query", "facts", "theses")
+    writes = "checkpoint_reviews"
+
+    async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Said[CheckpointReview], ...]:
+        asked = [one for one in context.theses if one.live and one.thesis.seat in setup.seats]
+        markets = {symbol: json_text(_market_of(context.facts, symbol), 2) for symbol in _instruments(asked)}
+        variables = setup.variables(context) if asked else {}
+
+        async def one(followed: Followed) -> Said[CheckpointReview]:
+            thesis = followed.thesis
+            facts = facts_block(
+                market=markets[thesis.instrument],
+                position=json_text(position_facts(followed, context.facts["symbols"][thesis.instrument])),
+                thesis=json_text(_shown(followed, setup), 1),
+            )
+            told = {"instrument": thesis.instrument, "direction": thesis.direction}
+            messages = (setup.checkpoint_persona(thesis.seat, context), setup.task(self.name, variables, facts, **told))
+            model = checkpoint_of(thesis.direction)
+            return await setup.ask(context, self.name, thesis.seat, messages, model, about=thesis.instrument)
+
+        return tuple(await asyncio.gather(*(one(followed) for followed in asked)))
+
+    def shortfall(self, produced: tuple[Said[CheckpointReview], ...], setup: Setup) -> str | None:  # noqa: ARG002
+        """Never: a thesis without an answer stays as it is."""
+        return None
+
+
+def position_facts(followed: Followed, known: Mapping[str, float]) -> dict[str, Any]:
+    """What became of a thesis, from the facts `known` of its symbol.
+
+    ``state``; while pending ``order`` and ``limit``; once open ``entry`` {at, price}, ``return_since_entry_pct``
+    (positive in the position's favour), ``highest_since_entry``, ``lowest_since_entry``, ``sessions_held``; where there
+    are an ATR and such a price ``stop_distance_atr`` and ``target_distance_atr``, from the last close.
+    """
+    terms, standing, close = followed.thesis.terms[-1], followed.standing, known["close"]
+    side = 1 if terms.conviction > 0 else -1
+    facts: dict[str, Any] = {"state": standing.state}
+    if standing.entered_at is None or standing.entry is None:
+        facts |= {"order": terms.order} | ({} if terms.limit is None else {"limit": terms.limit})
+    else:
+        facts |= {
+            "entry": {"at": new_york(standing.entered_at)[:16], "price": _price(standing.entry)},
+            "return_since_entry_pct": return_since_entry(followed, close),
+            "highest_since_entry": _price(standing.high),
+            "lowest_since_entry": _price(standing.low),
+            "sessions_held": standing.sessions,
+        }
+    for name, level, way in (("stop", terms.stop, -side), ("target", terms.target, side)):
+        if level is not None and known.get("atr_14"):
+            facts[f"{name}_distance_atr"] = round((level - close) * way / known["atr_14"], 2) + 0.0
+    return facts
+
+
+def return_since_entry(followed: Followed, price: float) -> float | None:
+    """Per cent from the entry to `price`, positive in the position's favour; None while pending."""
+    entry = followed.standing.entry
+    if entry is None:
+        return None
+    return round(100 * (price / entry - 1) * (1 if followed.thesis.conviction > 0 else -1), 2) + 0.0
+
+
+def _shown(followed: Followed, setup: Setup) -> dict[str, Any]:
+    """The thesis as its holder reads it; where somebody else wrote the pitch, without names."""
+    thesis = followed.thesis
+    own = thesis.seat == thesis.author
+
+    def text(said: str) -> str:
+        return said if own else strike(said, setup.names)
+
+    return {
+        "instrument": thesis.instrument,
+        "direction": thesis.direction,
+        "horizon": text(thesis.horizon),
+        "thesis_bullets": [text(bullet) for bullet in thesis.thesis_bullets],
+        "invalidation": text(thesis.invalidation),
+        "stop": thesis.terms[-1].stop,
+        "target": thesis.terms[-1].target,
+        "convictions": [{"at": terms.at[:16], "conviction": terms.conviction} for terms in thesis.terms],
+    }
+
+
+def _instruments(theses: list[Followed]) -> list[str]:
+    return list(dict.fromkeys(one.thesis.instrument for one in theses))
+
+
+def _market_of(facts: Mapping[str, Any], symbol: str) -> dict[str, Any]:
+    """The facts with this symbol's alone, and without headlines that concern others only."""
+    shown = {**facts, "symbols": {symbol: facts["symbols"][symbol]}}
+    if "news" in facts:
+        news = [one for one in facts["news"] if symbol in one.get("symbols", [symbol])]
+        shown = {name: value for name, value in shown.items() if name != "news"} | ({"news": news} if news else {})
+    return shown
+
+
+def _price(price: float | None) -> float | None:
+    return None if price is None else float(f"{price:.6g}")

@@ -1,0 +1,286 @@
+"""A thesis and what the market has made of it: a pure trace over the bars since the meeting.
+
+    meeting ──terms──► pending ──fill──► open ──┬─► stopped      the fill rules of docs/decisions/0001-fill-rules.md,
+                          ▲                     ├─► reached      for one position that starts from nothing
+    checkpoints ──terms───┴─────────────────────┘
+
+The trace knows no account: what one really holds may differ (buying power, a position carried over from the meeting
+before), and is looked up in the account's book when it acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from simulator.council.answers import Direction
+from simulator.market.bars import Bars, Floats, instant, moment
+from simulator.market.calendar import NEW_YORK
+from simulator.trading.nouns import OrderKind
+
+State = Literal["pending", "open", "stopped", "reached"]
+
+LIVE: tuple[State, ...] = ("pending", "open")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What was decided about a thesis at one instant, in force from the first bar that opens at or after it.
+
+    Attributes
+    ----------
+    at : ISO 8601, New York time
+    conviction : −2 … +2 and not 0; its sign is the side of the position
+    order, limit : how a position that is still to be opened gets in
+    stop, target : protective prices; None = none
+    """
+
+    at: str
+    conviction: int
+    order: OrderKind = "market"
+    limit: float | None = None
+    stop: float | None = None
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Thesis:
+    """An idea somebody holds: what it rests on, what would prove it wrong, and its terms, oldest first.
+
+    `seat` holds it, `author` wrote the pitch it rests on: the same for a manager, another for the chairman. `score` is
+    the pitch's mean review score, None where nobody reviewed it.
+    """
+
+    seat: str
+    author: str
+    instrument: str
+    horizon: str
+    thesis_bullets: tuple[str, ...]
+    invalidation: str
+    terms: tuple[Terms, ...]
+    score: float | None = None
+
+    @property
+    def conviction(self) -> int:
+        return self.terms[-1].conviction
+
+    @property
+    def direction(self) -> Direction:
+        return "LONG" if self.conviction > 0 else "SHORT"
+
+    def under(self, terms: Terms) -> Thesis:
+        """The thesis from `terms` on; itself where they change nothing."""
+        now = self.terms[-1]
+        return self if replace(terms, at=now.at) == now else replace(self, terms=(*self.terms, terms))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a thesis stands at the last bar of a snapshot.
+
+    Attributes
+    ----------
+    state : pending (not filled yet), open, stopped or reached (out at its stop or its target)
+    entered_at, entry : instant (ns, opening of the bar) and price of the first fill; None while pending
+    left_at, exit : the same of the stop or target
+    high, low : highest and lowest price since entry; None while pending
+    sessions : sessions with a bar since entry, that of the entry included; 0 while pending
+    """
+
+    state: State = "pending"
+    entered_at: int | None = None
+    entry: float | None = None
+    left_at: int | None = None
+    exit: float | None = None
+    high: float | None = None
+    low: float | None = None
+    sessions: int = 0
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A thesis and where it stands."""
+
+    thesis: Thesis
+    standing: Standing
+
+    @property
+    def live(self) -> bool:
+        return self.standing.state in LIVE
+
+
+def trace(thesis: Thesis, bars: Bars) -> Standing:
+    """Where `thesis` stands after the last of `bars`, which are those of a snapshot.
+
+    Terms are carried out at the first bar opening at or after them: a position is entered at the open, or at the limit
+    within the bar; stop and target bind from the entry bar on, after an entry at the limit from the next bar on; of
+    two that were touched in one bar the stop counts. New terms on the same side replace the protective prices; on the
+    other side they close at the market and open anew. Bars without a price are passed over.
+    """
+    column = bars.column(thesis.instrument)
+    first = _row_of(bars, thesis.terms[0])
+    starts = [_row_of(bars, terms) for terms in thesis.terms]
+    prices = {name: getattr(bars, name)[first:, column] for name in ("open", "high", "low", "close")}
+    at = _Position(0, None)
+    for n, terms in enumerate(thesis.terms):
+        stop = starts[n + 1] if n + 1 < len(starts) else len(bars)
+        at = at.turned(terms)
+        at = _advanced(at, terms, prices, starts[n] - first, stop - first)
+        if at.over:
+            break
+    return _standing(at, bars, first, prices)
+
+
+@dataclass(frozen=True)
+class _Position:
+    """The trace so far. Rows count from the first bar of the thesis."""
+
+    side: int
+    entered: int | None
+    entry: float | None = None
+    within: bool = False
+    """Whether it was entered within the bar, at its limit."""
+    state: State = "pending"
+    left: int | None = None
+    exit: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.state not in LIVE
+
+    def turned(self, terms: Terms) -> _Position:
+        side = 1 if terms.conviction > 0 else -1
+        return self if side == self.side else _Position(side, None)
+
+
+def _advanced(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
+    """`at` after the bars `start` (included) to `stop` (excluded), all under `terms`."""
+    begin = start
+    if at.entered is None:
+        at = _entered(at, terms, prices, start, stop)
+        if at.entered is None:
+            return at
+        begin = at.entered + at.within
+    below, above = (terms.stop, terms.target) if at.side > 0 else (terms.target, terms.stop)
+    touched = np.zeros(max(0, stop - begin), dtype=np.bool_)
+    if below is not None:
+        touched |= prices["low"][begin:stop] <= below
+    if above is not None:
+        touched |= prices["high"][begin:stop] >= above
+    if not touched.any():
+        return at
+    row = begin + int(touched.argmax())
+    return _left(at, terms, {name: float(values[row]) for name, values in prices.items()}, row)
+
+
+def _entered(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
+    opened = prices["open"][start:stop]
+    if terms.limit is None:
+        fills = ~np.isnan(prices["close"][start:stop])
+    elif at.side > 0:
+        fills = prices["low"][start:stop] <= terms.limit
+    else:
+        fills = prices["high"][start:stop] >= terms.limit
+    if not fills.any():
+        return at
+    row = int(fills.argmax())
+    price = float(opened[row])
+    within = terms.limit is not None and (price - terms.limit) * at.side > 0
+    if within and terms.limit is not None:
+        price = terms.limit
+    return replace(at, entered=start + row, entry=price, within=within, state="open")
+
+
+def _left(at: _Position, terms: Terms, bar: Mapping[str, float], row: int) -> _Position:
+    """Section D of the fill rules for a bar that touches the stop or the target."""
+    adverse, winning = ("low", "high") if at.side > 0 else ("high", "low")
+
+    def beyond(price: float, level: float | None, side: int) -> bool:
+        return level is not None and (price - level) * side >= 0
+
+    if beyond(bar["open"], terms.stop, -at.side):
+        return replace(at, state="stopped", left=row, exit=bar["open"])
+    if beyond(bar["open"], terms.target, at.side):
+        return replace(at, state="reached", left=row, exit=bar["open"])
+    if beyond(bar[adverse], terms.stop, -at.side):
+        return replace(at, state="stopped", left=row, exit=terms.stop)
+    if beyond(bar[winning], terms.target, at.side):
+        return replace(at, state="reached", left=row, exit=terms.target)
+    return at
+
+
+def _standing(at: _Position, bars: Bars, first: int, prices: Mapping[str, Floats]) -> Standing:
+    if at.entered is None or at.entry is None:
+        return Standing()
+    end = len(bars) - first if at.left is None else at.left + 1
+    # What a bar did before it was entered within is no part of the position: of that bar only entry and close count.
+    begin = at.entered + at.within
+    close = float(prices["close"][at.entered])
+    held = bars.session_of[first + at.entered : first + end][~np.isnan(prices["close"][at.entered : end])]
+    return Standing(
+        state=at.state,
+        entered_at=int(bars.opens_at[first + at.entered]),
+        entry=at.entry,
+        left_at=None if at.left is None else int(bars.opens_at[first + at.left]),
+        exit=at.exit,
+        high=float(np.fmax.reduce(prices["high"][begin:end], initial=max(at.entry, close))),
+        low=float(np.fmin.reduce(prices["low"][begin:end], initial=min(at.entry, close))),
+        sessions=int(1 + np.count_nonzero(np.diff(held))) if len(held) else 0,
+    )
+
+
+def _row_of(bars: Bars, terms: Terms) -> int:
+    return int(np.searchsorted(bars.opens_at, instant(datetime.fromisoformat(terms.at)), side="left"))
+
+
+# ------------------------------------------------------------------------------------------------- as they are written
+
+
+def written_terms(terms: Terms) -> dict[str, Any]:
+    """`terms` as JSON, without what is None."""
+    return {name: value for name, value in asdict(terms).items() if value is not None}
+
+
+def written(thesis: Thesis) -> dict[str, Any]:
+    """A thesis opened at a meeting as JSON: what its pitch, which stands in the same record, does not say."""
+    score = {} if thesis.score is None else {"score": thesis.score}
+    return {
+        "seat": thesis.seat,
+        "author": thesis.author,
+        "instrument": thesis.instrument,
+        **score,
+        "terms": [written_terms(terms) for terms in thesis.terms],
+    }
+
+
+def open_theses(record: Mapping[str, Any]) -> tuple[Thesis, ...]:
+    """The theses that are open after the meeting or checkpoint whose minutes are `record`; none for other records."""
+    if record.get("kind") == "council":
+        pitches = {said["seat"]: said["answer"] for said in record["pitches"] if "answer" in said}
+        return tuple(_thesis(one, pitches[one["author"]]) for one in record.get("opened", ()))
+    if record.get("kind") == "checkpoint":
+        return tuple(_thesis(one, one) for one in record["theses"] if one["state"] in LIVE and one["conviction"])
+    return ()
+
+
+def _thesis(one: Mapping[str, Any], said: Mapping[str, Any]) -> Thesis:
+    return Thesis(
+        seat=one["seat"],
+        author=one["author"],
+        instrument=one["instrument"],
+        horizon=said["horizon"],
+        thesis_bullets=tuple(said["thesis_bullets"]),
+        invalidation=said["invalidation"],
+        terms=tuple(Terms(**terms) for terms in one["terms"]),
+        score=one.get("score"),
+    )
+
+
+def new_york(at: int | datetime) -> str:
+    """An instant (ns since the epoch, or aware) as ISO 8601 in New York time."""
+    known = moment(at) if isinstance(at, int) else at
+    return known.astimezone(NEW_YORK).isoformat()

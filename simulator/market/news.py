@@ -1,0 +1,123 @@
+"""Dated news: headlines and the moment each was published.
+
+``data/news/*.csv`` with the columns published_at, headline and, if wanted, symbols and source; ``data/news/*.jsonl``
+with the same keys, one object a line. A headline is known from ``published_at`` on, which is written with an offset.
+Several symbols in one CSV cell stand with spaces between them; a headline without any concerns the whole market.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import DataError, did_you_mean
+from simulator.market.sources.files import shown_path
+
+NEEDED = ("published_at", "headline")
+COLUMNS = (*NEEDED, "symbols", "source")
+
+
+@dataclass(frozen=True)
+class News:
+    """A headline, known from `published_at` (aware) on. Without `symbols` it concerns the whole market."""
+
+    published_at: datetime
+    headline: str
+    symbols: tuple[str, ...] = ()
+    source: str = ""
+
+
+def load_news(folder: Path) -> tuple[News, ...]:
+    """The headlines of all CSV and JSONL files in `folder`, oldest first; none where there is no such folder.
+
+    Raises DataError naming file and line for a row that is not one.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix in (".csv", ".jsonl")) if folder.is_dir() else []
+    found: list[News] = []
+    for path in files:
+        rows = _csv_rows if path.suffix == ".csv" else _json_rows
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                found += [_news(row, where) for row, where in rows(lines, shown_path(path))]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"cannot be read ({error})", where=shown_path(path)) from None
+    return tuple(sorted(found, key=lambda news: (news.published_at, news.headline)))
+
+
+def _csv_rows(lines: Iterator[str], shown: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    reader = csv.reader(lines)
+    header = [name.strip() for name in next(reader, [])]
+    _check_names(header, f"{shown}:1", "column")
+    for row in reader:
+        where = f"{shown}:{reader.line_num}"
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise DataError(f"has {len(row)} columns, the header has {len(header)}", where=where)
+        yield dict(zip(header, row, strict=True)), where
+
+
+def _json_rows(lines: Iterator[str], shown: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{shown}:{number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"is no JSON ({error})", where=where) from None
+        if not isinstance(row, dict):
+            raise DataError("is no JSON object", where=where)
+        _check_names(list(row), where, "key")
+        yield row, where
+
+
+def _check_names(names: Sequence[str], where: str, kind: str) -> None:
+    for name in names:
+        if name not in COLUMNS:
+            raise DataError(
+                f'unknown {kind} "{name}"{did_you_mean(name, COLUMNS)}',
+                where=where,
+                mend=f"there may be {', '.join(COLUMNS)}",
+            )
+    for name in NEEDED:
+        if name not in names:
+            raise DataError(f'{kind} "{name}" is missing', where=where)
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f'{kind} "{twice}" stands there twice', where=where)
+
+
+def _news(row: Mapping[str, Any], where: str) -> News:
+    headline = row["headline"]
+    if not isinstance(headline, str) or not headline.strip():
+        raise DataError("the headline is empty", where=where)
+    source = row.get("source") or ""
+    if not isinstance(source, str):
+        raise DataError(f"source was {source!r}, expected a name", where=where)
+    return News(
+        _published(row["published_at"], where), " ".join(headline.split()), _symbols(row, where), source.strip()
+    )
+
+
+def _published(said: Any, where: str) -> datetime:
+    usual = "expected e.g. 2024-01-31T14:00:00-05:00"
+    try:
+        at = datetime.fromisoformat(said.strip())
+    except (AttributeError, ValueError):
+        raise DataError(f'published_at was "{said}", {usual}', where=where) from None
+    if at.tzinfo is None:
+        raise DataError(f'published_at "{said}" has no offset, {usual}', where=where)
+    return at
+
+
+def _symbols(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    said = row.get("symbols") or []
+    words = said.replace(",", " ").replace(";", " ").split() if isinstance(said, str) else said
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+        raise DataError(f"symbols was {said!r}, expected e.g. SPY QQQ", where=where)
+    return tuple(sorted({word.strip().upper() for word in words}))
