@@ -384,7 +384,8 @@ def test_accounts_that_differ_in_one_session_are_not_judged() -> None:
     second[100] += 0.01
     pair = compared(first, second, np.zeros(250))
     assert (pair.p, pair.sharpe_low) == (None, None)
-    assert pair.reason == "the two differ in too few sessions to draw from"
+    assert pair.reason is not None
+    assert "too few sessions" in pair.reason
     assert pair.verdict("it") == "cannot be compared"
 
 
