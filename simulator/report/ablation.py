@@ -44,10 +44,10 @@ class Earned:
 
 @dataclass(frozen=True)
 class Added:
-    """What a part adds, as text; `why` says why cells are n/a. `clear` where the two can be told apart."""
+    """What a part adds, as text: `pair` names the two, `why` says why cells are n/a, `clear` if they are told apart."""
 
     part: str
-    against: str
+    pair: str
     cells: tuple[str, ...]
     verdict: str
     why: str
@@ -102,7 +102,9 @@ def headline(facts: Mapping[str, Any]) -> str:
     compared = int(facts["compared"])
     if not compared:
         return "Nothing to compare: the variants traded the same, or on too few sessions."
-    return f"On this run none of {counted(compared, 'pair')} can be told apart: what the council adds may be chance."
+    return (
+        f"On this run none of {counted(compared, 'pair')}, counting all, can be told apart: what it adds may be chance."
+    )
 
 
 def earned(facts: Mapping[str, Any]) -> list[Earned]:
@@ -138,7 +140,9 @@ def added(facts: Mapping[str, Any]) -> list[Added]:
         clear = one["verdict"].startswith(("better", "worse"))
         part = str(one["part"]).removeprefix("the ")
         part = part if one["account"] is None else f"{part} ({one['account']})"
-        rows.append(Added(part, one["against"], cells, one["verdict"], pair["reason"] or "", clear))
+        rows.append(
+            Added(part, f"{one['against']} less {one['name']}", cells, one["verdict"], pair["reason"] or "", clear)
+        )
     return rows
 
 
