@@ -65,20 +65,21 @@ def _headline(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
     if standing == "too short":
         sessions = counted(pair["sessions"], "common session")
         return f"{sessions}: too few for a verdict, which takes {FEWEST_SESSIONS}."
+    values = pair["values"]
+    sharpes = [ratio(pair["figures"][side].get("sharpe")) for side in ("a", "b")]
+    both = f"Sharpe {sharpes[0]} for {a}, {sharpes[1]} for {b}"
     if standing == "undefined":
-        return f"The Sharpe ratios cannot be compared: {pair['reasons'].get('p') or 'no reason recorded'}."
+        return f"{both}: the difference cannot be tested, {pair['reasons'].get('p') or 'no reason recorded'}."
     judged = {
         "borderline": "Borderline",
         "not apart": "Cannot tell them apart",
         "first": f"{a} is better",
         "second": f"{b} is better",
     }[standing]
-    values = pair["values"]
-    sharpes = [ratio(pair["figures"][side].get("sharpe")) for side in ("a", "b")]
     bounds = interval(values["low"], values["high"])
     return (
-        f"{judged}: Sharpe {sharpes[0]} for {a}, {sharpes[1]} for {b}, difference "
-        f"{ratio(values['sharpe_difference'], sign=True)}, 95{SPACE}% interval {bounds}, p {p_value(values['p'])}."
+        f"{judged}: {both}, difference {ratio(values['sharpe_difference'], sign=True)}, 95{SPACE}% interval {bounds}, "
+        f"p {p_value(values['p'])}."
     )
 
 

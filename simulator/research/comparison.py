@@ -9,6 +9,7 @@ Pure functions of the folders. The answer may be "cannot tell them apart"; it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -25,7 +26,7 @@ from simulator.stats import bootstrap, power
 from simulator.stats.adjust import adjust
 from simulator.stats.compare import SharpeDifference, compare
 from simulator.stats.descriptive import correlation, tracking_error
-from simulator.stats.metrics import summary
+from simulator.stats.metrics import sharpe, summary
 from simulator.stats.series import Floats, Measure, Undefined, is_constant, split
 
 FEWEST_COMMON = 20
@@ -249,16 +250,27 @@ def _compared(
         return dict.fromkeys(PAIRED, Undefined("the returns are the same"))
     found = compare(a[0] - a[1], b[0] - b[1], 0.0, SESSIONS_A_YEAR, draws=draws, seed=seed)
     return {
-        **_sharpes(found),
+        **_sharpes(found, _plain_difference(a, b)),
         **_returns_apart(a[0] - b[0], draws, seed),
         "correlation": correlation(a[0], b[0]),
         "tracking_error": tracking_error(a[0], b[0], SESSIONS_A_YEAR),
     }
 
 
-def _sharpes(found: SharpeDifference | Undefined) -> dict[str, Measure]:
+def _plain_difference(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> Measure:
+    """SR a − SR b, annual, where both exist: it stands where nothing can be said of its error."""
+    one, other = (sharpe(returns, free, SESSIONS_A_YEAR) for returns, free in (a, b))
+    if isinstance(one, Undefined) or isinstance(other, Undefined):
+        return one if isinstance(one, Undefined) else other
+    return one - other
+
+
+def _sharpes(found: SharpeDifference | Undefined, apart: Measure) -> dict[str, Measure]:
+    if not isinstance(found, Undefined) and not math.isfinite(found.high - found.low):
+        found = Undefined("their returns differ in too few sessions for a test")
     if isinstance(found, Undefined):
-        return dict.fromkeys([*PAIRED[:9], "sessions_needed", "block"], found)
+        untested: dict[str, Measure] = dict.fromkeys([*PAIRED[:9], "sessions_needed", "block"], found)
+        return {**untested, "sharpe_difference": apart}
     return {
         "sharpe_difference": found.difference,
         "sharpe_difference_se": found.error,
