@@ -102,9 +102,7 @@ def headline(facts: Mapping[str, Any]) -> str:
     compared = int(facts["compared"])
     if not compared:
         return "Nothing to compare: the variants traded the same, or on too few sessions."
-    return (
-        f"On this run none of {counted(compared, 'pair')}, counting all, can be told apart: what it adds may be chance."
-    )
+    return f"On this run none of {counted(compared, 'pair')} can be told apart once all are counted: it may be chance."
 
 
 def earned(facts: Mapping[str, Any]) -> list[Earned]:
