@@ -38,7 +38,7 @@ FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe")
 FEWEST_COMMON = 20
 """Sessions two trials must share for their correlation to be taken; with fewer they count as independent."""
 
-MOST_READ = 200
+MOST_READ = 100
 """Run folders opened for correlations. Of more, evenly spaced ones stand for all."""
 
 
