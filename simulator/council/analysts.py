@@ -358,19 +358,20 @@ def checkpoint(lens: Lens | None, prompt: Facts) -> dict[str, Any]:
 
 def _reread(before: int, view: View | None, gain: float, known: Known, is_open: bool) -> tuple[int, str]:
     """Conviction from now on, and why."""
-    sign, agrees = _sign(before), 0 if view is None else _sign(before) * view.conviction
+    sign = _sign(before)
+    alone = view is not None and sign * view.conviction <= 0
+    gaining = sign * (known.get("macd_pct", 0.0) - known.get("macd_signal_pct", 0.0))
     if not is_open:
-        return (0, "the own rules have turned before it was filled") if agrees < 0 else (before, "it still waits")
-    if agrees < 0:
-        if gain < 0 and view is not None:
-            return _sign(view.conviction), f"the own rules have turned: {view.bullets[0].rstrip('.')}"
-        return 0, "the own rules have turned, and it is no loss to leave"
+        return (0, "the own rules ask for it no longer, and it is not filled yet") if alone else (before, "it waits")
+    if alone and gain <= -BACK:
+        if gaining < 0:
+            return -sign, f"more than {BACK} against the position, and neither the own rules nor MACD stand behind it"
+        return 0, f"more than {BACK} against the position, and the own rules ask for it no longer"
     if gain <= -WRONG:
         return 0, f"more than {WRONG} against the position"
     if gain <= -BACK:
         return sign, f"more than {BACK} against the position, half of it is enough"
-    gaining = sign * (known.get("macd_pct", 0.0) - known.get("macd_signal_pct", 0.0)) > 0
-    if gain >= AHEAD and abs(before) == 1 and gaining and (view is None or agrees > 0):
+    if gain >= AHEAD and abs(before) == 1 and gaining > 0 and not alone:
         return 2 * sign, "it moves as proposed and gains pace"
     return before, "nothing has happened that was not expected"
 

@@ -274,9 +274,8 @@ def _cash_yield(closes: Floats) -> float | None:
 def _events(market: Snapshot) -> list[dict[str, str]]:
     last_day = market.as_of.astimezone(NEW_YORK).date() + timedelta(days=EVENT_DAYS)
     # Counted in whole days of New York; the extra one is cut below.
-    soon = [
-        event for event in market.events if market.as_of <= event.at <= market.as_of + timedelta(days=EVENT_DAYS + 1)
-    ]
+    until = market.as_of + timedelta(days=EVENT_DAYS + 1)
+    soon = [event for event in market.events if market.as_of <= event.at <= until]
     told = []
     for event in sorted(soon, key=lambda event: (event.at, event.name)):
         at = event.at.astimezone(NEW_YORK)

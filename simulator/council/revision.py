@@ -25,10 +25,9 @@ from simulator.council.answers import CheckpointReview, Pitch
 from simulator.council.context import PipelineContext, Said
 from simulator.council.facts import last_close
 from simulator.council.spec import CouncilSpec
-from simulator.council.stages.chairman import VOTE
 from simulator.council.stages.execution import Executed, ExecutionStage, carry_out, limit_price
 from simulator.council.thesis import Followed, Terms, Thesis, new_york
-from simulator.council.vote import NEUTRAL_SCORE, Vote, conviction_of, net_votes
+from simulator.council.vote import NEUTRAL_SCORE, VOTE, Vote, conviction_of, net_votes
 from simulator.trading.nouns import Book, Target
 
 Action = Literal["KEEP", "TRIM", "ADD", "CLOSE", "CANCEL", "FLIP"]

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from simulator.config import Section, read_yaml
 from simulator.council.facts import FACTS
 from simulator.council.prompts import Prompt, load_prompt
+from simulator.council.vote import VOTE
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.trading.nouns import Cadence
 
@@ -61,6 +63,12 @@ class Checking(Section):
     prompt: str
     persona: str = ""
     """A persona for these questions alone; without one everybody keeps their own."""
+
+    @model_validator(mode="after")
+    def _asked(self) -> Checking:
+        if self.enabled and not self.prompt:
+            raise ValueError("give the prompt of its questions")
+        return self
 
 
 class Stages(Section):
@@ -160,12 +168,19 @@ def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> 
     Raises ConfigError naming file and line, UsageError for a parameter there is no key for.
     """
     spec = read_yaml(path, CouncilSpec)
+    _refuse_repeated_keys(path)
     if parameters:
         spec = _overridden(spec, parameters)
     stages = spec.stages
     taken = [*stages.research.seats, *stages.pitch.seats, stages.chairman.seat]
     if twice := next((seat for n, seat in enumerate(taken) if seat in taken[:n]), None):
         raise ConfigError(f'seat "{twice}" is taken twice', where=f"{path}:{_last_line(path, twice)}")
+    if VOTE in taken:
+        raise ConfigError(
+            f'seat "{VOTE}" stands for a council without a chairman',
+            where=f"{path}:{_last_line(path, VOTE)}",
+            mend="call the seat something else",
+        )
     personas = stages.research.seats | stages.pitch.seats | {stages.chairman.seat: stages.chairman.persona}
     prompts = Prompts(
         tasks={
@@ -181,8 +196,29 @@ def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> 
     return Definition(path.parent.name, spec, prompts, dict(sorted(files.items())))
 
 
+def _refuse_repeated_keys(path: Path) -> None:
+    """YAML lets the last of two equal keys win in silence: of two seats of one name the first would be lost."""
+    nodes = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)]
+    while nodes:
+        node = nodes.pop()
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ConfigError(f'"{key.value}" stands there twice', where=f"{path}:{key.start_mark.line + 1}")
+            seen.add(key.value)
+            nodes.append(value)
+
+
 def _prompt(spec: Path, file: str, kind: str) -> Prompt:
     path = spec.parent / file
+    if Path(file).is_absolute():
+        raise ConfigError(
+            f'prompt file "{file}" is named by its whole path',
+            where=f"{spec}:{_last_line(spec, file)}",
+            mend="put it into the council's folder and name it from there",
+        )
     if not path.is_file():
         near = did_you_mean(file, (str(p.relative_to(spec.parent).as_posix()) for p in spec.parent.rglob("*.md")))
         raise ConfigError(f'no prompt file "{file}"{near}', where=f"{spec}:{_last_line(spec, file)}")

@@ -31,9 +31,9 @@ from simulator.council.stages import (
     Stage,
 )
 from simulator.council.stages.base import run_stages
-from simulator.council.stages.chairman import VOTE
 from simulator.council.stages.execution import carry_out
 from simulator.council.thesis import new_york
+from simulator.council.vote import VOTE
 from simulator.errors import UsageError, did_you_mean
 from simulator.llm.registry import seat_of
 from simulator.market.bars import Snapshot

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+VOTE = "vote"
+"""Stands in for the chairman's seat where a council has no chairman."""
+
 NEUTRAL_SCORE = 6.0
 """A pitch reviewed at this mean score counts with its full conviction."""
 

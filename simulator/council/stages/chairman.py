@@ -11,11 +11,9 @@ from simulator.council.answers import DIMENSIONS, ChairmanDecision, decision_on
 from simulator.council.context import PipelineContext, Said
 from simulator.council.prompts import facts_block, json_text
 from simulator.council.stages.base import Setup, Stage
-from simulator.council.stages.review import shown_pitches
+from simulator.council.stages.review import shown_facts, shown_pitches
+from simulator.council.vote import VOTE as VOTE
 from simulator.council.vote import Vote, decide_by_vote, net_votes
-
-VOTE = "vote"
-"""Stands in for the chairman's seat where a council has no chairman."""
 
 
 class ChairmanStage(Stage):
@@ -37,7 +35,8 @@ class ChairmanStage(Stage):
         if not setup.spec.stages.chairman.enabled:
             return Said(VOTE, (), model.model_validate(decide_by_vote(facts)))
         block = facts_block(
-            market=json_text(context.facts, 2), **{name: json_text(part, 1) for name, part in facts.items()}
+            market=json_text(shown_facts(context, setup), 2),
+            **{name: json_text(part, 1) for name, part in facts.items()},
         )
         seat = setup.spec.stages.chairman.seat
         messages = (setup.persona(seat, context), setup.task(self.name, variables, block))

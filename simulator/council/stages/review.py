@@ -23,7 +23,7 @@ class ReviewStage(Stage):
     writes = "peer_reviews"
 
     async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Said[Review], ...]:
-        market = json_text(context.facts, 2)
+        market = json_text(shown_facts(context, setup), 2)
         shown = {seat: json_text(pitch) for seat, pitch in shown_pitches(context, setup).items()}
         variables = setup.variables(context)
         persona = Message("system", setup.prompts.reviewer.render(symbols=variables["symbols"]))
@@ -48,6 +48,14 @@ def reviewer_labels(context: PipelineContext, reviewer: str, setup: Setup) -> di
     """{seat: label} of the other managers' pitches as `reviewer` sees them at this meeting."""
     others = (seat for seat in setup.spec.managers if seat != reviewer)
     return labels(context.facts["as_of"], reviewer, others)
+
+
+def shown_facts(context: PipelineContext, setup: Setup) -> Mapping[str, Any]:
+    """The facts without telling names in the headlines, the only words in them that came from outside."""
+    if "news" not in context.facts:
+        return context.facts
+    news = [{**one, "headline": strike(one["headline"], setup.names)} for one in context.facts["news"]]
+    return {**context.facts, "news": news}
 
 
 def shown_pitches(context: PipelineContext, setup: Setup) -> dict[str, Mapping[str, Any]]:
