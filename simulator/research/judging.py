@@ -304,7 +304,7 @@ def trades_of(path: Path, strategies: Sequence[str]) -> dict[str, Floats]:
             where=str(path),
             mend="write a column net (one row a closed trade), or symbol, quantity and price (one row a fill)",
         )
-    mine = {name: np.array([owner == name for owner in owners]) for name in strategies}
+    mine = {name: np.array([owner == name for owner in owners], dtype=bool) for name in strategies}
     if profit is not None:
         net = numbers_of(table, profit, whole=True)
         return {name: net[rows] for name, rows in mine.items()}
