@@ -199,6 +199,7 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[st
     facts = recorded.facts
     files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     wanted = folders.partial_name(name) if facts["partial"] else name
+    files |= folders.added_later(workspace.reports / wanted, facts["digest"])
     folder = folders.write_folder(workspace.reports, wanted, files, finish=build)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))

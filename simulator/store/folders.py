@@ -21,6 +21,9 @@ from simulator.errors import DataError, SimError, UsageError, did_you_mean
 
 PARTIAL = "-partial"
 
+ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html")
+"""What other commands put into a run's folder, about the result in it."""
+
 
 def write_folder(
     parent: Path, name: str, files: Mapping[str, bytes], finish: Callable[[Path], object] | None = None
@@ -95,6 +98,16 @@ def _swap(staging: Path, target: Path) -> None:
         shutil.rmtree(old)
     else:
         staging.rename(target)
+
+
+def added_later(folder: Path, digest: str) -> dict[str, bytes]:
+    """{file: content} of what was added to `folder`, where it holds the result `digest`: a rerun keeps it."""
+    try:
+        if json.loads((folder / "run.json").read_bytes()).get("digest") != digest:
+            return {}
+        return {name: (folder / name).read_bytes() for name in ADDED_LATER if (folder / name).is_file()}
+    except (OSError, ValueError):
+        return {}
 
 
 def run_folders(parent: Path) -> list[Path]:
