@@ -1,0 +1,61 @@
+"""The pictures of README: what a run prints, and its report in a browser. `make pictures` calls this.
+
+docs/pictures/terminal.svg     the terminal, exported by rich
+docs/pictures/report.png       the report in headless Chromium
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+import simulator
+from simulator.cli.house import make_workspace
+from simulator.report.terminal import print_run
+
+HERE = Path(__file__).parent
+COMMAND = "sim run --from 2024-01-01 --symbols SPY,QQQ"
+WIDTH, HEIGHT = 1200, 1500
+QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+
+
+def terminal(run: simulator.Run) -> None:
+    """What the run printed, as an SVG that asks nothing of the network."""
+    console = Console(record=True, width=88, force_terminal=True, quiet=True)
+    print_run(run.facts, Path("reports") / run.folder.name, console)
+    drawn = console.export_svg(title=COMMAND, clear=False)
+    # rich names a web font; the viewer's own monospace font will do.
+    drawn = re.sub(r"@font-face\s*\{[^}]*\}", "", drawn).replace("Fira Code, monospace", "monospace")
+    (HERE / "terminal.svg").write_text("\n".join(line.rstrip() for line in drawn.splitlines()) + "\n", encoding="utf-8")
+
+
+def report(run: simulator.Run, browser: str) -> None:
+    """The top of the report as a reader sees it."""
+    with tempfile.TemporaryDirectory() as profile:
+        subprocess.run(
+            [browser, *QUIET, "--hide-scrollbars", f"--user-data-dir={profile}", f"--window-size={WIDTH},{HEIGHT}",
+             f"--screenshot={HERE / 'report.png'}", (run.folder / "report.html").as_uri()],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+
+
+def main() -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        sys.exit("pictures: no Chromium found; install one")
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder) / "workspace"
+        make_workspace(workspace, git=False)
+        run = simulator.run("macro_council", ["SPY", "QQQ"], "2024-01-01", workspace=workspace)
+        terminal(run)
+        report(run, browser)
+
+
+if __name__ == "__main__":
+    main()
