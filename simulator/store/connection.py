@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -74,6 +75,7 @@ def connect(url: URL) -> Engine:
             url,
             connect_args={name: value for name, value in more.items() if name not in url.query},
             json_serializer=_compact,
+            json_deserializer=_read,
         )
     except ImportError:
         raise SimError("PostgreSQL needs psycopg, which is not installed", where=shown(url), mend=EXTRA) from None
@@ -96,6 +98,20 @@ def _compact(value: Any) -> str:
     if "NaN" in text or "Infinity" in text:
         return json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What stands in a JSON column and is no JSON: SQLite lets anybody write anything."""
+
+    text: str
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return Unreadable(text)
 
 
 def _begin_nothing(connection: Any, _record: object) -> None:

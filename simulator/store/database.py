@@ -167,13 +167,13 @@ class Store:
 
     def init(self) -> bool:
         """Make the tables; whether there were none before."""
-        before = self.status().revision
+        before = self._revision()
         with self._writing():
             return before is None
 
     def upgrade(self) -> tuple[str | None, str]:
         """Bring the database to HEAD in one transaction, rows kept; returns the revisions before and after."""
-        before = self.status().revision
+        before = self._revision()
         with self._writing(forward=True):
             return before, HEAD
 
@@ -219,6 +219,12 @@ class Store:
         plain = self._url.get_backend_name() == "sqlite" and database and not database.startswith(("file:", ":"))
         return Path(database) if plain and database else None
 
+    def _revision(self) -> str | None:
+        if self._file is not None and not self._file.exists():
+            return None
+        with self._translated(), connection.reading(self._engine) as db:
+            return revisions.revision_of(db, connection.shown(self._url))
+
     @contextmanager
     def _writing(self, forward: bool = False) -> Iterator[Connection]:
         with self._translated(), connection.writing(self._engine) as db:
@@ -231,7 +237,7 @@ class Store:
     def _reading(self) -> Iterator[Connection | None]:
         """A connection for reading, None where there is nothing to read yet."""
         if not self._ready:
-            revision = self.status().revision
+            revision = self._revision()
             if revision is None:
                 yield None
                 return
@@ -306,6 +312,9 @@ def _history(db: Connection, run_id: str, digest: str) -> Iterator[Stored]:
 def _read(db: Connection, wanted: Select[Any]) -> Iterator[Stored]:
     found = db.execute(wanted.order_by(events.c.position), execution_options={"yield_per": CHUNK})
     for row in found:
+        if isinstance(row.payload, connection.Unreadable):
+            mend = "restore a copy of the store; events are never rewritten"
+            raise SimError(f"event {row.position} of the store is not JSON", mend=mend)
         event = Event(row.kind, row.at, row.account, row.payload)
         yield Stored(row.position, row.run_id, row.digest, row.recorded_at, event)
 

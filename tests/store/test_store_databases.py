@@ -213,14 +213,36 @@ def test_a_server_is_brought_forward_only_by_name(postgres: str) -> None:
 def test_an_upgrade_that_fails_leaves_the_old_database(place: Path | str, engine: Engine) -> None:
     old_registry(place)
     with engine.begin() as db:
-        db.execute(text("UPDATE runs SET metrics = '\"'" if isinstance(place, Path) else "DROP TABLE runs"))
-        if not isinstance(place, Path):
-            # A column the migration reads is missing.
-            db.execute(text("CREATE TABLE runs (run_id TEXT, digest TEXT, times INTEGER)"))
+        # Columns the migration reads are missing.
+        db.execute(text("DROP TABLE runs"))
+        db.execute(text("CREATE TABLE runs (run_id TEXT, digest TEXT, times INTEGER)"))
     with Store(place) as store:
-        with pytest.raises((SimError, ValueError)):
+        with pytest.raises(SimError, match=r"first_run_at|strategy"):
             store.upgrade()
-        assert store.status().revision == "0001"
+        assert (store.status().revision, store.status().rows) == ("0001", {"runs": 0})
+
+
+def test_rubbish_in_a_column_of_json_is_put_right(tmp_path: Path, happened: list[Event]) -> None:
+    with Store(tmp_path / "sim.db") as store:
+        store.record_run(run(1), "a", happened)
+        before = everything(store)
+        with sqlite3.connect(tmp_path / "sim.db") as db:
+            db.execute("UPDATE pm_pitches SET thesis_bullets = 'rubbish', stop = 'low', conviction = 'high'")
+            db.execute("UPDATE runs SET metrics = '', partial = 7")
+        db.close()
+        assert set(store.rebuild().differed) == {"pm_pitches", "runs"}
+        assert everything(store) == before
+
+
+def test_an_event_that_was_broken_by_force_is_named(tmp_path: Path) -> None:
+    with Store(tmp_path / "sim.db") as store:
+        store.record_run(run(1), "a", [fill("SPY", 1, 10)])
+        with sqlite3.connect(tmp_path / "sim.db") as db:
+            db.execute("DROP TRIGGER events_refuse_update")
+            db.execute("UPDATE events SET payload = '{' WHERE position = 1")
+        db.close()
+        with pytest.raises(SimError, match="event 1 of the store is not JSON; restore a copy"):
+            store.rebuild()
 
 
 @pytest.mark.parametrize(
