@@ -5,6 +5,8 @@ The last line of the file is the run-time line, the only part that differs betwe
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 FILE = "report.html"
+LARGEST = 1_990_000
+"""Bytes of a page: beyond them the debates in it are told more briefly."""
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -45,7 +50,15 @@ def build(folder: Path) -> Path:
 def render(folder: Path) -> bytes:
     """The report of a run folder as UTF-8 HTML. Nothing but the folder's content decides its bytes."""
     evidence = read(folder)
-    return _template().render(**contents(evidence)).encode()
+    found = contents(evidence)
+    page = _template().render(**found).encode()
+    over = len(page) - LARGEST
+    if over > 0:
+        from simulator.report.linked import linked
+
+        shorter = max(0, found["linked"].told_bytes - over)
+        page = _template().render(**{**found, "linked": linked(evidence, shorter)}).encode()
+    return page
 
 
 @cache
@@ -64,6 +77,9 @@ def _template() -> Template:
     environment.filters["drawn"] = Markup
     environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    environment.globals["script"] = Markup(script)
+    environment.globals["script_digest"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html")
 
 
@@ -72,21 +88,14 @@ def contents(evidence: Evidence) -> dict[str, Any]:
     from simulator.report import charts, figures, leaderboard, tables
     from simulator.report.answering import failed_answers
     from simulator.report.assumptions import assumptions
+    from simulator.report.biases import checklist
+    from simulator.report.further import TOGGLES, contamination, council_value, toggles
+    from simulator.report.linked import linked
     from simulator.report.verdict import judge
 
     run = evidence.run
     verdict = judge(run)
-    drawn = {
-        "equity": charts.equity(evidence),
-        "drawdown": charts.underwater(evidence),
-        "exposure": charts.exposure(evidence),
-        "holdings": charts.holdings(evidence),
-        "leaderboard": leaderboard.board(evidence),
-        "accounts": leaderboard.curves(evidence),
-        "calibration": leaderboard.calibration(run),
-    }
     return {
-        **drawn,
         "run": run,
         "title": f"{run['strategy']}: {run['from']} to {run['to']}{', partial' if run.get('partial') else ''}",
         "facts": _facts(evidence),
@@ -94,22 +103,34 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "interval": charts.sharpe_interval(run, verdict.headline),
         "wide_ticks": figures.session_ticks(evidence.sessions, 13),
         "narrow_ticks": figures.session_ticks(evidence.sessions, 5),
+        "linked": linked(evidence),
+        "last": len(evidence.sessions) - 1,
+        "holdings": charts.holdings(evidence),
+        "brief": tables.comparison(run, brief=True),
         "comparison": tables.comparison(run),
         "significance": tables.significance(run),
         "months": figures.MONTHS,
         "monthly": tables.monthly(evidence),
         "board_columns": leaderboard.COLUMNS,
+        "leaderboard": leaderboard.board(evidence),
+        "accounts": leaderboard.curves(evidence),
+        "calibration": leaderboard.calibration(run),
+        "value": council_value(evidence),
         "calls": tables.calls(evidence),
         "failed": failed_answers(run),
         "spread_columns": tables.SPREAD_COLUMNS,
         "replicates": tables.replicates(run),
         "cost_columns": tables.COST_COLUMNS,
         "cost_sensitivity": tables.cost_sensitivity(run),
+        "toggle_columns": TOGGLES,
+        "toggles": toggles(run),
+        "contamination": contamination(run),
         "orders": tables.orders(evidence),
         "sources": tables.sources(run),
         "context": tables.sources(run, "context"),
         "audit": tables.audit_line(run),
         "assumptions": assumptions(run),
+        "biases": checklist(run),
         "notes": [str(note) for note in run.get("notes") or []],
         "command": command_line(run),
         "identity": _identity(run),

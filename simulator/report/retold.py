@@ -176,8 +176,17 @@ def _pitched(record: Mapping[str, Any], said: Mapping[str, Any]) -> Padding:
     score = (record.get("scores") or {}).get(said["seat"])
     scored = "" if score is None else f", score {ratio(score, 1)}"
     conviction = ratio(answer["conviction"], 0, sign=True)
-    wants = f"{answer['direction']} {answer['instrument']}, conviction {conviction}{scored}."
+    label = label_of(record, said["seat"])
+    shown = f", Pitch {label} to the chairman" if label else ""
+    wants = f"{answer['direction']} {answer['instrument']}, conviction {conviction}{scored}{shown}."
     return _said(record, said, f"{wants} {' '.join(answer['thesis_bullets'])} Invalid if: {answer['invalidation']}")
+
+
+def label_of(record: Mapping[str, Any], seat: Any) -> str:
+    """Under which letter the chairman was shown the pitch of `seat`; empty where it was not."""
+    chairman = (record.get("chairman") or {}).get("seat")
+    shown = (record.get("labels") or {}).get(chairman) or {}
+    return next((str(label) for label, who in shown.items() if who == seat), "")
 
 
 def _reviews(record: Mapping[str, Any], shown: Sequence[str]) -> Iterator[Any]:

@@ -1,10 +1,15 @@
-"""The report in a real browser: it opens without a complaint, whole, at the width of a phone too."""
+"""The report in a real browser, driven as a reader drives it: by mouse, by keys, on a phone, on paper."""
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,57 +21,261 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
-
-def opened(page: Path, profile: Path, *options: str) -> tuple[str, list[str]]:
-    """The document as the browser holds it after loading, and what it wrote to its console."""
-    quiet = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-    asked = ("--enable-logging=stderr", "--v=0", f"--user-data-dir={profile}", "--dump-dom", *options)
-    command = [str(CHROMIUM), *quiet, *asked, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
-    log = done.stderr.decode(errors="replace")
-    return done.stdout.decode(), [line for line in log.splitlines() if ":CONSOLE" in line]
+QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 
-def test_the_page_opens_without_a_word_on_the_console(write_run: Any, tmp_path: Path) -> None:
-    html, complaints = opened(build(write_run()), tmp_path / "profile")
-    assert complaints == []
-    assert html.count("<path class=") > 30
-    assert "Run time" in html
+class Browser:
+    """Chromium at the other end of a pipe, spoken to in the DevTools protocol."""
+
+    def __init__(self, profile: Path) -> None:
+        to_browser, from_us = os.pipe()
+        from_browser, to_us = os.pipe()
+        # Chromium reads descriptor 3 and writes descriptor 4.
+        wired = f'exec "$@" 3<&{to_browser} 4>&{to_us}'
+        command = ["bash", "-c", wired, "-", str(CHROMIUM), *QUIET]
+        self.process = subprocess.Popen(
+            [*command, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
+            pass_fds=(to_browser, to_us),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(to_us)
+        self.pipe_out, self.pipe_in = os.fdopen(from_us, "wb"), os.fdopen(from_browser, "rb")
+        self.number, self.session, self.left_over = 0, "", b""
+        self.events: list[dict[str, Any]] = []
+        target = self.ask("Target.getTargets")["targetInfos"]
+        page = next(t["targetId"] for t in target if t["type"] == "page")
+        self.session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.number += 1
+        wanted = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            wanted["sessionId"] = self.session
+        self.pipe_out.write(json.dumps(wanted).encode() + b"\0")
+        self.pipe_out.flush()
+        while True:
+            message = self._next()
+            if message.get("id") == self.number:
+                assert "error" not in message, message
+                return dict(message["result"])
+            self.events.append(message)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self.left_over:
+            read = os.read(self.pipe_in.fileno(), 1 << 20)
+            assert read, "the browser has gone"
+            self.left_over += read
+        line, _, self.left_over = self.left_over.partition(b"\0")
+        return dict(json.loads(line))
+
+    def open(self, page: Path, width: int = 1440, height: int = 1000) -> None:
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.events.clear()
+        self.ask("Page.navigate", url=page.as_uri())
+        deadline = time.monotonic() + 30
+        while self.run("document.readyState") != "complete" or self.run("location.href") == "about:blank":
+            assert time.monotonic() < deadline, "the page does not load"
+            time.sleep(0.02)
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression."""
+        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def press(self, key: str, shift: bool = False) -> None:
+        code = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}[key]
+        named = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", **named, **text)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def click(self, x: float, y: float) -> None:
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    @property
+    def complaints(self) -> list[dict[str, Any]]:
+        """What was written to the console, thrown, or refused, since the page was opened."""
+        loud = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [event for event in self.events if event.get("method") in loud]
+
+    @property
+    def requests(self) -> list[str]:
+        sent = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith("data:")]
+
+    def close(self) -> None:
+        self.session = ""
+        self.ask("Browser.close")
+        self.process.wait(timeout=20)
+        self.pipe_out.close()
+        self.pipe_in.close()
 
 
-def test_the_page_forbids_itself_every_request(write_run: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    it = Browser(tmp_path_factory.mktemp("profile"))
+    yield it
+    it.close()
+
+
+HEADING = "document.querySelector('#debate h2').textContent"
+IS_OPEN = "document.getElementById('debate').open"
+SAID = "document.querySelector('.overlay').getAttribute('aria-valuetext')"
+
+
+def marker(browser: Browser, which: int) -> tuple[float, float, dict[str, Any]]:
+    """Where a trade stands on the screen, and what the page's own data says of it."""
+    browser.run("document.querySelector('.strips').scrollIntoView({block: 'center', behavior: 'instant'})")
+    data = browser.run("JSON.parse(document.getElementById('evidence').textContent)")
+    trade = data["trades"][which]
+    box = browser.run(
+        "(b => [b.left, b.top, b.width, b.height])(document.querySelector('.strips').getBoundingClientRect())"
+    )
+    row = 0.25 if trade[2] > 0 else 0.75
+    return box[0] + box[2] * (trade[0] + 0.5) / len(data["days"]), box[1] + box[3] * row, data
+
+
+def test_the_page_opens_without_a_word_on_the_console_and_asks_for_nothing(write_run: Any, browser: Browser) -> None:
+    page = build(write_run())
+    browser.open(page)
+    assert browser.complaints == []
+    assert browser.requests == [page.as_uri()]
+    assert browser.run("document.documentElement.classList.contains('live')")
+    assert browser.run("document.querySelectorAll('svg path').length") > 30
+    drawn = "[...document.querySelectorAll('.stack .canvas')].filter(c => c.getBoundingClientRect().height > 10).length"
+    assert browser.run(drawn) == 5
+
+
+def test_the_page_forbids_itself_every_request_and_every_foreign_script(write_run: Any, browser: Browser) -> None:
     page = build(write_run(sessions=80))
-    foreign = '<img src="http://127.0.0.1:9/x.png"></main>'
+    foreign = '<img src="http://127.0.0.1:9/x.png"><script>document.title = "taken over"</script></main>'
     page.write_text(page.read_text(encoding="utf-8").replace("</main>", foreign), encoding="utf-8")
-    _, complaints = opened(page, tmp_path / "profile")
-    assert any("Content Security Policy" in line for line in complaints)
+    browser.open(page)
+    refused = [str(event) for event in browser.complaints]
+    assert sum("Content Security Policy" in one for one in refused) >= 2
+    assert browser.run("document.title") != "taken over"
+
+
+def test_a_click_on_a_trade_opens_the_debate_behind_it(write_run: Any, browser: Browser) -> None:
+    browser.open(build(write_run()))
+    x, y, data = marker(browser, 12)
+    trade = data["trades"][12]
+    browser.click(x, y)
+    assert browser.run(IS_OPEN)
+    behind = data["decisions"][trade[5]]
+    assert browser.run(HEADING).startswith("Meeting of ")
+    assert behind["at"][11:] in browser.run(HEADING)
+    told = browser.run("document.querySelector('#debate .content').innerText")
+    assert all(pitch["seat"] in told for pitch in behind["pitches"])
+    assert "Trades that followed" in told
+    assert trade[1] in told
+    assert "Net votes +1.3." in told
+    assert browser.complaints == []
+
+
+def test_the_chart_is_walked_with_keys_alone(write_run: Any, browser: Browser) -> None:
+    browser.open(build(write_run()))
+    browser.run("document.querySelector('.overlay').focus()")
+    browser.press("Home")
+    assert browser.run(SAID).startswith("2 Jan 2024: equity $")
+    browser.press("ArrowRight")
+    assert browser.run(SAID).startswith("3 Jan 2024")
+    browser.press("ArrowRight", shift=True)
+    assert re.search(r"; (bought|sold) ", browser.run(SAID))
+    browser.press("Enter")
+    assert browser.run(IS_OPEN)
+    first = browser.run(HEADING)
+    browser.press("ArrowRight")
+    assert browser.run(HEADING) != first
+    browser.press("ArrowLeft")
+    assert browser.run(HEADING) == first
+    browser.press("Escape")
+    assert not browser.run(IS_OPEN)
+    assert browser.run("document.activeElement.className") == "overlay"
+    browser.press("End")
+    assert browser.run("document.querySelector('.overlay').getAttribute('aria-valuenow')") == "251"
+    assert browser.complaints == []
+
+
+def test_a_checkpoint_shows_its_theses(write_run: Any, browser: Browser) -> None:
+    browser.open(build(write_run()))
+    browser.run("document.querySelector('.overlay').focus()")
+    browser.press("Home")
+    for _ in range(3):
+        browser.press("ArrowRight")
+    browser.press("Enter")
+    assert browser.run(HEADING) == "Checkpoint of 5 Jan 2024, 09:00"
+    assert "CLOSE LONG QQQ, conviction +1 to 0" in browser.run("document.querySelector('#debate .content').innerText")
+
+
+@pytest.mark.parametrize("shape", [{"members": ()}, {"trades": False}, {"sessions": 1}, {"ruin": True}])
+def test_runs_without_debates_or_trades_complain_of_nothing(
+    write_run: Any, browser: Browser, shape: dict[str, Any]
+) -> None:
+    browser.open(build(write_run(**shape)))
+    browser.run("document.querySelector('.overlay').focus()")
+    for key in ("Home", "ArrowRight", "Enter"):
+        browser.press(key)
+    assert browser.complaints == []
+    assert browser.run(SAID)
+
+
+def test_names_cannot_become_markup_in_the_debate(write_run: Any, browser: Browser) -> None:
+    folder = write_run(sessions=60)
+    path = folder / "decisions.jsonl"
+    nasty = "</script><img src=x onerror=alert(1)>"
+    path.write_text(path.read_text(encoding="utf-8").replace("Breadth has widened.", nasty), encoding="utf-8")
+    browser.open(build(folder))
+    browser.run("document.querySelector('.overlay').focus()")
+    browser.press("Home")
+    browser.press("Enter")
+    assert nasty in browser.run("document.querySelector('#debate .content').textContent")
+    assert browser.run("document.querySelectorAll('#debate img').length") == 0
+    assert browser.complaints == []
 
 
 @pytest.mark.parametrize("width", [375, 1440])
-def test_nothing_sticks_out_sideways(write_run: Any, tmp_path: Path, width: int) -> None:
-    """A script of the test's own, let in by dropping the page's policy, measures the laid-out document."""
-    page = build(write_run(symbols=("SPY", "QQQ", "A_RATHER_LONG_SYMBOL"), strategy="a_strategy_with_a_long_name" * 2))
-    html = re.sub(r"<meta http-equiv[^>]*>\n", "", page.read_text(encoding="utf-8"))
-    measure = "document.body.dataset.over = document.documentElement.scrollWidth - window.innerWidth"
-    frame = tmp_path / "frame.html"
-    inner = html.replace(
-        "</main>", f"</main><script>{measure}; parent.postMessage(document.body.dataset.over, '*')</script>"
+def test_nothing_sticks_out_sideways(write_run: Any, browser: Browser, width: int) -> None:
+    names = {"symbols": ("SPY", "QQQ", "A_RATHER_LONG_SYMBOL"), "strategy": "a_strategy_with_a_long_name" * 2}
+    browser.open(build(write_run(**names)), width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    browser.run("document.getElementById('opener').click()")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    within = (
+        "(b => b.left >= 0 && b.right <= innerWidth + 1)(document.getElementById('debate').getBoundingClientRect())"
     )
-    (tmp_path / "inner.html").write_text(inner, encoding="utf-8")
-    frame.write_text(
-        f'<iframe src="inner.html" style="border:0;width:{width}px;height:900px"></iframe>'
-        "<script>onmessage = e => document.body.dataset.over = e.data</script>",
-        encoding="utf-8",
-    )
-    shown, _ = opened(frame, tmp_path / "profile", "--virtual-time-budget=3000", "--allow-file-access-from-files")
-    found = re.search(r'<body data-over="(-?\d+)"', shown)
-    assert found, shown[:300]
-    assert int(found[1]) <= 0
+    assert browser.run(within)
+    fits = "(c => c.scrollWidth <= c.clientWidth)(document.querySelector('#debate .content'))"
+    assert browser.run(fits)
 
 
-@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
-def test_it_prints_on_few_pages_whatever_the_screen_likes(write_run: Any, tmp_path: Path, scheme: int) -> None:
-    printed = tmp_path / "report.pdf"
-    setting = f"--blink-settings=preferredColorScheme={scheme}"
-    opened(build(write_run()), tmp_path / "profile", f"--print-to-pdf={printed}", setting)
-    assert 4 <= len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) <= 6
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_prints_whole_on_few_pages_whatever_the_screen_likes(write_run: Any, browser: Browser, scheme: str) -> None:
+    browser.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.open(build(write_run()))
+    printed = base64.b64decode(browser.ask("Page.printToPDF", preferCSSPageSize=True)["data"])
+    assert 5 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 9
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    shown = "getComputedStyle(document.querySelector('{}')).display"
+    assert browser.run(shown.format(".static-only")) == "block"
+    assert {browser.run(shown.format(css)) for css in (".overlay", "#readout", "nav")} == {"none"}
+    background = browser.run("getComputedStyle(document.documentElement).getPropertyValue('--paper')").strip()
+    assert background == "#fcfbf8"
+    browser.ask("Emulation.setEmulatedMedia", media="", features=[])
+
+
+def test_everything_but_the_cursor_is_there_without_a_script(write_run: Any, browser: Browser) -> None:
+    browser.ask("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(build(write_run()))
+        shown = "getComputedStyle(document.querySelector('{}')).display"
+        assert browser.run(shown.format(".overlay")) == "none"
+        assert browser.run(shown.format(".static-only")) == "block"
+        assert browser.run("document.querySelectorAll('.stack svg path').length") > 10
+    finally:
+        browser.ask("Emulation.setScriptExecutionDisabled", value=False)

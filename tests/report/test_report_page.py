@@ -20,8 +20,8 @@ from simulator.report import build, render
 TWELVE = ("SPY", "QQQ", "IWM", "DIA", "EEM", "TLT", "HYG", "GLD", "SLV", "USO", "UUP", "BIL")
 LABEL = "rule-based analysts, no LLM"
 SECTIONS = (
-    *("verdict", "comparison", "equity", "drawdown", "exposure", "monthly", "members", "costs", "orders"),
-    *("data", "assumptions", "reproduce"),
+    *("verdict", "comparison", "chart", "monthly", "weights", "significance", "members", "calibration", "costs"),
+    *("figures", "assumptions", "biases", "reproduce"),
 )
 AWKWARD: dict[str, dict[str, Any]] = {
     "one session": {"sessions": 1},
@@ -66,7 +66,7 @@ class Page(HTMLParser):
             self.faults.append(tag)
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "title", "pre"):
+        if self.open and self.open[-1] not in ("style", "title", "pre", "script"):
             self.words.append(data)
 
 
@@ -108,7 +108,7 @@ def test_only_the_last_line_depends_on_how_long_the_run_took(write_run: Any) -> 
 def test_nothing_in_the_file_points_outside_it(write_run: Any) -> None:
     html = build(write_run()).read_text(encoding="utf-8")
     assert re.findall(r"""(?:src|href|action|data|poster|srcset)\s*=\s*["']?(?!#|data:,)[^"'>\s]+""", html) == []
-    assert re.findall(r"@import|url\(|//[a-z0-9.-]+\.[a-z]{2,}|<script|<iframe|<object|<embed|<base", html, re.I) == []
+    assert re.findall(r"@import|url\(|//[a-z0-9.-]+\.[a-z]{2,}|<iframe|<object|<embed|<base", html, re.I) == []
 
 
 def test_ten_years_of_twelve_symbols_stay_below_two_megabytes(write_run: Any) -> None:
@@ -140,7 +140,8 @@ def test_names_and_notes_cannot_become_markup(write_run: Any) -> None:
     change(folder, command=["sim", "run", "--strategy", nasty], sources={"A<B": nasty}, analysts=nasty)
     found = page(folder)
     assert found.faults == []
-    assert not {"script", "img"} & set(found.tags)
+    assert "img" not in found.tags
+    assert found.tags.count("script") == 2
     assert found.text.count("""alert("x")""") >= 6
     assert "49" not in re.sub(r"\W49|49\W|\d", "", found.text)
 

@@ -1,0 +1,110 @@
+"""The ways in which a backtest flatters itself, one by one, and what this run did about each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from simulator.report.answering import draws
+from simulator.report.numbers import counted, number_of, ratio, whole
+from simulator.report.tables import audit_line
+from simulator.report.verdict import inferred, withheld
+
+Standing = Literal["met", "partly", "open"]
+
+
+@dataclass(frozen=True)
+class Bias:
+    """`standing` is ``met`` where the run excludes it, ``open`` where the reader must judge, ``partly`` between."""
+
+    name: str
+    standing: Standing
+    sentence: str
+
+
+def checklist(run: Mapping[str, Any]) -> tuple[Bias, ...]:
+    """What is known of each bias from the run folder alone."""
+    return (
+        Bias(
+            "Look-ahead",
+            "met",
+            "A decision is shown only bars closed before it, cut from the array itself, and is filled no earlier than "
+            "the next open.",
+        ),
+        _memory(run),
+        _selection(run),
+        _length(run),
+        _draws(run),
+        _costs(run),
+        Bias(
+            "Survivorship",
+            "open",
+            "The symbols were named by whoever typed the command, knowing which of them are still listed.",
+        ),
+        Bias(
+            "Capacity",
+            "open",
+            "Orders of any size are filled at the stated slippage; market impact and thin books are not modelled.",
+        ),
+        Bias("Prices", "open", "Bars are taken as their source gives them; `sim data check` tells of gaps and jumps."),
+        _books(run),
+    )
+
+
+def _memory(run: Mapping[str, Any]) -> Bias:
+    name, models = "Memory of the models", (run.get("llm") or {}).get("models")
+    if not models:
+        return Bias(name, "met", "No language model answered: nothing here could remember these years.")
+    who = ", ".join(map(str, models)) if isinstance(models, list) else str(models)
+    if run.get("contamination"):
+        return Bias(name, "partly", f"{who} may have read about these years; see Contamination.")
+    return Bias(name, "open", f"{who} may have read about these years while in training; this run did not check it.")
+
+
+def _selection(run: Mapping[str, Any]) -> Bias:
+    trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
+    if trials is None:
+        return Bias("Selection", "open", "How many variants were tried before this one is not known here.")
+    tried = f"{counted(int(trials), 'trial')} on overlapping data {'is' if trials == 1 else 'are'} on record"
+    if deflated is None:
+        return Bias("Selection", "partly", f"{tried}; the figures are not deflated for them.")
+    return Bias("Selection", "met", f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}.")
+
+
+def _length(run: Mapping[str, Any]) -> Bias:
+    sessions, needed = int(run["sessions"]), inferred(run, "min_trl")
+    have = f"{counted(sessions, 'session')} of one period"
+    if withheld(run):
+        return Bias("Sample size", "open", f"{have}: too few for any figure a year.")
+    if needed is None:
+        return Bias(
+            "Sample size", "open", f"{have}; no track record is long enough for a Sharpe ratio of zero or less."
+        )
+    if needed <= sessions:
+        return Bias("Sample size", "met", f"{have}; {whole(needed)} are enough for a Sharpe ratio as high as this.")
+    return Bias("Sample size", "open", f"{have}; a Sharpe ratio as high as this needs {whole(needed)}.")
+
+
+def _draws(run: Mapping[str, Any]) -> Bias:
+    name, answering = "Chance in the answers", run.get("llm") or {}
+    if not answering.get("models"):
+        return Bias(name, "met", "Rules decide: the same bars give the same decisions.")
+    if draws(run) == 1:
+        return Bias(name, "open", "A single draw: asked again, the models may answer differently (--replicates).")
+    return Bias(name, "met", f"Each question was asked {draws(run)} times; the spread is under Comparison.")
+
+
+def _costs(run: Mapping[str, Any]) -> Bias:
+    costs = (run.get("config") or {}).get("costs") or {}
+    charged = [number_of(costs.get(k)) for k in ("slippage_bps", "commission_bps", "commission_per_share")]
+    if any(charged):
+        return Bias(
+            "Costs", "met", "Slippage and commission are paid on every fill; Costs shows other multiples of them."
+        )
+    return Bias("Costs", "open", "Trading was free of charge in this run.")
+
+
+def _books(run: Mapping[str, Any]) -> Bias:
+    audited = number_of((run.get("audit") or {}).get("max_relative_difference")) is not None
+    return Bias("Errors in the engine", "met" if audited else "open", audit_line(run))
