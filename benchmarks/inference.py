@@ -1,22 +1,35 @@
 """How fast the statistics are, as ratios measured in one run: `python benchmarks/inference.py [--json]`.
 
 A 10,000-draw interval of the Sharpe ratio on 2,520 sessions beside arch (where installed) and plain index matrices; PBO
-with 16 blocks on 1,000 × 2,520 beside the naive loop over splits, of which a few are timed and the rest multiplied.
+with 16 blocks on 1,000 × 2,520 beside the naive loop over splits, of which a few are timed and the rest multiplied; the
+page of `sim stats --html` for one strategy and a benchmark beside the tear sheet of quantstats (where installed).
 """
 
 from __future__ import annotations
 
+import os
+
+# One thread each: on a machine that is shared, threads of a matrix product wait for each other, and waiting is counted.
+os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
 import argparse
 import itertools
 import json
+import logging
 import math
+import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.report.returns import render
+from simulator.research.judging import Asked, describe
+from simulator.research.returns import Returns
 from simulator.stats.bootstrap import drawdown_band, sharpe_interval
 from simulator.stats.compare import compare
 from simulator.stats.inference import inference_summary
@@ -72,6 +85,31 @@ def naive_splits(returns: NDArray[np.float64], count: int) -> None:
         np.sum(outside < outside[best])
 
 
+def dated(returns: NDArray[np.float64], other: NDArray[np.float64]) -> Returns:
+    """The two as a file of returns would be read."""
+    days = np.datetime64("2014-01-02") + np.arange(returns.size) * 7 // 5
+    columns = {"strategy": returns, "benchmark": other}
+    return Returns("returns.csv", days.astype("datetime64[s]"), columns, np.arange(2, returns.size + 2))
+
+
+def page(read: Returns) -> bytes:
+    """What `sim stats returns.csv --benchmark benchmark --html page.html` computes and writes."""
+    return render("stats", describe(read, Asked(benchmark="benchmark")), read, "")
+
+
+def by_quantstats(read: Returns) -> None:
+    """quantstats' HTML tear sheet of the same strategy and benchmark."""
+    import pandas as pd
+    import quantstats
+
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    index = pd.DatetimeIndex(read.dates)
+    strategy, benchmark = (pd.Series(read.columns[name], index, name=name) for name in ("strategy", "benchmark"))
+    with tempfile.NamedTemporaryFile(suffix=".html") as target, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantstats.reports.html(strategy, benchmark, output=target.name)
+
+
 def measure() -> dict[str, float]:
     """Seconds by task, and the ratios the project holds itself to."""
     rng = np.random.default_rng(7)
@@ -92,9 +130,14 @@ def measure() -> dict[str, float]:
         "reality check, 100 configurations": seconds(
             lambda: max_sharpe_reality_check(many[:, :100], Resampling(block=MEAN_BLOCK)), 1
         ),
-        "overfitting": seconds(lambda: backtest_overfitting(many, BLOCKS), 1),
+        "overfitting": seconds(lambda: backtest_overfitting(many, BLOCKS)),
         "overfitting, naive loop": seconds(lambda: naive_splits(many, few), 1) / few * splits,
     }
+    read = dated(returns, other)
+    found["page of sim stats"] = seconds(lambda: page(read))
+    if find_spec("quantstats"):
+        found["tear sheet of quantstats"] = seconds(lambda: by_quantstats(read), 1)
+        found["quantstats / ours"] = found["tear sheet of quantstats"] / found["page of sim stats"]
     if find_spec("arch"):
         found["sharpe interval by arch"] = seconds(lambda: by_arch(returns), 1)
         found["arch / ours"] = found["sharpe interval by arch"] / found["sharpe interval"]
@@ -106,8 +149,12 @@ def measure() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    wanted = parser.parse_args()
+    for program in ("arch", "quantstats"):
+        if not find_spec(program):
+            print(f"{program} is not installed and is left out; pip install {program}", file=sys.stderr)
     found = measure()
-    if parser.parse_args().json:
+    if wanted.json:
         print(json.dumps(found))
         return
     for name, value in found.items():
