@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
+import simulator
 from simulator.errors import SimError, UsageError
 from simulator.store import connection, revisions
 from simulator.store.database import Change, Store
@@ -83,6 +85,22 @@ def test_the_same_runs_make_equal_rows_in_sqlite_and_postgresql(
             held.append((everything(store), store.runs(), store.results()))
     assert held[0] == held[1]
     assert sum(map(len, held[0][0].values())) > 1000
+
+
+DOCS = Path(simulator.__file__).parent.parent / "docs" / "store.md"
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the page of the store is in a checkout only")
+def test_the_page_of_the_store_names_every_table_and_its_questions_have_answers(
+    store: Store, engine: Engine, facts: dict[str, Any], happened: list[Event]
+) -> None:
+    page = DOCS.read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [table.name for table in schema.tables.values()]
+    store.record_run(facts, "folder", happened)
+    (block,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    with engine.connect() as db:
+        for question in block.split(";")[:-1]:
+            assert db.exec_driver_sql(question).all()
 
 
 def test_rebuilding_an_untouched_store_changes_nothing(

@@ -1,0 +1,72 @@
+"""`sim run` fills the store: the same rows in the workspace's file and on a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from simulator.store.database import Store
+from simulator.store.schema import schema
+
+Sim = Callable[..., "subprocess.CompletedProcess[str]"]
+
+MONTH = ("run", "--from", "2024-01-02", "--to", "2024-01-31", "--symbols", "SPY,QQQ")
+CLOCK = ("recorded_at", "first_run_at", "last_run_at")
+
+
+def rows(place: Path | str) -> dict[str, list[dict[str, Any]]]:
+    """Everything a store holds, without what the clock says."""
+    with Store(place) as store:
+        found = {name: store.rows(name) for name in schema.tables}
+        assert not store.rebuild().differed
+    return {
+        name: [{column: value for column, value in row.items() if column not in CLOCK} for row in held]
+        for name, held in found.items()
+    }
+
+
+def test_the_same_run_makes_equal_rows_in_the_file_and_on_a_server(workspace: Path, sim: Sim, postgres: str) -> None:
+    server = {"DATABASE_URL": postgres}
+    done = sim(*MONTH, cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    again = sim(*MONTH, cwd=workspace, env=server)
+    assert again.returncode == 0, again.stderr
+    held = rows(workspace / "sim.db")
+    assert held == rows(postgres)
+    assert [name for name, found in held.items() if not found] == ["approvals"]
+    assert {row["account"] for row in held["trades"]} == {row["account"] for row in held["positions"]}
+    assert len({row["account"] for row in held["trades"]}) > 1
+    (run,) = json.loads(sim("runs", "--json", cwd=workspace, env=server).stdout)
+    assert run["run_id"] == held["runs"][0]["run_id"]
+    status = json.loads(sim("db", "status", "--json", cwd=workspace, env=server).stdout)
+    assert status["rows"] == {name: len(found) for name, found in held.items()}
+    assert status["url"].startswith("postgresql://postgres:***@/")
+
+
+def test_a_run_killed_at_any_moment_is_in_the_store_whole_or_not_at_all(workspace: Path, sim: Sim) -> None:
+    whole = None
+    for seconds in (1.2, 2.0):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "simulator", *MONTH],
+            cwd=workspace,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(seconds)
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+        found = rows(workspace / "sim.db")
+        assert not found["runs"] or found["pipeline_runs"], "a run is counted without what happened in it"
+        whole = whole or (found["pipeline_runs"] or None)
+        assert (found["pipeline_runs"] or None) == whole
+    assert sim(*MONTH, cwd=workspace).returncode == 0
+    found = rows(workspace / "sim.db")
+    assert len(found["runs"]) == 1
+    assert whole is None or found["pipeline_runs"] == whole
