@@ -250,7 +250,7 @@ def execute(revision: Revision, facts: Mapping[str, Any], spec: CouncilSpec, boo
     elif action == "TRIM":
         weight = book.weight(symbol) * size / spec.sizes[2]
     elif action == "ADD":
-        weight = side * max(size, abs(book.weight(symbol)))
+        weight = side * size if size > abs(book.weight(symbol)) else weight_as_held(book, symbol)
     else:
         weight = -side * size
     return _executed(revision, weight, None)

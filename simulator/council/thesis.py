@@ -10,7 +10,7 @@ before), and is looked up in the account's book when it acts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -89,6 +89,7 @@ class Standing:
     left_at, exit : the same of the stop or target
     high, low : highest and lowest price since entry; None while pending
     sessions : sessions with a bar since entry, that of the entry included; 0 while pending
+    side : +1 long, −1 short; that of the terms, unless these came too late for a position that had ended
     """
 
     state: State = "pending"
@@ -99,6 +100,11 @@ class Standing:
     high: float | None = None
     low: float | None = None
     sessions: int = 0
+    side: int = 1
+
+    @property
+    def direction(self) -> Direction:
+        return "LONG" if self.side > 0 else "SHORT"
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,9 @@ def trace(thesis: Thesis, bars: Bars) -> Standing:
         at = at.turned(terms)
         at = _advanced(at, terms, prices, starts[n] - first, stop - first)
         if at.over:
-            break
+            if at.entered is None or not _unaware(bars, first + at.entered, thesis.terms[n + 1 :]):
+                break
+            at = _Position(0, None)
     return _standing(at, bars, first, prices)
 
 
@@ -147,6 +155,8 @@ class _Position:
     state: State = "pending"
     left: int | None = None
     exit: float | None = None
+    before: _Position | None = None
+    """What is held on the other side until this one is entered, which takes a market order."""
 
     @property
     def over(self) -> bool:
@@ -154,7 +164,11 @@ class _Position:
 
     def turned(self, terms: Terms) -> _Position:
         side = 1 if terms.conviction > 0 else -1
-        return self if side == self.side else _Position(side, None)
+        if side == self.side:
+            return self
+        if self.entered is not None:
+            return _Position(side, None, before=self)
+        return self.before or _Position(side, None)
 
 
 def _advanced(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
@@ -179,20 +193,21 @@ def _advanced(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: 
 
 def _entered(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
     opened = prices["open"][start:stop]
-    if terms.limit is None:
+    limit = None if at.before is not None else terms.limit
+    if limit is None:
         fills = ~np.isnan(prices["close"][start:stop])
     elif at.side > 0:
-        fills = prices["low"][start:stop] <= terms.limit
+        fills = prices["low"][start:stop] <= limit
     else:
-        fills = prices["high"][start:stop] >= terms.limit
+        fills = prices["high"][start:stop] >= limit
     if not fills.any():
         return at
     row = int(fills.argmax())
     price = float(opened[row])
-    within = terms.limit is not None and (price - terms.limit) * at.side > 0
-    if within and terms.limit is not None:
-        price = terms.limit
-    return replace(at, entered=start + row, entry=price, within=within, state="open")
+    within = limit is not None and (price - limit) * at.side > 0
+    if within and limit is not None:
+        price = limit
+    return _Position(at.side, start + row, price, within, "open")
 
 
 def _left(at: _Position, terms: Terms, bar: Mapping[str, float], row: int) -> _Position:
@@ -215,7 +230,7 @@ def _left(at: _Position, terms: Terms, bar: Mapping[str, float], row: int) -> _P
 
 def _standing(at: _Position, bars: Bars, first: int, prices: Mapping[str, Floats]) -> Standing:
     if at.entered is None or at.entry is None:
-        return Standing()
+        return Standing(side=at.side)
     end = len(bars) - first if at.left is None else at.left + 1
     # What a bar did before it was entered within is no part of the position: of that bar only entry and close count.
     begin = at.entered + at.within
@@ -230,11 +245,22 @@ def _standing(at: _Position, bars: Bars, first: int, prices: Mapping[str, Floats
         high=float(np.fmax.reduce(prices["high"][begin:end], initial=max(at.entry, close))),
         low=float(np.fmin.reduce(prices["low"][begin:end], initial=min(at.entry, close))),
         sessions=int(1 + np.count_nonzero(np.diff(held))) if len(held) else 0,
+        side=at.side,
     )
 
 
+def _unaware(bars: Bars, entered: int, later: Sequence[Terms]) -> bool:
+    """Whether terms followed that were given before the bar of the entry had closed: their order went out all the
+    same, though the position had come and gone within that bar."""
+    return bool(later) and _instant_of(later[0]) < bars.closes_at[entered]
+
+
+def _instant_of(terms: Terms) -> int:
+    return instant(datetime.fromisoformat(terms.at))
+
+
 def _row_of(bars: Bars, terms: Terms) -> int:
-    return int(np.searchsorted(bars.opens_at, instant(datetime.fromisoformat(terms.at)), side="left"))
+    return int(np.searchsorted(bars.opens_at, _instant_of(terms), side="left"))
 
 
 # ------------------------------------------------------------------------------------------------- as they are written

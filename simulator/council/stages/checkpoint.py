@@ -74,7 +74,7 @@ def return_since_entry(followed: Followed, price: float) -> float | None:
     entry = followed.standing.entry
     if entry is None:
         return None
-    return round(100 * (price / entry - 1) * (1 if followed.thesis.conviction > 0 else -1), 2) + 0.0
+    return round(100 * (price / entry - 1) * followed.standing.side, 2) + 0.0
 
 
 def _shown(followed: Followed, setup: Setup) -> dict[str, Any]:
