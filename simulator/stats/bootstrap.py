@@ -19,6 +19,11 @@ from simulator.stats.distributions import normal_cdf, normal_quantile
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, excess_over, is_constant
 
 DRAWS = 10_000
+QUANTILES = (0.05, 0.5, 0.95)
+"""Of the maximum drawdown, deepest first."""
+SHORT_BLOCK = 5.0
+"""Sessions below which drawing a block costs more than adding it up."""
+
 Method = Literal["percentile", "basic", "normal", "bias_corrected"]
 Scheme = Literal["stationary", "circular"]
 
@@ -136,12 +141,8 @@ def drawdown_draws(returns: ArrayLike, block: float, draws: int, rng: np.random.
     from simulator.stats import bootstrap_kernels
 
     r = as_series(returns)
-    with np.errstate(divide="ignore"):
-        logs = np.log1p(r)
-    # exp(-800) is 0 in floating point: a total loss without the infinity that would give NaN further on.
-    logs = np.maximum(logs, -800.0)
     out = np.empty(draws)
-    bootstrap_kernels.deepest(np.tile(logs, 2), _seeds(draws, rng), *_lengths(r.size, block), out)
+    bootstrap_kernels.deepest(_logs_twice(r), _seeds(draws, rng), *_lengths(r.size, block), out)
     return np.expm1(out)
 
 
@@ -168,17 +169,12 @@ def sharpe_interval(
         return Undefined("excess returns do not vary")
     length = block_length(e) if block is None else block
     replicates = sharpe_draws(e, length, draws, np.random.default_rng(seed), periods)
-    kept = replicates[np.isfinite(replicates)]
-    if kept.size < 0.99 * draws:
-        return Undefined("too few sessions differ from each other to draw from")
-    estimate = float(e.mean() / e.std(ddof=1) * math.sqrt(periods))
-    low, high = interval(kept, estimate, level)
-    return Interval(low, high, estimate, level, length, draws)
+    return _sharpe_interval(e, replicates, length, level, periods)
 
 
 def drawdown_band(
     returns: ArrayLike,
-    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95),
+    quantiles: tuple[float, ...] = QUANTILES,
     *,
     draws: int = DRAWS,
     block: float | None = None,
@@ -196,6 +192,46 @@ def drawdown_band(
     length = block_length(r) if block is None else block
     depths = drawdown_draws(r, length, draws, np.random.default_rng(seed))
     return tuple(float(q) for q in np.quantile(depths, quantiles))
+
+
+def interval_and_band(
+    returns: ArrayLike,
+    risk_free: ArrayLike | float = 0.0,
+    periods: float = 252,
+    *,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[Interval | Undefined, tuple[float, ...] | Undefined]:
+    """`sharpe_interval` and `drawdown_band` of one strategy, the same to the last bit, in about half the time.
+
+    With the same seed and block length both look at the same histories, and while blocks are short drawing them is most
+    of the work: they are drawn once.
+    """
+    r, e = as_series(returns), excess_over(returns, risk_free)
+    length = block_length(e)
+    together = length < SHORT_BLOCK and length == block_length(r)
+    if not together or e.size < 10 or is_constant(e) or (r < -1.0).any():
+        found = sharpe_interval(e, 0.0, periods, level=level, draws=draws, seed=seed)
+        return found, drawdown_band(r, draws=draws, seed=seed)
+    from simulator.stats import bootstrap_kernels
+
+    sums, depths, seeds = np.empty((draws, 2)), np.empty(draws), _seeds(draws, np.random.default_rng(seed))
+    bootstrap_kernels.both(_running_sums(e), _logs_twice(r), seeds, *_lengths(e.size, length), sums, depths)
+    replicates = _ratios(sums[:, 0], sums[:, 1], float(e.mean()), e.size, periods)
+    band = tuple(float(q) for q in np.quantile(np.expm1(depths), QUANTILES))
+    return _sharpe_interval(e, replicates, length, level, periods), band
+
+
+def _sharpe_interval(
+    e: Floats, replicates: Floats, length: float, level: float, periods: float
+) -> Interval | Undefined:
+    kept = replicates[np.isfinite(replicates)]
+    if kept.size < 0.99 * replicates.size:
+        return Undefined("too few sessions differ from each other to draw from")
+    estimate = float(e.mean() / e.std(ddof=1) * math.sqrt(periods))
+    low, high = interval(kept, estimate, level)
+    return Interval(low, high, estimate, level, length, replicates.size)
 
 
 def interval(
@@ -260,6 +296,12 @@ def _lengths(n: int, block: float) -> tuple[Floats, Integers]:
 
 def _seeds(draws: int, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 2**64, size=draws, dtype=np.uint64)
+
+
+def _logs_twice(returns: Floats) -> Floats:
+    """(2n,) log(1 + r), written twice. exp(-800) is 0 in floating point: a total loss without an infinity."""
+    with np.errstate(divide="ignore"):
+        return np.tile(np.maximum(np.log1p(returns), -800.0), 2)
 
 
 def _running_sums(series: Floats) -> Floats:

@@ -175,6 +175,76 @@ deepest = _compiled(_deepest)
 """(logs (2n,), seeds, cumulative, guide, out (B,)): lowest log(E) − log(peak) of each replicate, log(1 + r) twice."""
 
 
+def _both_of_singles(prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any) -> None:
+    n = logs.size // 2
+    own = np.empty((n, 3))
+    own[:, :2] = prefix[1 : n + 1] - prefix[:n]
+    own[:, 2] = logs[:n]
+    for b in range(seeds.size):
+        state = seeds[b] + _STEP
+        first = 0.0
+        second = 0.0
+        value = 0.0
+        peak = 0.0
+        worst = 0.0
+        for _ in range(n):
+            at = start_of(mix(state), n)
+            state += _STEP + _STEP
+            first += own[at, 0]
+            second += own[at, 1]
+            value += own[at, 2]
+            peak = max(peak, value)
+            worst = min(worst, value - peak)
+        sums[b, 0] = first
+        sums[b, 1] = second
+        depths[b] = worst
+
+
+both_of_singles = _compiled(_both_of_singles)
+
+
+def _both(prefix: Any, logs: Any, seeds: Any, cumulative: Any, guide: Any, sums: Any, depths: Any) -> None:
+    n = logs.size // 2
+    if cumulative.size == 1:
+        both_of_singles(prefix, logs, seeds, sums, depths)
+        return
+    path = np.empty(n + 4)
+    for b in range(seeds.size):
+        state = seeds[b]
+        at = 0
+        first = 0.0
+        second = 0.0
+        while at < n:
+            start = start_of(mix(state + _STEP), n)
+            state += _STEP + _STEP
+            length = min(length_of(mix(state), cumulative, guide), n - at)
+            first += prefix[start + length, 0] - prefix[start, 0]
+            second += prefix[start + length, 1] - prefix[start, 1]
+            # Four at once, whatever the length: what is too much is overwritten, and no branch is guessed wrongly.
+            path[at] = logs[start]
+            path[at + 1] = logs[start + 1]
+            path[at + 2] = logs[start + 2]
+            path[at + 3] = logs[start + 3]
+            for i in range(4, length):
+                path[at + i] = logs[start + i]
+            at += length
+        value = 0.0
+        peak = 0.0
+        worst = 0.0
+        for i in range(n):
+            value += path[i]
+            peak = max(peak, value)
+            worst = min(worst, value - peak)
+        sums[b, 0] = first
+        sums[b, 1] = second
+        depths[b] = worst
+
+
+both = _compiled(_both)
+"""`moments` and `deepest` of the same draws in one pass, for n ≥ 4: twice as fast as one after the other while blocks
+are short, slower when they are long."""
+
+
 def _rows(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
     n = out.shape[1]
     for b in range(seeds.size):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
-from simulator.stats.bootstrap import DRAWS, drawdown_band, sharpe_interval
+from simulator.stats.bootstrap import DRAWS, Interval, interval_and_band
 from simulator.stats.distributions import chi2_sf, normal_cdf, normal_quantile, student_cdf
 from simulator.stats.hac import mean_error, newey_west_lag
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, Summary, kurtosis, sharpe, skew
@@ -244,7 +244,7 @@ def inference_summary(
         "sharpe_se_hac": sharpe_error(e, 0.0, periods),
         "sharpe_p_hac": sharpe_p(e),
         "sharpe_p_iid": sharpe_p(e, lag=0),
-        **_bootstrapped(as_series(returns), e, periods, draws, seed, level),
+        **_bootstrapped(interval_and_band(returns, risk_free, periods, level=level, draws=draws, seed=seed)),
         **_probabilistic(e),
         **_dependence(e, periods),
         "detectable_sharpe": detectable_sharpe(n, periods),
@@ -253,9 +253,8 @@ def inference_summary(
     return Summary(values, reasons, n, n < ENOUGH_SESSIONS)
 
 
-def _bootstrapped(r: Floats, e: Floats, periods: float, draws: int, seed: int, level: float) -> dict[str, Measure]:
-    found = sharpe_interval(e, 0.0, periods, level=level, draws=draws, seed=seed)
-    band = drawdown_band(r, draws=draws, seed=seed)
+def _bootstrapped(drawn_both: tuple[Interval | Undefined, tuple[float, ...] | Undefined]) -> dict[str, Measure]:
+    found, band = drawn_both
     depths = ("max_drawdown_5", "max_drawdown_50", "max_drawdown_95")
     drawn: dict[str, Measure] = dict.fromkeys(depths, band) if isinstance(band, Undefined) else {}
     if not isinstance(band, Undefined):

@@ -144,3 +144,15 @@ def test_blocks_of_one_session_are_the_same_draws_on_their_short_way(excess):
     assert np.allclose(bootstrap.sharpe_draws(e, 1.0, 200, np.random.default_rng(3)), direct, rtol=1e-9)
     depths = bootstrap.drawdown_draws(e, 1.0, 200, np.random.default_rng(3))
     assert np.allclose(depths, [max_drawdown(e[row]) for row in rows], rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.2, 0.95])
+def test_one_pass_for_interval_and_band_changes_no_bit_of_either(scale):
+    rng = np.random.default_rng(9)
+    r = rng.normal(0.0004, 0.01, 400)
+    for t in range(1, 400):
+        r[t] += scale * r[t - 1]
+    for rf in (0.0, 0.0001, rng.uniform(0.0, 0.0002, 400)):
+        got = bootstrap.interval_and_band(r, rf, draws=300, seed=5)
+        assert got[0] == bootstrap.sharpe_interval(r, rf, draws=300, seed=5)
+        assert got[1] == bootstrap.drawdown_band(r, draws=300, seed=5)
