@@ -8,17 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from sqlalchemy import func, inspect, select
 
-from simulator.store.connection import BUSY_SECONDS
+from simulator.store.connection import BUSY_SECONDS, connect, parse_place
 from simulator.store.database import Store
-from simulator.store.schema import PROJECTIONS
+from simulator.store.schema import schema
 
 from .conftest import run
 
-# What a run of the council does, in little: enough rows for a transaction that lasts.
+# What a run of the council does, in little: more than SQLite keeps in memory, so that it writes before the commit.
 WRITER = """
 import json, sys
 from pathlib import Path
@@ -26,7 +26,7 @@ from simulator.store.database import Store
 from simulator.store.events import Event
 
 place, facts, name, runs = json.loads(sys.argv[1])
-answer = {"scores": {"clarity": 5}, "kill_shot": "x" * 400, "flip_condition": "y" * 400}
+answer = {"scores": {"clarity": 5}, "kill_shot": "x" * 1500, "flip_condition": "y" * 1500}
 seats = [f"pm.{n}" for n in range(5)]
 reviews = [{"seat": a, "about": b, "keys": ["k" * 64], "answer": answer} for a in seats for b in seats if a != b]
 def happened():
@@ -49,20 +49,23 @@ def start(place: Path | str, name: str, runs: int) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def shape(store: Store) -> dict[str, Any]:
+def shape(place: Path | str) -> dict[str, dict[str, int]]:
     """{run_id: rows in each table}, of every run any table knows."""
     found: dict[str, dict[str, int]] = {}
-    for table in ("events", "runs", *(table.name for table in PROJECTIONS)):
-        for row in store.rows(table):
-            counts = found.setdefault(row["run_id"], {})
-            counts[table] = counts.get(table, 0) + 1
+    engine = connect(parse_place(place))
+    with engine.connect() as db:
+        made = inspect(db).get_table_names()
+        for table in (schema.tables[name] for name in schema.tables if name in made):
+            for run_id, count in db.execute(select(table.c.run_id, func.count()).group_by(table.c.run_id)):
+                found.setdefault(run_id, {})[table.name] = count
+    engine.dispose()
     return found
 
 
 WHOLE = {"events": EVENTS + 1, "runs": 1, "pipeline_runs": 20, "peer_reviews": REVIEWS, "trades": 20, "positions": 1}
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(25, marks=pytest.mark.slow)])
 def test_a_writer_killed_at_any_moment_leaves_whole_runs_only(place: Path | str, kills: int) -> None:
     random.seed(7)
     told = kept = 0
@@ -70,15 +73,19 @@ def test_a_writer_killed_at_any_moment_leaves_whole_runs_only(place: Path | str,
         writer = start(place, f"w{attempt}", 10_000)
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
+        if attempt % 2:
+            # At least one run is told on a slow machine, too.
+            told += writer.stdout.readline() == "0\n"
         time.sleep(random.uniform(0, 0.25))
         writer.kill()
         told += len(writer.communicate()[0].split())
-        with Store(place) as store:
-            found = shape(store)
+        if not isinstance(place, Path) or place.exists():
+            found = shape(place)
             assert all(counts == WHOLE for counts in found.values()), found
-            assert len(store.runs()) == len(found) >= told
-            assert not store.rebuild().differed
+            assert len(found) >= told
             kept = len(found)
+    with Store(place) as store:
+        assert not store.rebuild().differed
     # What a writer was told is recorded is there; at most one more each, told by nobody.
     assert told <= kept <= told + kills
     assert kept > 0
@@ -89,8 +96,8 @@ def test_four_processes_at_once_lose_nothing(place: Path | str) -> None:
     writers = [start(place, f"w{n % 2}", 6) for n in range(4)]
     outcomes = [(writer.communicate(timeout=BUSY_SECONDS), writer.returncode) for writer in writers]
     assert [code for _, code in outcomes] == [0] * 4, [said[1] for said, _ in outcomes]
+    found = shape(place)
     with Store(place) as store:
-        found = shape(store)
         # Two of them record the same runs: one is first, the other counts it once more.
         assert {name: {**counts, "events": counts["events"] - 1} for name, counts in found.items()} == {
             f"w{pair}-{number}": WHOLE for pair in range(2) for number in range(6)
