@@ -38,6 +38,9 @@ SESSIONS_A_BLOCK = 10
 MOST_FOR_RANGE = 50
 """Configurations up to which the confidence set compares all pairs; its work grows with the cube of their number."""
 
+DRAWS_FOR_SETS = 2000
+"""Configurations leave the confidence set one by one, and each time all histories are looked at again."""
+
 STAGES = ("reality check", "Romano-Wolf", "confidence set", "overfitting")
 
 
@@ -120,7 +123,8 @@ def _judged(x: Floats, names: list[str], asked: Asked, swept: Sweep, tick: Tick)
     steps = selection.romano_wolf(x, resampling)
     tick(STAGES[2], 2, len(STAGES))
     statistic: Literal["range", "max"] = "range" if len(names) <= MOST_FOR_RANGE else "max"
-    confidence = selection.model_confidence_set(x, resampling, statistic=statistic) if len(names) > 1 else None
+    fewer = selection.Resampling(draws=min(asked.draws, DRAWS_FOR_SETS), seed=asked.seed)
+    confidence = selection.model_confidence_set(x, fewer, statistic=statistic) if len(names) > 1 else None
     tick(STAGES[3], 3, len(STAGES))
     overfit, reasons = _overfitting(x, swept.blocks)
     if confidence is None:
