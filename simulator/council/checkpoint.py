@@ -102,6 +102,10 @@ class MemberCheckpoint:
         """The council's opinion: the same questions, the same answers."""
         return await self.checkpoint.opine(snapshot, journal)
 
+    def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
+        """The council's: what the next checkpoint goes on from."""
+        return self.checkpoint.minutes(opinion)
+
     async def decide(
         self,
         snapshot: Snapshot,

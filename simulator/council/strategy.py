@@ -174,6 +174,10 @@ class Member:
         """The council's opinion: the same questions, the same answers."""
         return await self.council.opine(snapshot, journal)
 
+    def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
+        """The council's: what its checkpoints go on from."""
+        return self.council.minutes(opinion)
+
     async def decide(
         self,
         snapshot: Snapshot,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from simulator.llm.messages import ChatRequest
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import seats
 from simulator.market import calendar
+from simulator.market.agenda import Agenda, agenda
 from simulator.market.bars import FIELDS, Bars, Snapshot, moment
 from simulator.market.events import Event, load_events
 from simulator.market.library import load_bars
@@ -42,7 +44,21 @@ class Year:
     instants: tuple[int, ...]
 
     def snapshot(self, k: int) -> Snapshot:
-        return self.bars.snapshot(moment(self.instants[k]), self.events, self.context)
+        return self.at(self.instants[k])
+
+    def at(self, instant: int) -> Snapshot:
+        return self.bars.snapshot(moment(int(instant)), self.events, self.context)
+
+    @cached_property
+    def agenda(self) -> Agenda:
+        """The year's meetings, and checkpoints at 09:00 on the other sessions."""
+        sessions = calendar.sessions(date(2024, 1, 2), date(2024, 12, 30))
+        nine = calendar.checkpoint_instants(sessions, (time(9), time(12)))
+        return agenda(np.array(self.instants), nine, self.bars.closes_at)
+
+    @property
+    def occasions(self) -> list[tuple[Snapshot, str]]:
+        return [(self.at(i), kind) for i, kind in zip(self.agenda.instants, self.agenda.occasions, strict=True)]
 
 
 class ListeningGateway(Gateway):
@@ -78,6 +94,25 @@ class Meetings:
 
         asyncio.run(all_dates())
         return self
+
+    def follow(self, occasions: Sequence[tuple[Snapshot, str]]) -> list[Mapping[str, Any]]:
+        """Meetings and checkpoints one after the other, each handed the minutes of the one before; all minutes."""
+
+        async def one_by_one() -> list[Mapping[str, Any]]:
+            minutes: list[Mapping[str, Any]] = []
+            for snapshot, occasion in occasions:
+                who = self.council if occasion == "meeting" else self.council.checkpoint
+                journal = (Decision(snapshot.as_of, (), minutes[-1]),) if minutes else ()
+                self.opinions.append(await who.opine(snapshot, journal))
+                minutes.append(who.minutes(self.opinions[-1]))
+            return minutes
+
+        return asyncio.run(one_by_one())
+
+    @property
+    def prompts(self) -> list[str]:
+        """What was asked so far, word for word."""
+        return ["\n".join(message.content for message in request.messages) for request in self.gateway.heard]
 
 
 Convene = Callable[..., Meetings]
@@ -131,6 +166,13 @@ def convene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Convene]:
 def held(convene: Convene, year: Year) -> Meetings:
     """The shipped council over the whole year."""
     return convene().hold([year.snapshot(k) for k in range(len(year.instants))])
+
+
+@pytest.fixture(scope="session")
+def followed(convene: Convene, year: Year) -> tuple[Meetings, list[Mapping[str, Any]]]:
+    """The shipped council over the whole year with its checkpoints, and the minutes of all occasions."""
+    meetings = convene()
+    return meetings, meetings.follow(year.occasions)
 
 
 @pytest.fixture
