@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from simulator.errors import SimError
@@ -379,7 +379,5 @@ def _sum(changes: list[Change]) -> Change:
     )
 
 
-def _is_key(table: Table, row: Row) -> Any:
-    from sqlalchemy import and_
-
+def _is_key(table: Table, row: Row) -> ColumnElement[bool]:
     return and_(*(column == row[column.name] for column in table.primary_key.columns))
