@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 
 from simulator.stats.bootstrap import sharpe_interval
-from simulator.stats.compare import compare
-from simulator.stats.inference import sharpe_p
+from simulator.stats.compare import change_in_mean, compare
+from simulator.stats.inference import deflated_sharpe, sharpe_p
+from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.overfitting import backtest_overfitting
-from simulator.stats.power import power
-from simulator.stats.selection import Resampling, max_sharpe_reality_check, romano_wolf, superior_predictive_ability
+from simulator.stats.power import pair_power, power
+from simulator.stats.selection import (
+    Resampling,
+    max_sharpe_reality_check,
+    model_confidence_set,
+    romano_wolf,
+    superior_predictive_ability,
+)
 from simulator.stats.timing import circular_shifts
 
 pytestmark = pytest.mark.slow
@@ -93,6 +100,51 @@ def test_the_best_of_twenty_without_skill_is_called_luck(null):
     assert 0.025 < share(best, "reality check, best of 20", null) < 0.085
     assert 0.02 < share(stepped, "Romano-Wolf, any of 20", null) < 0.09
     share(studentised, "Hansen's SPA, beside it", null)
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_the_deflated_sharpe_ratio_of_the_best_without_skill_is_rarely_high(null):
+    rng = np.random.default_rng(9)
+    flags = []
+    for _ in range(2000):
+        x = simulate(null, (SESSIONS, 20), rng)
+        ratios = x.mean(axis=0) / x.std(axis=0, ddof=1)
+        best = int(np.argmax(ratios))
+        moments = skew(x[:, best]), kurtosis(x[:, best])
+        flags.append(deflated_sharpe(ratios[best], SESSIONS, 20, float(ratios.std(ddof=1)), *moments) > 0.95)
+    assert share(flags, "deflated Sharpe ratio above 0.95, best of 20", null) < 0.06
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_the_confidence_set_keeps_the_best(null):
+    rng = np.random.default_rng(10)
+    kept = []
+    for i in range(300):
+        x = simulate(null, (SESSIONS, 10), rng)
+        x[:, 4] += 1e-4
+        kept.append(4 in model_confidence_set(x, Resampling(draws=300, seed=i)).included)
+    assert share(kept, "90 % confidence set of 10 holds the best", null) > 0.87
+
+
+@pytest.mark.parametrize("null", NULLS)
+def test_a_mean_that_did_not_change_is_called_decayed_in_one_of_forty(null):
+    x = simulate(null, (SESSIONS, 1500), np.random.default_rng(11))
+    flags = [change_in_mean(r[:500], r[500:], draws=400, seed=i).decayed for i, r in enumerate(x.T)]
+    assert 0.012 < share(flags, "mean called decayed, nominal 2.5 %", null) < 0.05
+
+
+def test_two_strategies_with_a_planted_difference_are_told_apart_as_the_power_formula_says():
+    rng = np.random.default_rng(12)
+    found = []
+    for i in range(300):
+        common = rng.normal(0.0, 0.009, SESSIONS)
+        own = rng.normal(0.0, 0.0045, (SESSIONS, 2))
+        x = common[:, None] + own
+        x[:, 0] += 1.0 / math.sqrt(252) * 0.01
+        found.append(compare(x[:, 0], x[:, 1], draws=400, seed=i).p < 0.05)
+    wanted = pair_power(SESSIONS, 1.0, 0.0, 0.8)
+    what = f"Ledoit-Wolf finds a difference of 1, formula {100 * wanted:.0f} %"
+    assert abs(share(found, what, "independent") - wanted) < 0.09
 
 
 def test_a_planted_edge_is_found_as_often_as_the_power_formula_says():
