@@ -1,0 +1,109 @@
+"""What a check would ask and what that costs, before anything is asked: its own code against stand-in answers.
+
+As `simulator.research.plan` does it for a run: what rests on a stand-in is on no disk and is to be asked too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from simulator.config import Config
+from simulator.llm.cache import AnswerCache
+from simulator.llm.gateway import Gateway
+from simulator.llm.messages import ChatRequest, ChatResponse
+from simulator.llm.prices import MILLION, Prices, prompt_tokens
+from simulator.llm.registry import seats
+from simulator.research.asking import Asking
+from simulator.research.contamination import recall, reidentify
+from simulator.research.past import Range, past_of
+from simulator.research.spec import RunSpec
+from simulator.research.standins import Reading, StandIns
+from simulator.workspace import Workspace
+
+OWN: dict[str, dict[str, Any]] = {
+    reidentify.TITLE: {"assets": {}, "quarter": ""},
+    recall.TITLE: {"closes": {}},
+}
+"""Answers to what no analyst is ever asked; nothing further is asked on the strength of them."""
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Questions to models, those of them answered on disk, and dollars for the rest. Analysts by rule cost nothing and
+    do not count."""
+
+    calls: int = 0
+    hits: int = 0
+    usd: Range = field(default_factory=Range)
+
+    @property
+    def misses(self) -> int:
+        return self.calls - self.hits
+
+    def to_json(self) -> dict[str, Any]:
+        return {"calls": self.calls, "hits": self.hits, "misses": self.misses, "usd": asdict(self.usd)}
+
+    def __str__(self) -> str:
+        if not self.calls:
+            return "asks no model"
+        said = f"{self.calls:,} questions: {self.hits:,} on disk, {self.misses:,} to ask"
+        if not self.misses:
+            return said
+        money = f"about ${self.usd.likely:.2f} (${self.usd.low:.2f} to ${self.usd.high:.2f})"
+        return f"{said}, {money if self.usd.high else 'no money'}"
+
+
+class CheckStandIns(StandIns):
+    """Stand-ins for the questions of a run, and for those only checks put."""
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        said = OWN.get(str((request.schema or {}).get("title", "")))
+        if said is None:
+            return await super().ask(request)
+        self.asked[request.key] = request
+        return ChatResponse(json.dumps(said))
+
+
+@dataclass(frozen=True)
+class Planning:
+    """A way to ask that asks nobody, and what has been put to it."""
+
+    asking: Asking
+    cache: AnswerCache
+    stand_ins: CheckStandIns
+    prices: Prices
+
+    def bill(self) -> Bill:
+        """The bill of what was put so far. Raises ConfigError for a model whose price nobody knows."""
+        calls = [call for call in self.asking.gateway.calls if call.provider != "offline"]
+        missing = [one for one in self.stand_ins.asked.values() if one.provider != "offline"]
+        alike: dict[tuple[str, str, str, str], list[ChatRequest]] = defaultdict(list)
+        for request in missing:
+            title = str((request.schema or {}).get("title", ""))
+            alike[request.provider, request.endpoint, request.model, title].append(request)
+        usd = sum((self._usd(requests) for requests in alike.values()), Range())
+        return Bill(len(calls), len(calls) - len(missing), usd)
+
+    def _usd(self, requests: list[ChatRequest]) -> Range:
+        first = requests[0]
+        past, price = past_of(self.cache, first), self.prices.price(first.provider, first.endpoint, first.model)
+        puts = 1 + past.again
+        prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in requests))
+        completion = past.completion.times(puts * len(requests))
+        return prompt.times(price.input / MILLION) + completion.times(price.output / MILLION)
+
+
+@contextmanager
+def planning(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Planning]:
+    """A gateway over the workspace's cache that asks nobody and writes nothing."""
+    chosen, stand_ins = seats(config.models, spec.models), CheckStandIns()
+    with Reading(workspace.cache, spec.cache) as cache, asyncio.Runner() as loop:
+        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
+        asking = Asking(Gateway(cache, everyone), chosen, loop)
+        yield Planning(asking, cache, stand_ins, Prices(config.models.prices))

@@ -1,0 +1,67 @@
+"""Checks on the books alone: the recorded decisions at twice the costs, and filled at another moment."""
+
+from __future__ import annotations
+
+from math import fsum
+
+from simulator.replay import kernel
+from simulator.research import measure
+from simulator.research.contamination.case import Case
+from simulator.research.contamination.contrast import mean_of
+from simulator.research.contamination.results import Figure, Result
+from simulator.research.toggles import NEXT_OPEN, toggled
+from simulator.stats.bootstrap import sharpe_interval
+from simulator.stats.metrics import PERIODS, total_return
+from simulator.stats.series import Floats, Undefined
+
+
+def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
+    """Flagged where a gain becomes a loss at twice the costs."""
+    done, rows = case.recorded, {}
+    for multiple in (1.0, 2.0):
+        rules = case.terms.rules.scaled(multiple)
+        scene = done.scene
+        ledger = kernel.replay_tape(scene.traded, done.tape, rules, case.cash, scene.opening_marks)
+        rows[multiple] = (
+            measure.session_returns(ledger, case.cash),
+            fsum(fill.slippage + fill.commission for fill in ledger.fills),
+        )
+    figures = [_sharpe(f"Sharpe at {multiple:g} × the costs", rows[multiple][0], case.free) for multiple in rows]
+    lost = mean_of(rows[2.0][0] - rows[1.0][0], PERIODS)
+    figures.append(Figure("twice the costs, less as run", lost.value, "a year", lost.low, lost.high, lost.p))
+    figures += [Figure(f"return at {m:g} × the costs", _earned(rows[m][0]), "return") for m in rows]
+    figures += [Figure(f"dollars paid at {m:g} × the costs", rows[m][1], "count") for m in rows]
+    once, twice = (_earned(rows[m][0]) for m in rows)
+    said = f"At twice the costs the return is {twice:+.1%} instead of {once:+.1%}"
+    if once > 0 >= twice:
+        return Result("flagged", f"FLAGGED: {said}: the gain does not cover costs paid twice.", tuple(figures))
+    return Result("passed", f"{said} ({lost.value:+.1%} a year).", tuple(figures))
+
+
+def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
+    """What prices that were gone when it decided would add; nothing to pass, for the run itself fills at the next
+    open."""
+    done = case.recorded
+    paths = {one.name: one.returns for one in toggled(done.scene, done.tape, case.terms.rules, case.cash)}
+    figures = [_sharpe(f"{name}: Sharpe", returns, case.free) for name, returns in paths.items()]
+    parts = []
+    for name, returns in paths.items():
+        if name == NEXT_OPEN:
+            continue
+        more = mean_of(returns - paths[NEXT_OPEN], PERIODS)
+        figures.append(Figure(f"{name}, less next open", more.value, "a year", more.low, more.high, more.p))
+        parts.append(f"{name} {more.value:+.1%}")
+    said = f"A year, against the next open: {', '.join(parts)}. Neither could have been had."
+    return Result("shown", said, tuple(figures))
+
+
+def _sharpe(name: str, returns: Floats, free: Floats) -> Figure:
+    found = sharpe_interval(returns, free, PERIODS)
+    if isinstance(found, Undefined):
+        return Figure(name, None, "Sharpe", note=found.reason)
+    return Figure(name, found.estimate, "Sharpe", found.low, found.high)
+
+
+def _earned(returns: Floats) -> float:
+    found = total_return(returns)
+    return 0.0 if isinstance(found, Undefined) else found
