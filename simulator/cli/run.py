@@ -182,16 +182,24 @@ def _answers(now: Tick) -> str:
 
 @click.command()
 @click.argument("run", default="last", shell_complete=complete_run)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["html", "md", "json"]),
+    default="html",
+    show_default=True,
+    help="A page, Markdown, or everything the page shows as numbers.",
+)
 @click.pass_obj
-def report(workspace: Workspace, run: str) -> None:
+def report(workspace: Workspace, run: str, kind: str) -> None:
     """Build the report of RUN again from its folder and print its path.
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
-    from simulator.report import build
+    from simulator.report.formats import write
     from simulator.store.folders import find_run
 
-    click.echo(build(find_run(workspace.reports, run)))
+    click.echo(write(find_run(workspace.reports, run), kind))
 
 
 @click.command()

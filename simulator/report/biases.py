@@ -11,12 +11,12 @@ from simulator.report.numbers import counted, number_of, ratio, whole
 from simulator.report.tables import audit_line
 from simulator.report.verdict import inferred, withheld
 
-Standing = Literal["met", "partly", "open"]
+Standing = Literal["handled", "partly", "open"]
 
 
 @dataclass(frozen=True)
 class Bias:
-    """`standing` is ``met`` where the run excludes it, ``open`` where the reader must judge, ``partly`` between."""
+    """`standing` is ``handled`` where the run excludes it, ``open`` where the reader must judge, ``partly`` between."""
 
     name: str
     standing: Standing
@@ -28,7 +28,7 @@ def checklist(run: Mapping[str, Any]) -> tuple[Bias, ...]:
     return (
         Bias(
             "Look-ahead",
-            "met",
+            "handled",
             "A decision is shown only bars closed before it, cut from the array itself, and is filled no earlier than "
             "the next open.",
         ),
@@ -55,10 +55,13 @@ def checklist(run: Mapping[str, Any]) -> tuple[Bias, ...]:
 def _memory(run: Mapping[str, Any]) -> Bias:
     name, models = "Memory of the models", (run.get("llm") or {}).get("models")
     if not models:
-        return Bias(name, "met", "No language model answered: nothing here could remember these years.")
+        return Bias(name, "handled", "No language model answered: nothing here could remember these years.")
     who = ", ".join(map(str, models)) if isinstance(models, list) else str(models)
-    if run.get("contamination"):
-        return Bias(name, "partly", f"{who} may have read about these years; see Contamination.")
+    found = run.get("contamination") or {}
+    if found.get("assessable"):
+        return Bias(name, "open" if found.get("flagged") else "handled", str(found.get("verdict")))
+    if found:
+        return Bias(name, "open", f"{who} may have read about these years: {found.get('verdict')}")
     return Bias(name, "open", f"{who} may have read about these years while in training; this run did not check it.")
 
 
@@ -69,7 +72,7 @@ def _selection(run: Mapping[str, Any]) -> Bias:
     tried = f"{counted(int(trials), 'trial')} on overlapping data {'is' if trials == 1 else 'are'} on record"
     if deflated is None:
         return Bias("Selection", "partly", f"{tried}; the figures are not deflated for them.")
-    return Bias("Selection", "met", f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}.")
+    return Bias("Selection", "handled", f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}.")
 
 
 def _length(run: Mapping[str, Any]) -> Bias:
@@ -82,17 +85,17 @@ def _length(run: Mapping[str, Any]) -> Bias:
             "Sample size", "open", f"{have}; no track record is long enough for a Sharpe ratio of zero or less."
         )
     if needed <= sessions:
-        return Bias("Sample size", "met", f"{have}; {whole(needed)} are enough for a Sharpe ratio as high as this.")
+        return Bias("Sample size", "handled", f"{have}; {whole(needed)} are enough for a Sharpe ratio as high as this.")
     return Bias("Sample size", "open", f"{have}; a Sharpe ratio as high as this needs {whole(needed)}.")
 
 
 def _draws(run: Mapping[str, Any]) -> Bias:
     name, answering = "Chance in the answers", run.get("llm") or {}
     if not answering.get("models"):
-        return Bias(name, "met", "Rules decide: the same bars give the same decisions.")
+        return Bias(name, "handled", "Rules decide: the same bars give the same decisions.")
     if draws(run) == 1:
         return Bias(name, "open", "A single draw: asked again, the models may answer differently (--replicates).")
-    return Bias(name, "met", f"Each question was asked {draws(run)} times; the spread is under Comparison.")
+    return Bias(name, "handled", f"Each question was asked {draws(run)} times; the spread is under Comparison.")
 
 
 def _costs(run: Mapping[str, Any]) -> Bias:
@@ -100,11 +103,11 @@ def _costs(run: Mapping[str, Any]) -> Bias:
     charged = [number_of(costs.get(k)) for k in ("slippage_bps", "commission_bps", "commission_per_share")]
     if any(charged):
         return Bias(
-            "Costs", "met", "Slippage and commission are paid on every fill; Costs shows other multiples of them."
+            "Costs", "handled", "Slippage and commission are paid on every fill; Costs shows other multiples of them."
         )
     return Bias("Costs", "open", "Trading was free of charge in this run.")
 
 
 def _books(run: Mapping[str, Any]) -> Bias:
     audited = number_of((run.get("audit") or {}).get("max_relative_difference")) is not None
-    return Bias("Errors in the engine", "met" if audited else "open", audit_line(run))
+    return Bias("Errors in the engine", "handled" if audited else "open", audit_line(run))

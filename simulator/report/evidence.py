@@ -72,7 +72,7 @@ class Evidence:
     weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
     orders, fills, rejected : rows as text, in file order
     decisions, calls : rows of decisions.jsonl and llm_calls.jsonl
-    ablation : ablation.json, empty where nobody asked what the council adds
+    ablation, checks : ablation.json and checks.json, empty where nobody asked
     runtime : runtime.json, the only part that differs between reruns
     """
 
@@ -86,6 +86,7 @@ class Evidence:
     decisions: tuple[dict[str, Any], ...]
     calls: tuple[dict[str, Any], ...]
     ablation: Mapping[str, Any]
+    checks: Mapping[str, Any]
     runtime: Mapping[str, Any]
 
     @property
@@ -131,7 +132,8 @@ def read(folder: Path) -> Evidence:
         rejected=tables["rejected.csv"],
         decisions=_read_jsonl(folder / "decisions.jsonl", mend),
         calls=_read_jsonl(folder / "llm_calls.jsonl", mend),
-        ablation=_read_ablation(folder, run),
+        ablation=_read_later(folder, run, "ablation.json", "sim ablate"),
+        checks=_read_later(folder, run, "checks.json", "sim check"),
         runtime=_read_object(folder / "runtime.json", mend),
     )
 
@@ -191,7 +193,7 @@ def read_run(folder: Path) -> dict[str, Any]:
             for part in PARTS:
                 if entry.get(part) is not None:
                     _check_kind(path, f"{part} of {key}", entry[part], (dict,), again)
-    return run if "accounts" in run else _with_accounts(run)
+    return with_trials(folder, run if "accounts" in run else _with_accounts(run))
 
 
 def _with_accounts(run: dict[str, Any]) -> dict[str, Any]:
@@ -216,11 +218,23 @@ def _account_column(name: str) -> str:
     return ACCOUNT + name[len(MEMBER) :] if name.startswith(MEMBER) else name
 
 
-def _read_ablation(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
-    path = folder / "ablation.json"
-    if not path.exists():
-        return {}
-    return _read_object(path, f"`sim ablate {run['run_id']}` writes it again")
+def _read_later(folder: Path, run: Mapping[str, Any], name: str, command: str) -> dict[str, Any]:
+    """What another command left in the folder; empty where it did not run."""
+    path = folder / name
+    return _read_object(path, f"`{command} {run['run_id']}` writes it again") if path.exists() else {}
+
+
+def with_trials(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
+    """`run` with what trials.json knows of earlier runs: how many were tried, and what is left of its Sharpe ratio.
+
+    Their number grows with the workspace, so it stands beside run.json. One of another result is passed over.
+    """
+    found = _read_later(folder, run, "trials.json", "sim runs --trials")
+    inferred, reasons = found.get("inference"), found.get("reasons")
+    if found.get("digest") != run["digest"] or not isinstance(inferred, dict):
+        return run
+    why = {**(run.get("reasons") or {}), **(reasons if isinstance(reasons, dict) else {})}
+    return {**run, "inference": {**(run.get("inference") or {}), **inferred}, "reasons": why}
 
 
 def _check_kind(path: Path, key: str, value: Any, kinds: tuple[type, ...], mend: str) -> None:

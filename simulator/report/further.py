@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from simulator.errors import DataError
 from simulator.report.ablation import ADDED, EARNED, Added, Earned, added, earned, headline
 from simulator.report.evidence import Evidence
-from simulator.report.numbers import UNDEFINED, interval, number_of, percent, ratio
+from simulator.report.numbers import UNDEFINED, interval, number_of, percent, ratio, whole
 from simulator.report.verdict import withheld
 
-TOGGLES = ("Total return", "Sharpe", "95\u00a0% interval", "Largest drawdown")
+TOGGLES = ("Total return", "Sharpe", "95\u00a0% interval", "Sharpe less the default", "Largest drawdown")
+PARTS = (("before", "Before the cut-off"), ("grey", "The 90 days after it"), ("after", "After both"))
+PART_COLUMNS = ("Sessions", "Decisions", "Total return", "Sharpe", "95\u00a0% interval", "Alpha a year")
 
 
 @dataclass(frozen=True)
@@ -38,85 +40,130 @@ def council_value(evidence: Evidence) -> Value | None:
         raise DataError(f"cannot be understood ({error!r})", where="ablation.json", mend=mend) from None
 
 
-def toggles(run: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(how orders were filled, cells of TOGGLES) over the same decisions; empty where it was not tried."""
+@dataclass(frozen=True)
+class Toggle:
+    """The decisions of the run, filled at another moment; cells of TOGGLES."""
+
+    name: str
+    what: str
+    default: bool
+    cells: tuple[str, ...]
+
+
+def toggles(run: Mapping[str, Any]) -> tuple[Toggle, ...]:
+    """One row per way to fill the same decisions; empty where none was tried."""
+    short = withheld(run)
     rows = []
     for entry in run.get("execution_toggles") or []:
-        metrics, intervals = entry.get("metrics") or {}, entry.get("intervals") or {}
-        low, high = _ends(intervals.get("sharpe"), entry, intervals)
-        short = withheld(run)
+        metrics = entry.get("metrics") or {}
         fall = number_of(metrics.get("max_drawdown"))
+        yearly = (
+            ratio(metrics.get("sharpe")),
+            interval(entry.get("sharpe_ci_low"), entry.get("sharpe_ci_high")),
+            ratio(entry.get("sharpe_less_default"), sign=True),
+        )
         cells = (
             percent(metrics.get("total_return"), sign=True),
-            "withheld" if short else ratio(metrics.get("sharpe")),
-            "withheld" if short else interval(low, high),
+            *(("withheld",) * 3 if short else yearly),
             UNDEFINED if fall is None else percent(-abs(fall)),
         )
-        rows.append((str(entry.get("name", "?")).replace("_", " "), cells))
+        rows.append(
+            Toggle(str(entry.get("name", "?")), str(entry.get("what") or ""), bool(entry.get("default")), cells)
+        )
     return tuple(rows)
-
-
-def _ends(pair: Any, *named: Mapping[str, Any]) -> tuple[Any, Any]:
-    if isinstance(pair, list) and len(pair) == 2:
-        return pair[0], pair[1]
-    if isinstance(pair, Mapping):
-        return pair.get("low"), pair.get("high")
-    found = next((one for one in named if "sharpe_ci_low" in one), {})
-    return found.get("sharpe_ci_low"), found.get("sharpe_ci_high")
 
 
 @dataclass(frozen=True)
 class Contamination:
-    """Whether a model may have known the outcome: sentences, then (what, value) as they stand in run.json."""
+    """Whether a model may have known the outcome.
 
+    `sentences` in the order of their weight; `models` (model, seats, cut-off), `parts` (label, span, cells of
+    PART_COLUMNS), `checks` (name, verdict) of `sim check`.
+    """
+
+    flagged: bool
     sentences: tuple[str, ...]
-    facts: tuple[tuple[str, str], ...]
+    models: tuple[tuple[str, str, str], ...]
+    parts: tuple[tuple[str, str, tuple[str, ...]], ...]
+    checks: tuple[tuple[str, str], ...]
 
 
-SENTENCES = ("headline", "verdict", "sentence", "sentences", "flags", "notes", "reasons")
-
-
-def contamination(run: Mapping[str, Any]) -> Contamination | None:
-    """The findings on contamination; None where none are recorded."""
-    found = run.get("contamination")
-    if not found:
+def contamination(evidence: Evidence) -> Contamination | None:
+    """The findings of run.json and of checks.json; None where there are none."""
+    found, checked = evidence.run.get("contamination") or {}, _checks(evidence.checks)
+    if not found and not checked:
         return None
-    said = [text for key in SENTENCES for text in _sentences(found.get(key))]
-    rest = {key: value for key, value in found.items() if key not in SENTENCES}
-    return Contamination(tuple(said), tuple(_rows(rest)))
+    mend = f"To have it assessed: {found['mend']}." if found.get("mend") else ""
+    said = (
+        str(found.get("verdict") or ""),
+        mend,
+        _decay(found.get("alpha_decay")),
+        _agreement(found.get("disagreement")),
+    )
+    models = [
+        (
+            str(m.get("model")),
+            ", ".join(map(str, _list(m.get("seats")))),
+            str(m.get("cutoff") or m.get("note") or "unknown"),
+        )
+        for m in _list(found.get("models"))
+        if isinstance(m, Mapping)
+    ]
+    return Contamination(
+        bool(found.get("flagged")), tuple(filter(None, said)), tuple(models), tuple(_parts(found.get("parts"))), checked
+    )
 
 
-def _sentences(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return [text for one in value for text in _sentences(one)]
-    return [text for one in value.values() for text in _sentences(one)] if isinstance(value, Mapping) else []
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
-def _rows(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        label = f"{before}{key.replace('_', ' ')}"
-        if isinstance(value, Mapping):
-            rows += _rows(value, f"{label}, ")
-        elif isinstance(value, list):
-            parts = [part for part in value if not isinstance(part, Mapping)]
-            if parts:
-                rows.append((label, ", ".join(map(_written, parts))))
-            for part in value:
-                if isinstance(part, Mapping):
-                    named = part.get("name") or part.get("model") or part.get("check") or ""
-                    rows += _rows({k: v for k, v in part.items() if v != named}, f"{label}, {named}: ")
-        else:
-            rows.append((label, _written(value)))
-    return rows
+def _parts(parts: Any) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for name, label in PARTS:
+        part = parts.get(name) if isinstance(parts, Mapping) else None
+        if isinstance(part, Mapping):
+            enough = bool(part.get("assessable"))
+            span = f"{part['from']} to {part['to']}" if part.get("from") else "no session"
+            bounds = interval(part.get("sharpe_ci_low"), part.get("sharpe_ci_high"))
+            yield (
+                label,
+                span,
+                (
+                    whole(part.get("sessions")),
+                    whole(part.get("decisions")),
+                    percent(part.get("total_return"), sign=True),
+                    ratio(part.get("sharpe")) if enough else "withheld",
+                    bounds if enough else "withheld",
+                    percent(part.get("alpha"), sign=True) if enough else "withheld",
+                ),
+            )
 
 
-def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    number = number_of(value)
-    if number is None:
-        return UNDEFINED if value is None else str(value)
-    return ratio(number, 0 if number == int(number) else 3)
+def _decay(decay: Any) -> str:
+    if not isinstance(decay, Mapping) or number_of(decay.get("value")) is None:
+        return ""
+    bounds = interval(decay.get("low"), decay.get("high"), lambda x: percent(x, sign=True))
+    why = f"; {decay['reason']}" if decay.get("reason") else ""
+    return f"Alpha after the cut-off less alpha before it: {percent(decay['value'], sign=True)} a year, {bounds}{why}."
+
+
+def _agreement(found: Any) -> str:
+    if not isinstance(found, Mapping) or number_of(found.get("difference")) is None:
+        return ""
+    bounds = interval(found.get("low"), found.get("high"), lambda x: percent(x, 0, sign=True))
+    return (
+        "Members whose training covers a date and members whose does not agree in "
+        f"{percent(found.get('across'), 0)} of {whole(found.get('meetings'))} meetings, members on one side in "
+        f"{percent(found.get('within'), 0)}: "
+        f"difference {percent(found['difference'], 0, sign=True)}, {bounds}."
+    )
+
+
+def _checks(content: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """(name, verdict) of each check; those without a verdict are left out."""
+    listed = content.get("checks")
+    rows = listed if isinstance(listed, list) else [{"name": k, **v} for k, v in listed.items()] if listed else []
+    named = [
+        (row.get("title") or row.get("name") or "?", row.get("verdict")) for row in rows if isinstance(row, Mapping)
+    ]
+    return tuple((str(name).replace("_", " "), str(said)) for name, said in named if said)

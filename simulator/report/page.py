@@ -89,7 +89,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
     from simulator.report.answering import failed_answers
     from simulator.report.assumptions import assumptions
     from simulator.report.biases import checklist
-    from simulator.report.further import TOGGLES, contamination, council_value, toggles
+    from simulator.report.further import PART_COLUMNS, TOGGLES, contamination, council_value, toggles
     from simulator.report.linked import linked
     from simulator.report.verdict import judge
 
@@ -124,7 +124,8 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "cost_sensitivity": tables.cost_sensitivity(run),
         "toggle_columns": TOGGLES,
         "toggles": toggles(run),
-        "contamination": contamination(run),
+        "part_columns": PART_COLUMNS,
+        "contamination": contamination(evidence),
         "orders": tables.orders(evidence),
         "sources": tables.sources(run),
         "context": tables.sources(run, "context"),

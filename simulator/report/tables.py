@@ -155,6 +155,11 @@ SIGNIFICANCE: tuple[Metric, ...] = (
     Metric("sharpe_p_iid", "p, independent normal", "for comparison only", p_value),
     Metric("psr", "Probabilistic Sharpe", "above zero", percent),
     Metric("min_trl", "Minimum track record", "sessions, 95\u00a0%", whole),
+    Metric("trials", "Trials", "results on overlapping data, this one included", whole),
+    Metric("effective_trials", "Effective trials", "after their correlation", ratio),
+    Metric("expected_max_sharpe", "Best by luck", "expected Sharpe of so many trials without skill", ratio),
+    Metric("dsr", "Deflated Sharpe", "probability that the true one is above that", percent),
+    Metric("dsr_effective", "Deflated, effective", "for the effective number of trials", percent),
     Metric("detectable_sharpe", "Detectable Sharpe", "80\u00a0% power at this length", ratio),
     Metric("rho_1", "Autocorrelation", "of the first lag", ratio),
     Metric("ljung_box_p", "Ljung-Box p", "ten lags", p_value),
@@ -287,10 +292,10 @@ class Year:
 def monthly(evidence: Evidence) -> tuple[Year, ...]:
     """Returns by calendar month and year, from the close before it (or the starting cash) to its last close."""
     sessions, cash = evidence.sessions, float(evidence.run["cash"])
-    months = _period_returns(sessions, evidence.equity["equity"], cash, lambda d: (d.year, d.month))
-    years = _period_returns(sessions, evidence.equity["equity"], cash, lambda d: (d.year,))
+    months = period_returns(sessions, evidence.equity["equity"], cash, lambda d: (d.year, d.month))
+    years = period_returns(sessions, evidence.equity["equity"], cash, lambda d: (d.year,))
     held = evidence.equity.get("buy_and_hold")
-    against = {} if held is None else _period_returns(sessions, held, cash, lambda d: (d.year,))
+    against = {} if held is None else period_returns(sessions, held, cash, lambda d: (d.year,))
     strongest = max([abs(r) for r in months.values() if r is not None] + [0.02])
     return tuple(
         Year(
@@ -303,9 +308,10 @@ def monthly(evidence: Evidence) -> tuple[Year, ...]:
     )
 
 
-def _period_returns(
+def period_returns(
     sessions: Sequence[date], equity: Series, cash: float, period: Callable[[date], tuple[int, ...]]
 ) -> dict[tuple[int, ...], float | None]:
+    """Period → return from the last close before it, or from `cash`, to its last close; None where that was lost."""
     last = {period(day): float(value) for day, value in zip(sessions, equity, strict=True)}
     returns: dict[tuple[int, ...], float | None] = {}
     before = cash

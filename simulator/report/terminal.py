@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from simulator.report.evidence import read_equity
+from simulator.report.evidence import read_equity, with_trials
 from simulator.report.leaderboard import against_best, council_sentence, ranked
 from simulator.report.numbers import SPACE, counted, dollars, interval, percent, ratio
 from simulator.report.page import FILE
@@ -27,6 +27,7 @@ def print_run(run: Mapping[str, Any], folder: Path, console: Console) -> None:
 
     Fits 80 columns. Colour and weight only where `console` writes to a terminal.
     """
+    run = with_trials(folder, dict(run))
     table, verdict = comparison(run, brief=True), judge(run)
     width = min(console.width, WIDEST)
     console.print()

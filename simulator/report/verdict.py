@@ -43,7 +43,7 @@ def judge(run: Mapping[str, Any]) -> Verdict:
     standing = _standing(run)
     details = (
         *(_author(run), drawn(run), lacking(run)),
-        *(_selection(run), _inference(run, standing), _power(run, standing)),
+        *(_selection(run), _memory(run), _inference(run, standing), _power(run, standing)),
     )
     headline = " ".join(filter(None, (partial(run), _headline(run, standing))))
     return Verdict(standing, headline, _returns(run), tuple(d for d in details if d))
@@ -125,6 +125,12 @@ def _selection(run: Mapping[str, Any]) -> str:
     if deflated is None:
         return f"{counted_trials}; the interval is unadjusted for selection."
     return f"{counted_trials}; the deflated Sharpe ratio is {ratio(deflated)}."
+
+
+def _memory(run: Mapping[str, Any]) -> str:
+    """Whether a model may have known the outcome; nothing where no model was asked."""
+    found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
+    return f"Contamination: {found['verdict']}" if models and found.get("verdict") else ""
 
 
 def _power(run: Mapping[str, Any], standing: Standing) -> str:

@@ -43,9 +43,7 @@ def test_months_compound_to_years_and_years_to_the_total(write_run: Any) -> None
     evidence = read(folder)
     years = tables.monthly(evidence)
     assert [y.year for y in years] == [2024, 2025, 2026]
-    months = tables._period_returns(
-        evidence.sessions, evidence.equity["equity"], 100_000.0, lambda d: (d.year, d.month)
-    )
+    months = tables.period_returns(evidence.sessions, evidence.equity["equity"], 100_000.0, lambda d: (d.year, d.month))
     assert math.prod(1 + r for r in months.values() if r is not None) == pytest.approx(
         evidence.equity["equity"][-1] / 100_000.0
     )
