@@ -60,7 +60,7 @@ class Checking(Section):
     """Between meetings every open thesis is read again by who holds it. Absent, no thesis is."""
 
     enabled: bool = True
-    prompt: str
+    prompt: str = ""
     persona: str = ""
     """A persona for these questions alone; without one everybody keeps their own."""
 
@@ -76,7 +76,7 @@ class Stages(Section):
     pitch: Pitching
     review: Reviewing
     chairman: Chairing
-    checkpoint: Checking = Checking(enabled=False, prompt="")
+    checkpoint: Checking = Checking(enabled=False)
 
 
 class CouncilSpec(Section):

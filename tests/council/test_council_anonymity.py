@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator.config import load_config
+from simulator.council import analysts
 from simulator.council.anonymity import labels, names_to_strike, strike
+from simulator.council.strategy import Council
 
 ROOT = Path(__file__).parents[2]
 SEATS = ("pm.trend", "pm.reversion", "pm.risk", "pm.carry", "pm.breakout")
@@ -65,6 +68,65 @@ def test_a_manager_that_signs_its_pitch_is_still_not_named(convene, year):
     assert pitch.thesis_bullets[0] == signed, "the record keeps what was said"
 
 
+SIGNATURES = {
+    "trend": "I, ChatGPT (account CHATGPT, model gpt-5.2-pm) in seat pm.trend, say so.",
+    "reversion": "GEMINI here, running gemini-3-pro-pm for pm.reversion.",
+    "risk": "CLAUDE (claude-sonnet-4.5-pm) of Anthropic, pm.risk.",
+    "carry": "GROQ with grok-4.1-pm at pm.carry.",
+    "breakout": "DEEPSEEK, deepseek-v3-pm, pm.breakout; the chairman is COUNCIL on claude-opus-4.5-chairman.",
+}
+TELLING = re.compile(
+    r"(?<!\w)(?:chatgpt|gpt|gemini|claude|anthropic|opus|sonnet|groq|grok|deepseek|openai|offline|pm\.\w+|research\.\d)"
+    r"|(?<!\w)COUNCIL(?!\w)",
+    re.IGNORECASE,
+)
+COUNCIL_AS_A_WORD = re.compile(r"(?<!\w)[Cc]ouncil(?!\w)")
+
+
+def signing(name):
+    """The analyst's own answer with its name, account and model in every sentence of it."""
+
+    def pitched(prompt):
+        answer = analysts.pitch(analysts.LENSES[name], prompt)
+        signed = [f"{SIGNATURES[name]} {bullet}" for bullet in answer["thesis_bullets"]]
+        return answer | {"thesis_bullets": signed, "horizon": SIGNATURES[name], "invalidation": SIGNATURES[name]}
+
+    def reviewed(prompt):
+        answer = analysts.review(analysts.LENSES[name], prompt)
+        return answer | {"kill_shot": SIGNATURES[name], "flip_condition": SIGNATURES[name]}
+
+    return {f"{name}/Pitch": pitched, f"{name}/Review": reviewed}
+
+
+def test_a_year_of_members_who_sign_everything_leaves_no_name_in_any_review(convene, year):
+    rules = {key: rule for name in SIGNATURES for key, rule in signing(name).items()}
+    meetings = convene(rules)
+    minutes = meetings.follow(year.occasions)
+    signed = [said for one in minutes if one["kind"] == "council" for said in one["pitches"]]
+    assert all(SIGNATURES[said["seat"][3:]] in said["answer"]["thesis_bullets"][0] for said in signed)
+    read = [
+        "\n".join(message.content for message in request.messages)
+        for request in meetings.gateway.heard
+        if request.purpose["stage"] == "review" or request.purpose["seat"] == "chairman"
+    ]
+    assert len(read) > 21 * len(year.instants), "every review, every ruling, and the chairman's checkpoints"
+    lines = {COUNCIL_AS_A_WORD.sub("", line) for prompt in read for line in prompt.splitlines()}
+    assert {found[0] for line in lines if (found := TELLING.search(line))} == set()
+
+
+def test_an_account_of_ones_own_is_struck_out_as_it_is_spelt(convene, year):
+    def rule(prompt):
+        return analysts.pitch(analysts.trend, prompt) | {"invalidation": "ZEPHYR sold; a zephyr is a wind"}
+
+    meetings = convene({"trend/Pitch": rule})
+    council = meetings.council
+    named = Council(council.definition, council.seats, meetings.gateway, accounts=("COUNCIL", "ZEPHYR"))
+    replace(meetings, council=named).hold([year.snapshot(0)])
+    text = "\n".join(review_prompts(meetings.gateway))
+    assert "[name] sold; a zephyr is a wind" in text
+    assert "ZEPHYR" not in text
+
+
 def test_labels_are_shuffled_between_reviewers_and_between_meetings(held):
     orders = [tuple(order.items()) for decision in held.decisions for order in decision.record["labels"].values()]
     of_trend = {tuple(decision.record["labels"]["pm.trend"].values()) for decision in held.decisions}
@@ -101,6 +163,26 @@ def test_shuffling_the_seats_changes_no_reviewers_scores(convene, held, year, tm
     for opinion, same_date in zip(shuffled.opinions, held.opinions[::10], strict=True):
         assert mapped(opinion) == mapped(same_date)
         assert opinion.chairman_decision == same_date.chairman_decision
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(SEATS), st.permutations(("research.1", "research.2")), st.integers(0, 52))
+def test_in_whatever_order_seats_stand_every_reviewer_scores_every_seat_the_same(
+    convene, held, year, tmp_path, managers, researchers, k
+):
+    folder = tmp_path / "macro_council"
+    shutil.copytree(ROOT / "strategies" / "macro_council", folder, dirs_exist_ok=True)
+    spec = yaml.safe_load((ROOT / "strategies" / "macro_council" / "strategy.yaml").read_text())
+    for stage, order in (("pitch", managers), ("research", researchers)):
+        seats = spec["stages"][stage]["seats"]
+        spec["stages"][stage]["seats"] = {seat: seats[seat] for seat in order}
+    (folder / "strategy.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+    (opinion,) = convene(path=folder / "strategy.yaml").hold([year.snapshot(k)]).opinions
+
+    def mapped(opinion):
+        return {(said.seat, said.about): (said.value.scores, said.keys) for said in opinion.peer_reviews}
+
+    assert mapped(opinion) == mapped(held.opinions[k])
 
 
 @given(st.permutations(SEATS), st.text(max_size=30), st.sampled_from(SEATS))

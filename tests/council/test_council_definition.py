@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -79,6 +80,70 @@ def test_a_missing_prompt_file_is_named_where_it_is_asked_for(council):
         load_definition(council)
     line = line_of(council, "prompts/cary.md")
     assert str(caught.value) == f'{council}:{line}: no prompt file "prompts/cary.md", did you mean "prompts/carry.md"?'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("    prompt: prompts/checkpoint.md", "    promt: prompts/checkpoint.md", 'did you mean "prompt"'),
+        ("prompts/checkpoint.md", "prompts/chekpoint.md", 'did you mean "prompts/checkpoint.md"'),
+        ("  checkpoint: #", "  checkpoints: #", 'did you mean "checkpoint"'),
+        ("prompts/checkpoint.md", "/prompts/checkpoint.md", "named by its whole path"),
+        ("pm.carry: prompts", "pm.trend: prompts", '"pm.trend" stands there twice'),
+        ("research.1: prompts", "pm.trend: prompts", 'seat "pm.trend" is taken twice'),
+        ("pm.carry: prompts", "vote: prompts", 'seat "vote" stands for a council without a chairman'),
+        ("quorum: 0.6\n    seats", "quorum: 0\n    seats", "greater than 0"),
+        ("quorum: 0.6\n    seats", "quorum: most\n    seats", "most"),
+    ],
+)
+def test_what_a_copied_council_gets_wrong_is_named_by_file_and_line(council, old, new, complaint):
+    assert old in council.read_text()
+    council.write_text(council.read_text().replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_definition(council)
+    assert complaint in str(caught.value)
+    where = re.match(rf"{re.escape(str(council))}:(\d+): ", str(caught.value))
+    assert where, str(caught.value)
+    assert new.split(":")[0].strip() in council.read_text().splitlines()[int(where[1]) - 1]
+
+
+def test_a_checkpoint_that_is_switched_on_needs_its_prompt(council):
+    council.write_text(council.read_text().replace("    prompt: prompts/checkpoint.md\n", ""))
+    with pytest.raises(ConfigError, match="give the prompt of its questions"):
+        load_definition(council)
+    council.write_text(council.read_text() + '    prompt: ""\n')
+    with pytest.raises(ConfigError, match="give the prompt of its questions"):
+        load_definition(council)
+
+
+def test_a_council_without_checkpoints_has_none(council, convene, year):
+    text = council.read_text()
+    council.write_text(text[: text.index("  checkpoint: #")])
+    definition = load_definition(council)
+    assert "prompts/checkpoint.md" not in definition.files
+    meetings = convene(path=council).hold([year.snapshot(0)])
+    assert meetings.council.checkpoint is None
+    assert meetings.council.member("pm.trend").checkpoint is None
+    assert "opened" not in meetings.decisions[0].record
+
+
+def test_a_checkpoint_may_have_a_persona_of_its_own(council, convene, year):
+    (council.parent / "prompts" / "cool.md").write_text("You keep a cool head about {{ symbols | join(', ') }}.\n")
+    council.write_text(council.read_text() + "    persona: prompts/cool.md\n")
+    assert "prompts/cool.md" in load_definition(council).files
+    meetings = convene(path=council)
+    meetings.follow(year.occasions[:2])
+    asked = [r.messages[0].content for r in meetings.gateway.heard if r.purpose["stage"] == "checkpoint"]
+    assert asked
+    assert set(asked) == {"You keep a cool head about SPY, QQQ."}
+
+
+def test_an_unknown_variable_in_the_checkpoints_prompt_is_named_with_its_line(council):
+    prompt = council.parent / "prompts" / "checkpoint.md"
+    prompt.write_text(prompt.read_text().replace("{{ direction }}", "{{ directions }}"))
+    with pytest.raises(ConfigError, match='unknown variable "directions", did you mean "direction"') as caught:
+        load_definition(council)
+    assert str(caught.value).startswith(f"{prompt}:{line_of(prompt, 'directions')}: ")
 
 
 @pytest.mark.parametrize(
