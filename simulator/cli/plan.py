@@ -25,10 +25,9 @@ def show_plan(spec: RunSpec, workspace: Workspace, as_json: bool) -> None:
         click.echo(json.dumps(plan.to_json()))
         return
     again = f" and {plan.checkpoints} checkpoints" if plan.checkpoints else ""
-    click.echo(
-        f"{plan.strategy}, {plan.first} to {plan.last}, {plan.decisions} decisions{again}, "
-        f"models {plan.models or 'none'}"
-    )
+    often = f"{plan.decisions} decisions{again}"
+    header = f"{plan.strategy}, {plan.first} to {plan.last}, {often}, models {plan.models or 'none'}"
+    click.echo(textwrap.fill(header, 79, break_on_hyphens=False))
     if not plan.lines:
         click.echo("It asks no model: nothing to pay.")
         return

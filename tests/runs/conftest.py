@@ -54,6 +54,15 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
+def meetings_only(workspace: Path) -> None:
+    """Switch the checkpoints of the macro council off."""
+    path = workspace / "strategies" / "macro_council" / "strategy.yaml"
+    text = path.read_text()
+    head, switch, tail = text.partition("  checkpoint:")
+    assert switch, f"{path} has no checkpoints"
+    path.write_text(head + switch + tail.replace("enabled: true", "enabled: false", 1))
+
+
 def seat_models(
     workspace: Path,
     url: str,
@@ -62,7 +71,11 @@ def seat_models(
     elsewhere: dict[str, str] | None = None,
     max_usd_per_day: float = 1000,
 ) -> None:
-    """Write config/models.yaml: profile `dry` asks the service at `url`, seats named in `elsewhere` another one."""
+    """Write config/models.yaml: profile `dry` asks the service at `url`, seats named in `elsewhere` another one.
+
+    The council has no checkpoints then: 28 questions a date, so that they can be counted.
+    """
+    meetings_only(workspace)
     seats = {
         seat: {
             "provider": "openai_compatible",

@@ -78,15 +78,18 @@ def test_the_two_engines_agree_to_the_last_bit(council: simulator.Run) -> None:
 
 def test_every_question_of_the_council_is_on_record(council: simulator.Run) -> None:
     calls = [json.loads(line) for line in (council.folder / "llm_calls.jsonl").read_text().splitlines()]
-    assert len(calls) == 28 * len(council.decisions) == council.facts["llm"]["calls"]
+    records = [row["record"] for row in council.decisions]
+    meetings = sum(record["kind"] == "council" for record in records)
+    theses = [t for record in records if record["kind"] == "checkpoint" for t in record["theses"] if t["keys"]]
+    asked = {"research": 2, "pitch": 5, "review": 20, "chairman": 1}
     stages = [call["stage"] for call in calls]
-    assert {s: stages.count(s) // len(council.decisions) for s in set(stages)} == {
-        "research": 2,
-        "pitch": 5,
-        "review": 20,
-        "chairman": 1,
+    assert {stage: stages.count(stage) for stage in set(stages)} == {
+        **{stage: meetings * count for stage, count in asked.items()},
+        "checkpoint": len(theses),
     }
+    assert {key for thesis in theses for key in thesis["keys"]} <= {call["key"] for call in calls}
     assert {call["outcome"] for call in calls} == {"answer"}
+    assert len(calls) == council.facts["llm"]["calls"]
 
 
 def test_six_accounts_trade_side_by_side(council: simulator.Run) -> None:
