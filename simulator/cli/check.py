@@ -1,0 +1,87 @@
+"""`sim check RUN`: may a model have known the outcome, and what do the decisions rest on? Parse, call, print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.cli.complete import complete_run
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from simulator.research.contamination.bill import Bill
+    from simulator.research.contamination.checks import Check
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+@click.command()
+@click.argument("run", default="last", shell_complete=complete_run)
+@click.option("--only", callback=_names, metavar="NAME,…", help="These checks only.")
+@click.option("--models", is_flag=True, help="Ask models too; without it their checks are billed and left.")
+@click.option("--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def check(
+    workspace: Workspace, run: str, only: tuple[str, ...] | None, models: bool, max_cost: float, as_json: bool
+) -> None:
+    """What do the decisions of RUN rest on: what they were shown, or what was remembered?
+
+    \b
+    costs       the same decisions at twice the costs
+    execution   filled at the close and the open of the bar before
+    future      bars after each decision replaced by noise: it must not change
+    inputs      signs of all facts flipped: it should change
+    blind       names, dates and price levels hidden; another real name as placebo
+    reidentify  does the model see through that?
+    recall      are forecasts better where it remembers more?
+    replicates  the same questions asked again
+
+    Every check says first what it would ask and what that costs. Writes checks.html and checks.json into the folder
+    and builds the report again.
+    """
+    from simulator.errors import UsageError
+    from simulator.report import build
+    from simulator.report.checks import merged, print_bill, print_checks, save
+    from simulator.research.contamination.checks import chosen, run_checks
+    from simulator.store.folders import find_run
+
+    if not max_cost >= 0:
+        raise UsageError(f"--max-cost was {max_cost:g}", mend="dollars the checks may spend, 0 or more")
+    folder, wanted = find_run(workspace.reports, run), chosen(only)
+
+    def told(one: Check, bill: Bill) -> None:
+        print_bill(one.name, str(bill), err=as_json)
+
+    with _progress() as begun:
+        done = run_checks(folder, workspace, wanted, max_cost, models, told, begun)
+    facts = merged(folder, [one.to_json() for one in done])
+    page = save(folder, facts)
+    build(folder)
+    if as_json:
+        click.echo(json.dumps({**facts, "page": str(page)}, ensure_ascii=False, allow_nan=False))
+        return
+    from rich.console import Console
+
+    print_checks(facts, [one.to_json() for one in done], page, Console())
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """The check in work on stderr, nothing where stderr is no terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _check: None
+        return
+    with console.status("opening the run") as status:
+        yield lambda one: status.update(f"{one.name}: {one.what}")
