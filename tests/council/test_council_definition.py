@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from simulator.council.prompts import VARIABLES, facts_block, json_text, load_prompt
-from simulator.council.spec import load_definition
+from simulator.council.spec import CouncilSpec, Stages, load_definition
 from simulator.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -205,3 +205,11 @@ def test_facts_are_laid_out_a_line_per_symbol_with_sorted_keys():
     text = json_text({"symbols": {"SPY": {"b": 1, "a": 2}, "QQQ": {}}, "as_of": "now"}, 2)
     assert text == '{\n"as_of": "now",\n"symbols": {\n"QQQ": {},\n"SPY": {"a": 2, "b": 1}\n}\n}'
     assert facts_block(review='"B"', market="{}") == '{\n"market": {},\n"review": "B"\n}'
+
+
+def test_the_page_on_councils_names_every_key_and_every_variable():
+    page = (ROOT / "docs" / "councils.md").read_text()
+    keys = {*CouncilSpec.model_fields} - {"stages"} | {f"stages.{name}" for name in Stages.model_fields}
+    keys |= {name for stage in Stages.model_fields for name in Stages.model_fields[stage].annotation.model_fields}
+    names = {*keys, *(name for declared in VARIABLES.values() for name in declared)}
+    assert {name for name in names if f"`{name}`" not in page} == set()

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -114,3 +115,9 @@ def test_reviewers_and_the_chairman_read_headlines_without_telling_names(convene
         expected = "[name] and [name] agree on SPY" if hidden else "Gemini and OpenAI agree on SPY"
         assert facts["news"][0]["headline"] == expected
     assert meetings.decisions[0].record["facts"]["news"][0]["headline"].startswith("Gemini")
+
+
+def test_the_example_on_the_page_is_read_as_it_stands(folder):
+    page = (Path(__file__).parents[2] / "docs" / "councils.md").read_text(encoding="utf-8")
+    first, second = load_news(folder(a_csv=re.search(r"```csv\n(.*?)```", page, re.DOTALL)[1]))
+    assert (first.symbols, second.symbols) == ((), ("AAPL", "QQQ"))
