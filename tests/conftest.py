@@ -24,7 +24,7 @@ Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the workspace or the keys of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith(("SIM_", "ALPACA_", "APCA_")) or name.endswith("_API_KEY"):
+        if name.startswith(("SIM_", "ALPACA_", "APCA_", "DATABASE_URL")) or name.endswith("_API_KEY"):
             monkeypatch.delenv(name)
 
 

@@ -28,6 +28,7 @@ EXTRAS = {
     "llm": "models that answer over a network",
     "yahoo": "`sim data fetch --source yahoo`",
     "alpaca": "`sim data fetch --source alpaca`",
+    "postgres": "a DATABASE_URL that names a server",
 }
 
 ALPACA_KEYS = ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")
@@ -49,7 +50,7 @@ def examine(given: str | None) -> list[Finding]:
         workspace = find_workspace(given)
     except SimError as error:
         return [*findings, Finding("broken", "workspace", error.found, error.mend or "")]
-    checks: list[Callable[[Workspace], Finding]] = [located, config, bars, cache]
+    checks: list[Callable[[Workspace], Finding]] = [located, config, bars, cache, store]
     findings += [check(workspace) for check in checks]
     return findings + [writable(folder) for folder in (workspace.reports, workspace.cache)]
 
@@ -176,6 +177,24 @@ def cache(workspace: Workspace) -> Finding:
     if stats.corrupt:
         return Finding("broken", "LLM cache", f"{stats.corrupt} corrupt entries", "`sim cache verify --repair`")
     return Finding("ok", "LLM cache", f"{stats.entries} entries, {stats.cost_usd:.2f} USD paid for them")
+
+
+def store(workspace: Workspace) -> Finding:
+    """Where runs, meetings and trades are kept, and whether it can be read."""
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+
+    try:
+        with Store(store_place(workspace.registry)) as kept:
+            status = kept.status()
+    except SimError as error:
+        where = f" ({error.where})" if error.where else ""
+        return Finding("broken", "store", f"{error.found}{where}", error.mend or "")
+    if status.revision is None:
+        return Finding("ok", "store", f"{status.url}, made by the first run")
+    if status.revision != status.head:
+        return Finding("broken", "store", f"{status.url} is at revision {status.revision}", "`sim db upgrade`")
+    return Finding("ok", "store", f"{status.url}, {status.rows['runs']} results of runs")
 
 
 def writable(folder: Path) -> Finding:

@@ -24,7 +24,7 @@ from simulator.errors import CacheMissError, LLMError
 from simulator.llm import gateway
 from simulator.llm.cache import AnswerCache
 from simulator.research.run import PartialRunError
-from simulator.store.registry import Registry
+from simulator.store.database import Store
 
 from .conftest import Serve, evidence, seat_models
 
@@ -111,9 +111,8 @@ def test_a_run_out_of_money_keeps_whole_dates_and_the_command_it_prints_continue
     stats = service.stats()
     assert (stats["answered"], stats["twice"]) == (DATES * PER_DATE, 0)
     assert [path.name for path in (workspace / "reports").iterdir()] == [Path(said["dir"]).name]
-    registry = Registry(workspace / "sim.db")
-    assert [(row["partial"], row["times"]) for row in registry.rows()] == [(False, 2)]
-    registry.close()
+    with Store(workspace / "sim.db") as store:
+        assert [(row["partial"], row["times"]) for row in store.runs()] == [(False, 2)]
 
     # What there was of it is what a run asked for as much comes to.
     assert run(workspace, end=facts["to"]).facts["digest"] == facts["digest"]

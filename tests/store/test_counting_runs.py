@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simulator.errors import SimError
-from simulator.store.registry import Registry
+from simulator.store.database import Store
 
 
 def run(number: int, **changes: Any) -> dict[str, Any]:
@@ -19,44 +19,44 @@ def run(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_repeated_run_is_no_further_trial(tmp_path: Path) -> None:
-    registry = Registry(tmp_path / "sim.db")
-    assert [registry.record(run(n), "folder") for n in (1, 2, 1)] == [1, 2, 2]
-    assert [row["times"] for row in registry.rows()] == [2, 1]
-    registry.close()
+    store = Store(tmp_path / "sim.db")
+    assert [store.record_run(run(n), "folder") for n in (1, 2, 1)] == [1, 2, 2]
+    assert [row["times"] for row in store.runs()] == [2, 1]
+    store.close()
 
 
 def test_a_partial_run_never_takes_the_place_of_the_whole_one(tmp_path: Path) -> None:
-    registry = Registry(tmp_path / "sim.db")
-    registry.record(run(1, digest="part"), "a-partial")
-    assert registry.rows()[0]["partial"]
-    registry.record(run(1, digest="whole"), "a")
-    registry.record(run(1, digest="part"), "a-partial")
-    row = registry.rows()[0]
+    store = Store(tmp_path / "sim.db")
+    store.record_run(run(1, digest="part"), "a-partial")
+    assert store.runs()[0]["partial"]
+    store.record_run(run(1, digest="whole"), "a")
+    store.record_run(run(1, digest="part"), "a-partial")
+    row = store.runs()[0]
     assert (row["digest"], row["folder"], row["partial"], row["times"]) == ("whole", "a", False, 3)
-    registry.close()
+    store.close()
 
 
-def test_a_registry_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "sim.db").write_text("not a database, but long enough to look like one " * 40)
-    registry = Registry(tmp_path / "sim.db")
+    store = Store(tmp_path / "sim.db")
     with pytest.raises(SimError, match="the store cannot be used"):
-        registry.record(run(1), "folder")
-    registry.close()
+        store.record_run(run(1), "folder")
+    store.close()
 
 
 def test_processes_that_begin_at_once_lose_no_run(tmp_path: Path) -> None:
     facts = run(0)
     program = (
-        "import sys; from pathlib import Path; from simulator.store.registry import Registry\n"
-        f"registry, facts = Registry(Path(sys.argv[1])), {facts}\n"
-        "for n in range(10): registry.record({**facts, 'run_id': f'id{n}'}, 'folder')\n"
-        "registry.close()"
+        "import sys; from pathlib import Path; from simulator.store.database import Store\n"
+        f"store, facts = Store(Path(sys.argv[1])), {facts}\n"
+        "for n in range(10): store.record_run({**facts, 'run_id': f'id{n}'}, 'folder')\n"
+        "store.close()"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "sim.db")], stderr=subprocess.PIPE)
         for _ in range(3)
     ]
     assert [p.communicate()[1] for p in started] == [b"", b"", b""]
-    registry = Registry(tmp_path / "sim.db")
-    assert [row["times"] for row in registry.rows()] == [3] * 10
-    registry.close()
+    store = Store(tmp_path / "sim.db")
+    assert [row["times"] for row in store.runs()] == [3] * 10
+    store.close()
