@@ -193,17 +193,16 @@ def _sessions(bars: Bars, columns: Sequence[int] | None = None) -> _Sessions:
         close, high, low = close[:, columns], high[:, columns], low[:, columns]
     if len(starts) == len(close):
         return _Sessions(symbols, dates, close, high, low)
-    at, ends = starts - first, np.r_[starts[1:] - first, len(close)]
-    last = np.array([_last_known(close[a:b]) for a, b in zip(at, ends, strict=True)])
-    return _Sessions(symbols, dates, last, np.fmax.reduceat(high, at), np.fmin.reduceat(low, at))
+    at = starts - first
+    return _Sessions(symbols, dates, _last_known(close, at), np.fmax.reduceat(high, at), np.fmin.reduceat(low, at))
 
 
-def _last_known(closes: Floats) -> Floats:
-    """(N,) the newest value of each column that is not NaN."""
-    found: Floats = closes[-1]
-    for row in closes[-2::-1]:
-        found = np.where(np.isnan(found), row, found)
-    return found
+def _last_known(close: Floats, starts: NDArray[np.intp]) -> Floats:
+    """(k, N) the newest close within each of the k sessions that begin at rows `starts`; NaN where there is none."""
+    rows = np.where(np.isnan(close), -1, np.arange(len(close))[:, None])
+    newest = np.maximum.reduceat(rows, starts)
+    there = newest >= starts[:, None]
+    return np.where(there, np.take_along_axis(close, np.where(there, newest, 0), axis=0), np.nan)
 
 
 def _symbol(days: _Sessions, n: int) -> dict[str, Any]:
