@@ -7,7 +7,8 @@ two megabytes, the debates are told more briefly, step by step, and the page say
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from simulator.report.evidence import Evidence
@@ -16,23 +17,41 @@ from simulator.report.numbers import number_of
 from simulator.report.retold import flat_facts, label_of, thesis_line
 
 MOST_BYTES = 1_400_000
-"""What the debates may take of a page of two megabytes."""
+"""What the debates take at most, where nothing else is said."""
 
 LONG = 20
 """Sentences longer than this are written once."""
 
-BRIEFER: tuple[tuple[str, frozenset[str], int], ...] = (
-    ("", frozenset(), 4_000),
-    ("Facts are left out", frozenset({"facts"}), 4_000),
-    ("Facts and single reviews are left out", frozenset({"facts", "reviews"}), 4_000),
-    (
-        "Facts, reviews and research are left out and sentences shortened",
-        frozenset({"facts", "reviews", "research"}),
-        240,
+SAMPLE = 50
+"""Decisions from which the size of all is guessed."""
+
+HOPE = 4.0
+"""Sentences recur more often among all decisions than among a few, so that all may take less than was guessed."""
+
+
+@dataclass(frozen=True)
+class Brevity:
+    """One way to tell the debates: `without` these parts; `quiet`: those are left out where nothing was traded."""
+
+    said: str
+    without: frozenset[str] = frozenset()
+    quiet: frozenset[str] = frozenset()
+    longest: int = 4_000
+
+
+DEBATED = frozenset({"facts", "around", "reviews", "research", "pitches", "chairman", "theses"})
+
+BREVITIES = (
+    Brevity(""),
+    Brevity("Facts are left out", frozenset({"facts", "around"})),
+    Brevity("Facts and single reviews are left out", frozenset({"facts", "around", "reviews"})),
+    Brevity("Only debates that led to a trade are here, without facts", frozenset({"facts", "around"}), DEBATED),
+    Brevity(
+        "Only debates that led to a trade are here, shortened", frozenset({"facts", "around", "reviews"}), DEBATED, 200
     ),
-    ("Only votes and decisions are kept", frozenset({"facts", "reviews", "research", "theses", "pitches"}), 120),
+    Brevity("Only votes and decisions are here", DEBATED, DEBATED, 120),
 )
-"""(what the page says of it, parts left out, longest sentence), from whole to brief."""
+"""From whole to brief."""
 
 
 class Texts:
@@ -52,19 +71,30 @@ class Texts:
         return self.known.setdefault(text, len(self.known))
 
 
-def debates(evidence: Evidence, most: int = MOST_BYTES) -> tuple[str, str]:
+def debates(evidence: Evidence, most: int = MOST_BYTES) -> str:
     """What the panel shows, for every decision of the run's own account, as JSON within `most` bytes.
 
-    Its keys: ``decisions`` (a dictionary each, see `_decision`) and ``texts``. The second string says what had to go,
-    empty where nothing had to.
+    Its keys: ``decisions`` (a dictionary each, see `_decision`), ``texts``, and ``left_out``: what had to go, in words.
     """
-    for left_out, without, longest in BRIEFER:
-        texts = Texts(longest)
-        told = [_decision(d, texts, without) for d in evidence.decisions]
-        found = as_json({"decisions": told, "texts": list(texts.known)})
+    acting = {trade[5] for trade in trades(evidence)}
+    every = list(enumerate(evidence.decisions))
+    few = every[:: max(1, len(every) // SAMPLE)]
+    for brevity in BREVITIES:
+        if len(_told(few, brevity, acting).encode()) * len(every) / max(1, len(few)) > HOPE * most:
+            continue
+        found = _told(every, brevity, acting)
         if len(found.encode()) <= most:
-            return found, left_out
-    return as_json({"decisions": [], "texts": []}), "The debates of this run are too many for one page"
+            return found
+    return _told((), Brevity("The debates of this run are too many for one page"), acting)
+
+
+def _told(decisions: Sequence[tuple[int, Mapping[str, Any]]], brevity: Brevity, acting: Collection[int]) -> str:
+    texts = Texts(brevity.longest)
+    told = [
+        _decision(decision, texts, brevity.without if n in acting else brevity.without | brevity.quiet)
+        for n, decision in decisions
+    ]
+    return as_json({"decisions": told, "texts": list(texts.known), "left_out": brevity.said})
 
 
 def trades(evidence: Evidence) -> list[list[Any]]:
@@ -102,7 +132,7 @@ def _decision(decision: Mapping[str, Any], texts: Texts, without: frozenset[str]
     say = texts.short
     parts: dict[str, Callable[[], Any]] = {
         "facts": lambda: _facts(record, say),
-        "around": lambda: [] if "facts" in without else _around(record, say),
+        "around": lambda: _around(record, say),
         "research": lambda: [_research(said, say) for said in record.get("research") or ()],
         "pitches": lambda: [_pitch(record, said, say, without) for said in record.get("pitches") or ()],
         "chairman": lambda: _chairman(record.get("chairman"), say),

@@ -25,7 +25,8 @@ COLUMNS = (
     ("Calibration", "conviction to return"),
     ("Reviews", "score to outcome"),
 )
-CONVICTIONS = (-2, -1, 0, 1, 2)
+DRAWS = 2_000
+"""Of the bootstrap that sets the council beside its best member, where run.json has no such comparison."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def against_best(run: Mapping[str, Any], equity: Mapping[str, Series]) -> Mappin
     free = np.nan_to_num(equity.get("risk_free", np.zeros_like(own)))
     if not (np.isfinite(own).all() and np.isfinite(other).all() and min(own.min(), other.min()) > 0):
         return {"name": best, "why": "an account was lost"}
-    found = compare(_returns(own, cash), _returns(other, cash), free)
+    found = compare(_returns(own, cash), _returns(other, cash), free, draws=DRAWS)
     if isinstance(found, Undefined):
         return {"name": best, "why": found.reason}
     return {"name": best, "difference": found.difference, "low": found.low, "high": found.high, "p": found.p}

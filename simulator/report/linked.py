@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.report import charts, figures
 from simulator.report.charts import FORCED, Chart
-from simulator.report.debates import MOST_BYTES, as_json, debates, trades
+from simulator.report.debates import as_json, trades
 from simulator.report.evidence import Evidence, Series
 from simulator.report.figures import LANE, Frame, Layer, Panel
 from simulator.report.numbers import counted, number_of, whole
@@ -21,10 +21,7 @@ STRIP = LANE
 
 @dataclass(frozen=True)
 class Linked:
-    """Three charts, the rows of markers below the first, what is said of them, and the JSON the script reads.
-
-    `told_bytes` is what the debates take of it, `left_out` what had to go.
-    """
+    """Three charts, the rows of markers below the first, what is said of them, and the numbers the script reads."""
 
     equity: Chart
     drawdown: Chart
@@ -32,15 +29,12 @@ class Linked:
     bought: Panel | None
     sold: Panel | None
     traded: str
-    left_out: str
-    told_bytes: int
     evidence: str
 
 
-def linked(evidence: Evidence, most: int = MOST_BYTES) -> Linked:
-    """The chart of the run's own account; its debates within `most` bytes."""
+def linked(evidence: Evidence) -> Linked:
+    """The chart of the run's own account."""
     fills = trades(evidence)
-    told, left_out = debates(evidence, most)
     return Linked(
         equity=charts.equity(evidence),
         drawdown=charts.underwater(evidence),
@@ -48,9 +42,7 @@ def linked(evidence: Evidence, most: int = MOST_BYTES) -> Linked:
         bought=_strip(evidence, fills, bought=True),
         sold=_strip(evidence, fills, bought=False),
         traded=_traded(fills),
-        left_out=left_out,
-        told_bytes=len(told.encode()),
-        evidence=f"{as_json({**_curves(evidence), 'trades': fills})[:-1]},{told[1:]}",
+        evidence=as_json({**_curves(evidence), "trades": fills}),
     )
 
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 FILE = "report.html"
 LARGEST = 1_990_000
-"""Bytes of a page: beyond them the debates in it are told more briefly."""
+"""Bytes of a page. The debates take what the rest of it leaves, and are told more briefly where that is little."""
+
+PLACE_OF_DEBATES = "<!--debates-->"
+"""Where the template leaves room for them: nothing out of a run folder reaches the page with ``<`` in it."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -49,16 +52,12 @@ def build(folder: Path) -> Path:
 
 def render(folder: Path) -> bytes:
     """The report of a run folder as UTF-8 HTML. Nothing but the folder's content decides its bytes."""
-    evidence = read(folder)
-    found = contents(evidence)
-    page = _template().render(**found).encode()
-    over = len(page) - LARGEST
-    if over > 0:
-        from simulator.report.linked import linked
+    from simulator.report.debates import debates
 
-        shorter = max(0, found["linked"].told_bytes - over)
-        page = _template().render(**{**found, "linked": linked(evidence, shorter)}).encode()
-    return page
+    evidence = read(folder)
+    page = _template().render(**contents(evidence))
+    told = debates(evidence, LARGEST - len(page.encode()))
+    return page.replace(PLACE_OF_DEBATES, told, 1).encode()
 
 
 @cache

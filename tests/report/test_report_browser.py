@@ -131,7 +131,7 @@ SAID = "document.querySelector('.overlay').getAttribute('aria-valuetext')"
 def marker(browser: Browser, which: int) -> tuple[float, float, dict[str, Any]]:
     """Where a trade stands on the screen, and what the page's own data says of it."""
     browser.run("document.querySelector('.strips').scrollIntoView({block: 'center', behavior: 'instant'})")
-    data = browser.run("JSON.parse(document.getElementById('evidence').textContent)")
+    data = {k: v for one in ("evidence", "debates") for k, v in browser.run(f"JSON.parse({one}.textContent)").items()}
     trade = data["trades"][which]
     box = browser.run(
         "(b => [b.left, b.top, b.width, b.height])(document.querySelector('.strips').getBoundingClientRect())"

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
-  const held = JSON.parse(document.getElementById("evidence").textContent);
+  const read = (id) => JSON.parse(document.getElementById(id).textContent);
+  const held = { ...read("evidence"), ...read("debates") };
   const stack = document.querySelector(".stack");
   const slider = stack.querySelector(".overlay");
   const cursor = stack.querySelector(".cursor");
@@ -196,6 +197,11 @@
   });
   sheet.addEventListener("close", () => slider.focus({ preventScroll: true }));
 
+  if (held.left_out) {
+    const hint = readout.querySelector(".hint");
+    hint.textContent = `${held.left_out}: the run folder has the debates whole.`;
+    hint.hidden = false;
+  }
   slider.setAttribute("aria-valuemax", last);
   document.documentElement.classList.add("live");
   move(last);
