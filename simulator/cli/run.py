@@ -196,10 +196,14 @@ def report(workspace: Workspace, run: str, kind: str) -> None:
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
+    from simulator.report.evidence import read_run
     from simulator.report.formats import write
+    from simulator.research.counting import count_trials
     from simulator.store.folders import find_run
 
-    click.echo(write(find_run(workspace.reports, run), kind))
+    folder = find_run(workspace.reports, run)
+    count_trials(workspace, folder, read_run(folder))
+    click.echo(write(folder, kind))
 
 
 @click.command()

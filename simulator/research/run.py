@@ -20,6 +20,7 @@ from simulator.llm.budget import RunBudgetError
 from simulator.market.agenda import CHECKPOINT, MEETING, Occasion
 from simulator.replay.run import Progress, on_occasion
 from simulator.research.asking import open_gateway
+from simulator.research.counting import count_trials
 from simulator.research.draws import draw
 from simulator.research.identity import identify
 from simulator.research.outlook import Outlook, still_usd
@@ -46,7 +47,7 @@ SPARE = 1.2
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: its folder, and what run.json and runtime.json say."""
+    """A finished run: its folder, and what run.json (with trials.json) and runtime.json say."""
 
     folder: Path
     facts: Mapping[str, Any]
@@ -200,12 +201,18 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[st
     files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     wanted = folders.partial_name(name) if facts["partial"] else name
     files |= folders.added_later(workspace.reports / wanted, facts["digest"])
-    folder = folders.write_folder(workspace.reports, wanted, files, finish=build)
+    judged: dict[str, Any] = {}
+
+    def finish(staging: Path) -> None:
+        judged.update(count_trials(workspace, staging, facts))
+        build(staging)
+
+    folder = folders.write_folder(workspace.reports, wanted, files, finish)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
     with Store(store_place(workspace.registry)) as store:
         store.record_run(facts, wanted, recorded.events)
-    return Run(folder, facts, runtime)
+    return Run(folder, judged, runtime)
 
 
 def _questions(spec: RunSpec, loaded: Loaded, staged: Staged) -> dict[str, int]:

@@ -104,7 +104,7 @@ def evidence(folder: Path) -> dict[str, Any]:
     files: dict[str, Any] = {
         p.relative_to(folder).as_posix(): p.read_bytes()
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.name not in ("runtime.json", "report.html")
+        if p.is_file() and p.name not in ("runtime.json", "trials.json", "report.html")
     }
     facts = json.loads(files["run.json"])
     del facts["code"]

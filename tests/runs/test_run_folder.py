@@ -12,7 +12,7 @@ import simulator
 
 FILES = {
     *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
-    *("llm_calls.jsonl", "runtime.json", "report.html"),
+    *("llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
 }
 
 PERIOD = ("2024-01-02", "2024-03-28")
