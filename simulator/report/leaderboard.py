@@ -318,7 +318,7 @@ def _calibrated(
     ]
     horizon = number_of(part.get("horizon_sessions"))
     over = "" if horizon is None else f", {whole(horizon)} sessions ahead"
-    bounds = f" ({cell.note})" if cell.note else ""
+    bounds = f" ({cell.note or cell.why})" if cell.note or cell.why else ""
     summary = f"{whole(part.get('n'))} calls{over}; rank correlation {cell.text}{bounds}"
     said = "; ".join(f"conviction {ratio(level, 0, True)}: {percent(mean, sign=True)}" for level, mean, *_ in steps)
     return Calibrated(name, name == own, figures.draw(layers, frame, ticks), summary, f"{name}: {said}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from simulator.report.answering import drawn, lacking, partial
-from simulator.report.numbers import counted, interval, number_of, p_value, percent, ratio, whole
+from simulator.report.numbers import counted, interval, number_of, p_value, percent, ratio
 
 FEWEST_SESSIONS = 60
 """Below this, annualised figures are withheld."""
@@ -121,7 +121,7 @@ def _selection(run: Mapping[str, Any]) -> str:
     trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
     if trials is None:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
-    counted_trials = f"{whole(trials)} trials were run on overlapping data"
+    counted_trials = f"{counted(int(trials), 'trial')} {'was' if trials == 1 else 'were'} run on overlapping data"
     if deflated is None:
         return f"{counted_trials}; the interval is unadjusted for selection."
     return f"{counted_trials}; the deflated Sharpe ratio is {ratio(deflated)}."

@@ -264,6 +264,9 @@ def test_it_prints_whole_on_few_pages_whatever_the_screen_likes(write_run: Any, 
     shown = "getComputedStyle(document.querySelector('{}')).display"
     assert browser.run(shown.format(".static-only")) == "block"
     assert {browser.run(shown.format(css)) for css in (".overlay", "#readout", "nav")} == {"none"}
+    browser.ask("Emulation.setDeviceMetricsOverride", width=688, height=900, deviceScaleFactor=1, mobile=False)
+    wide = "Math.max(...[...document.querySelectorAll('table')].map(t => t.getBoundingClientRect().right))"
+    assert browser.run(wide) <= 688
     background = browser.run("getComputedStyle(document.documentElement).getPropertyValue('--paper')").strip()
     assert background == "#fcfbf8"
     browser.ask("Emulation.setEmulatedMedia", media="", features=[])

@@ -66,7 +66,7 @@ def test_an_undefined_sharpe_ratio_is_told_with_its_reason() -> None:
 def test_unknown_trials_are_called_unadjusted_and_known_ones_counted() -> None:
     assert any("Unadjusted for selection" in s for s in judge(facts()).details)
     known = judge(facts(trials=40, dsr=0.8)).details
-    assert any(s.startswith("40 trials") and "0.80" in s for s in known)
+    assert any(s.startswith("40\u00a0trials were run") and "0.80" in s for s in known)
     assert not any("Unadjusted" in s for s in known)
 
 
