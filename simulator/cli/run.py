@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,7 +61,7 @@ class InSections(click.Command):
 SECTIONS = {
     "What is replayed": ("--strategy", "--symbols", "--from", "--set"),
     "Who answers, and for how much": ("--models", "--plan", "--max-cost", "--replicates", "--cache"),
-    "Output": ("--json", "--help"),
+    "Output": ("--format", "--json", "--help"),
 }
 PAIRED = {"--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]")}
 
@@ -93,9 +94,19 @@ PAIRED = {"--from": ("--from DATE, --to DATE", "First and last session.  [defaul
     show_default=True,
     help="replay never asks; refresh asks again.",
 )
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["html", "md", "json"]),
+    default="html",
+    show_default=True,
+    help="Also report.md or report.json; md goes to docs/backtest_results.md too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def run(workspace: Workspace, /, first: str, last: str | None, plan: bool, as_json: bool, **asked: Any) -> None:
+def run(
+    workspace: Workspace, /, first: str, last: str | None, plan: bool, kind: str, as_json: bool, **asked: Any
+) -> None:
     """Replay a strategy over historical bars and write its report.
 
     \b
@@ -122,18 +133,32 @@ def run(workspace: Workspace, /, first: str, last: str | None, plan: bool, as_js
             made = simulate(spec, workspace, tick)
         except PartialRunError as error:
             made, stopped = error.run, error
+    further = _written(workspace, made.folder, kind) if kind != "html" else ()
     if as_json:
-        click.echo(json.dumps(made.summary()))
+        click.echo(json.dumps({**made.summary(), "files": [str(path) for path in further]}))
     else:
         from rich.console import Console
 
         from simulator.report.terminal import print_run
 
         print_run(made.facts, made.folder, Console())
+        for path in further:
+            click.echo(path)
     if stopped is not None:
         raise stopped
     if made.undecided is not None:
         raise made.undecided
+
+
+def _written(workspace: Workspace, folder: Path, kind: str) -> tuple[Path, ...]:
+    """The report in another form, in the run's folder; Markdown also where a repository's readers look for it."""
+    from simulator.report.formats import write
+    from simulator.store.folders import write_file
+
+    path = write(folder, kind)
+    if kind != "md":
+        return (path,)
+    return path, write_file(workspace.out / "docs" / "backtest_results.md", path.read_bytes())
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import SimError, UsageError
+from simulator.errors import UsageError
 from simulator.report import page
 from simulator.report.evidence import Evidence, Series, command_line, read
 from simulator.report.targets import targets
+from simulator.store.folders import write_file
 
 FORMATS = ("html", "md", "json")
 
@@ -34,15 +34,7 @@ def write(folder: Path, kind: str) -> Path:
         content = as_markdown(folder)
     else:
         content = as_json(folder)
-    target, staging = folder / f"report.{kind}", folder / f".report.{kind}.{os.getpid()}"
-    try:
-        staging.write_text(content, encoding="utf-8")
-        os.replace(staging, target)
-    except OSError as error:
-        staging.unlink(missing_ok=True)
-        mend = "free space or make the folder writable"
-        raise SimError(f"cannot be written ({error.strerror})", where=str(target), mend=mend) from None
-    return target
+    return write_file(folder / f"report.{kind}", content.encode())
 
 
 def as_json(folder: Path) -> str:

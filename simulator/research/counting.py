@@ -5,7 +5,6 @@ It stands beside run.json and not in it: the same run is the same bytes, however
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from simulator.research.trials import FILE, trials_facts, with_trials
 from simulator.store.connection import store_place
 from simulator.store.database import Store
-from simulator.store.folders import json_bytes
+from simulator.store.folders import json_bytes, write_file
 from simulator.workspace import Workspace
 
 
@@ -25,7 +24,5 @@ def count_trials(workspace: Workspace, folder: Path, run: Mapping[str, Any]) -> 
     """
     with Store(store_place(workspace.registry)) as store:
         facts = trials_facts(store.results(), run, folder)
-    aside = folder / f".{FILE}.{os.getpid()}"
-    aside.write_bytes(json_bytes(facts))
-    aside.replace(folder / FILE)
+    write_file(folder / FILE, json_bytes(facts))
     return with_trials(run, facts)

@@ -57,6 +57,20 @@ def write_folder(
     return target
 
 
+def write_file(path: Path, content: bytes) -> Path:
+    """Write one file in one step, its folder made where needed. Raises SimError when the place cannot be written."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(content)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        mend = "free space or make the folder writable"
+        raise SimError(f"cannot be written ({error.strerror})", where=str(path), mend=mend) from None
+    return path
+
+
 def _is_alive(process: str) -> bool:
     """Whether another process of that number is at work: two may make the same run at once."""
     if not process.isdigit() or int(process) == os.getpid():

@@ -148,3 +148,20 @@ def test_a_rerun_keeps_what_other_commands_found_out_about_the_same_result(sim, 
     (folder / "run.json").write_text((folder / "run.json").read_text().replace('"digest": "', '"digest": "other'))
     sim(*words, "--workspace", workspace)
     assert not (folder / "checks.json").exists()
+
+
+def test_markdown_stands_in_the_folder_and_where_a_repository_s_readers_look(sim, workspace: Path) -> None:
+    words = ("run", "--strategy", "sma_cross", "--symbols", "AAPL,SPY,QQQ,NVDA", "--to", "2024-12-30", "--format", "md")
+    done = sim(*words, "--json", "--workspace", workspace)
+    assert done.returncode == 0, done.stderr
+    first, second = map(Path, json.loads(done.stdout)["files"])
+    assert (first.name, second) == ("report.md", workspace / "docs" / "backtest_results.md")
+    text = first.read_text(encoding="utf-8")
+    assert second.read_text(encoding="utf-8") == text
+    wanted = (
+        "| Win rate | above 50.0",
+        "| Profit factor | above 1.50",
+        "| Sharpe ratio | above 1.00",
+        "| Largest drawdown | below 10.0",
+    )
+    assert all(line in text.replace("\u00a0", " ").replace("\u202f", " ") for line in wanted)
