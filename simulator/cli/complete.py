@@ -68,9 +68,10 @@ def _run_folder(ctx: click.Context) -> Path | None:
     from simulator.errors import SimError
     from simulator.store.folders import find_run
 
-    workspace, run = _workspace(ctx), ctx.params.get("run")
+    # An option that still lacks its value keeps click from telling which run was named: the last one stands for it.
+    workspace, run = _workspace(ctx), ctx.params.get("run") or "last"
     try:
-        return find_run(workspace.reports, str(run)) if workspace and run else None
+        return find_run(workspace.reports, str(run)) if workspace else None
     except SimError:
         return None
 

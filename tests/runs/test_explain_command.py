@@ -1,0 +1,125 @@
+"""From a number of the leaderboard to the answers behind it, on a run as people make them."""
+
+from __future__ import annotations
+
+import json
+import os
+from math import fsum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import simulator
+from simulator.llm.cache import AnswerCache
+from simulator.report.trace import account_trace
+from simulator.stats.trades import closed_trades, trade_statistics
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with one run of a quarter of the sample."""
+    from simulator.cli.house import make_workspace
+
+    folder = tmp_path_factory.mktemp("explain") / "workspace"
+    make_workspace(folder, git=False)
+    simulator.run(start="2024-01-02", end="2024-04-30", workspace=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(lab: Path) -> Path:
+    return next(path for path in (lab / "reports").iterdir() if not path.name.startswith("."))
+
+
+def accounts(run: Path) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in json.loads((run / "run.json").read_text(encoding="utf-8"))["accounts"]}
+
+
+def test_every_account_of_the_leaderboard_can_be_traced(run: Path) -> None:
+    assert len(accounts(run)) == 6
+    for name, entry in accounts(run).items():
+        found = account_trace(run, name)
+        assert found["metrics"] == entry["metrics"]
+        assert found["trades"], name
+
+
+def test_trade_statistics_follow_from_the_trades_that_are_listed(run: Path) -> None:
+    for name in accounts(run):
+        found = account_trace(run, name)
+        codes = {symbol: n for n, symbol in enumerate(dict.fromkeys(t["symbol"] for t in found["trades"]))}
+        profits = closed_trades(
+            [codes[t["symbol"]] for t in found["trades"]],
+            list(range(len(found["trades"]))),
+            [float(t["quantity"]) for t in found["trades"]],
+            [float(t["price"]) for t in found["trades"]],
+            [float(t["slippage"]) + float(t["commission"]) for t in found["trades"]],
+        ).round_trips()
+        for key, value in trade_statistics(profits).items():
+            if isinstance(value, float):
+                assert found["metrics"][key] == pytest.approx(value, rel=1e-9), (name, key)
+
+
+def test_every_trade_leads_to_a_decision_and_every_answer_behind_it_is_in_the_cache(lab: Path, run: Path) -> None:
+    with AnswerCache(lab / "llm_cache") as cache:
+        for name in accounts(run):
+            found = account_trace(run, name)
+            decided = {d["as_of"]: d for d in found["decisions"]}
+            behind = [decided[t["decided_at"]] for t in found["trades"]]
+            assert all(d["keys"] for d in behind), name
+            keys = {key for d in behind for key in d["keys"]}
+            assert all(cache.entry(key) is not None for key in keys), name
+
+
+def test_the_bill_of_an_account_is_the_sum_of_the_calls_listed(run: Path) -> None:
+    for name, entry in accounts(run).items():
+        calls = account_trace(run, name)["calls"]
+        assert (len(calls), fsum(c["cost_usd"] for c in calls)) == (entry["llm"]["calls"], entry["llm"]["cost_usd"])
+
+
+def test_the_command_prints_an_account_a_date_and_both_as_json(lab: Path, run: Path, sim: Any) -> None:
+    whole = sim("explain", "last", cwd=lab)
+    assert whole.returncode == 0, whole.stderr
+    assert "COUNCIL (chairman" in whole.stdout
+    key = whole.stdout.rpartition("`sim cache show ")[2].partition("`")[0]
+    assert sim("cache", "show", key, cwd=lab).returncode == 0
+    told = sim("explain", "last", "2024-02-05", "--account", "groq", cwd=lab)
+    assert "Decision of GROQ of 2024-02-05 08:00" in told.stdout
+    found = json.loads(sim("explain", run.name, "2024-02-05", "SPY", "--account", "pm.carry", "--json", cwd=lab).stdout)
+    assert (found["account"], found["symbol"], found["record"]["kind"]) == ("GROQ", "SPY", "member")
+    listed = json.loads(sim("explain", "last", "--account", "GROQ", "--json", cwd=lab).stdout)
+    assert listed["trades"] == account_trace(run, "GROQ")["trades"]
+
+
+def test_an_account_there_is_not_gets_one_line(lab: Path, sim: Any) -> None:
+    done = sim("explain", "last", "--account", "CLAUD", cwd=lab)
+    assert done.returncode == 2
+    assert done.stderr.startswith('sim: error: no account "CLAUD" in this run, did you mean')
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_shell_completes_runs_dates_and_accounts(lab: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.shell_completion import ShellComplete
+
+    from simulator.cli import sim as command
+
+    monkeypatch.chdir(lab)
+    shell = ShellComplete(command, {}, "sim", "_SIM_COMPLETE")
+
+    def offered(*words: str) -> list[str]:
+        return [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
+
+    assert offered("explain", "macro") == [run.name]
+    assert offered("explain", run.name, "") == ["2024-01", "2024-02", "2024-03", "2024-04"]
+    assert "2024-02-05" in offered("explain", run.name, "2024-02")
+    assert offered("explain", run.name, "--account", "g") == ["GEMINI", "GROQ"]
+
+
+def test_the_report_is_written_in_three_formats(lab: Path, run: Path, sim: Any) -> None:
+    for kind in ("html", "md", "json"):
+        done = sim("report", "--format", kind, cwd=lab)
+        assert done.stdout.strip().endswith(f"{run.name}{os.sep}report.{kind}"), done.stderr
+    shown = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    assert {one["name"] for one in shown["leaderboard"]} == set(accounts(run))
+    assert np.isfinite(shown["comparison"]["macro_council"]["total_return"])
