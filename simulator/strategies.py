@@ -22,12 +22,14 @@ DEFINITION = "strategy.yaml"
 
 
 class Asking(Protocol):
-    """Whom a council may ask: the gateway, and the model in every seat."""
+    """Whom a council may ask: the gateway, the model in every seat, and names of accounts reviewers must not read."""
 
     @property
     def gateway(self) -> Gateway: ...
     @property
     def seats(self) -> Mapping[str, Seat]: ...
+    @property
+    def accounts(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ def _council(path: Path, folder: Path, asking: Asking | None, parameters: dict[s
     if asking is None:
         raise UsageError(f'"{path.parent.name}" is a council and needs models to ask')
     definition = load_definition(path, parameters)
-    council = Council(definition, asking.seats, asking.gateway)
+    council = Council(definition, asking.seats, asking.gateway, accounts=asking.accounts)
     base = _relative(path.parent, folder)
     files = {f"{base}/{name}": digest for name, digest in definition.files.items()}
     return Loaded(council, files, _label(council), parameters)

@@ -47,6 +47,11 @@ class Workspace:
         return self.root / "data" / "events.csv"
 
     @property
+    def news(self) -> Path:
+        """Dated headlines, one's own: CSV and JSONL files."""
+        return self.root / "data" / "news"
+
+    @property
     def cache(self) -> Path:
         return self.out / "llm_cache"
 

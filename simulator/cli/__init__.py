@@ -30,7 +30,7 @@ COMMANDS = {
     "runs": Entry("research", "simulator.cli.listing:runs", "List the runs made so far."),
     "explain": Entry("research", "simulator.cli.run:explain", "What each member saw, said and voted on one date."),
     "compare": Entry("research", "simulator.cli.compare:compare", "Are runs different, since when, and over what?"),
-    "check": Entry("research", "simulator.cli.check:check", "Did its models know the future? What do decisions rest on?"),
+    "check": Entry("research", "simulator.cli.check:check", "Did its models know the future? What do they go by?"),
     "ablate": Entry("research", "simulator.cli.ablate:ablate", "What each part of a council adds, by recorded votes."),
     "stats": Entry("research", "simulator.cli.stats:stats", "Metrics and significance of anyone's returns.", False),
     "council": Entry("decide", "simulator.cli.council:council", "One meeting of a council as of a date, by stages."),

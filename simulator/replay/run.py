@@ -23,6 +23,7 @@ from simulator.errors import CacheCorruptError, CacheMissError, LLMError
 from simulator.market.agenda import CHECKPOINT, MEETING, Occasion
 from simulator.market.bars import Bars, Snapshot, moment
 from simulator.market.events import Event
+from simulator.market.news import News
 from simulator.replay import audit, kernel, reference
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
@@ -63,6 +64,7 @@ class Scene:
     instants: NDArray[np.int64]
     events: Sequence[Event] = ()
     occasions: tuple[Occasion, ...] = ()
+    news: Sequence[News] = ()
 
     def __post_init__(self) -> None:
         if not self.occasions:
@@ -92,7 +94,7 @@ class Scene:
     def snapshots(self) -> tuple[Snapshot, ...]:
         """What is known at each decision."""
         moments = (moment(int(at)) for at in self.instants)
-        return tuple(self.bars.snapshot(at, self.events, self.context) for at in moments)
+        return tuple(self.bars.snapshot(at, self.events, self.context, self.news) for at in moments)
 
     def until(self, k: int) -> Scene:
         """The scene as it was before decision `k`: its first k decisions, and the bars that open before the next."""

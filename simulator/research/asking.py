@@ -46,11 +46,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Asking:
-    """Whom a strategy may ask, and through what. Connections live in `loop`."""
+    """Whom a strategy may ask, and through what. Connections live in `loop`; `accounts` are names reviewers must not
+    read."""
 
     gateway: Gateway
     seats: Mapping[str, Seat]
     loop: asyncio.Runner
+    accounts: tuple[str, ...]
     estimate: Estimate | None = None
 
     def open_for(self, run_id: str, seats: Mapping[str, Seat]) -> None:
@@ -93,7 +95,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         journal=journal,
     )
     with asyncio.Runner() as loop:
-        asking = Asking(gateway, chosen, loop, estimate)
+        asking = Asking(gateway, chosen, loop, tuple(config.accounts.accounts), estimate)
         try:
             yield asking
         finally:

@@ -7,6 +7,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -48,6 +49,7 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: Staged) -> d
                 scene.bars.digest,
                 scene.context.digest,
                 [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
+                [[str(getattr(item, f.name)) for f in fields(item)] for item in scene.news],
             ]
         ),
         "code": code_version(),

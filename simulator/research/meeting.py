@@ -176,7 +176,8 @@ def cost(call: Call, workspace: Workspace) -> Cost:
     stand_ins, prices = StandIns(), Prices(config.models.prices)
     with Reading(workspace.cache, call.cache) as cache, asyncio.Runner() as loop:
         everyone = dict.fromkeys((OFFLINE, *(seat.provider for seat in chosen.values())), stand_ins)
-        council = _council(call, workspace, Asking(Gateway(cache, everyone), chosen, loop))
+        asking = Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
+        council = _council(call, workspace, asking)
         when = due(call.as_of, config.schedule, council.cadence)
         snapshot = _known(call, when, council, workspace, config)
         loop.run(run_stages(_stages(council, call.up_to), council.open(snapshot), council.setup))

@@ -120,7 +120,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     chosen, stand_ins = seats(config.models, spec.models), StandIns()
     with Reading(workspace.cache, spec.cache) as cache, asyncio.Runner() as loop:
         everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
-        asking = Asking(Gateway(cache, everyone), chosen, loop)
+        asking = Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         check_replicates(loaded.strategy, spec.replicates)

@@ -14,6 +14,7 @@ from simulator.market.bars import Bars
 from simulator.market.calendar import Sessions
 from simulator.market.events import load_events
 from simulator.market.library import load_bars
+from simulator.market.news import load_news
 from simulator.replay.run import Scene
 from simulator.trading.nouns import Strategy
 from simulator.workspace import Workspace
@@ -50,7 +51,8 @@ def stage(
         notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
     sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
     due = _agenda(strategy, sessions, bars, config.schedule)
-    scene = Scene(bars, loaded.context, start, due.instants, load_events(workspace.events), due.occasions)
+    events, news = load_events(workspace.events), load_news(workspace.news)
+    scene = Scene(bars, loaded.context, start, due.instants, events, due.occasions, news)
     return Staged(scene, loaded.last, (*notes, *due.notes))
 
 

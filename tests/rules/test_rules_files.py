@@ -232,7 +232,7 @@ def test_a_strategy_is_found_by_name_or_by_path_and_says_what_it_is_made_of(tmp_
 
 def test_a_council_is_found_by_name_or_folder_and_says_that_no_llm_answers():
     offline = {"*": SimpleNamespace(provider="offline", model="rule")}
-    asking = SimpleNamespace(gateway=None, seats=offline)
+    asking = SimpleNamespace(gateway=None, seats=offline, accounts=())
     loaded = load_strategy("macro_council", STRATEGIES, asking)
     assert loaded.label == "rule-based analysts, no LLM"
     assert loaded.strategy.opines_ahead
@@ -240,10 +240,13 @@ def test_a_council_is_found_by_name_or_folder_and_says_that_no_llm_answers():
     assert "macro_council/prompts/review.md" in loaded.files
     assert load_strategy(str(STRATEGIES / "macro_council"), STRATEGIES, asking).files == loaded.files
     mixed = {"*": SimpleNamespace(provider="requesty", model="gpt"), "pm.risk": offline["*"]}
-    partly = load_strategy("macro_council", STRATEGIES, SimpleNamespace(gateway=None, seats=mixed))
+    partly = load_strategy("macro_council", STRATEGIES, SimpleNamespace(gateway=None, seats=mixed, accounts=()))
     assert partly.label == "rule-based analysts, no LLM (in pm.risk)"
     models = {"*": mixed["*"]}
-    assert load_strategy("macro_council", STRATEGIES, SimpleNamespace(gateway=None, seats=models)).label is None
+    assert (
+        load_strategy("macro_council", STRATEGIES, SimpleNamespace(gateway=None, seats=models, accounts=())).label
+        is None
+    )
 
 
 def test_a_council_without_models_to_ask_is_refused():

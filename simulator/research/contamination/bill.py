@@ -105,5 +105,5 @@ def planning(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Pl
     chosen, stand_ins = seats(config.models, spec.models), CheckStandIns()
     with Reading(workspace.cache, spec.cache) as cache, asyncio.Runner() as loop:
         everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
-        asking = Asking(Gateway(cache, everyone), chosen, loop)
+        asking = Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
         yield Planning(asking, cache, stand_ins, Prices(config.models.prices))
