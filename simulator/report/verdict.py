@@ -45,7 +45,7 @@ def judge(run: Mapping[str, Any]) -> Verdict:
         *(_author(run), drawn(run), lacking(run)),
         *(_selection(run), _memory(run), _inference(run, standing), _power(run, standing)),
     )
-    headline = " ".join(filter(None, (partial(run), _headline(run, standing))))
+    headline = " ".join(filter(None, (partial(run), _headline(run, standing), _caution(run))))
     return Verdict(standing, headline, _returns(run), tuple(d for d in details if d))
 
 
@@ -84,7 +84,9 @@ def _headline(run: Mapping[str, Any], standing: Standing) -> str:
     sessions, sharpe = int(run["sessions"]), inferred(run, "sharpe")
     if standing == "too short":
         return f"{counted(sessions, 'session')}: too few for a verdict, annualised figures are withheld below 60."
-    over = f"over {counted(sessions, 'session')}"
+    trials = inferred(run, "trials")
+    tried = f" and {counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
+    over = f"over {counted(sessions, 'session')}{tried}"
     if sharpe is None:
         why = (run.get("reasons") or {}).get("sharpe") or "no reason recorded"
         return f"The Sharpe ratio {over} is undefined ({why}): nothing to judge."
@@ -125,6 +127,16 @@ def _selection(run: Mapping[str, Any]) -> str:
     if deflated is None:
         return f"{counted_trials}; the interval is unadjusted for selection."
     return f"{counted_trials}; the deflated Sharpe ratio is {ratio(deflated)}."
+
+
+def _caution(run: Mapping[str, Any]) -> str:
+    """A word on memory beside the verdict, where a model was asked and its memory is found or cannot be excluded."""
+    found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
+    if not models or not found or withheld(run):
+        return ""
+    if found.get("flagged"):
+        return "Flagged: what was earned before the models' cut-off may be memory."
+    return "" if found.get("assessable") else "Whether the models remember these dates cannot be assessed."
 
 
 def _memory(run: Mapping[str, Any]) -> str:
