@@ -131,6 +131,8 @@ def _members(found: Mapping[str, Any]) -> Iterator[str]:
         added = [[row.part, *row.cells, row.verdict] for row in value.added]
         yield table(value.added_columns, added)
         yield table(value.earned_columns, [[row.name, *row.cells] for row in value.earned])
+    if found["calls"]:
+        yield table(found["call_columns"], found["calls"])
     if found["calibration"]:
         yield "## Calibration"
         yield _bullets(f"{it.name}: {it.summary}. {it.spoken.partition(': ')[2]}" for it in found["calibration"])

@@ -115,6 +115,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "accounts": leaderboard.curves(evidence),
         "calibration": leaderboard.calibration(run),
         "value": council_value(evidence),
+        "call_columns": tables.CALL_COLUMNS,
         "calls": tables.calls(evidence),
         "failed": failed_answers(run),
         "spread_columns": tables.SPREAD_COLUMNS,

@@ -403,24 +403,30 @@ def _kept(rows: Sequence[Mapping[str, str]]) -> str:
     return percent(got / wanted) if wanted > 0 else UNDEFINED
 
 
-STAGES = ("research", "pitch", "review", "chairman", "execution")
+STAGES = ("research", "pitch", "review", "chairman", "execution", "checkpoint")
 """Stages of a council in the order they speak; others follow."""
 
 
-def calls(evidence: Evidence) -> tuple[tuple[str, str, str, str, str, str], ...]:
-    """Questions to models by stage and model: (stage, model, asked, unanswered, tokens, cost)."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+CALL_COLUMNS = ("Model", "Asked for", "Asked", "Unanswered", "Tokens", "Cost")
+
+
+def calls(evidence: Evidence) -> tuple[tuple[str, ...], ...]:
+    """Questions to each model, cells of CALL_COLUMNS; models in the order in which they speak."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
     for call in evidence.calls:
         model = "/".join(str(call[k]) for k in ("provider", "model") if call.get(k))
-        groups.setdefault((str(call.get("stage") or ""), model), []).append(call)
+        groups.setdefault(model, []).append(call)
+    stages = {model: Counter(str(row.get("stage") or "?") for row in rows) for model, rows in groups.items()}
     return tuple(
         (
-            *(stage, model, whole(len(rows))),
+            model,
+            ", ".join(f"{stage} {whole(n)}" for stage, n in sorted(stages[model].items(), key=lambda s: _turn(s[0]))),
+            whole(len(rows)),
             whole(sum(1 for row in rows if row.get("outcome") != "answer")),
             whole(fsum(_tokens(row) for row in rows)),
             dollars(fsum(number_of(row.get("cost_usd")) or 0.0 for row in rows), 2),
         )
-        for (stage, model), rows in sorted(groups.items(), key=lambda group: _turn(group[0][0]))
+        for model, rows in sorted(groups.items(), key=lambda group: (min(map(_turn, stages[group[0]])), group[0]))
     )
 
 

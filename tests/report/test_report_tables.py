@@ -119,9 +119,9 @@ def test_refusals_are_gathered_by_their_rule(write_run: Any) -> None:
     )
 
 
-def test_questions_are_counted_by_stage_and_model(write_run: Any) -> None:
+def test_questions_are_counted_by_model(write_run: Any) -> None:
     found = tables.calls(read(write_run(sessions=20)))
-    assert found[0] == ("pitch", "offline/CHATGPT", "4", "0", "3,248", "$0.00")
+    assert found[0] == ("offline/CHATGPT", "pitch 4", "4", "0", "3,248", "$0.00")
 
 
 def test_the_audit_line_tells_bit_identity_from_a_difference() -> None:
@@ -133,11 +133,13 @@ def test_the_audit_line_tells_bit_identity_from_a_difference() -> None:
     assert tables.audit_line({}) == "Not audited by a second engine."
 
 
-def test_stages_are_listed_in_the_order_they_speak(write_run: Any) -> None:
+def test_models_and_their_stages_stand_in_the_order_they_speak(write_run: Any) -> None:
     folder = write_run(sessions=5)
-    spoken = ("chairman", "afterthought", "review", "research", "pitch")
-    lines = [json.dumps({"stage": stage, "outcome": "refusal"}) for stage in spoken]
+    asked = [("b", "chairman"), ("a", "afterthought"), ("d", "review"), ("d", "pitch"), ("c", "research")]
+    lines = [json.dumps({"stage": stage, "model": model, "outcome": "refusal"}) for model, stage in asked]
     (folder / "llm_calls.jsonl").write_text("\n".join(lines))
     found = tables.calls(read(folder))
-    assert [row[0] for row in found] == ["research", "pitch", "review", "chairman", "afterthought"]
-    assert {row[3] for row in found} == {"1"}
+    assert [row[:2] for row in found] == [
+        *(("c", "research 1"), ("d", "pitch 1, review 1"), ("b", "chairman 1"), ("a", "afterthought 1")),
+    ]
+    assert [row[3] for row in found] == ["1", "2", "1", "1"]
