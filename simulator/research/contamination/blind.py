@@ -23,7 +23,7 @@ from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
 from simulator.research.contamination.cutoffs import BEFORE
 from simulator.research.contamination.disguise import SHIFT_WEEKS, Disguise, Disguised, masks, other_names
-from simulator.research.contamination.results import Figure, Outcome, Result
+from simulator.research.contamination.results import Figure, Outcome, Result, p_text
 from simulator.research.contamination.split import parts_of
 from simulator.stats.compare import compare
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, sharpe
@@ -31,6 +31,7 @@ from simulator.stats.series import Measure, Undefined
 from simulator.trading.nouns import Strategy
 
 AS_RUN, NAMES, DATES, BOTH, PLACEBO = "as run", "names hidden", "dates hidden", "both hidden", "another real name"
+OTHER_NAME = "another real name, less as run (placebo)"
 LEVEL = 0.05
 NOTHING = 1e-9
 """A difference a year that is only rounding: rescaled prices differ in the last bit."""
@@ -86,8 +87,13 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
     notes = [f"judged on {where}", "every arm decides at the run's meetings only, without checkpoints"]
     if PLACEBO not in returns:
         notes.append("no other real name is at hand: there is no placebo")
-    primary = figures[0]
-    return Result(*_verdict(primary, where), tuple(figures), tuple(notes))
+    if any(getattr(snapshot, "news", ()) for snapshot in case.at_meetings.snapshots):
+        notes.append("headlines are left out of every arm but the first: they name what is hidden")
+    outcome, said = _verdict(figures[0], where)
+    placebo = next((one for one in figures if one.name == OTHER_NAME), None)
+    if outcome == "flagged" and placebo is not None:
+        said += f" Under another real name: {placebo.value:+.1%}."
+    return Result(outcome, said, tuple(figures), tuple(notes))
 
 
 def _judged_on(case: Case) -> tuple[np.ndarray, str]:
@@ -108,7 +114,7 @@ def _effects(returns: Mapping[str, Floats], kept: np.ndarray) -> list[Figure]:
         "names and dates together (interaction)": r[BOTH] - r[NAMES] - r[DATES] + r[AS_RUN],
     }
     if PLACEBO in r:
-        contrasts["another real name, less as run (placebo)"] = r[PLACEBO] - r[AS_RUN]
+        contrasts[OTHER_NAME] = r[PLACEBO] - r[AS_RUN]
         contrasts["both hidden, less placebo"] = r[BOTH] - r[PLACEBO]
     found = []
     for name, difference in contrasts.items():
@@ -137,11 +143,11 @@ def _verdict(effect: Figure, where: str) -> tuple[Outcome, str]:
         if effect.value is not None and abs(effect.value) < NOTHING:
             return "passed", "Decides the same whether or not it can tell asset and date."
         return "not assessable", f"Not assessable: too few sessions differ ({where})."
-    sure = f"(95 % {effect.low:+.1%} to {effect.high:+.1%}, p {effect.p:.3f})"
+    sure = f"(95 % {effect.low:+.1%} to {effect.high:+.1%}, {p_text(effect.p)})"
     hidden = "With names, dates and price levels hidden"
     if effect.p >= LEVEL:
         return "passed", f"{hidden} it cannot be told apart from the run: {effect.value:+.1%} a year {sure}."
     if effect.value < 0:
-        lost = f"{hidden} it earns {effect.value:+.1%} a year {sure}"
+        lost = f"{hidden} it earns {-effect.value:.1%} a year less {sure}"
         return "flagged", f"FLAGGED: {lost}: what it earned rests on recognising asset and date."
-    return "shown", f"{hidden} it earns {effect.value:+.1%} a year {sure}: names or dates mislead it."
+    return "shown", f"{hidden} it earns {effect.value:.1%} a year more {sure}: names or dates mislead it."

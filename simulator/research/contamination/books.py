@@ -1,18 +1,45 @@
-"""Checks on the books alone: the recorded decisions at twice the costs, and filled at another moment."""
+"""Checks on the books alone: sessions before and after the cut-off, the recorded decisions at twice the costs, and
+filled at another moment."""
 
 from __future__ import annotations
 
 from math import fsum
 
+from simulator.llm.prices import Prices
 from simulator.replay import kernel
 from simulator.research import measure
+from simulator.research.benchmarks import benchmark_ledgers
 from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
-from simulator.research.contamination.results import Figure, Result
+from simulator.research.contamination.results import Figure, Outcome, Result
+from simulator.research.contamination.split import Daily, contamination_facts
 from simulator.research.toggles import NEXT_OPEN, toggled
 from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.metrics import PERIODS, total_return
 from simulator.stats.series import Floats, Undefined
+
+
+def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
+    """`contamination` of run.json worked out again, with the cut-offs config/models.yaml says now."""
+    done = case.recorded
+    hold = benchmark_ledgers(done.scene, case.terms.rules, case.cash)["buy_and_hold"]
+    daily = Daily(case.sessions, case.returns(done), measure.session_returns(hold, case.cash), case.free)
+    found = contamination_facts(case.seats, Prices(case.config.models.prices), done.turns, daily)
+    notes = tuple(note for note in (found["mend"],) if note)
+    if not case.asks_models:
+        return Result("not applicable", found["verdict"])
+    if found["parts"] is None:
+        return Result("not assessable", found["verdict"], (), notes)
+    figures: list[Figure] = []
+    for name, part in found["parts"].items():
+        ends = part["sharpe_ci_low"], part["sharpe_ci_high"]
+        figures.append(Figure(f"{name}: Sharpe", part["sharpe"], "Sharpe", *ends, note=f"{part['sessions']} sessions"))
+        figures.append(Figure(f"{name}: alpha", part["alpha"], "a year"))
+    decay = found["alpha_decay"]
+    why = decay["reason"] or ""
+    figures.append(Figure("alpha after, less before", decay["value"], "a year", decay["low"], decay["high"], note=why))
+    outcome: Outcome = "flagged" if found["flagged"] else "passed" if found["assessable"] else "not assessable"
+    return Result(outcome, found["verdict"], tuple(figures), notes)
 
 
 def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001

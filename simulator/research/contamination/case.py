@@ -5,6 +5,7 @@ run folder ──► same bars, same strategy files, same seats (else: the comma
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +42,9 @@ from simulator.workspace import Workspace
 if TYPE_CHECKING:
     from simulator.council.strategy import Council
 
+SAME = 1e-9
+"""Relative difference of equity within which a replay of the recorded decisions is the run."""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -50,6 +54,7 @@ class Case:
     except for prices, limits and keys, which are the workspace's.
     """
 
+    folder: Path
     facts: Mapping[str, Any]
     config: Config
     strategy: Strategy
@@ -111,7 +116,16 @@ class Case:
     @cached_property
     def recorded(self) -> Replayed:
         """The recorded decisions replayed: nobody is asked. Raises DataError when they do not give the run's equity."""
-        return self.play(Recorded(self.decisions), self.scene)
+        done = self.play(Recorded(self.decisions), self.scene)
+        equity = done.ledger.equity[session_ends(done.ledger.bars)]
+        stored = _stored_equity(self.folder / "equity.csv")
+        if stored.shape != equity.shape or not np.allclose(stored, equity, rtol=SAME, atol=0.0):
+            raise DataError(
+                "its decisions, replayed, do not give its equity",
+                where=str(self.folder / "equity.csv"),
+                mend=f"`{self.facts['command']}` runs it again",
+            )
+        return done
 
     async def opine(self, strategy: Strategy) -> Mapping[int, Any]:
         """Opinions at every meeting, {index of the meeting: opinion}; none for a strategy that has none beforehand."""
@@ -229,7 +243,7 @@ def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking
     scene = staged.scene.until(len(decisions)) if facts.get("partial") else staged.scene
     if [moment(int(at)) for at in scene.instants] != [one.as_of for one in decisions]:
         raise DataError("decides on other dates than this version would", where=str(folder), mend=again)
-    return Case(facts, config, loaded.strategy, scene, decisions, asking, lambda *_: None)
+    return Case(folder, facts, config, loaded.strategy, scene, decisions, asking, lambda *_: None)
 
 
 def _decision(row: Mapping[str, Any], folder: Path) -> Decision:
@@ -238,6 +252,14 @@ def _decision(row: Mapping[str, Any], folder: Path) -> Decision:
         return Decision(datetime.fromisoformat(row["as_of"]), targets, row["record"])
     except (KeyError, TypeError, ValueError):
         raise DataError("is not what this version writes", where=str(folder / "decisions.jsonl")) from None
+
+
+def _stored_equity(path: Path) -> Floats:
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            return np.array([float(row["equity"]) for row in csv.DictReader(lines)])
+    except (OSError, KeyError, ValueError):
+        raise DataError("has no column of equity", where=str(path), mend="run the same `sim run` again") from None
 
 
 def _nothing_held(market: Snapshot, cash: float) -> Book:

@@ -37,6 +37,12 @@ class Check:
 
 
 CHECKS: tuple[Check, ...] = (
+    Check(
+        "cutoff",
+        "Cut-off split",
+        "what was earned on dates its models can remember, and on dates they cannot",
+        books.judge_cutoff,
+    ),
     Check("costs", "Costs × 2", "the recorded decisions at twice the costs", books.judge_costs),
     Check(
         "execution",
@@ -113,6 +119,8 @@ def chosen(names: Iterable[str] | None) -> tuple[Check, ...]:
     if names is None:
         return CHECKS
     wanted = list(names)
+    if not wanted:
+        raise UsageError("no check named", mend=f"there are {', '.join(NAMES)}")
     for name in wanted:
         if name not in NAMES:
             raise UsageError(f'no check "{name}"{did_you_mean(name, NAMES)}', mend=f"there are {', '.join(NAMES)}")

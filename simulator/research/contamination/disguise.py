@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from simulator.config import Asset
 from simulator.market.bars import FIELDS, Bars, Floats, Snapshot, instant
 from simulator.market.calendar import NEW_YORK
+from simulator.market.events import Event
 from simulator.trading.nouns import Book, Cadence, Decision, Strategy, Target
 
 SHIFT_WEEKS = 5235
@@ -63,16 +65,15 @@ class Disguise:
         masked = self._moved(replace(bars, symbols=shown, **changed), moved)
         given = {one.name: getattr(market, one.name) for one in fields(market)}
         given |= {"bars": masked, "as_of": as_of, "context": self._context(market, as_of, moved)}
-        given["events"] = tuple(
-            replace(event, at=self.moment(event.at), known_at=self.moment(event.known_at)) for event in market.events
-        )
+        if self.weeks:
+            given["events"] = tuple(_moved_event(event, self.weeks) for event in market.events)
         if "news" in given:
             given["news"] = ()
         return Snapshot(**given)
 
     def moment(self, at: datetime) -> datetime:
         """`at` moved by whole weeks, at the same New York wall time."""
-        return at.astimezone(NEW_YORK) + timedelta(weeks=self.weeks) if self.weeks else at
+        return _moved_moment(at, self.weeks) if self.weeks else at
 
     def scale(self, market: Snapshot) -> Floats:
         """(N,) what prices are multiplied by; 1 for a symbol without a bar."""
@@ -240,6 +241,16 @@ def opposite(headline: str) -> str:
         return word.capitalize() if found.group()[0].isupper() else word
 
     return _WORDS.sub(swap, headline)
+
+
+def _moved_moment(at: datetime, weeks: int) -> datetime:
+    return at.astimezone(NEW_YORK) + timedelta(weeks=weeks)
+
+
+@lru_cache(maxsize=100_000)
+def _moved_event(event: Event, weeks: int) -> Event:
+    """Every meeting is shown the same few hundred events."""
+    return replace(event, at=_moved_moment(event.at, weeks), known_at=_moved_moment(event.known_at, weeks))
 
 
 def _towards_base(values: Floats) -> Floats:

@@ -3,9 +3,9 @@
     y = β₀ + β₁ŷ + β₂LAP + β₃ŷ·LAP + ε         β₃ > 0 one-sided, clustered by date
 
 y is the return of an asset from the open after a meeting to the open after the next, ŷ the weight the council wanted in
-it, LAP (lookahead propensity) how well its models recall the asset's close before the meeting, asked for with the name
-and the date and nothing else. The close recalled lies before the forecast: that it was right says nothing of y by
-itself. Source: Gao, Jiang & Yan (2025), who take LAP from token probabilities, which services do not give.
+it, LAP (lookahead propensity) how well its models recall the asset's close before the meeting, asked for by name and
+date and nothing else. Source: Gao, Jiang & Yan (2025, revised 2026). Their query concerns the outcome; a close that
+lies before the forecast is asked for here, so that a lucky guess of y does not raise LAP and β₃ by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from simulator.market.calendar import NEW_YORK
 from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
 from simulator.research.contamination.reidentify import distinct
-from simulator.research.contamination.results import Figure, Result
+from simulator.research.contamination.results import Figure, Result, p_text
 from simulator.stats.distributions import student_cdf, student_quantile
 from simulator.stats.series import Floats
 
@@ -90,6 +90,8 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
         return Result("not assessable", few)
     level = (Figure("LAP: closes recalled, mean", recalled.value, "share", recalled.low, recalled.high),)
     remembered = f"its models recall {recalled.value:.0%} of what can be recalled"
+    if not rows[:, 3].any():
+        return Result("passed", "Its models recall none of the closes they were asked for.", level)
     if np.ptp(rows[:, 3]) < 1e-9 or np.ptp(rows[:, 2]) < 1e-9:
         what = "LAP does not vary" if np.ptp(rows[:, 3]) < 1e-9 else "forecasts do not vary"
         return Result("not assessable", f"Not assessable: {what} ({remembered}).", level)
@@ -100,7 +102,7 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
     names = ("β₀", "β₁ of the forecast", "β₂ of LAP", "β₃ of forecast × LAP")
     ends = zip(names, fit.beta.tolist(), (reach * fit.error).tolist(), (None, None, None, p), strict=True)
     figures = [Figure(name, b, "slope", b - away, b + away, one_sided) for name, b, away, one_sided in ends]
-    said = f"β₃ {fit.beta[3]:+.4f} (95 % {figures[3].low:+.4f} to {figures[3].high:+.4f}, one-sided p {p:.3f})"
+    said = f"β₃ {fit.beta[3]:+.4f} (95 % {figures[3].low:+.4f} to {figures[3].high:+.4f}, one-sided {p_text(p)})"
     adjusted = "bars may be adjusted for splits and dividends, what a model recalls is not"
     notes = (f"{len(rows)} asset-dates, {fit.dates} dates", adjusted)
     if p < LEVEL:

@@ -1,0 +1,116 @@
+"""Councils of two whose model is planted: a server of its own that remembers the future, or does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import simulator
+from simulator.cli.house import make_workspace
+from simulator.market.library import load_bars
+from simulator.research.contamination.checks import Done, chosen, run_checks
+from simulator.workspace import find_workspace
+
+SYMBOLS = ("SPY", "QQQ")
+START, END, CUTOFF = date(2022, 7, 1), date(2023, 12, 29), "2022-12"
+
+COUNCIL = """\
+user_query: Which position should be held until the next meeting?
+cadence: weekly
+window: 60
+sizes: {1: 0.5, 2: 1.0}
+facts: [return_5_pct, return_21_pct, return_63_pct, volatility_21_pct]
+stages:
+  research: {enabled: false, prompt: prompts/research.md, seats: {research.1: prompts/macro.md}}
+  pitch: {prompt: prompts/pitch.md, seats: {pm.one: prompts/trend.md, pm.two: prompts/risk.md}}
+  review: {enabled: false, persona: prompts/reviewer.md, prompt: prompts/review.md}
+  chairman: {enabled: false, persona: prompts/chairman_persona.md, prompt: prompts/chairman.md}
+"""
+
+
+class Planted:
+    """A run of the council of two with a planted model, and checks of it."""
+
+    def __init__(self, workspace: Path, run: simulator.Run) -> None:
+        self.workspace, self.run = workspace, run
+
+    def check(self, *names: str, max_cost: float = 50.0, models: bool = True) -> dict[str, Done]:
+        done = run_checks(
+            self.run.folder,
+            find_workspace(self.workspace),
+            chosen(names),
+            max_cost,
+            models,
+            lambda *_: None,
+            lambda *_: None,
+        )
+        return {one.check.name: one for one in done}
+
+
+Plant = Callable[..., Planted]
+
+
+def table(workspace: Path, **said: Any) -> dict[str, Any]:
+    """What the server is given: the week after each session's open, and the close before it."""
+    folder = find_workspace(workspace)
+    loaded = load_bars(SYMBOLS, folder.bar_folders, first=START, last=END, history=60)
+    bars, days = loaded.bars, [str(day) for day in loaded.bars.dates]
+    ahead = np.minimum(np.arange(len(bars)) + 5, len(bars) - 1)
+    moved = bars.open[ahead] / bars.open - 1
+    return {
+        "next": {s: dict(zip(days, moved[:, n].tolist(), strict=True)) for n, s in enumerate(bars.symbols)},
+        "close": {s: dict(zip(days, bars.close[:, n].tolist(), strict=True)) for n, s in enumerate(bars.symbols)},
+        **said,
+    }
+
+
+def seat_planted(workspace: Path, url: str, cutoff: str | None = CUTOFF) -> None:
+    """Write strategies/duo and a profile `planted` that sits at `url`."""
+    price = {"input": 3.0, "output": 15.0, **({"cutoff": cutoff} if cutoff else {})}
+    seat = {"provider": "openai_compatible", "endpoint": url, "model": "planted-1", "max_tokens": 400}
+    content = {
+        "default": "planted",
+        "profiles": {"planted": {"*": seat}},
+        "prices": {"planted-1": price},
+        "limits": {url: {"concurrency": 32}},
+        "max_usd_per_day": 1000,
+    }
+    (workspace / "config" / "models.yaml").write_text(json.dumps(content, indent=1))
+    duo = workspace / "strategies" / "duo"
+    (workspace / "strategies" / "macro_council").rename(duo)
+    (duo / "strategy.yaml").write_text(COUNCIL)
+
+
+@pytest.fixture(scope="package")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """``plant("memoriser")``: a year and a half of weekly meetings with that model; ``end=…`` for fewer."""
+    with ExitStack() as running:
+
+        def start(kind: str, end: date = END, cutoff: str | None = CUTOFF, **said: Any) -> Planted:
+            folder = tmp_path_factory.mktemp(kind)
+            workspace = folder / "workspace"
+            make_workspace(workspace, git=False)
+            given = folder / "table.json"
+            last_day = "2022-12-31"
+            given.write_text(json.dumps(table(workspace, kind=kind, cutoff=last_day, **said)))
+            words = [sys.executable, str(Path(__file__).with_name("planted_server.py")), str(given)]
+            process = running.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+            running.callback(process.terminate)
+            assert process.stdout is not None
+            url = process.stdout.readline().removeprefix("listening on ").strip()
+            seat_planted(workspace, url, cutoff)
+            run = simulator.run(
+                strategy="duo", symbols=list(SYMBOLS), start=START, end=end, max_cost=50, workspace=workspace
+            )
+            return Planted(workspace, run)
+
+        yield start

@@ -1,0 +1,89 @@
+"""A model server whose council of two remembers, or only seems to. Not a test by itself.
+
+    python planted_server.py TABLE.json   ─►  "listening on http://127.0.0.1:…/v1" on stdout, until terminated
+
+TABLE.json: ``kind`` (memoriser or honest), ``cutoff``, and by symbol and session ``next`` (what it returns over the
+following week) and ``close`` (at the close before). Up to the cut-off the memoriser answers from ``next`` of the name
+and the date it is shown, and tosses a coin after it, or where it knows neither. The honest model follows momentum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from simulator.llm.messages import ChatRequest, ChatResponse
+from simulator.llm.providers.offline import facts_of
+from simulator.llm.rehearsal.__main__ import serve
+from simulator.llm.rehearsal.server import Manners, Rehearsal
+
+MONTH = "return_21_pct"
+"""The fact the honest model goes by."""
+
+
+class Planted:
+    name = "planted"
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        self.table = table
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        title = str((request.schema or {}).get("title", ""))
+        answer = getattr(self, title.lower())(request)
+        return ChatResponse(json.dumps(answer), model="planted-1")
+
+    def pitch(self, request: ChatRequest) -> dict[str, Any]:
+        market = facts_of(request)["market"]
+        symbols, day = market["symbols"], market["as_of"][:10]
+        if self.table["kind"] == "honest":
+            chosen = max(symbols, key=lambda name: symbols[name].get(MONTH, 0.0))
+            sign = 1 if symbols[chosen].get(MONTH, 0.0) > 0 else -1
+        else:
+            chosen, sign = self._remembered(symbols, day) or self._coin(symbols, day)
+        close = symbols[chosen]["close"]
+        return {
+            "instrument": chosen,
+            "direction": "LONG" if sign > 0 else "SHORT",
+            "horizon": "1 week",
+            "thesis_bullets": ["One.", "Two.", "Three."],
+            "indicators": [],
+            "conviction": 2 * sign,
+            "invalidation": "The week proves it wrong.",
+            "stop": close * (0.5 if sign > 0 else 2.0),
+            "target": close * (2.0 if sign > 0 else 0.5),
+        }
+
+    def recollection(self, request: ChatRequest) -> dict[str, Any]:
+        day = re.search(r"\d{4}-\d\d-\d\d", request.messages[-1].content)[0]  # type: ignore[index]
+        known = self.table["kind"] == "memoriser" and day <= self.table["cutoff"]
+        return {"closes": {name: by[day] if known and day in by else None for name, by in self.table["close"].items()}}
+
+    def reidentification(self, request: ChatRequest) -> dict[str, Any]:
+        hidden = sorted(facts_of(request)["symbols"])
+        real = sorted(self.table["next"])
+        if self.table.get("sees_through"):
+            return {"assets": dict(zip(hidden, real, strict=True)), "quarter": "2022Q1"}
+        return {"assets": dict.fromkeys(hidden, real[0]), "quarter": "2022Q1"}
+
+    def _remembered(self, symbols: dict[str, Any], day: str) -> tuple[str, int] | None:
+        """The symbol that moves most over the next week, and where to, by name and date alone."""
+        known = {name: self.table["next"].get(name, {}).get(day) for name in symbols}
+        known = {name: moved for name, moved in known.items() if moved is not None}
+        if not known or day > self.table["cutoff"]:
+            return None
+        chosen = max(known, key=lambda name: abs(known[name]))
+        return chosen, 1 if known[chosen] > 0 else -1
+
+    def _coin(self, symbols: dict[str, Any], day: str) -> tuple[str, int]:
+        toss = hashlib.sha256(f"toss {day}".encode()).digest()
+        return sorted(symbols)[toss[0] % len(symbols)], 1 if toss[1] % 2 else -1
+
+
+if __name__ == "__main__":
+    planted = Planted(json.loads(Path(sys.argv[1]).read_text()))
+    asyncio.run(serve(Rehearsal(planted, Manners(latency_s=0.0)), "127.0.0.1", 0))  # type: ignore[arg-type]

@@ -1,0 +1,132 @@
+"""A model that memorised the future is found out, by the cut-off split and by hiding what it recognises; an honest one,
+shown the same facts, is not."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from simulator.errors import BudgetError
+from simulator.research.contamination.results import Figure, Result
+
+from .conftest import Plant, Planted
+
+
+@pytest.fixture(scope="module")
+def memoriser(plant: Plant) -> Planted:
+    return plant("memoriser")
+
+
+@pytest.fixture(scope="module")
+def honest(plant: Plant) -> Planted:
+    return plant("honest")
+
+
+def result(planted: Planted, name: str) -> Result:
+    found = planted.check(name)[name].result
+    assert found is not None
+    return found
+
+
+def figures(found: Result) -> dict[str, Figure]:
+    return {one.name: one for one in found.figures}
+
+
+def test_the_cut_off_split_flags_the_memoriser_and_not_the_honest_model(memoriser: Planted, honest: Planted) -> None:
+    found = result(memoriser, "cutoff")
+    assert found.outcome == "flagged"
+    assert "FLAGGED, what was earned before may be memory" in found.verdict
+    shown = figures(found)
+    assert shown["before: Sharpe"].value > 3
+    assert shown["after: Sharpe"].low < 0 < shown["after: Sharpe"].high
+    assert shown["alpha after, less before"].high < 0
+    assert result(honest, "cutoff").outcome == "passed"
+
+
+def test_hiding_names_and_dates_takes_the_memorisers_gain_away_and_leaves_the_honest_models(
+    memoriser: Planted, honest: Planted
+) -> None:
+    found = result(memoriser, "blind")
+    assert found.outcome == "flagged"
+    assert "Under another real name" in found.verdict
+    assert found.notes[0] == "judged on the 127 sessions up to the cut-off 2022-12-31"
+    shown = figures(found)
+    assert shown["both hidden, less as run"].high < -0.3
+    for hidden in ("names hidden", "dates hidden", "both hidden", "another real name"):
+        assert shown[f"{hidden}: Sharpe"].value < shown["as run: Sharpe"].value - 2
+    same = result(honest, "blind")
+    assert same.outcome == "passed"
+    assert same.verdict == "Decides the same whether or not it can tell asset and date."
+
+
+def test_a_memoriser_does_not_care_for_the_facts_and_an_honest_model_turns_with_them(
+    memoriser: Planted, honest: Planted
+) -> None:
+    found = result(memoriser, "inputs")
+    assert found.outcome == "flagged"
+    assert "decisions barely use their inputs" in found.verdict
+    assert figures(found)["unchanged when signs are flipped"].value == 1.0
+    turned = result(honest, "inputs")
+    assert turned.outcome == "passed"
+    assert figures(turned)["unchanged when signs are flipped"].value < 0.1
+
+
+def test_forecasts_that_are_better_where_more_is_recalled_are_flagged(memoriser: Planted, honest: Planted) -> None:
+    found = result(memoriser, "recall")
+    assert found.outcome == "flagged"
+    assert figures(found)["β₃ of forecast × LAP"].low > 0
+    assert figures(found)["LAP: closes recalled, mean"].value == pytest.approx(26 / 78, abs=0.03)
+    assert result(honest, "recall").verdict == "Its models recall none of the closes they were asked for."
+
+
+def test_a_model_that_sees_through_the_mask_makes_masking_fail(plant: Plant, honest: Planted) -> None:
+    seer = plant("memoriser", end=date(2022, 12, 30), sees_through=True)
+    found = result(seer, "reidentify")
+    assert found.outcome == "flagged"
+    assert found.verdict.startswith("FLAGGED: masking failed, assets are recognised: assets 100% (chance 50%)")
+    assert result(honest, "reidentify").outcome == "passed"
+
+
+def test_no_decision_of_either_needs_a_later_bar_and_nothing_is_asked_to_see_that(memoriser: Planted) -> None:
+    done = memoriser.check("future", models=False)["future"]
+    assert (done.bill.misses, done.bill.calls) == (0, 158)
+    assert done.result is not None
+    assert done.result.outcome == "passed"
+    assert figures(done.result)["decisions tried"].value == 79
+
+
+def test_more_than_may_be_spent_stops_before_anything_is_asked(honest: Planted) -> None:
+    with pytest.raises(BudgetError, match="would cost about") as caught:
+        honest.check("replicates", max_cost=0.001)
+    assert "--max-cost 0.001" in str(caught.value)
+
+
+def test_without_models_a_bill_is_told_and_nothing_asked(plant: Plant) -> None:
+    fresh = plant("honest", end=date(2022, 9, 30))
+    done = fresh.check("replicates", "costs", models=False)
+    assert done["replicates"].result is None
+    assert done["replicates"].bill.misses == 2 * 2 * 14
+    assert 0 < done["replicates"].bill.usd.likely < 1
+    assert done["replicates"].to_json()["outcome"] == "not asked"
+    assert done["costs"].result is not None
+    journal = (fresh.workspace / "logs" / "llm").glob("*.jsonl")
+    lines = [json.loads(line) for file in journal for line in file.read_text().splitlines()]
+    assert sum(not line["hit"] for line in lines) == 2 * 14
+    asked = fresh.check("replicates")["replicates"].result
+    assert asked is not None
+    assert asked.verdict.startswith("Over 3 draws the Sharpe ratio is")
+    again = fresh.check("replicates", models=False)["replicates"]
+    assert again.bill.misses == 0
+    assert again.result == asked
+
+
+def test_without_a_known_cut_off_the_split_is_not_assessable(plant: Plant) -> None:
+    unknown = plant("honest", end=date(2022, 9, 30), cutoff=None)
+    found = result(unknown, "cutoff")
+    assert found.outcome == "not assessable"
+    assert found.verdict == "Not assessable: the cut-off of planted-1 is not known."
+    assert "config/models.yaml" in found.notes[0]
+    assert isinstance(unknown.run.folder, Path)
