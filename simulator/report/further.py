@@ -78,24 +78,27 @@ class Contamination:
     """Whether a model may have known the outcome.
 
     `sentences` in the order of their weight; `models` (model, seats, cut-off), `parts` (label, span, cells of
-    PART_COLUMNS), `checks` (name, verdict) of `sim check`.
+    PART_COLUMNS), `checks` (title, outcome, verdict) of `sim check`.
     """
 
     flagged: bool
     sentences: tuple[str, ...]
     models: tuple[tuple[str, str, str], ...]
     parts: tuple[tuple[str, str, tuple[str, ...]], ...]
-    checks: tuple[tuple[str, str], ...]
+    checks: tuple[tuple[str, str, str], ...]
 
 
 def contamination(evidence: Evidence) -> Contamination | None:
     """The findings of run.json and of checks.json; None where there are none."""
-    found, checked = evidence.run.get("contamination") or {}, _checks(evidence.checks)
+    found = evidence.run.get("contamination") or {}
+    tried = evidence.checks if evidence.checks.get("digest") == evidence.run["digest"] else {}
+    checked = _checks(tried)
     if not found and not checked:
         return None
     mend = f"To have it assessed: {found['mend']}." if found.get("mend") else ""
     said = (
         str(found.get("verdict") or ""),
+        str(tried.get("verdict") or ""),
         mend,
         _decay(found.get("alpha_decay")),
         _agreement(found.get("disagreement")),
@@ -110,7 +113,11 @@ def contamination(evidence: Evidence) -> Contamination | None:
         if isinstance(m, Mapping)
     ]
     return Contamination(
-        bool(found.get("flagged")), tuple(filter(None, said)), tuple(models), tuple(_parts(found.get("parts"))), checked
+        bool(found.get("flagged")) or any(outcome == "flagged" for _, outcome, _ in checked),
+        tuple(filter(None, said)),
+        tuple(models),
+        tuple(_parts(found.get("parts"))),
+        checked,
     )
 
 
@@ -159,11 +166,12 @@ def _agreement(found: Any) -> str:
     )
 
 
-def _checks(content: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """(name, verdict) of each check; those without a verdict are left out."""
+def _checks(content: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """(title, outcome, verdict) of each check; those without a verdict are left out."""
     listed = content.get("checks")
-    rows = listed if isinstance(listed, list) else [{"name": k, **v} for k, v in listed.items()] if listed else []
-    named = [
-        (row.get("title") or row.get("name") or "?", row.get("verdict")) for row in rows if isinstance(row, Mapping)
-    ]
-    return tuple((str(name).replace("_", " "), str(said)) for name, said in named if said)
+    rows = list(listed.values()) if isinstance(listed, Mapping) else _list(listed)
+    known = [row for row in rows if isinstance(row, Mapping) and row.get("verdict")]
+    return tuple(
+        (str(row.get("title") or row.get("name") or "?"), str(row.get("outcome") or ""), str(row["verdict"]))
+        for row in known
+    )

@@ -168,7 +168,7 @@ def _contamination(found: Mapping[str, Any]) -> Iterator[str]:
         yield table(
             ("", "Sessions of", *found["part_columns"]), [[label, span, *cells] for label, span, cells in it.parts]
         )
-    yield _bullets(f"{name}: {said}" for name, said in it.checks)
+    yield _bullets(f"{name}, {outcome}: {said}" for name, outcome, said in it.checks)
     if it.models:
         yield table(("Model", "Seats", "Cut-off"), it.models)
 

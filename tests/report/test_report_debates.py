@@ -190,3 +190,19 @@ def test_trials_of_the_same_result_reach_the_verdict_and_others_do_not(write_run
         html = build(folder).read_text(encoding="utf-8")
         assert ("7\u00a0trials were run on overlapping data" in html) == known
         assert ("Deflated Sharpe" in html) == known
+
+
+def test_checks_of_this_result_join_the_contamination_and_others_do_not(write_run: Any) -> None:
+    folder = write_run()
+    check = {
+        "name": "blind",
+        "title": "Blind A/B",
+        "outcome": "flagged",
+        "verdict": "Sharpe falls when names are masked.",
+    }
+    for digest, known in ((read(folder).run["digest"], True), ("0" * 64, False)):
+        content = {"digest": digest, "verdict": "Flagged by 1 of 1 check.", "checks": {"blind": check}}
+        (folder / "checks.json").write_text(json.dumps(content), encoding="utf-8")
+        html = build(folder).read_text(encoding="utf-8")
+        assert ("Sharpe falls when names are masked." in html) == known
+        assert ('class="finding flagged">Flagged by 1 of 1 check.' in html) == known
