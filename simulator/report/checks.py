@@ -22,7 +22,7 @@ FILE, FACTS = "checks.html", "checks.json"
 
 COLUMNS = ("", "Value", "95\u00a0% interval", "p")
 
-ORDER = ("future", "blind", "reidentify", "inputs", "recall", "replicates", "costs", "execution")
+ORDER = ("cutoff", "future", "blind", "reidentify", "inputs", "recall", "replicates", "costs", "execution")
 """What concerns memory first."""
 
 STYLES = {"flagged": "bold red", "passed": "green", "shown": "cyan", "not asked": "yellow"}
@@ -121,7 +121,7 @@ def shown(one: Mapping[str, Any]) -> Shown:
 def bill_line(bill: Mapping[str, Any]) -> str:
     """What a check asked, before it was asked."""
     if not bill["calls"]:
-        return "asked no model"
+        return "Asked no model"
     said = f"{counted(bill['calls'], 'question')}, {counted(bill['misses'], 'new one')} when it was made"
     return f"{said}, about {dollars(bill['usd']['likely'], 2)}" if bill["usd"]["high"] else said
 

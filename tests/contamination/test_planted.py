@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from simulator.errors import BudgetError
+from simulator.research.contamination import blind
 from simulator.research.contamination.results import Figure, Result
 
 from .conftest import Plant, Planted
@@ -59,7 +60,7 @@ def test_hiding_names_and_dates_takes_the_memorisers_gain_away_and_leaves_the_ho
         assert shown[f"{hidden}: Sharpe"].value < shown["as run: Sharpe"].value - 2
     same = result(honest, "blind")
     assert same.outcome == "passed"
-    assert same.verdict == "Decides the same whether or not it can tell asset and date."
+    assert same.verdict == blind.SAME
 
 
 def test_a_memoriser_does_not_care_for_the_facts_and_an_honest_model_turns_with_them(
@@ -86,7 +87,7 @@ def test_a_model_that_sees_through_the_mask_makes_masking_fail(plant: Plant, hon
     seer = plant("memoriser", end=date(2022, 12, 30), sees_through=True)
     found = result(seer, "reidentify")
     assert found.outcome == "flagged"
-    assert found.verdict.startswith("FLAGGED: masking failed, assets are recognised: assets 100% (chance 50%)")
+    assert found.verdict.startswith("FLAGGED: masking failed, assets are recognised: assets 100 % (chance 50 %)")
     assert result(honest, "reidentify").outcome == "passed"
 
 

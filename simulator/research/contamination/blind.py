@@ -23,8 +23,9 @@ from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
 from simulator.research.contamination.cutoffs import BEFORE
 from simulator.research.contamination.disguise import SHIFT_WEEKS, Disguise, Disguised, masks, other_names
-from simulator.research.contamination.results import Figure, Outcome, Result, p_text
+from simulator.research.contamination.results import Figure, Outcome, Result
 from simulator.research.contamination.split import parts_of
+from simulator.research.contamination.words import p_text, percent, percents
 from simulator.stats.compare import compare
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, sharpe
 from simulator.stats.series import Measure, Undefined
@@ -33,8 +34,9 @@ from simulator.trading.nouns import Strategy
 AS_RUN, NAMES, DATES, BOTH, PLACEBO = "as run", "names hidden", "dates hidden", "both hidden", "another real name"
 OTHER_NAME = "another real name, less as run (placebo)"
 LEVEL = 0.05
-NOTHING = 1e-9
-"""A difference a year that is only rounding: rescaled prices differ in the last bit."""
+NEARLY_NOTHING = 1e-4
+"""A difference a year that is only rounding: limits and stops of rescaled prices differ in the last digit."""
+SAME = "It earns the same, to a hundredth of a per cent a year, whether or not it can tell asset and date."
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +93,8 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
         notes.append("headlines are left out of every arm but the first: they name what is hidden")
     outcome, said = _verdict(figures[0], where)
     placebo = next((one for one in figures if one.name == OTHER_NAME), None)
-    if outcome == "flagged" and placebo is not None:
-        said += f" Under another real name: {placebo.value:+.1%}."
+    if outcome == "flagged" and placebo is not None and placebo.value is not None:
+        said += f" Under another real name: {percent(placebo.value, sign=True)}."
     return Result(outcome, said, tuple(figures), tuple(notes))
 
 
@@ -140,14 +142,17 @@ def _level(arm: str, ratio: Measure) -> Figure:
 
 def _verdict(effect: Figure, where: str) -> tuple[Outcome, str]:
     if effect.value is None or effect.p is None or effect.low is None or effect.high is None:
-        if effect.value is not None and abs(effect.value) < NOTHING:
-            return "passed", "Decides the same whether or not it can tell asset and date."
+        if effect.value is not None and abs(effect.value) < NEARLY_NOTHING:
+            return "passed", SAME
         return "not assessable", f"Not assessable: too few sessions differ ({where})."
-    sure = f"(95 % {effect.low:+.1%} to {effect.high:+.1%}, {p_text(effect.p)})"
+    if abs(effect.value) < NEARLY_NOTHING:
+        return "passed", SAME
+    sure = f"({percents(effect.low, effect.high)}, {p_text(effect.p)})"
     hidden = "With names, dates and price levels hidden"
     if effect.p >= LEVEL:
-        return "passed", f"{hidden} it cannot be told apart from the run: {effect.value:+.1%} a year {sure}."
+        size = percent(effect.value, sign=True)
+        return "passed", f"{hidden} it cannot be told apart from the run: {size} a year {sure}."
     if effect.value < 0:
-        lost = f"{hidden} it earns {-effect.value:.1%} a year less {sure}"
+        lost = f"{hidden} it earns {percent(-effect.value)} a year less {sure}"
         return "flagged", f"FLAGGED: {lost}: what it earned rests on recognising asset and date."
-    return "shown", f"{hidden} it earns {effect.value:.1%} a year more {sure}: names or dates mislead it."
+    return "shown", f"{hidden} it earns {percent(effect.value)} a year more {sure}: names or dates mislead it."

@@ -13,6 +13,7 @@ from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
 from simulator.research.contamination.results import Figure, Outcome, Result
 from simulator.research.contamination.split import Daily, contamination_facts
+from simulator.research.contamination.words import percent
 from simulator.research.toggles import NEXT_OPEN, toggled
 from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.metrics import PERIODS, total_return
@@ -59,10 +60,10 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     figures += [Figure(f"return at {m:g} × the costs", _earned(rows[m][0]), "return") for m in rows]
     figures += [Figure(f"dollars paid at {m:g} × the costs", rows[m][1], "count") for m in rows]
     once, twice = (_earned(rows[m][0]) for m in rows)
-    said = f"At twice the costs the return is {twice:+.1%} instead of {once:+.1%}"
+    said = f"At twice the costs the return is {percent(twice, sign=True)} instead of {percent(once, sign=True)}"
     if once > 0 >= twice:
         return Result("flagged", f"FLAGGED: {said}: the gain does not cover costs paid twice.", tuple(figures))
-    return Result("passed", f"{said} ({lost.value:+.1%} a year).", tuple(figures))
+    return Result("passed", f"{said} ({percent(lost.value, sign=True)} a year).", tuple(figures))
 
 
 def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
@@ -77,7 +78,7 @@ def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
             continue
         more = mean_of(returns - paths[NEXT_OPEN], PERIODS)
         figures.append(Figure(f"{name}, less next open", more.value, "a year", more.low, more.high, more.p))
-        parts.append(f"{name} {more.value:+.1%}")
+        parts.append(f"{name} {percent(more.value, sign=True)}")
     said = f"A year, against the next open: {', '.join(parts)}. Neither could have been had."
     return Result("shown", said, tuple(figures))
 

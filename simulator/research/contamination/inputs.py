@@ -15,6 +15,7 @@ from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
 from simulator.research.contamination.disguise import Shown, mirrored
 from simulator.research.contamination.results import Figure, Result
+from simulator.research.contamination.words import number, percent
 from simulator.research.draws import replicate_of
 from simulator.stats.metrics import PERIODS, sharpe
 from simulator.stats.series import Floats, Undefined
@@ -59,7 +60,8 @@ def judge_flipped(case: Case, asked: Flipped) -> Result:
         Figure("meetings", len(wanted), "count"),
     )
     notes = () if asked.again is not None else ("nobody in it is a model: replicates are all the same",)
-    compared = f"{shares[0].value:.0%} of decisions stay when the facts are turned upside down, {shares[1].value:.0%}"
+    stay, alike = (percent(share.value, 0) for share in shares)
+    compared = f"{stay} of decisions stay when the facts are turned upside down, {alike}"
     if gap.value <= CLOSE:
         said = f"FLAGGED: {compared} when they are not: decisions barely use their inputs."
         return Result("flagged", said, figures, notes)
@@ -85,13 +87,15 @@ def judge_replicates(case: Case, opinions: Sequence[Mapping[int, Any]]) -> Resul
     figures += [Figure(f"draw {n}: Sharpe", _sharpe(path, case.free), "Sharpe") for n, path in enumerate(paths)]
     notes = ("every draw decides at the run's meetings only, without checkpoints",)
     if len(ratios) < 2:
-        said = f"Over {len(paths)} draws {kept.value:.0%} of decisions are the same; the Sharpe ratio is not defined."
+        same = f"{percent(kept.value, 0)} of decisions are the same"
+        said = f"Over {len(paths)} draws {same}; the Sharpe ratio is not defined."
         return Result("shown", said, tuple(figures), notes)
     spread = float(np.std(ratios, ddof=1))
     figures.insert(1, Figure("standard deviation of the Sharpe ratio over draws", spread, "Sharpe"))
+    between = f"{number(min(ratios))} to {number(max(ratios))} (sd {number(spread)})"
     said = (
-        f"Over {len(paths)} draws the Sharpe ratio is {min(ratios):.2f} to {max(ratios):.2f} (sd {spread:.2f}); "
-        f"{kept.value:.0%} of decisions are the same as in the first."
+        f"Over {len(paths)} draws the Sharpe ratio is {between}; "
+        f"{percent(kept.value, 0)} of decisions are the same as in the first."
     )
     return Result("shown", said, tuple(figures), notes)
 

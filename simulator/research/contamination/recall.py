@@ -28,7 +28,8 @@ from simulator.market.calendar import NEW_YORK
 from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
 from simulator.research.contamination.reidentify import distinct
-from simulator.research.contamination.results import Figure, Result, p_text
+from simulator.research.contamination.results import Figure, Result
+from simulator.research.contamination.words import number, numbers, p_text, percent
 from simulator.stats.distributions import student_cdf, student_quantile
 from simulator.stats.series import Floats
 
@@ -89,7 +90,7 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
         few = f"Not assessable: {len(dates)} meetings with a next one, {FEWEST_DATES} are needed."
         return Result("not assessable", few)
     level = (Figure("LAP: closes recalled, mean", recalled.value, "share", recalled.low, recalled.high),)
-    remembered = f"its models recall {recalled.value:.0%} of what can be recalled"
+    remembered = f"its models recall {percent(recalled.value, 0)} of what can be recalled"
     if not rows[:, 3].any():
         return Result("passed", "Its models recall none of the closes they were asked for.", level)
     if np.ptp(rows[:, 3]) < 1e-9 or np.ptp(rows[:, 2]) < 1e-9:
@@ -102,7 +103,9 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
     names = ("β₀", "β₁ of the forecast", "β₂ of LAP", "β₃ of forecast × LAP")
     ends = zip(names, fit.beta.tolist(), (reach * fit.error).tolist(), (None, None, None, p), strict=True)
     figures = [Figure(name, b, "slope", b - away, b + away, one_sided) for name, b, away, one_sided in ends]
-    said = f"β₃ {fit.beta[3]:+.4f} (95 % {figures[3].low:+.4f} to {figures[3].high:+.4f}, one-sided {p_text(p)})"
+    low, high = float(fit.beta[3] - reach * fit.error[3]), float(fit.beta[3] + reach * fit.error[3])
+    slope = number(float(fit.beta[3]), 4, sign=True)
+    said = f"β₃ {slope} ({numbers(low, high, 4, sign=True)}, one-sided {p_text(p)})"
     adjusted = "bars may be adjusted for splits and dividends, what a model recalls is not"
     notes = (f"{len(rows)} asset-dates, {fit.dates} dates", adjusted)
     if p < LEVEL:

@@ -24,6 +24,7 @@ from simulator.research.contamination.blind import BOTH, disguises
 from simulator.research.contamination.case import Case
 from simulator.research.contamination.contrast import mean_of
 from simulator.research.contamination.results import Figure, Result
+from simulator.research.contamination.words import percent
 from simulator.stats.series import Floats
 
 TITLE = "Reidentification"
@@ -98,7 +99,7 @@ def judge(case: Case, guesses: Sequence[Guess]) -> Result:
         figures.append(Figure(f"{name} named", rate.value, "share", rate.low, rate.high))
         figures.append(Figure(f"{name}: chance", chance, "share"))
         figures.append(Figure(f"{name}: above chance", edge.value, "share", edge.low, edge.high, edge.p))
-        told.append(f"{name} {rate.value:.0%} (chance {chance:.0%})")
+        told.append(f"{name} {percent(rate.value, 0)} (chance {percent(chance, 0)})")
         failed += [name] if edge.value > ALLOWED else []
     dates = len({guess.date for guess in guesses})
     notes = [f"{dates} meetings, {len(distinct(case.seats))} models, {options} assets offered"]

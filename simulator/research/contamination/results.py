@@ -46,10 +46,5 @@ def result_of(row: Mapping[str, Any]) -> Result:
     return Result(row["outcome"], row["verdict"], figures, tuple(row["notes"]))
 
 
-def p_text(p: float) -> str:
-    """``p 0.031``, ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p {p:.3f}"
-
-
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

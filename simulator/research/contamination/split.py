@@ -33,6 +33,7 @@ from simulator.research.contamination.cutoffs import (
     unknown,
 )
 from simulator.research.contamination.disagreement import disagreement
+from simulator.research.contamination.words import number, numbers, percent, percents
 from simulator.stats.bootstrap import DRAWS, sharpe_interval
 from simulator.stats.compare import change_in_mean
 from simulator.stats.inference import sharpe_p
@@ -173,12 +174,13 @@ def verdict(cutoff: date, parts: Mapping[Part, Mapping[str, Any]], decay: Mappin
     figure = "the Sharpe ratio is not defined"
     if after["sharpe"] is not None:
         ends = (after["sharpe_ci_low"], after["sharpe_ci_high"])
-        within = f" (95 % {ends[0]:.2f} to {ends[1]:.2f})" if None not in ends else ""
-        figure = f"the Sharpe ratio is {after['sharpe']:.2f}{within}"
+        within = f" ({numbers(*ends)})" if None not in ends else ""
+        figure = f"the Sharpe ratio is {number(after['sharpe'])}{within}"
     said = f"{where} the cut-off {cutoff}{', and' if not rest else ''} {figure}."
     if decay["value"] is None or decay["reason"]:
         return said
-    moved = f"α changed by {decay['value']:+.1%} a year (95 % {decay['low']:+.1%} to {decay['high']:+.1%})"
+    sure = percents(decay["low"], decay["high"])
+    moved = f"α changed by {percent(decay['value'], sign=True)} a year ({sure})"
     judged = "FLAGGED, what was earned before may be memory" if decay["flagged"] else "no decay beyond chance"
     return f"{said} From before to after {moved}: {judged}."
 
