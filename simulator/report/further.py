@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.errors import DataError
-from simulator.report.ablation import ADDED, EARNED, Added, Earned, added, earned, headline
+from simulator.report.ablation import ADDED, EARNED, RULE, Added, Earned, added, earned, headline
 from simulator.report.evidence import Evidence
 from simulator.report.numbers import UNDEFINED, interval, number_of, percent, ratio, whole
 from simulator.report.verdict import withheld
@@ -22,6 +22,7 @@ class Value:
     """What the council adds: the sentence and both tables of `sim ablate`."""
 
     headline: str
+    rule: str
     earned_columns: tuple[str, ...]
     earned: Sequence[Earned]
     added_columns: tuple[str, ...]
@@ -34,7 +35,7 @@ def council_value(evidence: Evidence) -> Value | None:
     if not facts:
         return None
     try:
-        return Value(headline(facts), EARNED, earned(facts), ADDED, added(facts))
+        return Value(headline(facts), RULE, EARNED, earned(facts), ADDED, added(facts))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         mend = f"`sim ablate {evidence.run['run_id']}` writes it again"
         raise DataError(f"cannot be understood ({error!r})", where="ablation.json", mend=mend) from None
