@@ -21,7 +21,8 @@ IMPORTED_AS = {"pyyaml": "yaml"}
 
 # What pyproject.toml writes, no more: `name`, `name>=1.2` or `name==1.2`, with or without an extra.
 REQUIREMENT = re.compile(
-    r"(?P<what>(?P<name>[\w.-]+)(?:(?P<sign>==|>=)(?P<version>[\d.]+))?)(?:.*extra == [\"'](?P<extra>\w+))?"
+    r"(?P<what>(?P<name>[\w.-]+)(?:\[[\w,-]+\])?(?:(?P<sign>==|>=)(?P<version>[\d.]+))?)"
+    r"(?:.*extra == [\"'](?P<extra>\w+))?"
 )
 
 EXTRAS = {
