@@ -56,11 +56,15 @@ def merged(folder: Path, done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Keys: what was run (run_id, digest, strategy, symbols, from, to, analysts, partial, command), ``verdict`` and
     ``checks`` {name: {name, title, what, outcome, verdict, figures, notes, bill}}. Checks that were not asked leave
-    earlier results as they are.
+    earlier results as they are, and one made again from answers on disk keeps the bill those answers had.
     """
     run = read_run(folder)
     held = dict(_earlier(folder, str(run["digest"])))
-    held |= {str(one["name"]): dict(one) for one in done if one["outcome"] != "not asked"}
+    for one in done:
+        name, before = str(one["name"]), held.get(str(one["name"]))
+        if one["outcome"] != "not asked":
+            paid = before is not None and before["bill"]["misses"] and not one["bill"]["misses"]
+            held[name] = {**one, "bill": before["bill"]} if before is not None and paid else dict(one)
     order = [name for name in ORDER if name in held] + [name for name in held if name not in ORDER]
     checks = {name: held[name] for name in order}
     told = ("run_id", "digest", "strategy", "symbols", "from", "to", "analysts", "partial")

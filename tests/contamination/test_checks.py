@@ -15,7 +15,7 @@ import pytest
 import simulator
 from simulator.errors import DataError, UsageError
 from simulator.market.sources.synthetic import synthetic_bars
-from simulator.report.checks import headline, merged
+from simulator.report.checks import headline, merged, save
 from simulator.research.contamination.checks import NAMES, Done, chosen, run_checks
 from simulator.research.contamination.future import with_noise
 from simulator.research.contamination.recall import clustered, propensity
@@ -217,6 +217,21 @@ def test_results_of_another_result_of_the_run_are_not_kept(workspace: Path) -> N
     assert merged(run.folder, [])["checks"] == {}
     (run.folder / "checks.json").write_text("{")
     assert merged(run.folder, [])["verdict"] == "Nothing has been checked."
+
+
+def test_a_check_made_again_from_disk_keeps_what_it_cost_and_one_not_asked_keeps_its_result(workspace: Path) -> None:
+    folder = run_of(workspace, "sma_cross", "2024-02-28", ["SPY"]).folder
+    nothing = {"low": 0.0, "likely": 0.0, "high": 0.0}
+    paid = {"calls": 10, "hits": 0, "misses": 10, "usd": {"low": 1.0, "likely": 2.0, "high": 3.0}}
+    free = {"calls": 10, "hits": 10, "misses": 0, "usd": nothing}
+    blind = {"name": "blind", "title": "Blind A/B", "what": "names hidden", "outcome": "passed", "verdict": "Same."}
+    more = {"figures": [], "notes": []}
+    save(folder, merged(folder, [{**blind, **more, "bill": paid}]))
+    save(folder, merged(folder, [{**blind, **more, "verdict": "Still the same.", "bill": free}]))
+    kept = merged(folder, [{**blind, "outcome": "not asked", "bill": paid}])["checks"]["blind"]
+    assert (kept["verdict"], kept["outcome"], kept["bill"]) == ("Still the same.", "passed", paid)
+    page = (folder / "checks.html").read_text().replace("\u00a0", " ")
+    assert "10 questions, 10 new ones when it was made, about $2.00" in page
 
 
 @pytest.mark.parametrize(

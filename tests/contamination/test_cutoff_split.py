@@ -138,6 +138,28 @@ def test_without_memory_few_runs_are_flagged() -> None:
     assert flagged <= 4, "a 95 % interval lies below 0 by chance in 2.5 % of runs"
 
 
+def honest(kind: str, seed: int) -> Daily:
+    """Two years without memory: residuals iid, AR(1) 0.2, or GARCH(1, 1)."""
+    plain = daily(seed)
+    shocks = (plain.returns - 0.5 * plain.benchmark) / 0.005
+    own, variance = np.empty_like(shocks), 1.0
+    for t, shock in enumerate(shocks):
+        before = own[t - 1] if t else 0.0
+        if kind == "garch":
+            variance = 0.05 + 0.1 * before**2 + 0.85 * variance
+            own[t] = np.sqrt(variance) * shock
+        else:
+            own[t] = shock + (0.2 * before if kind == "ar1" else 0.0)
+    return Daily(plain.sessions, 0.5 * plain.benchmark + 0.005 * own, plain.benchmark, plain.free)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["iid", "ar1", "garch"])
+def test_no_more_than_chance_allows_are_flagged_whatever_the_residuals(kind: str) -> None:
+    flagged = np.mean([facts(honest(kind, seed), "2023-12")["flagged"] for seed in range(200)])
+    assert flagged <= 0.055, "2.5 % if the interval is right"
+
+
 def test_members_who_cover_a_date_are_held_against_those_who_do_not() -> None:
     cutoffs = {"a": date(2024, 6, 30), "b": date(2024, 6, 30), "c": date(2023, 6, 30), "d": None}
     long, short, flat = ("SPY", "LONG"), ("SPY", "SHORT"), ("QQQ", "FLAT")

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import simulator
 from simulator.errors import BudgetError
 from simulator.research.contamination import blind
 from simulator.research.contamination.results import Figure, Result
+from simulator.research.run import PartialRunError
 
-from .conftest import Plant, Planted
+from .conftest import END, START, SYMBOLS, Plant, Planted
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +133,20 @@ def test_without_a_known_cut_off_the_split_is_not_assessable(plant: Plant) -> No
     assert found.verdict == "Not assessable: the cut-off of planted-1 is not known."
     assert "config/models.yaml" in found.notes[0]
     assert isinstance(unknown.run.folder, Path)
+
+
+def test_what_there_is_of_a_run_that_stopped_early_can_be_checked(plant: Plant) -> None:
+    whole = plant("honest", end=date(2022, 9, 30))
+    with pytest.raises(PartialRunError) as stopped:
+        simulator.run(
+            strategy="duo", symbols=list(SYMBOLS), start=START, end=END, max_cost=0.2, workspace=whole.workspace
+        )
+    part = Planted(whole.workspace, stopped.value.run)
+    done = part.check("cutoff", "future", "costs", models=False)
+    decided = part.run.facts["stopped"]["decided"]
+    assert 14 < decided < 79
+    assert done["future"].result is not None
+    assert done["future"].result.outcome == "passed"
+    assert done["future"].result.figures[0].value == decided
+    assert done["costs"].result is not None
+    assert done["costs"].result.outcome in ("passed", "flagged")

@@ -19,6 +19,8 @@ from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.metrics import PERIODS, total_return
 from simulator.stats.series import Floats, Undefined
 
+NO_TRADES = Result("not assessable", "Not assessable: nothing was traded.")
+
 
 def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     """`contamination` of run.json worked out again, with the cut-offs config/models.yaml says now."""
@@ -46,6 +48,8 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
 def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     """Flagged where a gain becomes a loss at twice the costs."""
     done, rows = case.recorded, {}
+    if not len(done.ledger.fill_rows):
+        return NO_TRADES
     for multiple in (1.0, 2.0):
         rules = case.terms.rules.scaled(multiple)
         scene = done.scene
@@ -70,6 +74,8 @@ def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     """What prices that were gone when it decided would add; nothing to pass, for the run itself fills at the next
     open."""
     done = case.recorded
+    if not len(done.ledger.fill_rows):
+        return NO_TRADES
     paths = {one.name: one.returns for one in toggled(done.scene, done.tape, case.terms.rules, case.cash)}
     figures = [_sharpe(f"{name}: Sharpe", returns, case.free) for name, returns in paths.items()]
     parts = []
