@@ -160,6 +160,8 @@ SIGNIFICANCE: tuple[Metric, ...] = (
     Metric("expected_max_sharpe", "Best by luck", "expected Sharpe of so many trials without skill", ratio),
     Metric("dsr", "Deflated Sharpe", "probability that the true one is above that", percent),
     Metric("dsr_effective", "Deflated, effective", "for the effective number of trials", percent),
+    Metric("timing_percentile", "Timing", "share of circular shifts of the positions that earn less", percent),
+    Metric("timing_p", "p, timing", "one-sided, over all shifts", p_value),
     Metric("detectable_sharpe", "Detectable Sharpe", "80\u00a0% power at this length", ratio),
     Metric("rho_1", "Autocorrelation", "of the first lag", ratio),
     Metric("ljung_box_p", "Ljung-Box p", "ten lags", p_value),
@@ -172,7 +174,7 @@ ELSEWHERE = ("sharpe_ci_low", "sharpe_ci_high")
 
 
 def comparison(run: Mapping[str, Any], brief: bool = False) -> Table:
-    """The strategy, buy-and-hold and equal-weight in the same columns; keys without a name of their own come last.
+    """The strategy and its benchmarks in the same columns; keys without a name of their own come last.
 
     `brief` keeps the rows a terminal shows and leaves out those withheld from all columns.
     """
@@ -181,6 +183,8 @@ def comparison(run: Mapping[str, Any], brief: bool = False) -> Table:
         _benchmark(run, "buy_and_hold", "Buy-and-hold"),
         _benchmark(run, "equal_weight", "Equal-weight"),
     ]
+    if "exposure_matched" in run["benchmarks"]:
+        columns.append(_benchmark(run, "exposure_matched", "Same exposure"))
     short = withheld(run)
     named = {m.key for _, metrics in GROUPS for m in metrics} | set(ELSEWHERE) | set(run.get("inference") or {})
     unnamed = [k for k, v in run["metrics"].items() if k not in named and (v is None or number_of(v) is not None)]

@@ -28,6 +28,18 @@ def benchmark_ledgers(scene: Scene, rules: ExecutionRules, cash: float) -> dict[
     return {name: kernel.replay_tape(bars, tape, fractional, cash, scene.opening_marks) for name, tape in tapes.items()}
 
 
+def exposure_matched(scene: Scene, rules: ExecutionRules, cash: float, net: float) -> Ledger:
+    """Equal weight, restored each month, at the share `net` of equity that the run held on average; the rest in cash.
+
+    It tells choosing from having been invested: `net` is known only afterwards, so nobody could have traded it.
+    """
+    months = scene.traded.dates.astype("datetime64[M]")
+    tape = _equal_parts(scene, np.flatnonzero(np.r_[True, months[1:] != months[:-1]]))
+    matched = replace(tape, weight=tape.weight * net)
+    fractional = replace(rules, whole_shares=False)
+    return kernel.replay_tape(scene.traded, matched, fractional, cash, scene.opening_marks)
+
+
 def _equal_parts(scene: Scene, rows: NDArray[np.intp]) -> Tape:
     """A tape that wants 1/n of each symbol known to trade, decided just before the open of each of `rows`."""
     bars = scene.traded

@@ -16,6 +16,8 @@ from simulator.replay.run import Scene
 from simulator.replay.tape import Tape
 from simulator.research.evidence import session_ends
 from simulator.stats.metrics import Summary, summary
+from simulator.stats.series import Undefined
+from simulator.stats.timing import circular_shifts
 from simulator.stats.trades import closed_trades
 from simulator.trading.execution import ExecutionRules
 
@@ -96,6 +98,26 @@ def trade_profits(ledger: Ledger) -> Floats:
         [f.price for f in fills],
         [f.slippage + f.commission for f in fills],
     ).round_trips()
+
+
+def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Whether it mattered when the account was invested: its weights against the returns of the symbols, among all
+    circular shifts of the one against the other.
+
+    Trades fill at the open, so the night before a session is earned by the weights at the last close and the day by
+    those at its own. Returns ``timing_percentile`` (share of the shifts that earn less), ``timing_p`` (one-sided), and
+    reasons where they are undefined. A symbol without a bar earns nothing that session.
+    """
+    ends = session_ends(ledger.bars)
+    opens = np.r_[0, ends[:-1] + 1]
+    held, close, opened = ledger.weights[ends], ledger.bars.close[ends], ledger.bars.open[opens]
+    with np.errstate(invalid="ignore"):
+        night, day = np.nan_to_num(opened[1:] / close[:-1] - 1), np.nan_to_num(close[1:] / opened[1:] - 1)
+    found = circular_shifts(np.hstack([held[:-1], held[1:]]), np.hstack([night, day]))
+    names = ("timing_percentile", "timing_p")
+    if isinstance(found, Undefined):
+        return dict.fromkeys(names), dict.fromkeys(names, found.reason)
+    return {"timing_percentile": found.percentile, "timing_p": found.p}, {}
 
 
 def cost_sensitivity(

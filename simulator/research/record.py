@@ -13,7 +13,7 @@ from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
 from simulator.research import evidence, identity, measure
 from simulator.research.accounts import Account, accounts_of, own_account
-from simulator.research.benchmarks import benchmark_ledgers
+from simulator.research.benchmarks import benchmark_ledgers, exposure_matched
 from simulator.research.happenings import happenings
 from simulator.research.leaderboard import leaderboard
 from simulator.research.replicates import spreads
@@ -71,6 +71,8 @@ def record(work: Work) -> Recorded:
     scene, ledger = work.replayed.scene, work.replayed.ledger
     free = measure.risk_free(scene, work.config.assets)
     benchmarks = benchmark_ledgers(scene, work.terms.rules, work.cash)
+    net = float(ledger.net[evidence.session_ends(ledger.bars)].mean())
+    benchmarks["exposure_matched"] = exposure_matched(scene, work.terms.rules, work.cash, net)
     accounts = accounts_of(work.loaded.strategy, work.replayed, work.terms, work.config.accounts)
     others = [account for account in accounts if account.replayed is not work.replayed]
 
@@ -85,6 +87,7 @@ def record(work: Work) -> Recorded:
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
     summary = measure.account(ledger, work.cash, free.returns, hold)
     inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
+    timing, untimed = measure.timing(ledger)
     facts = {
         **work.identity,
         **_partial(work),
@@ -92,9 +95,9 @@ def record(work: Work) -> Recorded:
         "sessions": summary.sessions,
         "risk_free": free.source,
         "metrics": dict(summary.values),
-        "reasons": {**summary.reasons, **inference.reasons},
+        "reasons": {**summary.reasons, **inference.reasons, **untimed},
         "replicates": _replicates(work, summary, free, hold),
-        "inference": dict(inference.values),
+        "inference": {**inference.values, **timing},
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
         "account": own_account(accounts, work.replayed),
         "accounts": leaderboard(accounts, calls, free.returns, work.cash),

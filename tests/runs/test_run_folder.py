@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import simulator
+from simulator.rules import Rule
 
 FILES = {
     *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
@@ -165,3 +166,34 @@ def test_markdown_stands_in_the_folder_and_where_a_repository_s_readers_look(sim
         "| Largest drawdown | below 10.0",
     )
     assert all(line in text.replace("\u00a0", " ").replace("\u202f", " ") for line in wanted)
+
+
+def test_a_benchmark_is_as_much_invested_as_the_run_and_chooses_nothing(council: simulator.Run) -> None:
+    lines = rows(council.folder / "equity.csv")
+    held = sum(float(row["net"]) for row in lines) / len(lines)
+    matched = council.facts["benchmarks"]["exposure_matched"]
+    assert matched["exposure"] == pytest.approx(held, abs=0.01)
+    assert float(lines[-1]["exposure_matched"]) / 100_000 - 1 == pytest.approx(matched["total_return"])
+
+
+class Seer(Rule):
+    """In SPY exactly on the days it will rise: it knows them from the file the bars come from."""
+
+    cadence = "daily"
+    rising: tuple[str, ...] = ()
+
+    def weights(self, market: simulator.Snapshot) -> dict[str, float]:
+        return {"SPY": 1.0} if str(market.session) in self.rising else {}
+
+
+def test_who_is_invested_at_the_right_time_stands_above_all_shifts_of_its_positions(workspace: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(workspace / "data" / "sample" / "SPY.parquet").to_pandas()
+    days, close = [str(d)[:10] for d in table["date"]], table["close"].to_list()
+    # Known at the close of day t, held from the open of t + 1 on: what counts is the return of t + 1.
+    rising = tuple(days[t] for t in range(len(days) - 1) if close[t + 1] > close[t])
+    seer = simulator.run(Seer, ["SPY"], *PERIOD, workspace=workspace, parameters={"rising": rising})
+    assert seer.facts["inference"]["timing_percentile"] > 0.95
+    held = simulator.run("buy_and_hold", ["SPY"], *PERIOD, workspace=workspace)
+    assert not held.facts["inference"]["timing_percentile"] or held.facts["inference"]["timing_p"] > 0.05
