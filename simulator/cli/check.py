@@ -36,6 +36,7 @@ def check(
     """What do the decisions of RUN rest on: what they were shown, or what was remembered?
 
     \b
+    cutoff      what was earned on dates its models can remember, and after
     costs       the same decisions at twice the costs
     execution   filled at the close and the open of the bar before
     future      bars after each decision replaced by noise: it must not change
