@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -38,12 +37,6 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         figures = [{key: _finite(value) for key, value in asdict(one).items()} for one in self.figures]
         return {"outcome": self.outcome, "verdict": self.verdict, "figures": figures, "notes": list(self.notes)}
-
-
-def result_of(row: Mapping[str, Any]) -> Result:
-    """The result that `to_json` wrote."""
-    figures = tuple(Figure(**figure) for figure in row["figures"])
-    return Result(row["outcome"], row["verdict"], figures, tuple(row["notes"]))
 
 
 def _finite(value: Any) -> Any:
