@@ -7,6 +7,7 @@ main ──► sim (this file) ──► COMMANDS[name] ──► simulator.cli.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -143,6 +144,8 @@ def sim(workspace: str | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """The console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
+    # What a run makes lives until its end: looking for garbage ever again costs an eighth of its time.
+    gc.set_threshold(100_000, 50, 50)
     sys.exit(_status(args))
 
 

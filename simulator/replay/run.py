@@ -112,7 +112,7 @@ class Ahead:
     `stopped` is why the asking ended before the last date, None where it did not.
     """
 
-    opinions: Mapping[int, Any] = field(default_factory=dict)
+    opinions: Mapping[int, Any] = field(default_factory=dict, repr=False)  # asyncio writes tasks out as it ends
     stopped: LLMError | None = None
 
 
