@@ -9,17 +9,20 @@ from typing import Any
 from simulator.config import Config
 from simulator.errors import LLMError
 from simulator.llm.gateway import Gateway
+from simulator.llm.prices import Prices
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
 from simulator.research import evidence, identity, measure
 from simulator.research.accounts import Account, accounts_of, own_account
 from simulator.research.benchmarks import benchmark_ledgers, exposure_matched
+from simulator.research.contamination.split import Daily, contamination_facts
 from simulator.research.happenings import happenings
 from simulator.research.leaderboard import leaderboard
 from simulator.research.replicates import spreads
 from simulator.research.shortfalls import shortfalls
 from simulator.research.spec import RunSpec
 from simulator.research.staging import Staged
+from simulator.research.toggles import execution_toggles
 from simulator.stats.inference import inference_summary
 from simulator.stats.metrics import Summary
 from simulator.store.events import Event
@@ -85,25 +88,16 @@ def record(work: Work) -> Recorded:
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
-    summary = measure.account(ledger, work.cash, free.returns, hold)
-    inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
-    timing, untimed = measure.timing(ledger)
     facts = {
         **work.identity,
         **_partial(work),
         "digest": evidence.result_digest(files),
-        "sessions": summary.sessions,
         "risk_free": free.source,
-        "metrics": dict(summary.values),
-        "reasons": {**summary.reasons, **inference.reasons, **untimed},
-        "replicates": _replicates(work, summary, free, hold),
-        "inference": {**inference.values, **timing},
+        **_own(work, free, hold),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
         "account": own_account(accounts, work.replayed),
         "accounts": leaderboard(accounts, calls, free.returns, work.cash),
-        "cost_sensitivity": measure.cost_sensitivity(
-            scene, work.replayed.tape, work.terms.rules, work.cash, free.returns
-        ),
+        **_otherwise(work, free, hold),
         "audit": {
             "engine": "backtrader",
             "auditor": "kernel",
@@ -113,6 +107,36 @@ def record(work: Work) -> Recorded:
         "shortfalls": shortfalls(work.draws),
     }
     return Recorded(files, facts, _later(lambda: happenings(accounts, calls, work.draws)))
+
+
+def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+    """What the run's own account reached, and how sure that is."""
+    ledger = work.replayed.ledger
+    summary = measure.account(ledger, work.cash, free.returns, hold)
+    inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
+    timing, untimed = measure.timing(ledger)
+    return {
+        "sessions": summary.sessions,
+        "metrics": dict(summary.values),
+        "reasons": {**summary.reasons, **inference.reasons, **untimed},
+        "replicates": _replicates(work, summary, free, hold),
+        "inference": {**inference.values, **timing},
+    }
+
+
+def _otherwise(work: Work, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+    """The same decisions at other costs and at other moments, and apart by what the models could know."""
+    replayed, rules = work.replayed, work.terms.rules
+    ledger = replayed.ledger
+    days = ledger.bars.dates[evidence.session_ends(ledger.bars)]
+    daily = Daily(days, measure.session_returns(ledger, work.cash), hold, free.returns)
+    seats = getattr(work.loaded.strategy, "seats", {})
+    played = (replayed.scene, replayed.tape, rules, work.cash, free.returns)
+    return {
+        "cost_sensitivity": measure.cost_sensitivity(*played),
+        "execution_toggles": execution_toggles(*played),
+        "contamination": contamination_facts(seats, Prices(work.config.models.prices), replayed.turns, daily),
+    }
 
 
 def _later(told: Callable[[], Iterable[Event]]) -> Iterator[Event]:
