@@ -12,7 +12,7 @@ from simulator.report.numbers import counted, interval, number_of, p_value, perc
 FEWEST_SESSIONS = 60
 """Below this, annualised figures are withheld."""
 
-Standing = Literal["too short", "undefined", "loss", "luck", "borderline", "distinct"]
+Standing = Literal["too short", "not assessable", "undefined", "loss", "luck", "borderline", "distinct"]
 
 JUDGEMENT: dict[Standing, str] = {
     "undefined": "cannot be told from luck",
@@ -21,6 +21,9 @@ JUDGEMENT: dict[Standing, str] = {
     "borderline": "borderline",
     "distinct": "unlikely to be luck alone",
 }
+
+
+AFTER = "after the models' cut-off"
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,59 @@ def judge(run: Mapping[str, Any]) -> Verdict:
 
     Rule: the 95 % bootstrap interval of the Sharpe ratio and the one-sided HAC p for a Sharpe ratio ≤ 0 must agree;
     p from 0.03 to 0.07, or the two in disagreement, is borderline. With the number of trials known, a deflated Sharpe
-    ratio below 0.95 is luck. Fewer than 60 sessions get no annualised figure at all.
+    ratio below 0.95 is luck. Fewer than 60 sessions get no annualised figure at all. Where models answered, the part
+    after their knowledge cut-off is judged; without 60 sessions of it the run is not assessable.
     """
-    standing = _standing(run)
+    judged = _after_cutoff(run)
+    standing: Standing = "not assessable" if judged is None else _standing(judged)
     details = (
         *(_author(run), drawn(run), lacking(run)),
-        *(_selection(run), _memory(run), _inference(run, standing), _power(run, standing)),
+        *(_selection(run), _memory(run), _whole(run, judged)),
+        *(_inference(judged or run, standing), _power(run, standing) if judged is run else ""),
     )
-    headline = " ".join(filter(None, (partial(run), _headline(run, standing), _caution(run))))
+    told = _headline(judged, standing, judged is not run) if judged else _unassessed(run)
+    headline = " ".join(filter(None, (partial(run), told, _caution(run))))
     return Verdict(standing, headline, _returns(run), tuple(d for d in details if d))
+
+
+def _after_cutoff(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """`run` as it stands after its models' cut-off; `run` itself where no model answered, None where nobody can say."""
+    found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
+    if not models or not found or withheld(run):
+        return run
+    if not found.get("assessable"):
+        return None
+    part = found["parts"]["after"]
+    judged = {name: part.get(name) for name in ("sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")}
+    selected = {name: inferred(run, name) for name in ("trials", "dsr")}
+    return {**run, "sessions": part["sessions"], "inference": {**judged, **selected}, "reasons": part.get("reasons")}
+
+
+def _unassessed(run: Mapping[str, Any]) -> str:
+    """The headline where nothing can be said for want of dates the models cannot know."""
+    found = run["contamination"]
+    after = ((found.get("parts") or {}).get("after") or {}).get("sessions")
+    why = (
+        "a model's knowledge cut-off is not known"
+        if after is None
+        else f"{counted(after, 'session')} after the models' cut-off ({found['cutoff']}) and 90 days, 60 are needed"
+    )
+    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
+    return (
+        f"Not assessable: {why}. Over {counted(int(run['sessions']), 'session')} the models may remember: "
+        f"Sharpe {ratio(inferred(run, 'sharpe'))}, 95\u00a0% interval {bounds}."
+    )
+
+
+def _whole(run: Mapping[str, Any], judged: Mapping[str, Any] | None) -> str:
+    """Beside the part that was judged, what all sessions say."""
+    if judged is None or judged is run:
+        return ""
+    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
+    everything = counted(int(run["sessions"]), "session")
+    return (
+        f"Over all {everything}, memory included: Sharpe {ratio(inferred(run, 'sharpe'))}, 95\u00a0% interval {bounds}."
+    )
 
 
 def withheld(run: Mapping[str, Any]) -> bool:
@@ -80,13 +127,13 @@ def _near(p: float) -> bool:
     return 0.03 <= p <= 0.07
 
 
-def _headline(run: Mapping[str, Any], standing: Standing) -> str:
+def _headline(run: Mapping[str, Any], standing: Standing, later: bool) -> str:
     sessions, sharpe = int(run["sessions"]), inferred(run, "sharpe")
     if standing == "too short":
         return f"{counted(sessions, 'session')}: too few for a verdict, annualised figures are withheld below 60."
     trials = inferred(run, "trials")
     tried = f" and {counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
-    over = f"over {counted(sessions, 'session')}{tried}"
+    over = f"over {counted(sessions, 'session')}{f' {AFTER}' if later else ''}{tried}"
     if sharpe is None:
         why = (run.get("reasons") or {}).get("sharpe") or "no reason recorded"
         return f"The Sharpe ratio {over} is undefined ({why}): nothing to judge."
@@ -130,13 +177,11 @@ def _selection(run: Mapping[str, Any]) -> str:
 
 
 def _caution(run: Mapping[str, Any]) -> str:
-    """A word on memory beside the verdict, where a model was asked and its memory is found or cannot be excluded."""
+    """A word on memory beside the verdict, where a model was asked and its memory was found."""
     found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
     if not models or not found or withheld(run):
         return ""
-    if found.get("flagged"):
-        return "Flagged: what was earned before the models' cut-off may be memory."
-    return "" if found.get("assessable") else "Whether the models remember these dates cannot be assessed."
+    return "Flagged: what was earned before the models' cut-off may be memory." if found.get("flagged") else ""
 
 
 def _memory(run: Mapping[str, Any]) -> str:

@@ -85,3 +85,45 @@ def test_who_decided_is_said() -> None:
 def test_the_returns_stand_beside_those_benchmarks_that_have_one() -> None:
     told = judge(facts()).returns.replace("\u00a0", " ")
     assert told == "Total return +12.1 % after costs, against +24.0 % for buy-and-hold."
+
+
+def dated(after: dict[str, Any] | None, **found: Any) -> dict[str, Any]:
+    """A run of 251 sessions whose models have a cut-off, with the part after it; None: nobody knows the cut-off."""
+    parts = None if after is None else {"after": {"reasons": {}, **after}}
+    assessable = after is not None and after["sessions"] >= 60
+    contamination = {"assessable": assessable, "parts": parts, "cutoff": "2024-03-31", "verdict": "Said.", **found}
+    return {**facts(), "llm": {"models": ["gpt"]}, "contamination": contamination}
+
+
+def test_the_part_after_the_models_cut_off_is_what_is_judged() -> None:
+    part = {"sessions": 120, "sharpe": 2.5, "sharpe_ci_low": 0.4, "sharpe_ci_high": 4.4, "sharpe_p_hac": 0.01}
+    verdict = judge(dated(part))
+    assert verdict.standing == "distinct"
+    assert verdict.headline.replace("\u00a0", " ") == (
+        "Sharpe 2.50, 95 % interval 0.40 to 4.40 over 120 sessions after the models' cut-off: unlikely to be luck alone."
+    )
+    told = " ".join(verdict.details).replace("\u00a0", " ")
+    assert "Over all 251 sessions, memory included: Sharpe 1.21, 95 % interval −0.40 to 2.70." in told
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        (
+            {"sessions": 12},
+            "Not assessable: 12 sessions after the models' cut-off (2024-03-31) and 90 days, 60 are needed.",
+        ),
+        (None, "Not assessable: a model's knowledge cut-off is not known."),
+    ],
+)
+def test_without_dates_the_models_cannot_know_nothing_is_claimed(after: dict[str, Any] | None, why: str) -> None:
+    verdict = judge(dated(after))
+    assert verdict.standing == "not assessable"
+    told = verdict.headline.replace("\u00a0", " ")
+    assert told.startswith(why)
+    assert told.endswith("the models may remember: Sharpe 1.21, 95 % interval −0.40 to 2.70.")
+
+
+def test_memory_that_was_found_stands_beside_the_verdict() -> None:
+    part = {"sessions": 120, "sharpe": -0.2, "sharpe_ci_low": -2, "sharpe_ci_high": 1.7, "sharpe_p_hac": 0.6}
+    assert judge(dated(part, flagged=True)).headline.endswith("may be memory.")
