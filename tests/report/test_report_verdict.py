@@ -100,7 +100,8 @@ def test_the_part_after_the_models_cut_off_is_what_is_judged() -> None:
     verdict = judge(dated(part))
     assert verdict.standing == "distinct"
     assert verdict.headline.replace("\u00a0", " ") == (
-        "Sharpe 2.50, 95 % interval 0.40 to 4.40 over 120 sessions after the models' cut-off: unlikely to be luck alone."
+        "Sharpe 2.50, 95 % interval 0.40 to 4.40 over 120 sessions after the models' cut-off: "
+        "unlikely to be luck alone."
     )
     told = " ".join(verdict.details).replace("\u00a0", " ")
     assert "Over all 251 sessions, memory included: Sharpe 1.21, 95 % interval −0.40 to 2.70." in told
