@@ -15,7 +15,7 @@ from simulator.report.evidence import Evidence, Series
 from simulator.report.figures import Frame, Layer, Panel
 from simulator.report.numbers import MINUS, counted, dollars, number_of, percent, ratio, whole
 from simulator.report.tables import drawdown
-from simulator.report.verdict import inferred, withheld
+from simulator.report.verdict import Verdict, inferred, judged, withheld
 
 BENCHMARKS = (("buy_and_hold", "hold", "Buy-and-hold"), ("equal_weight", "equal", "Equal-weight"))
 FORCED = ("stop", "take_profit", "margin_call")
@@ -156,12 +156,19 @@ class IntervalPlot:
     spoken: str
 
 
-def sharpe_interval(run: Mapping[str, Any], spoken: str) -> IntervalPlot | None:
-    """The interval beside zero and the benchmarks' Sharpe ratios; None when withheld or undefined."""
-    sharpe, low, high = (inferred(run, key) for key in ("sharpe", "sharpe_ci_low", "sharpe_ci_high"))
-    if withheld(run) or sharpe is None or low is None or high is None:
+def sharpe_interval(run: Mapping[str, Any], verdict: Verdict) -> IntervalPlot | None:
+    """What the verdict rests on: the interval beside zero and the benchmarks' Sharpe ratios.
+
+    None when withheld, undefined, or not the point (nothing held, everything lost). Benchmarks are those of all
+    sessions, so that they are left out where only those after the models' cut-off are judged.
+    """
+    part = judged(run)
+    if part is None or verdict.settled or withheld(run):
         return None
-    benchmarks = run["benchmarks"]
+    sharpe, low, high = (inferred(part, key) for key in ("sharpe", "sharpe_ci_low", "sharpe_ci_high"))
+    if sharpe is None or low is None or high is None:
+        return None
+    benchmarks = run["benchmarks"] if part is run else {}
     others = [(css, label, number_of((benchmarks.get(key) or {}).get("sharpe"))) for key, css, label in BENCHMARKS]
     known = [(css, label, value) for css, label, value in others if value is not None]
     left, right = figures.bounds([np.array([low, high, sharpe, 0.0, *(v for _, _, v in known)])], room=0.06)
@@ -171,7 +178,7 @@ def sharpe_interval(run: Mapping[str, Any], spoken: str) -> IntervalPlot | None:
 
     ticks = tuple(figures.Tick(across(v), f"{MINUS if v < 0 else ''}{abs(v):g}") for v in figures.steps(left, right, 7))
     marks = tuple((css, f"{label} {ratio(value)}", across(value)) for css, label, value in known)
-    return IntervalPlot(across(low), across(high), across(sharpe), across(0.0), marks, ticks, spoken)
+    return IntervalPlot(across(low), across(high), across(sharpe), across(0.0), marks, ticks, verdict.headline)
 
 
 def _grown(values: Series, cash: float) -> str:

@@ -99,7 +99,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "title": f"{run['strategy']}: {run['from']} to {run['to']}{', partial' if run.get('partial') else ''}",
         "facts": _facts(evidence),
         "verdict": verdict,
-        "interval": charts.sharpe_interval(run, verdict.headline),
+        "interval": charts.sharpe_interval(run, verdict),
         "wide_ticks": figures.session_ticks(evidence.sessions, 13),
         "narrow_ticks": figures.session_ticks(evidence.sessions, 5),
         "linked": linked(evidence),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ def print_run(run: Mapping[str, Any], folder: Path, console: Console) -> None:
     console.print(Text(str(run["strategy"]), style="bold cyan"))
     _say(console, _facts(run), width, "dim")
     console.print()
-    console.print(_grid(table))
+    console.print(_grid(table, width))
     for mark, why in table.footnotes:
         _say(console, f"({mark}) {why}", width, "dim")
     console.print()
@@ -64,17 +65,48 @@ def _facts(run: Mapping[str, Any]) -> str:
     return f"{named} · {run['from']} to {run['to']} · {sessions} · {dollars(run['cash'])}"
 
 
-def _grid(table: Table) -> Grid:
+def _grid(table: Table, width: int) -> Grid:
+    """The comparison within `width`: intervals take two lines where they must, and long names as many as they need."""
+    rows = [row for _, rows in table.groups for row in rows]
+    labels = [_plain(row.label) for row in rows]
+    cells = [[_cell(cell.text, cell.note) for cell in row.cells] for row in rows]
+    room = width - max(map(len, labels), default=0)
+    heads = [max(map(len, name.split())) for name in table.columns[1:]]
+    if sum(_widths(cells, heads)) > room:
+        for row in cells:
+            for cell in row:
+                cell.plain = cell.plain.replace(" to ", " to\n")
+    widths = _widths(cells, heads)
+    widths[0] = max(widths[0], min(len(table.columns[0]) + 2, room - sum(widths[1:])))
     grid = Grid(box=None, padding=(0, 0, 0, 2), pad_edge=False)
     grid.add_column(no_wrap=True)
-    for number, name in enumerate(table.columns):
-        own = number == 0
-        header = Text(name, style="bold cyan" if own else "dim")
-        grid.add_column(header, justify="right", style="bold" if own else "", max_width=24, no_wrap=True)
-    for _, rows in table.groups:
-        for row in rows:
-            grid.add_row(Text(_plain(row.label)), *(_cell(cell.text, cell.note) for cell in row.cells))
+    for number, (name, wide) in enumerate(zip(table.columns, widths, strict=True)):
+        header = Text(_broken(name, wide - 2), style="dim" if number else "bold cyan")
+        grid.add_column(header, justify="right", style="" if number else "bold", min_width=wide - 2, overflow="fold")
+    for label, row in zip(labels, cells, strict=True):
+        grid.add_row(label, *row)
     return grid
+
+
+def _widths(cells: list[list[Text]], heads: list[int]) -> list[int]:
+    """Characters each column needs, the two before it included; the first one may break its name anywhere."""
+    longest = [
+        max((len(line) for cell in column for line in cell.plain.splitlines()), default=0)
+        for column in zip(*cells, strict=True)
+    ]
+    return [2 + max(pair) for pair in zip(longest, [0, *heads], strict=True)]
+
+
+def _broken(name: str, width: int) -> str:
+    """`name` in lines of at most `width`, broken behind an underscore or a space where there is one."""
+    lines = [""]
+    for piece in re.split(r"(?<=[_ ])", name):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _leaderboard(run: Mapping[str, Any]) -> Grid:

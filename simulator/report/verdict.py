@@ -28,35 +28,42 @@ AFTER = "after the models' cut-off"
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline` is one sentence with its interval, `returns` sets it beside the benchmarks, `details` qualify it."""
+    """What is said of a run.
+
+    `headline` is one sentence with its interval, `returns` sets it beside the benchmarks, `details` qualify it;
+    `settled` where no test is needed: nothing was held, or everything lost.
+    """
 
     standing: Standing
     headline: str
     returns: str
     details: tuple[str, ...]
+    settled: bool = False
 
 
 def judge(run: Mapping[str, Any]) -> Verdict:
     """The verdict on run.json.
 
     Rule: the 95 % bootstrap interval of the Sharpe ratio and the one-sided HAC p for a Sharpe ratio ≤ 0 must agree;
-    p from 0.03 to 0.07, or the two in disagreement, is borderline. With the number of trials known, a deflated Sharpe
-    ratio below 0.95 is luck. Fewer than 60 sessions get no annualised figure at all. Where models answered, the part
-    after their knowledge cut-off is judged; without 60 sessions of it the run is not assessable.
+    p from 0.03 to 0.07, or the two in disagreement, is borderline. One of several trials whose deflated Sharpe ratio is
+    below 0.95 is luck, whatever its p. Fewer than 60 sessions get no annualised figure at all. Where models answered,
+    the part after their knowledge cut-off is judged, its p times the number of trials; without 60 sessions of it the
+    run is not assessable. A run that held nothing, or lost everything, needs no test.
     """
-    judged = _after_cutoff(run)
-    standing: Standing = "not assessable" if judged is None else _standing(judged)
+    part = judged(run)
+    standing: Standing = "not assessable" if part is None else _standing(part)
     details = (
         *(_author(run), drawn(run), lacking(run)),
-        *(_selection(run), _memory(run), _whole(run, judged)),
-        *(_inference(judged or run, standing), _power(run, standing) if judged is run else ""),
+        *(_selection(run, part), _memory(run, part), _whole(run, part)),
+        *(_inference(part, standing) if part else "", _power(run, standing) if part is run else ""),
     )
-    told = _headline(judged, standing, judged is not run) if judged else _unassessed(run)
+    told = _headline(part, standing, part is not run) if part else _unassessed(run)
     headline = " ".join(filter(None, (partial(run), told, _caution(run))))
-    return Verdict(standing, headline, _returns(run), tuple(d for d in details if d))
+    settled = _ruined(run) or _idle(run)
+    return Verdict(standing, headline, _returns(run), tuple(d for d in details if d), settled)
 
 
-def _after_cutoff(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def judged(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """`run` as it stands after its models' cut-off; `run` itself where no model answered, None where nobody can say."""
     found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
     if not models or not found or withheld(run):
@@ -64,19 +71,22 @@ def _after_cutoff(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if not found.get("assessable"):
         return None
     part = found["parts"]["after"]
-    judged = {name: part.get(name) for name in ("sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")}
-    selected = {name: inferred(run, name) for name in ("trials", "dsr")}
-    return {**run, "sessions": part["sessions"], "inference": {**judged, **selected}, "reasons": part.get("reasons")}
+    inference = {name: part.get(name) for name in ("sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")}
+    # The deflated Sharpe ratio of run.json is one of all sessions, those that may be remembered included.
+    trials, p = inferred(run, "trials"), number_of(part.get("sharpe_p_hac"))
+    inference |= {"trials": trials, "p_of_all_trials": min(1.0, trials * p) if trials and p is not None else None}
+    return {**run, "sessions": part["sessions"], "inference": inference, "reasons": part.get("reasons")}
 
 
 def _unassessed(run: Mapping[str, Any]) -> str:
     """The headline where nothing can be said for want of dates the models cannot know."""
     found = run["contamination"]
     after = ((found.get("parts") or {}).get("after") or {}).get("sessions")
+    lie = f"{counted(after, 'session')} lie" if after else "no session lies"
     why = (
         "a model's knowledge cut-off is not known"
         if after is None
-        else f"{counted(after, 'session')} after the models' cut-off ({found['cutoff']}) and 90 days, 60 are needed"
+        else f"{lie} after the models' cut-off ({found['cutoff']}) and its 90 days of grace, 60 are needed"
     )
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
     return (
@@ -85,9 +95,9 @@ def _unassessed(run: Mapping[str, Any]) -> str:
     )
 
 
-def _whole(run: Mapping[str, Any], judged: Mapping[str, Any] | None) -> str:
+def _whole(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
     """Beside the part that was judged, what all sessions say."""
-    if judged is None or judged is run:
+    if part is None or part is run:
         return ""
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
     everything = counted(int(run["sessions"]), "session")
@@ -110,17 +120,36 @@ def inferred(run: Mapping[str, Any], key: str) -> float | None:
 def _standing(run: Mapping[str, Any]) -> Standing:
     if withheld(run):
         return "too short"
+    if _ruined(run):
+        return "loss"
     low, high, p = (inferred(run, key) for key in ("sharpe_ci_low", "sharpe_ci_high", "sharpe_p_hac"))
-    if inferred(run, "sharpe") is None or low is None or high is None:
+    if _idle(run) or inferred(run, "sharpe") is None or low is None or high is None:
         return "undefined"
     if high < 0:
-        return "loss"
+        return "borderline" if p is not None and p < 0.95 else "loss"
+    if (inferred(run, "trials") or 1) > 1 and _chosen(run):
+        return "luck"
     if p is not None and (_near(p) or (low > 0) != (p < 0.05)):
         return "borderline"
-    deflated = inferred(run, "dsr")
-    if low <= 0 or (deflated is not None and deflated < 0.95):
-        return "luck"
-    return "distinct"
+    return "luck" if low <= 0 or _chosen(run) else "distinct"
+
+
+def _chosen(run: Mapping[str, Any]) -> bool:
+    """Whether so many trials without skill would have shown as much."""
+    deflated, corrected = inferred(run, "dsr"), inferred(run, "p_of_all_trials")
+    return (deflated is not None and deflated < 0.95) or (corrected is not None and corrected >= 0.05)
+
+
+def _ruined(run: Mapping[str, Any]) -> bool:
+    """Whether everything was lost: a return cannot compound beyond that, though its mean is still a number."""
+    metrics = run["metrics"]
+    whole = number_of(metrics.get("total_return"))
+    return whole <= -1 if whole is not None else number_of(metrics.get("annual_return")) is not None
+
+
+def _idle(run: Mapping[str, Any]) -> bool:
+    """Whether no position was ever held."""
+    return number_of(run["metrics"].get("exposure")) == 0
 
 
 def _near(p: float) -> bool:
@@ -134,6 +163,11 @@ def _headline(run: Mapping[str, Any], standing: Standing, later: bool) -> str:
     trials = inferred(run, "trials")
     tried = f" and {counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
     over = f"over {counted(sessions, 'session')}{f' {AFTER}' if later else ''}{tried}"
+    if _ruined(run):
+        why = (run.get("reasons") or {}).get("total_return")
+        return f"Everything was lost{f': {why}' if why else ''}."
+    if _idle(run):
+        return f"No position was held over {counted(sessions, 'session')}: nothing to judge."
     if sharpe is None:
         why = (run.get("reasons") or {}).get("sharpe") or "no reason recorded"
         return f"The Sharpe ratio {over} is undefined ({why}): nothing to judge."
@@ -156,7 +190,7 @@ def _returns(run: Mapping[str, Any]) -> str:
 
 def _inference(run: Mapping[str, Any], standing: Standing) -> str:
     p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
-    if standing == "too short" or p is None:
+    if standing == "too short" or p is None or _idle(run) or _ruined(run):
         return ""
     blocks = f", mean block {ratio(block, 1)} sessions" if block is not None else ""
     near = ""
@@ -166,14 +200,21 @@ def _inference(run: Mapping[str, Any], standing: Standing) -> str:
     return f"{test} Interval: stationary bootstrap{blocks}.{near}"
 
 
-def _selection(run: Mapping[str, Any]) -> str:
+def _selection(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
     trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
     if trials is None:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
-    counted_trials = f"{counted(int(trials), 'trial')} {'was' if trials == 1 else 'were'} run on overlapping data"
+    if trials == 1:
+        return "One trial is on record for these dates and symbols, this one: nothing to deflate for."
+    said = f"{counted(int(trials), 'trial')} were run on overlapping data"
+    if withheld(run) or part is None or _idle(run):
+        return f"{said}, this one included."
+    if part is not run:
+        corrected = inferred(part, "p_of_all_trials")
+        return f"{said}, this one included; p after the cut-off, times their number, is {p_value(corrected)}."
     if deflated is None:
-        return f"{counted_trials}; the interval is unadjusted for selection."
-    return f"{counted_trials}; the deflated Sharpe ratio is {ratio(deflated)}."
+        return f"{said}, this one included; the interval is unadjusted for selection."
+    return f"{said}, this one included; the deflated Sharpe ratio is {ratio(deflated)}."
 
 
 def _caution(run: Mapping[str, Any]) -> str:
@@ -184,15 +225,17 @@ def _caution(run: Mapping[str, Any]) -> str:
     return "Flagged: what was earned before the models' cut-off may be memory." if found.get("flagged") else ""
 
 
-def _memory(run: Mapping[str, Any]) -> str:
-    """Whether a model may have known the outcome; nothing where no model was asked."""
+def _memory(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
+    """Whether a model may have known the outcome; nothing where no model was asked, or the headline has said it."""
     found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
-    return f"Contamination: {found['verdict']}" if models and found.get("verdict") else ""
+    if not models or not found.get("verdict") or (part is None and found.get("parts")):
+        return ""
+    return f"Contamination: {found['verdict']}"
 
 
 def _power(run: Mapping[str, Any], standing: Standing) -> str:
     found = inferred(run, "detectable_sharpe")
-    if standing == "too short" or found is None:
+    if standing == "too short" or found is None or _idle(run) or _ruined(run):
         return ""
     length = counted(int(run["sessions"]), "session")
     return f"Power: in {length} only a true Sharpe ratio of {ratio(found)} or more would be found four times in five."

@@ -70,3 +70,20 @@ def test_square_brackets_in_names_are_text_not_markup(write_run: Any) -> None:
     text = printed(write_run(strategy="[red]boom[/red]", notes=("[bold]x[/bold]",)), terminal=True)
     assert "[red]boom[/red]" in text
     assert "[bold]x[/bold]" in text
+
+
+@pytest.mark.parametrize("strategy", ["a_strategy_with_quite_a_long_name_for_a_terminal", "x" * 60])
+def test_no_number_is_cut_for_want_of_room(write_run: Any, strategy: str) -> None:
+    folder = write_run(strategy=strategy)
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    wide = {"sharpe_ci_low": -21.93, "sharpe_ci_high": -18.74}
+    run["metrics"] |= wide
+    run["inference"] |= wide
+    for benchmark in run["benchmarks"].values():
+        benchmark |= wide
+    run["benchmarks"]["exposure_matched"] = run["benchmarks"]["buy_and_hold"]
+    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    table = printed(folder).split("Sharpe ")[0] + printed(folder).split("\n\n")[1]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= 80
+    assert printed(folder).count("−18.74") >= 4

@@ -42,6 +42,9 @@ def test_the_sentence_carries_the_interval_and_the_number_of_sessions() -> None:
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.8}, "luck"),
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.97}, "distinct"),
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": None}, "distinct"),
+        ({"sharpe_ci_low": -0.1, "sharpe_p_hac": 0.05, "trials": 3, "dsr": 0.8}, "luck"),
+        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.04, "trials": 1, "dsr": 0.94}, "borderline"),
+        ({"sharpe_ci_low": -3.0, "sharpe_ci_high": -0.2, "sharpe_p_hac": 0.85}, "borderline"),
     ],
 )
 def test_interval_and_p_must_agree_and_trials_count(given: dict[str, Any], standing: str) -> None:
@@ -112,7 +115,13 @@ def test_the_part_after_the_models_cut_off_is_what_is_judged() -> None:
     [
         (
             {"sessions": 12},
-            "Not assessable: 12 sessions after the models' cut-off (2024-03-31) and 90 days, 60 are needed.",
+            "Not assessable: 12 sessions lie after the models' cut-off (2024-03-31) and its 90 days of grace, "
+            "60 are needed.",
+        ),
+        (
+            {"sessions": 0},
+            "Not assessable: no session lies after the models' cut-off (2024-03-31) and its 90 days of grace, "
+            "60 are needed.",
         ),
         (None, "Not assessable: a model's knowledge cut-off is not known."),
     ],
@@ -128,3 +137,29 @@ def test_without_dates_the_models_cannot_know_nothing_is_claimed(after: dict[str
 def test_memory_that_was_found_stands_beside_the_verdict() -> None:
     part = {"sessions": 120, "sharpe": -0.2, "sharpe_ci_low": -2, "sharpe_ci_high": 1.7, "sharpe_p_hac": 0.6}
     assert judge(dated(part, flagged=True)).headline.endswith("may be memory.")
+
+
+def test_the_trials_are_held_against_the_p_of_the_part_that_is_judged() -> None:
+    part = {"sessions": 120, "sharpe": 2.5, "sharpe_ci_low": 0.4, "sharpe_ci_high": 4.4, "sharpe_p_hac": 0.01}
+    remembered = {"trials": 8, "dsr": 0.99}
+    run = dated(part)
+    verdict = judge({**run, "inference": {**run["inference"], **remembered}})
+    assert verdict.standing == "luck"
+    assert any("p after the cut-off, times their number, is 0.080" in said for said in verdict.details)
+    few = judge({**run, "inference": {**run["inference"], "trials": 2, "dsr": 0.2}})
+    assert few.standing == "distinct"
+
+
+def test_a_run_that_held_nothing_is_not_called_worse_than_cash() -> None:
+    run = facts(sharpe=-20.2, sharpe_ci_low=-21.9, sharpe_ci_high=-18.7, sharpe_p_hac=1.0, trials=8, dsr=0.0)
+    verdict = judge({**run, "metrics": {**run["metrics"], "exposure": 0.0}})
+    assert verdict.headline.replace("\u00a0", " ") == "No position was held over 251 sessions: nothing to judge."
+    assert verdict.settled
+    assert not any("p for a Sharpe" in said or "deflated" in said for said in verdict.details)
+
+
+def test_a_total_loss_is_called_one() -> None:
+    run = facts(sharpe=-1.0, sharpe_ci_low=-4.0, sharpe_ci_high=-1.0, sharpe_p_hac=0.85)
+    lost = {"total_return": None, "annual_return": -7.2, "sharpe": -1.0}
+    verdict = judge({**run, "metrics": lost, "reasons": {"total_return": "session 51 lost 712%"}})
+    assert (verdict.standing, verdict.headline) == ("loss", "Everything was lost: session 51 lost 712%.")
