@@ -33,6 +33,11 @@ from simulator.trading.nouns import Broker, Decision, Strategy
 Progress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, session) after each piece of work, and while answers are waited for."""
 
+
+def silent(*_: Any) -> None:
+    """Progress that nobody is told of."""
+
+
 HEARTBEAT = 0.25
 """Seconds between two reports of progress while nothing but waiting happens."""
 
@@ -145,7 +150,7 @@ def replay_strategy(
     Where the asking stopped early (budget spent, a service that keeps failing) the dates decided so far are replayed;
     with none the error itself is raised. Raises AuditError when the engines differ by over 1e-9 of equity.
     """
-    report = progress or (lambda *_: None)
+    report = progress or silent
     with nullcontext(loop) if loop else asyncio.Runner() as running:
         ahead = running.run(prefetch(strategy, scene, report)) if strategy.opines_ahead else Ahead()
         if ahead.stopped is not None:

@@ -10,36 +10,26 @@ stands in its place as the reference of all that follows, so that a pair differs
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from pydantic import ValidationError
 
-from simulator.config import CONFIG_FILES, Config, Models, Seat
+from simulator.config import Config, Seat
 from simulator.council.context import PipelineContext
 from simulator.council.recall import KIND, recalled
-from simulator.errors import DataError, LLMError, UsageError
+from simulator.errors import LLMError, UsageError
 from simulator.market.agenda import MEETING
-from simulator.market.bars import Floats, moment
-from simulator.replay.run import Replayed, Scene, play
+from simulator.market.bars import Floats
+from simulator.replay.run import Replayed, Scene, play, silent
 from simulator.research import measure, variants
-from simulator.research.evidence import session_ends
-from simulator.research.identity import identify
 from simulator.research.pairs import Pair, adjusted, compared
-from simulator.research.spec import RunSpec
-from simulator.research.staging import Staged, stage
+from simulator.research.reopen import AsDecided, Reopened, config_of, read_run, reopen
 from simulator.store.folders import read_lines
-from simulator.strategies import Loaded, load_strategy
-from simulator.trading.cycle import Terms
-from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Book, Cadence, Decision, Strategy, Target
-from simulator.trading.risk import Limits
+from simulator.trading.nouns import Strategy
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,36 +41,14 @@ Rewrite = Callable[[PipelineContext], PipelineContext]
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is done next)."""
 
-SAME = 1e-9
-"""Relative difference of equity within which a replay of the recorded decisions is the run."""
-
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """A run opened again: its folder's facts, its council and scene, its decisions and the meetings behind them."""
-
-    facts: Mapping[str, Any]
-    council: Council
-    scene: Scene
-    config: Config
-    decisions: tuple[Decision, ...]
+class Case(Reopened):
+    """The run of a council, and the meetings behind its decisions."""
 
     @property
-    def cash(self) -> float:
-        return self.config.accounts.cash
-
-    @cached_property
-    def terms(self) -> Terms:
-        config = self.config
-        return Terms(
-            Limits.from_config(config.risk, config.assets), ExecutionRules.from_config(config.risk, config.costs)
-        )
-
-    @cached_property
-    def at_meetings(self) -> Scene:
-        """The scene with its meetings as the only occasions."""
-        kept = np.array([occasion == MEETING for occasion in self.scene.occasions], dtype=bool)
-        return replace(self.scene, instants=self.scene.instants[kept], occasions=())
+    def council(self) -> Council:
+        return cast("Council", self.strategy)
 
     @cached_property
     def meetings(self) -> tuple[PipelineContext, ...]:
@@ -91,11 +59,6 @@ class Case:
             for one, occasion, snapshot in held
             if occasion == MEETING
         )
-
-    @cached_property
-    def free(self) -> Floats:
-        """(S,) risk-free return of each session."""
-        return measure.risk_free(self.scene, self.config.assets).returns
 
 
 @dataclass(frozen=True)
@@ -122,7 +85,7 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
     verdict. Raises UsageError for a run of no council, DataError where bars or strategy files have changed since.
     """
     case = open_case(folder, workspace)
-    tell = progress or (lambda *_: None)
+    tell = progress or silent
     plan = planned(case)
     total = len(case.council.members) + 2 * len(plan)
     with asyncio.Runner() as loop:
@@ -130,7 +93,7 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
         equity = {seat: stage.manager(seat).equity for seat in case.council.members}
         choices = variants.best_so_far(case.at_meetings, equity)
         played = {one.name: stage.variant(one, choices) for one in plan}
-    _check_reproduced(folder, case, played[AS_RUN])
+    case.check_reproduced(played[AS_RUN])
     returns = {name: measure.session_returns(done.ledger, case.cash) for name, done in played.items()}
     pairs: dict[str, Pair] = {}
     for n, one in enumerate(plan):
@@ -177,27 +140,16 @@ def planned(case: Case) -> tuple[Variant, ...]:
 
 def open_case(folder: Path, workspace: Workspace) -> Case:
     """The run in `folder` with its bars and its council, both as they were. Raises UsageError and DataError."""
-    facts = _read_facts(folder)
-    again = f"`{facts['command']}` runs it again"
+    facts, spec = read_run(folder)
     rows = read_lines(folder / "decisions.jsonl")
     if not any(row.get("record", {}).get("kind") == KIND for row in rows):
         raise UsageError(
             f"{facts['strategy']} is no council: there are no votes to count again",
             mend="`sim ablate` takes the run of a council",
         )
-    try:
-        config, decisions = _config(facts), tuple(_decision(row) for row in rows)
-        spec = _spec(facts)
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"is not what this version writes ({_brief(error)})", where=str(folder), mend=again) from None
-    loaded = load_strategy(spec.strategy, workspace.strategies, _Nobody(config), spec.parameters)
-    _check_files(facts, loaded, again)
-    staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
-    _check_bars(facts, spec, config, loaded, staged, again)
-    scene = staged.scene.until(len(decisions)) if facts.get("partial") else staged.scene
-    if [moment(int(at)) for at in scene.instants] != [one.as_of for one in decisions]:
-        raise DataError("decides on other dates than this version would", where=str(folder), mend=again)
-    return Case(facts, cast("Council", loaded.strategy), scene, config, decisions)
+    config = config_of(facts)
+    run = reopen(folder, facts, spec, workspace, config, _Nobody(config))
+    return Case(folder, facts, config, run.strategy, run.scene, run.decisions)
 
 
 class _Nobody:
@@ -213,28 +165,6 @@ class _Nobody:
 
     async def ask_for(self, request: Any, model: Any) -> Any:  # noqa: ARG002
         raise LLMError("an ablation asks nobody, and was about to")
-
-
-class _Recorded:
-    """Decides once more what was decided: the opinions it is handed are the decisions of the run."""
-
-    opines_ahead = False
-
-    def __init__(self, council: Council) -> None:
-        self.name: str = council.name
-        self.cadence: Cadence = council.cadence
-        self.window: int = council.window
-
-    @property
-    def checkpoint(self) -> Strategy:
-        return self
-
-    async def opine(self, snapshot: Any, journal: Sequence[Decision]) -> Any:  # noqa: ARG002
-        return Decision(snapshot.as_of)
-
-    async def decide(self, snapshot: Any, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:  # noqa: ARG002
-        decision: Decision = opinion
-        return decision
 
 
 @dataclass
@@ -253,7 +183,7 @@ class _Stage:
 
     def variant(self, one: Variant, choices: Sequence[str | None]) -> Replayed:
         if one.name == AS_RUN:
-            return self._play(one.name, _Recorded(self.case.council), self.case.scene, self.case.decisions)
+            return self._play(one.name, AsDecided(self.case.decisions), self.case.scene, ())
         council = self.case.council
         opinions = [
             _rewritten(one, council, meeting, choice)
@@ -265,7 +195,7 @@ class _Stage:
         self.tell(self.done, self.total, f"replaying {name}")
         self.done += 1
         case = self.case
-        return play(strategy, scene, case.terms, case.cash, dict(enumerate(opinions)), lambda *_: None, self.loop)
+        return play(strategy, scene, case.terms, case.cash, dict(enumerate(opinions)), silent, self.loop)
 
 
 def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice: str | None) -> PipelineContext:
@@ -281,80 +211,6 @@ def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice:
         "simple majority": lambda it: variants.by_majority(it, spec),
     }
     return decided[one.name](meeting)
-
-
-def _read_facts(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    try:
-        facts: dict[str, Any] = json.loads(path.read_bytes())
-        if not isinstance(facts.get("command"), str) or not isinstance(facts.get("strategy"), str):
-            raise ValueError
-    except (OSError, ValueError, AttributeError):
-        raise DataError("is not the run.json of a run", where=str(path), mend="run the same `sim run` again") from None
-    return facts
-
-
-def _spec(facts: Mapping[str, Any]) -> RunSpec:
-    last = facts["stopped"]["to"] if facts.get("partial") else facts["to"]
-    return RunSpec(
-        strategy=facts["strategy"],
-        symbols=tuple(facts["symbols"]),
-        first=date.fromisoformat(facts["from"]),
-        last=date.fromisoformat(last),
-        models=facts.get("models"),
-        parameters=dict(facts["parameters"]),
-        replicates=facts["replicates"]["count"],
-    )
-
-
-def _config(facts: Mapping[str, Any]) -> Config:
-    """The configuration the run was made with; of the models only those that sat in it."""
-    stored = facts["config"]
-    sections: dict[str, Any] = {
-        name: model.model_validate(stored[name]) for name, model in CONFIG_FILES.items() if name != "models"
-    }
-    return Config(models=Models(default="run", profiles={"run": stored["models"]}), **sections)
-
-
-def _decision(row: Mapping[str, Any]) -> Decision:
-    targets = tuple(Target(**target) for target in row["targets"])
-    return Decision(datetime.fromisoformat(row["as_of"]), targets, row["record"])
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-
-
-def _check_files(facts: Mapping[str, Any], loaded: Loaded, again: str) -> None:
-    then, now = facts["strategy_files"], loaded.files
-    changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
-    if changed:
-        more = f" and {len(changed) - 1} more files have" if len(changed) > 1 else " has"
-        raise DataError(f"strategies/{changed[0]}{more} changed since run {facts['run_id']}", mend=again)
-
-
-def _check_bars(
-    facts: Mapping[str, Any], spec: RunSpec, config: Config, loaded: Loaded, staged: Staged, again: str
-) -> None:
-    if identify(spec, config, loaded, staged)["data_digest"] != facts["data_digest"]:
-        raise DataError(f"bars or events have changed since run {facts['run_id']}", mend=again)
-
-
-def _check_reproduced(folder: Path, case: Case, done: Replayed) -> None:
-    """The recorded decisions, replayed, must give the equity in the folder: else engine and evidence do not match."""
-    import csv
-
-    path = folder / "equity.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            stored = np.array([float(row["equity"]) for row in csv.DictReader(lines)])
-    except (OSError, KeyError, ValueError):
-        raise DataError("has no column of equity", where=str(path), mend=f"`{case.facts['command']}`") from None
-    equity = done.ledger.equity[session_ends(done.ledger.bars)]
-    if stored.shape != equity.shape or not np.allclose(stored, equity, rtol=SAME, atol=0.0):
-        raise DataError(
-            "its decisions, replayed, do not give its equity", where=str(path), mend=f"`{case.facts['command']}`"
-        )
 
 
 def _about(case: Case) -> dict[str, Any]:

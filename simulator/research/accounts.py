@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from simulator.config import Accounts
-from simulator.replay.run import Replayed, play
+from simulator.replay.run import Replayed, play, silent
 from simulator.trading.cycle import Terms
 from simulator.trading.nouns import Strategy
 
@@ -50,7 +50,7 @@ def accounts_of(strategy: Strategy, replayed: Replayed, terms: Terms, config: Ac
     names = {account.role: name for name, account in config.accounts.items()}
     with asyncio.Runner() as loop:
         played = {
-            seat: play(council.member(seat), replayed.scene, terms, config.cash, replayed.opinions, _silent, loop)
+            seat: play(council.member(seat), replayed.scene, terms, config.cash, replayed.opinions, silent, loop)
             for seat in council.members
         }
     made = [Account(names.get(seat, seat), seat, council.seats[seat].model, done) for seat, done in played.items()]
@@ -66,7 +66,3 @@ def own_account(accounts: Sequence[Account], replayed: Replayed) -> str | None:
 
 def _place(name: str, order: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order)
-
-
-def _silent(*_: Any) -> None:
-    """Playing accounts takes no time worth showing."""

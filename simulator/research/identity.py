@@ -15,6 +15,7 @@ from typing import Any
 
 import simulator
 from simulator.config import Config, Seat
+from simulator.replay.run import Scene
 from simulator.research.spec import RunSpec
 from simulator.research.staging import Staged
 from simulator.strategies import Loaded
@@ -44,14 +45,7 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: Staged) -> d
         # Of the models only those that sit in this run: another profile changes nothing here.
         "config": {**config.dump(), "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()}},
         "strategy_files": dict(loaded.files),
-        "data_digest": digest_of(
-            [
-                scene.bars.digest,
-                scene.context.digest,
-                [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
-                [[str(getattr(item, f.name)) for f in fields(item)] for item in scene.news],
-            ]
-        ),
+        "data_digest": data_digest(scene),
         "code": code_version(),
     }
     named = {**made_of, "code": code_digest()}
@@ -65,6 +59,18 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: Staged) -> d
         "notes": list(staged.notes),
         "packages": packages(),
     }
+
+
+def data_digest(scene: Scene) -> str:
+    """sha256 (hex) of what a strategy may read of the world: bars, context, events and news."""
+    return digest_of(
+        [
+            scene.bars.digest,
+            scene.context.digest,
+            [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
+            [[str(getattr(item, f.name)) for f in fields(item)] for item in scene.news],
+        ]
+    )
 
 
 def digest_of(value: Any) -> str:

@@ -21,7 +21,6 @@ from simulator.council.stages.base import run_stages
 from simulator.errors import CacheCorruptError, CacheMissError, DataError, LLMError, UsageError, did_you_mean
 from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.prices import Prices
-from simulator.llm.registry import seats
 from simulator.market import calendar
 from simulator.market.bars import Snapshot, instant
 from simulator.market.calendar import NEW_YORK
@@ -30,7 +29,7 @@ from simulator.research.asking import Asking, open_gateway
 from simulator.research.identity import digest_of
 from simulator.research.spec import MAX_COST, RunSpec
 from simulator.research.staging import stage
-from simulator.research.standins import Reading, StandIns
+from simulator.research.standins import StandIns, asking_nobody
 from simulator.strategies import available, load_strategy
 from simulator.trading import risk
 from simulator.trading.nouns import Book, Cadence
@@ -170,17 +169,14 @@ def cost(call: Call, workspace: Workspace) -> Cost:
     Raises ConfigError for a model whose price nobody knows.
     """
     config = load_config(workspace.config)
-    chosen = seats(config.models, call.models)
-    if all(seat.provider == OFFLINE for seat in chosen.values()):
-        return Cost()
     stand_ins, prices = StandIns(), Prices(config.models.prices)
-    with Reading(workspace.cache, call.cache) as cache, asyncio.Runner() as loop:
-        everyone = dict.fromkeys((OFFLINE, *(seat.provider for seat in chosen.values())), stand_ins)
-        asking = Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
+    with asking_nobody(workspace, config, call.models, call.cache, stand_ins) as asking:
+        if all(seat.provider == OFFLINE for seat in asking.seats.values()):
+            return Cost()
         council = _council(call, workspace, asking)
         when = due(call.as_of, config.schedule, council.cadence)
         snapshot = _known(call, when, council, workspace, config)
-        loop.run(run_stages(_stages(council, call.up_to), council.open(snapshot), council.setup))
+        asking.loop.run(run_stages(_stages(council, call.up_to), council.open(snapshot), council.setup))
     missing = [request for request in stand_ins.asked.values() if request.provider != OFFLINE]
     estimates = [prices.estimate(request) for request in missing]
     return Cost(len(missing), sum(likely for likely, _ in estimates), sum(most for _, most in estimates))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from simulator.llm.cache import AnswerCache, Entry
 from simulator.llm.messages import ChatRequest, Message
-from simulator.llm.prices import prompt_tokens
+from simulator.llm.prices import MILLION, Prices, prompt_tokens
 
 SAMPLE = 200
 """The latest answers looked at, per stage and model."""
@@ -80,6 +81,28 @@ def past_of(cache: AnswerCache, request: ChatRequest) -> Past:
         completion=Range(float(low), float(said.mean()), float(high)),
         seconds=float(np.mean([entry.response.latency_s for entry in alike])),
         again=repairs / max(1, len(alike) - repairs),
+    )
+
+
+@dataclass(frozen=True)
+class Outlay:
+    """What questions to be asked will take together: tokens and dollars, and what that rests on."""
+
+    prompt: Range
+    completion: Range
+    usd: Range
+    past: Past
+
+
+def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices) -> Outlay:
+    """Of `asked`, at least one, all of one stage to one model. Raises ConfigError for a price nobody knows."""
+    first = asked[0]
+    past, price = past_of(cache, first), prices.price(first.provider, first.endpoint, first.model)
+    puts = 1 + past.again
+    prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in asked))
+    completion = past.completion.times(puts * len(asked))
+    return Outlay(
+        prompt, completion, prompt.times(price.input / MILLION) + completion.times(price.output / MILLION), past
     )
 
 

@@ -21,15 +21,13 @@ from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.limits import KNOWN, Limits
 from simulator.llm.messages import ChatRequest
-from simulator.llm.prices import MILLION, Prices, prompt_tokens
-from simulator.llm.registry import seats
-from simulator.replay.run import Scene, prefetch
-from simulator.research.asking import Asking
+from simulator.llm.prices import Prices
+from simulator.replay.run import Scene, prefetch, silent
 from simulator.research.draws import check_replicates, replicate_of
-from simulator.research.past import Range, past_of
+from simulator.research.past import Range, outlay
 from simulator.research.spec import RunSpec
 from simulator.research.staging import stage
-from simulator.research.standins import Reading, StandIns
+from simulator.research.standins import StandIns, asking_nobody
 from simulator.strategies import load_strategy
 from simulator.trading.nouns import Strategy
 from simulator.workspace import Workspace
@@ -117,17 +115,15 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     """The plan of a run. Raises what the run would raise before its first question, and ConfigError for a model whose
     price nobody knows."""
     config = load_config(workspace.config)
-    chosen, stand_ins = seats(config.models, spec.models), StandIns()
-    with Reading(workspace.cache, spec.cache) as cache, asyncio.Runner() as loop:
-        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
-        asking = Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
+    stand_ins = StandIns()
+    with asking_nobody(workspace, config, spec.models, spec.cache, stand_ins) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         check_replicates(loaded.strategy, spec.replicates)
         if loaded.strategy.opines_ahead:
             again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
-            loop.run(_meet(again, staged.scene))
-        lines = _lines(asking.gateway, stand_ins.asked, cache, Prices(config.models.prices))
+            asking.loop.run(_meet(again, staged.scene))
+        lines = _lines(asking.gateway, stand_ins.asked, Prices(config.models.prices))
     taken: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
     missing = sum(line.misses for line in lines)
     offline = spec.cache == "replay" and missing
@@ -148,14 +144,12 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
 
 
 async def _meet(strategies: Sequence[Strategy], scene: Scene) -> None:
-    for ahead in await asyncio.gather(*(prefetch(strategy, scene, lambda *_: None) for strategy in strategies)):
+    for ahead in await asyncio.gather(*(prefetch(strategy, scene, silent) for strategy in strategies)):
         if ahead.stopped is not None:
             raise ahead.stopped
 
 
-def _lines(
-    gateway: Gateway, missing: Mapping[str, ChatRequest], cache: AnswerCache, prices: Prices
-) -> tuple[Line, ...]:
+def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices) -> tuple[Line, ...]:
     found: dict[tuple[str, str, str], int] = defaultdict(int)
     wanted: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
     for call in gateway.calls:
@@ -165,7 +159,7 @@ def _lines(
         else:
             found[at] += 1
     places = sorted({*found, *wanted}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
-    return tuple(_line(at, found[at], wanted[at], cache, prices) for at in places)
+    return tuple(_line(at, found[at], wanted[at], gateway.cache, prices) for at in places)
 
 
 def _line(
@@ -176,16 +170,10 @@ def _line(
     nothing = Range()
     if not asked or provider == "offline":
         return Line(name, provider, shown, "", calls, hits, len(asked), nothing, nothing, nothing, 0.0, 0)
-    first = asked[0]
-    past, price = past_of(cache, first), prices.price(provider, first.endpoint, model)
-    puts = 1 + past.again
-    prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in asked))
-    completion = past.completion.times(puts * len(asked))
-    usd = prompt.times(price.input / MILLION) + completion.times(price.output / MILLION)
+    takes = outlay(asked, cache, prices)
     return Line(
-        *(name, provider, shown, first.endpoint, calls, hits, len(asked), prompt, completion, usd),
-        past.seconds,
-        past.answers,
+        *(name, provider, shown, asked[0].endpoint, calls, hits, len(asked)),
+        *(takes.prompt, takes.completion, takes.usd, takes.past.seconds, takes.past.answers),
     )
 
 

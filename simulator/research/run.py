@@ -32,8 +32,6 @@ from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.strategies import Loaded, load_strategy
 from simulator.trading.cycle import Terms
-from simulator.trading.execution import ExecutionRules
-from simulator.trading.risk import Limits
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -151,8 +149,7 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], Non
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
-        limits = Limits.from_config(config.risk, config.assets)
-        terms = Terms(limits, ExecutionRules.from_config(config.risk, config.costs))
+        terms = Terms.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
         asking.open_for(known["run_id"], getattr(loaded.strategy, "seats", {}))
         report = _ticking(progress, asking.gateway, questions) if progress else None

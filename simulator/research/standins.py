@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from simulator.config import Config
 from simulator.council import analysts
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Mode
+from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.providers.offline import Offline
+from simulator.llm.registry import seats
+from simulator.research.asking import Asking
+from simulator.workspace import Workspace
 
 FREE_TEXTS = ("macro_regime", "invalidation", "kill_shot", "monitoring_plan", "reason")
 MARK = " (to come)"
@@ -52,6 +59,20 @@ class StandIns:
         said = json.loads((await self._offline.ask(replace(request, model=analyst_for(request)))).text)
         marked = {name: text + MARK if name in FREE_TEXTS else text for name, text in said.items()}
         return ChatResponse(json.dumps(marked, ensure_ascii=False))
+
+
+@contextmanager
+def asking_nobody(
+    workspace: Workspace, config: Config, models: str | None, mode: Mode, stand_ins: StandIns
+) -> Iterator[Asking]:
+    """A way to ask over the workspace's cache, with `stand_ins` for every provider of the profile `models`.
+
+    Raises ConfigError for an unknown profile.
+    """
+    chosen = seats(config.models, models)
+    with Reading(workspace.cache, mode) as cache, asyncio.Runner() as loop:
+        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
+        yield Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
 
 
 def analyst_for(request: ChatRequest) -> str:

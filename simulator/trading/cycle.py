@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simulator.config import Config
 from simulator.market.bars import Snapshot
 from simulator.trading import risk, sizing
 from simulator.trading.execution import ExecutionRules
@@ -26,6 +27,12 @@ class Terms:
 
     limits: risk.Limits
     rules: ExecutionRules
+
+    @classmethod
+    def from_config(cls, config: Config) -> Terms:
+        return cls(
+            risk.Limits.from_config(config.risk, config.assets), ExecutionRules.from_config(config.risk, config.costs)
+        )
 
 
 @dataclass(frozen=True)

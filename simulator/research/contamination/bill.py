@@ -5,7 +5,6 @@ As `simulator.research.plan` does it for a run: what rests on a stand-in is on n
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,16 +13,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from simulator.config import Config
-from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse
-from simulator.llm.prices import MILLION, Prices, prompt_tokens
-from simulator.llm.registry import seats
+from simulator.llm.prices import Prices
 from simulator.research.asking import Asking
 from simulator.research.contamination import recall, reidentify
-from simulator.research.past import Range, past_of
+from simulator.research.past import Range, outlay
 from simulator.research.spec import RunSpec
-from simulator.research.standins import Reading, StandIns
+from simulator.research.standins import StandIns, asking_nobody
 from simulator.workspace import Workspace
 
 OWN: dict[str, dict[str, Any]] = {
@@ -75,7 +71,6 @@ class Planning:
     """A way to ask that asks nobody, and what has been put to it."""
 
     asking: Asking
-    cache: AnswerCache
     stand_ins: CheckStandIns
     prices: Prices
 
@@ -87,23 +82,14 @@ class Planning:
         for request in missing:
             title = str((request.schema or {}).get("title", ""))
             alike[request.provider, request.endpoint, request.model, title].append(request)
-        usd = sum((self._usd(requests) for requests in alike.values()), Range())
+        cache = self.asking.gateway.cache
+        usd = sum((outlay(requests, cache, self.prices).usd for requests in alike.values()), Range())
         return Bill(len(calls), len(calls) - len(missing), usd)
-
-    def _usd(self, requests: list[ChatRequest]) -> Range:
-        first = requests[0]
-        past, price = past_of(self.cache, first), self.prices.price(first.provider, first.endpoint, first.model)
-        puts = 1 + past.again
-        prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in requests))
-        completion = past.completion.times(puts * len(requests))
-        return prompt.times(price.input / MILLION) + completion.times(price.output / MILLION)
 
 
 @contextmanager
 def planning(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Planning]:
     """A gateway over the workspace's cache that asks nobody and writes nothing."""
-    chosen, stand_ins = seats(config.models, spec.models), CheckStandIns()
-    with Reading(workspace.cache, spec.cache) as cache, asyncio.Runner() as loop:
-        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
-        asking = Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
-        yield Planning(asking, cache, stand_ins, Prices(config.models.prices))
+    stand_ins = CheckStandIns()
+    with asking_nobody(workspace, config, spec.models, spec.cache, stand_ins) as asking:
+        yield Planning(asking, stand_ins, Prices(config.models.prices))

@@ -6,7 +6,7 @@ names ─► bill of each ─► told ─► more than --max-cost? stop ─► a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from simulator.errors import BudgetError, UsageError, did_you_mean
 from simulator.research.asking import open_gateway
 from simulator.research.contamination import blind, books, future, inputs, recall, reidentify
 from simulator.research.contamination.bill import Bill, planning
-from simulator.research.contamination.case import Case, config_of, open_case, spec_of
+from simulator.research.contamination.case import Case, open_case
 from simulator.research.contamination.results import Result
+from simulator.research.reopen import config_of, read_run
 from simulator.workspace import Workspace
 
 
@@ -142,8 +143,9 @@ def run_checks(
     before anything is asked, where the questions to ask are likely to cost more than `max_cost` dollars together;
     DataError and UsageError where the run cannot be made again; LLMError where asking fails.
     """
-    facts, spec = spec_of(folder, max_cost)
-    config = config_of(facts, load_config(workspace.config))
+    facts, spec = read_run(folder)
+    spec = replace(spec, max_cost=max_cost)
+    config = config_of(facts, load_config(workspace.config).models)
     bills: dict[str, Bill] = {}
     with planning(spec, workspace, config) as plan:
         case = open_case(folder, workspace, config, plan.asking)

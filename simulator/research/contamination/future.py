@@ -18,7 +18,7 @@ import numpy as np
 from simulator.errors import CacheMissError, SimError
 from simulator.market.agenda import CHECKPOINT
 from simulator.market.bars import Bars, Floats, Snapshot, moment
-from simulator.replay.run import Scene, on_occasion, prefetch
+from simulator.replay.run import Scene, on_occasion, prefetch, silent
 from simulator.research.contamination.case import Case
 from simulator.research.contamination.results import Figure, Result
 from simulator.research.evidence import decision_lines
@@ -45,7 +45,7 @@ async def ask(case: Case) -> Mutated:
         return Mutated({}, {})
     with _nobody_asked(case):
         try:
-            ahead = await prefetch(case.strategy, scene, case.silent)
+            ahead = await prefetch(case.strategy, scene, silent)
         except CacheMissError as error:
             return Mutated({}, {}, str(error))
         if ahead.stopped is not None:
