@@ -10,6 +10,7 @@ config/schedule.yaml  when decisions are made
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -28,7 +29,7 @@ M = TypeVar("M", bound=BaseModel)
 class Section(BaseModel):
     """A mapping in a config file: frozen, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Seat(Section):
@@ -253,14 +254,33 @@ def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = No
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from None
+    _refuse_repeated_keys(root, path)
     try:
         return model.model_validate({} if content is None else content, context=dict(context or {}))
     except ValidationError as error:
         raise _explain(error, path, root, model) from None
 
 
+def _refuse_repeated_keys(root: yaml.Node | None, path: Path) -> None:
+    """YAML lets the last of two equal keys win in silence: of two seats of one name the first would be lost."""
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise ConfigError(f'"{key.value}" stands there twice', where=f"{path}:{key.start_mark.line + 1}")
+            seen.add(str(key.value))
+            nodes.append(value)
+
+
 def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: type[BaseModel]) -> ConfigError:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: the spelling is what is to be mended.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     spot = [part for part in first["loc"] if part != "[key]"]
     where = f"{path}:{_line_of(root, spot)}"
     name = ".".join(str(part) for part in spot)
@@ -269,7 +289,12 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: 
         return ConfigError(f'unknown key "{name}"{did_you_mean(str(spot[-1]), known)}', where=where)
     if first["type"] == "missing":
         return ConfigError(f'key "{name}" is missing', where=where)
-    return ConfigError(f"{name or 'the file'} was {first['input']!r}: {first['msg']}", where=where)
+    said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        if near := did_you_mean(str(first["input"]), known):
+            return ConfigError(f"{name} was {first['input']!r}{near}", where=where)
+    return ConfigError(f"{name or 'the file'} was {first['input']!r}: {said}", where=where)
 
 
 def _line_of(node: yaml.Node | None, spot: list[Any]) -> int:

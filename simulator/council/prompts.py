@@ -66,8 +66,11 @@ def load_prompt(path: Path, kind: str) -> Prompt:
     try:
         raw = path.read_bytes()
         source = raw.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=str(path)) from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError("is not UTF-8", where=f"{path}:{line}") from None
     try:
         tree = _environment.parse(source, filename=str(path))
         template = Template.from_code(
@@ -76,10 +79,8 @@ def load_prompt(path: Path, kind: str) -> Prompt:
     except TemplateSyntaxError as error:
         raise ConfigError(f"bad template: {error.message}", where=f"{path}:{error.lineno}") from None
     _check_variables(tree, path, VARIABLES[kind])
-    if "facts" in VARIABLES[kind] and (len(FACTS_BLOCK.findall(source)) != 1 or source.count("```json") != 1):
-        raise ConfigError(
-            "shows its facts nowhere, or twice", where=str(path), mend="put {{ facts }} in one ```json block"
-        )
+    if "facts" in VARIABLES[kind]:
+        _check_facts(source, path)
     return Prompt(path, template, hashlib.sha256(raw).hexdigest())
 
 
@@ -92,6 +93,15 @@ def _check_variables(tree: nodes.Template, path: Path, declared: tuple[str, ...]
                 where=f"{path}:{name.lineno}",
                 mend=f"declared are {', '.join(declared)}",
             )
+
+
+def _check_facts(source: str, path: Path) -> None:
+    blocks = [n for n, line in enumerate(source.splitlines(), 1) if "```json" in line]
+    if len(blocks) == 1 and FACTS_BLOCK.search(source):
+        return
+    found = "has more than one ```json block" if len(blocks) > 1 else "does not show its facts"
+    line = (blocks or [1])[:2][-1]
+    raise ConfigError(found, where=f"{path}:{line}", mend="put {{ facts }} alone into the one ```json block")
 
 
 def _line_of(error: BaseException, path: Path) -> int:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from simulator.config import Section, read_yaml
@@ -157,9 +156,14 @@ class Definition:
     """A council as written. `files` is {path relative to the council's folder, with /: sha256 (hex)}."""
 
     name: str
+    path: Path
     spec: CouncilSpec
     prompts: Prompts
     files: Mapping[str, str]
+
+    def line_of(self, text: str) -> str:
+        """``file:line`` of the last line of its strategy.yaml that says `text`."""
+        return f"{self.path}:{_last_line(self.path, text)}"
 
 
 def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> Definition:
@@ -168,7 +172,6 @@ def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> 
     Raises ConfigError naming file and line, UsageError for a parameter there is no key for.
     """
     spec = read_yaml(path, CouncilSpec)
-    _refuse_repeated_keys(path)
     if parameters:
         spec = _overridden(spec, parameters)
     stages = spec.stages
@@ -193,22 +196,7 @@ def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> 
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     for prompt in prompts.all:
         files[prompt.path.relative_to(path.parent).as_posix()] = prompt.digest
-    return Definition(path.parent.name, spec, prompts, dict(sorted(files.items())))
-
-
-def _refuse_repeated_keys(path: Path) -> None:
-    """YAML lets the last of two equal keys win in silence: of two seats of one name the first would be lost."""
-    nodes = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)]
-    while nodes:
-        node = nodes.pop()
-        if not isinstance(node, yaml.MappingNode):
-            continue
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise ConfigError(f'"{key.value}" stands there twice', where=f"{path}:{key.start_mark.line + 1}")
-            seen.add(key.value)
-            nodes.append(value)
+    return Definition(path.parent.name, path, spec, prompts, dict(sorted(files.items())))
 
 
 def _prompt(spec: Path, file: str, kind: str) -> Prompt:

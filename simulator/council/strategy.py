@@ -34,7 +34,7 @@ from simulator.council.stages.base import run_stages
 from simulator.council.stages.execution import carry_out
 from simulator.council.thesis import new_york
 from simulator.council.vote import VOTE
-from simulator.errors import UsageError, did_you_mean
+from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.llm.registry import seat_of
 from simulator.market.bars import Snapshot
 from simulator.trading.nouns import Book, Cadence, Decision, Target
@@ -67,7 +67,7 @@ class Council:
         self.cadence: Cadence = spec.cadence
         self.window: int = spec.window
         self.definition = definition
-        seated = _seated(spec, seats)
+        seated = _seated(definition, seats)
         self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))))
         self.stages = stages_of(spec)
 
@@ -209,5 +209,12 @@ def stages_of(spec: CouncilSpec) -> tuple[Stage, ...]:
     return (*stages, ChairmanStage())
 
 
-def _seated(spec: CouncilSpec, seats: Mapping[str, Seat]) -> dict[str, Seat]:
-    return {seat: seat_of(seats, seat) for seat in spec.seats}
+def _seated(definition: Definition, seats: Mapping[str, Seat]) -> dict[str, Seat]:
+    seated = {}
+    for seat in definition.spec.seats:
+        try:
+            seated[seat] = seat_of(seats, seat)
+        except ConfigError as error:
+            error.where, error.mend = definition.line_of(seat), "name one in config/models.yaml, or give the seat * one"
+            raise
+    return seated

@@ -94,6 +94,11 @@ def test_a_missing_prompt_file_is_named_where_it_is_asked_for(council):
         ("pm.carry: prompts", "vote: prompts", 'seat "vote" stands for a council without a chairman'),
         ("quorum: 0.6\n    seats", "quorum: 0\n    seats", "greater than 0"),
         ("quorum: 0.6\n    seats", "quorum: most\n    seats", "most"),
+        ("limit_atr: 0.1", "limit_atr: .nan", "finite number"),
+        ("2: 0.20}", "2: .inf}", "finite number"),
+        ("cadence: weekly", "cadence: weakly", "cadence was 'weakly', did you mean \"weekly\"?"),
+        ("stages:\n", "facts: [clos]\nstages:\n", "facts.0 was 'clos', did you mean \"close\"?"),
+        ("  review:", "  reviews:", 'unknown key "stages.reviews", did you mean "review"?'),
     ],
 )
 def test_what_a_copied_council_gets_wrong_is_named_by_file_and_line(council, old, new, complaint):
@@ -105,6 +110,14 @@ def test_what_a_copied_council_gets_wrong_is_named_by_file_and_line(council, old
     where = re.match(rf"{re.escape(str(council))}:(\d+): ", str(caught.value))
     assert where, str(caught.value)
     assert new.split(":")[0].strip() in council.read_text().splitlines()[int(where[1]) - 1]
+
+
+def test_a_seat_without_a_model_is_named_where_it_stands(council, convene):
+    council.write_text(council.read_text().replace("pm.carry: prompts", "pm.cary: prompts"))
+    with pytest.raises(ConfigError) as caught:
+        convene(path=council)
+    where = f"{council}:{line_of(council, 'pm.cary')}"
+    assert str(caught.value).startswith(f'{where}: no model in seat "pm.cary", did you mean "pm.carry"?; name one in ')
 
 
 def test_a_checkpoint_that_is_switched_on_needs_its_prompt(council):
@@ -162,12 +175,29 @@ def test_a_bad_template_is_named_by_file_and_line(tmp_path, text, line, complain
     assert str(caught.value).startswith(f"{path}:{line}: ")
 
 
-@pytest.mark.parametrize("text", ["No facts at all.\n", "Facts {{ facts }} in prose.\n", BLOCK + BLOCK])
-def test_a_stages_prompt_must_show_its_facts_in_one_json_block(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("No facts at all.\n", 1),
+        ("Facts {{ facts }} in prose.\n", 1),
+        ("Facts:\n```json\n{{ symbols }}\n```\n", 2),
+        (BLOCK + BLOCK, 1 + BLOCK.count("\n") + BLOCK[: BLOCK.index("```json")].count("\n")),
+    ],
+)
+def test_a_stages_prompt_must_show_its_facts_in_one_json_block(tmp_path, text, line):
     path = tmp_path / "pitch.md"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"put \{\{ facts \}\} in one ```json block"):
+    with pytest.raises(ConfigError, match=r"put \{\{ facts \}\} alone into the one ```json block") as caught:
         load_prompt(path, "pitch")
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+
+
+def test_a_prompt_that_is_no_utf_8_is_named_with_its_line(tmp_path):
+    path = tmp_path / "trend.md"
+    path.write_bytes(b"You follow\n\xfftrends.\n")
+    with pytest.raises(ConfigError) as caught:
+        load_prompt(path, "persona")
+    assert str(caught.value) == f"{path}:2: is not UTF-8"
 
 
 @pytest.mark.parametrize(
