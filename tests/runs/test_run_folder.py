@@ -135,7 +135,7 @@ def test_json_is_one_object_with_the_promised_keys(sim, workspace: Path) -> None
     } <= set(said)
     assert set(said["llm"]) == {"asked", "cached", "failed", "cost_usd", "analysts"}
     assert set(said["audit"]) == {"max_relative_difference"}
-    assert set(said["benchmarks"]) == {"buy_and_hold", "equal_weight"}
+    assert set(said["benchmarks"]) == {"buy_and_hold", "equal_weight", "exposure_matched"}
     assert said["llm"]["analysts"] is None
     assert Path(said["dir"], "report.html").is_file()
 
@@ -197,3 +197,9 @@ def test_who_is_invested_at_the_right_time_stands_above_all_shifts_of_its_positi
     assert seer.facts["inference"]["timing_percentile"] > 0.95
     held = simulator.run("buy_and_hold", ["SPY"], *PERIOD, workspace=workspace)
     assert not held.facts["inference"]["timing_percentile"] or held.facts["inference"]["timing_p"] > 0.05
+
+
+def test_a_run_of_one_session_says_what_cannot_be_known_of_it(workspace: Path) -> None:
+    run = simulator.run("macro_council", ["SPY", "QQQ"], "2024-06-03", "2024-06-03", workspace=workspace)
+    assert run.facts["sessions"] == 1
+    assert run.facts["inference"]["timing_p"] is None
