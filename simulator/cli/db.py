@@ -74,7 +74,8 @@ def rebuild(workspace: Workspace, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"url": url, **asdict(done)}))
         return
-    click.echo(f"{url}: {done.events:,} events of {done.runs:,} runs make {done.rows:,} rows")
+    runs = f"{done.runs:,} run" + "s" * (done.runs != 1)
+    click.echo(f"{url}: {done.events:,} events of {runs} make {done.rows:,} rows")
     for name, change in sorted(done.differed.items()):
         click.echo(f"{name}: {_told(change)}")
     if not done.differed:

@@ -61,7 +61,7 @@ def test_rebuild_tells_what_differed_and_puts_it_right(recorded: Path, sim: Sim)
     db.close()
     done = sim("db", "rebuild", cwd=recorded)
     assert done.stdout.splitlines() == [
-        f"{recorded / 'sim.db'}: 3 events of 1 runs make 4 rows",
+        f"{recorded / 'sim.db'}: 3 events of 1 run make 4 rows",
         "positions: 1 lost; put right",
         "trades: 2 changed; put right",
     ]
