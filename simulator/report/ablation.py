@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import SimError
+from simulator.report import layout
 from simulator.report.numbers import counted, interval, p_value, percent, ratio
-from simulator.report.page import TEMPLATES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,14 +69,7 @@ def write(folder: Path, content: Mapping[str, bytes]) -> None:
 
 def page(facts: Mapping[str, Any]) -> bytes:
     """ablation.html as UTF-8: one file, no network, decided by `facts` (ablation.json) alone."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     contents = {
-        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "run": facts,
         "title": f"What the council adds: {facts['strategy']}, {facts['from']} to {facts['to']}",
         "facts": _facts(facts),
@@ -90,7 +83,7 @@ def page(facts: Mapping[str, Any]) -> bytes:
         "choices": _choices(facts),
         "seats": list(facts["choices"][0]["results"]) if facts["choices"] else [],
     }
-    return environment.get_template(FILE).render(**contents).encode()
+    return layout.template(FILE).render(**contents).encode()
 
 
 def headline(facts: Mapping[str, Any]) -> str:

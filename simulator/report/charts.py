@@ -15,7 +15,7 @@ from simulator.report.evidence import Evidence, Series
 from simulator.report.figures import Frame, Layer, Panel
 from simulator.report.numbers import MINUS, counted, dollars, number_of, percent, ratio, whole
 from simulator.report.tables import drawdown
-from simulator.report.verdict import Verdict, inferred, judged, withheld
+from simulator.report.verdict import Verdict, complete, inferred, judged, withheld
 
 BENCHMARKS = (("buy_and_hold", "hold", "Buy-and-hold"), ("equal_weight", "equal", "Equal-weight"))
 FORCED = ("stop", "take_profit", "margin_call")
@@ -168,7 +168,7 @@ def sharpe_interval(run: Mapping[str, Any], verdict: Verdict) -> IntervalPlot | 
     sharpe, low, high = (inferred(part, key) for key in ("sharpe", "sharpe_ci_low", "sharpe_ci_high"))
     if sharpe is None or low is None or high is None:
         return None
-    benchmarks = run["benchmarks"] if part is run else {}
+    benchmarks = run["benchmarks"] if complete(run, part) else {}
     others = [(css, label, number_of((benchmarks.get(key) or {}).get("sharpe"))) for key, css, label in BENCHMARKS]
     known = [(css, label, value) for css, label, value in others if value is not None]
     left, right = figures.bounds([np.array([low, high, sharpe, 0.0, *(v for _, _, v in known)])], room=0.06)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulator.report import layout
 from simulator.report.ablation import write
 from simulator.report.evidence import command_line, read_run
 from simulator.report.numbers import UNDEFINED, counted, dollars, interval, p_value, percent, ratio
-from simulator.report.page import TEMPLATES
 from simulator.store.folders import json_bytes
 
 if TYPE_CHECKING:
@@ -95,15 +95,7 @@ def headline(checks: Mapping[str, Mapping[str, Any]]) -> str:
 
 def page(facts: Mapping[str, Any]) -> bytes:
     """checks.html as UTF-8: one file, no network, decided by `facts` (checks.json) alone."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    style = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "checks.css"))
     contents = {
-        "style": Markup(style),
         "run": facts,
         "title": f"Checks: {facts['strategy']}, {facts['from']} to {facts['to']}",
         "facts": _facts(facts),
@@ -111,7 +103,7 @@ def page(facts: Mapping[str, Any]) -> bytes:
         "columns": COLUMNS,
         "checks": [shown(one) for one in facts["checks"].values()],
     }
-    return environment.get_template(FILE).render(**contents).encode()
+    return layout.template(FILE, "checks.css").render(**contents).encode()
 
 
 def shown(one: Mapping[str, Any]) -> Shown:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from simulator.report import comparison, figures
+from simulator.report import comparison, figures, layout
 from simulator.report.charts import Chart, Key, spell
 from simulator.report.figures import Floats, Frame
 from simulator.report.numbers import MINUS, counted, number_of, percent, ratio
 from simulator.report.verdict import FEWEST_SESSIONS
-
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 CURVES = ("strategy", "hold", "equal", "fourth", "fifth", "sixth", "seventh", "eighth")
 """CSS classes of the curves of A, B …"""
@@ -63,29 +56,7 @@ def render_comparison(facts: Mapping[str, Any], held: Sequence[Held], days: Sequ
         "configuration": comparison.configuration_lines(facts),
         "statistics": _statistics(facts),
     }
-    return _template().render(**content).encode()
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup, escape
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters["drawn"] = Markup
-    environment.filters["breakable"] = lambda name: (
-        escape(name).replace("_", Markup("_<wbr>")).replace(".", Markup(".<wbr>"))
-    )
-    styles = [(TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "comparison.css")]
-    environment.globals["style"] = Markup("\n".join(styles))
-    return environment.get_template("comparison.html")
+    return layout.template("comparison.html", "comparison.css").render(**content).encode()
 
 
 Curve = tuple[str, Held, Floats]

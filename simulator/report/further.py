@@ -104,6 +104,7 @@ def contamination(evidence: Evidence) -> Contamination | None:
         _decay(found.get("alpha_decay")),
         _agreement(found.get("disagreement")),
     )
+    run_models = (evidence.run.get("llm") or {}).get("models")
     models = [
         (
             str(m.get("model")),
@@ -111,7 +112,7 @@ def contamination(evidence: Evidence) -> Contamination | None:
             str(m.get("cutoff") or m.get("note") or "unknown"),
         )
         for m in _list(found.get("models"))
-        if isinstance(m, Mapping)
+        if isinstance(m, Mapping) and run_models
     ]
     return Contamination(
         bool(found.get("flagged")) or any(outcome == "flagged" for _, outcome, _ in checked),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from simulator.report.evidence import Evidence, Series, read
 from simulator.report.numbers import MINUS, UNDEFINED, counted
 from simulator.report.page import contents
 from simulator.report.targets import targets
+
+BENCHMARKS = (
+    "Benchmarks trade the same symbols at the same costs: buy-and-hold buys equal parts once, equal-weight restores "
+    "them each month, same exposure does so with the part of equity this run held on average."
+)
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -34,9 +40,10 @@ def as_markdown(folder: Path) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], write: Callable[[Any], str] | None = None) -> str:
     """A Markdown table, columns of numbers to the right; a row may be shorter than the header."""
-    filled = [[plain(cell) for _, cell in zip_longest(header, row, fillvalue="")] for row in rows]
+    written = write or plain
+    filled = [[written(cell) for _, cell in zip_longest(header, row, fillvalue="")] for row in rows]
     rule = ["---:" if all(map(_is_number, column)) else "---" for column in zip(*filled, strict=True)]
     rule = rule or ["---"] * len(header)
     lines = [list(map(plain, header)), rule, *filled]
@@ -53,6 +60,11 @@ def plain(text: Any) -> str:
     for sign in "|`[]*_":
         line = line.replace(sign, f"\\{sign}")
     return line.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def prose(sentence: Any) -> str:
+    """As `plain`, and what stands between backticks is code. Only for sentences of our own: code escapes nothing."""
+    return re.sub(r"\\`([a-z -]+)\\`", r"`\1`", plain(sentence))
 
 
 def sparkline(values: Series, most: int = 48) -> str:
@@ -87,6 +99,7 @@ def _head(evidence: Evidence, found: Mapping[str, Any]) -> Iterator[str]:
 def _comparison(evidence: Evidence, found: Mapping[str, Any]) -> Iterator[str]:
     whole = found["comparison"]
     yield "## Comparison"
+    yield plain(BENCHMARKS)
     rows = [
         [row.label, *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells)]
         for _, members in whole.groups
@@ -151,9 +164,15 @@ def _costs(found: Mapping[str, Any]) -> Iterator[str]:
         rows = [[it.name, *it.cells, it.what] for it in found["toggles"]]
         yield table(("Filled at", *found["toggle_columns"], ""), rows)
     orders = found["orders"]
-    parts = [f"{count} {name}" for name, count in (*orders.statuses, *orders.ways)]
+    became = ", ".join(f"{count} {name}" for name, count in orders.statuses)
+    ways = ", ".join(f"{count} {'at the open' if name == 'open' else f'by {name}'}" for name, count in orders.ways)
     paid = f"slippage {orders.slippage}, commission {orders.commission}"
-    yield plain(f"{counted(orders.total, 'order')}: {', '.join(parts) or 'none'}; {paid}.")
+    yield _bullets(
+        (
+            f"{counted(orders.total, 'order')}{f': {became}' if became else ''}; {paid}.",
+            f"Fills: {ways}." if ways else "Nothing was traded.",
+        )
+    )
     if orders.refused:
         yield table(("Rejected or trimmed", "Times", "Symbols", "When", "Carried out"), orders.refused)
 
@@ -176,11 +195,17 @@ def _contamination(found: Mapping[str, Any]) -> Iterator[str]:
 def _granted(found: Mapping[str, Any]) -> Iterator[str]:
     yield "## Assumptions"
     yield _bullets(found["assumptions"])
-    yield _bullets(f"{symbols}: {source}" for source, symbols in (*found["sources"], *found["context"]))
-    yield _bullets([found["audit"]])
+    yield "### Data"
+    series = (
+        *(f"{symbols}: {source}" for source, symbols in found["sources"]),
+        *(f"{symbols}: {source}, not traded" for source, symbols in found["context"]),
+    )
+    yield _bullets((*series, found["audit"]))
     yield "## Bias checklist"
     yield table(
-        ("Bias", "Standing", "What this run did about it"), [[b.name, b.standing, b.sentence] for b in found["biases"]]
+        ("Bias", "Standing", "What this run did about it"),
+        [[b.name, b.standing, b.sentence] for b in found["biases"]],
+        write=prose,
     )
 
 

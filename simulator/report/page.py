@@ -12,14 +12,12 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.errors import SimError
+from simulator.report import layout
 from simulator.report.evidence import Evidence, command_line, read
 from simulator.report.numbers import counted, dollars, ratio, whole
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 FILE = "report.html"
 LARGEST = 1_990_000
@@ -27,8 +25,6 @@ LARGEST = 1_990_000
 
 PLACE_OF_DEBATES = "<!--debates-->"
 """Where the template leaves room for them: nothing out of a run folder reaches the page with ``<`` in it."""
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def build(folder: Path) -> Path:
@@ -55,31 +51,20 @@ def render(folder: Path) -> bytes:
     from simulator.report.debates import debates
 
     evidence = read(folder)
-    page = _template().render(**contents(evidence))
+    from markupsafe import Markup
+
+    script, digest = _script()
+    own = {"script": Markup(script), "script_digest": digest}
+    page = layout.template("page.html").render(**contents(evidence), **own)
     told = debates(evidence, LARGEST - len(page.encode()))
     return page.replace(PLACE_OF_DEBATES, told, 1).encode()
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup, escape
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters["drawn"] = Markup
-    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
-    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    environment.globals["script"] = Markup(script)
-    environment.globals["script_digest"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html")
+def _script() -> tuple[str, str]:
+    """The page's one script and its sha256, by which the page's policy lets it in."""
+    script = layout.read("report.js")
+    return script, base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def contents(evidence: Evidence) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simulator.errors import SimError
+from simulator.report import layout
 from simulator.report.numbers import (
     SPACE,
     UNDEFINED,
@@ -32,7 +32,6 @@ from simulator.report.numbers import (
 from simulator.report.verdict import JUDGEMENT, Verdict, judge
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
     from rich.console import Console
 
     from simulator.research.returns import Returns
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 Write = Callable[[Any], str]
 Numbers = Mapping[str, Any]
 
-TEMPLATES = Path(__file__).parent / "templates"
 
 WITHHELD = frozenset(
     (
@@ -171,7 +169,9 @@ def grids(strategies: Mapping[str, Numbers], *, benchmark: bool, trades: bool) -
 
 def _cell(values: Numbers, key: str, write: Write) -> Cell:
     if values.get("annualised_withheld") and key in WITHHELD:
-        return Cell("withheld", f"{counted(int(values['sessions']), 'session')} are too few for a figure of a year")
+        sessions = int(values["sessions"])
+        few = f"{counted(sessions, 'session')} {'is' if sessions == 1 else 'are'} too few for a figure of a year"
+        return Cell("withheld", few)
     reasons = values.get("reasons") or {}
     if key in RANGES:
         low, high = RANGES[key]
@@ -483,7 +483,7 @@ def render(form: str, found: Numbers, read: Returns, command: str) -> bytes:
         "axis": charts.axis(found, read),
     }
     shown = {"stats": _stats_page, "compare": _compare_page, "sweep": _sweep_page}[form](found, read)
-    return _environment().get_template(f"returns_{form}.html").render(**common, **shown).encode()
+    return layout.template(f"returns_{form}.html", "returns.css").render(**common, **shown).encode()
 
 
 def _stats_page(found: Numbers, read: Returns) -> dict[str, Any]:
@@ -544,23 +544,3 @@ def _sweep_page(found: Numbers, read: Returns) -> dict[str, Any]:
         "ranked": charts.ranked(found),
         "logits": charts.logits(found),
     }
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup, escape
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters["drawn"] = Markup
-    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
-    styles = [(TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "returns.css")]
-    environment.globals["style"] = Markup("\n".join(styles))
-    return environment

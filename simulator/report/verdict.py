@@ -31,7 +31,8 @@ class Verdict:
     """What is said of a run.
 
     `headline` is one sentence with its interval, `returns` sets it beside the benchmarks, `details` qualify it;
-    `settled` where no test is needed: nothing was held, or everything lost.
+    `part` where only sessions after the models' cut-off can be judged; `settled` where no test is needed, because
+    nothing was held or everything lost.
     """
 
     standing: Standing
@@ -39,6 +40,7 @@ class Verdict:
     returns: str
     details: tuple[str, ...]
     settled: bool = False
+    part: bool = False
 
 
 def judge(run: Mapping[str, Any]) -> Verdict:
@@ -55,27 +57,35 @@ def judge(run: Mapping[str, Any]) -> Verdict:
     details = (
         *(_author(run), drawn(run), lacking(run)),
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
-        *(_inference(part, standing) if part else "", _power(run, standing) if part is run else ""),
+        *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
     )
     told = _headline(part, standing, part is not run) if part else _unassessed(run)
     headline = " ".join(filter(None, (partial(run), told, _caution(run))))
     settled = _ruined(run) or _idle(run)
-    return Verdict(standing, headline, _returns(run), tuple(d for d in details if d), settled)
+    kept = tuple(d for d in details if d)
+    return Verdict(standing, headline, _returns(run), kept, settled, part=not complete(run, part))
 
 
 def judged(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """`run` as it stands after its models' cut-off; `run` itself where no model answered, None where nobody can say."""
+    """`run` as it stands after its models' cut-off, `run` itself where no model answered; None where nobody can say."""
     found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
     if not models or not found or withheld(run):
         return run
     if not found.get("assessable"):
         return None
     part = found["parts"]["after"]
+    if part["sessions"] == run["sessions"]:
+        return {**run}  # all of it, and yet after the cut-off
     inference = {name: part.get(name) for name in ("sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")}
     # The deflated Sharpe ratio of run.json is one of all sessions, those that may be remembered included.
     trials, p = inferred(run, "trials"), number_of(part.get("sharpe_p_hac"))
     inference |= {"trials": trials, "p_of_all_trials": min(1.0, trials * p) if trials and p is not None else None}
     return {**run, "sessions": part["sessions"], "inference": inference, "reasons": part.get("reasons")}
+
+
+def complete(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> bool:
+    """Whether what is judged is all of the run."""
+    return part is not None and part["sessions"] == run["sessions"]
 
 
 def _unassessed(run: Mapping[str, Any]) -> str:
@@ -97,7 +107,7 @@ def _unassessed(run: Mapping[str, Any]) -> str:
 
 def _whole(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
     """Beside the part that was judged, what all sessions say."""
-    if part is None or part is run:
+    if part is None or complete(run, part):
         return ""
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
     everything = counted(int(run["sessions"]), "session")
@@ -143,8 +153,9 @@ def _chosen(run: Mapping[str, Any]) -> bool:
 def _ruined(run: Mapping[str, Any]) -> bool:
     """Whether everything was lost: a return cannot compound beyond that, though its mean is still a number."""
     metrics = run["metrics"]
-    whole = number_of(metrics.get("total_return"))
-    return whole <= -1 if whole is not None else number_of(metrics.get("annual_return")) is not None
+    total = number_of(metrics.get("total_return"))
+    lost = "total_return" in metrics and number_of(metrics.get("annual_return")) is not None
+    return total <= -1 if total is not None else lost
 
 
 def _idle(run: Mapping[str, Any]) -> bool:
@@ -209,7 +220,7 @@ def _selection(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
     said = f"{counted(int(trials), 'trial')} were run on overlapping data"
     if withheld(run) or part is None or _idle(run):
         return f"{said}, this one included."
-    if part is not run:
+    if not complete(run, part):
         corrected = inferred(part, "p_of_all_trials")
         return f"{said}, this one included; p after the cut-off, times their number, is {p_value(corrected)}."
     if deflated is None:
@@ -230,7 +241,11 @@ def _memory(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
     found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
     if not models or not found.get("verdict") or (part is None and found.get("parts")):
         return ""
-    return f"Contamination: {found['verdict']}"
+    if not found.get("assessable") or found.get("flagged"):
+        return f"Contamination: {found['verdict']}"
+    if complete(run, part):
+        return f"Every session lies after the models' cut-off ({found['cutoff']}): none of them could be remembered."
+    return f"The models' cut-off is {found['cutoff']}; the 90 days that follow it are not counted as after it."
 
 
 def _power(run: Mapping[str, Any], standing: Standing) -> str:
