@@ -142,7 +142,18 @@ class Account(Section):
 class Accounts(Section):
     cash: float = Field(default=100_000.0, gt=0)
     """Dollars every account starts with."""
-    accounts: dict[str, Account]
+    accounts: dict[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], Account]
+    """Names are part of folders and of the variables that hold keys: ``ALPACA_PAPER_KEY_<ACCOUNT>``."""
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Accounts:
+        held: dict[str, str] = {}
+        for name, account in self.accounts.items():
+            if other := held.get(account.role):
+                what = f"is the role of {other} already"
+                raise _refused("role_taken", what, account.role, ("accounts", name, "role"))
+            held[account.role] = name
+        return self
 
 
 class Asset(Section):

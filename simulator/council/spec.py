@@ -21,20 +21,23 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 FactName = Literal[FACTS]  # type: ignore[valid-type]
 
+SeatName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+"""A seat may be the name of its account, and so of a folder."""
+
 
 class Research(Section):
     enabled: bool = True
     prompt: str
     quorum: Share = 0.5
     """Share of the questions of a stage that must come back usable; below it the meeting makes no decision."""
-    seats: Annotated[dict[str, str], Field(min_length=1)]
+    seats: Annotated[dict[SeatName, str], Field(min_length=1)]
     """seat → Markdown file of its persona."""
 
 
 class Pitching(Section):
     prompt: str
     quorum: Share = 0.6
-    seats: Annotated[dict[str, str], Field(min_length=1)]
+    seats: Annotated[dict[SeatName, str], Field(min_length=1)]
 
 
 class Reviewing(Section):
@@ -52,7 +55,7 @@ class Chairing(Section):
     enabled: bool = True
     prompt: str
     persona: str
-    seat: str = "chairman"
+    seat: SeatName = "chairman"
 
 
 class Checking(Section):

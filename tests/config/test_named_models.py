@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from simulator.config import Models, load_config, read_yaml
+from simulator.config import Accounts, Models, load_config, read_yaml
 from simulator.errors import ConfigError
 from simulator.llm.registry import seat_of, seats
 
@@ -76,3 +76,23 @@ def test_a_wrong_seat_is_named_with_its_line(tmp_path: Path, seat: str, message:
     assert yaml.safe_load(text)
     with pytest.raises(ConfigError, match=message):
         read_yaml(written(tmp_path, text), Models)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("role: pm.carry", "role: pm.trend", "is the role of CHATGPT already"),
+        ("  GROQ:", "  ../GROQ:", "String should match pattern"),
+        ("  GROQ:", "  GEMINI:", '"GEMINI" stands there twice'),
+        ("cash: 100000", "cash: .inf", "cash was inf"),
+    ],
+)
+def test_what_accounts_cannot_be_is_named_with_its_line(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    text = (ROOT / "config" / "accounts.yaml").read_text()
+    assert old in text
+    path = tmp_path / "accounts.yaml"
+    path.write_text(text.replace(old, new))
+    line = max(n for n, said in enumerate(path.read_text().splitlines(), 1) if new in said)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        read_yaml(path, Accounts)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
