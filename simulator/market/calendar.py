@@ -95,15 +95,16 @@ def decision_instants(on: Sessions, cadence: str, at: time, weekday: int = 0) ->
     """(K,) int64 nanoseconds UTC: New York wall time `at` on the session of `on` that each period's decision falls on.
 
     `cadence` is ``once``, ``daily``, ``weekly`` (on `weekday`, 0 = Monday) or ``monthly`` (on the first). A weekly or
-    monthly decision due on a holiday or an early close moves to the next whole session. The first session of `on`
-    always has a decision. Raises ValueError for another cadence.
+    monthly decision due on a holiday or an early close moves to the next whole session. Whatever the weekday, the
+    first of them falls on the first whole session of `on`; ``once`` is the first session. Raises ValueError for another
+    cadence.
     """
     days = on.session_of
     if cadence == "daily" or not len(days):
         return wall_to_utc(days, at)
     if cadence == "once":
-        due = days[:0]
-    elif cadence == "weekly":
+        return wall_to_utc(days[:1], at)
+    if cadence == "weekly":
         due = np.arange(days[0] - (days[0] + 3) % 7 + weekday, days[-1] + 1, 7)  # the epoch was a Thursday
     elif cadence == "monthly":
         months = np.arange(on.dates[0].astype("datetime64[M]"), on.dates[-1].astype("datetime64[M]") + 1)
@@ -111,8 +112,9 @@ def decision_instants(on: Sessions, cadence: str, at: time, weekday: int = 0) ->
     else:
         raise ValueError(f"cadence was {cadence!r}")
     whole = days[on.closes_at == wall_to_utc(days, CLOSE)]
-    moved = np.searchsorted(whole, due[due > days[0]], side="left")
-    return wall_to_utc(np.unique(np.r_[days[0], whole[moved[moved < len(whole)]]]), at)
+    first = whole[0] if len(whole) else days[0]
+    moved = np.searchsorted(whole, due[due > first], side="left")
+    return wall_to_utc(np.unique(np.r_[first, whole[moved[moved < len(whole)]]]), at)
 
 
 def checkpoint_instants(on: Sessions, times: Sequence[time]) -> Instants:

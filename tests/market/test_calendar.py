@@ -79,6 +79,17 @@ def test_a_run_that_begins_in_the_middle_of_a_period_decides_at_once(cadence: st
     assert decision_instants(on, cadence, time(8)).tolist() == [utc(2024, 1, 10, 13)]
 
 
+@pytest.mark.parametrize(("cadence", "day"), [("once", 3), ("daily", 3), ("weekly", 5), ("monthly", 5)])
+def test_a_run_that_begins_on_a_half_day_meets_on_the_next_whole_session(cadence: str, day: int) -> None:
+    on = sessions(date(2024, 7, 3), date(2024, 7, 5))  # 3 July closed at 13:00, the 4th was Independence Day
+    assert decision_instants(on, cadence, time(8))[0] == utc(2024, 7, day, 12)
+
+
+def test_a_single_half_day_is_met_on_all_the_same() -> None:
+    on = sessions(date(2024, 7, 3), date(2024, 7, 3))
+    assert decision_instants(on, "weekly", time(8)).tolist() == [utc(2024, 7, 3, 12)]
+
+
 def test_no_sessions_give_no_decisions() -> None:
     on = sessions(date(2024, 1, 6), date(2024, 1, 7))
     assert [len(decision_instants(on, c, time(8))) for c in ("once", "daily", "weekly", "monthly")] == [0, 0, 0, 0]
