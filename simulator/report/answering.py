@@ -22,7 +22,7 @@ def partial(run: Mapping[str, Any]) -> str:
         got = f"{draws(run)} of {counted(wanted, 'replicate')}"
     else:
         got = f"{whole(decided)} of {counted(planned, 'decision')}, up to {run['to']} of {stopped.get('to')}"
-    return f"PARTIAL: {got}. It stopped because {stopped.get('why')}."
+    return f"PARTIAL: {got}. It stopped: {stopped.get('why')}."
 
 
 def drawn(run: Mapping[str, Any]) -> str:

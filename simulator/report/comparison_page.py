@@ -11,7 +11,7 @@ import numpy as np
 from simulator.report import comparison, figures, layout
 from simulator.report.charts import Chart, Key, spell
 from simulator.report.figures import Floats, Frame
-from simulator.report.numbers import MINUS, counted, number_of, percent, ratio
+from simulator.report.numbers import MINUS, number_of, p_value, percent, ratio, whole
 from simulator.report.verdict import FEWEST_SESSIONS
 
 CURVES = ("strategy", "hold", "equal", "fourth", "fifth", "sixth", "seventh", "eighth")
@@ -137,11 +137,11 @@ def _statistics(facts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     values = pair["values"]
     if len(facts["pairs"]) > 1 or pair["sessions"] < FEWEST_SESSIONS or values["p"] is None:
         return []
-    rows = [(label, hint, ratio(values[key], 3 if key.startswith("p") else 2)) for key, label, hint in STATISTICS]
+    rows = [(label, hint, (p_value if key.startswith("p") else ratio)(values[key])) for key, label, hint in STATISTICS]
     band = f"{ratio(values['paired_low'])} to {ratio(values['paired_high'])}"
     needed = values["sessions_needed"]
     rows.append(("Paired bootstrap", "95\u00a0% interval of the Sharpe difference, stationary", band))
     rows.append(("Tracking error", "a year", percent(values["tracking_error"])))
     if needed is not None:
-        rows.append(("Needed", "to find this difference, 80\u00a0% power", counted(round(needed), "session")))
+        rows.append(("Needed", "sessions to find this difference, 80\u00a0% power", whole(round(needed))))
     return rows

@@ -56,10 +56,12 @@ def _breakable(name: object) -> Markup:
 
 
 def _coded(sentence: object) -> Markup:
-    """A sentence in which what stands between backticks is code."""
+    """A sentence in which what stands between backticks is code, and no date or percentage is broken."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence)))
+    text = re.sub(r"\b\d{4}-\d\d-\d\d\b", r'<span class="date">\g<0></span>', text)
+    return Markup(re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 def _ranged(text: object) -> str:

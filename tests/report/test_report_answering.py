@@ -33,7 +33,7 @@ def test_a_whole_run_says_nothing_of_being_whole() -> None:
 def test_a_partial_run_says_so_before_anything_else() -> None:
     run = {"partial": True, "stopped": STOPPED, "to": "2024-03-22"}
     assert plain(partial(run)) == (
-        "PARTIAL: 12 of 53 decisions, up to 2024-03-22 of 2024-12-30. It stopped because budget of $5.00 is spent."
+        "PARTIAL: 12 of 53 decisions, up to 2024-03-22 of 2024-12-30. It stopped: budget of $5.00 is spent."
     )
     verdict = judge({**run, "sessions": 20, "metrics": {}, "benchmarks": {}})
     assert verdict.headline.startswith("PARTIAL: ")
@@ -42,7 +42,7 @@ def test_a_partial_run_says_so_before_anything_else() -> None:
 def test_missing_replicates_are_counted_where_every_date_is_decided() -> None:
     stopped = {**STOPPED, "decided": 53, "replicates": 3}
     run = {"partial": True, "stopped": stopped, "replicates": {"count": 2}, "to": "2024-12-30"}
-    assert plain(partial(run)).startswith("PARTIAL: 2 of 3 replicates. It stopped because")
+    assert plain(partial(run)).startswith("PARTIAL: 2 of 3 replicates. It stopped:")
 
 
 def test_one_draw_and_several_are_told_apart_and_rules_are_no_draw() -> None:

@@ -282,3 +282,15 @@ def test_everything_but_the_cursor_is_there_without_a_script(write_run: Any, bro
         assert browser.run("document.querySelectorAll('.stack svg path').length") > 10
     finally:
         browser.ask("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_run_of_a_few_weeks_with_several_draws_fits_a_phone(write_run: Any, browser: Browser) -> None:
+    folder = write_run(sessions=30)
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    spread = dict.fromkeys(("mean", "min", "max", "sd"), 0.01234)
+    shown = ("total_return", "max_drawdown", "exposure", "final_equity")
+    run["replicates"] = {"count": 3, "metrics": dict.fromkeys(shown, spread)}
+    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    browser.open(build(folder), width=375)
+    assert browser.run("document.querySelectorAll('.replicates tbody tr').length") >= 2
+    assert browser.run("document.documentElement.scrollWidth") <= 375

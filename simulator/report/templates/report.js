@@ -62,7 +62,7 @@
     readout.querySelector(".trades").textContent = trades.length > 3 ? `${trades.slice(0, 3).map(traded).join(", ")} and ${trades.length - 3} more` : trades.map(traded).join(", ");
     const behind = decisionOn(at);
     opener.disabled = behind < 0;
-    opener.textContent = behind < 0 ? "No decision yet" : `Read the ${held.decisions[behind].kind ? "debate" : "decision"} of ${day(held.decisions[behind].at)}`;
+    opener.textContent = behind < 0 ? "No decision yet" : `Read the ${WORDS[held.decisions[behind].kind] ? "debate" : "decision"} of ${day(held.decisions[behind].at)}`;
   }
 
   const under = (event) => {
