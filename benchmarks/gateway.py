@@ -120,7 +120,6 @@ def timed(folder: Path, url: str, concurrency: int, work: Work, dates: int) -> t
         budget=Budget(100.0, max_usd_per_day=1000.0, tally=tally),
         estimate_usd=prices.estimate,
         limiter=Limits.for_seats([seat], {url: EndpointLimits(concurrency=concurrency)}, tally),
-        tally=tally,
         journal=Journal(folder / "log"),
     )
 

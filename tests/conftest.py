@@ -1,12 +1,18 @@
-"""What tests of every room may use: a fresh workspace, and `sim` as a person runs it, in a process of its own."""
+"""What tests of every room may use: a fresh workspace, `sim` as a person runs it, a rehearsal service; the last two in
+processes of their own."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -56,3 +62,34 @@ def sim(tmp_path: Path) -> Sim:
         )
 
     return call
+
+
+@dataclass(frozen=True)
+class Service:
+    """A rehearsal service in a process of its own."""
+
+    url: str
+
+    def stats(self) -> dict[str, Any]:
+        """What it counted so far."""
+        with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
+            counted: dict[str, Any] = json.load(answer)
+        return counted
+
+
+Serve = Callable[..., Service]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """``serve("--latency", 0.01, …)``: starts ``python -m simulator.llm.rehearsal``; ended with the test."""
+    with ExitStack() as running:
+
+        def start(*options: object) -> Service:
+            words = [sys.executable, "-m", "simulator.llm.rehearsal", "--port", "0", *map(str, options)]
+            process = running.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+            running.callback(process.terminate)
+            assert process.stdout is not None
+            return Service(process.stdout.readline().removeprefix("listening on ").strip())
+
+        yield start

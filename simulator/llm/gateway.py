@@ -28,7 +28,6 @@ from simulator.llm.cache import AnswerCache
 from simulator.llm.journal import Journal, failed_line, line_of
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
 from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
-from simulator.llm.tally import Tally
 
 Mode = Literal["record", "replay", "refresh", "off"]
 
@@ -119,8 +118,8 @@ class Gateway:
 
     Parameters
     ----------
+    budget : with a tally, shared by the processes of a workspace, no two of them ask the same question
     estimate_usd : (likely, at most) dollars of a question; the most is reserved in `budget` while it is asked
-    tally : shared by the processes of a workspace; with one, no two of them ask the same question
     journal : gets a line per question and per failed attempt
 
     Attributes
@@ -141,11 +140,10 @@ class Gateway:
         estimate_usd: Callable[[ChatRequest], tuple[float, float]] = free,
         retry: Retry | None = None,
         limiter: Limiter | None = None,
-        tally: Tally | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.cache, self.providers, self.mode = cache, providers, mode
-        self.budget, self.tally, self.journal = budget or Budget(), tally, journal
+        self.budget, self.journal = budget or Budget(), journal
         self.cached = 0
         self.measured: dict[tuple[str, str], Measured] = {}
         self._estimate_usd = estimate_usd
@@ -346,7 +344,7 @@ class Gateway:
 
     async def _claimed(self, provider: Provider, request: ChatRequest, slot: Slot, attempt: int) -> ChatResponse:
         """One attempt, made while no other process of the workspace makes one at the same question."""
-        tally = self.tally
+        tally = self.budget.tally
         if tally is None or self.mode != "record" or in_process(provider):
             return await self._attempt(provider, request, slot, attempt)
         if not tally.claim(request.key):

@@ -17,9 +17,9 @@ from simulator.llm.limits import Limits
 from simulator.llm.messages import ChatRequest
 from simulator.llm.prices import Prices
 from simulator.llm.providers.offline import Offline
+from simulator.llm.purse import Purse
 from simulator.llm.registry import providers_for, seats
 from simulator.llm.tally import Tally
-from simulator.research.purse import Purse
 from simulator.research.spec import RunSpec
 from simulator.workspace import Workspace
 
@@ -91,7 +91,6 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         mode=spec.cache,
         estimate_usd=estimate,
         limiter=Purse(limits, budget, estimate),
-        tally=tally,
         journal=journal,
     )
     with asyncio.Runner() as loop:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -99,7 +98,7 @@ def _decision(turn: Turn) -> dict[str, Any]:
 
 
 def _target(target: Target) -> dict[str, Any]:
-    return {k: v for k, v in asdict(target).items() if v is not None and v != ""}
+    return {k: v for k, v in vars(target).items() if v is not None and v != ""}
 
 
 def _order(order: Any) -> list[Any]:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -83,34 +77,3 @@ def without_rights() -> Callable[[], AbstractContextManager[None]]:
                 os.seteuid(0)
 
     return drop
-
-
-@dataclass(frozen=True)
-class Service:
-    """A rehearsal service in a process of its own."""
-
-    url: str
-
-    def stats(self) -> dict[str, Any]:
-        """What it counted so far."""
-        with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
-            counted: dict[str, Any] = json.load(answer)
-        return counted
-
-
-Serve = Callable[..., Service]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """``serve("--latency", 0.01, …)``: starts ``python -m simulator.llm.rehearsal``; ended with the test."""
-    with ExitStack() as running:
-
-        def start(*options: object) -> Service:
-            words = [sys.executable, "-m", "simulator.llm.rehearsal", "--port", "0", *map(str, options)]
-            process = running.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
-            running.callback(process.terminate)
-            assert process.stdout is not None
-            return Service(process.stdout.readline().removeprefix("listening on ").strip())
-
-        yield start

@@ -104,7 +104,6 @@ def run(settings: Settings) -> dict[str, Any]:
         estimate_usd=prices.estimate,
         retry=Retry(tuple(0.01 * (i + 1) for i in range(settings.waits))),
         limiter=Limits.for_seats([seat], {settings.url: EndpointLimits(concurrency=settings.concurrency)}, tally),
-        tally=tally,
         journal=Journal(folder / "logs" / "llm"),
     )
     found: dict[str, Any] = {"error": "", "code": 0}

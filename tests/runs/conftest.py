@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ..conftest import Serve
 
 SEATS = {
     "research.1": "macro",
@@ -23,35 +20,10 @@ SEATS = {
 PRICE = (3.0, 15.0)
 
 
-@dataclass(frozen=True)
-class Service:
-    """A rehearsal service in a process of its own."""
-
-    url: str
-
-    def stats(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
-            counted: dict[str, Any] = json.load(answer)
-        return counted
-
-
-Serve = Callable[..., Service]
-
-
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """``serve("--latency", 0.01, …)``: a service that knows the analysts' rules; ended with the test."""
-    with ExitStack() as running:
-
-        def start(*options: object) -> Service:
-            words = [sys.executable, "-m", "simulator.llm.rehearsal", "--port", 0, "--price", *PRICE]
-            words += ["--rules", "simulator.council.analysts:RULES", *options]
-            process = running.enter_context(subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, text=True))
-            running.callback(process.terminate)
-            assert process.stdout is not None
-            return Service(process.stdout.readline().removeprefix("listening on ").strip())
-
-        yield start
+def serve(serve: Serve) -> Serve:
+    """``serve("--latency", 0.01, …)``: a service that knows the analysts' rules, and has a price."""
+    return partial(serve, "--price", *PRICE, "--rules", "simulator.council.analysts:RULES")
 
 
 def meetings_only(workspace: Path) -> None:

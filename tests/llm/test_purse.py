@@ -10,7 +10,7 @@ import pytest
 from simulator.llm.budget import Budget
 from simulator.llm.gateway import Unlimited
 from simulator.llm.messages import ChatRequest, Message
-from simulator.research.purse import Purse
+from simulator.llm.purse import Purse
 
 
 def question(number: int, session: str) -> ChatRequest:
