@@ -1,11 +1,14 @@
 """The pictures of README: what a run prints, and its report in a browser. `make pictures` calls this.
 
 docs/pictures/terminal.svg     the terminal, exported by rich
-docs/pictures/report.png       the report in headless Chromium
+docs/pictures/report.png       the report in headless Chromium: verdict, equity and trades, without the table between
+docs/pictures/leaderboard.png  its members and council
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shutil
 import subprocess
@@ -21,14 +24,21 @@ from simulator.report.terminal import print_run
 
 HERE = Path(__file__).parent
 COMMAND = "sim run --from 2024-01-01 --symbols SPY,QQQ"
-WIDTH, HEIGHT = 1200, 1500
+WIDTH = 1200
+PARTS = {
+    "report.png": ("main > :not(.masthead, #verdict, #chart), #readout", 1510),
+    "leaderboard.png": ("main > :not(#members), .accounts, .accounts ~ *", 650),
+}
+"""Picture → what of the page is left out, and the height of the rest."""
+
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 
 def terminal(run: simulator.Run) -> None:
     """What the run printed, as an SVG that asks nothing of the network."""
-    console = Console(record=True, width=88, force_terminal=True, quiet=True)
-    print_run(run.facts, Path("reports") / run.folder.name, console)
+    console = Console(record=True, width=80, force_terminal=True, file=io.StringIO())
+    with contextlib.chdir(run.folder.parents[1]):
+        print_run(run.facts, run.folder, console)
     drawn = console.export_svg(title=COMMAND, clear=False)
     # rich names a web font; the viewer's own monospace font will do.
     drawn = re.sub(r"@font-face\s*\{[^}]*\}", "", drawn).replace("Fira Code, monospace", "monospace")
@@ -36,13 +46,19 @@ def terminal(run: simulator.Run) -> None:
 
 
 def report(run: simulator.Run, browser: str) -> None:
-    """The top of the report as a reader sees it."""
-    with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            [browser, *QUIET, "--hide-scrollbars", f"--user-data-dir={profile}", f"--window-size={WIDTH},{HEIGHT}",
-             f"--screenshot={HERE / 'report.png'}", (run.folder / "report.html").as_uri()],
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+    """Parts of the report as a reader sees them."""
+    whole = (run.folder / "report.html").read_text(encoding="utf-8")
+    for name, (left_out, height) in PARTS.items():
+        with tempfile.TemporaryDirectory() as profile:
+            page = Path(profile) / name.replace("png", "html")
+            rule = f"{left_out} {{ display: none; }} #members {{ margin-top: 0; }}"
+            page.write_text(whole.replace("</head>", f"<style>{rule}</style></head>"), encoding="utf-8")
+            subprocess.run(
+                [browser, *QUIET, "--hide-scrollbars", f"--user-data-dir={profile}",
+                 f"--window-size={WIDTH},{height}",
+                 f"--screenshot={HERE / name}", page.as_uri()],
+                check=True, capture_output=True, timeout=120,
+            )  # fmt: skip
 
 
 def main() -> None:
