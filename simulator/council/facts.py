@@ -8,10 +8,13 @@ dollars, volatility is per year (252 sessions).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import takewhile
 from math import fsum
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -274,9 +277,9 @@ def _events(market: Snapshot) -> list[dict[str, str]]:
     last_day = market.as_of.astimezone(NEW_YORK).date() + timedelta(days=EVENT_DAYS)
     # Counted in whole days of New York; the extra one is cut below.
     until = market.as_of + timedelta(days=EVENT_DAYS + 1)
-    soon = [event for event in market.events if market.as_of <= event.at <= until]
+    soon = market.events[bisect_left(market.events, market.as_of, key=attrgetter("at")) :]
     told = []
-    for event in sorted(soon, key=lambda event: (event.at, event.name)):
+    for event in takewhile(lambda event: event.at <= until, soon):
         at = event.at.astimezone(NEW_YORK)
         if at.date() <= last_day:
             told.append(

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from simulator.errors import ConfigError, did_you_mean
+from simulator.llm.messages import Message
 
 STAGE = ("as_of", "symbols", "user_query", "max_trades", "half_size", "full_size", "facts")
 
@@ -55,6 +57,12 @@ class Prompt:
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             where = f"{self.path}:{_line_of(error, self.path)}"
             raise ConfigError(f"template failed: {error}", where=where) from error
+
+
+@lru_cache(maxsize=256)
+def system_message(persona: Prompt, symbols: tuple[str, ...]) -> Message:
+    """The system message of `persona`, which may use nothing but `symbols`: every meeting on these shares it."""
+    return Message("system", persona.render(symbols=symbols))
 
 
 def load_prompt(path: Path, kind: str) -> Prompt:

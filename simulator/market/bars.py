@@ -133,8 +133,8 @@ class Bars:
     def snapshot(
         self, as_of: datetime, events: Sequence[Event] = (), context: Bars | None = None, news: Sequence[News] = ()
     ) -> Snapshot:
-        """What is known at `as_of` (timezone-aware): bars whose close is at or before it, events announced and
-        news (in order of time) published by it."""
+        """What is known at `as_of` (timezone-aware): bars whose close is at or before it, events announced and news
+        published by it, both in order of time."""
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no time zone")
         end = int(np.searchsorted(self.closes_at, instant(as_of), side="right"))

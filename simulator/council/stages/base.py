@@ -15,6 +15,7 @@ from simulator.council.analysts import VERSION
 from simulator.council.anonymity import names_to_strike
 from simulator.council.answers import Answer
 from simulator.council.context import PipelineContext, Said
+from simulator.council.prompts import system_message
 from simulator.council.spec import CouncilSpec, Prompts
 from simulator.llm.answers import Answered, T, schema_of
 from simulator.llm.messages import ChatRequest, Message
@@ -63,13 +64,13 @@ class Setup:
 
     def persona(self, seat: str, context: PipelineContext) -> Message:
         """The system message of `seat`."""
-        return Message("system", self.prompts.personas[seat].render(symbols=traded_symbols(context)))
+        return system_message(self.prompts.personas[seat], traded_symbols(context))
 
     def checkpoint_persona(self, seat: str, context: PipelineContext) -> Message:
         """The system message of `seat` at a checkpoint: its own, or the one all share there."""
         if self.prompts.checkpoint is None:
             return self.persona(seat, context)
-        return Message("system", self.prompts.checkpoint.render(symbols=traded_symbols(context)))
+        return system_message(self.prompts.checkpoint, traded_symbols(context))
 
     def task(self, stage: str, variables: Mapping[str, Any], facts: str, **more: Any) -> Message:
         """The user message of `stage`."""

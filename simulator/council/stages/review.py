@@ -12,9 +12,8 @@ from typing import Any
 from simulator.council.anonymity import labels, strike
 from simulator.council.answers import Pitch, Review
 from simulator.council.context import PipelineContext, Said
-from simulator.council.prompts import facts_block, json_text
+from simulator.council.prompts import facts_block, json_text, system_message
 from simulator.council.stages.base import Setup, Stage, missed_quorum
-from simulator.llm.messages import Message
 
 
 class ReviewStage(Stage):
@@ -26,7 +25,7 @@ class ReviewStage(Stage):
         market = json_text(shown_facts(context, setup), 2)
         shown = {seat: json_text(pitch) for seat, pitch in shown_pitches(context, setup).items()}
         variables = setup.variables(context)
-        persona = Message("system", setup.prompts.reviewer.render(symbols=variables["symbols"]))
+        persona = system_message(setup.prompts.reviewer, variables["symbols"])
 
         async def one(reviewer: str, seat: str, label: str, pitches: str) -> Said[Review]:
             facts = facts_block(market=market, pitches=pitches, review=json_text(label))
