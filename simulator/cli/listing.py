@@ -103,7 +103,7 @@ def runs_table(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_row(
             row["run_id"],
             _name(row),
-            ",".join(row["symbols"]),
+            _symbols(row),
             row["first"],
             row["last"],
             percent(metrics.get("total_return")),
@@ -120,8 +120,7 @@ def trials_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("counted", "strategy", "symbols", "from", "to")
     table.add_column("Sharpe", justify="right", no_wrap=True)
     for row in rows:
-        symbols = ",".join(row["symbols"])
-        table.add_row(row["run_id"], _name(row), symbols, row["first"], row["last"], ratio(row["sharpe"]))
+        table.add_row(row["run_id"], _name(row), _symbols(row), row["first"], row["last"], ratio(row["sharpe"]))
     return table
 
 
@@ -137,11 +136,19 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"{row['strategy']}, partial" if row["partial"] else str(row["strategy"])
 
 
+def _symbols(row: Mapping[str, Any]) -> str:
+    """As many as are read at a glance, else the first and how many more; `--json` has them all."""
+    symbols = [str(symbol) for symbol in row["symbols"]]
+    named = ",".join(symbols)
+    return named if len(symbols) == 1 or len(named) <= len("SPY,QQQ") else f"{symbols[0]} +{len(symbols) - 1}"
+
+
 def _table(*names: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for name in names:
         wide = name in ("strategy", "symbols", "why")
-        table.add_column(name, overflow="fold", no_wrap=not wide)
+        # Room for the name of the shipped council in one line of 80 columns.
+        table.add_column(name, overflow="fold", no_wrap=not wide, min_width=13 if name == "strategy" else None)
     return table

@@ -90,6 +90,7 @@ def _head(evidence: Evidence, found: Mapping[str, Any]) -> Iterator[str]:
     yield f"`{course}` {plain(found['linked'].equity.keys[0].value)}" if course else ""
     yield _bullets([verdict.returns, *verdict.details])
     if run.get("notes"):
+        yield "Notes on this run:"
         yield _bullets(found["notes"])
     yield "## Targets"
     rows = [[one.label, *one.cells, one.how, one.verdict] for one in targets(evidence)]

@@ -49,9 +49,12 @@ class Target:
         """Target, reached and interval as text."""
         write = percent if self.key in ("hit_rate", "max_drawdown") else ratio
         wanted = f"{'below' if self.below else 'above'} {write(self.wanted)}"
+        reached = write(self.reached)
+        if reached == write(self.wanted):  # 1.00 is not above 1.00, but 0.997 can be seen to miss it
+            reached = write(self.reached, 4)
         if self.low is not None and self.high is None:
-            return wanted, write(self.reached), f"{write(self.low)} and more"
-        return wanted, write(self.reached), interval(self.low, self.high, write)
+            return wanted, reached, f"{write(self.low)} and more"
+        return wanted, reached, interval(self.low, self.high, write)
 
 
 def targets(evidence: Evidence) -> tuple[Target, ...]:

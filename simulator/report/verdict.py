@@ -219,13 +219,13 @@ def _selection(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
         return "One trial is on record for these dates and symbols, this one: nothing to deflate for."
     said = f"{counted(int(trials), 'trial')} were run on overlapping data"
     if withheld(run) or part is None or _idle(run):
-        return f"{said}, this one included."
+        return f"{said}."
     if not complete(run, part):
         corrected = inferred(part, "p_of_all_trials")
-        return f"{said}, this one included; p after the cut-off, times their number, is {p_value(corrected)}."
+        return f"{said}; p after the cut-off, times their number, is {p_value(corrected)}."
     if deflated is None:
-        return f"{said}, this one included; the interval is unadjusted for selection."
-    return f"{said}, this one included; the deflated Sharpe ratio is {ratio(deflated)}."
+        return f"{said}; the interval is unadjusted for selection."
+    return f"{said}; the deflated Sharpe ratio is {ratio(deflated)}."
 
 
 def _caution(run: Mapping[str, Any]) -> str:

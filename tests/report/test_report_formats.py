@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,17 @@ def test_round_trips_are_told_from_the_fills_alone(write_run: Any) -> None:
         rows.append(f"1,SPY,2024-01-{day}T09:30:00-05:00,2024-01-{day},{quantity},{price},1.0,0.5,open")
     (folder / "fills.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     assert targets.round_trips(read(folder)).tolist() == [97.0, -53.0]
+
+
+def test_what_misses_a_target_by_a_rounding_can_be_seen_to() -> None:
+    one = targets.Target("sharpe", "", 1.0, 0.9965, -1.0, 3.0, "")
+    assert one.cells[:2] == ("above 1.00", "0.9965")
+    assert one.verdict == "missed, within chance"
+
+
+def test_code_is_code_and_orders_are_not_mixed_with_fills_in_markdown(write_run: Any) -> None:
+    text = as_markdown(write_run())
+    assert "`sim data check` tells" in text
+    assert "\\`" not in text
+    assert re.search(r"^- Fills: \d+ at the open, \d+ by stop\.$", text, re.MULTILINE)
+    assert re.search(r"^- \d+ orders: \d+ filled, \d+ rejected; slippage", text, re.MULTILINE)
