@@ -146,6 +146,9 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], Non
     started = time.perf_counter()
     _check(spec)
     config = load_config(workspace.config)
+    # What cannot be recorded in the end is not asked for in the beginning.
+    with Store(store_place(workspace.registry)) as store:
+        store.check()
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)

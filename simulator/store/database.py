@@ -90,6 +90,12 @@ class Store:
     def close(self) -> None:
         self._engine.dispose()
 
+    def check(self) -> None:
+        """Raise SimError where a run could not be recorded: nobody answers, what is there is no store of ours, or a
+        server's is older than this version. Makes nothing; an older SQLite file is brought forward."""
+        with self._reading():
+            pass
+
     # ── recording ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def record_run(self, facts: Mapping[str, Any], folder: str, happened: Iterable[Event] = ()) -> int:

@@ -70,3 +70,28 @@ def test_a_run_killed_at_any_moment_is_in_the_store_whole_or_not_at_all(workspac
     found = rows(workspace / "sim.db")
     assert len(found["runs"]) == 1
     assert whole is None or found["pipeline_runs"] == whole
+
+
+def test_a_store_that_cannot_be_used_is_told_before_anything_is_asked(workspace: Path, sim: Sim, postgres: str) -> None:
+    from sqlalchemy import create_engine
+
+    url = postgres.replace("postgresql:", "postgresql+psycopg:")
+    admin = create_engine(url)
+    with Store(postgres) as store:
+        store.init()
+    with admin.begin() as db:
+        db.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    admin.dispose()
+    (workspace / "no.db").write_text("This is a letter.")
+    mends = {
+        "postgresql://me:s3cret@127.0.0.1:1/x": "unset DATABASE_URL",
+        f"sqlite:///{workspace / 'no.db'}": "move the file away",
+        postgres: "`sim db upgrade` brings it forward",
+    }
+    for address, mend in mends.items():
+        done = sim(*MONTH, cwd=workspace, env={"DATABASE_URL": address})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert mend in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "s3cret" not in done.stderr
+    assert not list((workspace / "llm_cache").rglob("*.db"))
