@@ -280,7 +280,8 @@ def _notes(case: Case, choices: Sequence[str | None]) -> list[str]:
     if case.facts["replicates"]["count"] > 1:
         notes.append("only the first replicate is taken apart")
     if not any(choices):
-        few = f"{len(case.meetings)} meetings are too few to choose a manager by its results"
+        held = "1 meeting is" if len(case.meetings) == 1 else f"{len(case.meetings)} meetings are"
+        few = f"{held} too few to choose a manager by its results"
         notes.append(f"{few}: the best single manager is left out")
     if case.facts.get("partial"):
         notes.append(f"the run is partial, it ends on {case.facts['to']}")
