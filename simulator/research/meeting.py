@@ -25,6 +25,7 @@ from simulator.market import calendar
 from simulator.market.bars import Snapshot, instant
 from simulator.market.calendar import NEW_YORK
 from simulator.replay.run import HEARTBEAT
+from simulator.research.accounts import COUNCIL
 from simulator.research.asking import Asking, open_gateway
 from simulator.research.identity import digest_of
 from simulator.research.spec import MAX_COST, RunSpec
@@ -253,13 +254,14 @@ async def _told(
     book = Book(cash, {}, {}, cash)
     decision = await council.decide(snapshot, context, book, ())
     record = decision.record
-    results = results_of(record, {account.role: name for name, account in config.accounts.accounts.items()})
+    accounts = {account.role: name for name, account in config.accounts.accounts.items()}
+    # Where nobody chairs, the vote is carried out on the chairman's account.
+    accounts[council.chair] = accounts.get(council.spec.stages.chairman.seat, COUNCIL)
+    results = results_of(record, accounts)
     if call.up_to == RUN:
         allowed, cuts = risk.limit(decision, book, Limits.from_config(config.risk, config.assets))
         results |= {
-            "labels": dict(record["labels"].get(results["chairman_decision"]["seat"], {}))
-            if results["chairman_decision"]
-            else {},
+            "labels": dict(record["labels"].get(council.chair, {})),
             "execution_results": list(record["execution"]),
             "allowed": {target.symbol: target.weight for target in allowed.targets},
             "cuts": list(cuts),

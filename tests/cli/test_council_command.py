@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import date
@@ -148,6 +149,20 @@ def test_the_session_that_was_taken_is_said(met: simulator.Run, sim: Sim) -> Non
     done = sim("council", "research", "--as-of", "2024-07-03", "--workspace", met.folder.parents[1])
     assert "on 2024-07-03 the exchange closes early: the meeting is that of 2024-07-05" in done.stdout
     assert council(sim, met, "research", "--as-of", "2024-07-03")["moved"].endswith("2024-07-05")
+
+
+def test_a_council_of_managers_alone_decides_by_vote_for_the_councils_account(met: simulator.Run, sim: Sim) -> None:
+    strategies = met.folder.parents[1] / "strategies"
+    shutil.copytree(strategies / "macro_council", strategies / "bare")
+    path = strategies / "bare" / "strategy.yaml"
+    path.write_text(path.read_text().replace("enabled: true", "enabled: false"))
+    said = council(sim, met, "run", "--strategy", "bare", "--as-of", "2024-06-03")
+    assert (said["research_pack"], said["peer_reviews"], said["llm"]["asked"] + said["llm"]["cached"]) == ([], [], 5)
+    assert (said["chairman_decision"]["seat"], said["chairman_decision"]["account"]) == ("vote", "COUNCIL")
+    assert set(said["labels"].values()) == MANAGERS
+    refused = sim("council", "review", "--strategy", "bare", "--as-of", "2024-06-03", "--workspace", strategies.parent)
+    assert refused.returncode == 2
+    assert "bare has no stage review; it has pitch, chairman" in refused.stderr
 
 
 def test_an_instant_knows_the_bars_closed_by_then(met: simulator.Run, sim: Sim) -> None:
