@@ -32,6 +32,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("SIM_", "ALPACA_", "APCA_", "DATABASE_URL")) or name.endswith("_API_KEY"):
             monkeypatch.delenv(name)
+    # Else each `sim` a test starts compiles all modules anew, a quarter of a second every time.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
 
 
 @pytest.fixture

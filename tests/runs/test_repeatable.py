@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-COMMAND = ("run", "--from", "2024-01-01", "--to", "2024-06-28", "--symbols", "SPY,QQQ", "--json")
+import pytest
+
+from simulator.cli.house import make_workspace
+from simulator.llm.cache import AnswerCache
+
+COMMAND = ("run", "--from", "2024-01-01", "--to", "2024-04-26", "--symbols", "SPY,QQQ", "--json")
 
 EVIDENCE = (
     *("decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
@@ -30,49 +36,74 @@ def evidence(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def run(sim, workspace: Path, **how) -> tuple[dict, dict[str, bytes]]:
-    done = sim(*COMMAND, "--workspace", workspace, **how)
+Said = tuple[dict[str, Any], dict[str, bytes]]
+"""What ``--json`` said, and the evidence."""
+
+
+def run(workspace: Path, **how: Any) -> Said:
+    words = [sys.executable, "-m", "simulator", *COMMAND, "--workspace", str(workspace)]
+    env = {**os.environ, **how.pop("env", {})}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=env, **how)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     return said, evidence(Path(said["dir"]))
 
 
-def test_the_second_run_asks_nothing_and_repeats_every_byte(sim, workspace, tmp_path) -> None:
-    first, before = run(sim, workspace, env={"PYTHONHASHSEED": "1"})
-    assert first["llm"]["asked"] > 0
-    assert first["llm"]["analysts"] == "rule-based analysts, no LLM"
-    elsewhere = tmp_path / "another folder"
-    elsewhere.mkdir()
-    second, after = run(sim, workspace, cwd=elsewhere, env={"PYTHONHASHSEED": "77"})
-    assert second["llm"]["asked"] == 0
-    assert second["llm"]["cached"] == first["llm"]["asked"] + first["llm"]["cached"]
-    assert second["digest"] == first["digest"]
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("first") / "workspace"
+    make_workspace(folder, git=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(place: Path) -> Said:
+    return run(place, env={"PYTHONHASHSEED": "1"})
+
+
+def test_the_second_run_asks_nothing_and_repeats_every_byte(first: Said, place: Path, tmp_path: Path) -> None:
+    said, before = first
+    assert said["llm"]["asked"] > 0
+    assert said["llm"]["analysts"] == "rule-based analysts, no LLM"
+    again, after = run(place, cwd=tmp_path, env={"PYTHONHASHSEED": "77"})
+    assert again["llm"]["asked"] == 0
+    assert again["llm"]["cached"] == said["llm"]["asked"] + said["llm"]["cached"]
+    assert again["digest"] == said["digest"]
     assert after == before
 
 
-def test_another_workspace_gives_the_same_bytes(sim, workspace, tmp_path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(workspace, copy)
-    assert run(sim, workspace)[1] == run(sim, copy)[1]
-
-
-def test_a_killed_run_is_continued_by_the_same_command(sim, workspace, tmp_path) -> None:
-    fresh = tmp_path / "fresh"
-    shutil.copytree(workspace, fresh)
-    started = time.monotonic()
-    _, expected = run(sim, fresh)
-    took = time.monotonic() - started
+def test_another_workspace_gives_the_same_bytes_also_after_kills(first: Said, workspace: Path) -> None:
+    """Killed twice while it asks, each time with more answers on disk, and once while its folder is written."""
     moments = random.Random(20241120)
-    for _ in range(3):
-        doomed = subprocess.Popen(
-            [sys.executable, "-m", "simulator", *COMMAND, "--workspace", str(workspace)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ},
-        )
-        time.sleep(moments.uniform(0.2, 1.0) * took)
-        doomed.send_signal(signal.SIGKILL)
-        doomed.wait()
-    _, after = run(sim, workspace)
-    assert after == expected
-    assert not [p for p in (workspace / "reports").iterdir() if p.name.startswith(".")]
+    for _ in range(2):
+        wanted = stored(workspace) + moments.randrange(1, 200)
+        killed(workspace, lambda wanted=wanted: stored(workspace) >= wanted)
+    kept = stored(workspace)
+    killed(workspace, lambda: bool(unfinished(workspace)))
+    assert len(unfinished(workspace)) == 1
+    said, after = run(workspace)
+    assert said["llm"]["cached"] > kept > 0
+    assert after == first[1]
+    assert not unfinished(workspace)
+
+
+def killed(workspace: Path, due: Callable[[], bool]) -> None:
+    """A run that is killed as soon as `due` says so."""
+    words = [sys.executable, "-m", "simulator", *COMMAND, "--workspace", str(workspace)]
+    doomed = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while doomed.poll() is None and not due():
+        time.sleep(0.005)
+    doomed.send_signal(signal.SIGKILL)
+    assert doomed.wait() == -signal.SIGKILL, "it ended before"
+
+
+def unfinished(workspace: Path) -> list[Path]:
+    """Folders that were being written."""
+    reports = workspace / "reports"
+    return [path for path in reports.iterdir() if path.name.startswith(".")] if reports.is_dir() else []
+
+
+def stored(workspace: Path) -> int:
+    """Answers on disk."""
+    with AnswerCache(workspace / "llm_cache") as cache:
+        return len(cache.keys())

@@ -140,14 +140,16 @@ def test_json_is_one_object_with_the_promised_keys(sim, workspace: Path) -> None
     assert Path(said["dir"], "report.html").is_file()
 
 
-def test_a_rerun_keeps_what_other_commands_found_out_about_the_same_result(sim, workspace: Path) -> None:
-    words = ("run", "--strategy", "equal_weight", "--from", PERIOD[0], "--to", PERIOD[1], "--json")
-    folder = Path(json.loads(sim(*words, "--workspace", workspace).stdout)["dir"])
+def test_a_rerun_keeps_what_other_commands_found_out_about_the_same_result(workspace: Path) -> None:
+    def run() -> Path:
+        return simulator.run("equal_weight", ["SPY", "QQQ"], *PERIOD, workspace=workspace).folder
+
+    folder = run()
     (folder / "checks.json").write_text('{"of": "this result"}')
-    sim(*words, "--workspace", workspace)
+    run()
     assert (folder / "checks.json").read_text() == '{"of": "this result"}'
     (folder / "run.json").write_text((folder / "run.json").read_text().replace('"digest": "', '"digest": "other'))
-    sim(*words, "--workspace", workspace)
+    run()
     assert not (folder / "checks.json").exists()
 
 

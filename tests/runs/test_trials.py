@@ -290,7 +290,7 @@ def test_the_verdict_speaks_of_the_trials_once_they_are_with_the_run(tried_out: 
     run = made[0].facts
     facts = trials_facts(results(workspace), run, made[0].folder)
     told = " ".join(judge(with_trials(run, facts)).details).replace("\u00a0", " ")
-    assert "3 trials were run on overlapping data; the deflated Sharpe ratio is 0." in told
+    assert "3 trials were run on overlapping data, this one included; the deflated Sharpe ratio is 0." in told
     assert with_trials(run, {**facts, "digest": "of another result"}) == run
 
 
