@@ -41,8 +41,9 @@ def as_json(folder: Path) -> str:
     """The report as numbers: one JSON object, null for what is undefined.
 
     Keys: run, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross, net,
-    weights, trades}, monthly, targets, significance, replicates, leaderboard, against_best, ablation, costs,
-    execution_toggles, orders, shortfalls, contamination, checks, data, audit, assumptions, biases, notes.
+    weights, trades}, monthly, targets, significance, against_benchmarks, replicates, leaderboard, against_best,
+    ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit, assumptions, biases,
+    notes.
     """
     evidence = read(folder)
     return json.dumps(_numbers(evidence), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -53,6 +54,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
     from simulator.report.assumptions import assumptions
     from simulator.report.biases import checklist
     from simulator.report.leaderboard import against_best, ranked
+    from simulator.report.paired import against_benchmarks
     from simulator.report.verdict import judge
 
     run = evidence.run
@@ -66,6 +68,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
         "monthly": _monthly(evidence),
         "targets": [{**asdict(one), "verdict": one.verdict} for one in targets(evidence)],
         "significance": run.get("inference") or {},
+        "against_benchmarks": [asdict(one) for one in against_benchmarks(run, evidence.equity)],
         "replicates": run.get("replicates") or {},
         "leaderboard": ranked(run),
         "against_best": dict(against_best(run, evidence.equity)) if run.get("accounts") else {},

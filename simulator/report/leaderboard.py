@@ -12,6 +12,7 @@ from simulator.report import figures
 from simulator.report.evidence import Evidence, Series, accounts_of
 from simulator.report.figures import Frame, Layer, Panel, Tick
 from simulator.report.numbers import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, whole
+from simulator.report.paired import returns_of
 from simulator.report.tables import WITHHELD, WITHHELD_WHY, Cell
 from simulator.report.verdict import withheld
 
@@ -190,7 +191,7 @@ def against_best(run: Mapping[str, Any], equity: Mapping[str, Series]) -> Mappin
     free = np.nan_to_num(equity.get("risk_free", np.zeros_like(own)))
     if not (np.isfinite(own).all() and np.isfinite(other).all() and min(own.min(), other.min()) > 0):
         return {"name": best, "why": "an account was lost"}
-    found = compare(_returns(own, cash), _returns(other, cash), free, draws=DRAWS)
+    found = compare(returns_of(own, cash), returns_of(other, cash), free, draws=DRAWS)
     if isinstance(found, Undefined):
         return {"name": best, "why": found.reason}
     return {"name": best, "difference": found.difference, "low": found.low, "high": found.high, "p": found.p}
@@ -200,11 +201,6 @@ def _best_member(run: Mapping[str, Any]) -> str:
     others = [entry for entry in ranked(run) if entry.get("name") != run.get("account")]
     known = [entry for entry in others if number_of((entry.get("metrics") or {}).get("sharpe")) is not None]
     return str(known[0].get("name")) if known else ""
-
-
-def _returns(equity: Series, cash: float) -> Series:
-    before: Series = np.r_[cash, equity[:-1]]
-    return equity / before - 1.0
 
 
 def council_sentence(run: Mapping[str, Any], found: Mapping[str, Any]) -> str:

@@ -126,6 +126,10 @@ def _significance(found: Mapping[str, Any]) -> Iterator[str]:
     if found["significance"]:
         yield "## Significance"
         yield table(("", "Value", "What"), [[label, cell.text, hint] for label, hint, cell in found["significance"]])
+    if found["paired"] and not found["verdict"].settled:
+        yield "### Against the benchmarks, session by session"
+        rows = [[it.label, *it.cells, it.why or it.verdict] for it in found["paired"]]
+        yield table(("Benchmark", *found["paired_columns"], "Verdict"), rows)
 
 
 def _members(found: Mapping[str, Any]) -> Iterator[str]:

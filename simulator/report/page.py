@@ -75,6 +75,8 @@ def contents(evidence: Evidence) -> dict[str, Any]:
     from simulator.report.biases import checklist
     from simulator.report.further import PART_COLUMNS, TOGGLES, contamination, council_value, toggles
     from simulator.report.linked import linked
+    from simulator.report.paired import COLUMNS as PAIRED
+    from simulator.report.paired import against_benchmarks
     from simulator.report.verdict import judge
 
     run = evidence.run
@@ -93,6 +95,8 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "brief": tables.comparison(run, brief=True),
         "comparison": tables.comparison(run),
         "significance": tables.significance(run),
+        "paired_columns": PAIRED,
+        "paired": against_benchmarks(run, evidence.equity),
         "months": figures.MONTHS,
         "monthly": tables.monthly(evidence),
         "board_columns": leaderboard.COLUMNS,

@@ -244,7 +244,7 @@ def _memory(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
     if not found.get("assessable") or found.get("flagged"):
         return f"Contamination: {found['verdict']}"
     if complete(run, part):
-        return f"Every session lies after the models' cut-off ({found['cutoff']}): none of them could be remembered."
+        return f"Every session lies after the models' cut-off ({found['cutoff']}) and cannot be remembered."
     return f"The models' cut-off is {found['cutoff']}; the 90 days that follow it are not counted as after it."
 
 

@@ -1,0 +1,61 @@
+"""The run against its benchmarks on the same sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator.report.evidence import read
+from simulator.report.markdown import as_markdown
+from simulator.report.page import render
+from simulator.report.paired import against_benchmarks, returns_of
+
+
+def curves(shift: float, sessions: int = 500, noise: float = 0.002) -> dict[str, Any]:
+    rng = np.random.default_rng(4)
+    market = rng.normal(0.0004, 0.01, sessions)
+    own = market + rng.normal(shift, noise, sessions)
+    return {
+        "equity": 100.0 * np.cumprod(1 + own),
+        "buy_and_hold": 100.0 * np.cumprod(1 + market),
+        "risk_free": np.full(sessions, 0.0001),
+    }
+
+
+def test_a_run_that_lags_its_benchmark_each_session_is_called_worse() -> None:
+    (row,) = against_benchmarks({"sessions": 500, "cash": 100.0}, curves(-0.0008))
+    assert row.verdict == "worse"
+    assert row.high is not None
+    assert row.high < 0
+    (other,) = against_benchmarks({"sessions": 500, "cash": 100.0}, curves(+0.0008))
+    assert other.verdict == "better"
+
+
+def test_the_difference_is_that_of_the_two_sharpe_ratios() -> None:
+    equity = curves(-0.0003)
+    (row,) = against_benchmarks({"sessions": 500, "cash": 100.0}, equity)
+    own, other = (returns_of(equity[key], 100.0) - equity["risk_free"] for key in ("equity", "buy_and_hold"))
+    expected = (own.mean() / own.std(ddof=1) - other.mean() / other.std(ddof=1)) * np.sqrt(252)
+    assert row.difference is not None
+    assert abs(row.difference - expected) < 0.02
+
+
+def test_nothing_is_compared_on_a_short_run_nor_where_an_account_was_lost() -> None:
+    assert against_benchmarks({"sessions": 59, "cash": 100.0}, curves(0.0, 59)) == ()
+    lost = curves(0.0)
+    lost["equity"][-1] = -5.0
+    (row,) = against_benchmarks({"sessions": 500, "cash": 100.0}, lost)
+    assert (row.difference, row.why) == (None, "an account was lost")
+    still = curves(0.0)
+    still["equity"][:] = 100.0
+    (row,) = against_benchmarks({"sessions": 500, "cash": 100.0}, still)
+    assert (row.difference, row.why) == (None, "no position was held")
+
+
+def test_page_and_markdown_show_the_same_rows(write_run: Any) -> None:
+    folder = write_run()
+    evidence = read(folder)
+    (row,) = against_benchmarks(evidence.run, evidence.equity)
+    assert "Against the benchmarks, session by session" in render(folder).decode()
+    assert f"| Buy-and-hold | {row.cells[0]} |" in as_markdown(folder)
