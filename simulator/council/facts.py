@@ -66,29 +66,7 @@ def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "V
     `volatility_index` series are looked up in the context first, then among the traded symbols. A symbol without a bar
     yet is left out.
     """
-    facts: dict[str, Any] = {
-        "as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"),
-        "symbols": {},
-    }
-    if not len(market):
-        return facts
-    days = _sessions(market.bars)
-    facts["session"] = str(days.dates[-1])
-    for n, symbol in enumerate(days.symbols):
-        if known := _symbol(days, n):
-            facts["symbols"][symbol] = known
-    if correlations := _correlations(days):
-        facts["correlations"] = correlations
-    _add_relative_strength(facts["symbols"])
-    if vix := _vix(_series(market, volatility_index)):
-        facts["vix"] = vix
-    if (rate := _cash_yield(_series(market, cash))) is not None:
-        facts["cash_yield_pct"] = rate
-    if events := _events(market):
-        facts["events"] = events
-    if news := _news(market, market.symbols):
-        facts["news"] = news
-    return facts
+    return _facts(market, market.symbols, cash, volatility_index, compared=True)
 
 
 def checkpoint_facts(
@@ -96,6 +74,12 @@ def checkpoint_facts(
 ) -> dict[str, Any]:
     """What a checkpoint needs to know of `symbols`: :func:`market_facts` of these alone, without what compares them
     (correlations, relative strength)."""
+    return _facts(market, symbols, cash, volatility_index, compared=False)
+
+
+def _facts(
+    market: Snapshot, symbols: Sequence[str], cash: str, volatility_index: str, *, compared: bool
+) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"),
         "symbols": {},
@@ -105,6 +89,10 @@ def checkpoint_facts(
     days = _sessions(market.bars, [n for n, symbol in enumerate(market.symbols) if symbol in symbols])
     facts["session"] = str(days.dates[-1])
     facts["symbols"] = {symbol: known for n, symbol in enumerate(days.symbols) if (known := _symbol(days, n))}
+    if compared and (correlations := _correlations(days)):
+        facts["correlations"] = correlations
+    if compared:
+        _add_relative_strength(facts["symbols"])
     if vix := _vix(_series(market, volatility_index)):
         facts["vix"] = vix
     if (rate := _cash_yield(_series(market, cash))) is not None:
@@ -186,14 +174,12 @@ class _Sessions:
     low: Floats
 
 
-def _sessions(bars: Bars, columns: Sequence[int] | None = None) -> _Sessions:
+def _sessions(bars: Bars, columns: Sequence[int]) -> _Sessions:
     starts = np.flatnonzero(np.r_[True, bars.session_of[1:] != bars.session_of[:-1]])[-LOOKBACK:]
     first = int(starts[0])
     dates = bars.session_of[starts].astype("datetime64[D]")
-    symbols, close, high, low = bars.symbols, bars.close[first:], bars.high[first:], bars.low[first:]
-    if columns is not None:
-        symbols = tuple(bars.symbols[n] for n in columns)
-        close, high, low = close[:, columns], high[:, columns], low[:, columns]
+    symbols = tuple(bars.symbols[n] for n in columns)
+    close, high, low = bars.close[first:, columns], bars.high[first:, columns], bars.low[first:, columns]
     if len(starts) == len(close):
         return _Sessions(symbols, dates, close, high, low)
     at = starts - first
