@@ -16,6 +16,7 @@ from simulator.research.spec import MAX_COST, RunSpec
 from simulator.workspace import find_workspace
 
 
+# The options of `sim run` by the same names: grouped, they would have to be learned twice.
 def run(
     strategy: str | type = "macro_council",
     symbols: Sequence[str] = ("SPY", "QQQ"),

@@ -1,4 +1,4 @@
-"""What tests of the LLM room share: questions, an answer, a cache, a user without root's rights."""
+"""What tests of the LLM room share: questions, an answer, a cache, a clock, a user without root's rights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,19 @@ import pytest
 
 from simulator.llm.cache import AnswerCache
 from simulator.llm.messages import ChatRequest, ChatResponse, Message, Usage
+from simulator.llm.tally import Tally
 
 Ask = Callable[..., ChatRequest]
+
+
+class Clock:
+    """Seconds since the epoch, moved by hand; at first ten in the morning, UTC."""
+
+    def __init__(self) -> None:
+        self.now = 20_000.0 * 86_400 + 10 * 3_600
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -49,6 +60,18 @@ def folder(tmp_path: Path) -> Path:
 def cache(folder: Path) -> Iterator[AnswerCache]:
     with AnswerCache(folder) as opened:
         yield opened
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tally(folder: Path, clock: Clock) -> Iterator[Tally]:
+    opened = Tally(folder, clock)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

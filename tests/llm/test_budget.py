@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -16,27 +15,7 @@ from simulator.errors import BudgetError
 from simulator.llm.budget import Budget, DayBudgetError, RunBudgetError
 from simulator.llm.tally import DAY, HOUR, Tally
 
-
-class Clock:
-    """Seconds since the epoch, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 20_000.0 * DAY + 10 * HOUR
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def tally(folder: Path, clock: Clock) -> Iterator[Tally]:
-    opened = Tally(folder, clock)
-    yield opened
-    opened.close()
+from .conftest import Clock
 
 
 def spend(budget: Budget, at_most: float, paid: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,29 +15,9 @@ from simulator.llm.messages import ChatRequest, Usage
 from simulator.llm.providers import TransientError
 from simulator.llm.tally import HOUR, Tally
 
+from .conftest import Clock
+
 Ask = Callable[..., ChatRequest]
-
-
-class Clock:
-    """Seconds since the epoch, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def tally(folder: Path, clock: Clock) -> Iterator[Tally]:
-    opened = Tally(folder, clock)
-    yield opened
-    opened.close()
 
 
 def limits(tally: Tally | None = None, **given: int) -> Limits:

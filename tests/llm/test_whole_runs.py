@@ -93,7 +93,7 @@ def test_with_every_kind_of_fault_a_run_ends_and_keeps_every_answer_it_paid_for(
     serve: Serve, tmp_path: Path, seed: int
 ) -> None:
     service = serve("--latency", 0.01, "--price", 100, 400, "--faults", 0.2, "--seed", seed, "--retry-after", 0.05)
-    found = run(folder=tmp_path, url=service.url, dates=10, timeout_s=0.5, concurrency=16)
+    found = run(folder=tmp_path, url=service.url, dates=10, timeout_s=1.0, concurrency=16)
     stats = service.stats()
     assert found["error"] == ""
     assert stats["twice"] == 0
