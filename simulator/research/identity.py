@@ -15,7 +15,9 @@ from typing import Any
 
 import simulator
 from simulator.config import Config, Seat
+from simulator.llm.prices import Prices
 from simulator.replay.run import Scene
+from simulator.research.contamination.cutoffs import asked, cutoffs_of
 from simulator.research.spec import RunSpec
 from simulator.research.staging import Staged
 from simulator.strategies import Loaded
@@ -44,6 +46,7 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: Staged) -> d
         "cash": config.accounts.cash,
         # Of the models only those that sit in this run: another profile changes nothing here.
         "config": {**config.dump(), "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()}},
+        "cutoffs": {one.model: str(one.cutoff) for one in asked(cutoffs_of(seats, Prices(config.models.prices)))},
         "strategy_files": dict(loaded.files),
         "data_digest": data_digest(scene),
         "code": code_version(),

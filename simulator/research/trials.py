@@ -238,7 +238,8 @@ def _judged(run: Mapping[str, Any]) -> Trial:
 
 def _trial(row: Mapping[str, Any]) -> Trial:
     metrics = row["metrics"]
-    sharpe = metrics.get("sharpe")
+    # What never held anything has no Sharpe ratio to be lucky with: that of cash lagging the risk-free return is vast.
+    sharpe = metrics.get("sharpe") if metrics.get("exposure") != 0.0 else None
     figures = [metrics.get(name) for name in FIGURES]
     written = tuple("none" if value is None else f"{value:.12g}" for value in figures)
     return Trial(

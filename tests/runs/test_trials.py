@@ -290,10 +290,22 @@ def test_the_verdict_speaks_of_the_trials_once_they_are_with_the_run(tried_out: 
     run = made[0].facts
     facts = trials_facts(results(workspace), run, made[0].folder)
     told = " ".join(judge(with_trials(run, facts)).details).replace("\u00a0", " ")
-    assert "3 trials were run on overlapping data, this one included; the deflated Sharpe ratio is 0." in told
+    assert "3 trials were run on overlapping data; the deflated Sharpe ratio is 0." in told
     assert with_trials(run, {**facts, "digest": "of another result"}) == run
 
 
 def test_a_folder_that_cannot_be_read_is_a_stated_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"equity\.csv: cannot be read; `sim run again` writes it again"):
         trials_facts([], {**judged(), "command": "sim run again"}, tmp_path)
+
+
+def test_what_never_held_anything_says_nothing_of_the_spread_of_luck() -> None:
+    def row(name: str, sharpe: float, exposure: float) -> dict[str, Any]:
+        return {**judged(), "run_id": name, "digest": name, "folder": "", "partial": False, "first": judged()["from"],
+                "last": judged()["to"], "metrics": {**judged()["metrics"], "sharpe": sharpe, "exposure": exposure}}  # fmt: skip
+
+    own = {**judged(), "metrics": {**judged()["metrics"], "exposure": 0.9}}
+    idle = trials([row("a", 0.7, 0.9), row("b", -20.0, 0.0)], own)
+    assert idle.count == 3
+    assert [t.sharpe for t in idle.counted if t.run_id == "b"] == [None]
+    assert idle.sharpe_variance == trials([row("a", 0.7, 0.9)], own).sharpe_variance

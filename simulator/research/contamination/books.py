@@ -41,7 +41,8 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     decay = found["alpha_decay"]
     why = decay["reason"] or ""
     figures.append(Figure("alpha after, less before", decay["value"], "a year", decay["low"], decay["high"], note=why))
-    outcome: Outcome = "flagged" if found["flagged"] else "passed" if found["assessable"] else "not assessable"
+    both = found["assessable"] and decay["low"] is not None and not decay["reason"]
+    outcome: Outcome = "flagged" if found["flagged"] else "passed" if both else "not assessable"
     return Result(outcome, found["verdict"], tuple(figures), notes)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config import load_config
-from simulator.errors import BudgetError, UsageError, did_you_mean
+from simulator.errors import BudgetError, CacheCorruptError, CacheMissError, LLMError, UsageError, did_you_mean
 from simulator.research.asking import open_gateway
 from simulator.research.contamination import blind, books, future, inputs, recall, reidentify
 from simulator.research.contamination.bill import Bill, planning
@@ -141,7 +141,8 @@ def run_checks(
 
     Unless `models`, models are not asked: a check whose answers are not all on disk has no result. Raises BudgetError,
     before anything is asked, where the questions to ask are likely to cost more than `max_cost` dollars together;
-    DataError and UsageError where the run cannot be made again; LLMError where asking fails.
+    DataError and UsageError where the run cannot be made again. A check whose questions a service does not answer is
+    not assessable.
     """
     facts, spec = read_run(folder)
     spec = replace(spec, max_cost=max_cost)
@@ -177,7 +178,14 @@ def run_checks(
 def _made(check: Check, case: Case) -> Result:
     if check.needs_model and not case.asks_models:
         return Result("not applicable", f"Needs a model: {_nobody(case)}.")
-    return check.judge(case, case.asking.loop.run(_asked(check, case)))
+    try:
+        answers = case.asking.loop.run(_asked(check, case))
+    except (BudgetError, CacheMissError, CacheCorruptError):
+        raise
+    except LLMError as error:
+        # A model that refuses one check's questions may answer the next one's.
+        return Result("not assessable", f"Its questions were not answered: {error.found}.")
+    return check.judge(case, answers)
 
 
 async def _asked(check: Check, case: Case) -> Any:

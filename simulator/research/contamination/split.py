@@ -102,7 +102,8 @@ def contamination_facts(
     cutoff = latest(models)
     if cutoff is None:
         names = unknown(models)
-        said = f"Not assessable: the cut-off of {' and of '.join(names)} is not known."
+        whose = " and of ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} other models"
+        said = f"Not assessable: the cut-off of {whose} is not known."
         return facts | {"verdict": said, "mend": mend_of(names)}
     parts = {name: daily.rows(there) for name, there in parts_of(daily.sessions, cutoff).items()}
     decided = Counter(part_of(day, cutoff) for day, _ in held)
