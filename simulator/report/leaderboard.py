@@ -85,12 +85,16 @@ def board(evidence: Evidence) -> Board | None:
 
 
 def ranked(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Entries of ``accounts`` by Sharpe ratio, the best first; those without one last, in their own order."""
+    """Entries of ``accounts`` by Sharpe ratio, the best first; those without one last, in their own order.
+
+    By total return where the run is too short for annualised figures: what is withheld orders nothing.
+    """
     entries = list(run.get("accounts") or [])
+    by = "total_return" if withheld(run) else "sharpe"
 
     def standing(entry: Mapping[str, Any]) -> float:
-        sharpe = number_of((entry.get("metrics") or {}).get("sharpe"))
-        return np.inf if sharpe is None else -sharpe
+        reached = number_of((entry.get("metrics") or {}).get(by))
+        return np.inf if reached is None else -reached
 
     return sorted(entries, key=standing)
 

@@ -153,7 +153,7 @@ def _judged(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "LLM cost", dollars(llm.get("cost_usd"), 2), f"{whole(llm.get('calls'))} questions"
     if calibrated:
         bounds = interval(calibrated.get("ic_low"), calibrated.get("ic_high"))
-        told = f"{bounds}; {whole(calibrated.get('n'))} pitches, conviction against return"
+        told = f"{bounds}; {whole(calibrated.get('n'))} convictions against returns"
         yield "Calibration", ratio(calibrated.get("ic"), sign=True), told
     if reviewed:
         bounds = interval(reviewed.get("low"), reviewed.get("high"))

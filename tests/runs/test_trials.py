@@ -300,12 +300,11 @@ def test_a_folder_that_cannot_be_read_is_a_stated_error(tmp_path: Path) -> None:
 
 
 def test_what_never_held_anything_says_nothing_of_the_spread_of_luck() -> None:
-    def row(name: str, sharpe: float, exposure: float) -> dict[str, Any]:
-        return {**judged(), "run_id": name, "digest": name, "folder": "", "partial": False, "first": judged()["from"],
-                "last": judged()["to"], "metrics": {**judged()["metrics"], "sharpe": sharpe, "exposure": exposure}}  # fmt: skip
-
-    own = {**judged(), "metrics": {**judged()["metrics"], "exposure": 0.9}}
-    idle = trials([row("a", 0.7, 0.9), row("b", -20.0, 0.0)], own)
-    assert idle.count == 3
-    assert [t.sharpe for t in idle.counted if t.run_id == "b"] == [None]
-    assert idle.sharpe_variance == trials([row("a", 0.7, 0.9)], own).sharpe_variance
+    figures = judged()["metrics"]
+    own = {**judged(), "metrics": {**figures, "exposure": 0.9}}
+    tried = row(1, metrics={**figures, "sharpe": 0.7, "exposure": 0.9})
+    idle = row(2, metrics={**figures, "sharpe": -20.0, "exposure": 0.0})
+    found = trials([tried, idle], own)
+    assert found.count == 3
+    assert [trial.sharpe for trial in found.counted if trial.run_id == idle["run_id"]] == [None]
+    assert found.sharpe_variance == trials([tried], own).sharpe_variance
