@@ -49,7 +49,8 @@ class Checkpoint:
 
         Reads the market and those minutes only. Without minutes of a meeting or checkpoint nothing is open.
         """
-        return await CheckpointStage().run(self.open(snapshot, journal), self.council.setup)
+        said = await CheckpointStage().run(self.open(snapshot, journal), self.council.setup)
+        return said.having(revisions=revise(said, self.council.spec))
 
     def open(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
         """The context a checkpoint starts with: the open theses as they stand, and the facts of their symbols."""
@@ -71,7 +72,7 @@ class Checkpoint:
 
     def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
         """The record of a checkpoint before any account acted on it; JSON-able."""
-        return checkpoint_minutes(opinion, revise(opinion, self.council.spec))
+        return checkpoint_minutes(opinion)
 
     async def decide(
         self,
@@ -81,10 +82,9 @@ class Checkpoint:
         journal: Sequence[Decision],  # noqa: ARG002
     ) -> Decision:
         """Targets for the council's trades whose terms changed; everything else is left alone."""
-        revisions = revise(opinion, self.council.spec)
-        own = [one for one in revisions if one.thesis.seat == self.council.chair]
+        own = [one for one in opinion.revisions if one.thesis.seat == self.council.chair]
         targets, done = _carried_out(own, opinion, self.council, book)
-        return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion, revisions), **done})
+        return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion), **done})
 
 
 class MemberCheckpoint:
@@ -115,7 +115,7 @@ class MemberCheckpoint:
     ) -> Decision:
         """A target for the manager's own thesis where its terms changed, else none."""
         council = self.checkpoint.council
-        own = [one for one in revise(opinion, council.spec) if one.thesis.seat == self.seat]
+        own = [one for one in opinion.revisions if one.thesis.seat == self.seat]
         targets, done = _carried_out(own, opinion, council, book)
         record = {
             "kind": "member_checkpoint",

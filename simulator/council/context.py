@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from simulator.council.answers import Answer, ChairmanDecision, CheckpointReview, Pitch, ResearchPack, Review
 
 if TYPE_CHECKING:
+    from simulator.council.revision import Revision
     from simulator.council.stages.execution import Executed
     from simulator.council.thesis import Followed
 
@@ -50,7 +51,8 @@ class PipelineContext:
     facts : what the market looks like, see :func:`simulator.council.facts.market_facts`
     research_packs, pm_pitches, peer_reviews, chairman_decision : the answers of the four stages that ask
     execution_results : one line per traded symbol, what is to be done and why (see stages/execution.py)
-    theses, checkpoint_reviews : at a checkpoint, what is held since the meeting, and what its holders make of it now
+    theses, checkpoint_reviews, revisions : at a checkpoint, what is held since the meeting, what its holders make of
+        it now, and what that makes of it
     metadata : ``timestamps`` (of market time, none of the clock), ``seats`` {seat: provider/model}, ``prompts``
         {file: first 12 hex digits of its sha256}; at a checkpoint also ``symbols`` and ``meeting``
     no_decision : why the meeting ended without a decision (a stage missed its quorum), else None
@@ -66,6 +68,7 @@ class PipelineContext:
     execution_results: tuple[Executed, ...] = ()
     theses: tuple[Followed, ...] = ()
     checkpoint_reviews: tuple[Said[CheckpointReview], ...] = ()
+    revisions: tuple[Revision, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     no_decision: str | None = None
 

@@ -71,7 +71,7 @@ def member_evidence(context: PipelineContext, seat: str, done: Executed | None) 
     }
 
 
-def checkpoint_minutes(context: PipelineContext, revisions: Sequence[Revision]) -> dict[str, Any]:
+def checkpoint_minutes(context: PipelineContext) -> dict[str, Any]:
     """The record of a checkpoint before any account acted on it.
 
     Keys: ``kind`` (checkpoint), ``meeting`` (its instant, ISO 8601 in New York time), ``facts``, ``seats`` and
@@ -83,7 +83,7 @@ def checkpoint_minutes(context: PipelineContext, revisions: Sequence[Revision]) 
         "facts": context.facts,
         "seats": context.metadata["seats"],
         "prompts": prompts_digest(context),
-        "theses": [written_revision(one, context.facts) for one in revisions],
+        "theses": [written_revision(one, context.facts) for one in context.revisions],
     }
 
 
