@@ -21,8 +21,9 @@ def ablate(workspace: Workspace, run: str, as_json: bool) -> None:
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last". Nobody is asked. Checkpoints, chairman,
     reviews, weighing, each manager and deciding together are left out in turn; each difference comes with a paired
-    interval. Writes ablation.html and ablation.json into the folder.
+    interval. Writes ablation.html and ablation.json into the folder and builds the report again.
     """
+    from simulator.report import build
     from simulator.report.ablation import FACTS, FILE, page, print_ablation, write
     from simulator.research.ablation import ablate as take_apart
     from simulator.store.folders import find_run, json_bytes
@@ -31,6 +32,7 @@ def ablate(workspace: Workspace, run: str, as_json: bool) -> None:
     with _progress() as tell:
         facts = take_apart(folder, workspace, tell)
     write(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
+    build(folder)
     if as_json:
         click.echo(json.dumps({**facts, "page": str(folder / FILE)}))
         return
