@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from simulator.errors import SimError
 from simulator.report import layout
 from simulator.report.numbers import counted, interval, p_value, percent, ratio
+from simulator.report.tables import WITHHELD
+from simulator.report.verdict import withheld
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +107,7 @@ def earned(facts: Mapping[str, Any]) -> list[Earned]:
         metrics, changed = one["metrics"], one["meetings_changed"]
         cells = (
             percent(metrics["total_return"], sign=True),
-            ratio(metrics["sharpe"]),
+            WITHHELD if withheld(facts) else ratio(metrics["sharpe"]),
             percent(metrics["max_drawdown"]),
             "" if changed is None else f"{changed} of {facts['meetings']}",
         )
@@ -121,12 +123,16 @@ def added(facts: Mapping[str, Any]) -> list[Added]:
         if pair is None:
             continue
         cells = (
-            ratio(pair["sharpe"], sign=True),
-            interval(pair["sharpe_low"], pair["sharpe_high"], _signed),
-            percent(pair["annual_return"], sign=True),
-            interval(pair["annual_return_low"], pair["annual_return_high"], _signed_percent),
-            p_value(pair["p"]),
-            p_value(pair["p_adjusted"]),
+            (WITHHELD, "", WITHHELD, "", "", "")
+            if withheld(facts)
+            else (
+                ratio(pair["sharpe"], sign=True),
+                interval(pair["sharpe_low"], pair["sharpe_high"], _signed),
+                percent(pair["annual_return"], sign=True),
+                interval(pair["annual_return_low"], pair["annual_return_high"], _signed_percent),
+                p_value(pair["p"]),
+                p_value(pair["p_adjusted"]),
+            )
         )
         clear = one["verdict"].startswith(("better", "worse"))
         part = str(one["part"]).removeprefix("the ")

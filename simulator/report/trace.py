@@ -15,14 +15,15 @@ from simulator.report.evidence import Books, read_books, read_lines, read_run
 from simulator.report.explain import account_named, decided_by
 from simulator.report.numbers import UNDEFINED, counted, dollars, interval, number_of, percent, ratio, whole
 from simulator.report.retold import SHOWN_OF_KEY, keys_of
-from simulator.report.tables import GROUPS
+from simulator.report.tables import GROUPS, WITHHELD
+from simulator.report.verdict import FEWEST_SESSIONS, withheld
 
 
 def account_trace(folder: Path, account: str | None = None) -> dict[str, Any]:
     """An account's numbers and everything behind them.
 
-    Keys: run, account, own (whether it is the run's own), seat, model, metrics, reasons, sharpe_ci_low, sharpe_ci_high,
-    calibration, reviews, llm;
+    Keys: run, account, own (whether it is the run's own), sessions, seat, model, metrics, reasons, sharpe_ci_low,
+    sharpe_ci_high, calibration, reviews, llm;
     ``trades``: its fills, each with the decision behind it (decided_at, decided_on); ``decisions``: as_of, session,
     kind, opinions [{instrument, conviction, score}], orders, keys of the answers; ``calls``: the account's questions
     as in llm_calls.jsonl. Raises UsageError for an account the run does not have, DataError for a damaged folder.
@@ -41,6 +42,7 @@ def account_trace(folder: Path, account: str | None = None) -> dict[str, Any]:
         "account": name,
         "own": name == run.get("account"),
         "strategy": run["strategy"],
+        "sessions": run["sessions"],
         "analysts": run.get("analysts"),
         "seat": seat,
         "model": entry.get("model"),
@@ -135,7 +137,9 @@ def _numbers(found: Mapping[str, Any]) -> Table:
     values, reasons = found["metrics"], found["reasons"]
     for _, metrics in GROUPS:
         for metric in metrics:
-            if metric.key in values:
+            if metric.annualised and withheld(found):
+                table.add_row(metric.label, WITHHELD, f"below {FEWEST_SESSIONS} sessions")
+            elif metric.key in values:
                 text = metric.write(values[metric.key])
                 table.add_row(
                     metric.label, text, str(reasons.get(metric.key, "")) if text == UNDEFINED else metric.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,12 @@ def test_the_report_is_written_in_three_formats(lab: Path, run: Path, sim: Any) 
     shown = json.loads((run / "report.json").read_text(encoding="utf-8"))
     assert {one["name"] for one in shown["leaderboard"]} == set(accounts(run))
     assert np.isfinite(shown["comparison"]["macro_council"]["total_return"])
+
+
+def test_annualised_figures_of_short_runs_are_withheld_here_too(sim: Any, workspace: Path) -> None:
+    simulator.run("macro_council", ["SPY", "QQQ"], "2024-01-02", "2024-02-20", workspace=workspace)
+    told = sim("explain", "last", "--workspace", workspace).stdout
+    assert re.search(r"^Sharpe ratio +withheld +below 60 sessions", told, re.MULTILINE)
+    assert re.search(r"^Total return +[+−]\d", told, re.MULTILINE)
+    ablated = sim("ablate", "last", "--workspace", workspace).stdout
+    assert re.search(r"^as run .*withheld", ablated, re.MULTILINE)
