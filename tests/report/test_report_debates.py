@@ -112,7 +112,7 @@ PAIR = {
 def test_what_the_council_adds_joins_the_report(write_run: Any) -> None:
     folder = write_run()
     variant = {**VARIANT, "pair": PAIR, "verdict": "cannot be told apart"}
-    content = {"variants": [variant], "compared": 1, "meetings": 51}
+    content = {"variants": [variant], "compared": 1, "meetings": 51, "sessions": 251}
     (folder / "ablation.json").write_text(json.dumps(content), encoding="utf-8")
     html = build(folder).read_text(encoding="utf-8")
     assert "What the council adds" in html
