@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.errors import SimError
 from simulator.report import layout
 from simulator.report.numbers import counted, interval, p_value, percent, ratio
 from simulator.report.tables import WITHHELD
 from simulator.report.verdict import withheld
+from simulator.store.folders import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,14 +58,7 @@ class Added:
 def write(folder: Path, content: Mapping[str, bytes]) -> None:
     """Put files into a run folder, each in one step. Raises SimError when they cannot be written."""
     for name, data in content.items():
-        target, staging = folder / name, folder / f".{name}.{os.getpid()}"
-        try:
-            staging.write_bytes(data)
-            os.replace(staging, target)
-        except OSError as error:
-            staging.unlink(missing_ok=True)
-            mend = "free space or make the folder writable"
-            raise SimError(f"cannot be written ({error.strerror})", where=str(target), mend=mend) from None
+        write_file(folder / name, data)
 
 
 def page(facts: Mapping[str, Any]) -> bytes:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from simulator.errors import SimError
 from simulator.report import layout
 from simulator.report.evidence import Evidence, command_line, read
 from simulator.report.numbers import counted, dollars, ratio, whole
+from simulator.store.folders import write_file
 
 FILE = "report.html"
 LARGEST = 1_990_000
@@ -33,17 +32,7 @@ def build(folder: Path) -> Path:
     Raises DataError when a file of the folder is missing or corrupt, SimError when the report cannot be written;
     an older report is replaced in one step or left as it was.
     """
-    content = render(folder)
-    target = folder / FILE
-    staging = folder / f".{FILE}.{os.getpid()}"
-    try:
-        staging.write_bytes(content)
-        os.replace(staging, target)
-    except OSError as error:
-        staging.unlink(missing_ok=True)
-        mend = "free space or make the folder writable"
-        raise SimError(f"cannot be written ({error.strerror})", where=str(target), mend=mend) from None
-    return target
+    return write_file(folder / FILE, render(folder))
 
 
 def render(folder: Path) -> bytes:
