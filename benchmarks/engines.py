@@ -16,8 +16,8 @@ from importlib.util import find_spec
 import numpy as np
 
 from simulator.market.bars import Bars
-from simulator.replay import kernel, reference
-from simulator.replay.feed import ArrayFeed, bt, feeds
+from simulator.replay import backtrader_engine, kernel
+from simulator.replay.backtrader_feed import ArrayFeed, bt, feeds
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
 
@@ -194,7 +194,11 @@ def main() -> None:
         ("kernel: whole ledger", lambda: float(kernel.replay_tape(bars, crosses(bars), RULES, CASH).equity[-1]), 50),
         ("vectorbt", vectorbt(bars) if find_spec("vectorbt") else None, 5),
         ("backtesting.py", backtesting_py(bars) if find_spec("backtesting") else None, 2),
-        ("our backtrader engine", lambda: float(reference.replay_tape(bars, crosses(bars), RULES, CASH).equity[-1]), 3),
+        (
+            "our backtrader engine",
+            lambda: float(backtrader_engine.replay_tape(bars, crosses(bars), RULES, CASH).equity[-1]),
+            3,
+        ),
         ("plain backtrader, array feed, our signals", lambda: plain_from_tape(bars), 3),
         ("plain backtrader, array feed", lambda: plain_backtrader(bars, Crosses), 3),
     ]
@@ -213,7 +217,7 @@ def main() -> None:
     print(f"\nbrackets: 100 symbols × 2520 bars, {len(tape) * 100:,} targets with stop and take-profit")
     for name, run in (
         ("kernel: whole ledger", lambda: float(kernel.replay_tape(prices, tape, RULES, CASH).equity[-1])),
-        ("our backtrader engine", lambda: float(reference.replay_tape(prices, tape, RULES, CASH).equity[-1])),
+        ("our backtrader engine", lambda: float(backtrader_engine.replay_tape(prices, tape, RULES, CASH).equity[-1])),
     ):
         start = time.process_time()
         equity = run()

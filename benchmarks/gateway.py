@@ -1,7 +1,7 @@
 """How fast a year is asked: `python benchmarks/gateway.py [--latency S] [--concurrency N] [--json]`.
 
 A year of weekly full councils is 52 dates × 28 questions in four rounds that follow each other: 2 researchers, 5
-managers, 20 reviews, 1 chairman. They are put to `python -m simulator.llm.rehearsal`, a server of its own on loopback.
+managers, 20 reviews, 1 chairman. They are put to `python -m simulator.llm.fake_service`, a server on loopback.
 Aims: all dates together in 1.3 × max(calls × latency / concurrency, 4 × latency); 5,000 stored answers a second.
 Beside it the same questions date by date, each waiting for the one before, over a part of the year.
 """
@@ -26,16 +26,16 @@ from pydantic import BaseModel, ConfigDict
 
 from simulator.config import EndpointLimits, Price, Seat
 from simulator.llm.answers import schema_of
-from simulator.llm.budget import Budget
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.journal import Journal
-from simulator.llm.limits import Limits
 from simulator.llm.messages import ChatRequest, Message
-from simulator.llm.prices import Prices
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
-from simulator.llm.tally import Tally
+from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.limits import Limits
+from simulator.llm.spending.prices import Prices
+from simulator.llm.spending.shared_ledger import SharedLedger
 
 DATES = 52
 ROUNDS = {"research": 2, "pitch": 5, "review": 20, "chairman": 1}
@@ -100,7 +100,7 @@ async def year_by_date(gateway: Gateway, seat: Seat, dates: int) -> list[list[st
 
 @contextmanager
 def service(latency: float) -> Iterator[str]:
-    words = [sys.executable, "-m", "simulator.llm.rehearsal", "--port", "0", "--latency", str(latency)]
+    words = [sys.executable, "-m", "simulator.llm.fake_service", "--port", "0", "--latency", str(latency)]
     with subprocess.Popen([*words, "--price", "1", "4"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -112,7 +112,7 @@ def service(latency: float) -> Iterator[str]:
 def timed(folder: Path, url: str, concurrency: int, work: Work, dates: int) -> tuple[float, list[list[str]], Gateway]:
     """Seconds and answers of `work` with everything a real run has: tally, budget, limits, journal, cache on disk."""
     seat = Seat(provider="openai_compatible", model="rehearsal", endpoint=url, temperature=0.7, max_tokens=400)
-    tally = Tally(folder)
+    tally = SharedLedger(folder)
     prices = Prices({url: Price(input=1.0, output=4.0)})
     gateway = Gateway(
         AnswerCache(folder),

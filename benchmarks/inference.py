@@ -27,9 +27,9 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.analysis.returns.load import Returns
+from simulator.analysis.returns.summary import Asked, describe
 from simulator.report.returns import render
-from simulator.research.judging import Asked, describe
-from simulator.research.returns import Returns
 from simulator.stats.bootstrap import drawdown_band, sharpe_interval
 from simulator.stats.compare import compare
 from simulator.stats.inference import inference_summary

@@ -16,14 +16,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "run": "simulator.api",
-    "Run": "simulator.research.run",
+    "Run": "simulator.runs.execute",
     "Bars": "simulator.market.bars",
     "Snapshot": "simulator.market.bars",
-    "Strategy": "simulator.trading.nouns",
-    "Decision": "simulator.trading.nouns",
-    "Target": "simulator.trading.nouns",
-    "Order": "simulator.trading.nouns",
-    "Fill": "simulator.trading.nouns",
+    "Strategy": "simulator.trading.model",
+    "Decision": "simulator.trading.model",
+    "Target": "simulator.trading.model",
+    "Order": "simulator.trading.model",
+    "Fill": "simulator.trading.model",
 }
 
 __all__ = ["Bars", "Decision", "Fill", "Order", "Run", "Snapshot", "Strategy", "Target", "run"]
@@ -31,8 +31,8 @@ __all__ = ["Bars", "Decision", "Fill", "Order", "Run", "Snapshot", "Strategy", "
 if TYPE_CHECKING:
     from simulator.api import run
     from simulator.market.bars import Bars, Snapshot
-    from simulator.research.run import Run
-    from simulator.trading.nouns import Decision, Fill, Order, Strategy, Target
+    from simulator.runs.execute import Run
+    from simulator.trading.model import Decision, Fill, Order, Strategy, Target
 
 
 def __getattr__(name: str) -> Any:

@@ -11,9 +11,10 @@ from datetime import date
 from typing import Any, Literal
 
 from simulator.errors import UsageError
-from simulator.research.run import Run, Tick, simulate
-from simulator.research.spec import MAX_COST, RunSpec
-from simulator.workspace import find_workspace
+from simulator.runs.execute import Completion, Run, Tick
+from simulator.runs.execute import simulate as execute
+from simulator.runs.spec import MAX_COST, RunSpec
+from simulator.workspace import Workspace, find_workspace
 
 
 # The options of `sim run` by the same names: grouped, they would have to be learned twice.
@@ -60,6 +61,15 @@ def run(
         max_cost=max_cost,
     )
     return simulate(spec, find_workspace(workspace), progress)
+
+
+def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], None] | None = None) -> Run:
+    """Execute `spec` and complete it with analyses, trials and report: see :func:`simulator.runs.execute.simulate`."""
+    from simulator.analysis.run_facts import analyse
+    from simulator.analysis.trials_file import count_trials
+    from simulator.report import build
+
+    return execute(spec, workspace, Completion(analyse, count_trials, build), progress)
 
 
 def parse_date(given: str | date, name: str) -> date:

@@ -84,11 +84,11 @@ Serve = Callable[..., Service]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """``serve("--latency", 0.01, …)``: starts ``python -m simulator.llm.rehearsal``; ended with the test."""
+    """``serve("--latency", 0.01, …)``: starts ``python -m simulator.llm.fake_service``; ended with the test."""
     with ExitStack() as running:
 
         def start(*options: object) -> Service:
-            words = [sys.executable, "-m", "simulator.llm.rehearsal", "--port", "0", *map(str, options)]
+            words = [sys.executable, "-m", "simulator.llm.fake_service", "--port", "0", *map(str, options)]
             process = running.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
             running.callback(process.terminate)
             assert process.stdout is not None

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("research", "simulator.cli.run:run", "Replay a strategy over historical bars and write its report."),
     "report": Entry("research", "simulator.cli.run:report", "Build the report of a run again from its folder."),
-    "runs": Entry("research", "simulator.cli.listing:runs", "List the runs made so far."),
+    "runs": Entry("research", "simulator.cli.runs:runs", "List the runs made so far."),
     "explain": Entry("research", "simulator.cli.run:explain", "From a number or a date to the answers behind it."),
     "compare": Entry("research", "simulator.cli.compare:compare", "Are runs different, since when, and over what?"),
     "check": Entry("research", "simulator.cli.check:check", "Did its models know the future? What do they go by?"),

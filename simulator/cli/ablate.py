@@ -23,9 +23,9 @@ def ablate(workspace: Workspace, run: str, as_json: bool) -> None:
     reviews, weighing, each manager and deciding together are left out in turn; each difference comes with a paired
     interval. Writes ablation.html and ablation.json into the folder and builds the report again.
     """
+    from simulator.analysis.ablation import ablate as take_apart
     from simulator.report import build
     from simulator.report.ablation import FACTS, FILE, page, print_ablation, write
-    from simulator.research.ablation import ablate as take_apart
     from simulator.store.folders import find_run, json_bytes
 
     folder = find_run(workspace.reports, run)

@@ -126,7 +126,7 @@ def show(key: str, as_json: bool) -> None:
 @as_json
 def diff(first: str, second: str, as_json: bool) -> None:
     """Show where two questions and their answers differ. FIRST and SECOND may be beginnings of keys."""
-    from simulator.llm.nearest import differences
+    from simulator.llm.miss_explanation import differences
 
     with _open() as answers:
         one, other = _entry(answers, first), _entry(answers, second)

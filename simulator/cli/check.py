@@ -13,8 +13,8 @@ from simulator.cli.complete import complete_run
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from simulator.research.contamination.bill import Bill
-    from simulator.research.contamination.checks import Check
+    from simulator.contamination.bill import Bill
+    from simulator.contamination.checks import Check
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -49,10 +49,10 @@ def check(
     Every check says first what it would ask and what that costs. Writes checks.html and checks.json into the folder
     and builds the report again.
     """
+    from simulator.contamination.checks import chosen, run_checks
     from simulator.errors import UsageError
     from simulator.report import build
     from simulator.report.checks import merged, print_bill, print_checks, save
-    from simulator.research.contamination.checks import chosen, run_checks
     from simulator.store.folders import find_run
 
     if not max_cost >= 0:

@@ -153,7 +153,7 @@ def config(workspace: Workspace) -> Finding:
 
 def bars(workspace: Workspace) -> Finding:
     """Symbols and the days their bars begin and end. Whether the bars make sense is for `sim data check` to say."""
-    from simulator.market.library import available
+    from simulator.market.load import available
 
     ranges = []
     try:

@@ -31,9 +31,9 @@ def compare(
     A, B … are folders of reports/, beginnings of their names, ids, or "last". With three or more every pair is tested
     and p adjusted for all of them. The page goes to reports/compare-A-B/.
     """
+    from simulator.analysis.compare import common_sessions, compare_runs
     from simulator.report.comparison import print_comparison, say
     from simulator.report.comparison_page import render_comparison
-    from simulator.research.comparison import common_sessions, compare_runs
     from simulator.store.folders import find_run
 
     facts, held = compare_runs([find_run(workspace.reports, run) for run in runs], draws=draws, seed=seed)

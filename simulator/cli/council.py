@@ -98,7 +98,7 @@ def run(workspace: Workspace, /, **asked: Any) -> None:
 
 
 def _show(up_to: str, workspace: Workspace, as_json: bool, **asked: Any) -> None:
-    from simulator.research.meeting import Call, cost, hold
+    from simulator.runs.meeting import Call, cost, hold
 
     call = Call(up_to=up_to, **asked)
     if call.cache != "replay":

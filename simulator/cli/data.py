@@ -13,7 +13,7 @@ from simulator.cli.complete import complete_symbol
 if TYPE_CHECKING:
     from datetime import date
 
-    from simulator.market.library import Found
+    from simulator.market.load import Found
     from simulator.market.quality import Problem
     from simulator.workspace import Workspace
 
@@ -120,7 +120,7 @@ def check(symbols: tuple[str, ...], as_json: bool) -> None:
 
 def _chosen(symbols: tuple[str, ...]) -> list[Found]:
     from simulator.errors import DataError, did_you_mean
-    from simulator.market.library import available
+    from simulator.market.load import available
 
     shelf = available(_workspace().bar_folders)
     unknown = next((s for s in symbols if s not in shelf), None)

@@ -11,14 +11,14 @@ import click
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from simulator.research.past import Range
-    from simulator.research.plan import Line, Plan
-    from simulator.research.spec import RunSpec
+    from simulator.runs.cost_history import Range
+    from simulator.runs.plan import Line, Plan
+    from simulator.runs.spec import RunSpec
 
 
 def show_plan(spec: RunSpec, workspace: Workspace, as_json: bool) -> None:
     """Make the plan of `spec` and print it. Nothing is asked and nothing written."""
-    from simulator.research.plan import make_plan
+    from simulator.runs.plan import make_plan
 
     plan = make_plan(spec, workspace)
     if as_json:

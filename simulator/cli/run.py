@@ -22,7 +22,7 @@ from simulator.workspace import Workspace
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from simulator.research.run import Tick
+    from simulator.runs.execute import Tick
 
 STAGES = {"ask": "asking", "replay": "replaying"}
 
@@ -117,9 +117,9 @@ def run(
     Exits 4 where models did not answer: the money was spent or a service kept failing, and the result is partial; or
     meetings ended without a decision because too few members answered. The same command continues.
     """
-    from simulator.api import parse_date
-    from simulator.research.run import PartialRunError, simulate
-    from simulator.research.spec import RunSpec
+    from simulator.api import parse_date, simulate
+    from simulator.runs.execute import PartialRunError
+    from simulator.runs.spec import RunSpec
 
     spec = RunSpec(first=parse_date(first, "--from"), last=parse_date(last, "--to") if last else None, **asked)
     if plan:
@@ -221,9 +221,9 @@ def report(workspace: Workspace, run: str, kind: str) -> None:
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
-    from simulator.report.evidence import read_run
+    from simulator.analysis.trials_file import count_trials
+    from simulator.evidence.reader import read_run
     from simulator.report.formats import write
-    from simulator.research.counting import count_trials
     from simulator.store.folders import find_run
 
     folder = find_run(workspace.reports, run)

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from simulator.research.returns import Returns
+    from simulator.analysis.returns.load import Returns
 
 Decorated = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -117,7 +117,7 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) 
     sim stats returns.csv --benchmark SPY --rf 0.04
     sim stats monthly.parquet --periods 12 --json
     """
-    from simulator.research.judging import Asked, describe, trades_of
+    from simulator.analysis.returns.summary import Asked, describe, trades_of
 
     read, asked = _read(file, given)
     asked["benchmark"] = benchmark
@@ -141,8 +141,8 @@ def compare(file: Path, first: str | None, second: str | None, **given: Any) -> 
     \b
     sim stats compare returns.csv --a council --b SPY --rf 0.04
     """
+    from simulator.analysis.returns.summary import Asked, tell_apart
     from simulator.errors import UsageError
-    from simulator.research.judging import Asked, tell_apart
 
     read, asked = _read(file, given)
     names = list(read.without(asked["risk_free"]).columns)
@@ -171,8 +171,8 @@ def sweep(file: Path, benchmark: str | None, trials: int | None, blocks: int | N
     \b
     sim stats sweep sweep.csv --rf 0.04
     """
-    from simulator.research.best_of_many import Sweep, best_of
-    from simulator.research.judging import Asked
+    from simulator.analysis.returns.best_of_many import Sweep, best_of
+    from simulator.analysis.returns.summary import Asked
 
     read, asked = _read(file, given)
     with _progress() as tick:
@@ -184,7 +184,7 @@ stats.commands = {"compare": compare, "sweep": sweep}
 
 
 def _read(file: Path, given: dict[str, Any]) -> tuple[Returns, dict[str, Any]]:
-    from simulator.research.returns import read_returns
+    from simulator.analysis.returns.load import read_returns
 
     asked = {key: given[key] for key in ("periods", "draws", "seed")}
     return read_returns(file, percent=given["percent"]), {**asked, "risk_free": given["rf"]}

@@ -22,7 +22,7 @@ from simulator.council.revision import Revision, execute, revise
 from simulator.council.stages.checkpoint import CheckpointStage
 from simulator.council.thesis import Followed, open_theses, trace
 from simulator.market.bars import Snapshot
-from simulator.trading.nouns import Book, Cadence, Decision, Target
+from simulator.trading.model import Book, Cadence, Decision, Target
 
 if TYPE_CHECKING:
     from simulator.council.strategy import Council

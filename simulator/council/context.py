@@ -22,7 +22,7 @@ KEPT = ("as_of", "metadata", "no_decision")
 
 
 @dataclass(frozen=True)
-class Said(Generic[A]):
+class Answered(Generic[A]):
     """What one seat answered to one question.
 
     Attributes
@@ -61,13 +61,13 @@ class PipelineContext:
     as_of: datetime
     user_query: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    research_packs: tuple[Said[ResearchPack], ...] = ()
-    pm_pitches: tuple[Said[Pitch], ...] = ()
-    peer_reviews: tuple[Said[Review], ...] = ()
-    chairman_decision: Said[ChairmanDecision] | None = None
+    research_packs: tuple[Answered[ResearchPack], ...] = ()
+    pm_pitches: tuple[Answered[Pitch], ...] = ()
+    peer_reviews: tuple[Answered[Review], ...] = ()
+    chairman_decision: Answered[ChairmanDecision] | None = None
     execution_results: tuple[Executed, ...] = ()
     theses: tuple[Followed, ...] = ()
-    checkpoint_reviews: tuple[Said[CheckpointReview], ...] = ()
+    checkpoint_reviews: tuple[Answered[CheckpointReview], ...] = ()
     revisions: tuple[Revision, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     no_decision: str | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from simulator.council.context import PipelineContext, Said
+from simulator.council.context import Answered, PipelineContext
 from simulator.council.facts import last_close
 from simulator.council.revision import Revision, theses_of
 from simulator.council.stages.base import Setup
@@ -135,7 +135,7 @@ def _event(at: int | None, price: float | None) -> dict[str, Any] | None:
     return None if at is None else {"at": new_york(at), "price": price}
 
 
-def _said(said: Said[Any]) -> dict[str, Any]:
+def _said(said: Answered[Any]) -> dict[str, Any]:
     about = {} if said.about is None else {"about": said.about}
     answer = {"error": said.error} if said.value is None else {"answer": said.value.model_dump()}
     return {"seat": said.seat, **about, "keys": list(said.keys), **answer}

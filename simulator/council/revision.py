@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from simulator.council.answers import CheckpointReview, Pitch
-from simulator.council.context import PipelineContext, Said
+from simulator.council.context import Answered, PipelineContext
 from simulator.council.facts import last_close
 from simulator.council.spec import CouncilSpec
 from simulator.council.stages.execution import Executed, ExecutionStage, carry_out, limit_price
 from simulator.council.thesis import Followed, Terms, Thesis, new_york
 from simulator.council.vote import NEUTRAL_SCORE, VOTE, Vote, conviction_of, net_votes
-from simulator.trading.nouns import Book, Target
+from simulator.trading.model import Book, Target
 
 Action = Literal["KEEP", "TRIM", "ADD", "CLOSE", "CANCEL", "FLIP"]
 
@@ -54,7 +54,7 @@ class Revision:
     stop: float | None
     target: float | None
     action: Action | None = None
-    said: Said[CheckpointReview] | None = None
+    said: Answered[CheckpointReview] | None = None
     terms: Terms | None = None
     notes: tuple[str, ...] = ()
 
@@ -147,7 +147,7 @@ def action_of(followed: Followed, after: int) -> Action:
 
 
 def _revised(
-    followed: Followed, said: Said[CheckpointReview] | None, context: PipelineContext, spec: CouncilSpec
+    followed: Followed, said: Answered[CheckpointReview] | None, context: PipelineContext, spec: CouncilSpec
 ) -> Revision:
     now = followed.thesis.terms[-1]
     as_it_was = Revision(followed, now.conviction, now.stop, now.target)

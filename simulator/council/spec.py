@@ -15,7 +15,7 @@ from simulator.council.facts import FACTS
 from simulator.council.prompts import Prompt, load_prompt
 from simulator.council.vote import VOTE
 from simulator.errors import ConfigError, UsageError, did_you_mean
-from simulator.trading.nouns import Cadence
+from simulator.trading.model import Cadence
 
 Share = Annotated[float, Field(gt=0, le=1)]
 

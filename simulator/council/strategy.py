@@ -37,7 +37,7 @@ from simulator.council.vote import VOTE
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.llm.registry import seat_of
 from simulator.market.bars import Snapshot
-from simulator.trading.nouns import Book, Cadence, Decision, Target
+from simulator.trading.model import Book, Cadence, Decision, Target
 
 
 class Council:

@@ -20,7 +20,7 @@ import numpy as np
 from simulator.council.answers import Direction
 from simulator.market.bars import Bars, Floats, instant, moment
 from simulator.market.calendar import NEW_YORK
-from simulator.trading.nouns import OrderKind
+from simulator.trading.model import OrderKind
 
 State = Literal["pending", "open", "stopped", "reached"]
 

@@ -28,7 +28,7 @@ MOST_STARTS = 64
 
 
 @dataclass(frozen=True)
-class Answered(Generic[T]):
+class StructuredAnswer(Generic[T]):
     """A checked answer, or why there is none.
 
     Attributes

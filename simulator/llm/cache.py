@@ -238,7 +238,7 @@ class AnswerCache:
         With `repair`, bad entries are moved to ``quarantine.jsonl`` beside the cache, as they were; a file that is no
         database any more is moved aside whole after every good entry was taken over.
         """
-        from simulator.llm.mend import verify
+        from simulator.llm.repair import verify
 
         return verify(self, repair=repair)
 

@@ -4,7 +4,7 @@
                       │hit     ▲          │asked elsewhere    │TransientError
                       │        └── wait ◄─┴───────────────────┘
                       └────────────────────────────────────────────────────►
-    ask_for(request, Model) ─► ask ─► answers.read_answer ─► one repair question ─► Answered[Model]
+    ask_for(request, Model) ─► ask ─► answers.read_answer ─► one repair question ─► StructuredAnswer[Model]
 
 Modes: ``record`` (hit, else ask and store), ``replay`` (a miss is an error), ``refresh`` (ask once more and store),
 ``off`` (neither read nor store). A run that asks a question twice gets the same answer twice in all of them.
@@ -22,12 +22,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from simulator.errors import ConfigError, LLMError, did_you_mean
-from simulator.llm.answers import Answered, T, read_answer, repair_request, with_schema
-from simulator.llm.budget import Budget
+from simulator.llm.answers import StructuredAnswer, T, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
 from simulator.llm.journal import Journal, failed_line, line_of
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
 from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
+from simulator.llm.spending.budget import Budget
 
 Mode = Literal["record", "replay", "refresh", "off"]
 
@@ -186,21 +186,21 @@ class Gateway:
         """
         return (await self._ask(request))[1]
 
-    async def ask_for(self, request: ChatRequest, model: type[T]) -> Answered[T]:
+    async def ask_for(self, request: ChatRequest, model: type[T]) -> StructuredAnswer[T]:
         """The answer to `request` as a `model`, asked for in its JSON schema, with one repair question if need be.
 
-        A refusal and an answer that stays unusable are results, with `Answered.error` set. Raises as `ask`.
+        A refusal and an answer that stays unusable are results, with `StructuredAnswer.error` set. Raises as `ask`.
         """
         put, response = await self._ask(with_schema(request, model))
         value, error = read_answer(response, model)
         if error is None or response.outcome == "refusal":
-            return Answered(value, error, (put.key,), response)
+            return StructuredAnswer(value, error, (put.key,), response)
         wanted = repair_request(put, response, error)
         repair, response = await self._ask(wanted)
         value, error = read_answer(response, model)
         if error is not None and response.outcome == "answer":
             response = self._mark_unusable(wanted, repair, response)
-        return Answered(value, error, (put.key, repair.key), response)
+        return StructuredAnswer(value, error, (put.key, repair.key), response)
 
     async def _ask(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
         """The answer, and the question as it was put: with its schema in the prompt where the service takes none."""
@@ -208,7 +208,7 @@ class Gateway:
         put, response = self._known(request)
         if response is None:
             if self.mode == "replay":
-                from simulator.llm.nearest import miss
+                from simulator.llm.miss_explanation import miss
 
                 raise miss(self.cache, request)
             put, response = await self._ask_in_form(request)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.market.bars import Bars, Floats
-from simulator.trading.nouns import Fill, OrderKind, Rejection
+from simulator.trading.model import Fill, OrderKind, Rejection
 from simulator.trading.sizing import NO_PRICE_YET, price_or_none
 
 OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]

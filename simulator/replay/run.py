@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError
-from simulator.market.agenda import CHECKPOINT, MEETING, Occasion
 from simulator.market.bars import Bars, Snapshot, moment
 from simulator.market.events import Event
 from simulator.market.news import News
-from simulator.replay import audit, kernel, reference
+from simulator.replay import audit, backtrader_engine, kernel
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
-from simulator.trading.cycle import Terms, Turn, step
-from simulator.trading.nouns import Broker, Decision, Strategy
+from simulator.trading.cycle import CycleResult, TradingRules, step
+from simulator.trading.model import Broker, Decision, Strategy
+from simulator.trading.schedule import CHECKPOINT, MEETING, Occasion
 
 Progress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, session) after each piece of work, and while answers are waited for."""
@@ -56,7 +56,7 @@ class Checked(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ReplayInputs:
     """What a replay plays on.
 
     `bars` and `context` reach back before the run; trading starts at row `start`. `instants` (K,) are the moments of
@@ -101,7 +101,7 @@ class Scene:
         moments = (moment(int(at)) for at in self.instants)
         return tuple(self.bars.snapshot(at, self.events, self.context, self.news) for at in moments)
 
-    def until(self, k: int) -> Scene:
+    def until(self, k: int) -> ReplayInputs:
         """The scene as it was before decision `k`: its first k decisions, and the bars that open before the next."""
         if k >= len(self.instants):
             return self
@@ -111,7 +111,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Ahead:
+class Prefetched:
     """Opinions formed before the replay: {index of the instant: opinion}, from the first date on without a gap.
 
     `stopped` is why the asking ended before the last date, None where it did not.
@@ -128,9 +128,9 @@ class Replayed:
     `scene` is what was played on. It ends early where `stopped` says why there were no further opinions.
     """
 
-    scene: Scene
+    scene: ReplayInputs
     ledger: Ledger
-    turns: tuple[Turn, ...]
+    turns: tuple[CycleResult, ...]
     tape: Tape
     largest_difference: float
     opinions: Mapping[int, Any] = field(default_factory=dict)
@@ -139,8 +139,8 @@ class Replayed:
 
 def replay_strategy(
     strategy: Strategy,
-    scene: Scene,
-    terms: Terms,
+    scene: ReplayInputs,
+    terms: TradingRules,
     cash: float,
     progress: Progress | None = None,
     loop: asyncio.Runner | None = None,
@@ -152,7 +152,7 @@ def replay_strategy(
     """
     report = progress or silent
     with nullcontext(loop) if loop else asyncio.Runner() as running:
-        ahead = running.run(prefetch(strategy, scene, report)) if strategy.opines_ahead else Ahead()
+        ahead = running.run(prefetch(strategy, scene, report)) if strategy.opines_ahead else Prefetched()
         if ahead.stopped is not None:
             if not ahead.opinions:
                 raise ahead.stopped
@@ -163,8 +163,8 @@ def replay_strategy(
 
 def play(
     strategy: Strategy,
-    scene: Scene,
-    terms: Terms,
+    scene: ReplayInputs,
+    terms: TradingRules,
     cash: float,
     opinions: Mapping[int, Any],
     report: Progress,
@@ -172,7 +172,7 @@ def play(
 ) -> Replayed:
     """One account over `scene`, from the opinions already formed {index of the instant: opinion}; others are formed
     when their date has come. Raises AuditError when the engines differ by over 1e-9 of equity."""
-    turns: list[Turn] = []
+    turns: list[CycleResult] = []
     journal: list[Decision] = []
 
     def decide(k: int, broker: Broker) -> None:
@@ -184,7 +184,7 @@ def play(
         journal.append(turn.wanted)
         report("replay", k + 1, len(scene.instants), str(snapshot.session))
 
-    ledger = reference.replay(scene.traded, scene.instants, decide, terms.rules, cash, scene.opening_marks)
+    ledger = backtrader_engine.replay(scene.traded, scene.instants, decide, terms.rules, cash, scene.opening_marks)
     tape = Tape.from_decisions([t.allowed for t in turns], scene.bars.symbols)
     difference = audit.audit(ledger, kernel.replay_tape(scene.traded, tape, terms.rules, cash, scene.opening_marks))
     return Replayed(scene, ledger, tuple(turns), tape, difference, opinions)
@@ -195,7 +195,7 @@ def on_occasion(strategy: Strategy, occasion: Occasion) -> Strategy:
     return cast(Checked, strategy).checkpoint if occasion == CHECKPOINT else strategy
 
 
-async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> Ahead:
+async def prefetch(strategy: Strategy, scene: ReplayInputs, report: Progress) -> Prefetched:
     """The opinions of all decision dates, asked side by side; where questions queue, the oldest date's go first.
 
     A checkpoint waits for the occasion before it, whose minutes it is handed as its journal: meetings and their
@@ -223,14 +223,14 @@ async def prefetch(strategy: Strategy, scene: Scene, report: Progress) -> Ahead:
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     if failed is None:
-        return Ahead({k: task.result() for k, task in enumerate(tasks)})
+        return Prefetched({k: task.result() for k, task in enumerate(tasks)})
     error = tasks[failed].exception()
     if isinstance(error, LLMError) and not isinstance(error, CacheMissError | CacheCorruptError):
-        return Ahead({k: task.result() for k, task in enumerate(tasks[:failed])}, error)
+        return Prefetched({k: task.result() for k, task in enumerate(tasks[:failed])}, error)
     raise error or asyncio.CancelledError
 
 
-async def _answered(tasks: Sequence[asyncio.Task[Any]], scene: Scene, report: Progress) -> int | None:
+async def _answered(tasks: Sequence[asyncio.Task[Any]], scene: ReplayInputs, report: Progress) -> int | None:
     """Wait until every date is answered, or every date before the first that failed. Returns that one's index."""
     failed = len(tasks)
     while waiting := [k for k in range(failed) if not tasks[k].done()]:

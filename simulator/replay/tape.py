@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants, instant, moment
-from simulator.trading.nouns import Decision, Target
+from simulator.trading.model import Decision, Target
 from simulator.trading.sizing import check, price_or_nan, price_or_none
 
 PRICES = ("limit", "stop", "take_profit")

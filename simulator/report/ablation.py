@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulator.analysis.verdict import withheld
+from simulator.number_format import counted, interval, p_value, percent, ratio
 from simulator.report import layout
-from simulator.report.numbers import counted, interval, p_value, percent, ratio
 from simulator.report.tables import WITHHELD
-from simulator.report.verdict import withheld
 from simulator.store.folders import write_file
 
 if TYPE_CHECKING:

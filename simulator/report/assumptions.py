@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.report.numbers import dollars, number_of, percent, ratio
+from simulator.number_format import dollars, number_of, percent, ratio
 
 
 def assumptions(run: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from simulator.report.answering import draws
-from simulator.report.numbers import counted, number_of, ratio, whole
+from simulator.analysis.unanswered import draws
+from simulator.analysis.verdict import inferred, withheld
+from simulator.number_format import counted, number_of, ratio, whole
 from simulator.report.tables import audit_line
-from simulator.report.verdict import inferred, withheld
 
 Standing = Literal["handled", "partly", "open"]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from simulator.analysis.verdict import Verdict, complete, inferred, judged, withheld
+from simulator.evidence.reader import Evidence, Series
+from simulator.number_format import MINUS, counted, dollars, number_of, percent, ratio, whole
 from simulator.report import figures
-from simulator.report.evidence import Evidence, Series
 from simulator.report.figures import Frame, Layer, Panel
-from simulator.report.numbers import MINUS, counted, dollars, number_of, percent, ratio, whole
 from simulator.report.tables import drawdown
-from simulator.report.verdict import Verdict, complete, inferred, judged, withheld
 
 BENCHMARKS = (("buy_and_hold", "hold", "Buy-and-hold"), ("equal_weight", "equal", "Equal-weight"))
 FORCED = ("stop", "take_profit", "margin_call")

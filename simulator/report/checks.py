@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulator.evidence.reader import command_line, read_run
+from simulator.number_format import UNDEFINED, counted, dollars, interval, p_value, percent, ratio
 from simulator.report import layout
 from simulator.report.ablation import write
-from simulator.report.evidence import command_line, read_run
-from simulator.report.numbers import UNDEFINED, counted, dollars, interval, p_value, percent, ratio
 from simulator.store.folders import json_bytes
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What may be said of two runs or more side by side: sentences, tables, and the terminal.
 
-Built from the facts of `simulator.research.comparison` alone.
+Built from the facts of `simulator.analysis.compare` alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from simulator.report.numbers import (
+from simulator.analysis.verdict import FEWEST_SESSIONS
+from simulator.number_format import (
     SPACE,
     counted,
     dollars,
@@ -27,7 +28,6 @@ from simulator.report.numbers import (
     whole,
 )
 from simulator.report.tables import GROUPS, WITHHELD, WITHHELD_WHY, Metric
-from simulator.report.verdict import FEWEST_SESSIONS
 
 WIDEST = 100
 MOST_ROWS = 12

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from simulator.analysis.verdict import FEWEST_SESSIONS
+from simulator.number_format import MINUS, number_of, p_value, percent, ratio, whole
 from simulator.report import comparison, figures, layout
 from simulator.report.charts import Chart, Key, spell
 from simulator.report.figures import Floats, Frame
-from simulator.report.numbers import MINUS, number_of, p_value, percent, ratio, whole
-from simulator.report.verdict import FEWEST_SESSIONS
 
 CURVES = ("strategy", "hold", "equal", "fourth", "fifth", "sixth", "seventh", "eighth")
 """CSS classes of the curves of A, B …"""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.report.evidence import Evidence
+from simulator.evidence.reader import Evidence
+from simulator.number_format import number_of
 from simulator.report.explain import decided_by
-from simulator.report.numbers import number_of
 from simulator.report.retold import flat_facts, label_of, thesis_line
 
 MOST_BYTES = 1_400_000

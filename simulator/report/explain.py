@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from simulator.errors import UsageError, did_you_mean
-from simulator.report.evidence import Books, read_books, read_run
-from simulator.report.numbers import dollars, percent, ratio
+from simulator.evidence.reader import Books, read_books, read_run
+from simulator.number_format import dollars, percent, ratio
 from simulator.report.retold import PRICES, key_hint, sections
 
 MEETINGS = ("council", "checkpoint")

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.report.numbers import dollars, percent
+from simulator.number_format import dollars, percent
 
 Floats = NDArray[np.float64]
 Shape = Literal["line", "area", "dots", "buys", "sells", "exits"]

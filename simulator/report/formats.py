@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from simulator.analysis.targets import targets
 from simulator.errors import UsageError
+from simulator.evidence.reader import Evidence, Series, command_line, read
 from simulator.report import page
-from simulator.report.evidence import Evidence, Series, command_line, read
-from simulator.report.targets import targets
 from simulator.store.folders import write_file
 
 FORMATS = ("html", "md", "json")
@@ -50,12 +50,12 @@ def as_json(folder: Path) -> str:
 
 
 def _numbers(evidence: Evidence) -> dict[str, Any]:
+    from simulator.analysis.verdict import judge
     from simulator.report import tables
     from simulator.report.assumptions import assumptions
     from simulator.report.biases import checklist
     from simulator.report.leaderboard import against_best, ranked
     from simulator.report.paired import against_benchmarks
-    from simulator.report.verdict import judge
 
     run = evidence.run
     known = ("run_id", "digest", "strategy", "analysts", "symbols", "from", "to", "sessions", "cash", "partial")

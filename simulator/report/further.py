@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simulator.analysis.verdict import withheld
 from simulator.errors import DataError
+from simulator.evidence.reader import Evidence
+from simulator.number_format import UNDEFINED, interval, number_of, percent, ratio, whole
 from simulator.report.ablation import ADDED, EARNED, RULE, Added, Earned, added, earned, headline
-from simulator.report.evidence import Evidence
-from simulator.report.numbers import UNDEFINED, interval, number_of, percent, ratio, whole
-from simulator.report.verdict import withheld
 
 TOGGLES = ("Total return", "Sharpe", "95\u00a0% interval", "Sharpe less the default", "Largest drawdown")
 PARTS = (("before", "Before the cut-off"), ("grey", "The 90 days after it"), ("after", "After both"))

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from simulator.analysis.verdict import withheld
+from simulator.evidence.reader import Evidence, Series, accounts_of
+from simulator.number_format import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, whole
 from simulator.report import figures
-from simulator.report.evidence import Evidence, Series, accounts_of
 from simulator.report.figures import Frame, Layer, Panel, Tick
-from simulator.report.numbers import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, whole
 from simulator.report.paired import returns_of
 from simulator.report.tables import WITHHELD, WITHHELD_WHY, Cell
-from simulator.report.verdict import withheld
 
 COLUMNS = (
     ("Sharpe", "with its 95\u00a0% interval"),

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from simulator.evidence.reader import Evidence, Series
+from simulator.number_format import counted, number_of, whole
 from simulator.report import charts, figures
 from simulator.report.charts import FORCED, Chart
 from simulator.report.debates import as_json, trades
-from simulator.report.evidence import Evidence, Series
 from simulator.report.figures import LANE, Frame, Layer, Panel
-from simulator.report.numbers import counted, number_of, whole
 
 STRIP = LANE
 """Height of a row of trade markers."""

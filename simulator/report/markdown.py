@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator.report.evidence import Evidence, Series, read
-from simulator.report.numbers import MINUS, UNDEFINED, counted
+from simulator.analysis.targets import targets
+from simulator.evidence.reader import Evidence, Series, read
+from simulator.number_format import MINUS, UNDEFINED, counted
 from simulator.report.page import contents
-from simulator.report.targets import targets
 
 BENCHMARKS = (
     "Benchmarks trade the same symbols at the same costs: buy-and-hold buys equal parts once, equal-weight restores "

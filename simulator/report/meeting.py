@@ -10,13 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from simulator.report.numbers import SPACE, dollars, percent, ratio
+from simulator.number_format import SPACE, dollars, percent, ratio
 
 WIDEST = 120
 
 
 def print_meeting(facts: Mapping[str, Any], console: Console) -> None:
-    """Print the facts of :func:`simulator.research.meeting.hold`: what its stage came to, nothing that is not there."""
+    """Print the facts of :func:`simulator.runs.meeting.hold`: what its stage came to, nothing that is not there."""
     console.width = min(console.width, WIDEST)
     when = str(facts["as_of"])[:16].replace("T", " ")
     console.print()

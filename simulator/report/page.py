@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from simulator.evidence.reader import Evidence, command_line, read
+from simulator.number_format import counted, dollars, ratio, whole
 from simulator.report import layout
-from simulator.report.evidence import Evidence, command_line, read
-from simulator.report.numbers import counted, dollars, ratio, whole
 from simulator.store.folders import write_file
 
 FILE = "report.html"
@@ -58,15 +58,15 @@ def _script() -> tuple[str, str]:
 
 def contents(evidence: Evidence) -> dict[str, Any]:
     """Everything the template shows, by name."""
+    from simulator.analysis.unanswered import failed_answers
+    from simulator.analysis.verdict import judge
     from simulator.report import charts, figures, leaderboard, tables
-    from simulator.report.answering import failed_answers
     from simulator.report.assumptions import assumptions
     from simulator.report.biases import checklist
     from simulator.report.further import PART_COLUMNS, TOGGLES, contamination, council_value, toggles
     from simulator.report.linked import linked
     from simulator.report.paired import COLUMNS as PAIRED
     from simulator.report.paired import against_benchmarks
-    from simulator.report.verdict import judge
 
     run = evidence.run
     verdict = judge(run)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from simulator.report.evidence import Series
-from simulator.report.numbers import UNDEFINED, interval, p_value, ratio
-from simulator.report.verdict import withheld
+from simulator.analysis.verdict import withheld
+from simulator.evidence.reader import Series
+from simulator.number_format import UNDEFINED, interval, p_value, ratio
 
 BENCHMARKS = (("buy_and_hold", "Buy-and-hold"), ("exposure_matched", "Same exposure"))
 """Holding the symbols, and holding them as much as the run did. Equal weight would ask the first question again."""

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from simulator.report.numbers import dollars, ratio
+from simulator.number_format import dollars, ratio
 
 PRICES = {"limit": "limit", "stop": "stop", "take_profit": "take profit"}
 SHOWN_OF_KEY = 12

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulator.analysis.verdict import JUDGEMENT, Verdict, judge
 from simulator.errors import SimError
-from simulator.report import layout
-from simulator.report.numbers import (
+from simulator.number_format import (
     SPACE,
     UNDEFINED,
     counted,
@@ -29,12 +29,12 @@ from simulator.report.numbers import (
     ratio,
     whole,
 )
-from simulator.report.verdict import JUDGEMENT, Verdict, judge
+from simulator.report import layout
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from simulator.research.returns import Returns
+    from simulator.analysis.returns.load import Returns
 
 Write = Callable[[Any], str]
 Numbers = Mapping[str, Any]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.number_format import MINUS, counted, interval, number_of, p_value, percent, ratio
 from simulator.report import figures
 from simulator.report.figures import Frame, Layer, Panel, Tick
-from simulator.report.numbers import MINUS, counted, interval, number_of, p_value, percent, ratio
 
 if TYPE_CHECKING:
-    from simulator.research.returns import Returns
+    from simulator.analysis.returns.load import Returns
 
 Floats = NDArray[np.float64]
 Numbers = Mapping[str, Any]

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator.report.answering import draws, spread_of
-from simulator.report.evidence import Evidence, Series
-from simulator.report.numbers import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, small, whole
-from simulator.report.verdict import FEWEST_SESSIONS, withheld
+from simulator.analysis.unanswered import draws, spread_of
+from simulator.analysis.verdict import FEWEST_SESSIONS, withheld
+from simulator.evidence.reader import Evidence, Series
+from simulator.number_format import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, small, whole
 
 WITHHELD = "withheld"
 WITHHELD_WHY = f"annualised figures are withheld below {FEWEST_SESSIONS} sessions"

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from simulator.report.evidence import read_equity, with_trials
+from simulator.analysis.verdict import judge, withheld
+from simulator.evidence.reader import read_equity, with_trials
+from simulator.number_format import SPACE, counted, dollars, interval, percent, ratio
 from simulator.report.leaderboard import against_best, council_sentence, ranked
-from simulator.report.numbers import SPACE, counted, dollars, interval, percent, ratio
 from simulator.report.page import FILE
 from simulator.report.tables import Table, audit_line, comparison, sources
-from simulator.report.verdict import judge, withheld
 
 WIDEST = 100
 """Sentences are wrapped here even where the terminal is wider."""

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from simulator.report.evidence import Books, read_books, read_lines, read_run
+from simulator.analysis.verdict import FEWEST_SESSIONS, withheld
+from simulator.evidence.reader import Books, read_books, read_lines, read_run
+from simulator.number_format import UNDEFINED, counted, dollars, interval, number_of, percent, ratio, whole
 from simulator.report.explain import account_named, decided_by
-from simulator.report.numbers import UNDEFINED, counted, dollars, interval, number_of, percent, ratio, whole
 from simulator.report.retold import SHOWN_OF_KEY, keys_of
 from simulator.report.tables import GROUPS, WITHHELD
-from simulator.report.verdict import FEWEST_SESSIONS, withheld
 
 
 def account_trace(folder: Path, account: str | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from simulator.errors import SimError, UsageError, did_you_mean
 from simulator.market.bars import Snapshot
 from simulator.rules.failure import failure
-from simulator.trading.nouns import Book, Cadence, Decision, Target
+from simulator.trading.model import Book, Cadence, Decision, Target
 
 CADENCES: tuple[str, ...] = get_args(Cadence)
 

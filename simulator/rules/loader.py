@@ -13,7 +13,7 @@ from typing import Any, cast
 from simulator.errors import SimError, UsageError
 from simulator.rules.base import Rule
 from simulator.rules.failure import StrategyError, failure, shown
-from simulator.trading.nouns import Strategy
+from simulator.trading.model import Strategy
 
 
 def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Strategy:

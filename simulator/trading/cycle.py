@@ -18,25 +18,25 @@ from simulator.config import Config
 from simulator.market.bars import Snapshot
 from simulator.trading import risk, sizing
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Broker, Decision, Strategy
+from simulator.trading.model import Broker, Decision, Strategy
 
 
 @dataclass(frozen=True)
-class Terms:
+class TradingRules:
     """What is agreed before trading starts: limits on targets, and how orders are sized, filled and charged."""
 
     limits: risk.Limits
     rules: ExecutionRules
 
     @classmethod
-    def from_config(cls, config: Config) -> Terms:
+    def from_config(cls, config: Config) -> TradingRules:
         return cls(
             risk.Limits.from_config(config.risk, config.assets), ExecutionRules.from_config(config.risk, config.costs)
         )
 
 
 @dataclass(frozen=True)
-class Turn:
+class CycleResult:
     """What one step decided: as the strategy wanted it, as the limits allowed it, and the cuts between the two."""
 
     wanted: Decision
@@ -49,9 +49,9 @@ async def step(
     strategy: Strategy,
     broker: Broker,
     journal: Sequence[Decision],
-    terms: Terms,
+    terms: TradingRules,
     opinion: Any = None,
-) -> Turn:
+) -> CycleResult:
     """Decide as of `snapshot.as_of` and hand the orders to `broker`.
 
     `journal` holds the run's own earlier decisions, oldest first. `opinion` is the strategy's opinion on this very
@@ -63,4 +63,4 @@ async def step(
     wanted = await strategy.decide(snapshot, opinion, book, journal)
     allowed, cuts = risk.limit(wanted, book, terms.limits)
     sizing.place(allowed, broker, terms.rules)
-    return Turn(wanted, allowed, cuts)
+    return CycleResult(wanted, allowed, cuts)

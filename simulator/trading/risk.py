@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import fsum
 
 from simulator.config import Assets, Risk
-from simulator.trading.nouns import Book, Decision, Target
+from simulator.trading.model import Book, Decision, Target
 
 
 @dataclass(frozen=True)

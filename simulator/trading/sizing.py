@@ -18,7 +18,7 @@ import numpy as np
 from simulator.errors import UsageError
 from simulator.market.bars import instant
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Book, Broker, Decision, Order, Rejection, Target
+from simulator.trading.model import Book, Broker, Decision, Order, Rejection, Target
 
 NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 """What a target comes to: nothing to do, an order in shares, an order in dollars, or no price to size by."""

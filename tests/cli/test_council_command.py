@@ -17,7 +17,7 @@ import simulator
 from simulator.cli.house import make_workspace
 from simulator.config import load_config
 from simulator.errors import UsageError
-from simulator.research.meeting import due
+from simulator.runs.meeting import due
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 

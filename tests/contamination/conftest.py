@@ -16,8 +16,8 @@ import pytest
 
 import simulator
 from simulator.cli.house import make_workspace
-from simulator.market.library import load_bars
-from simulator.research.contamination.checks import Done, chosen, run_checks
+from simulator.contamination.checks import Done, chosen, run_checks
+from simulator.market.load import load_bars
 from simulator.workspace import find_workspace
 
 SYMBOLS = ("SPY", "QQQ")

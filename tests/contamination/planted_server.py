@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from simulator.llm.fake_service.__main__ import serve
+from simulator.llm.fake_service.server import Manners, Rehearsal
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.providers.offline import facts_of
-from simulator.llm.rehearsal.__main__ import serve
-from simulator.llm.rehearsal.server import Manners, Rehearsal
 
 MONTH = "return_21_pct"
 """The fact the honest model goes by."""

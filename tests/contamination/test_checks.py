@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import simulator
+from simulator.contamination.checks import NAMES, Done, chosen, run_checks
+from simulator.contamination.future import with_noise
+from simulator.contamination.recall import clustered, propensity
 from simulator.errors import DataError, UsageError
 from simulator.market.sources.synthetic import synthetic_bars
 from simulator.report.checks import headline, merged, save
-from simulator.research.contamination.checks import NAMES, Done, chosen, run_checks
-from simulator.research.contamination.future import with_noise
-from simulator.research.contamination.recall import clustered, propensity
 from simulator.workspace import find_workspace
 
 PEEKING = """

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from simulator.config import Price, Seat
-from simulator.llm.prices import Prices
+from simulator.contamination.disagreement import disagreement
+from simulator.contamination.split import Daily, contamination_facts, daily_alpha
+from simulator.llm.cutoffs import cutoffs_of, latest, part_of
+from simulator.llm.spending.prices import Prices
 from simulator.market.calendar import sessions
-from simulator.research.contamination.cutoffs import cutoffs_of, latest, part_of
-from simulator.research.contamination.disagreement import disagreement
-from simulator.research.contamination.split import Daily, contamination_facts, daily_alpha
 from simulator.stats.metrics import alpha_beta
-from simulator.trading.cycle import Turn
-from simulator.trading.nouns import Decision
+from simulator.trading.cycle import CycleResult
+from simulator.trading.model import Decision
 
 FIRST, LAST = date(2023, 1, 2), date(2024, 12, 31)
 
@@ -37,13 +37,13 @@ def daily(seed: int, edge: float = 0.0, until: date | None = None) -> Daily:
     return Daily(days, 0.5 * market + own + known, market, np.full(len(days), 0.0001))
 
 
-def turn(day: date, votes: dict[str, tuple[str, str]] | None = None) -> Turn:
+def turn(day: date, votes: dict[str, tuple[str, str]] | None = None) -> CycleResult:
     pitches = [
         {"seat": s, "keys": [], "answer": {"instrument": i, "direction": d}} for s, (i, d) in (votes or {}).items()
     ]
     record = {"kind": "council", "pitches": pitches} if votes else {}
     decision = Decision(datetime.combine(day, time(13), UTC), (), record)
-    return Turn(decision, decision)
+    return CycleResult(decision, decision)
 
 
 def facts(given: Daily, cutoff: str, **seats: Seat) -> dict[str, Any]:

@@ -14,12 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.config import load_config
-from simulator.council.facts import market_facts
-from simulator.market.bars import Snapshot
-from simulator.market.calendar import NEW_YORK
-from simulator.market.events import load_events
-from simulator.market.library import load_bars
-from simulator.research.contamination.disguise import (
+from simulator.contamination.disguise import (
     SHIFT_WEEKS,
     Disguise,
     Disguised,
@@ -28,7 +23,12 @@ from simulator.research.contamination.disguise import (
     opposite,
     other_names,
 )
-from simulator.trading.nouns import Book, Decision, Target
+from simulator.council.facts import market_facts
+from simulator.market.bars import Snapshot
+from simulator.market.calendar import NEW_YORK
+from simulator.market.events import load_events
+from simulator.market.load import load_bars
+from simulator.trading.model import Book, Decision, Target
 
 ROOT = Path(__file__).parents[2]
 AS_OF = datetime(2024, 6, 3, 8, 0, tzinfo=NEW_YORK)

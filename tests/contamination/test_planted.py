@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import simulator
+from simulator.contamination import blind
+from simulator.contamination.results import Figure, Result
 from simulator.errors import BudgetError
-from simulator.research.contamination import blind
-from simulator.research.contamination.results import Figure, Result
-from simulator.research.run import PartialRunError
+from simulator.runs.execute import PartialRunError
 
 from .conftest import END, START, SYMBOLS, Plant, Planted
 

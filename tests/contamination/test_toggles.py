@@ -8,24 +8,24 @@ from datetime import date, datetime
 import numpy as np
 import pytest
 
+from simulator.analysis.toggles import execution_toggles, toggled, with_closing_auctions
 from simulator.market.bars import Bars, instant
 from simulator.market.calendar import NEW_YORK
 from simulator.market.sources.synthetic import synthetic_bars
-from simulator.replay.run import Scene
+from simulator.replay.run import ReplayInputs
 from simulator.replay.tape import Tape
-from simulator.research.toggles import execution_toggles, toggled, with_closing_auctions
 from simulator.trading.execution import ExecutionRules
 
 CASH = 100_000.0
 FREE_OF_COSTS = ExecutionRules(min_trade=0.0)
 
 
-def scene_of(bars: Bars, start: int) -> Scene:
+def scene_of(bars: Bars, start: int) -> ReplayInputs:
     days = bars.dates[start:]
     instants = [
         instant(datetime.combine(day.astype(date), datetime.min.time().replace(hour=8), NEW_YORK)) for day in days
     ]
-    return Scene(bars, bars.select(()), start, np.array(instants, dtype=np.int64))
+    return ReplayInputs(bars, bars.select(()), start, np.array(instants, dtype=np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def bars() -> Bars:
     return synthetic_bars(("AAA",), date(2023, 1, 3), date(2023, 6, 30), seed=7)
 
 
-def tape_of(scene: Scene, weights: np.ndarray, stop: float = np.nan) -> Tape:
+def tape_of(scene: ReplayInputs, weights: np.ndarray, stop: float = np.nan) -> Tape:
     cells = weights[:, None]
     nothing = np.full_like(cells, np.nan)
     return Tape(scene.instants, scene.bars.symbols, cells, nothing, np.full_like(cells, stop), nothing)

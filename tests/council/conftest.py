@@ -24,11 +24,11 @@ from simulator.llm.messages import ChatRequest
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import seats
 from simulator.market import calendar
-from simulator.market.agenda import Agenda, agenda
 from simulator.market.bars import FIELDS, Bars, Snapshot, moment
 from simulator.market.events import Event, load_events
-from simulator.market.library import load_bars
-from simulator.trading.nouns import Book, Decision
+from simulator.market.load import load_bars
+from simulator.trading.model import Book, Decision
+from simulator.trading.schedule import Agenda, agenda
 
 ROOT = Path(__file__).parents[2]
 CASH = Book(100_000.0, {}, {}, 100_000.0)

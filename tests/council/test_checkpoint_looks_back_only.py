@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from simulator.market import calendar
-from simulator.market.agenda import agenda
 from simulator.market.bars import Bars, moment
 from simulator.market.calendar import MINUTE
 from simulator.market.events import Event
 from simulator.market.news import News
+from simulator.trading.schedule import agenda
 
 FOUR = (time(9), time(12), time(14), time(15, 50))
 

@@ -13,17 +13,17 @@ import pytest
 
 from simulator.council.answers import DIMENSIONS
 from simulator.market import calendar
-from simulator.market.agenda import agenda
 from simulator.market.bars import moment
-from simulator.replay.run import Scene, replay_strategy
-from simulator.trading.cycle import Terms
+from simulator.replay.run import ReplayInputs, replay_strategy
+from simulator.trading.cycle import TradingRules
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Book
+from simulator.trading.model import Book
 from simulator.trading.risk import Limits
+from simulator.trading.schedule import agenda
 
 ROOT = Path(__file__).parents[2]
 MANAGERS = ("trend", "reversion", "risk", "carry", "breakout")
-ONE_LOT = Terms(Limits(1.0, 1.0, 1.0, {}), ExecutionRules())
+ONE_LOT = TradingRules(Limits(1.0, 1.0, 1.0, {}), ExecutionRules())
 SHIPPED = ROOT / "strategies" / "macro_council" / "strategy.yaml"
 WEEK = (date(2024, 3, 4), date(2024, 3, 8))
 
@@ -112,7 +112,7 @@ def replayed(convene, year):
         )
         bars = year.bars.between(date(2023, 1, 3), week[1])
         start = int((bars.dates < np.datetime64(week[0])).sum())
-        scene = Scene(bars, year.context, start, due.instants, year.events, due.occasions)
+        scene = ReplayInputs(bars, year.context, start, due.instants, year.events, due.occasions)
         done = replay_strategy(council if seat is None else council.member(seat), scene, ONE_LOT, 100_000.0)
         return meetings, done
 

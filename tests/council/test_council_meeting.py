@@ -19,7 +19,7 @@ from simulator.council.context import KEPT, PipelineContext
 from simulator.council.stages import ChairmanStage, PitchStage, ResearchStage, ReviewStage
 from simulator.council.strategy import Council
 from simulator.errors import ConfigError, UsageError
-from simulator.trading.nouns import Book
+from simulator.trading.model import Book
 
 ROOT = Path(__file__).parents[2]
 DATE = 5

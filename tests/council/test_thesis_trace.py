@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.council.answers import CheckpointReview
-from simulator.council.context import PipelineContext, Said
+from simulator.council.context import Answered, PipelineContext
 from simulator.council.revision import execute, revise, weight_as_held
 from simulator.council.spec import CouncilSpec
 from simulator.council.thesis import Followed, Terms, Thesis, new_york, trace
-from simulator.market.agenda import agenda
 from simulator.market.bars import Bars, moment
-from simulator.replay import reference
+from simulator.replay import backtrader_engine
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Book, Decision, Target
+from simulator.trading.model import Book, Decision, Target
+from simulator.trading.schedule import agenda
 from simulator.trading.sizing import orders_for, place
 
 HOUR = 3_600_000_000_000
@@ -189,7 +189,7 @@ def test_the_trace_and_the_engine_tell_the_same_story(seed):
             return
         thesis = story[0]
         followed = Followed(thesis, trace(thesis, bars.snapshot(moment(at)).bars))
-        said = Said("pm.trend", (), an_answer(rng, int(rng.choice([-2, -1, 1, 2])), close, tick), None, "S")
+        said = Answered("pm.trend", (), an_answer(rng, int(rng.choice([-2, -1, 1, 2])), close, tick), None, "S")
         context = PipelineContext(moment(at), facts=facts, theses=(followed,), checkpoint_reviews=(said,))
         (revision,) = revise(context, SPEC)
         if revision.terms is not None:
@@ -199,7 +199,7 @@ def test_the_trace_and_the_engine_tell_the_same_story(seed):
             place(Decision(moment(at), (done.target,)), broker, rules)
 
     rules = ExecutionRules(whole_shares=bool(rng.random() < 0.5))
-    ledger = reference.replay(bars, instants, decide, rules, 1e6, np.array([100.0]))
+    ledger = backtrader_engine.replay(bars, instants, decide, rules, 1e6, np.array([100.0]))
     if story[0] is None:
         return
     standing, fills = trace(story[0], bars), ledger.fills

@@ -13,7 +13,7 @@ import pytest
 
 from simulator.llm.cache import AnswerCache
 from simulator.llm.messages import ChatRequest, ChatResponse, Message, Usage
-from simulator.llm.tally import Tally
+from simulator.llm.spending.shared_ledger import SharedLedger
 
 Ask = Callable[..., ChatRequest]
 
@@ -68,8 +68,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def tally(folder: Path, clock: Clock) -> Iterator[Tally]:
-    opened = Tally(folder, clock)
+def tally(folder: Path, clock: Clock) -> Iterator[SharedLedger]:
+    opened = SharedLedger(folder, clock)
     yield opened
     opened.close()
 

@@ -24,16 +24,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from simulator.config import EndpointLimits, Price, Seat
 from simulator.errors import SimError
 from simulator.llm.answers import schema_of
-from simulator.llm.budget import Budget
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway, Mode, Retry
 from simulator.llm.journal import Journal
-from simulator.llm.limits import Limits
 from simulator.llm.messages import Message
-from simulator.llm.prices import Prices
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
-from simulator.llm.tally import Tally
+from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.limits import Limits
+from simulator.llm.spending.prices import Prices
+from simulator.llm.spending.shared_ledger import SharedLedger
 
 ROUNDS = {"research": 2, "pitch": 3, "chairman": 1}
 PER_DATE = sum(ROUNDS.values())
@@ -95,7 +95,7 @@ def run(settings: Settings) -> dict[str, Any]:
     seat = Seat(provider="openai_compatible", model="rehearsal", endpoint=settings.url, temperature=0.7, max_tokens=50,
                 api_key_env=settings.key_env, timeout_s=settings.timeout_s)  # fmt: skip
     prices = Prices({settings.url: Price(input=100.0, output=400.0)})
-    tally = Tally(folder / "llm_cache")
+    tally = SharedLedger(folder / "llm_cache")
     gateway = Gateway(
         AnswerCache(folder / "llm_cache"),
         providers_for({"*": seat}, Offline({}, ""), prices.cost),

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import BudgetError
-from simulator.llm.budget import Budget, DayBudgetError, RunBudgetError
-from simulator.llm.tally import DAY, HOUR, Tally
+from simulator.llm.spending.budget import Budget, DayBudgetError, RunBudgetError
+from simulator.llm.spending.shared_ledger import DAY, HOUR, SharedLedger
 
 from .conftest import Clock
 
@@ -44,7 +44,7 @@ def test_no_sequence_of_questions_passes_the_limit_when_estimates_are_upper_boun
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_what_is_in_flight_is_waited_for_and_only_what_is_paid_refuses(shared: bool, tally: Tally) -> None:
+def test_what_is_in_flight_is_waited_for_and_only_what_is_paid_refuses(shared: bool, tally: SharedLedger) -> None:
     budget = Budget(1.0, tally=tally if shared else None)
     first = budget.reserve(0.6, 0.1)
     assert first is not None
@@ -61,20 +61,20 @@ def test_what_is_in_flight_is_waited_for_and_only_what_is_paid_refuses(shared: b
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_budget_of_nothing_lets_free_questions_through_and_no_others(shared: bool, tally: Tally) -> None:
+def test_a_budget_of_nothing_lets_free_questions_through_and_no_others(shared: bool, tally: SharedLedger) -> None:
     budget = Budget(0.0, tally=tally if shared else None)
     spend(budget, 0.0, 0.0)
     with pytest.raises(BudgetError, match="--max-cost"):
         budget.reserve(0.000001)
 
 
-def test_free_questions_make_no_file(folder: Path, tally: Tally) -> None:
+def test_free_questions_make_no_file(folder: Path, tally: SharedLedger) -> None:
     spend(Budget(0.0, tally=tally), 0.0, 0.0)
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_threads_together_do_not_pass_the_limit(shared: bool, tally: Tally) -> None:
+def test_threads_together_do_not_pass_the_limit(shared: bool, tally: SharedLedger) -> None:
     budget = Budget(100.0, tally=tally if shared else None)
     granted: list[int] = []
 
@@ -98,10 +98,10 @@ def test_threads_together_do_not_pass_the_limit(shared: bool, tally: Tally) -> N
 
 def test_a_named_run_finds_what_it_spent_before_and_other_runs_do_not(folder: Path, clock: Clock) -> None:
     for _ in range(2):
-        tally = Tally(folder, clock)
+        tally = SharedLedger(folder, clock)
         spend(Budget(1.0, tally=tally, run="a"), 0.4, 0.4)
         tally.close()
-    tally = Tally(folder, clock)
+    tally = SharedLedger(folder, clock)
     with pytest.raises(RunBudgetError, match=r"\$0\.8000 paid"):
         Budget(1.0, tally=tally, run="a").reserve(0.4)
     spend(Budget(1.0, tally=tally, run="b"), 0.4, 0.4)
@@ -112,7 +112,7 @@ def test_a_named_run_finds_what_it_spent_before_and_other_runs_do_not(folder: Pa
 
 
 def test_the_day_has_a_limit_over_all_runs_which_opens_the_breaker_for_the_rest_of_it(
-    tally: Tally, clock: Clock
+    tally: SharedLedger, clock: Clock
 ) -> None:
     for run in ("a", "b"):
         spend(Budget(9.0, max_usd_per_day=5.0, tally=tally, run=run), 2.0, 2.0)
@@ -128,7 +128,7 @@ def test_the_day_has_a_limit_over_all_runs_which_opens_the_breaker_for_the_rest_
 
 
 def test_the_next_day_one_question_goes_ahead_and_the_others_follow_when_it_was_answered(
-    tally: Tally, clock: Clock
+    tally: SharedLedger, clock: Clock
 ) -> None:
     budget = Budget(99.0, max_usd_per_day=5.0, tally=tally)
     spend(budget, 4.0, 4.0)
@@ -148,7 +148,7 @@ def test_the_next_day_one_question_goes_ahead_and_the_others_follow_when_it_was_
     assert None not in held
 
 
-def test_the_day_ends_at_midnight_utc(tally: Tally, clock: Clock) -> None:
+def test_the_day_ends_at_midnight_utc(tally: SharedLedger, clock: Clock) -> None:
     budget = Budget(99.0, max_usd_per_day=5.0, tally=tally)
     clock.now = 20_000.0 * DAY + DAY - 1
     spend(budget, 4.0, 4.0)
@@ -156,7 +156,7 @@ def test_the_day_ends_at_midnight_utc(tally: Tally, clock: Clock) -> None:
     spend(budget, 4.0, 4.0)
 
 
-def test_what_never_came_is_booked_at_its_likely_price(tally: Tally) -> None:
+def test_what_never_came_is_booked_at_its_likely_price(tally: SharedLedger) -> None:
     budget = Budget(1.0, tally=tally, run="a")
     held = budget.reserve(0.9, 0.2)
     assert held is not None
@@ -169,9 +169,9 @@ def test_what_never_came_is_booked_at_its_likely_price(tally: Tally) -> None:
 DIES = """
 import os, sys
 from pathlib import Path
-from simulator.llm.budget import Budget
-from simulator.llm.tally import Tally
-tally = Tally(Path(sys.argv[1]))
+from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.shared_ledger import SharedLedger
+tally = SharedLedger(Path(sys.argv[1]))
 Budget(5.0, tally=tally, run="a").reserve(4.0, 0.5)
 assert tally.claim("question")
 os._exit(9)
@@ -180,7 +180,7 @@ os._exit(9)
 
 def test_what_a_killed_process_held_is_free_again_and_its_likely_price_is_booked(folder: Path) -> None:
     assert subprocess.run([sys.executable, "-c", DIES, folder], check=False).returncode == 9
-    tally = Tally(folder)
+    tally = SharedLedger(folder)
     with tally.transaction() as db:
         spending = tally.spending(db, "a")
     assert (spending.run, spending.run_held, spending.day, spending.lost) == (0.5, 0.0, 0.5, 0.5)
@@ -191,9 +191,9 @@ def test_what_a_killed_process_held_is_free_again_and_its_likely_price_is_booked
 LIVES = """
 import sys, time
 from pathlib import Path
-from simulator.llm.budget import Budget
-from simulator.llm.tally import Tally
-tally = Tally(Path(sys.argv[1]))
+from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.shared_ledger import SharedLedger
+tally = SharedLedger(Path(sys.argv[1]))
 held = Budget(5.0, tally=tally, run="a").reserve(4.0, 0.5)
 assert tally.claim("question")
 print("held", flush=True)
@@ -203,7 +203,7 @@ tally.close()
 
 
 def test_what_a_living_process_holds_stands_until_it_ends(folder: Path) -> None:
-    tally = Tally(folder)
+    tally = SharedLedger(folder)
     with subprocess.Popen(
         [sys.executable, "-c", LIVES, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:

@@ -14,13 +14,13 @@ from pydantic import BaseModel
 
 from simulator.config import EndpointLimits
 from simulator.errors import CacheCorruptError, CacheMissError, ConfigError, LLMError
-from simulator.llm.budget import Budget, RunBudgetError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway, Measured, Mode, Retry
-from simulator.llm.limits import Limits
 from simulator.llm.messages import ChatRequest, ChatResponse, Usage
 from simulator.llm.providers import Provider, TransientError
-from simulator.llm.tally import Tally
+from simulator.llm.spending.budget import Budget, RunBudgetError
+from simulator.llm.spending.limits import Limits
+from simulator.llm.spending.shared_ledger import SharedLedger
 
 Ask = Callable[..., ChatRequest]
 
@@ -480,7 +480,7 @@ def test_what_answers_took_is_summed_by_stage_and_model(cache: AnswerCache, ask:
 def test_a_question_another_process_asks_is_waited_for_and_taken_over_when_that_one_gives_up(
     cache: AnswerCache, ask: Ask, folder: Path, yes: ChatResponse
 ) -> None:
-    mine, other = Tally(folder), Tally(folder)
+    mine, other = SharedLedger(folder), SharedLedger(folder)
     other.claim(ask("theirs").key)
     other.claim(ask("dropped").key)
 

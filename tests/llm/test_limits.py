@@ -10,17 +10,17 @@ import pytest
 
 from simulator.config import EndpointLimits, Seat
 from simulator.errors import LLMError
-from simulator.llm.limits import HourlyLimitError, Limits
 from simulator.llm.messages import ChatRequest, Usage
 from simulator.llm.providers import TransientError
-from simulator.llm.tally import HOUR, Tally
+from simulator.llm.spending.limits import HourlyLimitError, Limits
+from simulator.llm.spending.shared_ledger import HOUR, SharedLedger
 
 from .conftest import Clock
 
 Ask = Callable[..., ChatRequest]
 
 
-def limits(tally: Tally | None = None, **given: int) -> Limits:
+def limits(tally: SharedLedger | None = None, **given: int) -> Limits:
     return Limits({"told": EndpointLimits(**given)}, tally)
 
 
@@ -161,12 +161,12 @@ def test_a_gate_serves_one_event_loop_after_the_other_and_keeps_what_it_learned(
 
 def test_calls_by_the_hour_are_counted_over_all_processes_and_restarts(folder: Path, clock: Clock, ask: Ask) -> None:
     for _ in range(2):
-        tally = Tally(folder, clock)
+        tally = SharedLedger(folder, clock)
         for _ in range(25):
             asyncio.run(call(limits(tally, calls_per_hour=50), ask()))
             clock.now += 1
         tally.close()
-    tally = Tally(folder, clock)
+    tally = SharedLedger(folder, clock)
     with pytest.raises(HourlyLimitError, match=r"told: 50 calls an hour are made; the same command continues from"):
         asyncio.run(call(limits(tally, calls_per_hour=50), ask()))
     asyncio.run(call(limits(tally, calls_per_hour=51), ask()))
@@ -175,7 +175,7 @@ def test_calls_by_the_hour_are_counted_over_all_processes_and_restarts(folder: P
     tally.close()
 
 
-def test_a_short_wait_for_the_hour_is_waited_for(tally: Tally, clock: Clock, ask: Ask) -> None:
+def test_a_short_wait_for_the_hour_is_waited_for(tally: SharedLedger, clock: Clock, ask: Ask) -> None:
     gate = limits(tally, calls_per_hour=1)
     asyncio.run(call(gate, ask()))
     clock.now += HOUR - 60
@@ -190,7 +190,7 @@ def test_a_short_wait_for_the_hour_is_waited_for(tally: Tally, clock: Clock, ask
     asyncio.run(run())
 
 
-def test_tokens_by_the_minute_are_those_that_were_used(tally: Tally, clock: Clock, ask: Ask) -> None:
+def test_tokens_by_the_minute_are_those_that_were_used(tally: SharedLedger, clock: Clock, ask: Ask) -> None:
     gate = limits(tally, tokens_per_minute=1000)
     question = ask(max_tokens=400)
 
@@ -206,7 +206,9 @@ def test_tokens_by_the_minute_are_those_that_were_used(tally: Tally, clock: Cloc
     asyncio.run(run())
 
 
-def test_a_question_above_the_limit_of_a_minute_goes_when_it_is_alone(tally: Tally, clock: Clock, ask: Ask) -> None:
+def test_a_question_above_the_limit_of_a_minute_goes_when_it_is_alone(
+    tally: SharedLedger, clock: Clock, ask: Ask
+) -> None:
     gate, long = limits(tally, tokens_per_minute=1000), ask(max_tokens=9_000_000)
 
     async def run() -> None:

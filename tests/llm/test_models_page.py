@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from simulator.config import Models, Seat
-from simulator.llm.limits import KNOWN, LOCAL, PATIENCE, REMOTE
+from simulator.llm.fake_service.__main__ import parsed
 from simulator.llm.providers.openai_compatible import KEY_NAMES
-from simulator.llm.rehearsal.__main__ import parsed
+from simulator.llm.spending.limits import KNOWN, LOCAL, PATIENCE, REMOTE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 

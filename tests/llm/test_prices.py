@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from simulator.config import Models, Price, Seat, read_yaml
 from simulator.errors import ConfigError
 from simulator.llm.messages import ChatRequest, Message
-from simulator.llm.prices import Prices, prompt_tokens
+from simulator.llm.spending.prices import Prices, prompt_tokens
 
 Ask = Callable[..., ChatRequest]
 

@@ -17,9 +17,9 @@ import pytest
 from pydantic import BaseModel, Field
 
 from simulator.council.answers import ChairmanDecision, Pitch, ResearchPack, Review
+from simulator.llm.fake_service.faults import FAULTS, PAID, Faults
+from simulator.llm.fake_service.invent import Invented
 from simulator.llm.messages import ChatRequest, Message
-from simulator.llm.rehearsal.faults import FAULTS, PAID, Faults
-from simulator.llm.rehearsal.invent import Invented
 
 
 class Nested(BaseModel):
@@ -145,7 +145,7 @@ def test_it_answers_by_rules_that_are_handed_in(serve: Callable[..., Any]) -> No
     ],
 )
 def test_options_it_cannot_follow_are_one_line(options: tuple[str, ...], said: str) -> None:
-    words = [sys.executable, "-m", "simulator.llm.rehearsal", "--port", "0", *options]
+    words = [sys.executable, "-m", "simulator.llm.fake_service", "--port", "0", *options]
     done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode != 0
     assert said in done.stderr

@@ -109,7 +109,7 @@ def test_loading_the_sample_needs_neither_pandas_nor_exchange_calendars() -> Non
     code = """
 import sys
 from datetime import date
-from simulator.market.library import load_bars
+from simulator.market.load import load_bars
 from simulator.workspace import shipped
 load_bars(["SPY", "QQQ"], shipped() / "data", first=date(2024, 1, 1), history=300, context=["VIX", "BIL"])
 print([name for name in ("pandas", "exchange_calendars", "scipy") if name in sys.modules])

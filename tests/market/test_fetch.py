@@ -9,7 +9,7 @@ import pytest
 
 from simulator.errors import DataError, SimError, UsageError
 from simulator.market.fetch import Order, fetch, last_complete_session
-from simulator.market.library import load_bars
+from simulator.market.load import load_bars
 from simulator.market.sources.files import read_table
 
 Write = Callable[..., Path]

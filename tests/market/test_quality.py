@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulator.market.library import load_bars
+from simulator.market.load import load_bars
 from simulator.market.quality import Problem, check
 from simulator.market.sources.files import read_table
 from simulator.market.sources.synthetic import synthetic_bars

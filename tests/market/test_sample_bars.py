@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.market.bars import Floats
-from simulator.market.library import available, load_bars
+from simulator.market.load import available, load_bars
 from simulator.market.quality import check
 from simulator.market.sources.files import read_table
 from simulator.market.sources.sample import convert, read_sample

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from simulator.market.bars import Bars
-from simulator.replay import kernel, reference
+from simulator.replay import backtrader_engine, kernel
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
@@ -181,7 +181,7 @@ def _random_rules(rng: np.random.Generator) -> ExecutionRules:
 @pytest.fixture(params=["reference", "kernel"])
 def replay(request: pytest.FixtureRequest) -> Callable[..., Ledger]:
     """Each engine in turn, as a function (bars, tape, rules, cash, opening_marks) → Ledger."""
-    return {"reference": reference.replay_tape, "kernel": kernel.replay_tape}[request.param]
+    return {"reference": backtrader_engine.replay_tape, "kernel": kernel.replay_tape}[request.param]
 
 
 @pytest.fixture(scope="session")

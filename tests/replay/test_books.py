@@ -16,11 +16,11 @@ import pytest
 
 import simulator
 from simulator.errors import AuditError, DataError, UsageError
-from simulator.replay import kernel, reference
+from simulator.replay import backtrader_engine, kernel
 from simulator.replay.audit import audit, largest_difference
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Decision, Target
+from simulator.trading.model import Decision, Target
 
 NONE = float("nan")
 CALM = (100.0, 101.0, 99.0, 100.0)
@@ -96,7 +96,7 @@ def test_weights_are_shares_of_equity_at_the_close(replay, bars_of, tape_of):
 def test_equal_ledgers_differ_by_nothing_and_unequal_ones_are_told_apart(scenario_of):
     scenario = scenario_of(5)
     one = kernel.replay_tape(*scenario)
-    assert audit(one, reference.replay_tape(*scenario)) == 0.0
+    assert audit(one, backtrader_engine.replay_tape(*scenario)) == 0.0
     shifted = replace(one, cash=one.cash + 1e-5 * np.abs(one.equity))
     assert largest_difference(one, shifted) == pytest.approx(1e-5)
     with pytest.raises(AuditError, match=f"differ by 1e-05 of equity, first on {one.bars.dates[0]}"):

@@ -164,7 +164,7 @@ def test_rule_10_symbols_may_start_late_and_orders_left_at_the_end_are_open(repl
 
 
 def test_rule_11_the_feed_takes_whole_arrays_and_keeps_only_bars_there_are(bars_of):
-    from simulator.replay.feed import bt, clock, feeds
+    from simulator.replay.backtrader_feed import bt, clock, feeds
 
     bars = bars_of({"A": [CALM, None, (90.0, 91.0, 89.0, 90.5)], "B": [CALM] * 3})
     seen: list[tuple[int, int, int, float]] = []

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.replay import compiled, kernel, reference
+from simulator.replay import backtrader_engine, kernel
 from simulator.replay.audit import audit, largest_difference
+from simulator.replay.kernel import play
 from simulator.replay.ledger import FILL_WHYS, REJECTION_WHYS, STATUSES, Ledger
 from simulator.trading.execution import ExecutionRules
 
@@ -62,7 +63,7 @@ def check_seeds(scenario_of, seeds) -> Counter[str]:
     seen: Counter[str] = Counter()
     for seed in seeds:
         scenario = scenario_of(seed)
-        mine, theirs = reference.replay_tape(*scenario), kernel.replay_tape(*scenario)
+        mine, theirs = backtrader_engine.replay_tape(*scenario), kernel.replay_tape(*scenario)
         assert differing(mine, theirs) == [], f"seed {seed}: {largest_difference(mine, theirs)}"
         assert audit(mine, theirs) == 0.0
         assert kernel.equity_curve(*scenario).tobytes() == mine.equity.tobytes()
@@ -125,7 +126,7 @@ def test_tiny_markets_where_prices_tie_are_bit_identical(market, rules, bars_of,
     bars = bars_of(rows)
     tape = tape_of(bars, *decisions)
     marks = np.full(len(rows), 10.0)
-    mine = reference.replay_tape(bars, tape, rules, 1_000.0, marks)
+    mine = backtrader_engine.replay_tape(bars, tape, rules, 1_000.0, marks)
     assert differing(mine, kernel.replay_tape(bars, tape, rules, 1_000.0, marks)) == []
 
 
@@ -133,7 +134,7 @@ def test_the_kernel_is_compiled_once_whatever_it_is_given(scenario_of, bars_of, 
     check_seeds(scenario_of, range(3))
     bars = bars_of({"A": [(10.0, 10.0, 10.0, 10.0)]})
     kernel.equity_curve(bars, tape_of(bars), ExecutionRules(whole_shares=True, min_trade=1), 1_000, np.array([10]))
-    assert len(compiled.play.signatures) == 1
+    assert len(play.play.signatures) == 1
 
 
 def test_equity_curves_plays_many_tapes_and_rules_over_the_same_bars(scenario_of):
@@ -142,4 +143,4 @@ def test_equity_curves_plays_many_tapes_and_rules_over_the_same_bars(scenario_of
     curves = kernel.equity_curves(bars, runs, cash, marks)
     assert curves.shape == (3, len(bars))
     for curve, (_, scaled) in zip(curves, runs, strict=True):
-        assert curve.tolist() == reference.replay_tape(bars, tape, scaled, cash, marks).equity.tolist()
+        assert curve.tolist() == backtrader_engine.replay_tape(bars, tape, scaled, cash, marks).equity.tolist()

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from simulator.replay import reference
+from simulator.replay import backtrader_engine
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Decision, Target
+from simulator.trading.model import Decision, Target
 from simulator.trading.sizing import place
 
 NONE = float("nan")
@@ -241,7 +241,9 @@ def test_decision_code_sees_the_book_of_the_last_close_and_fills_at_the_next_ope
         place(Decision(as_of, (Target("A", 0.5),)), broker, ExecutionRules(whole_shares=True))
 
     instants = bars.opens_at[1:] - 5_400_000_000_000
-    ledger = reference.replay(bars, instants, decide, ExecutionRules(whole_shares=True), 10_000.0, None, closed.append)
+    ledger = backtrader_engine.replay(
+        bars, instants, decide, ExecutionRules(whole_shares=True), 10_000.0, None, closed.append
+    )
     assert [(b.cash, dict(b.positions), dict(b.marks), b.equity) for b in books] == [
         (10_000.0, {}, {"A": 100.0}, 10_000.0),
         (5_000.0, {"A": 50.0}, {"A": 110.0}, 10_500.0),

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from simulator.errors import DataError
+from simulator.evidence.reader import read
 from simulator.report import build, debates, further
-from simulator.report.evidence import read
 
 
 def told(folder: Path, most: int = debates.MOST_BYTES) -> tuple[dict[str, Any], str]:

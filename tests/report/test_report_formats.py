@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simulator.analysis import targets
 from simulator.errors import UsageError
-from simulator.report import targets
-from simulator.report.evidence import read
+from simulator.evidence.reader import read
 from simulator.report.formats import as_json, write
 from simulator.report.markdown import as_markdown, plain, sparkline, table
 

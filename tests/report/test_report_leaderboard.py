@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simulator.evidence.reader import read, read_equity, read_run
 from simulator.report import build, leaderboard
-from simulator.report.evidence import read, read_equity, read_run
 
 
 def facts(folder: Path) -> dict[str, Any]:

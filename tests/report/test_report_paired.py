@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.report.evidence import read
+from simulator.evidence.reader import read
 from simulator.report.markdown import as_markdown
 from simulator.report.page import render
 from simulator.report.paired import against_benchmarks, returns_of

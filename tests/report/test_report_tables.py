@@ -10,21 +10,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.report import numbers, tables
-from simulator.report.evidence import read
+from simulator import number_format
+from simulator.evidence.reader import read
+from simulator.report import tables
 
 
 def test_numbers_carry_a_true_minus_grouped_thousands_and_a_space_before_percent() -> None:
-    assert numbers.percent(-0.0123) == "−1.2\u00a0%"
-    assert numbers.percent(0.0123, sign=True) == "+1.2\u00a0%"
-    assert numbers.percent(-0.00001, sign=True) == "0.0\u00a0%"
-    assert numbers.dollars(-1234567.6) == "−$1,234,568"
-    assert numbers.interval(-0.4, 2.7) == "−0.40 to 2.70"
-    assert numbers.small(3.14e-16) == "3.1e−16"
-    assert numbers.p_value(0.0004) == "below 0.001"
+    assert number_format.percent(-0.0123) == "−1.2\u00a0%"
+    assert number_format.percent(0.0123, sign=True) == "+1.2\u00a0%"
+    assert number_format.percent(-0.00001, sign=True) == "0.0\u00a0%"
+    assert number_format.dollars(-1234567.6) == "−$1,234,568"
+    assert number_format.interval(-0.4, 2.7) == "−0.40 to 2.70"
+    assert number_format.small(3.14e-16) == "3.1e−16"
+    assert number_format.p_value(0.0004) == "below 0.001"
 
 
-@pytest.mark.parametrize("write", [numbers.ratio, numbers.percent, numbers.dollars, numbers.whole, numbers.p_value])
+@pytest.mark.parametrize(
+    "write",
+    [number_format.ratio, number_format.percent, number_format.dollars, number_format.whole, number_format.p_value],
+)
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, "x", True])
 def test_what_is_no_number_is_not_available(write: Any, value: Any) -> None:
     assert write(value) == "n/a"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulator.report.verdict import FEWEST_SESSIONS, judge
+from simulator.analysis.verdict import FEWEST_SESSIONS, judge
 from simulator.stats.metrics import ENOUGH_SESSIONS
 
 

@@ -15,8 +15,8 @@ import pytest
 from simulator.errors import ConfigError, UsageError
 from simulator.market.bars import FIELDS, Bars, instant
 from simulator.rules import Rule, StrategyError, load_rule
-from simulator.strategies import available, load_strategy
-from simulator.trading.nouns import Book
+from simulator.runs.strategies import available, load_strategy
+from simulator.trading.model import Book
 
 ROOT = Path(__file__).parents[2]
 STRATEGIES = ROOT / "strategies"
@@ -164,7 +164,7 @@ def test_a_private_base_class_and_an_imported_rule_do_not_count(tmp_path):
 
 def test_any_class_with_the_methods_of_a_strategy_may_be_used(tmp_path):
     text = """
-from simulator.trading.nouns import Decision, Target
+from simulator.trading.model import Decision, Target
 
 class Bare:
     cadence = "daily"

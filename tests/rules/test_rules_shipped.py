@@ -18,9 +18,9 @@ from simulator.config import load_config
 from simulator.errors import UsageError
 from simulator.market import calendar
 from simulator.market.bars import FIELDS, Bars, moment
-from simulator.market.library import load_bars
+from simulator.market.load import load_bars
 from simulator.rules import load_rule, uniform
-from simulator.trading.nouns import Book
+from simulator.trading.model import Book
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "strategies").glob("*.py"))

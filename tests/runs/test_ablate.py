@@ -17,22 +17,22 @@ import numpy as np
 import pytest
 
 import simulator
+from simulator.analysis import variants
+from simulator.analysis.ablation import Case, ablate, open_case
+from simulator.analysis.pairs import adjusted, compared
 from simulator.cli.house import make_workspace
 from simulator.council.context import PipelineContext
-from simulator.council.recall import recalled
+from simulator.council.earlier_theses import recalled
 from simulator.council.record import evidence
 from simulator.council.spec import CouncilSpec, load_definition
 from simulator.errors import DataError, UsageError
 from simulator.market.bars import FIELDS, Bars, Floats
-from simulator.replay.run import Replayed, Scene, play
+from simulator.replay.run import Replayed, ReplayInputs, play
 from simulator.report.ablation import page
-from simulator.research import variants
-from simulator.research.ablation import Case, ablate, open_case
-from simulator.research.pairs import adjusted, compared
-from simulator.research.run import PartialRunError
+from simulator.runs.execute import PartialRunError
 from simulator.stats.compare import compare
 from simulator.stats.series import Undefined
-from simulator.trading.nouns import Book, Strategy
+from simulator.trading.model import Book, Strategy
 from simulator.workspace import Workspace, find_workspace
 
 from .conftest import Serve, seat_models
@@ -236,7 +236,7 @@ def test_a_recalled_meeting_has_the_record_it_was_recalled_from(run: simulator.R
         assert json.loads(json.dumps(evidence(meeting, case.council.setup))) == row["record"]
 
 
-def played(case: Case, strategy: Strategy, scene: Scene | None = None) -> Replayed:
+def played(case: Case, strategy: Strategy, scene: ReplayInputs | None = None) -> Replayed:
     with asyncio.Runner() as loop:
         opinions = dict(enumerate(case.meetings))
         return play(strategy, scene or case.at_meetings, case.terms, case.cash, opinions, lambda *_: None, loop)
@@ -304,7 +304,7 @@ def test_the_best_manager_is_chosen_by_what_was_known_at_the_meeting(case: Case)
     row = int(np.searchsorted(scene.bars.closes_at, scene.instants[split], side="right"))
     later = replace(scene, bars=noise_after(scene.bars, row))
 
-    def choices(on: Scene) -> tuple[str | None, ...]:
+    def choices(on: ReplayInputs) -> tuple[str | None, ...]:
         books = {seat: played(case, case.council.member(seat), on).ledger.equity for seat in case.council.members}
         return variants.best_so_far(on, books)
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import simulator
+from simulator.analysis.compare import common_sessions, compare_runs
+from simulator.analysis.trials import read_excess
 from simulator.errors import UsageError
 from simulator.report.comparison import say
 from simulator.report.comparison_page import render_comparison
-from simulator.research.comparison import common_sessions, compare_runs
-from simulator.research.run import PartialRunError
-from simulator.research.trials import read_excess
+from simulator.runs.execute import PartialRunError
 from simulator.stats.adjust import adjust
 from simulator.stats.compare import compare
 

@@ -40,7 +40,7 @@ def test_the_equity_of_buy_and_hold_is_the_price_to_the_last_digits(without_cost
 
     import numpy as np
 
-    from simulator.market.library import load_bars
+    from simulator.market.load import load_bars
     from simulator.workspace import find_workspace
 
     run = simulator.run("buy_and_hold", ["SPY"], "2024-01-02", "2024-12-31", workspace=without_costs)

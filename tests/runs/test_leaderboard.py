@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simulator.analysis.calibration import approved, calibration, meetings_of, pitched, reviews, settle
+from simulator.analysis.leaderboard import leaderboard, own_calls, shared_calls
+from simulator.analysis.parse_horizon import sessions_of
 from simulator.market.bars import Bars
 from simulator.replay import kernel
-from simulator.replay.run import Replayed, Scene
+from simulator.replay.run import Replayed, ReplayInputs
 from simulator.replay.tape import Tape
-from simulator.research import measure
-from simulator.research.calibration import approved, calibration, meetings_of, pitched, reviews, settle
-from simulator.research.horizon import sessions_of
-from simulator.research.leaderboard import leaderboard, own_calls, shared_calls
+from simulator.runs import measure
 from simulator.stats.inference import inference_summary
-from simulator.trading.cycle import Turn
+from simulator.trading.cycle import CycleResult
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Decision, Target
+from simulator.trading.model import Decision, Target
 
 DAY = 86_400_000_000_000
 HOUR = 3_600_000_000_000
@@ -68,7 +68,7 @@ def pitch(seat: str, conviction: int, horizon: str = "2 sessions", instrument: s
 
 def meeting(
     session: int, *pitches: dict[str, Any], scores: dict[str, float] | None = None, trades: dict[str, int] | None = None
-) -> Turn:
+) -> CycleResult:
     """A council's turn at 08:00 New York on the session of that number."""
     chairman = None
     if trades is not None:
@@ -77,23 +77,23 @@ def meeting(
     record = {"kind": "council", "pitches": list(pitches), "scores": scores or {}, "chairman": chairman}
     targets = tuple(Target(name, 0.1 * conviction) for name, conviction in (trades or {}).items())
     decision = Decision(FIRST + timedelta(days=session), targets, record)
-    return Turn(decision, decision)
+    return CycleResult(decision, decision)
 
 
-def checkpoint(session: int) -> Turn:
+def checkpoint(session: int) -> CycleResult:
     decision = Decision(FIRST + timedelta(days=session), (), {"kind": "checkpoint", "theses": []})
-    return Turn(decision, decision)
+    return CycleResult(decision, decision)
 
 
-def replayed(bars: Bars, *turns: Turn) -> Replayed:
+def replayed(bars: Bars, *turns: CycleResult) -> Replayed:
     """The books of `turns` on `bars`."""
     tape = Tape.from_decisions([turn.allowed for turn in turns], bars.symbols)
     ledger = kernel.replay_tape(bars, tape, ExecutionRules(), 10_000.0, np.full(len(bars.symbols), 100.0))
-    scene = Scene(bars, bars, 0, tape.instants)
+    scene = ReplayInputs(bars, bars, 0, tape.instants)
     return Replayed(scene, ledger, turns, tape, 0.0)
 
 
-def settled(bars: Bars, *turns: Turn, seat: str | None = "a"):
+def settled(bars: Bars, *turns: CycleResult, seat: str | None = "a"):
     return settle(pitched(meetings_of(turns), seat), bars)
 
 
@@ -186,7 +186,7 @@ def test_a_horizon_counts_sessions_and_not_bars():
     assert one.realised == pytest.approx(105.5 / 102 - 1, rel=1e-14)
 
 
-def seen_ahead(meetings: int, shown: bool = True) -> tuple[Bars, list[Turn]]:
+def seen_ahead(meetings: int, shown: bool = True) -> tuple[Bars, list[CycleResult]]:
     """A market that drifts nowhere, a manager who knows it in advance and one who flips coins, both reviewed."""
     rng = np.random.default_rng(1)
     closes = 100.0 * np.exp(np.cumsum(0.01 * rng.normal(size=5 * meetings + 1)))
@@ -314,7 +314,9 @@ def test_an_entry_has_the_numbers_of_its_own_books_and_its_own_word():
 def test_accounts_of_a_rule_have_no_convictions():
     bars = make_bars(SPY=rising(30))
     decision = Decision(FIRST, (Target("SPY", 0.5),), {"kind": "rule"})
-    (entry,) = leaderboard((Account("A", "a", "", replayed(bars, Turn(decision, decision))),), (), np.zeros(30), 1e4)
+    (entry,) = leaderboard(
+        (Account("A", "a", "", replayed(bars, CycleResult(decision, decision))),), (), np.zeros(30), 1e4
+    )
     assert entry["calibration"] is None
     assert entry["reviews"] is None
     assert leaderboard((), (), np.zeros(30), 1e4) == []

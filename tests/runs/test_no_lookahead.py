@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import simulator
-from simulator.market.library import load_bars
-from simulator.strategies import available
+from simulator.market.load import load_bars
+from simulator.runs.strategies import available
 from simulator.workspace import find_workspace, shipped
 
 SYMBOLS = ("SPY", "QQQ", "BIL", "VIX")

@@ -14,8 +14,8 @@ import simulator
 from simulator.config import load_config
 from simulator.errors import ConfigError, UsageError
 from simulator.llm.cache import AnswerCache
-from simulator.research.plan import Plan, make_plan
-from simulator.research.spec import RunSpec
+from simulator.runs.plan import Plan, make_plan
+from simulator.runs.spec import RunSpec
 from simulator.workspace import find_workspace
 
 from .conftest import Serve, seat_models

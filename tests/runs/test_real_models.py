@@ -23,7 +23,7 @@ import simulator
 from simulator.errors import CacheMissError, LLMError
 from simulator.llm import gateway
 from simulator.llm.cache import AnswerCache
-from simulator.research.run import PartialRunError
+from simulator.runs.execute import PartialRunError
 from simulator.store.database import Store
 
 from .conftest import Serve, evidence, seat_models

@@ -11,8 +11,8 @@ import pytest
 
 import simulator
 from simulator.errors import UsageError
-from simulator.research.replicates import spread
-from simulator.research.run import PartialRunError
+from simulator.runs.execute import PartialRunError
+from simulator.runs.replicates import spread
 
 from .conftest import Serve, evidence, seat_models
 

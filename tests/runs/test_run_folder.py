@@ -60,7 +60,7 @@ def test_cash_and_fills_account_for_every_dollar(council: simulator.Run) -> None
 def test_no_fill_comes_before_its_order_or_outside_its_bar(council: simulator.Run) -> None:
     from datetime import date
 
-    from simulator.market.library import load_bars
+    from simulator.market.load import load_bars
     from simulator.workspace import find_workspace
 
     folders = find_workspace(council.folder.parent.parent).bar_folders

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import simulator
-from simulator.strategies import available
+from simulator.runs.strategies import available
 from simulator.workspace import shipped
 
 EXPECTED = Path(__file__).with_name("expected.json")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import simulator
-from simulator.report.answering import lacking
+from simulator.analysis.unanswered import lacking
 
 from .conftest import Serve, seat_models
 

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import simulator
-from simulator.errors import DataError
-from simulator.research.trials import (
+from simulator.analysis.trials import (
     Excess,
     Trials,
     correlated,
@@ -23,6 +22,7 @@ from simulator.research.trials import (
     trials_facts,
     with_trials,
 )
+from simulator.errors import DataError
 from simulator.stats.inference import expected_maximum
 from simulator.stats.selection import effective_trials
 from simulator.store.database import Store
@@ -284,7 +284,7 @@ def test_the_same_registry_gives_the_same_facts_and_a_removed_folder_is_independ
 
 
 def test_the_verdict_speaks_of_the_trials_once_they_are_with_the_run(tried_out: Any) -> None:
-    from simulator.report.verdict import judge
+    from simulator.analysis.verdict import judge
 
     workspace, made = tried_out
     run = made[0].facts

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulator.trading.nouns import Book, Decision, Target
+from simulator.trading.model import Book, Decision, Target
 from simulator.trading.risk import Limits, limit
 
 FULL = Limits(1.0, 1.0, 1.0, {})

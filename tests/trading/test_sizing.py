@@ -13,7 +13,7 @@ from simulator.config import Costs, Risk
 from simulator.errors import UsageError
 from simulator.market.bars import instant
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.nouns import Book, Decision, Order, Rejection, Target
+from simulator.trading.model import Book, Decision, Order, Rejection, Target
 from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, SHARES, orders_for, place, size
 
 EIGHT = datetime(2024, 1, 3, 13, tzinfo=UTC)

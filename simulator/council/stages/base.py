@@ -14,10 +14,10 @@ from simulator.config import Seat
 from simulator.council.analysts import VERSION
 from simulator.council.anonymity import names_to_strike
 from simulator.council.answers import Answer
-from simulator.council.context import PipelineContext, Said
+from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import system_message
 from simulator.council.spec import CouncilSpec, Prompts
-from simulator.llm.answers import Answered, T, schema_of
+from simulator.llm.answers import StructuredAnswer, T, schema_of
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.registry import request_for
 from simulator.market.calendar import NEW_YORK
@@ -28,7 +28,7 @@ A = TypeVar("A", bound=Answer)
 class Gateway(Protocol):
     """What a council needs of simulator.llm.gateway.Gateway."""
 
-    async def ask_for(self, request: ChatRequest, model: type[T]) -> Answered[T]: ...
+    async def ask_for(self, request: ChatRequest, model: type[T]) -> StructuredAnswer[T]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +84,8 @@ class Setup:
         messages: tuple[Message, ...],
         model: type[A],
         about: str | None = None,
-    ) -> Said[A]:
-        """Put one question to `seat`. A lasting failure comes back as a Said without value; passing ones are raised."""
+    ) -> Answered[A]:
+        """Put one question to `seat`. A lasting failure comes back without a value; passing ones are raised."""
         purpose = {"stage": stage, "seat": seat, "session": context.as_of.astimezone(NEW_YORK).date().isoformat()}
         if about is not None:
             purpose["about"] = about
@@ -95,7 +95,7 @@ class Setup:
         version = VERSION if chair.provider == "offline" else ""
         request = request_for(chair, messages, schema_of(model), purpose, version=version, replicate=self.replicate)
         answered = await self.gateway.ask_for(request, model)
-        return Said(seat, answered.keys, answered.value, answered.error, about)
+        return Answered(seat, answered.keys, answered.value, answered.error, about)
 
 
 class Stage(ABC):
@@ -121,7 +121,7 @@ class Stage(ABC):
         """Why the meeting cannot go on after this stage, None if it can."""
 
 
-def missed_quorum(stage: str, said: Sequence[Said[Any]], quorum: float) -> str | None:
+def missed_quorum(stage: str, said: Sequence[Answered[Any]], quorum: float) -> str | None:
     """A sentence when fewer than `quorum` (a share) of the questions of a stage came back usable."""
     usable = sum(one.value is not None for one in said)
     needed = math.ceil(quorum * len(said) - 1e-9)

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.council.anonymity import labels, strike
 from simulator.council.answers import DIMENSIONS, ChairmanDecision, decision_on
-from simulator.council.context import PipelineContext, Said
+from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text
 from simulator.council.stages.base import Setup, Stage
 from simulator.council.stages.review import shown_facts, shown_pitches
@@ -21,7 +21,7 @@ class ChairmanStage(Stage):
     reads = ("user_query", "facts", "pm_pitches", "peer_reviews")
     writes = "chairman_decision"
 
-    async def produce(self, context: PipelineContext, setup: Setup) -> Said[ChairmanDecision]:
+    async def produce(self, context: PipelineContext, setup: Setup) -> Answered[ChairmanDecision]:
         variables = setup.variables(context)
         model = decision_on(variables["symbols"])
         order = chairman_labels(context, setup)
@@ -33,7 +33,7 @@ class ChairmanStage(Stage):
             "sizes": {"half": variables["half_size"], "full": variables["full_size"]},
         }
         if not setup.spec.stages.chairman.enabled:
-            return Said(VOTE, (), model.model_validate(decide_by_vote(facts)))
+            return Answered(VOTE, (), model.model_validate(decide_by_vote(facts)))
         block = facts_block(
             market=json_text(shown_facts(context, setup), 2),
             **{name: json_text(part, 1) for name, part in facts.items()},
@@ -42,7 +42,7 @@ class ChairmanStage(Stage):
         messages = (setup.persona(seat, context), setup.task(self.name, variables, block))
         return await setup.ask(context, self.name, seat, messages, model)
 
-    def shortfall(self, produced: Said[ChairmanDecision], setup: Setup) -> str | None:  # noqa: ARG002
+    def shortfall(self, produced: Answered[ChairmanDecision], setup: Setup) -> str | None:  # noqa: ARG002
         return None if produced.value is not None else f"chairman: no decision that could be used ({produced.error})"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.council.anonymity import strike
 from simulator.council.answers import CheckpointReview, checkpoint_of
-from simulator.council.context import PipelineContext, Said
+from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text
 from simulator.council.stages.base import Setup, Stage
 from simulator.council.thesis import Followed, new_york
@@ -19,12 +19,12 @@ class CheckpointStage(Stage):
     reads = ("user_query", "facts", "theses")
     writes = "checkpoint_reviews"
 
-    async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Said[CheckpointReview], ...]:
+    async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Answered[CheckpointReview], ...]:
         asked = [one for one in context.theses if one.live and one.thesis.seat in setup.seats]
         markets = {symbol: json_text(_market_of(context.facts, symbol), 2) for symbol in _instruments(asked)}
         variables = setup.variables(context) if asked else {}
 
-        async def one(followed: Followed) -> Said[CheckpointReview]:
+        async def one(followed: Followed) -> Answered[CheckpointReview]:
             thesis = followed.thesis
             facts = facts_block(
                 market=markets[thesis.instrument],
@@ -38,7 +38,7 @@ class CheckpointStage(Stage):
 
         return tuple(await asyncio.gather(*(one(followed) for followed in asked)))
 
-    def shortfall(self, produced: tuple[Said[CheckpointReview], ...], setup: Setup) -> str | None:  # noqa: ARG002
+    def shortfall(self, produced: tuple[Answered[CheckpointReview], ...], setup: Setup) -> str | None:  # noqa: ARG002
         """Never: a thesis without an answer stays as it is."""
         return None
 

@@ -18,7 +18,7 @@ from simulator.council.answers import ApprovedTrade, Pitch
 from simulator.council.context import PipelineContext
 from simulator.council.facts import last_close
 from simulator.council.spec import CouncilSpec
-from simulator.trading.nouns import Book, Target
+from simulator.trading.model import Book, Target
 
 
 @dataclass(frozen=True)

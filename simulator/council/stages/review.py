@@ -11,7 +11,7 @@ from typing import Any
 
 from simulator.council.anonymity import labels, strike
 from simulator.council.answers import Pitch, Review
-from simulator.council.context import PipelineContext, Said
+from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text, system_message
 from simulator.council.stages.base import Setup, Stage, missed_quorum
 
@@ -21,13 +21,13 @@ class ReviewStage(Stage):
     reads = ("facts", "pm_pitches")
     writes = "peer_reviews"
 
-    async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Said[Review], ...]:
+    async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Answered[Review], ...]:
         market = json_text(shown_facts(context, setup), 2)
         shown = {seat: json_text(pitch) for seat, pitch in shown_pitches(context, setup).items()}
         variables = setup.variables(context)
         persona = system_message(setup.prompts.reviewer, variables["symbols"])
 
-        async def one(reviewer: str, seat: str, label: str, pitches: str) -> Said[Review]:
+        async def one(reviewer: str, seat: str, label: str, pitches: str) -> Answered[Review]:
             facts = facts_block(market=market, pitches=pitches, review=json_text(label))
             task = setup.task(self.name, variables, facts, label=label)
             return await setup.ask(context, self.name, reviewer, (persona, task), Review, about=seat)
@@ -39,7 +39,7 @@ class ReviewStage(Stage):
             questions += [one(reviewer, seat, order[seat], pitches) for seat in order if seat in shown]
         return tuple(await asyncio.gather(*questions))
 
-    def shortfall(self, produced: tuple[Said[Review], ...], setup: Setup) -> str | None:
+    def shortfall(self, produced: tuple[Answered[Review], ...], setup: Setup) -> str | None:
         return missed_quorum(self.name, produced, setup.spec.stages.review.quorum)
 
 

@@ -1,0 +1,289 @@
+"""What the council adds: its recorded votes decided again with one part taken away, and nobody asked.
+
+run folder ──► same bars, same council ──► meetings recalled ──► variants ──play──► pairs ──► ablation.json
+               (digests compared)          (decisions.jsonl)     (research/variants.py)
+
+Every variant decides at the meetings only. Where the run has checkpoints, "no checkpoints" is the run without them and
+stands in its place as the reference of all that follows, so that a pair differs in one thing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from simulator.analysis import variants
+from simulator.analysis.pairs import Pair, adjusted, compared
+from simulator.config import Config, Seat
+from simulator.council.context import PipelineContext
+from simulator.council.earlier_theses import KIND, recalled
+from simulator.errors import LLMError, UsageError
+from simulator.market.bars import Floats
+from simulator.replay.run import Replayed, ReplayInputs, play, silent
+from simulator.runs import measure
+from simulator.runs.reload import AsDecided, ReloadedRun, config_of, read_run, reopen
+from simulator.store.folders import read_lines
+from simulator.trading.model import Strategy
+from simulator.trading.schedule import MEETING
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from simulator.council.strategy import Council
+
+AS_RUN, NO_CHECKPOINTS, NO_CHAIRMAN = "as run", "no checkpoints", "no chairman"
+
+Rewrite = Callable[[PipelineContext], PipelineContext]
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what is done next)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case(ReloadedRun):
+    """The run of a council, and the meetings behind its decisions."""
+
+    @property
+    def council(self) -> Council:
+        return cast("Council", self.strategy)
+
+    @cached_property
+    def meetings(self) -> tuple[PipelineContext, ...]:
+        """What was said at each meeting, from the records."""
+        held = zip(self.decisions, self.scene.occasions, self.scene.snapshots, strict=True)
+        return tuple(
+            recalled(one.as_of, one.record, self.council.open(snapshot).metadata)
+            for one, occasion, snapshot in held
+            if occasion == MEETING
+        )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to decide. `against` names the variant it differs from in one thing, None for the run itself.
+
+    `part` is what that thing is, `what` a sentence on how the variant decides. `seat` is the manager left out.
+    """
+
+    name: str
+    part: str
+    what: str
+    against: str | None = None
+    seat: str | None = None
+
+
+def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None) -> dict[str, Any]:
+    """The content of ablation.json for the run in `folder`. Reads the folder, the bars and the strategy's files.
+
+    Keys: what was run (run_id, strategy, analysts, symbols, from, to, partial, sessions, meetings, checkpoints),
+    ``variants``, ``choices`` (whom "best single manager" followed at each meeting), ``compared``, ``adjustment`` and
+    ``notes``. A variant holds name, part, what, seat, account, metrics, meetings_changed (meetings with other targets
+    than its reference's), against, pair (see :class:`simulator.analysis.pairs.Pair`, None without a reference) and
+    verdict. Raises UsageError for a run of no council, DataError where bars or strategy files have changed since.
+    """
+    case = open_case(folder, workspace)
+    tell = progress or silent
+    plan = planned(case)
+    total = len(case.council.members) + 2 * len(plan)
+    with asyncio.Runner() as loop:
+        stage = _Stage(case, loop, tell, total)
+        equity = {seat: stage.manager(seat).equity for seat in case.council.members}
+        choices = variants.best_so_far(case.at_meetings, equity)
+        played = {one.name: stage.variant(one, choices) for one in plan}
+    case.check_reproduced(played[AS_RUN])
+    returns = {name: measure.session_returns(done.ledger, case.cash) for name, done in played.items()}
+    pairs: dict[str, Pair] = {}
+    for n, one in enumerate(plan):
+        tell(total - len(plan) + n, total, f"comparing {one.name}")
+        if one.against is not None:
+            pairs[one.name] = compared(returns[one.against], returns[one.name], case.free)
+    tell(total, total, "")
+    pairs = adjusted(pairs)
+    return {
+        **_about(case),
+        "variants": [_described(one, case, played, pairs) for one in plan],
+        "choices": _choices(case, choices, equity),
+        "compared": sum(pair.p is not None for pair in pairs.values()),
+        "adjustment": "holm",
+        "notes": _notes(case, choices),
+    }
+
+
+def planned(case: Case) -> tuple[Variant, ...]:
+    """The variants that make sense for this run, a reference always before those that refer to it."""
+    stages = case.council.spec.stages
+    plan = [Variant(AS_RUN, "", "the run itself")]
+    base = AS_RUN
+    if MEETING in case.scene.occasions and case.scene.meetings < len(case.scene.instants):
+        base = NO_CHECKPOINTS
+        plan.append(Variant(base, "the checkpoints", "meetings only; what they decide stands until the next", AS_RUN))
+    vote = base
+    if stages.chairman.enabled:
+        vote = NO_CHAIRMAN
+        plan.append(Variant(vote, "the chairman", "the score-weighted vote decides", base))
+    if stages.review.enabled:
+        plan.append(Variant("no review", "the reviews", "the vote, every pitch at its own conviction", vote))
+    plan.append(Variant("simple majority", "weighing", "one vote a head on the direction", vote))
+    if len(case.council.members) > 1:
+        plan += [
+            Variant(f"without {seat}", seat, "the vote; its pitch and the reviews of and by it left out", vote, seat)
+            for seat in case.council.members
+        ]
+    if case.at_meetings.meetings > variants.FEWEST_MEETINGS:
+        what = f"the pitch of whoever earned most by then; as the council before {variants.FEWEST_MEETINGS} meetings"
+        plan.append(Variant("best single manager", "the council", what, base))
+    return tuple(plan)
+
+
+def open_case(folder: Path, workspace: Workspace) -> Case:
+    """The run in `folder` with its bars and its council, both as they were. Raises UsageError and DataError."""
+    facts, spec = read_run(folder)
+    rows = read_lines(folder / "decisions.jsonl")
+    if not any(row.get("record", {}).get("kind") == KIND for row in rows):
+        raise UsageError(
+            f"{facts['strategy']} is no council: there are no votes to count again",
+            mend="`sim ablate` takes the run of a council",
+        )
+    config = config_of(facts)
+    run = reopen(folder, facts, spec, workspace, config, _Nobody(config))
+    return Case(folder, facts, config, run.strategy, run.scene, run.decisions)
+
+
+class _Nobody:
+    """Seats as in the run, and a gateway that asks nobody: whatever puts a question here is a bug."""
+
+    def __init__(self, config: Config) -> None:
+        self.seats: Mapping[str, Seat] = config.models.profiles[config.models.default]
+        self.accounts = tuple(config.accounts.accounts)
+
+    @property
+    def gateway(self) -> _Nobody:
+        return self
+
+    async def ask_for(self, request: Any, model: Any) -> Any:  # noqa: ARG002
+        raise LLMError("an ablation asks nobody, and was about to")
+
+
+@dataclass
+class _Stage:
+    """Plays one account after the other, and says which."""
+
+    case: Case
+    loop: asyncio.Runner
+    tell: Progress
+    total: int
+    done: int = 0
+
+    def manager(self, seat: str) -> Any:
+        """The books of the manager in `seat`, trading its pitches alone."""
+        return self._play(seat, self.case.council.member(seat), self.case.at_meetings, self.case.meetings).ledger
+
+    def variant(self, one: Variant, choices: Sequence[str | None]) -> Replayed:
+        if one.name == AS_RUN:
+            return self._play(one.name, AsDecided(self.case.decisions), self.case.scene, ())
+        council = self.case.council
+        opinions = [
+            _rewritten(one, council, meeting, choice)
+            for meeting, choice in zip(self.case.meetings, choices, strict=True)
+        ]
+        return self._play(one.name, council, self.case.at_meetings, opinions)
+
+    def _play(self, name: str, strategy: Strategy, scene: ReplayInputs, opinions: Sequence[Any]) -> Replayed:
+        self.tell(self.done, self.total, f"replaying {name}")
+        self.done += 1
+        case = self.case
+        return play(strategy, scene, case.terms, case.cash, dict(enumerate(opinions)), silent, self.loop)
+
+
+def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice: str | None) -> PipelineContext:
+    spec = council.spec
+    if one.seat is not None:
+        return variants.without(meeting, one.seat, spec)
+    if one.name == "best single manager":
+        return meeting if choice is None else variants.alone(meeting, choice, spec)
+    decided: dict[str, Rewrite] = {
+        NO_CHECKPOINTS: lambda it: it,
+        NO_CHAIRMAN: lambda it: variants.by_vote(it, spec),
+        "no review": lambda it: variants.unweighted(it, spec),
+        "simple majority": lambda it: variants.by_majority(it, spec),
+    }
+    return decided[one.name](meeting)
+
+
+def _about(case: Case) -> dict[str, Any]:
+    told = ("run_id", "digest", "strategy", "analysts", "symbols", "from", "to", "partial", "sessions", "command")
+    occasions = case.scene.occasions
+    return {
+        **{name: case.facts.get(name) for name in told},
+        "cash": case.cash,
+        "meetings": case.scene.meetings,
+        "checkpoints": len(occasions) - case.scene.meetings,
+    }
+
+
+METRICS = ("total_return", "annual_return", "annual_volatility", "sharpe", "max_drawdown", "turnover", "exposure")
+
+
+def _described(one: Variant, case: Case, played: Mapping[str, Replayed], pairs: Mapping[str, Pair]) -> dict[str, Any]:
+    done, pair = played[one.name], pairs.get(one.name)
+    summary = measure.account(done.ledger, case.cash, case.free)
+    values = {name: summary.values[name] for name in METRICS if name in summary.values}
+    return {
+        "name": one.name,
+        "part": one.part,
+        "what": one.what,
+        "seat": one.seat,
+        "account": _account(case, one.seat),
+        "metrics": values,
+        "reasons": {name: why for name, why in summary.reasons.items() if name in values},
+        "against": one.against,
+        "meetings_changed": None if one.against is None else _changed(case, done, played[one.against]),
+        "pair": None if pair is None else pair.to_json(),
+        "verdict": None if pair is None else pair.verdict(one.part),
+    }
+
+
+def _account(case: Case, seat: str | None) -> str | None:
+    """Name of the account whose role is `seat`."""
+    accounts = case.config.accounts.accounts
+    return next((name for name, account in accounts.items() if seat and account.role == seat), None)
+
+
+def _changed(case: Case, first: Replayed, second: Replayed) -> int:
+    """Meetings at which the two wanted other weights."""
+    wanted = [
+        {turn.wanted.as_of: {t.symbol: t.weight for t in turn.wanted.targets} for turn in done.turns}
+        for done in (first, second)
+    ]
+    return sum(wanted[0].get(meeting.as_of) != wanted[1].get(meeting.as_of) for meeting in case.meetings)
+
+
+def _choices(case: Case, choices: Sequence[str | None], equity: Mapping[str, Floats]) -> list[dict[str, Any]]:
+    closes = case.at_meetings.traded.closes_at
+    rows = []
+    for meeting, at, seat in zip(case.meetings, case.at_meetings.instants, choices, strict=True):
+        known = int(np.searchsorted(closes, at, side="right"))
+        results = {name: round(float(path[known - 1]) / case.cash - 1, 6) for name, path in equity.items() if known}
+        rows.append({"as_of": meeting.as_of.isoformat(), "seat": seat, "results": results})
+    return rows
+
+
+def _notes(case: Case, choices: Sequence[str | None]) -> list[str]:
+    notes = []
+    lost = sum(meeting.no_decision is not None for meeting in case.meetings)
+    if lost:
+        said = f"{lost} of {len(case.meetings)} meetings ended without a decision"
+        notes.append(f"{said}; variants that need no chairman decide where only the chairman failed")
+    if case.facts["replicates"]["count"] > 1:
+        notes.append("only the first replicate is taken apart")
+    if not any(choices):
+        held = "1 meeting is" if len(case.meetings) == 1 else f"{len(case.meetings)} meetings are"
+        few = f"{held} too few to choose a manager by its results"
+        notes.append(f"{few}: the best single manager is left out")
+    if case.facts.get("partial"):
+        notes.append(f"the run is partial, it ends on {case.facts['to']}")
+    return notes

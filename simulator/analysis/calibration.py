@@ -1,0 +1,237 @@
+"""Whether convictions and review scores said anything about what followed: the records of a council against the bars.
+
+    records of the meetings ──► opinions ──settle──► outcomes ──► calibration, reviews
+                                              ▲
+                              bars of the run ┘
+
+An opinion is held against the return of its instrument from the first open after the meeting to the close of the last
+session of its horizon, costs aside, whatever was traded. One whose horizon is not over when the run ends is open and
+counts for nothing: to judge it earlier would favour those whose luck comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from simulator.analysis.parse_horizon import sessions_of
+from simulator.evidence.writer import session_ends
+from simulator.market.bars import Bars, instant
+from simulator.replay.ledger import tradable
+from simulator.stats.calibration import Estimate, Sample, mean_by_forecast, rank_correlation_interval
+from simulator.stats.series import Undefined
+from simulator.trading.cycle import CycleResult
+
+NOTHING_SETTLED = "no horizon ended within the run"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A meeting of the council: when (nanoseconds since the epoch), when the next one was, and its record."""
+
+    at: int
+    until: int | None
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """A conviction, −2 … +2, on one instrument.
+
+    `horizon` is in sessions, None where it is to hold until the next meeting; `score` the mean review score, 1 … 10,
+    None where nobody reviewed it.
+    """
+
+    meeting: Meeting
+    instrument: str
+    conviction: int
+    horizon: int | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an opinion: the return of its instrument over the bars `start` to `end`, both included."""
+
+    opinion: Opinion
+    start: int
+    end: int
+    sessions: int
+    realised: float
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Outcomes in order of time; how many opinions are still open, and how many had no bar to be priced by."""
+
+    outcomes: tuple[Outcome, ...]
+    open: int = 0
+    unpriced: int = 0
+
+
+def meetings_of(turns: Sequence[CycleResult]) -> list[Meeting]:
+    """The meetings among the turns of the council's account; checkpoints are left out."""
+    held = [turn.wanted for turn in turns if turn.wanted.record.get("kind") == "council"]
+    following = [*(instant(decision.as_of) for decision in held[1:]), None]
+    return [Meeting(instant(d.as_of), until, d.record) for d, until in zip(held, following, strict=False)]
+
+
+def pitched(meetings: Sequence[Meeting], seat: str | None = None) -> list[Opinion]:
+    """The pitches of the manager in `seat`, or of all managers where it is None. FLAT ones have conviction 0."""
+    return [
+        Opinion(
+            meeting,
+            pitch["answer"]["instrument"],
+            pitch["answer"]["conviction"],
+            sessions_of(pitch["answer"]["horizon"]),
+            meeting.record["scores"].get(pitch["seat"]),
+        )
+        for meeting in meetings
+        for pitch in meeting.record["pitches"]
+        if "answer" in pitch and seat in (None, pitch["seat"])
+    ]
+
+
+def approved(meetings: Sequence[Meeting]) -> list[Opinion]:
+    """The trades the chairman approved. They name no horizon: each is to hold until the next meeting."""
+    return [
+        Opinion(meeting, trade["instrument"], trade["conviction"])
+        for meeting in meetings
+        for trade in ((meeting.record["chairman"] or {}).get("answer") or {"approved_trades": ()})["approved_trades"]
+    ]
+
+
+def settle(opinions: Sequence[Opinion], bars: Bars) -> Settled:
+    """Hold `opinions` against the bars of a run.
+
+    A horizon of h sessions begins with the session of the first bar that opens at or after the meeting and ends with
+    the close of the h-th; without one it ends with the last bar that opens before the next meeting. Where the
+    instrument misses bars, its first open and last close within the horizon count, as the rules of filling have it.
+    Dividends that go ex after the first open belong to the return.
+    """
+    ends = session_ends(bars)
+    outcomes: list[Outcome] = []
+    still_open = unpriced = 0
+    for opinion in opinions:
+        span = _span(opinion, bars, ends)
+        if span is None:
+            still_open += 1
+            continue
+        realised = _return(bars, opinion.instrument, *span)
+        if realised is None:
+            unpriced += 1
+            continue
+        first, last = np.searchsorted(ends, span)
+        outcomes.append(Outcome(opinion, *span, int(last - first) + 1, realised))
+    return Settled(tuple(outcomes), still_open, unpriced)
+
+
+def calibration(settled: Settled) -> dict[str, Any]:
+    """Conviction against what followed, JSON-able; None where undefined, with the reason.
+
+    Keys: ``n`` outcomes, ``open`` and ``unpriced`` opinions left out, ``unstated`` outcomes of opinions that name no
+    horizon (to the next meeting), ``horizon_sessions`` (median), ``ic`` (Spearman's rank correlation of conviction and
+    return: the information coefficient of Grinold & Kahn 2000), ``ic_low``, ``ic_high``, ``by_conviction``
+    [{conviction, n, mean_return, low, high}] in ascending order, ``reasons`` {key: why None}, of an
+    interval in the list ``by_conviction:<conviction>``.
+    Intervals as in :mod:`simulator.stats.calibration`, 95 %. The correlation is over all dates together: a manager
+    who is right about whole markets earns it as much as one who picks the better of two.
+    """
+    outcomes = settled.outcomes
+    counts = {
+        "n": len(outcomes),
+        "open": settled.open,
+        "unpriced": settled.unpriced,
+        "unstated": sum(one.opinion.horizon is None for one in outcomes),
+    }
+    if not outcomes:
+        names = ("horizon_sessions", "ic", "ic_low", "ic_high")
+        return {
+            **counts,
+            **dict.fromkeys(names),
+            "by_conviction": [],
+            "reasons": dict.fromkeys(names, _why_none(settled)),
+        }
+    sample = _sample(outcomes, [one.opinion.conviction for one in outcomes], [one.realised for one in outcomes])
+    values, reasons = _named(rank_correlation_interval(sample), ("ic", "ic_low", "ic_high"))
+    levels = []
+    for conviction, (n, estimate) in mean_by_forecast(sample).items():
+        found, missing = _named(estimate, ("mean_return", "low", "high"))
+        levels.append({"conviction": int(conviction), "n": n, **found})
+        if missing:
+            reasons[f"by_conviction:{conviction:g}"] = missing["low"]
+    if len(levels) == 1 < len(outcomes):
+        only = f"every conviction was {levels[0]['conviction']:+d}".replace("+0", "0")
+        reasons |= dict.fromkeys(("ic", "ic_low", "ic_high"), only)
+    sessions = float(median(one.sessions for one in outcomes))
+    return {**counts, "horizon_sessions": sessions, **values, "by_conviction": levels, "reasons": reasons}
+
+
+def reviews(settled: Settled) -> dict[str, Any]:
+    """Mean review score of a pitch against its return in the direction it took, JSON-able; None where undefined.
+
+    Keys: ``n`` reviewed pitches with a direction whose horizon is over, ``correlation`` (Spearman), ``low``, ``high``
+    (95 %), ``mean_score`` of those pitches, ``reasons``. FLAT pitches, which earn nothing either way, are left out.
+    """
+    kept = [one for one in settled.outcomes if one.opinion.score is not None and one.opinion.conviction]
+    names = ("correlation", "low", "high")
+    if not kept:
+        directed = any(one.opinion.conviction for one in settled.outcomes)
+        why = (
+            "no reviewed pitch" if directed else _why_none(settled) if not settled.outcomes else "every pitch was FLAT"
+        )
+        return {
+            "n": 0,
+            **dict.fromkeys((*names, "mean_score")),
+            "reasons": dict.fromkeys((*names, "mean_score"), why),
+        }
+    scores = [float(one.opinion.score) for one in kept if one.opinion.score is not None]
+    earned = [one.realised if one.opinion.conviction > 0 else -one.realised for one in kept]
+    values, reasons = _named(rank_correlation_interval(_sample(kept, scores, earned)), names)
+    return {"n": len(kept), **values, "mean_score": fsum(scores) / len(scores), "reasons": reasons}
+
+
+def _span(opinion: Opinion, bars: Bars, ends: np.ndarray) -> tuple[int, int] | None:
+    """First and last row of the horizon; None where it is not over by the last bar. An empty one has last < first."""
+    first = int(np.searchsorted(bars.opens_at, opinion.meeting.at, side="left"))
+    if first == len(bars):
+        return None
+    if opinion.horizon is not None:
+        session = int(np.searchsorted(ends, first)) + opinion.horizon - 1
+        return (first, int(ends[session])) if session < len(ends) else None
+    if opinion.meeting.until is None:
+        return None
+    return first, int(np.searchsorted(bars.opens_at, opinion.meeting.until, side="left")) - 1
+
+
+def _return(bars: Bars, instrument: str, first: int, last: int) -> float | None:
+    """Return from the first open to the last close of `instrument` within the rows; None where it has no bar there."""
+    if instrument not in bars.symbols:
+        return None
+    column = bars.column(instrument)
+    rows = first + np.flatnonzero(tradable(bars)[first : last + 1, column])
+    if not len(rows):
+        return None
+    paid = float(np.nansum(bars.dividend[rows[0] + 1 : last + 1, column]))
+    return (float(bars.close[rows[-1], column]) + paid) / float(bars.open[rows[0], column]) - 1.0
+
+
+def _sample(outcomes: Sequence[Outcome], forecasts: Sequence[float], earned: Sequence[float]) -> Sample:
+    return Sample.of(forecasts, earned, [one.start for one in outcomes], [one.end for one in outcomes])
+
+
+def _named(estimate: Estimate, names: tuple[str, str, str]) -> tuple[dict[str, float | None], dict[str, str]]:
+    found = dict(zip(names, (estimate.value, estimate.low, estimate.high), strict=True))
+    values = {name: None if isinstance(one, Undefined) else float(one) for name, one in found.items()}
+    return values, {name: one.reason for name, one in found.items() if isinstance(one, Undefined)}
+
+
+def _why_none(settled: Settled) -> str:
+    if settled.open or settled.unpriced:
+        return NOTHING_SETTLED if settled.open else "no instrument had a bar within its horizon"
+    return "nothing was pitched or approved"

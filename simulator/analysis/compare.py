@@ -1,0 +1,317 @@
+"""Two runs or more on the sessions they share: are they different, since when, and what was different about them?
+
+    run folders ──► common sessions ──► paired statistics ──┐
+               ├──► decisions, in order ──► first to differ ├──► facts (JSON) ──► terminal, page
+               └──► run.json ──► what differs               ──┘
+
+Pure functions of the folders. The answer may be "cannot tell them apart"; it is never "no difference".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.analysis.divergence import first_divergence
+from simulator.errors import UsageError
+from simulator.evidence.reader import Evidence, read
+from simulator.runs.measure import SESSIONS_A_YEAR
+from simulator.stats import bootstrap, power
+from simulator.stats.adjust import adjust
+from simulator.stats.compare import SharpeDifference, compare
+from simulator.stats.descriptive import correlation, tracking_error
+from simulator.stats.metrics import sharpe, summary
+from simulator.stats.series import Floats, Measure, Undefined, is_constant, split
+
+FEWEST_COMMON = 20
+"""Common sessions below which nothing is estimated."""
+ENOUGH = 60
+"""Common sessions below which there is no verdict."""
+
+MOST_RUNS = 8
+LABELS = "ABCDEFGH"
+
+SAME_MONEY = 1e-12
+"""Returns that differ by less are rounding of the same ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A run under its label: simple returns (T,) and risk-free returns (T,) of its sessions.
+
+    What follows a total loss has returns of 0: there is nothing left to earn on.
+    """
+
+    label: str
+    folder: Path
+    evidence: Evidence
+    returns: Floats
+    free: Floats
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        return self.evidence.run
+
+    def on(self, days: Sequence[Any]) -> tuple[Floats, Floats]:
+        """Returns and risk-free returns on `days`, each of them a session of the run."""
+        row = {day: i for i, day in enumerate(self.evidence.sessions)}
+        at = np.array([row[day] for day in days], dtype=np.intp)
+        return self.returns[at], self.free[at]
+
+
+def compare_runs(
+    folders: Sequence[Path], *, draws: int = bootstrap.DRAWS, seed: int = 0
+) -> tuple[dict[str, Any], tuple[Held, ...]]:
+    """The comparison of the runs in `folders`, as JSON, and the runs it was made of.
+
+    Keys: ``runs`` (a row each: label A, B …, run_id, folder, strategy, symbols, from, to, sessions, partial, digest,
+    command), ``pairs`` (see `_pair`), ``configuration`` and ``metrics`` [{key, values: one per run}], the former only
+    where they differ, ``metrics_over`` (all: every session of every run; common: the sessions all have; own: each its
+    own, for none is common), ``common`` {sessions, from, to}, ``draws``, ``seed``.
+    Raises UsageError for fewer than two runs or more than eight, DataError for a folder that cannot be read.
+    """
+    if not 2 <= len(folders) <= MOST_RUNS:
+        raise UsageError(f"{len(folders)} runs", mend=f"name two to {MOST_RUNS} runs; `sim runs` lists them")
+    if draws < 1:
+        raise UsageError(f"--draws was {draws}", mend="10000 is usual")
+    held = tuple(_held(label, folder) for label, folder in zip(LABELS, folders, strict=False))
+    days = common_sessions([one.evidence for one in held])
+    over, metrics = _metrics(held, days)
+    pairs = [_pair(one, other, draws, seed) for one, other in combinations(held, 2)]
+    return {
+        "runs": [_about(one) for one in held],
+        "pairs": _adjusted(pairs),
+        "configuration": differing([one.run for one in held]),
+        "metrics": metrics,
+        "metrics_over": over,
+        "common": _span(days),
+        "draws": draws,
+        "seed": seed,
+    }, held
+
+
+def common_sessions(of: Sequence[Evidence]) -> list[Any]:
+    """Dates that all have, oldest first."""
+    shared = set(of[0].sessions).intersection(*(one.sessions for one in of[1:]))
+    return sorted(shared)
+
+
+def differing(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the runs were made of and on, where they differ: [{key, values}], a value None where a run lacks the key.
+
+    Keys are dotted paths into run.json, in its order: symbols, dates, models, parameters, config, strategy files,
+    data, code, packages.
+    """
+    flat = [dict(_flat({name: run[name] for name in INPUTS if name in run})) for run in runs]
+    found = dict.fromkeys(key for one in flat for key in one)
+    keys = sorted(found, key=lambda key: INPUTS.index(key.partition(".")[0]))
+    rows = [{"key": key, "values": [one.get(key) for one in flat]} for key in keys]
+    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
+
+
+INPUTS = (
+    *("strategy", "symbols", "from", "to", "models", "replicates", "parameters", "cash", "config", "strategy_files"),
+    *("analysts", "sources", "context", "data_digest", "risk_free", "partial", "code", "packages"),
+)
+"""Keys of run.json that say what a run was made of."""
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from _flat(inner, f"{before}{key}.")
+        elif inner is not None and inner != {}:
+            yield f"{before}{key}", inner
+
+
+def _held(label: str, folder: Path) -> Held:
+    evidence = read(folder)
+    closes = np.r_[float(evidence.run["cash"]), evidence.equity["equity"]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns = np.nan_to_num(closes[1:] / closes[:-1] - 1.0, nan=0.0, posinf=0.0, neginf=0.0)
+    free = np.nan_to_num(evidence.equity.get("risk_free", np.zeros(len(returns))))
+    return Held(label, folder, evidence, returns, free)
+
+
+def _about(one: Held) -> dict[str, Any]:
+    run = one.run
+    same = ("run_id", "digest", "strategy", "symbols", "from", "to", "sessions", "command")
+    llm = run.get("llm") or {}
+    return {
+        "label": one.label,
+        **{name: run[name] for name in same},
+        "partial": bool(run.get("partial")),
+        "stopped": run.get("stopped"),
+        "models": list(llm.get("models") or []),
+        "replicates": int((run.get("replicates") or {}).get("count", 1)),
+        "folder": str(one.folder),
+    }
+
+
+def _span(days: Sequence[Any]) -> dict[str, Any]:
+    ends = {"from": str(days[0]), "to": str(days[-1])} if days else {"from": None, "to": None}
+    return {"sessions": len(days), **ends}
+
+
+def _metrics(held: Sequence[Held], days: Sequence[Any]) -> tuple[str, list[dict[str, Any]]]:
+    """Metrics any of the runs has, and over which sessions they are."""
+    if days and all(len(one.evidence.sessions) == len(days) for one in held):
+        over, found = "all", [one.run["metrics"] for one in held]
+    elif days:
+        over, found = "common", [_figures(*one.on(days)) for one in held]
+    else:
+        over, found = "own", [one.run["metrics"] for one in held]
+    keys = dict.fromkeys(key for metrics in found for key in metrics)
+    rows = [{"key": key, "values": [metrics.get(key) for metrics in found]} for key in keys]
+    return over, [row for row in rows if any(value is not None for value in row["values"])]
+
+
+def _pair(one: Held, other: Held, draws: int, seed: int) -> dict[str, Any]:
+    """Everything about two runs on the sessions both have.
+
+    Keys: ``a``, ``b`` (labels), ``same`` (``bytes``, ``returns`` or None), ``sessions``, ``from``, ``to``,
+    ``figures`` {a, b: annual metrics on the common sessions}, ``values`` (numbers of the comparison, None where
+    undefined) with ``reasons``, ``standing``, ``diverging`` (the first decision that differs, None without one).
+
+    values, annual: sharpe_difference (a − b) with sharpe_difference_se, p (two-sided, Ledoit-Wolf), p_hac, low, high,
+    paired_low, paired_high (stationary bootstrap), detectable; return_difference with return_low, return_high,
+    return_p (paired stationary bootstrap of the mean); correlation, tracking_error; sessions_needed until the
+    difference would be found four times in five.
+    """
+    days = common_sessions([one.evidence, other.evidence])
+    a, b = one.on(days), other.on(days)
+    same = "bytes" if one.run["digest"] == other.run["digest"] else None
+    if same is None and days and bool(np.all(np.abs(a[0] - b[0]) <= SAME_MONEY)):
+        same = "returns"
+    values, reasons = split(_compared(a, b, same, draws, seed))
+    found = {
+        "a": one.label,
+        "b": other.label,
+        "same": same,
+        **_span(days),
+        "figures": {"a": _figures(*a), "b": _figures(*b)},
+        "values": values,
+        "reasons": reasons,
+    }
+    return {
+        **found,
+        "standing": standing(found),
+        "diverging": first_divergence(one.evidence, other.evidence, differing([one.run, other.run])),
+    }
+
+
+def standing(pair: Mapping[str, Any]) -> str:
+    """same | no overlap | too short | undefined | borderline | first | second | not apart.
+
+    At 5 %, two-sided; p from 0.03 to 0.07, or a p and an interval that disagree, is borderline.
+    """
+    if pair["same"]:
+        return "same"
+    if pair["sessions"] < ENOUGH:
+        return "too short" if pair["sessions"] else "no overlap"
+    values = pair["values"]
+    p = values.get("p_adjusted", values["p"])
+    if p is None:
+        return "undefined"
+    if 0.03 <= p <= 0.07:
+        return "borderline"
+    if p >= 0.05:
+        return "not apart"
+    return "first" if values["sharpe_difference"] > 0 else "second"
+
+
+def _figures(returns: Floats, free: Floats) -> dict[str, float | None]:
+    if not len(returns):
+        return {}
+    return dict(summary(returns, free, None, SESSIONS_A_YEAR).values)
+
+
+PAIRED = (
+    *("sharpe_difference", "sharpe_difference_se", "p", "p_hac", "low", "high", "paired_low", "paired_high"),
+    *("detectable", "return_difference", "return_low", "return_high", "return_p", "correlation", "tracking_error"),
+    *("sessions_needed", "block"),
+)
+
+
+def _compared(
+    a: tuple[Floats, Floats], b: tuple[Floats, Floats], same: str | None, draws: int, seed: int
+) -> dict[str, Measure]:
+    n = len(a[0])
+    if n < FEWEST_COMMON:
+        why = f"{n} common sessions, fewer than {FEWEST_COMMON}" if n else "no session in common"
+        return dict.fromkeys(PAIRED, Undefined(why))
+    if same:
+        return dict.fromkeys(PAIRED, Undefined("the returns are the same"))
+    found = compare(a[0] - a[1], b[0] - b[1], 0.0, SESSIONS_A_YEAR, draws=draws, seed=seed)
+    return {
+        **_sharpes(found, _plain_difference(a, b)),
+        **_returns_apart(a[0] - b[0], draws, seed),
+        "correlation": correlation(a[0], b[0]),
+        "tracking_error": tracking_error(a[0], b[0], SESSIONS_A_YEAR),
+    }
+
+
+def _plain_difference(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> Measure:
+    """SR a − SR b, annual, where both exist: it stands where nothing can be said of its error."""
+    one, other = (sharpe(returns, free, SESSIONS_A_YEAR) for returns, free in (a, b))
+    if isinstance(one, Undefined) or isinstance(other, Undefined):
+        return one if isinstance(one, Undefined) else other
+    return one - other
+
+
+def _sharpes(found: SharpeDifference | Undefined, apart: Measure) -> dict[str, Measure]:
+    if not isinstance(found, Undefined) and not math.isfinite(found.high - found.low):
+        found = Undefined("their returns differ in too few sessions for a test")
+    if isinstance(found, Undefined):
+        untested: dict[str, Measure] = dict.fromkeys([*PAIRED[:9], "sessions_needed", "block"], found)
+        return {**untested, "sharpe_difference": apart}
+    return {
+        "sharpe_difference": found.difference,
+        "sharpe_difference_se": found.error,
+        "p": found.p,
+        "p_hac": found.p_hac,
+        "low": found.low,
+        "high": found.high,
+        "paired_low": found.paired_low,
+        "paired_high": found.paired_high,
+        "detectable": found.detectable,
+        "sessions_needed": power.sessions_to_tell_apart(found.first, found.second, found.correlation, SESSIONS_A_YEAR),
+        "block": float(found.block),
+    }
+
+
+def _returns_apart(apart: Floats, draws: int, seed: int) -> dict[str, Measure]:
+    """Mean of a − b times 252, with its stationary-bootstrap interval and p; rows are resampled together."""
+    difference = float(apart.mean()) * SESSIONS_A_YEAR
+    if is_constant(apart):
+        why = Undefined("the two returns differ by the same amount every session")
+        return {"return_difference": difference, **dict.fromkeys(("return_low", "return_high", "return_p"), why)}
+    rng = np.random.default_rng(seed)
+    block = bootstrap.block_length(apart)
+    drawn = np.concatenate(
+        [
+            apart[bootstrap.stationary_rows(apart.size, block, min(500, draws - start), rng)].mean(axis=1)
+            for start in range(0, draws, 500)
+        ]
+    )
+    low, high = bootstrap.interval(drawn * SESSIONS_A_YEAR, difference)
+    p = bootstrap.two_sided_p(drawn * SESSIONS_A_YEAR, difference)
+    return {"return_difference": difference, "return_low": low, "return_high": high, "return_p": p}
+
+
+def _adjusted(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With three runs or more: ``p_adjusted`` by Holm (1979) over all pairs that have a p, and what it leaves."""
+    if len(pairs) == 1:
+        return pairs
+    known = [pair for pair in pairs if pair["values"]["p"] is not None]
+    raised = adjust([pair["values"]["p"] for pair in known], "holm").tolist() if known else []
+    for pair, p in zip(known, raised, strict=True):
+        pair["values"]["p_adjusted"] = p
+        pair["standing"] = standing(pair)
+    return pairs

@@ -1,0 +1,91 @@
+"""The accounts of a council side by side: what each earned, what it cost, and what its convictions were worth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from math import fsum
+from typing import Any
+
+from simulator.analysis.calibration import approved, calibration, meetings_of, pitched, reviews, settle
+from simulator.runs import measure
+from simulator.runs.accounts import Account, council_account
+from simulator.runs.run_events import Call
+from simulator.stats.bootstrap import sharpe_interval
+from simulator.stats.series import Undefined
+
+
+def leaderboard(
+    accounts: Sequence[Account], calls: Sequence[Call], free_returns: measure.Floats, cash: float
+) -> list[dict[str, Any]]:
+    """The entries of ``accounts`` in run.json, in the order given; a pure function, JSON-able, None for undefined.
+
+    Keys: ``name``, ``seat``, ``model``, ``decisions`` (turns that wanted at least one position), ``metrics`` and
+    ``reasons`` as of :func:`simulator.runs.measure.account`, ``sharpe_ci_low`` and ``sharpe_ci_high`` (95 %, as in
+    ``inference``), ``llm`` (:func:`own_calls`), ``calibration``, ``reviews`` (see
+    :mod:`simulator.analysis.calibration`), ``audit``.
+
+    A manager's pitches are held against what followed over their own horizons; the council's approved trades until
+    the next meeting, and its ``reviews`` are those of all pitches together: what the chairman could learn from them.
+    Both are None for accounts of something else than a council. `free_returns` (S,) are per session.
+    """
+    council = council_account(accounts)
+    return [
+        {
+            "name": one.name,
+            "seat": one.seat,
+            "model": one.model,
+            "decisions": sum(any(target.weight for target in turn.wanted.targets) for turn in one.replayed.turns),
+            **_measured(one, free_returns, cash),
+            "llm": own_calls(calls, one.seat),
+            **_judged(one, council),
+            "audit": {"max_relative_difference": one.replayed.largest_difference},
+        }
+        for one in accounts
+    ]
+
+
+def own_calls(calls: Iterable[Call], seat: str) -> dict[str, Any]:
+    """{calls, cost_usd} of the questions put to `seat`: its pitches, the reviews it wrote, its checkpoints, or the
+    chairman's decisions.
+
+    Each account pays for its own seat; research, which all read, is nobody's (:func:`shared_calls`). The sum over
+    accounts and the shared part is what replicate 0 cost, answers from the cache at the price once paid for them.
+    The council's own bill is only the chairman's, though it rests on everybody's answers.
+    """
+    return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] == seat)
+
+
+def shared_calls(calls: Iterable[Call], seats: Collection[str]) -> dict[str, Any]:
+    """{calls, cost_usd} of the questions put to anyone outside `seats`, the seats of the accounts: what all share."""
+    return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] not in seats)
+
+
+def _bill(calls: Iterable[Call]) -> dict[str, Any]:
+    costs = [float(call["cost_usd"]) for call in calls]
+    return {"calls": len(costs), "cost_usd": fsum(costs)}
+
+
+def _measured(account: Account, free: measure.Floats, cash: float) -> dict[str, Any]:
+    ledger = account.replayed.ledger
+    summary = measure.account(ledger, cash, free)
+    # The interval alone: the rest of the inference on a Sharpe ratio costs several times as much and is not shown.
+    found = sharpe_interval(measure.session_returns(ledger, cash), free)
+    names = ("sharpe_ci_low", "sharpe_ci_high")
+    if isinstance(found, Undefined):
+        interval, reasons = dict.fromkeys(names), dict.fromkeys(names, found.reason)
+    else:
+        interval, reasons = dict(zip(names, (found.low, found.high), strict=True)), {}
+    return {"metrics": dict(summary.values), "reasons": {**reasons, **summary.reasons}, **interval}
+
+
+def _judged(account: Account, council: Account | None) -> dict[str, Any]:
+    if council is None:
+        return {"calibration": None, "reviews": None}
+    meetings, bars = meetings_of(council.replayed.turns), council.replayed.ledger.bars
+    if account is council:
+        return {
+            "calibration": calibration(settle(approved(meetings), bars)),
+            "reviews": reviews(settle(pitched(meetings), bars)),
+        }
+    own = settle(pitched(meetings, account.seat), bars)
+    return {"calibration": calibration(own), "reviews": reviews(own)}

@@ -1,0 +1,34 @@
+"""Facts of run.json that answer questions: leaderboard, other moments of execution, the models' cut-offs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simulator.analysis.leaderboard import leaderboard
+from simulator.analysis.toggles import execution_toggles
+from simulator.contamination.split import Daily, contamination_facts
+from simulator.evidence.writer import session_ends
+from simulator.llm.spending.prices import Prices
+from simulator.runs import measure
+from simulator.runs.accounts import Account
+from simulator.runs.record import Work
+from simulator.runs.run_events import Call
+
+
+def analyse(
+    work: Work, accounts: Sequence[Account], calls: Sequence[Call], free: measure.Floats, hold: measure.Floats
+) -> Mapping[str, Any]:
+    """Keys ``accounts``, ``execution_toggles`` and ``contamination`` of run.json.
+
+    `free` and `hold` are (S,) returns of the risk-free asset and of buy-and-hold per session.
+    """
+    replayed, ledger = work.replayed, work.replayed.ledger
+    days = ledger.bars.dates[session_ends(ledger.bars)]
+    daily = Daily(days, measure.session_returns(ledger, work.cash), hold, free)
+    seats = getattr(work.loaded.strategy, "seats", {})
+    return {
+        "accounts": leaderboard(accounts, calls, free, work.cash),
+        "execution_toggles": execution_toggles(replayed.scene, replayed.tape, work.terms.rules, work.cash, free),
+        "contamination": contamination_facts(seats, Prices(work.config.models.prices), replayed.turns, daily),
+    }

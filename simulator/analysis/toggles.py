@@ -1,0 +1,154 @@
+"""Execution toggles: the same decisions filled at another moment, and what that alone is worth.
+
+A decision on bar D knows the close of D − 1.
+
+    same open    open of D − 1       looks ahead: the bar it already knew the close of is earned
+    same close   close of D − 1      looks ahead: the price it was decided on is the price it gets; the night is earned
+    next open    open of D           the default, and the only one that can be had
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from simulator.evidence.writer import session_ends
+from simulator.market.bars import Bars, Floats
+from simulator.replay import kernel
+from simulator.replay.ledger import Ledger, tradable
+from simulator.replay.run import ReplayInputs
+from simulator.replay.tape import Tape, due_at
+from simulator.runs import measure
+from simulator.stats.bootstrap import sharpe_interval
+from simulator.stats.metrics import summary
+from simulator.stats.series import Undefined
+from simulator.stats.trades import TRADE_STATISTICS
+from simulator.trading.execution import ExecutionRules
+
+NEXT_OPEN, SAME_CLOSE, SAME_OPEN = "next open", "same close", "same open"
+
+WHAT = {
+    NEXT_OPEN: "filled at the first open after the decision, as the run was",
+    SAME_CLOSE: "filled at the close the decision rests on: looks ahead, earns the night before the open",
+    SAME_OPEN: "filled at the open of the bar the decision knew the close of: looks ahead by a whole bar",
+}
+
+LEFT_OUT = frozenset((*TRADE_STATISTICS, "alpha", "beta", "alpha_t", "information_ratio"))
+"""Metrics that are not worked out for a toggle."""
+
+TICK = 1_000
+"""Nanoseconds between a bar and the closing auction behind it: decisions are kept to the microsecond."""
+
+
+@dataclass(frozen=True, eq=False)
+class Toggled:
+    """One way to fill a tape: its books, and its return (S,) in each session of the run."""
+
+    name: str
+    ledger: Ledger
+    returns: Floats
+
+
+def execution_toggles(
+    scene: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats, seed: int = 0
+) -> list[dict[str, Any]]:
+    """``execution_toggles`` of run.json: the tape of a run filled at next open (default), same close, same open.
+
+    An entry: ``name``, ``what``, ``default``, ``looks_ahead``, ``metrics`` (as of the run's sessions; no trade
+    statistics), ``reasons``, ``sharpe_ci_low``, ``sharpe_ci_high`` (95 %, stationary bootstrap),
+    ``sharpe_less_default`` and ``total_return_less_default``. `free` (S,) is the risk-free return of each session.
+    """
+    rows = [_row(one, free, seed) for one in toggled(scene, tape, rules, cash)]
+    default = rows[0]["metrics"]
+    for row in rows:
+        for name in ("sharpe", "total_return"):
+            known = row["metrics"][name], default[name]
+            row[f"{name}_less_default"] = None if None in known else known[0] - known[1]
+    return rows
+
+
+def toggled(scene: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
+    """The three replays, next open first, each with the same S sessions.
+
+    Those that look ahead begin one bar before the run, so that its first decision has an earlier bar to fill at.
+    """
+    early = replace(scene, start=max(scene.start - 1, 0))
+    bars, before = early.traded, scene.start - early.start
+    auctions = with_closing_auctions(bars)
+    plays: Sequence[tuple[str, Bars, Tape, int]] = (
+        (NEXT_OPEN, scene.traded, tape, 0),
+        (SAME_CLOSE, auctions, at_closes(bars, tape), 2 * before),
+        (SAME_OPEN, bars, tape.shifted(bars, -1), before),
+    )
+    made = []
+    for name, on, filled, skipped in plays:
+        marks = scene.opening_marks if on is scene.traded else early.opening_marks
+        ledger = kernel.replay_tape(on, filled, rules, cash, marks)
+        made.append(Toggled(name, ledger, _returns(ledger, cash, skipped)))
+    return tuple(made)
+
+
+def with_closing_auctions(bars: Bars) -> Bars:
+    """`bars` with a bar of one price behind each: its closing auction, where an order fills at the close.
+
+    Gaps stay what they are, so stops and limits behave as in the run. Shape (2T, N); a bar that cannot be traded has
+    no auction.
+    """
+    there = tradable(bars)
+    closes = np.where(there, bars.close, np.nan)
+    behind = dict.fromkeys(("open", "high", "low", "close"), closes)
+    behind |= {"volume": np.where(there, 0.0, np.nan), "dividend": np.zeros_like(bars.close)}
+    woven: dict[str, Any] = {name: _woven(getattr(bars, name), after) for name, after in behind.items()}
+    return replace(
+        bars,
+        opens_at=_woven(bars.opens_at, bars.closes_at - TICK),
+        closes_at=_woven(bars.closes_at - TICK, bars.closes_at),
+        session_of=_woven(bars.session_of, bars.session_of),
+        **woven,
+    )
+
+
+def at_closes(bars: Bars, tape: Tape) -> Tape:
+    """`tape` due at the closing auction of the bar before the one it is due at; what has none is left out."""
+    due = due_at(bars, tape.instants)
+    kept = (due > 0) & (due < len(bars))
+    cells = (getattr(tape, name)[kept] for name in ("weight", "limit", "stop", "take_profit"))
+    return Tape(bars.closes_at[due[kept] - 1] - TICK, tape.symbols, *cells)
+
+
+def _woven(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Rows of both in turn."""
+    return np.stack((first, second), axis=1).reshape(2 * len(first), *first.shape[1:])
+
+
+def _returns(ledger: Ledger, cash: float, skipped: int) -> Floats:
+    """(S,) returns of the sessions after the first `skipped` bars; the equity at the last of those is what each
+    session's return is measured against."""
+    ends = session_ends(ledger.bars)
+    closes = ledger.equity[ends]
+    values: Floats = closes / np.r_[cash, closes[:-1]] - 1
+    return values[ends >= skipped]
+
+
+def _row(one: Toggled, free: Floats, seed: int) -> dict[str, Any]:
+    ends = session_ends(one.ledger.bars)[-len(one.returns) :]
+    found = summary(
+        one.returns, free, None, measure.SESSIONS_A_YEAR, weights=one.ledger.weights[ends],
+        traded=measure.traded(one.ledger)[-len(one.returns) :],
+    )  # fmt: skip
+    band = sharpe_interval(one.returns, free, measure.SESSIONS_A_YEAR, seed=seed)
+    ends_of = (None, None) if isinstance(band, Undefined) else (band.low, band.high)
+    shown = [name for name in found.values if name not in LEFT_OUT]
+    return {
+        "name": one.name,
+        "what": WHAT[one.name],
+        "default": one.name == NEXT_OPEN,
+        "looks_ahead": one.name != NEXT_OPEN,
+        "metrics": {name: found.values[name] for name in shown},
+        "reasons": {name: why for name, why in found.reasons.items() if name in shown},
+        "sharpe_ci_low": ends_of[0],
+        "sharpe_ci_high": ends_of[1],
+    }

@@ -1,0 +1,125 @@
+"""A meeting decided otherwise: the same recorded votes with one part of the council taken away.
+
+    PipelineContext ──by_vote, without, alone …──► PipelineContext ──Council.decide──► Decision
+
+Each takes a whole meeting and returns one in which another decision stands in the chairman's place. Nobody is asked.
+A meeting that missed a quorum before the chairman's turn decides nothing in any variant; one that only the chairman
+failed is decided by those that need no chairman.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from simulator.council.answers import SIGN, ApprovedTrade, ChairmanDecision
+from simulator.council.context import Answered, PipelineContext
+from simulator.council.spec import CouncilSpec
+from simulator.council.stages.base import percent
+from simulator.council.stages.chairman import VOTE, votes_of
+from simulator.council.vote import decide_by_vote, net_votes
+from simulator.market.bars import Floats
+from simulator.replay.run import ReplayInputs
+
+FEWEST_MEETINGS = 8
+"""Meetings of history before a single manager is chosen by its result; until then the council's own decision stands."""
+
+
+def by_vote(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
+    """The score-weighted vote in the chairman's place, as in a council whose chairman is switched off."""
+    if meeting.chairman_decision is None:
+        return meeting
+    sizes = {"half": percent(spec.sizes[1]), "full": percent(spec.sizes[2])}
+    scores = {seat: meeting.score(seat) for seat in meeting.pitches}
+    ballot: dict[str, Any] = {
+        "max_trades": spec.max_trades,
+        # Rounded as the chairman's prompt has them: a council without a chairman decides on the same figures.
+        "net_votes": {symbol: round(net, 2) + 0.0 for symbol, net in net_votes(votes_of(meeting)).items()},
+        "pitches": {seat: pitch.model_dump() for seat, pitch in meeting.pitches.items()},
+        "reviews": {seat: {"mean_score": round(score, 2)} for seat, score in scores.items() if score is not None},
+        "sizes": sizes,
+    }
+    return _decided(meeting, VOTE, ChairmanDecision.model_validate(decide_by_vote(ballot)))
+
+
+def unweighted(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
+    """The vote with every pitch at its own conviction, as if all had been reviewed at the neutral score."""
+    return by_vote(meeting.having(peer_reviews=()), spec)
+
+
+def without(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
+    """The score-weighted vote of the others: the pitch of `seat`, the reviews of it and those it wrote are left out."""
+    pitches = tuple(said for said in meeting.pm_pitches if said.seat != seat)
+    reviews = tuple(said for said in meeting.peer_reviews if seat not in (said.seat, said.about))
+    return by_vote(meeting.having(pm_pitches=pitches, peer_reviews=reviews), spec)
+
+
+def by_majority(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
+    """One vote a head, whatever its conviction and its score: LONG or SHORT on the instrument pitched, FLAT on none.
+
+    An instrument is traded in the direction more managers want than oppose: at full conviction where that direction
+    has more than half of all who pitched, at half conviction otherwise.
+    """
+    if meeting.chairman_decision is None:
+        return meeting
+    heads = Counter((pitch.instrument, pitch.direction) for pitch in meeting.pitches.values())
+    approved = []
+    for instrument in sorted({instrument for instrument, _ in heads}):
+        long, short = heads[instrument, "LONG"], heads[instrument, "SHORT"]
+        if long != short:
+            direction = "LONG" if long > short else "SHORT"
+            size = 2 if 2 * max(long, short) > len(meeting.pitches) else 1
+            why = f"{max(long, short)} of {len(meeting.pitches)} managers want it, {min(long, short)} oppose it."
+            approved.append(_trade(instrument, direction, size, why, spec))
+    return _decided(meeting.having(peer_reviews=()), "majority", _decision(approved))
+
+
+def alone(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
+    """What the manager in `seat` trades on its own account; no decision where it gave no pitch that could be used."""
+    pitch = meeting.pitches.get(seat)
+    if pitch is None:
+        return meeting.having(chairman_decision=None, no_decision=f"{seat} gave no pitch")
+    own = meeting.having(pm_pitches=tuple(said for said in meeting.pm_pitches if said.seat == seat), peer_reviews=())
+    size = abs(pitch.conviction)
+    trades = [_trade(pitch.instrument, pitch.direction, size, pitch.thesis_bullets[0], spec)] if size else []
+    return _decided(own, seat, _decision(trades))
+
+
+def best_so_far(
+    scene: ReplayInputs, equity: Mapping[str, Floats], fewest: int = FEWEST_MEETINGS
+) -> tuple[str | None, ...]:
+    """At each meeting of `scene` the manager whose own account stands highest; None at the first `fewest` meetings.
+
+    `equity` {seat: (T,) dollars at the close of each bar traded}, all accounts opened with the same cash. Timing: of
+    it only closes at or before the instant of the meeting are read. Of equals the first of `equity` is taken.
+    """
+    known: Sequence[int] = np.searchsorted(scene.traded.closes_at, scene.instants, side="right").tolist()
+    return tuple(
+        max(equity, key=lambda seat: float(equity[seat][rows - 1])) if k >= fewest and rows else None
+        for k, rows in enumerate(known)
+    )
+
+
+def _trade(instrument: str, direction: str, size: int, why: str, spec: CouncilSpec) -> ApprovedTrade:
+    return ApprovedTrade.model_validate(
+        {
+            "instrument": instrument,
+            "direction": direction,
+            "conviction": SIGN[direction] * size,
+            "position_size": percent(spec.sizes[2 if size == 2 else 1]),
+            "rationale": why,
+        }
+    )
+
+
+def _decision(approved: Sequence[ApprovedTrade]) -> ChairmanDecision:
+    return ChairmanDecision(
+        approved_trades=tuple(approved), rejected_trades=(), dissent_summary="None heard.", monitoring_plan="None made."
+    )
+
+
+def _decided(meeting: PipelineContext, who: str, decision: ChairmanDecision) -> PipelineContext:
+    return meeting.having(chairman_decision=Answered(who, (), decision), no_decision=None)

@@ -1,0 +1,102 @@
+"""Checks on the books alone: sessions before and after the cut-off, the recorded decisions at twice the costs, and
+filled at another moment."""
+
+from __future__ import annotations
+
+from math import fsum
+
+from simulator.analysis.toggles import NEXT_OPEN, toggled
+from simulator.contamination.case import Case
+from simulator.contamination.contrast import mean_of
+from simulator.contamination.results import Figure, Outcome, Result
+from simulator.contamination.split import Daily, contamination_facts
+from simulator.contamination.words import percent
+from simulator.llm.spending.prices import Prices
+from simulator.replay import kernel
+from simulator.runs import measure
+from simulator.runs.benchmarks import benchmark_ledgers
+from simulator.stats.bootstrap import sharpe_interval
+from simulator.stats.metrics import PERIODS, total_return
+from simulator.stats.series import Floats, Undefined
+
+NO_TRADES = Result("not assessable", "Not assessable: nothing was traded.")
+
+
+def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
+    """`contamination` of run.json worked out again, with the cut-offs config/models.yaml says now."""
+    done = case.recorded
+    hold = benchmark_ledgers(done.scene, case.terms.rules, case.cash)["buy_and_hold"]
+    daily = Daily(case.sessions, case.returns(done), measure.session_returns(hold, case.cash), case.free)
+    found = contamination_facts(case.seats, Prices(case.config.models.prices), done.turns, daily)
+    notes = tuple(note for note in (found["mend"],) if note)
+    if not case.asks_models:
+        return Result("not applicable", found["verdict"])
+    if found["parts"] is None:
+        return Result("not assessable", found["verdict"], (), notes)
+    figures: list[Figure] = []
+    for name, part in found["parts"].items():
+        ends = part["sharpe_ci_low"], part["sharpe_ci_high"]
+        figures.append(Figure(f"{name}: Sharpe", part["sharpe"], "Sharpe", *ends, note=f"{part['sessions']} sessions"))
+        figures.append(Figure(f"{name}: alpha", part["alpha"], "a year"))
+    decay = found["alpha_decay"]
+    why = decay["reason"] or ""
+    figures.append(Figure("alpha after, less before", decay["value"], "a year", decay["low"], decay["high"], note=why))
+    both = found["assessable"] and decay["low"] is not None and not decay["reason"]
+    outcome: Outcome = "flagged" if found["flagged"] else "passed" if both else "not assessable"
+    return Result(outcome, found["verdict"], tuple(figures), notes)
+
+
+def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
+    """Flagged where a gain becomes a loss at twice the costs."""
+    done, rows = case.recorded, {}
+    if not len(done.ledger.fill_rows):
+        return NO_TRADES
+    for multiple in (1.0, 2.0):
+        rules = case.terms.rules.scaled(multiple)
+        scene = done.scene
+        ledger = kernel.replay_tape(scene.traded, done.tape, rules, case.cash, scene.opening_marks)
+        rows[multiple] = (
+            measure.session_returns(ledger, case.cash),
+            fsum(fill.slippage + fill.commission for fill in ledger.fills),
+        )
+    figures = [_sharpe(f"Sharpe at {multiple:g} × the costs", rows[multiple][0], case.free) for multiple in rows]
+    lost = mean_of(rows[2.0][0] - rows[1.0][0], PERIODS)
+    figures.append(Figure("twice the costs, less as run", lost.value, "a year", lost.low, lost.high, lost.p))
+    figures += [Figure(f"return at {m:g} × the costs", _earned(rows[m][0]), "return") for m in rows]
+    figures += [Figure(f"dollars paid at {m:g} × the costs", rows[m][1], "count") for m in rows]
+    once, twice = (_earned(rows[m][0]) for m in rows)
+    said = f"At twice the costs the return is {percent(twice, sign=True)} instead of {percent(once, sign=True)}"
+    if once > 0 >= twice:
+        return Result("flagged", f"FLAGGED: {said}: the gain does not cover costs paid twice.", tuple(figures))
+    return Result("passed", f"{said} ({percent(lost.value, sign=True)} a year).", tuple(figures))
+
+
+def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
+    """What prices that were gone when it decided would add; nothing to pass, for the run itself fills at the next
+    open."""
+    done = case.recorded
+    if not len(done.ledger.fill_rows):
+        return NO_TRADES
+    paths = {one.name: one.returns for one in toggled(done.scene, done.tape, case.terms.rules, case.cash)}
+    figures = [_sharpe(f"{name}: Sharpe", returns, case.free) for name, returns in paths.items()]
+    parts = []
+    for name, returns in paths.items():
+        if name == NEXT_OPEN:
+            continue
+        more = mean_of(returns - paths[NEXT_OPEN], PERIODS)
+        figures.append(Figure(f"{name}, less next open", more.value, "a year", more.low, more.high, more.p))
+        parts.append(f"{name} {percent(more.value, sign=True)}")
+    said = f"A year, against the next open: {', '.join(parts)}. Neither could have been had."
+    return Result("shown", said, tuple(figures))
+
+
+def _sharpe(name: str, returns: Floats, free: Floats) -> Figure:
+    found = sharpe_interval(returns, free, PERIODS)
+    if isinstance(found, Undefined):
+        return Figure(name, None, "Sharpe", note=found.reason)
+    return Figure(name, found.estimate, "Sharpe", found.low, found.high)
+
+
+def _earned(returns: Floats) -> float:
+    found = total_return(returns)
+    return 0.0 if isinstance(found, Undefined) else found

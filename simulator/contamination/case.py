@@ -1,0 +1,126 @@
+"""A run opened again to be checked: its facts, its decisions, and the strategy that made them, able to ask.
+
+run folder ──reopen──► same models in the seats? (else: the command that runs it again) ──► Case
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.config import Config, Seat
+from simulator.errors import UsageError
+from simulator.evidence.writer import session_ends
+from simulator.llm.cutoffs import ModelCutoff, asked, cutoffs_of, latest
+from simulator.llm.spending.prices import Prices
+from simulator.market.bars import Floats, Snapshot
+from simulator.replay.run import Replayed, ReplayInputs, play, prefetch, silent
+from simulator.runs import measure
+from simulator.runs.gateway_setup import Asking
+from simulator.runs.reload import AsDecided, ReloadedRun, again, read_run, reopen
+from simulator.trading.model import Book, Strategy
+from simulator.workspace import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class Case(ReloadedRun):
+    """A run and what is needed to put it to the test.
+
+    `strategy` asks through `asking`. `config` is the run's, except for prices, limits and keys, which are the
+    workspace's; masked councils play on `at_meetings`: they meet, they hold no checkpoints.
+    """
+
+    asking: Asking
+
+    @property
+    def seats(self) -> Mapping[str, Seat]:
+        """The model in every seat; empty for a rule."""
+        return self.council.seats if self.council is not None else {}
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether anybody in it is a model, not an analyst by rule."""
+        return bool(asked(self.models))
+
+    @cached_property
+    def models(self) -> tuple[ModelCutoff, ...]:
+        return cutoffs_of(self.seats, Prices(self.config.models.prices))
+
+    @property
+    def cutoff(self) -> date | None:
+        """The council's, None without models or while one is not known."""
+        return latest(self.models)
+
+    @cached_property
+    def sessions(self) -> NDArray[np.datetime64]:
+        """(S,) sessions of the run."""
+        bars = self.scene.traded
+        return bars.dates[session_ends(bars)]
+
+    @cached_property
+    def recorded(self) -> Replayed:
+        """The recorded decisions replayed: nobody is asked. Raises DataError when they do not give the run's equity."""
+        done = self.play(AsDecided(self.decisions), self.scene)
+        self.check_reproduced(done)
+        return done
+
+    async def opine(self, strategy: Strategy) -> Mapping[int, Any]:
+        """Opinions at every meeting, {index of the meeting: opinion}; none for a strategy that has none beforehand."""
+        if not strategy.opines_ahead:
+            return {}
+        ahead = await prefetch(strategy, self.at_meetings, silent)
+        if ahead.stopped is not None:
+            raise ahead.stopped
+        return ahead.opinions
+
+    def play(self, strategy: Strategy, scene: ReplayInputs, opinions: Mapping[int, Any] | None = None) -> Replayed:
+        """`strategy` traded over `scene` from `opinions` already formed."""
+        return play(strategy, scene, self.terms, self.cash, opinions or {}, silent, self.asking.loop)
+
+    def returns(self, done: Replayed) -> Floats:
+        """(S,) return of each session."""
+        return measure.session_returns(done.ledger, self.cash)
+
+    def wants(self, strategy: Strategy, opinions: Mapping[int, Any]) -> tuple[dict[str, float], ...]:
+        """{symbol: weight} wanted at each meeting by somebody who holds nothing: what was decided, not what is left to
+        do."""
+
+        async def all_of_them() -> tuple[dict[str, float], ...]:
+            wanted = []
+            for k, snapshot in enumerate(self.at_meetings.snapshots):
+                book = _nothing_held(snapshot, self.cash)
+                opinion = opinions.get(k)
+                if opinion is None:
+                    opinion = await strategy.opine(snapshot, ())
+                decision = await strategy.decide(snapshot, opinion, book, ())
+                wanted.append({target.symbol: target.weight for target in decision.targets})
+            return tuple(wanted)
+
+        return self.asking.loop.run(all_of_them())
+
+
+def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking) -> Case:
+    """The run in `folder`, to be asked through `asking`.
+
+    Raises DataError where bars or strategy files are not what they were, UsageError where other models sit in its
+    seats now: a check of another run would prove nothing.
+    """
+    facts, spec = read_run(folder)
+    run = reopen(folder, facts, spec, workspace, config, asking)
+    case = Case(run.folder, facts, config, run.strategy, run.scene, run.decisions, asking)
+    for name, seat in case.seats.items():
+        if seat.model_dump(mode="json") != facts["config"]["models"].get(name):
+            found = f"profile {spec.models} has another model in seat {name} than run {facts['run_id']}"
+            raise UsageError(found, where="config/models.yaml", mend=again(facts))
+    return case
+
+
+def _nothing_held(market: Snapshot, cash: float) -> Book:
+    return Book(cash, {}, {symbol: market.last(symbol) for symbol in market.symbols if market.has(symbol)}, cash)

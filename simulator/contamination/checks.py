@@ -1,0 +1,208 @@
+"""`sim check`: the checks there are, their bills, and their results.
+
+names ─► bill of each ─► told ─► more than --max-cost? stop ─► ask ─► judge ─► results by name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from simulator.config import load_config
+from simulator.contamination import blind, books, future, inputs, recall, reidentify
+from simulator.contamination.bill import Bill, planning
+from simulator.contamination.case import Case, open_case
+from simulator.contamination.results import Result
+from simulator.errors import BudgetError, CacheCorruptError, CacheMissError, LLMError, UsageError, did_you_mean
+from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.reload import config_of, read_run
+from simulator.workspace import Workspace
+
+
+async def _nothing(case: Case) -> None:
+    """A check that asks nobody."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """`ask` puts the questions, `judge` makes a Result of what came back; `asks` whether models are needed at all."""
+
+    name: str
+    title: str
+    what: str
+    judge: Callable[[Case, Any], Result]
+    ask: Callable[[Case], Awaitable[Any]] = _nothing
+    needs_model: bool = False
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "cutoff",
+        "Cut-off split",
+        "what was earned on dates its models can remember, and on dates they cannot",
+        books.judge_cutoff,
+    ),
+    Check("costs", "Costs × 2", "the recorded decisions at twice the costs", books.judge_costs),
+    Check(
+        "execution",
+        "Execution toggles",
+        "the recorded decisions filled at the close and at the open of the bar before",
+        books.judge_toggles,
+    ),
+    Check(
+        "future",
+        "Future bars",
+        "every decision again, with noise for a future: it must stay, byte for byte",
+        future.judge,
+        future.ask,
+    ),
+    Check(
+        "inputs",
+        "Counterfactuals",
+        "signs of price and news facts flipped: do decisions use what they are shown?",
+        inputs.judge_flipped,
+        inputs.ask_flipped,
+    ),
+    Check(
+        "blind",
+        "Blind A/B",
+        "names and dates hidden, prices and volumes at 100; another real name as placebo",
+        blind.judge,
+        blind.ask,
+    ),
+    Check(
+        "reidentify",
+        "Re-identification",
+        "does the model name asset and quarter from the blind facts?",
+        reidentify.judge,
+        reidentify.ask,
+        needs_model=True,
+    ),
+    Check(
+        "recall",
+        "Recall regression",
+        "are forecasts better where the model recalls prices better?",
+        recall.judge,
+        recall.ask,
+        needs_model=True,
+    ),
+    Check(
+        "replicates",
+        "Replicates",
+        "the same questions asked again: how far does one draw carry?",
+        inputs.judge_replicates,
+        inputs.ask_replicates,
+        needs_model=True,
+    ),
+)
+NAMES = tuple(check.name for check in CHECKS)
+
+
+@dataclass(frozen=True)
+class Done:
+    """One check, its bill before it was asked, and its result; None where models would have had to be asked."""
+
+    check: Check
+    bill: Bill
+    result: Result | None
+
+    def to_json(self) -> dict[str, Any]:
+        told = {"name": self.check.name, "title": self.check.title, "what": self.check.what}
+        if self.result is None:
+            return {**told, "bill": self.bill.to_json(), "outcome": "not asked"}
+        return {**told, **self.result.to_json(), "bill": self.bill.to_json()}
+
+
+def chosen(names: Iterable[str] | None) -> tuple[Check, ...]:
+    """The checks called `names`, all where None, in the order they are made. Raises UsageError for one there is not."""
+    if names is None:
+        return CHECKS
+    wanted = list(names)
+    if not wanted:
+        raise UsageError("no check named", mend=f"there are {', '.join(NAMES)}")
+    for name in wanted:
+        if name not in NAMES:
+            raise UsageError(f'no check "{name}"{did_you_mean(name, NAMES)}', mend=f"there are {', '.join(NAMES)}")
+    return tuple(check for check in CHECKS if check.name in wanted)
+
+
+def run_checks(
+    folder: Path,
+    workspace: Workspace,
+    checks: Sequence[Check],
+    max_cost: float,
+    models: bool,
+    told: Callable[[Check, Bill], None],
+    begun: Callable[[Check], None],
+) -> tuple[Done, ...]:
+    """Make `checks` of the run in `folder`. Every bill is `told` before anything is asked.
+
+    Unless `models`, models are not asked: a check whose answers are not all on disk has no result. Raises BudgetError,
+    before anything is asked, where the questions to ask are likely to cost more than `max_cost` dollars together;
+    DataError and UsageError where the run cannot be made again. A check whose questions a service does not answer is
+    not assessable.
+    """
+    facts, spec = read_run(folder)
+    spec = replace(spec, max_cost=max_cost)
+    config = config_of(facts, load_config(workspace.config).models)
+    bills: dict[str, Bill] = {}
+    with planning(spec, workspace, config) as plan:
+        case = open_case(folder, workspace, config, plan.asking)
+        asks_models = case.asks_models
+    for check in checks:
+        bills[check.name] = Bill()
+        if asks_models and check.ask is not _nothing:
+            with planning(spec, workspace, config) as plan:
+                case = open_case(folder, workspace, config, plan.asking)
+                plan.asking.loop.run(_asked(check, case))
+                bills[check.name] = plan.bill()
+        told(check, bills[check.name])
+    if models:
+        _check_affordable(checks, bills, max_cost)
+    with open_gateway(spec, workspace, config) as asking:
+        case = open_case(folder, workspace, config, asking)
+        asking.open_for(f"{facts['run_id']}-check-{'-'.join(check.name for check in checks)}", case.seats)
+        done = []
+        for check in checks:
+            bill = bills[check.name]
+            if bill.misses and not models:
+                done.append(Done(check, bill, None))
+                continue
+            begun(check)
+            done.append(Done(check, bill, _made(check, case)))
+    return tuple(done)
+
+
+def _made(check: Check, case: Case) -> Result:
+    if check.needs_model and not case.asks_models:
+        return Result("not applicable", f"Needs a model: {_nobody(case)}.")
+    try:
+        answers = case.asking.loop.run(_asked(check, case))
+    except (BudgetError, CacheMissError, CacheCorruptError):
+        raise
+    except LLMError as error:
+        # A model that refuses one check's questions may answer the next one's.
+        return Result("not assessable", f"Its questions were not answered: {error.found}.")
+    return check.judge(case, answers)
+
+
+async def _asked(check: Check, case: Case) -> Any:
+    return await check.ask(case)
+
+
+def _nobody(case: Case) -> str:
+    return "rule-based analysts answered in this run" if case.council is not None else "this run asks nobody"
+
+
+def _check_affordable(checks: Sequence[Check], bills: Mapping[str, Bill], max_cost: float) -> None:
+    likely = sum(bill.usd.likely for bill in bills.values())
+    if likely > max_cost:
+        dearest = max(checks, key=lambda check: bills[check.name].usd.likely)
+        share = bills[dearest.name].usd.likely
+        raise BudgetError(
+            f"these checks would cost about ${likely:.2f}, more than --max-cost {max_cost:g} "
+            f"({dearest.name} alone ${share:.2f})",
+            mend="nothing was asked; raise --max-cost, or choose with --only",
+        )

@@ -1,0 +1,104 @@
+"""Do members who may remember a date vote with those who cannot? From the votes a run recorded; nobody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from simulator.llm.cutoffs import BEFORE, GREY, part_of
+from simulator.stats.bootstrap import block_length, interval, stationary_rows
+
+DRAWS = 10_000
+FEWEST_MEETINGS = 10
+"""Meetings below which no interval is given."""
+
+Vote = tuple[str, str]
+"""(instrument, direction); all FLAT votes are one."""
+
+Pair = tuple[str, str]
+"""Two seats, in alphabetical order."""
+
+
+def disagreement(
+    decisions: Iterable[tuple[date, Mapping[str, Any]]], cutoffs: Mapping[str, date | None], seed: int = 0
+) -> dict[str, Any]:
+    """Agreement of members whose training covers the date with those whose does not, against agreement within each.
+
+    Parameters
+    ----------
+    decisions : (day of the decision, its record); records of other kinds than ``council`` are left out
+    cutoffs : seat → last day its model can know of; None for those that cannot be placed. They are left out, and so
+        is a member at dates in the 90 grey days after its cut-off
+
+    Returns
+    -------
+    ``meetings`` at which both kinds voted, ``across`` and ``within``: mean share of pairs of pitches with the same
+    instrument and direction; ``difference`` = across − within over meetings that have both, with ``low`` and ``high``
+    (95 %, stationary bootstrap of meetings); ``elsewhere``: agreement of the pairs that stand across from each other
+    here, at dates where both are on one side, for members differ by persona too; ``reasons`` for what is None.
+    """
+    across: list[float] = []
+    both: list[tuple[float, float]] = []
+    beside: dict[Pair, list[bool]] = {}
+    crossed: set[Pair] = set()
+    for day, record in decisions:
+        votes = votes_of(record)
+        sides = _sides(votes, day, cutoffs)
+        apart = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] != sides[b]]
+        beside_now = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] == sides[b]]
+        crossed.update(apart)
+        for a, b in beside_now:
+            beside.setdefault((a, b), []).append(votes[a] == votes[b])
+        if apart:
+            across.append(_share(apart, votes))
+        if apart and beside_now:
+            both.append((across[-1], _share(beside_now, votes)))
+    agreed = [same for pair in sorted(crossed) for same in beside.get(pair, ())]
+    return {**_summary(across, both, seed), "elsewhere": float(np.mean(agreed)) if agreed else None}
+
+
+def _sides(votes: Mapping[str, Vote], day: date, cutoffs: Mapping[str, date | None]) -> dict[str, bool]:
+    """{seat: whether its model's training covers the day}, without those nobody can place."""
+    parts = {seat: part_of(day, until) for seat in votes if (until := cutoffs.get(seat)) is not None}
+    return {seat: part == BEFORE for seat, part in parts.items() if part != GREY}
+
+
+def votes_of(record: Mapping[str, Any]) -> dict[str, Vote]:
+    """{seat: vote} of a council's record; members without a usable pitch are left out."""
+    if record.get("kind") != "council":
+        return {}
+    return {row["seat"]: _vote(row["answer"]) for row in record["pitches"] if "answer" in row}
+
+
+def _vote(pitch: Mapping[str, Any]) -> Vote:
+    direction = str(pitch["direction"])
+    return ("", direction) if direction == "FLAT" else (str(pitch["instrument"]), direction)
+
+
+def _share(pairs: Sequence[Pair], votes: Mapping[str, Vote]) -> float:
+    return sum(votes[a] == votes[b] for a, b in pairs) / len(pairs)
+
+
+def _summary(across: Sequence[float], both: Sequence[tuple[float, float]], seed: int) -> dict[str, Any]:
+    found: dict[str, Any] = dict.fromkeys(("across", "within", "difference", "low", "high"))
+    found = {"meetings": len(across), **found, "reasons": {}}
+    if not across:
+        found["reasons"]["across"] = "at no meeting do some members' models cover the date while others' do not"
+        return found
+    found["across"] = float(np.mean(across))
+    if not both:
+        found["reasons"]["difference"] = "one member on each side: there is no agreement within to compare with"
+        return found
+    found["within"] = float(np.mean([w for _, w in both]))
+    differences = np.array([a - w for a, w in both])
+    found["difference"] = float(differences.mean())
+    if len(differences) < FEWEST_MEETINGS:
+        found["reasons"]["low"] = f"fewer than {FEWEST_MEETINGS} meetings"
+        return found
+    rows = stationary_rows(len(differences), block_length(differences), DRAWS, np.random.default_rng(seed))
+    found["low"], found["high"] = interval(differences[rows].mean(axis=1), found["difference"])
+    return found

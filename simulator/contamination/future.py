@@ -1,0 +1,183 @@
+"""Future-bar mutation: what lies after each decision is replaced by noise, and the decision must stay, byte for byte.
+
+bars … as_of | future ──► decision ─┐
+bars … as_of | noise  ──► decision ─┴─► the same bytes?          every decision, with the book it really had
+
+Nobody is asked anew: a question that is not on disk is one the run did not put, and so a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from simulator.contamination.case import Case
+from simulator.contamination.results import Figure, Result
+from simulator.errors import CacheMissError, SimError
+from simulator.evidence.writer import decision_lines
+from simulator.market.bars import Bars, Floats, Snapshot, moment
+from simulator.replay.run import ReplayInputs, on_occasion, prefetch, silent
+from simulator.trading.cycle import CycleResult
+from simulator.trading.model import Book, Cadence, Decision, Strategy
+from simulator.trading.schedule import CHECKPOINT
+
+NOISE = 0.05
+"""Standard deviation of a bar's log return in the noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mutated:
+    """Opinions on the real past followed by the real future, and by noise; an opinion that could not be had again
+    without asking something new is the SimError that said so."""
+
+    as_run: Mapping[int, Any]
+    mutated: Mapping[int, Any]
+    lost: str | None = None
+
+
+async def ask(case: Case) -> Mutated:
+    scene = case.scene
+    if not case.strategy.opines_ahead:
+        return Mutated({}, {})
+    with _nobody_asked(case):
+        try:
+            ahead = await prefetch(case.strategy, scene, silent)
+        except CacheMissError as error:
+            return Mutated({}, {}, str(error))
+        if ahead.stopped is not None:
+            return Mutated({}, {}, str(ahead.stopped))
+        mutated = {k: await _again(case.strategy, scene, k, ahead.opinions) for k in range(len(scene.instants))}
+    return Mutated(ahead.opinions, mutated)
+
+
+def judge(case: Case, asked: Mutated, seed: int = 0) -> Result:
+    """Flagged where one decision differs in one byte."""
+    if asked.lost is not None:
+        said = f"Not assessable: the answers of the run are no longer on disk ({asked.lost})."
+        return Result("not assessable", said)
+    twice = _Twice(case.strategy, case.scene, asked.mutated, seed)
+    with _nobody_asked(case):
+        done = case.play(twice, case.scene, asked.as_run)
+    total = len(case.scene.instants)
+    recorded = _bytes(Decision(one.as_of, one.targets) for one in case.decisions)
+    again = _bytes(Decision(turn.wanted.as_of, turn.wanted.targets) for turn in done.turns)
+    notes = [] if recorded == again else ["decided anew, the run's decisions come out otherwise than in its folder"]
+    notes += [f"{day}: {why}" for day, why in twice.differ[:5]]
+    figures = (
+        Figure("decisions tried", total, "count"),
+        Figure("decisions that changed", len(twice.differ), "count"),
+    )
+    if twice.differ:
+        said = f"FLAGGED: {len(twice.differ)} of {total} decisions change with bars after them: it looks ahead."
+        return Result("flagged", said, figures, tuple(notes))
+    said = f"All {total} decisions stay the same, byte for byte, when every later bar is replaced by noise."
+    return Result("passed", said, figures, tuple(notes))
+
+
+def with_noise(bars: Bars, known: int, seed: int) -> Bars:
+    """`bars` whose rows from `known` on are noise: a random walk from the last close before them, every field of it."""
+    rng = np.random.default_rng([seed, known])
+    rest = (len(bars) - known, len(bars.symbols))
+    last = np.array([_last(bars.close[:known, n]) for n in range(rest[1])])
+    path = last * np.exp(np.cumsum(rng.normal(0.0, NOISE, rest), axis=0))
+    opened = path * np.exp(rng.normal(0.0, NOISE / 2, rest))
+    made = {
+        "open": opened,
+        "high": np.maximum(opened, path) * 1.01,
+        "low": np.minimum(opened, path) * 0.99,
+        "close": path,
+        "volume": rng.uniform(1.0, 1e6, rest),
+        "dividend": np.zeros(rest),
+    }
+    changed: dict[str, Any] = {name: np.vstack((getattr(bars, name)[:known], rows)) for name, rows in made.items()}
+    return replace(bars, **changed)
+
+
+def mutated_snapshot(scene: ReplayInputs, k: int, seed: int = 0) -> Snapshot:
+    """What is known at decision `k`, a view of bars whose later rows are noise."""
+    at, as_of = scene.instants[k], moment(int(scene.instants[k]))
+    known = int(np.searchsorted(scene.bars.closes_at, at, side="right"))
+    beside = int(np.searchsorted(scene.context.closes_at, at, side="right"))
+    real = scene.snapshots[k]
+    shown = with_noise(scene.bars, known, seed).snapshot(as_of, (), with_noise(scene.context, beside, seed + 1))
+    return replace(real, bars=shown.bars, context=shown.context)
+
+
+class _Twice:
+    """Decides as `strategy` does, and once more with noise for a future; keeps where the two differ."""
+
+    def __init__(self, strategy: Strategy, scene: ReplayInputs, mutated: Mapping[int, Any], seed: int) -> None:
+        self.strategy, self.scene, self.mutated, self.seed = strategy, scene, mutated, seed
+        self.name: str = strategy.name
+        self.cadence: Cadence = strategy.cadence
+        self.window: int = strategy.window
+        self.opines_ahead: bool = strategy.opines_ahead
+        self.differ: list[tuple[str, str]] = []
+        self._at = {snapshot.as_of: k for k, snapshot in enumerate(scene.snapshots)}
+
+    @property
+    def checkpoint(self) -> _Twice:
+        return self
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Any:
+        return await self._who(snapshot).opine(snapshot, journal)
+
+    async def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:
+        who, k = self._who(snapshot), self._at[snapshot.as_of]
+        decision = await who.decide(snapshot, opinion, book, journal)
+        other = self.mutated.get(k)
+        try:
+            if isinstance(other, SimError):
+                raise other
+            noisy = mutated_snapshot(self.scene, k, self.seed)
+            if other is None:
+                other = await who.opine(noisy, journal)
+            again = await who.decide(noisy, other, book, journal)
+        except SimError as error:
+            self.differ.append((str(snapshot.as_of.date()), f"with another future: {error.found}"))
+            return decision
+        if _bytes([decision]) != _bytes([again]):
+            self.differ.append((str(snapshot.as_of.date()), "decides otherwise with another future"))
+        return decision
+
+    def _who(self, snapshot: Snapshot) -> Strategy:
+        return on_occasion(self.strategy, self.scene.occasions[self._at[snapshot.as_of]])
+
+
+async def _again(strategy: Strategy, scene: ReplayInputs, k: int, opinions: Mapping[int, Any]) -> Any:
+    """The opinion at `k` with noise for a future; a checkpoint is handed the minutes of the real occasion before it."""
+    who, journal = on_occasion(strategy, scene.occasions[k]), ()
+    if scene.occasions[k] == CHECKPOINT:
+        before: Any = on_occasion(strategy, scene.occasions[k - 1])
+        minutes = before.minutes(opinions[k - 1])
+        journal = (Decision(scene.snapshots[k - 1].as_of, (), minutes),)  # type: ignore[assignment]
+    try:
+        return await who.opine(mutated_snapshot(scene, k), journal)
+    except CacheMissError as error:
+        return error
+
+
+@contextmanager
+def _nobody_asked(case: Case) -> Iterator[None]:
+    """Models are not asked inside: what is not on disk is a CacheMissError. Analysts by rule may answer."""
+    gateway = case.asking.gateway
+    before = gateway.mode
+    if case.asks_models:
+        gateway.mode = "replay"
+    try:
+        yield
+    finally:
+        gateway.mode = before
+
+
+def _bytes(decisions: Any) -> bytes:
+    return decision_lines([CycleResult(one, one) for one in decisions])
+
+
+def _last(closes: Floats) -> float:
+    known = closes[~np.isnan(closes)]
+    return float(known[-1]) if len(known) else 100.0

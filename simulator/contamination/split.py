@@ -1,0 +1,238 @@
+"""The cut-off split: what a run earned on dates its models can remember, and on dates they cannot.
+
+cut-off of each model ─► the council's = the latest ─► sessions before | grey (90 days) | after ─► Δα with its interval
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.config import Seat
+from simulator.contamination.disagreement import disagreement
+from simulator.contamination.words import number, numbers, percent, percents
+from simulator.llm.cutoffs import (
+    AFTER,
+    BEFORE,
+    GREY,
+    PARTS,
+    ModelCutoff,
+    Part,
+    asked,
+    cutoffs_of,
+    grey_until,
+    latest,
+    mend_of,
+    part_of,
+    unknown,
+)
+from simulator.llm.spending.prices import Prices
+from simulator.market.calendar import NEW_YORK
+from simulator.stats.bootstrap import DRAWS, sharpe_interval
+from simulator.stats.compare import change_in_mean
+from simulator.stats.inference import sharpe_p
+from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, alpha_beta, annual_return, sharpe, total_return
+from simulator.stats.series import Floats, Measure, Undefined, split
+from simulator.trading.cycle import CycleResult
+
+MOST_NUMBERS = 8_000_000
+"""Draws times sessions of one bootstrap: very long runs are drawn less often rather than fill the memory."""
+
+CONVENTION = (
+    "alpha: mean of daily excess returns less beta times the benchmark's, times 252; beta by OLS in each part by "
+    "itself, so that a change of market exposure is no change of alpha; interval by stationary bootstrap of the daily "
+    "values, each part drawn by itself"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Daily:
+    """(S,) sessions (datetime64[D], oldest first) and the returns on them: of the run, its benchmark, and cash."""
+
+    sessions: NDArray[np.datetime64]
+    returns: Floats
+    benchmark: Floats
+    free: Floats
+
+    def rows(self, kept: NDArray[np.bool_]) -> Daily:
+        return Daily(self.sessions[kept], self.returns[kept], self.benchmark[kept], self.free[kept])
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+
+def contamination_facts(
+    seats: Mapping[str, Seat],
+    prices: Prices,
+    turns: Sequence[CycleResult],
+    daily: Daily,
+    benchmark: str = "buy_and_hold",
+) -> dict[str, Any]:
+    """``contamination`` of run.json; its keys are listed in docs/contamination.md.
+
+    `seats` of the council, empty for a rule; `turns` as replayed (members' votes are read from their records); `daily`
+    with the returns of `benchmark`. Nobody is asked. A session is placed by its own date, a decision by its instant's.
+    """
+    models = cutoffs_of(seats, prices)
+    facts: dict[str, Any] = {
+        "verdict": "",
+        "flagged": False,
+        "assessable": False,
+        "mend": None,
+        "models": [_model(one) for one in models],
+        "cutoff": None,
+        "grey_until": None,
+        "benchmark": benchmark,
+        "parts": None,
+        "alpha_decay": None,
+        "disagreement": None,
+    }
+    if not asked(models):
+        who = "rule-based analysts answered, no model" if models else "no model was asked"
+        return facts | {"verdict": f"{who.capitalize()}: nothing to remember."}
+    of_seat = {seat: one.cutoff for one in asked(models) for seat in one.seats}
+    held = [(_day(turn), turn.wanted.record) for turn in turns]
+    facts["disagreement"] = disagreement(held, of_seat)
+    cutoff = latest(models)
+    if cutoff is None:
+        names = unknown(models)
+        whose = " and of ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} other models"
+        said = f"Not assessable: the cut-off of {whose} is not known."
+        return facts | {"verdict": said, "mend": mend_of(names)}
+    parts = {name: daily.rows(there) for name, there in parts_of(daily.sessions, cutoff).items()}
+    decided = Counter(part_of(day, cutoff) for day, _ in held)
+    described = {name: {**_described(parts[name]), "decisions": decided[name]} for name in PARTS}
+    decay = alpha_decay(parts[BEFORE], parts[AFTER])
+    return facts | {
+        "verdict": verdict(cutoff, described, decay),
+        "flagged": bool(decay["flagged"]),
+        "assessable": described[AFTER]["assessable"],
+        "cutoff": str(cutoff),
+        "grey_until": str(grey_until(cutoff)),
+        "parts": described,
+        "alpha_decay": decay,
+    }
+
+
+def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> dict[str, Any]:
+    """α_after − α_before a year: ``value``, ``low``, ``high`` (95 %), ``flagged`` when the interval lies below 0.
+
+    Convention as `CONVENTION`; nothing is flagged on fewer than 60 sessions a side, `reason` says so.
+    """
+    found: dict[str, Any] = {
+        **dict.fromkeys(("value", "low", "high")),
+        "flagged": False,
+        "draws": DRAWS,
+        "convention": CONVENTION,
+        "reason": None,
+    }
+    shorter = min(len(before), len(after))
+    if not shorter:
+        return found | {"reason": f"no session {'before' if not len(before) else 'after'} the cut-off"}
+    old, new = daily_alpha(before), daily_alpha(after)
+    if isinstance(old, Undefined) or isinstance(new, Undefined):
+        return found | {"reason": next(one.reason for one in (old, new) if isinstance(one, Undefined))}
+    draws = max(min(DRAWS, MOST_NUMBERS // max(old.size, new.size)), 1_000)
+    change = change_in_mean(old, new, PERIODS, draws=draws, seed=seed)
+    if isinstance(change, Undefined):
+        return found | {"reason": change.reason}
+    short = shorter < ENOUGH_SESSIONS
+    return found | {
+        "value": change.difference,
+        "low": change.low,
+        "high": change.high,
+        "flagged": change.decayed and not short,
+        "draws": draws,
+        "reason": f"fewer than {ENOUGH_SESSIONS} sessions on one side: shown, not judged" if short else None,
+    }
+
+
+def daily_alpha(part: Daily) -> Floats | Undefined:
+    """(n,) e − β·m per session: excess returns less β times the benchmark's, β by OLS on these sessions."""
+    found = alpha_beta(part.returns, part.benchmark, part.free, PERIODS)
+    beta = found["beta"]
+    if isinstance(beta, Undefined):
+        return beta
+    return np.asarray(part.returns - part.free - beta * (part.benchmark - part.free))
+
+
+def verdict(cutoff: date, parts: Mapping[Part, Mapping[str, Any]], decay: Mapping[str, Any]) -> str:
+    """One or two sentences: the headline on the sessions after the cut-off, and whether α decayed."""
+    after, before = parts[AFTER], parts[BEFORE]
+    rest = before["sessions"] + parts[GREY]["sessions"]
+    if not after["assessable"]:
+        return (
+            f"Not assessable: {_sessions(after['sessions'])} after the cut-off {cutoff} and its 90 grey days, "
+            f"{ENOUGH_SESSIONS} are needed; the other {rest} may measure memory."
+        )
+    where = "Every session lies after" if not rest else f"On the {_sessions(after['sessions'])} after"
+    figure = "the Sharpe ratio is not defined"
+    if after["sharpe"] is not None:
+        ends = (after["sharpe_ci_low"], after["sharpe_ci_high"])
+        within = f" ({numbers(*ends)})" if None not in ends else ""
+        figure = f"the Sharpe ratio is {number(after['sharpe'])}{within}"
+    said = f"{where} the cut-off {cutoff}{', and' if not rest else ''} {figure}."
+    if decay["value"] is None or decay["reason"]:
+        return said
+    sure = percents(decay["low"], decay["high"])
+    moved = f"α changed by {percent(decay['value'], sign=True)} a year ({sure})"
+    judged = "FLAGGED, what was earned before may be memory" if decay["flagged"] else "no decay beyond chance"
+    return f"{said} From before to after {moved}: {judged}."
+
+
+def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArray[np.bool_]]:
+    """{before, grey, after: (S,) True where a session lies there}."""
+    last, grey = np.datetime64(cutoff), np.datetime64(grey_until(cutoff))
+    return {BEFORE: sessions <= last, GREY: (sessions > last) & (sessions <= grey), AFTER: sessions > grey}
+
+
+def _described(part: Daily) -> dict[str, Any]:
+    """What a part earned. Intervals only where there are sessions enough."""
+    n, enough = len(part), len(part) >= ENOUGH_SESSIONS
+    about = {
+        "sessions": n,
+        "from": str(part.sessions[0]) if n else None,
+        "to": str(part.sessions[-1]) if n else None,
+        "assessable": enough,
+    }
+    names = ("total_return", "annual_return", "sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")
+    measures: dict[str, Measure] = dict.fromkeys((*names, "alpha", "beta", "alpha_t"), Undefined("no session"))
+    if n:
+        measures |= {
+            "total_return": total_return(part.returns),
+            "annual_return": annual_return(part.returns, PERIODS),
+            "sharpe": sharpe(part.returns, part.free, PERIODS),
+            "sharpe_p_hac": sharpe_p(part.returns, part.free),
+            **alpha_beta(part.returns, part.benchmark, part.free, PERIODS),
+            **_interval(part, enough),
+        }
+    values, reasons = split(measures)
+    return {**about, **values, "reasons": reasons}
+
+
+def _interval(part: Daily, enough: bool) -> dict[str, Measure]:
+    short = Undefined(f"fewer than {ENOUGH_SESSIONS} sessions")
+    found = sharpe_interval(part.returns, part.free, PERIODS) if enough else short
+    if isinstance(found, Undefined):
+        return dict.fromkeys(("sharpe_ci_low", "sharpe_ci_high"), found)
+    return {"sharpe_ci_low": found.low, "sharpe_ci_high": found.high}
+
+
+def _model(one: ModelCutoff) -> dict[str, Any]:
+    said = None if one.cutoff is None else str(one.cutoff)
+    why = "no model, nothing to remember" if one.answers_by_rule else None if said else "cut-off not known"
+    return {"model": one.model, "provider": one.provider, "seats": list(one.seats), "cutoff": said, "note": why}
+
+
+def _day(turn: CycleResult) -> date:
+    return turn.wanted.as_of.astimezone(NEW_YORK).date()
+
+
+def _sessions(count: int) -> str:
+    return "1 session" if count == 1 else f"{count} sessions"

@@ -1,0 +1,93 @@
+"""`python -m simulator.llm.fake_service --port 8900 --latency 0.2 --faults 0.2 --seed 1`"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from simulator.errors import SimError, UsageError
+from simulator.llm.fake_service.faults import FAULTS, Faults
+from simulator.llm.fake_service.invent import Invented
+from simulator.llm.fake_service.server import Manners, Rehearsal
+from simulator.llm.providers import Provider
+
+
+def parsed(words: Sequence[str] | None) -> argparse.Namespace:
+    options = argparse.ArgumentParser(prog="python -m simulator.llm.fake_service", description=__doc__)
+    options.add_argument("--host", default="127.0.0.1")
+    options.add_argument("--port", type=int, default=8900, help="0 takes any that is free (default 8900)")
+    options.add_argument("--latency", type=float, default=0.2, help="seconds before an answer (default 0.2)")
+    options.add_argument("--faults", type=float, default=0.0, help="share of attempts that fail, 0 to 1")
+    options.add_argument("--kinds", default=",".join(FAULTS), help=f"which faults, of {','.join(FAULTS)}")
+    options.add_argument("--seed", type=int, default=0, help="of the faults")
+    options.add_argument("--retry-after", type=float, default=1.0, help="seconds a 429 asks for")
+    options.add_argument("--price", type=float, nargs=2, metavar=("IN", "OUT"), help="dollars per million tokens")
+    options.add_argument("--no-schema", action="store_true", help="refuse response_format, as small servers do")
+    options.add_argument("--rules", help="MODULE:NAME of rules to answer by, e.g. simulator.council.analysts:RULES")
+    return options.parse_args(words)
+
+
+def answers(rules: str | None) -> Provider:
+    """The rules of that name; without, answers made from the schema alone. Raises UsageError where there are none."""
+    if rules is None:
+        return Invented()
+    from simulator.llm.providers.offline import Offline
+
+    module, _, name = rules.partition(":")
+    try:
+        found: Any = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"no rules ({error})", where=f"--rules {rules}", mend="say MODULE:NAME") from None
+    return Offline(found, "rehearsal")
+
+
+def manners(given: argparse.Namespace) -> Manners:
+    kinds = tuple(given.kinds.split(","))
+    if unknown := [kind for kind in kinds if kind not in FAULTS]:
+        raise UsageError(f'no fault "{unknown[0]}"', where="--kinds", mend=f"there are {', '.join(FAULTS)}")
+    return Manners(
+        latency_s=given.latency,
+        faults=Faults(given.faults, given.seed, kinds),
+        retry_after_s=given.retry_after,
+        usd_per_million=tuple(given.price) if given.price else None,
+        native_schema=not given.no_schema,
+    )
+
+
+async def serve(service: Rehearsal, host: str, port: int) -> None:
+    """Until SIGINT or SIGTERM."""
+    done = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, done.set)
+    try:
+        url = await service.start(host, port)
+    except OSError as error:
+        mend = "--port 0 takes any that is free"
+        raise UsageError(f"cannot listen ({error.strerror})", where=f"{host}:{port}", mend=mend) from None
+    print(f"listening on {url}", flush=True)
+    await done.wait()
+    await service.stop()
+    # Whoever read the address may be gone.
+    with suppress(BrokenPipeError):
+        print(json.dumps(service.stats()), flush=True)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    given = parsed(words)
+    try:
+        asyncio.run(serve(Rehearsal(answers(given.rules), manners(given)), given.host, given.port))
+    except SimError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""The HTTP side: a few hundred connections, one answer per question, latency and faults on the way.
+
+POST /v1/chat/completions    the protocol; any path that ends so
+GET  /v1/models              one model, for those who look
+GET  /stats                  what was asked, answered, paid
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from simulator.errors import SimError
+from simulator.llm.fake_service.faults import Fault, Faults
+from simulator.llm.messages import ChatRequest, ChatResponse, Message
+from simulator.llm.providers import Provider
+from simulator.llm.providers.openai_compatible import PLAIN
+
+REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error",
+           502: "Bad Gateway"}  # fmt: skip
+SCHEMA_FOLLOWS = PLAIN.partition("{schema}")[0]
+MOST_HEADER = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How the service behaves.
+
+    Attributes
+    ----------
+    latency_s : seconds before an answer; a 429 comes at once
+    retry_after_s : what ``429-retry-after`` asks for
+    usd_per_million : dollars per million prompt and completion tokens, told as ``usage.cost``; None tells no cost
+    native_schema : False refuses ``response_format``, as many small servers do
+    """
+
+    latency_s: float = 0.2
+    faults: Faults = field(default_factory=Faults)
+    retry_after_s: float = 1.0
+    usd_per_million: tuple[float, float] | None = None
+    native_schema: bool = True
+
+
+@dataclass
+class Counts:
+    """What happened so far. `paid` maps digests of request bodies to how often their answer was delivered."""
+
+    requests: int = 0
+    paid: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[str] = field(default_factory=Counter)
+    at_once: int = 0
+    most_at_once: int = 0
+    usd: float = 0.0
+
+
+class Rehearsal:
+    """The service. `answers` says what it knows, `manners` how it behaves."""
+
+    def __init__(self, answers: Provider, manners: Manners | None = None) -> None:
+        self.answers, self.manners, self.counts = answers, manners or Manners(), Counts()
+        self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Listen; returns the base URL. Port 0 takes any that is free."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), host, port, backlog=512)
+        return f"http://{host}:{self._server.sockets[0].getsockname()[1]}/v1"
+
+    async def stop(self) -> None:
+        """Close everything, answers on their way included."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def stats(self) -> dict[str, Any]:
+        """JSON-able: `answered` counts answers delivered, `questions` distinct ones among them, `twice` the rest."""
+        counts = self.counts
+        answered = counts.paid.total()
+        return {
+            "requests": counts.requests,
+            "answered": answered,
+            "questions": len(counts.paid),
+            "twice": answered - len(counts.paid),
+            "usd": round(counts.usd, 9),
+            "most_at_once": counts.most_at_once,
+            "faults": dict(sorted(counts.faults.items())),
+        }
+
+    def take(self, connection: _Connection, method: str, path: str, body: bytes) -> None:
+        """Answer one HTTP request, now or later."""
+        path = path.partition("?")[0]
+        if method == "GET" and path.endswith("/stats"):
+            connection.send(200, self.stats())
+        elif method == "GET" and path.endswith("/models"):
+            connection.send(200, {"object": "list", "data": [{"id": "rehearsal", "object": "model"}]})
+        elif method == "POST" and path.endswith("/chat/completions"):
+            task = asyncio.create_task(self._converse(connection, body))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            connection.send(404, _error("no such path; there are /v1/chat/completions, /v1/models and /stats"))
+
+    async def _converse(self, connection: _Connection, body: bytes) -> None:
+        counts = self.counts
+        counts.requests += 1
+        counts.at_once += 1
+        counts.most_at_once = max(counts.most_at_once, counts.at_once)
+        try:
+            await self._answer(connection, body)
+        finally:
+            counts.at_once -= 1
+
+    async def _answer(self, connection: _Connection, body: bytes) -> None:
+        try:
+            asked = json.loads(body)
+            request = request_of(asked)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            connection.send(400, _error(f"not a chat completion request ({error!r})"))
+            return
+        if "response_format" in asked and not self.manners.native_schema:
+            connection.send(400, _error("response_format json_schema is not supported"))
+            return
+        question = hashlib.sha256(body).hexdigest()
+        fault = self.manners.faults.draw(question, self.counts.attempts[question])
+        self.counts.attempts[question] += 1
+        if fault is not None:
+            self.counts.faults[fault] += 1
+        if fault in ("429", "429-retry-after"):
+            headers = {"Retry-After": f"{self.manners.retry_after_s:g}"} if fault == "429-retry-after" else {}
+            connection.send(429, _error("slow down"), headers)
+            return
+        await asyncio.sleep(self.manners.latency_s)
+        await self._deliver(connection, request, question, fault)
+
+    async def _deliver(self, connection: _Connection, request: ChatRequest, question: str, fault: Fault | None) -> None:
+        if fault == "hang":
+            await connection.closed.wait()
+        elif fault == "cut":
+            connection.abort()
+        elif fault == "empty":
+            connection.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n")
+        elif fault in ("500", "502"):
+            connection.send(int(fault), _error("the model fell over"))
+        else:
+            try:
+                response = await self.answers.ask(request)
+            except SimError as error:
+                connection.send(400, _error(str(error)))
+                return
+            content = self._completion(request, _spoilt(response, fault))
+            if fault == "cut-body":
+                connection.cut(content)
+            elif connection.send(200, content):
+                self.counts.paid[question] += 1
+                self.counts.usd += content["usage"].get("cost", 0.0)
+
+    def _completion(self, request: ChatRequest, response: ChatResponse) -> dict[str, Any]:
+        refused = response.outcome == "refusal"
+        message = {"role": "assistant", "content": None if refused else response.text}
+        if refused:
+            message["refusal"] = response.text
+        prompt = sum(len(message.content.encode()) for message in request.messages) // 4 + 1
+        completion = len(response.text.encode()) // 4 + 1
+        usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
+        if self.manners.usd_per_million is not None:
+            dear, dearer = self.manners.usd_per_million
+            usage["cost"] = (prompt * dear + completion * dearer) / 1e6
+        return {
+            "id": "rehearsal",
+            "object": "chat.completion",
+            "created": 0,
+            "model": response.model or request.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": response.finish or "stop"}],
+            "usage": {**usage, "total_tokens": prompt + completion},
+        }
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: requests come in, each is answered before the next is read."""
+
+    def __init__(self, service: Rehearsal) -> None:
+        self.service, self.closed = service, asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self._held = b""
+        self._busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.service._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self.closed.set()
+        self.service._connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        self._next()
+
+    def _next(self) -> None:
+        if self._busy:
+            return
+        head, end, rest = self._held.partition(b"\r\n\r\n")
+        if not end:
+            if len(self._held) > MOST_HEADER:
+                self.abort()
+            return
+        lines = head.decode("latin-1").split("\r\n")
+        headers = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+        }
+        words, length = lines[0].split(" "), headers.get("content-length", "0")
+        if len(words) != 3 or not length.isdigit():
+            self.send(400, _error("not a request"))
+            self.abort()
+        elif len(rest) >= int(length):
+            self._busy, self._held = True, rest[int(length) :]
+            self.service.take(self, words[0], words[1], rest[: int(length)])
+
+    def send(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
+        """Write a response. Returns whether there was anybody left to read it."""
+        return self.write(_response(status, content, headers or {}))
+
+    def write(self, data: bytes) -> bool:
+        if self._transport is None or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        self._busy = False
+        self._next()
+        return True
+
+    def cut(self, content: Mapping[str, Any]) -> None:
+        """Write half of a response and end the connection."""
+        data = _response(200, content, {})
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data[: -len(json.dumps(content)) // 2])
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def request_of(asked: Mapping[str, Any]) -> ChatRequest:
+    """The question of a request body. Its schema stands in ``response_format`` or at the end of the prompt."""
+    messages = tuple(Message(message["role"], str(message["content"])) for message in asked["messages"])
+    described = asked.get("response_format") or {}
+    schema = (described.get("json_schema") or {}).get("schema")
+    if schema is None and SCHEMA_FOLLOWS in messages[-1].content:
+        schema = json.loads(messages[-1].content.rpartition(SCHEMA_FOLLOWS)[2])
+    return ChatRequest("rehearsal", str(asked["model"]), messages, schema=schema)
+
+
+def _spoilt(response: ChatResponse, fault: Fault | None) -> ChatResponse:
+    if fault == "not-json":
+        return ChatResponse("I would rather talk about the weather.", model=response.model)
+    if fault == "wrong-schema":
+        return ChatResponse('{"answer": 42}', model=response.model)
+    if fault == "truncated":
+        return ChatResponse(response.text[: len(response.text) // 2], model=response.model, finish="length")
+    if fault == "refusal":
+        return ChatResponse("I cannot help with that.", outcome="refusal", model=response.model)
+    return response
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "rehearsal"}}
+
+
+def _response(status: int, content: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
+    body = json.dumps(content).encode()
+    told = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in told.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

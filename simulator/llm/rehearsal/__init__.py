@@ -1,8 +1,0 @@
-"""A service to rehearse against: speaks the chat-completions protocol on this machine, costs nothing, fails on purpose.
-
-    python -m simulator.llm.rehearsal --port 8900 --latency 0.2 --faults 0.2 --seed 1
-    curl http://127.0.0.1:8900/stats
-
-Point seats at it (``provider: openai_compatible, endpoint: http://127.0.0.1:8900/v1``) to see how a run behaves with
-slow and faulty services before one that costs money is asked. Every answer delivered is counted.
-"""

@@ -1,0 +1,195 @@
+"""What may be spent. Money is promised before a question is asked and settled once its price is known.
+
+    reserve ─► Reservation ─► paid(dollars) | lost() | unused()
+       ├── would pass the run's limit, counting what is paid: RunBudgetError
+       ├── would pass the day's: DayBudgetError, and the breaker opens
+       └── would pass one of them only with what is in flight: None, ask again once something was settled
+
+The breaker: closed ─ day's money spent ─► open ─ next day (UTC) ─► half-open: one question ─ settled ─► closed
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from uuid import uuid4
+
+from simulator.errors import BudgetError
+from simulator.llm.spending.shared_ledger import SharedLedger, Spending, book
+
+EVEN = 1e-9
+"""Dollars that do not count: sums of floats."""
+
+
+class RunBudgetError(BudgetError):
+    """The run's own limit. `wanted_usd` is what it would take to ask one question more."""
+
+    def __init__(self, found: str, *, wanted_usd: float) -> None:
+        self.wanted_usd = wanted_usd
+        more = f"`--max-cost {next_limit(wanted_usd):g}` continues where this stopped, answers paid for are kept"
+        super().__init__(found, mend=more)
+
+
+class DayBudgetError(BudgetError):
+    """The day's limit, which `--max-cost` does not lift."""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Dollars set aside for one attempt: `usd` at most, `likely` as a rule. To be settled exactly once."""
+
+    usd: float
+    likely: float
+    number: int = 0
+
+
+class Budget:
+    """Dollars of one run and of one day.
+
+    Never overspent as far as estimates are upper bounds: what is reserved counts as spent until it is settled.
+
+    Parameters
+    ----------
+    max_usd_per_run : limit in dollars; 0 lets only free questions through. Counts the last 24 hours of `run`
+    max_usd_per_day : limit of all runs of the workspace in one UTC day; needs `tally`
+    tally : shared by the processes of a workspace; without one the budget is this object's own
+    run : name under which restarts of a run find what it spent; without one it starts at nothing
+
+    Attributes
+    ----------
+    spent_usd, lost_usd : paid through this object, and booked for attempts whose answer never came
+    reserved_usd : promised to questions in flight
+    """
+
+    def __init__(
+        self,
+        max_usd_per_run: float = 5.0,
+        *,
+        max_usd_per_day: float = math.inf,
+        tally: SharedLedger | None = None,
+        run: str = "",
+    ) -> None:
+        self.max_usd_per_run, self.max_usd_per_day = max_usd_per_run, max_usd_per_day
+        self.tally, self.run = tally, run or uuid4().hex
+        self.spent_usd = self.lost_usd = self.reserved_usd = 0.0
+        self._lock = Lock()
+
+    @classmethod
+    def open(cls, folder: Path, max_usd_per_run: float = 5.0, max_usd_per_day: float = 5.0, run: str = "") -> Budget:
+        """The budget over the tally of a cache folder."""
+        return cls(max_usd_per_run, max_usd_per_day=max_usd_per_day, tally=SharedLedger(folder), run=run)
+
+    def reserve(self, usd: float, likely: float = 0.0) -> Reservation | None:
+        """Set `usd` aside for one attempt; None where that has to wait for what is in flight.
+
+        Raises RunBudgetError, DayBudgetError. What costs nothing is always granted.
+        """
+        if usd <= 0:
+            return Reservation(0.0, 0.0)
+        with self._lock:
+            number = self._reserve_here(usd) if self.tally is None else self._reserve_shared(self.tally, usd, likely)
+            if number is None:
+                return None
+            self.reserved_usd += usd
+            return Reservation(usd, min(likely, usd), number)
+
+    def paid(self, held: Reservation, usd: float) -> None:
+        """The answer came and cost `usd`."""
+        self._settle(held, usd, 0.0, answered=True)
+
+    def lost(self, held: Reservation) -> None:
+        """No answer came, and the service may have charged for one: its likely price is booked."""
+        self._settle(held, held.likely, held.likely)
+
+    def unused(self, held: Reservation) -> None:
+        """Nothing was charged."""
+        self._settle(held, 0.0, 0.0)
+
+    def close(self) -> None:
+        """Close the tally."""
+        if self.tally is not None:
+            self.tally.close()
+
+    def _settle(self, held: Reservation, usd: float, lost: float, answered: bool = False) -> None:
+        if not held.usd and not usd:
+            return
+        with self._lock:
+            self.reserved_usd = max(0.0, self.reserved_usd - held.usd)
+            self.spent_usd += usd - lost
+            self.lost_usd += lost
+            if self.tally is None:
+                return
+            with self.tally.transaction() as db:
+                db.execute("DELETE FROM held WHERE id = ?", (held.number,))
+                if usd:
+                    book(db, self.run, self.tally.hour, usd, lost)
+                if answered:
+                    db.execute("DELETE FROM breaker WHERE state = 'half-open'")
+
+    def _reserve_here(self, usd: float) -> int | None:
+        spent = self.spent_usd + self.lost_usd
+        if spent + usd > self.max_usd_per_run + EVEN:
+            raise self._over(spent, usd)
+        return 0 if spent + self.reserved_usd + usd <= self.max_usd_per_run + EVEN else None
+
+    def _reserve_shared(self, tally: SharedLedger, usd: float, likely: float) -> int | None:
+        refused: BudgetError | None = None
+        with tally.transaction() as db:
+            now = tally.spending(db, self.run)
+            if now.run + usd > self.max_usd_per_run + EVEN:
+                refused = self._over(now.run, usd)
+            elif not self._breaker_lets_through(db, tally, now, usd):
+                refused = self._over_day(now, usd)
+            elif self._fits(now, usd) and not (self._probing(db) and now.day_held):
+                statement = "INSERT INTO held (holder, run, usd, likely) VALUES (?, ?, ?, ?)"
+                return db.execute(statement, (tally.holder, self.run, usd, min(likely, usd))).lastrowid
+        # Raised outside: the breaker's new state is to be kept.
+        if refused is not None:
+            raise refused
+        return None
+
+    def _fits(self, now: Spending, usd: float) -> bool:
+        run, day = now.run + now.run_held + usd, now.day + now.day_held + usd
+        return run <= self.max_usd_per_run + EVEN and day <= self.max_usd_per_day + EVEN
+
+    def _breaker_lets_through(self, db: sqlite3.Connection, tally: SharedLedger, now: Spending, usd: float) -> bool:
+        """Open for the rest of a day whose money is spent; what a raised limit still has room for closes it."""
+        over = now.day + usd > self.max_usd_per_day + EVEN
+        row = db.execute("SELECT state, day, usd FROM breaker").fetchone()
+        if over:
+            db.execute("INSERT OR REPLACE INTO breaker VALUES (1, 'open', ?, ?)", (tally.day, self.max_usd_per_day))
+        elif row is not None and row[0] == "open":
+            if row[1] == tally.day and row[2] >= self.max_usd_per_day:
+                return False
+            state = "half-open" if row[1] != tally.day else None
+            db.execute("DELETE FROM breaker")
+            if state:
+                db.execute("INSERT INTO breaker VALUES (1, ?, ?, ?)", (state, tally.day, self.max_usd_per_day))
+        return not over
+
+    @staticmethod
+    def _probing(db: sqlite3.Connection) -> bool:
+        return db.execute("SELECT 1 FROM breaker WHERE state = 'half-open'").fetchone() is not None
+
+    def _over(self, spent: float, usd: float) -> RunBudgetError:
+        return RunBudgetError(
+            f"budget of ${self.max_usd_per_run:.2f} is spent: ${spent:.4f} paid, "
+            f"${usd:.4f} at most for the next question",
+            wanted_usd=spent + usd,
+        )
+
+    def _over_day(self, now: Spending, usd: float) -> DayBudgetError:
+        return DayBudgetError(
+            f"the day's ${self.max_usd_per_day:.2f} are spent: ${now.day:.4f} paid today by all runs, "
+            f"${usd:.4f} at most for the next question",
+            mend="the same command continues after midnight UTC, or now with a larger max_usd_per_day in "
+            "config/models.yaml; answers paid for are kept",
+        )
+
+
+def next_limit(wanted: float) -> float:
+    """A limit worth continuing with: twice what is wanted, in whole dollars."""
+    return max(1.0, math.ceil(2 * wanted))

@@ -1,0 +1,76 @@
+"""Who is asked with the last of the money: the oldest date, so that what there is of a run is whole dates.
+
+    question ─► FairQueue: money for it left, oldest date first? ─► Limits ─► asked ─► settled ─► next in turn
+
+Dollars are promised at the most a question may cost. With many questions in flight the promises reach the limit long
+before the money is spent; whoever waits then waits here, without holding a place at the endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+from simulator.llm.gateway import Limiter
+from simulator.llm.messages import ChatRequest
+from simulator.llm.spending.budget import Budget
+
+
+class FairQueue:
+    """A `gateway.Limiter` before another one. `estimate` gives (likely, at most) dollars of a question.
+
+    It only orders who may reserve next; what may be spent is decided by `budget`, which also raises when the money is
+    spent: with nothing in flight the next in turn is let through to hear it.
+    """
+
+    def __init__(self, limits: Limiter, budget: Budget, estimate: Callable[[ChatRequest], tuple[float, float]]) -> None:
+        self._limits, self._budget, self._estimate = limits, budget, estimate
+        self._waiting: list[tuple[str, int, float, asyncio.Future[None]]] = []
+        self._order = count()
+        self._promised: dict[int, float] = {}
+        self._at_first: float | None = None
+
+    @asynccontextmanager
+    async def slot(self, request: ChatRequest) -> AsyncIterator[Any]:
+        most, number = self._estimate(request)[1], next(self._order)
+        try:
+            if most:
+                await self._turn(request.purpose.get("session", ""), number, most)
+            async with self._limits.slot(request) as place:
+                yield place
+        finally:
+            self._promised.pop(number, None)
+            self._admit()
+
+    async def _turn(self, session: str, number: int, most: float) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (session, number, most, turn))
+        self._admit()
+        await turn
+
+    def _admit(self) -> None:
+        """Let in whom there is money for, in turn; with nothing promised the first whatever it costs."""
+        while self._waiting:
+            _, number, most, turn = self._waiting[0]
+            if not turn.done():
+                if self._promised and sum(self._promised.values()) + most > self._left():
+                    return
+                self._promised[number] = most
+                turn.set_result(None)
+            heapq.heappop(self._waiting)
+
+    def _left(self) -> float:
+        """Dollars of the run and of the day that are not spent: by what was known at first and paid from here since."""
+        budget = self._budget
+        if self._at_first is None:
+            self._at_first = min(budget.max_usd_per_run, budget.max_usd_per_day)
+            if budget.tally is not None:
+                with budget.tally.transaction() as db:
+                    now = budget.tally.spending(db, budget.run)
+                self._at_first = min(budget.max_usd_per_run - now.run, budget.max_usd_per_day - now.day)
+            self._at_first += budget.spent_usd + budget.lost_usd
+        return self._at_first - budget.spent_usd - budget.lost_usd

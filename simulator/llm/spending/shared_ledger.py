@@ -1,0 +1,271 @@
+"""What all processes of a workspace share, and what survives them: ``llm_cache/tally.db``.
+
+    held       dollars promised to attempts in flight        spent     dollars paid, by run and hour
+    questions  who is asking which question                  calls     when which endpoint was asked, for hourly limits
+    holders    the processes behind all of these             breaker   whether the day's money is spent
+
+A process that dies leaves its rows behind. Whoever comes next sees that it is gone: what it held is booked as likely
+paid, because the service may have answered nobody, and its questions are free to be asked again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from simulator.errors import LLMError
+
+FILE = "tally.db"
+FORMAT = 1
+BUSY_SECONDS = 20.0
+UNSEEN_SECONDS = 3600.0
+"""How long rows of a process stand that cannot be looked at, because it runs in another container or on Windows."""
+CHECK_SECONDS = 0.2
+HOUR, DAY = 3600, 86_400
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS holders (id INTEGER PRIMARY KEY AUTOINCREMENT, place TEXT, pid INT, born TEXT, seen REAL);
+CREATE TABLE IF NOT EXISTS held (id INTEGER PRIMARY KEY, holder INT, run TEXT, usd REAL, likely REAL);
+CREATE TABLE IF NOT EXISTS spent (run TEXT, hour INT, usd REAL, lost REAL, PRIMARY KEY (run, hour)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS questions (key TEXT PRIMARY KEY, holder INT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, endpoint TEXT, at REAL, tokens INT);
+CREATE INDEX IF NOT EXISTS calls_at ON calls (endpoint, at);
+CREATE TABLE IF NOT EXISTS breaker (one INT PRIMARY KEY, state TEXT, day INT, usd REAL);
+"""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Dollars of one day and one run: settled ones, and those promised to attempts in flight.
+
+    `lost` is the part of the day's that was booked for attempts whose answer never came.
+    """
+
+    day: float
+    day_held: float
+    run: float
+    run_held: float
+    lost: float = 0.0
+
+
+class SharedLedger:
+    """The shared file in `folder`, made on first use. One object may serve all threads of a process.
+
+    Every method is one short transaction. Raises LLMError where the disk says no.
+
+    Parameters
+    ----------
+    clock : seconds since the epoch; money is counted by its UTC day
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.folder, self.clock = Path(folder), clock
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._opened_in = 0
+        self._holder = 0
+        self._checked = float("-inf")
+        self._closing: weakref.finalize | None = None  # type: ignore[type-arg]
+
+    def close(self) -> None:
+        """Give back all that is still held and close the file; the next use opens it again."""
+        with self._lock:
+            if self._connection is None or self._opened_in != os.getpid():
+                return
+            with self.transaction() as db:
+                _bury(db, self._holder, self.hour)
+            if self._closing is not None:
+                self._closing()
+            self._connection = None
+
+    @property
+    def hour(self) -> int:
+        return int(self.clock() // HOUR)
+
+    @property
+    def day(self) -> int:
+        return int(self.clock() // DAY)
+
+    @property
+    def holder(self) -> int:
+        """The number under which this process stands in the file."""
+        return self._holder
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction. Rows of dead processes are cleared before it begins."""
+        with self._lock:
+            try:
+                db = self._open()
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    self._clear(db)
+                    yield db
+                except BaseException:
+                    db.execute("ROLLBACK")
+                    raise
+                db.execute("COMMIT")
+            except (sqlite3.Error, OSError) as error:
+                raise _explain(error, self.folder) from None
+
+    def spending(self, db: sqlite3.Connection, run: str) -> Spending:
+        """What counts against the limits of today (UTC) and of `run`, whose last 24 hours count."""
+        first = self.day * DAY // HOUR
+        day, lost = db.execute(
+            "SELECT coalesce(sum(usd), 0.0), coalesce(sum(lost), 0.0) FROM spent WHERE hour >= ?", (first,)
+        ).fetchone()
+        (by_run,) = db.execute(
+            "SELECT coalesce(sum(usd), 0.0) FROM spent WHERE run = ? AND hour > ?", (run, self.hour - 24)
+        ).fetchone()
+        held, held_by_run = db.execute(
+            "SELECT coalesce(sum(usd), 0.0), coalesce(sum(usd) FILTER (WHERE run = ?), 0.0) FROM held", (run,)
+        ).fetchone()
+        return Spending(day, held, by_run, held_by_run, lost)
+
+    def claim(self, key: str) -> bool:
+        """Whether this process may ask that question now. False while another one, alive, is asking it."""
+        with self.transaction() as db:
+            row = db.execute("SELECT holder FROM questions WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                db.execute("INSERT INTO questions VALUES (?, ?)", (key, self._holder))
+            return row is None or row[0] == self._holder
+
+    def release(self, key: str) -> None:
+        """Let others ask that question."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM questions WHERE key = ? AND holder = ?", (key, self._holder))
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and self._opened_in == os.getpid():
+            return self._connection
+        self.folder.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(
+            self.folder / FILE,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+        )
+        try:
+            _to_wal(db)
+            for pragma in ("synchronous = NORMAL", "trusted_schema = OFF"):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("BEGIN IMMEDIATE")
+            _check_format(db, self.folder)
+            place, born = _place(), _born(os.getpid()) or ""
+            self._holder = db.execute(
+                "INSERT INTO holders (place, pid, born, seen) VALUES (?, ?, ?, ?) RETURNING id",
+                (place, os.getpid(), born, self.clock()),
+            ).fetchone()[0]
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        self._connection, self._opened_in, self._checked = db, os.getpid(), float("-inf")
+        self._closing = weakref.finalize(self, db.close)
+        return db
+
+    def _clear(self, db: sqlite3.Connection) -> None:
+        """Bury holders that are gone. Looked after a few times a second, and whenever the file was just opened."""
+        now = self.clock()
+        if 0 <= now - self._checked < CHECK_SECONDS:
+            return
+        self._checked, place = now, _place()
+        db.execute("UPDATE holders SET seen = ? WHERE id = ?", (now, self._holder))
+        db.execute("DELETE FROM spent WHERE hour < ?", (self.hour - 48,))
+        for holder, where, pid, born, seen in db.execute(
+            "SELECT * FROM holders WHERE id != ?", (self._holder,)
+        ).fetchall():
+            gone = not _alive(pid, born) if where == place and place else now - seen > UNSEEN_SECONDS
+            if gone:
+                _bury(db, holder, self.hour)
+
+
+def book(db: sqlite3.Connection, run: str, hour: int, usd: float, lost: float = 0.0) -> None:
+    """Add settled dollars to a run; `lost` is the part of them whose answer never came."""
+    db.execute(
+        "INSERT INTO spent VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (run, hour) DO UPDATE SET usd = usd + excluded.usd, lost = lost + excluded.lost",
+        (run, hour, usd, lost),
+    )
+
+
+def _bury(db: sqlite3.Connection, holder: int, hour: int) -> None:
+    for run, likely in db.execute(
+        "SELECT run, sum(likely) FROM held WHERE holder = ? GROUP BY run", (holder,)
+    ).fetchall():
+        book(db, run, hour, likely, likely)
+    for table, column in (("held", "holder"), ("questions", "holder"), ("holders", "id")):
+        db.execute(f"DELETE FROM {table} WHERE {column} = ?", (holder,))
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """SQLite does not wait for others who are about to do the same: so we do."""
+    for attempt in range(200):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == 199:
+                raise
+            time.sleep(0.02)
+
+
+def _check_format(db: sqlite3.Connection, folder: Path) -> None:
+    (known,) = db.execute("PRAGMA user_version").fetchone()
+    if known > FORMAT:
+        where, mend = str(folder / FILE), "upgrade council-simulator"
+        raise LLMError(f"tally has format {known}, known is {FORMAT}", where=where, mend=mend)
+    if known < FORMAT:
+        for statement in TABLES.strip().split(";\n"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _place() -> str:
+    """Where process numbers mean the same processes; empty where that cannot be known."""
+    if sys.platform == "win32":
+        return ""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _born(pid: int) -> str | None:
+    """When the process started, in ticks since boot; empty where the system does not tell, None for one that ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else ""
+    except OSError:
+        return ""
+    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _alive(pid: int, born: str) -> bool:
+    now = _born(pid)
+    if now is None or (now and born and now != born):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _explain(error: BaseException, folder: Path) -> LLMError:
+    mend = "make room and allow writing there; deleting it while nothing runs forgets what was spent today"
+    return LLMError(f"tally of calls and dollars cannot be used ({error})", where=str(folder / FILE), mend=mend)

@@ -1,0 +1,95 @@
+"""The reference engine: backtrader's event loop around our feed and our broker.
+
+Cerebro, per bar:  next_open ──► decide(k, broker) for every decision due ──► broker.next: fills, close ──► next
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from simulator.errors import DataError
+from simulator.market.bars import Bars, Floats, Instants
+from simulator.replay.backtrader_broker import ReplayBroker
+from simulator.replay.backtrader_feed import bt, clock, feeds
+from simulator.replay.ledger import Ledger
+from simulator.replay.tape import Tape
+from simulator.trading.execution import ExecutionRules
+from simulator.trading.model import Broker
+from simulator.trading.sizing import place
+
+Decide = Callable[[int, Broker], None]
+
+
+class _Turns(bt.Strategy):  # type: ignore[misc]
+    """Calls `decide` before the open of the bar a decision is due at. Symbols that start late hold nothing up."""
+
+    params = (("instants", ()), ("opens_at", ()), ("decide", None), ("on_bar", None))
+
+    def __init__(self) -> None:
+        self.following = 0
+        self.t = 0
+
+    def next_open(self) -> None:
+        opens_at = self.p.opens_at[self.t]
+        while self.following < len(self.p.instants) and self.p.instants[self.following] <= opens_at:
+            self.p.decide(self.following, self.broker)
+            self.following += 1
+
+    def next(self) -> None:
+        if self.p.on_bar is not None:
+            self.p.on_bar(self.t)
+        self.t += 1
+
+    prenext_open = nextstart_open = next_open
+    prenext = nextstart = next
+
+
+def replay(
+    bars: Bars,
+    instants: Instants,
+    decide: Decide,
+    rules: ExecutionRules,
+    cash: float,
+    opening_marks: Floats | None = None,
+    on_bar: Callable[[int], None] | None = None,
+) -> Ledger:
+    """Play `bars` and let `decide` trade on them.
+
+    Parameters
+    ----------
+    instants : (K,) moments of decision, nanoseconds since the epoch, never falling
+    decide : called as ``decide(k, broker)`` before the open of the first bar that opens at or after ``instants[k]``;
+        decisions after the last bar are not called
+    cash : dollars at the start; nothing is held
+    opening_marks : (N,) last closes before the first bar, 0 or NaN where there is none; all 0 if None
+    on_bar : called with t after the close of each bar
+
+    Raises DataError when there are no bars.
+    """
+    if not len(bars) or not bars.symbols:
+        raise DataError("no bars to replay")
+    known = np.zeros(len(bars.symbols)) if opening_marks is None else np.nan_to_num(opening_marks.astype(np.float64))
+    timekeeper, columns = clock(bars), feeds(bars)
+    broker = ReplayBroker(bars, timekeeper, columns, rules, cash, known)
+    cerebro = bt.Cerebro(stdstats=False, runonce=True, preload=True, cheat_on_open=True)
+    cerebro.broker = broker
+    for feed in (timekeeper, *columns):
+        cerebro.adddata(feed)
+    due = {"instants": instants.tolist(), "opens_at": bars.opens_at.tolist()}
+    cerebro.addstrategy(_Turns, decide=decide, on_bar=on_bar, **due)
+    cerebro.run()
+    return broker.ledger()
+
+
+def replay_tape(
+    bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats | None = None
+) -> Ledger:
+    """Play the recorded decisions of `tape`, whose symbols must be those of `bars`, as :func:`replay` does."""
+    tape = tape.aligned(bars.symbols)
+
+    def decide(k: int, broker: Broker) -> None:
+        place(tape.decision(k), broker, rules)
+
+    return replay(bars, tape.instants, decide, rules, cash, opening_marks)

@@ -1,0 +1,73 @@
+"""Every account of a council, from one set of answers: the council's own, and one per manager that trades its pitches.
+
+opinions of the council ──play──► COUNCIL, CHATGPT, GEMINI …     each with its own books, both engines, no question
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from simulator.config import Accounts
+from simulator.replay.run import Replayed, play, silent
+from simulator.trading.cycle import TradingRules
+from simulator.trading.model import Strategy
+
+if TYPE_CHECKING:
+    from simulator.council.strategy import Council
+
+COUNCIL = "COUNCIL"
+"""The council's account where no account of accounts.yaml has its chairman's role."""
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """One paper account: the seat whose word it trades, the model that answered there, what came of it."""
+
+    name: str
+    seat: str
+    model: str
+    replayed: Replayed
+
+    @property
+    def folder(self) -> str:
+        """Where its evidence lies within the run's folder."""
+        return f"accounts/{self.name}"
+
+
+def accounts_of(strategy: Strategy, replayed: Replayed, terms: TradingRules, config: Accounts) -> tuple[Account, ...]:
+    """The accounts of a council in the order of accounts.yaml, its own among them; none for a strategy without members.
+
+    `replayed` is the council's own account. The others are played from its opinions under the same terms, with the same
+    cash. A seat that no account has as its role gives its own name to its account.
+    """
+    if not getattr(strategy, "members", ()):
+        return ()
+    council = cast("Council", strategy)
+    chair = council.spec.stages.chairman.seat
+    names = {account.role: name for name, account in config.accounts.items()}
+    with asyncio.Runner() as loop:
+        played = {
+            seat: play(council.member(seat), replayed.scene, terms, config.cash, replayed.opinions, silent, loop)
+            for seat in council.members
+        }
+    made = [Account(names.get(seat, seat), seat, council.seats[seat].model, done) for seat, done in played.items()]
+    model = council.seats[chair].model if chair in council.seats else "vote"
+    made.append(Account(names.get(chair, COUNCIL), chair, model, replayed))
+    return tuple(sorted(made, key=lambda account: _place(account.name, tuple(config.accounts))))
+
+
+def council_account(accounts: Sequence[Account]) -> Account | None:
+    """The account whose decisions are meetings of the council; None where there is none."""
+    return next((a for a in accounts if any(t.wanted.record.get("kind") == "council" for t in a.replayed.turns)), None)
+
+
+def own_account(accounts: Sequence[Account], replayed: Replayed) -> str | None:
+    """Name of the account whose books `replayed` is, the one the run itself reports; None without accounts."""
+    return next((account.name for account in accounts if account.replayed is replayed), None)
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)

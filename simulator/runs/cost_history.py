@@ -1,0 +1,121 @@
+"""What answers on disk took, per stage and model: tokens, seconds, how often one had to be asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from simulator.llm.cache import AnswerCache, Entry
+from simulator.llm.messages import ChatRequest, Message
+from simulator.llm.spending.prices import MILLION, Prices, prompt_tokens
+
+SAMPLE = 200
+"""The latest answers looked at, per stage and model."""
+
+USUAL_TOKENS = {"ResearchPack": 600, "Pitch": 400, "Review": 250, "ChairmanDecision": 600, "CheckpointReview": 150}
+"""Tokens of an answer by the title of its schema, for a model that has answered none yet."""
+USUAL_SECONDS = 10.0
+UNSURE = (0.5, 2.0)
+"""Between which multiples of the usual a first guess may lie."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Lowest, likely and highest."""
+
+    low: float = 0.0
+    likely: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.likely + other.likely, self.high + other.high)
+
+    def times(self, factor: float) -> Range:
+        return Range(factor * self.low, factor * self.likely, factor * self.high)
+
+
+@dataclass(frozen=True)
+class Past:
+    """How a model answers one stage.
+
+    Attributes
+    ----------
+    answers : on disk that this rests on; 0 = a first guess
+    prompt : its tokens per token that `prices.prompt_tokens` counts
+    completion : tokens of an answer: a tenth are shorter than `low`, a tenth longer than `high`
+    seconds : that an answer takes
+    again : repair questions per question
+    """
+
+    answers: int
+    prompt: Range
+    completion: Range
+    seconds: float
+    again: float
+
+
+def past_of(cache: AnswerCache, request: ChatRequest) -> Past:
+    """What is known from answers to questions like `request`: same provider, model and stage, whatever the date."""
+    title = (request.schema or {}).get("title", "")
+    alike = [
+        entry
+        for entry in cache.similar(replace(request, purpose={}), SAMPLE)
+        if _who(entry) == (request.provider, request.endpoint, request.model)
+        and (entry.request.get("schema") or {}).get("title", "") == title
+        and entry.response.usage.completion_tokens
+    ]
+    if not alike:
+        usual = float(min(USUAL_TOKENS.get(title, 500), request.max_tokens or 500_000))
+        guess = Range(UNSURE[0], 1.0, UNSURE[1])
+        return Past(0, guess, Range(*(usual * part for part in (UNSURE[0], 1.0, UNSURE[1]))), USUAL_SECONDS, 0.0)
+    said = np.array([entry.response.usage.completion_tokens for entry in alike], dtype=float)
+    counted = sum(prompt_tokens(_request(entry))[0] for entry in alike)
+    ratio = sum(entry.response.usage.prompt_tokens for entry in alike) / max(1, counted) or 1.0
+    repairs = sum("repair" in entry.purpose for entry in alike)
+    low, high = np.quantile(said, (0.1, 0.9))
+    return Past(
+        answers=len(alike),
+        prompt=Range(ratio, ratio, ratio),
+        completion=Range(float(low), float(said.mean()), float(high)),
+        seconds=float(np.mean([entry.response.latency_s for entry in alike])),
+        again=repairs / max(1, len(alike) - repairs),
+    )
+
+
+@dataclass(frozen=True)
+class Outlay:
+    """What questions to be asked will take together: tokens and dollars, and what that rests on."""
+
+    prompt: Range
+    completion: Range
+    usd: Range
+    past: Past
+
+
+def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices) -> Outlay:
+    """Of `asked`, at least one, all of one stage to one model. Raises ConfigError for a price nobody knows."""
+    first = asked[0]
+    past, price = past_of(cache, first), prices.price(first.provider, first.endpoint, first.model)
+    puts = 1 + past.again
+    prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in asked))
+    completion = past.completion.times(puts * len(asked))
+    return Outlay(
+        prompt, completion, prompt.times(price.input / MILLION) + completion.times(price.output / MILLION), past
+    )
+
+
+def _who(entry: Entry) -> tuple[str, str, str]:
+    return (
+        str(entry.request.get("provider")),
+        str(entry.request.get("endpoint")),
+        str(entry.request.get("model")),
+    )
+
+
+def _request(entry: Entry) -> ChatRequest:
+    """Enough of the question to count its tokens."""
+    asked = entry.request
+    messages = tuple(Message(message["role"], message["content"]) for message in asked["messages"])
+    return ChatRequest(str(asked["provider"]), str(asked["model"]), messages, schema=asked.get("schema"))

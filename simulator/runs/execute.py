@@ -1,0 +1,266 @@
+"""One run, from what was typed to a folder of evidence.
+
+RunSpec ─► bars, strategy, gateway ─► replay (two engines) ─► measures ─► run folder ─► registry
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulator.config import load_config
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.llm.spending.budget import RunBudgetError
+from simulator.replay.run import Progress, on_occasion
+from simulator.runs.eta import Outlook, still_usd
+from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.identity import identify
+from simulator.runs.load_inputs import LoadedInputs, stage
+from simulator.runs.record import Analyse, Recorded, Work, record
+from simulator.runs.replicates import draw
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import Loaded, load_strategy
+from simulator.store import folders
+from simulator.store.connection import store_place
+from simulator.store.database import Store
+from simulator.trading.cycle import TradingRules
+from simulator.trading.schedule import CHECKPOINT, MEETING, Occasion
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simulator.llm.gateway import Gateway
+
+SPARE = 1.2
+"""What is left may cost a fifth more than what came before."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its folder, and the content of run.json (with trials.json) and runtime.json.
+
+    `build` makes its report.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    runtime: Mapping[str, Any]
+    build: Callable[[Path], Path]
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Names and conventions as in `simulator.stats.metrics`; None where undefined."""
+        return dict(self.facts["metrics"])
+
+    @cached_property
+    def equity(self) -> pd.Series:
+        """Dollars at the close of each session, indexed by session."""
+        import pandas as pd
+
+        table = pd.read_csv(self.folder / "equity.csv", index_col="session", parse_dates=True)
+        return table["equity"]
+
+    @cached_property
+    def decisions(self) -> list[dict[str, Any]]:
+        """The lines of decisions.jsonl."""
+        return folders.read_lines(self.folder / "decisions.jsonl")
+
+    @property
+    def undecided(self) -> LLMError | None:
+        """What to say of meetings that ended without a decision because too few members answered; None without any."""
+        shortfalls = self.facts["shortfalls"]
+        lost = shortfalls["no_decision"]
+        if not lost:
+            return None
+        return LLMError(
+            f"{len(lost)} of {shortfalls['meetings']} meetings ended without a decision, the first on "
+            f"{lost[0]['session']}: {lost[0]['why']}",
+            mend=f"`sim explain {self.facts['run_id']} {lost[0]['session']}` shows who failed",
+        )
+
+    def report(self) -> Path:
+        """Path of report.html; it was built with the folder, and is built again where somebody removed it."""
+        path = self.folder / "report.html"
+        return path if path.is_file() else self.build(self.folder)
+
+    def summary(self) -> dict[str, Any]:
+        """What ``sim run --json`` prints."""
+        same = ("run_id", "partial", "digest", "strategy", "from", "to", "sessions", "metrics", "reasons", "benchmarks")
+        more = ("replicates", "shortfalls", *(("stopped",) if self.facts["partial"] else ()))
+        return {
+            **{name: self.facts[name] for name in (*same, *more)},
+            "dir": str(self.folder),
+            "source": self.facts["sources"],
+            "audit": {"max_relative_difference": self.facts["audit"]["max_relative_difference"]},
+            "llm": {
+                "asked": self.runtime["asked"],
+                "cached": self.runtime["cached"],
+                "failed": self.facts["llm"]["failed"],
+                "cost_usd": self.runtime["cost_usd"],
+                "analysts": self.facts["analysts"],
+            },
+            "notes": self.facts["notes"],
+        }
+
+
+@dataclass(frozen=True)
+class Completion:
+    """How a run is completed by rooms above this one, handed in by the face.
+
+    Attributes
+    ----------
+    analyse : further facts of run.json
+    count_trials : writes trials.json into a folder; returns the facts of run.json with what it says
+    build : writes the report into a folder; returns its path
+    """
+
+    analyse: Analyse
+    count_trials: Callable[[Workspace, Path, Mapping[str, Any]], dict[str, Any]]
+    build: Callable[[Path], Path]
+
+
+class PartialRunError(LLMError):
+    """The run stopped early. What was paid for is kept, and `run` is what was decided so far, marked partial."""
+
+    def __init__(self, stopped: LLMError, run: Run) -> None:
+        self.run = run
+        super().__init__(stopped.found, where=stopped.where, mend=stopped.mend)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """How far a run is: `stage` is ``ask`` or ``replay``, `session` the date in work, the rest what answers took.
+
+    After the first 20 real calls `expected_usd` is what the whole run will cost and `seconds_left` how long the asking
+    still takes, as the answers so far suggest; None before.
+    """
+
+    stage: str
+    done: int
+    total: int
+    session: str
+    asked: int
+    cached: int
+    cost_usd: float
+    expected_usd: float | None = None
+    seconds_left: float | None = None
+
+
+def simulate(
+    spec: RunSpec, workspace: Workspace, completion: Completion, progress: Callable[[Tick], None] | None = None
+) -> Run:
+    """Replay, measure, write the run folder, count the run. Raises the errors of `simulator.errors`.
+
+    The folder is written when everything is known, in one step; a killed run leaves only cached answers behind, which
+    the same command uses. Where the budget is spent or a service keeps failing, what was decided so far goes into a
+    folder of its own, marked partial, and the LLMError that is raised carries it as `PartialRunError.run`.
+    """
+    started = time.perf_counter()
+    _check(spec)
+    config = load_config(workspace.config)
+    # What cannot be recorded in the end is not asked for in the beginning.
+    with Store(store_place(workspace.registry)) as store:
+        store.check()
+    with open_gateway(spec, workspace, config) as asking:
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
+        staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+        terms = TradingRules.from_config(config)
+        known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
+        asking.open_for(known["run_id"], getattr(loaded.strategy, "seats", {}))
+        report = _ticking(progress, asking.gateway, questions) if progress else None
+        try:
+            draws, stopped = draw(
+                loaded.strategy, spec.replicates, staged.scene, terms, config.accounts.cash, report, asking.loop
+            )
+        except LLMError as error:
+            raise _continued(error, known["command"], asking.gateway, questions) from error.__cause__
+        asking.drain()
+        if stopped is not None:
+            stopped = _continued(stopped, known["command"], asking.gateway, questions)
+        work = Work(spec, workspace, config, loaded, staged, terms, draws, asking.gateway, known, stopped)
+        recorded = record(work, completion.analyse)
+        runtime = _runtime(asking.gateway, started)
+    name = f"{known['strategy']}-{known['from']}-{staged.last}-{known['run_id']}"
+    run = _write(workspace, name, recorded, runtime, completion)
+    if stopped is not None:
+        raise PartialRunError(stopped, run) from stopped
+    return run
+
+
+def _check(spec: RunSpec) -> None:
+    if not spec.symbols:
+        raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
+    if not spec.max_cost >= 0:
+        raise UsageError(f"--max-cost was {spec.max_cost:g}", mend="dollars this run may spend, 0 or more")
+
+
+def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mapping[str, int]) -> LLMError:
+    """`error` with the command that continues: with money that should do for the rest where the run's is spent."""
+    if isinstance(error, RunBudgetError):
+        enough = math.ceil(error.wanted_usd + SPARE * still_usd(gateway.calls, questions))
+        error.mend = f"`{command} --max-cost {enough}` continues, answers paid for are kept"
+    elif not isinstance(error, CacheMissError | CacheCorruptError):
+        error.mend = f"{error.mend}: `{command}`" if error.mend else f"`{command}` continues"
+    return error
+
+
+def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[str, Any], completion: Completion) -> Run:
+    """Write the folder with its report, and what happened into the store. A whole run takes the place of what was there
+    before."""
+    facts = recorded.facts
+    files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
+    wanted = folders.partial_name(name) if facts["partial"] else name
+    files |= folders.added_later(workspace.reports / wanted, facts["digest"])
+    judged: dict[str, Any] = {}
+
+    def finish(staging: Path) -> None:
+        judged.update(completion.count_trials(workspace, staging, facts))
+        completion.build(staging)
+
+    folder = folders.write_folder(workspace.reports, wanted, files, finish)
+    if not facts["partial"]:
+        folders.remove_folder(workspace.reports, folders.partial_name(name))
+    with Store(store_place(workspace.registry)) as store:
+        store.record_run(facts, wanted, recorded.events)
+    return Run(folder, judged, runtime, completion.build)
+
+
+def _questions(spec: RunSpec, loaded: Loaded, staged: LoadedInputs) -> dict[str, int]:
+    """{stage: questions of the whole run}, those of checkpoints at their most."""
+    strategy, scene = loaded.strategy, staged.scene
+    often: dict[Occasion, int] = {MEETING: scene.meetings, CHECKPOINT: len(scene.instants) - scene.meetings}
+    asked: dict[str, int] = {}
+    for occasion, times in often.items():
+        if times:
+            each: Mapping[str, int] = getattr(on_occasion(strategy, occasion), "questions", {})
+            asked |= {name: spec.replicates * times * count for name, count in each.items()}
+    return asked
+
+
+def _ticking(progress: Callable[[Tick], None], gateway: Gateway, questions: Mapping[str, int]) -> Progress:
+    outlook = Outlook(gateway, questions)
+
+    def report(stage: str, done: int, total: int, session: str) -> None:
+        usd, seconds = (outlook.expected() if stage == "ask" else None) or (None, None)
+        progress(Tick(stage, done, total, session, gateway.asked, gateway.cached, gateway.cost_usd, usd, seconds))
+
+    return report
+
+
+def _runtime(gateway: Gateway, started: float) -> dict[str, Any]:
+    return {
+        "seconds": round(time.perf_counter() - started, 3),
+        "asked": gateway.asked,
+        "cached": gateway.cached,
+        "cost_usd": gateway.cost_usd,
+        "lost_usd": gateway.budget.lost_usd,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,105 @@
+"""The gateway of a run: its cache, its money, its limits, its journal, the seats of the chosen profile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from simulator.config import Config, Seat
+from simulator.council import analysts
+from simulator.llm.cache import AnswerCache
+from simulator.llm.gateway import Gateway
+from simulator.llm.journal import Journal
+from simulator.llm.messages import ChatRequest
+from simulator.llm.providers.offline import Offline
+from simulator.llm.registry import providers_for, seats
+from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.fair_queue import FairQueue
+from simulator.llm.spending.limits import Limits
+from simulator.llm.spending.prices import Prices
+from simulator.llm.spending.shared_ledger import SharedLedger
+from simulator.runs.spec import RunSpec
+from simulator.workspace import Workspace
+
+SECONDS_AFTER_STOP = 2.0
+"""How long answers on their way are waited for when a run ends by an error or by Ctrl-C."""
+
+
+@dataclass
+class Estimate:
+    """(likely, at most) dollars of a question. Before the first one is put, everyone in `seats` must have a price:
+    nothing is paid for a run that could not go on. What is on disk needs no price."""
+
+    prices: Prices
+    seats: Mapping[str, Seat]
+    _checked: bool = field(default=False, init=False)
+
+    def __call__(self, request: ChatRequest) -> tuple[float, float]:
+        if not self._checked:
+            for seat in self.seats.values():
+                self.prices.of_seat(seat)
+            self._checked = True
+        return self.prices.estimate(request)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Whom a strategy may ask, and through what. Connections live in `loop`; `accounts` are names reviewers must not
+    read."""
+
+    gateway: Gateway
+    seats: Mapping[str, Seat]
+    loop: asyncio.Runner
+    accounts: tuple[str, ...]
+    estimate: Estimate | None = None
+
+    def open_for(self, run_id: str, seats: Mapping[str, Seat]) -> None:
+        """Say whose run it is and who is asked in it: a run that is continued finds what it spent before."""
+        self.gateway.budget.run = run_id
+        if self.estimate is not None:
+            self.estimate.seats = seats
+
+    def drain(self, patience_s: float | None = None) -> None:
+        """Wait for answers on their way, which are paid for, and close connections; nothing new is asked."""
+        if patience_s is None:
+            self.loop.run(self.gateway.drain())
+        else:
+            self.loop.run(self.gateway.drain(patience_s))
+
+
+@contextmanager
+def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Asking]:
+    """The gateway over the workspace's cache, closed at the end. Raises ConfigError for an unknown profile.
+
+    Where only the rule-based analysts answer, nothing is shared with other processes and nothing journalled.
+    """
+    chosen = seats(config.models, spec.models)
+    cache, offline = AnswerCache(workspace.cache), Offline(analysts.RULES, analysts.VERSION)
+    prices = Prices(config.models.prices)
+    estimate = Estimate(prices, chosen)
+    real = any(seat.provider != offline.name for seat in chosen.values())
+    tally = SharedLedger(workspace.cache) if real else None
+    journal = Journal(workspace.out / "logs" / "llm") if real else None
+    budget = Budget(spec.max_cost, max_usd_per_day=config.models.max_usd_per_day, tally=tally)
+    limits = Limits.for_seats(chosen.values(), config.models.limits, tally)
+    gateway = Gateway(
+        cache,
+        providers_for(chosen, offline, prices.cost),
+        budget=budget,
+        mode=spec.cache,
+        estimate_usd=estimate,
+        limiter=FairQueue(limits, budget, estimate),
+        journal=journal,
+    )
+    with asyncio.Runner() as loop:
+        asking = Asking(gateway, chosen, loop, tuple(config.accounts.accounts), estimate)
+        try:
+            yield asking
+        finally:
+            asking.drain(SECONDS_AFTER_STOP)
+            budget.close()
+            if journal is not None:
+                journal.close()
+            cache.close()

@@ -1,0 +1,122 @@
+"""What a run is made of, as digests: the same identity means the same bytes of evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import subprocess
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import simulator
+from simulator.config import Config, Seat
+from simulator.llm.cutoffs import asked, cutoffs_of
+from simulator.llm.spending.prices import Prices
+from simulator.replay.run import ReplayInputs
+from simulator.runs.load_inputs import LoadedInputs
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import Loaded
+
+PACKAGE = Path(simulator.__file__).parent
+
+SCHEMA = 2
+
+NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jinja2", "exchange_calendars")
+"""Packages whose version can change a number or a page."""
+
+
+def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs) -> dict[str, Any]:
+    """What is run on what, and the id that follows from it: known before anything is asked."""
+    scene = staged.scene
+    seats: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
+    made_of = {
+        "schema": SCHEMA,
+        "strategy": loaded.strategy.name,
+        "symbols": list(spec.symbols),
+        "from": str(spec.first),
+        "to": str(staged.last),
+        "models": (spec.models or config.models.default) if seats else None,
+        "replicates": spec.replicates,
+        "parameters": dict(spec.parameters),
+        "cash": config.accounts.cash,
+        # Of the models only those that sit in this run: another profile changes nothing here.
+        "config": {**config.dump(), "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()}},
+        "cutoffs": {one.model: str(one.cutoff) for one in asked(cutoffs_of(seats, Prices(config.models.prices)))},
+        "strategy_files": dict(loaded.files),
+        "data_digest": data_digest(scene),
+        "code": code_version(),
+    }
+    named = {**made_of, "code": code_digest()}
+    return {
+        "run_id": run_id(named),
+        **made_of,
+        "command": shlex.join(spec.command(loaded.strategy.name, staged.last)),
+        "analysts": loaded.label,
+        "sources": dict(zip(scene.bars.symbols, scene.bars.sources, strict=True)),
+        "context": dict(zip(scene.context.symbols, scene.context.sources, strict=True)),
+        "notes": list(staged.notes),
+        "packages": packages(),
+    }
+
+
+def data_digest(scene: ReplayInputs) -> str:
+    """sha256 (hex) of what a strategy may read of the world: bars, context, events and news."""
+    return digest_of(
+        [
+            scene.bars.digest,
+            scene.context.digest,
+            [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
+            [[str(getattr(item, f.name)) for f in fields(item)] for item in scene.news],
+        ]
+    )
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of `value` as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+
+
+def run_id(parts: Mapping[str, Any]) -> str:
+    """Ten hex digits that name a run: config, strategy files, data and code."""
+    return digest_of(parts)[:10]
+
+
+@cache
+def code_digest() -> str:
+    """sha256 (hex) over the sources and templates of the installed package."""
+    h = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        inside = path.relative_to(PACKAGE)
+        if path.suffix in {".py", ".html", ".css", ".js"} and inside.parts[0] != "_workspace":
+            h.update(inside.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return h.hexdigest()
+
+
+@cache
+def code_version() -> dict[str, Any]:
+    """Digest of the code, and its git commit and whether files were changed since; None where it is not a checkout."""
+    known: dict[str, Any] = {"version": simulator.__version__, "digest": code_digest()}
+    commit = _git("rev-parse", "HEAD")
+    state = _git("status", "--porcelain", "--", PACKAGE.name) if commit else None
+    return {**known, "commit": commit, "dirty": None if state is None else bool(state)}
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that can change a number."""
+    return {name: metadata.version(name) for name in NUMERICS}
+
+
+def _git(*words: str) -> str | None:
+    """Output of a git command on the checkout that holds the package, None where there is none."""
+    if not (PACKAGE.parent / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,64 @@
+"""Bars on the table before the replay starts: what is traded, what is shown beside it, when decisions fall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from simulator.config import WEEKDAYS, Config, Schedule
+from simulator.errors import DataError
+from simulator.market import calendar
+from simulator.market.bars import Bars
+from simulator.market.calendar import Sessions
+from simulator.market.events import load_events
+from simulator.market.load import load_bars
+from simulator.market.news import load_news
+from simulator.replay.run import ReplayInputs
+from simulator.trading.model import Strategy
+from simulator.trading.schedule import Agenda, agenda
+from simulator.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class LoadedInputs:
+    """The scene of a run, its last session, and sentences a reader of the result must know."""
+
+    scene: ReplayInputs
+    last: date
+    notes: tuple[str, ...]
+
+
+def stage(
+    symbols: Sequence[str], first: date, last: date | None, strategy: Strategy, workspace: Workspace, config: Config
+) -> LoadedInputs:
+    """Load bars, context and events, and compute the decision instants. Raises DataError or UsageError."""
+    context = (config.assets.cash_instrument, *config.assets.context)
+    loaded = load_bars(symbols, workspace.bar_folders, first=first, last=last, history=strategy.window, context=context)
+    notes = list(loaded.notes)
+    start = loaded.start
+    if start == 0:
+        # The first decision needs a known close: without one there is no size.
+        start = 1
+        notes.append(f"trading starts one session later than asked: {loaded.bars.dates[0]} is the first bar there is")
+    if start >= len(loaded.bars):
+        raise DataError(
+            f"one session of bars is too few to trade on ({loaded.bars.dates[0]})", mend="choose a longer period"
+        )
+    bars = loaded.bars
+    made_up = [s for s, source in zip(bars.symbols, bars.sources, strict=True) if "synthetic" in source]
+    if made_up:
+        notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
+    sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
+    due = _agenda(strategy, sessions, bars, config.schedule)
+    events, news = load_events(workspace.events), load_news(workspace.news)
+    scene = ReplayInputs(bars, loaded.context, start, due.instants, events, due.occasions, news)
+    return LoadedInputs(scene, loaded.last, (*notes, *due.notes))
+
+
+def _agenda(strategy: Strategy, on: Sessions, bars: Bars, schedule: Schedule) -> Agenda:
+    cadence, weekday = schedule.cadence or strategy.cadence, WEEKDAYS.index(schedule.weekday)
+    meetings = calendar.decision_instants(on, cadence, schedule.decision_time, weekday)
+    looks_again = getattr(strategy, "checkpoint", None) is not None
+    checkpoints = calendar.checkpoint_instants(on, schedule.checkpoints if looks_again else ())
+    return agenda(meetings, checkpoints, bars.closes_at)

@@ -1,0 +1,134 @@
+"""Numbers of a run: returns of sessions, the risk-free return, metrics of every account, sensitivity to costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.config import Assets
+from simulator.evidence.writer import session_ends
+from simulator.replay import kernel
+from simulator.replay.ledger import Ledger
+from simulator.replay.run import ReplayInputs
+from simulator.replay.tape import Tape
+from simulator.stats.metrics import Summary, summary
+from simulator.stats.series import Undefined
+from simulator.stats.timing import circular_shifts
+from simulator.stats.trades import closed_trades
+from simulator.trading.execution import ExecutionRules
+
+Floats = NDArray[np.float64]
+
+SESSIONS_A_YEAR = 252
+
+COST_MULTIPLES = (0.0, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class RiskFree:
+    """(S,) the risk-free return of each session, and a sentence on where it comes from."""
+
+    returns: Floats
+    source: str
+
+
+def risk_free(scene: ReplayInputs, assets: Assets) -> RiskFree:
+    """Close-to-close return of the cash instrument, or the stated yearly rate where it has no bars."""
+    ends = session_ends(scene.bars)
+    ends = ends[ends >= scene.start]
+    stated = np.full(len(ends), (1 + assets.risk_free_rate) ** (1 / SESSIONS_A_YEAR) - 1)
+    rate = f"the stated rate of {assets.risk_free_rate:.2%} a year"
+    name = assets.cash_instrument
+    if name not in scene.context.symbols:
+        return RiskFree(stated, f"{rate} ({name} has no bars)")
+    close = scene.context.close[:, scene.context.column(name)]
+    before = np.r_[scene.start - 1, ends[:-1]]
+    moved = close[ends] / close[before] - 1
+    missing = np.isnan(moved)
+    source = f"{name}, {scene.context.sources[scene.context.column(name)]}"
+    if missing.any():
+        source += f"; {rate} for {int(missing.sum())} of {len(moved)} sessions without bars of it"
+    return RiskFree(np.where(missing, stated, moved), source)
+
+
+def session_returns(ledger: Ledger, cash: float) -> Floats:
+    """(S,) simple return of each session, the first one against the starting cash."""
+    closes = ledger.equity[session_ends(ledger.bars)]
+    before: Floats = np.r_[cash, closes[:-1]]
+    return closes / before - 1
+
+
+def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None = None) -> Summary:
+    """Every metric of one account; alpha, beta and information ratio against `benchmark` returns where given."""
+    ends = session_ends(ledger.bars)
+    return summary(
+        session_returns(ledger, cash),
+        free,
+        benchmark,
+        SESSIONS_A_YEAR,
+        weights=ledger.weights[ends],
+        traded=traded(ledger),
+        trades=trade_profits(ledger),
+    )
+
+
+def traded(ledger: Ledger) -> Floats:
+    """(S,) dollars that changed hands in each session over the equity at its close; 0 where none is left."""
+    ends = session_ends(ledger.bars)
+    volume = np.zeros(len(ledger.bars))
+    rows = np.searchsorted(ledger.bars.opens_at, [f.at for f in ledger.fills], side="right") - 1
+    np.add.at(volume, rows, [abs(f.quantity) * f.price for f in ledger.fills])
+    per_session = np.add.reduceat(volume, np.r_[0, ends[:-1] + 1])
+    equity = ledger.equity[ends]
+    return np.where(equity > 0, per_session / np.where(equity > 0, equity, 1.0), 0.0)
+
+
+def trade_profits(ledger: Ledger) -> Floats:
+    """(R,) dollars earned by each round trip, from flat to flat, net of its slippage and commissions."""
+    code = {symbol: n for n, symbol in enumerate(ledger.bars.symbols)}
+    fills = ledger.fills
+    return closed_trades(
+        [code[f.symbol] for f in fills],
+        [f.at for f in fills],
+        [f.quantity for f in fills],
+        [f.price for f in fills],
+        [f.slippage + f.commission for f in fills],
+    ).round_trips()
+
+
+def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Whether it mattered when the account was invested: its weights against the returns of the symbols, among all
+    circular shifts of the one against the other.
+
+    Trades fill at the open, so the night before a session is earned by the weights at the last close and the day by
+    those at its own. Returns ``timing_percentile`` (share of the shifts that earn less), ``timing_p`` (one-sided), and
+    reasons where they are undefined. A symbol without a bar earns nothing that session.
+    """
+    ends = session_ends(ledger.bars)
+    names = ("timing_percentile", "timing_p")
+    if len(ends) < 2:
+        return dict.fromkeys(names), dict.fromkeys(names, "there is but one session")
+    opens = np.r_[0, ends[:-1] + 1]
+    held, close, opened = ledger.weights[ends], ledger.bars.close[ends], ledger.bars.open[opens]
+    with np.errstate(invalid="ignore"):
+        night, day = np.nan_to_num(opened[1:] / close[:-1] - 1), np.nan_to_num(close[1:] / opened[1:] - 1)
+    found = circular_shifts(np.hstack([held[:-1], held[1:]]), np.hstack([night, day]))
+    if isinstance(found, Undefined):
+        return dict.fromkeys(names), dict.fromkeys(names, found.reason)
+    return {"timing_percentile": found.percentile, "timing_p": found.p}, {}
+
+
+def cost_sensitivity(
+    scene: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats
+) -> list[dict[str, Any]]:
+    """The same decisions filled at 0, 1, 2 and 5 times the costs."""
+    rows = []
+    for multiple in COST_MULTIPLES:
+        ledger = kernel.replay_tape(scene.traded, tape, rules.scaled(multiple), cash, scene.opening_marks)
+        paid = fsum(f.slippage + f.commission for f in ledger.fills)
+        rows.append({"multiple": multiple, "costs_paid": paid, "metrics": dict(account(ledger, cash, free).values)})
+    return rows

@@ -1,0 +1,200 @@
+"""What a run would ask and what that would cost, before anything is asked. Nothing is asked, and nothing is written.
+
+    council ──same code──► Gateway ─► cache ── hit ──► its answer
+                                        └── miss ──► stand-in: an analyst's answer in the same schema
+
+Later prompts are built from earlier answers, so what rests on a stand-in is on no disk and is to be asked too. Prompts
+are counted in tokens by `prices.prompt_tokens`, corrected by what the model's own answers on disk say of it; answers
+are as long as those on disk or, before there are any, as `past.USUAL_TOKENS` has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from simulator.config import Config, Seat, load_config
+from simulator.llm.cache import AnswerCache
+from simulator.llm.gateway import Gateway
+from simulator.llm.messages import ChatRequest
+from simulator.llm.spending.limits import KNOWN, Limits
+from simulator.llm.spending.prices import Prices
+from simulator.replay.run import ReplayInputs, prefetch, silent
+from simulator.runs.cost_history import Range, outlay
+from simulator.runs.load_inputs import stage
+from simulator.runs.plan_provider import PlanProvider, asking_nobody
+from simulator.runs.replicates import check_replicates, replicate_of
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import load_strategy
+from simulator.trading.model import Strategy
+from simulator.workspace import Workspace
+
+STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one stage puts to one model.
+
+    Attributes
+    ----------
+    calls, hits, misses : questions, those answered on disk, and those to be asked
+    prompt_tokens, completion_tokens, usd : of the misses
+    seconds : that one answer takes
+    past : answers on disk the estimate rests on; 0 = a first guess
+    """
+
+    stage: str
+    provider: str
+    model: str
+    endpoint: str
+    calls: int
+    hits: int
+    misses: int
+    prompt_tokens: Range
+    completion_tokens: Range
+    usd: Range
+    seconds: float
+    past: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for."""
+
+    strategy: str
+    first: str
+    last: str
+    decisions: int
+    checkpoints: int
+    replicates: int
+    models: str | None
+    max_cost: float
+    max_day: float
+    lines: tuple[Line, ...]
+    minutes: float
+    fails: str | None = None
+
+    @property
+    def calls(self) -> int:
+        return sum(line.calls for line in self.lines)
+
+    @property
+    def misses(self) -> int:
+        return sum(line.misses for line in self.lines)
+
+    @property
+    def usd(self) -> Range:
+        return sum((line.usd for line in self.lines), Range())
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``sim run --plan --json`` prints."""
+        told = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
+        total = {
+            "calls": self.calls,
+            "hits": self.calls - self.misses,
+            "misses": self.misses,
+            "prompt_tokens": asdict(sum((line.prompt_tokens for line in self.lines), Range())),
+            "completion_tokens": asdict(sum((line.completion_tokens for line in self.lines), Range())),
+            "usd": asdict(self.usd),
+            "minutes": self.minutes,
+        }
+        return {
+            **{name: getattr(self, name) for name in told},
+            "from": self.first,
+            "to": self.last,
+            "total": total,
+            "lines": [asdict(line) for line in self.lines],
+        }
+
+
+def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
+    """The plan of a run. Raises what the run would raise before its first question, and ConfigError for a model whose
+    price nobody knows."""
+    config = load_config(workspace.config)
+    stand_ins = PlanProvider()
+    with asking_nobody(workspace, config, spec.models, spec.cache, stand_ins) as asking:
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
+        staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+        check_replicates(loaded.strategy, spec.replicates)
+        if loaded.strategy.opines_ahead:
+            again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
+            asking.loop.run(_meet(again, staged.scene))
+        lines = _lines(asking.gateway, stand_ins.asked, Prices(config.models.prices))
+    taken: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
+    missing = sum(line.misses for line in lines)
+    offline = spec.cache == "replay" and missing
+    return Plan(
+        strategy=loaded.strategy.name,
+        first=str(spec.first),
+        last=str(staged.last),
+        decisions=staged.scene.meetings,
+        checkpoints=len(staged.scene.instants) - staged.scene.meetings,
+        replicates=spec.replicates,
+        models=(spec.models or config.models.default) if taken else None,
+        max_cost=spec.max_cost,
+        max_day=config.models.max_usd_per_day,
+        lines=lines,
+        minutes=_seconds(lines, taken.values(), config, spec.replicates) / 60,
+        fails=f"--cache replay asks nothing, and {missing} answers are not on disk" if offline else None,
+    )
+
+
+async def _meet(strategies: Sequence[Strategy], scene: ReplayInputs) -> None:
+    for ahead in await asyncio.gather(*(prefetch(strategy, scene, silent) for strategy in strategies)):
+        if ahead.stopped is not None:
+            raise ahead.stopped
+
+
+def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices) -> tuple[Line, ...]:
+    found: dict[tuple[str, str, str], int] = defaultdict(int)
+    wanted: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
+    for call in gateway.calls:
+        at = (call.purpose.get("stage", ""), call.provider, call.model)
+        if call.key in missing:
+            wanted[at].append(missing[call.key])
+        else:
+            found[at] += 1
+    places = sorted({*found, *wanted}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
+    return tuple(_line(at, found[at], wanted[at], gateway.cache, prices) for at in places)
+
+
+def _line(
+    at: tuple[str, str, str], hits: int, asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices
+) -> Line:
+    name, provider, model = at
+    calls, shown = hits + len(asked), model.partition("@")[0]
+    nothing = Range()
+    if not asked or provider == "offline":
+        return Line(name, provider, shown, "", calls, hits, len(asked), nothing, nothing, nothing, 0.0, 0)
+    takes = outlay(asked, cache, prices)
+    return Line(
+        *(name, provider, shown, asked[0].endpoint, calls, hits, len(asked)),
+        *(takes.prompt, takes.completion, takes.usd, takes.past.seconds, takes.past.answers),
+    )
+
+
+def _seconds(lines: Sequence[Line], taken: Iterable[Seat], config: Config, replicates: int) -> float:
+    """How long the asking takes: as many questions at once as each endpoint is asked, and no stage before the last.
+
+    What an endpoint's calls per hour and tokens per minute do not allow at once is waited for.
+    """
+    by_endpoint: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.misses and line.provider != "offline":
+            by_endpoint[line.endpoint or line.provider].append(line)
+    limits = Limits.for_seats(taken, config.models.limits)
+    chain = sum(max(line.seconds for line in lines if line.stage == name) for name in {line.stage for line in lines})
+    longest = replicates * chain
+    for endpoint, here in by_endpoint.items():
+        limit = config.models.limits.get(endpoint) or KNOWN.get(endpoint)
+        busy = sum(line.misses * line.seconds for line in here) / limits.room(endpoint)
+        calls = sum(line.misses for line in here)
+        tokens = sum(line.prompt_tokens.likely + line.completion_tokens.likely for line in here)
+        hourly = 3600 * (calls / limit.calls_per_hour - 1) if limit and limit.calls_per_hour else 0.0
+        minutely = 60 * (tokens / limit.tokens_per_minute - 1) if limit and limit.tokens_per_minute else 0.0
+        longest = max(longest, busy, hourly, minutely)
+    return longest

@@ -1,0 +1,83 @@
+"""Answers for a plan: those on disk, and stand-ins for those that are not. Nobody is asked, nothing is written."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from simulator.config import Config
+from simulator.council import analysts
+from simulator.llm.cache import AnswerCache
+from simulator.llm.gateway import Gateway, Mode
+from simulator.llm.messages import ChatRequest, ChatResponse
+from simulator.llm.providers.offline import Offline
+from simulator.llm.registry import seats
+from simulator.runs.gateway_setup import Asking
+from simulator.workspace import Workspace
+
+FREE_TEXTS = ("macro_regime", "invalidation", "kill_shot", "monitoring_plan", "reason")
+MARK = " (to come)"
+"""Added to a text of every stand-in: a prompt built from one must not be found on disk by accident."""
+
+
+class Reading(AnswerCache):
+    """The answers a run in that mode would find; nothing is put in."""
+
+    def __init__(self, folder: Path, mode: Mode) -> None:
+        super().__init__(folder)
+        self._blind = mode in ("refresh", "off")
+
+    def get(self, key: str) -> ChatResponse | None:
+        return None if self._blind else super().get(key)
+
+    def put(self, request: ChatRequest, response: ChatResponse, *, replace: bool = False) -> ChatResponse:  # noqa: ARG002
+        return response
+
+
+class PlanProvider:
+    """Answers every question in its schema, by the rules of the offline analysts, and keeps the question.
+
+    For offline seats these are the answers they will give; for models they are as likely as any other.
+    """
+
+    name = "stand-in"
+    in_process = True
+
+    def __init__(self) -> None:
+        self.asked: dict[str, ChatRequest] = {}
+        self._offline = Offline(analysts.RULES, analysts.VERSION)
+
+    async def ask(self, request: ChatRequest) -> ChatResponse:
+        self.asked[request.key] = request
+        if request.provider == self._offline.name:
+            return await self._offline.ask(request)
+        said = json.loads((await self._offline.ask(replace(request, model=analyst_for(request)))).text)
+        marked = {name: text + MARK if name in FREE_TEXTS else text for name, text in said.items()}
+        return ChatResponse(json.dumps(marked, ensure_ascii=False))
+
+
+@contextmanager
+def asking_nobody(
+    workspace: Workspace, config: Config, models: str | None, mode: Mode, stand_ins: PlanProvider
+) -> Iterator[Asking]:
+    """A way to ask over the workspace's cache, with `stand_ins` for every provider of the profile `models`.
+
+    Raises ConfigError for an unknown profile.
+    """
+    chosen = seats(config.models, models)
+    with Reading(workspace.cache, mode) as cache, asyncio.Runner() as loop:
+        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
+        yield Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
+
+
+def analyst_for(request: ChatRequest) -> str:
+    """The analyst that stands in: the one of the seat's name where there is one, else any of that stage."""
+    title, seat = str((request.schema or {}).get("title")), request.purpose.get("seat", "")
+    able = sorted(name.partition("/")[0] for name in analysts.RULES if name.endswith(f"/{title}"))
+    wanted = seat.rpartition(".")[2]
+    return wanted if wanted in able else able[hashlib.sha256(seat.encode()).digest()[0] % len(able)]

@@ -1,0 +1,210 @@
+"""Everything a run leaves behind: the files of its folder and the facts of run.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.config import Config
+from simulator.errors import LLMError
+from simulator.evidence import writer
+from simulator.llm.gateway import Gateway
+from simulator.replay.ledger import Ledger
+from simulator.replay.run import Replayed
+from simulator.runs import identity, measure
+from simulator.runs.accounts import Account, accounts_of, own_account
+from simulator.runs.benchmarks import benchmark_ledgers, exposure_matched
+from simulator.runs.load_inputs import LoadedInputs
+from simulator.runs.replicates import spreads
+from simulator.runs.run_events import run_events
+from simulator.runs.shortfalls import shortfalls
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import Loaded
+from simulator.stats.inference import inference_summary
+from simulator.stats.metrics import Summary
+from simulator.store.events import Event
+from simulator.store.folders import jsonl_bytes
+from simulator.trading.cycle import TradingRules
+from simulator.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Work:
+    """Replays that are done, and what they were done with.
+
+    `draws` holds one per replicate: the first is what the run reports, the others say how far it carries. `stopped` is
+    why there are fewer dates or draws than asked for.
+    """
+
+    spec: RunSpec
+    workspace: Workspace
+    config: Config
+    loaded: Loaded
+    staged: LoadedInputs
+    terms: TradingRules
+    draws: tuple[Replayed, ...]
+    gateway: Gateway
+    identity: Mapping[str, Any]
+    stopped: LLMError | None = None
+
+    @property
+    def replayed(self) -> Replayed:
+        return self.draws[0]
+
+    @property
+    def cash(self) -> float:
+        return self.config.accounts.cash
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The evidence of a run: its files, run.json, and what happened in it, in order of time."""
+
+    files: dict[str, bytes]
+    facts: dict[str, Any]
+    events: Iterable[Event]
+
+
+Analyse = Callable[
+    [Work, Sequence[Account], Sequence[Mapping[str, Any]], measure.Floats, measure.Floats], Mapping[str, Any]
+]
+"""Further facts of a run, from (work, accounts, rows of llm_calls.jsonl, risk-free and buy-and-hold returns, (S,))."""
+
+
+def record(work: Work, analyse: Analyse) -> Recorded:
+    """A pure function of the work. The events are put together when they are first asked for."""
+    scene, ledger = work.replayed.scene, work.replayed.ledger
+    free = measure.risk_free(scene, work.config.assets)
+    benchmarks = benchmark_ledgers(scene, work.terms.rules, work.cash)
+    net = float(ledger.net[writer.session_ends(ledger.bars)].mean())
+    benchmarks["exposure_matched"] = exposure_matched(scene, work.terms.rules, work.cash, net)
+    accounts = accounts_of(work.loaded.strategy, work.replayed, work.terms, work.config.accounts)
+    others = [account for account in accounts if account.replayed is not work.replayed]
+
+    further = {f"replicate:{n}": draw.ledger for n, draw in enumerate(work.draws) if n}
+    files = writer.result_files(ledger, work.replayed.turns, _curves(free, benchmarks, accounts, further))
+    for account in others:
+        files |= writer.account_files(account.folder, account.replayed.ledger, account.replayed.turns)
+    files |= {writer.replicate_file(n): writer.decision_lines(d.turns) for n, d in enumerate(work.draws) if n}
+    calls = _calls(work.gateway)
+    files["llm_calls.jsonl"] = jsonl_bytes(calls)
+
+    hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
+    facts = {
+        **work.identity,
+        **_partial(work),
+        "digest": writer.result_digest(files),
+        "risk_free": free.source,
+        **_own(work, free, hold),
+        "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
+        "account": own_account(accounts, work.replayed),
+        "cost_sensitivity": measure.cost_sensitivity(
+            work.replayed.scene, work.replayed.tape, work.terms.rules, work.cash, free.returns
+        ),
+        **analyse(work, accounts, calls, free.returns, hold),
+        "audit": {
+            "engine": "backtrader",
+            "auditor": "kernel",
+            "max_relative_difference": work.replayed.largest_difference,
+        },
+        "llm": _llm(work, calls),
+        "shortfalls": shortfalls(work.draws),
+    }
+    return Recorded(files, facts, _later(lambda: run_events(accounts, calls, work.draws)))
+
+
+def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+    """What the run's own account reached, and how sure that is."""
+    ledger = work.replayed.ledger
+    summary = measure.account(ledger, work.cash, free.returns, hold)
+    inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
+    timing, untimed = measure.timing(ledger)
+    return {
+        "sessions": summary.sessions,
+        "metrics": dict(summary.values),
+        "reasons": {**summary.reasons, **inference.reasons, **untimed},
+        "replicates": _replicates(work, summary, free, hold),
+        "inference": {**inference.values, **timing},
+    }
+
+
+def _later(told: Callable[[], Iterable[Event]]) -> Iterator[Event]:
+    """What `told` returns, worked out when the first is wanted: a result known to the store wants none."""
+    yield from told()
+
+
+def _partial(work: Work) -> dict[str, Any]:
+    """Whether this is all that was asked for; if not, how much of it there is. `to` is the last session replayed."""
+    if work.stopped is None:
+        return {"partial": False}
+    return {
+        "partial": True,
+        "to": str(work.replayed.scene.bars.dates[-1]),
+        "stopped": {
+            "why": work.stopped.found,
+            "decided": work.replayed.scene.meetings,
+            "planned": work.staged.scene.meetings,
+            "to": str(work.staged.last),
+            "replicates": work.spec.replicates,
+        },
+    }
+
+
+def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+    """How many draws there are, and for several the spread of each metric over them."""
+    if len(work.draws) == 1:
+        return {"count": 1}
+    others = [measure.account(draw.ledger, work.cash, free.returns, hold) for draw in work.draws[1:]]
+    return {"count": len(work.draws), "metrics": spreads([s.values for s in (first, *others)])}
+
+
+def _curves(
+    free: measure.RiskFree,
+    benchmarks: Mapping[str, Ledger],
+    accounts: Sequence[Account],
+    further: Mapping[str, Ledger],
+) -> dict[str, measure.Floats]:
+    """The columns of equity.csv beside the run's own."""
+    books = {**benchmarks, **{f"account:{a.name}": a.replayed.ledger for a in accounts}, **further}
+    closes = {name: ledger.equity[writer.session_ends(ledger.bars)] for name, ledger in books.items()}
+    return {"risk_free": free.returns, **closes}
+
+
+def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+    summary = measure.account(ledger, cash, free.returns, hold)
+    inference = inference_summary(measure.session_returns(ledger, cash), free.returns)
+    interval = {key: inference.values[key] for key in ("sharpe_ci_low", "sharpe_ci_high")}
+    return {**summary.values, **interval, "reasons": {**inference.reasons, **summary.reasons}}
+
+
+def _calls(gateway: Gateway) -> list[dict[str, Any]]:
+    """A line per question, by date and stage: the order does not depend on who answered first."""
+    rows = [
+        {
+            "key": call.key,
+            "session": call.purpose.get("session", ""),
+            "stage": call.purpose.get("stage", ""),
+            "seat": call.purpose.get("seat", ""),
+            "replicate": int(call.purpose.get("replicate", 0)),
+            "provider": call.provider,
+            "model": call.model,
+            "outcome": call.outcome,
+            "prompt_tokens": call.usage.prompt_tokens,
+            "completion_tokens": call.usage.completion_tokens,
+            "cost_usd": call.usage.cost_usd,
+        }
+        for call in gateway.calls
+    ]
+    return sorted(rows, key=lambda row: (row["session"], row["stage"], row["seat"], row["replicate"], row["key"]))
+
+
+def _llm(work: Work, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "calls": len(calls),
+        "failed": sum(c["outcome"] != "answer" for c in calls),
+        "cost_usd": sum(c["cost_usd"] for c in calls),
+        "analysts": work.loaded.label,
+        "models": sorted({c["model"] for c in calls if c["provider"] != "offline"}),
+        "cache_entries": identity.digest_of(sorted(c["key"] for c in calls)),
+    }

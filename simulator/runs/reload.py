@@ -1,0 +1,199 @@
+"""A run opened again from its folder, to be played otherwise: only with what it was made of.
+
+run.json, decisions.jsonl ──► configuration, strategy, scene ──► same files, bars and dates? ──► ReloadedRun
+                                                                 no: the command that runs it again
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from pydantic import ValidationError
+
+from simulator.config import CONFIG_FILES, Config, Models
+from simulator.errors import DataError
+from simulator.evidence.writer import session_ends
+from simulator.market.bars import Floats, Snapshot, moment
+from simulator.replay.run import Replayed, ReplayInputs
+from simulator.runs import measure
+from simulator.runs.identity import data_digest
+from simulator.runs.load_inputs import stage
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import Asking, load_strategy
+from simulator.store.folders import read_lines
+from simulator.trading.cycle import TradingRules
+from simulator.trading.model import Book, Cadence, Decision, Strategy, Target
+from simulator.trading.schedule import MEETING
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from simulator.council.strategy import Council
+
+SAME = 1e-9
+"""Relative difference of equity within which a replay of the recorded decisions is the run."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReloadedRun:
+    """A run with its strategy and the bars it played on, both as they were.
+
+    `decisions` are those of decisions.jsonl, one per instant of `scene`.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    config: Config
+    strategy: Strategy
+    scene: ReplayInputs
+    decisions: tuple[Decision, ...]
+
+    @property
+    def council(self) -> Council | None:
+        """The strategy where it is a council, None for a rule."""
+        return cast("Council", self.strategy) if getattr(self.strategy, "members", ()) else None
+
+    @property
+    def cash(self) -> float:
+        return self.config.accounts.cash
+
+    @cached_property
+    def terms(self) -> TradingRules:
+        return TradingRules.from_config(self.config)
+
+    @cached_property
+    def at_meetings(self) -> ReplayInputs:
+        """The scene with its meetings as the only occasions."""
+        kept = np.array([occasion == MEETING for occasion in self.scene.occasions], dtype=bool)
+        return replace(self.scene, instants=self.scene.instants[kept], occasions=())
+
+    @cached_property
+    def free(self) -> Floats:
+        """(S,) risk-free return of each session."""
+        return measure.risk_free(self.scene, self.config.assets).returns
+
+    def check_reproduced(self, done: Replayed) -> None:
+        """The recorded decisions, replayed, must give the equity in the folder: else engine and evidence do not match.
+
+        Raises DataError.
+        """
+        path, mend = self.folder / "equity.csv", again(self.facts)
+        try:
+            with path.open(encoding="utf-8", newline="") as lines:
+                stored = np.array([float(row["equity"]) for row in csv.DictReader(lines)])
+        except (OSError, KeyError, ValueError):
+            raise DataError("has no column of equity", where=str(path), mend=mend) from None
+        equity = done.ledger.equity[session_ends(done.ledger.bars)]
+        if stored.shape != equity.shape or not np.allclose(stored, equity, rtol=SAME, atol=0.0):
+            raise DataError("its decisions, replayed, do not give its equity", where=str(path), mend=mend)
+
+
+class AsDecided:
+    """A strategy that decides what was decided."""
+
+    name: str = "recorded"
+    cadence: Cadence = "weekly"
+    window: int = 1
+    opines_ahead: bool = False
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        self._at = {decision.as_of: decision for decision in decisions}
+
+    @property
+    def checkpoint(self) -> AsDecided:
+        return self
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> None:
+        """There is none apart from the decision."""
+
+    async def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:  # noqa: ARG002
+        return self._at[snapshot.as_of]
+
+
+def read_run(folder: Path) -> tuple[Mapping[str, Any], RunSpec]:
+    """run.json of `folder` and the spec that makes that run again, a partial one up to where it stopped.
+
+    Raises DataError.
+    """
+    path = folder / "run.json"
+    try:
+        facts = json.loads(path.read_bytes())
+        last = facts["stopped"]["to"] if facts.get("partial") else facts["to"]
+        spec = RunSpec(
+            strategy=facts["strategy"],
+            symbols=tuple(facts["symbols"]),
+            first=date.fromisoformat(facts["from"]),
+            last=date.fromisoformat(last),
+            models=facts.get("models"),
+            parameters=dict(facts["parameters"]),
+            replicates=facts["replicates"]["count"],
+        )
+        again(facts)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError("is not the run.json of a run", where=str(path), mend="run the same `sim run` again") from None
+    return facts, spec
+
+
+def again(facts: Mapping[str, Any]) -> str:
+    """What mends a run that cannot be opened any more."""
+    return f"`{facts['command']}` runs it again"
+
+
+def config_of(facts: Mapping[str, Any], models: Models | None = None) -> Config:
+    """The configuration a run was made with; of the models only those that sat in it, or `models` instead.
+
+    Raises DataError.
+    """
+    try:
+        stored = facts["config"]
+        seated = models or Models(default="run", profiles={"run": stored["models"]})
+        sections: dict[str, Any] = {
+            name: model.model_validate(stored[name]) for name, model in CONFIG_FILES.items() if name != "models"
+        }
+    except (ValidationError, KeyError, TypeError) as error:
+        found = f"holds a configuration this version does not read ({str(error).splitlines()[0]})"
+        raise DataError(found, where="run.json", mend=again(facts)) from None
+    return Config(models=seated, **sections)
+
+
+def reopen(
+    folder: Path, facts: Mapping[str, Any], spec: RunSpec, workspace: Workspace, config: Config, asking: Asking
+) -> ReloadedRun:
+    """The run in `folder`, whose `facts` and `spec` are those of :func:`read_run`; councils ask through `asking`.
+
+    Raises DataError where strategy files, bars, events or dates of decision are not what they were.
+    """
+    loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
+    _check_files(facts, loaded.files)
+    staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+    if data_digest(staged.scene) != facts["data_digest"]:
+        raise DataError(f"bars or events have changed since run {facts['run_id']}", mend=again(facts))
+    path = folder / "decisions.jsonl"
+    try:
+        decisions = tuple(_decision(row) for row in read_lines(path))
+    except (KeyError, TypeError, ValueError):
+        raise DataError("is not what this version writes", where=str(path), mend=again(facts)) from None
+    scene = staged.scene.until(len(decisions)) if facts.get("partial") else staged.scene
+    if [moment(int(at)) for at in scene.instants] != [one.as_of for one in decisions]:
+        raise DataError("decides on other dates than this version would", where=str(folder), mend=again(facts))
+    return ReloadedRun(folder, facts, config, loaded.strategy, scene, decisions)
+
+
+def _check_files(facts: Mapping[str, Any], now: Mapping[str, str]) -> None:
+    then = facts["strategy_files"]
+    changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    if changed:
+        more = f" and {len(changed) - 1} more files have" if len(changed) > 1 else " has"
+        raise DataError(f"strategies/{changed[0]}{more} changed since run {facts['run_id']}", mend=again(facts))
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    targets = tuple(Target(**target) for target in row["targets"])
+    return Decision(datetime.fromisoformat(row["as_of"]), targets, row["record"])

@@ -1,0 +1,87 @@
+"""Replays of a run: one per replicate, from the same inputs, with answers of their own, and how far they spread."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
+
+import numpy as np
+
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.replay.run import Progress, Replayed, ReplayInputs, replay_strategy
+from simulator.trading.cycle import TradingRules
+from simulator.trading.model import Strategy
+
+Spread = dict[str, float | None]
+
+
+class Replicable(Protocol):
+    """A strategy that can put its questions once more."""
+
+    def replicated(self, replicate: int) -> Strategy: ...
+
+
+def draw(
+    strategy: Strategy,
+    replicates: int,
+    scene: ReplayInputs,
+    terms: TradingRules,
+    cash: float,
+    progress: Progress | None,
+    loop: asyncio.Runner,
+) -> tuple[tuple[Replayed, ...], LLMError | None]:
+    """A replay per replicate, and why there are fewer dates or replicates than asked for.
+
+    The first is never missing: where its asking stops early it is what there is, a later one is left out. Raises
+    UsageError for several replicates of a strategy that asks nothing, and what ends a replay without a result.
+    """
+    check_replicates(strategy, replicates)
+    draws: list[Replayed] = []
+    for number in range(replicates):
+        again = replicate_of(strategy, number)
+        try:
+            drawn = replay_strategy(again, scene, terms, cash, _part(progress, number, replicates), loop)
+        except LLMError as stopped:
+            if not draws or isinstance(stopped, CacheMissError | CacheCorruptError):
+                raise
+            return tuple(draws), stopped
+        if drawn.stopped is not None:
+            return tuple(draws) or (drawn,), drawn.stopped
+        draws.append(drawn)
+    return tuple(draws), None
+
+
+def check_replicates(strategy: Strategy, replicates: int) -> None:
+    """Raises UsageError for a number there is not, and for several of a strategy that asks nothing."""
+    if replicates < 1:
+        raise UsageError(f"--replicates was {replicates}", mend="1 asks each question once, K asks it K times")
+    if replicates > 1 and not hasattr(strategy, "replicated"):
+        raise UsageError(f"{strategy.name} asks no model: all replicates are the same", mend="leave --replicates out")
+
+
+def replicate_of(strategy: Strategy, number: int) -> Strategy:
+    """The strategy that puts its questions for the answers of that number; 0 is `strategy` itself."""
+    return cast(Replicable, strategy).replicated(number) if number else strategy
+
+
+def _part(progress: Progress | None, number: int, replicates: int) -> Progress | None:
+    """Progress of one replay as progress of all."""
+    if progress is None:
+        return None
+    return lambda stage, done, total, session: progress(stage, number * total + done, replicates * total, session)
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """mean, min, max and sd (ddof 1) of one metric over the draws; None where a draw has none, sd for one draw."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if len(known) < len(values) or not known:
+        return {"mean": None, "min": None, "max": None, "sd": None}
+    sd = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return {"mean": float(np.mean(known)), "min": min(known), "max": max(known), "sd": sd}
+
+
+def spreads(draws: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
+    """{metric: its spread over `draws`}, in the order of the first."""
+    return {name: spread([draw.get(name) for draw in draws]) for name in draws[0]}

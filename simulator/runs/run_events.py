@@ -1,0 +1,60 @@
+"""What happened in a run, as events for the store: its meetings, checkpoints, fills and calls, in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from simulator.evidence.writer import exchange_time
+from simulator.market.bars import instant
+from simulator.replay.run import Replayed
+from simulator.runs.accounts import Account, council_account
+from simulator.store.events import Event, Kind
+
+HELD: Mapping[Any, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
+"""Kinds of record that are events of their own; what members did shows in their fills."""
+
+Timed = tuple[int, Event]
+
+Call = Mapping[str, Any]
+"""A row of llm_calls.jsonl."""
+
+
+def run_events(accounts: Sequence[Account], calls: Sequence[Call], draws: Sequence[Replayed] = ()) -> list[Event]:
+    """The events of a run, oldest first; at one instant what was decided stands before what was filled.
+
+    `draws` are its replays, one per replicate: meetings and checkpoints of further ones carry their number as
+    ``replicate``; 0, or nothing where `draws` is empty, is the council's own account. Fills are those of every account,
+    in their order; of a rule, which has none, those of the first draw, with account None. All calls are one event, the
+    last, with no instant; a run that asked nothing has none. Equal arguments give equal events.
+    """
+    council = council_account(accounts)
+    name = None if council is None else council.name
+    told = draws or (() if council is None else (council.replayed,))
+    events = [event for number, draw in enumerate(told) for event in _held(draw, name, number)]
+    events += [event for one in accounts for event in _filled(one.replayed, one.name)]
+    if not accounts and draws:
+        events += _filled(draws[0], None)
+    in_time = [event for _, event in sorted(events, key=lambda timed: timed[0])]
+    asked = [Event("calls.made", None, None, {"calls": [dict(call) for call in calls]})] if calls else []
+    return in_time + asked
+
+
+def _held(replayed: Replayed, account: str | None, replicate: int) -> Iterator[Timed]:
+    for turn in replayed.turns:
+        kind = HELD.get(turn.wanted.record.get("kind"))
+        if kind is None:
+            continue
+        at = exchange_time(turn.wanted.as_of)
+        payload = {"as_of": at, "session": at[:10], "record": dict(turn.wanted.record)}
+        again = {"replicate": replicate} if replicate else {}
+        yield instant(turn.wanted.as_of), Event(kind, at, account, {**payload, **again})
+
+
+def _filled(replayed: Replayed, account: str | None) -> Iterator[Timed]:
+    ledger = replayed.ledger
+    decided = [exchange_time(order.submitted_at) for order in ledger.orders]
+    for fill in ledger.fills:
+        at = exchange_time(fill.at)
+        payload = {**vars(fill), "at": at, "session": at[:10], "decided_at": decided[fill.order_id]}
+        yield fill.at, Event("order.filled", at, account, payload)

@@ -1,0 +1,136 @@
+"""Strategies by name: a rule in ``NAME.py``, a council in ``NAME/strategy.yaml``."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from simulator.config import Seat
+from simulator.errors import UsageError, did_you_mean
+from simulator.rules import Rule, load_rule
+from simulator.trading.model import Strategy
+
+if TYPE_CHECKING:
+    from simulator.council.stages import Gateway
+    from simulator.council.strategy import Council
+
+DEFINITION = "strategy.yaml"
+
+
+class Asking(Protocol):
+    """Whom a council may ask: the gateway, the model in every seat, and names of accounts reviewers must not read."""
+
+    @property
+    def gateway(self) -> Gateway: ...
+    @property
+    def seats(self) -> Mapping[str, Seat]: ...
+    @property
+    def accounts(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A strategy ready to decide.
+
+    Attributes
+    ----------
+    files : {path relative to the strategies folder, with /: sha256 (hex)} of everything it was made from
+    label : what its answers rest on where that is no LLM, e.g. ``rule-based analysts, no LLM``; None where nothing
+        is asked or models answer
+    parameters : overrides it was loaded with; with `files` they make up its part of a run's id
+    """
+
+    strategy: Strategy
+    files: Mapping[str, str]
+    label: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def available(folder: Path) -> tuple[str, ...]:
+    """Names of the strategies in `folder`, in alphabetical order."""
+    if not folder.is_dir():
+        return ()
+    rules = (path.stem for path in folder.glob("*.py") if not path.name.startswith(("_", ".")))
+    councils = (path.parent.name for path in folder.glob(f"*/{DEFINITION}"))
+    return tuple(sorted({*rules, *councils}))
+
+
+def load_strategy(
+    strategy: str | type, folder: Path, asking: Asking | None = None, parameters: Mapping[str, Any] | None = None
+) -> Loaded:
+    """The strategy called `strategy` in `folder`, at that path, or of that class, with `parameters` set.
+
+    A name wins over a path. Raises UsageError for an unknown name (with the nearest one), ConfigError and its kin,
+    naming file and line, for a file that is wrong. `asking` is needed by councils only.
+    """
+    chosen = dict(parameters or {})
+    if isinstance(strategy, type):
+        return _from_class(strategy, chosen)
+    path = _find(strategy, folder)
+    if path.suffix == ".py":
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return Loaded(load_rule(path, chosen), {_relative(path, folder): digest}, None, chosen)
+    return _council(path, folder, asking, chosen)
+
+
+def _find(name: str, folder: Path) -> Path:
+    names = available(folder)
+    if name in names:
+        rule, council = folder / f"{name}.py", folder / name / DEFINITION
+        if rule.is_file() and council.is_file():
+            raise UsageError(f'"{name}" is both {rule} and {council}', mend="name one of them by its path")
+        return rule if rule.is_file() else council
+    path = Path(name).expanduser()
+    if path.is_dir() and (path / DEFINITION).is_file():
+        path = path / DEFINITION
+    if path.is_file() and (path.suffix == ".py" or path.name == DEFINITION):
+        return path.resolve()
+    known = f"there are {', '.join(names)}" if names else f"there is none in {folder}"
+    raise UsageError(f'no strategy "{name}"{did_you_mean(Path(name).stem, names)}', mend=known)
+
+
+def _council(path: Path, folder: Path, asking: Asking | None, parameters: dict[str, Any]) -> Loaded:
+    from simulator.council.spec import load_definition
+    from simulator.council.strategy import Council
+
+    if asking is None:
+        raise UsageError(f'"{path.parent.name}" is a council and needs models to ask')
+    definition = load_definition(path, parameters)
+    council = Council(definition, asking.seats, asking.gateway, accounts=asking.accounts)
+    base = _relative(path.parent, folder)
+    files = {f"{base}/{name}": digest for name, digest in definition.files.items()}
+    return Loaded(council, files, _label(council), parameters)
+
+
+def _label(council: Council) -> str | None:
+    from simulator.council.analysts import LABEL
+
+    offline = sorted(seat for seat, model in council.setup.seats.items() if model.provider == "offline")
+    if not offline:
+        return None
+    return LABEL if len(offline) == len(council.setup.seats) else f"{LABEL} (in {', '.join(offline)})"
+
+
+def _from_class(kind: type, parameters: dict[str, Any]) -> Loaded:
+    if not (issubclass(kind, Rule) or (hasattr(kind, "opine") and hasattr(kind, "decide"))):
+        raise UsageError(f"{kind.__name__} is no strategy", mend="derive it from simulator.rules.Rule")
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):
+        # Typed at a prompt: there is no text to tell two versions apart, so its bytecode has to do.
+        code = [f.__code__ for f in vars(kind).values() if inspect.isfunction(f)]
+        source = repr([(c.co_name, c.co_code.hex(), c.co_names, repr(c.co_consts)) for c in code])
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    return Loaded(cast(Strategy, kind(**parameters)), {kind.__name__: digest}, None, parameters)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Relative to `folder`, or the bare name where it lies elsewhere: a run's id must not depend on the machine."""
+    try:
+        return path.resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        return path.name

@@ -1,0 +1,76 @@
+"""With little money left the oldest date is asked first, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from simulator.llm.gateway import Unlimited
+from simulator.llm.messages import ChatRequest, Message
+from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.fair_queue import FairQueue
+
+
+def question(number: int, session: str) -> ChatRequest:
+    return ChatRequest("p", "m", (Message("user", str(number)),), purpose={"session": session})
+
+
+async def asked(purse: FairQueue, budget: Budget, questions: list[ChatRequest], price: float) -> list[str]:
+    """Sessions in the order they were let in; each question reserves at most `price` and pays a third of it."""
+    order: list[str] = []
+
+    async def one(request: ChatRequest) -> None:
+        async with purse.slot(request):
+            held = budget.reserve(price)
+            assert held is not None, "let in without money for it"
+            order.append(request.purpose["session"])
+            await asyncio.sleep(0)
+            budget.paid(held, price / 3)
+
+    await asyncio.gather(*(one(request) for request in questions))
+    return order
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_waits_for_money_is_let_in_by_date_and_only_when_there_is_some(seed: int) -> None:
+    questions = [question(n, f"2024-01-{1 + n % 9:02d}") for n in range(90)]
+    random.Random(seed).shuffle(questions)
+    budget = Budget(100 * 0.1 / 3)
+    order = asyncio.run(asked(FairQueue(Unlimited(), budget, lambda _: (0.0, 0.1)), budget, questions, 0.1))
+    # What fits in at first goes as it comes; from then on the oldest first.
+    later = order[int(budget.max_usd_per_run / 0.1) :]
+    assert len(later) > 50
+    assert later == sorted(later)
+
+
+def test_what_costs_nothing_never_waits() -> None:
+    budget = Budget(0.0)
+    questions = [question(n, "2024-01-02") for n in range(20)]
+    assert len(asyncio.run(asked(FairQueue(Unlimited(), budget, lambda _: (0.0, 0.0)), budget, questions, 0.0))) == 20
+
+
+def test_who_gives_up_waiting_keeps_nobody_from_the_money() -> None:
+    budget = Budget(0.1)
+    purse = FairQueue(Unlimited(), budget, lambda _: (0.0, 0.1))
+
+    async def scene() -> None:
+        inside, done = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            async with purse.slot(question(0, "2024-01-02")):
+                inside.set()
+                await done.wait()
+
+        holder = asyncio.create_task(hold())
+        await inside.wait()
+        impatient = asyncio.create_task(asked(purse, budget, [question(1, "2024-01-03")], 0.1))
+        patient = asyncio.create_task(asked(purse, budget, [question(2, "2024-01-04")], 0.1))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        done.set()
+        await holder
+        assert await asyncio.wait_for(patient, 5) == ["2024-01-04"]
+
+    asyncio.run(scene())

@@ -1,0 +1,58 @@
+"""Which occasions a run has, and which checkpoints are skipped."""
+
+from __future__ import annotations
+
+from datetime import date, time
+
+import numpy as np
+
+from simulator.market.bars import moment
+from simulator.market.calendar import MINUTE, NEW_YORK, Sessions, checkpoint_instants, decision_instants, sessions
+from simulator.trading.schedule import agenda
+
+TIMES = (time(9), time(12), time(14), time(15, 50))
+
+
+def week() -> Sessions:
+    return sessions(date(2024, 7, 1), date(2024, 7, 9))
+
+
+def told(instants: np.ndarray) -> list[str]:
+    return [f"{moment(int(at)).astimezone(NEW_YORK):%a %H:%M}" for at in instants]
+
+
+def test_daily_bars_leave_one_checkpoint_a_session_and_none_on_the_day_of_a_meeting() -> None:
+    on = week()
+    due = agenda(decision_instants(on, "weekly", time(8)), checkpoint_instants(on, TIMES), on.closes_at)
+    assert told(due.instants) == ["Mon 08:00", "Tue 09:00", "Wed 09:00", "Fri 09:00", "Mon 08:00", "Tue 09:00"]
+    assert due.occasions == ("meeting", "checkpoint", "checkpoint", "checkpoint", "meeting", "checkpoint")
+    assert due.notes == (
+        "18 checkpoints bring no bar newer than the occasion before and are skipped "
+        "(09:00 × 2, 12:00 × 6, 14:00 × 5, 15:50 × 5)",
+    )
+
+
+def test_minute_bars_bring_all_four_checkpoints_and_two_on_a_half_day() -> None:
+    on = week()
+    closes = np.concatenate(
+        [np.arange(o + MINUTE, c + 1, MINUTE) for o, c in zip(on.opens_at, on.closes_at, strict=True)]
+    )
+    due = agenda(decision_instants(on, "weekly", time(8)), checkpoint_instants(on, TIMES), closes)
+    monday, tuesday, wednesday = told(due.instants)[:4], told(due.instants)[4:8], told(due.instants)[8:10]
+    assert monday == ["Mon 08:00", "Mon 12:00", "Mon 14:00", "Mon 15:50"]
+    assert tuesday == ["Tue 09:00", "Tue 12:00", "Tue 14:00", "Tue 15:50"]
+    assert wednesday == ["Wed 09:00", "Wed 12:00"]
+
+
+def test_nothing_is_looked_at_again_before_the_first_meeting() -> None:
+    on = week()
+    late = decision_instants(on.rows(2, len(on)), "weekly", time(8))
+    due = agenda(late, checkpoint_instants(on, TIMES), on.closes_at)
+    assert told(due.instants)[0] == "Fri 08:00", "Wednesday is a half-day, Thursday Independence Day"
+
+
+def test_a_meeting_takes_the_place_of_a_checkpoint_at_the_same_instant() -> None:
+    on = week()
+    due = agenda(decision_instants(on, "weekly", time(9)), checkpoint_instants(on, TIMES), on.closes_at)
+    assert len(np.unique(due.instants)) == len(due.instants)
+    assert due.occasions.count("meeting") == 2
