@@ -23,7 +23,7 @@ def test_its_yaml_is_valid_config() -> None:
 
 
 def test_its_commands_and_defaults_are_those_of_the_program() -> None:
-    (words,) = re.findall(r"python -m simulator\.llm\.rehearsal (.*)", PAGE)
+    (words,) = re.findall(r"python -m simulator\.llm\.fake_service (.*)", PAGE)
     assert parsed(words.split()).rules == "simulator.council.analysts:RULES"
     assert f"| questions in flight per endpoint | {REMOTE.concurrency}; {LOCAL.concurrency} on this machine" in PAGE
     assert f"| calls per hour | {KNOWN['claude_code'].calls_per_hour} for `claude_code`" in PAGE

@@ -134,7 +134,7 @@ def test_the_kernel_is_compiled_once_whatever_it_is_given(scenario_of, bars_of, 
     check_seeds(scenario_of, range(3))
     bars = bars_of({"A": [(10.0, 10.0, 10.0, 10.0)]})
     kernel.equity_curve(bars, tape_of(bars), ExecutionRules(whole_shares=True, min_trade=1), 1_000, np.array([10]))
-    assert len(play.play.signatures) == 1
+    assert len(play.signatures) == 1
 
 
 def test_equity_curves_plays_many_tapes_and_rules_over_the_same_bars(scenario_of):
