@@ -54,7 +54,7 @@ class Case(ReloadedRun):
     @cached_property
     def meetings(self) -> tuple[PipelineContext, ...]:
         """What was said at each meeting, from the records."""
-        held = zip(self.decisions, self.scene.occasions, self.scene.snapshots, strict=True)
+        held = zip(self.decisions, self.inputs.occasions, self.inputs.snapshots, strict=True)
         return tuple(
             recalled(one.as_of, one.record, self.council.open(snapshot).metadata)
             for one, occasion, snapshot in held
@@ -118,7 +118,7 @@ def planned(case: Case) -> tuple[Variant, ...]:
     stages = case.council.spec.stages
     plan = [Variant(AS_RUN, "", "the run itself")]
     base = AS_RUN
-    if MEETING in case.scene.occasions and case.scene.meetings < len(case.scene.instants):
+    if MEETING in case.inputs.occasions and case.inputs.meetings < len(case.inputs.instants):
         base = NO_CHECKPOINTS
         plan.append(Variant(base, "the checkpoints", "meetings only; what they decide stands until the next", AS_RUN))
     vote = base
@@ -150,7 +150,7 @@ def open_case(folder: Path, workspace: Workspace) -> Case:
         )
     config = config_of(facts)
     run = reopen(folder, facts, spec, workspace, config, _Nobody(config))
-    return Case(folder, facts, config, run.strategy, run.scene, run.decisions)
+    return Case(folder, facts, config, run.strategy, run.inputs, run.decisions)
 
 
 class _Nobody:
@@ -184,7 +184,7 @@ class _Stage:
 
     def variant(self, one: Variant, choices: Sequence[str | None]) -> Replayed:
         if one.name == AS_RUN:
-            return self._play(one.name, AsDecided(self.case.decisions), self.case.scene, ())
+            return self._play(one.name, AsDecided(self.case.decisions), self.case.inputs, ())
         council = self.case.council
         opinions = [
             _rewritten(one, council, meeting, choice)
@@ -192,11 +192,11 @@ class _Stage:
         ]
         return self._play(one.name, council, self.case.at_meetings, opinions)
 
-    def _play(self, name: str, strategy: Strategy, scene: ReplayInputs, opinions: Sequence[Any]) -> Replayed:
+    def _play(self, name: str, strategy: Strategy, inputs: ReplayInputs, opinions: Sequence[Any]) -> Replayed:
         self.tell(self.done, self.total, f"replaying {name}")
         self.done += 1
         case = self.case
-        return play(strategy, scene, case.terms, case.cash, dict(enumerate(opinions)), silent, self.loop)
+        return play(strategy, inputs, case.rules, case.cash, dict(enumerate(opinions)), silent, self.loop)
 
 
 def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice: str | None) -> PipelineContext:
@@ -216,12 +216,12 @@ def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice:
 
 def _about(case: Case) -> dict[str, Any]:
     told = ("run_id", "digest", "strategy", "analysts", "symbols", "from", "to", "partial", "sessions", "command")
-    occasions = case.scene.occasions
+    occasions = case.inputs.occasions
     return {
         **{name: case.facts.get(name) for name in told},
         "cash": case.cash,
-        "meetings": case.scene.meetings,
-        "checkpoints": len(occasions) - case.scene.meetings,
+        "meetings": case.inputs.meetings,
+        "checkpoints": len(occasions) - case.inputs.meetings,
     }
 
 
@@ -256,7 +256,7 @@ def _account(case: Case, seat: str | None) -> str | None:
 def _changed(case: Case, first: Replayed, second: Replayed) -> int:
     """Meetings at which the two wanted other weights."""
     wanted = [
-        {turn.wanted.as_of: {t.symbol: t.weight for t in turn.wanted.targets} for turn in done.turns}
+        {result.decision.as_of: {t.symbol: t.weight for t in result.decision.targets} for result in done.results}
         for done in (first, second)
     ]
     return sum(wanted[0].get(meeting.as_of) != wanted[1].get(meeting.as_of) for meeting in case.meetings)

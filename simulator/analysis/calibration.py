@@ -74,9 +74,9 @@ class Settled:
     unpriced: int = 0
 
 
-def meetings_of(turns: Sequence[CycleResult]) -> list[Meeting]:
-    """The meetings among the turns of the council's account; checkpoints are left out."""
-    held = [turn.wanted for turn in turns if turn.wanted.record.get("kind") == "council"]
+def meetings_of(results: Sequence[CycleResult]) -> list[Meeting]:
+    """The meetings among the results of the council's account; checkpoints are left out."""
+    held = [result.decision for result in results if result.decision.record.get("kind") == "council"]
     following = [*(instant(decision.as_of) for decision in held[1:]), None]
     return [Meeting(instant(d.as_of), until, d.record) for d, until in zip(held, following, strict=False)]
 

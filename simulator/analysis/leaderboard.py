@@ -19,7 +19,7 @@ def leaderboard(
 ) -> list[dict[str, Any]]:
     """The entries of ``accounts`` in run.json, in the order given; a pure function, JSON-able, None for undefined.
 
-    Keys: ``name``, ``seat``, ``model``, ``decisions`` (turns that wanted at least one position), ``metrics`` and
+    Keys: ``name``, ``seat``, ``model``, ``decisions`` (cycles that wanted at least one position), ``metrics`` and
     ``reasons`` as of :func:`simulator.runs.measure.account`, ``sharpe_ci_low`` and ``sharpe_ci_high`` (95 %, as in
     ``inference``), ``llm`` (:func:`own_calls`), ``calibration``, ``reviews`` (see
     :mod:`simulator.analysis.calibration`), ``audit``.
@@ -34,7 +34,9 @@ def leaderboard(
             "name": one.name,
             "seat": one.seat,
             "model": one.model,
-            "decisions": sum(any(target.weight for target in turn.wanted.targets) for turn in one.replayed.turns),
+            "decisions": sum(
+                any(target.weight for target in result.decision.targets) for result in one.replayed.results
+            ),
             **_measured(one, free_returns, cash),
             "llm": own_calls(calls, one.seat),
             **_judged(one, council),
@@ -81,7 +83,7 @@ def _measured(account: Account, free: measure.Floats, cash: float) -> dict[str, 
 def _judged(account: Account, council: Account | None) -> dict[str, Any]:
     if council is None:
         return {"calibration": None, "reviews": None}
-    meetings, bars = meetings_of(council.replayed.turns), council.replayed.ledger.bars
+    meetings, bars = meetings_of(council.replayed.results), council.replayed.ledger.bars
     if account is council:
         return {
             "calibration": calibration(settle(approved(meetings), bars)),

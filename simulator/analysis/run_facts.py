@@ -29,6 +29,6 @@ def analyse(
     seats = getattr(work.loaded.strategy, "seats", {})
     return {
         "accounts": leaderboard(accounts, calls, free, work.cash),
-        "execution_toggles": execution_toggles(replayed.scene, replayed.tape, work.terms.rules, work.cash, free),
-        "contamination": contamination_facts(seats, Prices(work.config.models.prices), replayed.turns, daily),
+        "execution_toggles": execution_toggles(replayed.inputs, replayed.tape, work.rules.execution, work.cash, free),
+        "contamination": contamination_facts(seats, Prices(work.config.models.prices), replayed.results, daily),
     }

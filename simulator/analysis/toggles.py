@@ -53,7 +53,7 @@ class Toggled:
 
 
 def execution_toggles(
-    scene: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats, seed: int = 0
+    inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats, seed: int = 0
 ) -> list[dict[str, Any]]:
     """``execution_toggles`` of run.json: the tape of a run filled at next open (default), same close, same open.
 
@@ -61,7 +61,7 @@ def execution_toggles(
     statistics), ``reasons``, ``sharpe_ci_low``, ``sharpe_ci_high`` (95 %, stationary bootstrap),
     ``sharpe_less_default`` and ``total_return_less_default``. `free` (S,) is the risk-free return of each session.
     """
-    rows = [_row(one, free, seed) for one in toggled(scene, tape, rules, cash)]
+    rows = [_row(one, free, seed) for one in toggled(inputs, tape, rules, cash)]
     default = rows[0]["metrics"]
     for row in rows:
         for name in ("sharpe", "total_return"):
@@ -70,22 +70,22 @@ def execution_toggles(
     return rows
 
 
-def toggled(scene: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
+def toggled(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
     """The three replays, next open first, each with the same S sessions.
 
     Those that look ahead begin one bar before the run, so that its first decision has an earlier bar to fill at.
     """
-    early = replace(scene, start=max(scene.start - 1, 0))
-    bars, before = early.traded, scene.start - early.start
+    early = replace(inputs, start=max(inputs.start - 1, 0))
+    bars, before = early.traded, inputs.start - early.start
     auctions = with_closing_auctions(bars)
     plays: Sequence[tuple[str, Bars, Tape, int]] = (
-        (NEXT_OPEN, scene.traded, tape, 0),
+        (NEXT_OPEN, inputs.traded, tape, 0),
         (SAME_CLOSE, auctions, at_closes(bars, tape), 2 * before),
         (SAME_OPEN, bars, tape.shifted(bars, -1), before),
     )
     made = []
     for name, on, filled, skipped in plays:
-        marks = scene.opening_marks if on is scene.traded else early.opening_marks
+        marks = inputs.opening_marks if on is inputs.traded else early.opening_marks
         ledger = kernel.replay_tape(on, filled, rules, cash, marks)
         made.append(Toggled(name, ledger, _returns(ledger, cash, skipped)))
     return tuple(made)

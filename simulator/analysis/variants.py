@@ -89,14 +89,14 @@ def alone(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineCon
 
 
 def best_so_far(
-    scene: ReplayInputs, equity: Mapping[str, Floats], fewest: int = FEWEST_MEETINGS
+    inputs: ReplayInputs, equity: Mapping[str, Floats], fewest: int = FEWEST_MEETINGS
 ) -> tuple[str | None, ...]:
-    """At each meeting of `scene` the manager whose own account stands highest; None at the first `fewest` meetings.
+    """At each meeting of `inputs` the manager whose own account stands highest; None at the first `fewest` meetings.
 
     `equity` {seat: (T,) dollars at the close of each bar traded}, all accounts opened with the same cash. Timing: of
     it only closes at or before the instant of the meeting are read. Of equals the first of `equity` is taken.
     """
-    known: Sequence[int] = np.searchsorted(scene.traded.closes_at, scene.instants, side="right").tolist()
+    known: Sequence[int] = np.searchsorted(inputs.traded.closes_at, inputs.instants, side="right").tolist()
     return tuple(
         max(equity, key=lambda seat: float(equity[seat][rows - 1])) if k >= fewest and rows else None
         for k, rows in enumerate(known)

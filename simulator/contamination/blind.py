@@ -50,7 +50,7 @@ class Arm:
 
 def disguises(case: Case) -> dict[str, Disguise]:
     """{arm: what it hides}. Without another name to be had there is no placebo."""
-    symbols, assets = case.scene.bars.symbols, case.config.assets
+    symbols, assets = case.inputs.bars.symbols, case.config.assets
     hidden, other = masks(symbols), other_names(symbols, assets.assets, (assets.cash_instrument, *assets.context))
     spec = case.council.spec if case.council is not None else None
     beside = (assets.cash_instrument, *((spec.cash, spec.volatility_index) if spec is not None else ()))

@@ -25,9 +25,9 @@ NO_TRADES = Result("not assessable", "Not assessable: nothing was traded.")
 def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     """`contamination` of run.json worked out again, with the cut-offs config/models.yaml says now."""
     done = case.recorded
-    hold = benchmark_ledgers(done.scene, case.terms.rules, case.cash)["buy_and_hold"]
+    hold = benchmark_ledgers(done.inputs, case.rules.execution, case.cash)["buy_and_hold"]
     daily = Daily(case.sessions, case.returns(done), measure.session_returns(hold, case.cash), case.free)
-    found = contamination_facts(case.seats, Prices(case.config.models.prices), done.turns, daily)
+    found = contamination_facts(case.seats, Prices(case.config.models.prices), done.results, daily)
     notes = tuple(note for note in (found["mend"],) if note)
     if not case.asks_models:
         return Result("not applicable", found["verdict"])
@@ -52,9 +52,9 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     if not len(done.ledger.fill_rows):
         return NO_TRADES
     for multiple in (1.0, 2.0):
-        rules = case.terms.rules.scaled(multiple)
-        scene = done.scene
-        ledger = kernel.replay_tape(scene.traded, done.tape, rules, case.cash, scene.opening_marks)
+        rules = case.rules.execution.scaled(multiple)
+        inputs = done.inputs
+        ledger = kernel.replay_tape(inputs.traded, done.tape, rules, case.cash, inputs.opening_marks)
         rows[multiple] = (
             measure.session_returns(ledger, case.cash),
             fsum(fill.slippage + fill.commission for fill in ledger.fills),
@@ -77,7 +77,7 @@ def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     done = case.recorded
     if not len(done.ledger.fill_rows):
         return NO_TRADES
-    paths = {one.name: one.returns for one in toggled(done.scene, done.tape, case.terms.rules, case.cash)}
+    paths = {one.name: one.returns for one in toggled(done.inputs, done.tape, case.rules.execution, case.cash)}
     figures = [_sharpe(f"{name}: Sharpe", returns, case.free) for name, returns in paths.items()]
     parts = []
     for name, returns in paths.items():

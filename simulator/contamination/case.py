@@ -61,13 +61,13 @@ class Case(ReloadedRun):
     @cached_property
     def sessions(self) -> NDArray[np.datetime64]:
         """(S,) sessions of the run."""
-        bars = self.scene.traded
+        bars = self.inputs.traded
         return bars.dates[session_ends(bars)]
 
     @cached_property
     def recorded(self) -> Replayed:
         """The recorded decisions replayed: nobody is asked. Raises DataError when they do not give the run's equity."""
-        done = self.play(AsDecided(self.decisions), self.scene)
+        done = self.play(AsDecided(self.decisions), self.inputs)
         self.check_reproduced(done)
         return done
 
@@ -80,9 +80,9 @@ class Case(ReloadedRun):
             raise ahead.stopped
         return ahead.opinions
 
-    def play(self, strategy: Strategy, scene: ReplayInputs, opinions: Mapping[int, Any] | None = None) -> Replayed:
-        """`strategy` traded over `scene` from `opinions` already formed."""
-        return play(strategy, scene, self.terms, self.cash, opinions or {}, silent, self.asking.loop)
+    def play(self, strategy: Strategy, inputs: ReplayInputs, opinions: Mapping[int, Any] | None = None) -> Replayed:
+        """`strategy` traded over `inputs` from `opinions` already formed."""
+        return play(strategy, inputs, self.rules, self.cash, opinions or {}, silent, self.asking.loop)
 
     def returns(self, done: Replayed) -> Floats:
         """(S,) return of each session."""
@@ -114,7 +114,7 @@ def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking
     """
     facts, spec = read_run(folder)
     run = reopen(folder, facts, spec, workspace, config, asking)
-    case = Case(run.folder, facts, config, run.strategy, run.scene, run.decisions, asking)
+    case = Case(run.folder, facts, config, run.strategy, run.inputs, run.decisions, asking)
     for name, seat in case.seats.items():
         if seat.model_dump(mode="json") != facts["config"]["models"].get(name):
             found = f"profile {spec.models} has another model in seat {name} than run {facts['run_id']}"

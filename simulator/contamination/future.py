@@ -40,17 +40,17 @@ class Mutated:
 
 
 async def ask(case: Case) -> Mutated:
-    scene = case.scene
+    inputs = case.inputs
     if not case.strategy.opines_ahead:
         return Mutated({}, {})
     with _nobody_asked(case):
         try:
-            ahead = await prefetch(case.strategy, scene, silent)
+            ahead = await prefetch(case.strategy, inputs, silent)
         except CacheMissError as error:
             return Mutated({}, {}, str(error))
         if ahead.stopped is not None:
             return Mutated({}, {}, str(ahead.stopped))
-        mutated = {k: await _again(case.strategy, scene, k, ahead.opinions) for k in range(len(scene.instants))}
+        mutated = {k: await _again(case.strategy, inputs, k, ahead.opinions) for k in range(len(inputs.instants))}
     return Mutated(ahead.opinions, mutated)
 
 
@@ -59,12 +59,12 @@ def judge(case: Case, asked: Mutated, seed: int = 0) -> Result:
     if asked.lost is not None:
         said = f"Not assessable: the answers of the run are no longer on disk ({asked.lost})."
         return Result("not assessable", said)
-    twice = _Twice(case.strategy, case.scene, asked.mutated, seed)
+    twice = _Twice(case.strategy, case.inputs, asked.mutated, seed)
     with _nobody_asked(case):
-        done = case.play(twice, case.scene, asked.as_run)
-    total = len(case.scene.instants)
+        done = case.play(twice, case.inputs, asked.as_run)
+    total = len(case.inputs.instants)
     recorded = _bytes(Decision(one.as_of, one.targets) for one in case.decisions)
-    again = _bytes(Decision(turn.wanted.as_of, turn.wanted.targets) for turn in done.turns)
+    again = _bytes(Decision(result.decision.as_of, result.decision.targets) for result in done.results)
     notes = [] if recorded == again else ["decided anew, the run's decisions come out otherwise than in its folder"]
     notes += [f"{day}: {why}" for day, why in twice.differ[:5]]
     figures = (
@@ -97,27 +97,27 @@ def with_noise(bars: Bars, known: int, seed: int) -> Bars:
     return replace(bars, **changed)
 
 
-def mutated_snapshot(scene: ReplayInputs, k: int, seed: int = 0) -> Snapshot:
+def mutated_snapshot(inputs: ReplayInputs, k: int, seed: int = 0) -> Snapshot:
     """What is known at decision `k`, a view of bars whose later rows are noise."""
-    at, as_of = scene.instants[k], moment(int(scene.instants[k]))
-    known = int(np.searchsorted(scene.bars.closes_at, at, side="right"))
-    beside = int(np.searchsorted(scene.context.closes_at, at, side="right"))
-    real = scene.snapshots[k]
-    shown = with_noise(scene.bars, known, seed).snapshot(as_of, (), with_noise(scene.context, beside, seed + 1))
+    at, as_of = inputs.instants[k], moment(int(inputs.instants[k]))
+    known = int(np.searchsorted(inputs.bars.closes_at, at, side="right"))
+    beside = int(np.searchsorted(inputs.context.closes_at, at, side="right"))
+    real = inputs.snapshots[k]
+    shown = with_noise(inputs.bars, known, seed).snapshot(as_of, (), with_noise(inputs.context, beside, seed + 1))
     return replace(real, bars=shown.bars, context=shown.context)
 
 
 class _Twice:
     """Decides as `strategy` does, and once more with noise for a future; keeps where the two differ."""
 
-    def __init__(self, strategy: Strategy, scene: ReplayInputs, mutated: Mapping[int, Any], seed: int) -> None:
-        self.strategy, self.scene, self.mutated, self.seed = strategy, scene, mutated, seed
+    def __init__(self, strategy: Strategy, inputs: ReplayInputs, mutated: Mapping[int, Any], seed: int) -> None:
+        self.strategy, self.inputs, self.mutated, self.seed = strategy, inputs, mutated, seed
         self.name: str = strategy.name
         self.cadence: Cadence = strategy.cadence
         self.window: int = strategy.window
         self.opines_ahead: bool = strategy.opines_ahead
         self.differ: list[tuple[str, str]] = []
-        self._at = {snapshot.as_of: k for k, snapshot in enumerate(scene.snapshots)}
+        self._at = {snapshot.as_of: k for k, snapshot in enumerate(inputs.snapshots)}
 
     @property
     def checkpoint(self) -> _Twice:
@@ -133,7 +133,7 @@ class _Twice:
         try:
             if isinstance(other, SimError):
                 raise other
-            noisy = mutated_snapshot(self.scene, k, self.seed)
+            noisy = mutated_snapshot(self.inputs, k, self.seed)
             if other is None:
                 other = await who.opine(noisy, journal)
             again = await who.decide(noisy, other, book, journal)
@@ -145,18 +145,18 @@ class _Twice:
         return decision
 
     def _who(self, snapshot: Snapshot) -> Strategy:
-        return on_occasion(self.strategy, self.scene.occasions[self._at[snapshot.as_of]])
+        return on_occasion(self.strategy, self.inputs.occasions[self._at[snapshot.as_of]])
 
 
-async def _again(strategy: Strategy, scene: ReplayInputs, k: int, opinions: Mapping[int, Any]) -> Any:
+async def _again(strategy: Strategy, inputs: ReplayInputs, k: int, opinions: Mapping[int, Any]) -> Any:
     """The opinion at `k` with noise for a future; a checkpoint is handed the minutes of the real occasion before it."""
-    who, journal = on_occasion(strategy, scene.occasions[k]), ()
-    if scene.occasions[k] == CHECKPOINT:
-        before: Any = on_occasion(strategy, scene.occasions[k - 1])
+    who, journal = on_occasion(strategy, inputs.occasions[k]), ()
+    if inputs.occasions[k] == CHECKPOINT:
+        before: Any = on_occasion(strategy, inputs.occasions[k - 1])
         minutes = before.minutes(opinions[k - 1])
-        journal = (Decision(scene.snapshots[k - 1].as_of, (), minutes),)  # type: ignore[assignment]
+        journal = (Decision(inputs.snapshots[k - 1].as_of, (), minutes),)  # type: ignore[assignment]
     try:
-        return await who.opine(mutated_snapshot(scene, k), journal)
+        return await who.opine(mutated_snapshot(inputs, k), journal)
     except CacheMissError as error:
         return error
 

@@ -156,7 +156,7 @@ async def _recalled(case: Case, k: int, seat: str, chair: Seat) -> dict[str, flo
 
 def _rows(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Floats:
     """(n, 4): meeting, y, ŷ, LAP of every asset and date with a price at both ends."""
-    decided = [one for one, what in zip(case.decisions, case.scene.occasions, strict=True) if what == MEETING]
+    decided = [one for one, what in zip(case.decisions, case.inputs.occasions, strict=True) if what == MEETING]
     opens = [_opens(case, snapshot) for snapshot in case.at_meetings.snapshots]
     rows = []
     for k in range(len(decided) - 1):
@@ -171,7 +171,7 @@ def _rows(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Floats:
 def _opens(case: Case, snapshot: Snapshot) -> dict[str, float]:
     """{symbol: open of the bar after the meeting}."""
     at = len(snapshot)
-    if at >= len(case.scene.bars):
+    if at >= len(case.inputs.bars):
         return {}
-    opens = zip(case.scene.bars.symbols, case.scene.bars.open[at].tolist(), strict=True)
+    opens = zip(case.inputs.bars.symbols, case.inputs.bars.open[at].tolist(), strict=True)
     return {symbol: price for symbol, price in opens if price > 0}

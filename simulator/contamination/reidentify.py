@@ -115,7 +115,7 @@ def judge(case: Case, guesses: Sequence[Guess]) -> Result:
 def candidates(case: Case) -> tuple[str, ...]:
     """Assets offered: those of the run and of config/assets.yaml, in alphabetical order."""
     assets = case.config.assets
-    return tuple(sorted({*case.scene.bars.symbols, *assets.assets} - {*assets.context}))
+    return tuple(sorted({*case.inputs.bars.symbols, *assets.assets} - {*assets.context}))
 
 
 def quarters_around(case: Case) -> tuple[str, ...]:

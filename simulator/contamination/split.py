@@ -70,14 +70,14 @@ class Daily:
 def contamination_facts(
     seats: Mapping[str, Seat],
     prices: Prices,
-    turns: Sequence[CycleResult],
+    results: Sequence[CycleResult],
     daily: Daily,
     benchmark: str = "buy_and_hold",
 ) -> dict[str, Any]:
     """``contamination`` of run.json; its keys are listed in docs/contamination.md.
 
-    `seats` of the council, empty for a rule; `turns` as replayed (members' votes are read from their records); `daily`
-    with the returns of `benchmark`. Nobody is asked. A session is placed by its own date, a decision by its instant's.
+    `seats` of the council, empty for a rule; `results` as replayed (members' votes are read from their records);
+    `daily` with the returns of `benchmark`. Nobody is asked. A session is placed by its own date, a decision by its instant's.
     """
     models = cutoffs_of(seats, prices)
     facts: dict[str, Any] = {
@@ -97,7 +97,7 @@ def contamination_facts(
         who = "rule-based analysts answered, no model" if models else "no model was asked"
         return facts | {"verdict": f"{who.capitalize()}: nothing to remember."}
     of_seat = {seat: one.cutoff for one in asked(models) for seat in one.seats}
-    held = [(_day(turn), turn.wanted.record) for turn in turns]
+    held = [(_day(result), result.decision.record) for result in results]
     facts["disagreement"] = disagreement(held, of_seat)
     cutoff = latest(models)
     if cutoff is None:
@@ -230,8 +230,8 @@ def _model(one: ModelCutoff) -> dict[str, Any]:
     return {"model": one.model, "provider": one.provider, "seats": list(one.seats), "cutoff": said, "note": why}
 
 
-def _day(turn: CycleResult) -> date:
-    return turn.wanted.as_of.astimezone(NEW_YORK).date()
+def _day(result: CycleResult) -> date:
+    return result.decision.as_of.astimezone(NEW_YORK).date()
 
 
 def _sessions(count: int) -> str:

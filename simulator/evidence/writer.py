@@ -29,7 +29,7 @@ ORDER_COLUMNS = (
 
 
 def result_files(
-    ledger: Ledger, turns: Sequence[CycleResult], curves: Mapping[str, NDArray[np.float64]]
+    ledger: Ledger, results: Sequence[CycleResult], curves: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, bytes]:
     """The six files the digest is taken over. `curves` are further columns of equity.csv, one value a session."""
     bars = ledger.bars
@@ -43,7 +43,7 @@ def result_files(
         **curves,
     }
     return {
-        "decisions.jsonl": decision_lines(turns),
+        "decisions.jsonl": decision_lines(results),
         "orders.csv": csv_bytes(ORDER_COLUMNS, (_order(o) for o in ledger.orders)),
         "fills.csv": csv_bytes(FILL_COLUMNS, _timed(ledger.fills, FILL_COLUMNS)),
         "rejected.csv": csv_bytes(REJECTION_COLUMNS, _timed(ledger.rejections, REJECTION_COLUMNS)),
@@ -52,9 +52,9 @@ def result_files(
     }
 
 
-def account_files(folder: str, ledger: Ledger, turns: Sequence[CycleResult]) -> dict[str, bytes]:
+def account_files(folder: str, ledger: Ledger, results: Sequence[CycleResult]) -> dict[str, bytes]:
     """The files of an account beside the run's own, in a folder of its own; its equity is a column of equity.csv."""
-    files = result_files(ledger, turns, {})
+    files = result_files(ledger, results, {})
     return {f"{folder}/{name}": files[name] for name in RESULT_FILES if name != "equity.csv"}
 
 
@@ -63,9 +63,9 @@ def replicate_file(number: int) -> str:
     return f"decisions-replicate-{number}.jsonl"
 
 
-def decision_lines(turns: Sequence[CycleResult]) -> bytes:
+def decision_lines(results: Sequence[CycleResult]) -> bytes:
     """The content of decisions.jsonl."""
-    return jsonl_bytes(_decision(turn) for turn in turns)
+    return jsonl_bytes(_decision(result) for result in results)
 
 
 def result_digest(files: Mapping[str, bytes]) -> str:
@@ -87,14 +87,14 @@ def exchange_time(at: int | datetime) -> str:
     return (moment(at) if isinstance(at, int) else at).astimezone(EXCHANGE).isoformat()
 
 
-def _decision(turn: CycleResult) -> dict[str, Any]:
-    wanted, allowed = turn.wanted, turn.allowed
+def _decision(result: CycleResult) -> dict[str, Any]:
+    wanted, allowed = result.decision, result.allowed
     return {
         "as_of": exchange_time(wanted.as_of),
         "session": exchange_time(wanted.as_of)[:10],
         "targets": [_target(t) for t in wanted.targets],
         "allowed": {t.symbol: t.weight for t in allowed.targets},
-        "cuts": list(turn.cuts),
+        "cuts": list(result.cuts),
         "record": dict(wanted.record),
     }
 

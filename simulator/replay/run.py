@@ -1,6 +1,6 @@
 """A strategy over history: opinions asked ahead, the reference engine, and the kernel as its auditor.
 
-occasions ──► prefetch ──► play: reference engine ──step──► Ledger, turns
+occasions ──► prefetch ──► play: reference engine ──step──► Ledger, results
               (all dates      │                               │
                at once)       └────── tape ──► kernel ──► audit: largest difference
 
@@ -102,7 +102,7 @@ class ReplayInputs:
         return tuple(self.bars.snapshot(at, self.events, self.context, self.news) for at in moments)
 
     def until(self, k: int) -> ReplayInputs:
-        """The scene as it was before decision `k`: its first k decisions, and the bars that open before the next."""
+        """The inputs as they were before decision `k`: their first k decisions, and the bars that open before the next."""
         if k >= len(self.instants):
             return self
         end = int(np.searchsorted(self.bars.opens_at, self.instants[k], side="left"))
@@ -125,12 +125,12 @@ class Prefetched:
 class Replayed:
     """What came of it: the books, the decisions, the opinions behind them, and how far the two engines differ.
 
-    `scene` is what was played on. It ends early where `stopped` says why there were no further opinions.
+    `inputs` is what was played on. It ends early where `stopped` says why there were no further opinions.
     """
 
-    scene: ReplayInputs
+    inputs: ReplayInputs
     ledger: Ledger
-    turns: tuple[CycleResult, ...]
+    results: tuple[CycleResult, ...]
     tape: Tape
     largest_difference: float
     opinions: Mapping[int, Any] = field(default_factory=dict)
@@ -139,55 +139,59 @@ class Replayed:
 
 def replay_strategy(
     strategy: Strategy,
-    scene: ReplayInputs,
-    terms: TradingRules,
+    inputs: ReplayInputs,
+    rules: TradingRules,
     cash: float,
     progress: Progress | None = None,
     loop: asyncio.Runner | None = None,
 ) -> Replayed:
-    """Replay `strategy` over `scene` with both engines, within `loop` where its connections live there.
+    """Replay `strategy` over `inputs` with both engines, within `loop` where its connections live there.
 
     Where the asking stopped early (budget spent, a service that keeps failing) the dates decided so far are replayed;
     with none the error itself is raised. Raises AuditError when the engines differ by over 1e-9 of equity.
     """
     report = progress or silent
     with nullcontext(loop) if loop else asyncio.Runner() as running:
-        ahead = running.run(prefetch(strategy, scene, report)) if strategy.opines_ahead else Prefetched()
+        ahead = running.run(prefetch(strategy, inputs, report)) if strategy.opines_ahead else Prefetched()
         if ahead.stopped is not None:
             if not ahead.opinions:
                 raise ahead.stopped
-            scene = scene.until(len(ahead.opinions))
-        done = play(strategy, scene, terms, cash, ahead.opinions, report, running)
+            inputs = inputs.until(len(ahead.opinions))
+        done = play(strategy, inputs, rules, cash, ahead.opinions, report, running)
     return replace(done, stopped=ahead.stopped)
 
 
 def play(
     strategy: Strategy,
-    scene: ReplayInputs,
-    terms: TradingRules,
+    inputs: ReplayInputs,
+    rules: TradingRules,
     cash: float,
     opinions: Mapping[int, Any],
     report: Progress,
     loop: asyncio.Runner,
 ) -> Replayed:
-    """One account over `scene`, from the opinions already formed {index of the instant: opinion}; others are formed
+    """One account over `inputs`, from the opinions already formed {index of the instant: opinion}; others are formed
     when their date has come. Raises AuditError when the engines differ by over 1e-9 of equity."""
-    turns: list[CycleResult] = []
+    results: list[CycleResult] = []
     journal: list[Decision] = []
 
     def decide(k: int, broker: Broker) -> None:
-        snapshot, who = scene.snapshots[k], on_occasion(strategy, scene.occasions[k])
+        snapshot, who = inputs.snapshots[k], on_occasion(strategy, inputs.occasions[k])
         # A Runner minds signals at every call, which costs more than a step that asks nothing.
         settle = loop.get_loop().run_until_complete if k in opinions else loop.run
-        turn = settle(step(snapshot, who, broker, tuple(journal), terms, opinions.get(k)))
-        turns.append(turn)
-        journal.append(turn.wanted)
-        report("replay", k + 1, len(scene.instants), str(snapshot.session))
+        result = settle(step(snapshot, who, broker, tuple(journal), rules, opinions.get(k)))
+        results.append(result)
+        journal.append(result.decision)
+        report("replay", k + 1, len(inputs.instants), str(snapshot.session))
 
-    ledger = backtrader_engine.replay(scene.traded, scene.instants, decide, terms.rules, cash, scene.opening_marks)
-    tape = Tape.from_decisions([t.allowed for t in turns], scene.bars.symbols)
-    difference = audit.audit(ledger, kernel.replay_tape(scene.traded, tape, terms.rules, cash, scene.opening_marks))
-    return Replayed(scene, ledger, tuple(turns), tape, difference, opinions)
+    ledger = backtrader_engine.replay(
+        inputs.traded, inputs.instants, decide, rules.execution, cash, inputs.opening_marks
+    )
+    tape = Tape.from_decisions([t.allowed for t in results], inputs.bars.symbols)
+    difference = audit.audit(
+        ledger, kernel.replay_tape(inputs.traded, tape, rules.execution, cash, inputs.opening_marks)
+    )
+    return Replayed(inputs, ledger, tuple(results), tape, difference, opinions)
 
 
 def on_occasion(strategy: Strategy, occasion: Occasion) -> Strategy:
@@ -195,7 +199,7 @@ def on_occasion(strategy: Strategy, occasion: Occasion) -> Strategy:
     return cast(Checked, strategy).checkpoint if occasion == CHECKPOINT else strategy
 
 
-async def prefetch(strategy: Strategy, scene: ReplayInputs, report: Progress) -> Prefetched:
+async def prefetch(strategy: Strategy, inputs: ReplayInputs, report: Progress) -> Prefetched:
     """The opinions of all decision dates, asked side by side; where questions queue, the oldest date's go first.
 
     A checkpoint waits for the occasion before it, whose minutes it is handed as its journal: meetings and their
@@ -207,17 +211,17 @@ async def prefetch(strategy: Strategy, scene: ReplayInputs, report: Progress) ->
     tasks: list[asyncio.Task[Any]] = []
 
     async def opine(k: int) -> Any:
-        who = on_occasion(strategy, scene.occasions[k])
-        if scene.occasions[k] == MEETING:
-            return await who.opine(scene.snapshots[k], ())
-        before = cast(Checked, on_occasion(strategy, scene.occasions[k - 1]))
+        who = on_occasion(strategy, inputs.occasions[k])
+        if inputs.occasions[k] == MEETING:
+            return await who.opine(inputs.snapshots[k], ())
+        before = cast(Checked, on_occasion(strategy, inputs.occasions[k - 1]))
         # Shielded: when this date is given up, the one before it is still finished.
         minutes = before.minutes(await asyncio.shield(tasks[k - 1]))
-        return await who.opine(scene.snapshots[k], (Decision(scene.snapshots[k - 1].as_of, (), minutes),))
+        return await who.opine(inputs.snapshots[k], (Decision(inputs.snapshots[k - 1].as_of, (), minutes),))
 
-    tasks += [asyncio.create_task(opine(k)) for k in range(len(scene.instants))]
+    tasks += [asyncio.create_task(opine(k)) for k in range(len(inputs.instants))]
     try:
-        failed = await _answered(tasks, scene, report)
+        failed = await _answered(tasks, inputs, report)
     finally:
         for task in tasks:
             task.cancel()
@@ -230,11 +234,11 @@ async def prefetch(strategy: Strategy, scene: ReplayInputs, report: Progress) ->
     raise error or asyncio.CancelledError
 
 
-async def _answered(tasks: Sequence[asyncio.Task[Any]], scene: ReplayInputs, report: Progress) -> int | None:
+async def _answered(tasks: Sequence[asyncio.Task[Any]], inputs: ReplayInputs, report: Progress) -> int | None:
     """Wait until every date is answered, or every date before the first that failed. Returns that one's index."""
     failed = len(tasks)
     while waiting := [k for k in range(failed) if not tasks[k].done()]:
-        report("ask", failed - len(waiting), len(tasks), str(scene.snapshots[waiting[0]].session))
+        report("ask", failed - len(waiting), len(tasks), str(inputs.snapshots[waiting[0]].session))
         await asyncio.wait([tasks[k] for k in waiting], timeout=HEARTBEAT, return_when=asyncio.FIRST_EXCEPTION)
         failed = next((k for k in range(failed) if tasks[k].done() and tasks[k].exception()), failed)
         for task in tasks[failed + 1 :]:

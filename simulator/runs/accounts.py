@@ -37,10 +37,10 @@ class Account:
         return f"accounts/{self.name}"
 
 
-def accounts_of(strategy: Strategy, replayed: Replayed, terms: TradingRules, config: Accounts) -> tuple[Account, ...]:
+def accounts_of(strategy: Strategy, replayed: Replayed, rules: TradingRules, config: Accounts) -> tuple[Account, ...]:
     """The accounts of a council in the order of accounts.yaml, its own among them; none for a strategy without members.
 
-    `replayed` is the council's own account. The others are played from its opinions under the same terms, with the same
+    `replayed` is the council's own account. The others are played from its opinions under the same rules, with the same
     cash. A seat that no account has as its role gives its own name to its account.
     """
     if not getattr(strategy, "members", ()):
@@ -50,7 +50,7 @@ def accounts_of(strategy: Strategy, replayed: Replayed, terms: TradingRules, con
     names = {account.role: name for name, account in config.accounts.items()}
     with asyncio.Runner() as loop:
         played = {
-            seat: play(council.member(seat), replayed.scene, terms, config.cash, replayed.opinions, silent, loop)
+            seat: play(council.member(seat), replayed.inputs, rules, config.cash, replayed.opinions, silent, loop)
             for seat in council.members
         }
     made = [Account(names.get(seat, seat), seat, council.seats[seat].model, done) for seat, done in played.items()]
@@ -61,7 +61,9 @@ def accounts_of(strategy: Strategy, replayed: Replayed, terms: TradingRules, con
 
 def council_account(accounts: Sequence[Account]) -> Account | None:
     """The account whose decisions are meetings of the council; None where there is none."""
-    return next((a for a in accounts if any(t.wanted.record.get("kind") == "council" for t in a.replayed.turns)), None)
+    return next(
+        (a for a in accounts if any(t.decision.record.get("kind") == "council" for t in a.replayed.results)), None
+    )
 
 
 def own_account(accounts: Sequence[Account], replayed: Replayed) -> str | None:

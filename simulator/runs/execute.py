@@ -171,20 +171,20 @@ def simulate(
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
-        terms = TradingRules.from_config(config)
+        rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
         asking.open_for(known["run_id"], getattr(loaded.strategy, "seats", {}))
         report = _ticking(progress, asking.gateway, questions) if progress else None
         try:
             draws, stopped = draw(
-                loaded.strategy, spec.replicates, staged.scene, terms, config.accounts.cash, report, asking.loop
+                loaded.strategy, spec.replicates, staged.inputs, rules, config.accounts.cash, report, asking.loop
             )
         except LLMError as error:
             raise _continued(error, known["command"], asking.gateway, questions) from error.__cause__
         asking.drain()
         if stopped is not None:
             stopped = _continued(stopped, known["command"], asking.gateway, questions)
-        work = Work(spec, workspace, config, loaded, staged, terms, draws, asking.gateway, known, stopped)
+        work = Work(spec, workspace, config, loaded, staged, rules, draws, asking.gateway, known, stopped)
         recorded = record(work, completion.analyse)
         runtime = _runtime(asking.gateway, started)
     name = f"{known['strategy']}-{known['from']}-{staged.last}-{known['run_id']}"
@@ -234,8 +234,8 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[st
 
 def _questions(spec: RunSpec, loaded: Loaded, staged: LoadedInputs) -> dict[str, int]:
     """{stage: questions of the whole run}, those of checkpoints at their most."""
-    strategy, scene = loaded.strategy, staged.scene
-    often: dict[Occasion, int] = {MEETING: scene.meetings, CHECKPOINT: len(scene.instants) - scene.meetings}
+    strategy, inputs = loaded.strategy, staged.inputs
+    often: dict[Occasion, int] = {MEETING: inputs.meetings, CHECKPOINT: len(inputs.instants) - inputs.meetings}
     asked: dict[str, int] = {}
     for occasion, times in often.items():
         if times:

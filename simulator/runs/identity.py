@@ -32,7 +32,7 @@ NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jin
 
 def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs) -> dict[str, Any]:
     """What is run on what, and the id that follows from it: known before anything is asked."""
-    scene = staged.scene
+    inputs = staged.inputs
     seats: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
     made_of = {
         "schema": SCHEMA,
@@ -48,7 +48,7 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         "config": {**config.dump(), "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()}},
         "cutoffs": {one.model: str(one.cutoff) for one in asked(cutoffs_of(seats, Prices(config.models.prices)))},
         "strategy_files": dict(loaded.files),
-        "data_digest": data_digest(scene),
+        "data_digest": data_digest(inputs),
         "code": code_version(),
     }
     named = {**made_of, "code": code_digest()}
@@ -57,21 +57,21 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         **made_of,
         "command": shlex.join(spec.command(loaded.strategy.name, staged.last)),
         "analysts": loaded.label,
-        "sources": dict(zip(scene.bars.symbols, scene.bars.sources, strict=True)),
-        "context": dict(zip(scene.context.symbols, scene.context.sources, strict=True)),
+        "sources": dict(zip(inputs.bars.symbols, inputs.bars.sources, strict=True)),
+        "context": dict(zip(inputs.context.symbols, inputs.context.sources, strict=True)),
         "notes": list(staged.notes),
         "packages": packages(),
     }
 
 
-def data_digest(scene: ReplayInputs) -> str:
+def data_digest(inputs: ReplayInputs) -> str:
     """sha256 (hex) of what a strategy may read of the world: bars, context, events and news."""
     return digest_of(
         [
-            scene.bars.digest,
-            scene.context.digest,
-            [[str(e.at), e.name, e.importance, str(e.known_at)] for e in scene.events],
-            [[str(getattr(item, f.name)) for f in fields(item)] for item in scene.news],
+            inputs.bars.digest,
+            inputs.context.digest,
+            [[str(e.at), e.name, e.importance, str(e.known_at)] for e in inputs.events],
+            [[str(getattr(item, f.name)) for f in fields(item)] for item in inputs.news],
         ]
     )
 

@@ -22,9 +22,9 @@ from simulator.workspace import Workspace
 
 @dataclass(frozen=True)
 class LoadedInputs:
-    """The scene of a run, its last session, and sentences a reader of the result must know."""
+    """The inputs of a run, its last session, and sentences a reader of the result must know."""
 
-    scene: ReplayInputs
+    inputs: ReplayInputs
     last: date
     notes: tuple[str, ...]
 
@@ -52,8 +52,8 @@ def stage(
     sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
     due = _agenda(strategy, sessions, bars, config.schedule)
     events, news = load_events(workspace.events), load_news(workspace.news)
-    scene = ReplayInputs(bars, loaded.context, start, due.instants, events, due.occasions, news)
-    return LoadedInputs(scene, loaded.last, (*notes, *due.notes))
+    inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.occasions, news)
+    return LoadedInputs(inputs, loaded.last, (*notes, *due.notes))
 
 
 def _agenda(strategy: Strategy, on: Sessions, bars: Bars, schedule: Schedule) -> Agenda:

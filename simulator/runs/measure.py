@@ -36,20 +36,20 @@ class RiskFree:
     source: str
 
 
-def risk_free(scene: ReplayInputs, assets: Assets) -> RiskFree:
+def risk_free(inputs: ReplayInputs, assets: Assets) -> RiskFree:
     """Close-to-close return of the cash instrument, or the stated yearly rate where it has no bars."""
-    ends = session_ends(scene.bars)
-    ends = ends[ends >= scene.start]
+    ends = session_ends(inputs.bars)
+    ends = ends[ends >= inputs.start]
     stated = np.full(len(ends), (1 + assets.risk_free_rate) ** (1 / SESSIONS_A_YEAR) - 1)
     rate = f"the stated rate of {assets.risk_free_rate:.2%} a year"
     name = assets.cash_instrument
-    if name not in scene.context.symbols:
+    if name not in inputs.context.symbols:
         return RiskFree(stated, f"{rate} ({name} has no bars)")
-    close = scene.context.close[:, scene.context.column(name)]
-    before = np.r_[scene.start - 1, ends[:-1]]
+    close = inputs.context.close[:, inputs.context.column(name)]
+    before = np.r_[inputs.start - 1, ends[:-1]]
     moved = close[ends] / close[before] - 1
     missing = np.isnan(moved)
-    source = f"{name}, {scene.context.sources[scene.context.column(name)]}"
+    source = f"{name}, {inputs.context.sources[inputs.context.column(name)]}"
     if missing.any():
         source += f"; {rate} for {int(missing.sum())} of {len(moved)} sessions without bars of it"
     return RiskFree(np.where(missing, stated, moved), source)
@@ -123,12 +123,12 @@ def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
 
 
 def cost_sensitivity(
-    scene: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats
+    inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats
 ) -> list[dict[str, Any]]:
     """The same decisions filled at 0, 1, 2 and 5 times the costs."""
     rows = []
     for multiple in COST_MULTIPLES:
-        ledger = kernel.replay_tape(scene.traded, tape, rules.scaled(multiple), cash, scene.opening_marks)
+        ledger = kernel.replay_tape(inputs.traded, tape, rules.scaled(multiple), cash, inputs.opening_marks)
         paid = fsum(f.slippage + f.commission for f in ledger.fills)
         rows.append({"multiple": multiple, "costs_paid": paid, "metrics": dict(account(ledger, cash, free).values)})
     return rows

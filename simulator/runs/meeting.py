@@ -227,7 +227,7 @@ def _known(call: Call, when: Due, council: Council, workspace: Workspace, config
     newest = before.dates[before.closes_at <= at][-1].astype(date)
     reach: Any = _Reach(window=max(LOOKBACK, council.window))
     staged = stage(call.symbols, newest, None, reach, workspace, config)
-    return replace(staged.scene, instants=np.array([at]), occasions=()).snapshots[0]
+    return replace(staged.inputs, instants=np.array([at]), occasions=()).snapshots[0]
 
 
 def _name(call: Call, when: Due) -> str:

@@ -122,7 +122,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         check_replicates(loaded.strategy, spec.replicates)
         if loaded.strategy.opines_ahead:
             again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
-            asking.loop.run(_meet(again, staged.scene))
+            asking.loop.run(_meet(again, staged.inputs))
         lines = _lines(asking.gateway, stand_ins.asked, Prices(config.models.prices))
     taken: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
     missing = sum(line.misses for line in lines)
@@ -131,8 +131,8 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         strategy=loaded.strategy.name,
         first=str(spec.first),
         last=str(staged.last),
-        decisions=staged.scene.meetings,
-        checkpoints=len(staged.scene.instants) - staged.scene.meetings,
+        decisions=staged.inputs.meetings,
+        checkpoints=len(staged.inputs.instants) - staged.inputs.meetings,
         replicates=spec.replicates,
         models=(spec.models or config.models.default) if taken else None,
         max_cost=spec.max_cost,
@@ -143,8 +143,8 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     )
 
 
-async def _meet(strategies: Sequence[Strategy], scene: ReplayInputs) -> None:
-    for ahead in await asyncio.gather(*(prefetch(strategy, scene, silent) for strategy in strategies)):
+async def _meet(strategies: Sequence[Strategy], inputs: ReplayInputs) -> None:
+    for ahead in await asyncio.gather(*(prefetch(strategy, inputs, silent) for strategy in strategies)):
         if ahead.stopped is not None:
             raise ahead.stopped
 

@@ -42,7 +42,7 @@ class Work:
     config: Config
     loaded: Loaded
     staged: LoadedInputs
-    terms: TradingRules
+    rules: TradingRules
     draws: tuple[Replayed, ...]
     gateway: Gateway
     identity: Mapping[str, Any]
@@ -74,19 +74,19 @@ Analyse = Callable[
 
 def record(work: Work, analyse: Analyse) -> Recorded:
     """A pure function of the work. The events are put together when they are first asked for."""
-    scene, ledger = work.replayed.scene, work.replayed.ledger
-    free = measure.risk_free(scene, work.config.assets)
-    benchmarks = benchmark_ledgers(scene, work.terms.rules, work.cash)
+    inputs, ledger = work.replayed.inputs, work.replayed.ledger
+    free = measure.risk_free(inputs, work.config.assets)
+    benchmarks = benchmark_ledgers(inputs, work.rules.execution, work.cash)
     net = float(ledger.net[writer.session_ends(ledger.bars)].mean())
-    benchmarks["exposure_matched"] = exposure_matched(scene, work.terms.rules, work.cash, net)
-    accounts = accounts_of(work.loaded.strategy, work.replayed, work.terms, work.config.accounts)
+    benchmarks["exposure_matched"] = exposure_matched(inputs, work.rules.execution, work.cash, net)
+    accounts = accounts_of(work.loaded.strategy, work.replayed, work.rules, work.config.accounts)
     others = [account for account in accounts if account.replayed is not work.replayed]
 
     further = {f"replicate:{n}": draw.ledger for n, draw in enumerate(work.draws) if n}
-    files = writer.result_files(ledger, work.replayed.turns, _curves(free, benchmarks, accounts, further))
+    files = writer.result_files(ledger, work.replayed.results, _curves(free, benchmarks, accounts, further))
     for account in others:
-        files |= writer.account_files(account.folder, account.replayed.ledger, account.replayed.turns)
-    files |= {writer.replicate_file(n): writer.decision_lines(d.turns) for n, d in enumerate(work.draws) if n}
+        files |= writer.account_files(account.folder, account.replayed.ledger, account.replayed.results)
+    files |= {writer.replicate_file(n): writer.decision_lines(d.results) for n, d in enumerate(work.draws) if n}
     calls = _calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
 
@@ -100,7 +100,7 @@ def record(work: Work, analyse: Analyse) -> Recorded:
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
         "account": own_account(accounts, work.replayed),
         "cost_sensitivity": measure.cost_sensitivity(
-            work.replayed.scene, work.replayed.tape, work.terms.rules, work.cash, free.returns
+            work.replayed.inputs, work.replayed.tape, work.rules.execution, work.cash, free.returns
         ),
         **analyse(work, accounts, calls, free.returns, hold),
         "audit": {
@@ -140,11 +140,11 @@ def _partial(work: Work) -> dict[str, Any]:
         return {"partial": False}
     return {
         "partial": True,
-        "to": str(work.replayed.scene.bars.dates[-1]),
+        "to": str(work.replayed.inputs.bars.dates[-1]),
         "stopped": {
             "why": work.stopped.found,
-            "decided": work.replayed.scene.meetings,
-            "planned": work.staged.scene.meetings,
+            "decided": work.replayed.inputs.meetings,
+            "planned": work.staged.inputs.meetings,
             "to": str(work.staged.last),
             "replicates": work.spec.replicates,
         },

@@ -1,6 +1,6 @@
 """A run opened again from its folder, to be played otherwise: only with what it was made of.
 
-run.json, decisions.jsonl ──► configuration, strategy, scene ──► same files, bars and dates? ──► ReloadedRun
+run.json, decisions.jsonl ──► configuration, strategy, inputs ──► same files, bars and dates? ──► ReloadedRun
                                                                  no: the command that runs it again
 """
 
@@ -45,14 +45,14 @@ SAME = 1e-9
 class ReloadedRun:
     """A run with its strategy and the bars it played on, both as they were.
 
-    `decisions` are those of decisions.jsonl, one per instant of `scene`.
+    `decisions` are those of decisions.jsonl, one per instant of `inputs`.
     """
 
     folder: Path
     facts: Mapping[str, Any]
     config: Config
     strategy: Strategy
-    scene: ReplayInputs
+    inputs: ReplayInputs
     decisions: tuple[Decision, ...]
 
     @property
@@ -65,19 +65,19 @@ class ReloadedRun:
         return self.config.accounts.cash
 
     @cached_property
-    def terms(self) -> TradingRules:
+    def rules(self) -> TradingRules:
         return TradingRules.from_config(self.config)
 
     @cached_property
     def at_meetings(self) -> ReplayInputs:
-        """The scene with its meetings as the only occasions."""
-        kept = np.array([occasion == MEETING for occasion in self.scene.occasions], dtype=bool)
-        return replace(self.scene, instants=self.scene.instants[kept], occasions=())
+        """The inputs with its meetings as the only occasions."""
+        kept = np.array([occasion == MEETING for occasion in self.inputs.occasions], dtype=bool)
+        return replace(self.inputs, instants=self.inputs.instants[kept], occasions=())
 
     @cached_property
     def free(self) -> Floats:
         """(S,) risk-free return of each session."""
-        return measure.risk_free(self.scene, self.config.assets).returns
+        return measure.risk_free(self.inputs, self.config.assets).returns
 
     def check_reproduced(self, done: Replayed) -> None:
         """The recorded decisions, replayed, must give the equity in the folder: else engine and evidence do not match.
@@ -173,17 +173,17 @@ def reopen(
     loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
     _check_files(facts, loaded.files)
     staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
-    if data_digest(staged.scene) != facts["data_digest"]:
+    if data_digest(staged.inputs) != facts["data_digest"]:
         raise DataError(f"bars or events have changed since run {facts['run_id']}", mend=again(facts))
     path = folder / "decisions.jsonl"
     try:
         decisions = tuple(_decision(row) for row in read_lines(path))
     except (KeyError, TypeError, ValueError):
         raise DataError("is not what this version writes", where=str(path), mend=again(facts)) from None
-    scene = staged.scene.until(len(decisions)) if facts.get("partial") else staged.scene
-    if [moment(int(at)) for at in scene.instants] != [one.as_of for one in decisions]:
+    inputs = staged.inputs.until(len(decisions)) if facts.get("partial") else staged.inputs
+    if [moment(int(at)) for at in inputs.instants] != [one.as_of for one in decisions]:
         raise DataError("decides on other dates than this version would", where=str(folder), mend=again(facts))
-    return ReloadedRun(folder, facts, config, loaded.strategy, scene, decisions)
+    return ReloadedRun(folder, facts, config, loaded.strategy, inputs, decisions)
 
 
 def _check_files(facts: Mapping[str, Any], now: Mapping[str, str]) -> None:

@@ -26,8 +26,8 @@ class Replicable(Protocol):
 def draw(
     strategy: Strategy,
     replicates: int,
-    scene: ReplayInputs,
-    terms: TradingRules,
+    inputs: ReplayInputs,
+    rules: TradingRules,
     cash: float,
     progress: Progress | None,
     loop: asyncio.Runner,
@@ -42,7 +42,7 @@ def draw(
     for number in range(replicates):
         again = replicate_of(strategy, number)
         try:
-            drawn = replay_strategy(again, scene, terms, cash, _part(progress, number, replicates), loop)
+            drawn = replay_strategy(again, inputs, rules, cash, _part(progress, number, replicates), loop)
         except LLMError as stopped:
             if not draws or isinstance(stopped, CacheMissError | CacheCorruptError):
                 raise

@@ -41,14 +41,14 @@ def run_events(accounts: Sequence[Account], calls: Sequence[Call], draws: Sequen
 
 
 def _held(replayed: Replayed, account: str | None, replicate: int) -> Iterator[Timed]:
-    for turn in replayed.turns:
-        kind = HELD.get(turn.wanted.record.get("kind"))
+    for result in replayed.results:
+        kind = HELD.get(result.decision.record.get("kind"))
         if kind is None:
             continue
-        at = exchange_time(turn.wanted.as_of)
-        payload = {"as_of": at, "session": at[:10], "record": dict(turn.wanted.record)}
+        at = exchange_time(result.decision.as_of)
+        payload = {"as_of": at, "session": at[:10], "record": dict(result.decision.record)}
         again = {"replicate": replicate} if replicate else {}
-        yield instant(turn.wanted.as_of), Event(kind, at, account, {**payload, **again})
+        yield instant(result.decision.as_of), Event(kind, at, account, {**payload, **again})
 
 
 def _filled(replayed: Replayed, account: str | None) -> Iterator[Timed]:

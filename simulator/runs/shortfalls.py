@@ -22,11 +22,11 @@ def shortfalls(draws: Sequence[Replayed]) -> dict[str, Any]:
     failed: list[dict[str, Any]] = []
     undecided: list[dict[str, Any]] = []
     for number, draw in enumerate(draws):
-        for turn in draw.turns:
-            record = turn.wanted.record
+        for result in draw.results:
+            record = result.decision.record
             if record.get("kind") not in ("council", "checkpoint"):
                 continue
-            spot = {"session": exchange_time(turn.wanted.as_of)[:10], "replicate": number}
+            spot = {"session": exchange_time(result.decision.as_of)[:10], "replicate": number}
             said = list(_said(record))
             lost = [{**spot, **one} for one in said if one["error"] is not None]
             meetings, answers = meetings + (record["kind"] == "council"), answers + len(said)

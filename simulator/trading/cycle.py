@@ -26,7 +26,7 @@ class TradingRules:
     """What is agreed before trading starts: limits on targets, and how orders are sized, filled and charged."""
 
     limits: risk.Limits
-    rules: ExecutionRules
+    execution: ExecutionRules
 
     @classmethod
     def from_config(cls, config: Config) -> TradingRules:
@@ -37,9 +37,9 @@ class TradingRules:
 
 @dataclass(frozen=True)
 class CycleResult:
-    """What one step decided: as the strategy wanted it, as the limits allowed it, and the cuts between the two."""
+    """One decision: as the strategy made it, as the limits allow it, and the cuts between the two."""
 
-    wanted: Decision
+    decision: Decision
     allowed: Decision
     cuts: tuple[str, ...] = ()
 
@@ -49,7 +49,7 @@ async def step(
     strategy: Strategy,
     broker: Broker,
     journal: Sequence[Decision],
-    terms: TradingRules,
+    rules: TradingRules,
     opinion: Any = None,
 ) -> CycleResult:
     """Decide as of `snapshot.as_of` and hand the orders to `broker`.
@@ -61,6 +61,6 @@ async def step(
         opinion = await strategy.opine(snapshot, journal)
     book = broker.book()
     wanted = await strategy.decide(snapshot, opinion, book, journal)
-    allowed, cuts = risk.limit(wanted, book, terms.limits)
-    sizing.place(allowed, broker, terms.rules)
+    allowed, cuts = risk.limit(wanted, book, rules.limits)
+    sizing.place(allowed, broker, rules.execution)
     return CycleResult(wanted, allowed, cuts)

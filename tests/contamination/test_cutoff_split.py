@@ -169,7 +169,7 @@ def test_members_who_cover_a_date_are_held_against_those_who_do_not() -> None:
         (date(2024, 1, 2), {"a": long, "b": long, "c": short, "d": long}),
         (date(2024, 1, 9), {"a": long, "b": flat, "c": ("SPY", "FLAT"), "d": long}),
     ]
-    found = disagreement([(day, turn(day, votes).wanted.record) for day, votes in held], cutoffs)
+    found = disagreement([(day, turn(day, votes).decision.record) for day, votes in held], cutoffs)
     assert found["meetings"] == 2
     assert found["across"] == pytest.approx((0 + 1 / 2) / 2)
     assert found["within"] == pytest.approx((1 + 0) / 2)

@@ -33,18 +33,18 @@ def bars() -> Bars:
     return synthetic_bars(("AAA",), date(2023, 1, 3), date(2023, 6, 30), seed=7)
 
 
-def tape_of(scene: ReplayInputs, weights: np.ndarray, stop: float = np.nan) -> Tape:
+def tape_of(inputs: ReplayInputs, weights: np.ndarray, stop: float = np.nan) -> Tape:
     cells = weights[:, None]
     nothing = np.full_like(cells, np.nan)
-    return Tape(scene.instants, scene.bars.symbols, cells, nothing, np.full_like(cells, stop), nothing)
+    return Tape(inputs.instants, inputs.bars.symbols, cells, nothing, np.full_like(cells, stop), nothing)
 
 
 def test_each_toggle_earns_what_its_fill_moment_earns(bars: Bars) -> None:
     start = 20
-    scene = scene_of(bars, start)
-    weights = np.where(np.arange(len(scene.instants)) % 2 == 0, 1.0, 0.0)
+    inputs = scene_of(bars, start)
+    weights = np.where(np.arange(len(inputs.instants)) % 2 == 0, 1.0, 0.0)
     opened, close = bars.open[:, 0], bars.close[:, 0]
-    made = {one.name: one.returns for one in toggled(scene, tape_of(scene, weights), FREE_OF_COSTS, CASH)}
+    made = {one.name: one.returns for one in toggled(inputs, tape_of(inputs, weights), FREE_OF_COSTS, CASH)}
     days = range(start, len(bars))
     held = {day: weights[day - start] for day in days}
     held[len(bars)] = held[start - 1] = 0.0
@@ -63,10 +63,10 @@ def test_each_toggle_earns_what_its_fill_moment_earns(bars: Bars) -> None:
 
 
 def test_the_default_is_the_run_and_the_others_say_that_they_look_ahead(bars: Bars) -> None:
-    scene = scene_of(bars, 20)
-    weights = np.where(np.arange(len(scene.instants)) % 3 == 0, 1.0, 0.2)
+    inputs = scene_of(bars, 20)
+    weights = np.where(np.arange(len(inputs.instants)) % 3 == 0, 1.0, 0.2)
     rules = ExecutionRules(slippage_bps=5, cash_interest=0.03)
-    rows = execution_toggles(scene, tape_of(scene, weights), rules, CASH, np.zeros(len(scene.instants)))
+    rows = execution_toggles(inputs, tape_of(inputs, weights), rules, CASH, np.zeros(len(inputs.instants)))
     assert [(row["name"], row["default"], row["looks_ahead"]) for row in rows] == [
         ("next open", True, False),
         ("same close", False, True),
@@ -74,7 +74,7 @@ def test_the_default_is_the_run_and_the_others_say_that_they_look_ahead(bars: Ba
     ]
     from simulator.replay.kernel import equity_curve
 
-    equity = equity_curve(scene.traded, tape_of(scene, weights), rules, CASH, scene.opening_marks)
+    equity = equity_curve(inputs.traded, tape_of(inputs, weights), rules, CASH, inputs.opening_marks)
     assert rows[0]["metrics"]["total_return"] == pytest.approx(equity[-1] / CASH - 1, rel=1e-12)
     assert rows[0]["sharpe_less_default"] == 0.0
     for row in rows:
@@ -82,10 +82,10 @@ def test_the_default_is_the_run_and_the_others_say_that_they_look_ahead(bars: Ba
 
 
 def test_who_knows_the_close_beforehand_earns_it_only_with_a_toggle_that_looks_ahead(bars: Bars) -> None:
-    scene = scene_of(bars, 20)
+    inputs = scene_of(bars, 20)
     rose = np.diff(bars.close[:, 0], prepend=np.nan) > 0
     weights = np.where(rose[19:-1], 1.0, 0.0)
-    rows = execution_toggles(scene, tape_of(scene, weights), FREE_OF_COSTS, CASH, np.zeros(len(scene.instants)))
+    rows = execution_toggles(inputs, tape_of(inputs, weights), FREE_OF_COSTS, CASH, np.zeros(len(inputs.instants)))
     sharpe = {row["name"]: row["metrics"]["sharpe"] for row in rows}
     assert sharpe["same open"] > sharpe["next open"] + 3
 
@@ -96,9 +96,9 @@ def test_a_gap_through_a_stop_is_paid_at_the_open_whenever_the_position_was_ente
         values[name][:30] = 100.0
         values[name][30:] = 80.0
     gap = replace(bars, **values)
-    scene = scene_of(gap, 20)
-    weights = np.where(np.arange(len(scene.instants)) == 5, 1.0, np.nan)
-    made = {one.name: one.returns for one in toggled(scene, tape_of(scene, weights, stop=95.0), FREE_OF_COSTS, CASH)}
+    inputs = scene_of(gap, 20)
+    weights = np.where(np.arange(len(inputs.instants)) == 5, 1.0, np.nan)
+    made = {one.name: one.returns for one in toggled(inputs, tape_of(inputs, weights, stop=95.0), FREE_OF_COSTS, CASH)}
     for name, returns in made.items():
         assert np.prod(1 + returns) - 1 == pytest.approx(-0.2), name
 

@@ -112,8 +112,8 @@ def replayed(convene, year):
         )
         bars = year.bars.between(date(2023, 1, 3), week[1])
         start = int((bars.dates < np.datetime64(week[0])).sum())
-        scene = ReplayInputs(bars, year.context, start, due.instants, year.events, due.occasions)
-        done = replay_strategy(council if seat is None else council.member(seat), scene, ONE_LOT, 100_000.0)
+        inputs = ReplayInputs(bars, year.context, start, due.instants, year.events, due.occasions)
+        done = replay_strategy(council if seat is None else council.member(seat), inputs, ONE_LOT, 100_000.0)
         return meetings, done
 
     return play
@@ -217,7 +217,7 @@ def test_a_flip_without_prices_of_the_new_side_goes_unprotected_and_says_so(repl
     _, done = replayed(script(chair={"2024-03-06": said(-1)}))
     turned = done.ledger.orders[1]
     assert (turned.kind, turned.stop, turned.take_profit) == ("market", None, None)
-    (line,) = done.turns[2].wanted.record["execution"]
+    (line,) = done.results[2].decision.record["execution"]
     assert line["notes"] == ["turned around without a stop of the new side: none is set"]
 
 
@@ -257,7 +257,7 @@ def test_an_order_that_waits_is_cancelled_and_never_filled(replayed, year):
     _, done = replayed(rules, limit_atr=30.0)
     assert [o.status for o in done.ledger.orders] == ["cancelled"]
     assert done.ledger.fills == ()
-    assert done.turns[1].wanted.record["theses"][-1]["action"] == "CANCEL"
+    assert done.results[1].decision.record["theses"][-1]["action"] == "CANCEL"
 
 
 def test_new_protective_prices_alone_order_nothing_and_are_the_ones_that_bind(replayed, year):
@@ -269,29 +269,29 @@ def test_new_protective_prices_alone_order_nothing_and_are_the_ones_that_bind(re
     assert len(done.ledger.orders) == 1
     bought, stopped = done.ledger.fills
     assert (stopped.why, stopped.price, stopped.quantity) == ("stop", pytest.approx(low + 0.01), -bought.quantity)
-    states = [t.wanted.record["theses"][-1]["state"] for t in done.turns[1:3]]
+    states = [t.decision.record["theses"][-1]["state"] for t in done.results[1:3]]
     assert states == ["open", "stopped"]
-    assert "chairman" not in {one["seat"] for one in done.turns[3].wanted.record["theses"]}
+    assert "chairman" not in {one["seat"] for one in done.results[3].decision.record["theses"]}
 
 
 def test_an_answer_that_cannot_be_used_leaves_the_thesis_as_it_is(replayed):
     rules = script() | {"chairman/CheckpointReview": fails}
     _, done = replayed(rules)
     assert orders(done) == [BOUGHT]
-    thesis = done.turns[1].wanted.record["theses"][-1]
+    thesis = done.results[1].decision.record["theses"][-1]
     assert (thesis["action"], thesis["conviction"], len(thesis["keys"])) == ("KEEP", 2, 2)
     assert thesis["error"]
 
 
 def test_an_invalidated_thesis_that_is_held_on_is_asked_again_and_not_used(replayed):
     _, done = replayed(script(chair={"2024-03-06": said(2, invalidated=True)}))
-    thesis = done.turns[2].wanted.record["theses"][-1]
+    thesis = done.results[2].decision.record["theses"][-1]
     assert "invalidated, yet conviction 2 stays LONG" in thesis["error"]
 
 
 def test_a_price_on_the_wrong_side_of_the_close_is_not_taken(replayed):
     _, done = replayed(script(chair={"2024-03-06": said(2, stop=900.0, target=None)}))
-    thesis = done.turns[2].wanted.record["theses"][-1]
+    thesis = done.results[2].decision.record["theses"][-1]
     assert thesis["notes"][0].startswith("stop 900.0 not taken")
     assert thesis["stop"] == done.ledger.orders[0].stop
     assert orders(done) == [BOUGHT]
@@ -303,7 +303,7 @@ def test_a_member_acts_on_its_own_thesis_while_the_council_holds_on(replayed):
     _, member = replayed(rules, seat="pm.trend")
     assert orders(council) == [BOUGHT]
     assert [o[0] for o in orders(member)] == ["2024-03-04", "2024-03-06"]
-    record = member.turns[2].wanted.record
+    record = member.results[2].decision.record
     assert (record["kind"], record["thesis"]["action"], record["meeting"]) == (
         "member_checkpoint",
         "CLOSE",
@@ -319,7 +319,7 @@ def test_without_a_chairman_the_councils_trade_follows_the_managers_votes(replay
     path.write_text(text)
     half = {name: {"2024-03-06": said(0)} for name in ("trend", "risk", "carry", "breakout")}
     meetings, done = replayed(script(**half), path=path)
-    votes = [t.wanted.record["theses"][-1] for t in done.turns[1:3]]
+    votes = [t.decision.record["theses"][-1] for t in done.results[1:3]]
     assert [(v["seat"], v["conviction"], v["action"], v["keys"]) for v in votes] == [
         ("vote", 2, "KEEP", []),
         ("vote", 1, "TRIM", []),

@@ -55,7 +55,7 @@ def test_who_gives_up_waiting_keeps_nobody_from_the_money() -> None:
     budget = Budget(0.1)
     purse = FairQueue(Unlimited(), budget, lambda _: (0.0, 0.1))
 
-    async def scene() -> None:
+    async def inputs() -> None:
         inside, done = asyncio.Event(), asyncio.Event()
 
         async def hold() -> None:
@@ -73,4 +73,4 @@ def test_who_gives_up_waiting_keeps_nobody_from_the_money() -> None:
         await holder
         assert await asyncio.wait_for(patient, 5) == ["2024-01-04"]
 
-    asyncio.run(scene())
+    asyncio.run(inputs())

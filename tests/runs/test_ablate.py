@@ -236,10 +236,10 @@ def test_a_recalled_meeting_has_the_record_it_was_recalled_from(run: simulator.R
         assert json.loads(json.dumps(evidence(meeting, case.council.setup))) == row["record"]
 
 
-def played(case: Case, strategy: Strategy, scene: ReplayInputs | None = None) -> Replayed:
+def played(case: Case, strategy: Strategy, inputs: ReplayInputs | None = None) -> Replayed:
     with asyncio.Runner() as loop:
         opinions = dict(enumerate(case.meetings))
-        return play(strategy, scene or case.at_meetings, case.terms, case.cash, opinions, lambda *_: None, loop)
+        return play(strategy, inputs or case.at_meetings, case.rules, case.cash, opinions, lambda *_: None, loop)
 
 
 def test_a_manager_alone_decides_as_its_account_does(case: Case) -> None:
@@ -299,16 +299,16 @@ def noise_after(bars: Bars, row: int) -> Bars:
 
 
 def test_the_best_manager_is_chosen_by_what_was_known_at_the_meeting(case: Case) -> None:
-    scene = case.at_meetings
+    inputs = case.at_meetings
     split = 15
-    row = int(np.searchsorted(scene.bars.closes_at, scene.instants[split], side="right"))
-    later = replace(scene, bars=noise_after(scene.bars, row))
+    row = int(np.searchsorted(inputs.bars.closes_at, inputs.instants[split], side="right"))
+    later = replace(inputs, bars=noise_after(inputs.bars, row))
 
     def choices(on: ReplayInputs) -> tuple[str | None, ...]:
         books = {seat: played(case, case.council.member(seat), on).ledger.equity for seat in case.council.members}
         return variants.best_so_far(on, books)
 
-    true, altered = choices(scene), choices(later)
+    true, altered = choices(inputs), choices(later)
     assert true[: variants.FEWEST_MEETINGS] == (None,) * variants.FEWEST_MEETINGS
     assert None not in true[variants.FEWEST_MEETINGS :]
     assert true[: split + 1] == altered[: split + 1]
@@ -316,16 +316,16 @@ def test_the_best_manager_is_chosen_by_what_was_known_at_the_meeting(case: Case)
 
 
 def test_the_choice_reads_the_close_before_the_meeting_and_none_after(case: Case) -> None:
-    scene, closes = case.at_meetings, case.at_meetings.traded.closes_at
+    inputs, closes = case.at_meetings, case.at_meetings.traded.closes_at
     k = 12
-    known = int(np.searchsorted(closes, scene.instants[k], side="right"))
+    known = int(np.searchsorted(closes, inputs.instants[k], side="right"))
     flat = np.full(len(closes), case.cash)
     ahead, behind = flat.copy(), flat.copy()
     ahead[known - 1], behind[known:] = case.cash + 1, case.cash + 1000
     equity: dict[str, Floats] = {"even": flat, "late": behind, "ahead": ahead}
-    assert variants.best_so_far(scene, equity)[k] == "ahead"
-    assert variants.best_so_far(scene, {"even": flat, "late": behind})[k] == "even"
-    assert variants.best_so_far(scene, {"even": flat, "late": behind})[k + 1] == "late"
+    assert variants.best_so_far(inputs, equity)[k] == "ahead"
+    assert variants.best_so_far(inputs, {"even": flat, "late": behind})[k] == "even"
+    assert variants.best_so_far(inputs, {"even": flat, "late": behind})[k + 1] == "late"
 
 
 def test_every_variant_is_held_against_what_differs_from_it_in_one_thing(

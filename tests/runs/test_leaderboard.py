@@ -85,16 +85,16 @@ def checkpoint(session: int) -> CycleResult:
     return CycleResult(decision, decision)
 
 
-def replayed(bars: Bars, *turns: CycleResult) -> Replayed:
-    """The books of `turns` on `bars`."""
-    tape = Tape.from_decisions([turn.allowed for turn in turns], bars.symbols)
+def replayed(bars: Bars, *results: CycleResult) -> Replayed:
+    """The books of `results` on `bars`."""
+    tape = Tape.from_decisions([result.allowed for result in results], bars.symbols)
     ledger = kernel.replay_tape(bars, tape, ExecutionRules(), 10_000.0, np.full(len(bars.symbols), 100.0))
-    scene = ReplayInputs(bars, bars, 0, tape.instants)
-    return Replayed(scene, ledger, turns, tape, 0.0)
+    inputs = ReplayInputs(bars, bars, 0, tape.instants)
+    return Replayed(inputs, ledger, results, tape, 0.0)
 
 
-def settled(bars: Bars, *turns: CycleResult, seat: str | None = "a"):
-    return settle(pitched(meetings_of(turns), seat), bars)
+def settled(bars: Bars, *results: CycleResult, seat: str | None = "a"):
+    return settle(pitched(meetings_of(results), seat), bars)
 
 
 @pytest.mark.parametrize(
@@ -131,21 +131,21 @@ def test_a_pitch_is_held_against_the_first_open_and_the_last_close_of_its_horizo
 
 def test_only_horizons_that_end_within_the_run_count():
     bars = make_bars(SPY=rising(10))
-    turns = [meeting(0, pitch("a", 1, "10 sessions")), meeting(1, pitch("a", 1, "10 sessions"))]
-    found = settled(bars, *turns, meeting(20, pitch("a", 1, "1 session")))
+    results = [meeting(0, pitch("a", 1, "10 sessions")), meeting(1, pitch("a", 1, "10 sessions"))]
+    found = settled(bars, *results, meeting(20, pitch("a", 1, "1 session")))
     assert (len(found.outcomes), found.open) == (1, 2)
     # Where the run stops early, less has come true.
-    assert settled(bars.rows(0, 9), *turns).open == 2
+    assert settled(bars.rows(0, 9), *results).open == 2
 
 
 def test_a_pitch_without_a_horizon_holds_until_the_next_meeting_and_so_do_approved_trades():
     bars = make_bars(SPY=rising(12))
-    turns = [meeting(0, pitch("a", 1, "swing"), trades={"SPY": 2}), checkpoint(2), meeting(5, trades={"SPY": -1})]
-    for found in (settled(bars, *turns), settle(approved(meetings_of(turns))[:1], bars)):
+    results = [meeting(0, pitch("a", 1, "swing"), trades={"SPY": 2}), checkpoint(2), meeting(5, trades={"SPY": -1})]
+    for found in (settled(bars, *results), settle(approved(meetings_of(results))[:1], bars)):
         (one,) = found.outcomes
         assert (one.start, one.end, one.sessions) == (0, 4, 5)
         assert one.realised == pytest.approx(104.5 / 100 - 1, rel=1e-14)
-    whole = settle(approved(meetings_of(turns)), bars)
+    whole = settle(approved(meetings_of(results)), bars)
     assert [one.opinion.conviction for one in whole.outcomes] == [2]
     assert whole.open == 1
     assert calibration(whole)["unstated"] == 1
@@ -191,20 +191,20 @@ def seen_ahead(meetings: int, shown: bool = True) -> tuple[Bars, list[CycleResul
     rng = np.random.default_rng(1)
     closes = 100.0 * np.exp(np.cumsum(0.01 * rng.normal(size=5 * meetings + 1)))
     bars = make_bars(SPY=[(float(a), float(b)) for a, b in zip(np.r_[100.0, closes[:-1]], closes, strict=True)])
-    turns = []
+    results = []
     for k in range(meetings):
         move = bars.close[5 * k + 4, 0] / bars.open[5 * k, 0] - 1
         known = int(np.clip(np.round(move / 0.01 + rng.normal()), -2, 2))
         coin = int(rng.integers(-2, 3))
         good = {"a": float(6 + 50 * move * np.sign(known) + rng.normal()), "b": float(rng.integers(4, 9))}
         said = (pitch("a", known, "1 week"), pitch("b", coin, "1 week"))
-        turns.append(meeting(5 * k, *said, scores=good if shown else None, trades={"SPY": known} if known else {}))
-    return bars, turns
+        results.append(meeting(5 * k, *said, scores=good if shown else None, trades={"SPY": known} if known else {}))
+    return bars, results
 
 
 def test_skill_is_told_from_coin_flips():
-    bars, turns = seen_ahead(50)
-    skilled, coins = (calibration(settled(bars, *turns, seat=seat)) for seat in "ab")
+    bars, results = seen_ahead(50)
+    skilled, coins = (calibration(settled(bars, *results, seat=seat)) for seat in "ab")
     assert 0 < skilled["ic_low"] < skilled["ic"] < skilled["ic_high"]
     assert coins["ic_low"] < 0 < coins["ic_high"]
     assert skilled["n"] == coins["n"] == 50
@@ -216,9 +216,9 @@ def test_skill_is_told_from_coin_flips():
 
 
 def test_review_scores_are_held_against_the_return_in_the_pitched_direction():
-    bars, turns = seen_ahead(50)
-    told, blind = (reviews(settled(bars, *turns, seat=seat)) for seat in "ab")
-    directed = sum(turn.wanted.record["pitches"][0]["answer"]["conviction"] != 0 for turn in turns)
+    bars, results = seen_ahead(50)
+    told, blind = (reviews(settled(bars, *results, seat=seat)) for seat in "ab")
+    directed = sum(result.decision.record["pitches"][0]["answer"]["conviction"] != 0 for result in results)
     assert told["n"] == directed < 50
     assert 0 < told["low"] < told["correlation"]
     assert blind["low"] < 0 < blind["high"]
@@ -228,7 +228,7 @@ def test_review_scores_are_held_against_the_return_in_the_pitched_direction():
 
 
 @pytest.mark.parametrize(
-    ("turns", "why"),
+    ("results", "why"),
     [
         ([meeting(0)], "nothing was pitched or approved"),
         ([meeting(0, pitch("a", 1, "3 months"))], "no horizon ended within the run"),
@@ -239,15 +239,15 @@ def test_review_scores_are_held_against_the_return_in_the_pitched_direction():
         ([meeting(k, pitch("a", -2)) for k in range(8)], "every conviction was -2"),
     ],
 )
-def test_what_cannot_be_said_is_null_with_its_reason(turns, why):
-    found = calibration(settled(make_bars(SPY=rising(10)), *turns))
+def test_what_cannot_be_said_is_null_with_its_reason(results, why):
+    found = calibration(settled(make_bars(SPY=rising(10)), *results))
     assert (found["ic"], found["ic_low"], found["ic_high"]) == (None, None, None)
     assert found["reasons"]["ic"] == why
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 @pytest.mark.parametrize(
-    ("turns", "why"),
+    ("results", "why"),
     [
         ([meeting(k, pitch("a", 0), scores={"a": 7.0}) for k in range(8)], "every pitch was FLAT"),
         ([meeting(k, pitch("a", 1)) for k in range(8)], "no reviewed pitch"),
@@ -255,8 +255,8 @@ def test_what_cannot_be_said_is_null_with_its_reason(turns, why):
         ([meeting(k, pitch("a", 1), scores={"a": 7.0}) for k in range(8)], "the forecasts never differ"),
     ],
 )
-def test_reviews_that_say_nothing_are_null_with_their_reason(turns, why):
-    found = reviews(settled(make_bars(SPY=rising(10)), *turns))
+def test_reviews_that_say_nothing_are_null_with_their_reason(results, why):
+    found = reviews(settled(make_bars(SPY=rising(10)), *results))
     assert (found["correlation"], found["low"], found["high"]) == (None, None, None)
     assert found["reasons"]["correlation"] == why
     json.dumps(found, allow_nan=False)
@@ -285,8 +285,8 @@ def test_every_account_pays_for_its_seat_and_research_is_shared():
 
 
 def test_an_entry_has_the_numbers_of_its_own_books_and_its_own_word():
-    bars, turns = seen_ahead(50)
-    council = Account("COUNCIL", "chairman", "m", replayed(bars, *turns))
+    bars, results = seen_ahead(50)
+    council = Account("COUNCIL", "chairman", "m", replayed(bars, *results))
     idle = Account("BETA", "b", "m", replayed(bars, checkpoint(0)))
     free = np.full(len(bars), 0.0001)
     entries = leaderboard((council, idle), CALLS, free, 10_000.0)
@@ -296,14 +296,14 @@ def test_an_entry_has_the_numbers_of_its_own_books_and_its_own_word():
     inference = inference_summary(measure.session_returns(ledger, 10_000.0), free).values
     assert first["sharpe_ci_low"] == inference["sharpe_ci_low"]
     assert first["sharpe_ci_high"] == inference["sharpe_ci_high"]
-    assert first["decisions"] == sum(bool(turn.wanted.targets) for turn in turns)
+    assert first["decisions"] == sum(bool(result.decision.targets) for result in results)
     assert first["llm"] == {"calls": 1, "cost_usd": 1.0}
     assert first["audit"] == {"max_relative_difference": 0.0}
     # The council is judged by what it approved, its reviews are those of everybody's pitches.
     assert first["calibration"]["ic_low"] > 0
     assert [level["conviction"] for level in first["calibration"]["by_conviction"]] == [-2, -1, 1, 2]
-    assert first["reviews"] == reviews(settled(bars, *turns, seat=None))
-    assert second["calibration"] == calibration(settled(bars, *turns, seat="b"))
+    assert first["reviews"] == reviews(settled(bars, *results, seat=None))
+    assert second["calibration"] == calibration(settled(bars, *results, seat="b"))
     assert (second["name"], second["decisions"], second["metrics"]["total_return"]) == ("BETA", 0, 0.0)
     assert second["sharpe_ci_low"] is None
     assert second["reasons"]["sharpe_ci_low"] == "excess returns do not vary"

@@ -41,15 +41,15 @@ def turn(session: int, kind: str, **weights: float) -> CycleResult:
     return CycleResult(decision, decision)
 
 
-def replayed(*turns: CycleResult) -> Replayed:
-    """The books of `turns` over ten days of SPY, which opens 14:30 UTC and rises a dollar a day."""
+def replayed(*results: CycleResult) -> Replayed:
+    """The books of `results` over ten days of SPY, which opens 14:30 UTC and rises a dollar a day."""
     days = 19_786 + np.arange(10)
     prices = (100.0 + np.arange(10))[:, None]
     bars = Bars(("SPY",), days * DAY + 14 * HOUR + HOUR // 2, days * DAY + 21 * HOUR, prices, prices + 1, prices - 1,
                 prices, prices * 1e4, 0 * prices, days, ("test",))  # fmt: skip
-    tape = Tape.from_decisions([one.allowed for one in turns], bars.symbols)
+    tape = Tape.from_decisions([one.allowed for one in results], bars.symbols)
     ledger = kernel.replay_tape(bars, tape, ExecutionRules(), 10_000.0, np.array([99.0]))
-    return Replayed(ReplayInputs(bars, bars, 0, tape.instants), ledger, turns, tape, 0.0)
+    return Replayed(ReplayInputs(bars, bars, 0, tape.instants), ledger, results, tape, 0.0)
 
 
 def six() -> tuple[Account, ...]:
