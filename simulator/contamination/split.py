@@ -77,7 +77,8 @@ def contamination_facts(
     """``contamination`` of run.json; its keys are listed in docs/contamination.md.
 
     `seats` of the council, empty for a rule; `results` as replayed (members' votes are read from their records);
-    `daily` with the returns of `benchmark`. Nobody is asked. A session is placed by its own date, a decision by its instant's.
+    `daily` with the returns of `benchmark`. Nobody is asked. A session is placed by its own date, a decision by its
+    instant's.
     """
     models = cutoffs_of(seats, prices)
     facts: dict[str, Any] = {

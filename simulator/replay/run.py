@@ -102,7 +102,7 @@ class ReplayInputs:
         return tuple(self.bars.snapshot(at, self.events, self.context, self.news) for at in moments)
 
     def until(self, k: int) -> ReplayInputs:
-        """The inputs as they were before decision `k`: their first k decisions, and the bars that open before the next."""
+        """The inputs as they were before decision `k`: their first k, and the bars that open before the next."""
         if k >= len(self.instants):
             return self
         end = int(np.searchsorted(self.bars.opens_at, self.instants[k], side="left"))
