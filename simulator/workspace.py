@@ -9,12 +9,38 @@ With no marker in sight the shipped starter files are read and everything writte
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.errors import UsageError
 
 MARKER = "sim.toml"
+
+STARTER = (MARKER, "strategies", "config", "data/sample", "data/events.csv", "llm_cache/cassettes")
+
+GITIGNORE = """\
+__pycache__/
+/reports/
+/llm_cache/*
+!/llm_cache/cassettes/
+/data/*
+!/data/sample/
+!/data/events.csv
+/sim.db*
+.env
+"""
+
+README = """\
+# A workspace of `sim`
+`strategies/` and `config/` are yours to edit; `data/` holds the sample, fetched bars and your own CSV or Parquet files.
+`sim run --from 2024-01-01 --symbols SPY,QQQ` replays the council into `reports/`; `sim runs` lists what was run.
+`llm_cache/` keeps every answer that was paid for: back it up. `sim cache export` makes shareable copies of them.
+`sim doctor` tells what is missing here; `sim --help` lists the commands.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,3 +117,80 @@ def find_workspace(given: str | os.PathLike[str] | None = None, start: Path | No
         if (folder / MARKER).is_file():
             return Workspace(folder, folder)
     return Workspace(shipped(), here)
+
+
+def make_workspace(folder: Path, git: bool = True) -> list[str]:
+    """Give `folder` every starter file it lacks; returns their paths, sorted, relative to it.
+
+    The files are written to a hidden folder on the same disk and only then moved into place, so that a full disk or
+    a kill leaves `folder` as it was. Existing files are never touched. Raises OSError as the disk says.
+    """
+    with _staging(folder) as stage:
+        added = _write_starter(stage, folder)
+        if git and not (folder / ".git").exists():
+            _git_init(stage)
+        if folder.is_dir():
+            _move_into(stage, folder)
+        else:
+            os.rename(stage, folder)
+    return added
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A hidden empty folder inside `folder`, or beside it while it does not exist. Nothing of it outlives a failure."""
+    parent = folder if folder.is_dir() else folder.parent
+    ancestor = next((p for p in (*reversed(parent.parents), parent) if not p.exists()), None)
+    stage = parent / f".{folder.name}.init-{os.getpid()}"
+    whole = False
+    try:
+        stage.mkdir(parents=True)
+        yield stage
+        whole = True
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        if ancestor is not None and not whole:
+            shutil.rmtree(ancestor, ignore_errors=True)
+
+
+def _write_starter(stage: Path, folder: Path) -> list[str]:
+    source = shipped()
+    contents = {
+        path.relative_to(source).as_posix(): path.read_bytes() for name in STARTER for path in _files(source / name)
+    }
+    contents |= {".gitignore": GITIGNORE.encode(), "README.md": README.encode()}
+    added = sorted(name for name in contents if not os.path.lexists(folder / name))
+    for name in added:
+        (stage / name).parent.mkdir(parents=True, exist_ok=True)
+        (stage / name).write_bytes(contents[name])
+    return added
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
+def _git_init(stage: Path) -> None:
+    # Inside a hook of another repository GIT_DIR would make git work there.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    if shutil.which("git"):
+        made = subprocess.run(["git", "init", "--quiet", str(stage)], env=clean, capture_output=True, check=False)
+        if made.returncode:
+            shutil.rmtree(stage / ".git", ignore_errors=True)
+
+
+def _move_into(stage: Path, folder: Path) -> None:
+    """Move what `stage` holds to the same place in `folder`, a whole subtree at once where nothing is in its way."""
+    moved: list[Path] = []
+    try:
+        for path in sorted(stage.rglob("*")):
+            target = folder / path.relative_to(stage)
+            if path.exists() and not os.path.lexists(target):
+                os.rename(path, target)
+                moved.append(target)
+    except BaseException:
+        for target in moved:
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        raise

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from simulator.cli.house import make_workspace
+from simulator.workspace import make_workspace
 
 # Machines that run tests are shared: how long an example takes says nothing. CI must not fail by a new seed.
 settings.register_profile("simulator", deadline=None, derandomize=bool(os.environ.get("CI")))

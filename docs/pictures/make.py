@@ -19,8 +19,8 @@ from pathlib import Path
 from rich.console import Console
 
 import simulator
-from simulator.cli.house import make_workspace
 from simulator.report.terminal import print_run
+from simulator.workspace import make_workspace
 
 HERE = Path(__file__).parent
 COMMAND = "sim run --from 2024-01-01 --symbols SPY,QQQ"

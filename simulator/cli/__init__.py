@@ -27,20 +27,24 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "run": Entry("research", "simulator.cli.run:run", "Replay a strategy over historical bars and write its report."),
-    "report": Entry("research", "simulator.cli.run:report", "Build the report of a run again from its folder."),
+    "report": Entry("research", "simulator.cli.report:report", "Build the report of a run again from its folder."),
     "runs": Entry("research", "simulator.cli.runs:runs", "List the runs made so far."),
-    "explain": Entry("research", "simulator.cli.run:explain", "From a number or a date to the answers behind it."),
+    "explain": Entry("research", "simulator.cli.explain:explain", "From a number or a date to the answers behind it."),
     "compare": Entry("research", "simulator.cli.compare:compare", "Are runs different, since when, and over what?"),
     "check": Entry("research", "simulator.cli.check:check", "Did its models know the future? What do they go by?"),
     "ablate": Entry("research", "simulator.cli.ablate:ablate", "What each part of a council adds, by recorded votes."),
     "stats": Entry("research", "simulator.cli.stats:stats", "Metrics and significance of anyone's returns.", False),
     "council": Entry("decide", "simulator.cli.council:council", "One meeting of a council as of a date, by stages."),
-    "init": Entry("house", "simulator.cli.house:init", "Make a workspace: strategies, config and sample bars.", False),
-    "doctor": Entry("house", "simulator.cli.house:doctor", "Check Python, packages, data, cache, write access.", False),
+    "init": Entry("house", "simulator.cli.init:init", "Make a workspace: strategies, config and sample bars.", False),
+    "doctor": Entry(
+        "house", "simulator.cli.doctor:doctor", "Check Python, packages, data, cache, write access.", False
+    ),
     "data": Entry("house", "simulator.cli.data:data", "Fetch, list and check bars."),
     "cache": Entry("house", "simulator.cli.cache:cache", "Look into the LLM cache, verify and share it."),
     "db": Entry("house", "simulator.cli.db:db", "Make, upgrade, look at and rebuild the store of all runs."),
-    "completion": Entry("house", "simulator.cli.house:completion", "Print the completion script of a shell.", False),
+    "completion": Entry(
+        "house", "simulator.cli.completion:completion", "Print the completion script of a shell.", False
+    ),
 }
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

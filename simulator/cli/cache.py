@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.cli.complete import complete_cassette
+from simulator.cli.completers import complete_cassette
+from simulator.cli.options import AS_JSON
 
 if TYPE_CHECKING:
     from simulator.llm.cache import AnswerCache, Entry
     from simulator.workspace import Workspace
 
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 RULE = "─" * 60
 
 
@@ -26,7 +26,7 @@ def cache() -> None:
 
 
 @cache.command()
-@as_json
+@AS_JSON
 def stats(as_json: bool) -> None:
     """Count entries, tokens and dollars by model and outcome."""
     with _open() as answers:
@@ -49,7 +49,7 @@ def stats(as_json: bool) -> None:
 
 @cache.command()
 @click.option("--repair", is_flag=True, help="Move what is broken aside, into a file beside the cache.")
-@as_json
+@AS_JSON
 def verify(repair: bool, as_json: bool) -> None:
     """Check every entry against its digest and its key."""
     from simulator.errors import CacheCorruptError
@@ -75,7 +75,7 @@ def verify(repair: bool, as_json: bool) -> None:
 @cache.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--run", metavar="RUN", help="Only the answers this run used.")
-@as_json
+@AS_JSON
 def export(file: Path, run: str | None, as_json: bool) -> None:
     """Write answers to FILE as readable JSONL, sorted by key."""
     from simulator.llm.cassette import write_cassette
@@ -88,7 +88,7 @@ def export(file: Path, run: str | None, as_json: bool) -> None:
 
 @cache.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), shell_complete=complete_cassette)
-@as_json
+@AS_JSON
 def import_(file: Path, as_json: bool) -> None:
     """Take over the answers of FILE; those already here stay as they are.
 
@@ -109,7 +109,7 @@ def import_(file: Path, as_json: bool) -> None:
 
 @cache.command()
 @click.argument("key")
-@as_json
+@AS_JSON
 def show(key: str, as_json: bool) -> None:
     """Show one question and its answer. KEY may be the beginning of a key."""
     with _open() as answers:
@@ -123,7 +123,7 @@ def show(key: str, as_json: bool) -> None:
 @cache.command()
 @click.argument("first")
 @click.argument("second")
-@as_json
+@AS_JSON
 def diff(first: str, second: str, as_json: bool) -> None:
     """Show where two questions and their answers differ. FIRST and SECOND may be beginnings of keys."""
     from simulator.llm.miss_explanation import differences

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.cli.complete import complete_run
+from simulator.cli.completers import complete_run
+from simulator.cli.options import AS_JSON, MAX_COST, split_names
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -18,17 +19,15 @@ if TYPE_CHECKING:
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+    return None if value is None else split_names(value)
 
 
 @click.command()
 @click.argument("run", default="last", shell_complete=complete_run)
 @click.option("--only", callback=_names, metavar="NAME,…", help="These checks only.")
 @click.option("--models", is_flag=True, help="Ask models too; without it their checks are billed and left.")
-@click.option("--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@MAX_COST
+@AS_JSON
 @click.pass_obj
 def check(
     workspace: Workspace, run: str, only: tuple[str, ...] | None, models: bool, max_cost: float, as_json: bool

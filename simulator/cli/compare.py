@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from simulator.cli.complete import complete_run
+from simulator.cli.completers import complete_run
+from simulator.cli.options import AS_JSON
 from simulator.workspace import Workspace
 
 PAGE = "comparison.html"
@@ -21,7 +22,7 @@ PAGE = "comparison.html"
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where the page goes.")
 @click.option("--draws", type=click.IntRange(1), default=10_000, show_default=True, help="Bootstrap replicates.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@AS_JSON
 @click.pass_obj
 def compare(
     workspace: Workspace, runs: tuple[str, ...], html: Path | None, draws: int, seed: int, as_json: bool

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.cli.complete import complete_symbol
+from simulator.cli.completers import complete_symbol
+from simulator.cli.options import AS_JSON, parse_symbols
 
 if TYPE_CHECKING:
     from datetime import date
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from simulator.workspace import Workspace
 
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
-
-
-def _symbols(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip().upper() for name in (value or "").split(",") if name.strip()))
 
 
 def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
@@ -34,9 +31,12 @@ def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dat
 
 
 symbols_option = click.option(
-    "--symbols", metavar="A,B,…", callback=_symbols, shell_complete=complete_symbol, help="Which; all when left out."
+    "--symbols",
+    metavar="A,B,…",
+    callback=parse_symbols,
+    shell_complete=complete_symbol,
+    help="Which; all when left out.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
 @click.group()
@@ -46,7 +46,7 @@ def data() -> None:
 
 @data.command()
 @click.option("--source", type=click.Choice(SOURCES), default="yahoo", show_default=True, help="Where from.")
-@click.option("--symbols", metavar="A,B,…", callback=_symbols, help="Which; --source files: all when left out.")
+@click.option("--symbols", metavar="A,B,…", callback=parse_symbols, help="Which; --source files: all when left out.")
 @click.option("--from", "first", metavar="DATE", callback=_day, help="First session.")
 @click.option("--to", "last", metavar="DATE", callback=_day, help="Last session.  [default: the last complete one]")
 @click.option(
@@ -79,7 +79,7 @@ def fetch(
 
 @data.command("list")
 @symbols_option
-@as_json
+@AS_JSON
 def list_(symbols: tuple[str, ...], as_json: bool) -> None:
     """List the symbols with bars, and where a run would take them from."""
     rows = [_row(found) for found in _chosen(symbols)]
@@ -97,7 +97,7 @@ def list_(symbols: tuple[str, ...], as_json: bool) -> None:
 
 @data.command()
 @symbols_option
-@as_json
+@AS_JSON
 def check(symbols: tuple[str, ...], as_json: bool) -> None:
     """Look for gaps, duplicates, impossible prices and unadjusted splits. Exits with 3 when there is something."""
     chosen = _chosen(symbols)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from simulator.cli.options import AS_JSON
+from simulator.cli.progress import progress_bar
 
+if TYPE_CHECKING:
     from simulator.store.database import Change, Store
     from simulator.workspace import Workspace
-
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
 @click.group()
@@ -45,7 +43,7 @@ def upgrade(workspace: Workspace) -> None:
 
 
 @db.command()
-@as_json
+@AS_JSON
 @click.pass_obj
 def status(workspace: Workspace, as_json: bool) -> None:
     """Where the store lies, its revision, rows of each table and size. Changes nothing."""
@@ -64,12 +62,13 @@ def status(workspace: Workspace, as_json: bool) -> None:
 
 
 @db.command()
-@as_json
+@AS_JSON
 @click.pass_obj
 def rebuild(workspace: Workspace, as_json: bool) -> None:
     """Compute every table again from the events, and tell what differed."""
     with _open(workspace) as store:
-        done = store.rebuild(_progress())
+        with progress_bar() as advance:
+            done = store.rebuild(lambda done, total: advance(done, total, before="run"))
         url = store.status().url
     if as_json:
         click.echo(json.dumps({"url": url, **asdict(done)}))
@@ -77,7 +76,7 @@ def rebuild(workspace: Workspace, as_json: bool) -> None:
     runs = f"{done.runs:,} run" + "s" * (done.runs != 1)
     click.echo(f"{url}: {done.events:,} events of {runs} make {done.rows:,} rows")
     for name, change in sorted(done.differed.items()):
-        click.echo(f"{name}: {_told(change)}")
+        click.echo(f"{name}: {_describe(change)}")
     if not done.differed:
         click.echo("Every table was as its events have it.")
 
@@ -89,18 +88,6 @@ def _open(workspace: Workspace) -> Store:
     return Store(store_place(workspace.registry))
 
 
-def _told(change: Change) -> str:
+def _describe(change: Change) -> str:
     counts = {"lost": change.lost, "changed": change.changed, "known to no event": change.unknown}
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) + "; put right"
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """Draws a line on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return None
-
-    def draw(done: int, total: int) -> None:
-        end = "\n" if done == total else ""
-        print(f"\rrun {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
-
-    return draw

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.cli.complete import complete_run
+from simulator.cli.completers import complete_run
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:

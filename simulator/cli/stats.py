@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from simulator.cli.options import AS_JSON, apply_options
+from simulator.cli.progress import progress_bar
+
 if TYPE_CHECKING:
     from simulator.analysis.returns.load import Returns
-
-Decorated = Callable[[Callable[..., Any]], Callable[..., Any]]
-
 
 OUTPUT = ("--html", "--json", "--draws", "--seed", "--help")
 
@@ -69,46 +69,39 @@ class ReturnsFile(click.Path):
         return [*forms, *super().shell_complete(ctx, param, incomplete)]
 
 
-def _options(*more: Decorated) -> Decorated:
-    """What the three forms share, after what each has of its own."""
-    shared = (
-        click.option("--rf", metavar="COL|RATE", help="Risk-free: a column per session, or a year's rate, 0.04 or 4%."),
-        click.option(
-            "--periods",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="N",
-            default=252,
-            show_default=True,
-            help="Sessions a year.",
-        ),
-        click.option("--percent", is_flag=True, help="Values are percentages: 1.5 is 1.5 %."),
-        click.option("--html", "page", metavar="OUT", type=click.Path(path_type=Path), help="Write a page to OUT."),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
-        click.option(
-            "--draws",
-            type=click.IntRange(min=100),
-            default=10_000,
-            show_default=True,
-            metavar="N",
-            help="Bootstrap histories.",
-        ),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
-    )
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed((*more, *shared)):
-            command = option(command)
-        return command
-
-    return decorate
-
+SHARED = (
+    click.option("--rf", metavar="COL|RATE", help="Risk-free: a column per session, or a year's rate, 0.04 or 4%."),
+    click.option(
+        "--periods",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="N",
+        default=252,
+        show_default=True,
+        help="Sessions a year.",
+    ),
+    click.option("--percent", is_flag=True, help="Values are percentages: 1.5 is 1.5 %."),
+    click.option("--html", "page", metavar="OUT", type=click.Path(path_type=Path), help="Write a page to OUT."),
+    AS_JSON,
+    click.option(
+        "--draws",
+        type=click.IntRange(min=100),
+        default=10_000,
+        show_default=True,
+        metavar="N",
+        help="Bootstrap histories.",
+    ),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
+)
+"""Options of all three forms, after those each has of its own."""
 
 BENCHMARK = click.option("--benchmark", metavar="COL", help="Hold the others against this column.")
 
 
 @click.command(cls=WithForms)
 @click.argument("file", type=ReturnsFile("compare", "sweep"))
-@_options(BENCHMARK, click.option("--trades", metavar="FILE", type=Path, help="Closed trades (net) or fills."))
+@apply_options(
+    BENCHMARK, click.option("--trades", metavar="FILE", type=Path, help="Closed trades (net) or fills."), *SHARED
+)
 def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) -> None:
     """Metrics and significance of the returns in FILE, a CSV or Parquet file with a column `date` and one column of
     returns per session for each strategy.
@@ -131,9 +124,10 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) 
 
 @click.command(cls=InSections, short_help="Can two strategies be told apart?")
 @click.argument("file", type=ReturnsFile())
-@_options(
+@apply_options(
     click.option("--a", "first", metavar="COL", help="One of the two; the first column when there are only two."),
     click.option("--b", "second", metavar="COL", help="The other."),
+    *SHARED,
 )
 def compare(file: Path, first: str | None, second: str | None, **given: Any) -> None:
     """Can two strategies be told apart? Ledoit-Wolf test, paired bootstrap and power on their common sessions.
@@ -158,10 +152,11 @@ def compare(file: Path, first: str | None, second: str | None, **given: Any) -> 
 
 @click.command(cls=InSections, short_help="Is the best of many more than luck?")
 @click.argument("file", type=ReturnsFile())
-@_options(
+@apply_options(
     BENCHMARK,
     click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Configurations ever run, if more."),
     click.option("--blocks", type=int, metavar="S", help="Blocks for the overfitting test.  [default: up to 16]"),
+    *SHARED,
 )
 def sweep(file: Path, benchmark: str | None, trials: int | None, blocks: int | None, **given: Any) -> None:
     """Is the best of many more than luck? Reality check, Romano-Wolf, confidence set, deflated Sharpe, overfitting.
@@ -220,22 +215,5 @@ def _typed() -> list[str]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr once the work takes longer than a second; nothing where stderr is no terminal."""
-    import sys
-    import time
-
-    if not sys.stderr.isatty():
-        yield lambda _stage, _done, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("bootstrap", total=None, visible=False)
-        started = time.monotonic()
-
-        def tick(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total, visible=time.monotonic() - started > 0.5)
-
-        yield tick
+    with progress_bar() as advance:
+        yield lambda stage, done, total: advance(done, total, before=stage)

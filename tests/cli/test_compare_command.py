@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import simulator
-from simulator.cli.house import make_workspace
+from simulator.workspace import make_workspace
 
 Sim = Callable[..., Any]
 

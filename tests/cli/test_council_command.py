@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import simulator
-from simulator.cli.house import make_workspace
 from simulator.config import load_config
 from simulator.errors import UsageError
 from simulator.runs.meeting import due
+from simulator.workspace import make_workspace
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.cli import checkup, main
+from simulator.cli import doctor_checks, main
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 Doctor = Callable[..., tuple[int, dict[str, list[dict[str, str]]]]]
@@ -80,8 +80,8 @@ def block_reports(workspace: Path) -> None:
 def test_every_requirement_is_understood() -> None:
     from packaging.requirements import Requirement
 
-    for line in metadata.requires(checkup.DISTRIBUTION) or []:
-        understood, meant = checkup.REQUIREMENT.match(line), Requirement(line)
+    for line in metadata.requires(doctor_checks.DISTRIBUTION) or []:
+        understood, meant = doctor_checks.REQUIREMENT.match(line), Requirement(line)
         assert understood
         assert understood["name"] == meant.name
         assert f"{understood['sign'] or ''}{understood['version'] or ''}" == str(meant.specifier)

@@ -33,7 +33,7 @@ def commands() -> list[list[str]]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One workspace for all commands, in their order: later ones rest on what earlier ones made."""
-    from simulator.cli.house import make_workspace
+    from simulator.workspace import make_workspace
 
     folder = tmp_path_factory.mktemp("readme") / "workspace"
     make_workspace(folder, git=False)

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 import simulator
-from simulator.cli.house import make_workspace
 from simulator.contamination.checks import Done, chosen, run_checks
 from simulator.market.load import load_bars
-from simulator.workspace import find_workspace
+from simulator.workspace import find_workspace, make_workspace
 
 SYMBOLS = ("SPY", "QQQ")
 START, END, CUTOFF = date(2022, 7, 1), date(2023, 12, 29), "2022-12"

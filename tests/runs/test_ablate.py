@@ -20,7 +20,6 @@ import simulator
 from simulator.analysis import variants
 from simulator.analysis.ablation import Case, ablate, open_case
 from simulator.analysis.pairs import adjusted, compared
-from simulator.cli.house import make_workspace
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import recalled
 from simulator.council.record import evidence
@@ -33,7 +32,7 @@ from simulator.runs.execute import PartialRunError
 from simulator.stats.compare import compare
 from simulator.stats.series import Undefined
 from simulator.trading.model import Book, Strategy
-from simulator.workspace import Workspace, find_workspace
+from simulator.workspace import Workspace, find_workspace, make_workspace
 
 from .conftest import Serve, seat_models
 

@@ -49,7 +49,7 @@ def replayed(workspace: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from simulator.cli.house import make_workspace
+    from simulator.workspace import make_workspace
 
     folder = tmp_path_factory.mktemp("minutes") / "workspace"
     make_workspace(folder, git=False)

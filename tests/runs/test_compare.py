@@ -30,7 +30,7 @@ Runs = dict[str, simulator.Run]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """The same rule with other parameters, costs, limits, symbols and dates, and other rules."""
-    from simulator.cli.house import make_workspace
+    from simulator.workspace import make_workspace
 
     folder = tmp_path_factory.mktemp("compare") / "workspace"
     make_workspace(folder, git=False)

@@ -21,7 +21,7 @@ from simulator.stats.trades import closed_trades, trade_statistics
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with one run of a quarter of the sample."""
-    from simulator.cli.house import make_workspace
+    from simulator.workspace import make_workspace
 
     folder = tmp_path_factory.mktemp("explain") / "workspace"
     make_workspace(folder, git=False)

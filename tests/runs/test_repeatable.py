@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from simulator.cli.house import make_workspace
 from simulator.llm.cache import AnswerCache
+from simulator.workspace import make_workspace
 
 COMMAND = ("run", "--from", "2024-01-01", "--to", "2024-04-26", "--symbols", "SPY,QQQ", "--json")
 

@@ -26,7 +26,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def council(tmp_path_factory: pytest.TempPathFactory) -> simulator.Run:
-    from simulator.cli.house import make_workspace
+    from simulator.workspace import make_workspace
 
     workspace = tmp_path_factory.mktemp("council") / "workspace"
     make_workspace(workspace, git=False)

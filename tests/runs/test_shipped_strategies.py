@@ -53,7 +53,7 @@ def test_a_shipped_strategy_does_what_it_did(strategy: str, workspace: Path) -> 
 if __name__ == "__main__":
     import tempfile
 
-    from simulator.cli.house import make_workspace
+    from simulator.workspace import make_workspace
 
     with tempfile.TemporaryDirectory() as folder:
         make_workspace(Path(folder) / "workspace", git=False)

@@ -224,7 +224,7 @@ def test_trials_without_a_folder_or_a_common_stretch_count_as_independent() -> N
 @pytest.fixture(scope="module")
 def tried_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[simulator.Run]]:
     """A workspace in which four rules were run, one of them twice and one elsewhere in time."""
-    from simulator.cli.house import make_workspace
+    from simulator.workspace import make_workspace
 
     folder = tmp_path_factory.mktemp("trials") / "workspace"
     make_workspace(folder, git=False)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from simulator.cli.house import make_workspace
 from simulator.store.database import Store
 from simulator.store.events import Event
+from simulator.workspace import make_workspace
 
 NUMBER = count()
 

@@ -1,0 +1,51 @@
+"""`sim init DIR`: make a workspace."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from simulator.cli.options import AS_JSON
+from simulator.errors import SimError, UsageError
+from simulator.workspace import make_workspace
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--add-missing", is_flag=True, help="Add what a folder that is not empty lacks; overwrites nothing.")
+@AS_JSON
+def init(folder: Path, add_missing: bool, as_json: bool) -> None:
+    """Make a workspace in DIR: strategies, config and sample bars to start from.
+
+    All of it appears, or nothing does. An empty or new DIR becomes a git repository of its own where git is installed.
+    """
+    folder = folder.absolute()
+    held = _contents(folder)
+    if held - {".git"} and not add_missing:
+        raise UsageError(
+            "the folder is not empty", where=str(folder), mend=f"`sim init --add-missing {folder}` overwrites nothing"
+        )
+    try:
+        added = make_workspace(folder, git=not held)
+    except OSError as error:
+        mend = "free some space or name another folder"
+        raise SimError(f"cannot be made a workspace ({error.strerror})", where=str(folder), mend=mend) from error
+    if as_json:
+        click.echo(json.dumps({"workspace": str(folder), "added": added}))
+    elif not added:
+        click.echo(f"{folder} lacks nothing.")
+    else:
+        what = f"added {', '.join(added)}" if add_missing and held else "workspace made"
+        click.echo(f"{folder}: {what}\nNext: cd {folder} && sim run --from 2024-01-01 --symbols SPY,QQQ")
+
+
+def _contents(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
+    except NotADirectoryError:
+        raise UsageError("is not a folder", where=str(folder), mend="name another one") from None

@@ -1,0 +1,61 @@
+"""Options that several commands share, and the parsing of what is typed behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from simulator.cli.completers import complete_strategy, complete_symbol
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def split_names(value: str | None) -> tuple[str, ...]:
+    """Return the names of a comma-separated list, each once, in the order typed."""
+    return tuple(dict.fromkeys(name.strip() for name in (value or "").split(",") if name.strip()))
+
+
+def parse_symbols(_ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the symbols typed, in capitals. Raises BadParameter where an option with a default names none."""
+    symbols = split_names((value or "").upper())
+    if not symbols and isinstance(param.default, str):
+        raise click.BadParameter("name at least one symbol, e.g. SPY,QQQ")
+    return symbols
+
+
+def apply_options(*options: Decorator) -> Decorator:
+    """Return a decorator that adds `options` to a command, in this order in its help."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+STRATEGY = click.option(
+    "--strategy", default="macro_council", show_default=True, shell_complete=complete_strategy, help="Name or path."
+)
+SYMBOLS = click.option(
+    "--symbols",
+    default="SPY,QQQ",
+    show_default=True,
+    callback=parse_symbols,
+    shell_complete=complete_symbol,
+    help="What may be traded.",
+)
+MODELS = click.option("--models", metavar="PROFILE", help="Who answers: a profile of config/models.yaml.")
+MAX_COST = click.option(
+    "--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend."
+)
+CACHE_MODE = click.option(
+    "--cache",
+    type=click.Choice(["record", "replay", "refresh", "off"]),
+    default="record",
+    show_default=True,
+    help="replay never asks; refresh asks again.",
+)

@@ -1,0 +1,47 @@
+"""The progress bar of every command: on stderr, and only where stderr is a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+DELAY_S = 0.5
+"""Work that takes no longer shows no bar."""
+
+
+class Advance(Protocol):
+    """Moves the bar called `line` to `done` of `total`, with text `before` and `after` it."""
+
+    def __call__(self, done: int, total: int, *, before: str = "", after: str = "", line: str = "") -> None: ...
+
+
+@contextmanager
+def progress_bar() -> Iterator[Advance]:
+    """Yield what moves the bars, one for each `line` named; they are gone when the work is done."""
+    if not sys.stderr.isatty():
+        yield lambda *_, **__: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[after]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+        begun = time.monotonic()
+
+        def advance(done: int, total: int, *, before: str = "", after: str = "", line: str = "") -> None:
+            if line not in tasks:
+                tasks[line] = bars.add_task(before, total=total, visible=False, after=after)
+            late = time.monotonic() - begun > DELAY_S
+            bars.update(tasks[line], completed=done, total=total, description=before, after=after, visible=late)
+
+        yield advance

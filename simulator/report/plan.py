@@ -1,0 +1,77 @@
+"""Terminal output of `sim run --plan`: questions, tokens and dollars by stage and model."""
+
+from __future__ import annotations
+
+import textwrap
+
+from rich.console import Console
+from rich.table import Table
+
+from simulator.runs.cost_history import Range
+from simulator.runs.plan import Line, Plan
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print `plan`, sentences within 79 columns."""
+    checkpoints = f" and {plan.checkpoints} checkpoints" if plan.checkpoints else ""
+    occasions = f"{plan.decisions} decisions{checkpoints}"
+    _print(console, f"{plan.strategy}, {plan.first} to {plan.last}, {occasions}, models {plan.models or 'none'}")
+    if not plan.lines:
+        _print(console, "It asks no model: nothing to pay.")
+        return
+    console.print(_table(plan))
+    for sentence in sentences(plan):
+        _print(console, sentence)
+
+
+def _print(console: Console, sentence: str) -> None:
+    text = textwrap.fill(sentence, 79, break_on_hyphens=False)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def sentences(plan: Plan) -> list[str]:
+    """Return what the lines of `plan` add up to, which limits it would meet, and what the estimates rest on."""
+    hits = plan.calls - plan.misses
+    found = [f"{plan.calls:,} questions: {hits:,} answered on disk, {plan.misses:,} to ask."]
+    if plan.usd.high:
+        found[0] += f" About ${plan.usd.likely:.2f} (${plan.usd.low:.2f} to ${plan.usd.high:.2f}), {_minutes(plan)}."
+    elif plan.minutes:
+        found[0] += f" No money, {_minutes(plan)}."
+    if plan.usd.likely > plan.max_cost:
+        found.append(f"More than --max-cost {plan.max_cost:g}: the run would stop there and keep what it paid for.")
+    elif plan.usd.high > plan.max_cost:
+        found.append(f"It may come to more than --max-cost {plan.max_cost:g}, where the run would stop.")
+    if plan.usd.high > plan.max_day:
+        found.append(f"All runs of a day may spend ${plan.max_day:g} (max_usd_per_day in config/models.yaml).")
+    if guessed := sorted({line.model for line in plan.lines if line.usd.high and not line.past}):
+        found.append(f"A first guess for {', '.join(guessed)}: no answers of theirs are on disk yet.")
+    if plan.fails:
+        found.append(f"As asked for it would fail: {plan.fails}.")
+    return found
+
+
+def _minutes(plan: Plan) -> str:
+    if plan.minutes < 1.5:
+        return f"{max(1, round(60 * plan.minutes))} s"
+    return f"{plan.minutes:.0f} min" if plan.minutes < 120 else f"{plan.minutes / 60:.1f} h"
+
+
+def _table(plan: Plan) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    table.add_column("model", overflow="fold", min_width=24)
+    for name in ("on disk", "to ask", "tokens in, out", "dollars"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in plan.lines:
+        table.add_row(line.stage, line.model, f"{line.hits:,}", f"{line.misses:,}", *_money(line))
+    return table
+
+
+def _money(line: Line) -> tuple[str, str]:
+    if not line.prompt_tokens.high:
+        return "", ""
+    return f"{_thousands(line.prompt_tokens)}, {_thousands(line.completion_tokens)}", f"{line.usd.likely:.2f}"
+
+
+def _thousands(tokens: Range) -> str:
+    return f"{tokens.likely / 1000:,.0f}k" if tokens.likely >= 10_000 else f"{tokens.likely / 1000:,.1f}k"
