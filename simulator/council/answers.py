@@ -1,26 +1,42 @@
-"""What each stage of the council answers, typed. Field names are those of the handoff report.
+"""Answers of each stage of the council, typed. Field names are those of the handoff report.
 
 Answers are checked at the edge, where a model's text comes in; what passes is frozen. Unknown keys are dropped rather
 than refused, for models like to add their name. The JSON schema sent along forbids them all the same.
+
+The schemas sent stand in answer_schemas.json, titles and descriptions included, and are not derived from these classes:
+they are part of every cache key, which a renamed class, a reworded docstring or another pydantic must not change.
 """
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-Direction = Literal["LONG", "SHORT", "FLAT"]
+from simulator.council.records import Direction
+
 Text = Annotated[str, Field(min_length=1)]
 Conviction = Annotated[int, Field(ge=-2, le=2)]
 Score = Annotated[int, Field(ge=1, le=10)]
 
+Schema = dict[str, Any]
+
 SIGN: dict[str, int] = {"LONG": 1, "SHORT": -1, "FLAT": 0}
+SCHEMAS: dict[str, Schema] = json.loads(Path(__file__).with_name("answer_schemas.json").read_text(encoding="utf-8"))
 
 
 class Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, json_schema_extra={"additionalProperties": False})
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    schema_sent: ClassVar[Schema | None] = None
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> Schema:
+        """Return the schema sent with a question; pydantic's own for its parts, which are never asked alone."""
+        return super().model_json_schema(*args, **kwargs) if cls.schema_sent is None else cls.schema_sent
 
 
 class Candidate(Answer):
@@ -35,7 +51,9 @@ class CalendarEvent(Answer):
 
 
 class ResearchPack(Answer):
-    """What a researcher makes of the facts."""
+    """A researcher's reading of the facts."""
+
+    schema_sent = SCHEMAS["ResearchPack"]
 
     macro_regime: Text
     top_narratives: Annotated[tuple[Text, ...], Field(min_length=3, max_length=5)]
@@ -46,6 +64,8 @@ class ResearchPack(Answer):
 
 class Pitch(Answer):
     """One manager's idea. `conviction` carries the sign of `direction`; `stop` and `target` are prices."""
+
+    schema_sent = SCHEMAS["Pitch"]
 
     instrument: Text
     direction: Direction
@@ -92,6 +112,8 @@ class Scores(Answer):
 class Review(Answer):
     """One manager's judgement of one pitch that is not its own."""
 
+    schema_sent = SCHEMAS["Review"]
+
     scores: Scores
     kill_shot: Text
     flip_condition: Text
@@ -121,6 +143,8 @@ class RejectedTrade(Answer):
 class ChairmanDecision(Answer):
     """The council's decision: at most one approved trade per instrument."""
 
+    schema_sent = SCHEMAS["ChairmanDecision"]
+
     approved_trades: tuple[ApprovedTrade, ...]
     rejected_trades: tuple[RejectedTrade, ...]
     dissent_summary: Text
@@ -136,6 +160,8 @@ class ChairmanDecision(Answer):
 
 class CheckpointReview(Answer):
     """What the holder of a thesis makes of it now. `stop` and `target` are prices; None leaves them as they are."""
+
+    schema_sent = SCHEMAS["CheckpointReview"]
 
     invalidated: bool
     conviction: Conviction
@@ -160,20 +186,25 @@ DIMENSIONS: tuple[str, ...] = tuple(Scores.model_fields)
 
 @lru_cache(maxsize=64)
 def pitch_on(symbols: tuple[str, ...]) -> type[Pitch]:
-    """`Pitch` whose instrument must be one of `symbols`: in the schema sent, and checked on return."""
-    return create_model("Pitch", __base__=Pitch, instrument=(_one_of(symbols), ...))
+    """Return `Pitch` whose instrument must be one of `symbols`: in the schema sent, and checked on return."""
+    model = create_model("Pitch", __base__=Pitch, instrument=(_one_of(symbols), ...))
+    model.schema_sent = _on_symbols(SCHEMAS["Pitch"], symbols)
+    return model
 
 
 @lru_cache(maxsize=64)
 def decision_on(symbols: tuple[str, ...]) -> type[ChairmanDecision]:
-    """`ChairmanDecision` whose approved trades must be in one of `symbols`."""
+    """Return `ChairmanDecision` whose approved trades must be in one of `symbols`."""
     trade: Any = create_model("ApprovedTrade", __base__=ApprovedTrade, instrument=(_one_of(symbols), ...))
-    return create_model("ChairmanDecision", __base__=ChairmanDecision, approved_trades=(tuple[trade, ...], ...))
+    model = create_model("ChairmanDecision", __base__=ChairmanDecision, approved_trades=(tuple[trade, ...], ...))
+    sent, parts = SCHEMAS["ChairmanDecision"], SCHEMAS["ChairmanDecision"]["$defs"]
+    model.schema_sent = {**sent, "$defs": {**parts, "ApprovedTrade": _on_symbols(parts["ApprovedTrade"], symbols)}}
+    return model
 
 
 @lru_cache(maxsize=2)
 def checkpoint_of(direction: Direction) -> type[CheckpointReview]:
-    """`CheckpointReview` of a thesis that is `direction`: once invalidated, it cannot be held on that side."""
+    """Return `CheckpointReview` of a thesis that is `direction`: once invalidated, it cannot be held on that side."""
 
     def leaves_when_invalidated(review: CheckpointReview) -> CheckpointReview:
         if review.invalidated and review.conviction * SIGN[direction] > 0:
@@ -188,6 +219,12 @@ def checkpoint_of(direction: Direction) -> type[CheckpointReview]:
 
 def _one_of(symbols: tuple[str, ...]) -> Any:
     return Literal[symbols]
+
+
+def _on_symbols(schema: Schema, symbols: tuple[str, ...]) -> Schema:
+    choice = {"const": symbols[0]} if len(symbols) == 1 else {"enum": list(symbols)}
+    instrument = {**choice, "title": "Instrument", "type": "string"}
+    return {**schema, "properties": {**schema["properties"], "instrument": instrument}}
 
 
 def _check_sign(direction: str, conviction: int) -> None:

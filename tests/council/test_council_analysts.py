@@ -81,7 +81,7 @@ def test_every_seat_of_the_offline_profile_has_its_rules():
     }
 
 
-def test_the_version_is_eight_hex_digits_of_the_source():
+def test_the_version_is_eight_hex_digits():
     assert re.fullmatch("[0-9a-f]{8}", analysts.VERSION)
 
 
