@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from simulator.council.answers import Direction
+from simulator.council.records import Direction
 from simulator.market.bars import Bars, Floats, instant, moment
 from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import OrderKind
