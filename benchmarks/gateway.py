@@ -110,16 +110,16 @@ def service(latency: float) -> Iterator[str]:
 
 
 def timed(folder: Path, url: str, concurrency: int, work: Work, dates: int) -> tuple[float, list[list[str]], Gateway]:
-    """Seconds and answers of `work` with everything a real run has: tally, budget, limits, journal, cache on disk."""
+    """Seconds and answers of `work` with everything a real run has: ledger, budget, limits, journal, cache on disk."""
     seat = Seat(provider="openai_compatible", model="rehearsal", endpoint=url, temperature=0.7, max_tokens=400)
-    tally = SharedLedger(folder)
+    ledger = SharedLedger(folder)
     prices = Prices({url: Price(input=1.0, output=4.0)})
     gateway = Gateway(
         AnswerCache(folder),
         providers_for({"*": seat}, Offline({}, ""), prices.cost),
-        budget=Budget(100.0, max_usd_per_day=1000.0, tally=tally),
+        budget=Budget(100.0, max_usd_per_day=1000.0, ledger=ledger),
         estimate_usd=prices.estimate,
-        limiter=Limits.for_seats([seat], {url: EndpointLimits(concurrency=concurrency)}, tally),
+        limiter=Limits.for_seats([seat], {url: EndpointLimits(concurrency=concurrency)}, ledger),
         journal=Journal(folder / "log"),
     )
 
@@ -135,7 +135,7 @@ def timed(folder: Path, url: str, concurrency: int, work: Work, dates: int) -> t
     try:
         return *asyncio.run(run()), gateway
     finally:
-        tally.close()
+        ledger.close()
         gateway.cache.close()
 
 

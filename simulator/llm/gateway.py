@@ -118,7 +118,7 @@ class Gateway:
 
     Parameters
     ----------
-    budget : with a tally, shared by the processes of a workspace, no two of them ask the same question
+    budget : with a ledger, shared by the processes of a workspace, no two of them ask the same question
     estimate_usd : (likely, at most) dollars of a question; the most is reserved in `budget` while it is asked
     journal : gets a line per question and per failed attempt
 
@@ -344,10 +344,10 @@ class Gateway:
 
     async def _claimed(self, provider: Provider, request: ChatRequest, slot: Slot, attempt: int) -> ChatResponse:
         """One attempt, made while no other process of the workspace makes one at the same question."""
-        tally = self.budget.tally
-        if tally is None or self.mode != "record" or in_process(provider):
+        ledger = self.budget.ledger
+        if ledger is None or self.mode != "record" or in_process(provider):
             return await self._attempt(provider, request, slot, attempt)
-        if not tally.claim(request.key):
+        if not ledger.claim(request.key):
             raise AskedElsewhereError
         try:
             # Another process may have answered after we looked and before we claimed.
@@ -355,7 +355,7 @@ class Gateway:
                 return self._found(request, response)
             return await self._attempt(provider, request, slot, attempt)
         finally:
-            tally.release(request.key)
+            ledger.release(request.key)
 
     def _found(self, request: ChatRequest, response: ChatResponse) -> ChatResponse:
         self.cached += 1

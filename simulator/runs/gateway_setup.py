@@ -80,10 +80,10 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
     prices = Prices(config.models.prices)
     estimate = Estimate(prices, chosen)
     real = any(seat.provider != offline.name for seat in chosen.values())
-    tally = SharedLedger(workspace.cache) if real else None
+    ledger = SharedLedger(workspace.cache) if real else None
     journal = Journal(workspace.out / "logs" / "llm") if real else None
-    budget = Budget(spec.max_cost, max_usd_per_day=config.models.max_usd_per_day, tally=tally)
-    limits = Limits.for_seats(chosen.values(), config.models.limits, tally)
+    budget = Budget(spec.max_cost, max_usd_per_day=config.models.max_usd_per_day, ledger=ledger)
+    limits = Limits.for_seats(chosen.values(), config.models.limits, ledger)
     gateway = Gateway(
         cache,
         providers_for(chosen, offline, prices.cost),

@@ -68,7 +68,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def tally(folder: Path, clock: Clock) -> Iterator[SharedLedger]:
+def ledger(folder: Path, clock: Clock) -> Iterator[SharedLedger]:
     opened = SharedLedger(folder, clock)
     yield opened
     opened.close()

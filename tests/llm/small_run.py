@@ -95,15 +95,15 @@ def run(settings: Settings) -> dict[str, Any]:
     seat = Seat(provider="openai_compatible", model="rehearsal", endpoint=settings.url, temperature=0.7, max_tokens=50,
                 api_key_env=settings.key_env, timeout_s=settings.timeout_s)  # fmt: skip
     prices = Prices({settings.url: Price(input=100.0, output=400.0)})
-    tally = SharedLedger(folder / "llm_cache")
+    ledger = SharedLedger(folder / "llm_cache")
     gateway = Gateway(
         AnswerCache(folder / "llm_cache"),
         providers_for({"*": seat}, Offline({}, ""), prices.cost),
         mode=settings.mode,
-        budget=Budget(settings.max_cost, max_usd_per_day=settings.max_day, tally=tally, run=settings.run),
+        budget=Budget(settings.max_cost, max_usd_per_day=settings.max_day, ledger=ledger, run=settings.run),
         estimate_usd=prices.estimate,
         retry=Retry(tuple(0.01 * (i + 1) for i in range(settings.waits))),
-        limiter=Limits.for_seats([seat], {settings.url: EndpointLimits(concurrency=settings.concurrency)}, tally),
+        limiter=Limits.for_seats([seat], {settings.url: EndpointLimits(concurrency=settings.concurrency)}, ledger),
         journal=Journal(folder / "logs" / "llm"),
     )
     found: dict[str, Any] = {"error": "", "code": 0}
@@ -123,7 +123,7 @@ def run(settings: Settings) -> dict[str, Any]:
         "calls": hashlib.sha256(repr(sorted(map(repr, gateway.calls))).encode()).hexdigest(),
     }
     gateway.cache.close()
-    tally.close()
+    ledger.close()
     return found
 
 

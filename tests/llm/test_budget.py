@@ -44,8 +44,8 @@ def test_no_sequence_of_questions_passes_the_limit_when_estimates_are_upper_boun
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_what_is_in_flight_is_waited_for_and_only_what_is_paid_refuses(shared: bool, tally: SharedLedger) -> None:
-    budget = Budget(1.0, tally=tally if shared else None)
+def test_what_is_in_flight_is_waited_for_and_only_what_is_paid_refuses(shared: bool, ledger: SharedLedger) -> None:
+    budget = Budget(1.0, ledger=ledger if shared else None)
     first = budget.reserve(0.6, 0.1)
     assert first is not None
     assert budget.reserve(0.6) is None
@@ -61,21 +61,21 @@ def test_what_is_in_flight_is_waited_for_and_only_what_is_paid_refuses(shared: b
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_budget_of_nothing_lets_free_questions_through_and_no_others(shared: bool, tally: SharedLedger) -> None:
-    budget = Budget(0.0, tally=tally if shared else None)
+def test_a_budget_of_nothing_lets_free_questions_through_and_no_others(shared: bool, ledger: SharedLedger) -> None:
+    budget = Budget(0.0, ledger=ledger if shared else None)
     spend(budget, 0.0, 0.0)
     with pytest.raises(BudgetError, match="--max-cost"):
         budget.reserve(0.000001)
 
 
-def test_free_questions_make_no_file(folder: Path, tally: SharedLedger) -> None:
-    spend(Budget(0.0, tally=tally), 0.0, 0.0)
+def test_free_questions_make_no_file(folder: Path, ledger: SharedLedger) -> None:
+    spend(Budget(0.0, ledger=ledger), 0.0, 0.0)
     assert not folder.exists()
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_threads_together_do_not_pass_the_limit(shared: bool, tally: SharedLedger) -> None:
-    budget = Budget(100.0, tally=tally if shared else None)
+def test_threads_together_do_not_pass_the_limit(shared: bool, ledger: SharedLedger) -> None:
+    budget = Budget(100.0, ledger=ledger if shared else None)
     granted: list[int] = []
 
     def run() -> None:
@@ -98,25 +98,25 @@ def test_threads_together_do_not_pass_the_limit(shared: bool, tally: SharedLedge
 
 def test_a_named_run_finds_what_it_spent_before_and_other_runs_do_not(folder: Path, clock: Clock) -> None:
     for _ in range(2):
-        tally = SharedLedger(folder, clock)
-        spend(Budget(1.0, tally=tally, run="a"), 0.4, 0.4)
-        tally.close()
-    tally = SharedLedger(folder, clock)
+        ledger = SharedLedger(folder, clock)
+        spend(Budget(1.0, ledger=ledger, run="a"), 0.4, 0.4)
+        ledger.close()
+    ledger = SharedLedger(folder, clock)
     with pytest.raises(RunBudgetError, match=r"\$0\.8000 paid"):
-        Budget(1.0, tally=tally, run="a").reserve(0.4)
-    spend(Budget(1.0, tally=tally, run="b"), 0.4, 0.4)
-    spend(Budget(1.0, tally=tally), 0.9, 0.9)
+        Budget(1.0, ledger=ledger, run="a").reserve(0.4)
+    spend(Budget(1.0, ledger=ledger, run="b"), 0.4, 0.4)
+    spend(Budget(1.0, ledger=ledger), 0.9, 0.9)
     clock.now += DAY
-    spend(Budget(1.0, tally=tally, run="a"), 0.9, 0.9)
-    tally.close()
+    spend(Budget(1.0, ledger=ledger, run="a"), 0.9, 0.9)
+    ledger.close()
 
 
 def test_the_day_has_a_limit_over_all_runs_which_opens_the_breaker_for_the_rest_of_it(
-    tally: SharedLedger, clock: Clock
+    ledger: SharedLedger, clock: Clock
 ) -> None:
     for run in ("a", "b"):
-        spend(Budget(9.0, max_usd_per_day=5.0, tally=tally, run=run), 2.0, 2.0)
-    budget = Budget(9.0, max_usd_per_day=5.0, tally=tally)
+        spend(Budget(9.0, max_usd_per_day=5.0, ledger=ledger, run=run), 2.0, 2.0)
+    budget = Budget(9.0, max_usd_per_day=5.0, ledger=ledger)
     with pytest.raises(DayBudgetError, match=r"the day's \$5\.00 are spent: \$4\.0000 paid today.*midnight UTC"):
         budget.reserve(1.5)
     with pytest.raises(DayBudgetError):
@@ -124,13 +124,13 @@ def test_the_day_has_a_limit_over_all_runs_which_opens_the_breaker_for_the_rest_
     clock.now += 13 * HOUR
     with pytest.raises(DayBudgetError):
         budget.reserve(0.5)
-    spend(Budget(9.0, max_usd_per_day=7.0, tally=tally), 0.5, 0.5)
+    spend(Budget(9.0, max_usd_per_day=7.0, ledger=ledger), 0.5, 0.5)
 
 
 def test_the_next_day_one_question_goes_ahead_and_the_others_follow_when_it_was_answered(
-    tally: SharedLedger, clock: Clock
+    ledger: SharedLedger, clock: Clock
 ) -> None:
-    budget = Budget(99.0, max_usd_per_day=5.0, tally=tally)
+    budget = Budget(99.0, max_usd_per_day=5.0, ledger=ledger)
     spend(budget, 4.0, 4.0)
     with pytest.raises(DayBudgetError):
         budget.reserve(2.0)
@@ -148,16 +148,16 @@ def test_the_next_day_one_question_goes_ahead_and_the_others_follow_when_it_was_
     assert None not in held
 
 
-def test_the_day_ends_at_midnight_utc(tally: SharedLedger, clock: Clock) -> None:
-    budget = Budget(99.0, max_usd_per_day=5.0, tally=tally)
+def test_the_day_ends_at_midnight_utc(ledger: SharedLedger, clock: Clock) -> None:
+    budget = Budget(99.0, max_usd_per_day=5.0, ledger=ledger)
     clock.now = 20_000.0 * DAY + DAY - 1
     spend(budget, 4.0, 4.0)
     clock.now += 2
     spend(budget, 4.0, 4.0)
 
 
-def test_what_never_came_is_booked_at_its_likely_price(tally: SharedLedger) -> None:
-    budget = Budget(1.0, tally=tally, run="a")
+def test_what_never_came_is_booked_at_its_likely_price(ledger: SharedLedger) -> None:
+    budget = Budget(1.0, ledger=ledger, run="a")
     held = budget.reserve(0.9, 0.2)
     assert held is not None
     budget.lost(held)
@@ -171,21 +171,21 @@ import os, sys
 from pathlib import Path
 from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.shared_ledger import SharedLedger
-tally = SharedLedger(Path(sys.argv[1]))
-Budget(5.0, tally=tally, run="a").reserve(4.0, 0.5)
-assert tally.claim("question")
+ledger = SharedLedger(Path(sys.argv[1]))
+Budget(5.0, ledger=ledger, run="a").reserve(4.0, 0.5)
+assert ledger.claim("question")
 os._exit(9)
 """
 
 
 def test_what_a_killed_process_held_is_free_again_and_its_likely_price_is_booked(folder: Path) -> None:
     assert subprocess.run([sys.executable, "-c", DIES, folder], check=False).returncode == 9
-    tally = SharedLedger(folder)
-    with tally.transaction() as db:
-        spending = tally.spending(db, "a")
+    ledger = SharedLedger(folder)
+    with ledger.transaction() as db:
+        spending = ledger.spending(db, "a")
     assert (spending.run, spending.run_held, spending.day, spending.lost) == (0.5, 0.0, 0.5, 0.5)
-    assert tally.claim("question")
-    tally.close()
+    assert ledger.claim("question")
+    ledger.close()
 
 
 LIVES = """
@@ -193,28 +193,28 @@ import sys, time
 from pathlib import Path
 from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.shared_ledger import SharedLedger
-tally = SharedLedger(Path(sys.argv[1]))
-held = Budget(5.0, tally=tally, run="a").reserve(4.0, 0.5)
-assert tally.claim("question")
+ledger = SharedLedger(Path(sys.argv[1]))
+held = Budget(5.0, ledger=ledger, run="a").reserve(4.0, 0.5)
+assert ledger.claim("question")
 print("held", flush=True)
 sys.stdin.read()
-tally.close()
+ledger.close()
 """
 
 
 def test_what_a_living_process_holds_stands_until_it_ends(folder: Path) -> None:
-    tally = SharedLedger(folder)
+    ledger = SharedLedger(folder)
     with subprocess.Popen(
         [sys.executable, "-c", LIVES, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdin is not None
         other.stdout.readline()
-        assert not tally.claim("question")
-        assert Budget(5.0, tally=tally, run="a").reserve(4.0) is None
+        assert not ledger.claim("question")
+        assert Budget(5.0, ledger=ledger, run="a").reserve(4.0) is None
         other.stdin.close()
         other.wait()
-    assert tally.claim("question")
-    held = Budget(5.0, tally=tally, run="a").reserve(4.0)
+    assert ledger.claim("question")
+    held = Budget(5.0, ledger=ledger, run="a").reserve(4.0)
     assert held is not None
-    tally.close()
+    ledger.close()

@@ -17,12 +17,12 @@ def question(number: int, session: str) -> ChatRequest:
     return ChatRequest("p", "m", (Message("user", str(number)),), purpose={"session": session})
 
 
-async def asked(purse: FairQueue, budget: Budget, questions: list[ChatRequest], price: float) -> list[str]:
+async def asked(queue: FairQueue, budget: Budget, questions: list[ChatRequest], price: float) -> list[str]:
     """Sessions in the order they were let in; each question reserves at most `price` and pays a third of it."""
     order: list[str] = []
 
     async def one(request: ChatRequest) -> None:
-        async with purse.slot(request):
+        async with queue.slot(request):
             held = budget.reserve(price)
             assert held is not None, "let in without money for it"
             order.append(request.purpose["session"])
@@ -53,20 +53,20 @@ def test_what_costs_nothing_never_waits() -> None:
 
 def test_who_gives_up_waiting_keeps_nobody_from_the_money() -> None:
     budget = Budget(0.1)
-    purse = FairQueue(Unlimited(), budget, lambda _: (0.0, 0.1))
+    queue = FairQueue(Unlimited(), budget, lambda _: (0.0, 0.1))
 
     async def inputs() -> None:
         inside, done = asyncio.Event(), asyncio.Event()
 
         async def hold() -> None:
-            async with purse.slot(question(0, "2024-01-02")):
+            async with queue.slot(question(0, "2024-01-02")):
                 inside.set()
                 await done.wait()
 
         holder = asyncio.create_task(hold())
         await inside.wait()
-        impatient = asyncio.create_task(asked(purse, budget, [question(1, "2024-01-03")], 0.1))
-        patient = asyncio.create_task(asked(purse, budget, [question(2, "2024-01-04")], 0.1))
+        impatient = asyncio.create_task(asked(queue, budget, [question(1, "2024-01-03")], 0.1))
+        patient = asyncio.create_task(asked(queue, budget, [question(2, "2024-01-04")], 0.1))
         await asyncio.sleep(0)
         impatient.cancel()
         done.set()

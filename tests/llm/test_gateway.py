@@ -485,7 +485,7 @@ def test_a_question_another_process_asks_is_waited_for_and_taken_over_when_that_
     other.claim(ask("dropped").key)
 
     async def run() -> tuple[list[ChatResponse], Gateway]:
-        gateway = open_gateway(cache, Told("mine"), budget=Budget(tally=mine))
+        gateway = open_gateway(cache, Told("mine"), budget=Budget(ledger=mine))
         asking = [asyncio.create_task(gateway.ask(ask(text))) for text in ("theirs", "dropped", "free")]
         await asyncio.sleep(0.1)
         assert [one.done() for one in asking] == [False, False, True]

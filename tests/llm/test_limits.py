@@ -20,8 +20,8 @@ from .conftest import Clock
 Ask = Callable[..., ChatRequest]
 
 
-def limits(tally: SharedLedger | None = None, **given: int) -> Limits:
-    return Limits({"told": EndpointLimits(**given)}, tally)
+def limits(ledger: SharedLedger | None = None, **given: int) -> Limits:
+    return Limits({"told": EndpointLimits(**given)}, ledger)
 
 
 async def call(gate: Limits, request: ChatRequest, tokens: int = 0, error: Exception | None = None) -> None:
@@ -161,22 +161,22 @@ def test_a_gate_serves_one_event_loop_after_the_other_and_keeps_what_it_learned(
 
 def test_calls_by_the_hour_are_counted_over_all_processes_and_restarts(folder: Path, clock: Clock, ask: Ask) -> None:
     for _ in range(2):
-        tally = SharedLedger(folder, clock)
+        ledger = SharedLedger(folder, clock)
         for _ in range(25):
-            asyncio.run(call(limits(tally, calls_per_hour=50), ask()))
+            asyncio.run(call(limits(ledger, calls_per_hour=50), ask()))
             clock.now += 1
-        tally.close()
-    tally = SharedLedger(folder, clock)
+        ledger.close()
+    ledger = SharedLedger(folder, clock)
     with pytest.raises(HourlyLimitError, match=r"told: 50 calls an hour are made; the same command continues from"):
-        asyncio.run(call(limits(tally, calls_per_hour=50), ask()))
-    asyncio.run(call(limits(tally, calls_per_hour=51), ask()))
+        asyncio.run(call(limits(ledger, calls_per_hour=50), ask()))
+    asyncio.run(call(limits(ledger, calls_per_hour=51), ask()))
     clock.now += HOUR
-    asyncio.run(call(limits(tally, calls_per_hour=50), ask()))
-    tally.close()
+    asyncio.run(call(limits(ledger, calls_per_hour=50), ask()))
+    ledger.close()
 
 
-def test_a_short_wait_for_the_hour_is_waited_for(tally: SharedLedger, clock: Clock, ask: Ask) -> None:
-    gate = limits(tally, calls_per_hour=1)
+def test_a_short_wait_for_the_hour_is_waited_for(ledger: SharedLedger, clock: Clock, ask: Ask) -> None:
+    gate = limits(ledger, calls_per_hour=1)
     asyncio.run(call(gate, ask()))
     clock.now += HOUR - 60
 
@@ -190,8 +190,8 @@ def test_a_short_wait_for_the_hour_is_waited_for(tally: SharedLedger, clock: Clo
     asyncio.run(run())
 
 
-def test_tokens_by_the_minute_are_those_that_were_used(tally: SharedLedger, clock: Clock, ask: Ask) -> None:
-    gate = limits(tally, tokens_per_minute=1000)
+def test_tokens_by_the_minute_are_those_that_were_used(ledger: SharedLedger, clock: Clock, ask: Ask) -> None:
+    gate = limits(ledger, tokens_per_minute=1000)
     question = ask(max_tokens=400)
 
     async def run() -> None:
@@ -207,9 +207,9 @@ def test_tokens_by_the_minute_are_those_that_were_used(tally: SharedLedger, cloc
 
 
 def test_a_question_above_the_limit_of_a_minute_goes_when_it_is_alone(
-    tally: SharedLedger, clock: Clock, ask: Ask
+    ledger: SharedLedger, clock: Clock, ask: Ask
 ) -> None:
-    gate, long = limits(tally, tokens_per_minute=1000), ask(max_tokens=9_000_000)
+    gate, long = limits(ledger, tokens_per_minute=1000), ask(max_tokens=9_000_000)
 
     async def run() -> None:
         await call(gate, ask(max_tokens=400), tokens=100)

@@ -54,8 +54,8 @@ class Budget:
     Parameters
     ----------
     max_usd_per_run : limit in dollars; 0 lets only free questions through. Counts the last 24 hours of `run`
-    max_usd_per_day : limit of all runs of the workspace in one UTC day; needs `tally`
-    tally : shared by the processes of a workspace; without one the budget is this object's own
+    max_usd_per_day : limit of all runs of the workspace in one UTC day; needs `ledger`
+    ledger : shared by the processes of a workspace; without one the budget is this object's own
     run : name under which restarts of a run find what it spent; without one it starts at nothing
 
     Attributes
@@ -69,18 +69,18 @@ class Budget:
         max_usd_per_run: float = 5.0,
         *,
         max_usd_per_day: float = math.inf,
-        tally: SharedLedger | None = None,
+        ledger: SharedLedger | None = None,
         run: str = "",
     ) -> None:
         self.max_usd_per_run, self.max_usd_per_day = max_usd_per_run, max_usd_per_day
-        self.tally, self.run = tally, run or uuid4().hex
+        self.ledger, self.run = ledger, run or uuid4().hex
         self.spent_usd = self.lost_usd = self.reserved_usd = 0.0
         self._lock = Lock()
 
     @classmethod
     def open(cls, folder: Path, max_usd_per_run: float = 5.0, max_usd_per_day: float = 5.0, run: str = "") -> Budget:
-        """The budget over the tally of a cache folder."""
-        return cls(max_usd_per_run, max_usd_per_day=max_usd_per_day, tally=SharedLedger(folder), run=run)
+        """The budget over the ledger of a cache folder."""
+        return cls(max_usd_per_run, max_usd_per_day=max_usd_per_day, ledger=SharedLedger(folder), run=run)
 
     def reserve(self, usd: float, likely: float = 0.0) -> Reservation | None:
         """Set `usd` aside for one attempt; None where that has to wait for what is in flight.
@@ -90,7 +90,7 @@ class Budget:
         if usd <= 0:
             return Reservation(0.0, 0.0)
         with self._lock:
-            number = self._reserve_here(usd) if self.tally is None else self._reserve_shared(self.tally, usd, likely)
+            number = self._reserve_here(usd) if self.ledger is None else self._reserve_shared(self.ledger, usd, likely)
             if number is None:
                 return None
             self.reserved_usd += usd
@@ -109,9 +109,9 @@ class Budget:
         self._settle(held, 0.0, 0.0)
 
     def close(self) -> None:
-        """Close the tally."""
-        if self.tally is not None:
-            self.tally.close()
+        """Close the ledger."""
+        if self.ledger is not None:
+            self.ledger.close()
 
     def _settle(self, held: Reservation, usd: float, lost: float, answered: bool = False) -> None:
         if not held.usd and not usd:
@@ -120,12 +120,12 @@ class Budget:
             self.reserved_usd = max(0.0, self.reserved_usd - held.usd)
             self.spent_usd += usd - lost
             self.lost_usd += lost
-            if self.tally is None:
+            if self.ledger is None:
                 return
-            with self.tally.transaction() as db:
+            with self.ledger.transaction() as db:
                 db.execute("DELETE FROM held WHERE id = ?", (held.number,))
                 if usd:
-                    book(db, self.run, self.tally.hour, usd, lost)
+                    book(db, self.run, self.ledger.hour, usd, lost)
                 if answered:
                     db.execute("DELETE FROM breaker WHERE state = 'half-open'")
 
@@ -135,17 +135,17 @@ class Budget:
             raise self._over(spent, usd)
         return 0 if spent + self.reserved_usd + usd <= self.max_usd_per_run + EVEN else None
 
-    def _reserve_shared(self, tally: SharedLedger, usd: float, likely: float) -> int | None:
+    def _reserve_shared(self, ledger: SharedLedger, usd: float, likely: float) -> int | None:
         refused: BudgetError | None = None
-        with tally.transaction() as db:
-            now = tally.spending(db, self.run)
+        with ledger.transaction() as db:
+            now = ledger.spending(db, self.run)
             if now.run + usd > self.max_usd_per_run + EVEN:
                 refused = self._over(now.run, usd)
-            elif not self._breaker_lets_through(db, tally, now, usd):
+            elif not self._breaker_lets_through(db, ledger, now, usd):
                 refused = self._over_day(now, usd)
             elif self._fits(now, usd) and not (self._probing(db) and now.day_held):
                 statement = "INSERT INTO held (holder, run, usd, likely) VALUES (?, ?, ?, ?)"
-                return db.execute(statement, (tally.holder, self.run, usd, min(likely, usd))).lastrowid
+                return db.execute(statement, (ledger.holder, self.run, usd, min(likely, usd))).lastrowid
         # Raised outside: the breaker's new state is to be kept.
         if refused is not None:
             raise refused
@@ -155,19 +155,19 @@ class Budget:
         run, day = now.run + now.run_held + usd, now.day + now.day_held + usd
         return run <= self.max_usd_per_run + EVEN and day <= self.max_usd_per_day + EVEN
 
-    def _breaker_lets_through(self, db: sqlite3.Connection, tally: SharedLedger, now: Spending, usd: float) -> bool:
+    def _breaker_lets_through(self, db: sqlite3.Connection, ledger: SharedLedger, now: Spending, usd: float) -> bool:
         """Open for the rest of a day whose money is spent; what a raised limit still has room for closes it."""
         over = now.day + usd > self.max_usd_per_day + EVEN
         row = db.execute("SELECT state, day, usd FROM breaker").fetchone()
         if over:
-            db.execute("INSERT OR REPLACE INTO breaker VALUES (1, 'open', ?, ?)", (tally.day, self.max_usd_per_day))
+            db.execute("INSERT OR REPLACE INTO breaker VALUES (1, 'open', ?, ?)", (ledger.day, self.max_usd_per_day))
         elif row is not None and row[0] == "open":
-            if row[1] == tally.day and row[2] >= self.max_usd_per_day:
+            if row[1] == ledger.day and row[2] >= self.max_usd_per_day:
                 return False
-            state = "half-open" if row[1] != tally.day else None
+            state = "half-open" if row[1] != ledger.day else None
             db.execute("DELETE FROM breaker")
             if state:
-                db.execute("INSERT INTO breaker VALUES (1, ?, ?, ?)", (state, tally.day, self.max_usd_per_day))
+                db.execute("INSERT INTO breaker VALUES (1, ?, ?, ?)", (state, ledger.day, self.max_usd_per_day))
         return not over
 
     @staticmethod

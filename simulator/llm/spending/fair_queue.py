@@ -68,9 +68,9 @@ class FairQueue:
         budget = self._budget
         if self._at_first is None:
             self._at_first = min(budget.max_usd_per_run, budget.max_usd_per_day)
-            if budget.tally is not None:
-                with budget.tally.transaction() as db:
-                    now = budget.tally.spending(db, budget.run)
+            if budget.ledger is not None:
+                with budget.ledger.transaction() as db:
+                    now = budget.ledger.spending(db, budget.run)
                 self._at_first = min(budget.max_usd_per_run - now.run, budget.max_usd_per_day - now.day)
             self._at_first += budget.spent_usd + budget.lost_usd
         return self._at_first - budget.spent_usd - budget.lost_usd

@@ -107,13 +107,13 @@ class Limits:
     Parameters
     ----------
     by_endpoint : endpoint (URL, or the provider's name where it has none) → its limits
-    tally : shared by the processes of a workspace; hourly and per-minute limits need it
+    ledger : shared by the processes of a workspace; hourly and per-minute limits need it
     """
 
     def __init__(
-        self, by_endpoint: Mapping[str, EndpointLimits] | None = None, tally: SharedLedger | None = None
+        self, by_endpoint: Mapping[str, EndpointLimits] | None = None, ledger: SharedLedger | None = None
     ) -> None:
-        self._limits, self._tally = dict(by_endpoint or {}), tally
+        self._limits, self._ledger = dict(by_endpoint or {}), ledger
         self._gates: dict[str, Gate] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -122,7 +122,7 @@ class Limits:
         cls,
         seats: Iterable[Seat],
         configured: Mapping[str, EndpointLimits] | None = None,
-        tally: SharedLedger | None = None,
+        ledger: SharedLedger | None = None,
     ) -> Limits:
         """Limits of the endpoints of `seats`: what is configured for them, over what is usual.
 
@@ -135,7 +135,7 @@ class Limits:
             usual = KNOWN.get(seat.provider, LOCAL if is_local(seat.endpoint) else REMOTE)
             given = configured.get(name, EndpointLimits()).model_dump(exclude_unset=True)
             found[name] = usual.model_copy(update=given)
-        return cls(found, tally)
+        return cls(found, ledger)
 
     def room(self, endpoint: str) -> int:
         """Attempts that may be in flight at that endpoint now."""
@@ -151,7 +151,7 @@ class Limits:
         await gate.enter(request.purpose.get("session", ""))
         began = time.monotonic()
         try:
-            yield Place(request, gate.limits, self._tally)
+            yield Place(request, gate.limits, self._ledger)
             gate.answered()
         except TransientError as error:
             gate.refused(began, error)
@@ -180,20 +180,20 @@ class Place:
 
     request: ChatRequest
     limits: EndpointLimits
-    tally: SharedLedger | None
+    ledger: SharedLedger | None
     number: int | None = None
 
     async def count(self) -> None:
-        """Enter the call into the tally, after waiting for the limits by hour and by minute.
+        """Enter the call into the ledger, after waiting for the limits by hour and by minute.
 
         Raises HourlyLimitError where the calls of the hour are made and the wait is long.
         """
-        if self.tally is None or not (self.limits.calls_per_hour or self.limits.tokens_per_minute):
+        if self.ledger is None or not (self.limits.calls_per_hour or self.limits.tokens_per_minute):
             return
         tokens = tokens_of(self.request)
-        while (wait := self._try(self.tally, tokens)) > 0:
+        while (wait := self._try(self.ledger, tokens)) > 0:
             if wait > PATIENCE:
-                at = time.strftime("%H:%M", time.localtime(self.tally.clock() + wait))
+                at = time.strftime("%H:%M", time.localtime(self.ledger.clock() + wait))
                 raise HourlyLimitError(
                     f"{self.limits.calls_per_hour} calls an hour are made",
                     where=self.endpoint,
@@ -203,19 +203,19 @@ class Place:
 
     def used(self, usage: Usage) -> None:
         """Correct the tokens the call was entered with."""
-        if self.number is not None and self.tally is not None:
+        if self.number is not None and self.ledger is not None:
             tokens = usage.prompt_tokens + usage.completion_tokens
-            with self.tally.transaction() as db:
+            with self.ledger.transaction() as db:
                 db.execute("UPDATE calls SET tokens = ? WHERE id = ?", (tokens, self.number))
 
     @property
     def endpoint(self) -> str:
         return self.request.endpoint or self.request.provider
 
-    def _try(self, tally: SharedLedger, tokens: int) -> float:
+    def _try(self, ledger: SharedLedger, tokens: int) -> float:
         """0 when the call was entered, else seconds until there may be room."""
-        now, limits = tally.clock(), self.limits
-        with tally.transaction() as db:
+        now, limits = ledger.clock(), self.limits
+        with ledger.transaction() as db:
             db.execute("DELETE FROM calls WHERE at < ?", (now - HOUR,))
             wait = 0.0
             if limits.calls_per_hour:

@@ -1,10 +1,10 @@
-"""What all processes of a workspace share, and what survives them: ``llm_cache/tally.db``.
+"""Ledger that all processes of a workspace share and that outlives them: ``llm_cache/shared_ledger.db``.
 
     held       dollars promised to attempts in flight        spent     dollars paid, by run and hour
     questions  who is asking which question                  calls     when which endpoint was asked, for hourly limits
     holders    the processes behind all of these             breaker   whether the day's money is spent
 
-A process that dies leaves its rows behind. Whoever comes next sees that it is gone: what it held is booked as likely
+A process that dies leaves its rows behind. The next one to look sees that it is gone: what it held is booked as likely
 paid, because the service may have answered nobody, and its questions are free to be asked again.
 """
 
@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.errors import LLMError
+from simulator.llm.spending.older_ledger import attach_older, copy_older
 
-FILE = "tally.db"
+FILE = "shared_ledger.db"
 FORMAT = 1
 BUSY_SECONDS = 20.0
 UNSEEN_SECONDS = 3600.0
@@ -159,14 +160,18 @@ class SharedLedger:
             _to_wal(db)
             for pragma in ("synchronous = NORMAL", "trusted_schema = OFF"):
                 db.execute(f"PRAGMA {pragma}")
+            # A file can only be attached outside of a transaction; whether its rows are still needed is decided inside.
+            older = _format_of(db) < FORMAT and attach_older(db, self.folder)
             db.execute("BEGIN IMMEDIATE")
-            _check_format(db, self.folder)
+            _make_tables(db, self.folder, older)
             place, born = _place(), _born(os.getpid()) or ""
             self._holder = db.execute(
                 "INSERT INTO holders (place, pid, born, seen) VALUES (?, ?, ?, ?) RETURNING id",
                 (place, os.getpid(), born, self.clock()),
             ).fetchone()[0]
             db.execute("COMMIT")
+            if older:
+                db.execute("DETACH older")
         except BaseException:
             db.close()
             raise
@@ -220,15 +225,23 @@ def _to_wal(db: sqlite3.Connection) -> None:
             time.sleep(0.02)
 
 
-def _check_format(db: sqlite3.Connection, folder: Path) -> None:
-    (known,) = db.execute("PRAGMA user_version").fetchone()
+def _format_of(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA main.user_version").fetchone()[0]
+    return version
+
+
+def _make_tables(db: sqlite3.Connection, folder: Path, older: bool) -> None:
+    """Make the tables where there are none yet, with the rows of the attached `older` ledger."""
+    known = _format_of(db)
     if known > FORMAT:
         where, mend = str(folder / FILE), "upgrade council-simulator"
-        raise LLMError(f"tally has format {known}, known is {FORMAT}", where=where, mend=mend)
+        raise LLMError(f"shared ledger has format {known}, known is {FORMAT}", where=where, mend=mend)
     if known < FORMAT:
         for statement in TABLES.strip().split(";\n"):
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {FORMAT}")
+        if older:
+            copy_older(db)
+        db.execute(f"PRAGMA main.user_version = {FORMAT}")
 
 
 def _place() -> str:
@@ -268,4 +281,4 @@ def _alive(pid: int, born: str) -> bool:
 
 def _explain(error: BaseException, folder: Path) -> LLMError:
     mend = "make room and allow writing there; deleting it while nothing runs forgets what was spent today"
-    return LLMError(f"tally of calls and dollars cannot be used ({error})", where=str(folder / FILE), mend=mend)
+    return LLMError(f"shared ledger of calls and dollars cannot be used ({error})", where=str(folder / FILE), mend=mend)
