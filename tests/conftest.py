@@ -1,4 +1,4 @@
-"""What tests of every room may use: a fresh workspace, `sim` as a person runs it, a rehearsal service; the last two in
+"""What tests of every room may use: a fresh workspace, `sim` as a person runs it, a fake service; the last two in
 processes of their own."""
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def sim(tmp_path: Path) -> Sim:
 
 @dataclass(frozen=True)
 class Service:
-    """A rehearsal service in a process of its own."""
+    """A fake service in a process of its own."""
 
     url: str
 

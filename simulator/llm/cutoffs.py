@@ -1,4 +1,4 @@
-"""Until when the models of a council know the world."""
+"""Knowledge cut-offs of the models of a council."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ModelCutoff:
 
 def cutoffs_of(seats: Mapping[str, Seat], prices: Prices) -> tuple[ModelCutoff, ...]:
     """The models in `seats`, in alphabetical order; config/models.yaml is asked first, then the packaged tables."""
-    taken: dict[tuple[str, str, str], list[str]] = {}
+    by_model: dict[tuple[str, str, str], list[str]] = {}
     for name, seat in sorted(seats.items()):
-        taken.setdefault((seat.provider, seat.endpoint, seat.model), []).append(name)
+        by_model.setdefault((seat.model, seat.provider, seat.endpoint), []).append(name)
     return tuple(
-        ModelCutoff(provider, model, tuple(names), prices.cutoff(provider, endpoint, model))
-        for (provider, endpoint, model), names in sorted(taken.items(), key=lambda one: (one[0][2], one[0]))
+        ModelCutoff(provider, model, tuple(names), prices.cutoff(seats[names[0]]))
+        for (model, provider, _), names in sorted(by_model.items())
     )
 
 

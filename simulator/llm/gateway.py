@@ -1,4 +1,4 @@
-"""The way to a model: asked once, never twice, never over budget.
+"""Asks models: every question once, never over budget.
 
     ask(request) ─► cache ─► limiter ─► claim ─► budget ─► provider ─► cache ─► ChatResponse
                       │hit     ▲          │asked elsewhere    │TransientError
@@ -16,7 +16,7 @@ import asyncio
 import math
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -27,6 +27,7 @@ from simulator.llm.cache import AnswerCache
 from simulator.llm.journal import Journal, failed_line, line_of
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
 from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
+from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
 
 Mode = Literal["record", "replay", "refresh", "off"]
@@ -36,7 +37,7 @@ SECRET_NAMES = ("KEY", "SECRET", "TOKEN", "PASSWORD")
 
 @dataclass(frozen=True)
 class Call:
-    """One question a run put, for its evidence. Holds nothing that differs between a cold run and its rerun.
+    """One question of a run, for its evidence: equal in a cold run and in its rerun from the cache.
 
     `usage` is what the answer cost when it was paid for, in this run or another.
     """
@@ -49,41 +50,18 @@ class Call:
     usage: Usage
 
 
-@dataclass(frozen=True)
-class Retry:
-    """How long a failing provider is waited for: seconds before each further attempt, without jitter.
-
-    One that asks to be left alone for longer than `patience_s` is not waited for.
-    """
-
-    waits: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    patience_s: float = 120.0
-
-
-@dataclass
-class Measured:
-    """Sums over the answers paid for in this run, of one stage and model."""
-
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
-    latency_s: float = 0.0
-
-
 class Slot(Protocol):
     """A place at an endpoint."""
 
     async def count(self) -> None:
         """Count a call, once there is room for it in the hour and the minute."""
 
-    def used(self, usage: Usage) -> None:
-        """Tell what the call really used."""
+    def correct(self, usage: Usage) -> None:
+        """Replace the estimated tokens of the call by those it used."""
 
 
 class Limiter(Protocol):
-    """Calls at once, by the hour, tokens by the minute: a question is put while its slot is held."""
+    """Calls at once, by the hour, tokens by the minute: a question is asked while its slot is held."""
 
     def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Slot]: ...
 
@@ -95,7 +73,7 @@ class Unlimited:
     async def count(self) -> None:
         return
 
-    def used(self, usage: Usage) -> None:  # noqa: ARG002
+    def correct(self, usage: Usage) -> None:  # noqa: ARG002
         return
 
 
@@ -103,13 +81,13 @@ class AskedElsewhereError(Exception):
     """Another process of the workspace is asking that question."""
 
 
-def in_process(provider: Provider) -> bool:
-    """Whether there is nothing to wait for, to limit, or to share: rules that answer at once."""
+def is_in_process(provider: Provider) -> bool:
+    """True for rules that answer at once: nothing to wait for, to limit or to share."""
     return bool(getattr(provider, "in_process", False))
 
 
 def free(request: ChatRequest) -> tuple[float, float]:  # noqa: ARG001
-    """The estimate of providers that cost nothing."""
+    """Estimate for providers that cost nothing."""
     return 0.0, 0.0
 
 
@@ -118,7 +96,7 @@ class Gateway:
 
     Parameters
     ----------
-    budget : with a ledger, shared by the processes of a workspace, no two of them ask the same question
+    budget : where it has a ledger, no two processes of the workspace ask the same question at once
     estimate_usd : (likely, at most) dollars of a question; the most is reserved in `budget` while it is asked
     journal : gets a line per question and per failed attempt
 
@@ -127,7 +105,6 @@ class Gateway:
     asked, cached : distinct questions put to a provider in this run, and those answered from disk
     failed : distinct questions of this run whose answer is a lasting failure
     cost_usd : dollars paid in this run
-    measured : (stage, model) → what its answers took in this run, for a plan to learn from
     """
 
     def __init__(
@@ -145,13 +122,14 @@ class Gateway:
         self.cache, self.providers, self.mode = cache, providers, mode
         self.budget, self.journal = budget or Budget(), journal
         self.cached = 0
-        self.measured: dict[tuple[str, str], Measured] = {}
         self._estimate_usd = estimate_usd
         self._retry, self._limiter = retry or Retry(), limiter or Unlimited()
         self._secrets = _secrets()
         self._calls: dict[str, Call | None] = {}
         self._paid: dict[str, float] = {}
-        self._held: dict[str, ChatResponse] = {}
+        # Answers of this run in modes that do not read them back from disk.
+        self._answers: dict[str, ChatResponse] = {}
+        # By key: the one task that asks, how many callers wait for it, and those whose question the provider has.
         self._in_flight: dict[str, asyncio.Task[ChatResponse]] = {}
         self._waiting: Counter[str] = Counter()
         self._on_wire: set[str] = set()
@@ -172,22 +150,22 @@ class Gateway:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Every answered question once, in the order first put; under the purpose it was first put for.
+        """Every answered question once, in the order first asked and under the purpose it was first asked for.
 
-        Where dates are asked side by side, that order depends on who answered first: sort them where bytes matter.
+        Where dates are asked side by side, that order depends on who answered first: sort where bytes matter.
         """
         return tuple(call for call in self._calls.values() if call is not None)
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
-        """The answer to `request`, from disk or from its provider.
+        """Answer `request` from disk or by its provider.
 
         Raises CacheMissError in mode ``replay``, CacheCorruptError, BudgetError, ConfigError for an unknown provider
-        and LLMError when the provider keeps failing. Nothing of that is stored.
+        and LLMError when the provider keeps failing; nothing of that is stored.
         """
         return (await self._ask(request))[1]
 
     async def ask_for(self, request: ChatRequest, model: type[T]) -> StructuredAnswer[T]:
-        """The answer to `request` as a `model`, asked for in its JSON schema, with one repair question if need be.
+        """Answer `request` as a `model`, asked for by its JSON schema, with one repair question where needed.
 
         A refusal and an answer that stays unusable are results, with `StructuredAnswer.error` set. Raises as `ask`.
         """
@@ -195,31 +173,34 @@ class Gateway:
         value, error = read_answer(response, model)
         if error is None or response.outcome == "refusal":
             return StructuredAnswer(value, error, (put.key,), response)
-        wanted = repair_request(put, response, error)
-        repair, response = await self._ask(wanted)
+        repair_question = repair_request(put, response, error)
+        repair, response = await self._ask(repair_question)
         value, error = read_answer(response, model)
         if error is not None and response.outcome == "answer":
-            response = self._mark_unusable(wanted, repair, response)
+            response = self._mark_unusable(repair_question, repair, response)
         return StructuredAnswer(value, error, (put.key, repair.key), response)
 
     async def _ask(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
-        """The answer, and the question as it was put: with its schema in the prompt where the service takes none."""
-        answered = self._calls.setdefault(request.key, None)
-        put, response = self._known(request)
+        """Return the question as it was put and the answer: where a service takes no schema, it is put in the prompt.
+
+        The place in `calls` is taken before anything is awaited: it is the order of asking, not of answering.
+        """
+        recorded = self._calls.setdefault(request.key, None)
+        put, response = self._look_up(request)
         if response is None:
             if self.mode == "replay":
                 from simulator.llm.miss_explanation import miss
 
                 raise miss(self.cache, request)
             put, response = await self._ask_in_form(request)
-        elif answered is None:
-            self._found(put, response)
-        if answered is None:
-            self._note(request, put, response)
+        elif recorded is None:
+            self._count_hit(put, response)
+        if recorded is None:
+            self._record(request, put, response)
         return put, response
 
-    def _known(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse | None]:
-        """The stored answer to `request` in either form. Which one is stored tells what its service could do."""
+    def _look_up(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse | None]:
+        """The stored answer to `request` in either form: which one is stored says what its service could do."""
         response = self._stored(request.key)
         if response is None and request.native_schema:
             plain = replace(request, native_schema=False)
@@ -229,19 +210,19 @@ class Gateway:
         return request, response
 
     def _stored(self, key: str) -> ChatResponse | None:
-        return self._held.get(key) if self.mode in ("refresh", "off") else self.cache.get(key)
+        return self._answers.get(key) if self.mode in ("refresh", "off") else self.cache.get(key)
 
     async def _ask_in_form(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
-        asked = (request.provider, request.endpoint, request.model)
-        if request.native_schema and asked not in self._without_schema:
+        service = (request.provider, request.endpoint, request.model)
+        if request.native_schema and service not in self._without_schema:
             try:
                 return request, await self._ask_once(request)
             except SchemaRefusedError:
-                self._without_schema.add(asked)
+                self._without_schema.add(service)
         put = replace(request, native_schema=False) if request.native_schema else request
         return put, await self._ask_once(put)
 
-    def _note(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> None:
+    def _record(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> None:
         self._calls[request.key] = Call(
             key=put.key,
             provider=put.provider,
@@ -253,17 +234,17 @@ class Gateway:
 
     def _mark_unusable(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> ChatResponse:
         response = replace(response, outcome="unusable")
-        self._note(request, put, response)
+        self._record(request, put, response)
         if self.mode in ("record", "refresh"):
             self.cache.put(put, response, replace=True)
-        if put.key in self._held:
-            self._held[put.key] = response
+        if put.key in self._answers:
+            self._answers[put.key] = response
         return response
 
     async def drain(self, patience_s: float = 60.0) -> None:
-        """Before an event loop ends: wait for the answers on their way, which are paid for, and close connections.
+        """Wait for the answers on their way, which are paid for, and close connections: before an event loop ends.
 
-        Questions not put yet are given up at once, answers that take longer than `patience_s` then.
+        Questions not sent yet are given up at once, those not answered within `patience_s` seconds then.
         """
         self._draining = True
         try:
@@ -283,16 +264,20 @@ class Gateway:
                 await close()
 
     async def _ask_once(self, request: ChatRequest) -> ChatResponse:
-        """Those who put a question that is in flight wait for it. One who gives up does not take it from the others;
-        when all have, a question not put yet is dropped, and one on its way is waited for by nobody but itself."""
+        """Ask `request` in one task, however many callers put it at the same time.
+
+        A caller that gives up (is cancelled) does not take the answer from the others. When all have, a question that
+        was not sent yet is dropped; one that was is paid for, and its task goes on to store the answer.
+        """
         key = request.key
         task = self._in_flight.get(key)
         if task is None:
-            task = asyncio.create_task(self._pay(request))
+            task = asyncio.create_task(self._ask_until_answered(request))
             self._in_flight[key] = task
-            task.add_done_callback(lambda done: self._landed(key, done))
+            task.add_done_callback(lambda done: self._forget(key, done))
         self._waiting[key] += 1
         try:
+            # Without the shield the first caller to be cancelled would cancel the task under all the others.
             return await asyncio.shield(task)
         finally:
             self._waiting[key] -= 1
@@ -302,30 +287,35 @@ class Gateway:
                     self._in_flight.pop(key, None)
                     task.cancel()
 
-    def _landed(self, key: str, task: asyncio.Task[ChatResponse]) -> None:
+    def _forget(self, key: str, task: asyncio.Task[ChatResponse]) -> None:
         if self._in_flight.get(key) is task:
             del self._in_flight[key]
         if not task.cancelled():
-            # Looked at, or asyncio complains when everybody who waited has given up.
+            # Retrieved, or asyncio warns of an exception nobody saw when every caller has given up.
             task.exception()
 
-    async def _pay(self, request: ChatRequest) -> ChatResponse:
-        """The answer, asked for here until it comes or, at the same time, by another process of the workspace."""
+    async def _ask_until_answered(self, request: ChatRequest) -> ChatResponse:
+        """Attempt until the answer comes, from the provider or, stored meanwhile, from another process."""
         provider = self._provider(request)
-        limiter = Unlimited() if in_process(provider) else self._limiter
-        waits, attempt, poll = iter(self._retry.waits), 1, 0.02
+        limiter = Unlimited() if is_in_process(provider) else self._limiter
+        attempt, poll = 1, 0.02
         while True:
             try:
                 async with limiter.slot(request) as slot:
-                    return await self._claimed(provider, request, slot, attempt)
+                    return await self._attempt_claimed(provider, request, slot, attempt)
             except AskedElsewhereError:
+                # The slot is given back while waiting: the other process needs one too.
                 await asyncio.sleep(poll)
                 poll = min(1.5 * poll, 0.25)
                 if (response := self.cache.get(request.key)) is not None:
-                    return self._found(request, response)
-            except TransientError as passing:
-                self._journal_failure(request, passing, attempt)
-                await self._retry.sleep(self._delay(request, passing, next(waits, None), attempt))
+                    return self._count_hit(request, response)
+            except TransientError as failure:
+                self._journal_failure(request, failure, attempt)
+                wait = self._retry.wait_after(attempt, failure)
+                forsaken = self._draining or request.key not in self._waiting
+                if wait is None or forsaken:
+                    raise self._last_failure(request, failure, attempt) from None
+                await self._retry.sleep(wait)
                 attempt += 1
             except SchemaRefusedError:
                 raise
@@ -334,30 +324,25 @@ class Gateway:
                 error.found = self._without_secrets(error.found)
                 raise error from None
 
-    def _delay(self, request: ChatRequest, passing: TransientError, wait: float | None, attempt: int) -> float:
-        """Seconds before the next attempt. Raises LLMError where there will be none."""
-        asked_for = passing.retry_after or 0.0
-        forsaken = self._draining or request.key not in self._waiting
-        if wait is None or forsaken or asked_for > self._retry.patience_s:
-            raise self._gave_up(request, passing, attempt) from None
-        return max(wait, asked_for)
-
-    async def _claimed(self, provider: Provider, request: ChatRequest, slot: Slot, attempt: int) -> ChatResponse:
-        """One attempt, made while no other process of the workspace makes one at the same question."""
+    async def _attempt_claimed(
+        self, provider: Provider, request: ChatRequest, slot: Slot, attempt: int
+    ) -> ChatResponse:
+        """Attempt once, while no other process of the workspace attempts the same question."""
         ledger = self.budget.ledger
-        if ledger is None or self.mode != "record" or in_process(provider):
+        if ledger is None or self.mode != "record" or is_in_process(provider):
             return await self._attempt(provider, request, slot, attempt)
         if not ledger.claim(request.key):
             raise AskedElsewhereError
         try:
             # Another process may have answered after we looked and before we claimed.
             if (response := self.cache.get(request.key)) is not None:
-                return self._found(request, response)
+                return self._count_hit(request, response)
             return await self._attempt(provider, request, slot, attempt)
         finally:
+            # Released after the answer is stored, so that whoever claims next finds it on disk.
             ledger.release(request.key)
 
-    def _found(self, request: ChatRequest, response: ChatResponse) -> ChatResponse:
+    def _count_hit(self, request: ChatRequest, response: ChatResponse) -> ChatResponse:
         self.cached += 1
         if self.journal is not None:
             self.journal.write(line_of(request, response, hit=True))
@@ -367,56 +352,51 @@ class Gateway:
         """Ask once, and store what was paid for."""
         await slot.count()
         response = await self._within_budget(provider, request)
-        slot.used(response.usage)
+        slot.correct(response.usage)
         self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
         response = replace(response, text=self._without_secrets(response.text))
         if self.mode != "off":
             response = self.cache.put(request, response, replace=self.mode == "refresh")
         if self.mode != "record":
-            self._held[request.key] = response
-        self._measure(request, response)
+            self._answers[request.key] = response
         if self.journal is not None:
             self.journal.write(line_of(request, response, hit=False, attempt=attempt))
         return response
 
-    def _measure(self, request: ChatRequest, response: ChatResponse) -> None:
-        sums = self.measured.setdefault((request.purpose.get("stage", ""), request.model), Measured())
-        sums.calls += 1
-        sums.prompt_tokens += response.usage.prompt_tokens
-        sums.completion_tokens += response.usage.completion_tokens
-        sums.cost_usd += response.usage.cost_usd
-        sums.latency_s += response.latency_s
-
     async def _within_budget(self, provider: Provider, request: ChatRequest) -> ChatResponse:
-        """Ask once, the money reserved before and settled after, whatever comes of it."""
+        """Ask once; the money is reserved before and settled exactly once, whatever comes of it."""
         likely, most = self._estimate_usd(request)
-        while (held := self.budget.reserve(most, likely)) is None:
+        while (reserved := self.budget.reserve(most, likely)) is None:
             await asyncio.sleep(0.05)
         self._on_wire.add(request.key)
         try:
             response = await provider.ask(request)
-        except TransientError as passing:
-            (self.budget.lost if passing.perhaps_paid else self.budget.unused)(held)
+        except TransientError as failure:
+            if failure.perhaps_paid:
+                self.budget.write_off(reserved)
+            else:
+                self.budget.release(reserved)
             raise
         except asyncio.CancelledError:
-            self.budget.lost(held)
+            # The question was sent and nobody will read the answer, which may be charged for.
+            self.budget.write_off(reserved)
             raise
         except BaseException:
-            self.budget.unused(held)
+            self.budget.release(reserved)
             raise
         finally:
             self._on_wire.discard(request.key)
-        self.budget.paid(held, response.usage.cost_usd)
+        self.budget.settle(reserved, response.usage.cost_usd)
         return response
 
     def _journal_failure(self, request: ChatRequest, error: LLMError, attempt: int) -> None:
         if self.journal is not None:
             self.journal.write(failed_line(request, self._without_secrets(error.found), attempt))
 
-    def _gave_up(self, request: ChatRequest, passing: TransientError, attempts: int) -> LLMError:
+    def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> LLMError:
         plural = "s" if attempts > 1 else ""
         return LLMError(
-            f"no answer after {attempts} attempt{plural} ({self._without_secrets(passing.found)})",
+            f"no answer after {attempts} attempt{plural} ({self._without_secrets(failure.found)})",
             where=f"{request.provider}/{request.model}" + (f" at {request.endpoint}" if request.endpoint else ""),
             mend="repeat the command later: answers that came are kept",
         )
@@ -429,7 +409,7 @@ class Gateway:
         return provider
 
     def _without_secrets(self, text: str) -> str:
-        """Services echo keys in what they answer and complain."""
+        # Services echo keys in answers and complaints.
         for name, value in self._secrets:
             text = text.replace(value, f"[{name}]")
         return text
@@ -437,5 +417,5 @@ class Gateway:
 
 def _secrets() -> list[tuple[str, str]]:
     """(name, value) of environment variables that hold keys and passwords, long values first."""
-    held = [(name, value) for name, value in os.environ.items() if name.upper().endswith(SECRET_NAMES)]
-    return sorted((pair for pair in held if len(pair[1]) >= 8), key=lambda pair: (-len(pair[1]), pair[0]))
+    named = [pair for pair in os.environ.items() if pair[0].upper().endswith(SECRET_NAMES) and len(pair[1]) >= 8]
+    return sorted(named, key=lambda pair: (-len(pair[1]), pair[0]))

@@ -39,7 +39,7 @@ class Estimate:
     def __call__(self, request: ChatRequest) -> tuple[float, float]:
         if not self._checked:
             for seat in self.seats.values():
-                self.prices.of_seat(seat)
+                self.prices.price(seat)
             self._checked = True
         return self.prices.estimate(request)
 

@@ -325,8 +325,7 @@ def _answer(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spent(gateway: Gateway) -> dict[str, Any]:
-    failed = sum(call.outcome != "answer" for call in gateway.calls)
-    return {"asked": gateway.asked, "cached": gateway.cached, "failed": failed, "cost_usd": gateway.cost_usd}
+    return {"asked": gateway.asked, "cached": gateway.cached, "failed": gateway.failed, "cost_usd": gateway.cost_usd}
 
 
 def _undecided(context: PipelineContext) -> LLMError | DataError | None:

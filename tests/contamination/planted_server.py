@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.llm.fake_service.__main__ import serve
-from simulator.llm.fake_service.server import Manners, Rehearsal
+from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.providers.offline import facts_of
 
@@ -86,4 +86,4 @@ class Planted:
 
 if __name__ == "__main__":
     planted = Planted(json.loads(Path(sys.argv[1]).read_text()))
-    asyncio.run(serve(Rehearsal(planted, Manners(latency_s=0.0)), "127.0.0.1", 0))  # type: ignore[arg-type]
+    asyncio.run(serve(FakeService(planted, Behaviour(latency_s=0.0)), "127.0.0.1", 0))  # type: ignore[arg-type]

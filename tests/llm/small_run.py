@@ -25,11 +25,12 @@ from simulator.config import EndpointLimits, Price, Seat
 from simulator.errors import SimError
 from simulator.llm.answers import schema_of
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Gateway, Mode, Retry
+from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.journal import Journal
 from simulator.llm.messages import Message
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
+from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices

@@ -21,10 +21,14 @@ from .conftest import Clock
 def spend(budget: Budget, at_most: float, paid: float) -> None:
     held = budget.reserve(at_most, paid)
     assert held is not None
-    budget.paid(held, paid)
+    budget.settle(held, paid)
 
 
-@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1), st.sampled_from(["paid", "lost", "unused"])), max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 3), st.floats(0, 1), st.sampled_from(["settle", "write_off", "release"])), max_size=30
+    )
+)
 def test_no_sequence_of_questions_passes_the_limit_when_estimates_are_upper_bounds(
     questions: list[tuple[float, float, str]],
 ) -> None:
@@ -35,8 +39,8 @@ def test_no_sequence_of_questions_passes_the_limit_when_estimates_are_upper_boun
         except BudgetError:
             continue
         assert held is not None
-        if outcome == "paid":
-            budget.paid(held, estimate * share)
+        if outcome == "settle":
+            budget.settle(held, estimate * share)
         else:
             getattr(budget, outcome)(held)
     assert budget.spent_usd + budget.lost_usd <= 5.0 + 1e-9
@@ -49,10 +53,10 @@ def test_what_is_in_flight_is_waited_for_and_only_what_is_paid_refuses(shared: b
     first = budget.reserve(0.6, 0.1)
     assert first is not None
     assert budget.reserve(0.6) is None
-    budget.paid(first, 0.1)
+    budget.settle(first, 0.1)
     second = budget.reserve(0.6)
     assert second is not None
-    budget.paid(second, 0.5)
+    budget.settle(second, 0.5)
     with pytest.raises(RunBudgetError, match=r"\$1\.00 is spent: \$0\.6000 paid, \$0\.6000 at most") as caught:
         budget.reserve(0.6)
     assert caught.value.exit_code == 4
@@ -85,7 +89,7 @@ def test_threads_together_do_not_pass_the_limit(shared: bool, ledger: SharedLedg
             except BudgetError:
                 return
             if held is not None:
-                budget.paid(held, 1.0)
+                budget.settle(held, 1.0)
                 granted.append(1)
 
     threads = [Thread(target=run) for _ in range(8)]
@@ -135,7 +139,7 @@ def test_the_next_day_one_question_goes_ahead_and_the_others_follow_when_it_was_
     with pytest.raises(DayBudgetError):
         budget.reserve(2.0)
     clock.now += DAY
-    for outcome in ("unused", "lost"):
+    for outcome in ("release", "write_off"):
         probe = budget.reserve(0.5, 0.1)
         assert probe is not None
         assert budget.reserve(0.5) is None
@@ -143,7 +147,7 @@ def test_the_next_day_one_question_goes_ahead_and_the_others_follow_when_it_was_
     probe = budget.reserve(0.5)
     assert probe is not None
     assert budget.reserve(0.5) is None
-    budget.paid(probe, 0.5)
+    budget.settle(probe, 0.5)
     held = [budget.reserve(0.5) for _ in range(3)]
     assert None not in held
 
@@ -160,7 +164,7 @@ def test_what_never_came_is_booked_at_its_likely_price(ledger: SharedLedger) -> 
     budget = Budget(1.0, ledger=ledger, run="a")
     held = budget.reserve(0.9, 0.2)
     assert held is not None
-    budget.lost(held)
+    budget.write_off(held)
     assert (budget.spent_usd, budget.lost_usd, budget.reserved_usd) == (0.0, 0.2, 0.0)
     with pytest.raises(RunBudgetError, match=r"\$0\.2000 paid"):
         budget.reserve(0.9)

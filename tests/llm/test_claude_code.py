@@ -16,12 +16,13 @@ from pydantic import BaseModel
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Gateway, Retry
+from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import Provider, TransientError, free
 from simulator.llm.providers.claude_code import ClaudeCode, prompt_of
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
+from simulator.llm.retries import Retry
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake is a script with a #! line")
 

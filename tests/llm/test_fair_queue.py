@@ -27,7 +27,7 @@ async def asked(queue: FairQueue, budget: Budget, questions: list[ChatRequest], 
             assert held is not None, "let in without money for it"
             order.append(request.purpose["session"])
             await asyncio.sleep(0)
-            budget.paid(held, price / 3)
+            budget.settle(held, price / 3)
 
     await asyncio.gather(*(one(request) for request in questions))
     return order

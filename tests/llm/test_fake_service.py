@@ -1,4 +1,4 @@
-"""The service to rehearse against does what it says: latency, faults by seed, honest counting."""
+"""The fake service keeps to its options: latency, faults by seed, honest counting."""
 
 from __future__ import annotations
 

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from simulator.config import EndpointLimits
 from simulator.errors import CacheCorruptError, CacheMissError, ConfigError, LLMError
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Gateway, Measured, Mode, Retry
+from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.messages import ChatRequest, ChatResponse, Usage
 from simulator.llm.providers import Provider, TransientError
+from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget, RunBudgetError
 from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.shared_ledger import SharedLedger
@@ -249,7 +250,7 @@ def test_the_limiter_is_held_while_a_question_is_put_and_not_while_waiting(cache
         async def count(self) -> None:
             trace.append("counted")
 
-        def used(self, usage: Usage) -> None:
+        def correct(self, usage: Usage) -> None:
             trace.append(f"{usage.prompt_tokens} tokens")
 
     async def sleep(seconds: float) -> None:  # noqa: ARG001
@@ -462,19 +463,6 @@ def test_an_attempt_that_may_have_been_paid_for_is_booked_at_its_likely_price(ca
     asyncio.run(gateway.ask(ask()))
     assert (gateway.budget.spent_usd, gateway.budget.lost_usd, gateway.budget.reserved_usd) == (0.5, 0.125, 0.0)
     assert gateway.cost_usd == 0.5
-
-
-def test_what_answers_took_is_summed_by_stage_and_model(cache: AnswerCache, ask: Ask, yes: ChatResponse) -> None:
-    gateway = open_gateway(cache, Told(yes))
-    for text, stage in (("a", "pitch"), ("b", "pitch"), ("a", "pitch"), ("c", "review")):
-        asyncio.run(gateway.ask(ask(text, purpose={"stage": stage})))
-    assert gateway.measured == {
-        ("pitch", "trend@abc"): Measured(2, 200, 20, 0.5, 1.0),
-        ("review", "trend@abc"): Measured(1, 100, 10, 0.25, 0.5),
-    }
-    rerun = open_gateway(cache, Told("no"))
-    asyncio.run(rerun.ask(ask("a")))
-    assert rerun.measured == {}
 
 
 def test_a_question_another_process_asks_is_waited_for_and_taken_over_when_that_one_gives_up(

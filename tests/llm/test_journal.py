@@ -15,10 +15,11 @@ import pytest
 
 from simulator.errors import LLMError
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Gateway, Retry
+from simulator.llm.gateway import Gateway
 from simulator.llm.journal import Journal, Line
 from simulator.llm.messages import ChatRequest, ChatResponse, Usage
 from simulator.llm.providers import TransientError
+from simulator.llm.retries import Retry
 
 Ask = Callable[..., ChatRequest]
 

@@ -30,7 +30,7 @@ async def call(gate: Limits, request: ChatRequest, tokens: int = 0, error: Excep
         await asyncio.sleep(0)
         if error is not None:
             raise error
-        place.used(Usage(tokens, 0))
+        place.correct(Usage(tokens, 0))
 
 
 def test_no_more_are_in_flight_than_there_is_room_for(ask: Ask) -> None:

@@ -53,7 +53,8 @@ def spending_of(ledger: SharedLedger, run: str) -> Spending:
         return ledger.spending(db, run)
 
 
-def test_all_that_was_spent_promised_and_asked_is_taken_over(older: Path, ledger: SharedLedger) -> None:
+@pytest.mark.usefixtures("older")
+def test_all_that_was_spent_promised_and_asked_is_taken_over(ledger: SharedLedger) -> None:
     assert spending_of(ledger, "a") == Spending(day=2.5, day_held=1.0, run=2.0, run_held=1.0, lost=0.5)
     assert not ledger.claim("asked there")
     with ledger.transaction() as db:
@@ -62,7 +63,8 @@ def test_all_that_was_spent_promised_and_asked_is_taken_over(older: Path, ledger
         Budget(9.0, max_usd_per_day=5.0, ledger=ledger).reserve(0.5)
 
 
-def test_it_is_taken_over_once(older: Path, folder: Path, clock: Clock) -> None:
+@pytest.mark.usefixtures("older")
+def test_it_is_taken_over_once(folder: Path, clock: Clock) -> None:
     for _ in range(3):
         ledger = SharedLedger(folder, clock)
         assert spending_of(ledger, "b").run == 0.5
@@ -125,15 +127,15 @@ def opener(folder: Path, clock: Clock, moment: str = "") -> subprocess.Popen[byt
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.usefixtures("older")
 @pytest.mark.parametrize("moment", ["attach_older", "copy_older", "_make_tables"])
-def test_a_kill_at_any_step_loses_nothing(
-    older: Path, folder: Path, ledger: SharedLedger, clock: Clock, moment: str
-) -> None:
+def test_a_kill_at_any_step_loses_nothing(folder: Path, ledger: SharedLedger, clock: Clock, moment: str) -> None:
     assert opener(folder, clock, moment).wait() == -signal.SIGKILL
     assert spending_of(ledger, "a") == Spending(day=2.5, day_held=1.0, run=2.0, run_held=1.0, lost=0.5)
 
 
-def test_several_processes_at_once_take_it_over_once(older: Path, folder: Path, clock: Clock) -> None:
+@pytest.mark.usefixtures("older")
+def test_several_processes_at_once_take_it_over_once(folder: Path, clock: Clock) -> None:
     started = [opener(folder, clock, "copy_older" if i == 1 and sys.platform != "win32" else "") for i in range(6)]
     # The one that would have been killed may have come too late to copy anything.
     assert sum(process.wait() == 0 for process in started) in (5, 6)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Gateway, Retry
+from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import Provider, SchemaRefusedError, TransientError, free, is_local
 from simulator.llm.providers.offline import Offline
@@ -31,6 +31,7 @@ from simulator.llm.providers.openai_compatible import (
     retry_after,
 )
 from simulator.llm.registry import providers_for, request_for
+from simulator.llm.retries import Retry
 
 
 class Vote(BaseModel):

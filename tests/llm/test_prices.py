@@ -27,17 +27,17 @@ def seat(model: str, endpoint: str = REQUESTY) -> Seat:
 
 
 def test_known_models_have_a_price_and_a_day_their_knowledge_ends() -> None:
-    price = Prices({}).of_seat(seat("anthropic/claude-sonnet-4-5"))
+    price = Prices({}).price(seat("anthropic/claude-sonnet-4-5"))
     assert (price.input, price.output) == (3.0, 15.0)
-    assert Prices({}).cutoff_of_seat(seat("anthropic/claude-sonnet-4-5")) == date(2025, 7, 31)
+    assert Prices({}).cutoff(seat("anthropic/claude-sonnet-4-5")) == date(2025, 7, 31)
 
 
 def test_the_same_name_costs_what_the_service_that_is_asked_takes() -> None:
     prices = Prices({})
-    assert prices.of_seat(seat("gpt-4o", "https://api.openai.com/v1")).input > 0
-    assert prices.of_seat(seat("openai/gpt-4o", "https://openrouter.ai/api/v1")).input > 0
+    assert prices.price(seat("gpt-4o", "https://api.openai.com/v1")).input > 0
+    assert prices.price(seat("openai/gpt-4o", "https://openrouter.ai/api/v1")).input > 0
     with pytest.raises(ConfigError):
-        prices.of_seat(seat("gpt-4o", LOCAL))
+        prices.price(seat("gpt-4o", LOCAL))
 
 
 def test_config_goes_before_the_table_by_model_or_for_a_whole_endpoint() -> None:
@@ -47,15 +47,15 @@ def test_config_goes_before_the_table_by_model_or_for_a_whole_endpoint() -> None
             LOCAL: Price(input=0, output=0),
         }
     )
-    assert prices.of_seat(seat("anthropic/claude-sonnet-4-5")).input == 9
-    assert prices.cutoff_of_seat(seat("anthropic/claude-sonnet-4-5")) == date(2024, 2, 29)
-    assert prices.of_seat(seat("any.gguf", LOCAL)).output == 0
-    assert prices.cutoff_of_seat(seat("any.gguf", LOCAL)) is None
+    assert prices.price(seat("anthropic/claude-sonnet-4-5")).input == 9
+    assert prices.cutoff(seat("anthropic/claude-sonnet-4-5")) == date(2024, 2, 29)
+    assert prices.price(seat("any.gguf", LOCAL)).output == 0
+    assert prices.cutoff(seat("any.gguf", LOCAL)) is None
 
 
 def test_an_unknown_price_is_asked_for_with_the_line_to_write() -> None:
     with pytest.raises(ConfigError) as caught:
-        Prices({}).of_seat(seat("anthropic/claude-sonnet-4-6-preview"))
+        Prices({}).price(seat("anthropic/claude-sonnet-4-6-preview"))
     said = str(caught.value)
     assert 'no price is known for "anthropic/claude-sonnet-4-6-preview" of router.requesty.ai' in said
     assert "near it, anthropic/claude-sonnet-4-6 costs 3 and 15" in said
@@ -65,10 +65,10 @@ def test_an_unknown_price_is_asked_for_with_the_line_to_write() -> None:
 
 def test_claude_code_is_known_by_its_aliases_and_offline_rules_cost_nothing() -> None:
     prices = Prices({})
-    assert prices.of_seat(Seat(provider="claude_code", model="haiku")).output == 5.0
-    assert prices.cutoff_of_seat(Seat(provider="claude_code", model="haiku")) == date(2025, 2, 28)
-    assert prices.of_seat(Seat(provider="offline", model="trend")) == Price(input=0, output=0)
-    assert prices.cutoff_of_seat(Seat(provider="offline", model="trend")) is None
+    assert prices.price(Seat(provider="claude_code", model="haiku")).output == 5.0
+    assert prices.cutoff(Seat(provider="claude_code", model="haiku")) == date(2025, 2, 28)
+    assert prices.price(Seat(provider="offline", model="trend")) == Price(input=0, output=0)
+    assert prices.cutoff(Seat(provider="offline", model="trend")) is None
 
 
 def test_cost_and_estimate_are_dollars(ask: Ask) -> None:
@@ -96,7 +96,7 @@ def test_what_config_may_say_about_prices_and_limits(tmp_path: Path) -> None:
         "limits:\n  claude_code: {calls_per_hour: 10}\n"
     )
     models = read_yaml(file, Models)
-    assert Prices(models.prices).cutoff("openai_compatible", LOCAL, "m") == date(2025, 1, 31)
+    assert Prices(models.prices).cutoff(seat("m", LOCAL)) == date(2025, 1, 31)
     assert (models.limits["claude_code"].calls_per_hour, models.max_usd_per_day) == (10, 20.0)
     assert set(models.model_dump()) == {"default", "models", "profiles"}
     for wrong, said in (("input: -1, output: 2", "prices.m.input"), ("input: 1, output: 2, cutoff: 2025-13", "cutoff")):

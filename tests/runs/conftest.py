@@ -1,4 +1,4 @@
-"""Runs on real answers: the rehearsal service answers by the analysts' rules, over HTTP, for money that is not real."""
+"""Runs on real answers: the fake service answers by the analysts' rules, over HTTP, for money that is not real."""
 
 from __future__ import annotations
 

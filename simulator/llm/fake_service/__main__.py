@@ -15,7 +15,7 @@ from typing import Any
 from simulator.errors import SimError, UsageError
 from simulator.llm.fake_service.faults import FAULTS, Faults
 from simulator.llm.fake_service.invent import Invented
-from simulator.llm.fake_service.server import Manners, Rehearsal
+from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.llm.providers import Provider
 
 
@@ -48,11 +48,11 @@ def answers(rules: str | None) -> Provider:
     return Offline(found, "rehearsal")
 
 
-def manners(given: argparse.Namespace) -> Manners:
+def behaviour(given: argparse.Namespace) -> Behaviour:
     kinds = tuple(given.kinds.split(","))
     if unknown := [kind for kind in kinds if kind not in FAULTS]:
         raise UsageError(f'no fault "{unknown[0]}"', where="--kinds", mend=f"there are {', '.join(FAULTS)}")
-    return Manners(
+    return Behaviour(
         latency_s=given.latency,
         faults=Faults(given.faults, given.seed, kinds),
         retry_after_s=given.retry_after,
@@ -61,7 +61,7 @@ def manners(given: argparse.Namespace) -> Manners:
     )
 
 
-async def serve(service: Rehearsal, host: str, port: int) -> None:
+async def serve(service: FakeService, host: str, port: int) -> None:
     """Until SIGINT or SIGTERM."""
     done = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -82,7 +82,7 @@ async def serve(service: Rehearsal, host: str, port: int) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     given = parsed(words)
     try:
-        asyncio.run(serve(Rehearsal(answers(given.rules), manners(given)), given.host, given.port))
+        asyncio.run(serve(FakeService(answers(given.rules), behaviour(given)), given.host, given.port))
     except SimError as error:
         print(error, file=sys.stderr)
         return error.exit_code

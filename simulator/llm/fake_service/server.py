@@ -28,7 +28,7 @@ MOST_HEADER = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Manners:
+class Behaviour:
     """How the service behaves.
 
     Attributes
@@ -59,11 +59,11 @@ class Counts:
     usd: float = 0.0
 
 
-class Rehearsal:
-    """The service. `answers` says what it knows, `manners` how it behaves."""
+class FakeService:
+    """The service. `answers` says what it knows, `behaviour` how it behaves."""
 
-    def __init__(self, answers: Provider, manners: Manners | None = None) -> None:
-        self.answers, self.manners, self.counts = answers, manners or Manners(), Counts()
+    def __init__(self, answers: Provider, behaviour: Behaviour | None = None) -> None:
+        self.answers, self.behaviour, self.counts = answers, behaviour or Behaviour(), Counts()
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,19 +129,19 @@ class Rehearsal:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             connection.send(400, _error(f"not a chat completion request ({error!r})"))
             return
-        if "response_format" in asked and not self.manners.native_schema:
+        if "response_format" in asked and not self.behaviour.native_schema:
             connection.send(400, _error("response_format json_schema is not supported"))
             return
         question = hashlib.sha256(body).hexdigest()
-        fault = self.manners.faults.draw(question, self.counts.attempts[question])
+        fault = self.behaviour.faults.draw(question, self.counts.attempts[question])
         self.counts.attempts[question] += 1
         if fault is not None:
             self.counts.faults[fault] += 1
         if fault in ("429", "429-retry-after"):
-            headers = {"Retry-After": f"{self.manners.retry_after_s:g}"} if fault == "429-retry-after" else {}
+            headers = {"Retry-After": f"{self.behaviour.retry_after_s:g}"} if fault == "429-retry-after" else {}
             connection.send(429, _error("slow down"), headers)
             return
-        await asyncio.sleep(self.manners.latency_s)
+        await asyncio.sleep(self.behaviour.latency_s)
         await self._deliver(connection, request, question, fault)
 
     async def _deliver(self, connection: _Connection, request: ChatRequest, question: str, fault: Fault | None) -> None:
@@ -174,8 +174,8 @@ class Rehearsal:
         prompt = sum(len(message.content.encode()) for message in request.messages) // 4 + 1
         completion = len(response.text.encode()) // 4 + 1
         usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
-        if self.manners.usd_per_million is not None:
-            dear, dearer = self.manners.usd_per_million
+        if self.behaviour.usd_per_million is not None:
+            dear, dearer = self.behaviour.usd_per_million
             usage["cost"] = (prompt * dear + completion * dearer) / 1e6
         return {
             "id": "rehearsal",
@@ -190,7 +190,7 @@ class Rehearsal:
 class _Connection(asyncio.Protocol):
     """One connection: requests come in, each is answered before the next is read."""
 
-    def __init__(self, service: Rehearsal) -> None:
+    def __init__(self, service: FakeService) -> None:
         self.service, self.closed = service, asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._held = b""

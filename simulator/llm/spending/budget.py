@@ -1,6 +1,6 @@
-"""What may be spent. Money is promised before a question is asked and settled once its price is known.
+"""Budgets of a run and of a day. Money is reserved before a question is asked and settled once its price is known.
 
-    reserve ─► Reservation ─► paid(dollars) | lost() | unused()
+    reserve ─► Reservation ─► settle(dollars) | write_off | release
        ├── would pass the run's limit, counting what is paid: RunBudgetError
        ├── would pass the day's: DayBudgetError, and the breaker opens
        └── would pass one of them only with what is in flight: None, ask again once something was settled
@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from uuid import uuid4
 
@@ -21,16 +20,16 @@ from simulator.errors import BudgetError
 from simulator.llm.spending.shared_ledger import SharedLedger, Spending, book
 
 EVEN = 1e-9
-"""Dollars that do not count: sums of floats."""
+"""Dollars by which a sum of floats may pass a limit."""
 
 
 class RunBudgetError(BudgetError):
-    """The run's own limit. `wanted_usd` is what it would take to ask one question more."""
+    """The run's own limit. `wanted_usd` is the limit that one question more would need."""
 
     def __init__(self, found: str, *, wanted_usd: float) -> None:
         self.wanted_usd = wanted_usd
-        more = f"`--max-cost {next_limit(wanted_usd):g}` continues where this stopped, answers paid for are kept"
-        super().__init__(found, mend=more)
+        limit = max(1.0, math.ceil(2 * wanted_usd))
+        super().__init__(found, mend=f"`--max-cost {limit:g}` continues where this stopped, answers paid for are kept")
 
 
 class DayBudgetError(BudgetError):
@@ -77,11 +76,6 @@ class Budget:
         self.spent_usd = self.lost_usd = self.reserved_usd = 0.0
         self._lock = Lock()
 
-    @classmethod
-    def open(cls, folder: Path, max_usd_per_run: float = 5.0, max_usd_per_day: float = 5.0, run: str = "") -> Budget:
-        """The budget over the ledger of a cache folder."""
-        return cls(max_usd_per_run, max_usd_per_day=max_usd_per_day, ledger=SharedLedger(folder), run=run)
-
     def reserve(self, usd: float, likely: float = 0.0) -> Reservation | None:
         """Set `usd` aside for one attempt; None where that has to wait for what is in flight.
 
@@ -90,70 +84,73 @@ class Budget:
         if usd <= 0:
             return Reservation(0.0, 0.0)
         with self._lock:
-            number = self._reserve_here(usd) if self.ledger is None else self._reserve_shared(self.ledger, usd, likely)
+            if self.ledger is not None:
+                number = self._reserve_shared(self.ledger, usd, likely)
+            else:
+                spent = self.spent_usd + self.lost_usd
+                if spent + usd > self.max_usd_per_run + EVEN:
+                    raise self._over_run(spent, usd)
+                number = 0 if spent + self.reserved_usd + usd <= self.max_usd_per_run + EVEN else None
             if number is None:
                 return None
             self.reserved_usd += usd
             return Reservation(usd, min(likely, usd), number)
 
-    def paid(self, held: Reservation, usd: float) -> None:
-        """The answer came and cost `usd`."""
-        self._settle(held, usd, 0.0, answered=True)
+    def settle(self, reserved: Reservation, usd: float) -> None:
+        """Book the answer that came and cost `usd`."""
+        self._close(reserved, usd, 0.0, answered=True)
 
-    def lost(self, held: Reservation) -> None:
-        """No answer came, and the service may have charged for one: its likely price is booked."""
-        self._settle(held, held.likely, held.likely)
+    def write_off(self, reserved: Reservation) -> None:
+        """Book the likely price: no answer came, and the service may have charged for one."""
+        self._close(reserved, reserved.likely, reserved.likely)
 
-    def unused(self, held: Reservation) -> None:
-        """Nothing was charged."""
-        self._settle(held, 0.0, 0.0)
+    def release(self, reserved: Reservation) -> None:
+        """Give the money back: nothing was charged."""
+        self._close(reserved, 0.0, 0.0)
 
     def close(self) -> None:
-        """Close the ledger."""
         if self.ledger is not None:
             self.ledger.close()
 
-    def _settle(self, held: Reservation, usd: float, lost: float, answered: bool = False) -> None:
-        if not held.usd and not usd:
+    def _close(self, reserved: Reservation, usd: float, lost: float, answered: bool = False) -> None:
+        if not reserved.usd and not usd:
             return
         with self._lock:
-            self.reserved_usd = max(0.0, self.reserved_usd - held.usd)
+            self.reserved_usd = max(0.0, self.reserved_usd - reserved.usd)
             self.spent_usd += usd - lost
             self.lost_usd += lost
             if self.ledger is None:
                 return
+            # In one transaction: between the two another process would see the money neither promised nor spent.
             with self.ledger.transaction() as db:
-                db.execute("DELETE FROM held WHERE id = ?", (held.number,))
+                db.execute("DELETE FROM held WHERE id = ?", (reserved.number,))
                 if usd:
                     book(db, self.run, self.ledger.hour, usd, lost)
                 if answered:
                     db.execute("DELETE FROM breaker WHERE state = 'half-open'")
-
-    def _reserve_here(self, usd: float) -> int | None:
-        spent = self.spent_usd + self.lost_usd
-        if spent + usd > self.max_usd_per_run + EVEN:
-            raise self._over(spent, usd)
-        return 0 if spent + self.reserved_usd + usd <= self.max_usd_per_run + EVEN else None
 
     def _reserve_shared(self, ledger: SharedLedger, usd: float, likely: float) -> int | None:
         refused: BudgetError | None = None
         with ledger.transaction() as db:
             now = ledger.spending(db, self.run)
             if now.run + usd > self.max_usd_per_run + EVEN:
-                refused = self._over(now.run, usd)
+                refused = self._over_run(now.run, usd)
             elif not self._breaker_lets_through(db, ledger, now, usd):
                 refused = self._over_day(now, usd)
-            elif self._fits(now, usd) and not (self._probing(db) and now.day_held):
+            elif self._has_room(db, now, usd):
                 statement = "INSERT INTO held (holder, run, usd, likely) VALUES (?, ?, ?, ?)"
                 return db.execute(statement, (ledger.holder, self.run, usd, min(likely, usd))).lastrowid
-        # Raised outside: the breaker's new state is to be kept.
+        # Raised outside of the transaction, which an error would undo: the breaker's new state must stay.
         if refused is not None:
             raise refused
         return None
 
-    def _fits(self, now: Spending, usd: float) -> bool:
+    def _has_room(self, db: sqlite3.Connection, now: Spending, usd: float) -> bool:
+        """True where `usd` fits beside what is in flight; half-open the breaker lets one question at a time through."""
         run, day = now.run + now.run_held + usd, now.day + now.day_held + usd
-        return run <= self.max_usd_per_run + EVEN and day <= self.max_usd_per_day + EVEN
+        if run > self.max_usd_per_run + EVEN or day > self.max_usd_per_day + EVEN:
+            return False
+        return not now.day_held or db.execute("SELECT 1 FROM breaker WHERE state = 'half-open'").fetchone() is None
 
     def _breaker_lets_through(self, db: sqlite3.Connection, ledger: SharedLedger, now: Spending, usd: float) -> bool:
         """Open for the rest of a day whose money is spent; what a raised limit still has room for closes it."""
@@ -170,11 +167,7 @@ class Budget:
                 db.execute("INSERT INTO breaker VALUES (1, ?, ?, ?)", (state, ledger.day, self.max_usd_per_day))
         return not over
 
-    @staticmethod
-    def _probing(db: sqlite3.Connection) -> bool:
-        return db.execute("SELECT 1 FROM breaker WHERE state = 'half-open'").fetchone() is not None
-
-    def _over(self, spent: float, usd: float) -> RunBudgetError:
+    def _over_run(self, spent: float, usd: float) -> RunBudgetError:
         return RunBudgetError(
             f"budget of ${self.max_usd_per_run:.2f} is spent: ${spent:.4f} paid, "
             f"${usd:.4f} at most for the next question",
@@ -188,8 +181,3 @@ class Budget:
             mend="the same command continues after midnight UTC, or now with a larger max_usd_per_day in "
             "config/models.yaml; answers paid for are kept",
         )
-
-
-def next_limit(wanted: float) -> float:
-    """A limit worth continuing with: twice what is wanted, in whole dollars."""
-    return max(1.0, math.ceil(2 * wanted))

@@ -1,9 +1,9 @@
-"""Who is asked with the last of the money: the oldest date, so that what there is of a run is whole dates.
+"""Decides which question gets the last of the money: that of the oldest date, so that a run stops with whole dates.
 
-    question ─► FairQueue: money for it left, oldest date first? ─► Limits ─► asked ─► settled ─► next in turn
+    question ─► FairQueue: money left for it, oldest date first? ─► Limits ─► asked ─► settled ─► next in turn
 
 Dollars are promised at the most a question may cost. With many questions in flight the promises reach the limit long
-before the money is spent; whoever waits then waits here, without holding a place at the endpoint.
+before the money is spent; the rest waits here, without holding a place at the endpoint.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from simulator.llm.spending.budget import Budget
 class FairQueue:
     """A `gateway.Limiter` before another one. `estimate` gives (likely, at most) dollars of a question.
 
-    It only orders who may reserve next; what may be spent is decided by `budget`, which also raises when the money is
-    spent: with nothing in flight the next in turn is let through to hear it.
+    It only orders who may reserve next. `budget` decides what may be spent and raises when the money is spent: with
+    nothing in flight the next in turn is let through so that it does.
     """
 
     def __init__(self, limits: Limiter, budget: Budget, estimate: Callable[[ChatRequest], tuple[float, float]]) -> None:
@@ -53,9 +53,10 @@ class FairQueue:
         await turn
 
     def _admit(self) -> None:
-        """Let in whom there is money for, in turn; with nothing promised the first whatever it costs."""
+        """Let in, in turn, all that the money left covers; with nothing promised the first whatever it costs."""
         while self._waiting:
             _, number, most, turn = self._waiting[0]
+            # A turn that is done belongs to a caller that was cancelled while it waited.
             if not turn.done():
                 if self._promised and sum(self._promised.values()) + most > self._left():
                     return
@@ -64,7 +65,11 @@ class FairQueue:
             heapq.heappop(self._waiting)
 
     def _left(self) -> float:
-        """Dollars of the run and of the day that are not spent: by what was known at first and paid from here since."""
+        """Dollars of the run and of the day that are not spent.
+
+        The ledger is read once and what was paid from here is subtracted since: this is asked for every question, and
+        what other processes spend meanwhile only makes the order less exact.
+        """
         budget = self._budget
         if self._at_first is None:
             self._at_first = min(budget.max_usd_per_run, budget.max_usd_per_day)

@@ -1,4 +1,4 @@
-"""How much an endpoint is asked at once, by the minute and by the hour.
+"""Rate limits of an endpoint: attempts in flight, tokens by the minute, calls by the hour.
 
 slot(request) ─► queue, oldest date first ─► room? ─► calls of the hour, tokens of the minute? ─► asked
                                               ▲ AIMD: a 429 or a time-out narrows it, every answer widens it a little
@@ -26,21 +26,22 @@ LOCAL = EndpointLimits(concurrency=4)
 KNOWN = {"claude_code": EndpointLimits(concurrency=4, calls_per_hour=50)}
 MINUTE = 60.0
 NARROWER, WIDER = 0.7, 0.25
-"""Share of the room that stays after a 429, and places gained by an answer. Where a service is asked for a little more
-than it gives, some 1 % of 64 in flight are refused; where one attempt in twenty fails at random, 16 stay in flight."""
+"""Share of the room that stays after a 429, places gained by an answer. Where a service is asked for a little more than
+it gives, some 1 % of 64 in flight are refused; where one attempt in twenty fails at random, 16 stay in flight."""
 PATIENCE = 120.0
 """Seconds an hourly limit is waited for; beyond that the run stops and says when to go on."""
 
 
 class HourlyLimitError(BudgetError):
-    """So many calls an hour, and they are made."""
+    """The calls of the hour are made."""
 
 
 @dataclass
 class Gate:
-    """The way to one endpoint within this process, for one event loop.
+    """Attempts in flight at one endpoint, within this process and one event loop.
 
-    `room` is the number of attempts that may be in flight now, between 1 and the endpoint's concurrency.
+    `room` is the number that may be in flight now, between 1 and the endpoint's concurrency; `last_cut` the monotonic
+    time at which it was last narrowed.
     """
 
     limits: EndpointLimits
@@ -53,7 +54,7 @@ class Gate:
     alarm: asyncio.TimerHandle | None = None
 
     async def enter(self, priority: str) -> None:
-        """Wait for room. Among those who wait the smallest `priority` goes first, then who came first."""
+        """Wait for room: the smallest `priority` goes first, then the first to come."""
         self.admit()
         if not self.waiting and self._open():
             self.in_flight += 1
@@ -64,6 +65,7 @@ class Gate:
         try:
             await turn
         except asyncio.CancelledError:
+            # Cancelled after the turn was given and before this task ran again: the place would be lost for good.
             if turn.done() and not turn.cancelled():
                 self.leave()
             raise
@@ -73,7 +75,7 @@ class Gate:
         self.admit()
 
     def admit(self) -> None:
-        """Let in as many as there is room for; where a pause is on, come back at its end."""
+        """Let in as many as there is room for; during a pause come back at its end."""
         while self.waiting and self._open():
             turn = heapq.heappop(self.waiting)[2]
             if not turn.done():
@@ -82,14 +84,15 @@ class Gate:
         if self.waiting and self.alarm is None and (pause := self.closed_until - time.monotonic()) > 0:
             self.alarm = asyncio.get_running_loop().call_later(pause, self._ring)
 
-    def answered(self) -> None:
+    def widen(self) -> None:
         self.room = min(float(self.limits.concurrency or 1), self.room + WIDER)
 
-    def refused(self, began: float, error: TransientError) -> None:
-        """Narrow the room, once for all attempts that were in flight together; keep away as long as is asked."""
+    def narrow(self, began: float, error: TransientError) -> None:
+        """Narrow the room, once for all attempts that were in flight together, and pause as long as is asked."""
         now = time.monotonic()
         if error.retry_after:
             self.closed_until = max(self.closed_until, now + error.retry_after)
+        # An attempt that began before the last cut belongs to the crowd that was cut for, and says nothing new.
         if (error.throttled or error.timed_out) and began > self.last_cut:
             self.room, self.last_cut = max(1.0, NARROWER * self.room), now
 
@@ -124,18 +127,17 @@ class Limits:
         configured: Mapping[str, EndpointLimits] | None = None,
         ledger: SharedLedger | None = None,
     ) -> Limits:
-        """Limits of the endpoints of `seats`: what is configured for them, over what is usual.
+        """Limits of the endpoints of `seats`: what is configured, else what is usual.
 
         Usual are 64 attempts at once over the network, 4 on this machine, 4 and 50 calls an hour for claude_code.
         """
-        configured = configured or {}
-        found: dict[str, EndpointLimits] = {}
+        limits: dict[str, EndpointLimits] = {}
         for seat in seats:
             name = seat.endpoint or seat.provider
             usual = KNOWN.get(seat.provider, LOCAL if is_local(seat.endpoint) else REMOTE)
-            given = configured.get(name, EndpointLimits()).model_dump(exclude_unset=True)
-            found[name] = usual.model_copy(update=given)
-        return cls(found, ledger)
+            given = (configured or {}).get(name, EndpointLimits()).model_dump(exclude_unset=True)
+            limits[name] = usual.model_copy(update=given)
+        return cls(limits, ledger)
 
     def room(self, endpoint: str) -> int:
         """Attempts that may be in flight at that endpoint now."""
@@ -145,16 +147,16 @@ class Limits:
     async def slot(self, request: ChatRequest) -> AsyncIterator[Place]:
         """Hold a place at the request's endpoint.
 
-        What passes through tells the gate how the endpoint fares: a TransientError narrows it, an answer widens it.
+        A TransientError that passes through narrows the room there, an answer widens it.
         """
         gate = self._gate(request.endpoint or request.provider)
         await gate.enter(request.purpose.get("session", ""))
         began = time.monotonic()
         try:
             yield Place(request, gate.limits, self._ledger)
-            gate.answered()
+            gate.widen()
         except TransientError as error:
-            gate.refused(began, error)
+            gate.narrow(began, error)
             raise
         finally:
             gate.leave()
@@ -165,7 +167,7 @@ class Limits:
         except RuntimeError:
             loop = None
         if loop is not None and loop is not self._loop:
-            # Whoever waited in a loop that ended waits no more.
+            # Futures and timers belong to the loop that made them; what was learnt about the room is kept.
             self._loop, kept = loop, self._gates
             self._gates = {name: Gate(gate.limits, gate.room) for name, gate in kept.items()}
         if endpoint not in self._gates:
@@ -184,14 +186,14 @@ class Place:
     number: int | None = None
 
     async def count(self) -> None:
-        """Enter the call into the ledger, after waiting for the limits by hour and by minute.
+        """Enter the call into the ledger once the limits by hour and by minute allow it.
 
         Raises HourlyLimitError where the calls of the hour are made and the wait is long.
         """
         if self.ledger is None or not (self.limits.calls_per_hour or self.limits.tokens_per_minute):
             return
         tokens = tokens_of(self.request)
-        while (wait := self._try(self.ledger, tokens)) > 0:
+        while (wait := self._enter(self.ledger, tokens)) > 0:
             if wait > PATIENCE:
                 at = time.strftime("%H:%M", time.localtime(self.ledger.clock() + wait))
                 raise HourlyLimitError(
@@ -201,8 +203,8 @@ class Place:
                 )
             await asyncio.sleep(min(max(wait, 0.01), 1.0))
 
-    def used(self, usage: Usage) -> None:
-        """Correct the tokens the call was entered with."""
+    def correct(self, usage: Usage) -> None:
+        """Replace the estimated tokens of the call by those it used."""
         if self.number is not None and self.ledger is not None:
             tokens = usage.prompt_tokens + usage.completion_tokens
             with self.ledger.transaction() as db:
@@ -212,8 +214,8 @@ class Place:
     def endpoint(self) -> str:
         return self.request.endpoint or self.request.provider
 
-    def _try(self, ledger: SharedLedger, tokens: int) -> float:
-        """0 when the call was entered, else seconds until there may be room."""
+    def _enter(self, ledger: SharedLedger, tokens: int) -> float:
+        """Enter the call and return 0, or return the seconds until there may be room."""
         now, limits = ledger.clock(), self.limits
         with ledger.transaction() as db:
             db.execute("DELETE FROM calls WHERE at < ?", (now - HOUR,))
@@ -234,13 +236,13 @@ class Place:
 
 
 def tokens_of(request: ChatRequest) -> int:
-    """What a request will use as a rule: four bytes a token of prompt, a quarter of `max_tokens` of answer."""
+    """Tokens a request usually takes: one for four bytes of prompt, a quarter of `max_tokens` for the answer."""
     prompt = sum(len(message.content.encode()) for message in request.messages) // 4
     return prompt + math.ceil((request.max_tokens or 2000) / 4)
 
 
 def _until_room(recent: list[tuple[float, int]], limit: int, tokens: int, now: float) -> float:
-    """Seconds until enough of the last minute's tokens have aged. One request above the whole limit goes alone."""
+    """Seconds until enough of the last minute's tokens are older. A request above the whole limit goes alone."""
     used, wait = sum(spent for _, spent in recent), 0.0
     for at, spent in recent:
         if used + tokens <= limit:

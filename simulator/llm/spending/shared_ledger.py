@@ -29,7 +29,7 @@ FILE = "shared_ledger.db"
 FORMAT = 1
 BUSY_SECONDS = 20.0
 UNSEEN_SECONDS = 3600.0
-"""How long rows of a process stand that cannot be looked at, because it runs in another container or on Windows."""
+"""Age after which rows of a process count as left behind where it cannot be looked at: another container, Windows."""
 CHECK_SECONDS = 0.2
 HOUR, DAY = 3600, 86_400
 
@@ -78,12 +78,13 @@ class SharedLedger:
         self._closing: weakref.finalize | None = None  # type: ignore[type-arg]
 
     def close(self) -> None:
-        """Give back all that is still held and close the file; the next use opens it again."""
+        """Book what is still held as likely paid and close the file; the next use opens it again."""
         with self._lock:
+            # After a fork the connection is the parent's: closing it here would drop the parent's locks.
             if self._connection is None or self._opened_in != os.getpid():
                 return
             with self.transaction() as db:
-                _bury(db, self._holder, self.hour)
+                _clear_holder(db, self._holder, self.hour)
             if self._closing is not None:
                 self._closing()
             self._connection = None
@@ -98,7 +99,7 @@ class SharedLedger:
 
     @property
     def holder(self) -> int:
-        """The number under which this process stands in the file."""
+        """Number of this process in the file."""
         return self._holder
 
     @contextmanager
@@ -107,6 +108,7 @@ class SharedLedger:
         with self._lock:
             try:
                 db = self._open()
+                # IMMEDIATE: a transaction that began as a reader could not wait for its turn to write, only fail.
                 db.execute("BEGIN IMMEDIATE")
                 try:
                     self._clear(db)
@@ -119,7 +121,7 @@ class SharedLedger:
                 raise _explain(error, self.folder) from None
 
     def spending(self, db: sqlite3.Connection, run: str) -> Spending:
-        """What counts against the limits of today (UTC) and of `run`, whose last 24 hours count."""
+        """Dollars that count against the limits of today (UTC) and, over its last 24 hours, of `run`."""
         first = self.day * DAY // HOUR
         day, lost = db.execute(
             "SELECT coalesce(sum(usd), 0.0), coalesce(sum(lost), 0.0) FROM spent WHERE hour >= ?", (first,)
@@ -133,7 +135,7 @@ class SharedLedger:
         return Spending(day, held, by_run, held_by_run, lost)
 
     def claim(self, key: str) -> bool:
-        """Whether this process may ask that question now. False while another one, alive, is asking it."""
+        """Take the question for this process; False while another one, alive, is asking it."""
         with self.transaction() as db:
             row = db.execute("SELECT holder FROM questions WHERE key = ?", (key,)).fetchone()
             if row is None:
@@ -180,7 +182,7 @@ class SharedLedger:
         return db
 
     def _clear(self, db: sqlite3.Connection) -> None:
-        """Bury holders that are gone. Looked after a few times a second, and whenever the file was just opened."""
+        """Clear rows of processes that are gone, a few times a second and whenever the file was just opened."""
         now = self.clock()
         if 0 <= now - self._checked < CHECK_SECONDS:
             return
@@ -192,7 +194,7 @@ class SharedLedger:
         ).fetchall():
             gone = not _alive(pid, born) if where == place and place else now - seen > UNSEEN_SECONDS
             if gone:
-                _bury(db, holder, self.hour)
+                _clear_holder(db, holder, self.hour)
 
 
 def book(db: sqlite3.Connection, run: str, hour: int, usd: float, lost: float = 0.0) -> None:
@@ -204,7 +206,7 @@ def book(db: sqlite3.Connection, run: str, hour: int, usd: float, lost: float = 
     )
 
 
-def _bury(db: sqlite3.Connection, holder: int, hour: int) -> None:
+def _clear_holder(db: sqlite3.Connection, holder: int, hour: int) -> None:
     for run, likely in db.execute(
         "SELECT run, sum(likely) FROM held WHERE holder = ? GROUP BY run", (holder,)
     ).fetchall():
@@ -214,7 +216,7 @@ def _bury(db: sqlite3.Connection, holder: int, hour: int) -> None:
 
 
 def _to_wal(db: sqlite3.Connection) -> None:
-    """SQLite does not wait for others who are about to do the same: so we do."""
+    # The busy timeout does not cover a change of the journal mode that another process is making too.
     for attempt in range(200):
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -245,7 +247,7 @@ def _make_tables(db: sqlite3.Connection, folder: Path, older: bool) -> None:
 
 
 def _place() -> str:
-    """Where process numbers mean the same processes; empty where that cannot be known."""
+    """Name of the space in which process numbers are unique (boot and container); empty where it cannot be known."""
     if sys.platform == "win32":
         return ""
     try:
@@ -256,7 +258,7 @@ def _place() -> str:
 
 
 def _born(pid: int) -> str | None:
-    """When the process started, in ticks since boot; empty where the system does not tell, None for one that ended."""
+    """Start of the process in ticks since boot; empty where the system does not tell it, None for one that ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except FileNotFoundError:
@@ -267,6 +269,7 @@ def _born(pid: int) -> str | None:
 
 
 def _alive(pid: int, born: str) -> bool:
+    # Numbers are given out again: only number and start together name a process.
     now = _born(pid)
     if now is None or (now and born and now != born):
         return False
@@ -275,7 +278,7 @@ def _alive(pid: int, born: str) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
