@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from simulator.errors import AuditError
 from simulator.market.bars import Floats
-from simulator.replay.ledger import FILL_WHYS, REJECTION_WHYS, STATUSES, Ledger
+from simulator.replay.ledger import Ledger
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES
 
 LARGEST_ALLOWED = 1e-9
 """Of equity. Bit-identical is the aim; anything above this is an error in one of the engines."""

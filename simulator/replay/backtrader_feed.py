@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from simulator.market.bars import Bars, Floats
+from simulator.trading.fills import Bar
 
 with warnings.catch_warnings():  # backtrader writes \* in plain strings, which Python 3.12 complains about
     warnings.simplefilter("ignore", SyntaxWarning)
@@ -21,9 +22,6 @@ with warnings.catch_warnings():  # backtrader writes \* in plain strings, which 
     import backtrader
 
 bt = backtrader
-
-Bar = tuple[float, float, float, float, float]
-"""open, high, low, close, dividend"""
 
 NANOSECONDS_A_DAY = 86_400_000_000_000
 EPOCH = 719_163.0

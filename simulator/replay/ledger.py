@@ -7,25 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.market.bars import Bars, Floats
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, OrderStatus, price_or_none
 from simulator.trading.model import Fill, OrderKind, Rejection
-from simulator.trading.sizing import NO_PRICE_YET, price_or_none
 
-OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]
-
-STATUSES: tuple[OrderStatus, ...] = ("open", "filled", "partly_filled", "cancelled", "rejected")
 OPEN, FILLED, PARTLY_FILLED, CANCELLED, REJECTED = range(5)
-
-FILL_WHYS = ("open", "limit", "stop", "take_profit", "margin_call")
 AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT, MARGIN_CALL = range(5)
-
-REJECTION_WHYS = (NO_PRICE_YET, "margin call", "buying power", "buying power, pro rata")
 NO_PRICE_REASON, IN_MARGIN_CALL, BUYING_POWER, PRO_RATA = range(4)
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants, instant, moment
+from simulator.trading.fills import price_or_nan, price_or_none
 from simulator.trading.model import Decision, Target
-from simulator.trading.sizing import check, price_or_nan, price_or_none
+from simulator.trading.sizing import check
 
 PRICES = ("limit", "stop", "take_profit")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isnan
 from typing import Any, TypeVar, cast
 
 import numba
@@ -22,8 +22,6 @@ from simulator.trading.model import Book, Broker, Decision, Order, Rejection, Ta
 
 NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 """What a target comes to: nothing to do, an order in shares, an order in dollars, or no price to size by."""
-
-NO_PRICE_YET = "no price yet"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,7 +116,7 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
         if keeps_side:
             protect.append((symbol, target.stop, target.take_profit))
         if verdict == NO_PRICE:
-            refused.append(Rejection(-1, symbol, at, 0.0, 0.0, NO_PRICE_YET))
+            refused.append(Rejection(-1, symbol, at, 0.0, 0.0, "no price yet"))
         elif verdict != NO_ORDER:
             orders.append(_order(first_id + len(orders), at, target, verdict, amount))
     return Sizing(tuple(cancel), tuple(protect), tuple(orders), tuple(refused))
@@ -160,13 +158,3 @@ def _order(number: int, at: int, target: Target, verdict: int, amount: float) ->
         stop=target.stop,
         take_profit=target.take_profit,
     )
-
-
-def price_or_nan(price: float | None) -> float:
-    """None as NaN, the sign for "none" in arrays."""
-    return nan if price is None else float(price)
-
-
-def price_or_none(price: float) -> float | None:
-    """NaN as None: the inverse of :func:`price_or_nan`."""
-    return None if isnan(price) else price

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from simulator.replay import backtrader_engine, kernel
 from simulator.replay.audit import audit, largest_difference
 from simulator.replay.kernel import play
-from simulator.replay.ledger import FILL_WHYS, REJECTION_WHYS, STATUSES, Ledger
+from simulator.replay.ledger import Ledger
 from simulator.trading.execution import ExecutionRules
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES
 
 ARRAYS = ("equity", "cash", "positions", "order_rows", "fill_rows", "rejection_rows")
 IN_EVERY_RUN = 100

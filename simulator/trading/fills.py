@@ -1,0 +1,444 @@
+"""The fill rules of docs/decisions/0001-fill-rules.md, one account and one bar at a time, in plain Python.
+
+    submit, cancel, protect ──► Account ──► on_bar: accruals (B), open auction (C), protection (D),
+                                   ▲        limit orders within the bar (E), close (F) ──► Events
+                                   └─────── changed in place ──┘
+
+Written to be read beside that page; the numba kernel computes the same numbers by other means and audits these. The two
+agree to the last bit, so the order of every sum and product here is part of the rules: symbol by symbol in the order of
+`Account.positions`, products from left to right as written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isnan, nan, trunc
+from typing import Literal, get_args
+
+from simulator.errors import BrokerError
+from simulator.trading.execution import ExecutionRules
+from simulator.trading.model import Book, Fill, Order, Rejection
+
+OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]
+FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
+RejectionWhy = Literal["no price yet", "margin call", "buying power", "buying power, pro rata"]
+
+STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
+FILL_WHYS: tuple[str, ...] = get_args(FillWhy)
+REJECTION_WHYS: tuple[str, ...] = get_args(RejectionWhy)
+"""Positions in these three are the codes that stand in a ledger's rows."""
+
+TOLERANCE = 1 + 1e-12
+"""How far a need may exceed free margin before it is cut: rounding is not a reason to trim."""
+
+Bar = tuple[float, float, float, float, float]
+"""open, high, low, close: positive and finite; dividend going ex at the open: dollars a share, NaN or 0 for none."""
+
+
+@dataclass(slots=True)
+class Position:
+    """One symbol of an account: signed shares, last known price, bracket, pending order, the order that filled last.
+
+    A mark of 0.0 means no price yet, a NaN bracket price none, an order of -1 none.
+    """
+
+    symbol: str
+    mark: float = 0.0
+    shares: float = 0.0
+    stop: float = nan
+    take_profit: float = nan
+    pending: Order | None = None
+    last_order: int = -1
+
+
+@dataclass
+class Account:
+    """One account between two bars. The functions of this module change it in place; nothing else should.
+
+    Attributes
+    ----------
+    cash, equity : dollars; `equity` as of the newest close
+    positions : {symbol: Position} of every symbol that may be traded, in the order they are computed in
+    margin_call : whether a call stands: positions are cut to `kept_share` at the next open, new orders are refused
+    """
+
+    cash: float
+    equity: float
+    positions: dict[str, Position]
+    margin_call: bool = False
+    kept_share: float = 0.0
+
+    @classmethod
+    def opened(cls, cash: float, marks: dict[str, float]) -> Account:
+        """An account that holds nothing but `cash`; `marks` are the last prices before the first bar, 0.0 for none."""
+        return cls(float(cash), float(cash), {symbol: Position(symbol, mark) for symbol, mark in marks.items()})
+
+    def position(self, symbol: str) -> Position:
+        """Return the position in `symbol`. Raises BrokerError for a symbol that is not traded here."""
+        if symbol not in self.positions:
+            raise BrokerError(f'no bars for "{symbol}"', mend="give the strategy only symbols that are replayed")
+        return self.positions[symbol]
+
+    def book(self) -> Book:
+        """Return the account as of the newest close."""
+        positions = {symbol: p.shares for symbol, p in self.positions.items() if p.shares != 0.0}
+        return Book(self.cash, positions, {symbol: p.mark for symbol, p in self.positions.items()}, self.equity)
+
+
+@dataclass(slots=True)
+class Events:
+    """What came of one bar or one instruction, in order: executions, refusals or cuts, and orders no longer pending.
+
+    `at` is the opening instant of the bar in nanoseconds since the epoch; `ended` holds (order, status).
+    """
+
+    at: int
+    fills: list[Fill] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    ended: list[tuple[Order, OrderStatus]] = field(default_factory=list)
+
+
+def submit(account: Account, order: Order) -> Events:
+    """Make `order` the pending one of its symbol, in place of an earlier one; refuse it while a margin call stands.
+
+    It fills no earlier than the next bar given to `on_bar`. Raises BrokerError for a symbol that is not traded here.
+    """
+    position, events = account.position(order.symbol), Events(order.submitted_at)
+    if account.margin_call:
+        wanted = _shares(order, position.mark, 0.0)
+        events.rejections.append(Rejection(order.id, order.symbol, events.at, wanted, 0.0, "margin call"))
+        events.ended.append((order, "rejected"))
+    else:
+        _withdraw(position, events)
+        position.pending = order
+    return events
+
+
+def cancel(account: Account, symbol: str) -> Events:
+    """Withdraw the pending order of `symbol`; nothing happens where there is none."""
+    events = Events(0)
+    if symbol in account.positions:
+        _withdraw(account.positions[symbol], events)
+    return events
+
+
+def protect(account: Account, symbol: str, stop: float | None, take_profit: float | None) -> None:
+    """Replace the bracket of a position that is held; None removes a leg. Nothing happens where nothing is held."""
+    position = account.position(symbol)
+    if position.shares != 0.0:
+        position.stop, position.take_profit = price_or_nan(stop), price_or_nan(take_profit)
+
+
+def on_bar(account: Account, bars: Sequence[Bar | None], at: int, year: float, rules: ExecutionRules) -> Events:
+    """Carry `account` through one bar, sections B to F, and return what happened.
+
+    Parameters
+    ----------
+    bars : one for each of ``account.positions``; None where a symbol has none, or a damaged one
+    at : the opening instant, nanoseconds since the epoch; fills and cuts carry it
+    year : part of a year that interest and borrow accrue for: 1/252 on the first bar of a session, else 0
+    """
+    fresh = [(p, bar) for p, bar in zip(account.positions.values(), bars, strict=True) if bar is not None]
+    turn = _Turn(account, rules, fresh, Events(at))
+    _accrue(turn, year)
+    for position, bar in fresh:
+        position.mark = bar[0]
+    if account.margin_call:
+        _sell_down(turn)
+    else:
+        _open_auction(turn)
+    # Taken before protection: what stops and targets bring in within the bar is not spent in it (see E).
+    waiting = any(position.pending is not None for position, _ in fresh)
+    free_after_open = _free_margin(turn) if waiting else 0.0
+    _close_protected(turn)
+    if waiting:
+        _fill_limits(turn, free_after_open)
+    _close(turn)
+    return turn.events
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One bar of one account while it is computed; `fresh` holds the symbols that have a bar."""
+
+    account: Account
+    rules: ExecutionRules
+    fresh: Sequence[tuple[Position, Bar]]
+    events: Events
+
+
+def _accrue(turn: _Turn, year: float) -> None:
+    account, rules = turn.account, turn.rules
+    account.cash += max(account.cash, 0.0) * rules.cash_interest * year
+    for position in account.positions.values():
+        if position.shares < 0.0:
+            account.cash -= abs(position.shares) * position.mark * rules.borrow_rate * year
+    for position, bar in turn.fresh:
+        if position.shares != 0.0 and not isnan(bar[4]):
+            account.cash += position.shares * bar[4]
+
+
+def _sell_down(turn: _Turn) -> None:
+    # No auction: the call has cancelled every order, and orders sent since were refused.
+    turn.account.margin_call = False
+    for position, bar in turn.fresh:
+        change = _whole(turn.rules, position.shares * turn.account.kept_share) - position.shares
+        if change != 0.0:
+            slippage = abs(change) * bar[0] * (turn.rules.slippage_bps / 1e4)
+            _fill(turn, position, None, (change, bar[0], slippage), "margin_call")
+
+
+def _open_auction(turn: _Turn) -> None:
+    """Fill all reducing parts first, for what they free may be spent; then the increasing parts, cut together."""
+    rules, auction = turn.rules, []
+    for position, bar in turn.fresh:
+        order, price = position.pending, bar[0]
+        if order is None or not _reaches(order, price, price):
+            continue
+        shares = _shares(order, price, rules.slippage_bps / 1e4)
+        reducing = _reducing_part(position, shares)
+        if reducing != 0.0:
+            _fill(turn, position, order, (reducing, price, _slippage(rules, order, reducing, price)), "open")
+        auction.append((position, order, shares, reducing, shares - reducing, price))
+    if not auction:
+        return
+    got, why = _share_out(turn, [(order, part, price) for _, order, _, _, part, price in auction])
+    for (position, order, shares, reducing, part, price), increasing in zip(auction, got, strict=True):
+        if increasing != 0.0:
+            _fill(turn, position, order, (increasing, price, _slippage(rules, order, increasing, price)), "open")
+        # Not reducing + increasing where nothing was cut: that sum may differ from `shares` in the last bit.
+        _end(turn, position, order, (shares, shares if increasing == part else reducing + increasing), why)
+
+
+def _share_out(turn: _Turn, parts: Sequence[tuple[Order, float, float]]) -> tuple[list[float], RejectionWhy]:
+    """Return the shares each increasing (order, part, price) gets, and the reason that cuts are logged with."""
+    rules, free = turn.rules, _free_margin(turn)
+    shares = []
+    for order, part, price in parts:
+        gross, commission = _need(rules, order, part, price)
+        # First each by itself: one oversized order must not take the others' share of the scaling below.
+        cut = part != 0.0 and gross + commission > free * TOLERANCE
+        shares.append(part * (max(0.0, free - commission) / gross) if cut else part)
+    total = gross_all = commission_all = 0.0
+    for (order, _, price), size in zip(parts, shares, strict=True):
+        gross, commission = _need(rules, order, size, price)
+        # `total` is a sum of its own, as in the kernel: gross_all + commission_all would round differently.
+        total += gross + commission
+        gross_all += gross
+        commission_all += commission
+    together = total > free * TOLERANCE and gross_all > 0.0
+    if together:
+        scale = max(0.0, free - commission_all) / gross_all
+        shares = [size * scale for size in shares]
+    got = [_after_cut(rules, part, size, price) for (_, part, price), size in zip(parts, shares, strict=True)]
+    return got, "buying power, pro rata" if together else "buying power"
+
+
+def _close_protected(turn: _Turn) -> None:
+    for position, bar in turn.fresh:
+        exit_at = _exit(position, bar) if position.shares != 0.0 else None
+        if exit_at is None:
+            continue
+        price, why = exit_at
+        slippage = abs(position.shares) * price * (turn.rules.slippage_bps / 1e4)
+        if why == "take_profit":
+            slippage = min(slippage, abs(position.shares) * abs(price - position.take_profit))
+        _fill(turn, position, None, (-position.shares, price, slippage), why)
+        _withdraw(position, turn.events)
+
+
+def _exit(position: Position, bar: Bar) -> tuple[float, FillWhy] | None:
+    """Return price and reason at which a bracket closes `position` within `bar`.
+
+    The stop counts first: which of the two was touched first is unknown, so the worse is assumed. Every comparison
+    with NaN is false, so a leg that is not there never closes anything.
+    """
+    opened, high, low, _, _ = bar
+    stop, take = position.stop, position.take_profit
+    if position.shares > 0.0:
+        stopped, taken, stop_touched, take_touched = opened <= stop, opened >= take, low <= stop, high >= take
+    else:
+        stopped, taken, stop_touched, take_touched = opened >= stop, opened <= take, high >= stop, low <= take
+    if stopped:
+        return opened, "stop"
+    if taken:
+        return opened, "take_profit"
+    if stop_touched:
+        return stop, "stop"
+    return (take, "take_profit") if take_touched else None
+
+
+def _fill_limits(turn: _Turn, free_after_open: float) -> None:
+    """Fill limit orders the bar reaches: those that only increase first, then those that reduce or cross zero."""
+    reached = [
+        (position, order, order.limit, shares := _quantity(order), _reducing_part(position, shares))
+        for position, (_, high, low, _, _) in turn.fresh
+        if (order := position.pending) is not None and order.limit is not None and _reaches(order, low, high)
+    ]
+    if not reached:
+        return
+    free = min(free_after_open, _free_margin(turn))
+    for position, order, price, shares, reducing in reached:
+        if reducing == 0.0:
+            got = _affordable(turn.rules, shares, price, free)
+            if got != 0.0:
+                _fill(turn, position, order, (got, price, 0.0), "limit")
+                free -= _margin(turn.rules, got) * abs(got) * price + _commission(turn.rules, got, price)
+            _end(turn, position, order, (shares, got), "buying power")
+    for position, order, price, shares, reducing in reached:
+        if reducing != 0.0:
+            _fill(turn, position, order, (reducing, price, 0.0), "limit")
+            part = shares - reducing
+            got = _affordable(turn.rules, part, price, _free_margin(turn)) if part != 0.0 else 0.0
+            if got != 0.0:
+                _fill(turn, position, order, (got, price, 0.0), "limit")
+            _end(turn, position, order, (shares, shares if got == part else reducing + got), "buying power")
+
+
+def _close(turn: _Turn) -> None:
+    account, rules = turn.account, turn.rules
+    for position, bar in turn.fresh:
+        position.mark = bar[3]
+    held = [p for p in account.positions.values() if p.shares != 0.0]
+    worth, maintenance, initial = account.cash, 0.0, 0.0
+    for position in held:
+        shares, mark = position.shares, position.mark
+        worth += shares * mark
+        maintenance += (rules.maintenance_long if shares > 0.0 else rules.maintenance_short) * abs(shares) * mark
+        initial += _margin(rules, shares) * abs(shares) * mark
+    account.equity = worth
+    if held and worth < maintenance:
+        account.margin_call = True
+        account.kept_share = min(1.0, max(0.0, worth / initial))
+        for position in account.positions.values():
+            _withdraw(position, turn.events)
+
+
+def _free_margin(turn: _Turn) -> float:
+    """Return the dollars of equity that no position binds, at the marks of this moment."""
+    worth, bound = turn.account.cash, 0.0
+    for position in turn.account.positions.values():
+        shares = position.shares
+        if shares != 0.0:  # adding 0.0 would leave both sums as they are
+            worth += shares * position.mark
+            bound += _margin(turn.rules, shares) * abs(shares) * position.mark
+    # Two sums and one difference: taking each margin from `worth` as it comes would round differently.
+    return worth - bound
+
+
+def _margin(rules: ExecutionRules, shares: float) -> float:
+    return rules.initial_margin_long if shares > 0.0 else rules.initial_margin_short
+
+
+def _commission(rules: ExecutionRules, shares: float, price: float) -> float:
+    if shares == 0.0:
+        return 0.0
+    by_size = abs(shares) * rules.commission_per_share + abs(shares) * price * (rules.commission_bps / 1e4)
+    return max(rules.commission_min, by_size)
+
+
+def _slippage(rules: ExecutionRules, order: Order, shares: float, price: float) -> float:
+    """Return the dollars of slippage at the open, where a limit order never pays beyond its limit."""
+    paid = abs(shares) * price * (rules.slippage_bps / 1e4)
+    return paid if order.limit is None else min(paid, abs(shares) * abs(order.limit - price))
+
+
+def _need(rules: ExecutionRules, order: Order, shares: float, price: float) -> tuple[float, float]:
+    """Return margin with slippage, and commission, of an increase by `shares` at the open."""
+    gross = _margin(rules, shares) * abs(shares) * price + _slippage(rules, order, shares, price)
+    return gross, _commission(rules, shares, price)
+
+
+def _shares(order: Order, price: float, slippage_rate: float) -> float:
+    return _quantity(order) if order.notional is None else order.notional / (price * (1.0 + slippage_rate))
+
+
+def _quantity(order: Order) -> float:
+    if order.quantity is None:
+        mend = "give signed shares; only market buys may be in dollars instead"
+        raise BrokerError(f"order {order.id} on {order.symbol} has no quantity", mend=mend)
+    return order.quantity
+
+
+def _reaches(order: Order, low: float, high: float) -> bool:
+    if order.limit is None:
+        return True
+    return low <= order.limit if _quantity(order) > 0.0 else high >= order.limit
+
+
+def _reducing_part(position: Position, shares: float) -> float:
+    """Return how much of `shares` leads toward zero."""
+    if position.shares * shares >= 0.0:
+        return 0.0
+    return shares if abs(shares) <= abs(position.shares) else -position.shares
+
+
+def _affordable(rules: ExecutionRules, shares: float, price: float, free: float) -> float:
+    """Return what one limit order within the bar gets of `free` margin."""
+    gross = _margin(rules, shares) * abs(shares) * price
+    commission = _commission(rules, shares, price)
+    if gross + commission <= free * TOLERANCE:
+        return shares
+    return _after_cut(rules, shares, shares * (max(0.0, free - commission) / gross), price)
+
+
+def _after_cut(rules: ExecutionRules, wanted: float, left: float, price: float) -> float:
+    """Return `left` in whole shares where those are asked for, and 0.0 when it is not worth an order."""
+    if left == wanted:  # not cut: an order that sizing allowed is not dropped for its size here
+        return wanted
+    left = _whole(rules, left)
+    return 0.0 if abs(left) * price < rules.min_trade else left
+
+
+def _whole(rules: ExecutionRules, shares: float) -> float:
+    return float(trunc(shares)) if rules.whole_shares else shares
+
+
+def _fill(
+    turn: _Turn, position: Position, order: Order | None, trade: tuple[float, float, float], why: FillWhy
+) -> None:
+    """Book `trade` = (shares, price, slippage); `order` is None for exits and margin calls."""
+    shares, price, slippage = trade
+    account, commission = turn.account, _commission(turn.rules, shares, price)
+    # One after the other: taking their sum away would round differently.
+    account.cash -= shares * price
+    account.cash -= slippage
+    account.cash -= commission
+    position.shares += shares
+    if order is not None:
+        position.last_order = order.id
+    if position.shares == 0.0:
+        position.stop = position.take_profit = nan
+    elif order is not None and position.shares * shares > 0.0:
+        position.stop, position.take_profit = price_or_nan(order.stop), price_or_nan(order.take_profit)
+    at, symbol = turn.events.at, position.symbol
+    turn.events.fills.append(Fill(position.last_order, symbol, at, shares, price, slippage, commission, why))
+
+
+def _end(turn: _Turn, position: Position, order: Order, shares: tuple[float, float], why: RejectionWhy) -> None:
+    """Close the pending `order` that `shares` = (wanted, got) came of."""
+    wanted, got = shares
+    position.pending = None
+    if got == wanted:
+        turn.events.ended.append((order, "filled"))
+        return
+    turn.events.ended.append((order, "rejected" if got == 0.0 else "partly_filled"))
+    # + 0.0: a sale cut to nothing may be -0.0
+    turn.events.rejections.append(Rejection(order.id, order.symbol, turn.events.at, wanted, got + 0.0, why))
+
+
+def _withdraw(position: Position, events: Events) -> None:
+    if position.pending is not None:
+        events.ended.append((position.pending, "cancelled"))
+        position.pending = None
+
+
+def price_or_nan(price: float | None) -> float:
+    """Return None as NaN, the sign for "none" in arrays."""
+    return nan if price is None else float(price)
+
+
+def price_or_none(price: float) -> float | None:
+    """Return NaN as None: the inverse of :func:`price_or_nan`."""
+    return None if isnan(price) else price
