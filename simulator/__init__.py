@@ -19,7 +19,7 @@ _HOMES = {
     "Run": "simulator.runs.execute",
     "Bars": "simulator.market.bars",
     "Snapshot": "simulator.market.bars",
-    "Strategy": "simulator.trading.model",
+    "Strategy": "simulator.trading.strategy",
     "Decision": "simulator.trading.model",
     "Target": "simulator.trading.model",
     "Order": "simulator.trading.model",
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from simulator.api import run
     from simulator.market.bars import Bars, Snapshot
     from simulator.runs.execute import Run
-    from simulator.trading.model import Decision, Fill, Order, Strategy, Target
+    from simulator.trading.model import Decision, Fill, Order, Target
+    from simulator.trading.strategy import Strategy
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,12 +25,14 @@ from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import KIND, recalled
 from simulator.errors import LLMError, UsageError
 from simulator.market.bars import Floats
-from simulator.replay.run import Replayed, ReplayInputs, play, silent
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.prefetch import silent
+from simulator.replay.run import Replayed, play
 from simulator.runs import measure
 from simulator.runs.reload import AsDecided, ReloadedRun, config_of, read_run, reopen
 from simulator.store.folders import read_lines
-from simulator.trading.model import Strategy
 from simulator.trading.schedule import MEETING
+from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,16 +51,19 @@ class Case(ReloadedRun):
 
     @property
     def council(self) -> Council:
-        return cast("Council", self.strategy)
+        council = super().council
+        if council is None:
+            raise UsageError(f"{self.strategy.name} is no council", mend="`sim ablate` takes the run of a council")
+        return council
 
     @cached_property
     def meetings(self) -> tuple[PipelineContext, ...]:
         """What was said at each meeting, from the records."""
-        held = zip(self.decisions, self.inputs.occasions, self.inputs.snapshots, strict=True)
+        held = zip(self.decisions, self.inputs.points, self.inputs.snapshots, strict=True)
         return tuple(
             recalled(one.as_of, one.record, self.council.open(snapshot).metadata)
-            for one, occasion, snapshot in held
-            if occasion == MEETING
+            for one, point, snapshot in held
+            if point == MEETING
         )
 
 
@@ -118,7 +123,7 @@ def planned(case: Case) -> tuple[Variant, ...]:
     stages = case.council.spec.stages
     plan = [Variant(AS_RUN, "", "the run itself")]
     base = AS_RUN
-    if MEETING in case.inputs.occasions and case.inputs.meetings < len(case.inputs.instants):
+    if MEETING in case.inputs.points and case.inputs.meetings < len(case.inputs.instants):
         base = NO_CHECKPOINTS
         plan.append(Variant(base, "the checkpoints", "meetings only; what they decide stands until the next", AS_RUN))
     vote = base
@@ -192,7 +197,7 @@ class _Stage:
         ]
         return self._play(one.name, council, self.case.at_meetings, opinions)
 
-    def _play(self, name: str, strategy: Strategy, inputs: ReplayInputs, opinions: Sequence[Any]) -> Replayed:
+    def _play(self, name: str, strategy: Strategy[Any], inputs: ReplayInputs, opinions: Sequence[Any]) -> Replayed:
         self.tell(self.done, self.total, f"replaying {name}")
         self.done += 1
         case = self.case
@@ -216,12 +221,11 @@ def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice:
 
 def _about(case: Case) -> dict[str, Any]:
     told = ("run_id", "digest", "strategy", "analysts", "symbols", "from", "to", "partial", "sessions", "command")
-    occasions = case.inputs.occasions
     return {
         **{name: case.facts.get(name) for name in told},
         "cash": case.cash,
         "meetings": case.inputs.meetings,
-        "checkpoints": len(occasions) - case.inputs.meetings,
+        "checkpoints": len(case.inputs.points) - case.inputs.meetings,
     }
 
 

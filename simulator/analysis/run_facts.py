@@ -14,6 +14,7 @@ from simulator.runs import measure
 from simulator.runs.accounts import Account
 from simulator.runs.record import Work
 from simulator.runs.run_events import Call
+from simulator.trading.strategy import seats_of
 
 
 def analyse(
@@ -26,9 +27,10 @@ def analyse(
     replayed, ledger = work.replayed, work.replayed.ledger
     days = ledger.bars.dates[session_ends(ledger.bars)]
     daily = Daily(days, measure.session_returns(ledger, work.cash), hold, free)
-    seats = getattr(work.loaded.strategy, "seats", {})
     return {
         "accounts": leaderboard(accounts, calls, free, work.cash),
         "execution_toggles": execution_toggles(replayed.inputs, replayed.tape, work.rules.execution, work.cash, free),
-        "contamination": contamination_facts(seats, Prices(work.config.models.prices), replayed.results, daily),
+        "contamination": contamination_facts(
+            seats_of(work.loaded.strategy), Prices(work.config.models.prices), replayed.results, daily
+        ),
     }

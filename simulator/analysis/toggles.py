@@ -18,8 +18,8 @@ import numpy as np
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Bars, Floats
 from simulator.replay import kernel
+from simulator.replay.inputs import ReplayInputs
 from simulator.replay.ledger import Ledger, tradable
-from simulator.replay.run import ReplayInputs
 from simulator.replay.tape import Tape, due_at
 from simulator.runs import measure
 from simulator.stats.bootstrap import sharpe_interval

@@ -22,7 +22,7 @@ from simulator.council.stages.base import percent
 from simulator.council.stages.chairman import VOTE, votes_of
 from simulator.council.vote import decide_by_vote, net_votes
 from simulator.market.bars import Floats
-from simulator.replay.run import ReplayInputs
+from simulator.replay.inputs import ReplayInputs
 
 FEWEST_MEETINGS = 8
 """Meetings of history before a single manager is chosen by its result; until then the council's own decision stands."""

@@ -29,7 +29,7 @@ from simulator.market.bars import Floats
 from simulator.stats.compare import compare
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, sharpe
 from simulator.stats.series import Measure, Undefined
-from simulator.trading.model import Strategy
+from simulator.trading.strategy import Strategy
 
 AS_RUN, NAMES, DATES, BOTH, PLACEBO = "as run", "names hidden", "dates hidden", "both hidden", "another real name"
 OTHER_NAME = "another real name, less as run (placebo)"
@@ -44,7 +44,7 @@ class Arm:
     """One way to show the market, the strategy that sees it so, and its opinions."""
 
     name: str
-    strategy: Strategy
+    strategy: Strategy[Any]
     opinions: Mapping[int, Any]
 
 
@@ -66,7 +66,7 @@ async def ask(case: Case) -> tuple[Arm, ...]:
     """The opinions of every arm; the arm shown the real market first."""
     arms = [Arm(AS_RUN, case.strategy, await case.opine(case.strategy))]
     for name, disguise in disguises(case).items():
-        strategy: Strategy = Disguised(case.strategy, disguise)
+        strategy: Strategy[Any] = Disguised(case.strategy, disguise)
         arms.append(Arm(name, strategy, await case.opine(strategy)))
     return tuple(arms)
 

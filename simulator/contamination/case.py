@@ -21,11 +21,14 @@ from simulator.evidence.writer import session_ends
 from simulator.llm.cutoffs import ModelCutoff, asked, cutoffs_of, latest
 from simulator.llm.spending.prices import Prices
 from simulator.market.bars import Floats, Snapshot
-from simulator.replay.run import Replayed, ReplayInputs, play, prefetch, silent
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.prefetch import prefetch, silent
+from simulator.replay.run import Replayed, play
 from simulator.runs import measure
 from simulator.runs.gateway_setup import Asking
 from simulator.runs.reload import AsDecided, ReloadedRun, again, read_run, reopen
-from simulator.trading.model import Book, Strategy
+from simulator.trading.model import Book
+from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace
 
 
@@ -71,16 +74,16 @@ class Case(ReloadedRun):
         self.check_reproduced(done)
         return done
 
-    async def opine(self, strategy: Strategy) -> Mapping[int, Any]:
+    async def opine(self, strategy: Strategy[Any]) -> Mapping[int, Any]:
         """Opinions at every meeting, {index of the meeting: opinion}; none for a strategy that has none beforehand."""
-        if not strategy.opines_ahead:
-            return {}
         ahead = await prefetch(strategy, self.at_meetings, silent)
         if ahead.stopped is not None:
             raise ahead.stopped
         return ahead.opinions
 
-    def play(self, strategy: Strategy, inputs: ReplayInputs, opinions: Mapping[int, Any] | None = None) -> Replayed:
+    def play(
+        self, strategy: Strategy[Any], inputs: ReplayInputs, opinions: Mapping[int, Any] | None = None
+    ) -> Replayed:
         """`strategy` traded over `inputs` from `opinions` already formed."""
         return play(strategy, inputs, self.rules, self.cash, opinions or {}, silent, self.asking.loop)
 
@@ -88,22 +91,18 @@ class Case(ReloadedRun):
         """(S,) return of each session."""
         return measure.session_returns(done.ledger, self.cash)
 
-    def wants(self, strategy: Strategy, opinions: Mapping[int, Any]) -> tuple[dict[str, float], ...]:
+    def wants(self, strategy: Strategy[Any], opinions: Mapping[int, Any]) -> tuple[dict[str, float], ...]:
         """{symbol: weight} wanted at each meeting by somebody who holds nothing: what was decided, not what is left to
         do."""
 
-        async def all_of_them() -> tuple[dict[str, float], ...]:
-            wanted = []
-            for k, snapshot in enumerate(self.at_meetings.snapshots):
-                book = _nothing_held(snapshot, self.cash)
-                opinion = opinions.get(k)
-                if opinion is None:
-                    opinion = await strategy.opine(snapshot, ())
-                decision = await strategy.decide(snapshot, opinion, book, ())
-                wanted.append({target.symbol: target.weight for target in decision.targets})
-            return tuple(wanted)
-
-        return self.asking.loop.run(all_of_them())
+        wanted = []
+        for k, snapshot in enumerate(self.at_meetings.snapshots):
+            opinion = opinions.get(k)
+            if opinion is None and strategy.reads != "nothing":
+                opinion = self.asking.loop.run(strategy.opine(snapshot, ()))
+            decision = strategy.decide(snapshot, opinion, _nothing_held(snapshot, self.cash), ())
+            wanted.append({target.symbol: target.weight for target in decision.targets})
+        return tuple(wanted)
 
 
 def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking) -> Case:

@@ -21,7 +21,8 @@ from simulator.config import Asset
 from simulator.market.bars import FIELDS, Bars, Floats, Snapshot, instant
 from simulator.market.calendar import NEW_YORK
 from simulator.market.events import Event
-from simulator.trading.model import Book, Cadence, Decision, Strategy, Target
+from simulator.trading.model import Book, Cadence, Decision, Target
+from simulator.trading.strategy import Reads, Strategy
 
 SHIFT_WEEKS = 5235
 """How far masked dates are moved: a hundred years and a season, in whole weeks so that weekdays stay."""
@@ -130,50 +131,49 @@ class Disguise:
         return Snapshot(self._moved(series, moved), as_of)
 
 
-class Disguised:
+class Wrapper:
+    """A strategy that stands for `strategy` towards a replay: its name, its window, what it reads."""
+
+    def __init__(self, strategy: Strategy[Any]) -> None:
+        self.strategy = strategy
+        self.name: str = strategy.name
+        self.cadence: Cadence = strategy.cadence
+        self.window: int = strategy.window
+        self.reads: Reads = strategy.reads
+
+
+class Disguised(Wrapper):
     """`strategy` deciding on a market it cannot recognise, for the account that trades the real one.
 
     It is handed no journal: what stands there names the real market. Councils and rules do not read it at meetings.
     """
 
-    def __init__(self, strategy: Strategy, disguise: Disguise) -> None:
-        self.strategy, self.disguise = strategy, disguise
-        self.name: str = strategy.name
-        self.cadence: Cadence = strategy.cadence
-        self.window: int = strategy.window
-        self.opines_ahead: bool = strategy.opines_ahead
+    def __init__(self, strategy: Strategy[Any], disguise: Disguise) -> None:
+        super().__init__(strategy)
+        self.disguise = disguise
 
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Any:  # noqa: ARG002
+    async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> Any:
         """The strategy's opinion on the masked market."""
         return await self.strategy.opine(self.disguise.snapshot(snapshot), ())
 
-    async def decide(
-        self,
-        snapshot: Snapshot,
-        opinion: Any,
-        book: Book,
-        journal: Sequence[Decision],  # noqa: ARG002
-    ) -> Decision:
+    def decide(self, snapshot: Snapshot, opinion: Any, book: Book, _journal: Sequence[Decision]) -> Decision:
         """The strategy's decision, in the names and prices of the real market."""
         hidden, masked = self.disguise.book(book, snapshot), self.disguise.snapshot(snapshot)
-        return self.disguise.decision(await self.strategy.decide(masked, opinion, hidden, ()), snapshot)
+        return self.disguise.decision(self.strategy.decide(masked, opinion, hidden, ()), snapshot)
 
 
-class Shown:
+class Shown(Wrapper):
     """`strategy` deciding on what `show` makes of the market. Names, dates and the newest close must stay."""
 
-    def __init__(self, strategy: Strategy, show: Callable[[Snapshot], Snapshot]) -> None:
-        self.strategy, self.show = strategy, show
-        self.name: str = strategy.name
-        self.cadence: Cadence = strategy.cadence
-        self.window: int = strategy.window
-        self.opines_ahead: bool = strategy.opines_ahead
+    def __init__(self, strategy: Strategy[Any], show: Callable[[Snapshot], Snapshot]) -> None:
+        super().__init__(strategy)
+        self.show = show
 
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Any:
         return await self.strategy.opine(self.show(snapshot), journal)
 
-    async def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:
-        return await self.strategy.decide(self.show(snapshot), opinion, book, journal)
+    def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:
+        return self.strategy.decide(self.show(snapshot), opinion, book, journal)
 
 
 def masks(symbols: Sequence[str]) -> dict[str, str]:

@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 
 from simulator.contamination.case import Case
+from simulator.contamination.disguise import Wrapper
 from simulator.contamination.results import Figure, Result
 from simulator.errors import CacheMissError, SimError
 from simulator.evidence.writer import decision_lines
 from simulator.market.bars import Bars, Floats, Snapshot, moment
-from simulator.replay.run import ReplayInputs, on_occasion, prefetch, silent
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.prefetch import prefetch, silent
 from simulator.trading.cycle import CycleResult
-from simulator.trading.model import Book, Cadence, Decision, Strategy
-from simulator.trading.schedule import CHECKPOINT
+from simulator.trading.model import Book, Decision
+from simulator.trading.strategy import Strategy, journal_read, strategy_at
 
 NOISE = 0.05
 """Standard deviation of a bar's log return in the noise."""
@@ -41,8 +43,6 @@ class Mutated:
 
 async def ask(case: Case) -> Mutated:
     inputs = case.inputs
-    if not case.strategy.opines_ahead:
-        return Mutated({}, {})
     with _nobody_asked(case):
         try:
             ahead = await prefetch(case.strategy, inputs, silent)
@@ -50,7 +50,7 @@ async def ask(case: Case) -> Mutated:
             return Mutated({}, {}, str(error))
         if ahead.stopped is not None:
             return Mutated({}, {}, str(ahead.stopped))
-        mutated = {k: await _again(case.strategy, inputs, k, ahead.opinions) for k in range(len(inputs.instants))}
+        mutated = {k: await _again(case.strategy, inputs, k, ahead.opinions) for k in ahead.opinions}
     return Mutated(ahead.opinions, mutated)
 
 
@@ -107,36 +107,32 @@ def mutated_snapshot(inputs: ReplayInputs, k: int, seed: int = 0) -> Snapshot:
     return replace(real, bars=shown.bars, context=shown.context)
 
 
-class _Twice:
+class _Twice(Wrapper):
     """Decides as `strategy` does, and once more with noise for a future; keeps where the two differ."""
 
-    def __init__(self, strategy: Strategy, inputs: ReplayInputs, mutated: Mapping[int, Any], seed: int) -> None:
-        self.strategy, self.inputs, self.mutated, self.seed = strategy, inputs, mutated, seed
-        self.name: str = strategy.name
-        self.cadence: Cadence = strategy.cadence
-        self.window: int = strategy.window
-        self.opines_ahead: bool = strategy.opines_ahead
+    def __init__(self, strategy: Strategy[Any], inputs: ReplayInputs, mutated: Mapping[int, Any], seed: int) -> None:
+        super().__init__(strategy)
+        self.inputs, self.mutated, self.seed = inputs, dict(mutated), seed
         self.differ: list[tuple[str, str]] = []
         self._at = {snapshot.as_of: k for k, snapshot in enumerate(inputs.snapshots)}
 
-    @property
-    def checkpoint(self) -> _Twice:
-        return self
-
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Any:
-        return await self._who(snapshot).opine(snapshot, journal)
+        """The opinion; and a second one with noise for a future, kept for the decision."""
+        deciding, k = self._deciding(snapshot)
+        try:
+            self.mutated[k] = await deciding.opine(mutated_snapshot(self.inputs, k, self.seed), journal)
+        except SimError as error:
+            self.mutated[k] = error
+        return await deciding.opine(snapshot, journal)
 
-    async def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:
-        who, k = self._who(snapshot), self._at[snapshot.as_of]
-        decision = await who.decide(snapshot, opinion, book, journal)
+    def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:
+        deciding, k = self._deciding(snapshot)
+        decision = deciding.decide(snapshot, opinion, book, journal)
         other = self.mutated.get(k)
         try:
             if isinstance(other, SimError):
                 raise other
-            noisy = mutated_snapshot(self.inputs, k, self.seed)
-            if other is None:
-                other = await who.opine(noisy, journal)
-            again = await who.decide(noisy, other, book, journal)
+            again = deciding.decide(mutated_snapshot(self.inputs, k, self.seed), other, book, journal)
         except SimError as error:
             self.differ.append((str(snapshot.as_of.date()), f"with another future: {error.found}"))
             return decision
@@ -144,19 +140,18 @@ class _Twice:
             self.differ.append((str(snapshot.as_of.date()), "decides otherwise with another future"))
         return decision
 
-    def _who(self, snapshot: Snapshot) -> Strategy:
-        return on_occasion(self.strategy, self.inputs.occasions[self._at[snapshot.as_of]])
+    def _deciding(self, snapshot: Snapshot) -> tuple[Strategy[Any], int]:
+        k = self._at[snapshot.as_of]
+        return strategy_at(self.strategy, self.inputs.points[k]), k
 
 
-async def _again(strategy: Strategy, inputs: ReplayInputs, k: int, opinions: Mapping[int, Any]) -> Any:
-    """The opinion at `k` with noise for a future; a checkpoint is handed the minutes of the real occasion before it."""
-    who, journal = on_occasion(strategy, inputs.occasions[k]), ()
-    if inputs.occasions[k] == CHECKPOINT:
-        before: Any = on_occasion(strategy, inputs.occasions[k - 1])
-        minutes = before.minutes(opinions[k - 1])
-        journal = (Decision(inputs.snapshots[k - 1].as_of, (), minutes),)  # type: ignore[assignment]
+async def _again(strategy: Strategy[Any], inputs: ReplayInputs, k: int, opinions: Mapping[int, Any]) -> Any:
+    """The opinion at `k` with noise for a future; minutes are those of the real point before it."""
+    deciding, before = strategy_at(strategy, inputs.points[k]), None
+    if k and k - 1 in opinions:
+        before = strategy_at(strategy, inputs.points[k - 1]), inputs.snapshots[k - 1], opinions[k - 1]
     try:
-        return await who.opine(mutated_snapshot(inputs, k), journal)
+        return await deciding.opine(mutated_snapshot(inputs, k), journal_read(deciding, (), before))
     except CacheMissError as error:
         return error
 

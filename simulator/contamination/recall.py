@@ -156,7 +156,7 @@ async def _recalled(case: Case, k: int, seat: str, chair: Seat) -> dict[str, flo
 
 def _rows(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Floats:
     """(n, 4): meeting, y, ŷ, LAP of every asset and date with a price at both ends."""
-    decided = [one for one, what in zip(case.decisions, case.inputs.occasions, strict=True) if what == MEETING]
+    decided = [one for one, what in zip(case.decisions, case.inputs.points, strict=True) if what == MEETING]
     opens = [_opens(case, snapshot) for snapshot in case.at_meetings.snapshots]
     rows = []
     for k in range(len(decided) - 1):

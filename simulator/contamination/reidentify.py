@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +26,9 @@ from simulator.llm.messages import Message
 from simulator.llm.registry import request_for
 from simulator.market.calendar import NEW_YORK
 from simulator.stats.series import Floats
+
+if TYPE_CHECKING:
+    from simulator.council.strategy import Council
 
 TITLE = "Reidentification"
 MOST_DATES = 24
@@ -76,7 +79,7 @@ async def ask(case: Case) -> tuple[Guess, ...]:
     hidden = disguises(case)[BOTH]
     chosen = spread_over(len(case.at_meetings.instants), MOST_DATES)
     models = distinct(case.seats)
-    asked = [_one(case, k, seat, chair, hidden.names) for k in chosen for seat, chair in models]
+    asked = [_one(case, case.council, k, seat, chair, hidden.names) for k in chosen for seat, chair in models]
     return tuple(guess for some in await asyncio.gather(*asked) for guess in some)
 
 
@@ -144,9 +147,8 @@ def shuffled(names: Sequence[str], key: str) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{key}|{name}".encode()).digest())
 
 
-async def _one(case: Case, k: int, seat: str, chair: Seat, names: Mapping[str, str]) -> list[Guess]:
+async def _one(case: Case, council: Council, k: int, seat: str, chair: Seat, names: Mapping[str, str]) -> list[Guess]:
     real = case.at_meetings.snapshots[k]
-    council = cast(Any, case.council)
     facts = council.open(disguises(case)[BOTH].snapshot(real)).facts
     shown = [symbol for symbol in real.symbols if names[symbol] in facts["symbols"]]
     if not shown:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulator.config import Seat
 from simulator.council.context import PipelineContext
 from simulator.council.facts import checkpoint_facts, chosen_facts
 from simulator.council.record import checkpoint_minutes, executed, written_revision
@@ -23,16 +24,19 @@ from simulator.council.stages.checkpoint import CheckpointStage
 from simulator.council.thesis import Followed, open_theses, trace
 from simulator.market.bars import Snapshot
 from simulator.trading.model import Book, Cadence, Decision, Target
+from simulator.trading.strategy import Reads
 
 if TYPE_CHECKING:
     from simulator.council.strategy import Council
 
 
 class Checkpoint:
-    """The council's account at a checkpoint. Keeps no state: what is open it reads from the minutes handed to it."""
+    """The council between its meetings. Keeps no state: what is open it reads from the minutes handed to it."""
 
-    opines_ahead = True
+    reads: Reads = "minutes"
     cadence: Cadence = "daily"
+    checkpoint: None = None
+    """A checkpoint has none of its own."""
 
     def __init__(self, council: Council) -> None:
         self.council = council
@@ -40,14 +44,19 @@ class Checkpoint:
         self.window: int = council.window
 
     @property
+    def seats(self) -> Mapping[str, Seat]:
+        """The model in every seat of the council."""
+        return self.council.seats
+
+    @property
     def questions(self) -> Mapping[str, int]:
         """{"checkpoint": questions one can ask at most}."""
         return {"checkpoint": self.council.spec.checkpoint_questions}
 
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
-        """The theses open by the minutes of ``journal[-1]``, traced to `snapshot`, and what their holders say now.
+        """The theses open by the minutes in `journal`, traced to `snapshot`, and what their holders say now.
 
-        Reads the market and those minutes only. Without minutes of a meeting or checkpoint nothing is open.
+        Without minutes of a meeting or checkpoint nothing is open.
         """
         said = await CheckpointStage().run(self.open(snapshot, journal), self.council.setup)
         return said.having(revisions=revise(said, self.council.spec))
@@ -74,49 +83,18 @@ class Checkpoint:
         """The record of a checkpoint before any account acted on it; JSON-able."""
         return checkpoint_minutes(opinion)
 
-    async def decide(
-        self,
-        snapshot: Snapshot,
-        opinion: PipelineContext,
-        book: Book,
-        journal: Sequence[Decision],  # noqa: ARG002
+    def decide(
+        self, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
     ) -> Decision:
         """Targets for the council's trades whose terms changed; everything else is left alone."""
         own = [one for one in opinion.revisions if one.thesis.seat == self.council.chair]
         targets, done = _carried_out(own, opinion, self.council, book)
         return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion), **done})
 
-
-class MemberCheckpoint:
-    """One manager's account at a checkpoint: acts on its own thesis, from the council's own opinions."""
-
-    opines_ahead = True
-    cadence: Cadence = "daily"
-
-    def __init__(self, checkpoint: Checkpoint, seat: str) -> None:
-        self.checkpoint, self.seat = checkpoint, seat
-        self.name: str = seat
-        self.window: int = checkpoint.window
-
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
-        """The council's opinion: the same questions, the same answers."""
-        return await self.checkpoint.opine(snapshot, journal)
-
-    def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
-        """The council's: what the next checkpoint goes on from."""
-        return self.checkpoint.minutes(opinion)
-
-    async def decide(
-        self,
-        snapshot: Snapshot,
-        opinion: PipelineContext,
-        book: Book,
-        journal: Sequence[Decision],  # noqa: ARG002
-    ) -> Decision:
-        """A target for the manager's own thesis where its terms changed, else none."""
-        council = self.checkpoint.council
-        own = [one for one in opinion.revisions if one.thesis.seat == self.seat]
-        targets, done = _carried_out(own, opinion, council, book)
+    def decide_alone(self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book) -> Decision:
+        """A target for the thesis of the manager in `seat` where its terms changed, else none."""
+        own = [one for one in opinion.revisions if one.thesis.seat == seat]
+        targets, done = _carried_out(own, opinion, self.council, book)
         record = {
             "kind": "member_checkpoint",
             "meeting": opinion.metadata["meeting"],

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from simulator.config import Seat
-from simulator.council.checkpoint import Checkpoint, MemberCheckpoint
+from simulator.council.checkpoint import Checkpoint
 from simulator.council.context import PipelineContext
 from simulator.council.facts import chosen_facts, market_facts
 from simulator.council.record import evidence, member_evidence, minutes
@@ -38,16 +38,17 @@ from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.llm.registry import seat_of
 from simulator.market.bars import Snapshot
 from simulator.trading.model import Book, Cadence, Decision, Target
+from simulator.trading.strategy import Reads
 
 
 class Council:
     """Managers who pitch, review each other and leave the decision to a chairman.
 
-    Keeps no state between calls: `opine` is a function of the snapshot and the answers of the gateway, `decide` of
-    the opinion and the book.
+    A `Committee` that is `Replicable` and may be `Checkpointed`. Keeps no state between calls: `opine` is a function of
+    the snapshot and the answers of the gateway, `decide` of the opinion and the book.
     """
 
-    opines_ahead = True
+    reads: Reads = "market"
 
     def __init__(
         self,
@@ -91,9 +92,14 @@ class Council:
         return " ".join(self.spec.user_query.split())
 
     @property
+    def chairman(self) -> str:
+        """Seat whose account trades for the council; nobody is asked there where there is no chairman."""
+        return self.spec.stages.chairman.seat
+
+    @property
     def chair(self) -> str:
         """Who holds the council's own trades: the chairman's seat, or ``vote`` where there is no chairman."""
-        return self.spec.stages.chairman.seat if self.spec.stages.chairman.enabled else VOTE
+        return self.chairman if self.spec.stages.chairman.enabled else VOTE
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
@@ -109,14 +115,14 @@ class Council:
         """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
         return Council(self.definition, self.seats, self.setup.gateway, replicate, self.setup.accounts)
 
-    def member(self, name: str) -> Member:
-        """The strategy that trades the pitch of the manager in seat `name`, from the council's own opinions."""
-        if name not in self.members:
-            raise UsageError(f'{self.name} has no manager "{name}"{did_you_mean(name, self.members)}')
-        return Member(self, name)
+    def member(self, seat: str) -> Member:
+        """The strategy that trades the pitch of the manager in `seat`, from the council's own opinions."""
+        if seat not in self.members:
+            raise UsageError(f'{self.name} has no manager "{seat}"{did_you_mean(seat, self.members)}')
+        return Member(self, seat)
 
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:  # noqa: ARG002
-        """The meeting up to the chairman's decision. Reads the market only; the journal is not read."""
+    async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> PipelineContext:
+        """The meeting up to the chairman's decision."""
         return await run_stages(self.stages, self.open(snapshot), self.setup)
 
     def open(self, snapshot: Snapshot) -> PipelineContext:
@@ -145,59 +151,50 @@ class Council:
         """The record of a meeting before any account acted on it; JSON-able."""
         return minutes(opinion, self.setup)
 
-    async def decide(
-        self,
-        snapshot: Snapshot,
-        opinion: PipelineContext,
-        book: Book,
-        journal: Sequence[Decision],  # noqa: ARG002
+    def decide(
+        self, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
     ) -> Decision:
         """Targets for every symbol that has a price, or none at all where the meeting made no decision."""
         done = ExecutionStage().run(opinion, self.spec, book)
         return Decision(snapshot.as_of, tuple(one.target for one in done.execution_results), evidence(done, self.setup))
 
-
-class Member:
-    """One manager on its own: trades its pitch at its own conviction, and is out of everything else."""
-
-    opines_ahead = True
-
-    def __init__(self, council: Council, seat: str) -> None:
-        self.council, self.seat = council, seat
-        self.name: str = seat
-        self.model: str = council.setup.seats[seat].model
-        self.cadence: Cadence = council.cadence
-        self.window: int = council.window
-        self.checkpoint = None if council.checkpoint is None else MemberCheckpoint(council.checkpoint, seat)
-
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
-        """The council's opinion: the same questions, the same answers."""
-        return await self.council.opine(snapshot, journal)
-
-    def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
-        """The council's: what its checkpoints go on from."""
-        return self.council.minutes(opinion)
-
-    async def decide(
-        self,
-        snapshot: Snapshot,
-        opinion: PipelineContext,
-        book: Book,
-        journal: Sequence[Decision],  # noqa: ARG002
-    ) -> Decision:
-        """The manager's own pitch as a target; no targets where it gave no usable pitch."""
-        pitch = opinion.pitches.get(self.seat)
+    def decide_alone(self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book) -> Decision:
+        """The pitch of `seat` at its own conviction, out of everything else; no targets without a usable pitch."""
+        pitch = opinion.pitches.get(seat)
         if pitch is None:
-            return Decision(snapshot.as_of, (), member_evidence(opinion, self.seat, None))
+            return Decision(snapshot.as_of, (), member_evidence(opinion, seat, None))
         done = None
         if pitch.conviction:
             reason = pitch.thesis_bullets[0]
-            done = carry_out(pitch, self.seat, pitch.conviction, reason, opinion.facts, self.council.spec, book)
+            done = carry_out(pitch, seat, pitch.conviction, reason, opinion.facts, self.spec, book)
         targets = tuple(
             done.target if done and symbol == pitch.instrument else Target(symbol, 0.0, reason="not pitched")
             for symbol in opinion.facts["symbols"]
         )
-        return Decision(snapshot.as_of, targets, member_evidence(opinion, self.seat, done))
+        return Decision(snapshot.as_of, targets, member_evidence(opinion, seat, done))
+
+
+class Member:
+    """One manager on its own: the council's opinions, its own decisions, at meetings or at checkpoints."""
+
+    def __init__(self, council: Council | Checkpoint, seat: str) -> None:
+        self.council, self.name = council, seat
+        self.cadence: Cadence = council.cadence
+        self.window: int = council.window
+        self.reads: Reads = council.reads
+        self.opine, self.minutes = council.opine, council.minutes
+
+    @property
+    def checkpoint(self) -> Member | None:
+        """The manager between the council's meetings; None where there are no checkpoints."""
+        checkpoint = self.council.checkpoint
+        return None if checkpoint is None else Member(checkpoint, self.name)
+
+    def decide(
+        self, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
+    ) -> Decision:
+        """Targets for what the manager itself proposed."""
+        return self.council.decide_alone(self.name, snapshot, opinion, book)
 
 
 def stages_of(spec: CouncilSpec) -> tuple[Stage, ...]:

@@ -15,11 +15,11 @@ from simulator.replay.backtrader_broker import ReplayBroker
 from simulator.replay.backtrader_feed import bt, clock, feeds
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
+from simulator.trading.broker import ImmediateBroker
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.model import Broker
 from simulator.trading.sizing import place
 
-Decide = Callable[[int, Broker], None]
+Decide = Callable[[int, ImmediateBroker], None]
 
 
 class _Turns(bt.Strategy):  # type: ignore[misc]
@@ -89,7 +89,7 @@ def replay_tape(
     """Play the recorded decisions of `tape`, whose symbols must be those of `bars`, as :func:`replay` does."""
     tape = tape.aligned(bars.symbols)
 
-    def decide(k: int, broker: Broker) -> None:
+    def decide(k: int, broker: ImmediateBroker) -> None:
         place(tape.decision(k), broker, rules)
 
     return replay(bars, tape.instants, decide, rules, cash, opening_marks)

@@ -14,6 +14,7 @@ from simulator.errors import SimError, UsageError, did_you_mean
 from simulator.market.bars import Snapshot
 from simulator.rules.failure import failure
 from simulator.trading.model import Book, Cadence, Decision, Target
+from simulator.trading.strategy import Reads
 
 CADENCES: tuple[str, ...] = get_args(Cadence)
 
@@ -30,7 +31,7 @@ class Rule(ABC):
     """
 
     name: str = ""
-    opines_ahead: bool = False
+    reads: Reads = "nothing"
     file: Path | None = None
     cadence: Cadence = "weekly"
     window: int = 1
@@ -66,16 +67,10 @@ class Rule(ABC):
             found |= {key: value for key, value in vars(kind).items() if _is_parameter(key, value)}
         return {key: value for key, value in found.items() if _is_parameter(key, getattr(cls, key))}
 
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> None:  # noqa: B027
+    async def opine(self, _snapshot: Snapshot, _journal: Sequence[Decision]) -> None:  # noqa: B027
         """Rules have no opinion apart from their decision."""
 
-    async def decide(
-        self,
-        snapshot: Snapshot,
-        opinion: Any,  # noqa: ARG002
-        book: Book,  # noqa: ARG002
-        journal: Sequence[Decision],  # noqa: ARG002
-    ) -> Decision:
+    def decide(self, snapshot: Snapshot, _opinion: None, _book: Book, _journal: Sequence[Decision]) -> Decision:
         """The wanted weights as targets; 0.0 for every other symbol that has had a bar.
 
         Symbols without a bar yet get no target. Raises UsageError where `weights` names an unknown symbol or gives
@@ -132,7 +127,7 @@ def uniform(*parts: Any) -> float:
 
 
 def _is_parameter(key: str, value: Any) -> bool:
-    if key.startswith("_") or key in ("name", "file", "opines_ahead"):
+    if key.startswith("_") or key in ("name", "file", "reads"):
         return False
     return not callable(value) and not isinstance(value, property | classmethod | staticmethod)
 

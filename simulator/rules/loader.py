@@ -8,15 +8,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.rules.base import Rule
 from simulator.rules.failure import StrategyError, failure, shown
-from simulator.trading.model import Strategy
+from simulator.trading.strategy import Strategy, is_strategy_class
 
 
-def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Strategy:
+def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Strategy[Any]:
     """The one strategy in the Python file `path`, made with `parameters`; its name is the file's.
 
     A class counts when it is defined in the file, public, and a Rule or has all that the Strategy protocol asks for.
@@ -25,16 +25,18 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Strate
     """
     kind = _only_class(_execute(path), path)
     try:
-        strategy = kind(**(parameters or {}))
+        strategy: Any = kind(**(parameters or {}))
         strategy.name = path.stem
         if isinstance(strategy, Rule):
             strategy.file = path
-        _ = int(strategy.window)  # a property of the user's: fails here rather than in the middle of a run
+        # Properties of the user's: they fail here rather than in the middle of a run.
+        _ = int(strategy.window), strategy.reads
     except SimError:
         raise
     except Exception as error:
         raise failure(error, path) from error
-    return cast(Strategy, strategy)
+    loaded: Strategy[Any] = strategy
+    return loaded
 
 
 def _execute(path: Path) -> ModuleType:
@@ -61,7 +63,7 @@ def _execute(path: Path) -> ModuleType:
 
 def _only_class(module: ModuleType, path: Path) -> Any:
     found = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__]
-    kinds = [kind for kind in dict.fromkeys(found) if not kind.__name__.startswith("_") and _is_strategy(kind)]
+    kinds = [kind for kind in dict.fromkeys(found) if not kind.__name__.startswith("_") and is_strategy_class(kind)]
     if not kinds:
         raise StrategyError(
             "holds no strategy",
@@ -82,7 +84,3 @@ def _only_class(module: ModuleType, path: Path) -> Any:
             mend="write def weights(self, market) returning target weights, e.g. {'SPY': 0.6}",
         )
     return kinds[0]
-
-
-def _is_strategy(kind: type) -> bool:
-    return issubclass(kind, Rule) or all(callable(getattr(kind, method, None)) for method in ("opine", "decide"))

@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from simulator.config import Accounts
-from simulator.replay.run import Replayed, play, silent
+from simulator.replay.prefetch import silent
+from simulator.replay.run import Replayed, play
 from simulator.trading.cycle import TradingRules
-from simulator.trading.model import Strategy
-
-if TYPE_CHECKING:
-    from simulator.council.strategy import Council
+from simulator.trading.strategy import Committee, Strategy
 
 COUNCIL = "COUNCIL"
 """The council's account where no account of accounts.yaml has its chairman's role."""
@@ -37,24 +35,25 @@ class Account:
         return f"accounts/{self.name}"
 
 
-def accounts_of(strategy: Strategy, replayed: Replayed, rules: TradingRules, config: Accounts) -> tuple[Account, ...]:
-    """The accounts of a council in the order of accounts.yaml, its own among them; none for a strategy without members.
+def accounts_of(
+    strategy: Strategy[Any], replayed: Replayed, rules: TradingRules, config: Accounts
+) -> tuple[Account, ...]:
+    """The accounts of a committee in the order of accounts.yaml, its own among them; none for other strategies.
 
-    `replayed` is the council's own account. The others are played from its opinions under the same rules, with the same
-    cash. A seat that no account has as its role gives its own name to its account.
+    `replayed` is the committee's own account. The others are played from its opinions under the same rules, with
+    the same cash. A seat that no account has as its role gives its own name to its account.
     """
-    if not getattr(strategy, "members", ()):
+    if not isinstance(strategy, Committee):
         return ()
-    council = cast("Council", strategy)
-    chair = council.spec.stages.chairman.seat
     names = {account.role: name for name, account in config.accounts.items()}
     with asyncio.Runner() as loop:
         played = {
-            seat: play(council.member(seat), replayed.inputs, rules, config.cash, replayed.opinions, silent, loop)
-            for seat in council.members
+            seat: play(strategy.member(seat), replayed.inputs, rules, config.cash, replayed.opinions, silent, loop)
+            for seat in strategy.members
         }
-    made = [Account(names.get(seat, seat), seat, council.seats[seat].model, done) for seat, done in played.items()]
-    model = council.seats[chair].model if chair in council.seats else "vote"
+    made = [Account(names.get(seat, seat), seat, strategy.seats[seat].model, done) for seat, done in played.items()]
+    chair = strategy.chairman
+    model = strategy.seats[chair].model if chair in strategy.seats else "vote"
     made.append(Account(names.get(chair, COUNCIL), chair, model, replayed))
     return tuple(sorted(made, key=lambda account: _place(account.name, tuple(config.accounts))))
 

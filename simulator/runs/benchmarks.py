@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.replay import kernel
+from simulator.replay.inputs import ReplayInputs
 from simulator.replay.ledger import Ledger
-from simulator.replay.run import ReplayInputs
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
 

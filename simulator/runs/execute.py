@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.config import load_config
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
 from simulator.llm.spending.budget import RunBudgetError
-from simulator.replay.run import Progress, on_occasion
+from simulator.replay.prefetch import Progress
 from simulator.runs.eta import Outlook, still_usd
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import identify
@@ -30,7 +31,7 @@ from simulator.store import folders
 from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.trading.cycle import TradingRules
-from simulator.trading.schedule import CHECKPOINT, MEETING, Occasion
+from simulator.trading.strategy import Asks, seats_of, strategy_at
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def simulate(
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
-        asking.open_for(known["run_id"], getattr(loaded.strategy, "seats", {}))
+        asking.open_for(known["run_id"], seats_of(loaded.strategy))
         report = _ticking(progress, asking.gateway, questions) if progress else None
         try:
             draws, stopped = draw(
@@ -234,13 +235,11 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[st
 
 def _questions(spec: RunSpec, loaded: Loaded, staged: LoadedInputs) -> dict[str, int]:
     """{stage: questions of the whole run}, those of checkpoints at their most."""
-    strategy, inputs = loaded.strategy, staged.inputs
-    often: dict[Occasion, int] = {MEETING: inputs.meetings, CHECKPOINT: len(inputs.instants) - inputs.meetings}
-    asked: dict[str, int] = {}
-    for occasion, times in often.items():
-        if times:
-            each: Mapping[str, int] = getattr(on_occasion(strategy, occasion), "questions", {})
-            asked |= {name: spec.replicates * times * count for name, count in each.items()}
+    asked: Counter[str] = Counter()
+    for point, times in Counter(staged.inputs.points).items():
+        strategy = strategy_at(loaded.strategy, point)
+        if isinstance(strategy, Asks):
+            asked.update({stage: spec.replicates * times * count for stage, count in strategy.questions.items()})
     return asked
 
 

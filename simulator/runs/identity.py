@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import simulator
-from simulator.config import Config, Seat
+from simulator.config import Config
 from simulator.llm.cutoffs import asked, cutoffs_of
 from simulator.llm.spending.prices import Prices
-from simulator.replay.run import ReplayInputs
+from simulator.replay.inputs import ReplayInputs
 from simulator.runs.load_inputs import LoadedInputs
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded
+from simulator.trading.strategy import seats_of
 
 PACKAGE = Path(simulator.__file__).parent
 
@@ -33,7 +34,7 @@ NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jin
 def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs) -> dict[str, Any]:
     """What is run on what, and the id that follows from it: known before anything is asked."""
     inputs = staged.inputs
-    seats: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
+    seats = seats_of(loaded.strategy)
     made_of = {
         "schema": SCHEMA,
         "strategy": loaded.strategy.name,

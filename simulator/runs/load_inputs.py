@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
-from simulator.config import WEEKDAYS, Config, Schedule
+from simulator.config import WEEKDAYS, Config
 from simulator.errors import DataError
 from simulator.market import calendar
-from simulator.market.bars import Bars
-from simulator.market.calendar import Sessions
 from simulator.market.events import load_events
 from simulator.market.load import load_bars
 from simulator.market.news import load_news
-from simulator.replay.run import ReplayInputs
-from simulator.trading.model import Strategy
-from simulator.trading.schedule import Agenda, agenda
+from simulator.replay.inputs import ReplayInputs
+from simulator.trading.schedule import make_schedule
+from simulator.trading.strategy import Strategy, points_of
 from simulator.workspace import Workspace
 
 
@@ -30,7 +29,12 @@ class LoadedInputs:
 
 
 def stage(
-    symbols: Sequence[str], first: date, last: date | None, strategy: Strategy, workspace: Workspace, config: Config
+    symbols: Sequence[str],
+    first: date,
+    last: date | None,
+    strategy: Strategy[Any],
+    workspace: Workspace,
+    config: Config,
 ) -> LoadedInputs:
     """Load bars, context and events, and compute the decision instants. Raises DataError or UsageError."""
     context = (config.assets.cash_instrument, *config.assets.context)
@@ -50,15 +54,8 @@ def stage(
     if made_up:
         notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
     sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
-    due = _agenda(strategy, sessions, bars, config.schedule)
+    weekday = WEEKDAYS.index(config.schedule.weekday)
+    due = make_schedule(points_of(strategy, config.schedule), sessions, bars.closes_at, weekday)
     events, news = load_events(workspace.events), load_news(workspace.news)
-    inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.occasions, news)
+    inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.names, news)
     return LoadedInputs(inputs, loaded.last, (*notes, *due.notes))
-
-
-def _agenda(strategy: Strategy, on: Sessions, bars: Bars, schedule: Schedule) -> Agenda:
-    cadence, weekday = schedule.cadence or strategy.cadence, WEEKDAYS.index(schedule.weekday)
-    meetings = calendar.decision_instants(on, cadence, schedule.decision_time, weekday)
-    looks_again = getattr(strategy, "checkpoint", None) is not None
-    checkpoints = calendar.checkpoint_instants(on, schedule.checkpoints if looks_again else ())
-    return agenda(meetings, checkpoints, bars.closes_at)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from simulator.config import Assets
 from simulator.evidence.writer import session_ends
 from simulator.replay import kernel
+from simulator.replay.inputs import ReplayInputs
 from simulator.replay.ledger import Ledger
-from simulator.replay.run import ReplayInputs
 from simulator.replay.tape import Tape
 from simulator.stats.metrics import Summary, summary
 from simulator.stats.series import Undefined

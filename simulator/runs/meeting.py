@@ -24,7 +24,7 @@ from simulator.llm.spending.prices import Prices
 from simulator.market import calendar
 from simulator.market.bars import Snapshot, instant
 from simulator.market.calendar import NEW_YORK
-from simulator.replay.run import HEARTBEAT
+from simulator.replay.prefetch import HEARTBEAT
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.gateway_setup import Asking, open_gateway
 from simulator.runs.identity import digest_of
@@ -227,7 +227,7 @@ def _known(call: Call, when: Due, council: Council, workspace: Workspace, config
     newest = before.dates[before.closes_at <= at][-1].astype(date)
     reach: Any = _Reach(window=max(LOOKBACK, council.window))
     staged = stage(call.symbols, newest, None, reach, workspace, config)
-    return replace(staged.inputs, instants=np.array([at]), occasions=()).snapshots[0]
+    return replace(staged.inputs, instants=np.array([at]), points=()).snapshots[0]
 
 
 def _name(call: Call, when: Due) -> str:
@@ -252,7 +252,7 @@ async def _told(
 ) -> dict[str, Any]:
     cash = config.accounts.cash
     book = Book(cash, {}, {}, cash)
-    decision = await council.decide(snapshot, context, book, ())
+    decision = council.decide(snapshot, context, book, ())
     record = decision.record
     accounts = {account.role: name for name, account in config.accounts.accounts.items()}
     # Where nobody chairs, the vote is carried out on the chairman's account.

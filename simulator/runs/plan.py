@@ -22,14 +22,15 @@ from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest
 from simulator.llm.spending.limits import KNOWN, Limits
 from simulator.llm.spending.prices import Prices
-from simulator.replay.run import ReplayInputs, prefetch, silent
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.prefetch import prefetch, silent
 from simulator.runs.cost_history import Range, outlay
 from simulator.runs.load_inputs import stage
 from simulator.runs.plan_provider import PlanProvider, asking_nobody
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
-from simulator.trading.model import Strategy
+from simulator.trading.strategy import Strategy, seats_of
 from simulator.workspace import Workspace
 
 STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
@@ -120,11 +121,10 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         check_replicates(loaded.strategy, spec.replicates)
-        if loaded.strategy.opines_ahead:
-            again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
-            asking.loop.run(_meet(again, staged.inputs))
+        again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
+        asking.loop.run(_meet(again, staged.inputs))
         lines = _lines(asking.gateway, stand_ins.asked, Prices(config.models.prices))
-    taken: Mapping[str, Seat] = getattr(loaded.strategy, "seats", {})
+    taken = seats_of(loaded.strategy)
     missing = sum(line.misses for line in lines)
     offline = spec.cache == "replay" and missing
     return Plan(
@@ -143,7 +143,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     )
 
 
-async def _meet(strategies: Sequence[Strategy], inputs: ReplayInputs) -> None:
+async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs) -> None:
     for ahead in await asyncio.gather(*(prefetch(strategy, inputs, silent) for strategy in strategies)):
         if ahead.stopped is not None:
             raise ahead.stopped

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -22,7 +22,8 @@ from simulator.config import CONFIG_FILES, Config, Models
 from simulator.errors import DataError
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Floats, Snapshot, moment
-from simulator.replay.run import Replayed, ReplayInputs
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.run import Replayed
 from simulator.runs import measure
 from simulator.runs.identity import data_digest
 from simulator.runs.load_inputs import stage
@@ -30,8 +31,9 @@ from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Asking, load_strategy
 from simulator.store.folders import read_lines
 from simulator.trading.cycle import TradingRules
-from simulator.trading.model import Book, Cadence, Decision, Strategy, Target
+from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.schedule import MEETING
+from simulator.trading.strategy import Reads, Strategy
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,14 +53,16 @@ class ReloadedRun:
     folder: Path
     facts: Mapping[str, Any]
     config: Config
-    strategy: Strategy
+    strategy: Strategy[Any]
     inputs: ReplayInputs
     decisions: tuple[Decision, ...]
 
     @property
     def council(self) -> Council | None:
         """The strategy where it is a council, None for a rule."""
-        return cast("Council", self.strategy) if getattr(self.strategy, "members", ()) else None
+        from simulator.council.strategy import Council
+
+        return self.strategy if isinstance(self.strategy, Council) else None
 
     @property
     def cash(self) -> float:
@@ -70,9 +74,9 @@ class ReloadedRun:
 
     @cached_property
     def at_meetings(self) -> ReplayInputs:
-        """The inputs with its meetings as the only occasions."""
-        kept = np.array([occasion == MEETING for occasion in self.inputs.occasions], dtype=bool)
-        return replace(self.inputs, instants=self.inputs.instants[kept], occasions=())
+        """The inputs with meetings as the only points."""
+        kept = np.array([point == MEETING for point in self.inputs.points], dtype=bool)
+        return replace(self.inputs, instants=self.inputs.instants[kept], points=())
 
     @cached_property
     def free(self) -> Floats:
@@ -101,19 +105,15 @@ class AsDecided:
     name: str = "recorded"
     cadence: Cadence = "weekly"
     window: int = 1
-    opines_ahead: bool = False
+    reads: Reads = "nothing"
 
     def __init__(self, decisions: Sequence[Decision]) -> None:
         self._at = {decision.as_of: decision for decision in decisions}
 
-    @property
-    def checkpoint(self) -> AsDecided:
-        return self
-
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> None:
         """There is none apart from the decision."""
 
-    async def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:  # noqa: ARG002
+    def decide(self, snapshot: Snapshot, _opinion: None, _book: Book, _journal: Sequence[Decision]) -> Decision:
         return self._at[snapshot.as_of]
 
 

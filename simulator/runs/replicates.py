@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any
 
 import numpy as np
 
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
-from simulator.replay.run import Progress, Replayed, ReplayInputs, replay_strategy
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.prefetch import Progress
+from simulator.replay.run import Replayed, replay_strategy
 from simulator.trading.cycle import TradingRules
-from simulator.trading.model import Strategy
+from simulator.trading.strategy import Replicable, Strategy
 
 Spread = dict[str, float | None]
 
 
-class Replicable(Protocol):
-    """A strategy that can put its questions once more."""
-
-    def replicated(self, replicate: int) -> Strategy: ...
-
-
 def draw(
-    strategy: Strategy,
+    strategy: Strategy[Any],
     replicates: int,
     inputs: ReplayInputs,
     rules: TradingRules,
@@ -53,17 +49,17 @@ def draw(
     return tuple(draws), None
 
 
-def check_replicates(strategy: Strategy, replicates: int) -> None:
+def check_replicates(strategy: Strategy[Any], replicates: int) -> None:
     """Raises UsageError for a number there is not, and for several of a strategy that asks nothing."""
     if replicates < 1:
         raise UsageError(f"--replicates was {replicates}", mend="1 asks each question once, K asks it K times")
-    if replicates > 1 and not hasattr(strategy, "replicated"):
+    if replicates > 1 and not isinstance(strategy, Replicable):
         raise UsageError(f"{strategy.name} asks no model: all replicates are the same", mend="leave --replicates out")
 
 
-def replicate_of(strategy: Strategy, number: int) -> Strategy:
+def replicate_of(strategy: Strategy[Any], number: int) -> Strategy[Any]:
     """The strategy that puts its questions for the answers of that number; 0 is `strategy` itself."""
-    return cast(Replicable, strategy).replicated(number) if number else strategy
+    return strategy.replicated(number) if number and isinstance(strategy, Replicable) else strategy
 
 
 def _part(progress: Progress | None, number: int, replicates: int) -> Progress | None:

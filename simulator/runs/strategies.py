@@ -7,12 +7,12 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from simulator.config import Seat
 from simulator.errors import UsageError, did_you_mean
-from simulator.rules import Rule, load_rule
-from simulator.trading.model import Strategy
+from simulator.rules import load_rule
+from simulator.trading.strategy import Strategy, is_strategy_class
 
 if TYPE_CHECKING:
     from simulator.council.stages import Gateway
@@ -44,7 +44,7 @@ class Loaded:
     parameters : overrides it was loaded with; with `files` they make up its part of a run's id
     """
 
-    strategy: Strategy
+    strategy: Strategy[Any]
     files: Mapping[str, str]
     label: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def _label(council: Council) -> str | None:
 
 
 def _from_class(kind: type, parameters: dict[str, Any]) -> Loaded:
-    if not (issubclass(kind, Rule) or (hasattr(kind, "opine") and hasattr(kind, "decide"))):
+    if not is_strategy_class(kind):
         raise UsageError(f"{kind.__name__} is no strategy", mend="derive it from simulator.rules.Rule")
     try:
         source = inspect.getsource(kind)
@@ -125,7 +125,7 @@ def _from_class(kind: type, parameters: dict[str, Any]) -> Loaded:
         code = [f.__code__ for f in vars(kind).values() if inspect.isfunction(f)]
         source = repr([(c.co_name, c.co_code.hex(), c.co_names, repr(c.co_consts)) for c in code])
     digest = hashlib.sha256(source.encode()).hexdigest()
-    return Loaded(cast(Strategy, kind(**parameters)), {kind.__name__: digest}, None, parameters)
+    return Loaded(kind(**parameters), {kind.__name__: digest}, None, parameters)
 
 
 def _relative(path: Path, folder: Path) -> str:

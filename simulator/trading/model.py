@@ -1,24 +1,23 @@
-"""The nouns that travel between rooms: what is wanted (Target, Decision), what is sent (Order), what came of it (Fill).
+"""The nouns that travel between rooms: a Decision of Targets, the Orders it comes to, and the Fills these bring.
 
 Strategy ──Decision(Targets)──► risk ──► sizing ──Orders──► Broker ──Fills, Rejections──► Book
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
-
-from simulator.market.bars import Snapshot
+from typing import Any, Literal
 
 Cadence = Literal["once", "daily", "weekly", "monthly"]
 OrderKind = Literal["market", "limit"]
+OrderStatus = Literal["open", "filled", "cancelled", "rejected"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a strategy wants to hold of one symbol.
+    """A weight to hold of one symbol.
 
     Attributes
     ----------
@@ -42,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided at one instant. Symbols without a target are left alone.
+    """The targets of one instant. Symbols without a target are left alone.
 
     `record` is evidence for people (votes, scores, keys of the LLM answers): JSON-able, never read by the engines.
     """
@@ -56,7 +55,8 @@ class Decision:
 class Order:
     """An instruction to the broker. Exactly one of `quantity` (signed shares) and `notional` (dollars, buys only).
 
-    `id` counts from 0 in order of creation within a run; a new order on a symbol cancels the one still pending.
+    `id` is the row of the order in the books of a replay, from 0 in order of creation; a broker elsewhere knows orders
+    by :func:`simulator.trading.orders.client_order_id`. A new order on a symbol cancels the one still pending.
     """
 
     id: int
@@ -106,65 +106,30 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class OrderReport:
+    """An order as its broker has it: `filled` signed shares so far; ``open`` while more may fill."""
+
+    client_order_id: str
+    symbol: str
+    status: OrderStatus
+    filled: float = 0.0
+
+
+@dataclass(frozen=True)
 class Book:
-    """One account at one instant: dollars, signed shares per symbol, and the price each is marked at."""
+    """One account at one instant: dollars, signed shares per symbol, the price each is marked at, and open orders.
+
+    `open_orders` are those of an asynchronous broker; protective stops are not among them. A replay lists none: there
+    a pending order waits for its bar or for the next decision on its symbol.
+    """
 
     cash: float
     positions: Mapping[str, float]
     marks: Mapping[str, float]
     equity: float
+    open_orders: tuple[OrderReport, ...] = ()
 
     def weight(self, symbol: str) -> float:
         """Signed share of equity held in `symbol`; 0.0 when flat or when there is no equity left."""
         held = self.positions.get(symbol, 0.0)
         return held * self.marks[symbol] / self.equity if held and self.equity > 0 else 0.0
-
-
-class Broker(Protocol):
-    """Where orders go: the replay engine or a paper account."""
-
-    def book(self) -> Book:
-        """The account as of the newest known prices."""
-        ...
-
-    @property
-    def next_id(self) -> int:
-        """The `Order.id` the next order is to carry."""
-        ...
-
-    def submit(self, orders: Sequence[Order], refused: Sequence[Rejection] = ()) -> None:
-        """Hand over the orders of one decision. They fill no earlier than the next bar that opens.
-
-        `refused` are targets that sizing could not turn into orders; the broker only records them.
-        """
-        ...
-
-    def cancel(self, symbols: Sequence[str]) -> None:
-        """Withdraw what is still pending on `symbols`; nothing happens where nothing is."""
-        ...
-
-    def protect(self, symbol: str, stop: float | None, take_profit: float | None) -> None:
-        """Replace the protective prices of a position that is already held; both None removes them."""
-        ...
-
-
-class Strategy(Protocol):
-    """Decision code. The same object decides in replay and in forward trading and keeps no state between calls.
-
-    `opine` may ask LLMs and reads only the market, so all its dates can be asked at once; `decide` may read the book.
-    """
-
-    name: str
-    cadence: Cadence
-    window: int
-    """Bars of history it needs before the first decision."""
-    opines_ahead: bool
-    """Whether `opine` ignores the journal, so that all dates may be asked at once before the replay."""
-
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Any:
-        """The opinion on the market as known in `snapshot`; None where a strategy has no such stage."""
-        ...
-
-    async def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Sequence[Decision]) -> Decision:
-        """What to hold, given the opinion and the account. Timing: fills no earlier than the next bar's open."""
-        ...

@@ -1,57 +1,102 @@
-"""When a strategy is asked: meetings at its cadence, and checkpoints between them.
+"""When a strategy is asked: named points of the day, on the sessions of the exchange.
 
-meetings     ──┐
-               ├──► agenda ──► instants, occasions, notes
-checkpoints  ──┘      └── a checkpoint that brings no new bar is skipped
+points ──► make_schedule ──► instants, names, notes ──► replay: every instant in order
+sessions, closes of bars         │                 └──► forward: the last one due by now, the next one after it
+                                 └── a point that brings no new bar is skipped, and a note says so
+
+Nothing here reads a clock: `now` is handed in.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime, time
 
 import numpy as np
 
-from simulator.market.bars import Instants, moment
-from simulator.market.calendar import NEW_YORK
+from simulator.market.bars import Instants, instant
+from simulator.market.calendar import Sessions, checkpoint_instants, decision_instants
+from simulator.trading.model import Cadence
 
-Occasion = Literal["meeting", "checkpoint"]
-MEETING: Occasion = "meeting"
-CHECKPOINT: Occasion = "checkpoint"
+MEETING = "meeting"
+"""Name of the point at which a strategy without points of its own decides."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A named time at which a strategy is asked.
+
+    Attributes
+    ----------
+    name : e.g. ``meeting`` or ``checkpoint 12:00``; its first word says what kind of point it is
+    at : New York wall time
+    cadence : sessions it falls on
+    always : kept even where it brings no new bar; one that is not is left out at and after an early close
+    """
+
+    name: str
+    at: time
+    cadence: Cadence = "daily"
+    always: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Agenda:
-    """`instants` (K,) in nanoseconds since the epoch, oldest first, what each is, and what to say of them."""
+class Schedule:
+    """`instants` (K,) in nanoseconds since the epoch, oldest first, the name of the point at each, and notes on what
+    was left out."""
 
     instants: Instants
-    occasions: tuple[Occasion, ...]
+    names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
+    def due(self, now: datetime) -> int | None:
+        """Index of the last point at or before `now`; None before the first."""
+        k = int(np.searchsorted(self.instants, instant(now), side="right")) - 1
+        return k if k >= 0 else None
 
-def agenda(meetings: Instants, checkpoints: Instants, closes_at: Instants) -> Agenda:
-    """All `meetings`, and those `checkpoints` after the first of them that know a bar the occasion before did not.
+    def following(self, now: datetime) -> int | None:
+        """Index of the first point after `now`; None after the last."""
+        k = int(np.searchsorted(self.instants, instant(now), side="right"))
+        return k if k < len(self.instants) else None
 
-    `closes_at` (T,) are the closing instants of the bars. Of a meeting and a checkpoint at one instant the meeting
-    stays.
+
+def make_schedule(points: Sequence[Point], on: Sessions, closes_at: Instants, weekday: int = 0) -> Schedule:
+    """The schedule of `points` on the sessions `on`; of two at one instant the earlier one of `points` is kept.
+
+    `closes_at` (T,) are the closing instants of the bars, `weekday` (0 = Monday) that of weekly points.
     """
-    kinds: dict[int, Occasion] = dict.fromkeys(checkpoints.tolist(), CHECKPOINT)
-    kinds |= dict.fromkeys(meetings.tolist(), MEETING)
-    known = dict(zip(kinds, np.searchsorted(closes_at, list(kinds), side="right").tolist(), strict=True))
+    due: dict[int, Point] = {}
+    for point in reversed(points):
+        if point.always or point.cadence != "daily":
+            instants = decision_instants(on, point.cadence, point.at, weekday)
+        else:
+            instants = checkpoint_instants(on, (point.at,))
+        due |= dict.fromkeys(instants.tolist(), point)
+    return drop_uninformed(due, closes_at)
+
+
+def drop_uninformed(due: Mapping[int, Point], closes_at: Instants) -> Schedule:
+    """The points `due` {instant: point} that are kept `always`, and those after the first of them that know a bar the
+    point before did not. Where none is kept always, the first that is due is."""
+    waits = any(point.always for point in due.values())
+    known = dict(zip(due, np.searchsorted(closes_at, list(due), side="right").tolist(), strict=True))
     kept: list[int] = []
-    skipped: list[int] = []
-    for at in sorted(kinds):
-        if kinds[at] == MEETING:
+    skipped: list[Point] = []
+    for at in sorted(due):
+        if due[at].always or (known[at] > known[kept[-1]] if kept else not waits):
             kept.append(at)
         elif kept:
-            (kept if known[at] > known[kept[-1]] else skipped).append(at)
-    return Agenda(np.array(kept, dtype=np.int64), tuple(kinds[at] for at in kept), _said(skipped))
+            skipped.append(due[at])
+    return Schedule(np.array(kept, dtype=np.int64), tuple(due[at].name for at in kept), _notes(skipped))
 
 
-def _said(skipped: list[int]) -> tuple[str, ...]:
-    times = Counter(f"{moment(at).astimezone(NEW_YORK):%H:%M}" for at in skipped)
-    if not times:
+def _notes(skipped: Sequence[Point]) -> tuple[str, ...]:
+    if not skipped:
         return ()
+    kinds = {point.name.partition(" ")[0] for point in skipped}
+    times = Counter(f"{point.at:%H:%M}" for point in skipped)
     listed = ", ".join(f"{time} × {count}" for time, count in sorted(times.items()))
-    return (f"{len(skipped)} checkpoints bring no bar newer than the occasion before and are skipped ({listed})",)
+    what = f"{kinds.pop()}s" if len(kinds) == 1 else "points"
+    return (f"{len(skipped)} {what} bring no bar newer than the occasion before and are skipped ({listed})",)

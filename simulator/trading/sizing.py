@@ -17,8 +17,9 @@ import numpy as np
 
 from simulator.errors import UsageError
 from simulator.market.bars import instant
+from simulator.trading.broker import ImmediateBroker
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.model import Book, Broker, Decision, Order, Rejection, Target
+from simulator.trading.model import Book, Decision, Order, Rejection, Target
 
 NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 """What a target comes to: nothing to do, an order in shares, an order in dollars, or no price to size by."""
@@ -122,7 +123,7 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
     return Sizing(tuple(cancel), tuple(protect), tuple(orders), tuple(refused))
 
 
-def place(decision: Decision, broker: Broker, rules: ExecutionRules) -> Sizing:
+def place(decision: Decision, broker: ImmediateBroker, rules: ExecutionRules) -> Sizing:
     """Size `decision` by the broker's book and hand it over; returns what was handed over."""
     sizing = orders_for(decision, broker.book(), rules, broker.next_id)
     broker.cancel(sizing.cancel)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -86,12 +85,12 @@ def test_newest_close_and_volume_are_a_hundred_and_nothing_later_is_known(market
 class Limits:
     """Wants the first symbol at a limit one per cent below what it is shown, and keeps what it was shown."""
 
-    name, cadence, window, opines_ahead = "limits", "weekly", 1, False
+    name, cadence, window, reads = "limits", "weekly", 1, "nothing"
     seen: tuple[Any, ...] = ()
 
     async def opine(self, snapshot: Snapshot, journal: Any) -> None: ...
 
-    async def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Any) -> Decision:  # noqa: ARG002
+    def decide(self, snapshot: Snapshot, opinion: Any, book: Book, journal: Any) -> Decision:  # noqa: ARG002
         first = snapshot.symbols[0]
         self.seen = (first, book, journal)
         close = snapshot.last(first)
@@ -103,7 +102,7 @@ def test_a_decision_comes_back_in_real_names_dates_and_prices(market: Snapshot) 
     strategy = Limits()
     marks = {symbol: market.last(symbol) for symbol in market.symbols}
     book = Book(1_000.0, {"SPY": 10.0}, marks, 1_000.0 + 10 * marks["SPY"])
-    made = asyncio.run(Disguised(strategy, blind(market)).decide(market, None, book, ("an earlier decision",)))
+    made = Disguised(strategy, blind(market)).decide(market, None, book, ("an earlier decision",))
     (target,) = made.targets
     close = market.last("SPY")
     assert (made.as_of, target.symbol) == (AS_OF, "SPY")

@@ -12,7 +12,7 @@ from simulator.analysis.toggles import execution_toggles, toggled, with_closing_
 from simulator.market.bars import Bars, instant
 from simulator.market.calendar import NEW_YORK
 from simulator.market.sources.synthetic import synthetic_bars
-from simulator.replay.run import ReplayInputs
+from simulator.replay.inputs import ReplayInputs
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
 

@@ -28,9 +28,14 @@ from simulator.market.bars import FIELDS, Bars, Snapshot, moment
 from simulator.market.events import Event, load_events
 from simulator.market.load import load_bars
 from simulator.trading.model import Book, Decision
-from simulator.trading.schedule import Agenda, agenda
+from simulator.trading.schedule import MEETING, Point, Schedule, make_schedule
 
 ROOT = Path(__file__).parents[2]
+POINTS = (
+    Point(MEETING, time(8), "weekly", always=True),
+    Point("checkpoint 09:00", time(9)),
+    Point("checkpoint 12:00", time(12)),
+)
 CASH = Book(100_000.0, {}, {}, 100_000.0)
 
 
@@ -50,15 +55,14 @@ class Year:
         return self.bars.snapshot(moment(int(instant)), self.events, self.context)
 
     @cached_property
-    def agenda(self) -> Agenda:
+    def schedule(self) -> Schedule:
         """The year's meetings, and checkpoints at 09:00 on the other sessions."""
         sessions = calendar.sessions(date(2024, 1, 2), date(2024, 12, 30))
-        nine = calendar.checkpoint_instants(sessions, (time(9), time(12)))
-        return agenda(np.array(self.instants), nine, self.bars.closes_at)
+        return make_schedule(POINTS, sessions, self.bars.closes_at)
 
     @property
-    def occasions(self) -> list[tuple[Snapshot, str]]:
-        return [(self.at(i), kind) for i, kind in zip(self.agenda.instants, self.agenda.occasions, strict=True)]
+    def points(self) -> list[tuple[Snapshot, str]]:
+        return [(self.at(i), name) for i, name in zip(self.schedule.instants, self.schedule.names, strict=True)]
 
 
 class ListeningGateway(Gateway):
@@ -88,20 +92,19 @@ class Meetings:
         async def all_dates() -> None:
             self.opinions = await asyncio.gather(*(self.council.opine(s, ()) for s in snapshots))
             self.decisions = [
-                await self.council.decide(s, opinion, book, ())
-                for s, opinion in zip(snapshots, self.opinions, strict=True)
+                self.council.decide(s, opinion, book, ()) for s, opinion in zip(snapshots, self.opinions, strict=True)
             ]
 
         asyncio.run(all_dates())
         return self
 
-    def follow(self, occasions: Sequence[tuple[Snapshot, str]]) -> list[Mapping[str, Any]]:
+    def follow(self, points: Sequence[tuple[Snapshot, str]]) -> list[Mapping[str, Any]]:
         """Meetings and checkpoints one after the other, each handed the minutes of the one before; all minutes."""
 
         async def one_by_one() -> list[Mapping[str, Any]]:
             minutes: list[Mapping[str, Any]] = []
-            for snapshot, occasion in occasions:
-                who = self.council if occasion == "meeting" else self.council.checkpoint
+            for snapshot, point in points:
+                who = self.council if point == MEETING else self.council.checkpoint
                 journal = (Decision(snapshot.as_of, (), minutes[-1]),) if minutes else ()
                 self.opinions.append(await who.opine(snapshot, journal))
                 minutes.append(who.minutes(self.opinions[-1]))
@@ -170,9 +173,9 @@ def held(convene: Convene, year: Year) -> Meetings:
 
 @pytest.fixture(scope="session")
 def followed(convene: Convene, year: Year) -> tuple[Meetings, list[Mapping[str, Any]]]:
-    """The shipped council over the whole year with its checkpoints, and the minutes of all occasions."""
+    """The shipped council over the whole year with its checkpoints, and the minutes of all points."""
     meetings = convene()
-    return meetings, meetings.follow(year.occasions)
+    return meetings, meetings.follow(year.points)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from simulator.market.bars import Bars, moment
 from simulator.market.calendar import MINUTE
 from simulator.market.events import Event
 from simulator.market.news import News
-from simulator.trading.schedule import agenda
+from simulator.trading.schedule import MEETING, Point, make_schedule
 
 FOUR = (time(9), time(12), time(14), time(15, 50))
 
@@ -59,18 +59,18 @@ def with_a_future(market, at, noise_after):
     ), (News(later, "A surprise"),)
 
 
-def asked_by(convene, occasions):
+def asked_by(convene, points):
     meetings = convene()
-    minutes = meetings.follow(occasions)
+    minutes = meetings.follow(points)
     return meetings.prompts, minutes
 
 
 @pytest.mark.parametrize("last", [3, 40, 120, 200])
 def test_daily_checkpoints_ask_the_same_whatever_comes_after_them(convene, year, noise_after, last):
     week = slice(max(0, last - 6), last + 1)
-    whole = year.occasions[week]
+    whole = year.points[week]
     first = next(n for n, (_, kind) in enumerate(whole) if kind == "meeting")
-    instants = year.agenda.instants[week][first:]
+    instants = year.schedule.instants[week][first:]
     changed, news = with_a_future(year, instants[-1], noise_after)
     seen = [
         (changed.bars.snapshot(moment(int(at)), changed.events, changed.context, news), kind)
@@ -86,11 +86,8 @@ def minutes_of_a_week(year):
     first, last = date(2024, 2, 26), date(2024, 3, 6)
     bars = minute_bars(first, last)
     traded = calendar.sessions(date(2024, 3, 4), last)
-    due = agenda(
-        calendar.decision_instants(traded, "weekly", time(8)),
-        calendar.checkpoint_instants(traded, FOUR),
-        bars.closes_at,
-    )
+    checkpoints = (Point(f"checkpoint {at:%H:%M}", at) for at in FOUR)
+    due = make_schedule((Point(MEETING, time(8), "weekly", always=True), *checkpoints), traded, bars.closes_at)
     return replace(year, bars=bars, instants=tuple(due.instants.tolist())), due
 
 
@@ -104,7 +101,7 @@ def test_minute_bars_bring_four_checkpoints_a_day_but_none_before_the_open_after
 @pytest.mark.parametrize("k", range(1, 12))
 def test_each_checkpoint_of_a_day_asks_the_same_whatever_comes_after_it(convene, minutes_of_a_week, noise_after, k):
     market, due = minutes_of_a_week
-    kinds = due.occasions[: k + 1]
+    kinds = due.names[: k + 1]
     changed, news = with_a_future(market, due.instants[k], noise_after)
     instants = due.instants[: k + 1]
     before = [(market.at(i), kind) for i, kind in zip(instants, kinds, strict=True)]
@@ -119,7 +116,7 @@ def test_each_checkpoint_of_a_day_asks_the_same_whatever_comes_after_it(convene,
 
 def test_noise_in_the_newest_known_minute_does_change_what_is_asked(convene, minutes_of_a_week, noise_after):
     market, due = minutes_of_a_week
-    before = [(market.at(i), kind) for i, kind in zip(due.instants[:2], due.occasions[:2], strict=True)]
+    before = [(market.at(i), kind) for i, kind in zip(due.instants[:2], due.names[:2], strict=True)]
     row = int(np.searchsorted(market.bars.closes_at, due.instants[1], side="right"))
     changed = replace(market, bars=noise_after(market.bars, row - 1))
     after = [before[0], (changed.at(due.instants[1]), "checkpoint")]
@@ -128,10 +125,10 @@ def test_noise_in_the_newest_known_minute_does_change_what_is_asked(convene, min
 
 def test_entry_and_extremes_of_a_minute_thesis_are_those_of_the_bars_it_has_lived_through(convene, minutes_of_a_week):
     market, due = minutes_of_a_week
-    occasions = [(market.at(i), kind) for i, kind in zip(due.instants[:3], due.occasions[:3], strict=True)]
+    points = [(market.at(i), kind) for i, kind in zip(due.instants[:3], due.names[:3], strict=True)]
     meetings = convene()
-    meetings.follow(occasions)
-    bars = occasions[2][0].bars
+    meetings.follow(points)
+    bars = points[2][0].bars
     day = bars.session_of == bars.session_of[-1]
     for one in meetings.opinions[2].theses:
         terms, column = one.thesis.terms[0], bars.column(one.thesis.instrument)

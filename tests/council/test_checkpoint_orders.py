@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 from datetime import date, time
@@ -11,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simulator.config import Schedule
 from simulator.council.answers import DIMENSIONS
 from simulator.market import calendar
 from simulator.market.bars import moment
-from simulator.replay.run import ReplayInputs, replay_strategy
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.run import replay_strategy
 from simulator.trading.cycle import TradingRules
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book
 from simulator.trading.risk import Limits
-from simulator.trading.schedule import agenda
+from simulator.trading.schedule import make_schedule
+from simulator.trading.strategy import points_of
 
 ROOT = Path(__file__).parents[2]
 MANAGERS = ("trend", "reversion", "risk", "carry", "breakout")
@@ -105,14 +107,11 @@ def replayed(convene, year):
         meetings = convene(rules, path=path, parameters=parameters)
         council = meetings.council
         sessions = calendar.sessions(*week)
-        due = agenda(
-            calendar.decision_instants(sessions, "weekly", time(8)),
-            calendar.checkpoint_instants(sessions, (time(9), time(12))),
-            year.bars.closes_at,
-        )
+        points = points_of(council, Schedule(cadence="weekly", checkpoints=(time(9), time(12))))
+        due = make_schedule(points, sessions, year.bars.closes_at)
         bars = year.bars.between(date(2023, 1, 3), week[1])
         start = int((bars.dates < np.datetime64(week[0])).sum())
-        inputs = ReplayInputs(bars, year.context, start, due.instants, year.events, due.occasions)
+        inputs = ReplayInputs(bars, year.context, start, due.instants, year.events, due.names)
         done = replay_strategy(council if seat is None else council.member(seat), inputs, ONE_LOT, 100_000.0)
         return meetings, done
 
@@ -346,18 +345,18 @@ def test_on_a_half_day_the_morning_checkpoint_acts_at_the_open_and_none_falls_af
 
 def test_a_position_the_account_no_longer_holds_is_not_entered_again(convene, year):
     meetings = convene(script(chair={"2024-03-05": said(1)}))
-    first, second = (year.occasions[k] for k in positions_of(year, "2024-03-04", "2024-03-05"))
+    first, second = (year.points[k] for k in positions_of(year, "2024-03-04", "2024-03-05"))
     minutes = meetings.follow([first, second])
     opinion = meetings.opinions[-1]
     book = Book(100_000.0, {}, {"SPY": 500.0}, 100_000.0)
-    decision = asyncio.run(meetings.council.checkpoint.decide(second[0], opinion, book, ()))
+    decision = meetings.council.checkpoint.decide(second[0], opinion, book, ())
     assert decision.targets == ()
     assert decision.record["notes"] == ["SPY: TRIM of a position that is not held: left alone"]
     assert {k: v for k, v in decision.record.items() if k not in ("execution", "notes")} == minutes[-1]
 
 
 def positions_of(year, *days):
-    return [n for n, (s, _) in enumerate(year.occasions) if str(s.as_of.date()) in days]
+    return [n for n, (s, _) in enumerate(year.points) if str(s.as_of.date()) in days]
 
 
 def test_records_are_json(followed):

@@ -101,7 +101,7 @@ def signing(name):
 def test_a_year_of_members_who_sign_everything_leaves_no_name_in_any_review(convene, year):
     rules = {key: rule for name in SIGNATURES for key, rule in signing(name).items()}
     meetings = convene(rules)
-    minutes = meetings.follow(year.occasions)
+    minutes = meetings.follow(year.points)
     signed = [said for one in minutes if one["kind"] == "council" for said in one["pitches"]]
     assert all(SIGNATURES[said["seat"][3:]] in said["answer"]["thesis_bullets"][0] for said in signed)
     read = [

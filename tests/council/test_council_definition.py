@@ -145,7 +145,7 @@ def test_a_checkpoint_may_have_a_persona_of_its_own(council, convene, year):
     council.write_text(council.read_text() + "    persona: prompts/cool.md\n")
     assert "prompts/cool.md" in load_definition(council).files
     meetings = convene(path=council)
-    meetings.follow(year.occasions[:2])
+    meetings.follow(year.points[:2])
     asked = [r.messages[0].content for r in meetings.gateway.heard if r.purpose["stage"] == "checkpoint"]
     assert asked
     assert set(asked) == {"You keep a cool head about SPY, QQQ."}

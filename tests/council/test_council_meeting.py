@@ -322,7 +322,7 @@ def test_a_member_trades_its_own_pitch_and_nothing_else(held, year):
     for seat in held.council.members:
         member = held.council.member(seat)
         for opinion, k in zip(held.opinions, range(len(year.instants)), strict=True):
-            decision = asyncio.run(member.decide(year.snapshot(k), opinion, Book(1e5, {}, {}, 1e5), ()))
+            decision = member.decide(year.snapshot(k), opinion, Book(1e5, {}, {}, 1e5), ())
             said = opinion.pitches[seat]
             weights = {t.symbol: t.weight for t in decision.targets}
             assert weights.pop(said.instrument) == said.conviction * 0.1
@@ -332,7 +332,7 @@ def test_a_member_trades_its_own_pitch_and_nothing_else(held, year):
 def test_a_member_that_failed_leaves_its_positions_alone(convene, year):
     meeting = convene(AGREED | {"risk/Pitch": fails}).hold([year.snapshot(DATE)])
     member = meeting.council.member("pm.risk")
-    decision = asyncio.run(member.decide(year.snapshot(DATE), meeting.opinions[0], Book(1e5, {}, {}, 1e5), ()))
+    decision = member.decide(year.snapshot(DATE), meeting.opinions[0], Book(1e5, {}, {}, 1e5), ())
     assert decision.targets == ()
     assert decision.record["no_decision"] == "pm.risk gave no pitch"
 

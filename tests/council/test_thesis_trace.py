@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from simulator.market.bars import Bars, moment
 from simulator.replay import backtrader_engine
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, Target
-from simulator.trading.schedule import agenda
+from simulator.trading.schedule import MEETING, Point, drop_uninformed
 from simulator.trading.sizing import orders_for, place
 
 HOUR = 3_600_000_000_000
@@ -165,7 +165,9 @@ def test_the_trace_and_the_engine_tell_the_same_story(seed):
     # Some are decided while a bar is open that they know nothing of.
     instants = bars.opens_at[rows] - rng.choice([HOUR // 4, 0, -HOUR // 4], len(rows))
     # As a run does it: none that brings no new bar.
-    instants = agenda(instants[:1], instants[1:], bars.closes_at).instants
+    due = dict.fromkeys(instants[1:].tolist(), Point("checkpoint", time(9)))
+    due |= {int(instants[0]): Point(MEETING, time(8), always=True)}
+    instants = drop_uninformed(due, bars.closes_at).instants
     conviction = int(rng.choice([-2, -1, 1, 2]))
     story = [None]
 

@@ -57,7 +57,7 @@ def written(folder: Path, text: str, name: str = "mine.py") -> Path:
 
 
 def decide(strategy, market):
-    return asyncio.run(strategy.decide(market, asyncio.run(strategy.opine(market, ())), FLAT, ()))
+    return strategy.decide(market, asyncio.run(strategy.opine(market, ())), FLAT, ())
 
 
 def test_wanted_weights_become_targets_and_every_other_symbol_is_sold(tmp_path):
@@ -169,12 +169,12 @@ from simulator.trading.model import Decision, Target
 class Bare:
     cadence = "daily"
     window = 3
-    opines_ahead = False
+    reads = "nothing"
 
     async def opine(self, snapshot, journal):
         return None
 
-    async def decide(self, snapshot, opinion, book, journal):
+    def decide(self, snapshot, opinion, book, journal):
         return Decision(snapshot.as_of, (Target("SPY", 1.0),))
 """
     strategy = load_rule(written(tmp_path, text))
@@ -235,7 +235,7 @@ def test_a_council_is_found_by_name_or_folder_and_says_that_no_llm_answers():
     asking = SimpleNamespace(gateway=None, seats=offline, accounts=())
     loaded = load_strategy("macro_council", STRATEGIES, asking)
     assert loaded.label == "rule-based analysts, no LLM"
-    assert loaded.strategy.opines_ahead
+    assert loaded.strategy.reads == "market"
     assert "macro_council/strategy.yaml" in loaded.files
     assert "macro_council/prompts/review.md" in loaded.files
     assert load_strategy(str(STRATEGIES / "macro_council"), STRATEGIES, asking).files == loaded.files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import os
 import subprocess
 import sys
@@ -43,7 +42,7 @@ def instants(cadence: str, first: date = date(2020, 1, 2), last: date = date(202
 
 
 def decisions(strategy, bars: Bars, at: list[int]):
-    return [asyncio.run(strategy.decide(bars.snapshot(moment(i)), None, FLAT, ())) for i in at]
+    return [strategy.decide(bars.snapshot(moment(i)), None, FLAT, ()) for i in at]
 
 
 def weights(decision) -> dict[str, float]:

@@ -26,12 +26,14 @@ from simulator.council.record import evidence
 from simulator.council.spec import CouncilSpec, load_definition
 from simulator.errors import DataError, UsageError
 from simulator.market.bars import FIELDS, Bars, Floats
-from simulator.replay.run import Replayed, ReplayInputs, play
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.run import Replayed, play
 from simulator.report.ablation import page
 from simulator.runs.execute import PartialRunError
 from simulator.stats.compare import compare
 from simulator.stats.series import Undefined
-from simulator.trading.model import Book, Strategy
+from simulator.trading.model import Book
+from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace, find_workspace, make_workspace
 
 from .conftest import Serve, seat_models
@@ -246,9 +248,9 @@ def test_a_manager_alone_decides_as_its_account_does(case: Case) -> None:
 
     async def both(seat: str) -> None:
         for snapshot, meeting in zip(case.at_meetings.snapshots, case.meetings, strict=True):
-            own = await case.council.member(seat).decide(snapshot, meeting, book, ())
+            own = case.council.member(seat).decide(snapshot, meeting, book, ())
             alone = variants.alone(meeting, seat, case.council.spec)
-            followed = await case.council.decide(snapshot, alone, book, ())
+            followed = case.council.decide(snapshot, alone, book, ())
             wanted = [
                 {t.symbol: (t.weight, t.order, t.limit, t.stop, t.take_profit) for t in decision.targets}
                 for decision in (own, followed)

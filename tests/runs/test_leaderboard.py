@@ -15,7 +15,8 @@ from simulator.analysis.leaderboard import leaderboard, own_calls, shared_calls
 from simulator.analysis.parse_horizon import sessions_of
 from simulator.market.bars import Bars
 from simulator.replay import kernel
-from simulator.replay.run import Replayed, ReplayInputs
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.run import Replayed
 from simulator.replay.tape import Tape
 from simulator.runs import measure
 from simulator.stats.inference import inference_summary

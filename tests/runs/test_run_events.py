@@ -11,7 +11,8 @@ import numpy as np
 
 from simulator.market.bars import Bars
 from simulator.replay import kernel
-from simulator.replay.run import Replayed, ReplayInputs
+from simulator.replay.inputs import ReplayInputs
+from simulator.replay.run import Replayed
 from simulator.replay.tape import Tape
 from simulator.runs.run_events import run_events
 from simulator.trading.cycle import CycleResult

@@ -1,4 +1,4 @@
-"""Which occasions a run has, and which checkpoints are skipped."""
+"""The points a run has, and those that are skipped."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from datetime import date, time
 import numpy as np
 
 from simulator.market.bars import moment
-from simulator.market.calendar import MINUTE, NEW_YORK, Sessions, checkpoint_instants, decision_instants, sessions
-from simulator.trading.schedule import agenda
+from simulator.market.calendar import MINUTE, NEW_YORK, Sessions, checkpoint_instants, sessions
+from simulator.trading.schedule import Point, Schedule, drop_uninformed, make_schedule
 
-TIMES = (time(9), time(12), time(14), time(15, 50))
+CHECKPOINTS = tuple(Point(f"checkpoint {at:%H:%M}", at) for at in (time(9), time(12), time(14), time(15, 50)))
+
+
+def meeting(at: time) -> Point:
+    return Point("meeting", at, "weekly", always=True)
 
 
 def week() -> Sessions:
     return sessions(date(2024, 7, 1), date(2024, 7, 9))
+
+
+def scheduled(on: Sessions, closes: np.ndarray, at: time = time(8)) -> Schedule:
+    return make_schedule((meeting(at), *CHECKPOINTS), on, closes)
 
 
 def told(instants: np.ndarray) -> list[str]:
@@ -23,9 +31,9 @@ def told(instants: np.ndarray) -> list[str]:
 
 def test_daily_bars_leave_one_checkpoint_a_session_and_none_on_the_day_of_a_meeting() -> None:
     on = week()
-    due = agenda(decision_instants(on, "weekly", time(8)), checkpoint_instants(on, TIMES), on.closes_at)
+    due = scheduled(on, on.closes_at)
     assert told(due.instants) == ["Mon 08:00", "Tue 09:00", "Wed 09:00", "Fri 09:00", "Mon 08:00", "Tue 09:00"]
-    assert due.occasions == ("meeting", "checkpoint", "checkpoint", "checkpoint", "meeting", "checkpoint")
+    assert due.names == ("meeting", *("checkpoint 09:00",) * 3, "meeting", "checkpoint 09:00")
     assert due.notes == (
         "18 checkpoints bring no bar newer than the occasion before and are skipped "
         "(09:00 × 2, 12:00 × 6, 14:00 × 5, 15:50 × 5)",
@@ -37,7 +45,7 @@ def test_minute_bars_bring_all_four_checkpoints_and_two_on_a_half_day() -> None:
     closes = np.concatenate(
         [np.arange(o + MINUTE, c + 1, MINUTE) for o, c in zip(on.opens_at, on.closes_at, strict=True)]
     )
-    due = agenda(decision_instants(on, "weekly", time(8)), checkpoint_instants(on, TIMES), closes)
+    due = scheduled(on, closes)
     monday, tuesday, wednesday = told(due.instants)[:4], told(due.instants)[4:8], told(due.instants)[8:10]
     assert monday == ["Mon 08:00", "Mon 12:00", "Mon 14:00", "Mon 15:50"]
     assert tuesday == ["Tue 09:00", "Tue 12:00", "Tue 14:00", "Tue 15:50"]
@@ -46,13 +54,17 @@ def test_minute_bars_bring_all_four_checkpoints_and_two_on_a_half_day() -> None:
 
 def test_nothing_is_looked_at_again_before_the_first_meeting() -> None:
     on = week()
-    late = decision_instants(on.rows(2, len(on)), "weekly", time(8))
-    due = agenda(late, checkpoint_instants(on, TIMES), on.closes_at)
+    late = scheduled(on.rows(2, len(on)), on.closes_at)
+    due = drop_uninformed(
+        {int(at): meeting(time(8)) for at, name in zip(late.instants, late.names, strict=True) if name == "meeting"}
+        | {int(at): CHECKPOINTS[0] for at in checkpoint_instants(on, (time(9),))},
+        on.closes_at,
+    )
     assert told(due.instants)[0] == "Fri 08:00", "Wednesday is a half-day, Thursday Independence Day"
 
 
 def test_a_meeting_takes_the_place_of_a_checkpoint_at_the_same_instant() -> None:
     on = week()
-    due = agenda(decision_instants(on, "weekly", time(9)), checkpoint_instants(on, TIMES), on.closes_at)
+    due = scheduled(on, on.closes_at, time(9))
     assert len(np.unique(due.instants)) == len(due.instants)
-    assert due.occasions.count("meeting") == 2
+    assert due.names.count("meeting") == 2

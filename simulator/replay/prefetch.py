@@ -1,0 +1,95 @@
+"""Opinions asked before a replay, all dates side by side.
+
+points ──► reads the market ───────────────► opine ──────────────────────┐
+       ├─► reads minutes of the point before ► opine, once that one is in ┼──► {index: opinion}
+       └─► reads nothing, or the journal ──► left to the replay           ┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError
+from simulator.replay.inputs import ReplayInputs
+from simulator.trading.strategy import Strategy, journal_read, strategy_at
+
+Progress = Callable[[str, int, int, str], None]
+"""Called with (stage, done, total, session) after each piece of work, and while answers are waited for."""
+
+
+def silent(*_: Any) -> None:
+    """Progress that goes nowhere."""
+
+
+HEARTBEAT = 0.25
+"""Seconds between two reports of progress while nothing but waiting happens."""
+
+
+@dataclass(frozen=True)
+class Prefetched:
+    """Opinions formed before the replay: {index of the instant: opinion}.
+
+    `stopped` is why the asking ended before the last date, None where it did not; then points from `until` on have no
+    opinion and cannot be decided.
+    """
+
+    opinions: Mapping[int, Any] = field(default_factory=dict, repr=False)  # asyncio writes tasks out as it ends
+    stopped: LLMError | None = None
+    until: int | None = None
+
+
+async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progress) -> Prefetched:
+    """The opinions that rest on the market or on minutes, asked side by side; where questions queue, the oldest date's
+    go first. Empty for a strategy without such opinions.
+
+    A point that reads minutes waits for the point before: meetings and their checkpoints go on side by side,
+    checkpoints of one meeting one after the other.
+
+    When a date cannot be answered, no younger one is begun or continued, and the older ones are finished. Raises what
+    the date raised, unless it is a stop that leaves the older dates' opinions good: then they are returned with it.
+    """
+    deciding = [strategy_at(strategy, name) for name in inputs.points]
+    tasks: dict[int, asyncio.Task[Any]] = {}
+
+    async def opine(k: int) -> Any:
+        before = None
+        if deciding[k].reads == "minutes" and k:
+            # Shielded: when this date is given up, the one before it is still finished.
+            before = deciding[k - 1], inputs.snapshots[k - 1], await asyncio.shield(tasks[k - 1])
+        return await deciding[k].opine(inputs.snapshots[k], journal_read(deciding[k], (), before))
+
+    for k, one in enumerate(deciding):
+        if one.reads == "market" or (one.reads == "minutes" and (k - 1 in tasks or not k)):
+            tasks[k] = asyncio.create_task(opine(k))
+    if not tasks:
+        return Prefetched()
+    dates, waited = list(tasks), list(tasks.values())
+    try:
+        failed = await _answered(waited, [inputs.snapshots[k].session for k in dates], report)
+    finally:
+        for task in waited:
+            task.cancel()
+    await asyncio.gather(*waited, return_exceptions=True)
+    answered = {k: tasks[k].result() for k in dates[:failed]}
+    if failed is None:
+        return Prefetched(answered)
+    error = waited[failed].exception()
+    if isinstance(error, LLMError) and not isinstance(error, CacheMissError | CacheCorruptError):
+        return Prefetched(answered, error, dates[failed])
+    raise error or asyncio.CancelledError
+
+
+async def _answered(tasks: Sequence[asyncio.Task[Any]], sessions: Sequence[Any], report: Progress) -> int | None:
+    """Wait until every date is answered, or every date before the first that failed. Returns that one's index."""
+    failed = len(tasks)
+    while waiting := [k for k in range(failed) if not tasks[k].done()]:
+        report("ask", failed - len(waiting), len(tasks), str(sessions[waiting[0]]))
+        await asyncio.wait([tasks[k] for k in waiting], timeout=HEARTBEAT, return_when=asyncio.FIRST_EXCEPTION)
+        failed = next((k for k in range(failed) if tasks[k].done() and tasks[k].exception()), failed)
+        for task in tasks[failed + 1 :]:
+            task.cancel()
+    report("ask", failed, len(tasks), "")
+    return failed if failed < len(tasks) else None

@@ -1,0 +1,200 @@
+"""The protocols of decision code: what every strategy has, and the capabilities some have besides.
+
+    Snapshot, journal ──opine──► opinion ──(consult)──► opinion ──decide──► Decision
+    market only, asks models               book, asks models      book, asks nobody
+
+Replay and forward trading ask here which capabilities a strategy has; nobody looks at its class.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from simulator import config
+from simulator.config import Seat
+from simulator.errors import UsageError
+from simulator.market.bars import Snapshot
+from simulator.trading.model import Book, Cadence, Decision
+from simulator.trading.schedule import MEETING, Point
+
+Opinion = TypeVar("Opinion")
+
+Reads = Literal["nothing", "market", "minutes", "journal"]
+"""What `Strategy.opine` reads: ``nothing`` (there is no opinion, it is not called), the ``market`` alone, the market
+and the ``minutes`` of the point before, or the market and the whole ``journal`` of decisions so far.
+
+Opinions on the market and on minutes can be formed for all dates before a replay; those on the journal only in order
+of date."""
+
+
+class Strategy(Protocol[Opinion]):
+    """Decision code. The same object decides in replay and in forward trading and keeps no state between calls."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def cadence(self) -> Cadence: ...
+    @property
+    def window(self) -> int:
+        """Bars of history it needs before the first decision."""
+        ...
+
+    @property
+    def reads(self) -> Reads:
+        """What its opinion rests on."""
+        ...
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Opinion:
+        """The opinion on the market as known in `snapshot`; may ask models.
+
+        `journal` holds what `reads` declares and nothing else: (), the minutes of the point before as the record of a
+        Decision without targets, or all decisions so far, oldest first.
+        """
+        ...
+
+    def decide(self, snapshot: Snapshot, opinion: Opinion, book: Book, journal: Sequence[Decision]) -> Decision:
+        """Targets, given the opinion and the account; asks nobody. `journal` holds all decisions so far.
+
+        Timing: fills no earlier than the next bar's open. Equal arguments give equal decisions: it is called again
+        where the account changes before its orders are sent.
+        """
+        ...
+
+
+@runtime_checkable
+class Consults(Protocol[Opinion]):
+    """A strategy that asks models with the account in hand, in order of date, before it decides."""
+
+    async def consult(self, snapshot: Snapshot, opinion: Opinion, book: Book, journal: Sequence[Decision]) -> Opinion:
+        """`opinion` with what was answered on the book added to it."""
+        ...
+
+
+@runtime_checkable
+class KeepsMinutes(Protocol):
+    """A strategy whose opinions can be written down for the next point to read."""
+
+    def minutes(self, opinion: Any) -> Mapping[str, Any]:
+        """The record of an opinion before any account acted on it; JSON-able."""
+        ...
+
+
+@runtime_checkable
+class Checkpointed(KeepsMinutes, Protocol):
+    """A strategy that may look again between its meetings, at the times of config/schedule.yaml."""
+
+    @property
+    def checkpoint(self) -> Strategy[Any] | None:
+        """The strategy that decides at checkpoints; None where there are none."""
+        ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A strategy that brings its own named points."""
+
+    @property
+    def points(self) -> tuple[Point, ...]: ...
+
+    def at(self, point: str) -> Strategy[Any]:
+        """The strategy that decides at the point of that name."""
+        ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A strategy that puts questions to models."""
+
+    @property
+    def seats(self) -> Mapping[str, Seat]:
+        """The model in every seat that is asked something."""
+        ...
+
+    @property
+    def questions(self) -> Mapping[str, int]:
+        """{stage: questions one opinion asks at most when nobody fails}."""
+        ...
+
+
+@runtime_checkable
+class Committee(Asks, Protocol):
+    """Several who propose and one account that trades what they agree on; each can trade its own proposals."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Seats that propose."""
+        ...
+
+    @property
+    def chairman(self) -> str:
+        """Seat of the chairman, whose account trades for all. It is not among `seats` where nobody is asked there."""
+        ...
+
+    def member(self, seat: str) -> Strategy[Any]:
+        """The strategy that trades the proposals of `seat` alone, from the committee's own opinions."""
+        ...
+
+
+@runtime_checkable
+class Replicable(Protocol):
+    """A strategy that can put its questions once more, for other answers."""
+
+    def replicated(self, replicate: int) -> Strategy[Any]:
+        """The same strategy for the answers of that number; 0 is the first."""
+        ...
+
+
+def checkpoint_of(strategy: Strategy[Any]) -> Strategy[Any] | None:
+    """The strategy that decides at the checkpoints of `strategy`; None where it has none."""
+    return strategy.checkpoint if isinstance(strategy, Checkpointed) else None
+
+
+def strategy_at(strategy: Strategy[Any], point: str) -> Strategy[Any]:
+    """The strategy that decides at `point`: `strategy` itself where it brings none for other points."""
+    if isinstance(strategy, Scheduled):
+        return strategy.at(point)
+    return strategy if point == MEETING else checkpoint_of(strategy) or strategy
+
+
+def seats_of(strategy: Strategy[Any]) -> Mapping[str, Seat]:
+    """{seat: model} of all that `strategy` asks; {} where it asks nobody."""
+    return strategy.seats if isinstance(strategy, Asks) else {}
+
+
+def journal_read(
+    strategy: Strategy[Any], journal: Sequence[Decision], before: tuple[Strategy[Any], Snapshot, Any] | None
+) -> Sequence[Decision]:
+    """The part of the journal that the opinion of `strategy` reads: the same in prefetch, replay and forward trading.
+
+    `journal` holds the decisions so far, `before` the strategy of the point before, what it knew and its opinion, None
+    at the first point.
+    """
+    if strategy.reads == "journal":
+        return journal
+    if strategy.reads != "minutes" or before is None:
+        return ()
+    author, snapshot, opinion = before
+    return (Decision(snapshot.as_of, (), author.minutes(opinion)),) if isinstance(author, KeepsMinutes) else ()
+
+
+def points_of(strategy: Strategy[Any], schedule: config.Schedule) -> tuple[Point, ...]:
+    """The points at which `strategy` is asked: its own, else its meeting and its checkpoints by `schedule`."""
+    if isinstance(strategy, Scheduled):
+        return strategy.points
+    meeting = Point(MEETING, schedule.decision_time, schedule.cadence or strategy.cadence, always=True)
+    if checkpoint_of(strategy) is None:
+        return (meeting,)
+    return (meeting, *(Point(f"checkpoint {at:%H:%M}", at) for at in sorted(set(schedule.checkpoints))))
+
+
+def is_strategy_class(kind: type) -> bool:
+    """True for a class with the methods of :class:`Strategy`. Raises UsageError where `decide` is asynchronous."""
+    if not (hasattr(kind, "opine") and hasattr(kind, "decide")):
+        return False
+    if inspect.iscoroutinefunction(kind.decide):
+        raise UsageError(
+            f"{kind.__name__}.decide is asynchronous", mend="write `def decide`: it asks nobody, opine and consult may"
+        )
+    return True
