@@ -17,7 +17,7 @@ import click
 
 
 class Entry(NamedTuple):
-    """Where a command lives. `help` is its line in ``sim --help``."""
+    """A command: the heading it stands under, ``module:function``, and its line in ``sim --help``."""
 
     group: str
     where: str
@@ -67,7 +67,7 @@ class Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _workspace_first(args))
+        return super().parse_args(ctx, _move_workspace_first(args))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -79,7 +79,7 @@ class Commands(click.Group):
             ctx.fail(f'no command "{name}"{did_you_mean(name, COMMANDS)}')
         # `sim run --help` helps wherever it is typed.
         if name in COMMANDS and COMMANDS[name].in_workspace and not {"-h", "--help"} & set(args):
-            ctx.obj = _workspace(ctx)
+            ctx.obj = _find_workspace(ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> None:
@@ -94,7 +94,7 @@ class Commands(click.Group):
                 formatter.write_dl(shown)
 
 
-def _workspace_first(args: list[str]) -> list[str]:
+def _move_workspace_first(args: list[str]) -> list[str]:
     """``sim run --workspace W`` as ``sim --workspace W run``: people remember the option, not its place."""
     end = args.index("--") if "--" in args else len(args)
     for i, word in enumerate(args[:end]):
@@ -105,7 +105,7 @@ def _workspace_first(args: list[str]) -> list[str]:
     return args
 
 
-def _workspace(ctx: click.Context) -> object:
+def _find_workspace(ctx: click.Context) -> object:
     from simulator.errors import UsageError
     from simulator.workspace import find_workspace
 
@@ -117,8 +117,8 @@ def _workspace(ctx: click.Context) -> object:
         raise
 
 
-def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
-    if not wanted or ctx.resilient_parsing:
+def _print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if not given or ctx.resilient_parsing:
         return
     import platform
 
@@ -147,8 +147,8 @@ def sim(workspace: str | None) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """The console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
-    # What a run makes lives until its end: looking for garbage ever again costs an eighth of its time.
+    """Run the console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
+    # Objects of a run live until its end: collecting garbage at every turn costs an eighth of its time.
     gc.set_threshold(100_000, 50, 50)
     sys.exit(_status(args))
 
@@ -158,21 +158,21 @@ def _status(args: Sequence[str] | None) -> int:
         code = sim.main(args, prog_name="sim", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted")
+        _print_line("interrupted")
         return 130
     except BrokenPipeError:
-        _forget_stdout()
+        _discard_stdout()
         return 1
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        return _report(error)
+        return _print_error(error)
     return code or 0
 
 
-def _report(error: Exception) -> int:
-    line, code = _explain(error)
+def _print_error(error: Exception) -> int:
+    line, code = _describe(error)
     if os.environ.get("SIM_DEBUG") or not line:
         # Not among what can go wrong: a bug, here or in a strategy file, and the traceback is its message.
         import traceback
@@ -182,15 +182,15 @@ def _report(error: Exception) -> int:
     for note in getattr(error, "__notes__", ()):
         print(note.rstrip(), file=sys.stderr)
     if line:
-        _say(f"error: {line}")
+        _print_line(f"error: {line}")
     try:
         sys.stdout.flush()
     except OSError:
-        _forget_stdout()
+        _discard_stdout()
     return code
 
 
-def _explain(error: BaseException) -> tuple[str, int]:
+def _describe(error: BaseException) -> tuple[str, int]:
     """One line for a person and the exit code; an empty line for what nobody foresaw."""
     from simulator.errors import SimError
 
@@ -207,12 +207,12 @@ def _explain(error: BaseException) -> tuple[str, int]:
 
 def _usage_line(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "sim"
-    said = " ".join(error.format_message().split()).rstrip(".")
-    return f"{said[:1].lower()}{said[1:]}{' ' if said.endswith('?') else '; '}see `{path} --help`"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}{' ' if message.endswith('?') else '; '}see `{path} --help`"
 
 
 def _storage_line(error: BaseException | None) -> str:
-    """What is wrong with the disk or a path, wherever in the chain of causes it stands; empty if nothing is."""
+    """Return the fault of a disk or a path, wherever in the chain of causes it stands; empty if there is none."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             return f"disk is full{_path_of(error)}; free some space and repeat the command"
@@ -228,11 +228,11 @@ def _path_of(error: OSError) -> str:
     return f": {os.fspath(error.filename)!s}" if isinstance(error.filename, str | os.PathLike) else ""
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(f"sim: {line}", file=sys.stderr)
 
 
-def _forget_stdout() -> None:
+def _discard_stdout() -> None:
     """Whoever read stdout is gone, or its disk is full: what is left in the buffer must not fail once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from simulator.cli.completers import complete_run
 from simulator.cli.options import AS_JSON
+from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.workspace import Workspace
 
@@ -33,9 +32,5 @@ def ablate(workspace: Workspace, run: str, as_json: bool) -> None:
         facts = take_apart(folder, workspace, lambda done, total, part: advance(done, total, after=part))
     write(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
     build(folder)
-    if as_json:
-        click.echo(json.dumps({**facts, "page": str(folder / FILE)}))
-        return
-    from rich.console import Console
-
-    print_ablation(facts, folder / FILE, Console())
+    place = folder / FILE
+    print_result({**facts, "page": str(place)}, as_json, lambda console: print_ablation(facts, place, console))

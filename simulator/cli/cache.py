@@ -27,35 +27,37 @@ def cache() -> None:
 
 @cache.command()
 @AS_JSON
-def stats(as_json: bool) -> None:
+@click.pass_obj
+def stats(workspace: Workspace, as_json: bool) -> None:
     """Count entries, tokens and dollars by model and outcome."""
-    with _open() as answers:
-        held = answers.stats()
+    with _open(workspace) as answers:
+        totals = answers.stats()
         folder = str(answers.folder)
     if as_json:
-        click.echo(json.dumps({"folder": folder, **asdict(held)}))
+        click.echo(json.dumps({"folder": folder, **asdict(totals)}))
         return
-    click.echo(f"{folder}: {held.entries:,} answers, {held.bytes / 1e6:,.1f} MB")
-    if held.entries:
-        tokens = f"{held.prompt_tokens:,} prompt and {held.completion_tokens:,} completion tokens"
-        click.echo(f"{tokens}, ${held.cost_usd:,.2f} in all")
-    if held.first_asked:
-        click.echo(f"asked {held.first_asked} to {held.last_asked}")
-    for name, count in [*held.models.items(), *held.outcomes.items()]:
+    click.echo(f"{folder}: {totals.entries:,} answers, {totals.bytes / 1e6:,.1f} MB")
+    if totals.entries:
+        tokens = f"{totals.prompt_tokens:,} prompt and {totals.completion_tokens:,} completion tokens"
+        click.echo(f"{tokens}, ${totals.cost_usd:,.2f} in all")
+    if totals.first_asked:
+        click.echo(f"asked {totals.first_asked} to {totals.last_asked}")
+    for name, count in [*totals.models.items(), *totals.outcomes.items()]:
         click.echo(f"{count:>9,}  {name}")
-    if held.corrupt:
-        click.echo(f"{held.corrupt:>9,}  corrupt: `sim cache verify` names them")
+    if totals.corrupt:
+        click.echo(f"{totals.corrupt:>9,}  corrupt: `sim cache verify` names them")
 
 
 @cache.command()
 @click.option("--repair", is_flag=True, help="Move what is broken aside, into a file beside the cache.")
 @AS_JSON
-def verify(repair: bool, as_json: bool) -> None:
+@click.pass_obj
+def verify(workspace: Workspace, repair: bool, as_json: bool) -> None:
     """Check every entry against its digest and its key."""
     from simulator.errors import CacheCorruptError
     from simulator.llm.storage import REPAIR
 
-    with _open() as answers:
+    with _open(workspace) as answers:
         checked = answers.verify(repair=repair)
         folder = str(answers.folder)
     moved = str(checked.quarantine) if checked.quarantine else None
@@ -76,12 +78,17 @@ def verify(repair: bool, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--run", metavar="RUN", help="Only the answers this run used.")
 @AS_JSON
-def export(file: Path, run: str | None, as_json: bool) -> None:
+@click.pass_obj
+def export(workspace: Workspace, file: Path, run: str | None, as_json: bool) -> None:
     """Write answers to FILE as readable JSONL, sorted by key."""
     from simulator.llm.cassette import write_cassette
+    from simulator.store.folders import find_run, read_lines
 
-    keys = _keys_of(run) if run else None
-    with _open() as answers:
+    keys = None
+    if run:
+        lines = read_lines(find_run(workspace.reports, run) / "llm_calls.jsonl")
+        keys = [str(line["key"]) for line in lines]
+    with _open(workspace) as answers:
         count = write_cassette(answers, file, keys)
     click.echo(json.dumps({"file": str(file), "exported": count}) if as_json else f"{file}: {count:,} answers")
 
@@ -89,17 +96,18 @@ def export(file: Path, run: str | None, as_json: bool) -> None:
 @cache.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), shell_complete=complete_cassette)
 @AS_JSON
-def import_(file: Path, as_json: bool) -> None:
+@click.pass_obj
+def import_(workspace: Workspace, file: Path, as_json: bool) -> None:
     """Take over the answers of FILE; those already here stay as they are.
 
     FILE may be the name of a cassette in llm_cache/cassettes/, e.g. small_council.
     """
     from simulator.llm.cassette import read_cassette
 
-    kept = _workspace().cassettes / f"{file.name}.jsonl"
-    if not file.exists() and file.name == str(file) and kept.is_file():
-        file = kept
-    with _open() as answers:
+    cassette = workspace.cassettes / f"{file.name}.jsonl"
+    if not file.exists() and file.name == str(file) and cassette.is_file():
+        file = cassette
+    with _open(workspace) as answers:
         done = read_cassette(answers, file)
     if as_json:
         click.echo(json.dumps({"file": str(file), **asdict(done)}))
@@ -110,47 +118,42 @@ def import_(file: Path, as_json: bool) -> None:
 @cache.command()
 @click.argument("key")
 @AS_JSON
-def show(key: str, as_json: bool) -> None:
+@click.pass_obj
+def show(workspace: Workspace, key: str, as_json: bool) -> None:
     """Show one question and its answer. KEY may be the beginning of a key."""
-    with _open() as answers:
+    with _open(workspace) as answers:
         entry = _entry(answers, key)
     if as_json:
         click.echo(json.dumps(entry.to_json()))
     else:
-        click.echo(_printable("\n".join(_told(entry))))
+        click.echo(_printable("\n".join(_lines(entry))))
 
 
 @cache.command()
 @click.argument("first")
 @click.argument("second")
 @AS_JSON
-def diff(first: str, second: str, as_json: bool) -> None:
+@click.pass_obj
+def diff(workspace: Workspace, first: str, second: str, as_json: bool) -> None:
     """Show where two questions and their answers differ. FIRST and SECOND may be beginnings of keys."""
     from simulator.llm.miss_explanation import differences
 
-    with _open() as answers:
+    with _open(workspace) as answers:
         one, other = _entry(answers, first), _entry(answers, second)
     found = list(differences(one.request, other.request))
     if as_json:
         same = one.response.text == other.response.text
-        told = [asdict(difference) for difference in found]
-        click.echo(json.dumps({"first": one.key, "second": other.key, "differences": told, "same_answer": same}))
+        listed = [asdict(difference) for difference in found]
+        click.echo(json.dumps({"first": one.key, "second": other.key, "differences": listed, "same_answer": same}))
         return
     lines = [str(difference) for difference in found] or ["the questions are the same"]
     click.echo(_printable("\n".join([*lines, *_unified(_texts(one), _texts(other))])))
 
 
-def _workspace() -> Workspace:
-    from simulator.workspace import Workspace, find_workspace
-
-    given = click.get_current_context().obj
-    return given if isinstance(given, Workspace) else find_workspace()
-
-
-def _open() -> AnswerCache:
+def _open(workspace: Workspace) -> AnswerCache:
     from simulator.llm.cache import AnswerCache
 
-    return AnswerCache(_workspace().cache)
+    return AnswerCache(workspace.cache)
 
 
 def _entry(answers: AnswerCache, key: str) -> Entry:
@@ -168,13 +171,7 @@ def _entry(answers: AnswerCache, key: str) -> Entry:
     return entry
 
 
-def _keys_of(run: str) -> list[str]:
-    from simulator.store.folders import find_run, read_lines
-
-    return [str(row["key"]) for row in read_lines(find_run(_workspace().reports, run) / "llm_calls.jsonl")]
-
-
-def _told(entry: Entry) -> Iterator[str]:
+def _lines(entry: Entry) -> Iterator[str]:
     request, response = entry.request, entry.response
     yield f"key       {entry.key}"
     yield f"model     {request['provider']}/{request['model']} {request.get('endpoint') or ''}".rstrip()

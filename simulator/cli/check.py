@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from simulator.cli.completers import complete_run
 from simulator.cli.options import AS_JSON, MAX_COST, split_names
+from simulator.cli.output import print_result
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -58,24 +58,20 @@ def check(
         raise UsageError(f"--max-cost was {max_cost:g}", mend="dollars the checks may spend, 0 or more")
     folder, wanted = find_run(workspace.reports, run), chosen(only)
 
-    def told(one: Check, bill: Bill) -> None:
+    def show_bill(one: Check, bill: Bill) -> None:
         print_bill(one.name, str(bill), err=as_json)
 
-    with _progress() as begun:
-        done = run_checks(folder, workspace, wanted, max_cost, models, told, begun)
-    facts = merged(folder, [one.to_json() for one in done])
+    with _status() as begin:
+        done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, begin)
+    results = [one.to_json() for one in done]
+    facts = merged(folder, results)
     page = save(folder, facts)
     build(folder)
-    if as_json:
-        click.echo(json.dumps({**facts, "page": str(page)}, ensure_ascii=False, allow_nan=False))
-        return
-    from rich.console import Console
-
-    print_checks(facts, [one.to_json() for one in done], page, Console())
+    print_result({**facts, "page": str(page)}, as_json, lambda console: print_checks(facts, results, page, console))
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _status() -> Iterator[Any]:
     """The check in work on stderr, nothing where stderr is no terminal."""
     from rich.console import Console
 

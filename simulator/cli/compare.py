@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import click
 
 from simulator.cli.completers import complete_run
 from simulator.cli.options import AS_JSON
+from simulator.cli.output import print_result
 from simulator.workspace import Workspace
 
 PAGE = "comparison.html"
@@ -37,34 +37,23 @@ def compare(
     from simulator.report.comparison_page import render_comparison
     from simulator.store.folders import find_run
 
-    facts, held = compare_runs([find_run(workspace.reports, run) for run in runs], draws=draws, seed=seed)
-    said = say(facts)
-    days = common_sessions([one.evidence for one in held])
-    page = _write(workspace, facts, render_comparison(facts, held, days), html)
-    if as_json:
-        verdict = {"headline": said.headline, "details": list(said.details), "parting": said.parting}
-        click.echo(json.dumps({"verdict": verdict, **facts, "page": str(page)}, ensure_ascii=False, allow_nan=False))
-    else:
-        from rich.console import Console
-
-        print_comparison(facts, page, Console())
+    facts, compared = compare_runs([find_run(workspace.reports, run) for run in runs], draws=draws, seed=seed)
+    sessions = common_sessions([one.evidence for one in compared])
+    page = _write(workspace, facts, render_comparison(facts, compared, sessions), html)
+    result = {"verdict": asdict(say(facts)), **facts, "page": str(page)}
+    print_result(result, as_json, lambda console: print_comparison(facts, page, console))
 
 
-def _write(workspace: Workspace, facts: Mapping[str, Any], content: bytes, wanted: Path | None) -> Path:
-    """Write the page in one step, to `wanted` or into a folder of reports/ named after the runs."""
+def _write(workspace: Workspace, facts: Mapping[str, Any], content: bytes, target: Path | None) -> Path:
+    """Write the page in one step, to `target` or into a folder of reports/ named after the runs."""
     from simulator.errors import SimError
-    from simulator.store.folders import json_bytes, write_folder
+    from simulator.store.folders import json_bytes, write_file, write_folder
 
-    if wanted is None:
+    if target is None:
         name = "-".join(["compare", *(run["run_id"] for run in facts["runs"])])
         files = {PAGE: content, "comparison.json": json_bytes(facts)}
         return write_folder(workspace.reports, name, files) / PAGE
-    staging = wanted.with_name(f".{wanted.name}.{os.getpid()}")
-    try:
-        staging.write_bytes(content)
-        os.replace(staging, wanted)
-    except OSError as error:
-        staging.unlink(missing_ok=True)
+    if not target.parent.is_dir():
         mend = "choose another place with --html"
-        raise SimError(f"cannot be written ({error.strerror})", where=str(wanted), mend=mend) from None
-    return wanted
+        raise SimError("cannot be written (No such file or directory)", where=str(target), mend=mend)
+    return write_file(target, content)

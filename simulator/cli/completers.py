@@ -1,22 +1,41 @@
-"""What the shell offers after Tab: names of files and folders, and the dates on which a run decided."""
+"""Completion in the shell: names of files and folders, and the dates on which a run decided."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 
-from simulator.errors import UsageError
+from simulator.errors import SimError, UsageError
 from simulator.workspace import Workspace, find_workspace
 
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
-def complete_strategy(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Folders and ``.py`` files of ``strategies/``, by the name `--strategy` takes."""
-    workspace = _workspace(ctx)
-    found = _entries(workspace.strategies) if workspace else []
-    names = {path.stem if path.suffix == ".py" else path.name for path in found if path.suffix in ("", ".py")}
-    return _starting(names, incomplete)
+
+def _among(names_of: Callable[[Workspace], Iterable[str]]) -> Completer:
+    """Return a completer that offers the names a workspace has, or none where there is no workspace."""
+
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+        workspace = _workspace(ctx)
+        return _starting(names_of(workspace), incomplete) if workspace else []
+
+    return complete
+
+
+def _strategies(workspace: Workspace) -> set[str]:
+    found = [path for path in _entries(workspace.strategies) if path.suffix in ("", ".py")]
+    return {path.stem if path.suffix == ".py" else path.name for path in found}
+
+
+complete_strategy = _among(_strategies)
+"""Folders and ``.py`` files of ``strategies/``, by the name `--strategy` takes."""
+
+complete_cassette = _among(lambda workspace: {path.stem for path in _entries(workspace.cassettes)})
+"""Exported answers in ``llm_cache/cassettes/``, by name."""
+
+complete_run = _among(lambda workspace: {path.name for path in _entries(workspace.reports)})
+"""Finished run folders of ``reports/``."""
 
 
 def complete_symbol(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -28,23 +47,13 @@ def complete_symbol(ctx: click.Context, _param: click.Parameter, incomplete: str
     return [f"{before}{comma}{name}" for name in _starting(names - set(before.split(",")), last)]
 
 
-def complete_cassette(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Exported answers in ``llm_cache/cassettes/``, by name."""
-    workspace = _workspace(ctx)
-    return _starting({path.stem for path in _entries(workspace.cassettes)} if workspace else (), incomplete)
-
-
-def complete_run(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Finished run folders of ``reports/``."""
-    workspace = _workspace(ctx)
-    return _starting({path.name for path in _entries(workspace.reports)} if workspace else (), incomplete)
-
-
 def complete_decision(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Sessions on which the run named before decided something; ``YYYY-MM`` first where there are many."""
-    lines = _lines(ctx, "decisions.jsonl")
-    dates = {line.partition('"session":"')[2][:10] for line in lines} - {""}
-    found = _starting(dates, incomplete)
+    folder = _run_folder(ctx)
+    path = folder / "decisions.jsonl" if folder else None
+    # The date stands at the beginning of a line, which may be long.
+    lines = [line[:200] for line in path.read_text(encoding="utf-8").splitlines()] if path and path.is_file() else []
+    found = _starting({line.partition('"session":"')[2][:10] for line in lines} - {""}, incomplete)
     months = sorted({day[:7] for day in found})
     return months if len(months) > 1 and len(incomplete) < len("2024-01") else found
 
@@ -55,17 +64,7 @@ def complete_account(ctx: click.Context, _param: click.Parameter, incomplete: st
     return _starting([path.name for path in _entries(folder / "accounts")] if folder else (), incomplete.upper())
 
 
-def _lines(ctx: click.Context, name: str) -> list[str]:
-    """Beginnings of the lines of a file of the run."""
-    folder = _run_folder(ctx)
-    path = folder / name if folder else None
-    if path is None or not path.is_file():
-        return []
-    return [line[:200] for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def _run_folder(ctx: click.Context) -> Path | None:
-    from simulator.errors import SimError
     from simulator.store.folders import find_run
 
     # An option that still lacks its value keeps click from telling which run was named: the last one stands for it.

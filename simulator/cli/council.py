@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from simulator.cli.options import AS_JSON, CACHE_MODE, MAX_COST, MODELS, STRATEGY, SYMBOLS, apply_options
+from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.workspace import Workspace
 
@@ -30,39 +30,25 @@ def council() -> None:
     """
 
 
-@council.command()
-@of_meeting
-@click.pass_obj
-def research(workspace: Workspace, /, **options: Any) -> None:
-    """The research packs, side by side."""
-    _show("research", workspace, **options)
+def _add_stage(stage: str, short_help: str) -> None:
+    @council.command(stage, help=short_help)
+    @of_meeting
+    @click.pass_obj
+    def command(workspace: Workspace, /, **options: Any) -> None:
+        _hold(stage, workspace, **options)
 
 
-@council.command()
-@of_meeting
-@click.pass_obj
-def pitch(workspace: Workspace, /, **options: Any) -> None:
-    """What each manager pitches."""
-    _show("pitch", workspace, **options)
+for stage, short_help in {
+    "research": "The research packs, side by side.",
+    "pitch": "What each manager pitches.",
+    "review": "What the managers make of each other's pitches.",
+    "run": "The whole meeting: pitches, reviews, the chairman's decision, the targets of an empty account.",
+}.items():
+    _add_stage(stage, short_help)
 
 
-@council.command()
-@of_meeting
-@click.pass_obj
-def review(workspace: Workspace, /, **options: Any) -> None:
-    """What the managers make of each other's pitches."""
-    _show("review", workspace, **options)
-
-
-@council.command()
-@of_meeting
-@click.pass_obj
-def run(workspace: Workspace, /, **options: Any) -> None:
-    """The whole meeting: pitches, reviews, the chairman's decision, the targets of an empty account."""
-    _show("run", workspace, **options)
-
-
-def _show(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> None:
+def _hold(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> None:
+    from simulator.report.meeting import print_meeting
     from simulator.runs.meeting import Call, cost, hold
 
     call = Call(up_to=up_to, **options)
@@ -77,14 +63,7 @@ def _show(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> No
         def tick(done: int, total: int, usd: float) -> None:
             advance(done, total, before="asking", after=f"${usd:.2f}")
 
-        held = hold(call, workspace, tick)
-    if as_json:
-        click.echo(json.dumps(held.facts))
-    else:
-        from rich.console import Console
-
-        from simulator.report.meeting import print_meeting
-
-        print_meeting(held.facts, Console())
-    if held.undecided is not None:
-        raise held.undecided
+        meeting = hold(call, workspace, tick)
+    print_result(meeting.facts, as_json, lambda console: print_meeting(meeting.facts, console))
+    if meeting.undecided is not None:
+        raise meeting.undecided

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dat
         raise click.BadParameter(f'"{value}" is not a date like 2024-01-31') from None
 
 
-symbols_option = click.option(
+SYMBOLS = click.option(
     "--symbols",
     metavar="A,B,…",
     callback=parse_symbols,
@@ -53,8 +54,15 @@ def data() -> None:
     "--path", type=click.Path(path_type=Path, file_okay=False), help="--source files: folder of CSV, Parquet."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="--source synthetic: its seed.")
+@click.pass_obj
 def fetch(
-    source: str, symbols: tuple[str, ...], first: date | None, last: date | None, path: Path | None, seed: int
+    workspace: Workspace,
+    source: str,
+    symbols: tuple[str, ...],
+    first: date | None,
+    last: date | None,
+    path: Path | None,
+    seed: int,
 ) -> None:
     """Bring daily bars into data/, one CSV per symbol: all of them, checked, or none.
 
@@ -71,18 +79,19 @@ def fetch(
     from simulator.market.fetch import fetch as bring
 
     order = Order(source, symbols, first, last, path, seed, os.environ.get("APCA_API_DATA_URL") or None)
-    for kept in bring(order, _workspace().data, datetime.now(UTC), _progress):
+    for kept in bring(order, workspace.data, datetime.now(UTC), lambda line: click.echo(line, err=True)):
         click.echo(f"{kept.symbol:<8} {kept.first} to {kept.last}  {kept.bars:>6,} bars  {kept.path}")
         for problem in kept.problems:
-            _progress(f"look at {problem}")
+            click.echo(f"look at {problem}", err=True)
 
 
 @data.command("list")
-@symbols_option
+@SYMBOLS
 @AS_JSON
-def list_(symbols: tuple[str, ...], as_json: bool) -> None:
+@click.pass_obj
+def list_(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None:
     """List the symbols with bars, and where a run would take them from."""
-    rows = [_row(found) for found in _chosen(symbols)]
+    rows = [_row(found) for found in _select(workspace, symbols)]
     if as_json:
         click.echo(json.dumps({"symbols": rows}))
         return
@@ -96,19 +105,16 @@ def list_(symbols: tuple[str, ...], as_json: bool) -> None:
 
 
 @data.command()
-@symbols_option
+@SYMBOLS
 @AS_JSON
-def check(symbols: tuple[str, ...], as_json: bool) -> None:
+@click.pass_obj
+def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None:
     """Look for gaps, duplicates, impossible prices and unadjusted splits. Exits with 3 when there is something."""
-    chosen = _chosen(symbols)
+    chosen = _select(workspace, symbols)
     problems = [problem for found in chosen for problem in _problems(found)]
     if as_json:
-        listed = [
-            {"symbol": p.symbol, "date": str(p.date) if p.date else None, "what": p.what, "where": p.where,
-             "refused": p.refused}
-            for p in problems
-        ]  # fmt: skip
-        click.echo(json.dumps({"checked": [found.symbol for found in chosen], "problems": listed}))
+        listed = [asdict(problem) for problem in problems]
+        click.echo(json.dumps({"checked": [found.symbol for found in chosen], "problems": listed}, default=str))
     else:
         for problem in problems:
             click.echo(str(problem))
@@ -118,11 +124,11 @@ def check(symbols: tuple[str, ...], as_json: bool) -> None:
         click.get_current_context().exit(3)
 
 
-def _chosen(symbols: tuple[str, ...]) -> list[Found]:
+def _select(workspace: Workspace, symbols: tuple[str, ...]) -> list[Found]:
     from simulator.errors import DataError, did_you_mean
     from simulator.market.load import available
 
-    shelf = available(_workspace().bar_folders)
+    shelf = available(workspace.bar_folders)
     unknown = next((s for s in symbols if s not in shelf), None)
     if unknown:
         raise DataError(
@@ -152,14 +158,3 @@ def _problems(found: Found) -> list[Problem]:
         return look(found.read())
     except DataError as error:
         return [Problem(found.symbol, None, error.found, error.where or "", refused=True)]
-
-
-def _workspace() -> Workspace:
-    from simulator.workspace import Workspace, find_workspace
-
-    given = click.get_current_context().obj
-    return given if isinstance(given, Workspace) else find_workspace()
-
-
-def _progress(line: str) -> None:
-    click.echo(line, err=True)

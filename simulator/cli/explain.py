@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from simulator.cli.completers import complete_account, complete_decision, complete_run
+from simulator.cli.output import print_result
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,9 +44,4 @@ def explain(
 
         day, only = parse_date(date, "DATE"), symbol and symbol.upper()
         found, show = explanation(folder, day, only, account), print_explanation
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        from rich.console import Console
-
-        show(found, Console())
+    print_result(found, as_json, lambda console: show(found, console))

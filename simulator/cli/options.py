@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import click
 
@@ -23,6 +23,23 @@ def parse_symbols(_ctx: click.Context, param: click.Parameter, value: str | None
     if not symbols and isinstance(param.default, str):
         raise click.BadParameter("name at least one symbol, e.g. SPY,QQQ")
     return symbols
+
+
+class InSections(click.Command):
+    """A command whose help shows its options under the headings of `sections`.
+
+    `paired` gives the help record of an option that shares its line with another, as ``--from`` does with ``--to``.
+    """
+
+    sections: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    paired: ClassVar[Mapping[str, tuple[str, str]]] = {}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {name: option.get_help_record(ctx) for option in self.get_params(ctx) for name in option.opts}
+        for heading, names in self.sections.items():
+            with formatter.section(heading):
+                rows = [self.paired.get(name, records[name]) for name in names if name in records]
+                formatter.write_dl([row for row in rows if row is not None])
 
 
 def apply_options(*options: Decorator) -> Decorator:

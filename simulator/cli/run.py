@@ -7,16 +7,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.options import AS_JSON, CACHE_MODE, MAX_COST, MODELS, STRATEGY, SYMBOLS
+from simulator.cli.options import AS_JSON, CACHE_MODE, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections
+from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from simulator.runs.execute import Tick
+    from rich.console import Console
+
+    from simulator.runs.execute import Run, Tick
+    from simulator.runs.spec import RunSpec
 
 STAGES = {"ask": "asking", "replay": "replaying"}
 
@@ -34,26 +38,20 @@ def _parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, 
     return pairs
 
 
-class InSections(click.Command):
-    """A command whose help shows its options under headings; two that belong together share a line."""
+class RunCommand(InSections):
+    """`sim run`, its options by what they decide."""
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {name: option.get_help_record(ctx) for option in self.get_params(ctx) for name in option.opts}
-        for heading, names in SECTIONS.items():
-            with formatter.section(heading):
-                rows = [(PAIRED[name] if name in PAIRED else records[name]) for name in names]
-                formatter.write_dl([row for row in rows if row is not None])
-
-
-SECTIONS = {
-    "What is replayed": ("--strategy", "--symbols", "--from", "--set"),
-    "Who answers, and for how much": ("--models", "--plan", "--max-cost", "--replicates", "--cache"),
-    "Output": ("--format", "--json", "--help"),
-}
-PAIRED = {"--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]")}
+    sections: ClassVar = {
+        "What is replayed": ("--strategy", "--symbols", "--from", "--set"),
+        "Who answers, and for how much": ("--models", "--plan", "--max-cost", "--replicates", "--cache"),
+        "Output": ("--format", "--json", "--help"),
+    }
+    paired: ClassVar = {
+        "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]")
+    }
 
 
-@click.command(cls=InSections)
+@click.command(cls=RunCommand)
 @STRATEGY
 @SYMBOLS
 @click.option("--from", "first", default="2024-01-01")
@@ -104,34 +102,28 @@ def run(
         except PartialRunError as error:
             made, stopped = error.run, error
     files = _write_report(workspace, made.folder, kind) if kind != "html" else ()
-    if as_json:
-        click.echo(json.dumps({**made.summary(), "files": [str(path) for path in files]}))
-    else:
-        from rich.console import Console
-
-        from simulator.report.terminal import print_run
-
-        print_run(made.facts, made.folder, Console())
-        for path in files:
-            click.echo(path)
+    facts = {**made.summary(), "files": [str(path) for path in files]}
+    print_result(facts, as_json, lambda console: _print_run(made, files, console))
     if stopped is not None:
         raise stopped
     if made.undecided is not None:
         raise made.undecided
 
 
-def _print_plan(spec: Any, workspace: Workspace, as_json: bool) -> None:
+def _print_plan(spec: RunSpec, workspace: Workspace, as_json: bool) -> None:
+    from simulator.report.plan import print_plan
     from simulator.runs.plan import make_plan
 
     plan = make_plan(spec, workspace)
-    if as_json:
-        click.echo(json.dumps(plan.to_json()))
-    else:
-        from rich.console import Console
+    print_result(plan.to_json(), as_json, lambda console: print_plan(plan, console))
 
-        from simulator.report.plan import print_plan
 
-        print_plan(plan, Console())
+def _print_run(made: Run, files: tuple[Path, ...], console: Console) -> None:
+    from simulator.report.terminal import print_run
+
+    print_run(made.facts, made.folder, console)
+    for path in files:
+        click.echo(path)
 
 
 def _write_report(workspace: Workspace, folder: Path, kind: str) -> tuple[Path, ...]:

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from simulator.cli.options import AS_JSON, apply_options
+from simulator.cli.options import AS_JSON, InSections, apply_options
+from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from simulator.analysis.returns.load import Returns
 
-OUTPUT = ("--html", "--json", "--draws", "--seed", "--help")
+
+class StatsCommand(InSections):
+    """A form of `sim stats`; its help keeps what the columns mean apart from what comes out."""
+
+    sections: ClassVar = {
+        "What FILE holds": (
+            *("--a", "--b", "--benchmark", "--trades", "--trials", "--blocks"),
+            *("--rf", "--periods", "--percent"),
+        ),
+        "Output": ("--html", "--json", "--draws", "--seed", "--help"),
+    }
 
 
-class InSections(click.Command):
-    """A command whose help keeps what the columns mean apart from what comes out."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [option for option in self.get_params(ctx) if isinstance(option, click.Option)]
-        for heading, outer in (("What FILE holds", False), ("Output", True)):
-            chosen = [option.get_help_record(ctx) for option in options if (option.opts[-1] in OUTPUT) == outer]
-            with formatter.section(heading):
-                formatter.write_dl([record for record in chosen if record is not None])
-
-
-class WithForms(InSections):
+class WithForms(StatsCommand):
     """A command whose first word may name another form of it: `sim stats FILE`, `sim stats compare FILE`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -112,17 +111,17 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) 
     """
     from simulator.analysis.returns.summary import Asked, describe, trades_of
 
-    read, asked = _read(file, given)
+    returns, asked = _read(file, given)
     asked["benchmark"] = benchmark
     if trades is not None:
-        rest = read.without(benchmark, asked["risk_free"])
+        rest = returns.without(benchmark, asked["risk_free"])
         asked["trades"] = trades_of(trades, list(rest.columns))
     with _progress() as tick:
-        found = describe(read, Asked(**asked), tick)
-    _answer("stats", found, read, given)
+        found = describe(returns, Asked(**asked), tick)
+    _print("stats", found, returns, given)
 
 
-@click.command(cls=InSections, short_help="Can two strategies be told apart?")
+@click.command(cls=StatsCommand, short_help="Can two strategies be told apart?")
 @click.argument("file", type=ReturnsFile())
 @apply_options(
     click.option("--a", "first", metavar="COL", help="One of the two; the first column when there are only two."),
@@ -138,19 +137,19 @@ def compare(file: Path, first: str | None, second: str | None, **given: Any) -> 
     from simulator.analysis.returns.summary import Asked, tell_apart
     from simulator.errors import UsageError
 
-    read, asked = _read(file, given)
-    names = list(read.without(asked["risk_free"]).columns)
+    returns, asked = _read(file, given)
+    names = list(returns.without(asked["risk_free"]).columns)
     if first is None or second is None:
         if len(names) != 2 or first is not None or second is not None:
             missing = "--b" if first is not None else "--a" if second is not None else "--a and --b"
             raise UsageError(f"{missing} not given; {file} has {', '.join(names[:12])}", mend="name two of its columns")
         first, second = names
     with _progress() as tick:
-        found = tell_apart(read, first, second, Asked(**asked), tick)
-    _answer("compare", found, read, given)
+        found = tell_apart(returns, first, second, Asked(**asked), tick)
+    _print("compare", found, returns, given)
 
 
-@click.command(cls=InSections, short_help="Is the best of many more than luck?")
+@click.command(cls=StatsCommand, short_help="Is the best of many more than luck?")
 @click.argument("file", type=ReturnsFile())
 @apply_options(
     BENCHMARK,
@@ -169,10 +168,10 @@ def sweep(file: Path, benchmark: str | None, trials: int | None, blocks: int | N
     from simulator.analysis.returns.best_of_many import Sweep, best_of
     from simulator.analysis.returns.summary import Asked
 
-    read, asked = _read(file, given)
+    returns, asked = _read(file, given)
     with _progress() as tick:
-        found = best_of(read, Asked(benchmark=benchmark, **asked), Sweep(trials, blocks), tick)
-    _answer("sweep", found, read, given)
+        found = best_of(returns, Asked(benchmark=benchmark, **asked), Sweep(trials, blocks), tick)
+    _print("sweep", found, returns, given)
 
 
 stats.commands = {"compare": compare, "sweep": sweep}
@@ -185,32 +184,23 @@ def _read(file: Path, given: dict[str, Any]) -> tuple[Returns, dict[str, Any]]:
     return read_returns(file, percent=given["percent"]), {**asked, "risk_free": given["rf"]}
 
 
-def _answer(form: str, found: dict[str, Any], read: Returns, given: dict[str, Any]) -> None:
-    """The page where one was asked for, then JSON or the table."""
-    import sys
-
-    from simulator.report import returns as shown
-
-    page: Path | None = given["page"]
-    if page is not None:
-        shown.write(page, shown.render(form, found, read, " ".join(_typed())))
-    if given["as_json"]:
-        click.echo(json.dumps(found))
-        for warning in found["warnings"]:
-            click.echo(f"sim: {warning}", err=True)
-        return
-    from rich.console import Console
-
-    shown.say(form, found, Console(file=sys.stdout))
-    if page is not None:
-        click.echo(f"page: {page}")
-
-
-def _typed() -> list[str]:
+def _print(form: str, found: dict[str, Any], returns: Returns, given: dict[str, Any]) -> None:
+    """Write the page where one is asked for, then print JSON or the table."""
     import shlex
     import sys
 
-    return ["sim", *(shlex.quote(word) for word in sys.argv[1:])]
+    from simulator.report.returns import render, say
+    from simulator.store.folders import write_file
+
+    page: Path | None = given["page"]
+    if page is not None:
+        write_file(page, render(form, found, returns, shlex.join(["sim", *sys.argv[1:]])))
+    print_result(found, given["as_json"], lambda console: say(form, found, console))
+    if given["as_json"]:
+        for warning in found["warnings"]:
+            click.echo(f"sim: {warning}", err=True)
+    elif page is not None:
+        click.echo(f"page: {page}")
 
 
 @contextmanager
