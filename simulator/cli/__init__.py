@@ -15,6 +15,8 @@ from typing import NamedTuple, NoReturn
 
 import click
 
+from simulator import __version__
+
 
 class Entry(NamedTuple):
     """A command: the heading it stands under, ``module:function``, and its line in ``sim --help``."""
@@ -117,17 +119,6 @@ def _find_workspace(ctx: click.Context) -> object:
         raise
 
 
-def _print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
-    if not given or ctx.resilient_parsing:
-        return
-    import platform
-
-    from simulator import __version__
-
-    click.echo(f"sim {__version__}, Python {platform.python_version()}")
-    ctx.exit()
-
-
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -139,8 +130,8 @@ def _print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> 
     type=click.Path(file_okay=False),
     help="Work in DIR instead of the workspace above the current folder.",
 )
-@click.option(
-    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show it and exit."
+@click.version_option(
+    __version__, message=f"sim %(version)s, Python {sys.version.split()[0]}", help="Show it and exit."
 )
 def sim(workspace: str | None) -> None:
     """Backtest-first research simulator for LLM trading."""

@@ -122,7 +122,7 @@ def import_(workspace: Workspace, file: Path, as_json: bool) -> None:
 def show(workspace: Workspace, key: str, as_json: bool) -> None:
     """Show one question and its answer. KEY may be the beginning of a key."""
     with _open(workspace) as answers:
-        entry = _entry(answers, key)
+        entry = answers.find(key)
     if as_json:
         click.echo(json.dumps(entry.to_json()))
     else:
@@ -139,7 +139,7 @@ def diff(workspace: Workspace, first: str, second: str, as_json: bool) -> None:
     from simulator.llm.miss_explanation import differences
 
     with _open(workspace) as answers:
-        one, other = _entry(answers, first), _entry(answers, second)
+        one, other = answers.find(first), answers.find(second)
     found = list(differences(one.request, other.request))
     if as_json:
         same = one.response.text == other.response.text
@@ -154,21 +154,6 @@ def _open(workspace: Workspace) -> AnswerCache:
     from simulator.llm.cache import AnswerCache
 
     return AnswerCache(workspace.cache)
-
-
-def _entry(answers: AnswerCache, key: str) -> Entry:
-    from simulator.errors import UsageError
-
-    key = key.lower()
-    fitting = answers.keys(key) if key and not set(key) - set("0123456789abcdef") else []
-    if len(fitting) > 1:
-        few = ", ".join(found[:12] for found in fitting[:4])
-        raise UsageError(f"{len(fitting):,} keys begin with {key}: {few}", mend="type more of it")
-    entry = answers.entry(fitting[0]) if fitting else None
-    if entry is None:
-        where = str(answers.folder)
-        raise UsageError(f'no key begins with "{key}"', where=where, mend="llm_calls.jsonl of a run lists its keys")
-    return entry
 
 
 def _lines(entry: Entry) -> Iterator[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING
 
 import click
 
 from simulator.cli.completers import complete_run
 from simulator.cli.options import AS_JSON, MAX_COST, split_names
 from simulator.cli.output import print_result
+from simulator.cli.progress import progress_bar
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -61,23 +61,15 @@ def check(
     def show_bill(one: Check, bill: Bill) -> None:
         print_bill(one.name, str(bill), err=as_json)
 
-    with _status() as begin:
-        done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, begin)
+    begun = count()
+    with progress_bar() as advance:
+
+        def show_check(one: Check) -> None:
+            advance(next(begun), len(wanted), before=one.name, after=one.what)
+
+        done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, show_check)
     results = [one.to_json() for one in done]
     facts = merged(folder, results)
     page = save(folder, facts)
     build(folder)
     print_result({**facts, "page": str(page)}, as_json, lambda console: print_checks(facts, results, page, console))
-
-
-@contextmanager
-def _status() -> Iterator[Any]:
-    """The check in work on stderr, nothing where stderr is no terminal."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _check: None
-        return
-    with console.status("opening the run") as status:
-        yield lambda one: status.update(f"{one.name}: {one.what}")

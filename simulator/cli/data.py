@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from simulator.market.load import Found
-    from simulator.market.quality import Problem
     from simulator.workspace import Workspace
 
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
@@ -111,7 +110,7 @@ def list_(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
 def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None:
     """Look for gaps, duplicates, impossible prices and unadjusted splits. Exits with 3 when there is something."""
     chosen = _select(workspace, symbols)
-    problems = [problem for found in chosen for problem in _problems(found)]
+    problems = [problem for found in chosen for problem in found.problems()]
     if as_json:
         listed = [asdict(problem) for problem in problems]
         click.echo(json.dumps({"checked": [found.symbol for found in chosen], "problems": listed}, default=str))
@@ -147,14 +146,3 @@ def _row(found: Found) -> dict[str, Any]:
         return row | {"error": str(error)}
     span = {"from": str(table.first), "to": str(table.last), "bars": len(table), "frequency": table.frequency}
     return row | span | {"source": table.source, "dividends": bool((table.dividend > 0).any())}
-
-
-def _problems(found: Found) -> list[Problem]:
-    from simulator.errors import DataError
-    from simulator.market.quality import Problem
-    from simulator.market.quality import check as look
-
-    try:
-        return look(found.read())
-    except DataError as error:
-        return [Problem(found.symbol, None, error.found, error.where or "", refused=True)]

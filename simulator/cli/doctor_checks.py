@@ -1,4 +1,4 @@
-"""What `sim doctor` looks at. Each check returns what it found and, where it is broken, the command that mends it."""
+"""Checks of `sim doctor`: each returns its finding and, where something is broken, the command that mends it."""
 
 from __future__ import annotations
 
@@ -45,31 +45,31 @@ class Finding(NamedTuple):
 
 
 def examine(given: str | None) -> list[Finding]:
-    """All checks, for the workspace a command with ``--workspace given`` would use."""
-    findings = [python(), *packages(), numba_cache(), *keys()]
+    """Return the findings of all checks, for the workspace a command with ``--workspace given`` would use."""
+    findings = [check_python(), *check_packages(), check_numba_cache(), *check_keys()]
     try:
         workspace = find_workspace(given)
     except SimError as error:
         return [*findings, Finding("broken", "workspace", error.found, error.mend or "")]
-    checks: list[Callable[[Workspace], Finding]] = [located, config, bars, cache, store]
+    checks: list[Callable[[Workspace], Finding]] = [check_place, check_config, check_bars, check_cache, check_store]
     findings += [check(workspace) for check in checks]
-    return findings + [writable(folder) for folder in (workspace.reports, workspace.cache)]
+    return findings + [check_write_access(folder) for folder in (workspace.reports, workspace.cache)]
 
 
-def python() -> Finding:
+def check_python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Finding("ok", "Python", f"{version} at {sys.executable}")
     return Finding("broken", "Python", f"{version}, not 3.11 to 3.13", "`make run PYTHON=python3.12` in a fresh clone")
 
 
-def packages() -> list[Finding]:
-    """One finding for all required packages that work, one for each that does not, one for each extra."""
+def check_packages() -> list[Finding]:
+    """Return one finding for all required packages that work, one for each that does not, one for each extra."""
     try:
-        wanted = [parsed for line in metadata.requires(DISTRIBUTION) or [] if (parsed := REQUIREMENT.match(line))]
+        requirements = [parsed for line in metadata.requires(DISTRIBUTION) or [] if (parsed := REQUIREMENT.match(line))]
     except metadata.PackageNotFoundError:
         return [Finding("broken", "packages", f"{DISTRIBUTION} is not installed", "`pip install -e .` in a clone")]
-    required = sorted({r["name"]: r for r in wanted if not r["extra"]}.items())
+    required = sorted({r["name"]: r for r in requirements if not r["extra"]}.items())
     faults = {name: _fault_of(name, r["sign"], r["version"]) for name, r in required}
     working = ", ".join(f"{name} {metadata.version(name)}" for name, fault in faults.items() if not fault)
     broken = [
@@ -77,12 +77,12 @@ def packages() -> list[Finding]:
         for name, r in required
         if faults[name]
     ]
-    extras = [_extra(extra, [r["name"] for r in wanted if r["extra"] == extra]) for extra in EXTRAS]
+    extras = [_extra(extra, [r["name"] for r in requirements if r["extra"] == extra]) for extra in EXTRAS]
     return [Finding("ok", "packages", working), *broken, *extras]
 
 
-def _fault_of(name: str, sign: str | None, wanted: str | None) -> str:
-    """Why the package cannot be used; empty if it can."""
+def _fault_of(name: str, sign: str | None, required: str | None) -> str:
+    """Return why the package cannot be used; empty if it can."""
     try:
         version = metadata.version(name)
         import_module(IMPORTED_AS.get(name, name.replace("-", "_")))
@@ -90,8 +90,8 @@ def _fault_of(name: str, sign: str | None, wanted: str | None) -> str:
         return f"{name} is not installed"
     except Exception as error:
         return f"{name} cannot be imported ({type(error).__name__}: {error})"
-    fits = not wanted or (_parts(version) >= _parts(wanted) if sign == ">=" else version == wanted)
-    return "" if fits else f"{name} is {version}, not {sign}{wanted}"
+    fits = not required or (_parts(version) >= _parts(required) if sign == ">=" else version == required)
+    return "" if fits else f"{name} is {version}, not {sign}{required}"
 
 
 def _parts(version: str) -> list[int]:
@@ -106,12 +106,12 @@ def _extra(extra: str, names: list[str]) -> Finding:
         return Finding("absent", f"extra {extra}", f"{error.name} not installed", mend)
 
 
-def numba_cache() -> Finding:
+def check_numba_cache() -> Finding:
     """Compiled code is kept beside the source, else in the user's cache folder; with neither, compiling fails."""
     import simulator
 
     given = os.environ.get("NUMBA_CACHE_DIR")
-    beside = Path(simulator.__file__).parent / "replay" / "__pycache__"
+    beside = Path(simulator.__file__).parent / "replay" / "kernel" / "__pycache__"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
     for folder in [Path(given)] if given else [beside, home]:
         if not _write_fault(folder):
@@ -119,29 +119,29 @@ def numba_cache() -> Finding:
     return Finding("broken", "numba cache", "no folder to keep compiled code in", "`export NUMBA_CACHE_DIR=/tmp/numba`")
 
 
-def keys() -> list[Finding]:
-    """Which keys the environment holds, by name. Values are not looked at beyond being there."""
+def check_keys() -> list[Finding]:
+    """Name the keys the environment holds and lacks. Values are not read beyond being there."""
     from simulator.llm.providers.openai_compatible import KEY_NAMES
 
-    known = (*ALPACA_KEYS, *KEY_NAMES.values())
+    names = (*ALPACA_KEYS, *KEY_NAMES.values())
     paper = sorted(name for name in os.environ if re.fullmatch(r"ALPACA_PAPER_(KEY|SECRET)_\w+", name))
-    there = [name for name in (*known, *paper) if os.environ.get(name)]
-    missing = [name for name in known if not os.environ.get(name)]
-    findings = [Finding("ok", "keys", ", ".join(there))] if there else []
+    present = [name for name in (*names, *paper) if os.environ.get(name)]
+    missing = [name for name in names if not os.environ.get(name)]
+    findings = [Finding("ok", "keys", ", ".join(present))] if present else []
     if missing:
         mend = "needed only by models and bars that ask for them"
         findings.append(Finding("absent", "keys", f"{', '.join(missing)} not set", mend))
     return findings
 
 
-def located(workspace: Workspace) -> Finding:
+def check_place(workspace: Workspace) -> Finding:
     if workspace.root == shipped() and workspace.root != workspace.out:
         text = f"none above {workspace.out}: the shipped files are read, output goes here"
         return Finding("absent", "workspace", text, "`sim init DIR` makes one")
     return Finding("ok", "workspace", f"{workspace.root} (by its {MARKER})")
 
 
-def config(workspace: Workspace) -> Finding:
+def check_config(workspace: Workspace) -> Finding:
     from simulator.config import load_config
 
     try:
@@ -151,8 +151,8 @@ def config(workspace: Workspace) -> Finding:
     return Finding("ok", "config", str(workspace.config))
 
 
-def bars(workspace: Workspace) -> Finding:
-    """Symbols and the days their bars begin and end. Whether the bars make sense is for `sim data check` to say."""
+def check_bars(workspace: Workspace) -> Finding:
+    """List symbols and the days their bars begin and end. Whether bars make sense is for `sim data check` to say."""
     from simulator.market.load import available
 
     ranges = []
@@ -167,7 +167,7 @@ def bars(workspace: Workspace) -> Finding:
     return Finding("ok", "bars", ", ".join(ranges))
 
 
-def cache(workspace: Workspace) -> Finding:
+def check_cache(workspace: Workspace) -> Finding:
     from simulator.llm.cache import AnswerCache
 
     try:
@@ -180,14 +180,14 @@ def cache(workspace: Workspace) -> Finding:
     return Finding("ok", "LLM cache", f"{stats.entries} entries, {stats.cost_usd:.2f} USD paid for them")
 
 
-def store(workspace: Workspace) -> Finding:
-    """Where runs, meetings and trades are kept, and whether it can be read."""
+def check_store(workspace: Workspace) -> Finding:
+    """Name the database of runs, meetings and trades, and whether it can be read."""
     from simulator.store.connection import store_place
     from simulator.store.database import Store
 
     try:
-        with Store(store_place(workspace.registry)) as kept:
-            status = kept.status()
+        with Store(store_place(workspace.registry)) as store:
+            status = store.status()
     except SimError as error:
         where = f" ({error.where})" if error.where else ""
         return Finding("broken", "store", f"{error.found}{where}", error.mend or "")
@@ -198,7 +198,7 @@ def store(workspace: Workspace) -> Finding:
     return Finding("ok", "store", f"{status.url}, {status.rows['runs']} results of runs")
 
 
-def writable(folder: Path) -> Finding:
+def check_write_access(folder: Path) -> Finding:
     fault = _write_fault(folder)
     if fault:
         return Finding(
@@ -208,7 +208,7 @@ def writable(folder: Path) -> Finding:
 
 
 def _write_fault(folder: Path) -> str:
-    """Why no file can be written in `folder`, or in the nearest folder above it that exists; empty if one can."""
+    """Return why no file can be written in `folder`, or in the nearest folder above that exists; empty if one can."""
     while not os.path.lexists(folder):
         folder = folder.parent
     try:

@@ -28,7 +28,7 @@ from typing import Any, get_args
 
 import diskcache
 
-from simulator.errors import CacheCorruptError
+from simulator.errors import CacheCorruptError, UsageError
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
 from simulator.llm.storage import REPAIR, RefusedRowError, Row, Store, attach, explain, found
 
@@ -134,6 +134,19 @@ class AnswerCache:
             return entry_from(key, blob)
         except ValueError as error:
             raise self._corrupt(key, error) from None
+
+    def find(self, prefix: str) -> Entry:
+        """Return the one entry whose key begins with `prefix`. Raises UsageError where none or several do."""
+        prefix = prefix.lower()
+        keys = self.keys(prefix) if prefix and not set(prefix) - set("0123456789abcdef") else []
+        if len(keys) > 1:
+            few = ", ".join(key[:12] for key in keys[:4])
+            raise UsageError(f"{len(keys):,} keys begin with {prefix}: {few}", mend="type more of it")
+        entry = self.entry(keys[0]) if keys else None
+        if entry is None:
+            mend = "llm_calls.jsonl of a run lists its keys"
+            raise UsageError(f'no key begins with "{prefix}"', where=str(self.folder), mend=mend)
+        return entry
 
     def put(self, request: ChatRequest, response: ChatResponse, *, replace: bool = False) -> ChatResponse:
         """Store an answer; when this returns, it survives the death of the process.

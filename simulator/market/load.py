@@ -55,6 +55,13 @@ class Found:
     def read(self) -> Table:
         return replace(files.read_table(self.path, source=self.source), symbol=self.symbol)
 
+    def problems(self) -> list[quality.Problem]:
+        """Return every problem of its bars, see :func:`quality.check`; a file that cannot be read is one."""
+        try:
+            return quality.check(self.read())
+        except DataError as error:
+            return [quality.Problem(self.symbol, None, error.found, error.where or "", refused=True)]
+
 
 def available(data: Path | Sequence[Path]) -> dict[str, Found]:
     """Symbol → the file its bars come from: the files of each folder in turn, samples (folders named so) last.
