@@ -22,7 +22,8 @@ from simulator.analysis import variants
 from simulator.analysis.pairs import Pair, adjusted, compared
 from simulator.config import Config, Seat
 from simulator.council.context import PipelineContext
-from simulator.council.earlier_theses import KIND, recalled
+from simulator.council.earlier_theses import restore_meeting
+from simulator.council.records import meeting_record
 from simulator.errors import LLMError, UsageError
 from simulator.market.bars import Floats
 from simulator.replay.inputs import ReplayInputs
@@ -61,7 +62,7 @@ class Case(ReloadedRun):
         """What was said at each meeting, from the records."""
         held = zip(self.decisions, self.inputs.points, self.inputs.snapshots, strict=True)
         return tuple(
-            recalled(one.as_of, one.record, self.council.open(snapshot).metadata)
+            restore_meeting(one.as_of, one.record, self.council.open(snapshot).metadata)
             for one, point, snapshot in held
             if point == MEETING
         )
@@ -148,7 +149,7 @@ def open_case(folder: Path, workspace: Workspace) -> Case:
     """The run in `folder` with its bars and its council, both as they were. Raises UsageError and DataError."""
     facts, spec = read_run(folder)
     rows = read_lines(folder / "decisions.jsonl")
-    if not any(row.get("record", {}).get("kind") == KIND for row in rows):
+    if not any(meeting_record(row.get("record", {})) for row in rows):
         raise UsageError(
             f"{facts['strategy']} is no council: there are no votes to count again",
             mend="`sim ablate` takes the run of a council",

@@ -11,7 +11,7 @@ counts for nothing: to judge it earlier would favour those whose luck comes firs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 from statistics import median
@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from simulator.analysis.parse_horizon import sessions_of
+from simulator.council.records import MeetingRecord, meeting_record
+from simulator.council.vote import votes_of
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Bars, instant
 from simulator.replay.ledger import tradable
@@ -36,7 +38,7 @@ class Meeting:
 
     at: int
     until: int | None
-    record: Mapping[str, Any]
+    record: MeetingRecord
 
 
 @dataclass(frozen=True)
@@ -76,24 +78,18 @@ class Settled:
 
 def meetings_of(results: Sequence[CycleResult]) -> list[Meeting]:
     """The meetings among the results of the council's account; checkpoints are left out."""
-    held = [result.decision for result in results if result.decision.record.get("kind") == "council"]
-    following = [*(instant(decision.as_of) for decision in held[1:]), None]
-    return [Meeting(instant(d.as_of), until, d.record) for d, until in zip(held, following, strict=False)]
+    records = [(r.decision.as_of, record) for r in results if (record := meeting_record(r.decision.record)) is not None]
+    following = [*(instant(as_of) for as_of, _ in records[1:]), None]
+    return [Meeting(instant(at), until, record) for (at, record), until in zip(records, following, strict=False)]
 
 
 def pitched(meetings: Sequence[Meeting], seat: str | None = None) -> list[Opinion]:
     """The pitches of the manager in `seat`, or of all managers where it is None. FLAT ones have conviction 0."""
     return [
-        Opinion(
-            meeting,
-            pitch["answer"]["instrument"],
-            pitch["answer"]["conviction"],
-            sessions_of(pitch["answer"]["horizon"]),
-            meeting.record["scores"].get(pitch["seat"]),
-        )
+        Opinion(meeting, vote.instrument, vote.conviction, sessions_of(vote.horizon), vote.score)
         for meeting in meetings
-        for pitch in meeting.record["pitches"]
-        if "answer" in pitch and seat in (None, pitch["seat"])
+        for name, vote in votes_of(meeting.record).items()
+        if seat in (None, name)
     ]
 
 
@@ -102,7 +98,8 @@ def approved(meetings: Sequence[Meeting]) -> list[Opinion]:
     return [
         Opinion(meeting, trade["instrument"], trade["conviction"])
         for meeting in meetings
-        for trade in ((meeting.record["chairman"] or {}).get("answer") or {"approved_trades": ()})["approved_trades"]
+        if (chairman := meeting.record["chairman"]) is not None and "answer" in chairman
+        for trade in chairman["answer"]["approved_trades"]
     ]
 
 

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from simulator.council.answers import SIGN, ApprovedTrade, ChairmanDecision
+from simulator.council.answers import SIGN, ApprovedTrade, ChairmanDecision, pitch_row
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.spec import CouncilSpec
-from simulator.council.stages.base import percent
-from simulator.council.stages.chairman import VOTE, votes_of
-from simulator.council.vote import decide_by_vote, net_votes
+from simulator.council.spec import CouncilSpec, percent
+from simulator.council.vote import VOTE, Ballot, decide_by_vote, net_votes, votes_of
 from simulator.market.bars import Floats
 from simulator.replay.inputs import ReplayInputs
 
@@ -32,29 +30,28 @@ def by_vote(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
     """The score-weighted vote in the chairman's place, as in a council whose chairman is switched off."""
     if meeting.chairman_decision is None:
         return meeting
-    sizes = {"half": percent(spec.sizes[1]), "full": percent(spec.sizes[2])}
-    scores = {seat: meeting.score(seat) for seat in meeting.pitches}
-    ballot: dict[str, Any] = {
+    votes = votes_of(meeting)
+    # Rounded as the chairman's prompt has them: a council without a chairman decides on the same figures.
+    ballot: Ballot = {
         "max_trades": spec.max_trades,
-        # Rounded as the chairman's prompt has them: a council without a chairman decides on the same figures.
-        "net_votes": {symbol: round(net, 2) + 0.0 for symbol, net in net_votes(votes_of(meeting)).items()},
-        "pitches": {seat: pitch.model_dump() for seat, pitch in meeting.pitches.items()},
-        "reviews": {seat: {"mean_score": round(score, 2)} for seat, score in scores.items() if score is not None},
-        "sizes": sizes,
+        "net_votes": net_votes(votes),
+        "pitches": {seat: pitch_row(pitch) for seat, pitch in meeting.pitches.items()},
+        "reviews": {seat: {"mean_score": round(v.score, 2)} for seat, v in votes.items() if v.score is not None},
+        "sizes": spec.sizes_in_percent,
     }
     return _decided(meeting, VOTE, ChairmanDecision.model_validate(decide_by_vote(ballot)))
 
 
 def unweighted(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
     """The vote with every pitch at its own conviction, as if all had been reviewed at the neutral score."""
-    return by_vote(meeting.having(peer_reviews=()), spec)
+    return by_vote(replace(meeting, peer_reviews=()), spec)
 
 
 def without(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
     """The score-weighted vote of the others: the pitch of `seat`, the reviews of it and those it wrote are left out."""
     pitches = tuple(said for said in meeting.pm_pitches if said.seat != seat)
     reviews = tuple(said for said in meeting.peer_reviews if seat not in (said.seat, said.about))
-    return by_vote(meeting.having(pm_pitches=pitches, peer_reviews=reviews), spec)
+    return by_vote(replace(meeting, pm_pitches=pitches, peer_reviews=reviews), spec)
 
 
 def by_majority(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
@@ -74,15 +71,15 @@ def by_majority(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
             size = 2 if 2 * max(long, short) > len(meeting.pitches) else 1
             why = f"{max(long, short)} of {len(meeting.pitches)} managers want it, {min(long, short)} oppose it."
             approved.append(_trade(instrument, direction, size, why, spec))
-    return _decided(meeting.having(peer_reviews=()), "majority", _decision(approved))
+    return _decided(replace(meeting, peer_reviews=()), "majority", _decision(approved))
 
 
 def alone(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
     """What the manager in `seat` trades on its own account; no decision where it gave no pitch that could be used."""
     pitch = meeting.pitches.get(seat)
     if pitch is None:
-        return meeting.having(chairman_decision=None, no_decision=f"{seat} gave no pitch")
-    own = meeting.having(pm_pitches=tuple(said for said in meeting.pm_pitches if said.seat == seat), peer_reviews=())
+        return replace(meeting, chairman_decision=None, no_decision=f"{seat} gave no pitch")
+    own = replace(meeting, pm_pitches=tuple(said for said in meeting.pm_pitches if said.seat == seat), peer_reviews=())
     size = abs(pitch.conviction)
     trades = [_trade(pitch.instrument, pitch.direction, size, pitch.thesis_bullets[0], spec)] if size else []
     return _decided(own, seat, _decision(trades))
@@ -122,4 +119,4 @@ def _decision(approved: Sequence[ApprovedTrade]) -> ChairmanDecision:
 
 
 def _decided(meeting: PipelineContext, who: str, decision: ChairmanDecision) -> PipelineContext:
-    return meeting.having(chairman_decision=Answered(who, (), decision), no_decision=None)
+    return replace(meeting, chairman_decision=Answered(who, (), decision), no_decision=None)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from simulator.council.records import meeting_record
+from simulator.council.vote import Vote, votes_of
 from simulator.llm.cutoffs import BEFORE, GREY, part_of
 from simulator.stats.bootstrap import block_length, interval, stationary_rows
 
@@ -16,8 +18,8 @@ DRAWS = 10_000
 FEWEST_MEETINGS = 10
 """Meetings below which no interval is given."""
 
-Vote = tuple[str, str]
-"""(instrument, direction); all FLAT votes are one."""
+SideTaken = tuple[str, bool]
+"""(instrument, is it long?); all FLAT votes are one."""
 
 Pair = tuple[str, str]
 """Two seats, in alphabetical order."""
@@ -46,7 +48,8 @@ def disagreement(
     beside: dict[Pair, list[bool]] = {}
     crossed: set[Pair] = set()
     for day, record in decisions:
-        votes = votes_of(record)
+        meeting = meeting_record(record)
+        votes = {} if meeting is None else {seat: _side_taken(vote) for seat, vote in votes_of(meeting).items()}
         sides = _sides(votes, day, cutoffs)
         apart = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] != sides[b]]
         beside_now = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] == sides[b]]
@@ -61,25 +64,17 @@ def disagreement(
     return {**_summary(across, both, seed), "elsewhere": float(np.mean(agreed)) if agreed else None}
 
 
-def _sides(votes: Mapping[str, Vote], day: date, cutoffs: Mapping[str, date | None]) -> dict[str, bool]:
+def _sides(votes: Iterable[str], day: date, cutoffs: Mapping[str, date | None]) -> dict[str, bool]:
     """{seat: whether its model's training covers the day}, without those nobody can place."""
     parts = {seat: part_of(day, until) for seat in votes if (until := cutoffs.get(seat)) is not None}
     return {seat: part == BEFORE for seat, part in parts.items() if part != GREY}
 
 
-def votes_of(record: Mapping[str, Any]) -> dict[str, Vote]:
-    """{seat: vote} of a council's record; members without a usable pitch are left out."""
-    if record.get("kind") != "council":
-        return {}
-    return {row["seat"]: _vote(row["answer"]) for row in record["pitches"] if "answer" in row}
+def _side_taken(vote: Vote) -> SideTaken:
+    return (vote.instrument, vote.conviction > 0) if vote.conviction else ("", False)
 
 
-def _vote(pitch: Mapping[str, Any]) -> Vote:
-    direction = str(pitch["direction"])
-    return ("", direction) if direction == "FLAT" else (str(pitch["instrument"]), direction)
-
-
-def _share(pairs: Sequence[Pair], votes: Mapping[str, Vote]) -> float:
+def _share(pairs: Sequence[Pair], votes: Mapping[str, SideTaken]) -> float:
     return sum(votes[a] == votes[b] for a, b in pairs) / len(pairs)
 
 

@@ -26,7 +26,8 @@ from functools import partial
 from math import fsum
 from typing import Any
 
-from simulator.council import vote
+from simulator.council.records import ChairmanAnswer, CheckpointAnswer, PitchAnswer, ResearchAnswer, ReviewAnswer
+from simulator.council.vote import decide_by_vote
 
 LABEL = "rule-based analysts, no LLM"
 
@@ -40,7 +41,7 @@ Known = Mapping[str, float]
 
 @dataclass(frozen=True)
 class View:
-    """What a manager makes of one symbol. `strength` ranks symbols of equal |conviction|; distances are in ATR."""
+    """A manager's view of one symbol. `strength` ranks symbols of equal |conviction|; distances are in ATR."""
 
     conviction: int
     strength: float
@@ -170,8 +171,8 @@ Lens = Callable[[str, Known, Facts], View]
 LENSES: dict[str, Lens] = {f.__name__: f for f in (trend, reversion, risk, carry, breakout)}
 
 
-def pitch(lens: Lens, prompt: Facts) -> dict[str, Any]:
-    """The symbol on which the lens is most convinced, as an answer of the pitch stage."""
+def pitch(lens: Lens, prompt: Facts) -> PitchAnswer:
+    """Return the pitch of the symbol on which the lens is most convinced."""
     market, packs = prompt["facts"]["market"], prompt["facts"].get("research", [])
     moving = {symbol: known for symbol, known in market["symbols"].items() if not _is_cash(known)}
     candidates = (moving or market["symbols"]).items()
@@ -183,7 +184,7 @@ def pitch(lens: Lens, prompt: Facts) -> dict[str, Any]:
     target = _price(close + sign * view.target_atr * atr) if sign else None
     return {
         "instrument": symbol,
-        "direction": _direction(view.conviction),
+        "direction": "LONG" if sign > 0 else "SHORT" if sign < 0 else "FLAT",
         "horizon": view.horizon,
         "thesis_bullets": list(view.bullets),
         "indicators": list(view.indicators),
@@ -202,30 +203,30 @@ def _heeding(packs: Sequence[Facts], symbol: str, view: View) -> View:
     stances = [pack["consensus_map"].get(symbol) for pack in packs]
     if abs(view.conviction) < 2 or not stances or any(stance != against for stance in stances):
         return view
-    told = f"All research calls {symbol} {against}, so conviction is cut to {_sign(view.conviction):+d}."
-    return replace(view, conviction=_sign(view.conviction), bullets=(*view.bullets, told))
+    why = f"All research calls {symbol} {against}, so conviction is cut to {_sign(view.conviction):+d}."
+    return replace(view, conviction=_sign(view.conviction), bullets=(*view.bullets, why))
 
 
 # --------------------------------------------------------------------------------------------------------- reviewers
 
 
-def review(lens: Lens, prompt: Facts) -> dict[str, Any]:
-    """The rubric applied to one pitch, with the reviewer's own lens on the same symbol as a second opinion."""
+def review(lens: Lens, prompt: Facts) -> ReviewAnswer:
+    """Apply the rubric to one pitch, with the reviewer's own lens on the same symbol as a second opinion."""
     facts = prompt["facts"]
-    market, judged = facts["market"], facts["pitches"][facts["review"]]
+    market, idea = facts["market"], facts["pitches"][facts["review"]]
     others = [other for label, other in facts["pitches"].items() if label != facts["review"]]
-    symbol = judged["instrument"]
+    symbol = idea["instrument"]
     known = market["symbols"][symbol]
     own = lens(symbol, known, market)
     scores = {
-        "clarity": _clarity(judged),
-        "edge_plausibility": _edge(judged, known, own),
-        "timing_catalyst": _timing(judged, known, market),
-        "risk_definition": _definition(judged, known),
-        "indicator_integrity": _integrity(judged, known),
-        "originality": _originality(judged, others),
+        "clarity": _clarity(idea),
+        "edge_plausibility": _edge(idea, known, own),
+        "timing_catalyst": _timing(idea, known, market),
+        "risk_definition": _definition(idea, known),
+        "indicator_integrity": _integrity(idea, known),
+        "originality": _originality(idea, others),
         "tradeability": 4
-        if judged["direction"] == "FLAT"
+        if idea["direction"] == "FLAT"
         else 9
         if _atr_pct(known) < 2
         else 7
@@ -234,70 +235,70 @@ def review(lens: Lens, prompt: Facts) -> dict[str, Any]:
     }
     return {
         "scores": {name: max(1, min(10, round(score))) for name, score in scores.items()},
-        "kill_shot": _kill_shot(judged, own, known, market),
-        "flip_condition": _flip_condition(judged, known),
+        "kill_shot": _kill_shot(idea, own, known, market),
+        "flip_condition": _flip_condition(idea, known),
     }
 
 
-def _clarity(judged: Facts) -> float:
-    numbered = sum(bool(re.search(r"\d", bullet)) for bullet in judged["thesis_bullets"])
-    return 4 + min(numbered, 4) + bool(re.search(r"\d", judged["invalidation"]))
+def _clarity(idea: Facts) -> float:
+    numbered = sum(bool(re.search(r"\d", bullet)) for bullet in idea["thesis_bullets"])
+    return 4 + min(numbered, 4) + bool(re.search(r"\d", idea["invalidation"]))
 
 
-def _edge(judged: Facts, known: Known, own: View) -> float:
+def _edge(idea: Facts, known: Known, own: View) -> float:
     """Do the longer horizons point the way the pitch does, and is its conviction no louder than they are?"""
-    sign = _sign(judged["conviction"])
+    sign = _sign(idea["conviction"])
     if not sign:
         return 5.0
     names = ("return_21_pct", "return_63_pct", "sma_50_distance_pct", "sma_200_distance_pct")
     agreeing = sum(sign * _sign(known[name]) for name in names if name in known)
-    too_loud = abs(judged["conviction"]) == 2 and agreeing < 2
+    too_loud = abs(idea["conviction"]) == 2 and agreeing < 2
     return 5 + 0.75 * agreeing + sign * _sign(own.conviction) - 2 * too_loud
 
 
-def _timing(judged: Facts, known: Known, market: Facts) -> float:
-    sign = _sign(judged["conviction"])
+def _timing(idea: Facts, known: Known, market: Facts) -> float:
+    sign = _sign(idea["conviction"])
     gaining = _sign(known.get("macd_pct", 0.0) - known.get("macd_signal_pct", 0.0))
     soon = [event for event in market.get("events", []) if event["date"] <= market["as_of"][:10]]
     return (
         5
         + 2 * sign * gaining
         + sign * _sign(known.get("return_5_pct", 0.0))
-        - bool(soon and abs(judged["conviction"]) == 2)
+        - bool(soon and abs(idea["conviction"]) == 2)
     )
 
 
-def _definition(judged: Facts, known: Known) -> float:
-    if judged["direction"] == "FLAT":
+def _definition(idea: Facts, known: Known) -> float:
+    if idea["direction"] == "FLAT":
         return 5
-    if judged["stop"] is None or judged["target"] is None:
+    if idea["stop"] is None or idea["target"] is None:
         return 2
     close, atr = known["close"], known["close"] * _atr_pct(known) / 100
-    sign = _sign(judged["conviction"])
-    away, reward = sign * (close - float(judged["stop"])), sign * (float(judged["target"]) - close)
+    sign = _sign(idea["conviction"])
+    away, reward = sign * (close - float(idea["stop"])), sign * (float(idea["target"]) - close)
     if away <= 0 or reward <= 0:
         return 1
     return 4 + 2 * (reward >= 1.2 * away) + 1.5 * (reward >= 1.8 * away) + 1.5 * (1.5 <= away / atr <= 4.5)
 
 
-def _integrity(judged: Facts, known: Known) -> float:
+def _integrity(idea: Facts, known: Known) -> float:
     """Are the indicators cited those of the facts? What cannot be read as "name value" counts neither way."""
-    cited = [re.fullmatch(r"(\w+)\s*[:=]?\s*([-+]?\d[\d.]*)", text.strip()) for text in judged["indicators"]]
+    cited = [re.fullmatch(r"(\w+)\s*[:=]?\s*([-+]?\d[\d.]*)", text.strip()) for text in idea["indicators"]]
     right: list[bool] = [
         abs(known[m[1]] - float(m[2])) <= 0.005 * abs(known[m[1]]) + 0.01 for m in cited if m and m[1] in known
     ]
     return 3 + 6 * fsum(right) / len(right) if right else 5.0
 
 
-def _originality(judged: Facts, others: Sequence[Facts]) -> float:
-    same = sum((o["instrument"], o["direction"]) == (judged["instrument"], judged["direction"]) for o in others)
+def _originality(idea: Facts, others: Sequence[Facts]) -> float:
+    same = sum((o["instrument"], o["direction"]) == (idea["instrument"], idea["direction"]) for o in others)
     return 8 - 1.5 * same
 
 
-def _kill_shot(judged: Facts, own: View, known: Known, market: Facts) -> str:
-    sign = _sign(judged["conviction"])
+def _kill_shot(idea: Facts, own: View, known: Known, market: Facts) -> str:
+    sign = _sign(idea["conviction"])
     if not sign:
-        return f"Standing aside earns only cash while {judged['instrument']} moves {_atr_pct(known):.2f} % a day (ATR)."
+        return f"Standing aside earns only cash while {idea['instrument']} moves {_atr_pct(known):.2f} % a day (ATR)."
     if sign * own.conviction < 0:
         return f"The same facts say the opposite: {own.bullets[0]}"
     if own.conviction == 0:
@@ -313,8 +314,8 @@ def _kill_shot(judged: Facts, own: View, known: Known, market: Facts) -> str:
     )
 
 
-def _flip_condition(judged: Facts, known: Known) -> str:
-    sign = _sign(judged["conviction"])
+def _flip_condition(idea: Facts, known: Known) -> str:
+    sign = _sign(idea["conviction"])
     if sign > 0 and "prior_low_20" in known:
         return f"A close below {known['prior_low_20']}, the lowest price of 20 sessions, would make it a SHORT."
     if sign < 0 and "prior_high_20" in known:
@@ -332,8 +333,8 @@ AHEAD = 1.0
 """ATR in its favour from which a rise that gains pace is followed with the other half."""
 
 
-def checkpoint(lens: Lens | None, prompt: Facts) -> dict[str, Any]:
-    """What the holder makes of its thesis now; the chairman has no lens and goes by the market since entry alone."""
+def checkpoint(lens: Lens | None, prompt: Facts) -> CheckpointAnswer:
+    """Return the holder's review of its thesis; the chairman has no lens and goes by the market since entry alone."""
     market, thesis, position = (prompt["facts"][name] for name in ("market", "thesis", "position"))
     symbol, before = thesis["instrument"], thesis["convictions"][-1]["conviction"]
     known, sign = market["symbols"][symbol], _sign(before)
@@ -344,15 +345,22 @@ def checkpoint(lens: Lens | None, prompt: Facts) -> dict[str, Any]:
     after, why = _reread(before, view, gain, known, position["state"] == "open")
     if invalidated and after * sign > 0:
         after, why = 0, f"the close {known['close']} lies beyond the invalidation at {stop}"
-    levels: dict[str, float | None] = {"stop": None, "target": None}
+    new_stop, new_target = None, None
     if view is not None and after * sign < 0:
         atr = known["close"] * _atr_pct(known) / 100
-        levels["stop"] = _price(known["close"] + sign * view.stop_atr * atr)
-        levels["target"] = _price(known["close"] - sign * view.target_atr * atr)
+        new_stop = _price(known["close"] + sign * view.stop_atr * atr)
+        new_target = _price(known["close"] - sign * view.target_atr * atr)
     elif after and gain >= BACK and stop is not None:
         entry = _price(position["entry"]["price"])
-        levels["stop"] = entry if sign * (entry - float(stop)) > 0 else None
-    return {"invalidated": invalidated, "conviction": after, **levels, "reason": f"{symbol} {gain:+.1f} ATR: {why}."}
+        new_stop = entry if sign * (entry - float(stop)) > 0 else None
+    reason = f"{symbol} {gain:+.1f} ATR: {why}."
+    return {
+        "invalidated": invalidated,
+        "conviction": after,
+        "stop": new_stop,
+        "target": new_target,
+        "reason": reason,
+    }
 
 
 def _reread(before: int, view: View | None, gain: float, known: Known, is_open: bool) -> tuple[int, str]:
@@ -378,17 +386,9 @@ def _reread(before: int, view: View | None, gain: float, known: Known, is_open: 
 # ------------------------------------------------------------------------------------------- researchers and chairman
 
 
-def macro(prompt: Facts) -> dict[str, Any]:
-    """A research pack over long horizons."""
-    return _pack(prompt["facts"]["market"], ("sma_200_distance_pct", "return_63_pct"), "over the quarter")
-
-
-def narrative(prompt: Facts) -> dict[str, Any]:
-    """A research pack over short horizons."""
-    return _pack(prompt["facts"]["market"], ("sma_20_distance_pct", "return_21_pct"), "over the month")
-
-
-def _pack(market: Facts, names: tuple[str, str], when: str) -> dict[str, Any]:
+def research(names: tuple[str, str], when: str, prompt: Facts) -> ResearchAnswer:
+    """Return a research pack that rests on two facts: the distance from an average and a return over `when`."""
+    market = prompt["facts"]["market"]
     symbols = market["symbols"]
     votes = {symbol: sum(_sign(known.get(name, 0.0)) for name in names) for symbol, known in symbols.items()}
     stance = {symbol: "Bullish" if v == 2 else "Bearish" if v == -2 else "Neutral" for symbol, v in votes.items()}
@@ -406,10 +406,7 @@ def _pack(market: Facts, names: tuple[str, str], when: str) -> dict[str, Any]:
             if stance[symbol] != "Neutral"
         ],
         "event_calendar": [
-            {
-                **event,
-                "impact": "High" if re.search("FOMC|CPI|NFP|payroll", event["event"], re.IGNORECASE) else "Medium",
-            }
+            event | {"impact": "High" if re.search("FOMC|CPI|NFP|payroll", event["event"], re.I) else "Medium"}
             for event in market.get("events", [])
         ],
     }
@@ -433,7 +430,7 @@ def _narratives(market: Facts, horizon: str) -> list[str]:
     ranked = sorted(symbols, key=lambda s: (-symbols[s].get(horizon, 0.0), s))
     swing = max(symbols, key=lambda s: (symbols[s].get("volatility_21_pct", 0.0), s))
     deepest = min(symbols, key=lambda s: (symbols[s].get("drawdown_252_pct", 0.0), s))
-    told = [
+    narratives = [
         f"{ranked[0]} leads with {_at(symbols[ranked[0]], horizon)}"
         + (f", {ranked[-1]} trails with {_at(symbols[ranked[-1]], horizon)}." if len(ranked) > 1 else "."),
         f"{swing} swings most, at {_at(symbols[swing], 'volatility_21_pct', sign=False)} a year over 21 sessions.",
@@ -441,15 +438,15 @@ def _narratives(market: Facts, horizon: str) -> list[str]:
     ]
     if pairs := market.get("correlations"):
         pair = max(pairs, key=lambda p: (pairs[p], p))
-        told.append(f"{pair} move together most: correlation {pairs[pair]:.2f} over 63 sessions.")
+        narratives.append(f"{pair} move together most: correlation {pairs[pair]:.2f} over 63 sessions.")
     if events := market.get("events"):
-        told.append(f"Next on the calendar: {events[0]['event']} on {events[0]['date']}.")
-    return told
+        narratives.append(f"Next on the calendar: {events[0]['event']} on {events[0]['date']}.")
+    return narratives
 
 
-def chairman(prompt: Facts) -> dict[str, Any]:
-    """The score-weighted vote, written down."""
-    return vote.decide_by_vote(prompt["facts"])
+def chairman(prompt: Facts) -> ChairmanAnswer:
+    """Return the score-weighted vote, written down."""
+    return decide_by_vote(prompt["facts"])
 
 
 # ------------------------------------------------------------------------------------------------------------- words
@@ -461,10 +458,6 @@ def _sign(number: float) -> int:
 
 def _step(votes: int, half: int, full: int) -> int:
     return _sign(votes) * (2 if abs(votes) >= full else 1 if abs(votes) >= half else 0)
-
-
-def _direction(conviction: int) -> str:
-    return ("FLAT", "LONG", "SHORT")[_sign(conviction)]
 
 
 def _price(price: float) -> float:
@@ -506,12 +499,12 @@ def _cited(known: Known, *names: str) -> tuple[str, ...]:
     return tuple(f"{name} {known[name]}" for name in names if name in known)
 
 
-RULES: dict[str, Callable[[Facts], dict[str, Any]]] = {
+RULES: dict[str, Callable[[Facts], Mapping[str, object]]] = {
     **{f"{name}/Pitch": partial(pitch, lens) for name, lens in LENSES.items()},
     **{f"{name}/Review": partial(review, lens) for name, lens in LENSES.items()},
     **{f"{name}/CheckpointReview": partial(checkpoint, lens) for name, lens in LENSES.items()},
     "chairman/CheckpointReview": partial(checkpoint, None),
-    "macro/ResearchPack": macro,
-    "narrative/ResearchPack": narrative,
+    "macro/ResearchPack": partial(research, ("sma_200_distance_pct", "return_63_pct"), "over the quarter"),
+    "narrative/ResearchPack": partial(research, ("sma_20_distance_pct", "return_21_pct"), "over the month"),
     "chairman/ChairmanDecision": chairman,
 }

@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from simulator.council.records import Direction
+from simulator.council.records import Direction, PitchAnswer
 
 Text = Annotated[str, Field(min_length=1)]
 Conviction = Annotated[int, Field(ge=-2, le=2)]
@@ -215,6 +215,11 @@ def checkpoint_of(direction: Direction) -> type[CheckpointReview]:
 
     check: Any = model_validator(mode="after")(leaves_when_invalidated)
     return create_model("CheckpointReview", __base__=CheckpointReview, __validators__={"leaves": check})
+
+
+def pitch_row(pitch: Pitch) -> PitchAnswer:
+    """Return `pitch` as it stands in records and prompts, JSON-able."""
+    return cast(PitchAnswer, pitch.model_dump())
 
 
 def _one_of(symbols: tuple[str, ...]) -> Any:

@@ -11,14 +11,15 @@ minutes of the occasion before ──► open theses ──trace──► Checkp
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simulator.config import Seat
 from simulator.council.context import PipelineContext
-from simulator.council.facts import checkpoint_facts, chosen_facts
-from simulator.council.record import checkpoint_minutes, executed, written_revision
+from simulator.council.facts import checkpoint_facts, select_facts
+from simulator.council.record import checkpoint_minutes, execution_row, revision_row
 from simulator.council.revision import Revision, execute, revise
 from simulator.council.stages.checkpoint import CheckpointStage
 from simulator.council.thesis import Followed, open_theses, trace
@@ -59,7 +60,7 @@ class Checkpoint:
         Without minutes of a meeting or checkpoint nothing is open.
         """
         said = await CheckpointStage().run(self.open(snapshot, journal), self.council.setup)
-        return said.having(revisions=revise(said, self.council.spec))
+        return replace(said, revisions=revise(said, self.council.spec))
 
     def open(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
         """The context a checkpoint starts with: the open theses as they stand, and the facts of their symbols."""
@@ -74,7 +75,7 @@ class Checkpoint:
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=self.council.question,
-            facts=chosen_facts(facts, spec.facts),
+            facts=select_facts(facts, spec.facts),
             theses=theses,
             metadata=metadata,
         )
@@ -98,7 +99,7 @@ class Checkpoint:
         record = {
             "kind": "member_checkpoint",
             "meeting": opinion.metadata["meeting"],
-            "thesis": written_revision(own[0], opinion.facts) if own else None,
+            "thesis": revision_row(own[0], opinion.facts) if own else None,
             **done,
         }
         return Decision(snapshot.as_of, targets, record)
@@ -111,7 +112,7 @@ def _carried_out(
     results = [execute(one, opinion.facts, council.spec, book) for one in revisions]
     notes = [one for one in results if isinstance(one, str)]
     done = [one for one in results if one is not None and not isinstance(one, str)]
-    record: dict[str, Any] = {"execution": [executed(one) for one in done]}
+    record: dict[str, Any] = {"execution": [execution_row(one) for one in done]}
     return tuple(one.target for one in done), record | ({"notes": notes} if notes else {})
 
 

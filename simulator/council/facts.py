@@ -15,11 +15,12 @@ from datetime import timedelta
 from itertools import takewhile
 from math import fsum
 from operator import attrgetter
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.council.records import EventFacts, Facts, NewsFacts, VixFacts
 from simulator.market import indicators
 from simulator.market.bars import Bars, Floats, Snapshot
 from simulator.market.calendar import NEW_YORK
@@ -55,8 +56,8 @@ FACTS = (*OF_A_SYMBOL, *OF_THE_MARKET)
 ALWAYS = ("close", "atr_14", "last_bar")
 
 
-def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "VIX") -> dict[str, Any]:
-    """What is known of the traded symbols at ``market.as_of``.
+def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "VIX") -> Facts:
+    """Return what is known of the traded symbols at ``market.as_of``.
 
     Keys: ``as_of`` (New York time), ``session`` (of the newest bar), ``symbols`` {symbol: see :func:`symbol_facts`,
     with ``relative_strength_63_pct`` = its 63-session return less the mean of the others'}, ``correlations``
@@ -71,28 +72,23 @@ def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "V
 
 def checkpoint_facts(
     market: Snapshot, symbols: Sequence[str], cash: str = "BIL", volatility_index: str = "VIX"
-) -> dict[str, Any]:
-    """What a checkpoint needs to know of `symbols`: :func:`market_facts` of these alone, without what compares them
-    (correlations, relative strength)."""
+) -> Facts:
+    """Return :func:`market_facts` of `symbols` alone, without what compares them (correlations, relative strength)."""
     return _facts(market, symbols, cash, volatility_index, compared=False)
 
 
-def _facts(
-    market: Snapshot, symbols: Sequence[str], cash: str, volatility_index: str, *, compared: bool
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"),
-        "symbols": {},
-    }
+def _facts(market: Snapshot, symbols: Sequence[str], cash: str, volatility_index: str, *, compared: bool) -> Facts:
+    facts: Facts = {"as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"), "symbols": {}}
     if not symbols or not len(market):
         return facts
     days = _sessions(market.bars, [n for n, symbol in enumerate(market.symbols) if symbol in symbols])
     facts["session"] = str(days.dates[-1])
-    facts["symbols"] = {symbol: known for n, symbol in enumerate(days.symbols) if (known := _symbol(days, n))}
-    if compared and (correlations := _correlations(days)):
-        facts["correlations"] = correlations
+    known = {symbol: one for n, symbol in enumerate(days.symbols) if (one := _symbol(days, n))}
+    facts["symbols"] = {**known}
     if compared:
-        _add_relative_strength(facts["symbols"])
+        if correlations := _correlations(days):
+            facts["correlations"] = correlations
+        _add_relative_strength(known)
     if vix := _vix(_series(market, volatility_index)):
         facts["vix"] = vix
     if (rate := _cash_yield(_series(market, cash))) is not None:
@@ -104,17 +100,16 @@ def _facts(
     return facts
 
 
-def chosen_facts(facts: Mapping[str, Any], names: Collection[str] | None) -> Mapping[str, Any]:
-    """`facts` of :func:`market_facts` with the facts called `names` only, all where None.
+def select_facts(facts: Facts, names: Collection[str] | None) -> Facts:
+    """Return `facts` of :func:`market_facts` with the facts called `names` only, all where None.
 
     Close and ATR(14) stay whatever is chosen: limit prices and stops rest on them.
     """
     if names is None:
         return facts
-    kept = {name: value for name, value in facts.items() if name not in OF_THE_MARKET or name in names}
-    shown = {*names, *ALWAYS}
+    kept = cast(Facts, {name: value for name, value in facts.items() if name not in OF_THE_MARKET or name in names})
     kept["symbols"] = {
-        symbol: {name: value for name, value in known.items() if name in shown}
+        symbol: {name: value for name, value in known.items() if name in (*names, *ALWAYS)}
         for symbol, known in facts["symbols"].items()
     }
     return kept
@@ -194,17 +189,17 @@ def _last_known(close: Floats, starts: NDArray[np.intp]) -> Floats:
     return np.where(there, np.take_along_axis(close, np.where(there, newest, 0), axis=0), np.nan)
 
 
-def _symbol(days: _Sessions, n: int) -> dict[str, Any]:
+def _symbol(days: _Sessions, n: int) -> dict[str, float]:
     there = ~np.isnan(days.close[:, n])
     if not there.any():
         return {}
-    facts: dict[str, Any] = symbol_facts(days.close[there, n], days.high[there, n], days.low[there, n])
+    facts = symbol_facts(days.close[there, n], days.high[there, n], days.low[there, n])
     if not there[-1]:
-        facts["last_bar"] = str(days.dates[there][-1])
+        facts["last_bar"] = str(days.dates[there][-1])  # type: ignore[assignment]  # the one fact that is no number
     return facts
 
 
-def _add_relative_strength(symbols: dict[str, dict[str, Any]]) -> None:
+def _add_relative_strength(symbols: Mapping[str, dict[str, float]]) -> None:
     gains = {symbol: facts["return_63_pct"] for symbol, facts in symbols.items() if "return_63_pct" in facts}
     if len(gains) > 1:
         total = fsum(gains.values())
@@ -240,10 +235,10 @@ def _series(market: Snapshot, symbol: str) -> Floats:
     return np.empty(0)
 
 
-def _vix(levels: Floats) -> dict[str, float]:
+def _vix(levels: Floats) -> VixFacts | None:
     if not len(levels):
-        return {}
-    known = {"level": round(float(levels[-1]), 2)}
+        return None
+    known: VixFacts = {"level": round(float(levels[-1]), 2)}
     if len(levels) > 5:
         known["change_5"] = round(float(levels[-1] - levels[-6]), 2)
     if len(levels) >= SESSIONS_A_YEAR:
@@ -259,40 +254,37 @@ def _cash_yield(closes: Floats) -> float | None:
     return _pct(growth ** (SESSIONS_A_YEAR / CORRELATION) - 1)
 
 
-def _events(market: Snapshot) -> list[dict[str, str]]:
+def _events(market: Snapshot) -> list[EventFacts]:
     last_day = market.as_of.astimezone(NEW_YORK).date() + timedelta(days=EVENT_DAYS)
     # Counted in whole days of New York; the extra one is cut below.
     until = market.as_of + timedelta(days=EVENT_DAYS + 1)
     soon = market.events[bisect_left(market.events, market.as_of, key=attrgetter("at")) :]
-    told = []
+    events: list[EventFacts] = []
     for event in takewhile(lambda event: event.at <= until, soon):
         at = event.at.astimezone(NEW_YORK)
         if at.date() <= last_day:
-            told.append(
-                {"date": f"{at:%Y-%m-%d}", "time": f"{at:%H:%M}", "event": event.name, "impact": event.importance}
-            )
-    return told
+            day, time = f"{at:%Y-%m-%d}", f"{at:%H:%M}"
+            events.append({"date": day, "time": time, "event": event.name, "impact": event.importance})
+    return events
 
 
-def _news(market: Snapshot, symbols: Collection[str]) -> list[dict[str, Any]]:
+def _news(market: Snapshot, symbols: Collection[str]) -> list[NewsFacts]:
     since = market.as_of - timedelta(days=NEWS_DAYS)
-    told: list[dict[str, Any]] = []
+    headlines: list[NewsFacts] = []
     for news in reversed(market.news):
-        if news.published_at < since or len(told) == HEADLINES:
+        if news.published_at < since or len(headlines) == HEADLINES:
             break
         concerned = [symbol for symbol in news.symbols if symbol in symbols]
         if news.symbols and not concerned:
             continue
         at = news.published_at.astimezone(NEW_YORK)
-        told.append(
-            {
-                "published_at": f"{at:%Y-%m-%d %H:%M}",
-                "headline": news.headline,
-                **({"symbols": concerned} if concerned else {}),
-                **({"source": news.source} if news.source else {}),
-            }
-        )
-    return told
+        shown: NewsFacts = {"published_at": f"{at:%Y-%m-%d %H:%M}", "headline": news.headline}
+        if concerned:
+            shown["symbols"] = concerned
+        if news.source:
+            shown["source"] = news.source
+        headlines.append(shown)
+    return headlines
 
 
 def _pct(fraction: float) -> float:
@@ -304,7 +296,7 @@ def _significant(price: float) -> float:
     return float(f"{price:.6g}")
 
 
-def last_close(facts: Mapping[str, Any], symbol: str) -> float | None:
-    """The newest close of `symbol` in `facts`, None where it has no bar."""
+def last_close(facts: Facts, symbol: str) -> float | None:
+    """Return the newest close of `symbol` in `facts`, None where it has no bar."""
     known = facts["symbols"].get(symbol)
     return None if known is None else float(known["close"])

@@ -171,7 +171,7 @@ class EventRow(TypedDict):
 
 
 class RevisedThesis(TypedDict):
-    """A thesis at a checkpoint, see :func:`simulator.council.record.written_revision`."""
+    """A thesis at a checkpoint, see :func:`simulator.council.record.revision_row`."""
 
     seat: str
     author: str

@@ -17,17 +17,18 @@ other side            FLIP, market          FLIP, the other order
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
-from simulator.council.answers import CheckpointReview, Pitch
+from simulator.council.answers import CheckpointReview
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.facts import last_close
+from simulator.council.records import Facts
 from simulator.council.spec import CouncilSpec
 from simulator.council.stages.execution import Executed, ExecutionStage, carry_out, limit_price
 from simulator.council.thesis import Followed, Terms, Thesis, new_york
-from simulator.council.vote import NEUTRAL_SCORE, VOTE, Vote, conviction_of, net_votes
+from simulator.council.vote import VOTE, Vote, conviction_of, net_votes
 from simulator.trading.model import Book, Target
 
 Action = Literal["KEEP", "TRIM", "ADD", "CLOSE", "CANCEL", "FLIP"]
@@ -37,14 +38,14 @@ NOTHING_HELD = Book(1.0, {}, {}, 1.0)
 
 @dataclass(frozen=True)
 class Revision:
-    """What a checkpoint made of one thesis.
+    """A thesis as a checkpoint left it.
 
     Attributes
     ----------
     followed : the thesis as it stood, traced to the checkpoint
     conviction, stop, target : from now on; as before where nothing changed
     action : what that comes to; None for a thesis that its stop or target had ended already
-    said : the answer; None where nobody was asked
+    answered : the answer; None where nobody was asked
     terms : in force from now on; None when the thesis is over
     notes : what was left out of the answer, and why
     """
@@ -54,7 +55,7 @@ class Revision:
     stop: float | None
     target: float | None
     action: Action | None = None
-    said: Answered[CheckpointReview] | None = None
+    answered: Answered[CheckpointReview] | None = None
     terms: Terms | None = None
     notes: tuple[str, ...] = ()
 
@@ -72,16 +73,16 @@ class Revision:
 
     @property
     def reason(self) -> str:
-        if self.said is None:
+        if self.answered is None:
             return "netted votes of the managers' theses"
-        return self.said.value.reason if self.said.value is not None else "no usable answer: left as it is"
+        return self.answered.value.reason if self.answered.value is not None else "no usable answer: left as it is"
 
 
 # ----------------------------------------------------------------------------------------------------- after a meeting
 
 
 def theses_of(context: PipelineContext, spec: CouncilSpec) -> tuple[Thesis, ...]:
-    """The theses a meeting opens: one per manager with a position to propose, one per trade the council goes into.
+    """Return the theses a meeting opens: one per manager who proposes a position, one per trade the council goes into.
 
     Orders are those of an account that holds nothing yet.
     """
@@ -89,53 +90,45 @@ def theses_of(context: PipelineContext, spec: CouncilSpec) -> tuple[Thesis, ...]
     for seat, pitch in context.pitches.items():
         if pitch.conviction:
             done = carry_out(pitch, seat, pitch.conviction, "", context.facts, spec, NOTHING_HELD)
-            theses.append(_opened(seat, done, context))
+            theses.append(_open(seat, done, context))
     if context.no_decision is None and context.chairman_decision is not None:
         holder = context.chairman_decision.seat
         for done in ExecutionStage().produce(context, spec, NOTHING_HELD):
             if done.target.weight and done.seat is not None:
-                theses.append(_opened(holder, done, context))
+                theses.append(_open(holder, done, context))
     return tuple(theses)
 
 
-def _opened(holder: str, done: Executed, context: PipelineContext) -> Thesis:
-    author = str(done.seat)
-    pitch: Pitch = context.pitches[author]
-    target = done.target
-    terms = Terms(
-        new_york(context.as_of),
-        int(target.conviction or 0),
-        target.order,
-        target.limit,
-        target.stop,
-        target.take_profit,
-    )
-    said = (pitch.instrument, pitch.horizon, pitch.thesis_bullets, pitch.invalidation)
-    return Thesis(holder, author, *said, (terms,), context.score(author))
+def _open(holder: str, done: Executed, context: PipelineContext) -> Thesis:
+    author, target = str(done.seat), done.target
+    pitch, at = context.pitches[author], new_york(context.as_of)
+    terms = Terms(at, target.conviction or 0, target.order, target.limit, target.stop, target.take_profit)
+    idea = (pitch.instrument, pitch.horizon, pitch.thesis_bullets, pitch.invalidation)
+    return Thesis(holder, author, *idea, (terms,), context.score(author))
 
 
 # ----------------------------------------------------------------------------------------------------- at a checkpoint
 
 
 def revise(context: PipelineContext, spec: CouncilSpec) -> tuple[Revision, ...]:
-    """What the answers of a checkpoint make of its theses, in the order of ``context.theses``.
+    """Return what the answers of a checkpoint make of its theses, in the order of ``context.theses``.
 
     A thesis without a usable answer stays as it is. Without a chairman the council's theses follow the managers'
     convictions as netted now.
     """
-    said = {(one.seat, one.about): one for one in context.checkpoint_reviews}
+    answers = {(one.seat, one.about): one for one in context.checkpoint_reviews}
     asked = [
-        _revised(one, said.get((one.thesis.seat, one.thesis.instrument)), context, spec)
+        _revise_by_answer(one, answers.get((one.thesis.seat, one.thesis.instrument)), context, spec)
         for one in context.theses
         if one.thesis.seat != VOTE
     ]
-    voted = [_voted(one, asked, context, spec) for one in context.theses if one.thesis.seat == VOTE]
+    voted = [_revise_by_vote(one, asked, context, spec) for one in context.theses if one.thesis.seat == VOTE]
     of = {(one.thesis.seat, one.thesis.instrument): one for one in (*asked, *voted)}
     return tuple(of[one.thesis.seat, one.thesis.instrument] for one in context.theses)
 
 
 def action_of(followed: Followed, after: int) -> Action:
-    """The name of a change of conviction to `after`."""
+    """Return the name of a change of conviction to `after`."""
     before, pending = followed.thesis.conviction, followed.standing.state == "pending"
     if after == before:
         return "KEEP"
@@ -146,36 +139,38 @@ def action_of(followed: Followed, after: int) -> Action:
     return "TRIM" if abs(after) < abs(before) else "ADD"
 
 
-def _revised(
-    followed: Followed, said: Answered[CheckpointReview] | None, context: PipelineContext, spec: CouncilSpec
+def _revise_by_answer(
+    followed: Followed, answered: Answered[CheckpointReview] | None, context: PipelineContext, spec: CouncilSpec
 ) -> Revision:
     now = followed.thesis.terms[-1]
     as_it_was = Revision(followed, now.conviction, now.stop, now.target)
     if not followed.live:
         return as_it_was
-    if said is None or said.value is None:
-        return replace(as_it_was, action="KEEP", said=said, terms=now)
-    answer = said.value
-    changed = _changed(followed, answer.conviction, (answer.stop, answer.target), context, spec)
-    return replace(changed, said=said)
+    if answered is None or answered.value is None:
+        return replace(as_it_was, action="KEEP", answered=answered, terms=now)
+    answer = answered.value
+    changed = _change(followed, answer.conviction, (answer.stop, answer.target), context, spec)
+    return replace(changed, answered=answered)
 
 
-def _voted(followed: Followed, managers: Sequence[Revision], context: PipelineContext, spec: CouncilSpec) -> Revision:
+def _revise_by_vote(
+    followed: Followed, managers: Sequence[Revision], context: PipelineContext, spec: CouncilSpec
+) -> Revision:
     now, instrument = followed.thesis.terms[-1], followed.thesis.instrument
     if not followed.live:
         return Revision(followed, now.conviction, now.stop, now.target)
     behind = [one for one in managers if one.followed.live and one.thesis.instrument == instrument]
-    votes = (Vote(instrument, one.conviction, one.thesis.score or NEUTRAL_SCORE) for one in behind)
-    conviction = conviction_of(round(net_votes(votes).get(instrument, 0.0), 2))
+    votes = {one.thesis.seat: Vote(instrument, one.conviction, one.thesis.score) for one in behind}
+    conviction = conviction_of(net_votes(votes).get(instrument, 0.0))
     levels: tuple[float | None, float | None] = (None, None)
     if conviction * now.conviction < 0:
         agreeing = [one for one in behind if one.conviction * conviction > 0]
         best = min(agreeing, key=lambda one: (-(one.thesis.score or 0.0), -abs(one.conviction), one.thesis.seat))
         levels = (best.stop, best.target)
-    return _changed(followed, conviction, levels, context, spec)
+    return _change(followed, conviction, levels, context, spec)
 
 
-def _changed(
+def _change(
     followed: Followed,
     conviction: int,
     levels: tuple[float | None, float | None],
@@ -190,7 +185,7 @@ def _changed(
     close, sign = last_close(context.facts, followed.thesis.instrument), 1 if conviction > 0 else -1
     stop, note = _level("stop", levels[0], kept[0], close, -sign)
     target, other = _level("target", levels[1], kept[1], close, sign)
-    notes = [said for said in (note, other) if said]
+    notes = [one for one in (note, other) if one]
     if action == "FLIP" and stop is None:
         notes.append("turned around without a stop of the new side: none is set")
     order, limit = _way_in(followed, action, conviction, context.facts, spec)
@@ -199,19 +194,19 @@ def _changed(
 
 
 def _level(
-    name: str, said: float | None, kept: float | None, close: float | None, side: int
+    name: str, asked: float | None, kept: float | None, close: float | None, side: int
 ) -> tuple[float | None, str | None]:
     """The new protective price, on the `side` (+1 above, −1 below) of the last close where it belongs."""
-    if said is None:
+    if asked is None:
         return kept, None
-    if close is not None and (said - close) * side <= 0:
+    if close is not None and (asked - close) * side <= 0:
         losing = "losing" if name == "stop" else "winning"
-        return kept, f"{name} {said} not taken: not on the {losing} side of the last close {close}"
-    return said, None
+        return kept, f"{name} {asked} not taken: not on the {losing} side of the last close {close}"
+    return asked, None
 
 
 def _way_in(
-    followed: Followed, action: Action, conviction: int, facts: Mapping[str, Any], spec: CouncilSpec
+    followed: Followed, action: Action, conviction: int, facts: Facts, spec: CouncilSpec
 ) -> tuple[Literal["market", "limit"], float | None]:
     """Order and limit of a position that is still to be opened; whatever is open already changes at the market."""
     now = followed.thesis.terms[-1]
@@ -226,9 +221,9 @@ def _way_in(
 # ------------------------------------------------------------------------------------------------------ for an account
 
 
-def execute(revision: Revision, facts: Mapping[str, Any], spec: CouncilSpec, book: Book) -> Executed | str | None:
-    """What the account with `book` does about `revision`: a target, a sentence why it does nothing, or None where
-    there is nothing to do.
+def execute(revision: Revision, facts: Facts, spec: CouncilSpec, book: Book) -> Executed | str | None:
+    """Return what the account with `book` does about `revision`: a target, a sentence why it does nothing, or None
+    where there is nothing to do.
 
     Only a position that is really held is changed. A trimmed one shrinks as its size in strategy.yaml does, an added
     one grows to it; new protective prices alone leave the shares as they are.
@@ -253,10 +248,10 @@ def execute(revision: Revision, facts: Mapping[str, Any], spec: CouncilSpec, boo
         weight = side * size if size > abs(book.weight(symbol)) else weight_as_held(book, symbol)
     else:
         weight = -side * size
-    return _executed(revision, weight, None)
+    return _target(revision, weight, None)
 
 
-def _entering(revision: Revision, facts: Mapping[str, Any], spec: CouncilSpec, book: Book) -> Executed:
+def _entering(revision: Revision, facts: Facts, spec: CouncilSpec, book: Book) -> Executed:
     """The order that waits, as it is to be now. What an account still holds from before decides where a limit stands;
     getting out of the other side does not wait for one."""
     terms = revision.terms
@@ -267,10 +262,10 @@ def _entering(revision: Revision, facts: Mapping[str, Any], spec: CouncilSpec, b
     limit = terms.limit
     if limit is not None and held:
         limit = None if held * weight < 0 else limit_price(facts["symbols"][symbol], weight > held, spec)
-    return _executed(revision, weight, limit)
+    return _target(revision, weight, limit)
 
 
-def _executed(revision: Revision, weight: float, limit: float | None) -> Executed:
+def _target(revision: Revision, weight: float, limit: float | None) -> Executed:
     return Executed(
         Target(
             revision.thesis.instrument,
@@ -288,7 +283,7 @@ def _executed(revision: Revision, weight: float, limit: float | None) -> Execute
 
 
 def weight_as_held(book: Book, symbol: str) -> float:
-    """The weight that sizing turns back into exactly the shares held now, so that a target with it changes the
+    """Return the weight that sizing turns back into exactly the shares held now, so that a target with it changes the
     protective prices and orders nothing.
 
     Sizing computes ``weight · equity / mark``; the plain weight may come out one rounding beside the shares held, which

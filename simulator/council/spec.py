@@ -106,6 +106,11 @@ class CouncilSpec(Section):
         return sizes
 
     @property
+    def sizes_in_percent(self) -> dict[str, str]:
+        """Sizes of half and full conviction in words, e.g. ``{"half": "10%", "full": "20%"}``."""
+        return {"half": percent(self.sizes[1]), "full": percent(self.sizes[2])}
+
+    @property
     def researchers(self) -> tuple[str, ...]:
         return tuple(self.stages.research.seats) if self.stages.research.enabled else ()
 
@@ -136,6 +141,11 @@ class CouncilSpec(Section):
         if not self.stages.checkpoint.enabled:
             return 0
         return len(self.managers) + (self.max_trades if self.stages.chairman.enabled else 0)
+
+
+def percent(fraction: float) -> str:
+    """Return ``0.1`` as ``10%``."""
+    return f"{100 * fraction:g}%"
 
 
 @dataclass(frozen=True, eq=False)

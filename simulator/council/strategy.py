@@ -17,7 +17,7 @@ from typing import Any
 from simulator.config import Seat
 from simulator.council.checkpoint import Checkpoint
 from simulator.council.context import PipelineContext
-from simulator.council.facts import chosen_facts, market_facts
+from simulator.council.facts import market_facts, select_facts
 from simulator.council.record import evidence, member_evidence, minutes
 from simulator.council.spec import CouncilSpec, Definition
 from simulator.council.stages import (
@@ -127,7 +127,7 @@ class Council:
 
     def open(self, snapshot: Snapshot) -> PipelineContext:
         """The context a meeting starts with: the question, the facts, who sits where."""
-        facts = chosen_facts(market_facts(snapshot, self.spec.cash, self.spec.volatility_index), self.spec.facts)
+        facts = select_facts(market_facts(snapshot, self.spec.cash, self.spec.volatility_index), self.spec.facts)
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=self.question,

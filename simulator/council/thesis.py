@@ -13,11 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from simulator.council.records import Direction
+from simulator.council.records import (
+    Direction,
+    OpenedThesis,
+    PitchAnswer,
+    RevisedThesis,
+    TermsRow,
+    council_record,
+)
 from simulator.market.bars import Bars, Floats, instant, moment
 from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import OrderKind
@@ -266,47 +273,44 @@ def _row_of(bars: Bars, terms: Terms) -> int:
 # ------------------------------------------------------------------------------------------------- as they are written
 
 
-def written_terms(terms: Terms) -> dict[str, Any]:
-    """`terms` as JSON, without what is None."""
-    return {name: value for name, value in asdict(terms).items() if value is not None}
+def terms_row(terms: Terms) -> TermsRow:
+    """Return `terms` as JSON, without what is None."""
+    return cast(TermsRow, {name: value for name, value in asdict(terms).items() if value is not None})
 
 
-def written(thesis: Thesis) -> dict[str, Any]:
-    """A thesis opened at a meeting as JSON: what its pitch, which stands in the same record, does not say."""
+def thesis_row(thesis: Thesis) -> OpenedThesis:
+    """Return a thesis opened at a meeting as JSON: what its pitch, which stands in the same record, does not say."""
+    row = {"seat": thesis.seat, "author": thesis.author, "instrument": thesis.instrument}
     score = {} if thesis.score is None else {"score": thesis.score}
-    return {
-        "seat": thesis.seat,
-        "author": thesis.author,
-        "instrument": thesis.instrument,
-        **score,
-        "terms": [written_terms(terms) for terms in thesis.terms],
-    }
+    return cast(OpenedThesis, {**row, **score, "terms": [terms_row(terms) for terms in thesis.terms]})
 
 
 def open_theses(record: Mapping[str, Any]) -> tuple[Thesis, ...]:
-    """The theses that are open after the meeting or checkpoint whose minutes are `record`; none for other records."""
-    if record.get("kind") == "council":
-        pitches = {said["seat"]: said["answer"] for said in record["pitches"] if "answer" in said}
-        return tuple(_thesis(one, pitches[one["author"]]) for one in record.get("opened", ()))
-    if record.get("kind") == "checkpoint":
-        return tuple(_thesis(one, one) for one in record["theses"] if one["state"] in LIVE and one["conviction"])
+    """Return the theses open after the meeting or checkpoint whose minutes are `record`; none for other records."""
+    minutes = council_record(record)
+    if minutes is None:
+        return ()
+    if minutes["kind"] == "council":
+        pitches = {row["seat"]: row["answer"] for row in minutes["pitches"] if "answer" in row}
+        return tuple(_thesis(one, pitches[one["author"]]) for one in minutes.get("opened", ()))
+    if minutes["kind"] == "checkpoint":
+        return tuple(_thesis(one, one) for one in minutes["theses"] if one["state"] in LIVE and one["conviction"])
     return ()
 
 
-def _thesis(one: Mapping[str, Any], said: Mapping[str, Any]) -> Thesis:
+def _thesis(row: OpenedThesis | RevisedThesis, pitch: PitchAnswer | RevisedThesis) -> Thesis:
     return Thesis(
-        seat=one["seat"],
-        author=one["author"],
-        instrument=one["instrument"],
-        horizon=said["horizon"],
-        thesis_bullets=tuple(said["thesis_bullets"]),
-        invalidation=said["invalidation"],
-        terms=tuple(Terms(**terms) for terms in one["terms"]),
-        score=one.get("score"),
+        seat=row["seat"],
+        author=row["author"],
+        instrument=row["instrument"],
+        horizon=pitch["horizon"],
+        thesis_bullets=tuple(pitch["thesis_bullets"]),
+        invalidation=pitch["invalidation"],
+        terms=tuple(Terms(**terms) for terms in row["terms"]),
+        score=row.get("score"),
     )
 
 
 def new_york(at: int | datetime) -> str:
-    """An instant (ns since the epoch, or aware) as ISO 8601 in New York time."""
-    known = moment(at) if isinstance(at, int) else at
-    return known.astimezone(NEW_YORK).isoformat()
+    """Return an instant (ns since the epoch, or aware) as ISO 8601 in New York time."""
+    return (moment(at) if isinstance(at, int) else at).astimezone(NEW_YORK).isoformat()

@@ -1,19 +1,22 @@
-"""How votes are netted when nobody writes the decision by hand.
+"""The weighing of votes: who voted for what at a meeting, the net votes, and the decision they make by themselves.
 
-Used by the offline chairman, by councils without a chairman, and by ablations over recorded votes.
+Used by the offline chairman, by councils without a chairman, and by every analysis of recorded votes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
+
+from simulator.council.context import PipelineContext
+from simulator.council.records import ApprovedRow, ChairmanAnswer, MeetingRecord, PitchAnswer, RejectedRow
 
 VOTE = "vote"
 """Stands in for the chairman's seat where a council has no chairman."""
 
 NEUTRAL_SCORE = 6.0
-"""A pitch reviewed at this mean score counts with its full conviction."""
+"""A pitch reviewed at this mean score, or not at all, counts with its full conviction."""
 
 FULL = 3.0
 """Net votes from which the council has full conviction (±2)."""
@@ -24,96 +27,129 @@ HALF = 1.0
 
 @dataclass(frozen=True)
 class Vote:
-    """A pitch as a vote: conviction −2 … +2 on one instrument, weighted by the mean review score, 1 … 10."""
+    """A pitch as a vote: conviction −2 … +2 on one instrument over a horizon, in the words of the pitch.
+
+    `score` is the mean review score, 1 … 10; None where nobody reviewed the pitch.
+    """
 
     instrument: str
     conviction: int
-    score: float = NEUTRAL_SCORE
+    score: float | None = None
+    horizon: str = ""
 
     @property
     def weight(self) -> float:
         """Signed: conviction × score / NEUTRAL_SCORE."""
-        return self.conviction * self.score / NEUTRAL_SCORE
+        return self.conviction * (NEUTRAL_SCORE if self.score is None else self.score) / NEUTRAL_SCORE
 
 
-def net_votes(votes: Iterable[Vote]) -> dict[str, float]:
-    """{instrument: sum of weighted convictions}, instruments in alphabetical order."""
+class ReviewSummary(TypedDict):
+    """Reviews of one pitch. Means over reviewers; texts in alphabetical order, which says nothing of who wrote them."""
+
+    mean_score: float
+    scores: NotRequired[dict[str, float]]
+    kill_shots: NotRequired[list[str]]
+    flip_conditions: NotRequired[list[str]]
+
+
+class Ballot(TypedDict):
+    """What a decision by vote rests on, as it stands in the chairman's prompt.
+
+    ``net_votes`` {instrument: votes}, ``sizes`` {half, full: e.g. "10%"}; ``pitches`` and ``reviews`` by label or seat.
+    """
+
+    max_trades: int
+    net_votes: dict[str, float]
+    pitches: Mapping[str, PitchAnswer]
+    reviews: Mapping[str, ReviewSummary]
+    sizes: Mapping[str, str]
+
+
+def votes_of(meeting: PipelineContext | MeetingRecord) -> dict[str, Vote]:
+    """Return {seat: vote} of those who gave a usable pitch, in the order in which they stand in `meeting`.
+
+    Scores of a record are rounded to three decimals.
+    """
+    if isinstance(meeting, PipelineContext):
+        return {
+            seat: Vote(pitch.instrument, pitch.conviction, meeting.score(seat), pitch.horizon)
+            for seat, pitch in meeting.pitches.items()
+        }
+    pitches = {row["seat"]: row["answer"] for row in meeting["pitches"] if "answer" in row}
+    return {
+        seat: Vote(pitch["instrument"], pitch["conviction"], meeting["scores"].get(seat), pitch["horizon"])
+        for seat, pitch in pitches.items()
+    }
+
+
+def net_votes(votes: Mapping[str, Vote], digits: int = 2) -> dict[str, float]:
+    """Return {instrument: sum of weighted convictions, rounded}, instruments in alphabetical order."""
     net: dict[str, float] = {}
-    for vote in votes:
+    # Added in the order of seat names, so that the order of seats in strategy.yaml changes no last digit.
+    for _, vote in sorted(votes.items(), key=lambda item: item[0]):
         net[vote.instrument] = net.get(vote.instrument, 0.0) + vote.weight
-    return dict(sorted(net.items()))
+    return {instrument: round(net[instrument], digits) + 0.0 for instrument in sorted(net)}
 
 
 def conviction_of(net: float) -> int:
-    """The council's conviction for `net` votes: one manager alone never carries more than ±1 at a fair score."""
+    """Return the council's conviction for `net` votes: at a fair score one manager alone carries no more than ±1."""
     size = 2 if abs(net) >= FULL else 1 if abs(net) >= HALF else 0
     return size if net > 0 else -size
 
 
-def decide_by_vote(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The council's decision as the chairman's schema has it, by the netted votes alone.
-
-    `facts` holds ``net_votes`` {instrument: votes}, ``max_trades``, ``sizes`` {half, full: e.g. "10%"}, and by label
-    ``pitches`` and ``reviews``, as in the chairman's prompt.
-    """
-    net, pitches = facts["net_votes"], facts["pitches"]
+def decide_by_vote(ballot: Ballot) -> ChairmanAnswer:
+    """Return the council's decision as the chairman's schema has it, by the netted votes alone."""
+    net, pitches = ballot["net_votes"], ballot["pitches"]
     ranked = sorted(net, key=lambda instrument: (-abs(net[instrument]), instrument))
-    strong = [instrument for instrument in ranked if conviction_of(net[instrument])]
-    chosen = strong[: facts["max_trades"]]
-    approved = [_approved(instrument, net[instrument], facts) for instrument in chosen]
+    chosen = [instrument for instrument in ranked if conviction_of(net[instrument])][: ballot["max_trades"]]
+    approved = [_approve(instrument, net[instrument], ballot) for instrument in chosen]
+
+    def listed(words: Callable[[str, PitchAnswer], str], agreeing: bool) -> list[str]:
+        return [
+            words(label, pitch)
+            for trade in approved
+            for label, pitch in sorted(pitches.items(), key=lambda item: item[0])
+            if pitch["instrument"] == trade["instrument"] and (pitch["direction"] == trade["direction"]) is agreeing
+        ]
+
+    against = listed(lambda label, pitch: f"Pitch {label} wanted {pitch['instrument']} {pitch['direction']}", False)
+    watched = listed(lambda _, pitch: f"{pitch['instrument']}: {pitch['invalidation']}", True)
     return {
         "approved_trades": approved,
-        "rejected_trades": [_rejected(one, net[one], facts) for one in ranked if one not in chosen],
-        "dissent_summary": _dissent(pitches, approved),
-        "monitoring_plan": _plan(pitches, approved),
+        "rejected_trades": [_reject(one, net[one], ballot) for one in ranked if one not in chosen],
+        "dissent_summary": "; ".join(against) + "." if against else "No pitch opposes an approved trade.",
+        "monitoring_plan": " ".join(dict.fromkeys(watched)) or "Nothing is held; meet again on the next date.",
     }
 
 
-def _approved(instrument: str, net: float, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _approve(instrument: str, net: float, ballot: Ballot) -> ApprovedRow:
     conviction = conviction_of(net)
-    bar = FULL if abs(conviction) == 2 else HALF
+    bar, size = (FULL, "full") if abs(conviction) == 2 else (HALF, "half")
     reached = f"{net:+.2f} ≥ {bar:+.1f}" if net > 0 else f"{net:+.2f} ≤ {-bar:+.1f}"
     return {
         "instrument": instrument,
         "direction": "LONG" if net > 0 else "SHORT",
         "conviction": conviction,
-        "position_size": facts["sizes"]["full" if abs(conviction) == 2 else "half"],
-        "rationale": f"Net votes {reached}: {_votes_in_words(instrument, facts)}.",
+        "position_size": ballot["sizes"][size],
+        "rationale": f"Net votes {reached}: {_votes_in_words(instrument, ballot)}.",
     }
 
 
-def _rejected(instrument: str, net: float, facts: Mapping[str, Any]) -> dict[str, Any]:
-    few = f"net votes {net:+.2f} are too few"
-    why = f"there are {facts['max_trades']} stronger trades" if conviction_of(net) else few
-    direction = "LONG" if net > 0 else "SHORT" if net < 0 else "FLAT"
-    reason = f"{why}: {_votes_in_words(instrument, facts)}."
-    return {"instrument": instrument, "direction": direction, "reason": reason[0].upper() + reason[1:]}
+def _reject(instrument: str, net: float, ballot: Ballot) -> RejectedRow:
+    few = f"Net votes {net:+.2f} are too few"
+    why = f"There are {ballot['max_trades']} stronger trades" if conviction_of(net) else few
+    return {
+        "instrument": instrument,
+        "direction": "LONG" if net > 0 else "SHORT" if net < 0 else "FLAT",
+        "reason": f"{why}: {_votes_in_words(instrument, ballot)}.",
+    }
 
 
-def _votes_in_words(instrument: str, facts: Mapping[str, Any]) -> str:
+def _votes_in_words(instrument: str, ballot: Ballot) -> str:
     words = []
-    for label, pitch in sorted(facts["pitches"].items()):
+    for label, pitch in sorted(ballot["pitches"].items(), key=lambda item: item[0]):
         if pitch["instrument"] == instrument:
-            score = facts["reviews"].get(label, {}).get("mean_score")
-            words.append(f"Pitch {label} {pitch['conviction']:+d}" + (f" (score {score})" if score else ""))
+            review = ballot["reviews"].get(label)
+            score = f" (score {review['mean_score']})" if review and review["mean_score"] else ""
+            words.append(f"Pitch {label} {pitch['conviction']:+d}{score}")
     return ", ".join(words)
-
-
-def _dissent(pitches: Mapping[str, Any], approved: list[dict[str, Any]]) -> str:
-    against = [
-        f"Pitch {label} wanted {trade['instrument']} {pitch['direction']}"
-        for trade in approved
-        for label, pitch in sorted(pitches.items())
-        if pitch["instrument"] == trade["instrument"] and pitch["direction"] != trade["direction"]
-    ]
-    return "; ".join(against) + "." if against else "No pitch opposes an approved trade."
-
-
-def _plan(pitches: Mapping[str, Any], approved: list[dict[str, Any]]) -> str:
-    watched = [
-        f"{trade['instrument']}: {pitch['invalidation']}"
-        for trade in approved
-        for label, pitch in sorted(pitches.items())
-        if pitch["instrument"] == trade["instrument"] and pitch["direction"] == trade["direction"]
-    ]
-    return " ".join(dict.fromkeys(watched)) if watched else "Nothing is held; meet again on the next date."

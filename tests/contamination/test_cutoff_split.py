@@ -38,10 +38,12 @@ def daily(seed: int, edge: float = 0.0, until: date | None = None) -> Daily:
 
 
 def turn(day: date, votes: dict[str, tuple[str, str]] | None = None) -> CycleResult:
+    side = {"LONG": 1, "SHORT": -1, "FLAT": 0}
     pitches = [
-        {"seat": s, "keys": [], "answer": {"instrument": i, "direction": d}} for s, (i, d) in (votes or {}).items()
+        {"seat": s, "keys": [], "answer": {"instrument": i, "direction": d, "conviction": side[d], "horizon": "1 week"}}
+        for s, (i, d) in (votes or {}).items()
     ]
-    record = {"kind": "council", "pitches": pitches} if votes else {}
+    record = {"kind": "council", "pitches": pitches, "scores": {}} if votes else {}
     decision = Decision(datetime.combine(day, time(13), UTC), (), record)
     return CycleResult(decision, decision)
 

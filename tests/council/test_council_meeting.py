@@ -18,6 +18,7 @@ from simulator.council.answers import DIMENSIONS
 from simulator.council.context import KEPT, PipelineContext
 from simulator.council.stages import ChairmanStage, PitchStage, ResearchStage, ReviewStage
 from simulator.council.strategy import Council
+from simulator.council.vote import net_votes, votes_of
 from simulator.errors import ConfigError, UsageError
 from simulator.trading.model import Book
 
@@ -259,6 +260,9 @@ def test_the_record_tells_what_every_member_saw_said_and_voted(held):
                 if one["answer"]["instrument"] == symbol
             )
             assert net == pytest.approx(weighed, abs=0.002)
+        votes = votes_of(opinion)
+        assert votes_of(record) == {s: replace(v, score=round(v.score, 3)) for s, v in votes.items()}
+        assert record["net_votes"] == net_votes(votes, 3)
 
 
 STAGES = (ResearchStage(), PitchStage(), ReviewStage(), ChairmanStage())
@@ -278,7 +282,7 @@ def test_a_stage_is_shown_only_what_it_declared(held, stage):
 def test_a_stage_runs_alone_and_says_the_same_again(held, stage):
     whole = held.opinions[0]
     blank = getattr(PipelineContext(whole.as_of), stage.writes)
-    alone = asyncio.run(stage.run(whole.having(**{stage.writes: blank}), held.council.setup))
+    alone = asyncio.run(stage.run(replace(whole, **{stage.writes: blank}), held.council.setup))
     assert getattr(alone, stage.writes) == getattr(whole, stage.writes)
 
 

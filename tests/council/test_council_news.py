@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.council.facts import chosen_facts, market_facts
+from simulator.council.facts import market_facts, select_facts
 from simulator.errors import DataError
 from simulator.market.news import News, load_news
 
@@ -101,8 +101,8 @@ def test_where_there_is_no_news_the_facts_do_not_mention_it(year):
 
 def test_news_can_be_left_out_of_the_facts_by_name(year):
     facts = seen(year, News(year.snapshot(3).as_of, "So it is"))
-    assert "news" in chosen_facts(facts, ("close", "news"))
-    assert "news" not in chosen_facts(facts, ("close", "vix"))
+    assert "news" in select_facts(facts, ("close", "news"))
+    assert "news" not in select_facts(facts, ("close", "vix"))
 
 
 def test_reviewers_and_the_chairman_read_headlines_without_telling_names(convene, year):

@@ -21,7 +21,7 @@ from simulator.analysis import variants
 from simulator.analysis.ablation import Case, ablate, open_case
 from simulator.analysis.pairs import adjusted, compared
 from simulator.council.context import PipelineContext
-from simulator.council.earlier_theses import recalled
+from simulator.council.earlier_theses import restore_meeting
 from simulator.council.record import evidence
 from simulator.council.spec import CouncilSpec, load_definition
 from simulator.errors import DataError, UsageError
@@ -149,7 +149,7 @@ def hand_made(**changes: Any) -> PipelineContext:
         "chairman": {"seat": "chairman", "keys": [], "answer": decision},
         **changes,
     }
-    return recalled(AS_OF, json.loads(json.dumps(record)))
+    return restore_meeting(AS_OF, json.loads(json.dumps(record)))
 
 
 def approved(meeting: PipelineContext) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a stage is, and what it works with: who is asked, with which words, through which gateway."""
+"""A stage, and what it works with: the seats it asks, the words it asks with, the gateway it asks through."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -26,14 +26,14 @@ A = TypeVar("A", bound=Answer)
 
 
 class Gateway(Protocol):
-    """What a council needs of simulator.llm.gateway.Gateway."""
+    """The part of simulator.llm.gateway.Gateway that a council needs."""
 
     async def ask_for(self, request: ChatRequest, model: type[T]) -> StructuredAnswer[T]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What stays the same from meeting to meeting: spec, compiled prompts, the model in every seat, the gateway.
+    """Parts that stay the same from meeting to meeting: spec, compiled prompts, the model in every seat, the gateway.
 
     `replicate` numbers the answers where the same questions are asked several times on purpose. `accounts` are names
     that must not be seen in an anonymous prompt, beside those of seats and models.
@@ -58,8 +58,8 @@ class Setup:
             "symbols": traded_symbols(context),
             "user_query": context.user_query,
             "max_trades": self.spec.max_trades,
-            "half_size": percent(self.spec.sizes[1]),
-            "full_size": percent(self.spec.sizes[2]),
+            "half_size": self.spec.sizes_in_percent["half"],
+            "full_size": self.spec.sizes_in_percent["full"],
         }
 
     def persona(self, seat: str, context: PipelineContext) -> Message:
@@ -106,10 +106,10 @@ class Stage(ABC):
     writes: ClassVar[str]
 
     async def run(self, context: PipelineContext, setup: Setup) -> PipelineContext:
-        """A new context with this stage's field; with `no_decision` set when too few answered to go on."""
+        """Return a context with this stage's field; with `no_decision` set when too few answered to go on."""
         produced = await self.produce(context.only(self.reads), setup)
-        return context.having(
-            **{self.writes: produced}, no_decision=context.no_decision or self.shortfall(produced, setup)
+        return replace(
+            context, **{self.writes: produced}, no_decision=context.no_decision or self.shortfall(produced, setup)
         )
 
     @abstractmethod
@@ -118,33 +118,25 @@ class Stage(ABC):
 
     @abstractmethod
     def shortfall(self, produced: Any, setup: Setup) -> str | None:
-        """Why the meeting cannot go on after this stage, None if it can."""
+        """Return why the meeting cannot go on after this stage, None if it can."""
 
 
-def missed_quorum(stage: str, said: Sequence[Answered[Any]], quorum: float) -> str | None:
-    """A sentence when fewer than `quorum` (a share) of the questions of a stage came back usable."""
-    usable = sum(one.value is not None for one in said)
-    needed = math.ceil(quorum * len(said) - 1e-9)
+def check_quorum(stage: str, answers: Sequence[Answered[Any]], quorum: float) -> str | None:
+    """Return a sentence when fewer than `quorum` (a share) of the questions of a stage came back usable, else None."""
+    failed = [one.seat if one.about is None else f"{one.seat} on {one.about}" for one in answers if one.value is None]
+    usable, needed = len(answers) - len(failed), math.ceil(quorum * len(answers) - 1e-9)
     if usable >= needed:
         return None
-    failed = ", ".join(
-        one.seat if one.about is None else f"{one.seat} on {one.about}" for one in said if one.value is None
-    )
-    return f"{stage}: {usable} of {len(said)} answers could be used, quorum {needed} (failed: {failed})"
+    return f"{stage}: {usable} of {len(answers)} answers could be used, quorum {needed} (failed: {', '.join(failed)})"
 
 
 def traded_symbols(context: PipelineContext) -> tuple[str, ...]:
-    """Symbols that may be traded: those of the facts, or all with a price where the facts show only some of them."""
+    """Return the symbols that may be traded: those of the facts, or all with a price where the facts show only some."""
     return tuple(context.metadata.get("symbols") or context.facts["symbols"])
 
 
-def percent(fraction: float) -> str:
-    """``0.1`` as ``10%``."""
-    return f"{100 * fraction:g}%"
-
-
 async def run_stages(stages: Sequence[Stage], context: PipelineContext, setup: Setup) -> PipelineContext:
-    """The meeting: `stages` in order, until one of them leaves it without a decision."""
+    """Run `stages` in order, until one of them leaves the meeting without a decision."""
     for stage in stages:
         if context.no_decision is not None:
             break

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from simulator.council.anonymity import strike
 from simulator.council.answers import CheckpointReview, checkpoint_of
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text
+from simulator.council.records import Facts, SymbolFacts
 from simulator.council.stages.base import Setup, Stage
 from simulator.council.thesis import Followed, new_york
 
@@ -21,7 +20,8 @@ class CheckpointStage(Stage):
 
     async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Answered[CheckpointReview], ...]:
         asked = [one for one in context.theses if one.live and one.thesis.seat in setup.seats]
-        markets = {symbol: json_text(_market_of(context.facts, symbol), 2) for symbol in _instruments(asked)}
+        instruments = {one.thesis.instrument for one in asked}
+        markets = {symbol: json_text(_market_of(context.facts, symbol), 2) for symbol in instruments}
         variables = setup.variables(context) if asked else {}
 
         async def one(followed: Followed) -> Answered[CheckpointReview]:
@@ -29,22 +29,22 @@ class CheckpointStage(Stage):
             facts = facts_block(
                 market=markets[thesis.instrument],
                 position=json_text(position_facts(followed, context.facts["symbols"][thesis.instrument])),
-                thesis=json_text(_shown(followed, setup), 1),
+                thesis=json_text(_anonymous_thesis(followed, setup), 1),
             )
-            told = {"instrument": thesis.instrument, "direction": thesis.direction}
-            messages = (setup.checkpoint_persona(thesis.seat, context), setup.task(self.name, variables, facts, **told))
+            more = {"instrument": thesis.instrument, "direction": thesis.direction}
+            messages = (setup.checkpoint_persona(thesis.seat, context), setup.task(self.name, variables, facts, **more))
             model = checkpoint_of(thesis.direction)
             return await setup.ask(context, self.name, thesis.seat, messages, model, about=thesis.instrument)
 
         return tuple(await asyncio.gather(*(one(followed) for followed in asked)))
 
     def shortfall(self, produced: tuple[Answered[CheckpointReview], ...], setup: Setup) -> str | None:  # noqa: ARG002
-        """Never: a thesis without an answer stays as it is."""
+        """Return None always: a thesis without an answer stays as it is."""
         return None
 
 
-def position_facts(followed: Followed, known: Mapping[str, float]) -> dict[str, Any]:
-    """What became of a thesis, from the facts `known` of its symbol.
+def position_facts(followed: Followed, known: SymbolFacts) -> dict[str, object]:
+    """Return what became of a thesis, from the facts `known` of its symbol.
 
     ``state``; while pending ``order`` and ``limit``; once open ``entry`` {at, price}, ``return_since_entry_pct``
     (positive in the position's favour), ``highest_since_entry``, ``lowest_since_entry``, ``sessions_held``; where there
@@ -52,7 +52,7 @@ def position_facts(followed: Followed, known: Mapping[str, float]) -> dict[str, 
     """
     terms, standing, close = followed.thesis.terms[-1], followed.standing, known["close"]
     side = 1 if terms.conviction > 0 else -1
-    facts: dict[str, Any] = {"state": standing.state}
+    facts: dict[str, object] = {"state": standing.state}
     if standing.entered_at is None or standing.entry is None:
         facts |= {"order": terms.order} | ({} if terms.limit is None else {"limit": terms.limit})
     else:
@@ -70,20 +70,20 @@ def position_facts(followed: Followed, known: Mapping[str, float]) -> dict[str, 
 
 
 def return_since_entry(followed: Followed, price: float) -> float | None:
-    """Per cent from the entry to `price`, positive in the position's favour; None while pending."""
+    """Return per cent from the entry to `price`, positive in the position's favour; None while pending."""
     entry = followed.standing.entry
     if entry is None:
         return None
     return round(100 * (price / entry - 1) * followed.standing.side, 2) + 0.0
 
 
-def _shown(followed: Followed, setup: Setup) -> dict[str, Any]:
+def _anonymous_thesis(followed: Followed, setup: Setup) -> dict[str, object]:
     """The thesis as its holder reads it; where somebody else wrote the pitch, without names."""
     thesis = followed.thesis
     own = thesis.seat == thesis.author
 
-    def text(said: str) -> str:
-        return said if own else strike(said, setup.names)
+    def text(words: str) -> str:
+        return words if own else strike(words, setup.names)
 
     return {
         "instrument": thesis.instrument,
@@ -97,16 +97,12 @@ def _shown(followed: Followed, setup: Setup) -> dict[str, Any]:
     }
 
 
-def _instruments(theses: list[Followed]) -> list[str]:
-    return list(dict.fromkeys(one.thesis.instrument for one in theses))
-
-
-def _market_of(facts: Mapping[str, Any], symbol: str) -> dict[str, Any]:
-    """The facts with this symbol's alone, and without headlines that concern others only."""
-    shown = {**facts, "symbols": {symbol: facts["symbols"][symbol]}}
-    if "news" in facts:
-        news = [one for one in facts["news"] if symbol in one.get("symbols", [symbol])]
-        shown = {name: value for name, value in shown.items() if name != "news"} | ({"news": news} if news else {})
+def _market_of(facts: Facts, symbol: str) -> Facts:
+    """Return the facts with this symbol's alone, and without headlines that concern others only."""
+    shown: Facts = {**facts, "symbols": {symbol: facts["symbols"][symbol]}}
+    news = [one for one in shown.pop("news", []) if symbol in one.get("symbols", [symbol])]
+    if news:
+        shown["news"] = news
     return shown
 
 

@@ -10,20 +10,19 @@ Stop and take-profit are those of the best-reviewed pitch for the trade.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from simulator.council.answers import ApprovedTrade, Pitch
 from simulator.council.context import PipelineContext
 from simulator.council.facts import last_close
+from simulator.council.records import Facts, SymbolFacts
 from simulator.council.spec import CouncilSpec
 from simulator.trading.model import Book, Target
 
 
 @dataclass(frozen=True)
 class Executed:
-    """What is to be done in one symbol: the target, the seat whose pitch it rests on, and what was changed and why."""
+    """A target in one symbol, the seat whose pitch it rests on, and what was changed and why."""
 
     target: Target
     seat: str | None = None
@@ -41,11 +40,11 @@ class ExecutionStage:
         """A new context with one result per symbol that has a price; without any when there was no decision."""
         if context.no_decision is not None:
             return context
-        return context.having(execution_results=self.produce(context.only(self.reads), spec, book))
+        return replace(context, execution_results=self.produce(context.only(self.reads), spec, book))
 
     def produce(self, context: PipelineContext, spec: CouncilSpec, book: Book) -> tuple[Executed, ...]:
-        said = context.chairman_decision
-        approved = () if said is None or said.value is None else said.value.approved_trades
+        decision = context.chairman_decision
+        approved = () if decision is None or decision.value is None else decision.value.approved_trades
         ranked = sorted(approved, key=lambda trade: (-abs(trade.conviction), trade.instrument))
         kept = {trade.instrument: trade for trade in ranked[: spec.max_trades]}
         beyond = {trade.instrument for trade in ranked[spec.max_trades :]}
@@ -77,11 +76,11 @@ def carry_out(
     seat: str,
     conviction: int,
     reason: str,
-    facts: Mapping[str, Any],
+    facts: Facts,
     spec: CouncilSpec,
     book: Book,
 ) -> Executed:
-    """The target for `pitch` at `conviction` ≠ 0, protected by its stop and target price where they make sense."""
+    """Return the target for `pitch` at `conviction` ≠ 0, protected by its stop and target where they make sense."""
     symbol, notes = pitch.instrument, []
     close = last_close(facts, symbol)
     sign = 1 if conviction > 0 else -1
@@ -110,8 +109,8 @@ def carry_out(
     )
 
 
-def limit_price(known: Mapping[str, float], buying: bool, spec: CouncilSpec) -> float | None:
-    """Last close less (buying) or plus (selling) ``limit_atr`` × ATR(14), to the cent; below a dollar to 0.01 cent.
+def limit_price(known: SymbolFacts, buying: bool, spec: CouncilSpec) -> float | None:
+    """Return the last close less (buying) or plus (selling) ``limit_atr`` × ATR(14), to the cent, below $1 to 1/100.
 
     None, hence a market order, while there are too few bars for an ATR.
     """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from simulator.council.answers import Pitch, ResearchPack, pitch_on
+from simulator.council.answers import Pitch, pitch_on
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text
-from simulator.council.stages.base import Setup, Stage, missed_quorum
+from simulator.council.stages.base import Setup, Stage, check_quorum
 
 
 class PitchStage(Stage):
@@ -18,7 +18,8 @@ class PitchStage(Stage):
     async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Answered[Pitch], ...]:
         parts = {"market": json_text(context.facts, 2)}
         # In order of seat names, not of the file, so that the order of seats changes no prompt.
-        packs = [said.value.model_dump() for said in _by_seat(context) if said.value is not None]
+        by_seat = sorted(context.research_packs, key=lambda one: one.seat)
+        packs = [one.value.model_dump() for one in by_seat if one.value is not None]
         if packs:
             parts["research"] = json_text(packs)
         variables = setup.variables(context)
@@ -31,8 +32,4 @@ class PitchStage(Stage):
         return tuple(await asyncio.gather(*(one(seat) for seat in setup.spec.managers)))
 
     def shortfall(self, produced: tuple[Answered[Pitch], ...], setup: Setup) -> str | None:
-        return missed_quorum(self.name, produced, setup.spec.stages.pitch.quorum)
-
-
-def _by_seat(context: PipelineContext) -> list[Answered[ResearchPack]]:
-    return sorted(context.research_packs, key=lambda said: said.seat)
+        return check_quorum(self.name, produced, setup.spec.stages.pitch.quorum)

@@ -7,7 +7,7 @@ import asyncio
 from simulator.council.answers import ResearchPack
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text
-from simulator.council.stages.base import Setup, Stage, missed_quorum
+from simulator.council.stages.base import Setup, Stage, check_quorum
 
 
 class ResearchStage(Stage):
@@ -25,4 +25,4 @@ class ResearchStage(Stage):
         return tuple(await asyncio.gather(*(one(seat) for seat in setup.spec.researchers)))
 
     def shortfall(self, produced: tuple[Answered[ResearchPack], ...], setup: Setup) -> str | None:
-        return missed_quorum(self.name, produced, setup.spec.stages.research.quorum)
+        return check_quorum(self.name, produced, setup.spec.stages.research.quorum)

@@ -6,14 +6,14 @@ seats ──shuffled per meeting and reviewer──► Pitch A, Pitch B … ─�
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from simulator.council.anonymity import labels, strike
-from simulator.council.answers import Pitch, Review
+from simulator.council.answers import Review
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text, system_message
-from simulator.council.stages.base import Setup, Stage, missed_quorum
+from simulator.council.records import Facts, NewsFacts, PitchAnswer
+from simulator.council.stages.base import Setup, Stage, check_quorum
 
 
 class ReviewStage(Stage):
@@ -22,8 +22,8 @@ class ReviewStage(Stage):
     writes = "peer_reviews"
 
     async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Answered[Review], ...]:
-        market = json_text(shown_facts(context, setup), 2)
-        shown = {seat: json_text(pitch) for seat, pitch in shown_pitches(context, setup).items()}
+        market = json_text(anonymous_facts(context, setup), 2)
+        shown = {seat: json_text(pitch) for seat, pitch in anonymous_pitches(context, setup).items()}
         variables = setup.variables(context)
         persona = system_message(setup.prompts.reviewer, variables["symbols"])
 
@@ -40,34 +40,35 @@ class ReviewStage(Stage):
         return tuple(await asyncio.gather(*questions))
 
     def shortfall(self, produced: tuple[Answered[Review], ...], setup: Setup) -> str | None:
-        return missed_quorum(self.name, produced, setup.spec.stages.review.quorum)
+        return check_quorum(self.name, produced, setup.spec.stages.review.quorum)
 
 
 def reviewer_labels(context: PipelineContext, reviewer: str, setup: Setup) -> dict[str, str]:
-    """{seat: label} of the other managers' pitches as `reviewer` sees them at this meeting."""
+    """Return {seat: label} of the other managers' pitches as `reviewer` sees them at this meeting."""
     others = (seat for seat in setup.spec.managers if seat != reviewer)
     return labels(context.facts["as_of"], reviewer, others)
 
 
-def shown_facts(context: PipelineContext, setup: Setup) -> Mapping[str, Any]:
-    """The facts without telling names in the headlines, the only words in them that came from outside."""
+def anonymous_facts(context: PipelineContext, setup: Setup) -> Facts:
+    """Return the facts without telling names in the headlines, the only words in them that came from outside."""
     if "news" not in context.facts:
         return context.facts
-    news = [{**one, "headline": strike(one["headline"], setup.names)} for one in context.facts["news"]]
+    news: list[NewsFacts] = []
+    for one in context.facts["news"]:
+        news.append({**one, "headline": strike(one["headline"], setup.names)})
     return {**context.facts, "news": news}
 
 
-def shown_pitches(context: PipelineContext, setup: Setup) -> dict[str, Mapping[str, Any]]:
-    """{seat: its pitch with every telling name struck out}, JSON-able."""
-    return {seat: _nameless(pitch, setup) for seat, pitch in context.pitches.items()}
+def anonymous_pitches(context: PipelineContext, setup: Setup) -> dict[str, PitchAnswer]:
+    """Return {seat: its pitch with every telling name struck out}, JSON-able."""
 
+    def struck(name: str, value: object) -> object:
+        if isinstance(value, tuple):
+            return [strike(text, setup.names) for text in value]
+        telling = isinstance(value, str) and name not in ("instrument", "direction")
+        return strike(str(value), setup.names) if telling else value
 
-def _nameless(pitch: Pitch, setup: Setup) -> Mapping[str, Any]:
     return {
-        name: [strike(text, setup.names) for text in value]
-        if isinstance(value, tuple)
-        else strike(value, setup.names)
-        if isinstance(value, str) and name not in ("instrument", "direction")
-        else value
-        for name, value in pitch
+        seat: cast(PitchAnswer, {name: struck(name, value) for name, value in pitch})
+        for seat, pitch in context.pitches.items()
     }
