@@ -1,13 +1,29 @@
-"""Limits on what a strategy may ask for. A pure function from a Decision to the Decision that is allowed."""
+"""Limits on what a strategy may ask for. A pure function from a Decision to the Decision that is allowed.
+
+The arithmetic stands once, in `make_limiter`: here it runs as plain Python, in the replay kernel compiled, so that
+limits can be swept over a tape without Python. It imports no compiler, for decisions made live need none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import fsum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simulator.config import Assets, Risk
-from simulator.trading.model import Book, Decision, Target
+from simulator.trading.model import Book, Decision
+
+Numbers = list[float] | NDArray[np.float64]
+Codes = list[int] | NDArray[np.int64]
+
+ExactSum = Callable[[Numbers, Codes, int, Numbers], float]
+"""Called with (values, groups, group, room to work in): the sum of |values| of that group, or of all where it is -1,
+rounded once. Rounded once, a sum does not depend on the order of its terms, which differs between book and kernel."""
+
+Limiter = Callable[[Numbers, Codes, Numbers, Codes, tuple[float, float, float], Numbers, Numbers, Numbers], None]
 
 
 @dataclass(frozen=True)
@@ -26,42 +42,84 @@ class Limits:
         return cls(risk.max_weight, risk.max_group, risk.max_gross, groups)
 
 
+def make_limiter(exact_sum: ExactSum) -> Limiter:
+    """Return the function that cuts weights to limits, resting on `exact_sum`. It allocates nothing."""
+
+    def limit_weights(
+        weights: Numbers,
+        groups: Codes,
+        others: Numbers,
+        groups_of_others: Codes,
+        caps: tuple[float, float, float],
+        asked: Numbers,
+        room: Numbers,
+        partials: Numbers,
+    ) -> None:
+        """Cut the M `weights` in place: each alone, then each of the G groups pro rata, then everything pro rata.
+
+        `others` are the weights of positions that are left alone: they take up room and are not cut. `caps` are the
+        largest |weight| of a symbol, of a group, of all. Into `asked` and `room` (G + 1 each, the last for all) go the
+        gross weight and the room for it; 0 into `asked` where nothing was cut.
+        """
+        largest, largest_group, largest_gross = caps
+        for i in range(len(weights)):
+            if abs(weights[i]) > largest:
+                weights[i] = largest if weights[i] > 0 else -largest
+        last = len(asked) - 1
+        for g in range(last + 1):
+            group, cap = (g, largest_group) if g < last else (-1, largest_gross)
+            room[g] = max(cap - exact_sum(others, groups_of_others, group, partials), 0.0)
+            gross = exact_sum(weights, groups, group, partials)
+            asked[g] = 0.0
+            # A cut to exactly the room adds up to a hair more or less of it: that is not cut again.
+            if gross == 0.0 or gross <= room[g] * (1 + 1e-12):
+                continue
+            asked[g] = gross
+            share = room[g] / gross
+            for i in range(len(weights)):
+                if group < 0 or groups[i] == group:
+                    weights[i] *= share
+
+    return limit_weights
+
+
+def _sum(values: Numbers, groups: Codes, group: int, _: Numbers) -> float:
+    return fsum(abs(value) for value, g in zip(values, groups, strict=True) if group < 0 or g == group)
+
+
+_limit_weights = make_limiter(_sum)
+
+
 def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tuple[str, ...]]:
-    """The decision with its weights cut to `limits`, and a sentence per cut.
+    """Return the decision with its weights cut to `limits`, and a sentence per cut.
 
     Order: each symbol alone, then each group pro rata, then everything pro rata. Positions without a target count at
     their present weight and are not cut: leaving a position alone is not an order.
     """
-    weights = {t.symbol: t.weight for t in decision.targets}
-    cuts: list[str] = []
+    wanted = {t.symbol: t.weight for t in decision.targets}
+    others = [s for s, held in book.positions.items() if held and s not in wanted]
+    names = sorted({limits.groups.get(s, s) for s in wanted})
+    code = {name: number for number, name in enumerate(names)}
+    groups, groups_of_others = ([code.get(limits.groups.get(s, s), -1) for s in which] for which in (wanted, others))
+    weights = list(wanted.values())
+    asked, room = [0.0] * (len(names) + 1), [0.0] * (len(names) + 1)
+    caps = limits.max_weight, limits.max_group, limits.max_gross
+    _limit_weights(weights, groups, [book.weight(s) for s in others], groups_of_others, caps, asked, room, [])
 
-    for symbol, weight in weights.items():
-        if abs(weight) > limits.max_weight:
-            weights[symbol] = limits.max_weight if weight > 0 else -limits.max_weight
-            cuts.append(f"{symbol} {weight:+.4f} cut to {weights[symbol]:+.4f}: max_weight")
-
-    untouched = {s: abs(book.weight(s)) for s, held in book.positions.items() if held and s not in weights}
-    for group in sorted({limits.groups.get(s, s) for s in weights}):
-        members = [s for s in weights if limits.groups.get(s, s) == group]
-        room = limits.max_group - fsum(w for s, w in untouched.items() if limits.groups.get(s, s) == group)
-        _shrink(weights, members, room, f"group {group}: max_group", cuts)
-    _shrink(weights, list(weights), limits.max_gross - fsum(untouched.values()), "all positions: max_gross", cuts)
-
+    largest = limits.max_weight
+    cuts = [
+        f"{symbol} {weight:+.4f} cut to {largest if weight > 0 else -largest:+.4f}: max_weight"
+        for symbol, weight in wanted.items()
+        if abs(weight) > largest
+    ]
+    rules = [*(f"group {name}: max_group" for name in names), "all positions: max_gross"]
+    cuts += [
+        f"{rule}: gross {gross:.4f} cut to {left:.4f}"
+        for rule, gross, left in zip(rules, asked, room, strict=True)
+        if gross
+    ]
     if not cuts:
         return decision, ()
-    allowed = tuple(_with_weight(t, weights[t.symbol]) for t in decision.targets)
-    return replace(decision, targets=allowed), tuple(cuts)
-
-
-def _shrink(weights: dict[str, float], members: list[str], room: float, rule: str, cuts: list[str]) -> None:
-    asked = fsum(abs(weights[s]) for s in members)
-    if not asked or asked <= room * (1 + 1e-12):
-        return
-    share = max(room, 0.0) / asked
-    for symbol in members:
-        weights[symbol] *= share
-    cuts.append(f"{rule}: gross {asked:.4f} cut to {max(room, 0.0):.4f}")
-
-
-def _with_weight(target: Target, weight: float) -> Target:
-    return target if weight == target.weight else replace(target, weight=weight)
+    allowed = dict(zip(wanted, weights, strict=True))
+    targets = [t if t.weight == allowed[t.symbol] else replace(t, weight=allowed[t.symbol]) for t in decision.targets]
+    return replace(decision, targets=tuple(targets)), tuple(cuts)

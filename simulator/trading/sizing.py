@@ -27,15 +27,16 @@ NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(function: F) -> F:
-    """`function` compiled by numba and kept beside the source, else in the user's cache folder, else not at all.
+def compiled(function: F, releases_gil: bool = False) -> F:
+    """Compile `function`; keep the code beside the source, else in the user's cache folder, else not at all.
 
     Nothing may be allocated inside: without reference counting compiled code passes arrays on several times faster.
+    Only what runs for long should release the interpreter's lock: getting it back may take 5 ms beside a busy thread.
     """
     try:
-        return cast(F, numba.njit(cache=True, _nrt=False)(function))
+        return cast(F, numba.njit(cache=True, _nrt=False, nogil=releases_gil)(function))
     except RuntimeError:  # numba found no folder it may write to
-        return cast(F, numba.njit(_nrt=False)(function))
+        return cast(F, numba.njit(_nrt=False, nogil=releases_gil)(function))
 
 
 @compiled

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from simulator.replay import backtrader_engine, kernel
 from simulator.replay.audit import audit, largest_difference
-from simulator.replay.kernel import play
+from simulator.replay.kernel.play import play
 from simulator.replay.ledger import Ledger
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES
@@ -136,12 +136,3 @@ def test_the_kernel_is_compiled_once_whatever_it_is_given(scenario_of, bars_of, 
     bars = bars_of({"A": [(10.0, 10.0, 10.0, 10.0)]})
     kernel.equity_curve(bars, tape_of(bars), ExecutionRules(whole_shares=True, min_trade=1), 1_000, np.array([10]))
     assert len(play.signatures) == 1
-
-
-def test_equity_curves_plays_many_tapes_and_rules_over_the_same_bars(scenario_of):
-    bars, tape, rules, cash, marks = scenario_of(3)
-    runs = [(tape, rules.scaled(multiple)) for multiple in (0.0, 1.0, 5.0)]
-    curves = kernel.equity_curves(bars, runs, cash, marks)
-    assert curves.shape == (3, len(bars))
-    for curve, (_, scaled) in zip(curves, runs, strict=True):
-        assert curve.tolist() == backtrader_engine.replay_tape(bars, tape, scaled, cash, marks).equity.tolist()

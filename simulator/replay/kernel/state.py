@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
+import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from simulator.market.bars import Floats
+from simulator.market.bars import Floats, Instants
 from simulator.replay import ledger
 from simulator.replay.ledger import FillRow, OrderRow, RejectionRow
 
-Ints = NDArray[np.int64]
+F = TypeVar("F", bound=Callable[..., object])
 
 
-class Line:
+def inner(function: F) -> F:
+    """Compile `function` into the one cached entry, not on its own: a cached part would outlive a change elsewhere.
+
+    Nothing may be allocated inside (see `trading.sizing.compiled`).
+    """
+    return cast(F, numba.njit(_nrt=False, nogil=True, error_model="numpy")(function))
+
+
+class PositionState:
     """One symbol: its position, the bar of this turn (`fresh` = it has one), its order's parts in an auction.
 
     `pending` is the order waiting and `last_order` the one that filled last (-1 = none); `seen` is the bar the mark is
-    up to date with while the symbol is not active.
+    up to date with while the symbol is not active; `targeted` is 1 while a decision on it is cut to limits.
     """
 
     held: float
     mark: float
     stop: float
-    take: float
+    take_profit: float
     open: float
     high: float
     low: float
@@ -37,9 +45,10 @@ class Line:
     pending: int
     last_order: int
     seen: int
+    targeted: int
 
 
-class Account:
+class AccountState:
     """Dollars, when the bar opened, and counts; `call` is 1 while a margin call stands."""
 
     cash: float
@@ -55,9 +64,13 @@ class Account:
     refusals: int
 
 
-class Rules:
-    """The numbers of ExecutionRules, basis points turned into fractions."""
+class Member:
+    """One parameter set of a batch: starting cash, ExecutionRules with basis points as fractions, caps, decisions.
 
+    Its decisions are those from `first` to before `end`; `grouping` is the row of its symbols' groups, -1 for no caps.
+    """
+
+    cash: float
     commission_per_share: float
     commission_rate: float
     commission_min: float
@@ -69,59 +82,69 @@ class Rules:
     maintenance_long: float
     maintenance_short: float
     min_trade: float
+    max_weight: float
+    max_group: float
+    max_gross: float
     whole_shares: int
+    grouping: int
+    first: int
+    end: int
 
 
-LINE, ACCOUNT, RULES = ledger.record(Line), ledger.record(Account), ledger.record(Rules)
+POSITION, ACCOUNT, MEMBER = ledger.record(PositionState), ledger.record(AccountState), ledger.record(Member)
 
 
-class Market(NamedTuple):
-    """(T,) opening instants and part of a year each bar accrues; (T, N) which bars count, prices and dividends.
-
-    `pays` tells if there is any dividend.
-    """
-
-    opens_at: Ints
-    year: Floats
-    tradable: NDArray[np.bool_]
-    open: Floats
-    high: Floats
-    low: Floats
-    close: Floats
-    dividend: Floats
-    pays: bool
+def table(dtype: np.dtype[np.void], count: int) -> Any:
+    """Return (count,) records of zeros whose fields are attributes, compiled and where numba is switched off."""
+    return np.zeros(count, dtype=dtype).view(np.recarray)
 
 
-class Wishes(NamedTuple):
-    """Targets one after the other: those of decision k are rows ``first[k]`` to ``first[k + 1]``, in symbol order."""
+class LimitScratch(NamedTuple):
+    """Room in which one decision is cut to its limits: see `trading.risk.make_limiter`. All hold N or N + 1 cells."""
 
-    due: Ints
-    at: Ints
-    first: Ints
-    symbol: Ints
-    weight: Floats
-    limit: Floats
-    stop: Floats
-    take_profit: Floats
+    weights: Floats
+    groups: Instants
+    others: Floats
+    groups_of_others: Instants
+    asked: Floats
+    room: Floats
+    partials: Floats
 
 
 class KernelState(NamedTuple):
-    """Everything that changes, and the rules: records of numpy, typed here by the fields they have.
+    """Everything that changes while one member is played, and its rules; the tables are used again for the next one.
 
-    `active` lists the symbols with a position or a pending order, ascending.
+    `active` lists the symbols with a position or a pending order, ascending. `fills` and
+    `refusals` may have no rows: then they are counted and not kept.
     """
 
-    account: Account
-    rules: Rules
-    lines: Sequence[Line]
-    active: Ints
+    account: AccountState
+    rules: Member
+    positions: Sequence[PositionState]
+    active: Instants
     orders: Sequence[OrderRow]
     fills: Sequence[FillRow]
     refusals: Sequence[RejectionRow]
+    limits: LimitScratch
+
+    @classmethod
+    def with_room(cls, symbols: int, orders: int, fills: int, refusals: int) -> KernelState:
+        """A state of no member yet, with room for so many orders and so many rows of fills and refusals."""
+        floats, codes = np.empty((5, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
+        return cls(
+            account=table(ACCOUNT, 1)[0],
+            rules=table(MEMBER, 1)[0],
+            positions=table(POSITION, symbols),
+            active=np.zeros(symbols, dtype=np.int64),
+            orders=table(ledger.ORDER_COLUMNS, orders),
+            fills=table(ledger.FILL_COLUMNS, fills),
+            refusals=table(ledger.REJECTION_COLUMNS, refusals),
+            limits=LimitScratch(floats[0], codes[0], floats[1], codes[1], *floats[2:]),
+        )
 
 
 class Curves(NamedTuple):
-    """What is written at every close; `positions` has no rows when only the curve is wanted."""
+    """Dollars at every close: `equity` (R, T); `cash` (T,) and `positions` (T, N) where R is 1 and books are kept."""
 
     equity: Floats
     cash: Floats

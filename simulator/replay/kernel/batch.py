@@ -1,0 +1,208 @@
+"""Plays of the kernel: one tape with its books, or many parameter sets over the same bars.
+
+tapes ──────────────► Targets ──────┐
+bars ──► PreparedMarket ────────────┼──► play: members first to last ──► equity (R, T); with books: Ledgers
+rules, cash, limits ──► Member × R ─┘    (compiled, no lock held: chunks run in threads)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from simulator.errors import UsageError
+from simulator.market.bars import Bars, Floats, Instants
+from simulator.replay.kernel.market import PreparedMarket, Targets, targets_of
+from simulator.replay.kernel.play import play
+from simulator.replay.kernel.state import MEMBER, Curves, KernelState, table
+from simulator.replay.ledger import Ledger
+from simulator.replay.tape import Tape
+from simulator.trading.execution import ExecutionRules
+from simulator.trading.risk import Limits
+
+CHUNKS_A_THREAD = 4
+"""Members differ in work: a few chunks more than threads keep the last thread from playing alone."""
+
+T = TypeVar("T")
+
+
+def replay_tape(
+    bars: Bars,
+    tape: Tape,
+    rules: ExecutionRules,
+    cash: float,
+    opening_marks: Floats | None = None,
+    limits: Limits | None = None,
+) -> Ledger:
+    """Play the recorded decisions of `tape`, whose symbols must be those of `bars`.
+
+    Same arguments, timing, result and errors as :func:`simulator.replay.backtrader_engine.replay_tape`. With `limits`
+    the weights are cut, as :func:`simulator.trading.risk.limit` cuts them, on the account's book at each decision.
+    """
+    return play_books(PreparedMarket.of(bars, opening_marks), tape, rules, cash, limits)[0]
+
+
+def equity_curve(
+    bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats | None = None
+) -> Floats:
+    """Return (T,) dollars at each close: :func:`replay_tape` without the books."""
+    curve: Floats = play_many(PreparedMarket.of(bars, opening_marks), tape, rules, cash)[0]
+    return curve
+
+
+def play_many(
+    market: PreparedMarket,
+    tapes: Tape | Sequence[Tape],
+    rules: ExecutionRules | Sequence[ExecutionRules],
+    cash: float | Sequence[float] | Floats,
+    limits: Limits | Sequence[Limits | None] | None = None,
+    threads: int = 1,
+) -> Floats:
+    """Return (R, T) equity in dollars at each close of R parameter sets over the same bars.
+
+    Each of `tapes`, `rules`, `cash` and `limits` is one for all or R of them. Row r has the bytes that playing set r
+    alone gives, whatever the number of threads. Raises UsageError where the numbers of sets do not agree or a tape is
+    for other symbols.
+    """
+    batch = _Batch.of(market, tapes, rules, cash, limits)
+    curves = Curves(np.empty((len(batch), len(market.bars))), np.empty(0), np.empty((0, 0)))
+    step = max(1, -(-len(batch) // (threads * CHUNKS_A_THREAD))) if threads > 1 else max(1, len(batch))
+
+    def play_chunk(first: int) -> None:
+        room = KernelState.with_room(len(market.bars.symbols), batch.most_targets, 0, 0)
+        batch.play(room, curves, first, min(first + step, len(batch)))
+
+    for _ in _run(play_chunk, range(0, len(batch), step), threads):
+        pass
+    return curves.equity
+
+
+def play_books(
+    market: PreparedMarket,
+    tapes: Tape | Sequence[Tape],
+    rules: ExecutionRules | Sequence[ExecutionRules],
+    cash: float | Sequence[float] | Floats,
+    limits: Limits | Sequence[Limits | None] | None = None,
+    threads: int = 1,
+) -> list[Ledger]:
+    """Return the books of R parameter sets over the same bars: arguments and errors of :func:`play_many`."""
+    batch = _Batch.of(market, tapes, rules, cash, limits)
+    return list(_run(batch.ledger, range(len(batch)), threads))
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """R members over one market, as compiled code takes them."""
+
+    market: PreparedMarket
+    targets: Targets
+    members: Any
+    groupings: Instants
+
+    @classmethod
+    def of(cls, market: PreparedMarket, tapes: Any, rules: Any, cash: Any, limits: Any) -> _Batch:
+        given = {"tapes": tapes, "rules": rules, "cash": cash, "limits": limits}
+        listed = {name: list(v) if isinstance(v, Sequence | np.ndarray) else [v] for name, v in given.items()}
+        count = max(map(len, listed.values())) if all(listed.values()) else 0
+        if any(len(values) not in (1, count) for values in listed.values()):
+            sizes = ", ".join(f"{len(values)} {name}" for name, values in listed.items())
+            raise UsageError(
+                f"the parameter sets do not agree in number: {sizes}", mend="give one for all, or R of each"
+            )
+        unique = list(dict.fromkeys(listed["tapes"])) or [Tape.from_decisions([], market.bars.symbols)]
+        members = table(MEMBER, count)
+        for name, values in _columns(listed["rules"]).items():
+            members[name] = values
+        members["cash"] = np.array(listed["cash"], dtype=np.float64)
+        ends = np.cumsum([0, *(len(tape) for tape in unique)])
+        number = {tape: n for n, tape in enumerate(unique)}
+        which = np.array([number[tape] for tape in listed["tapes"]], dtype=np.int64)
+        members["first"], members["end"] = ends[which], ends[which + 1]
+        groupings = _limit_members(members, listed["limits"], market.bars.symbols)
+        return cls(market, targets_of(market.bars, unique), members, groupings)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def most_targets(self) -> int:
+        first = self.targets.first
+        return int((first[self.members["end"]] - first[self.members["first"]]).max(initial=0))
+
+    def play(self, room: KernelState, curves: Curves, first: int, last: int) -> None:
+        play(self.market.arrays, self.targets, self.members, self.groupings, room, curves, first, last)
+
+    def ledger(self, r: int) -> Ledger:
+        """Return the books of member `r`."""
+        bars, targets = self.market.bars, self.most_targets
+        one = _Batch(self.market, self.targets, self.members[r : r + 1], self.groupings)
+        shape, fills = (len(bars), len(bars.symbols)), 3 * targets
+        while True:
+            curves = Curves(np.empty((1, shape[0])), np.empty(shape[0]), np.zeros(shape))
+            room = KernelState.with_room(shape[1], targets, fills, targets)
+            one.play(room, curves, 0, 1)
+            if room.account.fills <= fills:
+                break
+            fills = int(room.account.fills)  # margin calls can make more fills than orders: again, with room for all
+        tables: Any = room
+        return Ledger(
+            bars=bars,
+            equity=curves.equity[0],
+            cash=curves.cash,
+            positions=curves.positions,
+            order_rows=np.asarray(tables.orders)[: room.account.orders],
+            fill_rows=np.asarray(tables.fills)[: room.account.fills],
+            rejection_rows=np.asarray(tables.refusals)[: room.account.refusals],
+            opening_marks=self.market.arrays.opening_marks,
+        )
+
+
+def _columns(rules: Iterable[ExecutionRules]) -> dict[str, Floats]:
+    """Return the fields of Member that rules fill, each (R,) or (1,); basis points as fractions."""
+    rows = [
+        (
+            r.commission_per_share,
+            r.commission_bps / 1e4,
+            r.commission_min,
+            r.slippage_bps / 1e4,
+            r.borrow_rate,
+            r.cash_interest,
+            r.initial_margin_long,
+            r.initial_margin_short,
+            r.maintenance_long,
+            r.maintenance_short,
+            r.min_trade,
+            r.whole_shares,
+        )
+        for r in rules
+    ]
+    names = [name for name in MEMBER.names or () if name not in ("cash", "grouping", "first", "end")]
+    names = [name for name in names if not name.startswith("max_")]
+    return dict(zip(names, np.array(rows, dtype=np.float64).reshape(-1, len(names)).T, strict=True))
+
+
+def _limit_members(members: Any, limits: Sequence[Limits | None], symbols: Sequence[str]) -> Instants:
+    """Write the caps into `members`; return (G, N) codes of the groups each distinct grouping puts `symbols` in."""
+    number: dict[tuple[str, ...], int] = {}
+    rows = []
+    for each in limits:
+        groups = () if each is None else tuple(each.groups.get(symbol, symbol) for symbol in symbols)
+        grouping = number.setdefault(groups, len(number)) if each is not None else -1
+        rows.append((*((each.max_weight, each.max_group, each.max_gross) if each else (np.inf,) * 3), grouping))
+    for name, values in zip(("max_weight", "max_group", "max_gross", "grouping"), np.array(rows).T, strict=True):
+        members[name] = values
+    codes = np.zeros((max(1, len(number)), len(symbols)), dtype=np.int64)
+    for groups, row in number.items():
+        codes[row] = np.unique(groups, return_inverse=True)[1]
+    return codes
+
+
+def _run(function: Any, numbers: Iterable[int], threads: int) -> Iterable[Any]:
+    if threads <= 1:
+        return map(function, numbers)
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, numbers))

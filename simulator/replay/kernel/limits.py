@@ -1,0 +1,90 @@
+"""Risk limits compiled: `trading.risk` on the kernel's own book, with an exactly rounded sum of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.market.bars import Instants
+from simulator.replay.kernel.market import Targets
+from simulator.replay.kernel.state import KernelState, inner
+from simulator.trading.risk import Codes, Numbers, make_limiter
+
+
+@inner
+def exact_sum(values: Numbers, groups: Codes, group: int, partials: Numbers) -> float:
+    """Return the sum of |values| of one group (-1 = of all), rounded once: bit for bit what math.fsum returns.
+
+    Shewchuk's algorithm as CPython has it (Adaptive Precision Floating-Point Arithmetic, 1997): `partials` holds the
+    sum so far as numbers that do not overlap, at most one for each value. NaN and infinity come out as they add up.
+    """
+    count = 0
+    endless = 0.0
+    for v in range(len(values)):
+        if group >= 0 and groups[v] != group:
+            continue
+        x = abs(values[v])
+        if not np.isfinite(x):
+            endless += x
+            continue
+        kept = 0
+        for j in range(count):
+            y = partials[j]
+            if abs(x) < abs(y):
+                x, y = y, x
+            high = x + y
+            low = y - (high - x)  # exactly what rounding took from `high`, since |x| >= |y|
+            if low != 0.0:
+                partials[kept] = low
+                kept += 1
+            x = high
+        partials[kept] = x
+        count = kept + 1
+    if endless != 0.0:
+        return endless
+    total = low = 0.0
+    while count > 0 and low == 0.0:
+        count -= 1
+        x = total
+        total = x + partials[count]
+        low = partials[count] - (total - x)
+    # Halfway cases: `total` was rounded to even without the partials below, whose sign decides.
+    if count > 0 and ((low < 0.0 and partials[count - 1] < 0.0) or (low > 0.0 and partials[count - 1] > 0.0)):
+        x = total + low * 2.0
+        if low * 2.0 == x - total:
+            total = x
+    return total
+
+
+limit_weights = inner(make_limiter(exact_sum))
+
+
+@inner
+def limit_decision(targets: Targets, s: KernelState, groupings: Instants, k: int) -> None:
+    """Put the weights of decision `k`, cut to the member's limits on its book, into ``s.limits.weights``."""
+    x, rules, groups = s.limits, s.rules, groupings[s.rules.grouping]
+    first, count, others, last_group = targets.first[k], targets.first[k + 1] - targets.first[k], 0, -1
+    for i in range(count):
+        n = targets.symbol[first + i]
+        s.positions[n].targeted = 1
+        x.weights[i] = targets.weight[first + i]
+        x.groups[i] = groups[n]
+        last_group = max(last_group, groups[n])
+    for i in range(s.account.active):
+        n = s.active[i]
+        position = s.positions[n]
+        if position.held != 0.0 and position.targeted == 0:
+            x.others[others] = position.held * position.mark / s.account.equity if s.account.equity > 0.0 else 0.0
+            x.groups_of_others[others] = groups[n]
+            others += 1
+    for i in range(count):
+        s.positions[targets.symbol[first + i]].targeted = 0
+    limit_weights(
+        x.weights[:count],
+        x.groups[:count],
+        x.others[:others],
+        x.groups_of_others[:others],
+        (rules.max_weight, rules.max_group, rules.max_gross),
+        x.asked[: last_group + 2],
+        x.room[: last_group + 2],
+        x.partials,
+    )
