@@ -18,8 +18,8 @@ from simulator.replay.backtrader_feed import ArrayFeed, bt
 from simulator.replay.ledger import Ledger
 from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.fills import Account, Events, OrderStatus, price_or_nan
-from simulator.trading.model import Book, Fill, Order, Rejection
+from simulator.trading.fills import Account, Events, price_or_nan
+from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
 
 class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]

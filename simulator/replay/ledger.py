@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.market.bars import Bars, Floats
-from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, OrderStatus, price_or_none
-from simulator.trading.model import Fill, OrderKind, Rejection
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, price_or_none
+from simulator.trading.model import Fill, OrderKind, OrderStatus, Rejection
 
 OPEN, FILLED, PARTLY_FILLED, CANCELLED, REJECTED = range(5)
 AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT, MARGIN_CALL = range(5)

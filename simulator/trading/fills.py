@@ -18,9 +18,8 @@ from typing import Literal, get_args
 
 from simulator.errors import BrokerError
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.model import Book, Fill, Order, Rejection
+from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
-OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]
 FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
 RejectionWhy = Literal["no price yet", "margin call", "buying power", "buying power, pro rata"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 Cadence = Literal["once", "daily", "weekly", "monthly"]
 OrderKind = Literal["market", "limit"]
-OrderStatus = Literal["open", "filled", "cancelled", "rejected"]
+OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]
 
 
 @dataclass(frozen=True)
