@@ -15,25 +15,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 from statistics import median
-from typing import Any
 
 import numpy as np
 
 from simulator.analysis.parse_horizon import sessions_of
 from simulator.council.records import MeetingRecord, meeting_record
 from simulator.council.vote import votes_of
+from simulator.evidence.records import Calibration, ReviewSkill
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Bars, instant
 from simulator.replay.ledger import tradable
 from simulator.stats.calibration import Estimate, Sample, mean_by_forecast, rank_correlation_interval
-from simulator.stats.series import Undefined
+from simulator.stats.series import split
 from simulator.trading.cycle import CycleResult
 
 NOTHING_SETTLED = "no horizon ended within the run"
 
 
 @dataclass(frozen=True)
-class Meeting:
+class DatedMeeting:
     """A meeting of the council: when (nanoseconds since the epoch), when the next one was, and its record."""
 
     at: int
@@ -49,7 +49,7 @@ class Opinion:
     None where nobody reviewed it.
     """
 
-    meeting: Meeting
+    meeting: DatedMeeting
     instrument: str
     conviction: int
     horizon: int | None = None
@@ -76,14 +76,15 @@ class Settled:
     unpriced: int = 0
 
 
-def meetings_of(results: Sequence[CycleResult]) -> list[Meeting]:
+def meetings_of(results: Sequence[CycleResult]) -> list[DatedMeeting]:
     """The meetings among the results of the council's account; checkpoints are left out."""
-    records = [(r.decision.as_of, record) for r in results if (record := meeting_record(r.decision.record)) is not None]
-    following = [*(instant(as_of) for as_of, _ in records[1:]), None]
-    return [Meeting(instant(at), until, record) for (at, record), until in zip(records, following, strict=False)]
+    records = [(instant(one.decision.as_of), meeting_record(one.decision.record)) for one in results]
+    dated = [(at, record) for at, record in records if record is not None]
+    following = [*(at for at, _ in dated[1:]), None]
+    return [DatedMeeting(at, until, record) for (at, record), until in zip(dated, following, strict=False)]
 
 
-def pitched(meetings: Sequence[Meeting], seat: str | None = None) -> list[Opinion]:
+def pitched(meetings: Sequence[DatedMeeting], seat: str | None = None) -> list[Opinion]:
     """The pitches of the manager in `seat`, or of all managers where it is None. FLAT ones have conviction 0."""
     return [
         Opinion(meeting, vote.instrument, vote.conviction, sessions_of(vote.horizon), vote.score)
@@ -93,7 +94,7 @@ def pitched(meetings: Sequence[Meeting], seat: str | None = None) -> list[Opinio
     ]
 
 
-def approved(meetings: Sequence[Meeting]) -> list[Opinion]:
+def approved(meetings: Sequence[DatedMeeting]) -> list[Opinion]:
     """The trades the chairman approved. They name no horizon: each is to hold until the next meeting."""
     return [
         Opinion(meeting, trade["instrument"], trade["conviction"])
@@ -128,7 +129,7 @@ def settle(opinions: Sequence[Opinion], bars: Bars) -> Settled:
     return Settled(tuple(outcomes), still_open, unpriced)
 
 
-def calibration(settled: Settled) -> dict[str, Any]:
+def calibration(settled: Settled) -> Calibration:
     """Conviction against what followed, JSON-able; None where undefined, with the reason.
 
     Keys: ``n`` outcomes, ``open`` and ``unpriced`` opinions left out, ``unstated`` outcomes of opinions that name no
@@ -140,36 +141,39 @@ def calibration(settled: Settled) -> dict[str, Any]:
     who is right about whole markets earns it as much as one who picks the better of two.
     """
     outcomes = settled.outcomes
-    counts = {
+    found: Calibration = {
         "n": len(outcomes),
         "open": settled.open,
         "unpriced": settled.unpriced,
         "unstated": sum(one.opinion.horizon is None for one in outcomes),
+        "horizon_sessions": float(median(one.sessions for one in outcomes)) if outcomes else None,
+        "ic": None,
+        "ic_low": None,
+        "ic_high": None,
+        "by_conviction": [],
+        "reasons": {},
     }
     if not outcomes:
         names = ("horizon_sessions", "ic", "ic_low", "ic_high")
-        return {
-            **counts,
-            **dict.fromkeys(names),
-            "by_conviction": [],
-            "reasons": dict.fromkeys(names, _why_none(settled)),
-        }
+        return {**found, "reasons": dict.fromkeys(names, _why_none(settled))}
     sample = _sample(outcomes, [one.opinion.conviction for one in outcomes], [one.realised for one in outcomes])
-    values, reasons = _named(rank_correlation_interval(sample), ("ic", "ic_low", "ic_high"))
-    levels = []
+    (found["ic"], found["ic_low"], found["ic_high"]), reasons = _named(
+        rank_correlation_interval(sample), ("ic", "ic_low", "ic_high")
+    )
     for conviction, (n, estimate) in mean_by_forecast(sample).items():
-        found, missing = _named(estimate, ("mean_return", "low", "high"))
-        levels.append({"conviction": int(conviction), "n": n, **found})
+        (mean, low, high), missing = _named(estimate, ("mean_return", "low", "high"))
+        found["by_conviction"].append(
+            {"conviction": int(conviction), "n": n, "mean_return": mean, "low": low, "high": high}
+        )
         if missing:
             reasons[f"by_conviction:{conviction:g}"] = missing["low"]
-    if len(levels) == 1 < len(outcomes):
-        only = f"every conviction was {levels[0]['conviction']:+d}".replace("+0", "0")
+    if len(found["by_conviction"]) == 1 < len(outcomes):
+        only = f"every conviction was {found['by_conviction'][0]['conviction']:+d}".replace("+0", "0")
         reasons |= dict.fromkeys(("ic", "ic_low", "ic_high"), only)
-    sessions = float(median(one.sessions for one in outcomes))
-    return {**counts, "horizon_sessions": sessions, **values, "by_conviction": levels, "reasons": reasons}
+    return {**found, "reasons": reasons}
 
 
-def reviews(settled: Settled) -> dict[str, Any]:
+def reviews(settled: Settled) -> ReviewSkill:
     """Mean review score of a pitch against its return in the direction it took, JSON-able; None where undefined.
 
     Keys: ``n`` reviewed pitches with a direction whose horizon is over, ``correlation`` (Spearman), ``low``, ``high``
@@ -178,19 +182,16 @@ def reviews(settled: Settled) -> dict[str, Any]:
     kept = [one for one in settled.outcomes if one.opinion.score is not None and one.opinion.conviction]
     names = ("correlation", "low", "high")
     if not kept:
-        directed = any(one.opinion.conviction for one in settled.outcomes)
-        why = (
-            "no reviewed pitch" if directed else _why_none(settled) if not settled.outcomes else "every pitch was FLAT"
-        )
-        return {
-            "n": 0,
-            **dict.fromkeys((*names, "mean_score")),
-            "reasons": dict.fromkeys((*names, "mean_score"), why),
-        }
-    scores = [float(one.opinion.score) for one in kept if one.opinion.score is not None]
+        why = "no reviewed pitch"
+        if not any(one.opinion.conviction for one in settled.outcomes):
+            why = "every pitch was FLAT" if settled.outcomes else _why_none(settled)
+        missing = dict.fromkeys((*names, "mean_score"), why)
+        return {"n": 0, "correlation": None, "low": None, "high": None, "mean_score": None, "reasons": missing}
+    scores = [one.opinion.score for one in kept if one.opinion.score is not None]
     earned = [one.realised if one.opinion.conviction > 0 else -one.realised for one in kept]
-    values, reasons = _named(rank_correlation_interval(_sample(kept, scores, earned)), names)
-    return {"n": len(kept), **values, "mean_score": fsum(scores) / len(scores), "reasons": reasons}
+    (rho, low, high), reasons = _named(rank_correlation_interval(_sample(kept, scores, earned)), names)
+    mean = fsum(scores) / len(scores)
+    return {"n": len(kept), "correlation": rho, "low": low, "high": high, "mean_score": mean, "reasons": reasons}
 
 
 def _span(opinion: Opinion, bars: Bars, ends: np.ndarray) -> tuple[int, int] | None:
@@ -222,10 +223,10 @@ def _sample(outcomes: Sequence[Outcome], forecasts: Sequence[float], earned: Seq
     return Sample.of(forecasts, earned, [one.start for one in outcomes], [one.end for one in outcomes])
 
 
-def _named(estimate: Estimate, names: tuple[str, str, str]) -> tuple[dict[str, float | None], dict[str, str]]:
-    found = dict(zip(names, (estimate.value, estimate.low, estimate.high), strict=True))
-    values = {name: None if isinstance(one, Undefined) else float(one) for name, one in found.items()}
-    return values, {name: one.reason for name, one in found.items() if isinstance(one, Undefined)}
+def _named(estimate: Estimate, names: tuple[str, str, str]) -> tuple[list[float | None], dict[str, str]]:
+    """Value and ends of an estimate, and by name why one is None."""
+    values, reasons = split(dict(zip(names, (estimate.value, estimate.low, estimate.high), strict=True)))
+    return list(values.values()), reasons
 
 
 def _why_none(settled: Settled) -> str:

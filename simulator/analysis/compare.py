@@ -12,15 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 
-from simulator.analysis.divergence import first_divergence
+from simulator.analysis.divergence import Difference, Divergence, first_divergence
 from simulator.errors import UsageError
 from simulator.evidence.reader import Evidence, read
+from simulator.evidence.records import Metrics, OpenSpan, Reasons, RunRecord, Span, Stopped
 from simulator.runs.measure import SESSIONS_A_YEAR
 from simulator.stats import bootstrap, power
 from simulator.stats.adjust import adjust
@@ -37,12 +39,83 @@ ENOUGH = 60
 MOST_RUNS = 8
 LABELS = "ABCDEFGH"
 
+Standing = Literal["same", "no overlap", "too short", "undefined", "borderline", "first", "second", "not apart"]
+
 SAME_MONEY = 1e-12
 """Returns that differ by less are rounding of the same ones."""
 
 
+class ComparedRun(Span):
+    label: str
+    run_id: str
+    digest: str
+    strategy: str
+    symbols: list[str]
+    sessions: int
+    command: str
+    partial: bool
+    stopped: Stopped | None
+    models: list[str]
+    replicates: int
+    folder: str
+
+
+class CommonSpan(OpenSpan):
+    sessions: int
+
+
+class MetricRow(TypedDict):
+    """A metric, and its value in each run."""
+
+    key: str
+    values: list[float | None]
+
+
+class PairFigures(TypedDict):
+    a: Metrics
+    b: Metrics
+
+
+class RunPair(CommonSpan):
+    """Two runs on the sessions both have.
+
+    `a` and `b` are their labels, `same` is ``bytes`` or ``returns`` where those are equal, `figures` annual metrics.
+    `values` are annual: sharpe_difference (a − b) with its standard error sharpe_difference_se, p (two-sided,
+    Ledoit-Wolf), p_hac, low, high, paired_low and paired_high (stationary bootstrap), detectable; return_difference
+    with return_low, return_high, return_p (paired stationary bootstrap of the mean); correlation, tracking_error;
+    sessions_needed until the difference would be found four times in five; p_adjusted (Holm) with three runs or more.
+    `diverging` is the first decision that differs.
+    """
+
+    a: str
+    b: str
+    same: Literal["bytes", "returns"] | None
+    figures: PairFigures
+    values: dict[str, float | None]
+    reasons: Reasons
+    standing: Standing
+    diverging: Divergence | None
+
+
+class Comparison(TypedDict):
+    """What ``sim compare --json`` prints.
+
+    `configuration` only where the runs differ. `metrics_over`: all (every session of every run), common (the sessions
+    all have) or own (each its own, for none is common).
+    """
+
+    runs: list[ComparedRun]
+    pairs: list[RunPair]
+    configuration: list[Difference]
+    metrics: list[MetricRow]
+    metrics_over: Literal["all", "common", "own"]
+    common: CommonSpan
+    draws: int
+    seed: int
+
+
 @dataclass(frozen=True, eq=False)
-class Held:
+class LabelledRun:
     """A run under its label: simple returns (T,) and risk-free returns (T,) of its sessions.
 
     What follows a total loss has returns of 0: there is nothing left to earn on.
@@ -55,10 +128,10 @@ class Held:
     free: Floats
 
     @property
-    def run(self) -> Mapping[str, Any]:
+    def run(self) -> RunRecord:
         return self.evidence.run
 
-    def on(self, days: Sequence[Any]) -> tuple[Floats, Floats]:
+    def on(self, days: Sequence[date]) -> tuple[Floats, Floats]:
         """Returns and risk-free returns on `days`, each of them a session of the run."""
         row = {day: i for i, day in enumerate(self.evidence.sessions)}
         at = np.array([row[day] for day in days], dtype=np.intp)
@@ -67,51 +140,47 @@ class Held:
 
 def compare_runs(
     folders: Sequence[Path], *, draws: int = bootstrap.DRAWS, seed: int = 0
-) -> tuple[dict[str, Any], tuple[Held, ...]]:
-    """The comparison of the runs in `folders`, as JSON, and the runs it was made of.
+) -> tuple[Comparison, tuple[LabelledRun, ...]]:
+    """Return the comparison of the runs in `folders`, and the runs it was made of.
 
-    Keys: ``runs`` (a row each: label A, B …, run_id, folder, strategy, symbols, from, to, sessions, partial, digest,
-    command), ``pairs`` (see `_pair`), ``configuration`` and ``metrics`` [{key, values: one per run}], the former only
-    where they differ, ``metrics_over`` (all: every session of every run; common: the sessions all have; own: each its
-    own, for none is common), ``common`` {sessions, from, to}, ``draws``, ``seed``.
     Raises UsageError for fewer than two runs or more than eight, DataError for a folder that cannot be read.
     """
     if not 2 <= len(folders) <= MOST_RUNS:
         raise UsageError(f"{len(folders)} runs", mend=f"name two to {MOST_RUNS} runs; `sim runs` lists them")
     if draws < 1:
         raise UsageError(f"--draws was {draws}", mend="10000 is usual")
-    held = tuple(_held(label, folder) for label, folder in zip(LABELS, folders, strict=False))
-    days = common_sessions([one.evidence for one in held])
-    over, metrics = _metrics(held, days)
-    pairs = [_pair(one, other, draws, seed) for one, other in combinations(held, 2)]
+    runs = tuple(_labelled(label, folder) for label, folder in zip(LABELS, folders, strict=False))
+    days = common_sessions([one.evidence for one in runs])
+    over, metrics = _metrics(runs, days)
+    pairs = [_pair(one, other, draws, seed) for one, other in combinations(runs, 2)]
     return {
-        "runs": [_about(one) for one in held],
+        "runs": [_about(one) for one in runs],
         "pairs": _adjusted(pairs),
-        "configuration": differing([one.run for one in held]),
+        "configuration": differing([one.run for one in runs]),
         "metrics": metrics,
         "metrics_over": over,
         "common": _span(days),
         "draws": draws,
         "seed": seed,
-    }, held
+    }, runs
 
 
-def common_sessions(of: Sequence[Evidence]) -> list[Any]:
+def common_sessions(of: Sequence[Evidence]) -> list[date]:
     """Dates that all have, oldest first."""
     shared = set(of[0].sessions).intersection(*(one.sessions for one in of[1:]))
     return sorted(shared)
 
 
-def differing(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def differing(runs: Sequence[RunRecord]) -> list[Difference]:
     """What the runs were made of and on, where they differ: [{key, values}], a value None where a run lacks the key.
 
     Keys are dotted paths into run.json, in its order: symbols, dates, models, parameters, config, strategy files,
     data, code, packages.
     """
-    flat = [dict(_flat({name: run[name] for name in INPUTS if name in run})) for run in runs]
+    flat = [dict(_flat({name: value for name, value in run.items() if name in INPUTS})) for run in runs]
     found = dict.fromkeys(key for one in flat for key in one)
     keys = sorted(found, key=lambda key: INPUTS.index(key.partition(".")[0]))
-    rows = [{"key": key, "values": [one.get(key) for one in flat]} for key in keys]
+    rows: list[Difference] = [{"key": key, "values": [one.get(key) for one in flat]} for key in keys]
     return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
 
 
@@ -122,7 +191,7 @@ INPUTS = (
 """Keys of run.json that say what a run was made of."""
 
 
-def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(value: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
     for key, inner in value.items():
         if isinstance(inner, Mapping) and inner:
             yield from _flat(inner, f"{before}{key}.")
@@ -130,67 +199,64 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
             yield f"{before}{key}", inner
 
 
-def _held(label: str, folder: Path) -> Held:
+def _labelled(label: str, folder: Path) -> LabelledRun:
     evidence = read(folder)
     closes = np.r_[float(evidence.run["cash"]), evidence.equity["equity"]]
     with np.errstate(divide="ignore", invalid="ignore"):
         returns = np.nan_to_num(closes[1:] / closes[:-1] - 1.0, nan=0.0, posinf=0.0, neginf=0.0)
     free = np.nan_to_num(evidence.equity.get("risk_free", np.zeros(len(returns))))
-    return Held(label, folder, evidence, returns, free)
+    return LabelledRun(label, folder, evidence, returns, free)
 
 
-def _about(one: Held) -> dict[str, Any]:
+def _about(one: LabelledRun) -> ComparedRun:
     run = one.run
-    same = ("run_id", "digest", "strategy", "symbols", "from", "to", "sessions", "command")
-    llm = run.get("llm") or {}
     return {
         "label": one.label,
-        **{name: run[name] for name in same},
-        "partial": bool(run.get("partial")),
+        "run_id": run["run_id"],
+        "digest": run["digest"],
+        "strategy": run["strategy"],
+        "symbols": run["symbols"],
+        "from": run["from"],
+        "to": run["to"],
+        "sessions": run["sessions"],
+        "command": run["command"],
+        "partial": run["partial"],
         "stopped": run.get("stopped"),
-        "models": list(llm.get("models") or []),
-        "replicates": int((run.get("replicates") or {}).get("count", 1)),
+        "models": run["llm"]["models"],
+        "replicates": run["replicates"]["count"],
         "folder": str(one.folder),
     }
 
 
-def _span(days: Sequence[Any]) -> dict[str, Any]:
-    ends = {"from": str(days[0]), "to": str(days[-1])} if days else {"from": None, "to": None}
-    return {"sessions": len(days), **ends}
+def _span(days: Sequence[date]) -> CommonSpan:
+    return {
+        "sessions": len(days),
+        "from": str(days[0]) if days else None,
+        "to": str(days[-1]) if days else None,
+    }
 
 
-def _metrics(held: Sequence[Held], days: Sequence[Any]) -> tuple[str, list[dict[str, Any]]]:
+def _metrics(
+    runs: Sequence[LabelledRun], days: Sequence[date]
+) -> tuple[Literal["all", "common", "own"], list[MetricRow]]:
     """Metrics any of the runs has, and over which sessions they are."""
-    if days and all(len(one.evidence.sessions) == len(days) for one in held):
-        over, found = "all", [one.run["metrics"] for one in held]
-    elif days:
-        over, found = "common", [_figures(*one.on(days)) for one in held]
-    else:
-        over, found = "own", [one.run["metrics"] for one in held]
+    over: Literal["all", "common", "own"] = "common" if days else "own"
+    if days and all(len(one.evidence.sessions) == len(days) for one in runs):
+        over = "all"
+    found = [_figures(*one.on(days)) if over == "common" else one.run["metrics"] for one in runs]
     keys = dict.fromkeys(key for metrics in found for key in metrics)
-    rows = [{"key": key, "values": [metrics.get(key) for metrics in found]} for key in keys]
+    rows: list[MetricRow] = [{"key": key, "values": [metrics.get(key) for metrics in found]} for key in keys]
     return over, [row for row in rows if any(value is not None for value in row["values"])]
 
 
-def _pair(one: Held, other: Held, draws: int, seed: int) -> dict[str, Any]:
-    """Everything about two runs on the sessions both have.
-
-    Keys: ``a``, ``b`` (labels), ``same`` (``bytes``, ``returns`` or None), ``sessions``, ``from``, ``to``,
-    ``figures`` {a, b: annual metrics on the common sessions}, ``values`` (numbers of the comparison, None where
-    undefined) with ``reasons``, ``standing``, ``diverging`` (the first decision that differs, None without one).
-
-    values, annual: sharpe_difference (a − b) with sharpe_difference_se, p (two-sided, Ledoit-Wolf), p_hac, low, high,
-    paired_low, paired_high (stationary bootstrap), detectable; return_difference with return_low, return_high,
-    return_p (paired stationary bootstrap of the mean); correlation, tracking_error; sessions_needed until the
-    difference would be found four times in five.
-    """
+def _pair(one: LabelledRun, other: LabelledRun, draws: int, seed: int) -> RunPair:
     days = common_sessions([one.evidence, other.evidence])
     a, b = one.on(days), other.on(days)
-    same = "bytes" if one.run["digest"] == other.run["digest"] else None
+    same: Literal["bytes", "returns"] | None = "bytes" if one.run["digest"] == other.run["digest"] else None
     if same is None and days and bool(np.all(np.abs(a[0] - b[0]) <= SAME_MONEY)):
         same = "returns"
     values, reasons = split(_compared(a, b, same, draws, seed))
-    found = {
+    return {
         "a": one.label,
         "b": other.label,
         "same": same,
@@ -198,38 +264,34 @@ def _pair(one: Held, other: Held, draws: int, seed: int) -> dict[str, Any]:
         "figures": {"a": _figures(*a), "b": _figures(*b)},
         "values": values,
         "reasons": reasons,
-    }
-    return {
-        **found,
-        "standing": standing(found),
+        "standing": standing(same, len(days), values),
         "diverging": first_divergence(one.evidence, other.evidence, differing([one.run, other.run])),
     }
 
 
-def standing(pair: Mapping[str, Any]) -> str:
-    """same | no overlap | too short | undefined | borderline | first | second | not apart.
+def standing(same: str | None, sessions: int, values: Metrics) -> Standing:
+    """Return what may be said of a pair: at 5 %, two-sided.
 
-    At 5 %, two-sided; p from 0.03 to 0.07, or a p and an interval that disagree, is borderline.
+    p from 0.03 to 0.07, or a p and an interval that disagree, is borderline.
     """
-    if pair["same"]:
+    if same:
         return "same"
-    if pair["sessions"] < ENOUGH:
-        return "too short" if pair["sessions"] else "no overlap"
-    values = pair["values"]
-    p = values.get("p_adjusted", values["p"])
-    if p is None:
+    if sessions < ENOUGH:
+        return "too short" if sessions else "no overlap"
+    p, difference = values.get("p_adjusted", values["p"]), values["sharpe_difference"]
+    if p is None or difference is None:
         return "undefined"
     if 0.03 <= p <= 0.07:
         return "borderline"
     if p >= 0.05:
         return "not apart"
-    return "first" if values["sharpe_difference"] > 0 else "second"
+    return "first" if difference > 0 else "second"
 
 
-def _figures(returns: Floats, free: Floats) -> dict[str, float | None]:
+def _figures(returns: Floats, free: Floats) -> Metrics:
     if not len(returns):
         return {}
-    return dict(summary(returns, free, None, SESSIONS_A_YEAR).values)
+    return summary(returns, free, None, SESSIONS_A_YEAR).values
 
 
 PAIRED = (
@@ -305,13 +367,14 @@ def _returns_apart(apart: Floats, draws: int, seed: int) -> dict[str, Measure]:
     return {"return_difference": difference, "return_low": low, "return_high": high, "return_p": p}
 
 
-def _adjusted(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _adjusted(pairs: list[RunPair]) -> list[RunPair]:
     """With three runs or more: ``p_adjusted`` by Holm (1979) over all pairs that have a p, and what it leaves."""
     if len(pairs) == 1:
         return pairs
     known = [pair for pair in pairs if pair["values"]["p"] is not None]
-    raised = adjust([pair["values"]["p"] for pair in known], "holm").tolist() if known else []
+    tested = [p for pair in pairs if (p := pair["values"]["p"]) is not None]
+    raised = adjust(tested, "holm").tolist() if tested else []
     for pair, p in zip(known, raised, strict=True):
         pair["values"]["p_adjusted"] = p
-        pair["standing"] = standing(pair)
+        pair["standing"] = standing(pair["same"], pair["sessions"], pair["values"])
     return pairs

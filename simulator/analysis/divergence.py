@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import TypedDict
 
 from simulator.evidence.reader import Evidence
+from simulator.evidence.records import DecisionRow, Record
+from simulator.evidence.rows import as_row
 
 NOT_ACTED_ON = ("reason",)
 """Fields of a target that change no order."""
@@ -36,13 +38,49 @@ CHAIN = ("user_query", "facts", "seats", "research", "pitches", "reviews", "chai
 """The parts of a council's record in the order in which they come about; `labels`, `scores`, votes follow from them."""
 
 
-def first_divergence(a: Evidence, b: Evidence, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The first decision within both periods that differs; where none does, the first fill or session that does.
+class Difference(TypedDict):
+    """A key of run.json, dotted, and its value in each run, None where a run lacks it."""
 
-    Keys: ``what`` (decision, limits, only a, only b, fill, equity), ``session``, ``as_of`` and ``symbol`` (None where
-    there is none), ``a``, ``b`` (what each wanted, got or held), ``why`` {``kind``, ``path``, ``a``, ``b``}, ``inputs``
-    (keys of run.json that differ and can make decisions differ). None when nothing differs on the common sessions, or
-    there are none. `inputs` are rows {key, values} of what differs between the two run.json.
+    key: str
+    values: list[object]
+
+
+class Cause(TypedDict):
+    """The first thing that differs behind a divergence: where it stands and its two values."""
+
+    kind: str
+    name: str
+    path: str
+    a: object
+    b: object
+
+
+class Spot(TypedDict):
+    """The first decision (`what`: decision, limits, only a, only b), fill or session's equity that differs.
+
+    `a` and `b` are what each run wanted, was filled with or was worth.
+    """
+
+    what: str
+    as_of: str | None
+    session: str
+    symbol: str | None
+    a: object
+    b: object
+
+
+class Divergence(Spot):
+    """A spot, the keys of run.json that differ and can make decisions differ, and the cause, None where unknown."""
+
+    inputs: list[str]
+    why: Cause | None
+
+
+def first_divergence(a: Evidence, b: Evidence, inputs: Sequence[Difference]) -> Divergence | None:
+    """Return the first decision within both periods that differs; where none does, the first fill or session.
+
+    None when nothing differs on the common sessions, or there are none. `inputs` is what differs between the two
+    run.json.
     """
     first, last = max(a.sessions[0], b.sessions[0]), min(a.sessions[-1], b.sessions[-1])
     if first > last:
@@ -53,67 +91,60 @@ def first_divergence(a: Evidence, b: Evidence, inputs: Sequence[Mapping[str, Any
     return {**found, "inputs": [key for key, _ in _causes(inputs)], "why": _why(found, a, b, inputs)}
 
 
-def _decision(a: Evidence, b: Evidence, first: str, last: str) -> dict[str, Any] | None:
+def _decision(a: Evidence, b: Evidence, first: str, last: str) -> Spot | None:
     made = [{d["as_of"]: d for d in one.decisions if first <= d["session"] <= last} for one in (a, b)]
     for as_of in sorted({*made[0], *made[1]}):
         one, other = (part.get(as_of) for part in made)
-        spot = {"as_of": as_of, "session": as_of[:10]}
         if one is None or other is None:
-            there = one or other or {}
-            held = [_wanted(d) if d else None for d in (one, other)]
-            what = "only b" if one is None else "only a"
-            symbol = next(iter(_wanted(there)), None)
-            return {"what": what, **spot, "symbol": symbol, "a": held[0], "b": held[1]}
-        for what, part in (("decision", _wanted), ("limits", _allowed)):
-            symbol = _differs(part(one), part(other))
+            targets = [None if decision is None else _targets(decision) for decision in (one, other)]
+            symbol = next((symbol for part in targets if part is not None for symbol in part), None)
+            return _spot("only b" if one is None else "only a", as_of, symbol, *targets)
+        for what, left, right in (
+            ("decision", _targets(one), _targets(other)),
+            ("limits", one["allowed"], other["allowed"]),
+        ):
+            symbol = next((s for s in dict.fromkeys([*left, *right]) if left.get(s) != right.get(s)), None)
             if symbol is not None:
-                return {
-                    "what": what,
-                    **spot,
-                    "symbol": symbol,
-                    "a": part(one).get(symbol),
-                    "b": part(other).get(symbol),
-                }
+                return _spot(what, as_of, symbol, left.get(symbol), right.get(symbol))
     return None
 
 
-def _wanted(decision: Mapping[str, Any]) -> dict[str, Any]:
+def _spot(what: str, at: str, symbol: str | None, a: object, b: object) -> Spot:
+    """`at` is the instant of a decision, or a session."""
+    return {
+        "what": what,
+        "as_of": at if len(at) > len("2024-01-31") else None,
+        "session": at[:10],
+        "symbol": symbol,
+        "a": a,
+        "b": b,
+    }
+
+
+def _targets(decision: DecisionRow) -> dict[str, object]:
     """Symbol → target without what changes no order."""
     return {t["symbol"]: {k: v for k, v in t.items() if k not in NOT_ACTED_ON} for t in decision["targets"]}
-
-
-def _allowed(decision: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(decision["allowed"])
-
-
-def _differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
-    return next((symbol for symbol in dict.fromkeys([*one, *other]) if one.get(symbol) != other.get(symbol)), None)
 
 
 FILLED = ("symbol", "session", "quantity", "price", "slippage", "commission", "why")
 
 
-def _fill(a: Evidence, b: Evidence, first: str, last: str) -> dict[str, Any] | None:
+def _fill(a: Evidence, b: Evidence, first: str, last: str) -> Spot | None:
     """The first fill that differs, else the first session whose equity does."""
-    filled = [[f for f in one.fills if first <= f["session"] <= last] for one in (a, b)]
-    for one, other in zip_longest(*filled):
-        parts = [{k: f[k] for k in FILLED} if f else None for f in (one, other)]
-        if parts[0] != parts[1]:
-            there = min((f for f in (one, other) if f), key=lambda f: f["session"])
-            spot = {"as_of": None, "session": there["session"], "symbol": there["symbol"]}
-            return {"what": "fill", **spot, "a": parts[0], "b": parts[1]}
-    held = [dict(zip(map(str, one.sessions), one.equity["equity"].tolist(), strict=True)) for one in (a, b)]
-    for session in sorted(set(held[0]) & set(held[1])):
-        one_equity, other_equity = held[0][session], held[1][session]
-        if one_equity != other_equity:
-            spot = {"as_of": None, "session": session, "symbol": None}
-            return {"what": "equity", **spot, "a": one_equity, "b": other_equity}
+    rows = [[as_row(fill) for fill in one.fills if first <= str(fill.session) <= last] for one in (a, b)]
+    for pair in zip_longest(*rows):
+        left, right = ({name: row[name] for name in FILLED} if row else None for row in pair)
+        if left != right:
+            there = min((row for row in pair if row), key=lambda row: str(row["session"]))
+            return _spot("fill", str(there["session"]), str(there["symbol"]), left, right)
+    equity = [dict(zip(map(str, one.sessions), one.equity["equity"].tolist(), strict=True)) for one in (a, b)]
+    for session in sorted(set(equity[0]) & set(equity[1])):
+        if equity[0][session] != equity[1][session]:
+            return _spot("equity", session, None, equity[0][session], equity[1][session])
     return None
 
 
-def _why(
-    found: Mapping[str, Any], a: Evidence, b: Evidence, inputs: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
+def _why(found: Spot, a: Evidence, b: Evidence, inputs: Sequence[Difference]) -> Cause | None:
     """The first thing that differs in the two records of that decision; else the input nearest to decisions."""
     if found["what"] == "decision":
         records = [next(d["record"] for d in one.decisions if d["as_of"] == found["as_of"]) for one in (a, b)]
@@ -129,7 +160,7 @@ def _why(
     return {"kind": "input", "name": chosen[1], "path": chosen[0], "a": row["values"][0], "b": row["values"][1]}
 
 
-def _causes(inputs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _causes(inputs: Sequence[Difference]) -> list[tuple[str, str]]:
     """(key, what it is called) of the inputs that differ, the nearest to a decision first."""
     found: list[tuple[str, str]] = []
     for start, name in CAUSES:
@@ -140,20 +171,16 @@ def _causes(inputs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return found
 
 
-def _in_records(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any] | None:
+def _in_records(one: Record, other: Record) -> Cause | None:
     """Parameters of a rule; of a council the first difference along the chain from facts to ruling."""
-    if one.get("kind") != other.get("kind"):
-        return None
-    if one.get("rule") != other.get("rule"):
+    if any(one.get(name) != other.get(name) for name in ("kind", "rule")):
         return None
     parts = ("parameters",) if one.get("kind") == "rule" else CHAIN
     for part in parts:
-        found = next(_differences(one.get(part), other.get(part), part), None)
-        if found is None:
-            continue
-        path, left, right = found
-        said = _said(part, path)
-        return {"kind": said or part, "name": NAMES.get(said or part, part), "path": path, "a": left, "b": right}
+        for path, left, right in _differences(one.get(part), other.get(part), part):
+            answers = part in ("research", "pitches", "reviews", "chairman")
+            kind = ("question" if ".keys" in path else "answer") if answers else part
+            return {"kind": kind, "name": NAMES.get(kind, part), "path": path, "a": left, "b": right}
     return None
 
 
@@ -167,27 +194,20 @@ NAMES = {
 }
 
 
-def _said(part: str, path: str) -> str:
-    """``question`` or ``answer`` for a difference within the answers of a stage."""
-    if part not in ("research", "pitches", "reviews", "chairman"):
-        return ""
-    return "question" if ".keys" in path else "answer"
-
-
-def _differences(one: Any, other: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def _differences(one: object, other: object, path: str) -> Iterator[tuple[str, object, object]]:
     """(path, value, value) of every leaf that differs, in the order of the record; a seat names its answers."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in dict.fromkeys([*one, *other]):
             yield from _differences(one.get(key), other.get(key), f"{path}.{key}")
     elif isinstance(one, list) and isinstance(other, list) and path.count(".") == 0:
-        left, right = ({_who(said): said for said in part} for part in (one, other))
+        left, right = ({_who(answer): answer for answer in part} for part in (one, other))
         for who in dict.fromkeys([*left, *right]):
             yield from _differences(left.get(who), right.get(who), f"{path}[{who}]")
     elif one != other:
         yield path, one, other
 
 
-def _who(said: Any) -> str:
-    if not isinstance(said, Mapping):
-        return str(said)
-    return f"{said.get('seat')} on {said['about']}" if "about" in said else str(said.get("seat"))
+def _who(answer: object) -> str:
+    if not isinstance(answer, Mapping):
+        return str(answer)
+    return f"{answer.get('seat')} on {answer['about']}" if "about" in answer else str(answer.get("seat"))

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from math import fsum
-from typing import Any
+from typing import TypedDict
 
 from simulator.analysis.calibration import approved, calibration, meetings_of, pitched, reviews, settle
+from simulator.evidence.records import AccountRecord, Bill, Calibration, CallRow, Metrics, Reasons, ReviewSkill
 from simulator.runs import measure
 from simulator.runs.accounts import Account, council_account
-from simulator.runs.run_events import Call
 from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.series import Undefined
 
 
+class Measured(TypedDict):
+    metrics: Metrics
+    reasons: Reasons
+    sharpe_ci_low: float | None
+    sharpe_ci_high: float | None
+
+
+class Skill(TypedDict):
+    calibration: Calibration | None
+    reviews: ReviewSkill | None
+
+
 def leaderboard(
-    accounts: Sequence[Account], calls: Sequence[Call], free_returns: measure.Floats, cash: float
-) -> list[dict[str, Any]]:
+    accounts: Sequence[Account], calls: Sequence[CallRow], free_returns: measure.Floats, cash: float
+) -> list[AccountRecord]:
     """The entries of ``accounts`` in run.json, in the order given; a pure function, JSON-able, None for undefined.
 
     Keys: ``name``, ``seat``, ``model``, ``decisions`` (cycles that wanted at least one position), ``metrics`` and
@@ -46,7 +58,7 @@ def leaderboard(
     ]
 
 
-def own_calls(calls: Iterable[Call], seat: str) -> dict[str, Any]:
+def own_calls(calls: Iterable[CallRow], seat: str) -> Bill:
     """{calls, cost_usd} of the questions put to `seat`: its pitches, the reviews it wrote, its checkpoints, or the
     chairman's decisions.
 
@@ -57,30 +69,31 @@ def own_calls(calls: Iterable[Call], seat: str) -> dict[str, Any]:
     return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] == seat)
 
 
-def shared_calls(calls: Iterable[Call], seats: Collection[str]) -> dict[str, Any]:
+def shared_calls(calls: Iterable[CallRow], seats: Collection[str]) -> Bill:
     """{calls, cost_usd} of the questions put to anyone outside `seats`, the seats of the accounts: what all share."""
     return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] not in seats)
 
 
-def _bill(calls: Iterable[Call]) -> dict[str, Any]:
-    costs = [float(call["cost_usd"]) for call in calls]
+def _bill(calls: Iterable[CallRow]) -> Bill:
+    costs = [call["cost_usd"] for call in calls]
     return {"calls": len(costs), "cost_usd": fsum(costs)}
 
 
-def _measured(account: Account, free: measure.Floats, cash: float) -> dict[str, Any]:
+def _measured(account: Account, free: measure.Floats, cash: float) -> Measured:
     ledger = account.replayed.ledger
     summary = measure.account(ledger, cash, free)
     # The interval alone: the rest of the inference on a Sharpe ratio costs several times as much and is not shown.
     found = sharpe_interval(measure.session_returns(ledger, cash), free)
-    names = ("sharpe_ci_low", "sharpe_ci_high")
-    if isinstance(found, Undefined):
-        interval, reasons = dict.fromkeys(names), dict.fromkeys(names, found.reason)
-    else:
-        interval, reasons = dict(zip(names, (found.low, found.high), strict=True)), {}
-    return {"metrics": dict(summary.values), "reasons": {**reasons, **summary.reasons}, **interval}
+    missing = dict.fromkeys(("sharpe_ci_low", "sharpe_ci_high"), found.reason) if isinstance(found, Undefined) else {}
+    return {
+        "metrics": summary.values,
+        "reasons": {**missing, **summary.reasons},
+        "sharpe_ci_low": None if isinstance(found, Undefined) else found.low,
+        "sharpe_ci_high": None if isinstance(found, Undefined) else found.high,
+    }
 
 
-def _judged(account: Account, council: Account | None) -> dict[str, Any]:
+def _judged(account: Account, council: Account | None) -> Skill:
     if council is None:
         return {"calibration": None, "reviews": None}
     meetings, bars = meetings_of(council.replayed.results), council.replayed.ledger.bars

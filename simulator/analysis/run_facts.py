@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from simulator.analysis.leaderboard import leaderboard
 from simulator.analysis.toggles import execution_toggles
 from simulator.contamination.split import Daily, contamination_facts
+from simulator.evidence.records import CallRow, Findings
 from simulator.evidence.writer import session_ends
 from simulator.llm.spending.prices import Prices
 from simulator.runs import measure
 from simulator.runs.accounts import Account
 from simulator.runs.record import Work
-from simulator.runs.run_events import Call
 from simulator.trading.strategy import seats_of
 
 
 def analyse(
-    work: Work, accounts: Sequence[Account], calls: Sequence[Call], free: measure.Floats, hold: measure.Floats
-) -> Mapping[str, Any]:
+    work: Work, accounts: Sequence[Account], calls: Sequence[CallRow], free: measure.Floats, hold: measure.Floats
+) -> Findings:
     """Keys ``accounts``, ``execution_toggles`` and ``contamination`` of run.json.
 
     `free` and `hold` are (S,) returns of the risk-free asset and of buy-and-hold per session.

@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.analysis.verdict import inferred, withheld
 from simulator.evidence.reader import Evidence, Series
+from simulator.evidence.rows import round_trips
 from simulator.number_format import UNDEFINED, interval, number_of, percent, ratio
 
 Z = 1.959963984540054
@@ -61,7 +62,7 @@ def targets(evidence: Evidence) -> tuple[Target, ...]:
     """Win rate above 50 %, profit factor above 1.5, Sharpe ratio above 1, drawdown below 10 %."""
     run = evidence.run
     metrics = run["metrics"]
-    profits = round_trips(evidence)
+    profits = round_trips(evidence.fills)
     names = ("sharpe", "sharpe_ci_low", "sharpe_ci_high")
     sharpe, low, high = (None if withheld(run) else inferred(run, name) for name in names)
     bounds = (inferred(run, name) for name in ("max_drawdown_5", "max_drawdown_95"))
@@ -102,21 +103,6 @@ def _wilson(metrics: Any) -> tuple[float | None, float | None]:
     n = wins + losses
     centre, reach = (wins + Z * Z / 2) / (n + Z * Z), Z * math.sqrt(wins * losses / n + Z * Z / 4) / (n + Z * Z)
     return centre - reach, centre + reach
-
-
-def round_trips(evidence: Evidence) -> Series:
-    """(K,) dollars earned from flat to flat by the fills of the run, net of costs."""
-    from simulator.stats.trades import closed_trades
-
-    codes = {symbol: n for n, symbol in enumerate(evidence.run["symbols"])}
-    fills = [fill for fill in evidence.fills if fill["symbol"] in codes]
-    return closed_trades(
-        [codes[fill["symbol"]] for fill in fills],
-        list(range(len(fills))),
-        [float(fill["quantity"]) for fill in fills],
-        [float(fill["price"]) for fill in fills],
-        [float(fill["slippage"]) + float(fill["commission"]) for fill in fills],
-    ).round_trips()
 
 
 def profit_factor_interval(profits: Series, draws: int = DRAWS, seed: int = 0) -> tuple[float | None, float | None]:

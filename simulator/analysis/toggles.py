@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.evidence.records import ToggleRow
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Bars, Floats
 from simulator.replay import kernel
@@ -54,7 +55,7 @@ class Toggled:
 
 def execution_toggles(
     inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats, seed: int = 0
-) -> list[dict[str, Any]]:
+) -> list[ToggleRow]:
     """``execution_toggles`` of run.json: the tape of a run filled at next open (default), same close, same open.
 
     An entry: ``name``, ``what``, ``default``, ``looks_ahead``, ``metrics`` (as of the run's sessions; no trade
@@ -64,10 +65,13 @@ def execution_toggles(
     rows = [_row(one, free, seed) for one in toggled(inputs, tape, rules, cash)]
     default = rows[0]["metrics"]
     for row in rows:
-        for name in ("sharpe", "total_return"):
-            known = row["metrics"][name], default[name]
-            row[f"{name}_less_default"] = None if None in known else known[0] - known[1]
+        row["sharpe_less_default"] = _less(row["metrics"]["sharpe"], default["sharpe"])
+        row["total_return_less_default"] = _less(row["metrics"]["total_return"], default["total_return"])
     return rows
+
+
+def _less(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
 
 
 def toggled(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
@@ -133,7 +137,7 @@ def _returns(ledger: Ledger, cash: float, skipped: int) -> Floats:
     return values[ends >= skipped]
 
 
-def _row(one: Toggled, free: Floats, seed: int) -> dict[str, Any]:
+def _row(one: Toggled, free: Floats, seed: int) -> ToggleRow:
     ends = session_ends(one.ledger.bars)[-len(one.returns) :]
     found = summary(
         one.returns, free, None, measure.SESSIONS_A_YEAR, weights=one.ledger.weights[ends],
@@ -151,4 +155,6 @@ def _row(one: Toggled, free: Floats, seed: int) -> dict[str, Any]:
         "reasons": {name: why for name, why in found.reasons.items() if name in shown},
         "sharpe_ci_low": ends_of[0],
         "sharpe_ci_high": ends_of[1],
+        "sharpe_less_default": None,
+        "total_return_less_default": None,
     }

@@ -10,25 +10,28 @@ in run.json or in the digest of a result; it goes to ``trials.json`` beside them
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DataError
+from simulator.evidence.reader import read_equity, read_run
+from simulator.evidence.records import Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
 from simulator.market import calendar
 from simulator.stats import inference
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
 
 FILE = "trials.json"
+
+RegistryRow = Mapping[str, Any]
+"""A row of `simulator.store.database.Store.results`."""
 
 SESSIONS_A_YEAR = 252
 
@@ -92,13 +95,13 @@ class Excess:
         return self.returns - self.free
 
 
-def trials(rows: Iterable[Mapping[str, Any]], run: Mapping[str, Any]) -> Trials:
+def trials(rows: Iterable[RegistryRow], run: RunRecord) -> Trials:
     """What is counted against `run` (its run.json) of the rows of a registry, whether or not it is among them.
 
     The variance is that of SRᵢ√Tᵢ over T, the Sharpe ratios brought to the T sessions of the run: with trials of one
     length it is the variance of their Sharpe ratios, and a trial of two weeks does not drown years.
     """
-    own = _judged(run)
+    own = _trial({**run, "first": run["from"], "last": run["to"], "folder": ""})
     others = [_trial(row) for row in rows]
     whole = {t.run_id for t in (own, *others) if not t.partial}
     latest = {t.run_id: t.digest for t in (*others, own) if t.partial}
@@ -131,10 +134,10 @@ def correlated(tried: Trials, excess: Mapping[str, Excess | None]) -> Trials:
     return replace(tried, effective=effective + tried.count - size)
 
 
-def deflated(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> dict[str, Any]:
-    """The deflated Sharpe ratio of the run that was judged; an undefined entry is None, its reason in ``reasons``.
+def deflated(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> tuple[Metrics, Reasons]:
+    """Return the deflated Sharpe ratio of the run that was judged: (values, reasons of those that are None).
 
-    Keys: ``trials``, ``effective_trials``; ``trial_sharpe_sd`` and ``expected_max_sharpe`` (annual: the best Sharpe
+    Values: ``trials``, ``effective_trials``; ``trial_sharpe_sd`` and ``expected_max_sharpe`` (annual: the best Sharpe
     ratio expected of so many trials without skill); ``dsr``, the probability that the true one is higher; the last two
     with ``_effective`` for the effective number. `returns` and `free` (T,) per session. One trial is not deflated:
     its DSR is the PSR. Source: Bailey & López de Prado (2014).
@@ -155,10 +158,10 @@ def deflated(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> dict
     else:
         measures |= {"effective_trials": tried.effective, **_against(e, tried.effective, spread, "_effective")}
     values, reasons = split(measures)
-    return {"trials": tried.count, **values, "reasons": reasons}
+    return {"trials": tried.count, **values}, reasons
 
 
-def trials_facts(rows: Iterable[Mapping[str, Any]], run: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def trials_facts(rows: Iterable[RegistryRow], run: RunRecord, folder: Path) -> TrialsRecord:
     """The content of trials.json for the run in `folder`, whose siblings hold the other runs.
 
     Keys: ``run_id``, ``digest``, ``inference`` (as `deflated`, without its reasons), ``reasons``, ``counted`` and
@@ -170,49 +173,30 @@ def trials_facts(rows: Iterable[Mapping[str, Any]], run: Mapping[str, Any], fold
         raise DataError("cannot be read", where=str(folder / "equity.csv"), mend=f"`{run['command']}` writes it again")
     tried = trials(rows, run)
     tried = correlated(tried, {str(run["digest"]): own, **_read_all(tried.counted[1:], folder.parent)})
-    inferred = deflated(own.returns, own.free, tried)
+    inferred, reasons = deflated(own.returns, own.free, tried)
     return {
         "run_id": run["run_id"],
         "digest": run["digest"],
-        "inference": {name: value for name, value in inferred.items() if name != "reasons"},
-        "reasons": inferred["reasons"],
-        "counted": [_shown(t) for t in tried.counted],
-        "left_out": [{**_shown(t), "why": why} for t, why in tried.left_out],
-    }
-
-
-def with_trials(run: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """run.json with ``inference`` and ``reasons`` of trials.json added, as report and terminal judge it.
-
-    Facts of another result than this one are not taken.
-    """
-    if facts.get("digest") != run["digest"]:
-        return dict(run)
-    return {
-        **run,
-        "inference": {**(run.get("inference") or {}), **facts["inference"]},
-        "reasons": {**(run.get("reasons") or {}), **facts["reasons"]},
+        "inference": inferred,
+        "reasons": reasons,
+        "counted": [_row(t) for t in tried.counted],
+        "left_out": [{**_row(t), "why": why} for t, why in tried.left_out],
     }
 
 
 def read_excess(folder: Path, digest: str | None = None) -> Excess | None:
     """Returns of the run in `folder`; None where it is gone, unreadable, or holds another result than `digest`."""
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if digest is not None and run["digest"] != digest:
-            return None
-        with (folder / "equity.csv").open(encoding="utf-8", newline="") as lines:
-            table = csv.reader(lines)
-            header = next(table)
-            at = [header.index(name) for name in ("session", "equity", "risk_free")]
-            columns = list(zip(*([row[i] for i in at] for row in table), strict=True))
-        sessions, equity, free = columns
-        closes = np.array([float(run["cash"]), *map(float, equity)])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            returns = closes[1:] / closes[:-1] - 1.0
-        found = Excess(np.array(sessions, dtype="datetime64[D]"), returns, np.array([float(f or "nan") for f in free]))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, StopIteration):
+        run = read_run(folder)
+        sessions, curves = read_equity(folder, run)
+    except DataError:
         return None
+    if "risk_free" not in curves or (digest is not None and run["digest"] != digest):
+        return None
+    closes = np.r_[run["cash"], curves["equity"]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns = closes[1:] / closes[:-1] - 1.0
+    found = Excess(np.array(sessions, dtype="datetime64[D]"), returns, curves["risk_free"])
     return found if np.isfinite(found.excess).all() else None
 
 
@@ -231,12 +215,7 @@ class _Sessions:
         return max(int(between[1] - between[0]), 0)
 
 
-def _judged(run: Mapping[str, Any]) -> Trial:
-    row = {**run, "first": run["from"], "last": run["to"], "folder": ""}
-    return _trial(row)
-
-
-def _trial(row: Mapping[str, Any]) -> Trial:
+def _trial(row: RegistryRow) -> Trial:
     metrics = row["metrics"]
     # What never held anything has no Sharpe ratio to be lucky with: that of cash lagging the risk-free return is vast.
     sharpe = metrics.get("sharpe") if metrics.get("exposure") != 0.0 else None
@@ -355,7 +334,6 @@ def _read_all(others: Sequence[Trial], reports: Path) -> dict[str, Excess | None
     return {**unread, **{digest: excess for digest, excess in read.items() if excess is not None}}
 
 
-def _shown(trial: Trial) -> dict[str, Any]:
-    shown = asdict(trial)
-    del shown["figures"]
-    return {**shown, "symbols": list(trial.symbols)}
+def _row(trial: Trial) -> TrialRow:
+    row = {name: value for name, value in vars(trial).items() if name != "figures"}
+    return cast(TrialRow, {**row, "symbols": list(trial.symbols)})

@@ -31,14 +31,14 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     notes = tuple(note for note in (found["mend"],) if note)
     if not case.asks_models:
         return Result("not applicable", found["verdict"])
-    if found["parts"] is None:
+    decay = found["alpha_decay"]
+    if found["parts"] is None or decay is None:
         return Result("not assessable", found["verdict"], (), notes)
     figures: list[Figure] = []
     for name, part in found["parts"].items():
         ends = part["sharpe_ci_low"], part["sharpe_ci_high"]
         figures.append(Figure(f"{name}: Sharpe", part["sharpe"], "Sharpe", *ends, note=f"{part['sessions']} sessions"))
         figures.append(Figure(f"{name}: alpha", part["alpha"], "a year"))
-    decay = found["alpha_decay"]
     why = decay["reason"] or ""
     figures.append(Figure("alpha after, less before", decay["value"], "a year", decay["low"], decay["high"], note=why))
     both = found["assessable"] and decay["low"] is not None and not decay["reason"]

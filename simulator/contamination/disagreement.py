@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from simulator.council.records import meeting_record
+from simulator.council.records import MeetingRecord
 from simulator.council.vote import Vote, votes_of
+from simulator.evidence.records import Disagreement
 from simulator.llm.cutoffs import BEFORE, GREY, part_of
 from simulator.stats.bootstrap import block_length, interval, stationary_rows
 
@@ -26,13 +26,13 @@ Pair = tuple[str, str]
 
 
 def disagreement(
-    decisions: Iterable[tuple[date, Mapping[str, Any]]], cutoffs: Mapping[str, date | None], seed: int = 0
-) -> dict[str, Any]:
+    meetings: Iterable[tuple[date, MeetingRecord]], cutoffs: Mapping[str, date | None], seed: int = 0
+) -> Disagreement:
     """Agreement of members whose training covers the date with those whose does not, against agreement within each.
 
     Parameters
     ----------
-    decisions : (day of the decision, its record); records of other kinds than ``council`` are left out
+    meetings : (day of the meeting, its record)
     cutoffs : seat → last day its model can know of; None for those that cannot be placed. They are left out, and so
         is a member at dates in the 90 grey days after its cut-off
 
@@ -47,9 +47,8 @@ def disagreement(
     both: list[tuple[float, float]] = []
     beside: dict[Pair, list[bool]] = {}
     crossed: set[Pair] = set()
-    for day, record in decisions:
-        meeting = meeting_record(record)
-        votes = {} if meeting is None else {seat: _side_taken(vote) for seat, vote in votes_of(meeting).items()}
+    for day, meeting in meetings:
+        votes = {seat: _side_taken(vote) for seat, vote in votes_of(meeting).items()}
         sides = _sides(votes, day, cutoffs)
         apart = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] != sides[b]]
         beside_now = [(a, b) for a, b in combinations(sorted(sides), 2) if sides[a] == sides[b]]
@@ -78,22 +77,29 @@ def _share(pairs: Sequence[Pair], votes: Mapping[str, SideTaken]) -> float:
     return sum(votes[a] == votes[b] for a, b in pairs) / len(pairs)
 
 
-def _summary(across: Sequence[float], both: Sequence[tuple[float, float]], seed: int) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(("across", "within", "difference", "low", "high"))
-    found = {"meetings": len(across), **found, "reasons": {}}
+def _summary(across: Sequence[float], both: Sequence[tuple[float, float]], seed: int) -> Disagreement:
+    found: Disagreement = {
+        "meetings": len(across),
+        "across": float(np.mean(across)) if across else None,
+        "within": float(np.mean([within for _, within in both])) if both else None,
+        "difference": None,
+        "low": None,
+        "high": None,
+        "reasons": {},
+        "elsewhere": None,
+    }
     if not across:
         found["reasons"]["across"] = "at no meeting do some members' models cover the date while others' do not"
-        return found
-    found["across"] = float(np.mean(across))
-    if not both:
+    elif not both:
         found["reasons"]["difference"] = "one member on each side: there is no agreement within to compare with"
+    if not both:
         return found
-    found["within"] = float(np.mean([w for _, w in both]))
-    differences = np.array([a - w for a, w in both])
-    found["difference"] = float(differences.mean())
+    differences = np.array([apart - within for apart, within in both])
+    mean = float(differences.mean())
+    found["difference"] = mean
     if len(differences) < FEWEST_MEETINGS:
         found["reasons"]["low"] = f"fewer than {FEWEST_MEETINGS} meetings"
         return found
     rows = stationary_rows(len(differences), block_length(differences), DRAWS, np.random.default_rng(seed))
-    found["low"], found["high"] = interval(differences[rows].mean(axis=1), found["difference"])
+    found["low"], found["high"] = interval(differences[rows].mean(axis=1), mean)
     return found

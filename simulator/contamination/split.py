@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from simulator.config import Seat
 from simulator.contamination.disagreement import disagreement
 from simulator.contamination.words import number, numbers, percent, percents
+from simulator.council.records import meeting_record
+from simulator.evidence.records import AlphaDecay, Contamination, ModelRecord, OpenSpan, PartRecord
 from simulator.llm.cutoffs import (
     AFTER,
     BEFORE,
@@ -73,7 +75,7 @@ def contamination_facts(
     results: Sequence[CycleResult],
     daily: Daily,
     benchmark: str = "buy_and_hold",
-) -> dict[str, Any]:
+) -> Contamination:
     """``contamination`` of run.json; its keys are listed in docs/contamination.md.
 
     `seats` of the council, empty for a rule; `results` as replayed (members' votes are read from their records);
@@ -81,7 +83,7 @@ def contamination_facts(
     instant's.
     """
     models = cutoffs_of(seats, prices)
-    facts: dict[str, Any] = {
+    found: Contamination = {
         "verdict": "",
         "flagged": False,
         "assessable": False,
@@ -96,23 +98,29 @@ def contamination_facts(
     }
     if not asked(models):
         who = "rule-based analysts answered, no model" if models else "no model was asked"
-        return facts | {"verdict": f"{who.capitalize()}: nothing to remember."}
+        return {**found, "verdict": f"{who.capitalize()}: nothing to remember."}
     of_seat = {seat: one.cutoff for one in asked(models) for seat in one.seats}
-    held = [(_day(result), result.decision.record) for result in results]
-    facts["disagreement"] = disagreement(held, of_seat)
+    days = [result.decision.as_of.astimezone(NEW_YORK).date() for result in results]
+    records = [meeting_record(result.decision.record) for result in results]
+    meetings = [(day, record) for day, record in zip(days, records, strict=True) if record is not None]
+    found["disagreement"] = disagreement(meetings, of_seat)
     cutoff = latest(models)
     if cutoff is None:
         names = unknown(models)
         whose = " and of ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} other models"
-        said = f"Not assessable: the cut-off of {whose} is not known."
-        return facts | {"verdict": said, "mend": mend_of(names)}
+        return {
+            **found,
+            "verdict": f"Not assessable: the cut-off of {whose} is not known.",
+            "mend": mend_of(names),
+        }
     parts = {name: daily.rows(there) for name, there in parts_of(daily.sessions, cutoff).items()}
-    decided = Counter(part_of(day, cutoff) for day, _ in held)
-    described = {name: {**_described(parts[name]), "decisions": decided[name]} for name in PARTS}
+    decided = Counter(part_of(day, cutoff) for day in days)
+    described = {name: _described(parts[name], decided[name]) for name in PARTS}
     decay = alpha_decay(parts[BEFORE], parts[AFTER])
-    return facts | {
+    return {
+        **found,
         "verdict": verdict(cutoff, described, decay),
-        "flagged": bool(decay["flagged"]),
+        "flagged": decay["flagged"],
         "assessable": described[AFTER]["assessable"],
         "cutoff": str(cutoff),
         "grey_until": str(grey_until(cutoff)),
@@ -121,13 +129,15 @@ def contamination_facts(
     }
 
 
-def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> dict[str, Any]:
+def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> AlphaDecay:
     """α_after − α_before a year: ``value``, ``low``, ``high`` (95 %), ``flagged`` when the interval lies below 0.
 
     Convention as `CONVENTION`; nothing is flagged on fewer than 60 sessions a side, `reason` says so.
     """
-    found: dict[str, Any] = {
-        **dict.fromkeys(("value", "low", "high")),
+    found: AlphaDecay = {
+        "value": None,
+        "low": None,
+        "high": None,
         "flagged": False,
         "draws": DRAWS,
         "convention": CONVENTION,
@@ -135,16 +145,17 @@ def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> dict[str, Any]:
     }
     shorter = min(len(before), len(after))
     if not shorter:
-        return found | {"reason": f"no session {'before' if not len(before) else 'after'} the cut-off"}
+        return {**found, "reason": f"no session {'before' if not len(before) else 'after'} the cut-off"}
     old, new = daily_alpha(before), daily_alpha(after)
     if isinstance(old, Undefined) or isinstance(new, Undefined):
-        return found | {"reason": next(one.reason for one in (old, new) if isinstance(one, Undefined))}
+        return {**found, "reason": next(one.reason for one in (old, new) if isinstance(one, Undefined))}
     draws = max(min(DRAWS, MOST_NUMBERS // max(old.size, new.size)), 1_000)
     change = change_in_mean(old, new, PERIODS, draws=draws, seed=seed)
     if isinstance(change, Undefined):
-        return found | {"reason": change.reason}
+        return {**found, "reason": change.reason}
     short = shorter < ENOUGH_SESSIONS
-    return found | {
+    return {
+        **found,
         "value": change.difference,
         "low": change.low,
         "high": change.high,
@@ -163,7 +174,7 @@ def daily_alpha(part: Daily) -> Floats | Undefined:
     return np.asarray(part.returns - part.free - beta * (part.benchmark - part.free))
 
 
-def verdict(cutoff: date, parts: Mapping[Part, Mapping[str, Any]], decay: Mapping[str, Any]) -> str:
+def verdict(cutoff: date, parts: Mapping[Part, PartRecord], decay: AlphaDecay) -> str:
     """One or two sentences: the headline on the sessions after the cut-off, and whether α decayed."""
     after, before = parts[AFTER], parts[BEFORE]
     rest = before["sessions"] + parts[GREY]["sessions"]
@@ -175,14 +186,14 @@ def verdict(cutoff: date, parts: Mapping[Part, Mapping[str, Any]], decay: Mappin
     where = "Every session lies after" if not rest else f"On the {_sessions(after['sessions'])} after"
     figure = "the Sharpe ratio is not defined"
     if after["sharpe"] is not None:
-        ends = (after["sharpe_ci_low"], after["sharpe_ci_high"])
-        within = f" ({numbers(*ends)})" if None not in ends else ""
+        low, high = after["sharpe_ci_low"], after["sharpe_ci_high"]
+        within = "" if low is None or high is None else f" ({numbers(low, high)})"
         figure = f"the Sharpe ratio is {number(after['sharpe'])}{within}"
     said = f"{where} the cut-off {cutoff}{', and' if not rest else ''} {figure}."
-    if decay["value"] is None or decay["reason"]:
+    value, low, high = decay["value"], decay["low"], decay["high"]
+    if value is None or low is None or high is None or decay["reason"]:
         return said
-    sure = percents(decay["low"], decay["high"])
-    moved = f"α changed by {percent(decay['value'], sign=True)} a year ({sure})"
+    moved = f"α changed by {percent(value, sign=True)} a year ({percents(low, high)})"
     judged = "FLAGGED, what was earned before may be memory" if decay["flagged"] else "no decay beyond chance"
     return f"{said} From before to after {moved}: {judged}."
 
@@ -193,15 +204,9 @@ def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArr
     return {BEFORE: sessions <= last, GREY: (sessions > last) & (sessions <= grey), AFTER: sessions > grey}
 
 
-def _described(part: Daily) -> dict[str, Any]:
+def _described(part: Daily, decisions: int) -> PartRecord:
     """What a part earned. Intervals only where there are sessions enough."""
     n, enough = len(part), len(part) >= ENOUGH_SESSIONS
-    about = {
-        "sessions": n,
-        "from": str(part.sessions[0]) if n else None,
-        "to": str(part.sessions[-1]) if n else None,
-        "assessable": enough,
-    }
     names = ("total_return", "annual_return", "sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")
     measures: dict[str, Measure] = dict.fromkeys((*names, "alpha", "beta", "alpha_t"), Undefined("no session"))
     if n:
@@ -214,7 +219,9 @@ def _described(part: Daily) -> dict[str, Any]:
             **_interval(part, enough),
         }
     values, reasons = split(measures)
-    return {**about, **values, "reasons": reasons}
+    about: OpenSpan = {"from": str(part.sessions[0]) if n else None, "to": str(part.sessions[-1]) if n else None}
+    described = {"sessions": n, **about, "assessable": enough, **values, "reasons": reasons, "decisions": decisions}
+    return cast(PartRecord, described)
 
 
 def _interval(part: Daily, enough: bool) -> dict[str, Measure]:
@@ -225,14 +232,10 @@ def _interval(part: Daily, enough: bool) -> dict[str, Measure]:
     return {"sharpe_ci_low": found.low, "sharpe_ci_high": found.high}
 
 
-def _model(one: ModelCutoff) -> dict[str, Any]:
+def _model(one: ModelCutoff) -> ModelRecord:
     said = None if one.cutoff is None else str(one.cutoff)
     why = "no model, nothing to remember" if one.answers_by_rule else None if said else "cut-off not known"
     return {"model": one.model, "provider": one.provider, "seats": list(one.seats), "cutoff": said, "note": why}
-
-
-def _day(result: CycleResult) -> date:
-    return result.decision.as_of.astimezone(NEW_YORK).date()
 
 
 def _sessions(count: int) -> str:

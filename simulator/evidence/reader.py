@@ -1,63 +1,67 @@
 """Reads a run folder (docs/decisions/0002-run-folder.md) and nothing else.
 
-A file that is missing or not what it should be ends in a DataError with the line and the command that writes it anew.
+A file that is missing or not what it should be ends in a DataError with the line, the key and the command that writes
+it anew. Folders of versions 1 and 2 are read in the words of version 3.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.council.records import (
+    CheckpointRecord,
+    MeetingRecord,
+    MemberCheckpointRecord,
+    MemberRecord,
+    council_record,
+)
 from simulator.errors import DataError
+from simulator.evidence import schema
+from simulator.evidence.records import (
+    SCHEMA,
+    AblationRecord,
+    CallRow,
+    Checks,
+    DecisionRow,
+    RunRecord,
+    Runtime,
+    TrialsRecord,
+)
+from simulator.market.bars import instant
+from simulator.trading.model import Fill, OrderRecord, Rejection
 
 Series = NDArray[np.float64]
-Rows = tuple[dict[str, str], ...]
+R = TypeVar("R", Fill, OrderRecord, Rejection)
 
 ACCOUNT = "account:"
 MEMBER = "member:"
-"""What a column of a member's account began with in schema 1."""
+"""Beginning of the column of a member's account in version 1."""
 
-NEEDED: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("run_id", "digest", "strategy", "from", "to"), (str,)),
-    "symbols": (list,),
-    "sessions": (int,),
-    "cash": (int, float),
-    "command": (str, list),
-    "metrics": (dict,),
-    "benchmarks": (dict,),
+COUNCIL_RECORDS: dict[str, type] = {
+    "council": MeetingRecord,
+    "checkpoint": CheckpointRecord,
+    "member": MemberRecord,
+    "member_checkpoint": MemberCheckpointRecord,
 }
-OPTIONAL: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("inference", "reasons", "sources", "context", "config", "audit", "llm", "code"), (dict,)),
-    **dict.fromkeys(("replicates", "shortfalls", "stopped", "council_against_best", "contamination"), (dict,)),
-    **dict.fromkeys(("notes", "accounts", "members", "cost_sensitivity", "execution_toggles"), (list,)),
-    "account": (str,),
-}
-"""Keys of run.json the report reads, and what they must hold; the optional ones may be null or absent."""
 
-NESTED = ("benchmarks", "accounts", "members", "cost_sensitivity", "execution_toggles", "config")
-"""Keys whose entries are objects themselves."""
 
-PARTS = ("metrics", "reasons", "llm", "calibration", "reviews", "audit", "intervals")
-"""What is an object too inside such an entry, where it is there."""
+@dataclass(frozen=True)
+class Books:
+    """Decisions and trades of one account, in file order."""
 
-BOOKS = ("orders.csv", "fills.csv", "rejected.csv")
-
-COLUMNS = {
-    "equity.csv": ("session", "equity", "cash", "gross", "net"),
-    "weights.csv": ("session",),
-    "orders.csv": ("id", "symbol", "submitted_at", "status"),
-    "fills.csv": ("order_id", "symbol", "session", "quantity", "price", "slippage", "commission", "why"),
-    "rejected.csv": ("symbol", "session", "wanted", "got", "why"),
-}
+    decisions: tuple[DecisionRow, ...]
+    orders: tuple[OrderRecord, ...]
+    fills: tuple[Fill, ...]
+    rejected: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True)
@@ -66,28 +70,28 @@ class Evidence:
 
     Attributes
     ----------
-    run : run.json
+    run : run.json, with what trials.json adds to its inference
     sessions : T exchange sessions, oldest first
     equity : column of equity.csv → (T,) values, NaN where the field is empty
     weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
-    orders, fills, rejected : rows as text, in file order
-    decisions, calls : rows of decisions.jsonl and llm_calls.jsonl
-    ablation, checks : ablation.json and checks.json, empty where nobody asked
-    runtime : runtime.json, the only part that differs between reruns
+    decisions, orders, fills, rejected : of the account the run reports, as in `Books`
+    calls : lines of llm_calls.jsonl
+    ablation, checks : ablation.json and checks.json, None where nobody asked
+    runtime : runtime.json
     """
 
-    run: Mapping[str, Any]
+    run: RunRecord
     sessions: tuple[date, ...]
     equity: Mapping[str, Series]
     weights: Mapping[str, Series]
-    orders: Rows
-    fills: Rows
-    rejected: Rows
-    decisions: tuple[dict[str, Any], ...]
-    calls: tuple[dict[str, Any], ...]
-    ablation: Mapping[str, Any]
-    checks: Mapping[str, Any]
-    runtime: Mapping[str, Any]
+    orders: tuple[OrderRecord, ...]
+    fills: tuple[Fill, ...]
+    rejected: tuple[Rejection, ...]
+    decisions: tuple[DecisionRow, ...]
+    calls: tuple[CallRow, ...]
+    ablation: AblationRecord | None
+    checks: Checks | None
+    runtime: Runtime
 
     @property
     def accounts(self) -> dict[str, Series]:
@@ -95,151 +99,136 @@ class Evidence:
         return accounts_of(self.run, self.equity)
 
 
-@dataclass(frozen=True)
-class Books:
-    """What one account decided and traded: rows as in `Evidence`."""
-
-    decisions: tuple[dict[str, Any], ...]
-    orders: Rows
-    fills: Rows
-    rejected: Rows
-
-
 def read(folder: Path) -> Evidence:
-    """The whole of `folder`. Raises DataError naming the file, the line and the command that mends it."""
+    """Return all of `folder`. Raises DataError naming the file, the line and the command that mends it."""
     run = read_run(folder)
-    mend = f"`{command_line(run)}` writes it again"
-    tables = {name: _read_csv(folder / name, mend) for name in COLUMNS}
-    sessions, equity = _series(folder / "equity.csv", tables["equity.csv"], mend)
+    mend = _again(run)
+    sessions, equity = _read_series(folder / "equity.csv", mend, ("equity", "cash", "gross", "net"))
     if not sessions:
         raise DataError("holds no session", where=str(folder / "equity.csv"), mend=mend)
     if len(sessions) != run["sessions"]:
         counts = f"holds {len(sessions)} sessions, run.json says {run['sessions']}"
         raise DataError(counts, where=str(folder / "equity.csv"), mend=mend)
-    equity = {_account_column(name): values for name, values in equity.items()}
-    held_on, weights = _series(folder / "weights.csv", tables["weights.csv"], mend)
-    if held_on != sessions:
+    weighed_on, weights = _read_series(folder / "weights.csv", mend)
+    if weighed_on != sessions:
         raise DataError("has other sessions than equity.csv", where=str(folder / "weights.csv"), mend=mend)
-    fills = tables["fills.csv"]
-    _check_numbers(folder / "fills.csv", fills, ("quantity", "price", "slippage", "commission"), mend)
+    books = read_books(folder, run)
     return Evidence(
         run=run,
         sessions=sessions,
         equity=equity,
         weights=weights,
-        orders=tables["orders.csv"],
-        fills=fills,
-        rejected=tables["rejected.csv"],
-        decisions=_read_jsonl(folder / "decisions.jsonl", mend),
-        calls=_read_jsonl(folder / "llm_calls.jsonl", mend),
-        ablation=_read_later(folder, run, "ablation.json", "sim ablate"),
-        checks=_read_later(folder, run, "checks.json", "sim check"),
-        runtime=_read_object(folder / "runtime.json", mend),
+        orders=books.orders,
+        fills=books.fills,
+        rejected=books.rejected,
+        decisions=books.decisions,
+        calls=read_calls(folder, run),
+        ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
+        checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
+        runtime=cast(Runtime, _read_document(folder / "runtime.json", Runtime, mend, run["schema"] != SCHEMA)),
     )
 
 
-def accounts_of(run: Mapping[str, Any], equity: Mapping[str, Series]) -> dict[str, Series]:
+def accounts_of(run: RunRecord, equity: Mapping[str, Series]) -> dict[str, Series]:
     """Account → (T,) dollars at the close, out of the columns of equity.csv."""
-    own = run.get("account")
-    found = {str(own): equity["equity"]} if own else {}
+    own = run["account"]
     others = {name[len(ACCOUNT) :]: values for name, values in equity.items() if name.startswith(ACCOUNT)}
-    return {**found, **others}
+    return {**({own: equity["equity"]} if own else {}), **others}
 
 
-def read_equity(folder: Path, run: Mapping[str, Any]) -> dict[str, Series]:
-    """Columns of equity.csv alone. Raises DataError as `read` does."""
-    mend = f"`{command_line(run)}` writes it again"
-    path = folder / "equity.csv"
-    columns = _series(path, _read_csv(path, mend), mend)[1]
-    return {_account_column(name): values for name, values in columns.items()}
+def read_run(folder: Path) -> RunRecord:
+    """Return run.json of `folder` with what trials.json adds to it. Raises DataError."""
+    path, mend = folder / "run.json", "type the same `sim run` again, it writes the folder anew"
+    run = _read_json(path, mend)
+    try:
+        schema.migrate(run)
+    except schema.MismatchError as error:
+        raise DataError(str(error), where=str(path), mend=mend) from None
+    checked = cast(RunRecord, run)
+    trials = _read_added(folder, checked, "trials.json", TrialsRecord, "sim runs --trials")
+    return checked if trials is None else with_trials(checked, cast(TrialsRecord, trials))
 
 
-def read_books(folder: Path, run: Mapping[str, Any], account: str | None = None) -> Books:
-    """Decisions, orders and fills of `account`; of the run's own where it is None. Raises DataError as `read` does."""
-    mend = f"`{command_line(run)}` writes it again"
-    place = folder if account in (None, run.get("account")) else folder / "accounts" / str(account)
-    orders, fills, rejected = (_read_csv(place / name, mend) for name in BOOKS)
-    _check_numbers(place / "fills.csv", fills, ("quantity", "price", "slippage", "commission"), mend)
-    return Books(_read_jsonl(place / "decisions.jsonl", mend), orders, fills, rejected)
+def with_trials(run: RunRecord, trials: TrialsRecord) -> RunRecord:
+    """Return `run` with ``inference`` and ``reasons`` of trials.json added; as it is where they are another result's.
 
-
-def read_lines(folder: Path, run: Mapping[str, Any], name: str) -> tuple[dict[str, Any], ...]:
-    """The objects of a JSONL file of the folder. Raises DataError as `read` does."""
-    return _read_jsonl(folder / name, f"`{command_line(run)}` writes it again")
-
-
-def command_line(run: Mapping[str, Any]) -> str:
-    """The command that made the run, as one would type it."""
-    command = run.get("command")
-    return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command or "sim run")
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """run.json of `folder`, checked; that of an older schema in the words of the newest."""
-    path = folder / "run.json"
-    again = "type the same `sim run` again, it writes the folder anew"
-    run = _read_object(path, again)
-    for key, kinds in NEEDED.items():
-        if key not in run:
-            raise DataError(f'has no key "{key}"', where=str(path), mend=again)
-        _check_kind(path, key, run[key], kinds, again)
-    for key, kinds in OPTIONAL.items():
-        if run.get(key) is not None:
-            _check_kind(path, key, run[key], kinds, again)
-    for key in NESTED:
-        entries = run.get(key) or {}
-        for entry in entries.values() if isinstance(entries, dict) else entries:
-            _check_kind(path, f"an entry of {key}", entry, (dict,), again)
-            for part in PARTS:
-                if entry.get(part) is not None:
-                    _check_kind(path, f"{part} of {key}", entry[part], (dict,), again)
-    return with_trials(folder, run if "accounts" in run else _with_accounts(run))
-
-
-def _with_accounts(run: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 knew members only: each is an account, and so is the council they sit in."""
-    members = run.get("members") or []
-    if not members:
-        return {**run, "account": None, "accounts": []}
-    inference = run.get("inference") or {}
-    own = {
-        "name": "COUNCIL",
-        "seat": "council",
-        "model": "",
-        "metrics": run["metrics"],
-        "reasons": run.get("reasons") or {},
-        **{key: inference.get(key) for key in ("sharpe_ci_low", "sharpe_ci_high")},
-    }
-    accounts = [{**member, "seat": member.get("name")} for member in members]
-    return {**run, "account": own["name"], "accounts": [*accounts, own]}
-
-
-def _account_column(name: str) -> str:
-    return ACCOUNT + name[len(MEMBER) :] if name.startswith(MEMBER) else name
-
-
-def _read_later(folder: Path, run: Mapping[str, Any], name: str, command: str) -> dict[str, Any]:
-    """What another command left in the folder; empty where it did not run."""
-    path = folder / name
-    return _read_object(path, f"`{command} {run['run_id']}` writes it again") if path.exists() else {}
-
-
-def with_trials(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """`run` with what trials.json knows of earlier runs: how many were tried, and what is left of its Sharpe ratio.
-
-    Their number grows with the workspace, so it stands beside run.json. One of another result is passed over.
+    The number of trials grows with the workspace, so it stands beside run.json and in no digest.
     """
-    found = _read_later(folder, run, "trials.json", "sim runs --trials")
-    inferred, reasons = found.get("inference"), found.get("reasons")
-    if found.get("digest") != run["digest"] or not isinstance(inferred, dict):
+    if trials["digest"] != run["digest"]:
         return run
-    why = {**(run.get("reasons") or {}), **(reasons if isinstance(reasons, dict) else {})}
-    return {**run, "inference": {**(run.get("inference") or {}), **inferred}, "reasons": why}
+    inference, reasons = {**run["inference"], **trials["inference"]}, {**run["reasons"], **trials["reasons"]}
+    return {**run, "inference": inference, "reasons": reasons}
 
 
-def _check_kind(path: Path, key: str, value: Any, kinds: tuple[type, ...], mend: str) -> None:
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise DataError(f'"{key}" holds {str(value)[:40]!r}', where=str(path), mend=mend)
+def read_equity(folder: Path, run: RunRecord) -> tuple[tuple[date, ...], dict[str, Series]]:
+    """Return T sessions and the columns (T,) of equity.csv alone. Raises DataError."""
+    return _read_series(folder / "equity.csv", _again(run), ("equity",))
+
+
+def read_books(folder: Path, run: RunRecord, account: str | None = None) -> Books:
+    """Return decisions and trades of `account`, of the run's own where it is None. Raises DataError."""
+    place = folder if account in (None, run["account"]) else folder / "accounts" / str(account)
+    mend = _again(run)
+    return Books(
+        read_decisions(place / "decisions.jsonl", run),
+        _read_rows(place / "orders.csv", OrderRecord, mend),
+        _read_rows(place / "fills.csv", Fill, mend),
+        _read_rows(place / "rejected.csv", Rejection, mend),
+    )
+
+
+def read_decisions(path: Path, run: RunRecord) -> tuple[DecisionRow, ...]:
+    """Return the lines of a decisions.jsonl of `run`; records of a council are checked too. Raises DataError."""
+    rows = cast(tuple[DecisionRow, ...], _read_lines(path, DecisionRow, run))
+    for number, row in enumerate(rows, 1):
+        record = council_record(row["record"])
+        if record is not None:
+            try:
+                schema.check(COUNCIL_RECORDS[record["kind"]], record, run["schema"] != SCHEMA)
+            except schema.MismatchError as error:
+                raise DataError(str(error.within("record")), where=f"{path}:{number}", mend=_again(run)) from None
+    return rows
+
+
+def read_calls(folder: Path, run: RunRecord) -> tuple[CallRow, ...]:
+    """Return the lines of llm_calls.jsonl. Raises DataError."""
+    return cast(tuple[CallRow, ...], _read_lines(folder / "llm_calls.jsonl", CallRow, run))
+
+
+def _again(run: RunRecord) -> str:
+    return f"`{run['command']}` writes it again"
+
+
+def _read_added(folder: Path, run: RunRecord, name: str, kind: type, command: str) -> object:
+    """Return a file that another command left in the folder; None where it did not run."""
+    if not (folder / name).exists():
+        return None
+    return _read_document(folder / name, kind, f"`{command} {run['run_id']}` writes it again", run["schema"] != SCHEMA)
+
+
+def _read_document(path: Path, kind: type, mend: str, older: bool) -> object:
+    content = _read_json(path, mend)
+    try:
+        schema.check(kind, content, older)
+    except schema.MismatchError as error:
+        raise DataError(str(error), where=str(path), mend=mend) from None
+    return content
+
+
+def _read_lines(path: Path, kind: type, run: RunRecord) -> tuple[object, ...]:
+    mend, rows = _again(run), []
+    for number, line in enumerate(_read_text(path, mend).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            schema.check(kind, row, run["schema"] != SCHEMA)
+        except schema.MismatchError as error:
+            raise DataError(str(error), where=f"{path}:{number}", mend=mend) from None
+        except ValueError:
+            raise DataError("is not JSON", where=f"{path}:{number}", mend=mend) from None
+        rows.append(row)
+    return tuple(rows)
 
 
 def _read_text(path: Path, mend: str) -> str:
@@ -253,10 +242,9 @@ def _read_text(path: Path, mend: str) -> str:
         raise DataError(f"cannot be read ({error.strerror})", where=str(path), mend=mend) from None
 
 
-def _read_object(path: Path, mend: str) -> dict[str, Any]:
-    text = _read_text(path, mend)
+def _read_json(path: Path, mend: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content = json.loads(_read_text(path, mend))
     except ValueError as error:
         raise DataError("is not JSON", where=f"{path}:{getattr(error, 'lineno', 1)}", mend=mend) from None
     if not isinstance(content, dict):
@@ -264,48 +252,73 @@ def _read_object(path: Path, mend: str) -> dict[str, Any]:
     return content
 
 
-def _read_jsonl(path: Path, mend: str) -> tuple[dict[str, Any], ...]:
-    rows = []
-    for number, line in enumerate(_read_text(path, mend).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise DataError("is not JSON", where=f"{path}:{number}", mend=mend) from None
-        if not isinstance(row, dict):
-            raise DataError("is not a JSON object", where=f"{path}:{number}", mend=mend)
-        rows.append(row)
-    return tuple(rows)
-
-
-def _read_csv(path: Path, mend: str) -> Rows:
-    lines = list(csv.reader(_read_text(path, mend).splitlines()))
-    header = lines[0] if lines else []
-    lacking = next((name for name in COLUMNS[path.name] if name not in header), None)
+def _read_table(path: Path, columns: tuple[str, ...], mend: str) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a CSV file that has at least `columns`, every row as long as the header."""
+    header, *rows = list(csv.reader(_read_text(path, mend).splitlines())) or [[]]
+    lacking = next((name for name in columns if name not in header), None)
     if lacking:
         raise DataError(f'has no column "{lacking}"', where=f"{path}:1", mend=mend)
-    for number, line in enumerate(lines[1:], 2):
-        if len(line) != len(header):
-            raise DataError(f"has {len(line)} fields, expected {len(header)}", where=f"{path}:{number}", mend=mend)
-    return tuple(dict(zip(header, line, strict=True)) for line in lines[1:])
-
-
-def _series(path: Path, rows: Rows, mend: str) -> tuple[tuple[date, ...], dict[str, Series]]:
-    try:
-        sessions = tuple(date.fromisoformat(row["session"][:10]) for row in rows)
-    except ValueError as error:
-        raise DataError(str(error), where=str(path), mend=mend) from None
-    names = [name for name in (rows[0] if rows else {}) if name != "session"]
-    _check_numbers(path, rows, names, mend)
-    return sessions, {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
-
-
-def _check_numbers(path: Path, rows: Rows, names: list[str] | tuple[str, ...], mend: str) -> None:
     for number, row in enumerate(rows, 2):
-        for name in names:
+        if len(row) != len(header):
+            raise DataError(f"has {len(row)} fields, expected {len(header)}", where=f"{path}:{number}", mend=mend)
+    return header, rows
+
+
+def _read_series(path: Path, mend: str, columns: tuple[str, ...] = ()) -> tuple[tuple[date, ...], dict[str, Series]]:
+    """Return the sessions of a table, and its other columns as arrays with NaN for what is empty."""
+    header, rows = _read_table(path, ("session", *columns), mend)
+    parsers = [date.fromisoformat if name == "session" else _number for name in header]
+    read = _parsed(path, header, rows, parsers, mend)
+    by_name = dict(zip(header, zip(*read, strict=True), strict=True)) if read else {}
+    series = {name: np.array(by_name.get(name, ())) for name in header if name != "session"}
+    renamed = {ACCOUNT + n[len(MEMBER) :] if n.startswith(MEMBER) else n: values for n, values in series.items()}
+    return cast(tuple[date, ...], by_name.get("session", ())), renamed
+
+
+def _read_rows(path: Path, kind: type[R], mend: str) -> tuple[R, ...]:
+    """Return the rows of a table as `kind`, whose fields name its columns."""
+    names = [field.name for field in fields(kind)]
+    header, rows = _read_table(path, tuple(names), mend)
+    at = [header.index(name) for name in names]
+    chosen = [[row[n] for n in at] for row in rows]
+    parsers = [_PARSERS.get(field.name) or _PARSERS.get(str(field.type), str) for field in fields(kind)]
+    return tuple(kind(*values) for values in _parsed(path, names, chosen, parsers, mend))
+
+
+def _parsed(
+    path: Path, names: list[str], rows: list[list[str]], parsers: list[Callable[[str], Any]], mend: str
+) -> list[list[Any]]:
+    try:
+        return [[parse(text) for parse, text in zip(parsers, row, strict=True)] for row in rows]
+    except ValueError:
+        pass
+    for number, row in enumerate(rows, 2):
+        for name, parse, text in zip(names, parsers, row, strict=True):
             try:
-                float(row[name] or "nan")
+                parse(text)
             except ValueError:
                 where = f"{path}:{number}"
-                raise DataError(f'{name} was "{row[name]}", not a number', where=where, mend=mend) from None
+                what = "a number" if parse not in (date.fromisoformat, _instant) else "a time"
+                raise DataError(f'{name} was "{text}", not {what}', where=where, mend=mend) from None
+    raise AssertionError("a table is read once and for all")
+
+
+def _number(text: str) -> float:
+    return float(text or "nan")
+
+
+def _number_or_none(text: str) -> float | None:
+    return float(text) if text.strip() else None
+
+
+def _instant(text: str) -> int:
+    return instant(datetime.fromisoformat(text))
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("at", "submitted_at"), _instant),
+    "int": int,
+    "float": float,
+    "float | None": _number_or_none,
+}
+"""By the name of a field, else by its annotation; what is neither is text."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from simulator.market.bars import Bars, Floats
 from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, price_or_none
-from simulator.trading.model import Fill, OrderKind, OrderStatus, Rejection
+from simulator.trading.model import Fill, OrderRecord, Rejection
 
 OPEN, FILLED, PARTLY_FILLED, CANCELLED, REJECTED = range(5)
 AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT, MARGIN_CALL = range(5)
@@ -65,22 +65,6 @@ def record(fields: type) -> np.dtype[np.void]:
 
 
 ORDER_COLUMNS, FILL_COLUMNS, REJECTION_COLUMNS = record(OrderRow), record(FillRow), record(RejectionRow)
-
-
-@dataclass(frozen=True)
-class OrderRecord:
-    """An order as it was sent, and what became of it."""
-
-    id: int
-    symbol: str
-    submitted_at: int
-    quantity: float | None
-    notional: float | None
-    kind: OrderKind
-    limit: float | None
-    stop: float | None
-    take_profit: float | None
-    status: OrderStatus
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,9 +125,9 @@ def holdings(evidence: Evidence) -> tuple[Holding, ...]:
 def _markers(evidence: Evidence, symbol: str, row: Mapping[str, int]) -> list[Layer]:
     spots: dict[str, set[float]] = {"buys": set(), "sells": set(), "exits": set()}
     for fill in evidence.fills:
-        at = row.get(fill["session"])
-        if fill["symbol"] == symbol and at is not None:
-            kind = "exits" if fill["why"] in FORCED else "buys" if float(fill["quantity"]) > 0 else "sells"
+        at = row.get(str(fill.session))
+        if fill.symbol == symbol and at is not None:
+            kind = "exits" if fill.why in FORCED else "buys" if fill.quantity > 0 else "sells"
             spots[kind].add(at - 0.5)
     shapes = (("buys", "buys"), ("sells", "sells"), ("exits", "exits"))
     found = [(name, shape, np.array(sorted(spots[name]))) for name, shape in shapes if spots[name]]
@@ -135,9 +135,9 @@ def _markers(evidence: Evidence, symbol: str, row: Mapping[str, int]) -> list[La
 
 
 def _traded(evidence: Evidence, symbol: str, weight: Series) -> str:
-    fills = [f for f in evidence.fills if f["symbol"] == symbol]
-    bought = sum(1 for f in fills if float(f["quantity"]) > 0)
-    forced = sum(1 for f in fills if f["why"] in FORCED)
+    fills = [f for f in evidence.fills if f.symbol == symbol]
+    bought = sum(1 for f in fills if f.quantity > 0)
+    forced = sum(1 for f in fills if f.why in FORCED)
     closed = f", {whole(forced)} by stop, target or margin call" if forced else ""
     trades = f"{counted(bought, 'buy')}, {counted(len(fills) - bought, 'sale')}{closed}" if fills else "no trades"
     return f"mean {percent(_mean(weight))}, last {percent(_last(weight))}; {trades}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.evidence.reader import command_line, read_run
+from simulator.evidence.reader import read_run
 from simulator.number_format import UNDEFINED, counted, dollars, interval, p_value, percent, ratio
 from simulator.report import layout
 from simulator.report.ablation import write
@@ -69,7 +69,7 @@ def merged(folder: Path, done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     checks = {name: held[name] for name in order}
     told = ("run_id", "digest", "strategy", "symbols", "from", "to", "analysts", "partial")
     about = {name: run.get(name) for name in told}
-    return {**about, "command": command_line(run), "verdict": headline(checks), "checks": checks}
+    return {**about, "command": run["command"], "verdict": headline(checks), "checks": checks}
 
 
 def save(folder: Path, facts: Mapping[str, Any]) -> Path:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.evidence.reader import Evidence
+from simulator.evidence.rows import decided_by
 from simulator.number_format import number_of
-from simulator.report.explain import decided_by
 from simulator.report.retold import flat_facts, label_of, thesis_line
 
 MOST_BYTES = 1_400_000
@@ -100,18 +100,18 @@ def _told(decisions: Sequence[tuple[int, Mapping[str, Any]]], brevity: Brevity, 
 def trades(evidence: Evidence) -> list[list[Any]]:
     """Fills as [session number, symbol, shares, price, why, number of the decision behind it or -1], in file order."""
     behind = decided_by(evidence.decisions, evidence.orders)
-    row = {day.isoformat(): n for n, day in enumerate(evidence.sessions)}
+    row = {day: n for n, day in enumerate(evidence.sessions)}
     return [
         [
-            row[fill["session"]],
-            fill["symbol"],
-            round(float(fill["quantity"]), 4),
-            round(float(fill["price"]), 4),
-            fill["why"].replace("_", " "),
-            behind.get(fill["order_id"], -1),
+            row[fill.session],
+            fill.symbol,
+            round(fill.quantity, 4),
+            round(fill.price, 4),
+            fill.why.replace("_", " "),
+            behind.get(fill.order_id, -1),
         ]
         for fill in evidence.fills
-        if fill["session"] in row
+        if fill.session in row
     ]
 
 

@@ -12,8 +12,11 @@ from rich.text import Text
 
 from simulator.errors import UsageError, did_you_mean
 from simulator.evidence.reader import Books, read_books, read_run
+from simulator.evidence.rows import as_row, decided_by
+from simulator.market.bars import instant
 from simulator.number_format import dollars, percent, ratio
 from simulator.report.retold import PRICES, key_hint, sections
+from simulator.trading.model import Fill, Rejection
 
 MEETINGS = ("council", "checkpoint")
 
@@ -65,20 +68,6 @@ def account_named(run: Mapping[str, Any], wanted: str | None) -> str | None:
     raise UsageError(f'no account "{wanted}" in this run{near}', mend=f"it has {', '.join(known)}")
 
 
-def decided_by(decisions: Sequence[Mapping[str, Any]], orders: Sequence[Mapping[str, str]]) -> dict[str, int]:
-    """Order id → position of the decision that submitted it: the last one made no later than that."""
-    made = [datetime.fromisoformat(d["as_of"]) for d in decisions]
-    found: dict[str, int] = {}
-    at = -1
-    for order in sorted(orders, key=lambda o: datetime.fromisoformat(o["submitted_at"])):
-        submitted = datetime.fromisoformat(order["submitted_at"])
-        while at + 1 < len(made) and made[at + 1] <= submitted:
-            at += 1
-        if at >= 0:
-            found[order["id"]] = at
-    return found
-
-
 def _in_force(books: Books, day: date, last: str) -> list[int]:
     made = [n for n, d in enumerate(books.decisions) if d["session"] <= str(day)]
     if not made or str(day) > last:
@@ -91,11 +80,11 @@ def _in_force(books: Books, day: date, last: str) -> list[int]:
 def _of(books: Books, at: int, symbol: str | None) -> dict[str, Any]:
     decision = books.decisions[at]
     until = books.decisions[at + 1]["as_of"] if at + 1 < len(books.decisions) else "9999-12-31T00:00:00+00:00"
-    since, end = datetime.fromisoformat(decision["as_of"]), datetime.fromisoformat(until)
+    since, end = (instant(datetime.fromisoformat(text)) for text in (decision["as_of"], until))
     submitted_by = decided_by(books.decisions, books.orders)
 
-    def followed(row: Mapping[str, str]) -> bool:
-        return submitted_by.get(row["order_id"]) == at or since <= datetime.fromisoformat(row["at"]) < end
+    def followed(row: Fill | Rejection) -> bool:
+        return submitted_by.get(row.order_id) == at or since <= row.at < end
 
     return {
         "as_of": decision["as_of"],
@@ -103,9 +92,9 @@ def _of(books: Books, at: int, symbol: str | None) -> dict[str, Any]:
         "allowed": {s: w for s, w in decision["allowed"].items() if symbol in (None, s)},
         "cuts": decision["cuts"],
         "record": decision["record"],
-        "orders": _about([o for o in books.orders if submitted_by.get(o["id"]) == at], symbol),
-        "fills": _about([row for row in books.fills if followed(row)], symbol),
-        "rejected": _about([row for row in books.rejected if followed(row)], symbol),
+        "orders": _about([as_row(o) for o in books.orders if submitted_by.get(o.id) == at], symbol),
+        "fills": _about([as_row(row) for row in books.fills if followed(row)], symbol),
+        "rejected": _about([as_row(row) for row in books.rejected if followed(row)], symbol),
     }
 
 

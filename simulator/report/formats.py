@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.analysis.targets import targets
 from simulator.errors import UsageError
-from simulator.evidence.reader import Evidence, Series, command_line, read
+from simulator.evidence.reader import Evidence, Series, read
 from simulator.report import page
 from simulator.store.folders import write_file
 
@@ -60,7 +60,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
     run = evidence.run
     known = ("run_id", "digest", "strategy", "analysts", "symbols", "from", "to", "sessions", "cash", "partial")
     return {
-        "run": {**{key: run.get(key) for key in known}, "command": command_line(run)},
+        "run": {**{key: run.get(key) for key in known}, "command": run["command"]},
         "verdict": asdict(judge(run)),
         "comparison": {str(run["strategy"]): run["metrics"], **run["benchmarks"]},
         "reasons": run.get("reasons") or {},

@@ -91,8 +91,9 @@ class Contamination:
 
 def contamination(evidence: Evidence) -> Contamination | None:
     """The findings of run.json and of checks.json; None where there are none."""
-    found = evidence.run.get("contamination") or {}
-    tried = evidence.checks if evidence.checks.get("digest") == evidence.run["digest"] else {}
+    found: Mapping[str, Any] = evidence.run["contamination"] or {}
+    checks = evidence.checks
+    tried: Mapping[str, Any] = checks if checks is not None and checks["digest"] == evidence.run["digest"] else {}
     checked = _checks(tried)
     if not found and not checked:
         return None

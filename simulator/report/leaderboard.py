@@ -10,6 +10,7 @@ import numpy as np
 
 from simulator.analysis.verdict import withheld
 from simulator.evidence.reader import Evidence, Series, accounts_of
+from simulator.evidence.records import RunRecord
 from simulator.number_format import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, whole
 from simulator.report import figures
 from simulator.report.figures import Frame, Layer, Panel, Tick
@@ -173,15 +174,11 @@ def _correlation(part: Any, key: str, ends: tuple[str, str]) -> Cell:
     return Cell(ratio(value, sign=True), interval(found.get(ends[0]), found.get(ends[1])).replace(UNDEFINED, ""))
 
 
-def against_best(run: Mapping[str, Any], equity: Mapping[str, Series]) -> Mapping[str, Any]:
+def against_best(run: RunRecord, equity: Mapping[str, Series]) -> Mapping[str, Any]:
     """The council's Sharpe ratio less that of its best member, paired session by session; `equity` as in `Evidence`.
 
     Keys: name (the member), difference, low, high (95 %), p (Ledoit & Wolf 2008, two-sided), or why there is none.
-    Taken from run.json where it stands there, else worked out from the curves of equity.csv.
     """
-    known = run.get("council_against_best")
-    if known:
-        return dict(known)
     best = _best_member(run)
     own, other = equity["equity"], accounts_of(run, equity).get(best)
     if not best or other is None:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from simulator.evidence.reader import Evidence, command_line, read
+from simulator.evidence.reader import Evidence, read
 from simulator.number_format import counted, dollars, ratio, whole
 from simulator.report import layout
 from simulator.store.folders import write_file
@@ -111,7 +111,7 @@ def contents(evidence: Evidence) -> dict[str, Any]:
         "assumptions": assumptions(run),
         "biases": checklist(run),
         "notes": [str(note) for note in run.get("notes") or []],
-        "command": command_line(run),
+        "command": run["command"],
         "identity": _identity(run),
         "listings": _listings(run),
         "runtime": runtime_line(evidence.runtime),

@@ -14,7 +14,9 @@ import numpy as np
 from simulator.analysis.unanswered import draws, spread_of
 from simulator.analysis.verdict import FEWEST_SESSIONS, withheld
 from simulator.evidence.reader import Evidence, Series
+from simulator.evidence.records import CallRow
 from simulator.number_format import UNDEFINED, dollars, interval, number_of, p_value, percent, ratio, small, whole
+from simulator.trading.model import Rejection
 
 WITHHELD = "withheld"
 WITHHELD_WHY = f"annualised figures are withheld below {FEWEST_SESSIONS} sessions"
@@ -368,13 +370,12 @@ class Orders:
 
 def orders(evidence: Evidence) -> Orders:
     """Orders, fills and refusals, counted."""
-    paid = {name: fsum(float(f[name] or 0) for f in evidence.fills) for name in ("slippage", "commission")}
     return Orders(
         total=len(evidence.orders),
-        statuses=_counts(row["status"] for row in evidence.orders),
-        ways=_counts(row["why"] for row in evidence.fills),
-        slippage=dollars(paid["slippage"], 2),
-        commission=dollars(paid["commission"], 2),
+        statuses=_counts(order.status for order in evidence.orders),
+        ways=_counts(fill.why for fill in evidence.fills),
+        slippage=dollars(fsum(fill.slippage for fill in evidence.fills), 2),
+        commission=dollars(fsum(fill.commission for fill in evidence.fills), 2),
         refused=_refused(evidence.rejected),
         decisions=len(evidence.decisions),
         cut=sum(1 for decision in evidence.decisions if decision.get("cuts")),
@@ -386,24 +387,21 @@ def _counts(words: Any) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _refused(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str, str, str, str], ...]:
-    reasons = _counts(row["why"] for row in rows)
+def _refused(rows: Sequence[Rejection]) -> tuple[tuple[str, str, str, str, str], ...]:
+    reasons = _counts(row.why for row in rows)
     lines = []
     for why, count in reasons:
-        mine = [row for row in rows if (row["why"].replace("_", " ") or "unnamed") == why]
-        symbols = list(dict.fromkeys(row["symbol"] for row in mine))
+        mine = [row for row in rows if (row.why.replace("_", " ") or "unnamed") == why]
+        symbols = list(dict.fromkeys(row.symbol for row in mine))
         named = ", ".join(symbols[:4]) + (f" and {len(symbols) - 4} more" if len(symbols) > 4 else "")
-        span = mine[0]["session"] if len(mine) == 1 else f"{mine[0]['session']} to {mine[-1]['session']}"
+        span = str(mine[0].session) if len(mine) == 1 else f"{mine[0].session} to {mine[-1].session}"
         lines.append((why, whole(count), named, span, _kept(mine)))
     return tuple(lines)
 
 
-def _kept(rows: Sequence[Mapping[str, str]]) -> str:
+def _kept(rows: Sequence[Rejection]) -> str:
     """Share of the wanted quantity that was carried out all the same."""
-    try:
-        wanted, got = (fsum(abs(float(row[name] or 0)) for row in rows) for name in ("wanted", "got"))
-    except ValueError:
-        return UNDEFINED
+    wanted, got = fsum(abs(row.wanted) for row in rows), fsum(abs(row.got) for row in rows)
     return percent(got / wanted) if wanted > 0 else UNDEFINED
 
 
@@ -416,9 +414,9 @@ CALL_COLUMNS = ("Model", "Asked for", "Asked", "Unanswered", "Tokens", "Cost")
 
 def calls(evidence: Evidence) -> tuple[tuple[str, ...], ...]:
     """Questions to each model, cells of CALL_COLUMNS; models in the order in which they speak."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[str, list[CallRow]] = {}
     for call in evidence.calls:
-        model = "/".join(str(call[k]) for k in ("provider", "model") if call.get(k))
+        model = "/".join(filter(None, (call["provider"], call["model"])))
         groups.setdefault(model, []).append(call)
     stages = {model: Counter(str(row.get("stage") or "?") for row in rows) for model, rows in groups.items()}
     return tuple(

@@ -13,7 +13,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from simulator.analysis.verdict import judge, withheld
-from simulator.evidence.reader import read_equity, with_trials
+from simulator.evidence.reader import read_equity
+from simulator.evidence.records import RunRecord
 from simulator.number_format import SPACE, counted, dollars, interval, percent, ratio
 from simulator.report.leaderboard import against_best, council_sentence, ranked
 from simulator.report.page import FILE
@@ -23,12 +24,11 @@ WIDEST = 100
 """Sentences are wrapped here even where the terminal is wider."""
 
 
-def print_run(run: Mapping[str, Any], folder: Path, console: Console) -> None:
+def print_run(run: RunRecord, folder: Path, console: Console) -> None:
     """Print run.json for people: comparison, verdict, audit, notes and the path of the report.
 
     Fits 80 columns. Colour and weight only where `console` writes to a terminal.
     """
-    run = with_trials(folder, dict(run))
     table, verdict = comparison(run, brief=True), judge(run)
     width = min(console.width, WIDEST)
     console.print()
@@ -46,7 +46,7 @@ def print_run(run: Mapping[str, Any], folder: Path, console: Console) -> None:
     if run.get("accounts"):
         console.print(_leaderboard(run))
         console.print()
-        told = council_sentence(run, against_best(run, read_equity(folder, run)))
+        told = council_sentence(run, against_best(run, read_equity(folder, run)[1]))
         if told:
             _say(console, told, width)
             console.print()

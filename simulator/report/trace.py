@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from simulator.analysis.verdict import FEWEST_SESSIONS, withheld
-from simulator.evidence.reader import Books, read_books, read_lines, read_run
+from simulator.council.records import meeting_record
+from simulator.evidence.reader import Books, read_books, read_calls, read_run
+from simulator.evidence.rows import as_row, decided_by
 from simulator.number_format import UNDEFINED, counted, dollars, interval, number_of, percent, ratio, whole
-from simulator.report.explain import account_named, decided_by
+from simulator.report.explain import account_named
 from simulator.report.retold import SHOWN_OF_KEY, keys_of
 from simulator.report.tables import GROUPS, WITHHELD
 
@@ -34,9 +36,10 @@ def account_trace(folder: Path, account: str | None = None) -> dict[str, Any]:
     entry: Mapping[str, Any] = next((e for e in run.get("accounts") or [] if e.get("name") == name), {})
     inference = run.get("inference") or {}
     council = read_books(folder, run).decisions if name != run.get("account") else books.decisions
-    scores = {d["as_of"]: d["record"].get("scores") or {} for d in council}
+    meetings = {d["as_of"]: meeting_record(d["record"]) for d in council}
+    scores = {at: meeting["scores"] for at, meeting in meetings.items() if meeting is not None}
     seat = entry.get("seat")
-    calls = [c for c in read_lines(folder, run, "llm_calls.jsonl") if seat is None or c.get("seat") == seat]
+    calls = [c for c in read_calls(folder, run) if seat is None or c["seat"] == seat]
     return {
         "run": folder.name,
         "account": name,
@@ -60,9 +63,10 @@ def _trades(books: Books) -> list[dict[str, Any]]:
     behind = decided_by(books.decisions, books.orders)
     rows = []
     for fill in books.fills:
-        at = behind.get(fill["order_id"])
-        decision = books.decisions[at] if at is not None else {}
-        rows.append({**fill, "decided_at": decision.get("as_of"), "decided_on": decision.get("session")})
+        at = behind.get(fill.order_id)
+        decision = books.decisions[at] if at is not None else None
+        made = {"decided_at": decision and decision["as_of"], "decided_on": decision and decision["session"]}
+        rows.append({**as_row(fill), **made})
     return rows
 
 

@@ -13,17 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simulator.config import load_config
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.evidence.reader import read_decisions
+from simulator.evidence.records import DecisionRow, RunRecord, Runtime
 from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
 from simulator.runs.eta import Outlook, still_usd
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import identify
 from simulator.runs.load_inputs import LoadedInputs, stage
-from simulator.runs.record import Analyse, Recorded, Work, record
+from simulator.runs.record import Analyse, Recorded, Work, record_run
 from simulator.runs.replicates import draw
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
@@ -51,8 +53,8 @@ class Run:
     """
 
     folder: Path
-    facts: Mapping[str, Any]
-    runtime: Mapping[str, Any]
+    facts: RunRecord
+    runtime: Runtime
     build: Callable[[Path], Path]
 
     @property
@@ -69,9 +71,9 @@ class Run:
         return table["equity"]
 
     @cached_property
-    def decisions(self) -> list[dict[str, Any]]:
-        """The lines of decisions.jsonl."""
-        return folders.read_lines(self.folder / "decisions.jsonl")
+    def decisions(self) -> list[DecisionRow]:
+        """Lines of decisions.jsonl."""
+        return list(read_decisions(self.folder / "decisions.jsonl", self.facts))
 
     @property
     def undecided(self) -> LLMError | None:
@@ -91,15 +93,15 @@ class Run:
         path = self.folder / "report.html"
         return path if path.is_file() else self.build(self.folder)
 
-    def summary(self) -> dict[str, Any]:
-        """What ``sim run --json`` prints."""
+    def summary(self) -> dict[str, object]:
+        """Return what ``sim run --json`` prints."""
+        facts, audit = self.facts, self.facts["audit"]
         same = ("run_id", "partial", "digest", "strategy", "from", "to", "sessions", "metrics", "reasons", "benchmarks")
-        more = ("replicates", "shortfalls", *(("stopped",) if self.facts["partial"] else ()))
         return {
-            **{name: self.facts[name] for name in (*same, *more)},
+            **{name: value for name, value in facts.items() if name in (*same, "replicates", "shortfalls", "stopped")},
             "dir": str(self.folder),
             "source": self.facts["sources"],
-            "audit": {"max_relative_difference": self.facts["audit"]["max_relative_difference"]},
+            "audit": audit and {"max_relative_difference": audit["max_relative_difference"]},
             "llm": {
                 "asked": self.runtime["asked"],
                 "cached": self.runtime["cached"],
@@ -123,7 +125,7 @@ class Completion:
     """
 
     analyse: Analyse
-    count_trials: Callable[[Workspace, Path, Mapping[str, Any]], dict[str, Any]]
+    count_trials: Callable[[Workspace, Path, RunRecord], RunRecord]
     build: Callable[[Path], Path]
 
 
@@ -186,7 +188,7 @@ def simulate(
         if stopped is not None:
             stopped = _continued(stopped, known["command"], asking.gateway, questions)
         work = Work(spec, workspace, config, loaded, staged, rules, draws, asking.gateway, known, stopped)
-        recorded = record(work, completion.analyse)
+        recorded = record_run(work, completion.analyse)
         runtime = _runtime(asking.gateway, started)
     name = f"{known['strategy']}-{known['from']}-{staged.last}-{known['run_id']}"
     run = _write(workspace, name, recorded, runtime, completion)
@@ -212,17 +214,17 @@ def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mappi
     return error
 
 
-def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[str, Any], completion: Completion) -> Run:
+def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime, completion: Completion) -> Run:
     """Write the folder with its report, and what happened into the store. A whole run takes the place of what was there
     before."""
     facts = recorded.facts
     files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     wanted = folders.partial_name(name) if facts["partial"] else name
     files |= folders.added_later(workspace.reports / wanted, facts["digest"])
-    judged: dict[str, Any] = {}
+    judged: list[RunRecord] = []
 
     def finish(staging: Path) -> None:
-        judged.update(completion.count_trials(workspace, staging, facts))
+        judged.append(completion.count_trials(workspace, staging, facts))
         completion.build(staging)
 
     folder = folders.write_folder(workspace.reports, wanted, files, finish)
@@ -230,7 +232,7 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: dict[st
         folders.remove_folder(workspace.reports, folders.partial_name(name))
     with Store(store_place(workspace.registry)) as store:
         store.record_run(facts, wanted, recorded.events)
-    return Run(folder, judged, runtime, completion.build)
+    return Run(folder, judged[-1], runtime, completion.build)
 
 
 def _questions(spec: RunSpec, loaded: Loaded, staged: LoadedInputs) -> dict[str, int]:
@@ -253,7 +255,7 @@ def _ticking(progress: Callable[[Tick], None], gateway: Gateway, questions: Mapp
     return report
 
 
-def _runtime(gateway: Gateway, started: float) -> dict[str, Any]:
+def _runtime(gateway: Gateway, started: float) -> Runtime:
     return {
         "seconds": round(time.perf_counter() - started, 3),
         "asked": gateway.asked,

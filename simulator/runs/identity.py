@@ -11,10 +11,10 @@ from dataclasses import fields
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import simulator
 from simulator.config import Config
+from simulator.evidence.records import SCHEMA, Code, Identity
 from simulator.llm.cutoffs import asked, cutoffs_of
 from simulator.llm.spending.prices import Prices
 from simulator.replay.inputs import ReplayInputs
@@ -25,24 +25,25 @@ from simulator.trading.strategy import seats_of
 
 PACKAGE = Path(simulator.__file__).parent
 
-SCHEMA = 2
-
 NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jinja2", "exchange_calendars")
 """Packages whose version can change a number or a page."""
 
+NOT_IN_ID = ("run_id", "command", "analysts", "sources", "context", "notes", "packages")
+"""Parts of an identity that follow from the others, or from the machine."""
 
-def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs) -> dict[str, Any]:
-    """What is run on what, and the id that follows from it: known before anything is asked."""
+
+def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs) -> Identity:
+    """Return what is run on what, and the id that follows from it: known before anything is asked."""
     inputs = staged.inputs
     seats = seats_of(loaded.strategy)
-    made_of = {
+    described: Identity = {
+        "run_id": "",
         "schema": SCHEMA,
         "strategy": loaded.strategy.name,
         "symbols": list(spec.symbols),
         "from": str(spec.first),
         "to": str(staged.last),
         "models": (spec.models or config.models.default) if seats else None,
-        "replicates": spec.replicates,
         "parameters": dict(spec.parameters),
         "cash": config.accounts.cash,
         # Of the models only those that sit in this run: another profile changes nothing here.
@@ -51,11 +52,6 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         "strategy_files": dict(loaded.files),
         "data_digest": data_digest(inputs),
         "code": code_version(),
-    }
-    named = {**made_of, "code": code_digest()}
-    return {
-        "run_id": run_id(named),
-        **made_of,
         "command": shlex.join(spec.command(loaded.strategy.name, staged.last)),
         "analysts": loaded.label,
         "sources": dict(zip(inputs.bars.symbols, inputs.bars.sources, strict=True)),
@@ -63,6 +59,8 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         "notes": list(staged.notes),
         "packages": packages(),
     }
+    made_of = {name: value for name, value in described.items() if name not in NOT_IN_ID}
+    return {**described, "run_id": run_id({**made_of, "code": code_digest(), "replicates": spec.replicates})}
 
 
 def data_digest(inputs: ReplayInputs) -> str:
@@ -77,12 +75,12 @@ def data_digest(inputs: ReplayInputs) -> str:
     )
 
 
-def digest_of(value: Any) -> str:
+def digest_of(value: object) -> str:
     """sha256 (hex) of `value` as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
 
 
-def run_id(parts: Mapping[str, Any]) -> str:
+def run_id(parts: Mapping[str, object]) -> str:
     """Ten hex digits that name a run: config, strategy files, data and code."""
     return digest_of(parts)[:10]
 
@@ -99,12 +97,16 @@ def code_digest() -> str:
 
 
 @cache
-def code_version() -> dict[str, Any]:
-    """Digest of the code, and its git commit and whether files were changed since; None where it is not a checkout."""
-    known: dict[str, Any] = {"version": simulator.__version__, "digest": code_digest()}
+def code_version() -> Code:
+    """Return version and digest of the code, its git commit, and whether files were changed since."""
     commit = _git("rev-parse", "HEAD")
     state = _git("status", "--porcelain", "--", PACKAGE.name) if commit else None
-    return {**known, "commit": commit, "dirty": None if state is None else bool(state)}
+    return {
+        "version": simulator.__version__,
+        "digest": code_digest(),
+        "commit": commit,
+        "dirty": None if state is None else bool(state),
+    }
 
 
 def packages() -> dict[str, str]:

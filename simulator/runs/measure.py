@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import fsum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config import Assets
+from simulator.evidence.records import CostRow
+from simulator.evidence.rows import round_trips
 from simulator.evidence.writer import session_ends
 from simulator.replay import kernel
 from simulator.replay.inputs import ReplayInputs
@@ -18,7 +19,6 @@ from simulator.replay.tape import Tape
 from simulator.stats.metrics import Summary, summary
 from simulator.stats.series import Undefined
 from simulator.stats.timing import circular_shifts
-from simulator.stats.trades import closed_trades
 from simulator.trading.execution import ExecutionRules
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None 
         SESSIONS_A_YEAR,
         weights=ledger.weights[ends],
         traded=traded(ledger),
-        trades=trade_profits(ledger),
+        trades=round_trips(ledger.fills),
     )
 
 
@@ -85,19 +85,6 @@ def traded(ledger: Ledger) -> Floats:
     per_session = np.add.reduceat(volume, np.r_[0, ends[:-1] + 1])
     equity = ledger.equity[ends]
     return np.where(equity > 0, per_session / np.where(equity > 0, equity, 1.0), 0.0)
-
-
-def trade_profits(ledger: Ledger) -> Floats:
-    """(R,) dollars earned by each round trip, from flat to flat, net of its slippage and commissions."""
-    code = {symbol: n for n, symbol in enumerate(ledger.bars.symbols)}
-    fills = ledger.fills
-    return closed_trades(
-        [code[f.symbol] for f in fills],
-        [f.at for f in fills],
-        [f.quantity for f in fills],
-        [f.price for f in fills],
-        [f.slippage + f.commission for f in fills],
-    ).round_trips()
 
 
 def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
@@ -124,9 +111,9 @@ def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
 
 def cost_sensitivity(
     inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats
-) -> list[dict[str, Any]]:
+) -> list[CostRow]:
     """The same decisions filled at 0, 1, 2 and 5 times the costs."""
-    rows = []
+    rows: list[CostRow] = []
     for multiple in COST_MULTIPLES:
         ledger = kernel.replay_tape(inputs.traded, tape, rules.scaled(multiple), cash, inputs.opening_marks)
         paid = fsum(f.slippage + f.commission for f in ledger.fills)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from simulator.config import Config
 from simulator.errors import LLMError
-from simulator.evidence import writer
+from simulator.evidence import verify, writer
+from simulator.evidence.records import (
+    Benchmark,
+    CallRow,
+    Findings,
+    Identity,
+    Llm,
+    Metrics,
+    Reasons,
+    Replicates,
+    RunRecord,
+    Stopped,
+)
 from simulator.llm.gateway import Gateway
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
@@ -29,6 +41,20 @@ from simulator.trading.cycle import TradingRules
 from simulator.workspace import Workspace
 
 
+class Ending(TypedDict):
+    partial: bool
+    to: str
+    stopped: NotRequired[Stopped]
+
+
+class Result(TypedDict):
+    sessions: int
+    metrics: Metrics
+    reasons: Reasons
+    replicates: Replicates
+    inference: Metrics
+
+
 @dataclass(frozen=True)
 class Work:
     """Replays that are done, and what they were done with.
@@ -45,7 +71,7 @@ class Work:
     rules: TradingRules
     draws: tuple[Replayed, ...]
     gateway: Gateway
-    identity: Mapping[str, Any]
+    identity: Identity
     stopped: LLMError | None = None
 
     @property
@@ -62,18 +88,16 @@ class Recorded:
     """The evidence of a run: its files, run.json, and what happened in it, in order of time."""
 
     files: dict[str, bytes]
-    facts: dict[str, Any]
+    facts: RunRecord
     events: Iterable[Event]
 
 
-Analyse = Callable[
-    [Work, Sequence[Account], Sequence[Mapping[str, Any]], measure.Floats, measure.Floats], Mapping[str, Any]
-]
-"""Further facts of a run, from (work, accounts, rows of llm_calls.jsonl, risk-free and buy-and-hold returns, (S,))."""
+Analyse = Callable[[Work, Sequence[Account], Sequence[CallRow], measure.Floats, measure.Floats], Findings]
+"""Findings from (work, accounts, llm_calls.jsonl, returns (S,) of the risk-free asset and of buy-and-hold)."""
 
 
-def record(work: Work, analyse: Analyse) -> Recorded:
-    """A pure function of the work. The events are put together when they are first asked for."""
+def record_run(work: Work, analyse: Analyse) -> Recorded:
+    """Return the evidence of `work`, a pure function of it. Events are put together when they are first asked for."""
     inputs, ledger = work.replayed.inputs, work.replayed.ledger
     free = measure.risk_free(inputs, work.config.assets)
     benchmarks = benchmark_ledgers(inputs, work.rules.execution, work.cash)
@@ -91,10 +115,10 @@ def record(work: Work, analyse: Analyse) -> Recorded:
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
-    facts = {
+    facts: RunRecord = {
         **work.identity,
         **_partial(work),
-        "digest": writer.result_digest(files),
+        "digest": verify.result_digest(files),
         "risk_free": free.source,
         **_own(work, free, hold),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
@@ -114,7 +138,7 @@ def record(work: Work, analyse: Analyse) -> Recorded:
     return Recorded(files, facts, _later(lambda: run_events(accounts, calls, work.draws)))
 
 
-def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> Result:
     """What the run's own account reached, and how sure that is."""
     ledger = work.replayed.ledger
     summary = measure.account(ledger, work.cash, free.returns, hold)
@@ -134,10 +158,10 @@ def _later(told: Callable[[], Iterable[Event]]) -> Iterator[Event]:
     yield from told()
 
 
-def _partial(work: Work) -> dict[str, Any]:
+def _partial(work: Work) -> Ending:
     """Whether this is all that was asked for; if not, how much of it there is. `to` is the last session replayed."""
     if work.stopped is None:
-        return {"partial": False}
+        return {"partial": False, "to": work.identity["to"]}
     return {
         "partial": True,
         "to": str(work.replayed.inputs.bars.dates[-1]),
@@ -151,7 +175,7 @@ def _partial(work: Work) -> dict[str, Any]:
     }
 
 
-def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> Replicates:
     """How many draws there are, and for several the spread of each metric over them."""
     if len(work.draws) == 1:
         return {"count": 1}
@@ -171,16 +195,16 @@ def _curves(
     return {"risk_free": free.returns, **closes}
 
 
-def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measure.Floats) -> dict[str, Any]:
+def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measure.Floats) -> Benchmark:
     summary = measure.account(ledger, cash, free.returns, hold)
     inference = inference_summary(measure.session_returns(ledger, cash), free.returns)
     interval = {key: inference.values[key] for key in ("sharpe_ci_low", "sharpe_ci_high")}
     return {**summary.values, **interval, "reasons": {**inference.reasons, **summary.reasons}}
 
 
-def _calls(gateway: Gateway) -> list[dict[str, Any]]:
+def _calls(gateway: Gateway) -> list[CallRow]:
     """A line per question, by date and stage: the order does not depend on who answered first."""
-    rows = [
+    rows: list[CallRow] = [
         {
             "key": call.key,
             "session": call.purpose.get("session", ""),
@@ -199,7 +223,7 @@ def _calls(gateway: Gateway) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["session"], row["stage"], row["seat"], row["replicate"], row["key"]))
 
 
-def _llm(work: Work, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _llm(work: Work, calls: Sequence[CallRow]) -> Llm:
     return {
         "calls": len(calls),
         "failed": sum(c["outcome"] != "answer" for c in calls),

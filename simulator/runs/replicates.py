@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.evidence.records import Metrics, Spread
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import Progress
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.trading.cycle import TradingRules
 from simulator.trading.strategy import Replicable, Strategy
-
-Spread = dict[str, float | None]
 
 
 def draw(
@@ -78,6 +77,6 @@ def spread(values: Sequence[float | None]) -> Spread:
     return {"mean": float(np.mean(known)), "min": min(known), "max": max(known), "sd": sd}
 
 
-def spreads(draws: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
+def spreads(draws: Sequence[Metrics]) -> dict[str, Spread]:
     """{metric: its spread over `draws`}, in the order of the first."""
     return {name: spread([draw.get(name) for draw in draws]) for name in draws[0]}

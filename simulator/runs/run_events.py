@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from simulator.evidence.writer import exchange_time
+from simulator.evidence.records import CallRow
+from simulator.evidence.rows import exchange_time
 from simulator.market.bars import instant
 from simulator.replay.run import Replayed
 from simulator.runs.accounts import Account, council_account
@@ -16,11 +17,8 @@ HELD: Mapping[Any, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint
 
 Timed = tuple[int, Event]
 
-Call = Mapping[str, Any]
-"""A row of llm_calls.jsonl."""
 
-
-def run_events(accounts: Sequence[Account], calls: Sequence[Call], draws: Sequence[Replayed] = ()) -> list[Event]:
+def run_events(accounts: Sequence[Account], calls: Sequence[CallRow], draws: Sequence[Replayed] = ()) -> list[Event]:
     """The events of a run, oldest first; at one instant what was decided stands before what was filled.
 
     `draws` are its replays, one per replicate: meetings and checkpoints of further ones carry their number as

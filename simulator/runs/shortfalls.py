@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from simulator.evidence.writer import exchange_time
+from simulator.council.records import AnswerRow, CheckpointRecord, MeetingRecord, RevisedThesis, council_record
+from simulator.evidence.records import FailedAnswer, Shortfalls
+from simulator.evidence.rows import exchange_time
 from simulator.replay.run import Replayed
 
-STAGES = {"research": "research", "pitches": "pitch", "reviews": "review"}
-"""Keys of a council's record that hold lists of answers, and the stage they came from."""
 
-
-def shortfalls(draws: Sequence[Replayed]) -> dict[str, Any]:
-    """What run.json says of them: a pure function of the decisions' records.
-
-    Keys: ``meetings``, ``answers`` wanted, ``failed`` [{session, replicate, stage, seat, about where it is a review,
-    error}], ``no_decision`` [{session, replicate, why}] for meetings a failed answer kept from deciding.
-    """
-    meetings = answers = 0
-    failed: list[dict[str, Any]] = []
-    undecided: list[dict[str, Any]] = []
-    for number, draw in enumerate(draws):
-        for result in draw.results:
-            record = result.decision.record
-            if record.get("kind") not in ("council", "checkpoint"):
+def shortfalls(replicates: Sequence[Replayed]) -> Shortfalls:
+    """Return ``shortfalls`` of run.json: a pure function of the records of the decisions of every replicate."""
+    found: Shortfalls = {"meetings": 0, "answers": 0, "failed": [], "no_decision": []}
+    for number, replayed in enumerate(replicates):
+        for result in replayed.results:
+            record = council_record(result.decision.record)
+            if record is None or (record["kind"] != "council" and record["kind"] != "checkpoint"):
                 continue
-            spot = {"session": exchange_time(result.decision.as_of)[:10], "replicate": number}
-            said = list(_said(record))
-            lost = [{**spot, **one} for one in said if one["error"] is not None]
-            meetings, answers = meetings + (record["kind"] == "council"), answers + len(said)
-            failed += lost
-            if lost and record.get("no_decision") is not None:
-                undecided.append({**spot, "why": record["no_decision"]})
-    return {"meetings": meetings, "answers": answers, "failed": failed, "no_decision": undecided}
+            session = exchange_time(result.decision.as_of)[:10]
+            asked = [(stage, row) for stage, row in _questions(record) if row["keys"]]
+            failed = [_failed(session, number, stage, row) for stage, row in asked if row.get("error") is not None]
+            found["answers"] += len(asked)
+            found["failed"] += failed
+            if record["kind"] == "council":
+                found["meetings"] += 1
+                if failed and record["no_decision"] is not None:
+                    why = record["no_decision"]
+                    found["no_decision"].append({"session": session, "replicate": number, "why": why})
+    return found
 
 
-def _said(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """(stage, seat, about, error) of every question that was put at one meeting or checkpoint."""
+def _questions(record: MeetingRecord | CheckpointRecord) -> Iterator[tuple[str, AnswerRow[Any] | RevisedThesis]]:
+    """(stage, answer) of a meeting or checkpoint. What has no keys was asked of nobody: a chair that only counts votes,
+    a thesis that its stop ended."""
     if record["kind"] == "checkpoint":
-        for thesis in record["theses"]:
-            if thesis["keys"]:
-                yield {"stage": "checkpoint", "seat": thesis["seat"], "error": thesis.get("error")}
+        yield from (("checkpoint", thesis) for thesis in record["theses"])
         return
-    lists = [(stage, record[key]) for key, stage in STAGES.items()]
-    chairman = record["chairman"]
-    for stage, said in [*lists, ("chairman", [chairman] if chairman else [])]:
-        for one in said:
-            # A council without a chairman votes: nobody was asked.
-            if one["keys"]:
-                about = {"about": one["about"]} if "about" in one else {}
-                yield {"stage": stage, "seat": one["seat"], **about, "error": one.get("error")}
+    yield from (("research", row) for row in record["research"])
+    yield from (("pitch", row) for row in record["pitches"])
+    yield from (("review", row) for row in record["reviews"])
+    if record["chairman"] is not None:
+        yield "chairman", record["chairman"]
+
+
+def _failed(session: str, replicate: int, stage: str, row: AnswerRow[Any] | RevisedThesis) -> FailedAnswer:
+    failed: FailedAnswer = {
+        "session": session,
+        "replicate": replicate,
+        "stage": stage,
+        "seat": row["seat"],
+        "error": str(row.get("error")),
+    }
+    about = row.get("about")
+    return {**failed, "about": str(about)} if about is not None else failed

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
+
+from simulator.market.bars import moment
+from simulator.market.calendar import NEW_YORK
 
 Cadence = Literal["once", "daily", "weekly", "monthly"]
 OrderKind = Literal["market", "limit"]
@@ -71,6 +74,13 @@ class Order:
 
 
 @dataclass(frozen=True)
+class OrderRecord(Order):
+    """An order as it was sent, and what became of it by the end of a replay."""
+
+    status: OrderStatus = "open"
+
+
+@dataclass(frozen=True)
 class Fill:
     """An execution. `price` lies within the bar's [low, high]; slippage and commission are dollars beside it.
 
@@ -88,6 +98,11 @@ class Fill:
     commission: float
     why: str
 
+    @property
+    def session(self) -> date:
+        """The exchange's date of `at`."""
+        return moment(self.at).astimezone(NEW_YORK).date()
+
 
 @dataclass(frozen=True)
 class Rejection:
@@ -103,6 +118,11 @@ class Rejection:
     wanted: float
     got: float
     why: str
+
+    @property
+    def session(self) -> date:
+        """The exchange's date of `at`."""
+        return moment(self.at).astimezone(NEW_YORK).date()
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,7 @@ def council_record(shape: Shape, as_of: str, n: int) -> dict[str, Any]:
                 "instrument": symbol,
                 "direction": "LONG",
                 "conviction": 1,
-                "position_size": 0.1,
+                "position_size": "10%",
                 "rationale": "Net votes +1.3.",
             }
         ],

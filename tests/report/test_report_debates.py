@@ -11,6 +11,7 @@ import pytest
 
 from simulator.errors import DataError
 from simulator.evidence.reader import read
+from simulator.evidence.rows import exchange_time
 from simulator.report import build, debates, further
 
 
@@ -33,10 +34,10 @@ def test_every_decision_is_there_and_sentences_are_written_once(write_run: Any) 
 
 def test_trades_point_at_the_decision_that_ordered_them(write_run: Any) -> None:
     evidence = read(write_run())
-    submitted = {order["id"]: order["submitted_at"] for order in evidence.orders}
+    submitted = {order.id: exchange_time(order.submitted_at) for order in evidence.orders}
     for fill, row in zip(evidence.fills, debates.trades(evidence), strict=True):
-        assert evidence.decisions[row[5]]["as_of"] == submitted[fill["order_id"]]
-        assert str(evidence.sessions[row[0]]) == fill["session"]
+        assert evidence.decisions[row[5]]["as_of"] == submitted[fill.order_id]
+        assert evidence.sessions[row[0]] == fill.session
 
 
 @pytest.mark.parametrize("most", [160_000, 60_000, 40_000, 10])

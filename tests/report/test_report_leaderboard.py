@@ -59,19 +59,18 @@ def test_the_sentence_weighs_the_council_against_its_best_member(write_run: Any)
     weighed = {"name": "CLAUDE", "difference": 0.4, "low": -0.2, "high": 1.0, "p": 0.2}
     said = {}
     for p in (0.2, 0.05, 0.001):
-        change(folder, council_against_best={**weighed, "p": p})
-        said[p] = leaderboard.council_sentence(facts(folder), leaderboard.against_best(facts(folder), {}))
+        said[p] = leaderboard.council_sentence(facts(folder), {**weighed, "p": p})
     assert said[0.2].startswith("COUNCIL cannot be told from its best member, CLAUDE: its Sharpe ratio is 0.40 higher")
     assert "borderline" in said[0.05]
     assert said[0.001].startswith("COUNCIL is better than its best member, CLAUDE")
     assert all("known only afterwards" in sentence for sentence in said.values())
 
 
-def test_without_a_paired_result_in_the_folder_the_curves_are_compared(write_run: Any) -> None:
+def test_the_council_is_compared_with_its_best_member_session_by_session(write_run: Any) -> None:
     from simulator.stats.compare import compare
 
     folder = write_run()
-    run, equity = read_run(folder), read_equity(folder, read_run(folder))
+    run, equity = read_run(folder), read_equity(folder, read_run(folder))[1]
     found = leaderboard.against_best(run, equity)
     best = max(run["accounts"][:-1], key=lambda entry: float(entry["metrics"]["sharpe"]))["name"]
     returns = [np.diff(np.r_[1e5, equity[c]]) / np.r_[1e5, equity[c][:-1]] for c in ("equity", f"account:{best}")]

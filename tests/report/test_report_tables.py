@@ -112,9 +112,9 @@ def test_refusals_are_gathered_by_their_rule(write_run: Any) -> None:
     folder = write_run(sessions=20)
     lines = ["order_id,symbol,at,session,wanted,got,why"]
     lines += [
-        "1,SPY,x,2024-01-02,10,4,buying_power",
-        "2,QQQ,x,2024-01-09,-10,-1,buying_power",
-        "3,SPY,x,2024-01-03,5,0,",
+        "1,SPY,2024-01-02T09:30:00-05:00,2024-01-02,10,4,buying_power",
+        "2,QQQ,2024-01-09T09:30:00-05:00,2024-01-09,-10,-1,buying_power",
+        "3,SPY,2024-01-03T09:30:00-05:00,2024-01-03,5,0,",
     ]
     (folder / "rejected.csv").write_text("\n".join(lines) + "\n")
     assert tables.orders(read(folder)).refused == (

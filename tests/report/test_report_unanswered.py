@@ -96,7 +96,7 @@ def test_junk_in_its_place_is_shown_or_refused_but_never_a_traceback(write_run: 
     path = folder / "run.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**facts, "partial": True, key: junk}), encoding="utf-8")
-    assert f'"{key}" holds' in shown(folder) or "</html>" in shown(folder)
+    assert f'"{key}' in shown(folder) or "</html>" in shown(folder)
 
 
 def shown(folder: Path) -> str:

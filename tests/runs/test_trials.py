@@ -20,9 +20,9 @@ from simulator.analysis.trials import (
     read_excess,
     trials,
     trials_facts,
-    with_trials,
 )
 from simulator.errors import DataError
+from simulator.evidence.reader import with_trials
 from simulator.stats.inference import expected_maximum
 from simulator.stats.selection import effective_trials
 from simulator.store.database import Store
@@ -152,11 +152,11 @@ def test_the_worked_example_of_2014_comes_out() -> None:
     annual Sharpe ratios vary by ½: a maximum of 0.1132 a day is expected, DSR 0.9004."""
     returns = _skewed(105, 1145) + 2.5 / math.sqrt(250)
     tried = Trials(100, None, 0.5 / 250, (), ())
-    found = deflated(returns, 0.0, tried)
+    found, reasons = deflated(returns, 0.0, tried)
     assert found["expected_max_sharpe"] / ROOT == pytest.approx(0.1132, abs=5e-5)
     assert found["dsr"] == pytest.approx(0.9004, abs=2e-4)
     assert found["dsr_effective"] is None
-    assert "dsr_effective" in found["reasons"]
+    assert "dsr_effective" in reasons
 
 
 def test_one_trial_is_not_deflated_and_has_the_golden_psr() -> None:
@@ -166,7 +166,7 @@ def test_one_trial_is_not_deflated_and_has_the_golden_psr() -> None:
     returns, free = (np.array(columns[name], dtype=float) for name in ("strat_a", "rf"))
     golden = json.loads((GOLDEN / "performance_analytics.json").read_text())
     wanted = next(_found(golden, "psr_2012"))
-    found = deflated(returns, free, trials([], judged()))
+    found, _ = deflated(returns, free, trials([], judged()))
     assert found["dsr"] == pytest.approx(wanted, rel=1e-6)
     assert (found["trials"], found["trial_sharpe_sd"], found["expected_max_sharpe"]) == (1, 0.0, 0.0)
 
@@ -181,14 +181,14 @@ def _found(content: Any, key: str) -> Any:
 
 def test_more_trials_deflate_more_and_too_few_figures_say_so() -> None:
     returns = np.random.default_rng(3).normal(0.0005, 0.01, 500)
-    values = [deflated(returns, 0.0, Trials(n, float(n), 0.03**2, (), ()))["dsr"] for n in (1, 2, 10, 1000)]
+    values = [deflated(returns, 0.0, Trials(n, float(n), 0.03**2, (), ()))[0]["dsr"] for n in (1, 2, 10, 1000)]
     assert values[0] > values[2] > values[3]
     assert values[0] >= values[1] > values[2]
     unknown = deflated(returns, 0.0, Trials(3, 3.0, None, (), ()))
-    assert (unknown["dsr"], unknown["reasons"]["dsr"]) == (None, "fewer than two trials have a Sharpe ratio")
+    assert (unknown[0]["dsr"], unknown[1]["dsr"]) == (None, "fewer than two trials have a Sharpe ratio")
     still = deflated(np.zeros(500), 0.0, Trials(1, 1.0, None, (), ()))
-    assert (still["dsr"], still["reasons"]["dsr"]) == (None, "excess returns do not vary")
-    assert deflated(returns[:5], 0.0, Trials(1, 1.0, None, (), ()))["reasons"]["dsr"] == "fewer than 10 sessions"
+    assert (still[0]["dsr"], still[1]["dsr"]) == (None, "excess returns do not vary")
+    assert deflated(returns[:5], 0.0, Trials(1, 1.0, None, (), ()))[1]["dsr"] == "fewer than 10 sessions"
 
 
 def _excess(returns: np.ndarray, start: int = 0) -> Excess:

@@ -1,0 +1,477 @@
+"""Types of what stands in a run folder as JSON: run.json and the files beside it (docs/decisions/0002-run-folder.md).
+
+They are the documents themselves, not copies of them; `schema.check` holds a document against its type. Rows of
+orders.csv, fills.csv and rejected.csv are the nouns of `simulator.trading.model`, records of councils those of
+`simulator.council.records`. Metrics are named as in `simulator.stats.metrics`; what is undefined is None and has
+its reason in ``reasons``. Dates are ISO texts, money is in dollars, returns are fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NotRequired, TypedDict
+
+SCHEMA = 3
+"""Version of run.json that is written. Version 2 lacks keys that no version 3 may lack, version 1 knows no accounts."""
+
+Record = Mapping[str, object]
+"""The record of a decision; that of a council is told by `simulator.council.records.council_record`."""
+
+Metrics = Mapping[str, float | None]
+Reasons = Mapping[str, str]
+Benchmark = Mapping[str, float | Reasons | None]
+"""Metrics of a benchmark, its ``sharpe_ci_low`` and ``sharpe_ci_high``, and their ``reasons``."""
+
+Span = TypedDict("Span", {"from": str, "to": str})
+OpenSpan = TypedDict("OpenSpan", {"from": str | None, "to": str | None})
+
+
+class Code(TypedDict):
+    digest: str
+    version: NotRequired[str]
+    commit: str | None
+    dirty: bool | None
+
+
+class Identity(Span):
+    """What was run on what, known before anything is asked. ``to`` is the last session."""
+
+    run_id: str
+    schema: int
+    strategy: str
+    symbols: list[str]
+    models: str | None
+    parameters: Mapping[str, object]
+    cash: float
+    config: dict[str, dict[str, object]]
+    cutoffs: dict[str, str]
+    strategy_files: dict[str, str]
+    data_digest: str
+    code: Code | None
+    command: str
+    analysts: str | None
+    sources: dict[str, str]
+    context: dict[str, str]
+    notes: list[str]
+    packages: dict[str, str]
+
+
+class Stopped(TypedDict):
+    """Why a partial run ended, and how far it was to go: decisions, last session, replicates."""
+
+    why: str
+    decided: int
+    planned: int
+    to: str
+    replicates: int
+
+
+class Spread(TypedDict):
+    mean: float | None
+    min: float | None
+    max: float | None
+    sd: float | None
+
+
+class Replicates(TypedDict):
+    """How often each question was asked; for several the spread of each metric over them."""
+
+    count: int
+    metrics: NotRequired[dict[str, Spread]]
+
+
+class Bill(TypedDict):
+    calls: int
+    cost_usd: float
+
+
+class Llm(Bill):
+    failed: int
+    analysts: str | None
+    models: list[str]
+    cache_entries: str
+
+
+class AccountAudit(TypedDict):
+    max_relative_difference: float
+
+
+class Audit(AccountAudit):
+    engine: str
+    auditor: str
+
+
+class ConvictionLevel(TypedDict):
+    conviction: int
+    n: int
+    mean_return: float | None
+    low: float | None
+    high: float | None
+
+
+class Calibration(TypedDict):
+    """Conviction against what followed; see :func:`simulator.analysis.calibration.calibration`."""
+
+    n: int
+    open: int
+    unpriced: int
+    unstated: int
+    horizon_sessions: float | None
+    ic: float | None
+    ic_low: float | None
+    ic_high: float | None
+    by_conviction: list[ConvictionLevel]
+    reasons: dict[str, str]
+
+
+class ReviewSkill(TypedDict):
+    """Review scores against what followed; see :func:`simulator.analysis.calibration.reviews`."""
+
+    n: int
+    correlation: float | None
+    low: float | None
+    high: float | None
+    mean_score: float | None
+    reasons: dict[str, str]
+
+
+class AccountRecord(TypedDict):
+    """One account of a council."""
+
+    name: str
+    seat: str
+    model: str
+    decisions: int
+    metrics: Metrics
+    reasons: Reasons
+    sharpe_ci_low: float | None
+    sharpe_ci_high: float | None
+    llm: Bill | None
+    calibration: Calibration | None
+    reviews: ReviewSkill | None
+    audit: AccountAudit | None
+
+
+class CostRow(TypedDict):
+    multiple: float
+    costs_paid: float
+    metrics: Metrics
+
+
+class ToggleRow(TypedDict):
+    """The run's decisions filled at another moment; see :mod:`simulator.analysis.toggles`."""
+
+    name: str
+    what: str
+    default: bool
+    looks_ahead: bool
+    metrics: Metrics
+    reasons: Reasons
+    sharpe_ci_low: float | None
+    sharpe_ci_high: float | None
+    sharpe_less_default: float | None
+    total_return_less_default: float | None
+
+
+class FailedAnswer(TypedDict):
+    session: str
+    replicate: int
+    stage: str
+    seat: str
+    about: NotRequired[str]
+    error: str
+
+
+class Undecided(TypedDict):
+    session: str
+    replicate: int
+    why: str
+
+
+class Shortfalls(TypedDict):
+    """Questions put at how many meetings, answers that could not be used, and meetings these kept from deciding."""
+
+    meetings: int
+    answers: int
+    failed: list[FailedAnswer]
+    no_decision: list[Undecided]
+
+
+class ModelRecord(TypedDict):
+    model: str
+    provider: str
+    seats: list[str]
+    cutoff: str | None
+    note: str | None
+
+
+class PartRecord(OpenSpan):
+    """What was earned in one part of the cut-off split."""
+
+    sessions: int
+    assessable: bool
+    total_return: float | None
+    annual_return: float | None
+    sharpe: float | None
+    sharpe_p_hac: float | None
+    sharpe_ci_low: float | None
+    sharpe_ci_high: float | None
+    alpha: float | None
+    beta: float | None
+    alpha_t: float | None
+    reasons: Reasons
+    decisions: int
+
+
+class AlphaDecay(TypedDict):
+    value: float | None
+    low: float | None
+    high: float | None
+    flagged: bool
+    draws: int
+    convention: str
+    reason: str | None
+
+
+class Disagreement(TypedDict):
+    meetings: int
+    across: float | None
+    within: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    reasons: dict[str, str]
+    elsewhere: float | None
+
+
+class Contamination(TypedDict):
+    """The cut-off split; keys are explained in docs/contamination.md."""
+
+    verdict: str
+    flagged: bool
+    assessable: bool
+    mend: str | None
+    models: list[ModelRecord]
+    cutoff: str | None
+    grey_until: str | None
+    benchmark: str
+    parts: dict[Literal["before", "grey", "after"], PartRecord] | None
+    alpha_decay: AlphaDecay | None
+    disagreement: Disagreement | None
+
+
+class Findings(TypedDict):
+    """Answers of analysis to questions about the run."""
+
+    accounts: list[AccountRecord]
+    execution_toggles: list[ToggleRow]
+    contamination: Contamination | None
+
+
+class RunRecord(Identity, Findings):
+    """run.json."""
+
+    partial: bool
+    stopped: NotRequired[Stopped]
+    digest: str
+    risk_free: str
+    sessions: int
+    metrics: Metrics
+    reasons: Reasons
+    replicates: Replicates
+    inference: Metrics
+    benchmarks: dict[str, Benchmark]
+    account: str | None
+    cost_sensitivity: list[CostRow]
+    audit: Audit | None
+    llm: Llm
+    shortfalls: Shortfalls
+
+
+class TargetRow(TypedDict):
+    """A target as wanted; what is None or empty is left out."""
+
+    symbol: str
+    weight: float
+    order: Literal["market", "limit"]
+    limit: NotRequired[float]
+    stop: NotRequired[float]
+    take_profit: NotRequired[float]
+    conviction: NotRequired[int]
+    reason: NotRequired[str]
+
+
+class DecisionRow(TypedDict):
+    """A line of decisions.jsonl: the targets as wanted, the weights risk limits allowed, and what they cut."""
+
+    as_of: str
+    session: str
+    targets: list[TargetRow]
+    allowed: dict[str, float]
+    cuts: list[str]
+    record: Record
+
+
+class CallRow(TypedDict):
+    """A line of llm_calls.jsonl: one question, and what its answer cost when it was paid for."""
+
+    key: str
+    session: str
+    stage: str
+    seat: str
+    replicate: int
+    provider: str
+    model: str
+    outcome: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+
+class Runtime(TypedDict):
+    """runtime.json: the only file beside trials.json that differs between reruns."""
+
+    seconds: float
+    asked: int
+    cached: int
+    cost_usd: float
+    lost_usd: float
+    python: str
+    machine: str
+
+
+class TrialRow(TypedDict):
+    run_id: str
+    digest: str
+    strategy: str
+    symbols: list[str]
+    first: str
+    last: str
+    partial: bool
+    folder: str
+    sessions: int
+    sharpe: float | None
+
+
+class LeftOutTrial(TrialRow):
+    why: str
+
+
+class TrialsRecord(TypedDict):
+    """trials.json: what the run was chosen among; see :func:`simulator.analysis.trials.trials_facts`."""
+
+    run_id: str
+    digest: str
+    inference: Metrics
+    reasons: Reasons
+    counted: list[TrialRow]
+    left_out: list[LeftOutTrial]
+
+
+class PairRecord(TypedDict):
+    """See :class:`simulator.analysis.pairs.Pair`."""
+
+    sharpe: float | None
+    sharpe_low: float | None
+    sharpe_high: float | None
+    p: float | None
+    p_adjusted: float | None
+    detectable: float | None
+    annual_return: float | None
+    annual_return_low: float | None
+    annual_return_high: float | None
+    same: bool
+    reason: str | None
+
+
+class VariantRecord(TypedDict):
+    name: str
+    part: str
+    what: str
+    seat: str | None
+    account: str | None
+    metrics: Metrics
+    reasons: Reasons
+    against: str | None
+    meetings_changed: int | None
+    pair: PairRecord | None
+    verdict: str | None
+
+
+class Choice(TypedDict):
+    """Whom "best single manager" followed at a meeting, and what each had earned by then."""
+
+    as_of: str
+    seat: str | None
+    results: dict[str, float]
+
+
+class About(Span):
+    """What an added file was made of."""
+
+    run_id: str
+    digest: str
+    strategy: str
+    analysts: str | None
+    symbols: list[str]
+    partial: bool
+    command: str
+
+
+class AblationRecord(About):
+    """ablation.json; see :func:`simulator.analysis.ablation.ablate`."""
+
+    sessions: int
+    cash: float
+    meetings: int
+    checkpoints: int
+    variants: list[VariantRecord]
+    choices: list[Choice]
+    compared: int
+    adjustment: str
+    notes: list[str]
+
+
+class Figure(TypedDict):
+    """One number of a check with its 95 % interval and p where there are any; `unit` says how it is written."""
+
+    name: str
+    value: float | None
+    unit: str
+    low: float | None
+    high: float | None
+    p: float | None
+    note: str
+
+
+class RangeRecord(TypedDict):
+    low: float
+    likely: float
+    high: float
+
+
+class CheckBill(TypedDict):
+    calls: int
+    hits: int
+    misses: int
+    usd: RangeRecord
+
+
+class CheckRecord(TypedDict):
+    """One check; without figures where models would have had to be asked."""
+
+    name: str
+    title: str
+    what: str
+    outcome: str
+    verdict: str
+    figures: list[Figure]
+    notes: list[str]
+    bill: CheckBill
+
+
+class Checks(About):
+    """checks.json."""
+
+    verdict: str
+    checks: dict[str, CheckRecord]

@@ -1,0 +1,161 @@
+"""Documents held against their types, and those of older versions put into the words of the newest."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from simulator.council.records import Facts
+from simulator.evidence.records import SCHEMA, RunRecord
+
+Check = Callable[[object], None]
+"""Raises MismatchError where a value is not of a type."""
+
+IN_EVERY_VERSION = frozenset(
+    ("run_id", "digest", "strategy", "from", "to", "symbols", "sessions", "cash", "command", "metrics", "benchmarks")
+)
+
+
+class MismatchError(Exception):
+    """`found` is what was found at `path`, keys from the outermost on."""
+
+    def __init__(self, found: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(found)
+        self.found, self.path = found, path
+
+    def within(self, key: str) -> MismatchError:
+        return MismatchError(self.found, (key, *self.path))
+
+    def __str__(self) -> str:
+        name = ".".join(self.path).replace(".[", "[")
+        return f'"{name}" {self.found}' if name else self.found
+
+
+def check(kind: type, value: object, older: bool = False) -> None:
+    """Raise MismatchError where `value`, read from JSON, is not of the TypedDict `kind`. Further keys are let be.
+
+    With `older`, what `value` lacks is put into it: null where that may be, otherwise nothing of its kind.
+    """
+    _checker(kind, older)(value)
+
+
+@cache
+def _checker(kind: Any, older: bool) -> Check:
+    """Return the check of a type, put together once: a run holds tens of thousands of values."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is NotRequired:
+        return _checker(args[0], older)
+    if kind is Facts:  # What a council was shown: as many facts as its definition names.
+        return _plain(dict, None)
+    if is_typeddict(kind) or is_typeddict(origin):
+        return _document(origin or kind, args, older)
+    if origin in (Union, UnionType):
+        return _one_of([_checker(one, older) for one in args if one is not NoneType], NoneType in args)
+    if origin is list:
+        inner = _checker(args[0], older)
+        return _contents(list, lambda value: ((inner, f"[{n}]", one) for n, one in enumerate(value)))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        inner = _checker(args[1], older)
+        return _contents(dict, lambda value: ((inner, str(key), one) for key, one in value.items()))
+    return _plain(kind, args if origin is Literal else None)
+
+
+def _plain(kind: Any, allowed: tuple[Any, ...] | None) -> Check:
+    kinds = (int, float) if kind is float else kind
+
+    def plain(value: object) -> None:
+        right = value in allowed if allowed else isinstance(value, kinds)
+        if not right or (isinstance(value, bool) and kind in (int, float)):
+            raise MismatchError(f"holds {str(value)[:40]!r}")
+
+    return plain
+
+
+def _contents(kind: type, parts: Callable[[Any], Iterable[tuple[Check, str, object]]]) -> Check:
+    """Return the check of a container: its own kind, then each of (check, key, value)."""
+
+    def contents(value: object) -> None:
+        if not isinstance(value, kind):
+            raise MismatchError(f"holds {str(value)[:40]!r}")
+        for inner, key, one in parts(value):
+            try:
+                inner(one)
+            except MismatchError as error:
+                raise error.within(key) from None
+
+    return contents
+
+
+def _document(kind: Any, args: tuple[Any, ...], older: bool) -> Check:
+    hints = get_type_hints(kind, include_extras=True)
+    if args:
+        hints = {key: hint[args] if getattr(hint, "__parameters__", ()) else hint for key, hint in hints.items()}
+    # `__optional_keys__` misses what stands in annotations that are kept as text.
+    checks = {key: (_checker(hint, older), get_origin(hint) is NotRequired) for key, hint in hints.items()}
+
+    def parts(value: dict[str, object]) -> Iterator[tuple[Check, str, object]]:
+        for key, (inner, optional) in checks.items():
+            found = value.get(key)
+            if found is None and optional:
+                continue
+            if found is None and older:
+                found = value[key] = nothing_of(hints[key])
+            elif key not in value:
+                raise MismatchError(f'has no key "{key}"')
+            yield inner, key, found
+
+    return _contents(dict, parts)
+
+
+def _one_of(checks: Sequence[Check], nullable: bool) -> Check:
+    def one_of(value: object) -> None:
+        if value is None and nullable:
+            return
+        for inner in checks[:-1]:
+            try:
+                inner(value)
+            except MismatchError:
+                continue
+            return
+        checks[-1](value)
+
+    return one_of
+
+
+def nothing_of(kind: Any) -> Any:
+    """What stands in an older document for a key it does not have: null where that may be, else nothing of its kind."""
+    origin, args = get_origin(kind), get_args(kind)
+    if NoneType in args:
+        return None
+    if is_typeddict(kind) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        return {}
+    return [] if origin is list else kind() if kind in (str, int, float, bool) else None
+
+
+def migrate(run: dict[str, Any]) -> None:
+    """Put run.json of an older version into the words of the newest; ``schema`` stays what it was.
+
+    Raises MismatchError for what is not a run.json of any version. Version 1 knew members only: each is an account, and
+    so is the council they sit in.
+    """
+    version = run.get("schema", 1)
+    if isinstance(version, int) and version > SCHEMA:
+        raise MismatchError(f"is of version {version}, this program reads up to {SCHEMA}")
+    for key in sorted(IN_EVERY_VERSION):
+        if run.get(key) is None:
+            raise MismatchError(f'has no key "{key}"')
+    if isinstance(run["command"], list):
+        run["command"] = shlex.join(map(str, run["command"]))
+    run["replicates"] = run.get("replicates") or {"count": 1}
+    members = run.get("members") or []
+    if "accounts" not in run and members:
+        inference = run.get("inference") or {}
+        ends = {key: inference.get(key) for key in ("sharpe_ci_low", "sharpe_ci_high")}
+        own = {"name": "COUNCIL", "seat": "council", "metrics": run["metrics"], "reasons": run.get("reasons"), **ends}
+        run["accounts"] = [*({**member, "seat": member.get("name")} for member in members), own]
+        run["account"] = own["name"]
+    run["schema"] = version
+    check(RunRecord, run, older=version != SCHEMA)
