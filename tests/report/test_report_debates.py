@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from simulator.errors import DataError
 from simulator.evidence.reader import read
-from simulator.evidence.rows import exchange_time
+from simulator.market.bars import instant
 from simulator.report import build, debates, further
 
 
@@ -34,9 +34,9 @@ def test_every_decision_is_there_and_sentences_are_written_once(write_run: Any) 
 
 def test_trades_point_at_the_decision_that_ordered_them(write_run: Any) -> None:
     evidence = read(write_run())
-    submitted = {order.id: exchange_time(order.submitted_at) for order in evidence.orders}
+    submitted = {order.id: order.submitted_at for order in evidence.orders}
     for fill, row in zip(evidence.fills, debates.trades(evidence), strict=True):
-        assert evidence.decisions[row[5]]["as_of"] == submitted[fill.order_id]
+        assert instant(datetime.fromisoformat(evidence.decisions[row[5]]["as_of"])) == submitted[fill.order_id]
         assert evidence.sessions[row[0]] == fill.session
 
 

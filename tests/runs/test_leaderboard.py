@@ -64,7 +64,9 @@ def rising(sessions: int, by: float = 1.0) -> list[tuple[float, float]]:
 
 
 def pitch(seat: str, conviction: int, horizon: str = "2 sessions", instrument: str = "SPY") -> dict[str, Any]:
-    return {"seat": seat, "answer": {"instrument": instrument, "conviction": conviction, "horizon": horizon}}
+    direction = "LONG" if conviction > 0 else "SHORT" if conviction < 0 else "FLAT"
+    answer = {"instrument": instrument, "direction": direction, "conviction": conviction, "horizon": horizon}
+    return {"seat": seat, "answer": answer}
 
 
 def meeting(
