@@ -1,4 +1,4 @@
-"""Where the store lies and how it is reached: a SQLite file in the workspace, or the server DATABASE_URL names."""
+"""Connections to the store: a SQLite file in the workspace, or the server that DATABASE_URL names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def store_place(default: Path) -> Path | str:
 
 
 def parse_place(place: Path | str) -> URL:
-    """The SQLAlchemy URL of a SQLite file or of a database URL. Raises UsageError for what is neither."""
+    """Return the SQLAlchemy URL of a SQLite file or of a database URL. Raises UsageError for anything else."""
     from sqlalchemy.engine import URL, make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -43,7 +43,7 @@ def parse_place(place: Path | str) -> URL:
         url = make_url(place)
         backend = url.get_backend_name()
     except (ArgumentError, ValueError):
-        # What was written is not shown: it may hold a password.
+        # Not repeated in the error: it may hold a password.
         mend = "write postgresql://USER:PASSWORD@HOST/DATABASE, with %40 for an @ in the password"
         raise UsageError(f"{VARIABLE} is no database URL", mend=mend) from None
     if backend in ("postgresql", "postgres"):
@@ -53,16 +53,16 @@ def parse_place(place: Path | str) -> URL:
     raise UsageError(f"{VARIABLE} names {backend}", mend="the store is SQLite or PostgreSQL")
 
 
-def shown(url: URL) -> str:
-    """The URL as it may be printed: a SQLite path, or an address whose secrets are stars."""
+def printable(url: URL) -> str:
+    """Return a SQLite path, or an address whose secrets are stars."""
     if url.get_backend_name() == "sqlite":
         return str(url.database or ":memory:")
-    hidden = {name: "***" for name in SECRET if name in url.query}
-    return url.update_query_dict(hidden).set(drivername="postgresql").render_as_string().replace("%2A", "*")
+    stars = {name: "***" for name in SECRET if name in url.query}
+    return url.update_query_dict(stars).set(drivername="postgresql").render_as_string().replace("%2A", "*")
 
 
 def connect(url: URL) -> Engine:
-    """An engine whose transactions begin as writers where they are told to (`begin="IMMEDIATE"`).
+    """Return an engine whose SQLite transactions begin as the option `begin` says (``IMMEDIATE``: as a writer).
 
     Nothing is opened before the first transaction. Raises SimError when the driver is not installed.
     """
@@ -75,13 +75,14 @@ def connect(url: URL) -> Engine:
             url,
             connect_args={name: value for name, value in more.items() if name not in url.query},
             json_serializer=_compact,
-            json_deserializer=_read,
+            json_deserializer=_parse,
         )
     except ImportError:
-        raise SimError("PostgreSQL needs psycopg, which is not installed", where=shown(url), mend=EXTRA) from None
+        raise SimError("PostgreSQL needs psycopg, which is not installed", where=printable(url), mend=EXTRA) from None
     if sqlite:
-        # The driver would begin late, as a reader, and leave CREATE TABLE outside of transactions.
-        event.listen(engine, "connect", _begin_nothing)
+        # The driver would begin late, as a reader, and leave CREATE TABLE outside of transactions: it is told to begin
+        # nothing, and BEGIN is sent here.
+        event.listen(engine, "connect", lambda driver, _record: setattr(driver, "isolation_level", None))
         event.listen(engine, "begin", _begin)
     return engine
 
@@ -102,20 +103,16 @@ def _compact(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What stands in a JSON column and is no JSON: SQLite lets anybody write anything."""
+    """Text in a JSON column that is no JSON: SQLite lets anybody write anything."""
 
     text: str
 
 
-def _read(text: str) -> Any:
+def _parse(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return Unreadable(text)
-
-
-def _begin_nothing(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
 
 
 def _begin(db: Connection) -> None:
@@ -124,7 +121,7 @@ def _begin(db: Connection) -> None:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction no other writer is inside of: committed at the end, undone on any error."""
+    """Open a transaction no other writer is inside of: committed at the end, undone on any error."""
     with engine.connect().execution_options(begin="IMMEDIATE") as db, db.begin():
         if db.dialect.name == "postgresql":
             db.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
@@ -133,7 +130,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """One transaction that sees the store at one moment."""
+    """Open a transaction that sees the store at one moment."""
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
     with engine.connect().execution_options(**options) as db, db.begin():
         yield db
@@ -148,19 +145,19 @@ MENDS = {
 }
 
 
-def trouble(error: SQLAlchemyError, url: URL) -> SimError:
-    """What the database said as one line without secrets, and what mends it."""
+def explain(error: SQLAlchemyError, url: URL) -> SimError:
+    """Return an error of the database as one line without secrets, and what mends it."""
     cause = str(getattr(error, "orig", None) or error).strip()
-    cause = hidden(cause.splitlines()[0] if cause else type(error).__name__, url)
+    cause = without_secrets(cause.splitlines()[0] if cause else type(error).__name__, url)
     low = cause.lower()
     mend = next((mend for sign, mend in MENDS.items() if sign in low), "`sim doctor` shows what can be written")
     if url.get_backend_name() != "sqlite":
         mend = f"look after the server, or unset {VARIABLE} to use the workspace's own file"
-    return SimError(f"the store cannot be used ({cause})", where=shown(url), mend=mend)
+    return SimError(f"the store cannot be used ({cause})", where=printable(url), mend=mend)
 
 
-def hidden(text: str, url: URL) -> str:
-    """`text` without any secret of `url`."""
+def without_secrets(text: str, url: URL) -> str:
+    """Return `text` with stars for every secret of `url`, however it is quoted."""
     secrets = [url.password, *(url.query.get(name) for name in SECRET)]
     for secret in secrets:
         for spelling in {str(secret), quote(str(secret), safe=""), quote_plus(str(secret))} if secret else ():

@@ -1,4 +1,4 @@
-"""The store: what happened in every run, and the tables computed from it, in SQLite or PostgreSQL.
+"""Store of what happened in every run and of the tables computed from it, in SQLite or PostgreSQL.
 
     record_run(facts, folder, events)
         └── one transaction: events appended ─► the run's rows computed and put in place ─► run counted
@@ -15,18 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, select
+from sqlalchemy import Connection, Select, Table, and_, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from simulator.errors import SimError
 from simulator.store import connection, revisions
 from simulator.store.events import KINDS, Event, Stored
 from simulator.store.folders import is_partial
-from simulator.store.projections import Row, Rows, counted, key_of, newest, project
+from simulator.store.projections import Row, count_recording, key_of, newest, project
 from simulator.store.schema import HEAD, PROJECTIONS, events, runs, schema
 
 REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics")
-"""What must be known of a run to count it."""
+"""Facts without which a run is not counted."""
 
 OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command")
 CHUNK = 500
@@ -35,7 +35,7 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Status:
-    """What `sim db status` tells: `url` has no secrets, `size` is in bytes, `revision` None before there are tables."""
+    """State of a store: `url` without secrets, `size` in bytes, `revision` None before there are tables."""
 
     url: str
     revision: str | None
@@ -46,16 +46,19 @@ class Status:
 
 @dataclass(frozen=True)
 class Change:
-    """Rows of one table that were not as the events have it: lost, changed, and known to no event."""
+    """Numbers of rows of one table that were lost, changed, or unknown to any event."""
 
     lost: int = 0
     changed: int = 0
     unknown: int = 0
 
+    def __add__(self, other: Change) -> Change:
+        return Change(self.lost + other.lost, self.changed + other.changed, self.unknown + other.unknown)
+
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild did: events read, runs computed again, and the tables that differed."""
+    """Result of a rebuild: events read, runs computed again, rows there are, and by table what differed."""
 
     events: int
     runs: int
@@ -63,19 +66,15 @@ class Rebuilt:
     differed: Mapping[str, Change] = field(default_factory=dict)
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Store:
-    """`place` is a SQLite file or a database URL; `clock` tells when something is recorded.
+    """`place` is a SQLite file or a database URL; `clock` gives the (aware) time of recording.
 
     Tables are made when first needed. A SQLite file of an older version is brought forward on its own, in one
     transaction; a server is not, for others may work with it. Every method raises SimError (exit 1) in one line without
     secrets where the database cannot be reached, read or written.
     """
 
-    def __init__(self, place: Path | str, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, place: Path | str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._url = connection.parse_place(place)
         self._clock = clock
         self._engine = connection.connect(self._url)
@@ -91,33 +90,39 @@ class Store:
         self._engine.dispose()
 
     def check(self) -> None:
-        """Raise SimError where a run could not be recorded: nobody answers, what is there is no store of ours, or a
-        server's is older than this version. Makes nothing; an older SQLite file is brought forward."""
+        """Raise SimError where a run could not be recorded: no answer, another program's tables, an older server.
+
+        Makes nothing; an older SQLite file is brought forward.
+        """
         with self._reading():
             pass
 
     # ── recording ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def record_run(self, facts: Mapping[str, Any], folder: str, happened: Iterable[Event] = ()) -> int:
-        """Append what happened in a run and count it; returns the number of distinct runs so far.
+        """Append the events of a run and count it; returns the number of distinct runs so far.
 
-        `facts` is its run.json. All of it is there afterwards, or nothing. `happened` is not looked at when the same
-        result (run_id and digest) is known already: only the counting is appended. Another result of the same run is
-        appended whole and takes the place of the older in the tables, except that a run that stopped early never takes
-        the place of a whole one.
+        `facts` is its run.json. Afterwards all of it is there, or nothing. `happened` is not read when the same result
+        (run_id and digest) is known: only the counting is appended. Another result of the same run is appended whole
+        and takes the place of the older in the tables, unless it stopped early and the older did not.
         """
         run_id, digest = str(facts["run_id"]), str(facts["digest"])
+        of_result = select(events.c.position).where(events.c.run_id == run_id, events.c.digest == digest)
         with self._writing() as db:
-            known = db.scalar(_of_result(run_id, digest).where(events.c.kind != "run.recorded").limit(1)) is not None
+            known = db.scalar(of_result.where(events.c.kind != "run.recorded").limit(1)) is not None
             new = [] if known else [event for event in happened if event.kind != "run.recorded"]
-            stored = self._append(db, run_id, digest, [*new, _recorded(facts, folder)])
-            before = [dict(row._mapping) for row in db.execute(select(runs).where(runs.c.run_id == run_id))]
-            self._count(db, before, stored[-1])
-            after = [dict(row._mapping) for row in db.execute(select(runs).where(runs.c.run_id == run_id))]
-            was, now = newest(before).get(run_id), newest(after)[run_id]
+            stored = self._append(db, run_id, digest, [*new, _recording(facts, folder)])
+            before = _fetch(db, select(runs).where(runs.c.run_id == run_id))
+            same = next((row for row in before if row["digest"] == digest), None)
+            row = count_recording(same, stored[-1])
+            is_key = and_(*(column == row[column.name] for column in runs.primary_key.columns))
+            db.execute(runs.insert() if same is None else runs.update().where(is_key), row)
+            was = newest(before).get(run_id)
+            now = newest([*(other for other in before if other is not same), row])[run_id]
             if now["digest"] == digest and (not known or was is None or was["digest"] != digest):
-                history = stored[:-1] if not known else _history(db, run_id, digest)
-                _put(db, run_id, project(run_id, history))
+                rows = project(run_id, stored[:-1] if not known else _history(db, run_id, digest))
+                for table in PROJECTIONS:
+                    _replace(db, table, run_id, rows[table.name])
             return int(db.scalar(select(func.count(runs.c.run_id.distinct()))) or 0)
 
     def _append(self, db: Connection, run_id: str, digest: str, new: list[Event]) -> list[Stored]:
@@ -127,20 +132,12 @@ class Store:
         db.execute(events.insert(), [_event_row(one) for one in stored])
         return stored
 
-    def _count(self, db: Connection, before: list[Row], stored: Stored) -> None:
-        same = next((row for row in before if row["digest"] == stored.digest), None)
-        row = counted(same, stored)
-        if same is None:
-            db.execute(runs.insert(), row)
-        else:
-            db.execute(runs.update().where(_is_key(runs, row)), row)
-
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def runs(self) -> list[dict[str, Any]]:
-        """Every run as it is shown, the first made first; `times` counts all its results.
+        """Every run with its newest result, the first made first; `times` counts all its results.
 
-        `partial` where all there is of it stopped early.
+        `partial` is True where every result of it stopped early.
         """
         by_run: dict[str, list[Row]] = {}
         for row in self.results():
@@ -161,18 +158,18 @@ class Store:
 
     def rows(self, table: str, run_id: str | None = None) -> list[dict[str, Any]]:
         """Rows of one of the tables by key, of one run or of all."""
-        held = schema.tables[table]
-        wanted = select(held).order_by(*held.primary_key.columns)
-        return self._rows(wanted if run_id is None else wanted.where(held.c.run_id == run_id))
+        columns = schema.tables[table]
+        query = select(columns).order_by(*columns.primary_key.columns)
+        return self._rows(query if run_id is None else query.where(columns.c.run_id == run_id))
 
-    def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:
+    def _rows(self, query: Select[Any]) -> list[Row]:
         with self._reading() as db:
-            return [] if db is None else [dict(row._mapping) for row in db.execute(wanted)]
+            return [] if db is None else _fetch(db, query)
 
-    # ── looking after it ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── maintenance ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def init(self) -> bool:
-        """Make the tables; whether there were none before."""
+        """Make the tables; True where there were none before."""
         before = self._revision()
         with self._writing():
             return before is None
@@ -184,43 +181,44 @@ class Store:
             return before, HEAD
 
     def status(self) -> Status:
-        """What is there; looks only, makes and upgrades nothing."""
-        where = connection.shown(self._url)
+        """Describe the database; makes and upgrades nothing."""
+        where = connection.printable(self._url)
         if self._file is not None and not self._file.exists():
             return Status(where, None, HEAD, {}, 0)
         with self._translated(), connection.reading(self._engine) as db:
             revision = revisions.revision_of(db, where)
-            held = [] if revision is None else [runs] if revision != HEAD else schema.sorted_tables
-            rows = {table.name: int(db.scalar(select(func.count()).select_from(table)) or 0) for table in held}
-            return Status(where, revision, HEAD, rows, self._size(db, [table.name for table in held]))
+            tables = [] if revision is None else [runs] if revision != HEAD else schema.sorted_tables
+            rows = {table.name: _count(db, table) for table in tables}
+            return Status(where, revision, HEAD, rows, self._size(db, list(rows)))
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> Rebuilt:
-        """Compute every table again from the events, in one transaction, and tell which rows differed.
+        """Compute every table again from the events, in one transaction; returns which rows differed.
 
-        `progress` is told runs done and runs in all. A table that is as it should be is not written.
+        `progress` gets (runs done, runs in all). A table that is as it should be is not written.
         """
         with self._writing() as db:
-            differed: dict[str, list[Change]] = {}
-            shown, total = _registry(db, differed)
-            for done, (run_id, row) in enumerate(shown.items()):
+            differed: dict[str, Change] = {}
+            newest_rows, total = _rebuild_registry(db, differed)
+            for done, (run_id, row) in enumerate(newest_rows.items()):
                 if progress:
-                    progress(done, len(shown))
-                wanted = project(run_id, _history(db, run_id, row["digest"]))
+                    progress(done, len(newest_rows))
+                rows = project(run_id, _history(db, run_id, row["digest"]))
                 for table in PROJECTIONS:
-                    total += len(wanted[table.name])
-                    _mend(db, table, run_id, wanted[table.name], differed)
-            _forget_unknown(db, set(shown), differed)
+                    total += len(rows[table.name])
+                    _rebuild(db, table, run_id, rows[table.name], differed)
+            for table in PROJECTIONS:
+                for run_id in set(db.scalars(select(table.c.run_id).distinct())) - newest_rows.keys():
+                    gone = db.execute(table.delete().where(table.c.run_id == run_id)).rowcount
+                    _note(differed, table, Change(unknown=gone))
             if progress:
-                progress(len(shown), len(shown))
-            count = int(db.scalar(select(func.count()).select_from(events)) or 0)
-            summed = {name: _sum(changes) for name, changes in differed.items()}
-            return Rebuilt(count, len(shown), total, summed)
+                progress(len(newest_rows), len(newest_rows))
+            return Rebuilt(_count(db, events), len(newest_rows), total, differed)
 
     # ── connections ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def _file(self) -> Path | None:
-        """The SQLite file; None for a server and for addresses only SQLite understands."""
+        """The SQLite file; None for a server and for SQLite's own addresses (``file:``, ``:memory:``)."""
         database = self._url.database
         plain = self._url.get_backend_name() == "sqlite" and database and not database.startswith(("file:", ":"))
         return Path(database) if plain and database else None
@@ -229,7 +227,7 @@ class Store:
         if self._file is not None and not self._file.exists():
             return None
         with self._translated(), connection.reading(self._engine) as db:
-            return revisions.revision_of(db, connection.shown(self._url))
+            return revisions.revision_of(db, connection.printable(self._url))
 
     @contextmanager
     def _writing(self, forward: bool = False) -> Iterator[Connection]:
@@ -254,7 +252,7 @@ class Store:
             yield db
 
     def _prepare(self, db: Connection, forward: bool) -> None:
-        where = connection.shown(self._url)
+        where = connection.printable(self._url)
         revision = revisions.revision_of(db, where)
         if revision is None:
             revisions.make(db)
@@ -270,9 +268,9 @@ class Store:
             yield
         except SQLAlchemyError as error:
             if isinstance(error, StatementError) and not isinstance(error, DBAPIError) and error.orig is not None:
-                # Not the database's trouble: a value that is no JSON.
+                # Not an error of the database: a value that is no JSON.
                 raise error.orig from None
-            raise connection.trouble(error, self._url) from None
+            raise connection.explain(error, self._url) from None
 
     def _size(self, db: Connection, names: list[str]) -> int:
         if db.dialect.name == "sqlite":
@@ -282,11 +280,10 @@ class Store:
         return sum(int(size or 0) for size in sizes)
 
 
-def _recorded(facts: Mapping[str, Any], folder: str) -> Event:
+def _recording(facts: Mapping[str, Any], folder: str) -> Event:
     known = {name: facts[name] for name in REGISTERED} | {name: facts[name] for name in OPTIONAL if name in facts}
-    return Event(
-        "run.recorded", None, None, {"parameters": {}, "partial": is_partial(folder), **known, "folder": folder}
-    )
+    payload = {"parameters": {}, "partial": is_partial(folder), **known, "folder": folder}
+    return Event("run.recorded", None, None, payload)
 
 
 def _event_row(stored: Stored) -> Row:
@@ -305,19 +302,22 @@ def _event_row(stored: Stored) -> Row:
     }
 
 
-def _of_result(run_id: str, digest: str) -> Select[Any]:
-    return select(events.c.position).where(events.c.run_id == run_id, events.c.digest == digest)
+def _fetch(db: Connection, query: Select[Any]) -> list[Row]:
+    return [dict(row._mapping) for row in db.execute(query)]
+
+
+def _count(db: Connection, table: Table) -> int:
+    return int(db.scalar(select(func.count()).select_from(table)) or 0)
 
 
 def _history(db: Connection, run_id: str, digest: str) -> Iterator[Stored]:
-    """What happened in one result, oldest first."""
-    wanted = select(events).where(events.c.run_id == run_id, events.c.digest == digest, events.c.kind != "run.recorded")
-    return _read(db, wanted)
+    """Events of one result, oldest first, without those that only count it."""
+    of_result = (events.c.run_id == run_id, events.c.digest == digest, events.c.kind != "run.recorded")
+    return _read(db, select(events).where(*of_result))
 
 
-def _read(db: Connection, wanted: Select[Any]) -> Iterator[Stored]:
-    found = db.execute(wanted.order_by(events.c.position), execution_options={"yield_per": CHUNK})
-    for row in found:
+def _read(db: Connection, query: Select[Any]) -> Iterator[Stored]:
+    for row in db.execute(query.order_by(events.c.position), execution_options={"yield_per": CHUNK}):
         if isinstance(row.payload, connection.Unreadable):
             mend = "restore a copy of the store; events are never rewritten"
             raise SimError(f"event {row.position} of the store is not JSON", mend=mend)
@@ -325,65 +325,37 @@ def _read(db: Connection, wanted: Select[Any]) -> Iterator[Stored]:
         yield Stored(row.position, row.run_id, row.digest, row.recorded_at, event)
 
 
-def _put(db: Connection, run_id: str, rows: Rows) -> None:
-    """Put `rows` in the place of everything the tables hold of a run."""
-    for table in PROJECTIONS:
-        db.execute(table.delete().where(table.c.run_id == run_id))
-        if rows[table.name]:
-            db.execute(table.insert(), rows[table.name])
+def _replace(db: Connection, table: Table, run_id: str | None, rows: list[Row]) -> None:
+    """Replace what `table` holds, of one run or of all, by `rows`."""
+    db.execute(table.delete() if run_id is None else table.delete().where(table.c.run_id == run_id))
+    if rows:
+        db.execute(table.insert(), rows)
 
 
 # ── rebuilding ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _registry(db: Connection, differed: dict[str, list[Change]]) -> tuple[dict[str, Mapping[str, Any]], int]:
-    """Compute `runs` again; returns the shown row of every run, the first recorded first, and the number of rows."""
-    wanted: dict[tuple[Any, ...], Row] = {}
+def _rebuild_registry(db: Connection, differed: dict[str, Change]) -> tuple[dict[str, Mapping[str, Any]], int]:
+    """Compute `runs` again; returns the newest row of every run, the first recorded first, and the number of rows."""
+    rows: dict[tuple[str, str], Row] = {}
     for stored in _read(db, select(events).where(events.c.kind == "run.recorded")):
         key = (stored.run_id, stored.digest)
-        wanted[key] = counted(wanted.get(key), stored)
-    held = [dict(row._mapping) for row in db.execute(select(runs))]
-    change = _compared(runs, held, list(wanted.values()))
-    if change != Change():
-        differed["runs"] = [change]
-        db.execute(runs.delete())
-        if wanted:
-            db.execute(runs.insert(), list(wanted.values()))
-    return newest(wanted.values()), len(wanted)
+        rows[key] = count_recording(rows.get(key), stored)
+    _rebuild(db, runs, None, list(rows.values()), differed)
+    return newest(rows.values()), len(rows)
 
 
-def _mend(db: Connection, table: Table, run_id: str, wanted: list[Row], differed: dict[str, list[Change]]) -> None:
-    held = [dict(row._mapping) for row in db.execute(select(table).where(table.c.run_id == run_id))]
-    change = _compared(table, held, wanted)
-    if change != Change():
-        differed.setdefault(table.name, []).append(change)
-        db.execute(table.delete().where(table.c.run_id == run_id))
-        if wanted:
-            db.execute(table.insert(), wanted)
-
-
-def _forget_unknown(db: Connection, known: set[str], differed: dict[str, list[Change]]) -> None:
-    """Remove rows of runs no event speaks of."""
-    for table in PROJECTIONS:
-        for run_id in set(db.scalars(select(table.c.run_id).distinct())) - known:
-            gone = db.execute(table.delete().where(table.c.run_id == run_id)).rowcount
-            differed.setdefault(table.name, []).append(Change(unknown=gone))
-
-
-def _compared(table: Table, held: list[Row], wanted: list[Row]) -> Change:
-    there = {key_of(table, row): row for row in held}
-    right = {key_of(table, row): row for row in wanted}
+def _rebuild(db: Connection, table: Table, run_id: str | None, rows: list[Row], differed: dict[str, Change]) -> None:
+    """Bring `table` to `rows`, of one run or of all, and note how it differed."""
+    query = select(table) if run_id is None else select(table).where(table.c.run_id == run_id)
+    there = {key_of(table, row): row for row in _fetch(db, query)}
+    right = {key_of(table, row): row for row in rows}
     changed = sum(there[key] != row for key, row in right.items() if key in there)
-    return Change(len(right.keys() - there.keys()), changed, len(there.keys() - right.keys()))
+    change = Change(len(right.keys() - there.keys()), changed, len(there.keys() - right.keys()))
+    if change != Change():
+        _note(differed, table, change)
+        _replace(db, table, run_id, rows)
 
 
-def _sum(changes: list[Change]) -> Change:
-    return Change(
-        sum(change.lost for change in changes),
-        sum(change.changed for change in changes),
-        sum(change.unknown for change in changes),
-    )
-
-
-def _is_key(table: Table, row: Row) -> ColumnElement[bool]:
-    return and_(*(column == row[column.name] for column in table.primary_key.columns))
+def _note(differed: dict[str, Change], table: Table, change: Change) -> None:
+    differed[table.name] = differed.get(table.name, Change()) + change

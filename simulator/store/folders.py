@@ -22,7 +22,7 @@ from simulator.errors import DataError, SimError, UsageError, did_you_mean
 PARTIAL = "-partial"
 
 ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html")
-"""What other commands put into a run's folder, about the result in it."""
+"""Files that other commands add to a run's folder, about the result in it."""
 
 
 def write_folder(
@@ -30,10 +30,8 @@ def write_folder(
 ) -> Path:
     """Write `files` to ``parent/name`` and return it; an older folder of that name is replaced in one step.
 
-    Names of files may hold folders: ``accounts/COUNCIL/fills.csv``.
-
-    `finish` may add files of its own (the report) while the folder still stands aside. Raises SimError (exit 1) when
-    the place cannot be written; nothing is left behind then.
+    Names of files may hold folders: ``accounts/COUNCIL/fills.csv``. `finish` may add files of its own (the report)
+    while the folder still stands aside. Raises SimError (exit 1), and leaves nothing, when the place cannot be written.
     """
     target, staging = parent / name, parent / f".{name}.{os.getpid()}"
     try:
@@ -47,7 +45,14 @@ def write_folder(
             (staging / file).write_bytes(content)
         if finish is not None:
             finish(staging)
-        _swap(staging, target)
+        if target.exists():
+            # Two renames, for a folder cannot be renamed onto another. After a kill in between the same command makes
+            # the run again.
+            old = target.rename(staging.with_name(f"{staging.name}.old"))
+            staging.rename(target)
+            shutil.rmtree(old)
+        else:
+            staging.rename(target)
     except OSError as error:
         raise SimError(
             f"cannot be written ({error.strerror})", where=str(parent), mend="free space or choose --workspace"
@@ -58,7 +63,7 @@ def write_folder(
 
 
 def write_file(path: Path, content: bytes) -> Path:
-    """Write one file in one step, its folder made where needed. Raises SimError when the place cannot be written."""
+    """Write a file in one step, its folder made where needed. Raises SimError when the place cannot be written."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +77,7 @@ def write_file(path: Path, content: bytes) -> Path:
 
 
 def _is_alive(process: str) -> bool:
-    """Whether another process of that number is at work: two may make the same run at once."""
+    """True while another process of that number is at work: two may make the same run at once."""
     if not process.isdigit() or int(process) == os.getpid():
         return False
     try:
@@ -80,17 +85,17 @@ def _is_alive(process: str) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True
+        pass
     return True
 
 
 def partial_name(name: str) -> str:
-    """Name of the folder that holds what there is of a run that stopped early; the whole run has `name`."""
+    """Name of the folder of a run that stopped early; the whole run has `name`."""
     return name + PARTIAL
 
 
 def is_partial(folder: str) -> bool:
-    """Whether a run folder of that name holds less than was asked for."""
+    """True where a run folder of that name holds less than was asked for."""
     return folder.endswith(PARTIAL)
 
 
@@ -104,18 +109,8 @@ def remove_folder(parent: Path, name: str) -> None:
         raise SimError(f"cannot be removed ({error.strerror})", where=str(parent / name)) from None
 
 
-def _swap(staging: Path, target: Path) -> None:
-    if target.exists():
-        old = staging.with_name(staging.name + ".old")
-        target.rename(old)
-        staging.rename(target)
-        shutil.rmtree(old)
-    else:
-        staging.rename(target)
-
-
 def added_later(folder: Path, digest: str) -> dict[str, bytes]:
-    """{file: content} of what was added to `folder`, where it holds the result `digest`: a rerun keeps it."""
+    """{file: content} of ADDED_LATER in `folder`, where it holds the result `digest`: a rerun keeps them."""
     try:
         if json.loads((folder / "run.json").read_bytes()).get("digest") != digest:
             return {}
@@ -131,31 +126,28 @@ def run_folders(parent: Path) -> list[Path]:
     return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").is_file())
 
 
-def find_run(parent: Path, wanted: str) -> Path:
-    """The run whose folder or id is `wanted`, or begins or ends so; ``last`` is the one written last.
+def find_run(parent: Path, name: str) -> Path:
+    """Find the run whose folder or id is `name` or begins so; ``last`` is the one written last.
 
     Raises UsageError when none or more than one matches.
     """
-    direct = Path(wanted)
+    direct = Path(name)
     if (direct / "run.json").is_file():
         return direct
     folders = run_folders(parent)
-    if wanted == "last" and folders:
+    if name == "last" and folders:
         return max(folders, key=lambda p: (p / "runtime.json").stat().st_mtime)
-    exact = [p for p in folders if p.name == wanted]
-    found = exact or [p for p in folders if p.name.startswith(wanted) or _id(p).startswith(wanted)]
+    ids = {p: p.name.removesuffix(PARTIAL).rpartition("-")[2] for p in folders}
+    exact = [p for p in folders if p.name == name]
+    found = exact or [p for p in folders if p.name.startswith(name) or ids[p].startswith(name)]
     if len(found) == 2 and found[1].name == partial_name(found[0].name):
         found = found[:1]
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f'"{wanted}" fits {len(found)} runs: {", ".join(p.name for p in found[:3])} …')
-    near = did_you_mean(wanted, [p.name for p in folders])
-    raise UsageError(f'no run "{wanted}" in {parent}{near}', mend="`sim runs` lists them")
-
-
-def _id(folder: Path) -> str:
-    return folder.name.removesuffix(PARTIAL).rpartition("-")[2]
+        raise UsageError(f'"{name}" fits {len(found)} runs: {", ".join(p.name for p in found[:3])} …')
+    near = did_you_mean(name, [p.name for p in folders])
+    raise UsageError(f'no run "{name}" in {parent}{near}', mend="`sim runs` lists them")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

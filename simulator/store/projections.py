@@ -1,7 +1,7 @@
 """From events to rows: pure functions, the same whether a run is recorded or everything is computed again.
 
-    Stored, Stored, … ──project──► {table: rows}        (the newest result of one run)
-    runs row, run.recorded ──counted──► runs row         (the registry)
+    Stored, Stored, … ──project──► {table: rows}              (the newest result of one run)
+    runs row, run.recorded ──count_recording──► runs row       (the registry)
 
 A row has every column of its table. Text that a database would refuse (NUL, half a surrogate pair) is replaced here, so
 that all databases hold the same; the event keeps it as it came.
@@ -9,7 +9,7 @@ that all databases hold the same; the event keeps it as it came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -23,36 +23,37 @@ Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 
 FULL = 1e-9
-"""A position whose rest is this small a part of its largest size is closed: sums of fractional shares leave dust."""
+"""Share of its largest size below which a position counts as closed: sums of fractional shares leave dust."""
 
 
 def project(run_id: str, history: Iterable[Stored]) -> Rows:
     """Rows of every projection but `runs`, in the order of their events, for the events of one result of one run.
 
-    Where two events speak of the same thing (the same seat at the same instant) the later one is shown.
+    Where two events have the same key (the same seat at the same instant) the later one stays.
     """
-    found: dict[str, dict[tuple[Any, ...], Row]] = {table.name: {} for table in schema.PROJECTIONS}
+    tables: dict[str, dict[tuple[Any, ...], Row]] = {table.name: {} for table in schema.PROJECTIONS}
     folds = _Folds()
     for stored in history:
-        for table, values in _rows_of(stored, folds):
+        maker = _MAKERS.get(stored.event.kind)
+        for table, values in maker(stored, folds) if maker else ():
             row = _row(table, {"run_id": run_id, "event": stored.position, **values})
-            found[table.name][key_of(table, row)] = row
-    return {name: list(rows.values()) for name, rows in found.items()}
+            tables[table.name][key_of(table, row)] = row
+    return {name: list(rows.values()) for name, rows in tables.items()}
 
 
 def key_of(table: Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
     """The primary key of `row`."""
-    return tuple(row[name] for name in _key_names(table))
+    return tuple(map(row.__getitem__, _key_names(table)))
 
 
-def counted(before: Row | None, stored: Stored) -> Row:
-    """The registry's row of a result after one more `run.recorded`; `before` is None for the first.
+def count_recording(before: Row | None, stored: Stored) -> Row:
+    """Row of the registry for a result after one more `run.recorded`; `before` is None for the first.
 
     A registry made before there were events hands its rows over as events that carry `times` and `first_run_at`.
     """
     facts = stored.event.payload
     first = facts.get("first_run_at", stored.recorded_at) if before is None else before["first_run_at"]
-    # A whole run and one that stopped early can come to the same digest; the whole one is what is shown then.
+    # A whole run and one that stopped early can come to the same digest; the facts of the whole one stay then.
     kept = before is not None and bool(facts["partial"]) and not before["partial"]
     shown = before if kept and before is not None else {**facts, "first": facts["from"], "last": facts["to"]}
     row = {
@@ -67,25 +68,18 @@ def counted(before: Row | None, stored: Stored) -> Row:
     return _row(schema.runs, row)
 
 
-def newest(results: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """{run_id: the row of `runs` that is shown}: what was recorded last, a whole run before any that stopped early."""
-    shown: dict[str, Mapping[str, Any]] = {}
-    for row in results:
-        other = shown.get(row["run_id"])
-        if other is None or _rank(row) > _rank(other):
-            shown[row["run_id"]] = row
-    return shown
-
-
-def _rank(row: Mapping[str, Any]) -> tuple[bool, int]:
-    return not row["partial"], row["event"]
+def newest(results: Collection[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """{run_id: its newest row of `runs`}: the last recorded, a whole run before any that stopped early."""
+    ranked = sorted(results, key=lambda row: (not row["partial"], row["event"]))
+    last = {row["run_id"]: row for row in ranked}
+    return {row["run_id"]: last[row["run_id"]] for row in results}
 
 
 # ── from one event ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Folds:
-    """What later rows of a result need to know of earlier ones."""
+    """State that later rows of a result need of earlier ones."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -96,11 +90,6 @@ class _Folds:
 
 
 _Made = Iterator[tuple[Table, Mapping[str, Any]]]
-
-
-def _rows_of(stored: Stored, folds: _Folds) -> _Made:
-    maker = _MAKERS.get(stored.event.kind)
-    return maker(stored, folds) if maker else iter(())
 
 
 def _meeting(stored: Stored, _folds: _Folds) -> _Made:
@@ -120,14 +109,14 @@ def _meeting(stored: Stored, _folds: _Folds) -> _Made:
             "metadata": more,
         },
     )
-    for said in record.get("research") or ():
-        yield schema.research_packs, {**at, **_said(said, models), **_answer(said)}
-    for said in record.get("pitches") or ():
-        yield schema.pm_pitches, {**at, **_said(said, models), **_answer(said), "score": scores.get(said["seat"])}
-    for said in record.get("reviews") or ():
-        yield schema.peer_reviews, {**at, **_said(said, models), **_review(said)}
-    if said := record.get("chairman"):
-        yield schema.chairman_decisions, {**at, **_said(said, models), **_answer(said)}
+    for part in record.get("research") or ():
+        yield schema.research_packs, {**at, **_seat(part, models), **_answer(part)}
+    for part in record.get("pitches") or ():
+        yield schema.pm_pitches, {**at, **_seat(part, models), **_answer(part), "score": scores.get(part["seat"])}
+    for part in record.get("reviews") or ():
+        yield schema.peer_reviews, {**at, **_seat(part, models), **_review(part)}
+    if part := record.get("chairman"):
+        yield schema.chairman_decisions, {**at, **_seat(part, models), **_answer(part)}
 
 
 _SHOWN = {
@@ -163,7 +152,7 @@ def _fill(stored: Stored, folds: _Folds) -> _Made:
     fill = {"at": stored.event.at, **stored.event.payload}
     yield schema.trades, {**fill, "account": account, "number": number}
     place, opened = (account, str(fill["symbol"])), folds.opened.get(account, 0)
-    for holding in filled(folds.held.get(place), fill, opened):
+    for holding in apply_fill(folds.held.get(place), fill, opened):
         folds.opened[account] = max(opened, holding.number + 1)
         folds.held[place] = holding
         yield schema.positions, {**vars(holding), "account": account}
@@ -202,16 +191,16 @@ def _instant(stored: Stored) -> Row:
     return {"as_of": payload.get("as_of") or stored.event.at, "replicate": payload.get("replicate", 0)}
 
 
-def _said(said: Mapping[str, Any], models: Mapping[str, str]) -> Row:
-    return {"model": models.get(said["seat"]), **_some(said, "seat", "about", "keys", "error")}
+def _seat(part: Mapping[str, Any], models: Mapping[str, str]) -> Row:
+    return {"model": models.get(part["seat"]), **_some(part, "seat", "about", "keys", "error")}
 
 
-def _answer(said: Mapping[str, Any]) -> Mapping[str, Any]:
-    return said.get("answer") or {}
+def _answer(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    return part.get("answer") or {}
 
 
-def _review(said: Mapping[str, Any]) -> Row:
-    answer = _answer(said)
+def _review(part: Mapping[str, Any]) -> Row:
+    answer = _answer(part)
     scores: Mapping[str, int] = answer.get("scores") or {}
     given = [scores[name] for name in schema.DIMENSIONS if scores.get(name) is not None]
     mean = sum(given) / len(given) if given else None
@@ -229,10 +218,14 @@ def _some(values: Mapping[str, Any], *names: str) -> Row:
 class Holding:
     """A position from the fill that opens it to the one that closes it.
 
-    `number` counts the holdings of an account by opening. `quantity` is what is held after the last fill (shares,
-    negative when short), `largest` the most that was; `entry_price` the average price paid on the way in; `profit` what
-    fills on the way out realised, in dollars before `slippage` and `commission`. A fill that turns the position closes
-    one holding and opens the next; what it cost counts with the one it closes.
+    Attributes
+    ----------
+    number : counts the holdings of an account by opening
+    quantity, largest : shares after the last fill, and the most there were; negative when short
+    entry_price : average price paid on the way in
+    profit : dollars that fills on the way out realised, before `slippage` and `commission`
+
+    A fill that turns the position closes one holding and opens the next; its costs count with the one it closes.
     """
 
     number: int
@@ -248,8 +241,8 @@ class Holding:
     fills: int
 
 
-def filled(held: Holding | None, fill: Mapping[str, Any], number: int) -> tuple[Holding, ...]:
-    """What a fill makes of the position it meets: one holding, or the closed one and the one opened the other way.
+def apply_fill(held: Holding | None, fill: Mapping[str, Any], number: int) -> tuple[Holding, ...]:
+    """Apply a fill to the position it meets: one holding, or the closed one and the one opened the other way.
 
     `number` is that of a holding the fill opens.
     """
@@ -283,16 +276,16 @@ def filled(held: Holding | None, fill: Mapping[str, Any], number: int) -> tuple[
 
 def _row(table: Table, values: Mapping[str, Any]) -> Row:
     row = {}
-    for name, kind, as_held in _columns(table):
+    for name, kind, convert in _columns(table):
         value = values.get(name)
-        row[name] = value if value is None or type(value) is kind else as_held(value)
+        row[name] = value if value is None or type(value) is kind else convert(value)
     return row
 
 
 @lru_cache
 def _columns(table: Table) -> Sequence[tuple[str, type, Callable[[Any], Any]]]:
-    """Name of each column, the type of values that are held as they are, and what makes others of that type."""
-    return [(column.name, *_as_held(column.type)) for column in table.columns]
+    """Name of each column, the type of values that are stored as they are, and the conversion of all others."""
+    return [(column.name, *_conversion(column.type)) for column in table.columns]
 
 
 @lru_cache
@@ -300,19 +293,12 @@ def _key_names(table: Table) -> Sequence[str]:
     return [column.name for column in table.primary_key.columns]
 
 
-def _as_held(kind: object) -> tuple[type, Callable[[Any], Any]]:
-    if isinstance(kind, Boolean):
-        return bool, bool
-    if isinstance(kind, Integer):
-        return int, int
-    if isinstance(kind, Float):
-        return float, float
-    # Every text is looked at.
-    return (type(None), _text) if isinstance(kind, String) else (dict, _same)
-
-
-def _same(value: Any) -> Any:
-    return value
+def _conversion(kind: object) -> tuple[type, Callable[[Any], Any]]:
+    for column, plain in ((Boolean, bool), (Integer, int), (Float, float)):
+        if isinstance(kind, column):
+            return plain, plain
+    # Every text is checked; JSON is stored as it is.
+    return (type(None), _text) if isinstance(kind, String) else (dict, lambda value: value)
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which shape a database has, and how it gets the newest one.
+"""Revisions of the database, and the way of an older one to the newest.
 
 A new database is made at HEAD at once; Alembic is imported only where an older one is brought forward. A registry made
 before there were revisions holds the single table `runs` and counts as 0001.

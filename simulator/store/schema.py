@@ -1,6 +1,6 @@
 """The tables. `events` is the truth; the others are computed from it and can be dropped and computed again.
 
-Keys are made of what a row is about (run, instant, seat), never handed out by the database, so SQLite and PostgreSQL
+Keys are made of the facts of a row (run, instant, seat), never handed out by the database, so SQLite and PostgreSQL
 hold equal rows. Instants are ISO text: those of the market as they were written, those of the clock in UTC. `event` is
 the position of the event a row was last computed from.
 """
@@ -9,19 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    DDL,
-    JSON,
-    Boolean,
-    Column,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    event,
-)
+from sqlalchemy import DDL, JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, event
 from sqlalchemy.types import TypeEngine
 
 HEAD = "0002"
@@ -45,21 +33,18 @@ def _json(*names: str) -> list[Column[Any]]:
     return [Column(name, JSON(none_as_null=True)) for name in names]
 
 
-def _event() -> Column[int]:
-    return Column("event", Integer, nullable=False)
+def _needed(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=False) for name in names]
 
 
 events = Table(
     "events",
     schema,
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("run_id", String, nullable=False),
-    Column("digest", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("at", String),
-    Column("account", String),
-    Column("recorded_at", String, nullable=False),
-    Column("payload", JSON(none_as_null=True), nullable=False),
+    *_needed(String, "run_id", "digest", "kind"),
+    *_all(String, "at", "account"),
+    *_needed(String, "recorded_at"),
+    *_needed(JSON(none_as_null=True), "payload"),
     Index("events_of_result", "run_id", "digest", "position"),
 )
 
@@ -67,25 +52,22 @@ runs = Table(
     "runs",
     schema,
     *_key("run_id", "digest"),
-    Column("strategy", String, nullable=False),
-    Column("symbols", JSON(none_as_null=True), nullable=False),
-    Column("first", String, nullable=False),
-    Column("last", String, nullable=False),
-    Column("parameters", JSON(none_as_null=True), nullable=False),
-    Column("metrics", JSON(none_as_null=True), nullable=False),
-    Column("folder", String, nullable=False),
-    Column("partial", Boolean, nullable=False),
-    Column("times", Integer, nullable=False),
-    Column("first_run_at", String, nullable=False),
-    Column("last_run_at", String, nullable=False),
-    _event(),
+    *_needed(String, "strategy"),
+    *_needed(JSON(none_as_null=True), "symbols"),
+    *_needed(String, "first", "last"),
+    *_needed(JSON(none_as_null=True), "parameters", "metrics"),
+    *_needed(String, "folder"),
+    *_needed(Boolean, "partial"),
+    *_needed(Integer, "times"),
+    *_needed(String, "first_run_at", "last_run_at"),
+    *_needed(Integer, "event"),
 )
 
 pipeline_runs = Table(
     "pipeline_runs",
     schema,
     *_key("run_id", "replicate", "as_of"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "session", "no_decision", "user_query"),
     *_json("seats", "scores", "net_votes", "labels", "execution_results", "metadata"),
 )
@@ -94,7 +76,7 @@ research_packs = Table(
     "research_packs",
     schema,
     *_key("run_id", "replicate", "as_of", "seat"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "model", "macro_regime"),
     *_json("top_narratives", "consensus_map", "tradable_candidates", "event_calendar"),
     *_all(String, "error"),
@@ -105,7 +87,7 @@ pm_pitches = Table(
     "pm_pitches",
     schema,
     *_key("run_id", "replicate", "as_of", "seat"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "model", "instrument", "direction", "horizon"),
     *_all(Integer, "conviction"),
     *_all(Float, "stop", "target", "score"),
@@ -128,7 +110,7 @@ peer_reviews = Table(
     "peer_reviews",
     schema,
     *_key("run_id", "replicate", "as_of", "seat", "about"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "model"),
     *_all(Integer, *DIMENSIONS),
     *_all(Float, "mean_score"),
@@ -140,7 +122,7 @@ chairman_decisions = Table(
     "chairman_decisions",
     schema,
     *_key("run_id", "replicate", "as_of"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "seat", "model"),
     *_json("approved_trades", "rejected_trades"),
     *_all(String, "dissent_summary", "monitoring_plan", "error"),
@@ -151,7 +133,7 @@ checkpoints = Table(
     "checkpoints",
     schema,
     *_key("run_id", "replicate", "as_of", "number"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "session", "meeting", "seat", "author", "model", "instrument", "direction"),
     *_all(Integer, "conviction_before", "conviction"),
     *_all(String, "action", "state"),
@@ -167,7 +149,7 @@ trades = Table(
     "trades",
     schema,
     *_key("run_id", "account", "number"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "order_id", "symbol", "at", "session"),
     *_all(Float, "quantity", "price", "slippage", "commission"),
     *_all(String, "why", "decided_at"),
@@ -177,7 +159,7 @@ positions = Table(
     "positions",
     schema,
     *_key("run_id", "account", "number"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "symbol", "opened_at", "closed_at"),
     *_all(Float, "quantity", "largest", "entry_price", "profit", "slippage", "commission"),
     *_all(Integer, "fills"),
@@ -187,7 +169,7 @@ approvals = Table(
     "approvals",
     schema,
     *_key("run_id", "id"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "account", "state", "asked_at", "settled_at"),
     *_json("asked", "settled"),
 )
@@ -196,7 +178,7 @@ llm_calls = Table(
     "llm_calls",
     schema,
     *_key("run_id", "number"),
-    _event(),
+    *_needed(Integer, "event"),
     *_all(String, "key", "session", "stage", "seat"),
     *_all(Integer, "replicate"),
     *_all(String, "provider", "model", "outcome"),
@@ -204,18 +186,7 @@ llm_calls = Table(
     *_all(Float, "cost_usd"),
 )
 
-PROJECTIONS: tuple[Table, ...] = (
-    pipeline_runs,
-    research_packs,
-    pm_pitches,
-    peer_reviews,
-    chairman_decisions,
-    checkpoints,
-    trades,
-    positions,
-    approvals,
-    llm_calls,
-)
+PROJECTIONS: tuple[Table, ...] = tuple(table for table in schema.tables.values() if table not in (events, runs))
 """Computed from the events of the newest result of each run; `runs` is computed from every `run.recorded`."""
 
 REFUSED = "events are append-only"

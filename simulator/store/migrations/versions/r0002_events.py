@@ -22,8 +22,8 @@ OLD = (
 def upgrade() -> None:
     counted = _old_registry()
     op.drop_table("runs")
-    for create in TABLES:
-        create()
+    for table, (keys, others) in TABLES.items():
+        _create(table, keys.split(), others.split())
     op.create_index("events_of_result", "events", ["run_id", "digest", "position"])
     _guard()
     _enter(counted)
@@ -67,295 +67,91 @@ def _utc(instant: datetime) -> str:
 def _guard() -> None:
     refuse = "SELECT RAISE(ABORT, 'events are append-only')"
     if op.get_bind().dialect.name == "sqlite":
-        op.execute(f"CREATE TRIGGER events_refuse_update BEFORE UPDATE ON events BEGIN {refuse}; END")
-        op.execute(f"CREATE TRIGGER events_refuse_delete BEFORE DELETE ON events BEGIN {refuse}; END")
-        op.execute(
-            "CREATE TRIGGER events_refuse_replace BEFORE INSERT ON events WHEN EXISTS "
-            f"(SELECT 1 FROM events WHERE position = NEW.position) BEGIN {refuse}; END"
-        )
+        for name, when in {
+            "events_refuse_update": "BEFORE UPDATE ON events",
+            "events_refuse_delete": "BEFORE DELETE ON events",
+            "events_refuse_replace": "BEFORE INSERT ON events WHEN EXISTS "
+            "(SELECT 1 FROM events WHERE position = NEW.position)",
+        }.items():
+            op.execute(f"CREATE TRIGGER {name} {when} BEGIN {refuse}; END")
         return
     op.execute(
         "CREATE OR REPLACE FUNCTION events_refuse() RETURNS trigger LANGUAGE plpgsql AS\n"
         "$$ BEGIN RAISE EXCEPTION 'events are append-only'; END $$"
     )
-    op.execute(
-        "CREATE TRIGGER events_refuse_change BEFORE UPDATE OR DELETE ON events "
-        "FOR EACH ROW EXECUTE FUNCTION events_refuse()"
-    )
-    op.execute(
-        "CREATE TRIGGER events_refuse_truncate BEFORE TRUNCATE ON events "
-        "FOR EACH STATEMENT EXECUTE FUNCTION events_refuse()"
-    )
+    for name, when in {
+        "events_refuse_change": "BEFORE UPDATE OR DELETE ON events FOR EACH ROW",
+        "events_refuse_truncate": "BEFORE TRUNCATE ON events FOR EACH STATEMENT",
+    }.items():
+        op.execute(f"CREATE TRIGGER {name} {when} EXECUTE FUNCTION events_refuse()")
 
 
-def _events() -> None:
-    op.create_table(
-        "events",
-        sa.Column("position", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("run_id", sa.String, nullable=False),
-        sa.Column("digest", sa.String, nullable=False),
-        sa.Column("kind", sa.String, nullable=False),
-        sa.Column("at", sa.String),
-        sa.Column("account", sa.String),
-        sa.Column("recorded_at", sa.String, nullable=False),
-        sa.Column("payload", sa.JSON, nullable=False),
-        sa.PrimaryKeyConstraint("position"),
-    )
+# {table: (its primary key, its other columns)}; a column is a text unless `KINDS` says otherwise, and "!" forbids NULL.
+TABLES: dict[str, tuple[str, str]] = {
+    "events": ("position", "run_id! digest! kind! at account recorded_at! payload!"),
+    "runs": (
+        "run_id digest",
+        "strategy! symbols! first! last! parameters! metrics! folder! partial! times! first_run_at! last_run_at! "
+        "event!",
+    ),
+    "pipeline_runs": (
+        "run_id replicate as_of",
+        "event! session no_decision user_query seats scores net_votes labels execution_results metadata",
+    ),
+    "research_packs": (
+        "run_id replicate as_of seat",
+        "event! model macro_regime top_narratives consensus_map tradable_candidates event_calendar error keys",
+    ),
+    "pm_pitches": (
+        "run_id replicate as_of seat",
+        "event! model instrument direction horizon conviction stop target score thesis_bullets indicators "
+        "invalidation error keys",
+    ),
+    "peer_reviews": (
+        "run_id replicate as_of seat about",
+        "event! model clarity edge_plausibility timing_catalyst risk_definition indicator_integrity originality "
+        "tradeability mean_score kill_shot flip_condition error keys",
+    ),
+    "chairman_decisions": (
+        "run_id replicate as_of",
+        "event! seat model approved_trades rejected_trades dissent_summary monitoring_plan error keys",
+    ),
+    "checkpoints": (
+        "run_id replicate as_of number",
+        "event! session meeting seat author model instrument direction conviction_before conviction action state "
+        "entry exit stop target invalidation answer error reason keys",
+    ),
+    "trades": (
+        "run_id account number",
+        "event! order_id symbol at session quantity price slippage commission why decided_at",
+    ),
+    "positions": (
+        "run_id account number",
+        "event! symbol opened_at closed_at quantity largest entry_price profit slippage commission fills",
+    ),
+    "approvals": ("run_id id", "event! account state asked_at settled_at asked settled"),
+    "llm_calls": (
+        "run_id number",
+        "event! key session stage seat replicate provider model outcome prompt_tokens completion_tokens cost_usd",
+    ),
+}
+
+KINDS: dict[Any, str] = {
+    sa.Boolean: "partial",
+    sa.Integer: "position replicate number event times conviction conviction_before fills prompt_tokens "
+    "completion_tokens clarity edge_plausibility timing_catalyst risk_definition indicator_integrity originality "
+    "tradeability",
+    sa.Float: "stop target score mean_score quantity price slippage commission largest entry_price profit cost_usd",
+    sa.JSON: "payload symbols parameters metrics seats scores net_votes labels execution_results metadata keys "
+    "top_narratives consensus_map tradable_candidates event_calendar thesis_bullets indicators approved_trades "
+    "rejected_trades entry exit answer asked settled",
+}
 
 
-def _runs() -> None:
-    op.create_table(
-        "runs",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("digest", sa.String, autoincrement=False, nullable=False),
-        sa.Column("strategy", sa.String, nullable=False),
-        sa.Column("symbols", sa.JSON, nullable=False),
-        sa.Column("first", sa.String, nullable=False),
-        sa.Column("last", sa.String, nullable=False),
-        sa.Column("parameters", sa.JSON, nullable=False),
-        sa.Column("metrics", sa.JSON, nullable=False),
-        sa.Column("folder", sa.String, nullable=False),
-        sa.Column("partial", sa.Boolean, nullable=False),
-        sa.Column("times", sa.Integer, nullable=False),
-        sa.Column("first_run_at", sa.String, nullable=False),
-        sa.Column("last_run_at", sa.String, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "digest"),
-    )
-
-
-def _pipeline_runs() -> None:
-    op.create_table(
-        "pipeline_runs",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("replicate", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("as_of", sa.String, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("session", sa.String),
-        sa.Column("no_decision", sa.String),
-        sa.Column("user_query", sa.String),
-        sa.Column("seats", sa.JSON),
-        sa.Column("scores", sa.JSON),
-        sa.Column("net_votes", sa.JSON),
-        sa.Column("labels", sa.JSON),
-        sa.Column("execution_results", sa.JSON),
-        sa.Column("metadata", sa.JSON),
-        sa.PrimaryKeyConstraint("run_id", "replicate", "as_of"),
-    )
-
-
-def _research_packs() -> None:
-    op.create_table(
-        "research_packs",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("replicate", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("as_of", sa.String, autoincrement=False, nullable=False),
-        sa.Column("seat", sa.String, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("model", sa.String),
-        sa.Column("macro_regime", sa.String),
-        sa.Column("top_narratives", sa.JSON),
-        sa.Column("consensus_map", sa.JSON),
-        sa.Column("tradable_candidates", sa.JSON),
-        sa.Column("event_calendar", sa.JSON),
-        sa.Column("error", sa.String),
-        sa.Column("keys", sa.JSON),
-        sa.PrimaryKeyConstraint("run_id", "replicate", "as_of", "seat"),
-    )
-
-
-def _pm_pitches() -> None:
-    op.create_table(
-        "pm_pitches",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("replicate", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("as_of", sa.String, autoincrement=False, nullable=False),
-        sa.Column("seat", sa.String, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("model", sa.String),
-        sa.Column("instrument", sa.String),
-        sa.Column("direction", sa.String),
-        sa.Column("horizon", sa.String),
-        sa.Column("conviction", sa.Integer),
-        sa.Column("stop", sa.Float),
-        sa.Column("target", sa.Float),
-        sa.Column("score", sa.Float),
-        sa.Column("thesis_bullets", sa.JSON),
-        sa.Column("indicators", sa.JSON),
-        sa.Column("invalidation", sa.String),
-        sa.Column("error", sa.String),
-        sa.Column("keys", sa.JSON),
-        sa.PrimaryKeyConstraint("run_id", "replicate", "as_of", "seat"),
-    )
-
-
-def _peer_reviews() -> None:
-    op.create_table(
-        "peer_reviews",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("replicate", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("as_of", sa.String, autoincrement=False, nullable=False),
-        sa.Column("seat", sa.String, autoincrement=False, nullable=False),
-        sa.Column("about", sa.String, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("model", sa.String),
-        sa.Column("clarity", sa.Integer),
-        sa.Column("edge_plausibility", sa.Integer),
-        sa.Column("timing_catalyst", sa.Integer),
-        sa.Column("risk_definition", sa.Integer),
-        sa.Column("indicator_integrity", sa.Integer),
-        sa.Column("originality", sa.Integer),
-        sa.Column("tradeability", sa.Integer),
-        sa.Column("mean_score", sa.Float),
-        sa.Column("kill_shot", sa.String),
-        sa.Column("flip_condition", sa.String),
-        sa.Column("error", sa.String),
-        sa.Column("keys", sa.JSON),
-        sa.PrimaryKeyConstraint("run_id", "replicate", "as_of", "seat", "about"),
-    )
-
-
-def _chairman_decisions() -> None:
-    op.create_table(
-        "chairman_decisions",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("replicate", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("as_of", sa.String, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("seat", sa.String),
-        sa.Column("model", sa.String),
-        sa.Column("approved_trades", sa.JSON),
-        sa.Column("rejected_trades", sa.JSON),
-        sa.Column("dissent_summary", sa.String),
-        sa.Column("monitoring_plan", sa.String),
-        sa.Column("error", sa.String),
-        sa.Column("keys", sa.JSON),
-        sa.PrimaryKeyConstraint("run_id", "replicate", "as_of"),
-    )
-
-
-def _checkpoints() -> None:
-    op.create_table(
-        "checkpoints",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("replicate", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("as_of", sa.String, autoincrement=False, nullable=False),
-        sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("session", sa.String),
-        sa.Column("meeting", sa.String),
-        sa.Column("seat", sa.String),
-        sa.Column("author", sa.String),
-        sa.Column("model", sa.String),
-        sa.Column("instrument", sa.String),
-        sa.Column("direction", sa.String),
-        sa.Column("conviction_before", sa.Integer),
-        sa.Column("conviction", sa.Integer),
-        sa.Column("action", sa.String),
-        sa.Column("state", sa.String),
-        sa.Column("entry", sa.JSON),
-        sa.Column("exit", sa.JSON),
-        sa.Column("stop", sa.Float),
-        sa.Column("target", sa.Float),
-        sa.Column("invalidation", sa.String),
-        sa.Column("answer", sa.JSON),
-        sa.Column("error", sa.String),
-        sa.Column("reason", sa.String),
-        sa.Column("keys", sa.JSON),
-        sa.PrimaryKeyConstraint("run_id", "replicate", "as_of", "number"),
-    )
-
-
-def _trades() -> None:
-    op.create_table(
-        "trades",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("account", sa.String, autoincrement=False, nullable=False),
-        sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("order_id", sa.String),
-        sa.Column("symbol", sa.String),
-        sa.Column("at", sa.String),
-        sa.Column("session", sa.String),
-        sa.Column("quantity", sa.Float),
-        sa.Column("price", sa.Float),
-        sa.Column("slippage", sa.Float),
-        sa.Column("commission", sa.Float),
-        sa.Column("why", sa.String),
-        sa.Column("decided_at", sa.String),
-        sa.PrimaryKeyConstraint("run_id", "account", "number"),
-    )
-
-
-def _positions() -> None:
-    op.create_table(
-        "positions",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("account", sa.String, autoincrement=False, nullable=False),
-        sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("symbol", sa.String),
-        sa.Column("opened_at", sa.String),
-        sa.Column("closed_at", sa.String),
-        sa.Column("quantity", sa.Float),
-        sa.Column("largest", sa.Float),
-        sa.Column("entry_price", sa.Float),
-        sa.Column("profit", sa.Float),
-        sa.Column("slippage", sa.Float),
-        sa.Column("commission", sa.Float),
-        sa.Column("fills", sa.Integer),
-        sa.PrimaryKeyConstraint("run_id", "account", "number"),
-    )
-
-
-def _approvals() -> None:
-    op.create_table(
-        "approvals",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("account", sa.String),
-        sa.Column("state", sa.String),
-        sa.Column("asked_at", sa.String),
-        sa.Column("settled_at", sa.String),
-        sa.Column("asked", sa.JSON),
-        sa.Column("settled", sa.JSON),
-        sa.PrimaryKeyConstraint("run_id", "id"),
-    )
-
-
-def _llm_calls() -> None:
-    op.create_table(
-        "llm_calls",
-        sa.Column("run_id", sa.String, autoincrement=False, nullable=False),
-        sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
-        sa.Column("event", sa.Integer, nullable=False),
-        sa.Column("key", sa.String),
-        sa.Column("session", sa.String),
-        sa.Column("stage", sa.String),
-        sa.Column("seat", sa.String),
-        sa.Column("replicate", sa.Integer),
-        sa.Column("provider", sa.String),
-        sa.Column("model", sa.String),
-        sa.Column("outcome", sa.String),
-        sa.Column("prompt_tokens", sa.Integer),
-        sa.Column("completion_tokens", sa.Integer),
-        sa.Column("cost_usd", sa.Float),
-        sa.PrimaryKeyConstraint("run_id", "number"),
-    )
-
-
-TABLES = (
-    _events,
-    _runs,
-    _pipeline_runs,
-    _research_packs,
-    _pm_pitches,
-    _peer_reviews,
-    _chairman_decisions,
-    _checkpoints,
-    _trades,
-    _positions,
-    _approvals,
-    _llm_calls,
-)
+def _create(table: str, keys: list[str], others: list[str]) -> None:
+    kinds = {name: kind for kind, names in KINDS.items() for name in names.split()}
+    columns = [sa.Column(name, kinds.get(name, sa.String), autoincrement=False, nullable=False) for name in keys]
+    for other in others:
+        name = other.removesuffix("!")
+        columns.append(sa.Column(name, kinds.get(name, sa.String), nullable=name == other))
+    op.create_table(table, *columns, sa.PrimaryKeyConstraint(*keys))
