@@ -1,8 +1,10 @@
-"""What tests of every room may use: a fresh workspace, `sim` as a person runs it, a fake service; the last two in
-processes of their own."""
+"""Shared by the tests of all rooms: a fresh workspace, `sim` as a person runs it, a fake service in a process of its
+own."""
 
 from __future__ import annotations
 
+import gc
+import io
 import json
 import os
 import subprocess
@@ -46,24 +48,62 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sim(tmp_path: Path) -> Sim:
-    """``sim("run", "--from", …, cwd=…, env={…})`` in a process of its own; text of stdout and stderr is captured."""
+    """``sim("run", "--from", …, cwd=…, env={…})``: exit code and text of stdout and stderr.
+
+    Called in this process; in one of its own where `own_process` says so or something is to be done before it starts
+    (``preexec_fn``).
+    """
 
     def call(
-        *words: str | Path, cwd: Path = tmp_path, env: Mapping[str, str] | None = None, **more: object
+        *words: str | Path,
+        cwd: Path = tmp_path,
+        env: Mapping[str, str] | None = None,
+        own_process: bool = False,
+        **more: object,
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "simulator", *map(str, words)],
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            **more,  # type: ignore[call-overload]
-        )
+        run = _in_own_process if own_process or more else _in_this_process
+        return run([str(word) for word in words], cwd, env or {}, **more)
 
     return call
+
+
+def _in_own_process(
+    words: list[str], cwd: Path, env: Mapping[str, str], **more: object
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "simulator", *words],
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        **more,  # type: ignore[call-overload]
+    )
+
+
+def _in_this_process(words: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    from simulator.cli import main
+
+    # Files rather than StringIO: commands may write bytes, and ask for the encoding.
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    threshold = gc.get_threshold()  # set by `main` for the one command a process runs
+    with pytest.MonkeyPatch.context() as patch, open(os.devnull, encoding="utf-8") as nothing:
+        patch.chdir(cwd)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdin", nothing)
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        try:
+            with pytest.raises(SystemExit) as left:
+                main(words)
+        finally:
+            gc.set_threshold(*threshold)
+    code = left.value.code
+    said = [file.buffer.getvalue().decode() for file in (out, err)]  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(words, code if isinstance(code, int) else 0, *said)
 
 
 @dataclass(frozen=True)

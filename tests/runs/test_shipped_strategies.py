@@ -1,6 +1,8 @@
-"""Every shipped strategy carries its expected statistics and the digest of its orders: examples are golden tests.
+"""Every shipped strategy carries its expected statistics and digests: examples are golden tests.
 
-After a change that is meant to change them: ``python tests/runs/test_shipped_strategies.py`` writes them anew.
+`digest` is of everything a run decided, ordered, filled and earned; the shipped cassette has its own in
+test_cassette.py. After a change that is meant to change them ``python tests/runs/test_shipped_strategies.py`` writes
+them anew.
 """
 
 from __future__ import annotations
@@ -19,20 +21,26 @@ from simulator.workspace import shipped
 
 EXPECTED = Path(__file__).with_name("expected.json")
 
-SYMBOLS = {"sixty_forty": ["SPY", "BIL"]}
+RULE = (["SPY", "QQQ", "GLD"], "2022-01-03", "2024-06-28")
+COMMANDS = {
+    "sixty_forty": (["SPY", "BIL"], *RULE[1:]),
+    "macro_council": (["SPY", "QQQ"], "2024-01-01", None),  # the first command of the README
+    "small_council": (["SPY", "QQQ", "GLD"], "2024-01-02", "2024-12-30"),
+}
+"""Symbols, first and last session."""
 
 NAMES = ("total_return", "sharpe", "max_drawdown", "turnover", "exposure")
 
 
 def statistics(strategy: str, workspace: Path) -> dict[str, Any]:
-    """What a run of the shipped strategy on the sample of 2024 comes to."""
-    symbols = SYMBOLS.get(strategy, ["SPY", "QQQ", "GLD"])
-    run = simulator.run(strategy, symbols, "2024-01-02", "2024-12-30", workspace=workspace)
+    """Counts, digests and metrics of a run of the shipped strategy on the sample."""
+    run = simulator.run(strategy, *COMMANDS.get(strategy, RULE), workspace=workspace)
     orders = (run.folder / "orders.csv").read_bytes()
     return {
         "decisions": len(run.decisions),
         "orders": len(orders.splitlines()) - 1,
         "orders_sha256": hashlib.sha256(orders).hexdigest(),
+        "digest": run.facts["digest"],
         **{name: run.metrics[name] for name in NAMES},
     }
 
