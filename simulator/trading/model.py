@@ -17,6 +17,9 @@ Cadence = Literal["once", "daily", "weekly", "monthly"]
 OrderKind = Literal["market", "limit"]
 OrderStatus = Literal["open", "filled", "partly_filled", "cancelled", "rejected"]
 
+Protect = tuple[str, float | None, float | None]
+"""Symbol, stop and take-profit price of a position; None = none."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -127,7 +130,8 @@ class Rejection:
 
 @dataclass(frozen=True)
 class OrderReport:
-    """An order as its broker has it: `filled` signed shares so far; ``open`` while more may fill."""
+    """An order as its broker has it: `filled` signed shares so far; ``open`` while more may fill,
+    ``partly_filled`` where the rest never will."""
 
     client_order_id: str
     symbol: str

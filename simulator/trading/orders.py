@@ -1,0 +1,53 @@
+"""The order compiler: an intent as what is sent, each part under an id of its own.
+
+Intent ──entry_orders──► {client_order_id: Order}         one a symbol
+       └─protections───► {client_order_id: Protect}       one a position that stays on its side
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from simulator.market.bars import instant
+from simulator.trading.model import Order, Protect
+
+if TYPE_CHECKING:
+    from simulator.trading.cycle import Intent
+
+Leg = Literal["entry", "protect"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who sends: the run and its account. Part of every id, so that two runs never take each other's orders for
+    their own."""
+
+    run: str
+    account: str
+
+
+def client_order_id(origin: Origin, decided_at: datetime, symbol: str, leg: Leg, revision: int) -> str:
+    """40 hex digits that name one leg of one recorded intent; brokers take up to 128 characters.
+
+    The same leg has the same id however often it is sent, so a retry cannot become a second order.
+    """
+    parts = [origin.run, origin.account, instant(decided_at), symbol, leg, revision]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+def entry_orders(intent: Intent, origin: Origin) -> dict[str, Order]:
+    """{client_order_id: order} of `intent`, in the order they are sent."""
+    return {_id(intent, origin, order.symbol, "entry"): order for order in intent.orders}
+
+
+def protections(intent: Intent, origin: Origin) -> dict[str, Protect]:
+    """{client_order_id: (symbol, stop, take-profit)} of `intent`."""
+    return {_id(intent, origin, one[0], "protect"): one for one in intent.protects}
+
+
+def _id(intent: Intent, origin: Origin, symbol: str, leg: Leg) -> str:
+    return client_order_id(origin, intent.decision.as_of, symbol, leg, intent.revision)
