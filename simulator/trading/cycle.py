@@ -156,8 +156,9 @@ async def execute(
             account = await broker.account()
             open_orders = [one for one in account.open_orders if one.client_order_id not in sent]
             if _changed(intent, account.positions, open_orders, sent.values()):
-                intent, protected = await replan(account, intent.revision + 1), False
-                await record(intent)
+                anew = await replan(account, intent.revision + 1)
+                await record(anew)  # before it counts: what is not on record is never sent
+                intent, protected = anew, False
             elif withdrawn := [one for one in open_orders if one.symbol in intent.cancels]:
                 for one in withdrawn:
                     await broker.cancel(one.client_order_id)

@@ -116,7 +116,7 @@ class ToyBroker:
         if label == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         match self.script.pop() if self.script else None:
-            case "time out":
+            case "time out" if not label.startswith("record"):  # a disk of one's own
                 raise UnansweredError("no answer")
             case "kill":
                 raise Killed
