@@ -24,7 +24,7 @@ from simulator.replay.prefetch import Progress
 from simulator.runs.eta import Outlook, still_usd
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import identify
-from simulator.runs.load_inputs import LoadedInputs, stage
+from simulator.runs.load_inputs import LoadedInputs, load_inputs
 from simulator.runs.record import Analyse, Recorded, Work, record_run
 from simulator.runs.replicates import draw
 from simulator.runs.spec import RunSpec
@@ -173,7 +173,7 @@ def simulate(
         store.check()
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
-        staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
         asking.open_for(known["run_id"], seats_of(loaded.strategy))

@@ -28,7 +28,7 @@ class LoadedInputs:
     notes: tuple[str, ...]
 
 
-def stage(
+def load_inputs(
     symbols: Sequence[str],
     first: date,
     last: date | None,

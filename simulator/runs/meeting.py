@@ -28,7 +28,7 @@ from simulator.replay.prefetch import HEARTBEAT
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.gateway_setup import Asking, open_gateway
 from simulator.runs.identity import digest_of
-from simulator.runs.load_inputs import stage
+from simulator.runs.load_inputs import load_inputs
 from simulator.runs.plan_provider import PlanProvider, asking_nobody
 from simulator.runs.spec import MAX_COST, RunSpec
 from simulator.runs.strategies import available, load_strategy
@@ -214,7 +214,7 @@ def _stages(council: Council, up_to: str) -> Sequence[Any]:
 
 @dataclass(frozen=True)
 class _Reach:
-    """What :func:`stage` asks of a strategy: enough history for every fact, wherever a run began."""
+    """What :func:`load_inputs` asks of a strategy: enough history for every fact, wherever a run began."""
 
     cadence: Cadence = "once"
     window: int = LOOKBACK
@@ -226,7 +226,7 @@ def _known(call: Call, when: Due, council: Council, workspace: Workspace, config
     before = calendar.sessions(when.session - WEEKS, when.session)
     newest = before.dates[before.closes_at <= at][-1].astype(date)
     reach: Any = _Reach(window=max(LOOKBACK, council.window))
-    staged = stage(call.symbols, newest, None, reach, workspace, config)
+    staged = load_inputs(call.symbols, newest, None, reach, workspace, config)
     return replace(staged.inputs, instants=np.array([at]), points=()).snapshots[0]
 
 

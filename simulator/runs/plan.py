@@ -25,7 +25,7 @@ from simulator.llm.spending.prices import Prices
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
 from simulator.runs.cost_history import Range, outlay
-from simulator.runs.load_inputs import stage
+from simulator.runs.load_inputs import load_inputs
 from simulator.runs.plan_provider import PlanProvider, asking_nobody
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec
@@ -119,7 +119,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     stand_ins = PlanProvider()
     with asking_nobody(workspace, config, spec.models, spec.cache, stand_ins) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
-        staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
         check_replicates(loaded.strategy, spec.replicates)
         again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
         asking.loop.run(_meet(again, staged.inputs))

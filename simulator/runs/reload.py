@@ -26,7 +26,7 @@ from simulator.replay.inputs import ReplayInputs
 from simulator.replay.run import Replayed
 from simulator.runs import measure
 from simulator.runs.identity import data_digest
-from simulator.runs.load_inputs import stage
+from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Asking, load_strategy
 from simulator.store.folders import read_lines
@@ -172,7 +172,7 @@ def reopen(
     """
     loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
     _check_files(facts, loaded.files)
-    staged = stage(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+    staged = load_inputs(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
     if data_digest(staged.inputs) != facts["data_digest"]:
         raise DataError(f"bars or events have changed since run {facts['run_id']}", mend=again(facts))
     path = folder / "decisions.jsonl"
