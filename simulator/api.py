@@ -11,7 +11,8 @@ from datetime import date
 from typing import Any, Literal
 
 from simulator.errors import UsageError
-from simulator.runs.execute import Completion, Run, Tick
+from simulator.runs.eta import RunProgress
+from simulator.runs.execute import Completion, Run
 from simulator.runs.execute import simulate as execute
 from simulator.runs.spec import MAX_COST, RunSpec
 from simulator.workspace import Workspace, find_workspace
@@ -30,7 +31,7 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     replicates: int = 1,
     max_cost: float = MAX_COST,
-    progress: Callable[[Tick], None] | None = None,
+    progress: Callable[[RunProgress], None] | None = None,
 ) -> Run:
     """Replay a strategy and write its run folder, exactly as ``sim run`` does.
 
@@ -44,7 +45,7 @@ def run(
     parameters : overrides of the strategy's own parameters
     replicates : how often each question is asked; the metrics are the first's, ``facts["replicates"]`` has the spread
     max_cost : dollars the run may spend on models
-    progress : called with a `Tick` after each date that was asked or replayed
+    progress : called with a `RunProgress` after each date that was asked or replayed
 
     Raises the errors of :mod:`simulator.errors`; `PartialRunError`, whose ``run`` holds what was decided so far, where
     the money or the answers ran out.
@@ -63,7 +64,7 @@ def run(
     return simulate(spec, find_workspace(workspace), progress)
 
 
-def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[Tick], None] | None = None) -> Run:
+def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[RunProgress], None] | None = None) -> Run:
     """Execute `spec` and complete it with analyses, trials and report: see :func:`simulator.runs.execute.simulate`."""
     from simulator.analysis.run_facts import analyse
     from simulator.analysis.trials_file import count_trials

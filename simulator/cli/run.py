@@ -19,7 +19,8 @@ from simulator.workspace import Workspace
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from simulator.runs.execute import Run, Tick
+    from simulator.runs.eta import RunProgress
+    from simulator.runs.execute import Run
     from simulator.runs.spec import RunSpec
 
 STAGES = {"ask": "asking", "replay": "replaying"}
@@ -141,31 +142,19 @@ def _write_report(workspace: Workspace, folder: Path, kind: str) -> tuple[Path, 
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Tick], None]]:
+def _progress() -> Iterator[Callable[[RunProgress], None]]:
     """A bar for asking and one for replaying: date, time left, share of cached answers, dollars. Where stderr is no
     terminal, one line once the first real calls tell what the run will cost."""
     with progress_bar() as advance:
         announced = sys.stderr.isatty()
 
-        def tick(now: Tick) -> None:
+        def tick(now: RunProgress) -> None:
             nonlocal announced
             stage = STAGES[now.stage]
-            advance(now.done, now.total, before=f"{stage:<9} {now.session}", after=_answers(now), line=stage)
+            advance(now.done, now.total, before=f"{stage:<9} {now.session}", after=now.describe(), line=stage)
             # Rules answer for nothing and at once: there is nothing to announce.
             if not announced and ((now.expected_usd or 0.0) > 0.0 or (now.seconds_left or 0.0) >= 10.0):
                 announced = True
-                click.echo(f"sim: {now.asked} answers so far: {_answers(now)}", err=True)
+                click.echo(f"sim: {now.asked} answers so far: {now.describe()}", err=True)
 
         yield tick
-
-
-def _answers(now: Tick) -> str:
-    """``41% cached, $0.42 of about $3.10, 4 min left``"""
-    answers = now.asked + now.cached
-    if not answers:
-        return ""
-    spent = f"{now.cached / answers:.0%} cached, ${now.cost_usd:.2f}"
-    if now.expected_usd is None or now.seconds_left is None:
-        return spent
-    left = f"{now.seconds_left / 60:.0f} min" if now.seconds_left >= 90 else f"{now.seconds_left:.0f} s"
-    return f"{spent} of about ${now.expected_usd:.2f}, {left} left"

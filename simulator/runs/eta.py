@@ -30,8 +30,44 @@ def still_usd(calls: Iterable[Call], questions: Mapping[str, int]) -> float:
     )
 
 
+@dataclass(frozen=True)
+class RunProgress:
+    """State of a run in work, as its progress bar shows it.
+
+    Attributes
+    ----------
+    stage : ``ask`` or ``replay``
+    done, total : dates
+    session : the date in work
+    asked, cached, cost_usd : answers so far, and dollars paid for them
+    expected_usd, seconds_left : of the whole run, and of the asking, as the answers so far suggest; None before the
+        first `FEWEST` real calls
+    """
+
+    stage: str
+    done: int
+    total: int
+    session: str
+    asked: int
+    cached: int
+    cost_usd: float
+    expected_usd: float | None = None
+    seconds_left: float | None = None
+
+    def describe(self) -> str:
+        """Return ``41% cached, $0.42 of about $3.10, 4 min left``; empty before the first answer."""
+        answers = self.asked + self.cached
+        if not answers:
+            return ""
+        spent = f"{self.cached / answers:.0%} cached, ${self.cost_usd:.2f}"
+        if self.expected_usd is None or self.seconds_left is None:
+            return spent
+        left = f"{self.seconds_left / 60:.0f} min" if self.seconds_left >= 90 else f"{self.seconds_left:.0f} s"
+        return f"{spent} of about ${self.expected_usd:.2f}, {left} left"
+
+
 @dataclass
-class Outlook:
+class Forecast:
     """Watches `gateway` answer ``questions`` {stage: how many the whole run asks}.
 
     What is left is taken as not on disk: a run that is continued has met its stored answers first.

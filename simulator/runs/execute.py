@@ -21,7 +21,7 @@ from simulator.evidence.reader import read_decisions
 from simulator.evidence.records import DecisionRow, RunRecord, Runtime
 from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
-from simulator.runs.eta import Outlook, still_usd
+from simulator.runs.eta import Forecast, RunProgress, still_usd
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import identify
 from simulator.runs.load_inputs import LoadedInputs, load_inputs
@@ -137,27 +137,8 @@ class PartialRunError(LLMError):
         super().__init__(stopped.found, where=stopped.where, mend=stopped.mend)
 
 
-@dataclass(frozen=True)
-class Tick:
-    """How far a run is: `stage` is ``ask`` or ``replay``, `session` the date in work, the rest what answers took.
-
-    After the first 20 real calls `expected_usd` is what the whole run will cost and `seconds_left` how long the asking
-    still takes, as the answers so far suggest; None before.
-    """
-
-    stage: str
-    done: int
-    total: int
-    session: str
-    asked: int
-    cached: int
-    cost_usd: float
-    expected_usd: float | None = None
-    seconds_left: float | None = None
-
-
 def simulate(
-    spec: RunSpec, workspace: Workspace, completion: Completion, progress: Callable[[Tick], None] | None = None
+    spec: RunSpec, workspace: Workspace, completion: Completion, progress: Callable[[RunProgress], None] | None = None
 ) -> Run:
     """Replay, measure, write the run folder, count the run. Raises the errors of `simulator.errors`.
 
@@ -245,12 +226,13 @@ def _questions(spec: RunSpec, loaded: Loaded, staged: LoadedInputs) -> dict[str,
     return asked
 
 
-def _ticking(progress: Callable[[Tick], None], gateway: Gateway, questions: Mapping[str, int]) -> Progress:
-    outlook = Outlook(gateway, questions)
+def _ticking(progress: Callable[[RunProgress], None], gateway: Gateway, questions: Mapping[str, int]) -> Progress:
+    forecast = Forecast(gateway, questions)
 
     def report(stage: str, done: int, total: int, session: str) -> None:
-        usd, seconds = (outlook.expected() if stage == "ask" else None) or (None, None)
-        progress(Tick(stage, done, total, session, gateway.asked, gateway.cached, gateway.cost_usd, usd, seconds))
+        usd, seconds = (forecast.expected() if stage == "ask" else None) or (None, None)
+        asked, cached, spent = gateway.asked, gateway.cached, gateway.cost_usd
+        progress(RunProgress(stage, done, total, session, asked, cached, spent, usd, seconds))
 
     return report
 

@@ -10,7 +10,7 @@ import pytest
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Call, Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse, Message, Usage
-from simulator.runs.eta import FEWEST, Outlook, still_usd
+from simulator.runs.eta import FEWEST, Forecast, still_usd
 
 
 def call(stage: str, usd: float) -> Call:
@@ -44,17 +44,17 @@ def test_nothing_is_said_before_the_first_twenty_real_calls(tmp_path: Path) -> N
     now = [0.0]
     with AnswerCache(tmp_path) as cache:
         gateway = Gateway(cache, {"dear": Dear()})
-        outlook = Outlook(gateway, {"pitch": 100}, clock=lambda: now[0])
+        forecast = Forecast(gateway, {"pitch": 100}, clock=lambda: now[0])
 
         async def put(number: int) -> None:
             message = (Message("user", str(number)),)
             await gateway.ask(ChatRequest("dear", "m", message, purpose={"stage": "pitch"}))
 
         for number in range(FEWEST):
-            assert outlook.expected() is None
+            assert forecast.expected() is None
             asyncio.run(put(number))
             now[0] += 1.0
-        usd, seconds = outlook.expected() or (0.0, 0.0)
+        usd, seconds = forecast.expected() or (0.0, 0.0)
     assert usd == pytest.approx(100 * 0.25)
     # Twenty answers in twenty seconds, eighty to go.
     assert seconds == pytest.approx(80)
