@@ -20,7 +20,6 @@ import numpy as np
 
 from simulator.analysis import variants
 from simulator.analysis.pairs import Pair, adjusted, compared
-from simulator.config import Config, Seat
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.records import meeting_record
@@ -31,6 +30,7 @@ from simulator.replay.prefetch import silent
 from simulator.replay.run import Replayed, play
 from simulator.runs import measure
 from simulator.runs.reload import AsDecided, ReloadedRun, config_of, read_run, reopen
+from simulator.runs.strategies import Seating
 from simulator.store.folders import read_lines
 from simulator.trading.schedule import MEETING
 from simulator.trading.strategy import Strategy
@@ -155,20 +155,13 @@ def open_case(folder: Path, workspace: Workspace) -> Case:
             mend="`sim ablate` takes the run of a council",
         )
     config = config_of(facts)
-    run = reopen(folder, facts, spec, workspace, config, _Nobody(config))
+    seats, accounts = config.models.profiles[config.models.default], tuple(config.accounts.accounts)
+    run = reopen(folder, facts, spec, workspace, config, Seating(_Nobody(), seats, accounts))
     return Case(folder, facts, config, run.strategy, run.inputs, run.decisions)
 
 
 class _Nobody:
-    """Seats as in the run, and a gateway that asks nobody: whatever puts a question here is a bug."""
-
-    def __init__(self, config: Config) -> None:
-        self.seats: Mapping[str, Seat] = config.models.profiles[config.models.default]
-        self.accounts = tuple(config.accounts.accounts)
-
-    @property
-    def gateway(self) -> _Nobody:
-        return self
+    """A gateway that asks nobody: whatever puts a question here is a bug."""
 
     async def ask_for(self, request: Any, model: Any) -> Any:  # noqa: ARG002
         raise LLMError("an ablation asks nobody, and was about to")

@@ -33,7 +33,7 @@ from simulator.store import folders
 from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.trading.cycle import TradingRules
-from simulator.trading.strategy import Asks, seats_of, strategy_at
+from simulator.trading.strategy import Asks, points_of, seats_of, strategy_at
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def simulate(
         store.check()
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
-        staged = load_inputs(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+        window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
         asking.open_for(known["run_id"], seats_of(loaded.strategy))

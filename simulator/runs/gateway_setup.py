@@ -21,6 +21,7 @@ from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices
 from simulator.llm.spending.shared_ledger import SharedLedger
 from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import Seating
 from simulator.workspace import Workspace
 
 SECONDS_AFTER_STOP = 2.0
@@ -45,14 +46,11 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Whom a strategy may ask, and through what. Connections live in `loop`; `accounts` are names reviewers must not
-    read."""
+class Asking(Seating):
+    """A seating whose questions really go out. Connections live in `loop`."""
 
     gateway: Gateway
-    seats: Mapping[str, Seat]
     loop: asyncio.Runner
-    accounts: tuple[str, ...]
     estimate: Estimate | None = None
 
     def open_for(self, run_id: str, seats: Mapping[str, Seat]) -> None:
@@ -94,7 +92,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         journal=journal,
     )
     with asyncio.Runner() as loop:
-        asking = Asking(gateway, chosen, loop, tuple(config.accounts.accounts), estimate)
+        asking = Asking(gateway, chosen, tuple(config.accounts.accounts), loop, estimate)
         try:
             yield asking
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from simulator.config import WEEKDAYS, Config
 from simulator.errors import DataError
@@ -15,7 +14,6 @@ from simulator.market.load import load_bars
 from simulator.market.news import load_news
 from simulator.replay.inputs import ReplayInputs
 from simulator.trading.schedule import make_schedule
-from simulator.trading.strategy import Strategy, points_of
 from simulator.workspace import Workspace
 
 
@@ -32,13 +30,17 @@ def load_inputs(
     symbols: Sequence[str],
     first: date,
     last: date | None,
-    strategy: Strategy[Any],
+    window: int,
+    points: Sequence[Point],
     workspace: Workspace,
     config: Config,
 ) -> LoadedInputs:
-    """Load bars, context and events, and compute the decision instants. Raises DataError or UsageError."""
+    """Load bars, context and events, and schedule `points` on them, with `window` bars of history before `first`.
+
+    Raises DataError or UsageError.
+    """
     context = (config.assets.cash_instrument, *config.assets.context)
-    loaded = load_bars(symbols, workspace.bar_folders, first=first, last=last, history=strategy.window, context=context)
+    loaded = load_bars(symbols, workspace.bar_folders, first=first, last=last, history=window, context=context)
     notes = list(loaded.notes)
     start = loaded.start
     if start == 0:
@@ -55,7 +57,7 @@ def load_inputs(
         notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
     sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
     weekday = WEEKDAYS.index(config.schedule.weekday)
-    due = make_schedule(points_of(strategy, config.schedule), sessions, bars.closes_at, weekday)
+    due = make_schedule(points, sessions, bars.closes_at, weekday)
     events, news = load_events(workspace.events), load_news(workspace.news)
     inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.names, news)
     return LoadedInputs(inputs, loaded.last, (*notes, *due.notes))

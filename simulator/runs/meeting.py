@@ -212,21 +212,13 @@ def _stages(council: Council, up_to: str) -> Sequence[Any]:
     return council.stages[: names.index(up_to) + 1]
 
 
-@dataclass(frozen=True)
-class _Reach:
-    """What :func:`load_inputs` asks of a strategy: enough history for every fact, wherever a run began."""
-
-    cadence: Cadence = "once"
-    window: int = LOOKBACK
-
-
 def _known(call: Call, when: Due, council: Council, workspace: Workspace, config: Config) -> Snapshot:
     """The market as the meeting knows it. Raises DataError where bars end before the last session closed by then."""
     at = instant(when.as_of)
     before = calendar.sessions(when.session - WEEKS, when.session)
     newest = before.dates[before.closes_at <= at][-1].astype(date)
-    reach: Any = _Reach(window=max(LOOKBACK, council.window))
-    staged = load_inputs(call.symbols, newest, None, reach, workspace, config)
+    window = max(LOOKBACK, council.window)  # enough for every fact, wherever a run began
+    staged = load_inputs(call.symbols, newest, None, window, (), workspace, config)
     return replace(staged.inputs, instants=np.array([at]), points=()).snapshots[0]
 
 

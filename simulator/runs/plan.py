@@ -30,7 +30,7 @@ from simulator.runs.plan_provider import PlanProvider, asking_nobody
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
-from simulator.trading.strategy import Strategy, seats_of
+from simulator.trading.strategy import Strategy, points_of, seats_of
 from simulator.workspace import Workspace
 
 STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
@@ -119,7 +119,8 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     stand_ins = PlanProvider()
     with asking_nobody(workspace, config, spec.models, spec.cache, stand_ins) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
-        staged = load_inputs(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+        window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
         check_replicates(loaded.strategy, spec.replicates)
         again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
         asking.loop.run(_meet(again, staged.inputs))

@@ -72,7 +72,7 @@ def asking_nobody(
     chosen = seats(config.models, models)
     with Reading(workspace.cache, mode) as cache, asyncio.Runner() as loop:
         everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
-        yield Asking(Gateway(cache, everyone), chosen, loop, tuple(config.accounts.accounts))
+        yield Asking(Gateway(cache, everyone), chosen, tuple(config.accounts.accounts), loop)
 
 
 def analyst_for(request: ChatRequest) -> str:

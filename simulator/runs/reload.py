@@ -28,12 +28,12 @@ from simulator.runs import measure
 from simulator.runs.identity import data_digest
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import Asking, load_strategy
+from simulator.runs.strategies import Seating, load_strategy
 from simulator.store.folders import read_lines
 from simulator.trading.cycle import TradingRules
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.schedule import MEETING
-from simulator.trading.strategy import Reads, Strategy
+from simulator.trading.strategy import Reads, Strategy, points_of
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -164,15 +164,16 @@ def config_of(facts: Mapping[str, Any], models: Models | None = None) -> Config:
 
 
 def reopen(
-    folder: Path, facts: Mapping[str, Any], spec: RunSpec, workspace: Workspace, config: Config, asking: Asking
+    folder: Path, facts: Mapping[str, Any], spec: RunSpec, workspace: Workspace, config: Config, seating: Seating
 ) -> ReloadedRun:
-    """The run in `folder`, whose `facts` and `spec` are those of :func:`read_run`; councils ask through `asking`.
+    """The run in `folder`, whose `facts` and `spec` are those of :func:`read_run`; councils ask through `seating`.
 
     Raises DataError where strategy files, bars, events or dates of decision are not what they were.
     """
-    loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
+    loaded = load_strategy(spec.strategy, workspace.strategies, seating, spec.parameters)
     _check_files(facts, loaded.files)
-    staged = load_inputs(spec.symbols, spec.first, spec.last, loaded.strategy, workspace, config)
+    window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
+    staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
     if data_digest(staged.inputs) != facts["data_digest"]:
         raise DataError(f"bars or events have changed since run {facts['run_id']}", mend=again(facts))
     path = folder / "decisions.jsonl"

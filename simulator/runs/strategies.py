@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from simulator.config import Seat
 from simulator.errors import UsageError, did_you_mean
@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 DEFINITION = "strategy.yaml"
 
 
-class Asking(Protocol):
-    """Whom a council may ask: the gateway, the model in every seat, and names of accounts reviewers must not read."""
+@dataclass(frozen=True)
+class Seating:
+    """Whom a strategy may ask: the gateway, the model in every seat, and names of accounts reviewers must not read."""
 
-    @property
-    def gateway(self) -> Gateway: ...
-    @property
-    def seats(self) -> Mapping[str, Seat]: ...
-    @property
-    def accounts(self) -> tuple[str, ...]: ...
+    gateway: Gateway
+    seats: Mapping[str, Seat]
+    accounts: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +58,12 @@ def available(folder: Path) -> tuple[str, ...]:
 
 
 def load_strategy(
-    strategy: str | type, folder: Path, asking: Asking | None = None, parameters: Mapping[str, Any] | None = None
+    strategy: str | type, folder: Path, seating: Seating | None = None, parameters: Mapping[str, Any] | None = None
 ) -> Loaded:
     """The strategy called `strategy` in `folder`, at that path, or of that class, with `parameters` set.
 
     A name wins over a path. Raises UsageError for an unknown name (with the nearest one), ConfigError and its kin,
-    naming file and line, for a file that is wrong. `asking` is needed by councils only.
+    naming file and line, for a file that is wrong. `seating` is needed by councils only.
     """
     chosen = dict(parameters or {})
     if isinstance(strategy, type):
@@ -74,7 +72,7 @@ def load_strategy(
     if path.suffix == ".py":
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return Loaded(load_rule(path, chosen), {_relative(path, folder): digest}, None, chosen)
-    return _council(path, folder, asking, chosen)
+    return _council(path, folder, seating, chosen)
 
 
 def _find(name: str, folder: Path) -> Path:
@@ -93,14 +91,14 @@ def _find(name: str, folder: Path) -> Path:
     raise UsageError(f'no strategy "{name}"{did_you_mean(Path(name).stem, names)}', mend=known)
 
 
-def _council(path: Path, folder: Path, asking: Asking | None, parameters: dict[str, Any]) -> Loaded:
+def _council(path: Path, folder: Path, seating: Seating | None, parameters: dict[str, Any]) -> Loaded:
     from simulator.council.spec import load_definition
     from simulator.council.strategy import Council
 
-    if asking is None:
+    if seating is None:
         raise UsageError(f'"{path.parent.name}" is a council and needs models to ask')
     definition = load_definition(path, parameters)
-    council = Council(definition, asking.seats, asking.gateway, accounts=asking.accounts)
+    council = Council(definition, seating.seats, seating.gateway, accounts=seating.accounts)
     base = _relative(path.parent, folder)
     files = {f"{base}/{name}": digest for name, digest in definition.files.items()}
     return Loaded(council, files, _label(council), parameters)
