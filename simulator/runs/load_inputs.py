@@ -13,7 +13,7 @@ from simulator.market.events import load_events
 from simulator.market.load import load_bars
 from simulator.market.news import load_news
 from simulator.replay.inputs import ReplayInputs
-from simulator.trading.schedule import make_schedule
+from simulator.trading.schedule import Point, make_schedule
 from simulator.workspace import Workspace
 
 
