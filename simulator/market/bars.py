@@ -1,10 +1,10 @@
-"""Bars and what may be known of them at an instant.
+"""Bars, and the snapshot of them that is known at an instant.
 
     Bars (T bars × N symbols, whole history)
       └── snapshot(as_of) ──► Snapshot: the same arrays cut at the last bar that has closed by `as_of`
 
-A bar is known at its close. Decision code is handed a Snapshot and nothing else, so what lies after `as_of` is not
-forbidden but absent.
+A bar is known at its close. Decision code gets a Snapshot and nothing else: bars after `as_of` are not forbidden but
+absent.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from simulator.market.news import News
 
 FIELDS = ("open", "high", "low", "close", "volume")
+NUMBERS = (*FIELDS, "dividend")
+INSTANTS = ("session_of", "opens_at", "closes_at")
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]
@@ -68,9 +70,9 @@ class Bars:
 
     def __post_init__(self) -> None:
         shape = (len(self.opens_at), len(self.symbols))
-        for name in ("opens_at", "closes_at", "session_of"):
+        for name in INSTANTS:
             object.__setattr__(self, name, _frozen(getattr(self, name), np.int64))
-        for name in (*FIELDS, "dividend"):
+        for name in NUMBERS:
             array = _frozen(getattr(self, name), np.float64)
             if array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
@@ -102,7 +104,7 @@ class Bars:
     def digest(self) -> str:
         """sha256 (hex) over symbols, instants and every number: equal digests mean equal bars."""
         h = hashlib.sha256("|".join((self.frequency, *self.symbols)).encode())
-        for array in (self.opens_at, self.closes_at, *(getattr(self, f) for f in FIELDS), self.dividend):
+        for array in (self.opens_at, self.closes_at, *(getattr(self, name) for name in NUMBERS)):
             h.update(array.tobytes())
         return h.hexdigest()
 
@@ -116,13 +118,12 @@ class Bars:
     def select(self, symbols: Sequence[str]) -> Bars:
         """The same timeline with only `symbols`, in that order."""
         at = [self.column(s) for s in symbols]
-        arrays = {f: getattr(self, f)[:, at] for f in (*FIELDS, "dividend")}
+        arrays = {name: getattr(self, name)[:, at] for name in NUMBERS}
         return replace(self, symbols=tuple(symbols), sources=tuple(self.sources[i] for i in at), **arrays)
 
     def rows(self, start: int, stop: int) -> Bars:
         """Bars `start` (included) to `stop` (excluded), by position."""
-        names = ("opens_at", "closes_at", "session_of", *FIELDS, "dividend")
-        return replace(self, **{f: getattr(self, f)[start:stop] for f in names})
+        return replace(self, **{name: getattr(self, name)[start:stop] for name in (*INSTANTS, *NUMBERS)})
 
     def between(self, first: date, last: date) -> Bars:
         """Bars of the sessions `first` to `last`, both included."""
@@ -133,14 +134,21 @@ class Bars:
     def snapshot(
         self, as_of: datetime, events: Sequence[Event] = (), context: Bars | None = None, news: Sequence[News] = ()
     ) -> Snapshot:
-        """What is known at `as_of` (timezone-aware): bars whose close is at or before it, events announced and news
-        published by it, both in order of time."""
+        """Return what is known at `as_of` (aware): bars closed, events announced and news published at or before it.
+
+        `events` may come in any order, `news` by time of publication. Raises ValueError for a naive `as_of`.
+        """
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no time zone")
         end = int(np.searchsorted(self.closes_at, instant(as_of), side="right"))
-        known = tuple(e for e in events if e.known_at <= as_of)
-        beside = context.snapshot(as_of) if context is not None else None
-        return Snapshot(self.rows(0, end), as_of, known, beside, _published(news, as_of))
+        published = news[: bisect_right(news, as_of, key=lambda one: one.published_at)]
+        return Snapshot(
+            self.rows(0, end),
+            as_of,
+            tuple(event for event in events if event.known_at <= as_of),
+            context.snapshot(as_of) if context is not None else None,
+            tuple(published),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,26 +178,22 @@ class Snapshot:
         return self.bars.dates[-1].astype(date)  # type: ignore[no-any-return]
 
     def has(self, symbol: str) -> bool:
-        """Whether `symbol` has had at least one bar by now."""
+        """True where `symbol` has had at least one bar by `as_of`."""
         return symbol in self.symbols and len(self.history(symbol)) > 0
 
     def history(self, symbol: str, what: str = "close", last: int | None = None) -> Floats:
-        """(k,) the newest `last` values of one field (all if None), oldest first, missing bars left out.
+        """(k,) newest `last` values of one field (all where None), oldest first, missing bars left out; k ≤ `last`.
 
-        Fewer than `last` come back when there are fewer. Raises KeyError for an unknown symbol.
+        Raises KeyError for an unknown symbol.
         """
         values: Floats = getattr(self.bars, what)[:, self.bars.column(symbol)]
         values = values[~np.isnan(values)]
         return values if last is None else values[max(0, len(values) - last) :]
 
     def last(self, symbol: str, what: str = "close") -> float:
-        """The newest value of one field, NaN when the symbol has had no bar yet."""
+        """Newest value of one field, NaN where the symbol has had no bar yet."""
         values = self.history(symbol, what, 1)
         return float(values[-1]) if len(values) else float("nan")
-
-
-def _published(news: Sequence[News], as_of: datetime) -> tuple[News, ...]:
-    return tuple(news[: bisect_right(news, as_of, key=lambda one: one.published_at)])
 
 
 def instant(moment: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Sessions of the New York Stock Exchange and the instants at which decisions fall due.
+"""Sessions of the New York Stock Exchange and the instants of decisions.
 
     closures.csv (fixed past) ──┐
                                 ├──► sessions(first, last) ──► decision_instants(…, cadence, at), checkpoint_instants
@@ -37,11 +37,11 @@ DAY = 86_400 * SECOND
 
 @dataclass(frozen=True, eq=False)
 class Sessions:
-    """K trading sessions, oldest first.
+    """K trading sessions, oldest first; or the K bars of a timeline, of which several may lie in one session.
 
     Attributes
     ----------
-    session_of : (K,) int64, days since the epoch, strictly increasing
+    session_of : (K,) int64, days since the epoch, increasing
     opens_at, closes_at : (K,) int64, nanoseconds since the epoch, UTC; early closes included
     """
 
@@ -82,17 +82,17 @@ def day_of(number: int) -> date:
 
 
 def sessions(first: date, last: date) -> Sessions:
-    """The regular sessions of XNYS from `first` to `last`, both included; none when `first` lies after `last`.
+    """Regular sessions of XNYS from `first` to `last`, both included; none when `first` lies after `last`.
 
     Source: exchange_calendars (XNYS), for the past by way of ``closures.csv``.
     """
-    if first >= TABLE_FROM and last <= _table().until:
+    if first >= TABLE_FROM and last <= _table()[0]:
         return _from_table(first, last)
     return _from_library(min(first, last).year, max(first, last).year).between(first, last)
 
 
 def decision_instants(on: Sessions, cadence: str, at: time, weekday: int = 0) -> Instants:
-    """(K,) int64 nanoseconds UTC: New York wall time `at` on the session of `on` that each period's decision falls on.
+    """(K,) int64 nanoseconds UTC: New York wall time `at` on the session of each period's decision, out of `on`.
 
     `cadence` is ``once``, ``daily``, ``weekly`` (on `weekday`, 0 = Monday) or ``monthly`` (on the first). A weekly or
     monthly decision due on a holiday or an early close moves to the next whole session. Whatever the weekday, the
@@ -149,33 +149,25 @@ def _offset_in_week(week: int) -> int:
     return int(shift.total_seconds()) * SECOND
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    until: date
-    closed: Instants
-    early: dict[time, Instants]
-
-
 @lru_cache(maxsize=1)
-def _table() -> _Table:
-    kinds: dict[str, list[int]] = {}
+def _table() -> tuple[date, dict[str, Instants]]:
+    """Last day of the table, and the days (since the epoch) by what happened: ``closed``, or the hour of the close."""
+    days: dict[str, list[int]] = {}
     for line in TABLE.read_text(encoding="ascii").split()[1:]:
         day, what = line.split(",")
-        kinds.setdefault(what, []).append(day_number(date.fromisoformat(day)))
-    (until,), closed = kinds.pop("end"), kinds.pop("closed")
-    early = {time.fromisoformat(at): np.array(days) for at, days in kinds.items()}
-    return _Table(day_of(until), np.array(closed), early)
+        days.setdefault(what, []).append(day_number(date.fromisoformat(day)))
+    (until,) = days.pop("end")
+    return day_of(until), {what: np.array(numbers) for what, numbers in days.items()}
 
 
 def _from_table(first: date, last: date) -> Sessions:
-    table = _table()
+    closed_early = dict(_table()[1])
     days = np.arange(day_number(first), day_number(last) + 1)
-    days = days[(days + 3) % 7 < 5]
-    days = days[~np.isin(days, table.closed)]
+    days = days[((days + 3) % 7 < 5) & ~np.isin(days, closed_early.pop("closed"))]
     closes = wall_to_utc(days, CLOSE)
-    for at, early in table.early.items():
+    for at, early in closed_early.items():
         on = np.isin(days, early)
-        closes[on] = wall_to_utc(days[on], at)
+        closes[on] = wall_to_utc(days[on], time.fromisoformat(at))
     return Sessions(days, wall_to_utc(days, OPEN), closes)
 
 

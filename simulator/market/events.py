@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from simulator.errors import DataError
-from simulator.market.sources.files import shown_path
+from simulator.market.sources.files import parse_moment, shown_path
 
 COLUMNS = ("at", "name", "importance", "known_at")
 IMPORTANCE = ("high", "medium", "low")
@@ -23,7 +23,7 @@ IMPORTANCE = ("high", "medium", "low")
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens `at` a scheduled moment (aware) and whose date is known from `known_at` (aware) on."""
+    """An event `at` a scheduled moment (aware) whose date is known from `known_at` (aware) on."""
 
     at: datetime
     name: str
@@ -32,7 +32,7 @@ class Event:
 
 
 def load_events(path: Path) -> tuple[Event, ...]:
-    """The events of a CSV file with the columns at, name, importance (high, medium, low) and known_at, by time.
+    """Read a CSV file with the columns at, name, importance (high, medium, low) and known_at; by time.
 
     Both times are ISO 8601 with an offset. Raises DataError with file and line for anything else.
     """
@@ -60,17 +60,7 @@ def _event(row: list[str], where: str) -> Event:
         raise DataError("the event has no name", where=where)
     if importance not in IMPORTANCE:
         raise DataError(f'importance was "{importance}", expected one of {", ".join(IMPORTANCE)}', where=where)
-    event = Event(_moment(at, "at", where), name, importance, _moment(known_at, "known_at", where))
+    event = Event(parse_moment(at, "at", where), name, importance, parse_moment(known_at, "known_at", where))
     if event.known_at > event.at:
         raise DataError(f"known_at {known_at} lies after the event itself, {at}", where=where)
     return event
-
-
-def _moment(text: str, column: str, where: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise DataError(f'{column} was "{text}", expected e.g. 2024-01-31T14:00:00-05:00', where=where) from None
-    if moment.tzinfo is None:
-        raise DataError(f'{column} "{text}" has no offset, expected e.g. 2024-01-31T14:00:00-05:00', where=where)
-    return moment

@@ -19,20 +19,20 @@ import numpy as np
 from simulator.errors import DataError, SimError, UsageError, did_you_mean
 from simulator.market import quality
 from simulator.market.bars import instant
-from simulator.market.calendar import day_of, sessions
+from simulator.market.calendar import day_number, day_of, sessions
 from simulator.market.sources import files, synthetic
 from simulator.market.table import Table
 
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
 DELAY = timedelta(minutes=20)
-"""How long after its close a session counts as complete at the providers."""
+"""Time after its close from which a session counts as complete at the providers."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be fetched. `last` None: the last complete session; `symbols` empty: all of a folder.
+    """Bars to fetch. `last` None: to the last complete session; `symbols` empty: all of a folder.
 
     `path` is the folder of the source ``files``, `seed` belongs to ``synthetic``, `url` replaces Alpaca's address.
     """
@@ -48,7 +48,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Kept:
-    """A file that was written, and what a person should look at in it."""
+    """A file that was written, and the problems in it that a person should look at."""
 
     symbol: str
     path: Path
@@ -59,16 +59,19 @@ class Kept:
 
 
 def fetch(order: Order, into: Path, now: datetime, say: Say) -> list[Kept]:
-    """Bring the bars of `order` into the folder `into`, one CSV per symbol, and tell `say` how far it is.
+    """Fetch the bars of `order` into the folder `into`, one CSV per symbol; `say` gets a line of progress per symbol.
 
     `now` (aware) decides which session is complete: bars of an unfinished one are not taken. Raises UsageError for an
-    order that cannot be meant, DataError when a source has nothing, when its bars are refused (`quality`), or when
+    order that makes no sense, DataError when a source has nothing, when its bars are refused (`quality`), or when
     the file that is there covers more.
     """
     tables = _fetch(order, now, say)
-    checked = [(table, _checked(table)) for table in tables]
+    checked = [(table, quality.check(table)) for table in tables]
+    for _, problems in checked:
+        if refused := next((problem for problem in problems if problem.refused), None):
+            raise DataError(f"{refused}: bars like this are not taken in")
     for table, problems in checked:
-        _not_worse(table, problems, into)
+        _refuse_worse(table, problems, into)
     paths = _write(tables, into, order.source)
     return [
         Kept(table.symbol, path, table.first, table.last, len(table), tuple(problems))
@@ -142,28 +145,18 @@ def _from_folder(order: Order, say: Say) -> list[Table]:
 
 
 def _cut(table: Table, order: Order) -> Table:
-    days = table.session_of.astype("datetime64[D]")
-    inside = np.ones(len(table), dtype=np.bool_)
-    if order.first:
-        inside &= days >= np.datetime64(order.first)
-    if order.last:
-        inside &= days <= np.datetime64(order.last)
+    first = day_number(order.first or date.min)
+    inside = (table.session_of >= first) & (table.session_of <= day_number(order.last or date.max))
     if not inside.any():
         raise DataError(f"{table.symbol} has no bars there: {table.first} to {table.last}", where=table.path)
     return table.take(inside)
 
 
-def _checked(table: Table) -> list[quality.Problem]:
-    problems = quality.check(table)
-    refused = next((p for p in problems if p.refused), None)
-    if refused:
-        raise DataError(f"{refused}: bars like this are not taken in")
-    return problems
-
-
-def _not_worse(table: Table, problems: Sequence[quality.Problem], into: Path) -> None:
-    """Raises DataError where the bars in place are better: more sessions, fewer problems, or real ones."""
-    for path in _in_place(table.symbol, into):
+def _refuse_worse(table: Table, problems: Sequence[quality.Problem], into: Path) -> None:
+    """Raise DataError where the bars in place are better: more sessions, fewer problems, or real ones."""
+    for path in into.iterdir() if into.is_dir() else ():
+        if files.symbol_of(path) != table.symbol or not path.is_file():
+            continue
         shown = files.shown_path(path)
         if path.name != f"{table.symbol}.csv":
             raise DataError(f"{shown} is there and would stand beside the new file", mend=f"move {shown} away first")
@@ -171,15 +164,12 @@ def _not_worse(table: Table, problems: Sequence[quality.Problem], into: Path) ->
             old = files.read_table(path)
         except DataError:
             continue  # what cannot be read cannot be better
-        if quality.refusals(old):
-            continue
-        reason = _better(old, table, problems)
-        if reason:
+        if not quality.refusals(old) and (reason := _better(old, table, problems)):
             raise DataError(f"{shown} {reason}", mend=f"fetch the whole range or move {shown} away first")
 
 
 def _better(old: Table, new: Table, problems: Sequence[quality.Problem]) -> str:
-    """How `old` is better than `new`, in words; empty when it is not."""
+    """Say why `old` is better than `new`; empty where it is not."""
     if old.frequency != new.frequency:
         return f"has {old.frequency} bars, the new ones are {new.frequency}"
     if synthetic.SOURCE in new.source and synthetic.SOURCE not in old.source:
@@ -194,18 +184,14 @@ def _better(old: Table, new: Table, problems: Sequence[quality.Problem]) -> str:
     return ""
 
 
-def _in_place(symbol: str, into: Path) -> list[Path]:
-    found = [path for path in into.iterdir() if files.symbol_of(path) == symbol] if into.is_dir() else []
-    return [path for path in found if path.is_file()]
-
-
 def _write(tables: Sequence[Table], into: Path, source: str) -> list[Path]:
-    """Every table to a file of its own beside its place, then all into place; on failure nothing is left."""
+    """Write every table to a file beside its place, then move all into place; on failure nothing is left."""
     into.mkdir(parents=True, exist_ok=True)
     pairs = [(into / f".{t.symbol}.{os.getpid()}.new", into / f"{t.symbol}.csv") for t in tables]
     try:
         for table, (aside, _) in zip(tables, pairs, strict=True):
-            files.write_csv(table, aside, _origin(table, source))
+            # The source column of a folder's or made-up bars says what their table does, with the seed or the file.
+            files.write_csv(table, aside, table.source if source in ("files", "synthetic") else source)
         for aside, place in pairs:
             aside.replace(place)
     except OSError as error:
@@ -216,8 +202,3 @@ def _write(tables: Sequence[Table], into: Path, source: str) -> list[Path]:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
     return [place for _, place in pairs]
-
-
-def _origin(table: Table, source: str) -> str:
-    """What the source column says: for a folder the name of the file and where that says it came from."""
-    return table.source if source in ("files", "synthetic") else source

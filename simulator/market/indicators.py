@@ -30,7 +30,7 @@ class Macd(NamedTuple):
 
 def sma(x: Floats, n: int) -> Floats:
     """Mean of the last `n` values."""
-    return _rolling_sum(_series(x, n), n) / n
+    return _rolling(np.add, _series(x, n), n) / n
 
 
 def ema(x: Floats, n: int) -> Floats:
@@ -73,8 +73,7 @@ def returns(x: Floats, k: int = 1) -> Floats:
 
 def realised_volatility(close: Floats, n: int = 20, per_year: int = SESSIONS_PER_YEAR) -> Floats:
     """Standard deviation (ddof 1) of the last `n` log returns, times √`per_year`: 0.2 is 20 % a year. `n` ≥ 2."""
-    if n < 2:
-        raise ValueError(f"a standard deviation needs at least 2 values, not {n}")
+    _check_spread(n, "standard deviation")
     logs = np.array([math.log(v) if v > 0 else math.nan for v in _series(close, n).tolist()])
     return _deviation(np.diff(logs, prepend=np.nan), n) * math.sqrt(per_year)
 
@@ -88,8 +87,7 @@ def drawdown(x: Floats) -> Floats:
 def correlation(a: Floats, b: Floats, n: int) -> Floats:
     """Pearson correlation of the last `n` values of two series (usually returns); NaN where one does not move.
     `n` ≥ 2."""
-    if n < 2:
-        raise ValueError(f"a correlation needs at least 2 values, not {n}")
+    _check_spread(n, "correlation")
     a, b = _series(a, n), _series(b, n)
     if len(a) != len(b):
         raise ValueError(f"series of {len(a)} and {len(b)} values")
@@ -111,8 +109,7 @@ def rolling_min(x: Floats, n: int) -> Floats:
 def zscore(x: Floats, n: int) -> Floats:
     """Distance of the newest of `n` values from their mean, in standard deviations (ddof 1); NaN where none moves.
     `n` ≥ 2."""
-    if n < 2:
-        raise ValueError(f"a standard deviation needs at least 2 values, not {n}")
+    _check_spread(n, "standard deviation")
     series = _series(x, n)
     spread = _deviation(series, n)
     return (series - sma(series, n)) / np.where(spread > 0.0, spread, np.nan)
@@ -124,8 +121,16 @@ def _series(x: Floats, n: int) -> Floats:
     return np.asarray(x, dtype=np.float64)
 
 
+def _check_spread(n: int, what: str) -> None:
+    if n < 2:
+        raise ValueError(f"a {what} needs at least 2 values, not {n}")
+
+
 def _rolling(combine: np.ufunc, x: Floats, n: int) -> Floats:
-    """`combine` over the last `n` values, oldest first, one step for all windows at a time."""
+    """Combine the last `n` values, oldest first, one step for all windows at a time.
+
+    Not a running sum, whose rounding would depend on where the series begins.
+    """
     found = np.full(len(x), np.nan)
     if len(x) >= n:
         windows = len(x) - n + 1
@@ -136,10 +141,6 @@ def _rolling(combine: np.ufunc, x: Floats, n: int) -> Floats:
     return found
 
 
-def _rolling_sum(x: Floats, n: int) -> Floats:
-    return _rolling(np.add, x, n)
-
-
 def _deviation(x: Floats, n: int) -> Floats:
     """Standard deviation (ddof 1) of the last `n` values; exactly 0 where the window does not move."""
     spread = np.sqrt(_rolling_products(x, x, n) / (n - 1))
@@ -148,11 +149,11 @@ def _deviation(x: Floats, n: int) -> Floats:
 
 
 def _rolling_products(a: Floats, b: Floats, n: int) -> Floats:
-    """Σ (a − mean a)(b − mean b) over the last `n` values: two passes, not the cancelling difference of sums."""
+    """Σ (a − mean a)(b − mean b) over the last `n` values, in two passes: the difference of sums would cancel."""
     found = np.full(len(a), np.nan)
     if len(a) >= n:
         windows = len(a) - n + 1
-        mean_a, mean_b = _rolling_sum(a, n)[n - 1 :] / n, _rolling_sum(b, n)[n - 1 :] / n
+        mean_a, mean_b = _rolling(np.add, a, n)[n - 1 :] / n, _rolling(np.add, b, n)[n - 1 :] / n
         total = np.zeros(windows)
         for offset in range(n):
             total += (a[offset : offset + windows] - mean_a) * (b[offset : offset + windows] - mean_b)

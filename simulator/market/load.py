@@ -7,7 +7,7 @@ data/sample/SYMBOL.parquet ┘
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from simulator.market import quality
 from simulator.market.bars import Bars, Instants
 from simulator.market.calendar import Sessions, day_number, day_of, sessions
 from simulator.market.sources import files, sample
-from simulator.market.table import DAILY, Table, Timeline, in_hours, step_of, to_bars
+from simulator.market.table import Table, in_hours, step_of, to_bars
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Loaded:
         available are absent
     start : row of the first bar of the run; the rows before it are history
     last : session of the last bar
-    notes : sentences the reader of a result must know
+    notes : sentences for the reader of a result
     """
 
     bars: Bars
@@ -45,7 +45,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Found:
-    """One file of bars: `source` is what people are told, `read` gives its table (raises DataError)."""
+    """One file of bars: `source` as shown to people, `read` gives its table (raises DataError)."""
 
     symbol: str
     path: Path
@@ -63,6 +63,13 @@ class Found:
             return [quality.Problem(self.symbol, None, error.found, error.where or "", refused=True)]
 
 
+@dataclass(frozen=True)
+class _Window:
+    first: date
+    last: date | None
+    history: int
+
+
 def available(data: Path | Sequence[Path]) -> dict[str, Found]:
     """Symbol → the file its bars come from: the files of each folder in turn, samples (folders named so) last.
 
@@ -71,32 +78,22 @@ def available(data: Path | Sequence[Path]) -> dict[str, Found]:
     folders = [data] if isinstance(data, Path) else list(data)
     samples = dict.fromkeys(f if f.name == sample.FOLDER else f / sample.FOLDER for f in folders)
     found: dict[str, Found] = {}
-    for folder in folders:
-        if folder not in samples:
-            _add(found, _files_of(folder, shipped=False))
-    for folder in samples:
-        _add(found, _files_of(folder, shipped=True))
+    for folder in (*(f for f in folders if f not in samples), *samples):
+        found = _files_of(folder, folder in samples) | found
     return found
 
 
-def _add(found: dict[str, Found], more: Iterable[Found]) -> None:
-    fresh: dict[str, Found] = {}
-    for item in more:
-        if item.symbol in fresh:
-            both = f"{files.shown_path(fresh[item.symbol].path)} and {files.shown_path(item.path)}"
-            raise DataError(f"two files for {item.symbol}: {both}", mend="delete one")
-        fresh[item.symbol] = item
-    for symbol, item in fresh.items():
-        found.setdefault(symbol, item)
-
-
-def _files_of(folder: Path, shipped: bool) -> Iterable[Found]:
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.iterdir()):
+def _files_of(folder: Path, shipped: bool) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         symbol = files.symbol_of(path)
-        if symbol and path.is_file():
-            yield Found(symbol, path, sample.SOURCE if shipped else f"{folder.name}/{path.name}", shipped)
+        if not symbol or not path.is_file():
+            continue
+        if symbol in found:
+            both = f"{files.shown_path(found[symbol].path)} and {files.shown_path(path)}"
+            raise DataError(f"two files for {symbol}: {both}", mend="delete one")
+        found[symbol] = Found(symbol, path, sample.SOURCE if shipped else f"{folder.name}/{path.name}", shipped)
+    return found
 
 
 def load_bars(
@@ -108,24 +105,26 @@ def load_bars(
     history: int = 0,
     context: Sequence[str] = (),
 ) -> Loaded:
-    """Checked bars of `symbols` from `first` to `last`, both included, with `history` sessions before `first`.
+    """Load checked bars of `symbols` from `first` to `last`, both included, with `history` sessions before `first`.
 
     Each symbol comes from the first of the folders `data` that has a file for it, else from their ``sample/``;
     `Bars.sources` says which. With `last` None the run ends at the last session that all symbols have. Symbols may
     start late, stop early or miss sessions (NaN there); `notes` says so.
 
-    Raises UsageError for symbols or dates that cannot be meant, DataError for a symbol without bars, for dates
+    Raises UsageError for symbols or dates that make no sense, DataError for a symbol without bars, for dates
     without bars, and for bars that `quality` refuses: corrupt data is worse than no data.
     """
+    window = _Window(first, last, history)
     _check_request(symbols, first, last)
-    shelf = available(data)
-    unknown = [s for s in symbols if s not in shelf]
-    if unknown:
-        raise _no_bars(unknown[0], shelf, _reach(first, history), last)
-    tables = {s: read_checked(shelf[s]) for s in dict.fromkeys((*symbols, *context)) if s in shelf}
+    found = available(data)
+    for symbol in symbols:
+        if symbol not in found:
+            guess = did_you_mean(symbol.upper(), found)
+            raise DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with {_fetch([symbol], window)}")
+    tables = {s: read_checked(found[s]) for s in dict.fromkeys((*symbols, *context)) if s in found}
     traded, notes = _one_frequency([tables[s] for s in symbols])
     shown, more = _fitting([tables[s] for s in context if s in tables], traded[0].frequency)
-    return _assemble(traded, shown, _Window(first, last, history), [*notes, *more])
+    return _assemble(traded, shown, window, [*notes, *more])
 
 
 def _check_request(symbols: Sequence[str], first: date, last: date | None) -> None:
@@ -141,26 +140,18 @@ def _check_request(symbols: Sequence[str], first: date, last: date | None) -> No
         raise DataError(none, mend="move --from or --to")
 
 
-def _no_bars(symbol: str, shelf: dict[str, Found], first: date, last: date | None) -> DataError:
-    guess = did_you_mean(symbol.upper(), shelf)
-    return DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with {_fetch([symbol], first, last)}")
-
-
-def _fetch(symbols: Sequence[str], first: date, last: date | None) -> str:
-    return f"`sim data fetch --source yahoo --symbols {','.join(symbols)} --from {first} --to {last or date.today()}`"
-
-
-def _reach(first: date, history: int) -> date:
-    """The day from which bars are wanted, warm-up included."""
-    if not history:
-        return first
-    number = day_number(first)
-    before = sessions(day_of(number - history * 8 // 5 - 20), day_of(number - 1))
-    return day_of(before.session_of[max(0, len(before) - history)])
+def _fetch(symbols: Sequence[str], window: _Window) -> str:
+    """The command that downloads what is missing, from the first session of the warm-up on."""
+    first, until = window.first, window.last or date.today()
+    if window.history:
+        number = day_number(first)
+        before = sessions(day_of(number - window.history * 8 // 5 - 20), day_of(number - 1))
+        first = day_of(before.session_of[max(0, len(before) - window.history)])
+    return f"`sim data fetch --source yahoo --symbols {','.join(symbols)} --from {first} --to {until}`"
 
 
 def read_checked(found: Found) -> Table:
-    """The table of one file. Raises DataError (symbol, date, file) for the first problem that refuses it."""
+    """Read one file. Raises DataError (symbol, date, file) for the first problem for which it is refused."""
     table = found.read()
     problems = quality.refusals(table)
     if problems:
@@ -196,25 +187,15 @@ def _regular_hours(table: Table) -> Table:
 
 def _fitting(tables: list[Table], frequency: str) -> tuple[list[Table], list[str]]:
     """Context tables that can stand on a timeline of `frequency`: the same, or daily on intraday."""
-    kept = [t if t.daily else _regular_hours(t) for t in tables if t.daily or t.frequency == frequency]
-    notes = [
-        f"{t.symbol} has {t.frequency} bars and is left out of a run on {frequency} bars"
-        for t in tables
-        if not (t.daily or t.frequency == frequency)
-    ]
-    return kept, notes
-
-
-@dataclass(frozen=True)
-class _Window:
-    first: date
-    last: date | None
-    history: int
+    fitting = [t for t in tables if t.daily or t.frequency == frequency]
+    others = [t for t in tables if not (t.daily or t.frequency == frequency)]
+    notes = [f"{t.symbol} has {t.frequency} bars and is left out of a run on {frequency} bars" for t in others]
+    return [t if t.daily else _regular_hours(t) for t in fitting], notes
 
 
 def _assemble(traded: list[Table], shown: list[Table], window: _Window, notes: list[str]) -> Loaded:
-    end, said = _end(traded, window)
-    notes += said
+    end, about_end = _end(traded, window)
+    notes += about_end
     begin = min(t.session_of[0] for t in traded)
     days = np.unique(np.concatenate([t.session_of for t in traded]))
     if end < day_number(window.first) or not ((days >= day_number(window.first)) & (days <= end)).any():
@@ -235,14 +216,14 @@ def _assemble(traded: list[Table], shown: list[Table], window: _Window, notes: l
 
 
 def _end(traded: list[Table], window: _Window) -> tuple[int, list[str]]:
-    """Day number of the last session, and what to say about it."""
+    """Day number of the last session, and notes about it."""
     ends = {t.symbol: int(t.session_of[-1]) for t in traded}
     latest = max(ends.values())
     if window.last is not None:
         asked = day_number(window.last)
         missing = len(sessions(day_of(latest + 1), window.last)) if latest < asked else 0
-        said = f"the bars end on {day_of(latest)}, {missing} sessions before --to {window.last}"
-        return min(asked, latest), [said] if missing else []
+        note = f"the bars end on {day_of(latest)}, {missing} sessions before --to {window.last}"
+        return min(asked, latest), [note] if missing else []
     common = set(traded[0].session_of.tolist()).intersection(*(t.session_of.tolist() for t in traded[1:]))
     if not common:
         raise DataError(f"there is no session on which all of {', '.join(ends)} have bars", mend="give --to a date")
@@ -256,7 +237,7 @@ def _end(traded: list[Table], window: _Window) -> tuple[int, list[str]]:
 def _empty(tables: list[Table], window: _Window) -> DataError:
     until = f"from {window.first}" + (f" to {window.last}" if window.last else " on")
     has = ", ".join(f"{t.symbol} ({t.source}) has {t.first} to {t.last}" for t in tables)
-    fetch = _fetch([t.symbol for t in tables], _reach(window.first, window.history), window.last)
+    fetch = _fetch([t.symbol for t in tables], window)
     return DataError(f"no bars {until}; {has}", mend=f"fetch them with {fetch}")
 
 
@@ -272,7 +253,7 @@ def _late(begin: int, window: _Window, calendar: Sessions, at: int) -> list[str]
 
 
 def _coverage(table: Table, run: Instants, window: _Window) -> list[str]:
-    """What a run over the sessions `run` must say about one symbol. Raises DataError when it has no bar there."""
+    """Notes of a run over the sessions `run` about one symbol. Raises DataError where it has no bar there."""
     here = np.isin(run, table.session_of)
     if not here.any():
         raise _empty([table], window)
@@ -288,14 +269,14 @@ def _coverage(table: Table, run: Instants, window: _Window) -> list[str]:
     return notes
 
 
-def _timeline(traded: list[Table], calendar: Sessions) -> Timeline:
-    frequency = traded[0].frequency
-    if frequency == DAILY:
-        return Timeline(calendar.session_of, calendar.opens_at, calendar.closes_at)
+def _timeline(traded: list[Table], calendar: Sessions) -> Sessions:
+    """Instants of the bars: of daily ones the sessions, else of every start that any symbol has, cut at the close."""
+    if traded[0].daily:
+        return calendar
     starts = np.unique(np.concatenate([t.starts for t in traded]))
     rows = np.searchsorted(calendar.opens_at, starts, side="right") - 1
     starts, rows = starts[rows >= 0], rows[rows >= 0]
     within = starts < calendar.closes_at[rows]
     starts, rows = starts[within], rows[within]
-    ends = np.minimum(starts + step_of(frequency), calendar.closes_at[rows])
-    return Timeline(calendar.session_of[rows], starts, ends)
+    ends = np.minimum(starts + step_of(traded[0].frequency), calendar.closes_at[rows])
+    return Sessions(calendar.session_of[rows], starts, ends)

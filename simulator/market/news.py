@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import DataError, did_you_mean
-from simulator.market.sources.files import shown_path
+from simulator.market.sources.files import parse_moment, shown_path
 
 NEEDED = ("published_at", "headline")
 COLUMNS = (*NEEDED, "symbols", "source")
@@ -33,13 +33,12 @@ class News:
 
 
 def load_news(folder: Path) -> tuple[News, ...]:
-    """The headlines of all CSV and JSONL files in `folder`, oldest first; none where there is no such folder.
+    """Read all CSV and JSONL files in `folder`, oldest headline first; none where there is no such folder.
 
-    Raises DataError naming file and line for a row that is not one.
+    Raises DataError naming file and line for a row that is no headline.
     """
-    files = sorted(path for path in folder.glob("*") if path.suffix in (".csv", ".jsonl")) if folder.is_dir() else []
     found: list[News] = []
-    for path in files:
+    for path in sorted(path for path in folder.glob("*") if path.suffix in (".csv", ".jsonl")):
         rows = _csv_rows if path.suffix == ".csv" else _json_rows
         try:
             with path.open(encoding="utf-8-sig", newline="") as lines:
@@ -53,10 +52,8 @@ def _csv_rows(lines: Iterator[str], shown: str) -> Iterator[tuple[Mapping[str, A
     reader = csv.reader(lines)
     header = [name.strip() for name in next(reader, [])]
     _check_names(header, f"{shown}:1", "column")
-    for row in reader:
+    for row in filter(None, reader):
         where = f"{shown}:{reader.line_num}"
-        if not row:
-            continue
         if len(row) != len(header):
             raise DataError(f"has {len(row)} columns, the header has {len(header)}", where=where)
         yield dict(zip(header, row, strict=True)), where
@@ -80,11 +77,8 @@ def _json_rows(lines: Iterator[str], shown: str) -> Iterator[tuple[Mapping[str, 
 def _check_names(names: Sequence[str], where: str, kind: str) -> None:
     for name in names:
         if name not in COLUMNS:
-            raise DataError(
-                f'unknown {kind} "{name}"{did_you_mean(name, COLUMNS)}',
-                where=where,
-                mend=f"there may be {', '.join(COLUMNS)}",
-            )
+            found = f'unknown {kind} "{name}"{did_you_mean(name, COLUMNS)}'
+            raise DataError(found, where=where, mend=f"there may be {', '.join(COLUMNS)}")
     for name in NEEDED:
         if name not in names:
             raise DataError(f'{kind} "{name}" is missing', where=where)
@@ -99,25 +93,13 @@ def _news(row: Mapping[str, Any], where: str) -> News:
     source = row.get("source") or ""
     if not isinstance(source, str):
         raise DataError(f"source was {source!r}, expected a name", where=where)
-    return News(
-        _published(row["published_at"], where), " ".join(headline.split()), _symbols(row, where), source.strip()
-    )
-
-
-def _published(said: Any, where: str) -> datetime:
-    usual = "expected e.g. 2024-01-31T14:00:00-05:00"
-    try:
-        at = datetime.fromisoformat(said.strip())
-    except (AttributeError, ValueError):
-        raise DataError(f'published_at was "{said}", {usual}', where=where) from None
-    if at.tzinfo is None:
-        raise DataError(f'published_at "{said}" has no offset, {usual}', where=where)
-    return at
+    published = parse_moment(str(row["published_at"]).strip(), "published_at", where)
+    return News(published, " ".join(headline.split()), _symbols(row, where), source.strip())
 
 
 def _symbols(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    said = row.get("symbols") or []
-    words = said.replace(",", " ").replace(";", " ").split() if isinstance(said, str) else said
+    given = row.get("symbols") or []
+    words = given.replace(",", " ").replace(";", " ").split() if isinstance(given, str) else given
     if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
-        raise DataError(f"symbols was {said!r}, expected e.g. SPY QQQ", where=where)
+        raise DataError(f"symbols was {given!r}, expected e.g. SPY QQQ", where=where)
     return tuple(sorted({word.strip().upper() for word in words}))

@@ -1,4 +1,4 @@
-"""What is wrong with bars. Problems are data: a symbol, a date and a sentence each.
+"""Quality checks of bars. Problems are data: a symbol, a date and a sentence each.
 
 Two kinds: *refused* ones (the bars cannot be what the market did: loading stops) and *suspicious* ones (they may be
 right, a person should look): missing sessions and jumps that look like splits nobody adjusted for.
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.market.bars import FIELDS, Bars
+from simulator.market.bars import NUMBERS, Bars
 from simulator.market.calendar import Sessions, day_of, sessions
 from simulator.market.table import DAILY, PRICES, Table, in_hours, step_of
 
-SPLITS = (1.5, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0)
+SPLITS = {ratio: f"{ratio}-for-1" for ratio in (2, 3, 4, 5, 10, 20)} | {1.5: "3-for-2"}
+"""Prices before against after a split → its name."""
 OPEN_WITHIN, CLOSE_WITHIN = 0.03, 0.10
 """How near a split ratio the opening gap and the session's close-to-close move must both be."""
 
@@ -32,7 +33,7 @@ class Problem:
     Attributes
     ----------
     date : the session; None where the whole file is meant
-    what : what was found
+    what : a sentence about it
     where : ``file:line`` or file, as far as known
     refused : True where loading refuses the bars
     """
@@ -68,7 +69,7 @@ def refusals(table: Table) -> list[Problem]:
         return [Problem(table.symbol, None, "has no bars", table.path or table.source, refused=True)]
     found = [(row, what) for mask, what in _rules(table) for row in np.flatnonzero(mask).tolist()]
     return [
-        Problem(table.symbol, day_of(table.session_of[row]), what(table, row), table.where(row), refused=True)
+        Problem(table.symbol, day_of(table.session_of[row]), _phrase(what, table, row), table.where(row), refused=True)
         for row, what in sorted(found, key=lambda pair: pair[0])
     ]
 
@@ -76,46 +77,41 @@ def refusals(table: Table) -> list[Problem]:
 def _tables(bars: Bars) -> Iterator[Table]:
     for column, symbol in enumerate(bars.symbols):
         fresh = bars.fresh[:, column]
-        arrays: dict[str, Any] = {name: getattr(bars, name)[fresh, column] for name in (*FIELDS, "dividend")}
+        arrays: dict[str, Any] = {name: getattr(bars, name)[fresh, column] for name in NUMBERS}
         at = (bars.session_of[fresh], bars.opens_at[fresh])
         yield Table(symbol, bars.sources[column], bars.frequency, *at, **arrays)
 
 
-class _Say:
-    """A sentence about one row, made only when the row is at fault."""
-
-    def __init__(self, text: str, *names: str) -> None:
-        self.text, self.names = text, names
-
-    def __call__(self, table: Table, row: int) -> str:
-        shown = {name: f"{getattr(table, name)[row]:.10g}".replace("nan", "NaN") for name in self.names}
-        day = day_of(table.session_of[row])
-        before = day_of(table.session_of[row - 1]) if row else day
-        return self.text.format(**shown, day=day, weekday=f"{day:%A}", before=before)
+def _phrase(what: str, table: Table, row: int) -> str:
+    numbers = {name: f"{getattr(table, name)[row]:.10g}".replace("nan", "NaN") for name in NUMBERS}
+    day = day_of(table.session_of[row])
+    before = day_of(table.session_of[row - 1]) if row else day
+    return what.format(**numbers, weekday=f"{day:%A}", before=before)
 
 
-def _rules(table: Table) -> Iterator[tuple[Mask, _Say]]:
+def _rules(table: Table) -> Iterator[tuple[Mask, str]]:
+    """(n,) True for the rows at fault, and the sentence about one of them."""
     steps = np.diff(table.key, prepend=table.key[0] - 1)
-    yield steps == 0, _Say("is dated like the bar before it: a duplicate")
-    yield steps < 0, _Say("comes after {before}: dates must ascend")
+    yield steps == 0, "is dated like the bar before it: a duplicate"
+    yield steps < 0, "comes after {before}: dates must ascend"
     calendar = sessions(day_of(table.session_of.min()), day_of(table.session_of.max()))
     closed = ~np.isin(table.session_of, calendar.session_of)
-    yield closed, _Say("{weekday} is not a session of the New York Stock Exchange")
+    yield closed, "{weekday} is not a session of the New York Stock Exchange"
     missing = np.zeros(len(table), dtype=np.bool_)
     for name in PRICES:
         price = getattr(table, name)
         unknown = ~np.isfinite(price)
-        yield unknown, _Say(f"{name} is {{{name}}}", name)
-        yield ~unknown & (price <= 0), _Say(f"{name} is {{{name}}}, not above zero", name)
+        yield unknown, f"{name} is {{{name}}}"
+        yield ~unknown & (price <= 0), f"{name} is {{{name}}}, not above zero"
         missing |= unknown
-    yield ~missing & (table.high < table.low), _Say("high {high} is below low {low}", "high", "low")
+    yield ~missing & (table.high < table.low), "high {high} is below low {low}"
     ordered = ~missing & (table.high >= table.low)
     for name in ("open", "close"):
         price = getattr(table, name)
         outside = ordered & ((price > table.high) | (price < table.low))
-        yield outside, _Say(f"{name} {{{name}}} lies outside [low {{low}}, high {{high}}]", name, "low", "high")
-    yield ~(np.isfinite(table.volume) & (table.volume >= 0)), _Say("volume is {volume}", "volume")
-    yield ~(np.isfinite(table.dividend) & (table.dividend >= 0)), _Say("dividend is {dividend}", "dividend")
+        yield outside, f"{name} {{{name}}} lies outside [low {{low}}, high {{high}}]"
+    yield ~(np.isfinite(table.volume) & (table.volume >= 0)), "volume is {volume}"
+    yield ~(np.isfinite(table.dividend) & (table.dividend >= 0)), "dividend is {dividend}"
 
 
 def _gaps(table: Table) -> Iterator[Problem]:
@@ -147,20 +143,13 @@ def _jumps(table: Table) -> Iterator[Problem]:
         gap = table.open[1:] / table.close[:-1]
         move = table.close[1:] / table.close[:-1]
     overnight = table.session_of[1:] != table.session_of[:-1]
-    for ratio in SPLITS:
-        for factor, name in ((1 / ratio, _split(ratio)), (ratio, _reverse_split(ratio))):
-            near = (np.abs(gap / factor - 1) <= OPEN_WITHIN) & (np.abs(move / factor - 1) <= CLOSE_WITHIN)
-            for row in (np.flatnonzero(near & overnight) + 1).tolist():
-                what = (
-                    f"opens at {table.open[row]:.10g} after a close of {table.close[row - 1]:.10g}: "
-                    f"looks like an unadjusted {name}"
-                )
-                yield Problem(table.symbol, day_of(table.session_of[row]), what, table.where(row))
-
-
-def _split(ratio: float) -> str:
-    return "3-for-2 split" if ratio == 1.5 else f"{ratio:g}-for-1 split"
-
-
-def _reverse_split(ratio: float) -> str:
-    return "2-for-3 reverse split" if ratio == 1.5 else f"1-for-{ratio:g} reverse split"
+    names = {1 / ratio: f"{name} split" for ratio, name in SPLITS.items()}
+    names |= {ratio: "-for-".join(reversed(name.split("-for-"))) + " reverse split" for ratio, name in SPLITS.items()}
+    for factor, name in names.items():
+        near = (np.abs(gap / factor - 1) <= OPEN_WITHIN) & (np.abs(move / factor - 1) <= CLOSE_WITHIN)
+        for row in (np.flatnonzero(near & overnight) + 1).tolist():
+            what = (
+                f"opens at {table.open[row]:.10g} after a close of {table.close[row - 1]:.10g}: "
+                f"looks like an unadjusted {name}"
+            )
+            yield Problem(table.symbol, day_of(table.session_of[row]), what, table.where(row))

@@ -1,19 +1,19 @@
 """One symbol's bars as a source delivers them: before they are checked and put on a shared timeline.
 
-source (file, sample, yahoo, alpaca, synthetic) ──► Table ──► quality.check ──► library ──► Bars
+source (file, sample, yahoo, alpaca, synthetic) ──► Table ──► quality.check ──► load ──► Bars
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.market.bars import FIELDS, Bars, Floats, Instants
+from simulator.market.bars import FIELDS, NUMBERS, Bars, Floats, Instants
 from simulator.market.calendar import MINUTE, OPEN, SECOND, Sessions, day_of, wall_to_utc
 
 PRICES = ("open", "high", "low", "close")
@@ -22,27 +22,19 @@ ROUNDING = 1e-6
 """Relative distance by which an open or close may lie outside [low, high] and still count as rounding of the source."""
 
 
-class Timeline(NamedTuple):
-    """T bars' instants: int64 days since the epoch, and int64 nanoseconds UTC of open and close."""
-
-    session_of: Instants
-    opens_at: Instants
-    closes_at: Instants
-
-
 @dataclass(frozen=True, eq=False)
 class Table:
     """n bars of one symbol, in the order they were delivered, unchecked.
 
     Attributes
     ----------
-    source : what people are told, e.g. ``data/SPY.csv`` or ``sample``
+    source : as shown to people, e.g. ``data/SPY.csv`` or ``sample``
     frequency : ``1d``, ``1min``, ...; the spacing of the bars' start labels
     session_of : (n,) int64, days since the epoch, New York date of each bar
     starts : (n,) int64 nanoseconds UTC, start of each bar; 9:30 New York time for daily bars
     open, high, low, close, volume, dividend : (n,) float64; NaN where the source says nothing
     path, lines : the file as shown to people and the line each bar stands on (none for Parquet)
-    notes : what a reader of results must know about these bars
+    notes : sentences about these bars for readers of results
     """
 
     symbol: str
@@ -58,7 +50,7 @@ class Table:
     dividend: Floats
     path: str = ""
     lines: Instants | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.session_of)
@@ -69,7 +61,7 @@ class Table:
 
     @property
     def key(self) -> Instants:
-        """(n,) what tells bars apart: the session for daily bars, the start otherwise."""
+        """(n,) identity of each bar: the session of daily bars, else the start."""
         return self.session_of if self.daily else self.starts
 
     @property
@@ -88,9 +80,8 @@ class Table:
 
     def take(self, rows: slice | NDArray[Any]) -> Table:
         """The same table with only `rows` (a slice, a mask or positions)."""
-        arrays = {name: getattr(self, name)[rows] for name in ("session_of", "starts", *FIELDS, "dividend")}
-        lines = None if self.lines is None else self.lines[rows]
-        return Table(self.symbol, self.source, self.frequency, **arrays, path=self.path, lines=lines, notes=self.notes)
+        arrays = {name: getattr(self, name)[rows] for name in ("session_of", "starts", *NUMBERS)}
+        return replace(self, lines=None if self.lines is None else self.lines[rows], **arrays)
 
 
 def daily_table(symbol: str, source: str, days: Instants, columns: Mapping[str, Floats]) -> Table:
@@ -134,28 +125,30 @@ def in_hours(table: Table, on: Sessions) -> NDArray[np.bool_]:
     return np.asarray(within & (on.session_of[rows] == table.session_of))
 
 
-def to_bars(tables: Sequence[Table], timeline: Timeline, frequency: str = DAILY) -> Bars:
-    """The tables' bars on one timeline; NaN where a symbol has no bar there, dividend 0.
+def to_bars(tables: Sequence[Table], timeline: Sessions, frequency: str = DAILY) -> Bars:
+    """Put the tables' bars on one timeline; NaN where a symbol has no bar there, dividend 0.
 
     Bars of a table that are not on the timeline are left out. Daily tables on an intraday timeline stand on the last
     bar of their session: that is when they are known.
     """
-    arrays = {name: np.full((len(timeline.session_of), len(tables)), np.nan) for name in FIELDS}
-    arrays["dividend"] = np.zeros((len(timeline.session_of), len(tables)))
+    shape = (len(timeline), len(tables))
+    arrays = {name: np.full(shape, np.nan) for name in FIELDS} | {"dividend": np.zeros(shape)}
     for column, table in enumerate(tables):
         rows, taken = _places(table, timeline, frequency)
         for name, array in arrays.items():
             array[rows, column] = getattr(table, name)[taken]
     return Bars(
         symbols=tuple(t.symbol for t in tables),
-        **timeline._asdict(),
+        session_of=timeline.session_of,
+        opens_at=timeline.opens_at,
+        closes_at=timeline.closes_at,
         **arrays,
         sources=tuple(t.source for t in tables),
         frequency=frequency,
     )
 
 
-def _places(table: Table, timeline: Timeline, frequency: str) -> tuple[Instants, Instants]:
+def _places(table: Table, timeline: Sessions, frequency: str) -> tuple[Instants, Instants]:
     """Rows of the timeline and the rows of `table` that belong there."""
     by_session = table.daily and frequency != DAILY
     axis = timeline.session_of if table.daily else timeline.opens_at

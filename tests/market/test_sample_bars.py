@@ -11,7 +11,7 @@ from simulator.market.bars import Floats
 from simulator.market.load import available, load_bars
 from simulator.market.quality import check
 from simulator.market.sources.files import read_table
-from simulator.market.sources.sample import convert, read_sample
+from simulator.market.sources.sample import SOURCE, convert
 from simulator.workspace import shipped
 
 DATA = shipped() / "data"
@@ -49,7 +49,7 @@ def test_buy_and_hold_of_2024_has_the_known_values(
 
 @pytest.mark.parametrize("symbol", RANGES)
 def test_the_sample_covers_its_range_with_no_session_missing_and_nothing_wrong(symbol: str) -> None:
-    table = read_sample(DATA / "sample" / f"{symbol}.parquet")
+    table = read_table(DATA / "sample" / f"{symbol}.parquet", source=SOURCE)
     assert (str(table.first), str(table.last), len(table)) == RANGES[symbol]
     assert check(table) == []
 
@@ -57,7 +57,7 @@ def test_the_sample_covers_its_range_with_no_session_missing_and_nothing_wrong(s
 def test_the_numbers_of_the_sample_are_the_ones_that_were_shipped() -> None:
     digest = hashlib.sha256()
     for symbol in RANGES:
-        table = read_sample(DATA / "sample" / f"{symbol}.parquet")
+        table = read_table(DATA / "sample" / f"{symbol}.parquet", source=SOURCE)
         for array in (table.session_of, table.open, table.high, table.low, table.close, table.volume):
             digest.update(array.tobytes())
     assert digest.hexdigest() == "24ffbca8dee78eed4df6084b73dbfc5a92725daf1cce40a47dcc197df2788d4c"

@@ -38,7 +38,7 @@ def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
 def fetch(
     symbols: Sequence[str], first: date, last: date, say: Callable[[str], None], *, url: str | None = None
 ) -> list[Table]:
-    """Daily tables of `symbols` from `first` to `last`, both included; `say` is told of each symbol.
+    """Daily tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
     `url` replaces Alpaca's address (it speaks the same API there). Raises UsageError without alpaca-py or keys,
     DataError when Alpaca refuses, has nothing or cannot be reached. Keys appear in no message.
@@ -56,7 +56,7 @@ def fetch(
 
 
 def to_table(symbol: str, bars: Sequence[Mapping[str, Any]]) -> Table:
-    """The table in Alpaca's list of bars: ``t`` is New York midnight in UTC, ``o h l c v`` are numbers."""
+    """Make the table of Alpaca's list of bars: ``t`` is New York midnight in UTC, ``o h l c v`` are numbers."""
     try:
         stamps = [datetime.fromisoformat(bar["t"]).astimezone(NEW_YORK) for bar in bars]
         columns = {role: np.array([bar[name] for bar in bars], dtype=np.float64) for role, name in COLUMNS.items()}
@@ -101,8 +101,8 @@ def _ask(client: Any, symbol: str, first: date, last: date) -> list[Mapping[str,
     try:
         answer = client.get_stock_bars(question)
     except APIError as error:
-        said = f"{error.status_code}: {str(error)[:200]}"
-        raise DataError(f"Alpaca refused bars for {symbol} with status {said}") from None
+        reason = f"{error.status_code}: {str(error)[:200]}"
+        raise DataError(f"Alpaca refused bars for {symbol} with status {reason}") from None
     except (RequestException, ValueError, AttributeError) as error:
         raise DataError(f"Alpaca could not be reached for {symbol} ({type(error).__name__}: {error})") from None
     return list((answer or {}).get(symbol) or [])

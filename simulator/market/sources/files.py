@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import DataError
-from simulator.market.bars import FIELDS, Floats, Instants
+from simulator.market.bars import NUMBERS, Floats, Instants, instant, moment
 from simulator.market.calendar import DAY, MINUTE, NEW_YORK, OPEN, SECOND, day_number, offsets, wall_to_utc
 from simulator.market.table import DAILY, PRICES, Table, absorb_rounding
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+SUFFIXES = (".csv.gz", ".csv", ".parquet")
 
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "date": ("date", "datetime", "timestamp", "time", "day", "session", "t", "", "unnamed:0", "indexlevel0"),
@@ -43,8 +43,10 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "source": ("source",),
 }
 NEEDED = ("date", *PRICES)
+AGAIN = "delete it or fetch it again"
+ADJUSTED = "its adjusted close is not used and it has no dividend column: returns leave dividends out"
 EARLIEST, LATEST = 1900, 2100
-"""Years that can be meant. Nanoseconds in 64 bits would reach from 1677 to 2262 and wrap around without a word."""
+"""Years that are accepted. Nanoseconds in 64 bits reach from 1677 to 2262 and would wrap around in silence."""
 
 
 @dataclass(frozen=True)
@@ -69,43 +71,41 @@ class Sheet:
 
 def symbol_of(path: Path) -> str | None:
     """The symbol a file is named after, in capitals; None when it is no file of bars by its name."""
-    name = path.name
-    suffix = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), None)
-    stem = name[: -len(suffix)] if suffix else ""
-    return stem.upper() if is_symbol(stem.upper()) and name != "events.csv" else None
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    stem = path.name[: -len(suffix)].upper() if suffix else ""
+    return stem if is_symbol(stem) and path.name != "events.csv" else None
 
 
 def is_symbol(text: str) -> bool:
-    """Whether `text` can name a file of bars: letters, digits and ``. - = _``, with ``^`` allowed in front."""
+    """True where `text` can name a file of bars: letters, digits and ``. - = _``, with ``^`` allowed in front."""
     return re.fullmatch(r"\^?[A-Za-z0-9][A-Za-z0-9.=_-]{0,31}", text) is not None
 
 
 def read_table(path: Path, *, symbol: str | None = None, source: str | None = None) -> Table:
-    """The bars in one file, unchecked. `source` is the label people see; a ``source`` column is added to it.
+    """Read the bars of one file, unchecked. `source` is the label people see; a ``source`` column is added to it.
 
     Raises DataError, with file and line, for what cannot be read as bars at all.
     """
     shown = shown_path(path)
     sheet = _read_parquet(path, shown) if path.suffix == ".parquet" else _read_csv(path, shown)
     frequency, session_of, starts = _place(_stamps(sheet), sheet)
-    numbers = {name: _numbers(sheet, name) for name in (*PRICES, "volume", "dividend")}
+    numbers = {name: _numbers(sheet, name) for name in NUMBERS}
     numbers |= absorb_rounding(*(numbers[name] for name in PRICES))
-    label = source or path.name
     return Table(
         symbol or symbol_of(path) or path.stem,
-        f"{label} ({_origin(sheet)})" if "source" in sheet.columns else label,
+        (source or path.name) + _origin(sheet),
         frequency,
         session_of,
         starts,
         **numbers,
         path=shown,
         lines=None if sheet.lines is None else np.array(sheet.lines, dtype=np.int64),
-        notes=_notes(sheet),
+        notes=(ADJUSTED,) if "adjusted" in sheet.columns and "dividend" not in sheet.columns else (),
     )
 
 
 def shown_path(path: Path) -> str:
-    """`path` as a person would type it: from the current folder where it lies below it."""
+    """Return `path` as a person would type it: from the current folder where it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -119,18 +119,28 @@ def write_csv(table: Table, path: Path, origin: str) -> None:
     """
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("date", *FIELDS, "dividend", "source"))
-        numbers = zip(*(map(_plain, getattr(table, name).tolist()) for name in (*FIELDS, "dividend")), strict=True)
-        for label, row in zip(_labels(table), numbers, strict=True):
+        writer.writerow(("date", *NUMBERS, "source"))
+        numbers = zip(*(map(_plain, getattr(table, name).tolist()) for name in NUMBERS), strict=True)
+        if table.daily:
+            labels = [str(day) for day in table.session_of.astype("datetime64[D]")]
+        else:
+            labels = [moment(at).astimezone(NEW_YORK).isoformat() for at in table.starts.tolist()]
+        for label, row in zip(labels, numbers, strict=True):
             writer.writerow((label, *row, origin))
         out.flush()
         os.fsync(out.fileno())
 
 
-def _labels(table: Table) -> list[str]:
-    if table.daily:
-        return [str(day) for day in table.session_of.astype("datetime64[D]")]
-    return [datetime.fromtimestamp(at // SECOND, UTC).astimezone(NEW_YORK).isoformat() for at in table.starts.tolist()]
+def parse_moment(text: str, column: str, where: str) -> datetime:
+    """Parse ISO 8601 with an offset. Raises DataError."""
+    example = "expected e.g. 2024-01-31T14:00:00-05:00"
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(f'{column} was "{text}", {example}', where=where) from None
+    if at.tzinfo is None:
+        raise DataError(f'{column} "{text}" has no offset, {example}', where=where)
+    return at
 
 
 def _plain(number: float) -> str:
@@ -148,9 +158,7 @@ def _read_csv(path: Path, shown: str) -> Sheet:
     lines: list[int] = []
     try:
         header = next(reader, [])
-        for row in reader:
-            if not row:
-                continue
+        for row in filter(None, reader):
             if len(row) != len(header):
                 where = f"{shown}:{reader.line_num}"
                 raise DataError(f"has {len(row)} columns where the header has {len(header)}", where=where)
@@ -160,7 +168,7 @@ def _read_csv(path: Path, shown: str) -> Sheet:
         raise DataError(f"is not CSV ({error})", where=f"{shown}:{reader.line_num}") from None
     roles = _roles(header, shown)
     if not rows:
-        raise DataError("has a header and no bars", where=f"{shown}:1", mend="delete it or fetch it again")
+        raise DataError("has a header and no bars", where=f"{shown}:1", mend=AGAIN)
     by_name = list(zip(*rows, strict=True))
     return Sheet(shown, {role: by_name[header.index(name)] for role, name in roles.items()}, lines)
 
@@ -171,14 +179,14 @@ def _text(path: Path, shown: str) -> str:
         content = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataError("is not text", where=f"{shown}:{line}", mend="delete it or fetch it again") from None
+        raise DataError("is not text", where=f"{shown}:{line}", mend=AGAIN) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot be read ({error})", where=shown) from None
     if not content.strip():
-        raise DataError("the file is empty", where=f"{shown}:1", mend="delete it or fetch it again")
-    if "\0" in content:
-        line = content[: content.index("\0")].count("\n") + 1
-        raise DataError("is not text", where=f"{shown}:{line}", mend="delete it or fetch it again")
+        raise DataError("the file is empty", where=f"{shown}:1", mend=AGAIN)
+    before, nul, _ = content.partition("\0")
+    if nul:
+        raise DataError("is not text", where=f"{shown}:{before.count(chr(10)) + 1}", mend=AGAIN)
     return content
 
 
@@ -192,12 +200,12 @@ def _read_parquet(path: Path, shown: str) -> Sheet:
         raise DataError(f"is not a whole Parquet file ({error})", where=shown, mend="fetch it again") from None
     roles = _roles(content.column_names, shown)
     if not content.num_rows:
-        raise DataError("has no bars", where=shown, mend="delete it or fetch it again")
+        raise DataError("has no bars", where=shown, mend=AGAIN)
     return Sheet(shown, {role: content[name].combine_chunks() for role, name in roles.items()}, None)
 
 
 def _roles(header: Sequence[str], shown: str) -> dict[str, str]:
-    """Role → name of the column that plays it."""
+    """{role: name of its column}."""
     plain = {name: name.strip().lower().replace(" ", "").replace("_", "") for name in header}
     roles: dict[str, str] = {}
     for role, spellings in SPELLINGS.items():
@@ -213,16 +221,13 @@ def _roles(header: Sequence[str], shown: str) -> dict[str, str]:
     return roles
 
 
-def _notes(sheet: Sheet) -> tuple[str, ...]:
-    if "adjusted" in sheet.columns and "dividend" not in sheet.columns:
-        return ("its adjusted close is not used and it has no dividend column: returns leave dividends out",)
-    return ()
-
-
 def _origin(sheet: Sheet) -> str:
-    column = sheet.columns["source"]
+    """The values of the source column in parentheses; nothing without one."""
+    column = sheet.columns.get("source")
+    if column is None:
+        return ""
     kinds = sorted({str(kind) for kind in (column if sheet.lines else column.to_pylist())})
-    return kinds[0] if len(kinds) == 1 else f"mixed: {', '.join(kinds)}"
+    return f" ({kinds[0]})" if len(kinds) == 1 else f" (mixed: {', '.join(kinds)})"
 
 
 # ---- numbers and dates -------------------------------------------------------------------------------------------
@@ -259,12 +264,8 @@ def arrow_floats(column: Any, where: str) -> Floats:
         raise DataError(f"holds {column.type}, not numbers", where=where) from None
     if numbers.null_count:
         return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
-    return np.asarray(_array(numbers), dtype=np.float64)
-
-
-def _array(column: Any) -> Any:
-    """The numbers of a pyarrow array without nulls; its own ``to_numpy`` imports pandas, a quarter of a second."""
-    return np.from_dlpack(column)
+    # Not `to_numpy`, which imports pandas: a quarter of a second.
+    return np.asarray(np.from_dlpack(numbers), dtype=np.float64)
 
 
 def _stamps(sheet: Sheet) -> Stamps:
@@ -295,16 +296,8 @@ def _stamps_of(moments: Sequence[datetime], sheet: Sheet) -> Stamps:
     if any(zoned) != all(zoned):
         row = zoned.index(not zoned[0])
         raise DataError("some dates have a time zone and some have none", where=sheet.where(row))
-    start = datetime(1970, 1, 1)
-    wall = np.array([_nanoseconds(m.replace(tzinfo=None) - start) for m in moments], dtype=np.int64)
-    if not zoned[0]:
-        return Stamps(wall, None)
-    ahead = np.array([_nanoseconds(m.utcoffset()) for m in moments], dtype=np.int64)
-    return Stamps(wall, wall - ahead)
-
-
-def _nanoseconds(span: Any) -> int:
-    return (span.days * 86_400_000_000 + span.seconds * 1_000_000 + span.microseconds) * 1_000  # type: ignore[no-any-return]
+    wall = np.array([instant(m.replace(tzinfo=UTC)) for m in moments], dtype=np.int64)
+    return Stamps(wall, np.array([instant(m) for m in moments], dtype=np.int64) if zoned[0] else None)
 
 
 def _arrow_stamps(column: Any, sheet: Sheet) -> Stamps:
@@ -316,20 +309,24 @@ def _arrow_stamps(column: Any, sheet: Sheet) -> Stamps:
         row = column.is_null().index(True).as_py()
         raise DataError(f"row {row + 1} has no date", where=sheet.shown)
     if pyarrow.types.is_date(kind):
-        days = _array(column.cast(pyarrow.date32()).cast(pyarrow.int32())).astype(np.int64)
+        days = _int64(column.cast(pyarrow.date32()).cast(pyarrow.int32()))
         _check_years(days, sheet)
         return Stamps(days * DAY, None)
     if pyarrow.types.is_timestamp(kind):
         seconds = column.cast(pyarrow.timestamp("s", kind.tz), safe=False).cast(pyarrow.int64())
-        _check_years(_array(seconds) // 86_400, sheet)
-        utc = _array(column.cast(pyarrow.timestamp("ns", kind.tz)).cast(pyarrow.int64()))
+        _check_years(_int64(seconds) // 86_400, sheet)
+        utc = _int64(column.cast(pyarrow.timestamp("ns", kind.tz)).cast(pyarrow.int64()))
         if kind.tz is None:
             return Stamps(utc, None)
         wall = pyarrow.compute.local_timestamp(column.cast(pyarrow.timestamp("ns", kind.tz)))
-        return Stamps(_array(wall.cast(pyarrow.int64())), utc)
+        return Stamps(_int64(wall.cast(pyarrow.int64())), utc)
     if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
         return _stamps(Sheet(sheet.shown, {"date": column.to_pylist()}, None))
     raise DataError(f"column date holds {kind}, not dates", where=sheet.shown)
+
+
+def _int64(column: Any) -> Instants:
+    return np.asarray(np.from_dlpack(column), dtype=np.int64)
 
 
 def _check_years(days: Instants, sheet: Sheet) -> None:
@@ -340,7 +337,7 @@ def _check_years(days: Instants, sheet: Sheet) -> None:
 
 
 def _place(stamps: Stamps, sheet: Sheet) -> tuple[str, Instants, Instants]:
-    """Frequency, New York dates and UTC starts of the bars that carry these labels."""
+    """Frequency, New York dates (days since the epoch) and UTC starts of the bars with these labels."""
     days = stamps.wall // DAY
     if not (stamps.wall % DAY).any():  # midnights as written, whatever the zone: plain dates
         return _daily(days)

@@ -12,15 +12,9 @@ import numpy as np
 
 from simulator.market.bars import FIELDS
 from simulator.market.sources.files import read_table, symbol_of
-from simulator.market.table import Table
 
 FOLDER = "sample"
 SOURCE = "sample"
-
-
-def read_sample(path: Path) -> Table:
-    """The bars of one file of ``data/sample/``, unchecked."""
-    return read_table(path, source=SOURCE)
 
 
 def convert(csv_files: Path, into: Path) -> list[Path]:

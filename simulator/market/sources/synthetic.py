@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from simulator.market.bars import Bars, Floats
 from simulator.market.calendar import sessions
-from simulator.market.table import Table, Timeline, daily_table, to_bars
+from simulator.market.table import Table, daily_table, to_bars
 
 SOURCE = "synthetic"
 STEPS = 8
@@ -45,8 +45,7 @@ def fetch(symbols: Sequence[str], first: date, last: date, seed: int) -> list[Ta
 
 def synthetic_bars(symbols: Sequence[str], first: date, last: date, seed: int) -> Bars:
     """The same as Bars on the timeline of the exchange; `sources` says synthetic."""
-    on = sessions(first, last)
-    return to_bars(fetch(symbols, first, last, seed), Timeline(on.session_of, on.opens_at, on.closes_at))
+    return to_bars(fetch(symbols, first, last, seed), sessions(first, last))
 
 
 def _generator(seed: int, kind: int, name: str) -> np.random.Generator:

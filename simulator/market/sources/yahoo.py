@@ -15,7 +15,7 @@ import numpy as np
 
 from simulator.errors import DataError, UsageError
 from simulator.market.calendar import day_number
-from simulator.market.table import Table, daily_table
+from simulator.market.table import PRICES, Table, daily_table
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +28,7 @@ COLUMNS = {"open": "Open", "high": "High", "low": "Low", "close": "Close", "volu
 
 
 def fetch(symbols: Sequence[str], first: date, last: date, say: Callable[[str], None]) -> list[Table]:
-    """Daily tables of `symbols` from `first` to `last`, both included; `say` is told of each symbol.
+    """Daily tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
     Raises UsageError without yfinance, DataError when Yahoo has nothing or cannot be reached.
     """
@@ -52,18 +52,17 @@ def fetch(symbols: Sequence[str], first: date, last: date, say: Callable[[str], 
 
 
 def to_table(symbol: str, frame: pandas.DataFrame, first: date, last: date) -> Table:
-    """The table in a frame as ``yfinance.Ticker.history`` returns it: index of New York midnights, capitalised columns.
+    """Make the table of a frame of ``yfinance.Ticker.history``: index of New York midnights, capitalised columns.
 
-    Rows without any price (sessions Yahoo has not filled in yet) are no bars and left out. Raises DataError when
-    nothing remains.
+    Rows without any price (sessions Yahoo has not filled in yet) are left out. Raises DataError when nothing remains.
     """
-    missing = [name for name in COLUMNS.values() if name not in frame.columns and name != "Dividends"]
-    if missing or not len(frame):
-        raise DataError(f"Yahoo Finance gave no bars for {symbol} from {first} to {last}")
+    none = DataError(f"Yahoo Finance gave no bars for {symbol} from {first} to {last}")
+    if not len(frame) or {*COLUMNS.values()} - {*frame.columns, "Dividends"}:
+        raise none
     days = np.array([day_number(stamp.date()) for stamp in frame.index], dtype=np.int64)
     columns = {role: frame[name].to_numpy(dtype=np.float64) for role, name in COLUMNS.items() if name in frame.columns}
-    empty = np.all([np.isnan(columns[name]) for name in ("open", "high", "low", "close")], axis=0)
+    empty = np.all([np.isnan(columns[name]) for name in PRICES], axis=0)
     kept = ~empty & (days >= day_number(first)) & (days <= day_number(last))
     if not kept.any():
-        raise DataError(f"Yahoo Finance gave no bars for {symbol} from {first} to {last}")
+        raise none
     return daily_table(symbol, SOURCE, days[kept], {role: column[kept] for role, column in columns.items()})
