@@ -19,6 +19,8 @@ An error prints as one line: what was found, where, and the command that mends i
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -84,3 +86,23 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``', did you mean "close"?'`` for the nearest of `known`, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f', did you mean "{near[0]}"?' if near else ""
+
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNUSABLE_PATH = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+def disk_fault(error: BaseException | None) -> str:
+    """Return the fault of a disk, path or database anywhere in the chain of causes; empty if there is none."""
+    while error is not None:
+        if isinstance(error, OSError):
+            path = f": {os.fspath(error.filename)!s}" if isinstance(error.filename, str | os.PathLike) else ""
+            if error.errno in DISK_FULL:
+                return f"disk is full{path}; free some space and repeat the command"
+            if error.errno in UNUSABLE_PATH:
+                return f"{os.strerror(error.errno or 0).lower()}{path}; `sim doctor` shows what can be written"
+        # By name: importing sqlite3 costs more than the rest of `sim --help`.
+        if type(error).__module__ == "sqlite3" and type(error).__name__ == "OperationalError":
+            return f"database: {error}; `sim doctor` shows what can be written"
+        error = error.__cause__
+    return ""

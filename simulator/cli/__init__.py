@@ -6,7 +6,6 @@ main ──► sim (this file) ──► COMMANDS[name] ──► simulator.cli.
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import sys
@@ -48,9 +47,6 @@ COMMANDS = {
         "house", "simulator.cli.completion:completion", "Print the completion script of a shell.", False
     ),
 }
-
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-UNUSABLE_PATH = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class Commands(click.Group):
@@ -183,7 +179,7 @@ def _print_error(error: Exception) -> int:
 
 def _describe(error: BaseException) -> tuple[str, int]:
     """One line for a person and the exit code; an empty line for what nobody foresaw."""
-    from simulator.errors import SimError
+    from simulator.errors import SimError, disk_fault
 
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -193,30 +189,13 @@ def _describe(error: BaseException) -> tuple[str, int]:
         return _usage_line(error), error.exit_code
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
-    return _storage_line(error), 1
+    return disk_fault(error), 1
 
 
 def _usage_line(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "sim"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message[:1].lower()}{message[1:]}{' ' if message.endswith('?') else '; '}see `{path} --help`"
-
-
-def _storage_line(error: BaseException | None) -> str:
-    """Return the fault of a disk or a path, wherever in the chain of causes it stands; empty if there is none."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            return f"disk is full{_path_of(error)}; free some space and repeat the command"
-        if isinstance(error, OSError) and error.errno in UNUSABLE_PATH:
-            return f"{os.strerror(error.errno).lower()}{_path_of(error)}; `sim doctor` shows what can be written"
-        if type(error).__module__ == "sqlite3" and type(error).__name__ == "OperationalError":
-            return f"database: {error}; `sim doctor` shows what can be written"
-        error = error.__cause__
-    return ""
-
-
-def _path_of(error: OSError) -> str:
-    return f": {os.fspath(error.filename)!s}" if isinstance(error.filename, str | os.PathLike) else ""
 
 
 def _print_line(line: str) -> None:

@@ -90,7 +90,9 @@ def fetch(
 @click.pass_obj
 def list_(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None:
     """List the symbols with bars, and where a run would take them from."""
-    rows = [_row(found) for found in _select(workspace, symbols)]
+    from simulator.market.load import select
+
+    rows = [_row(found) for found in select(workspace.bar_folders, symbols)]
     if as_json:
         click.echo(json.dumps({"symbols": rows}))
         return
@@ -109,7 +111,9 @@ def list_(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
 @click.pass_obj
 def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None:
     """Look for gaps, duplicates, impossible prices and unadjusted splits. Exits with 3 when there is something."""
-    chosen = _select(workspace, symbols)
+    from simulator.market.load import select
+
+    chosen = select(workspace.bar_folders, symbols)
     problems = [problem for found in chosen for problem in found.problems()]
     if as_json:
         listed = [asdict(problem) for problem in problems]
@@ -121,19 +125,6 @@ def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
         click.echo(f"{len(chosen)} symbols, {len(problems)} problems, {refused} of them keep a run from starting")
     if problems:
         click.get_current_context().exit(3)
-
-
-def _select(workspace: Workspace, symbols: tuple[str, ...]) -> list[Found]:
-    from simulator.errors import DataError, did_you_mean
-    from simulator.market.load import available
-
-    shelf = available(workspace.bar_folders)
-    unknown = next((s for s in symbols if s not in shelf), None)
-    if unknown:
-        raise DataError(
-            f'no bars for "{unknown}"{did_you_mean(unknown, shelf)}', mend="`sim data list` shows what is there"
-        )
-    return [shelf[symbol] for symbol in symbols or sorted(shelf)]
 
 
 def _row(found: Found) -> dict[str, Any]:

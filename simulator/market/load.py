@@ -83,6 +83,16 @@ def available(data: Path | Sequence[Path]) -> dict[str, Found]:
     return found
 
 
+def select(folders: Sequence[Path], symbols: Sequence[str]) -> list[Found]:
+    """Return the files of `symbols`, of all there are where none is named. Raises DataError for one without bars."""
+    shelf = available(folders)
+    unknown = next((symbol for symbol in symbols if symbol not in shelf), None)
+    if unknown:
+        guess = did_you_mean(unknown, shelf)
+        raise DataError(f'no bars for "{unknown}"{guess}', mend="`sim data list` shows what is there")
+    return [shelf[symbol] for symbol in symbols or sorted(shelf)]
+
+
 def _files_of(folder: Path, shipped: bool) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
