@@ -59,9 +59,13 @@ class RejectionRow:
 
 
 def record(fields: type) -> np.dtype[np.void]:
-    """The dtype with the fields that `fields` annotates as ``float`` or ``int``, eight bytes each."""
+    """Return the dtype with the fields that `fields` annotates as ``float`` or ``int``, eight bytes each.
+
+    Its rows are `np.record`, so that fields are attributes also where numba is switched off.
+    """
     kinds = {"float": np.float64, "int": np.int64}
-    return np.dtype([(name, kinds[kind]) for name, kind in fields.__annotations__.items()], align=True)
+    columns = np.dtype([(name, kinds[kind]) for name, kind in fields.__annotations__.items()], align=True)
+    return np.dtype((np.record, columns))
 
 
 ORDER_COLUMNS, FILL_COLUMNS, REJECTION_COLUMNS = record(OrderRow), record(FillRow), record(RejectionRow)

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from numpy.typing import NDArray
+
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants
 from simulator.replay.kernel.market import PreparedMarket, Targets, targets_of
 from simulator.replay.kernel.play import play
-from simulator.replay.kernel.state import MEMBER, Curves, KernelState, table
+from simulator.replay.kernel.state import MEMBER, Curves, KernelState
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
@@ -100,7 +102,7 @@ class _Batch:
 
     market: PreparedMarket
     targets: Targets
-    members: Any
+    members: NDArray[np.void]
     groupings: Instants
 
     @classmethod
@@ -114,7 +116,7 @@ class _Batch:
                 f"the parameter sets do not agree in number: {sizes}", mend="give one for all, or R of each"
             )
         unique = list(dict.fromkeys(listed["tapes"])) or [Tape.from_decisions([], market.bars.symbols)]
-        members = table(MEMBER, count)
+        members = np.zeros(count, dtype=MEMBER)
         for name, values in _columns(listed["rules"]).items():
             members[name] = values
         members["cash"] = np.array(listed["cash"], dtype=np.float64)

@@ -84,12 +84,14 @@ class Targets(NamedTuple):
 def targets_of(bars: Bars, tapes: Sequence[Tape]) -> Targets:
     """Return the targets of `tapes`, one tape after the other. Raises UsageError when one is for other symbols."""
     cells = [np.flatnonzero(~np.isnan(tape.aligned(bars.symbols).weight)) for tape in tapes]
-    decisions = np.concatenate([[0], *(np.count_nonzero(~np.isnan(tape.weight), axis=1) for tape in tapes)])
+    counts = [
+        np.bincount(cell // len(bars.symbols), minlength=len(tape)) for tape, cell in zip(tapes, cells, strict=True)
+    ]
     at = np.concatenate([tape.instants for tape in tapes])
     return Targets(
         due_at(bars, at).astype(np.int64),
         at,
-        np.cumsum(decisions, dtype=np.int64),
+        np.cumsum(np.concatenate([[0], *counts]), dtype=np.int64),
         np.concatenate([cell % len(bars.symbols) for cell in cells]),
         *(
             np.concatenate([np.take(getattr(tape, name), cell) for tape, cell in zip(tapes, cells, strict=True)])

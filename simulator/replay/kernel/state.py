@@ -94,11 +94,6 @@ class Member:
 POSITION, ACCOUNT, MEMBER = ledger.record(PositionState), ledger.record(AccountState), ledger.record(Member)
 
 
-def table(dtype: np.dtype[np.void], count: int) -> Any:
-    """Return (count,) records of zeros whose fields are attributes, compiled and where numba is switched off."""
-    return np.zeros(count, dtype=dtype).view(np.recarray)
-
-
 class LimitScratch(NamedTuple):
     """Room in which one decision is cut to its limits: see `trading.risk.make_limiter`. All hold N or N + 1 cells."""
 
@@ -130,15 +125,16 @@ class KernelState(NamedTuple):
     @classmethod
     def with_room(cls, symbols: int, orders: int, fills: int, refusals: int) -> KernelState:
         """A state of no member yet, with room for so many orders and so many rows of fills and refusals."""
+        zeros: Any = np.zeros  # records, typed here by the fields they have
         floats, codes = np.empty((5, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
         return cls(
-            account=table(ACCOUNT, 1)[0],
-            rules=table(MEMBER, 1)[0],
-            positions=table(POSITION, symbols),
+            account=zeros(1, dtype=ACCOUNT)[0],
+            rules=zeros(1, dtype=MEMBER)[0],
+            positions=zeros(symbols, dtype=POSITION),
             active=np.zeros(symbols, dtype=np.int64),
-            orders=table(ledger.ORDER_COLUMNS, orders),
-            fills=table(ledger.FILL_COLUMNS, fills),
-            refusals=table(ledger.REJECTION_COLUMNS, refusals),
+            orders=zeros(orders, dtype=ledger.ORDER_COLUMNS),
+            fills=zeros(fills, dtype=ledger.FILL_COLUMNS),
+            refusals=zeros(refusals, dtype=ledger.REJECTION_COLUMNS),
             limits=LimitScratch(floats[0], codes[0], floats[1], codes[1], *floats[2:]),
         )
 
