@@ -90,10 +90,6 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
     def getvalue(self, datas: object = None) -> float:  # noqa: ARG002
         return self.account.equity
 
-    def getposition(self, data: ArrayFeed) -> bt.Position:
-        position = self.account.position(data._name)
-        return bt.Position(position.shares, position.mark)
-
     def get_notification(self) -> None:
         return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_type_hints
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -59,12 +60,12 @@ class RejectionRow:
 
 
 def record(fields: type) -> np.dtype[np.void]:
-    """Return the dtype with the fields that `fields` annotates as ``float`` or ``int``, eight bytes each.
+    """Return the dtype with the fields that `fields` annotates as float, int or bool, eight bytes each.
 
     Its rows are `np.record`, so that fields are attributes also where numba is switched off.
     """
-    kinds = {"float": np.float64, "int": np.int64}
-    columns = np.dtype([(name, kinds[kind]) for name, kind in fields.__annotations__.items()], align=True)
+    kinds = {float: np.float64, int: np.int64, bool: np.int64}
+    columns = np.dtype([(name, kinds[kind]) for name, kind in get_type_hints(fields).items()], align=True)
     return np.dtype((np.record, columns))
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import numpy as np
-
-from numpy.typing import NDArray
 
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants
@@ -28,8 +26,6 @@ from simulator.trading.risk import Limits
 
 CHUNKS_A_THREAD = 4
 """Members differ in work: a few chunks more than threads keep the last thread from playing alone."""
-
-T = TypeVar("T")
 
 
 def replay_tape(
@@ -102,7 +98,7 @@ class _Batch:
 
     market: PreparedMarket
     targets: Targets
-    members: NDArray[np.void]
+    members: Any
     groupings: Instants
 
     @classmethod
@@ -112,13 +108,11 @@ class _Batch:
         count = max(map(len, listed.values())) if all(listed.values()) else 0
         if any(len(values) not in (1, count) for values in listed.values()):
             sizes = ", ".join(f"{len(values)} {name}" for name, values in listed.items())
-            raise UsageError(
-                f"the parameter sets do not agree in number: {sizes}", mend="give one for all, or R of each"
-            )
+            raise UsageError(f"the parameter sets do not agree in number: {sizes}", mend="give one, or R, of each")
         unique = list(dict.fromkeys(listed["tapes"])) or [Tape.from_decisions([], market.bars.symbols)]
         members = np.zeros(count, dtype=MEMBER)
-        for name, values in _columns(listed["rules"]).items():
-            members[name] = values
+        for rule in fields(ExecutionRules):
+            members[rule.name] = [getattr(rules, rule.name) for rules in listed["rules"]]
         members["cash"] = np.array(listed["cash"], dtype=np.float64)
         ends = np.cumsum([0, *(len(tape) for tape in unique)])
         number = {tape: n for n, tape in enumerate(unique)}
@@ -140,8 +134,8 @@ class _Batch:
 
     def ledger(self, r: int) -> Ledger:
         """Return the books of member `r`."""
-        bars, targets = self.market.bars, self.most_targets
         one = _Batch(self.market, self.targets, self.members[r : r + 1], self.groupings)
+        bars, targets = self.market.bars, one.most_targets
         shape, fills = (len(bars), len(bars.symbols)), 3 * targets
         while True:
             curves = Curves(np.empty((1, shape[0])), np.empty(shape[0]), np.zeros(shape))
@@ -150,56 +144,29 @@ class _Batch:
             if room.account.fills <= fills:
                 break
             fills = int(room.account.fills)  # margin calls can make more fills than orders: again, with room for all
-        tables: Any = room
+        account, tables = room.account, cast(Any, room)
         return Ledger(
             bars=bars,
             equity=curves.equity[0],
             cash=curves.cash,
             positions=curves.positions,
-            order_rows=np.asarray(tables.orders)[: room.account.orders],
-            fill_rows=np.asarray(tables.fills)[: room.account.fills],
-            rejection_rows=np.asarray(tables.refusals)[: room.account.refusals],
+            order_rows=tables.orders[: account.orders],
+            fill_rows=tables.fills[: account.fills],
+            rejection_rows=tables.refusals[: account.refusals],
             opening_marks=self.market.arrays.opening_marks,
         )
 
 
-def _columns(rules: Iterable[ExecutionRules]) -> dict[str, Floats]:
-    """Return the fields of Member that rules fill, each (R,) or (1,); basis points as fractions."""
-    rows = [
-        (
-            r.commission_per_share,
-            r.commission_bps / 1e4,
-            r.commission_min,
-            r.slippage_bps / 1e4,
-            r.borrow_rate,
-            r.cash_interest,
-            r.initial_margin_long,
-            r.initial_margin_short,
-            r.maintenance_long,
-            r.maintenance_short,
-            r.min_trade,
-            r.whole_shares,
-        )
-        for r in rules
-    ]
-    names = [name for name in MEMBER.names or () if name not in ("cash", "grouping", "first", "end")]
-    names = [name for name in names if not name.startswith("max_")]
-    return dict(zip(names, np.array(rows, dtype=np.float64).reshape(-1, len(names)).T, strict=True))
-
-
 def _limit_members(members: Any, limits: Sequence[Limits | None], symbols: Sequence[str]) -> Instants:
-    """Write the caps into `members`; return (G, N) codes of the groups each distinct grouping puts `symbols` in."""
-    number: dict[tuple[str, ...], int] = {}
-    rows = []
-    for each in limits:
-        groups = () if each is None else tuple(each.groups.get(symbol, symbol) for symbol in symbols)
-        grouping = number.setdefault(groups, len(number)) if each is not None else -1
-        rows.append((*((each.max_weight, each.max_group, each.max_gross) if each else (np.inf,) * 3), grouping))
-    for name, values in zip(("max_weight", "max_group", "max_gross", "grouping"), np.array(rows).T, strict=True):
-        members[name] = values
-    codes = np.zeros((max(1, len(number)), len(symbols)), dtype=np.int64)
-    for groups, row in number.items():
-        codes[row] = np.unique(groups, return_inverse=True)[1]
+    """Write the caps into `members`; return (G, N) codes: the groups that each distinct grouping makes."""
+    distinct = {id(each.groups): each.groups for each in limits if each is not None}
+    row = {key: n for n, key in enumerate(distinct)}
+    for name in ("max_weight", "max_group", "max_gross"):
+        members[name] = [0.0 if each is None else getattr(each, name) for each in limits]
+    members["grouping"] = [-1 if each is None else row[id(each.groups)] for each in limits]
+    codes = np.zeros((len(distinct), len(symbols)), dtype=np.int64)
+    for n, groups in enumerate(distinct.values()):
+        codes[n] = np.unique([groups.get(symbol, symbol) for symbol in symbols], return_inverse=True)[1]
     return codes
 
 

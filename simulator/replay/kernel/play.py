@@ -36,7 +36,7 @@ TOLERANCE = 1 + 1e-12
 
 @inner
 def _margin(rules: Member, shares: float) -> float:
-    return rules.initial_long if shares > 0.0 else rules.initial_short
+    return rules.initial_margin_long if shares > 0.0 else rules.initial_margin_short
 
 
 @inner
@@ -44,13 +44,13 @@ def _commission(rules: Member, shares: float, price: float) -> float:
     if shares == 0.0:
         return 0.0
     by_share = abs(shares) * rules.commission_per_share
-    by_value = abs(shares) * price * rules.commission_rate
+    by_value = abs(shares) * price * (rules.commission_bps / 1e4)
     return max(rules.commission_min, by_share + by_value)
 
 
 @inner
 def _open_slippage(rules: Member, shares: float, price: float, limit: float) -> float:
-    paid = abs(shares) * price * rules.slippage_rate
+    paid = abs(shares) * price * (rules.slippage_bps / 1e4)
     if np.isnan(limit):
         return paid
     return min(paid, abs(shares) * abs(limit - price))
@@ -302,7 +302,7 @@ def _sell_down(s: KernelState) -> None:
             kept = np.trunc(kept)
         change = kept - position.held
         if change != 0.0:
-            slippage = abs(change) * position.open * s.rules.slippage_rate
+            slippage = abs(change) * position.open * (s.rules.slippage_bps / 1e4)
             _fill(s, s.active[i], -1, (change, position.open, slippage), ledger.MARGIN_CALL)
 
 
@@ -318,7 +318,7 @@ def _open_auction(s: KernelState) -> None:
         order = s.orders[position.pending]
         wanted = order.quantity
         if np.isnan(wanted):
-            wanted = order.notional / (position.open * (1.0 + s.rules.slippage_rate))
+            wanted = order.notional / (position.open * (1.0 + s.rules.slippage_bps / 1e4))
         if (wanted > 0.0 and position.open > order.limit) or (wanted < 0.0 and position.open < order.limit):
             continue
         position.wanted = wanted
@@ -401,7 +401,7 @@ def _protect(s: KernelState) -> None:
             price, why = take, ledger.TAKE_PROFIT
         else:
             continue
-        slippage = abs(position.held) * price * s.rules.slippage_rate
+        slippage = abs(position.held) * price * (s.rules.slippage_bps / 1e4)
         if why == ledger.TAKE_PROFIT:
             slippage = min(slippage, abs(position.held) * abs(price - take))
         _fill(s, s.active[i], -1, (-position.held, price, slippage), why)
@@ -583,19 +583,10 @@ def _entry(sources: int) -> Play:
         first: int,
         last: int,
     ) -> None:
-        if sources >= 0:
-            for r in range(first, last):
-                s = KernelState(
-                    room.account,
-                    members[r],
-                    room.positions,
-                    room.active,
-                    room.orders,
-                    room.fills,
-                    room.refusals,
-                    room.limits,
-                )
-                _play(m, targets, groupings, s, c, r)
+        for r in range(first, last if sources >= 0 else first):
+            a, p, o, f, x = room.account, room.positions, room.orders, room.fills, room.refusals
+            s = KernelState(a, members[r], p, room.active, o, f, x, room.limits)
+            _play(m, targets, groupings, s, c, r)
 
     return compiled(play, releases_gil=True)
 

@@ -11,6 +11,7 @@ import numpy as np
 from simulator.market.bars import Floats, Instants
 from simulator.replay import ledger
 from simulator.replay.ledger import FillRow, OrderRow, RejectionRow
+from simulator.trading.execution import ExecutionRules
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -64,28 +65,16 @@ class AccountState:
     refusals: int
 
 
-class Member:
-    """One parameter set of a batch: starting cash, ExecutionRules with basis points as fractions, caps, decisions.
+class Member(ExecutionRules):
+    """One parameter set of a batch: the rules, starting cash, caps (see `trading.risk.Limits`), and its decisions.
 
     Its decisions are those from `first` to before `end`; `grouping` is the row of its symbols' groups, -1 for no caps.
     """
 
     cash: float
-    commission_per_share: float
-    commission_rate: float
-    commission_min: float
-    slippage_rate: float
-    borrow_rate: float
-    cash_interest: float
-    initial_long: float
-    initial_short: float
-    maintenance_long: float
-    maintenance_short: float
-    min_trade: float
     max_weight: float
     max_group: float
     max_gross: float
-    whole_shares: int
     grouping: int
     first: int
     end: int
