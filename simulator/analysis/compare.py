@@ -27,8 +27,7 @@ from simulator.runs.measure import SESSIONS_A_YEAR
 from simulator.stats import bootstrap, power
 from simulator.stats.adjust import adjust
 from simulator.stats.compare import SharpeDifference, compare
-from simulator.stats.descriptive import correlation, tracking_error
-from simulator.stats.metrics import sharpe, summary
+from simulator.stats.metrics import correlation, sharpe, summary, tracking_error
 from simulator.stats.series import Floats, Measure, Undefined, is_constant, split
 
 FEWEST_COMMON = 20

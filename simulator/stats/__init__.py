@@ -1,6 +1,6 @@
 """Statistics on plain arrays: what a return series was worth, how sure one can be, and what selection does to that.
 
-metrics, drawdowns, trades, descriptive   what happened
+metrics, drawdowns, trades                what happened
 inference, bootstrap, hac, power          one strategy: how sure
 compare, timing                           two strategies; one strategy against its own positions at other times
 selection, overfitting, adjust            the best of many

@@ -17,7 +17,7 @@ Adjustment = Literal["bonferroni", "holm", "hochberg", "benjamini_hochberg", "be
 
 
 def adjust(p_values: ArrayLike, method: Adjustment = "benjamini_hochberg") -> Floats:
-    """(m,) adjusted p-values in the order given, each at most 1.
+    """Return (m,) adjusted p-values in the order given, each at most 1.
 
     bonferroni, holm (1979) and hochberg (1988) bound the chance of a single false discovery; benjamini_hochberg (1995)
     and benjamini_yekutieli (2001, any dependence) bound the expected share of false discoveries.

@@ -21,6 +21,7 @@ from simulator.stats.series import Floats, Integers, Measure, Undefined, as_seri
 DRAWS = 10_000
 QUANTILES = (0.05, 0.5, 0.95)
 """Of the maximum drawdown, deepest first."""
+NONE: Floats = np.empty(0)
 SHORT_BLOCK = 5.0
 """Sessions below which drawing a block costs more than adding it up."""
 
@@ -64,15 +65,17 @@ def block_length(series: ArrayLike, scheme: Scheme = "stationary") -> float:
     window = np.where(k <= cut / 2, 1.0, 2.0 * (1.0 - k / cut)) * covariance[1 : cut + 1]
     spectrum = covariance[0] + 2.0 * float(window.sum())
     bias = 2.0 * float((k * window).sum())
+    # Blocks of geometric length make the variance of the variance larger than fixed ones: 2 instead of 4/3.
     spread = (2.0 if scheme == "stationary" else 4.0 / 3.0) * spectrum**2
     longest = math.ceil(min(3.0 * math.sqrt(n), n / 3.0))
+    # The flat-top window is not positive definite: a spectrum of 0 or less says nothing, and the longest is safe.
     if spread <= 0.0:
         return float(longest)
     return float(min(max((2.0 * bias**2 / spread * n) ** (1.0 / 3.0), 1.0), longest))
 
 
 def stationary_rows(n: int, block: float, draws: int, rng: np.random.Generator) -> Integers:
-    """(draws, n) row numbers 0 … n − 1 of the stationary bootstrap with mean block length `block` ≥ 1."""
+    """Return (draws, n) row numbers 0 … n − 1 of the stationary bootstrap with mean block length `block` ≥ 1."""
     from simulator.stats import bootstrap_kernels
 
     out = np.empty((draws, n), dtype=np.int64)
@@ -81,7 +84,7 @@ def stationary_rows(n: int, block: float, draws: int, rng: np.random.Generator) 
 
 
 def stationary_counts(n: int, block: float, draws: int, rng: np.random.Generator) -> Floats:
-    """(draws, n) how often each row is in each replicate of `stationary_rows` drawn with the same generator."""
+    """Return (draws, n) how often each row is in each replicate of `stationary_rows` drawn with the same generator."""
     from simulator.stats import bootstrap_kernels
 
     out = np.zeros((draws, n))
@@ -89,61 +92,30 @@ def stationary_counts(n: int, block: float, draws: int, rng: np.random.Generator
     return out
 
 
-def counted(rows: Integers, n: int) -> Floats:
-    """(draws, n) how often each of n rows stands in each line of `rows`."""
+def count_rows(rows: Integers, n: int) -> Floats:
+    """Return (draws, n) how often each of n rows stands in each line of `rows`."""
     offset = np.arange(len(rows))[:, None] * n
     return np.bincount((rows + offset).ravel(), minlength=len(rows) * n).reshape(len(rows), n).astype(np.float64)
 
 
-def circular_rows(n: int, block: int, draws: int, rng: np.random.Generator) -> Integers:
-    """(draws, n) row numbers of the circular block bootstrap (Politis & Romano 1992), `block` rows at a time."""
-    starts = rng.integers(0, n, size=(draws, -(-n // block), 1))
-    return np.asarray(((starts + np.arange(block)) % n).reshape(draws, -1)[:, :n], dtype=np.int64)
-
-
-def sharpe_of_rows(excess: ArrayLike, rows: Integers, periods: float = 252) -> Floats:
-    """(draws,) Sharpe ratio of each replicate `excess[rows]`, ddof 1, times √P; NaN where a replicate is constant."""
-    e = as_series(excess, "excess returns")
-    centred = (e - e.mean())[rows]
-    return _ratios(
-        centred.sum(axis=1), np.einsum("ij,ij->i", centred, centred), float(e.mean()), rows.shape[1], periods
-    )
-
-
 def sharpe_draws(excess: ArrayLike, block: float, draws: int, rng: np.random.Generator, periods: float = 252) -> Floats:
-    """(draws,) Sharpe ratios of stationary-bootstrap replicates, times √P; NaN where a replicate is constant."""
-    from simulator.stats import bootstrap_kernels
-
-    e = as_series(excess, "excess returns")
-    sums = np.empty((draws, 2))
-    bootstrap_kernels.moments(_running_sums(e), _seeds(draws, rng), *_lengths(e.size, block), sums)
-    return _ratios(sums[:, 0], sums[:, 1], float(e.mean()), e.size, periods)
+    """Return (draws,) Sharpe ratios of stationary-bootstrap replicates, times √P; NaN where a replicate is constant."""
+    return _draw_histories(as_series(excess, "excess returns"), NONE, block, _seeds(draws, rng), periods)[0]
 
 
 def sharpe_pair_draws(
     first: ArrayLike, second: ArrayLike, block: float, draws: int, rng: np.random.Generator, periods: float = 252
 ) -> tuple[Floats, Floats]:
-    """Sharpe ratios (draws,) of two excess-return series on the *same* replicate sessions, times √P."""
-    from simulator.stats import bootstrap_kernels
-
+    """Return Sharpe ratios (draws,) of two excess-return series on the *same* replicate sessions, times √P."""
+    seeds = _seeds(draws, rng)
     a, b = as_series(first, "first"), as_series(second, "second")
-    sums = np.empty((draws, 4))
-    prefix = np.ascontiguousarray(np.hstack((_running_sums(a), _running_sums(b))))
-    bootstrap_kernels.pair_moments(prefix, _seeds(draws, rng), *_lengths(a.size, block), sums)
-    return (
-        _ratios(sums[:, 0], sums[:, 1], float(a.mean()), a.size, periods),
-        _ratios(sums[:, 2], sums[:, 3], float(b.mean()), b.size, periods),
-    )
+    # Drawn once for each, from the same seeds: the same rows, and half the code of a loop for both.
+    return _draw_histories(a, NONE, block, seeds, periods)[0], _draw_histories(b, NONE, block, seeds, periods)[0]
 
 
 def drawdown_draws(returns: ArrayLike, block: float, draws: int, rng: np.random.Generator) -> Floats:
-    """(draws,) maximum drawdown of each replicate of `returns`, negative fractions; returns must be ≥ -1."""
-    from simulator.stats import bootstrap_kernels
-
-    r = as_series(returns)
-    out = np.empty(draws)
-    bootstrap_kernels.deepest(_logs_twice(r), _seeds(draws, rng), *_lengths(r.size, block), out)
-    return np.expm1(out)
+    """Return (draws,) the maximum drawdown of each replicate of `returns`, negative fractions; returns must be ≥ -1."""
+    return _draw_histories(NONE, as_series(returns), block, _seeds(draws, rng))[1]
 
 
 def sharpe_interval(
@@ -203,10 +175,9 @@ def interval_and_band(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[Interval | Undefined, tuple[float, ...] | Undefined]:
-    """`sharpe_interval` and `drawdown_band` of one strategy, the same to the last bit, in about half the time.
+    """Return `sharpe_interval` and `drawdown_band` of one strategy, the same to the last bit, in about half the time.
 
-    With the same seed and block length both look at the same histories, and while blocks are short drawing them is most
-    of the work: they are drawn once.
+    With the same seed and block length both look at the same histories, which are drawn once.
     """
     r, e = as_series(returns), excess_over(returns, risk_free)
     length = block_length(e)
@@ -214,12 +185,8 @@ def interval_and_band(
     if not together or e.size < 10 or is_constant(e) or (r < -1.0).any():
         found = sharpe_interval(e, 0.0, periods, level=level, draws=draws, seed=seed)
         return found, drawdown_band(r, draws=draws, seed=seed)
-    from simulator.stats import bootstrap_kernels
-
-    sums, depths, seeds = np.empty((draws, 2)), np.empty(draws), _seeds(draws, np.random.default_rng(seed))
-    bootstrap_kernels.both(_running_sums(e), _logs_twice(r), seeds, *_lengths(e.size, length), sums, depths)
-    replicates = _ratios(sums[:, 0], sums[:, 1], float(e.mean()), e.size, periods)
-    band = tuple(float(q) for q in np.quantile(np.expm1(depths), QUANTILES))
+    replicates, depths = _draw_histories(e, r, length, _seeds(draws, np.random.default_rng(seed)), periods)
+    band = tuple(float(q) for q in np.quantile(depths, QUANTILES))
     return _sharpe_interval(e, replicates, length, level, periods), band
 
 
@@ -237,7 +204,10 @@ def _sharpe_interval(
 def interval(
     replicates: ArrayLike, estimate: float, level: float = 0.95, method: Method = "percentile"
 ) -> tuple[float, float]:
-    """(low, high) out of bootstrap replicates (B,); quantiles of type 7. Source: Efron & Tibshirani (1993), ch. 12–14.
+    """Return (low, high) out of bootstrap replicates (B,), quantiles of type 7.
+
+    Source: Efron & Tibshirani (1993), ch. 12–14.
+
 
     percentile : quantiles of the replicates
     basic : 2·estimate − those quantiles, swapped
@@ -259,7 +229,7 @@ def interval(
 
 
 def two_sided_p(replicates: ArrayLike, estimate: float) -> Measure:
-    """(1 + #{|replicate − estimate| ≥ |estimate|}) / (B + 1): bootstrap p of "the true value is 0"."""
+    """Bootstrap p of "the true value is 0": (1 + #{|replicate − estimate| ≥ |estimate|}) / (B + 1)."""
     draws = as_series(replicates, "replicates")
     return (1.0 + float(np.sum(np.abs(draws - estimate) >= abs(estimate)))) / (draws.size + 1.0)
 
@@ -287,6 +257,7 @@ def _lengths(n: int, block: float) -> tuple[Floats, Integers]:
         raise UsageError(f"a mean block length of {block:g} sessions is not possible", mend="take 1 or more")
     if block == 1.0:
         return np.array([2.0]), np.zeros(1, dtype=np.int64)
+    # exp(-37.5) is below 2⁻⁵³: no random number of 53 bits reaches a longer block.
     most = max(1, min(n, math.ceil(-37.5 / math.log1p(-1.0 / block))))
     cumulative = -np.expm1(np.arange(1, most + 1) * math.log1p(-1.0 / block))
     cumulative[-1] = 2.0
@@ -298,19 +269,31 @@ def _seeds(draws: int, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 2**64, size=draws, dtype=np.uint64)
 
 
-def _logs_twice(returns: Floats) -> Floats:
-    """(2n,) log(1 + r), written twice. exp(-800) is 0 in floating point: a total loss without an infinity."""
-    with np.errstate(divide="ignore"):
-        return np.tile(np.maximum(np.log1p(returns), -800.0), 2)
+def _draw_histories(
+    excess: Floats, returns: Floats, block: float, seeds: np.ndarray, periods: float = 252
+) -> tuple[Floats, Floats]:
+    """Return the Sharpe ratio of `excess` and the maximum drawdown of `returns` in each replicate, (draws,) each.
 
+    Where one of the two is `NONE`, so is its result.
+    """
+    from simulator.stats import bootstrap_kernels
 
-def _running_sums(series: Floats) -> Floats:
-    """(2n + 1, 2) running sums of x and x² of the centred series written twice, so a block never has to wrap."""
-    centred = np.tile(series - series.mean(), 2)
-    sums = np.zeros((centred.size + 1, 2))
-    np.cumsum(centred, out=sums[1:, 0])
-    np.cumsum(centred**2, out=sums[1:, 1])
-    return sums
+    n = max(excess.size, returns.size)
+    prefix, logs = np.empty((0, 2)), NONE
+    if excess.size:
+        # Running sums of x and x² of the centred series. Centred, for a variance out of sums of squares cancels.
+        centred = np.tile(excess - excess.mean(), 2)
+        prefix = np.zeros((2 * n + 1, 2))
+        np.cumsum(centred, out=prefix[1:, 0])
+        np.cumsum(centred**2, out=prefix[1:, 1])
+    if returns.size:
+        # exp(-800) is 0 in floating point: a total loss without an infinity. Four more: see the kernel's look-ahead.
+        with np.errstate(divide="ignore"):
+            logs = np.concatenate((np.tile(np.maximum(np.log1p(returns), -800.0), 2), np.zeros(4)))
+    sums, depths = np.empty((seeds.size, 2)), np.empty(seeds.size)
+    bootstrap_kernels.histories(n, prefix, logs, seeds, *_lengths(n, block), sums, depths)
+    ratios = _ratios(sums[:, 0], sums[:, 1], float(excess.mean()), n, periods) if excess.size else NONE
+    return ratios, np.expm1(depths) if returns.size else NONE
 
 
 def _ratios(first: Floats, second: Floats, centre: float, n: int, periods: float) -> Floats:

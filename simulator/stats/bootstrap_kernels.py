@@ -19,7 +19,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """`function` compiled and kept on disk; where numba finds no folder to keep it in, compiled anew each time."""
+    """Return `function` compiled and kept on disk; where numba finds no folder for that, compiled anew each time."""
     try:
         compiled: Callable[..., Any] = njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:
@@ -37,6 +37,7 @@ mix = _compiled(_mix, inline="always")
 
 
 def _start(random: Any, n: Any) -> Any:
+    # Multiply and shift instead of a remainder: no division, and the bias is below n / 2³².
     return np.int64(((random >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
@@ -44,6 +45,7 @@ start_of = _compiled(_start, inline="always")
 
 
 def _length(random: Any, cumulative: Any, guide: Any) -> Any:
+    # The upper 53 bits, exactly representable. The last entry of `cumulative` is 2: the search always ends.
     u = np.float64(random >> np.uint64(11)) * 2.0**-53
     at = guide[np.int64(u * guide.size)]
     while cumulative[at] <= u:
@@ -54,132 +56,34 @@ def _length(random: Any, cumulative: Any, guide: Any) -> Any:
 length_of = _compiled(_length, inline="always")
 
 
-def _moments_of_singles(prefix: Any, seeds: Any, out: Any) -> None:
-    n = (prefix.shape[0] - 1) // 2
+def _draw(seed: Any, n: Any, cumulative: Any, guide: Any, starts: Any, ends: Any) -> Any:
+    state = seed
+    at = 0
+    count = 0
+    while at < n:
+        start = start_of(mix(state + _STEP), n)
+        # A block of one session takes its second number all the same, so that streams keep in step.
+        state += _STEP + _STEP
+        length = 1 if cumulative.size == 1 else min(length_of(mix(state), cumulative, guide), n - at)
+        starts[count] = start
+        ends[count] = start + length
+        count += 1
+        at += length
+    return count
+
+
+draw = _compiled(_draw)
+"""(seed, n, cumulative, guide, starts (n,), ends (n,)): write the blocks of one replicate, return how many there are.
+A block may end beyond n: rows go on from the beginning there."""
+
+
+def _singles(n: Any, prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any) -> None:
     # Differences of running sums, not the values themselves: the same bits as with longer blocks.
-    own = prefix[1 : n + 1] - prefix[:n]
-    for b in range(seeds.size):
-        state = seeds[b] + _STEP
-        first = 0.0
-        second = 0.0
-        for _ in range(n):
-            at = start_of(mix(state), n)
-            state += _STEP + _STEP
-            first += own[at, 0]
-            second += own[at, 1]
-        out[b, 0] = first
-        out[b, 1] = second
-
-
-moments_of_singles = _compiled(_moments_of_singles)
-
-
-def _moments(prefix: Any, seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
-    n = (prefix.shape[0] - 1) // 2
-    if cumulative.size == 1:
-        moments_of_singles(prefix, seeds, out)
-        return
-    for b in range(seeds.size):
-        state = seeds[b]
-        left = n
-        first = 0.0
-        second = 0.0
-        while left > 0:
-            start = start_of(mix(state + _STEP), n)
-            state += _STEP + _STEP
-            length = min(length_of(mix(state), cumulative, guide), left)
-            end = start + length
-            first += prefix[end, 0] - prefix[start, 0]
-            second += prefix[end, 1] - prefix[start, 1]
-            left -= length
-        out[b, 0] = first
-        out[b, 1] = second
-
-
-moments = _compiled(_moments)
-"""(prefix (2n+1, 2), seeds, cumulative, guide, out (B, 2)): sums over each replicate out of running sums of the
-series repeated twice, so a block costs two look-ups however long it is."""
-
-
-def _pair_moments(prefix: Any, seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
-    n = (prefix.shape[0] - 1) // 2
-    for b in range(seeds.size):
-        state = seeds[b]
-        left = n
-        first = 0.0
-        second = 0.0
-        third = 0.0
-        fourth = 0.0
-        while left > 0:
-            start = start_of(mix(state + _STEP), n)
-            state += _STEP + _STEP
-            length = min(length_of(mix(state), cumulative, guide), left)
-            end = start + length
-            first += prefix[end, 0] - prefix[start, 0]
-            second += prefix[end, 1] - prefix[start, 1]
-            third += prefix[end, 2] - prefix[start, 2]
-            fourth += prefix[end, 3] - prefix[start, 3]
-            left -= length
-        out[b, 0] = first
-        out[b, 1] = second
-        out[b, 2] = third
-        out[b, 3] = fourth
-
-
-pair_moments = _compiled(_pair_moments)
-"""As `moments` for two series on the same rows: prefix (2n+1, 4), out (B, 4)."""
-
-
-def _deepest_of_singles(logs: Any, seeds: Any, out: Any) -> None:
-    n = logs.size // 2
-    for b in range(seeds.size):
-        state = seeds[b] + _STEP
-        value = 0.0
-        peak = 0.0
-        worst = 0.0
-        for _ in range(n):
-            value += logs[start_of(mix(state), n)]
-            state += _STEP + _STEP
-            peak = max(peak, value)
-            worst = min(worst, value - peak)
-        out[b] = worst
-
-
-deepest_of_singles = _compiled(_deepest_of_singles)
-
-
-def _deepest(logs: Any, seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
-    n = logs.size // 2
-    if cumulative.size == 1:
-        deepest_of_singles(logs, seeds, out)
-        return
-    for b in range(seeds.size):
-        state = seeds[b]
-        left = n
-        value = 0.0
-        peak = 0.0
-        worst = 0.0
-        while left > 0:
-            start = start_of(mix(state + _STEP), n)
-            state += _STEP + _STEP
-            length = min(length_of(mix(state), cumulative, guide), left)
-            for i in range(start, start + length):
-                value += logs[i]
-                peak = max(peak, value)
-                worst = min(worst, value - peak)
-            left -= length
-        out[b] = worst
-
-
-deepest = _compiled(_deepest)
-"""(logs (2n,), seeds, cumulative, guide, out (B,)): lowest log(E) − log(peak) of each replicate, log(1 + r) twice."""
-
-
-def _both_of_singles(prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any) -> None:
-    n = logs.size // 2
-    own = np.empty((n, 3))
-    own[:, :2] = prefix[1 : n + 1] - prefix[:n]
-    own[:, 2] = logs[:n]
+    own = np.zeros((n, 3))
+    if prefix.size:
+        own[:, :2] = prefix[1 : n + 1] - prefix[:n]
+    if logs.size:
+        own[:, 2] = logs[:n]
     for b in range(seeds.size):
         state = seeds[b] + _STEP
         first = 0.0
@@ -200,66 +104,66 @@ def _both_of_singles(prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any)
         depths[b] = worst
 
 
-both_of_singles = _compiled(_both_of_singles)
+singles = _compiled(_singles)
 
 
-def _both(prefix: Any, logs: Any, seeds: Any, cumulative: Any, guide: Any, sums: Any, depths: Any) -> None:
-    n = logs.size // 2
+def _histories(n: Any, prefix: Any, logs: Any, seeds: Any, cumulative: Any, guide: Any, sums: Any, depths: Any) -> None:
     if cumulative.size == 1:
-        both_of_singles(prefix, logs, seeds, sums, depths)
+        singles(n, prefix, logs, seeds, sums, depths)
         return
+    starts = np.empty(n, dtype=np.int64)
+    ends = np.empty(n, dtype=np.int64)
     path = np.empty(n + 4)
     for b in range(seeds.size):
-        state = seeds[b]
-        at = 0
-        first = 0.0
-        second = 0.0
-        while at < n:
-            start = start_of(mix(state + _STEP), n)
-            state += _STEP + _STEP
-            length = min(length_of(mix(state), cumulative, guide), n - at)
-            first += prefix[start + length, 0] - prefix[start, 0]
-            second += prefix[start + length, 1] - prefix[start, 1]
-            # Four at once, whatever the length: what is too much is overwritten, and no branch is guessed wrongly.
-            path[at] = logs[start]
-            path[at + 1] = logs[start + 1]
-            path[at + 2] = logs[start + 2]
-            path[at + 3] = logs[start + 3]
-            for i in range(4, length):
-                path[at + i] = logs[start + i]
-            at += length
-        value = 0.0
-        peak = 0.0
-        worst = 0.0
-        for i in range(n):
-            value += path[i]
-            peak = max(peak, value)
-            worst = min(worst, value - peak)
-        sums[b, 0] = first
-        sums[b, 1] = second
-        depths[b] = worst
+        count = draw(seeds[b], n, cumulative, guide, starts, ends)
+        if prefix.size:
+            first = 0.0
+            second = 0.0
+            for k in range(count):
+                first += prefix[ends[k], 0] - prefix[starts[k], 0]
+                second += prefix[ends[k], 1] - prefix[starts[k], 1]
+            sums[b, 0] = first
+            sums[b, 1] = second
+        if logs.size:
+            at = 0
+            for k in range(count):
+                start = starts[k]
+                # Four at once, whatever the length: what is too much is overwritten, and no branch is guessed wrongly.
+                path[at] = logs[start]
+                path[at + 1] = logs[start + 1]
+                path[at + 2] = logs[start + 2]
+                path[at + 3] = logs[start + 3]
+                length = ends[k] - start
+                for i in range(4, length):
+                    path[at + i] = logs[start + i]
+                at += length
+            value = 0.0
+            peak = 0.0
+            worst = 0.0
+            for i in range(n):
+                value += path[i]
+                peak = max(peak, value)
+                worst = min(worst, value - peak)
+            depths[b] = worst
 
 
-both = _compiled(_both)
-"""`moments` and `deepest` of the same draws in one pass, for n ≥ 4: twice as fast as one after the other while blocks
-are short, slower when they are long."""
+histories = _compiled(_histories)
+"""(n, prefix (2n + 1, 2), logs (2n + 4,), seeds, cumulative, guide, sums (B, 2), depths (B,)): sums of each replicate
+and the logarithm of its deepest drawdown; `prefix` or `logs` may be empty, and its result is then without meaning.
+The series stand twice in both: a block costs two look-ups of running sums however long it is, and never wraps around.
+Both at once is twice as fast as one after the other while blocks are short, for drawing them is most of the work."""
 
 
 def _rows(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
     n = out.shape[1]
+    starts = np.empty(n, dtype=np.int64)
+    ends = np.empty(n, dtype=np.int64)
     for b in range(seeds.size):
-        state = seeds[b]
         at = 0
-        while at < n:
-            row = start_of(mix(state + _STEP), n)
-            state += _STEP + _STEP
-            end = min(at + length_of(mix(state), cumulative, guide), n)
-            while at < end:
-                out[b, at] = row
+        for k in range(draw(seeds[b], n, cumulative, guide, starts, ends)):
+            for row in range(starts[k], ends[k]):
+                out[b, at] = row if row < n else row - n
                 at += 1
-                row += 1
-                if row == n:
-                    row = 0
 
 
 rows = _compiled(_rows)
@@ -268,20 +172,12 @@ rows = _compiled(_rows)
 
 def _counts(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
     n = out.shape[1]
+    starts = np.empty(n, dtype=np.int64)
+    ends = np.empty(n, dtype=np.int64)
     for b in range(seeds.size):
-        state = seeds[b]
-        left = n
-        while left > 0:
-            row = start_of(mix(state + _STEP), n)
-            state += _STEP + _STEP
-            length = min(length_of(mix(state), cumulative, guide), left)
-            left -= length
-            while length > 0:
-                out[b, row] += 1.0
-                length -= 1
-                row += 1
-                if row == n:
-                    row = 0
+        for k in range(draw(seeds[b], n, cumulative, guide, starts, ends)):
+            for row in range(starts[k], ends[k]):
+                out[b, row if row < n else row - n] += 1.0
 
 
 counts = _compiled(_counts)

@@ -1,4 +1,4 @@
-"""Whether forecasts came true: rank correlation with what followed, and the mean outcome at each level of forecast.
+"""Calibration of forecasts: rank correlation with what followed, and the mean outcome at each level of forecast.
 
     forecasts x (n,)  outcomes y (n,)  and for each the span [start, end] of the timeline its outcome was earned on
 
@@ -41,7 +41,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Forecasts and what came of them.
+    """Forecasts and their outcomes.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Sample:
 
     @classmethod
     def of(cls, x: ArrayLike, y: ArrayLike, start: ArrayLike, end: ArrayLike) -> Sample:
-        """Checked and in order of time. Raises DataError for lengths that differ, gaps, and spans that end early."""
+        """Return a sample in order of time. Raises DataError for unequal lengths, gaps, and spans that end early."""
         forecasts, outcomes = as_series(x, "forecasts"), as_series(y, "outcomes")
         first, last = np.asarray(start, dtype=np.int64), np.asarray(end, dtype=np.int64)
         if not forecasts.shape == outcomes.shape == first.shape == last.shape:
@@ -91,13 +91,13 @@ class Sample:
         """Dates over overlap: how many stretches without common sessions the sample amounts to."""
         return self.dates.size / self.overlap
 
-    def having(self, kept: np.ndarray) -> Sample:
-        """The observations for which `kept` (n,) is true."""
+    def where(self, kept: np.ndarray) -> Sample:
+        """Return the observations for which `kept` (n,) is true."""
         return Sample(self.x[kept], self.y[kept], self.start[kept], self.end[kept])
 
 
 def ranks(values: ArrayLike) -> Floats:
-    """(n,) ranks 1 … n, tied values at the mean of the ranks they share."""
+    """Return (n,) ranks 1 … n, tied values at the mean of the ranks they share."""
     series = as_series(values, "values")
     _, where, count = np.unique(series, return_inverse=True, return_counts=True)
     highest = np.cumsum(count)
@@ -118,8 +118,8 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> Measure:
     if is_constant(a) or is_constant(b):
         return Undefined(f"the {'forecasts' if is_constant(a) else 'outcomes'} never differ")
     first, second = ranks(a) - (a.size + 1) / 2.0, ranks(b) - (b.size + 1) / 2.0
-    found = float(first @ second) / float(np.sqrt((first @ first) * (second @ second)))
-    return min(max(found, -1.0), 1.0)
+    correlation = float(first @ second) / float(np.sqrt((first @ first) * (second @ second)))
+    return min(max(correlation, -1.0), 1.0)
 
 
 def rank_correlation_interval(sample: Sample, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Estimate:
@@ -148,21 +148,21 @@ def rank_correlation_interval(sample: Sample, *, level: float = 0.95, draws: int
 def mean_by_forecast(
     sample: Sample, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0
 ) -> dict[float, tuple[int, Estimate]]:
-    """{forecast: (observations, mean outcome with its interval)}, forecasts in ascending order.
+    """Return {forecast: (observations, mean outcome with its interval)}, forecasts in ascending order.
 
     The interval of a level is undefined where its own dates are fewer than `FEWEST` independent ones, and where
     its outcomes do not differ.
     """
     counts = _counts(sample, draws, seed) if _too_few(sample) is None else None
-    found: dict[float, tuple[int, Estimate]] = {}
+    means: dict[float, tuple[int, Estimate]] = {}
     for forecast in np.unique(sample.x):
         chosen = sample.x == forecast
-        found[float(forecast)] = int(chosen.sum()), _mean(sample, chosen, counts, level)
-    return found
+        means[float(forecast)] = int(chosen.sum()), _mean(sample, chosen, counts, level)
+    return means
 
 
 def _mean(sample: Sample, chosen: np.ndarray, counts: Floats | None, level: float) -> Estimate:
-    part = sample.having(chosen)
+    part = sample.where(chosen)
     value = float(part.y.mean())
     # Dates of one level lie further apart than all dates, yet how far is chance: the overlap of all is kept.
     independent = part.dates.size / sample.overlap

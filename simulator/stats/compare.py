@@ -1,4 +1,4 @@
-"""Are two Sharpe ratios different? Two strategies on the same dates, paired.
+"""Comparison of two Sharpe ratios: two strategies on the same dates, paired.
 
 The test is that of Ledoit & Wolf (2008): the difference over a HAC standard error, judged by a studentised circular
 block bootstrap. The test of Jobson & Korkie (1981), which takes returns to be independent and normal, rejects too often
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.stats.bootstrap import DRAWS, block_length, counted, interval, sharpe_pair_draws, stationary_rows
+from simulator.stats.bootstrap import DRAWS, block_length, count_rows, interval, sharpe_pair_draws, stationary_rows
 from simulator.stats.distributions import normal_cdf
+from simulator.stats.hac import sharpe_influence
 from simulator.stats.metrics import PERIODS
 from simulator.stats.power import detectable_difference
 from simulator.stats.series import Floats, Integers, Undefined, aligned, as_series, excess_over, is_constant
@@ -65,7 +66,7 @@ class SharpeDifference:
 
     @property
     def borderline(self) -> bool:
-        """Whether p lies between 0.03 and 0.07, where another seed or another month may change the verdict."""
+        """True where p lies between 0.03 and 0.07, where another seed or another month may change the verdict."""
         return 0.03 <= self.p <= 0.07
 
     @property
@@ -86,7 +87,7 @@ def compare(
     block: int | None = None,
     seed: int = 0,
 ) -> SharpeDifference | Undefined:
-    """Everything about the difference of two Sharpe ratios; `first` and `second` (n,) returns on the same sessions.
+    """Test the difference of two Sharpe ratios; `first` and `second` (n,) returns on the same sessions.
 
     `block` None takes the automatic length of the series whose mean the difference is. Undefined when one series does
     not vary, when they differ by a constant multiple only, and below 30 sessions.
@@ -101,7 +102,7 @@ def compare(
     error = difference_error(a, b, "prewhitened")
     if correlation > 1.0 - 1e-12 or not error > 1e-12:
         return Undefined("the two move as one")
-    size = block or max(round(block_length(_influence(a) - _influence(b), "circular")), 1)
+    size = block or max(round(block_length(sharpe_influence(a) - sharpe_influence(b), "circular")), 1)
     test = studentised_bootstrap(a, b, block=size, draws=draws, seed=seed)
     if test.replicates.size < 0.99 * draws:
         return Undefined("too few sessions differ from each other to draw from")
@@ -181,7 +182,7 @@ def studentised_bootstrap(
     table = _block_table(a / a.std(), b / b.std(), block)
     replicates = np.concatenate(
         [
-            _replicated(counted(starts[i : i + CHUNK], a.size) @ table / count, block, count, difference)
+            _t_of_replicates(count_rows(starts[i : i + CHUNK], a.size) @ table / count, block, count, difference)
             for i in range(0, len(starts), CHUNK)
         ]
     )
@@ -199,7 +200,7 @@ class Change:
 
     @property
     def decayed(self) -> bool:
-        """Whether the later mean is lower beyond what chance allows."""
+        """True where the later mean is lower beyond what chance allows."""
         return self.high < 0.0
 
 
@@ -223,12 +224,6 @@ def change_in_mean(
 
 def _ratio(x: Floats) -> float:
     return float(x.mean() / x.std(ddof=1))
-
-
-def _influence(x: Floats) -> Floats:
-    """What each session adds to the error of the Sharpe ratio: z − SR·(z² − 1)/2."""
-    z = (x - x.mean()) / x.std()
-    return np.asarray(z - 0.5 * float(x.mean() / x.std()) * (z * z - 1.0))
 
 
 def _gradient(means: Floats) -> Floats:
@@ -286,7 +281,7 @@ def _block_table(a: Floats, b: Floats, block: int) -> Floats:
     return np.hstack([sums, (sums[:, :, None] * sums[:, None, :]).reshape(-1, 16)])
 
 
-def _replicated(drawn: Floats, block: int, count: int, difference: float) -> Floats:
+def _t_of_replicates(drawn: Floats, block: int, count: int, difference: float) -> Floats:
     """(B,) |t*| of replicates given as means (B, 20) of their blocks' rows of the table; NaN where there is none."""
     n = count * block
     means = drawn[:, :4] / block

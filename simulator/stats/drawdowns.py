@@ -35,12 +35,12 @@ class Drawdown:
 
     @property
     def open(self) -> bool:
-        """Whether the loss was not yet made good when the history ended."""
+        """True where the loss was not yet made good when the history ended."""
         return self.recovery is None
 
 
 def path(returns: ArrayLike) -> Floats | Undefined:
-    """(n + 1,) compounded value of 1 invested before the first session.
+    """Return (n + 1,) the compounded value of 1 invested before the first session.
 
     Undefined where one session lost more than everything, because what follows a negative value cannot compound.
     A loss of exactly everything is defined: the path stays at 0.
@@ -56,30 +56,30 @@ def path(returns: ArrayLike) -> Floats | Undefined:
 
 
 def underwater(returns: ArrayLike) -> Floats | Undefined:
-    """(n + 1,) Eₜ / max(E₀…Eₜ) − 1, zero or negative; the first entry is 0."""
+    """Return (n + 1,) Eₜ / max(E₀…Eₜ) − 1, zero or negative; the first entry is 0."""
     value = path(returns)
     return value if isinstance(value, Undefined) else value / np.maximum.accumulate(value) - 1.0
 
 
 def drawdowns(returns: ArrayLike) -> tuple[Drawdown, ...] | Undefined:
-    """Every drawdown in order of time; the last one may be open. Empty when the path never fell."""
+    """Return every drawdown in order of time; the last one may be open. Empty when the path never fell."""
     below = underwater(returns)
     if isinstance(below, Undefined):
         return below
     under = np.concatenate((below < 0.0, [False]))
     edges = np.flatnonzero(np.diff(under.astype(np.int8)))
     last = below.size - 1
-    found = []
+    losses = []
     for before, end in zip(edges[::2], edges[1::2], strict=True):
         peak, over = int(before), int(end) + 1
         trough = peak + int(np.argmin(below[peak : end + 1]))
         recovery = over if over <= last else None
-        found.append(Drawdown(float(below[trough]), peak, trough, recovery, min(over, last) - peak))
-    return tuple(found)
+        losses.append(Drawdown(float(below[trough]), peak, trough, recovery, min(over, last) - peak))
+    return tuple(losses)
 
 
 def worst_drawdown(returns: ArrayLike) -> Drawdown | Undefined | None:
-    """The deepest drawdown, the earlier of equals; None when the path never fell."""
+    """Return the deepest drawdown, the earlier of equals; None when the path never fell."""
     every = drawdowns(returns)
     return every if isinstance(every, Undefined) else min(every, key=lambda d: d.depth, default=None)
 
@@ -100,15 +100,9 @@ def max_drawdown_sessions(returns: ArrayLike) -> Measure:
 
 
 def ulcer(returns: ArrayLike) -> Measure:
-    """√mean(DDₜ²) over the n sessions, as a positive fraction (0.05 is 5 %), divided by n.
+    """Ulcer index √mean(DDₜ²) over the n sessions, as a positive fraction (0.05 is 5 %), divided by n.
 
     Source: Martin & McCann (1989).
     """
     below = underwater(returns)
     return below if isinstance(below, Undefined) else float(np.sqrt(np.mean(below[1:] ** 2)))
-
-
-def pain(returns: ArrayLike) -> Measure:
-    """mean(|DDₜ|) over the n sessions, as a positive fraction. Source: Becker (2006)."""
-    below = underwater(returns)
-    return below if isinstance(below, Undefined) else float(np.mean(-below[1:]))

@@ -27,7 +27,7 @@ def newey_west_lag(n: int) -> int:
 
 
 def bartlett_sum(scores: Floats, lag: int) -> float:
-    """Σxₜ² + 2 Σₖ (1 − k/(L+1)) Σ xₜxₜ₋ₖ of scores (n,) that already sum to 0: n times their long-run variance."""
+    """Return Σxₜ² + 2 Σₖ (1 − k/(L+1)) Σ xₜxₜ₋ₖ of scores (n,) that sum to 0: n times their long-run variance."""
     total = float(scores @ scores)
     for k in range(1, min(lag, scores.size - 1) + 1):
         total += 2.0 * (1.0 - k / (lag + 1.0)) * float(scores[k:] @ scores[:-k])
@@ -37,6 +37,15 @@ def bartlett_sum(scores: Floats, lag: int) -> float:
 def long_run_variance(series: Floats, lag: int) -> float:
     """γ₀ + 2 Σₖ (1 − k/(L+1)) γₖ of a series (n,), its mean removed, autocovariances divided by n."""
     return bartlett_sum(series - series.mean(), lag) / series.size
+
+
+def sharpe_influence(excess: Floats) -> Floats:
+    """Contribution (n,) of each session to the error of the Sharpe ratio: z − SR·(z² − 1)/2, z = (e − mean)/sd, ddof 0.
+
+    The delta method on mean and mean square: its long-run variance is that of √n·SR per session (Lo 2002).
+    """
+    z = (excess - excess.mean()) / excess.std()
+    return np.asarray(z - 0.5 * float(excess.mean() / excess.std()) * (z * z - 1.0))
 
 
 def mean_error(series: Floats, lag: int) -> float:

@@ -1,4 +1,4 @@
-"""How far a Sharpe ratio can be trusted: standard errors, tests, and what selection does to them.
+"""Inference on a Sharpe ratio: standard errors, tests, and the deflation that selection calls for.
 
 Conventions as in `metrics`. Functions that take returns work on excess returns e = r − rf and give annual figures
 (times √P); functions that take a Sharpe ratio and a number of sessions say *per session* where they mean it.
@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
 from simulator.stats.bootstrap import DRAWS, Interval, interval_and_band
-from simulator.stats.distributions import chi2_sf, normal_cdf, normal_quantile, student_cdf
-from simulator.stats.hac import mean_error, newey_west_lag
+from simulator.stats.distributions import chi2_sf, normal_cdf, normal_quantile
+from simulator.stats.hac import mean_error, newey_west_lag, sharpe_influence
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, Summary, kurtosis, sharpe, skew
 from simulator.stats.power import detectable_sharpe
 from simulator.stats.series import Floats, Measure, Undefined, as_series, excess_over, is_constant, measured, split
@@ -40,21 +40,20 @@ def sharpe_error(
     missing = _too_little(e)
     if missing is not None:
         return missing
-    z = (e - e.mean()) / e.std()
-    influence = z - 0.5 * float(e.mean() / e.std()) * (z * z - 1.0)
-    return mean_error(influence, newey_west_lag(e.size) if lag is None else lag) * math.sqrt(periods)
+    return mean_error(sharpe_influence(e), newey_west_lag(e.size) if lag is None else lag) * math.sqrt(periods)
 
 
-def sharpe_error_iid(sharpe: float, sessions: int, skew: float = 0.0, kurtosis: float = 3.0) -> float:
-    """√((1 − γ₃·SR + (γ₄ − 1)/4·SR²)/T), SR per session; Lo's √((1 + SR²/2)/T) for normal returns.
+def sharpe_variance_iid(sharpe: float, skew: float = 0.0, kurtosis: float = 3.0) -> float:
+    """Variance of √T times an estimated Sharpe ratio per session, of independent returns: 1 − γ₃·SR + (γ₄ − 1)/4·SR².
 
-    Sources: Lo (2002), Mertens (2002). Over-rejects under autocorrelation; `sharpe_error` does not.
+    1 + SR²/2 for normal returns. Sources: Lo (2002), Mertens (2002). Too small under autocorrelation, where tests with
+    it over-reject; `sharpe_error` does not. It may come out negative for moments no distribution has.
     """
-    return math.sqrt(max(1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2, 0.0) / sessions)
+    return 1.0 - skew * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
 
 
 def sharpe_p(returns: ArrayLike, risk_free: ArrayLike | float = 0.0, *, lag: int | None = None) -> Measure:
-    """One-sided p of "the Sharpe ratio is 0 or less": mean(e) over its Newey-West (1987) error, normal.
+    """One-sided p-value of "the Sharpe ratio is 0 or less": mean(e) over its Newey-West (1987) error, normal.
 
     Where the Sharpe ratio is 0 its error is that of the mean alone, so this is the test at the null. `lag` None takes
     `newey_west_lag`.
@@ -67,33 +66,8 @@ def sharpe_p(returns: ArrayLike, risk_free: ArrayLike | float = 0.0, *, lag: int
     return normal_cdf(-float(e.mean()) / error) if error > 0.0 else Undefined("the long-run variance is 0")
 
 
-def sharpe_p_t(returns: ArrayLike, risk_free: ArrayLike | float = 0.0) -> Measure:
-    """The same p by Student's t-test, which takes returns to be independent: to be shown beside `sharpe_p` only."""
-    e = excess_over(returns, risk_free)
-    missing = _too_little(e)
-    if missing is not None:
-        return missing
-    return student_cdf(-float(e.mean() / e.std(ddof=1)) * math.sqrt(e.size), e.size - 1)
-
-
-def exact_sharpe_interval(
-    returns: ArrayLike, risk_free: ArrayLike | float = 0.0, periods: float = PERIODS, level: float = 0.95
-) -> tuple[float, float] | Undefined:
-    """Interval of the annual Sharpe ratio from the noncentral t, exact for independent normal returns (Pav 2021)."""
-    e = excess_over(returns, risk_free)
-    missing = _too_little(e)
-    if missing is not None:
-        return missing
-    from scipy.special import nctdtrinc
-
-    t = float(e.mean() / e.std(ddof=1)) * math.sqrt(e.size)
-    low, high = (float(nctdtrinc(e.size - 1, p, t)) for p in ((1.0 + level) / 2.0, (1.0 - level) / 2.0))
-    scale = math.sqrt(periods / e.size)
-    return low * scale, high * scale
-
-
 def autocorrelations(series: ArrayLike, lags: int) -> Floats | Undefined:
-    """(lags,) sample autocorrelations ρ₁ … ρ_lags, divided by n and by the variance of the whole series."""
+    """Return (lags,) sample autocorrelations ρ₁ … ρ_lags, divided by n and by the variance of the whole series."""
     x = as_series(series)
     if is_constant(x) or lags >= x.size:
         return Undefined("returns do not vary" if is_constant(x) else f"{x.size} sessions have no lag {lags}")
@@ -103,13 +77,13 @@ def autocorrelations(series: ArrayLike, lags: int) -> Floats | Undefined:
 
 
 def ljung_box(series: ArrayLike, lags: int = 10) -> Measure:
-    """p of "no autocorrelation up to `lags`". Source: Ljung & Box (1978)."""
+    """P-value of "no autocorrelation up to `lags`". Source: Ljung & Box (1978)."""
     statistic = ljung_box_statistic(series, lags)
     return statistic if isinstance(statistic, Undefined) else chi2_sf(statistic, lags)
 
 
 def ljung_box_statistic(series: ArrayLike, lags: int = 10) -> Measure:
-    """n(n + 2) Σ ρₖ²/(n − k), chi-squared with `lags` degrees of freedom under independence."""
+    """Statistic n(n + 2) Σ ρₖ²/(n − k), chi-squared with `lags` degrees of freedom under independence."""
     rho, n = autocorrelations(series, lags), as_series(series).size
     if isinstance(rho, Undefined):
         return rho
@@ -117,10 +91,10 @@ def ljung_box_statistic(series: ArrayLike, lags: int = 10) -> Measure:
 
 
 def eta(series: ArrayLike, q: int) -> Measure:
-    """η(q) = q/√(q + 2Σₖ(q − k)ρₖ): annual SR = η · SR per session, in place of √q. Source: Lo (2002), eq. 20.
+    """Lo's factor η(q) = q/√(q + 2Σₖ(q − k)ρₖ): annual SR = η · SR per session, in place of √q.
 
-    Undefined when the history is shorter than 2q, because the sample autocorrelations of a series sum to −½ and
-    η of its whole length is infinite whatever the returns; `eta_ar1` needs only ρ₁.
+    Source: Lo (2002), eq. 20. Undefined when the history is shorter than 2q: the sample autocorrelations of a series
+    sum to −½, and η of its whole length is infinite whatever the returns; `eta_ar1` needs only ρ₁.
     """
     n = as_series(series).size
     if n < 2 * q:
@@ -135,7 +109,7 @@ def eta(series: ArrayLike, q: int) -> Measure:
 
 
 def eta_ar1(rho: float, q: int) -> float:
-    """η(q) when returns are AR(1) with first autocorrelation `rho`, |rho| < 1. Source: Lo (2002), eq. 23."""
+    """Lo's factor η(q) of AR(1) returns with first autocorrelation `rho`, |rho| < 1. Source: Lo (2002), eq. 23."""
     if not abs(rho) < 1.0:
         raise UsageError(f"a first autocorrelation of {rho:g} is not possible", mend="take a number inside -1 … 1")
     inner = 1.0 + 2.0 * rho / (1.0 - rho) * (1.0 - (1.0 - rho**q) / (q * (1.0 - rho)))
@@ -150,14 +124,13 @@ def probabilistic_sharpe(
     kurtosis: float = 3.0,
     revision: Revision = "2012",
 ) -> Measure:
-    """PSR: probability that the true Sharpe ratio exceeds `reference`; both per session, sd with ddof 1.
+    """Probabilistic Sharpe ratio (PSR): the probability that the true one exceeds `reference`; per session, ddof 1.
 
     "2012": Φ((SR − SR₀)·√(T−1) / √(1 − γ₃SR + (γ₄−1)/4·SR²)), the variance at the observed SR
     (Bailey & López de Prado 2012). "2025": the variance at SR₀, and T for T − 1 (López de Prado, Lipton & Zoonekynd
     2025). The first is used throughout, and said where it is shown.
     """
-    at = sharpe if revision == "2012" else reference
-    variance = 1.0 - skew * at + (kurtosis - 1.0) / 4.0 * at**2
+    variance = sharpe_variance_iid(sharpe if revision == "2012" else reference, skew, kurtosis)
     n = sessions - 1 if revision == "2012" else sessions
     if variance <= 0.0 or n < 1:
         return Undefined("the variance of the Sharpe ratio is not positive for this skew and kurtosis")
@@ -172,21 +145,21 @@ def minimum_track_record(
     confidence: float = 0.95,
     revision: Revision = "2012",
 ) -> Measure:
-    """MinTRL: sessions until PSR reaches `confidence`, Sharpe ratios per session. Sources as `probabilistic_sharpe`.
+    """Minimum track record: sessions until PSR reaches `confidence`. Sources and units as `probabilistic_sharpe`.
 
     "2012": 1 + (1 − γ₃SR + (γ₄−1)/4·SR²)·(z/(SR − SR₀))². "2025": the variance at SR₀, without the 1.
     """
     if sharpe <= reference:
         return Undefined("the Sharpe ratio is not above the one it is held against")
     at, extra = (sharpe, 1.0) if revision == "2012" else (reference, 0.0)
-    variance = 1.0 - skew * at + (kurtosis - 1.0) / 4.0 * at**2
+    variance = sharpe_variance_iid(at, skew, kurtosis)
     return measured(
         extra + variance * (normal_quantile(confidence) / (sharpe - reference)) ** 2, "longer than any history"
     )
 
 
 def expected_maximum(trials: float) -> float:
-    """E[max] of `trials` independent standard normals: (1 − γ)Φ⁻¹(1 − 1/N) + γΦ⁻¹(1 − 1/(Ne)); 0 for one trial.
+    """Expected maximum of N = `trials` independent standard normals: (1 − γ)Φ⁻¹(1 − 1/N) + γΦ⁻¹(1 − 1/(Ne)); 0 for one.
 
     `trials` need not be whole (effective N). Source: Bailey, Borwein, López de Prado & Zhu (2014).
     """
@@ -202,7 +175,7 @@ def expected_maximum(trials: float) -> float:
 def deflated_sharpe(
     sharpe: float, sessions: int, trials: float, trial_sd: float, skew: float = 0.0, kurtosis: float = 3.0
 ) -> Measure:
-    """DSR: PSR against the Sharpe ratio the best of `trials` would have shown without any skill.
+    """Deflated Sharpe ratio: PSR against the Sharpe ratio the best of `trials` would have shown without any skill.
 
     Everything per session: `sharpe` of the chosen trial and `trial_sd`, the standard deviation of the Sharpe
     ratios of all trials ever run. Source: Bailey & López de Prado (2014).
@@ -227,7 +200,7 @@ def inference_summary(
     seed: int = 0,
     level: float = 0.95,
 ) -> Summary:
-    """What a report says about one Sharpe ratio; undefined entries are None with their reason.
+    """Every figure of a report on one Sharpe ratio; undefined entries are None with their reason.
 
     values : sharpe; sharpe_se_hac (annual); sharpe_p_hac and sharpe_p_iid (one-sided, SR ≤ 0; the second normal and
     without lags, to be shown beside the first only); sharpe_ci_low, sharpe_ci_high and block_length (stationary
@@ -244,7 +217,7 @@ def inference_summary(
         "sharpe_se_hac": sharpe_error(e, 0.0, periods),
         "sharpe_p_hac": sharpe_p(e),
         "sharpe_p_iid": sharpe_p(e, lag=0),
-        **_bootstrapped(interval_and_band(returns, risk_free, periods, level=level, draws=draws, seed=seed)),
+        **_bootstrapped(*interval_and_band(returns, risk_free, periods, level=level, draws=draws, seed=seed)),
         **_probabilistic(e),
         **_dependence(e, periods),
         "detectable_sharpe": detectable_sharpe(n, periods),
@@ -253,20 +226,13 @@ def inference_summary(
     return Summary(values, reasons, n, n < ENOUGH_SESSIONS)
 
 
-def _bootstrapped(drawn_both: tuple[Interval | Undefined, tuple[float, ...] | Undefined]) -> dict[str, Measure]:
-    found, band = drawn_both
-    depths = ("max_drawdown_5", "max_drawdown_50", "max_drawdown_95")
-    drawn: dict[str, Measure] = dict.fromkeys(depths, band) if isinstance(band, Undefined) else {}
-    if not isinstance(band, Undefined):
-        drawn.update(zip(depths, band, strict=True))
-    if isinstance(found, Undefined):
-        return {**dict.fromkeys(("sharpe_ci_low", "sharpe_ci_high", "block_length"), found), **drawn}
-    return {
-        "sharpe_ci_low": found.low,
-        "sharpe_ci_high": found.high,
-        "block_length": found.block_length,
-        **drawn,
-    }
+def _bootstrapped(interval: Interval | Undefined, band: tuple[float, ...] | Undefined) -> dict[str, Measure]:
+    bounds = (
+        (interval,) * 3 if isinstance(interval, Undefined) else (interval.low, interval.high, interval.block_length)
+    )
+    depths = (band,) * 3 if isinstance(band, Undefined) else band
+    names = ("sharpe_ci_low", "sharpe_ci_high", "block_length", "max_drawdown_5", "max_drawdown_50", "max_drawdown_95")
+    return dict(zip(names, (*bounds, *depths), strict=True))
 
 
 def _probabilistic(e: Floats) -> dict[str, Measure]:

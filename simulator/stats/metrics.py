@@ -69,7 +69,7 @@ class Summary:
 
 
 def total_return(returns: ArrayLike) -> Measure:
-    """∏(1 + r) − 1. A loss of everything is -1."""
+    """Compounded return ∏(1 + r) − 1. A loss of everything is -1."""
     value = path(returns)
     return value if isinstance(value, Undefined) else float(value[-1] - 1.0)
 
@@ -80,7 +80,7 @@ def annual_return(returns: ArrayLike, periods: float = PERIODS) -> Measure:
 
 
 def cagr(returns: ArrayLike, periods: float = PERIODS) -> Measure:
-    """∏(1 + r)^(P/n) − 1, years counted in sessions, not in calendar days. Source: Bacon (2008)."""
+    """Annual growth ∏(1 + r)^(P/n) − 1, years counted in sessions, not in calendar days. Source: Bacon (2008)."""
     value = path(returns)
     if isinstance(value, Undefined):
         return value
@@ -128,7 +128,7 @@ def calmar(returns: ArrayLike, periods: float = PERIODS) -> Measure:
 
 
 def omega(returns: ArrayLike, threshold: float = 0.0) -> Measure:
-    """Σ(r − L)⁺ / Σ(L − r)⁺ with the threshold L per session. Source: Keating & Shadwick (2002)."""
+    """Ratio Σ(r − L)⁺ / Σ(L − r)⁺ with the threshold L per session. Source: Keating & Shadwick (2002)."""
     gap = as_series(returns) - threshold
     below = float(-np.minimum(gap, 0.0).sum())
     if below == 0.0:
@@ -173,6 +173,21 @@ def information_ratio(returns: ArrayLike, benchmark: ArrayLike, periods: float =
     )
 
 
+def tracking_error(returns: ArrayLike, benchmark: ArrayLike, periods: float = PERIODS) -> Measure:
+    """sd(r − b, ddof 1)·√P."""
+    r = as_series(returns)
+    return volatility(r - aligned(benchmark, r.size, "benchmark"), periods)
+
+
+def correlation(returns: ArrayLike, benchmark: ArrayLike) -> Measure:
+    """Pearson's correlation of two series of the same sessions."""
+    r = as_series(returns)
+    b = aligned(benchmark, r.size, "benchmark")
+    if r.size < 2 or is_constant(r) or is_constant(b):
+        return Undefined("one of the two series does not vary")
+    return float(np.clip(np.corrcoef(r, b)[0, 1], -1.0, 1.0))
+
+
 def alpha_beta(
     returns: ArrayLike, benchmark: ArrayLike, risk_free: ArrayLike | float = 0.0, periods: float = PERIODS
 ) -> dict[str, Measure]:
@@ -196,7 +211,7 @@ def alpha_beta(
 
 
 def turnover(weights: ArrayLike, periods: float = PERIODS) -> Measure:
-    """Σ|Δw| / 2 a year, of weights at each close, (T, N); before the first session everything is 0.
+    """Turnover Σ|Δw| / 2 a year, of weights at each close, (T, N); before the first session everything is 0.
 
     The cash column is the caller's choice: without it, going from cash to fully invested counts one half. Drift
     counts as change; where the traded amounts are known, `turnover_of_trades` does not have that flaw.
@@ -207,7 +222,7 @@ def turnover(weights: ArrayLike, periods: float = PERIODS) -> Measure:
 
 
 def turnover_of_trades(traded: ArrayLike, periods: float = PERIODS) -> Measure:
-    """Σ traded / 2 a year, `traded` (T,) = Σ|shares · price| / equity of each session's fills; drift does not count."""
+    """Turnover Σ traded / 2 a year, without drift: `traded` (T,) = Σ|shares · price| / equity of a session's fills."""
     return float(np.mean(np.abs(as_series(traded, "traded")))) / 2.0 * periods
 
 
@@ -226,7 +241,7 @@ def summary(
     traded: ArrayLike | None = None,
     trades: ArrayLike | None = None,
 ) -> Summary:
-    """Every metric of one strategy; what cannot be computed is None with its reason.
+    """Return every metric of one strategy; what cannot be computed is None with its reason.
 
     Parameters
     ----------

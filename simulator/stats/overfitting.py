@@ -22,7 +22,7 @@ CELLS = 100_000
 
 @dataclass(frozen=True, eq=False)
 class Overfitting:
-    """What became of the in-sample best, over C(S, S/2) splits; Sharpe ratios per session.
+    """Fate of the in-sample best, over C(S, S/2) splits; Sharpe ratios per session.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
     n = len(x) // 2
     mean, square = parts.sum(axis=1) / n, (parts**2).sum(axis=1) / (n - 1.0)
     halves = _halves(blocks)
-    # The other half of the split i from the front is the split i from the back: each is judged in both roles.
+    # The other half of the split i from the front is the split i from the back: each plays both roles.
     front: list[tuple[np.ndarray, ...]] = []
     back: list[tuple[np.ndarray, ...]] = []
     step = max(CELLS // x.shape[1], 1)
@@ -102,7 +102,7 @@ def _check(x: Floats, blocks: int) -> None:
 
 
 def _halves(blocks: int) -> Floats:
-    """(C, S) 1 where a block is in sample, in lexicographic order."""
+    """Return (C, S): 1 where a block is in sample, in lexicographic order."""
     combinations = np.array(list(itertools.combinations(range(blocks), blocks // 2)))
     halves = np.zeros((len(combinations), blocks))
     np.put_along_axis(halves, combinations, 1.0, axis=1)

@@ -1,4 +1,4 @@
-"""How long a history must be for an edge to show, and which edge could show in the history at hand.
+"""Power: the length of history an edge needs to show, and the edge that could show in the history at hand.
 
 Sharpe ratios are annualised, lengths are sessions. The default question is that of a report: one series, one-sided
 test at 5 %, 80 % power. A Sharpe ratio of 0.5 then needs 24.7 years, 1.0 needs 6.2, 2.0 needs 1.6.
@@ -51,7 +51,7 @@ def sessions_needed(
 
 
 def detectable_sharpe(sessions: int, periods: float = 252, *, chance: float = 0.8, alpha: float = 0.05) -> Measure:
-    """The annual Sharpe ratio a one-sided test would find with probability `chance` in a history of this length.
+    """Annual Sharpe ratio a one-sided test would find with probability `chance` in a history of this length.
 
     Normal approximation with the variance (1 + s²/2)/T of Lo (2002), s per session: s = z/√(T − z²/2).
     """
@@ -92,7 +92,7 @@ def detectable_difference(
     chance: float = 0.8,
     alpha: float = 0.05,
 ) -> float:
-    """The difference of annual Sharpe ratios a two-sided paired test would find with probability `chance`.
+    """Difference of annual Sharpe ratios a two-sided paired test would find with probability `chance`.
 
     The variance is taken at the Sharpe ratios given.
     """

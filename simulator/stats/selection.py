@@ -1,4 +1,4 @@
-"""What the best of many configurations is worth, once it is admitted that it was chosen.
+"""Selection: the worth of the best of many configurations, once it is admitted that it was chosen.
 
 `excess` is always (T, N): excess returns of N configurations over the risk-free return or over a benchmark, on the same
 T sessions. All tests resample the sessions of all configurations together, so their dependence is kept, and none needs
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.stats.bootstrap import DRAWS, block_length, counted, stationary_counts
+from simulator.stats.bootstrap import DRAWS, block_length, count_rows, stationary_counts
 from simulator.stats.series import Floats, Integers, as_matrix, is_constant
 
 CHUNK = 500
@@ -24,7 +24,7 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Resampling:
-    """How replicates are drawn: given `rows` (B, T), or `draws` of them with this block length and seed.
+    """Rule by which replicates are drawn: given `rows` (B, T), or `draws` of them with this block length and seed.
 
     `block` None takes the mean over configurations of the automatic length.
     """
@@ -40,11 +40,11 @@ class Resampling:
         return float(np.mean([block_length(column) for column in excess.T]))
 
     def counts(self, excess: Floats) -> Iterator[Floats]:
-        """(b, T) how often each replicate drew each session, chunk by chunk."""
+        """Yield (b, T) how often each replicate drew each session, chunk by chunk."""
         sessions = len(excess)
         if self.rows is not None:
             for start in range(0, len(self.rows), CHUNK):
-                yield counted(self.rows[start : start + CHUNK], sessions)
+                yield count_rows(self.rows[start : start + CHUNK], sessions)
             return
         rng, block = np.random.default_rng(self.seed), self.block_for(excess)
         for start in range(0, self.draws, CHUNK):
@@ -53,7 +53,7 @@ class Resampling:
 
 @dataclass(frozen=True, eq=False)
 class RealityCheck:
-    """Whether the best Sharpe ratio of a sweep is more than the best of as many lucky ones.
+    """Test of the best Sharpe ratio of a sweep against the best of as many lucky ones.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ def max_sharpe_reality_check(excess: ArrayLike, resampling: Resampling | None = 
     mean, sharpe = x.mean(axis=0), _sharpe(x)
     null = []
     for counts in resampling.counts(x):
-        drawn, spread = _replicated(counts, x)
+        drawn, spread = _moments_of_replicates(counts, x)
         null.append(np.max((drawn - mean) / spread, axis=1))
     draws = np.concatenate(null)
     best = int(np.argmax(sharpe))
@@ -130,7 +130,7 @@ def romano_wolf(excess: ArrayLike, resampling: Resampling | None = None) -> Step
     sharpe = _sharpe(x)
     parts = []
     for counts in resampling.counts(x):
-        drawn, spread = _replicated(counts, x)
+        drawn, spread = _moments_of_replicates(counts, x)
         parts.append(drawn / spread)
     replicates = np.concatenate(parts)
     error = replicates.std(axis=0, ddof=1)
@@ -184,7 +184,7 @@ def model_confidence_set(
     size: float = 0.10,
     statistic: Literal["range", "max"] = "range",
 ) -> ConfidenceSet:
-    """The set that contains the configuration with the best mean with probability 1 − `size`.
+    """Return the set that contains the configuration with the best mean with probability 1 − `size`.
 
     Configurations leave one by one, worst first, until equal means are no longer rejected. "range": largest |t| of all
     pairs, work N³B; "max": largest t against the average of the set, work N²B, weaker. Source: Hansen, Lunde & Nason
@@ -205,7 +205,7 @@ def model_confidence_set(
 
 
 def effective_trials(excess: ArrayLike) -> float:
-    """N̂ = ρ̄ + (1 − ρ̄)N with the mean correlation ρ̄ of all pairs: how many independent trials N amount to.
+    """Effective number of trials N̂ = ρ̄ + (1 − ρ̄)N with the mean correlation ρ̄ of all pairs.
 
     Between 1 and N. Source: Bailey & López de Prado (2014), appendix. Constant configurations count as independent.
     """
@@ -242,7 +242,7 @@ def _spread_out(values: Floats, active: Integers, excess: ArrayLike) -> Floats:
     return wide
 
 
-def _replicated(counts: Floats, x: Floats) -> tuple[Floats, Floats]:
+def _moments_of_replicates(counts: Floats, x: Floats) -> tuple[Floats, Floats]:
     """Means (b, N) and standard deviations (b, N, ddof 1) of each replicate; a constant replicate has sd infinity."""
     n, centre = len(x), x.mean(axis=0)
     centred = x - centre

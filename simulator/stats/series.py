@@ -1,4 +1,4 @@
-"""What every statistic starts from: a checked array in, a number or a stated reason out.
+"""The ground of every statistic: a checked array in, a number or a stated reason out.
 
 A statistic that does not exist for a sample (the Sharpe ratio of constant returns, the profit factor without a loss)
 is `Undefined` with its reason. It is never 0, infinity or NaN, because each of those is read as a result.
@@ -46,7 +46,7 @@ def split(measures: Mapping[str, Measure]) -> tuple[dict[str, float | None], dic
 
 
 def as_series(values: ArrayLike, name: str = "returns") -> Floats:
-    """(n,) float64 with n ≥ 1, every value finite.
+    """Return (n,) float64 with n ≥ 1, every value finite.
 
     Errors: `DataError` naming the first position that is NaN or infinite; empty input; more than one dimension.
     Nothing is dropped or filled here: a gap is the caller's to explain.
@@ -66,7 +66,7 @@ def as_series(values: ArrayLike, name: str = "returns") -> Floats:
 
 
 def as_matrix(values: ArrayLike, name: str = "returns") -> Floats:
-    """(T, N) float64, T sessions by N strategies, every value finite; a single series becomes (T, 1).
+    """Return (T, N) float64, T sessions by N strategies, every value finite; a single series becomes (T, 1).
 
     Errors: `DataError` naming row and column of the first value that is NaN or infinite.
     """
@@ -85,7 +85,7 @@ def as_matrix(values: ArrayLike, name: str = "returns") -> Floats:
 
 
 def aligned(values: ArrayLike | float, length: int, name: str) -> Floats:
-    """(length,) float64: a number is repeated, a series must have exactly `length` values.
+    """Return (length,) float64: a number is repeated, a series must have exactly `length` values.
 
     Errors: `DataError` when the lengths differ or a value is not finite.
     """
@@ -98,13 +98,13 @@ def aligned(values: ArrayLike | float, length: int, name: str) -> Floats:
 
 
 def excess_over(returns: ArrayLike, risk_free: ArrayLike | float) -> Floats:
-    """(n,) e = r − rf per session. `risk_free` is a return per session (not a year), one number or one per session."""
+    """Return (n,) e = r − rf per session. `risk_free` is a return per session, not a year: one number or one each."""
     r = as_series(returns)
     return r - aligned(risk_free, r.size, "risk_free")
 
 
 def is_constant(series: Floats) -> bool:
-    """Whether the spread is nothing but floating-point rounding.
+    """Return whether the spread is nothing but floating-point rounding.
 
     The standard deviation of 252 times 0.001 is 6.5e-19, not 0, and returns computed from prices carry about 1e-16
     each; dividing by that gives a Sharpe ratio of 1e16.

@@ -1,6 +1,6 @@
 """Which sessions to fit on and which to judge on. Positions are 0-based rows in order of time.
 
-Nothing within `purge` sessions of a judged session is fitted on, and nothing in the `embargo` sessions after it, so
+Nothing within `purge` sessions of a test session is fitted on, and nothing in the `embargo` sessions after it, so
 that an outcome measured over several sessions cannot be in both.
 """
 
@@ -48,8 +48,8 @@ def combinatorial_purged(
 ) -> tuple[Split, ...]:
     """Every choice of `test_folds` out of `folds` stretches to judge on, the rest, purged, to fit on.
 
-    C(folds, test_folds) splits in lexicographic order; each row is judged in test_folds/folds of them. Folds are of
-    equal length, the first ones longer by a row where they do not divide. `purge` rows before and after each judged
+    C(folds, test_folds) splits in lexicographic order; each row is tested in test_folds/folds of them. Folds are of
+    equal length, the first ones longer by a row where they do not divide. `purge` rows before and after each test
     stretch and `embargo` further ones after it are left out. Source: López de Prado (2018), ch. 7 and 12.
     """
     if not 0 < test_folds < folds <= sessions or purge < 0 or embargo < 0:
@@ -58,18 +58,18 @@ def combinatorial_purged(
             mend="take fewer test folds than folds, and no more folds than sessions",
         )
     stretches = np.array_split(np.arange(sessions), folds)
-    found = []
+    splits = []
     for chosen in itertools.combinations(range(folds), test_folds):
         free = np.ones(sessions, dtype=bool)
         for fold in chosen:
             first, last = int(stretches[fold][0]), int(stretches[fold][-1])
             free[max(first - purge, 0) : last + 1 + purge + embargo] = False
-        found.append(Split(np.flatnonzero(free), tuple(stretches[fold] for fold in chosen)))
-    return tuple(found)
+        splits.append(Split(np.flatnonzero(free), tuple(stretches[fold] for fold in chosen)))
+    return tuple(splits)
 
 
 def backtest_paths(folds: int, test_folds: int) -> Integers:
-    """(paths, folds): which split of `combinatorial_purged` judges each fold on each whole path through history.
+    """Return (paths, folds): which split of `combinatorial_purged` judges each fold on each whole path through history.
 
     test_folds/folds · C(folds, test_folds) paths; split s judges a fold on one path only.
     """

@@ -1,4 +1,4 @@
-"""Does it matter *when* the strategy was invested? Tests that keep positions and returns and change how they meet.
+"""Tests of timing: they keep positions and returns and change how the two meet.
 
 Shuffling a strategy's trades or its daily returns changes neither their mean nor their spread and so says nothing.
 Positions (n,) or (n, N) are those held over the session whose return stands in the same row.
@@ -39,7 +39,7 @@ class Timing:
 
 
 def circular_shifts(positions: ArrayLike, returns: ArrayLike) -> Timing | Undefined:
-    """All n − 1 circular shifts of the positions against the returns: exact, no random numbers.
+    """Test against all n − 1 circular shifts of the positions against the returns: exact, no random numbers.
 
     Keeps exposure, turnover, holding times and the dependence within both series. Undefined when positions never
     change.
@@ -56,7 +56,7 @@ def circular_shifts(positions: ArrayLike, returns: ArrayLike) -> Timing | Undefi
 def random_entries(
     positions: ArrayLike, returns: ArrayLike, *, draws: int = DRAWS, seed: int = 0
 ) -> Timing | Undefined:
-    """The same spells in the market, in random order and with random gaps between them.
+    """Test against the same spells in the market, in random order and with random gaps between them.
 
     Every replicate has the exposure, the holding times and the number of entries of the strategy. One column of
     positions only. Undefined when the strategy is always or never in the market.
@@ -79,17 +79,8 @@ def random_entries(
     return _against(float(path @ r[:, 0]) / len(path), null / len(path))
 
 
-def permutation_moments(positions: ArrayLike, returns: ArrayLike) -> tuple[float, float]:
-    """Exact mean and sd of mean(position·return) over all n! orders of the positions (Hoeffding 1951).
-
-    For orientation only: it breaks up holding times, which `circular_shifts` keeps.
-    """
-    p, r = as_series(positions, "positions"), as_series(returns)
-    return float(p.mean() * r.mean()), float(p.std() * r.std() / np.sqrt(max(p.size - 1, 1)))
-
-
 def entries(positions: ArrayLike) -> int:
-    """How often a position was taken up from flat; one held from the first session on counts."""
+    """Number of times a position was taken up from flat; one held from the first session on counts."""
     inside = as_series(positions, "positions") != 0.0
     return int(np.sum(inside & ~np.concatenate(([False], inside[:-1]))))
 

@@ -72,7 +72,7 @@ class ClosedTrades:
     flat: NDArray[np.bool_]
 
     def round_trips(self) -> Floats:
-        """(R,) dollars earned from flat to flat, net of costs, in the order in which positions were closed out.
+        """Return (R,) dollars earned from flat to flat, net of costs, in the order in which positions were closed out.
 
         Closings of a position that is still open are left out.
         """
@@ -96,7 +96,7 @@ class _Position:
 def closed_trades(
     symbols: ArrayLike, times: ArrayLike, quantities: ArrayLike, prices: ArrayLike, costs: ArrayLike
 ) -> ClosedTrades:
-    """The trades closed by M fills in order of execution, by average cost.
+    """Return the trades closed by M fills in order of execution, by average cost.
 
     Parameters
     ----------
@@ -155,12 +155,6 @@ def trade_statistics(net: ArrayLike, scratch: float = SCRATCH) -> dict[str, Meas
         "gross_loss": loss,
         "max_consecutive_losses": float(_longest_run(profits < -scratch)),
     }
-
-
-def hit_rate_of_all(net: ArrayLike, scratch: float = SCRATCH) -> Measure:
-    """wins / all closed trades, scratches in the denominator."""
-    profits = as_series(net, "trades")
-    return float(np.mean(profits > scratch))
 
 
 def _payoff(won: Floats, lost: Floats) -> Measure:
