@@ -30,10 +30,10 @@ class Point:
 
     Attributes
     ----------
-    name : e.g. ``meeting`` or ``checkpoint 12:00``; its first word says what kind of point it is
+    name : e.g. ``meeting`` or ``checkpoint 12:00``
     at : New York wall time
     cadence : sessions it falls on
-    always : kept even where it brings no new bar; one that is not is left out at and after an early close
+    always : kept even where it brings no new bar; a daily one that is not is also left out once its session is closed
     """
 
     name: str
@@ -95,8 +95,7 @@ def drop_uninformed(due: Mapping[int, Point], closes_at: Instants) -> Schedule:
 def _notes(skipped: Sequence[Point]) -> tuple[str, ...]:
     if not skipped:
         return ()
-    kinds = {point.name.partition(" ")[0] for point in skipped}
     times = Counter(f"{point.at:%H:%M}" for point in skipped)
     listed = ", ".join(f"{time} × {count}" for time, count in sorted(times.items()))
-    what = f"{kinds.pop()}s" if len(kinds) == 1 else "points"
+    what = "checkpoints" if all(point.name.startswith("checkpoint") for point in skipped) else "points"
     return (f"{len(skipped)} {what} bring no bar newer than the occasion before and are skipped ({listed})",)

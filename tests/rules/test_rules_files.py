@@ -182,6 +182,12 @@ class Bare:
     assert strategy.name == "mine"
 
 
+def test_a_strategy_that_asks_while_it_decides_is_told_where_to_ask(tmp_path):
+    text = "class Bare:\n    async def opine(self, *given): ...\n\n    async def decide(self, *given): ...\n"
+    with pytest.raises(UsageError, match=r"Bare\.decide is asynchronous; write `def decide`"):
+        load_rule(written(tmp_path, text))
+
+
 def test_loading_leaves_no_compiled_file_and_no_importable_module(tmp_path):
     path = written(tmp_path, GOOD)
     load_rule(path)

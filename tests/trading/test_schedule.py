@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, time, timedelta
 
 import numpy as np
 
+from simulator import config
 from simulator.market.bars import moment
 from simulator.market.calendar import MINUTE, NEW_YORK, Sessions, checkpoint_instants, sessions
 from simulator.trading.schedule import Point, Schedule, drop_uninformed, make_schedule
+from simulator.trading.strategy import points_of, strategy_at
 
 CHECKPOINTS = tuple(Point(f"checkpoint {at:%H:%M}", at) for at in (time(9), time(12), time(14), time(15, 50)))
 
@@ -68,3 +70,38 @@ def test_a_meeting_takes_the_place_of_a_checkpoint_at_the_same_instant() -> None
     due = scheduled(on, on.closes_at, time(9))
     assert len(np.unique(due.instants)) == len(due.instants)
     assert due.names.count("meeting") == 2
+
+
+def test_a_session_loop_finds_the_point_that_is_due_and_the_next_one_by_the_clock_it_hands_in() -> None:
+    on = week()
+    due = scheduled(on, on.closes_at)
+    at = [moment(int(one)) for one in due.instants]
+    assert due.due(at[0] - timedelta(seconds=1)) is None
+    assert (due.due(at[1]), due.following(at[1])) == (1, 2)
+    assert (due.due(at[1] + timedelta(hours=3)), due.following(at[1] + timedelta(hours=3))) == (1, 2)
+    assert due.following(at[-1]) is None
+
+
+def test_points_of_a_strategy_are_its_own_or_its_meeting_and_its_checkpoints_by_the_schedule() -> None:
+    class Plain:
+        name, cadence, window, reads = "plain", "monthly", 1, "nothing"
+
+    class Looking(Plain):
+        checkpoint = Plain()
+
+        def minutes(self, opinion: object) -> dict[str, object]:
+            return {"of": opinion}
+
+    class Own(Plain):
+        points = (Point("open", time(9, 31)),)
+
+        def at(self, _point: str) -> Plain:
+            return Looking.checkpoint
+
+    by = config.Schedule(decision_time=time(8, 30), checkpoints=(time(14), time(9), time(14)))
+    assert points_of(Plain(), by) == (Point("meeting", time(8, 30), "monthly", always=True),)
+    assert [point.name for point in points_of(Looking(), by)] == ["meeting", "checkpoint 09:00", "checkpoint 14:00"]
+    assert points_of(Own(), by) == Own.points
+    looking = Looking()
+    assert [strategy_at(looking, point) is looking for point in ("meeting", "checkpoint 09:00")] == [True, False]
+    assert strategy_at(Own(), "open") is Looking.checkpoint
