@@ -7,13 +7,14 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --constraint 
 SETUP  := pyproject.toml constraints.txt hatch_build.py
 
 # What points another Python elsewhere must not reach into .venv.
-unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
-.PHONY: help run test test-slow check bench pictures wheel clean
+.PHONY: help run test test-fast test-slow check bench pictures wheel clean
 
 help:
 	@echo 'make run        set up, then replay the council over the sample bars and write a report'
 	@echo 'make test       set up, then run the tests'
+	@echo 'make test-fast  those of them that are done within a minute'
 	@echo 'make test-slow  the tests that take longer than ten seconds'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make bench      the benchmarks'
@@ -28,6 +29,10 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	@echo '==> pytest'
 	@$(PY) -m pytest
+
+test-fast: $(VENV)/.installed-test
+	@echo '==> pytest -m "not slow and not medium"'
+	@$(PY) -m pytest -m 'not slow and not medium'
 
 test-slow: $(VENV)/.installed-test
 	@echo '==> pytest -m slow'

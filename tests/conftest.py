@@ -1,17 +1,19 @@
-"""Shared by the tests of all rooms: a fresh workspace, `sim` as a person runs it, a fake service in a process of its
-own."""
+"""Shared by the tests of all rooms: a fresh workspace, `sim` as a person runs it, a fake service."""
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import gc
 import io
 import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,40 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     # Else each `sim` a test starts compiles all modules anew, a quarter of a second every time.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_compiler_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers find in numba's cache what one of them has compiled, rather than all compiling it at once: twenty seconds
+    each on a fresh checkout."""
+    if "numba" not in sys.modules:
+        yield
+        return
+    from numba.core.dispatcher import Dispatcher
+
+    compile_one, depth = Dispatcher.compile, 0
+
+    def compile_alone(dispatcher: Any, signature: Any) -> Any:
+        nonlocal depth
+        depth += 1  # a function compiles those it calls
+        try:
+            if depth == 1:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            return compile_one(dispatcher, signature)
+        finally:
+            depth -= 1
+            if depth == 0:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+    with pytest.MonkeyPatch.context() as patch, (shared_folder(tmp_path_factory) / "compiler.lock").open("w") as lock:
+        patch.setattr(Dispatcher, "compile", compile_alone)
+        yield
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of this session, one for all its workers."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture
@@ -108,7 +144,7 @@ def _in_this_process(words: list[str], cwd: Path, env: Mapping[str, str]) -> sub
 
 @dataclass(frozen=True)
 class Service:
-    """A fake service in a process of its own."""
+    """A fake service that listens at `url`."""
 
     url: str
 
@@ -122,16 +158,49 @@ class Service:
 Serve = Callable[..., Service]
 
 
+@pytest.fixture(scope="session")
+def service_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """The loop in a thread of its own on which fake services run."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@contextmanager
+def listening(loop: asyncio.AbstractEventLoop, service: Any) -> Iterator[Service]:
+    """`service`, a FakeService, at an address of its own until the block ends."""
+    url = asyncio.run_coroutine_threadsafe(service.start(), loop).result(timeout=30)
+    yield Service(url)
+    asyncio.run_coroutine_threadsafe(service.stop(), loop).result(timeout=30)
+
+
+@contextmanager
+def process_listening(words: list[str]) -> Iterator[Service]:
+    """``python -m simulator.llm.fake_service`` in a process of its own until the block ends."""
+    command = [sys.executable, "-m", "simulator.llm.fake_service", "--port", "0", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield Service(process.stdout.readline().removeprefix("listening on ").strip())
+        process.terminate()
+
+
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """``serve("--latency", 0.01, …)``: starts ``python -m simulator.llm.fake_service``; ended with the test."""
+def serve(service_loop: asyncio.AbstractEventLoop) -> Iterator[Serve]:
+    """``serve("--latency", 0.01, …)``: a fake service with these options, ended with the test."""
+    from simulator.llm.fake_service.__main__ import answers, behaviour, parsed
+    from simulator.llm.fake_service.server import FakeService
+
     with ExitStack() as running:
 
-        def start(*options: object) -> Service:
-            words = [sys.executable, "-m", "simulator.llm.fake_service", "--port", "0", *map(str, options)]
-            process = running.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
-            running.callback(process.terminate)
-            assert process.stdout is not None
-            return Service(process.stdout.readline().removeprefix("listening on ").strip())
+        def start(*options: object, own_process: bool = False) -> Service:
+            words = [str(option) for option in options]
+            if own_process:
+                return running.enter_context(process_listening(words))
+            given = parsed(words)
+            return running.enter_context(listening(service_loop, FakeService(answers(given.rules), behaviour(given))))
 
         yield start

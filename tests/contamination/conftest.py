@@ -1,10 +1,9 @@
-"""Councils of two whose model is planted: a server of its own that remembers the future, or does not."""
+"""Councils of two whose model is planted: it remembers the future, or does not."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import date
@@ -16,8 +15,12 @@ import pytest
 
 import simulator
 from simulator.contamination.checks import Done, chosen, run_checks
+from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.market.load import load_bars
 from simulator.workspace import find_workspace, make_workspace
+
+from ..conftest import listening
+from .planted_model import PlantedModel
 
 SYMBOLS = ("SPY", "QQQ")
 START, END, CUTOFF = date(2022, 7, 1), date(2023, 12, 29), "2022-12"
@@ -90,7 +93,7 @@ def seat_planted(workspace: Path, url: str, cutoff: str | None = CUTOFF) -> None
 
 
 @pytest.fixture(scope="package")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+def plant(tmp_path_factory: pytest.TempPathFactory, service_loop: asyncio.AbstractEventLoop) -> Iterator[Plant]:
     """``plant("memoriser")``: a year and a half of weekly meetings with that model; ``end=…`` for fewer."""
     with ExitStack() as running:
 
@@ -98,15 +101,9 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
             folder = tmp_path_factory.mktemp(kind)
             workspace = folder / "workspace"
             make_workspace(workspace, git=False)
-            given = folder / "table.json"
-            last_day = "2022-12-31"
-            given.write_text(json.dumps(table(workspace, kind=kind, cutoff=last_day, **said)))
-            words = [sys.executable, str(Path(__file__).with_name("planted_server.py")), str(given)]
-            process = running.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
-            running.callback(process.terminate)
-            assert process.stdout is not None
-            url = process.stdout.readline().removeprefix("listening on ").strip()
-            seat_planted(workspace, url, cutoff)
+            model = PlantedModel(table(workspace, kind=kind, cutoff="2022-12-31", **said))
+            service = running.enter_context(listening(service_loop, FakeService(model, Behaviour(latency_s=0.0))))
+            seat_planted(workspace, service.url, cutoff)
             run = simulator.run(
                 strategy="duo", symbols=list(SYMBOLS), start=START, end=end, max_cost=50, workspace=workspace
             )

@@ -87,7 +87,7 @@ def test_answers_are_counted_with_their_price_and_a_second_time_is_seen(serve: C
 
 
 def test_latency_is_kept(serve: Callable[..., Any]) -> None:
-    service = serve("--latency", 0.15)
+    service = serve("--latency", 0.15, own_process=True)
     started = time.monotonic()
     post(service.url, asking("a"))
     assert 0.15 <= time.monotonic() - started < 2

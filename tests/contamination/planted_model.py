@@ -1,24 +1,17 @@
-"""A model server whose council of two remembers, or only seems to. Not a test by itself.
+"""A model that remembers the future of a council of two, or only seems to. Not a test by itself.
 
-    python planted_server.py TABLE.json   ─►  "listening on http://127.0.0.1:…/v1" on stdout, until terminated
-
-TABLE.json: ``kind`` (memoriser or honest), ``cutoff``, and by symbol and session ``next`` (what it returns over the
-following week) and ``close`` (at the close before). Up to the cut-off the memoriser answers from ``next`` of the name
-and the date it is shown, and tosses a coin after it, or where it knows neither. The honest model follows momentum.
+Its table: ``kind`` (memoriser or honest), ``cutoff``, and by symbol and session ``next`` (return over the week after)
+and ``close`` (at the close before). Up to the cut-off the memoriser answers from ``next`` of the name and the date it
+is shown, and tosses a coin after it, or where it knows neither. The honest model follows momentum.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
-import sys
-from pathlib import Path
 from typing import Any
 
-from simulator.llm.fake_service.__main__ import serve
-from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.providers.offline import facts_of
 
@@ -26,7 +19,7 @@ MONTH = "return_21_pct"
 """The fact the honest model goes by."""
 
 
-class Planted:
+class PlantedModel:
     name = "planted"
 
     def __init__(self, table: dict[str, Any]) -> None:
@@ -82,8 +75,3 @@ class Planted:
     def _coin(self, symbols: dict[str, Any], day: str) -> tuple[str, int]:
         toss = hashlib.sha256(f"toss {day}".encode()).digest()
         return sorted(symbols)[toss[0] % len(symbols)], 1 if toss[1] % 2 else -1
-
-
-if __name__ == "__main__":
-    planted = Planted(json.loads(Path(sys.argv[1]).read_text()))
-    asyncio.run(serve(FakeService(planted, Behaviour(latency_s=0.0)), "127.0.0.1", 0))  # type: ignore[arg-type]
