@@ -1,4 +1,4 @@
-"""One engine checked by the other: how far do two ledgers of the same tape differ?"""
+"""One engine checked by the other: the difference of two ledgers of the same tape."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPORT = "this is a bug: please report it with the run folder"
 
 
 def audit(ledger: Ledger, auditor: Ledger) -> float:
-    """The largest difference of two ledgers of the same bars and decisions, as a fraction of equity.
+    """Return the largest difference of two ledgers of the same bars and decisions, as a fraction of equity.
 
     Raises AuditError when it exceeds 1e-9, or when the two do not hold the same orders, fills and rejections; the
     message names the first bar or record they part at.
@@ -43,7 +43,7 @@ def audit(ledger: Ledger, auditor: Ledger) -> float:
 
 
 def largest_difference(a: Ledger, b: Ledger) -> float:
-    """Largest |difference| over cash, equity and each position's value, relative to equity at that bar.
+    """Return the largest |difference| over cash, equity and each position's value, relative to equity at that bar.
 
     0.0 means equal to the last bit. Infinity when orders, fills or rejections are not the same ones.
     """
@@ -54,7 +54,7 @@ def largest_difference(a: Ledger, b: Ledger) -> float:
 
 
 def _differences(a: Ledger, b: Ledger) -> Floats:
-    """(T, N + 2) |differences| of each position's value, of cash and of equity, as fractions of |equity|.
+    """Return (T, N + 2) |differences| of each position's value, of cash and of equity, as fractions of |equity|.
 
     Where equity is below a dollar, in dollars.
     """
@@ -64,7 +64,7 @@ def _differences(a: Ledger, b: Ledger) -> Floats:
 
 
 def _first_unlike_record(a: Ledger, b: Ledger, name: str) -> str | None:
-    """A sentence on the first order, fill or rejection that is not the same in both; sizes and prices may round."""
+    """Describe the first order, fill or rejection that is not the same in both; sizes and prices may round."""
     column, codes = RECORDS[name]
     mine, theirs = getattr(a, column), getattr(b, column)
     shared = min(len(mine), len(theirs))
@@ -74,7 +74,8 @@ def _first_unlike_record(a: Ledger, b: Ledger, name: str) -> str | None:
     if alike.all() and len(mine) == len(theirs):
         return None
     first = shared if alike.all() else int(np.argmin(alike))
-    return f"{name} {first} is {_told(a, mine, first, codes)} in one and {_told(b, theirs, first, codes)} in the other"
+    one, other = _describe(a, mine, first, codes), _describe(b, theirs, first, codes)
+    return f"{name} {first} is {one} in one and {other} in the other"
 
 
 def _alike(left: NDArray[np.generic], right: NDArray[np.generic]) -> NDArray[np.bool_]:
@@ -83,7 +84,7 @@ def _alike(left: NDArray[np.generic], right: NDArray[np.generic]) -> NDArray[np.
     return np.asarray(left == right)
 
 
-def _told(ledger: Ledger, rows: NDArray[np.void], index: int, codes: tuple[str, ...]) -> str:
+def _describe(ledger: Ledger, rows: NDArray[np.void], index: int, codes: tuple[str, ...]) -> str:
     if index >= len(rows):
         return "missing"
     row = dict(zip(rows.dtype.names or (), rows[index].item(), strict=True))

@@ -18,7 +18,7 @@ from simulator.replay.backtrader_feed import ArrayFeed, bt
 from simulator.replay.ledger import Ledger
 from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.fills import Account, Events, price_or_nan
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_nan
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
 
@@ -117,26 +117,16 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
                 column[o.symbol],
                 o.submitted_at,
                 *map(price_or_nan, (o.quantity, o.notional, o.limit, o.stop, o.take_profit)),
-                fills.STATUSES.index(status),
+                STATUSES.index(status),
             )
             for o, status in zip(self.orders, self.status, strict=True)
         ]
         filled = [
-            (
-                f.order_id,
-                column[f.symbol],
-                f.at,
-                f.quantity,
-                f.price,
-                f.slippage,
-                f.commission,
-                fills.FILL_WHYS.index(f.why),
-            )
+            (f.order_id, column[f.symbol], f.at, f.quantity, f.price, f.slippage, f.commission, FILL_WHYS.index(f.why))
             for f in self.fills
         ]
         rejected = [
-            (r.order_id, column[r.symbol], r.at, r.wanted, r.got, fills.REJECTION_WHYS.index(r.why))
-            for r in self.rejections
+            (r.order_id, column[r.symbol], r.at, r.wanted, r.got, REJECTION_WHYS.index(r.why)) for r in self.rejections
         ]
         return Ledger(
             bars=self.bars,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.market.bars import Bars, Floats
+from simulator.market.bars import FIELDS, Bars, Floats
 from simulator.trading.fills import Bar
 
 with warnings.catch_warnings():  # backtrader writes \* in plain strings, which Python 3.12 complains about
@@ -23,6 +23,7 @@ with warnings.catch_warnings():  # backtrader writes \* in plain strings, which 
 
 bt = backtrader
 
+COLUMNS = (*FIELDS, "dividend")
 NANOSECONDS_A_DAY = 86_400_000_000_000
 EPOCH = 719_163.0
 """1970-01-01 in backtrader's days since the year 1."""
@@ -45,19 +46,20 @@ class ArrayFeed(backtrader.feed.DataBase):  # type: ignore[misc]
         self._at = -1
 
     def advance_peek(self) -> float:
-        """When the next bar comes; infinity when none does."""
+        """Return the instant of the next bar, infinity when there is none."""
         following = self._at + 1
         return self._dates[following] if following < len(self._dates) else inf
 
     def advance(self, size: int = 1, datamaster: object = None, ticks: bool = True) -> None:  # noqa: ARG002
-        """Go on by one bar. backtrader's own version also copies the bar into fourteen tick attributes."""
+        """Go on by one bar."""
+        # backtrader's own version also copies the bar into fourteen tick attributes, at twice the cost.
         self._at += size
         for buffer in self._buffers:
             buffer._idx += size
             buffer.lencount += size
 
     def bar(self, now: float) -> Bar | None:
-        """The bar that came at this turn of the clock, None where the symbol has none."""
+        """Return the bar that came at this turn of the clock, None where the symbol has none."""
         at = self._at
         if at < 0 or self._dates[at] != now:
             return None
@@ -65,38 +67,27 @@ class ArrayFeed(backtrader.feed.DataBase):  # type: ignore[misc]
         return (opened.array[at], high.array[at], low.array[at], close.array[at], dividend.array[at])
 
     def now(self) -> float:
-        """The instant of the newest bar, in backtrader's days."""
+        """Return the instant of the newest bar, in backtrader's days."""
         return self._dates[self._at]
 
 
 def clock(bars: Bars) -> ArrayFeed:
-    """The feed with every instant of `bars` and no prices."""
+    """Return the feed with every instant of `bars` and no prices."""
     nothing = np.full(len(bars), np.nan)
-    return ArrayFeed(dataname=_lines(bars, nothing, nothing, nothing, nothing, nothing, nothing), name="clock")
+    return ArrayFeed(dataname=_lines(bars, dict.fromkeys(COLUMNS, nothing)), name="clock")
 
 
 def feeds(bars: Bars) -> list[ArrayFeed]:
-    """A feed per symbol with its own bars only; damaged ones (a price NaN, infinite or not positive) are left out."""
+    """Return a feed per symbol with its own bars; damaged ones (a price NaN, infinite or not positive) are left out."""
     made = []
     for n, symbol in enumerate(bars.symbols):
-        arrays = (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.dividend)
-        columns = _lines(bars, *(values[:, n] for values in arrays))
-        four = np.column_stack([columns[name] for name in ("open", "high", "low", "close")])
+        lines = _lines(bars, {name: getattr(bars, name)[:, n] for name in COLUMNS})
+        four = np.column_stack([lines[name] for name in ("open", "high", "low", "close")])
         rows = (np.isfinite(four) & (four > 0)).all(axis=1)
-        made.append(ArrayFeed(dataname={name: values[rows] for name, values in columns.items()}, name=symbol))
+        made.append(ArrayFeed(dataname={name: values[rows] for name, values in lines.items()}, name=symbol))
     return made
 
 
-def _lines(
-    bars: Bars, opened: Floats, high: Floats, low: Floats, close: Floats, volume: Floats, dividend: Floats
-) -> dict[str, Floats]:
-    return {
-        "datetime": EPOCH + bars.closes_at / NANOSECONDS_A_DAY,
-        "open": opened,
-        "high": high,
-        "low": low,
-        "close": close,
-        "volume": volume,
-        "openinterest": np.zeros(len(bars)),
-        "dividend": dividend,
-    }
+def _lines(bars: Bars, columns: dict[str, Floats]) -> dict[str, Floats]:
+    dates = EPOCH + bars.closes_at / NANOSECONDS_A_DAY
+    return {"datetime": dates, **columns, "openinterest": np.zeros(len(bars))}

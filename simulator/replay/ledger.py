@@ -97,7 +97,23 @@ class Ledger:
     @cached_property
     def orders(self) -> tuple[OrderRecord, ...]:
         """Every order in order of id."""
-        return tuple(self._order(number, row) for number, row in enumerate(self.order_rows.tolist()))
+        return tuple(
+            OrderRecord(
+                id=number,
+                symbol=self.bars.symbols[n],
+                submitted_at=submitted_at,
+                quantity=price_or_none(quantity),
+                notional=price_or_none(notional),
+                kind="market" if np.isnan(limit) else "limit",
+                limit=price_or_none(limit),
+                stop=price_or_none(stop),
+                take_profit=price_or_none(take_profit),
+                status=STATUSES[status],
+            )
+            for number, (n, submitted_at, quantity, notional, limit, stop, take_profit, status) in enumerate(
+                self.order_rows.tolist()
+            )
+        )
 
     @cached_property
     def fills(self) -> tuple[Fill, ...]:
@@ -141,30 +157,15 @@ class Ledger:
         """(T,) sum of weights."""
         return np.asarray(self.weights.sum(axis=1))
 
-    def _order(self, number: int, row: tuple[int, int, float, float, float, float, float, int]) -> OrderRecord:
-        n, submitted_at, quantity, notional, limit, stop, take_profit, status = row
-        return OrderRecord(
-            id=number,
-            symbol=self.bars.symbols[n],
-            submitted_at=submitted_at,
-            quantity=price_or_none(quantity),
-            notional=price_or_none(notional),
-            kind="market" if np.isnan(limit) else "limit",
-            limit=price_or_none(limit),
-            stop=price_or_none(stop),
-            take_profit=price_or_none(take_profit),
-            status=STATUSES[status],
-        )
-
 
 _TRADABLE: WeakKeyDictionary[Bars, NDArray[np.bool_]] = WeakKeyDictionary()
 
 
 def tradable(bars: Bars) -> NDArray[np.bool_]:
-    """(T, N) True where a bar can be traded on: open, high, low and close are all positive finite numbers. Read-only.
+    """Return (T, N), read-only: True where open, high, low and close are all positive finite numbers.
 
     Stricter than `Bars.fresh`, so that not even a damaged bar brings NaN, zero or infinite prices into the books.
-    Bars never change, so it is worked out once for each: sweeps replay the same ones thousands of times.
+    Bars never change, so it is worked out once for each.
     """
     if bars not in _TRADABLE:
         kept = np.ones(bars.close.shape, dtype=bool)

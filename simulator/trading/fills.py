@@ -59,7 +59,7 @@ class Account:
     ----------
     cash, equity : dollars; `equity` as of the newest close
     positions : {symbol: Position} of every symbol that may be traded, in the order they are computed in
-    margin_call : whether a call stands: positions are cut to `kept_share` at the next open, new orders are refused
+    margin_call : True while a call stands: positions are cut to `kept_share` at the next open, new orders refused
     """
 
     cash: float
@@ -70,7 +70,7 @@ class Account:
 
     @classmethod
     def opened(cls, cash: float, marks: dict[str, float]) -> Account:
-        """An account that holds nothing but `cash`; `marks` are the last prices before the first bar, 0.0 for none."""
+        """Return an account with nothing but `cash`; `marks` are the last prices before the first bar, 0.0 for none."""
         return cls(float(cash), float(cash), {symbol: Position(symbol, mark) for symbol, mark in marks.items()})
 
     def position(self, symbol: str) -> Position:
@@ -87,7 +87,7 @@ class Account:
 
 @dataclass(slots=True)
 class Events:
-    """What came of one bar or one instruction, in order: executions, refusals or cuts, and orders no longer pending.
+    """Events of one bar or one instruction, in order: executions, refusals or cuts, and orders no longer pending.
 
     `at` is the opening instant of the bar in nanoseconds since the epoch; `ended` holds (order, status).
     """

@@ -22,7 +22,7 @@ from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, Order, Rejection, Target
 
 NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
-"""What a target comes to: nothing to do, an order in shares, an order in dollars, or no price to size by."""
+"""Verdicts on a target: nothing to do, an order in shares, an order in dollars, or no price to size by."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,12 +43,12 @@ def compiled(function: F, releases_gil: bool = False) -> F:
 def size(
     weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, min_trade: float
 ) -> tuple[int, float, bool]:
-    """What a target `weight` of one symbol comes to.
+    """Return the order that a target `weight` of one symbol leads to.
 
     Parameters
     ----------
     weight : signed fraction of `equity`
-    limited : whether the order is to be a limit order
+    limited : True for a limit order
     held, mark : signed shares held now, and the last known price (0 = none yet)
     equity : dollars
 
@@ -56,7 +56,7 @@ def size(
     -------
     verdict : NO_ORDER, SHARES, DOLLARS or NO_PRICE
     amount : signed shares, or dollars to buy for
-    keeps_side : whether the position held now stays on its side, so that a new bracket protects it at once
+    keeps_side : True where the position held now stays on its side, so that a new bracket protects it at once
     """
     if mark == 0.0:
         return NO_PRICE, 0.0, False
@@ -76,7 +76,7 @@ def size(
 
 @dataclass(frozen=True)
 class Sizing:
-    """What a decision asks of the broker, in this order.
+    """Instructions to the broker that a decision leads to, in this order.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Sizing:
 
 
 def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: int) -> Sizing:
-    """The orders that lead from `book` to the weights of `decision`; symbols in the order of ``book.marks``.
+    """Return the orders that lead from `book` to the weights of `decision`; symbols in the order of ``book.marks``.
 
     Timing: sizes rest on the marks and the equity of `book`, that is on the last closes; fills come later. Of two
     targets on one symbol the last counts; a NaN weight leaves the symbol alone. Raises UsageError for infinite
@@ -135,7 +135,7 @@ def place(decision: Decision, broker: ImmediateBroker, rules: ExecutionRules) ->
 
 
 def check(target: Target) -> None:
-    """Raises UsageError when `target` asks for something no order can express."""
+    """Raise UsageError when `target` asks for something no order can express."""
     if target.weight in (float("inf"), float("-inf")):
         raise UsageError(f"weight of {target.symbol} was {target.weight}", mend="give a finite fraction of equity")
     for name, price in (("limit", target.limit), ("stop", target.stop), ("take_profit", target.take_profit)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import fsum
+from threading import Thread
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from simulator.errors import DataError, UsageError
 from simulator.replay import backtrader_engine, kernel
-from simulator.replay.kernel import PreparedMarket
+from simulator.replay.kernel import Batch, PreparedMarket
 from simulator.replay.kernel.limits import exact_sum
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
@@ -82,7 +84,8 @@ def test_a_batch_is_its_members_played_one_by_one_to_the_last_bit(scenario_of, s
     scenario = scenario_of(seed)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     sets = batch_of(scenario, seed)
-    curves, books = kernel.play_many(market, *sets), kernel.play_books(market, *sets)
+    batch = Batch.of(market, *sets)
+    curves, books = kernel.play_many(batch), kernel.play_books(batch)
     assert curves.shape == (MEMBERS, len(scenario.bars))
     for curve, ledger, (tape, rules, cash, limits) in zip(curves, books, zip(*sets, strict=True), strict=True):
         alone = kernel.replay_tape(scenario.bars, tape, rules, float(cash), scenario.opening_marks, limits)
@@ -94,17 +97,30 @@ def test_a_batch_is_its_members_played_one_by_one_to_the_last_bit(scenario_of, s
 def test_threads_give_the_same_bytes(scenario_of, threads):
     scenario = scenario_of(4)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
-    sets = batch_of(scenario, 4)
-    assert kernel.play_many(market, *sets, threads=threads).tobytes() == kernel.play_many(market, *sets).tobytes()
-    one, many = kernel.play_books(market, *sets), kernel.play_books(market, *sets, threads=threads)
+    batch = Batch.of(market, *batch_of(scenario, 4))
+    assert kernel.play_many(batch, threads).tobytes() == kernel.play_many(batch).tobytes()
+    one, many = kernel.play_books(batch), kernel.play_books(batch, threads)
     assert [b.fill_rows.tobytes() for b in one] == [b.fill_rows.tobytes() for b in many]
+
+
+def test_the_interpreter_runs_on_while_the_kernel_plays(scenario_of):
+    scenario = scenario_of(4)
+    market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
+    batch = Batch.of(market, scenario.tape, scenario.rules, [scenario.cash] * 20_000)
+    playing = Thread(target=kernel.play_many, args=(batch,))
+    playing.start()
+    turns = [perf_counter()]
+    while playing.is_alive():
+        turns.append(perf_counter())
+    assert np.diff(turns).max() < (turns[-1] - turns[0]) / 2
 
 
 def test_a_prepared_market_is_played_again_and_again_without_being_changed(scenario_of):
     scenario = scenario_of(3)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     before = [np.asarray(array).tobytes() for array in market.arrays]
-    curves = [kernel.play_many(market, scenario.tape, scenario.rules, scenario.cash)[0].tobytes() for _ in range(3)]
+    sets = scenario.tape, scenario.rules, scenario.cash
+    curves = [kernel.play_many(Batch.of(market, *sets))[0].tobytes() for _ in range(3)]
     assert curves == [kernel.equity_curve(*scenario).tobytes()] * 3
     assert [np.asarray(array).tobytes() for array in market.arrays] == before
 
@@ -112,11 +128,11 @@ def test_a_prepared_market_is_played_again_and_again_without_being_changed(scena
 def test_one_of_each_is_for_all_and_numbers_that_do_not_agree_are_refused(scenario_of, bars_of):
     scenario = scenario_of(3)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
-    curves = kernel.play_many(market, scenario.tape, scenario.rules, [scenario.cash] * 4)
+    curves = kernel.play_many(Batch.of(market, scenario.tape, scenario.rules, [scenario.cash] * 4))
     assert [curve.tobytes() for curve in curves] == [kernel.equity_curve(*scenario).tobytes()] * 4
     with pytest.raises(UsageError, match="do not agree in number: 1 tapes, 2 rules, 3 cash, 1 limits"):
-        kernel.play_many(market, scenario.tape, [scenario.rules] * 2, [1.0] * 3)
-    assert kernel.play_many(market, [], scenario.rules, 1.0).shape == (0, len(scenario.bars))
+        kernel.play_many(Batch.of(market, scenario.tape, [scenario.rules] * 2, [1.0] * 3))
+    assert kernel.play_many(Batch.of(market, [], scenario.rules, 1.0)).shape == (0, len(scenario.bars))
     with pytest.raises(DataError, match="no bars to replay"):
         PreparedMarket.of(bars_of({"A": [None]}).rows(0, 0))
 
@@ -124,14 +140,16 @@ def test_one_of_each_is_for_all_and_numbers_that_do_not_agree_are_refused(scenar
 def test_a_batch_of_scaled_costs_is_what_the_reference_engine_gives(scenario_of):
     bars, tape, rules, cash, marks = scenario_of(3)
     scaled = [rules.scaled(multiple) for multiple in (0.0, 1.0, 5.0)]
-    for curve, each in zip(kernel.play_many(PreparedMarket.of(bars, marks), tape, scaled, cash), scaled, strict=True):
+    for curve, each in zip(
+        kernel.play_many(Batch.of(PreparedMarket.of(bars, marks), tape, scaled, cash)), scaled, strict=True
+    ):
         assert curve.tolist() == backtrader_engine.replay_tape(bars, tape, each, cash, marks).equity.tolist()
 
 
 def test_rules_of_each_member_are_its_own(bars_of, tape_of):
     bars = bars_of({"A": [(100.0, 101.0, 99.0, 100.0)] * 2})
     rules = [ExecutionRules(commission_min=dollars) for dollars in (0.0, 1.0, 2.5)]
-    curves = kernel.play_many(PreparedMarket.of(bars), tape_of(bars, (1, {"A": 0.5})), rules, 1_000.0)
+    curves = kernel.play_many(Batch.of(PreparedMarket.of(bars), tape_of(bars, (1, {"A": 0.5})), rules, 1_000.0))
     assert curves[:, -1].tolist() == [1_000.0, 999.0, 997.5]
 
 

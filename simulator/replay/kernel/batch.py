@@ -7,10 +7,10 @@ rules, cash, limits ──► Member × R ─┘    (compiled, no lock held: chu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.risk import Limits
+
+T = TypeVar("T")
 
 CHUNKS_A_THREAD = 4
 """Members differ in work: a few chunks more than threads keep the last thread from playing alone."""
@@ -41,60 +43,20 @@ def replay_tape(
     Same arguments, timing, result and errors as :func:`simulator.replay.backtrader_engine.replay_tape`. With `limits`
     the weights are cut, as :func:`simulator.trading.risk.limit` cuts them, on the account's book at each decision.
     """
-    return play_books(PreparedMarket.of(bars, opening_marks), tape, rules, cash, limits)[0]
+    return Batch.of(PreparedMarket.of(bars, opening_marks), tape, rules, cash, limits).ledger(0)
 
 
 def equity_curve(
     bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats | None = None
 ) -> Floats:
     """Return (T,) dollars at each close: :func:`replay_tape` without the books."""
-    curve: Floats = play_many(PreparedMarket.of(bars, opening_marks), tape, rules, cash)[0]
+    curve: Floats = play_many(Batch.of(PreparedMarket.of(bars, opening_marks), tape, rules, cash))[0]
     return curve
 
 
-def play_many(
-    market: PreparedMarket,
-    tapes: Tape | Sequence[Tape],
-    rules: ExecutionRules | Sequence[ExecutionRules],
-    cash: float | Sequence[float] | Floats,
-    limits: Limits | Sequence[Limits | None] | None = None,
-    threads: int = 1,
-) -> Floats:
-    """Return (R, T) equity in dollars at each close of R parameter sets over the same bars.
-
-    Each of `tapes`, `rules`, `cash` and `limits` is one for all or R of them. Row r has the bytes that playing set r
-    alone gives, whatever the number of threads. Raises UsageError where the numbers of sets do not agree or a tape is
-    for other symbols.
-    """
-    batch = _Batch.of(market, tapes, rules, cash, limits)
-    curves = Curves(np.empty((len(batch), len(market.bars))), np.empty(0), np.empty((0, 0)))
-    step = max(1, -(-len(batch) // (threads * CHUNKS_A_THREAD))) if threads > 1 else max(1, len(batch))
-
-    def play_chunk(first: int) -> None:
-        room = KernelState.with_room(len(market.bars.symbols), batch.most_targets, 0, 0)
-        batch.play(room, curves, first, min(first + step, len(batch)))
-
-    for _ in _run(play_chunk, range(0, len(batch), step), threads):
-        pass
-    return curves.equity
-
-
-def play_books(
-    market: PreparedMarket,
-    tapes: Tape | Sequence[Tape],
-    rules: ExecutionRules | Sequence[ExecutionRules],
-    cash: float | Sequence[float] | Floats,
-    limits: Limits | Sequence[Limits | None] | None = None,
-    threads: int = 1,
-) -> list[Ledger]:
-    """Return the books of R parameter sets over the same bars: arguments and errors of :func:`play_many`."""
-    batch = _Batch.of(market, tapes, rules, cash, limits)
-    return list(_run(batch.ledger, range(len(batch)), threads))
-
-
 @dataclass(frozen=True, eq=False)
-class _Batch:
-    """R members over one market, as compiled code takes them."""
+class Batch:
+    """R parameter sets over one market, as compiled code takes them: `members` (R,) records, `groupings` (G, N)."""
 
     market: PreparedMarket
     targets: Targets
@@ -102,8 +64,19 @@ class _Batch:
     groupings: Instants
 
     @classmethod
-    def of(cls, market: PreparedMarket, tapes: Any, rules: Any, cash: Any, limits: Any) -> _Batch:
-        given = {"tapes": tapes, "rules": rules, "cash": cash, "limits": limits}
+    def of(
+        cls,
+        market: PreparedMarket,
+        tapes: Tape | Sequence[Tape],
+        rules: ExecutionRules | Sequence[ExecutionRules],
+        cash: float | Sequence[float] | Floats,
+        limits: Limits | Sequence[Limits | None] | None = None,
+    ) -> Batch:
+        """Return the batch in which each of `tapes`, `rules`, `cash` and `limits` is one for all members or R of them.
+
+        Raises UsageError where their numbers do not agree or a tape is for other symbols.
+        """
+        given: dict[str, Any] = {"tapes": tapes, "rules": rules, "cash": cash, "limits": limits}
         listed = {name: list(v) if isinstance(v, Sequence | np.ndarray) else [v] for name, v in given.items()}
         count = max(map(len, listed.values())) if all(listed.values()) else 0
         if any(len(values) not in (1, count) for values in listed.values()):
@@ -134,7 +107,7 @@ class _Batch:
 
     def ledger(self, r: int) -> Ledger:
         """Return the books of member `r`."""
-        one = _Batch(self.market, self.targets, self.members[r : r + 1], self.groupings)
+        one = Batch(self.market, self.targets, self.members[r : r + 1], self.groupings)
         bars, targets = self.market.bars, one.most_targets
         shape, fills = (len(bars), len(bars.symbols)), 3 * targets
         while True:
@@ -157,6 +130,27 @@ class _Batch:
         )
 
 
+def play_many(batch: Batch, threads: int = 1) -> Floats:
+    """Return (R, T) equity in dollars of each member at each close.
+
+    Row r has the bytes that playing member r alone gives, whatever the number of threads.
+    """
+    symbols, count = len(batch.market.bars.symbols), len(batch)
+    curves = Curves(np.empty((count, len(batch.market.bars))), np.empty(0), np.empty((0, 0)))
+    step = -(-count // (threads * CHUNKS_A_THREAD)) if threads > 1 else count
+
+    def play_chunk(first: int) -> None:
+        batch.play(KernelState.with_room(symbols, batch.most_targets, 0, 0), curves, first, min(first + step, count))
+
+    _run(play_chunk, range(0, count, max(1, step)), threads)
+    return curves.equity
+
+
+def play_books(batch: Batch, threads: int = 1) -> list[Ledger]:
+    """Return the books of each member."""
+    return _run(batch.ledger, range(len(batch)), threads)
+
+
 def _limit_members(members: Any, limits: Sequence[Limits | None], symbols: Sequence[str]) -> Instants:
     """Write the caps into `members`; return (G, N) codes: the groups that each distinct grouping makes."""
     distinct = {id(each.groups): each.groups for each in limits if each is not None}
@@ -170,8 +164,8 @@ def _limit_members(members: Any, limits: Sequence[Limits | None], symbols: Seque
     return codes
 
 
-def _run(function: Any, numbers: Iterable[int], threads: int) -> Iterable[Any]:
+def _run(function: Callable[[int], T], numbers: Iterable[int], threads: int) -> list[T]:
     if threads <= 1:
-        return map(function, numbers)
+        return list(map(function, numbers))
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(function, numbers))

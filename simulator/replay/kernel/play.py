@@ -185,7 +185,7 @@ def _activate(s: KernelState, n: int) -> None:
 
 @inner
 def _newest_mark(m: MarketArrays, s: KernelState, t: int, n: int) -> float:
-    """The mark as of the close before bar t, brought up to date when the symbol was not active meanwhile."""
+    """Return the mark as of the close before bar t, brought up to date when the symbol was not active meanwhile."""
     position = s.positions[n]
     if position.held == 0.0 and position.pending < 0:
         before = t - 1
@@ -292,7 +292,7 @@ def _arrive(m: MarketArrays, s: KernelState, t: int) -> None:
 
 @inner
 def _sell_down(s: KernelState) -> None:
-    """The margin call: every position that trades is cut to the share of it that equity carries."""
+    """Cut every position that trades to the share of it that equity carries: the margin call."""
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
         if position.held == 0.0 or position.fresh == 0:
@@ -308,7 +308,7 @@ def _sell_down(s: KernelState) -> None:
 
 @inner
 def _open_auction(s: KernelState) -> None:
-    """Reducing parts first, then the increasing parts together. `wanted` is 0 on lines that have no part in it."""
+    """Fill reducing parts first, then the increasing parts together. `wanted` is 0 where a position has no part."""
     increasing = False
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
@@ -343,7 +343,7 @@ def _open_auction(s: KernelState) -> None:
 
 @inner
 def _need(s: KernelState, position: PositionState) -> tuple[float, float]:
-    """Margin with slippage, and commission, of what a position is about to get at the open."""
+    """Return margin with slippage, and commission, of what a position is about to get at the open."""
     slippage = _open_slippage(s.rules, position.got, position.open, s.orders[position.pending].limit)
     gross = _margin(s.rules, position.got) * abs(position.got) * position.open + slippage
     return gross, _commission(s.rules, position.got, position.open)
@@ -351,7 +351,7 @@ def _need(s: KernelState, position: PositionState) -> tuple[float, float]:
 
 @inner
 def _share_out(s: KernelState) -> int:
-    """Cut the increasing parts to the free margin; returns the reason cuts are logged with."""
+    """Cut the increasing parts to the free margin; return the reason cuts are logged with."""
     free = _free_margin(s)
     total = gross_all = commission_all = 0.0
     for i in range(s.account.active):
@@ -413,7 +413,7 @@ def _protect(s: KernelState) -> None:
 
 @inner
 def _touched(s: KernelState, position: PositionState) -> bool:
-    """Whether the pending order is a limit order whose price the bar touches."""
+    """Return True where the pending order is a limit order whose price the bar touches."""
     if position.pending < 0 or position.fresh == 0:
         return False
     order = s.orders[position.pending]
@@ -434,7 +434,7 @@ def _affordable(rules: Member, shares: float, price: float, free: float) -> floa
 
 @inner
 def _limits_within(s: KernelState, free: float) -> None:
-    """Orders that only add, against `free` and what it has left; then those that reduce or cross."""
+    """Fill orders that only add, against `free` and what it has left; then those that reduce or cross."""
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
         position.wanted = 0.0
@@ -508,7 +508,7 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> None:
 
 @inner
 def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
-    """C to E of a bar on which something is pending or protected, or a margin call stands."""
+    """Go through C to E of a bar on which something is pending or protected, or a margin call stands."""
     _arrive(m, s, t)
     if s.account.call > 0:
         s.account.call = 0

@@ -1,4 +1,4 @@
-"""What the compiled fill rules work on: records of numpy, declared once for numba (dtypes) and for readers (types)."""
+"""State of the compiled fill rules: records of numpy, declared once for numba (dtypes) and for readers (types)."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class KernelState(NamedTuple):
 
     @classmethod
     def with_room(cls, symbols: int, orders: int, fills: int, refusals: int) -> KernelState:
-        """A state of no member yet, with room for so many orders and so many rows of fills and refusals."""
+        """Return a state of no member yet, with room for so many orders and so many rows of fills and refusals."""
         zeros: Any = np.zeros  # records, typed here by the fields they have
         floats, codes = np.empty((5, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
         return cls(
