@@ -1,8 +1,8 @@
-"""The HTTP side: a few hundred connections, one answer per question, latency and faults on the way.
+"""HTTP side of the fake service: a few hundred connections, one answer per question, latency and faults on the way.
 
 POST /v1/chat/completions    the protocol; any path that ends so
-GET  /v1/models              one model, for those who look
-GET  /stats                  what was asked, answered, paid
+GET  /v1/models              one model
+GET  /stats                  requests, answers, dollars
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from asyncio import IncompleteReadError, LimitOverrunError, StreamReader, StreamWriter
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from simulator.errors import SimError
 from simulator.llm.fake_service.faults import Fault, Faults
@@ -29,13 +30,13 @@ MOST_HEADER = 64 * 1024
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How the service behaves.
+    """Behaviour of the service.
 
     Attributes
     ----------
     latency_s : seconds before an answer; a 429 comes at once
-    retry_after_s : what ``429-retry-after`` asks for
-    usd_per_million : dollars per million prompt and completion tokens, told as ``usage.cost``; None tells no cost
+    retry_after_s : seconds that ``429-retry-after`` asks for
+    usd_per_million : dollars per million prompt and completion tokens, sent as ``usage.cost``; None sends no cost
     native_schema : False refuses ``response_format``, as many small servers do
     """
 
@@ -48,7 +49,7 @@ class Behaviour:
 
 @dataclass
 class Counts:
-    """What happened so far. `paid` maps digests of request bodies to how often their answer was delivered."""
+    """Counts so far. `paid` maps digests of request bodies to how often their answer was delivered."""
 
     requests: int = 0
     paid: Counter[str] = field(default_factory=Counter)
@@ -60,18 +61,16 @@ class Counts:
 
 
 class FakeService:
-    """The service. `answers` says what it knows, `behaviour` how it behaves."""
+    """The service. `answers` gives its answers, `behaviour` its latency and faults."""
 
     def __init__(self, answers: Provider, behaviour: Behaviour | None = None) -> None:
         self.answers, self.behaviour, self.counts = answers, behaviour or Behaviour(), Counts()
         self._server: asyncio.Server | None = None
-        self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen; returns the base URL. Port 0 takes any that is free."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), host, port, backlog=512)
+        self._server = await asyncio.start_server(self._serve, host, port, backlog=512, limit=MOST_HEADER)
         return f"http://{host}:{self._server.sockets[0].getsockname()[1]}/v1"
 
     async def stop(self) -> None:
@@ -80,8 +79,6 @@ class FakeService:
             self._server.close()
         for task in self._tasks:
             task.cancel()
-        for connection in list(self._connections):
-            connection.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def stats(self) -> dict[str, Any]:
@@ -98,38 +95,45 @@ class FakeService:
             "faults": dict(sorted(counts.faults.items())),
         }
 
-    def take(self, connection: _Connection, method: str, path: str, body: bytes) -> None:
-        """Answer one HTTP request, now or later."""
-        path = path.partition("?")[0]
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Serve one connection: each request is answered before the next is read."""
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]
+        self._tasks.add(task)
+        connection = _Connection(reader, writer)
+        try:
+            while (request := await connection.read()) is not None:
+                await self._respond(connection, *request)
+        except (IncompleteReadError, LimitOverrunError, ConnectionError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _respond(self, connection: _Connection, method: str, path: str, body: bytes) -> None:
         if method == "GET" and path.endswith("/stats"):
             connection.send(200, self.stats())
         elif method == "GET" and path.endswith("/models"):
             connection.send(200, {"object": "list", "data": [{"id": "rehearsal", "object": "model"}]})
         elif method == "POST" and path.endswith("/chat/completions"):
-            task = asyncio.create_task(self._converse(connection, body))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            counts = self.counts
+            counts.requests += 1
+            counts.at_once += 1
+            counts.most_at_once = max(counts.most_at_once, counts.at_once)
+            try:
+                await self._answer(connection, body)
+            finally:
+                counts.at_once -= 1
         else:
             connection.send(404, _error("no such path; there are /v1/chat/completions, /v1/models and /stats"))
 
-    async def _converse(self, connection: _Connection, body: bytes) -> None:
-        counts = self.counts
-        counts.requests += 1
-        counts.at_once += 1
-        counts.most_at_once = max(counts.most_at_once, counts.at_once)
-        try:
-            await self._answer(connection, body)
-        finally:
-            counts.at_once -= 1
-
     async def _answer(self, connection: _Connection, body: bytes) -> None:
         try:
-            asked = json.loads(body)
-            request = request_of(asked)
+            content = json.loads(body)
+            request = request_of(content)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             connection.send(400, _error(f"not a chat completion request ({error!r})"))
             return
-        if "response_format" in asked and not self.behaviour.native_schema:
+        if "response_format" in content and not self.behaviour.native_schema:
             connection.send(400, _error("response_format json_schema is not supported"))
             return
         question = hashlib.sha256(body).hexdigest()
@@ -146,7 +150,7 @@ class FakeService:
 
     async def _deliver(self, connection: _Connection, request: ChatRequest, question: str, fault: Fault | None) -> None:
         if fault == "hang":
-            await connection.closed.wait()
+            await connection.reader.read()
         elif fault == "cut":
             connection.abort()
         elif fault == "empty":
@@ -159,9 +163,10 @@ class FakeService:
             except SimError as error:
                 connection.send(400, _error(str(error)))
                 return
-            content = self._completion(request, _spoilt(response, fault))
+            content = self._completion(request, _spoil(response, fault))
             if fault == "cut-body":
-                connection.cut(content)
+                connection.write(_response(200, content, {})[: -len(json.dumps(content)) // 2])
+                connection.writer.close()
             elif connection.send(200, content):
                 self.counts.paid[question] += 1
                 self.counts.usd += content["usage"].get("cost", 0.0)
@@ -175,8 +180,8 @@ class FakeService:
         completion = len(response.text.encode()) // 4 + 1
         usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
         if self.behaviour.usd_per_million is not None:
-            dear, dearer = self.behaviour.usd_per_million
-            usage["cost"] = (prompt * dear + completion * dearer) / 1e6
+            prompt_usd, completion_usd = self.behaviour.usd_per_million
+            usage["cost"] = (prompt * prompt_usd + completion * completion_usd) / 1e6
         return {
             "id": "rehearsal",
             "object": "chat.completion",
@@ -187,82 +192,49 @@ class FakeService:
         }
 
 
-class _Connection(asyncio.Protocol):
-    """One connection: requests come in, each is answered before the next is read."""
+@dataclass(frozen=True, eq=False)
+class _Connection:
+    reader: StreamReader
+    writer: StreamWriter
 
-    def __init__(self, service: FakeService) -> None:
-        self.service, self.closed = service, asyncio.Event()
-        self._transport: asyncio.Transport | None = None
-        self._held = b""
-        self._busy = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self.service._connections.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.closed.set()
-        self.service._connections.discard(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._held += data
-        self._next()
-
-    def _next(self) -> None:
-        if self._busy:
-            return
-        head, end, rest = self._held.partition(b"\r\n\r\n")
-        if not end:
-            if len(self._held) > MOST_HEADER:
-                self.abort()
-            return
-        lines = head.decode("latin-1").split("\r\n")
+    async def read(self) -> tuple[str, str, bytes] | None:
+        """(method, path, body) of the next request; None where what came is none."""
+        lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
         words, length = lines[0].split(" "), headers.get("content-length", "0")
         if len(words) != 3 or not length.isdigit():
             self.send(400, _error("not a request"))
-            self.abort()
-        elif len(rest) >= int(length):
-            self._busy, self._held = True, rest[int(length) :]
-            self.service.take(self, words[0], words[1], rest[: int(length)])
+            return None
+        return words[0], words[1].partition("?")[0], await self.reader.readexactly(int(length))
 
     def send(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
-        """Write a response. Returns whether there was anybody left to read it."""
+        """Write a response. Returns False where nobody is left to read it."""
         return self.write(_response(status, content, headers or {}))
 
     def write(self, data: bytes) -> bool:
-        if self._transport is None or self._transport.is_closing():
+        # A client that gave up has closed its side: at the end of its stream there is nobody to deliver to.
+        if self.writer.is_closing() or self.reader.at_eof():
             return False
-        self._transport.write(data)
-        self._busy = False
-        self._next()
+        self.writer.write(data)
         return True
 
-    def cut(self, content: Mapping[str, Any]) -> None:
-        """Write half of a response and end the connection."""
-        data = _response(200, content, {})
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data[: -len(json.dumps(content)) // 2])
-            self._transport.close()
-
     def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        self.writer.transport.abort()
 
 
-def request_of(asked: Mapping[str, Any]) -> ChatRequest:
-    """The question of a request body. Its schema stands in ``response_format`` or at the end of the prompt."""
-    messages = tuple(Message(message["role"], str(message["content"])) for message in asked["messages"])
-    described = asked.get("response_format") or {}
+def request_of(body: Mapping[str, Any]) -> ChatRequest:
+    """Parse a request body. Its schema stands in ``response_format`` or at the end of the prompt."""
+    messages = tuple(Message(message["role"], str(message["content"])) for message in body["messages"])
+    described = body.get("response_format") or {}
     schema = (described.get("json_schema") or {}).get("schema")
     if schema is None and SCHEMA_FOLLOWS in messages[-1].content:
         schema = json.loads(messages[-1].content.rpartition(SCHEMA_FOLLOWS)[2])
-    return ChatRequest("rehearsal", str(asked["model"]), messages, schema=schema)
+    return ChatRequest("rehearsal", str(body["model"]), messages, schema=schema)
 
 
-def _spoilt(response: ChatResponse, fault: Fault | None) -> ChatResponse:
+def _spoil(response: ChatResponse, fault: Fault | None) -> ChatResponse:
     if fault == "not-json":
         return ChatResponse("I would rather talk about the weather.", model=response.model)
     if fault == "wrong-schema":
@@ -280,6 +252,6 @@ def _error(message: str) -> dict[str, Any]:
 
 def _response(status: int, content: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
     body = json.dumps(content).encode()
-    told = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
-    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in told.items())]
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
