@@ -1,4 +1,4 @@
-"""Structured answers: what of a model's text satisfies a schema, and how it is asked again when nothing does.
+"""Structured answers: the part of a model's text that satisfies a schema, and the repair question where none does.
 
 text ─► strict JSON ─► fenced JSON ─► JSON amid prose ─► pydantic ─► value
                                                   └── no: one repair question ─► value, or a recorded failure
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Generic, TypeVar
@@ -24,7 +24,7 @@ NOT_JSON = re.compile(r"NaN|Infinity")
 CUT_OFF = "it was cut off at max_tokens before it was complete"
 MOST_ERRORS = 8
 MOST_STARTS = 64
-"""Braces tried in prose before giving up: a text made of braces must not take forever."""
+"""Braces tried in prose: a text made of braces must not take forever."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StructuredAnswer(Generic[T]):
     Attributes
     ----------
     value : the answer in its type, None after a refusal or a repair that failed
-    error : what was wrong, None where there is a value
+    error : why there is no value
     keys : keys of the questions it took: one, or two after a repair
     response : the last response as it came
     """
@@ -47,52 +47,46 @@ class StructuredAnswer(Generic[T]):
 
 @cache
 def schema_of(model: type[BaseModel]) -> FrozenSchema:
-    """JSON schema of a pydantic model with its title, made once."""
+    """JSON schema of a pydantic model with its title, made once. It is part of the cache key of every question."""
     return FrozenSchema(model.model_json_schema())
 
 
 def with_schema(request: ChatRequest, model: type[BaseModel]) -> ChatRequest:
-    """`request` asking for an answer in the schema of `model`."""
+    """Return `request` asking for an answer in the schema of `model`."""
     schema = schema_of(model)
     return request if request.schema is schema else replace(request, schema=schema)
 
 
 def read_answer(response: ChatResponse, model: type[T]) -> tuple[T | None, str | None]:
-    """(value, None) or (None, what was wrong). Of several fitting objects in a text the last is the answer."""
+    """Return (value, None) or (None, error). Of several fitting objects in a text the last is the answer."""
     if response.outcome == "refusal":
         return None, f"refused: {response.text[:200]}".rstrip(": ")
-    wrong = [CUT_OFF] if response.finish == "length" else []
-    # Of a text that was cut off, an inner object may be whole and fit by accident.
-    for text in [response.text.strip()] if wrong else _candidates(response.text):
+    errors = [CUT_OFF] if response.finish == "length" else []
+    # The whole, then fenced blocks, then objects amid prose, the last first. Of a text that was cut off only the whole:
+    # an inner object may be complete and fit by accident.
+    texts = [response.text.strip()]
+    if not errors:
+        texts += [*reversed(FENCED.findall(response.text)), *reversed(_embedded(response.text))]
+    for text in texts:
         if NOT_JSON.search(text) and _holds_nan(text):
-            wrong.append("NaN and Infinity are no JSON numbers")
+            errors.append("NaN and Infinity are no JSON numbers")
             continue
         try:
             return model.model_validate_json(text), None
         except ValidationError as failed:
             if failed.errors(include_url=False)[0]["type"] != "json_invalid":
-                wrong.append(_describe(failed))
-    return None, wrong[0] if wrong else "no JSON object in it"
+                errors.append(_describe(failed))
+    return None, errors[0] if errors else "no JSON object in it"
 
 
 def repair_request(request: ChatRequest, response: ChatResponse, error: str) -> ChatRequest:
-    """The question that shows a model what was wrong with its answer: one more, with a key of its own."""
-    said = (Message("assistant", response.text),) if response.text.strip() else ()
-    ask = (
+    """Return the question that shows a model the error in its answer: a further one, with a key of its own."""
+    answer = (Message("assistant", response.text),) if response.text.strip() else ()
+    text = (
         f"That answer could not be used: {error}. Answer again: one JSON object in the schema asked for, nothing else."
     )
-    return replace(
-        request,
-        messages=(*request.messages, *said, Message("user", ask)),
-        purpose={**request.purpose, "repair": "1"},
-    )
-
-
-def _candidates(text: str) -> Iterator[str]:
-    """Texts that may be the answer: the whole, then fenced blocks, then objects amid prose, the last first."""
-    yield text.strip()
-    yield from reversed(FENCED.findall(text))
-    yield from reversed(_embedded(text))
+    messages = (*request.messages, *answer, Message("user", text))
+    return replace(request, messages=messages, purpose={**request.purpose, "repair": "1"})
 
 
 def _embedded(text: str) -> list[str]:
@@ -112,23 +106,19 @@ def _embedded(text: str) -> list[str]:
 
 
 def _holds_nan(text: str) -> bool:
-    """Whether a number is NaN or infinite: pydantic lets both pass, JSON does not know them."""
-
-    def refuse(_: str) -> None:
-        raise FloatingPointError
-
-    try:
-        json.loads(text, parse_constant=refuse)
-    except FloatingPointError:
-        return True
-    except (ValueError, RecursionError):
-        return False
-    return False
+    """True where a number is NaN or infinite: pydantic accepts both, JSON has neither."""
+    constants: list[str] = []
+    with suppress(ValueError, RecursionError):
+        json.loads(text, parse_constant=constants.append)
+    return bool(constants)
 
 
 def _describe(failed: ValidationError) -> str:
-    """The errors in one line, without the parts that change with pydantic's version or repeat the answer."""
+    """The errors in one line, without the parts that change with pydantic's version or repeat the answer.
+
+    It stands in the repair question and so in its key.
+    """
     errors = failed.errors(include_url=False, include_context=False, include_input=False)
-    told = [f"{'.'.join(str(part) for part in error['loc']) or 'answer'}: {error['msg']}" for error in errors]
-    more = f" and {len(told) - MOST_ERRORS} more" if len(told) > MOST_ERRORS else ""
-    return "; ".join(told[:MOST_ERRORS]) + more
+    lines = [f"{'.'.join(str(part) for part in error['loc']) or 'answer'}: {error['msg']}" for error in errors]
+    more = f" and {len(lines) - MOST_ERRORS} more" if len(lines) > MOST_ERRORS else ""
+    return "; ".join(lines[:MOST_ERRORS]) + more

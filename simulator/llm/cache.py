@@ -1,4 +1,4 @@
-"""Every answer a model gave, once and for good.
+"""Cache of every answer a model gave, kept for good.
 
     get(key) ─► ChatResponse | None     put(request, response)     keys()     stats()     verify()
 
@@ -20,17 +20,20 @@ import math
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import diskcache
 
 from simulator.errors import CacheCorruptError, UsageError
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
-from simulator.llm.storage import REPAIR, RefusedRowError, Row, Store, attach, explain, found
+from simulator.llm.storage import REPAIR, RefusedRowError, Row, Store, attach, explain, open_store
+
+P = TypeVar("P")
 
 OUTCOMES = get_args(Outcome)
 PURPOSE = "|purpose|"
@@ -38,12 +41,12 @@ PURPOSE = "|purpose|"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one answered question.
+    """One answered question.
 
     Attributes
     ----------
     request : canonical content of the ChatRequest (`ChatRequest.canonical`), of which `key` is the sha256
-    purpose : labels of whoever asked first
+    purpose : labels of the run that asked first
     """
 
     key: str
@@ -53,17 +56,13 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able: a line of a cassette."""
-        return {
-            "key": self.key,
-            "purpose": dict(self.purpose),
-            "request": dict(self.request),
-            "response": response_json(self.response),
-        }
+        answer = response_json(self.response)
+        return {"key": self.key, "purpose": dict(self.purpose), "request": dict(self.request), "response": answer}
 
 
 @dataclass(frozen=True)
 class CacheStats:
-    """What a cache holds. `models` counts entries by ``provider/model``; `cost_usd` is what all of it once cost."""
+    """Counts and sums over a cache. `models` counts entries by ``provider/model``; `cost_usd` is what all once cost."""
 
     entries: int
     bytes: int
@@ -116,24 +115,12 @@ class AnswerCache:
             self._store = None
 
     def get(self, key: str) -> ChatResponse | None:
-        """The stored answer to the question of that key, None when it was never asked. Some 50 µs."""
-        blob = self._blob(key)
-        if blob is None:
-            return None
-        try:
-            return _response(key, blob)
-        except ValueError as error:
-            raise self._corrupt(key, error) from None
+        """The stored answer to the question of that key, None when it was never asked. Takes some 50 µs."""
+        return self._read(key, _response)
 
     def entry(self, key: str) -> Entry | None:
         """Question and answer of that key, None when it was never asked."""
-        blob = self._blob(key)
-        if blob is None:
-            return None
-        try:
-            return entry_from(key, blob)
-        except ValueError as error:
-            raise self._corrupt(key, error) from None
+        return self._read(key, entry_from)
 
     def find(self, prefix: str) -> Entry:
         """Return the one entry whose key begins with `prefix`. Raises UsageError where none or several do."""
@@ -151,11 +138,10 @@ class AnswerCache:
     def put(self, request: ChatRequest, response: ChatResponse, *, replace: bool = False) -> ChatResponse:
         """Store an answer; when this returns, it survives the death of the process.
 
-        Returns the answer that stands: the one already there unless `replace`, so that of two processes that asked the
-        same question at once both go on with the first answer.
+        Returns the answer that is stored then: the one already there unless `replace`, so that of two processes that
+        asked the same question at once both go on with the first answer.
         """
-        blob = pack(request.key, request.canonical(), request.purpose, response)
-        if self._write([(request.key, label(request.canonical(), request.purpose), blob)], replace):
+        if self._write([_row(Entry(request.key, request.canonical(), request.purpose, response))], replace):
             return response
         return self.get(request.key) or response
 
@@ -164,17 +150,7 @@ class AnswerCache:
 
         Returns the number added.
         """
-        return self._write(
-            (
-                (
-                    entry.key,
-                    label(entry.request, entry.purpose),
-                    pack(entry.key, entry.request, entry.purpose, entry.response),
-                )
-                for entry in entries
-            ),
-            replace=False,
-        )
+        return self._write(map(_row, entries), replace=False)
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of all entries, sorted; those that begin with `prefix`."""
@@ -197,21 +173,20 @@ class AnswerCache:
                 raise self._corrupt(row.key, error) from None
 
     def similar(self, request: ChatRequest, most: int) -> list[Entry]:
-        """At most `most` entries worth comparing with `request`, by their labels, the narrowest circle that has any:
-        same model, schema and purpose; same model and schema; any. Within a circle the latest. Bad ones are left out.
+        """At most `most` entries to compare with `request`, the latest of the narrowest circle that has any.
+
+        The circles, by label: same model, schema and purpose; same model and schema; any. Bad entries are left out.
         """
         exact = label(request.canonical(), request.purpose)
         family = exact.partition(PURPOSE)[0] + PURPOSE
-        circles = (
-            ("tag = ?", (exact,)),
-            ("tag >= ? AND tag < ?", (family, family + "\uffff")),
-            ("1", ()),
-        )
+        circles = (("tag = ?", (exact,)), ("tag >= ? AND tag < ?", (family, family + "\uffff")), ("1", ()))
         for condition, values in circles:
-            rows = self._rows(condition, values, "rowid DESC", most)
-            close = [entry for row in rows if (entry := _readable(row))]
-            if close:
-                return close
+            entries = []
+            for row in self._rows(condition, values, "rowid DESC", most):
+                with suppress(ValueError):
+                    entries.append(entry_from(row.key, row.blob))
+            if entries:
+                return entries
         return []
 
     def stats(self) -> CacheStats:
@@ -231,7 +206,7 @@ class AnswerCache:
             models["/".join(str(row.tag).split("|")[:2])] += 1
             usages.append(response.usage)
             times.append(response.asked_at)
-        times = [time for time in times if time] or [""]
+        times = list(filter(None, times)) or [""]
         return CacheStats(
             entries=len(usages),
             bytes=sum(path.stat().st_size for path in self.folder.glob("cache.db*")),
@@ -248,7 +223,7 @@ class AnswerCache:
     def verify(self, *, repair: bool = False) -> Verification:
         """Read every entry and check it against its digest and its key.
 
-        With `repair`, bad entries are moved to ``quarantine.jsonl`` beside the cache, as they were; a file that is no
+        With `repair`, bad entries are moved as they are to ``quarantine.jsonl`` beside the cache; a file that is no
         database any more is moved aside whole after every good entry was taken over.
         """
         from simulator.llm.repair import verify
@@ -260,14 +235,15 @@ class AnswerCache:
             self._store = attach(self.folder)
         return self._store
 
-    def _blob(self, key: str) -> bytes | None:
+    def _read(self, key: str, parse: Callable[[str, bytes], P]) -> P | None:
         store = self._opened()
         if store is None:
             return None
         try:
-            return store.blob(key)
-        except RefusedRowError as refused:
-            raise self._corrupt(key, refused) from None
+            blob = store.blob(key)
+            return None if blob is None else parse(key, blob)
+        except (RefusedRowError, ValueError) as error:
+            raise self._corrupt(key, error) from None
         except sqlite3.Error as error:
             raise explain(error, self.folder) from None
 
@@ -282,15 +258,15 @@ class AnswerCache:
         except sqlite3.Error as error:
             raise explain(error, self.folder) from None
 
-    def _write(self, rows: Iterable[tuple[str, str, bytes]], replace: bool) -> int:
-        """Write (key, label, blob) rows in one transaction. Returns how many."""
+    def _write(self, rows: Iterable[tuple[str, bytes, str]], replace: bool) -> int:
+        """Write (key, blob, label) rows in one transaction. Returns how many were written."""
         if self._store is None:
-            self._store = found(self.folder)
+            self._store = open_store(self.folder)
         store, written = self._store, 0
+        write = store.set if replace else store.add
         try:
             with store.transact():
-                for key, tag, blob in rows:
-                    write = store.set if replace else store.add
+                for key, blob, tag in rows:
                     written += bool(write(key, blob, tag=tag))
         except (diskcache.Timeout, sqlite3.Error, OSError) as error:
             store.forget_transaction()
@@ -302,7 +278,7 @@ class AnswerCache:
 
 
 def label(request: Mapping[str, Any], purpose: Mapping[str, str]) -> str:
-    """What a question is about, in one line: finds similar questions, and may be wrong without harm.
+    """Label of a question, by which similar ones are found; nothing else depends on it.
 
     The digest that offline models carry behind ``@`` is left out: the question survives an edit of the rules.
     """
@@ -312,15 +288,20 @@ def label(request: Mapping[str, Any], purpose: Mapping[str, str]) -> str:
     return f"{request.get('provider')}|{model}|{schema.get('title', '')}{PURPOSE}{about}"
 
 
-def pack(key: str, request: Mapping[str, Any], purpose: Mapping[str, str], response: ChatResponse) -> bytes:
-    """The bytes of an entry, as the head of this module describes them."""
-    question = canonical_json({"purpose": dict(purpose), "request": request})
-    body = canonical_json(response_json(response)) + b"\n" + zlib.compress(question, 1)
-    return digest(key, body) + b"\n" + body
+def pack(entry: Entry) -> bytes:
+    """Bytes of an entry, as the head of this module describes them."""
+    question = canonical_json({"purpose": dict(entry.purpose), "request": entry.request})
+    # Level 1, the fastest: prompts repeat themselves so much that any level will do.
+    body = canonical_json(response_json(entry.response)) + b"\n" + zlib.compress(question, 1)
+    return digest(entry.key, body) + b"\n" + body
+
+
+def _row(entry: Entry) -> tuple[str, bytes, str]:
+    return entry.key, pack(entry), label(entry.request, entry.purpose)
 
 
 def unpack(key: str, blob: bytes) -> tuple[bytes, bytes]:
-    """(answer as JSON, question as packed JSON). Raises ValueError when anything differs from what was stored."""
+    """Return (answer as JSON, question as packed JSON). Raises ValueError when a byte differs from what was stored."""
     head, _, body = blob.partition(b"\n")
     if head != digest(key, body):
         raise ValueError("does not match its digest")
@@ -333,19 +314,19 @@ def digest(key: str, body: bytes) -> bytes:
 
 
 def entry_from(key: Any, blob: bytes | RefusedRowError) -> Entry:
-    """An entry from its bytes. Raises ValueError: refused row, wrong digest, a request whose sha256 is not `key`."""
+    """Parse the bytes of an entry. Raises ValueError: refused row, wrong digest, request whose sha256 is not `key`."""
     if isinstance(blob, RefusedRowError):
         raise ValueError(str(blob))
     answer, packed = unpack(key, blob)
     try:
         question = json.loads(zlib.decompress(packed))
-        return checked_entry({"key": key, "response": json.loads(answer), **question})
+        return parse_entry({"key": key, "response": json.loads(answer), **question})
     except (zlib.error, TypeError) as error:
         raise ValueError(f"question cannot be unpacked ({error})") from None
 
 
-def checked_entry(content: Any) -> Entry:
-    """An entry from the JSON of `Entry.to_json`. Raises ValueError: wrong shape, or a key not of its request."""
+def parse_entry(content: Any) -> Entry:
+    """Parse the JSON of `Entry.to_json`. Raises ValueError: wrong shape, or a key not of its request."""
     if not isinstance(content, dict) or not all(isinstance(content.get(name), dict) for name in ("request", "purpose")):
         raise ValueError("is not an entry of key, purpose, request and response")
     key, request, purpose = content.get("key"), content["request"], content["purpose"]
@@ -362,7 +343,7 @@ def response_json(response: ChatResponse) -> dict[str, Any]:
 
 
 def response_from(content: Any) -> ChatResponse:
-    """A response from the JSON of its fields. Raises ValueError for any other shape."""
+    """Parse the JSON of a response's fields. Raises ValueError for any other shape."""
     try:
         response = ChatResponse(**{**content, "usage": Usage(**content["usage"])})
     except (TypeError, KeyError) as error:
@@ -385,15 +366,8 @@ def _response(key: Any, blob: bytes | RefusedRowError) -> ChatResponse:
     return response_from(json.loads(unpack(key, blob)[0]))
 
 
-def _readable(row: Row) -> Entry | None:
-    try:
-        return entry_from(row.key, row.blob)
-    except ValueError:
-        return None
-
-
 def _cause(error: BaseException) -> BaseException:
-    """What the database said first: diskcache answers a full disk with a ROLLBACK that fails too."""
+    """The first error: diskcache answers a full disk with a ROLLBACK that fails too."""
     if isinstance(error, sqlite3.Error) and isinstance(error.__context__, sqlite3.Error):
         return _cause(error.__context__)
     return error

@@ -1,8 +1,8 @@
-"""Answers as text that can be read, shared and put under version control: one JSON object a line, sorted by key.
+"""Cassettes: answers as text to read, share and put under version control, one JSON object a line, sorted by key.
 
     {"key":…,"purpose":{…},"request":{…},"response":{…}}
 
-The key is the sha256 of the request: a line says by itself whether its question was changed.
+The key is the sha256 of the request: a changed question shows in its own line.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
-from simulator.llm.cache import AnswerCache, Entry, checked_entry
+from simulator.llm.cache import AnswerCache, Entry, parse_entry
 from simulator.llm.messages import canonical_json
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of a cassette: entries `read`, how many of them were `added`. Those already there stay."""
+    """Numbers of entries read from a cassette and, of these, added to the cache. Those already there stay."""
 
     read: int
     added: int
@@ -55,7 +55,7 @@ def write_cassette(cache: AnswerCache, path: Path, keys: Iterable[str] | None = 
 
 
 def read_cassette(cache: AnswerCache, path: Path) -> Imported:
-    """Take over every entry of `path`, or none of them.
+    """Add every entry of `path` to `cache`, or none of them.
 
     Raises CacheCorruptError naming the line that is no entry or whose key is not the sha256 of its request,
     UsageError for a file that cannot be read.
@@ -64,7 +64,7 @@ def read_cassette(cache: AnswerCache, path: Path) -> Imported:
 
     def entries() -> Iterator[Entry]:
         nonlocal read
-        for entry in _lines(path):
+        for entry in _entries(path):
             read += 1
             yield entry
 
@@ -81,17 +81,15 @@ def _chosen(cache: AnswerCache, keys: list[str]) -> Iterator[Entry]:
         yield entry
 
 
-def _lines(path: Path) -> Iterator[Entry]:
+def _entries(path: Path) -> Iterator[Entry]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                yield _entry(line, f"{path}:{number}")
+                try:
+                    entry = parse_entry(json.loads(line))
+                except (ValueError, RecursionError) as error:
+                    mend = "nothing was imported; export it again"
+                    raise CacheCorruptError(str(error), where=f"{path}:{number}", mend=mend) from None
+                yield entry
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", where=str(path)) from None
-
-
-def _entry(line: bytes, where: str) -> Entry:
-    try:
-        return checked_entry(json.loads(line))
-    except (ValueError, RecursionError) as error:
-        raise CacheCorruptError(str(error), where=where, mend="nothing was imported; export it again") from None

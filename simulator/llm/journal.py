@@ -1,9 +1,9 @@
-"""Every question put, a line each: ``logs/llm/20260102.jsonl``, by UTC day, appended to and never rewritten.
+"""Journal of every question, a line each: ``logs/llm/20260102.jsonl``, by UTC day, appended to and never rewritten.
 
     {"account":"trend","at":"2026-01-02T03:04:05.678Z","attempt":1,"cost_usd":0.0021,"date":"2024-01-05","error":"",
      "hit":false,"key":"6b0f…","latency_s":1.9,"model":"…","outcome":"answer","provider":"…","stage":"pitch","tokens":[812,95]}
 
-It is for people and their scripts; nothing reads it back. Lines hold no text of prompts or answers and no secrets.
+It is for people and their scripts; the program never reads it. Lines hold no text of prompts or answers, no secrets.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Line:
 
 
 def line_of(request: ChatRequest, response: ChatResponse, *, hit: bool, attempt: int = 1) -> Line:
-    """The line of an answered question."""
+    """Make the line of an answered question."""
     usage = response.usage
     tokens = (usage.prompt_tokens, usage.completion_tokens)
     return Line(*_about(request), response.outcome, hit, attempt, tokens, usage.cost_usd, response.latency_s)
 
 
 def failed_line(request: ChatRequest, error: str, attempt: int) -> Line:
-    """The line of an attempt that brought no answer."""
+    """Make the line of an attempt that brought no answer."""
     return Line(*_about(request), "failed", attempt=attempt, error=error)
 
 
@@ -63,9 +63,9 @@ def _about(request: ChatRequest) -> tuple[str, str, str, str, str, str]:
 
 
 class Journal:
-    """The files in `folder`, which several processes may write to: a line is one write to the end of the file.
+    """The files in `folder`; several processes may write to them.
 
-    A disk that says no stops no run: `error` says why lines are missing.
+    A disk that cannot be written to stops no run: `error` says why lines are missing.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -82,6 +82,7 @@ class Journal:
         try:
             if now.date() != self._day:
                 self._open(now.date())
+            # One write to a file opened with O_APPEND: lines of several processes do not mix.
             if os.write(self._file, data) != len(data):
                 self.error = "a line was cut short: the disk is full"
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What is asked and what comes back. The cache key lives here because it is a property of the question."""
+"""Requests and answers. The cache key is defined here because it is a property of the request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Message:
 
 
 class FrozenSchema(dict[str, Any]):
-    """A JSON schema that is asked for many times: its canonical bytes are made once, so it may not be changed after."""
+    """A JSON schema asked for many times: its canonical bytes are made once, so it may not be changed afterwards."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         super().__init__(schema)
@@ -34,10 +34,10 @@ class ChatRequest:
 
     Attributes
     ----------
-    provider, endpoint, model : who is asked; `model` is a snapshot, not an alias that moves
+    provider, endpoint, model : the model asked; a snapshot, not an alias that moves
     schema : JSON schema the answer must satisfy, with its ``title``
     replicate : the same question asked once more on purpose
-    native_schema : whether the service itself is asked to keep to `schema`, rather than told about it in the prompt
+    native_schema : True sends `schema` to the service as its own parameter, False puts it into the prompt
     extra : further fields of the service's request body, e.g. ``cache_prompt`` of llama.cpp
     purpose : labels for people and the journal (stage, seat, date); never part of the key
     """
@@ -93,10 +93,11 @@ class ChatRequest:
 
     @property
     def canonical_json(self) -> bytes:
-        """``canonical_json(self.canonical())``, without writing out a `FrozenSchema` again for every question."""
+        """``canonical_json(self.canonical())``, in which the bytes of a `FrozenSchema` are not made again."""
         content = self.canonical()
         if not isinstance(self.schema, FrozenSchema):
             return canonical_json(content)
+        # Keys are sorted, so the schema's place is known: these bytes are exactly those of the plain encoding.
         del content["schema"]
         before = canonical_json({name: value for name, value in content.items() if name < "schema"})
         after = canonical_json({name: value for name, value in content.items() if name > "schema"})
@@ -116,8 +117,8 @@ class Usage:
 class ChatResponse:
     """One answer as it is kept: `text` raw, `outcome` other than ``answer`` for lasting failures.
 
-    `asked_at` is ISO 8601 UTC; `latency_s` wall-clock seconds of the call that was paid for; `finish` why the model
-    stopped, as the provider names it: ``length`` where the text was cut off at max_tokens.
+    `asked_at` is ISO 8601 UTC; `latency_s` wall-clock seconds of the call that was paid for; `finish` the provider's
+    reason for the end of the text: ``length`` where it was cut off at max_tokens.
     """
 
     text: str
@@ -135,6 +136,6 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys, no spaces and no NaN: equal values give equal bytes on every machine.
 
-    Half of a surrogate pair, which models cut off in mid-emoji do send, is not UTF-8 and becomes its JSON escape.
+    Half a surrogate pair, sent by models cut off in the middle of an emoji, is no UTF-8 and becomes its JSON escape.
     """
     return _CANONICAL.encode(value).encode("utf-8", "backslashreplace")

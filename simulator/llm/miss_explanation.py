@@ -1,4 +1,4 @@
-"""A question that is not on disk: which stored one was meant, and where the two part."""
+"""Explanation of a cache miss: the stored question nearest to the one asked, and the first difference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FINALISTS = 8
 EXCERPT = 40
 
 FIELDS = ("provider", "endpoint", "model", "messages", "schema", "tools")
-"""The order in which differences are named: who was asked, then what, then how."""
+"""Order in which differences are named: the model, the question, then the settings."""
 
 
 @dataclass(frozen=True)
@@ -36,41 +36,37 @@ class Difference:
 
 
 def miss(cache: AnswerCache, request: ChatRequest) -> CacheMissError:
-    """The error of a question `cache` has no answer to. Names the nearest stored one; takes seconds at most."""
+    """Return the error of a question `cache` has no answer to. Names the nearest stored one; takes seconds at most."""
     about = " ".join(f"{name}={request.purpose[name]}" for name in sorted(request.purpose)) or request.model
     asked = request.canonical()
     near = nearest(asked, cache.similar(request, CANDIDATES))
-    found = f"no stored answer to question {request.key[:12]} ({about})"
-    if near is None:
-        return CacheMissError(f"{found}, the cache is empty", where=str(cache.folder), mend=MEND)
-    first = next(differences(asked, near.request), None)
-    return CacheMissError(
-        f"{found}; nearest is {near.key[:12]}, asked against stored: {first}", where=str(cache.folder), mend=MEND
-    )
-
-
-MEND = "`--cache record` asks and stores it"
+    hint = ", the cache is empty"
+    if near is not None:
+        first = next(differences(asked, near.request), None)
+        hint = f"; nearest is {near.key[:12]}, asked against stored: {first}"
+    found = f"no stored answer to question {request.key[:12]} ({about}){hint}"
+    return CacheMissError(found, where=str(cache.folder), mend="`--cache record` asks and stores it")
 
 
 def nearest(asked: Mapping[str, Any], entries: Iterable[Entry]) -> Entry | None:
     """The entry whose request is most like `asked`: a cheap measure chooses finalists, difflib the winner."""
     text = _text(asked)
-    lines = text.splitlines()
 
     def rough(entry: Entry) -> tuple[int, float, str]:
-        return _alike(asked, entry.request), _ends(text, _text(entry.request)), entry.key
+        alike = sum(asked.get(name) == entry.request.get(name) for name in ("provider", "endpoint", "model", "schema"))
+        return alike, _common_ends(text, _text(entry.request)), entry.key
 
     def fine(entry: Entry) -> tuple[int, float, float, str]:
         alike, ends, key = rough(entry)
-        return alike, SequenceMatcher(None, lines, _text(entry.request).splitlines()).ratio(), ends, key
+        lines = _text(entry.request).splitlines()
+        return alike, SequenceMatcher(None, text.splitlines(), lines).ratio(), ends, key
 
     return max(heapq.nlargest(FINALISTS, entries, key=rough), key=fine, default=None)
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:
-    """Where two canonical requests differ, in the order of `FIELDS`, then by name; one line of each text."""
-    names = [*FIELDS, *sorted({*first, *second} - set(FIELDS))]
-    for name in names:
+    """Differences of two canonical requests in the order of `FIELDS`, then by name; one line of each text."""
+    for name in (*FIELDS, *sorted({*first, *second} - set(FIELDS))):
         yield from _walk(first.get(name), second.get(name), name)
 
 
@@ -98,7 +94,7 @@ def _leaf(first: Any, second: Any, path: str) -> Difference:
 
 
 def _short(value: Any, other: Any) -> str:
-    """`value` as JSON, a long text cut around the place where `other` departs from it."""
+    """Write `value` as JSON, a long text cut around the place where `other` departs from it."""
     if value is None:
         return "nothing"
     if not isinstance(value, str):
@@ -112,11 +108,7 @@ def _text(request: Mapping[str, Any]) -> str:
     return "\n".join(str(message.get("content")) for message in request["messages"])
 
 
-def _alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
-    return sum(first.get(name) == second.get(name) for name in ("provider", "endpoint", "model", "schema"))
-
-
-def _ends(first: str, second: str) -> float:
+def _common_ends(first: str, second: str) -> float:
     """Share of the longer text that is a common beginning or end."""
     longest = max(len(first), len(second), 1)
     head = _common(first, second)

@@ -1,4 +1,4 @@
-"""Which model sits in which seat, and the question it is asked with."""
+"""Models of the seats, their providers, and the requests they are asked with."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OURS = frozenset(
     ("model", "messages", "response_format", "tools", "temperature", "top_p", "max_tokens", "max_completion_tokens",
      "stop", "seed", "reasoning", "n", "stream")
 )  # fmt: skip
-"""Fields of a request body that are not to be had by another door: their values are in the key already."""
+"""Fields of a request body that ``extra`` may not set: their values are in the key already."""
 
 
 def seats(models: Models, profile: str | None = None) -> dict[str, Seat]:
-    """Seat → model of `profile`, of the default one where None. Raises ConfigError for a profile there is not."""
+    """{seat: model} of `profile`, of the default one where None. Raises ConfigError for an unknown profile."""
     name = profile or models.default
     if name not in models.profiles:
         known = ", ".join(sorted(models.profiles))
@@ -43,11 +43,11 @@ def seat_of(taken: Mapping[str, Seat], name: str) -> Seat:
 
 
 def providers_for(seats: Mapping[str, Seat], offline: Provider, price: Price) -> dict[str, Provider]:
-    """Provider by name for all that sit in `seats`; `offline` is handed in, because rules live above this room.
+    """{name: provider} of all `seats`; `offline` is handed in, because rules belong to a room above.
 
-    `price` gives the dollars of (request, prompt tokens, completion tokens) where a service does not tell them:
+    `price` gives the dollars of (request, prompt tokens, completion tokens) where a service does not report them:
     `prices.Prices.cost`. Nothing is imported, connected to or asked for a key before the first question. Raises
-    ConfigError for a provider there is not.
+    ConfigError for an unknown provider.
     """
     made: dict[str, Provider] = {offline.name: offline}
     for seat in seats.values():
@@ -78,7 +78,7 @@ def request_for(
     version: str = "",
     replicate: int = 0,
 ) -> ChatRequest:
-    """The question `seat` is asked.
+    """Make the question for `seat`.
 
     `version` is appended to the model as ``model@version``: offline models carry the digest of their rules, so that
     an answer never outlives an edit. Raises ConfigError for an endpoint that carries a password and for ``extra``

@@ -1,4 +1,4 @@
-"""`sim cache verify`: which entries are not what was stored, and how they are moved aside.
+"""Verification and repair of the answer cache: `sim cache verify [--repair]`.
 
 rows that fail their digest, key or mode ──► a line each in quarantine.jsonl, then deleted
 a file that is no sound database         ──► good rows to a new file, the old one to quarantine-N.db
@@ -13,6 +13,8 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,39 +34,35 @@ from simulator.llm.storage import (
 
 QUARANTINE = "quarantine.jsonl"
 GIVE_UP = 100_000
-"""Rows in a row that cannot be read, after which nothing more is expected of a broken file."""
+"""Unreadable rows one after the other, after which a broken file counts as read to its end."""
 
 
 def verify(cache: AnswerCache, *, repair: bool) -> Verification:
     """See `AnswerCache.verify`."""
     cache.close()
     try:
-        store = attach(cache.folder)
-        if store is None:
-            return Verification(entries=0)
         try:
-            _check_file(store, cache.folder)
-            return _verify_rows(store, cache.folder, repair)
-        finally:
-            store.close()
-    except CacheCorruptError as broken:
-        if not repair:
-            return Verification(entries=0, bad=(BadEntry(FILE, broken.found),))
-    except (sqlite3.Error, OSError) as error:
-        raise explain(error, cache.folder) from None
-    try:
-        return _replace_file(cache.folder)
+            store = attach(cache.folder)
+            if store is None:
+                return Verification(entries=0)
+            with closing(store):
+                _check_file(store, cache.folder)
+                return _verify_rows(store, cache.folder, repair)
+        except CacheCorruptError as broken:
+            if not repair:
+                return Verification(entries=0, bad=(BadEntry(FILE, broken.found),))
+            return _replace_file(cache.folder)
     except (sqlite3.Error, OSError) as error:
         raise explain(error, cache.folder) from None
 
 
 def _check_file(store: Store, folder: Path) -> None:
     try:
-        (said,) = store.sql("PRAGMA integrity_check(1)").fetchone()
+        (report,) = store.sql("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         raise explain(error, folder) from None
-    if said != "ok":
-        raise CacheCorruptError(f"LLM cache is broken ({said})", where=str(folder))
+    if report != "ok":
+        raise CacheCorruptError(f"LLM cache is broken ({report})", where=str(folder))
 
 
 def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
@@ -79,28 +77,28 @@ def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
     moved = folder / QUARANTINE if repair and bad else None
     if moved:
         with store.transact():
-            _set_aside(store, bad, moved)
+            _quarantine(store, bad, moved)
     named = sorted((entry for _, entry in bad), key=lambda entry: entry.key)
     return Verification(entries, tuple(named), moved)
 
 
-def _set_aside(store: Store, bad: list[tuple[int, BadEntry]], target: Path) -> None:
-    """First on disk in `target`, then out of the cache: a kill in between leaves an entry twice, never not at all."""
+def _quarantine(store: Store, bad: list[tuple[int, BadEntry]], target: Path) -> None:
+    # First on disk in `target`, then out of the cache: a kill in between leaves an entry twice, never not at all.
     with target.open("a", encoding="utf-8") as out:
         for rowid, entry in bad:
             cursor = store.sql("SELECT * FROM Cache WHERE rowid = ?", (rowid,))
             names = [column[0] for column in cursor.description]
             for row in cursor:
-                content = {name: _jsonable(value) for name, value in zip(names, row, strict=True)}
-                out.write(json.dumps({"reason": entry.reason, "row": content}, sort_keys=True) + "\n")
+                line = {"reason": entry.reason, "row": dict(zip(names, row, strict=True))}
+                out.write(json.dumps(line, sort_keys=True, default=_encode) + "\n")
         out.flush()
         os.fsync(out.fileno())
     for rowid, _ in bad:
         store.sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
 
 
-def _jsonable(value: Any) -> Any:
-    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+def _encode(value: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(value).decode()}
 
 
 def _printable(key: Any) -> str:
@@ -110,10 +108,11 @@ def _printable(key: Any) -> str:
 def _replace_file(folder: Path) -> Verification:
     """Make a sound file of what can still be read, and keep the broken one beside it."""
     bad: list[BadEntry] = []
-    with tempfile.TemporaryDirectory(prefix=".mend-", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".repair-", dir=folder) as scratch:
         with AnswerCache(Path(scratch)) as rescued:
             entries = rescued.put_entries(_survivors(folder / FILE, bad))
-        aside = _free_name(folder)
+        names = (folder / f"quarantine-{number}.db" for number in count(1))
+        aside = next(name for name in names if not name.exists())
         for suffix in ("-wal", "-shm"):
             if (folder / (FILE + suffix)).exists():
                 os.replace(folder / (FILE + suffix), f"{aside}{suffix}")
@@ -127,16 +126,13 @@ def _survivors(path: Path, bad: list[BadEntry]) -> Iterator[Entry]:
     """Good entries of a broken file, row by row, because one unreadable page must not hide the others."""
     if not path.exists():
         return
-    connection = connect(path.resolve().as_uri())
     disk = BytesDisk(str(path.parent))
-    try:
+    with closing(connect(path.resolve().as_uri())) as connection:
         for key, *rest in _readable_rows(connection, bad):
             try:
                 yield entry_from(key, check_row(disk, key, *rest))
             except (RefusedRowError, ValueError) as error:
                 bad.append(BadEntry(_printable(key), str(error)))
-    finally:
-        connection.close()
 
 
 def _readable_rows(connection: sqlite3.Connection, bad: list[BadEntry]) -> Iterator[tuple[Any, ...]]:
@@ -158,10 +154,3 @@ def _readable_rows(connection: sqlite3.Connection, bad: list[BadEntry]) -> Itera
             return
         rowid, unreadable = row[0], 0
         yield row[1:]
-
-
-def _free_name(folder: Path) -> Path:
-    number = 1
-    while (folder / f"quarantine-{number}.db").exists():
-        number += 1
-    return folder / f"quarantine-{number}.db"

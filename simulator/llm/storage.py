@@ -1,8 +1,8 @@
-"""The only module that knows diskcache: one SQLite file whose rows are bytes, never objects.
+"""Storage of the answer cache, the only module that uses diskcache: one SQLite file whose rows are bytes, no objects.
 
-diskcache unpickles what a row's ``mode`` tells it to (CVE-2025-69872, without a fix in 5.6.3), opens files a row names,
-drops entries past 1 GB and lets them expire. Here a row is a key and a blob, and everything else is refused on reading.
-An existing file is attached to without diskcache's own opening, which obeys the file's Settings table and writes to it.
+diskcache unpickles what a row's ``mode`` says (CVE-2025-69872, without a fix in 5.6.3), opens files a row names, drops
+entries past 1 GB and lets them expire. Here a row is a key and a blob, and everything else is refused on reading. An
+existing file is opened without diskcache's own code, which obeys the file's Settings table and writes to it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RefusedRowError(Exception):
 
 
 class Row(NamedTuple):
-    """A row as it is found: `blob` is its bytes, or why it was refused; `key` may be anything then."""
+    """A row of the file: `blob` is its bytes, or why it was refused; `key` may be anything then."""
 
     rowid: int
     tag: Any
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """Stores bytes under sha256 keys inside the database; has no way to unpickle, nor to touch a file a row names."""
+    """Bytes under sha256 keys inside the database; no way to unpickle, nor to touch a file that a row names."""
 
     def put(self, key: Any) -> tuple[str, bool]:
         if type(key) is not str or not KEY.fullmatch(key):
@@ -82,11 +82,11 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         raise RefusedRowError("entries are not kept in files")
 
     def remove(self, file_path: Any) -> None:
-        """Nothing: the only paths there could be were planted in a row."""
+        """Remove nothing: any path there is was planted in a row."""
 
 
 def check_row(disk: BytesDisk, key: Any, raw: Any, expire_time: Any, mode: Any, filename: Any, value: Any) -> bytes:
-    """The bytes of one row. Raises RefusedRowError."""
+    """Return the bytes of one row. Raises RefusedRowError."""
     disk.get(key, raw)
     if expire_time is not None:
         raise RefusedRowError("has an expiry date, and answers do not expire")
@@ -130,9 +130,9 @@ class Store(diskcache.Cache):  # type: ignore[misc]
         return self._con.execute(statement, values)
 
     def blob(self, key: str) -> bytes | None:
-        """The bytes under `key`, None where there is no row. Raises RefusedRowError for a row that was tampered with.
+        """Return the bytes under `key`, None without a row. Raises RefusedRowError for a row that was tampered with.
 
-        Not `diskcache.Cache.get`: that takes an expired row, one with another ``raw`` or an unreadable file for a miss.
+        Not `diskcache.Cache.get`, for which an expired row, another ``raw`` or an unreadable file is a miss.
         """
         rows = self.sql("SELECT raw, expire_time, mode, filename, value FROM Cache WHERE key = ?", (key,)).fetchall()
         if not rows:
@@ -144,7 +144,7 @@ class Store(diskcache.Cache):  # type: ignore[misc]
     def rows(
         self, where: str = "1", values: tuple[Any, ...] = (), order: str = "key, raw", most: int = -1
     ) -> Iterator[Row]:
-        """Rows in key order, refused ones among them. Those written meanwhile may or may not be seen."""
+        """Rows, refused ones among them. Those written meanwhile may or may not be seen."""
         columns = "rowid, tag, key, raw, expire_time, mode, filename, value"
         statement = f"SELECT {columns} FROM Cache WHERE {where} ORDER BY {order} LIMIT ?"
         for rowid, tag, key, *rest in self.sql(statement, (*values, most)):
@@ -160,32 +160,33 @@ class Store(diskcache.Cache):  # type: ignore[misc]
 
 
 def connect(address: str) -> sqlite3.Connection:
-    """A connection that hands out even text that is no UTF-8: a row like that is refused, not a failure of the file."""
+    """Connect so that text that is no UTF-8 can be read: such a row is refused, and no failure of the file."""
     connection = sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     return connection
 
 
 def attach(folder: Path) -> Store | None:
-    """The store of `folder`, None where there is none yet. Makes nothing and needs no write access.
+    """Open the store of `folder`, None where there is none yet. Makes nothing and needs no write access.
 
-    Raises CacheCorruptError for a file that is not ours, LLMError for one that cannot be opened.
+    Raises CacheCorruptError for a file of another program, LLMError for one that cannot be opened.
     """
-    path = folder / FILE
     try:
-        if not path.exists():
-            _refuse_orphan(folder)
-            return None
-        return _check_format(_open(folder), folder)
+        if (folder / FILE).exists():
+            return _check_format(_open(folder), folder)
+        # SQLite would take a journal without its file for that of the file made next.
+        if _has_journal(folder) and not (folder / FILE).exists():
+            raise CacheCorruptError(f"{FILE}-wal lies there without its {FILE}", where=str(folder), mend=REPAIR)
+        return None
     except (sqlite3.Error, OSError) as error:
         raise explain(error, folder) from None
 
 
 def _open(folder: Path) -> Store:
-    """Read and write where the disk allows it, else read only.
+    """Open for writing where the disk allows it, else for reading.
 
-    In a read-only folder SQLite cannot make the shared-memory file of its journal; ``immutable`` needs none, but does
-    not see a journal either, and so is only right where a clean close left none.
+    In a read-only folder SQLite cannot make the shared-memory file of its journal. ``immutable`` needs none, but reads
+    no journal either: it is right only where a clean close left none.
     """
     try:
         return Store(folder)
@@ -205,12 +206,6 @@ def _has_journal(folder: Path) -> bool:
     return journal.exists() and journal.stat().st_size > 0
 
 
-def _refuse_orphan(folder: Path) -> None:
-    # SQLite would take it for the journal of the file we are about to make.
-    if _has_journal(folder) and not (folder / FILE).exists():
-        raise CacheCorruptError(f"{FILE}-wal lies there without its {FILE}", where=str(folder), mend=REPAIR)
-
-
 def _check_format(store: Store, folder: Path) -> Store:
     if store.format == FORMAT:
         return store
@@ -223,8 +218,8 @@ def _check_format(store: Store, folder: Path) -> Store:
     raise CacheCorruptError("is not an LLM cache of this program", where=where, mend=REPAIR)
 
 
-def found(folder: Path) -> Store:
-    """The store of `folder`, made when there is none. Appears whole or not at all, whoever else is making it.
+def open_store(folder: Path) -> Store:
+    """Open the store of `folder`, made when there is none: it appears whole, however many processes make it.
 
     Raises LLMError where it cannot be written, CacheCorruptError as `attach`.
     """
@@ -246,7 +241,7 @@ def _make(folder: Path) -> None:
     os.close(handle)
     fresh = Path(name)
     try:
-        # Elsewhere, because diskcache expands "$" and "~" in the folder it is given.
+        # Made elsewhere, for diskcache expands "$" and "~" in the folder it is given.
         with tempfile.TemporaryDirectory() as scratch:
             cache = diskcache.Cache(scratch, disk=BytesDisk, **SETTINGS)
             cache._sql(f"PRAGMA user_version = {FORMAT}")
@@ -260,9 +255,10 @@ def _make(folder: Path) -> None:
 
 def _place(fresh: Path, target: Path) -> None:
     try:
+        # Not a rename, which would replace the file that another process has made and written to meanwhile.
         os.link(fresh, target)
     except FileExistsError:
-        return
+        pass
     except OSError:
         # A file system without hard links.
         if not target.exists():
@@ -276,13 +272,14 @@ def result_code(error: sqlite3.Error) -> int:
 
 
 def explain(error: BaseException | None, folder: Path) -> SimError:
-    """What SQLite, diskcache or the disk said about the cache in `folder`, as one line with a way out."""
+    """Turn an error of SQLite, diskcache or the disk about the cache in `folder` into one line with a way out."""
     if isinstance(error, diskcache.Timeout):
         # diskcache hides why a transaction could not begin.
         error = error.__context__
     where = str(folder)
     if not isinstance(error, sqlite3.Error):
-        return LLMError(f"LLM cache cannot be used ({_os_reason(error)})", where=where, mend=KEPT)
+        reason = getattr(error, "strerror", None) or str(error)
+        return LLMError(f"LLM cache cannot be used ({reason})", where=where, mend=KEPT)
     code = result_code(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code == sqlite3.SQLITE_ERROR:
         return CacheCorruptError(f"LLM cache is broken ({error})", where=where, mend=REPAIR)
@@ -292,7 +289,3 @@ def explain(error: BaseException | None, folder: Path) -> SimError:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return LLMError(f"LLM cache is read-only ({error})", where=where, mend=f"{KEPT}; `--cache replay` only reads")
     return LLMError(f"LLM cache cannot be used ({error})", where=where, mend=KEPT)
-
-
-def _os_reason(error: BaseException | None) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator.errors import CacheCorruptError
-from simulator.llm.cache import AnswerCache, pack
+from simulator.llm.cache import AnswerCache, Entry, pack
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.storage import BytesDisk, RefusedRowError, Store
 
@@ -175,7 +175,7 @@ def test_one_flipped_bit_anywhere_in_an_entry_is_an_error(
     cache: AnswerCache, ask: Ask, yes: ChatResponse, position: int, bit: int
 ) -> None:
     request = ask()
-    blob = bytearray(pack(request.key, request.canonical(), request.purpose, yes))
+    blob = bytearray(pack(Entry(request.key, request.canonical(), request.purpose, yes)))
     blob[position % len(blob)] ^= 1 << bit
     cache.put(request, yes, replace=True)
     assert cache._store is not None
@@ -188,7 +188,7 @@ def test_an_entry_under_the_key_of_another_question_is_found_by_verify(
     cache: AnswerCache, filled: Path, ask: Ask, yes: ChatResponse
 ) -> None:
     key = ask("2").key
-    forged = pack(key, ask("another").canonical(), {}, yes)
+    forged = pack(Entry(key, ask("another").canonical(), {}, yes))
     tamper(filled, "UPDATE Cache SET value = ? WHERE key = ?", forged, key)
     assert [(bad.key, bad.reason) for bad in cache.verify().bad] == [(key, "key does not match its request")]
 
