@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from simulator.analysis.unanswered import drawn, lacking, partial
+from simulator.evidence.records import Contamination, RunRecord
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
 
 FEWEST_SESSIONS = 60
@@ -43,7 +43,7 @@ class Verdict:
     part: bool = False
 
 
-def judge(run: Mapping[str, Any]) -> Verdict:
+def judge(run: RunRecord) -> Verdict:
     """The verdict on run.json.
 
     Rule: the 95 % bootstrap interval of the Sharpe ratio and the one-sided HAC p for a Sharpe ratio ≤ 0 must agree;
@@ -59,75 +59,91 @@ def judge(run: Mapping[str, Any]) -> Verdict:
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
     )
-    told = _headline(part, standing, part is not run) if part else _unassessed(run)
-    headline = " ".join(filter(None, (partial(run), told, _caution(run))))
+    later = part is not run
+    headline = " ".join(
+        filter(None, (partial(run), _headline(part, standing, later) if part else _unassessed(run), _caution(run)))
+    )
     settled = _ruined(run) or _idle(run)
-    kept = tuple(d for d in details if d)
-    return Verdict(standing, headline, _returns(run), kept, settled, part=not complete(run, part))
+    return Verdict(
+        standing, headline, _returns(run), tuple(filter(None, details)), settled, part=not complete(run, part)
+    )
 
 
-def judged(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """`run` as it stands after its models' cut-off, `run` itself where no model answered; None where nobody can say."""
-    found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
-    if not models or not found or withheld(run):
+def judged(run: RunRecord) -> RunRecord | None:
+    """Return `run` as it stands after its models' cut-off, `run` itself where no model answered, None where nobody can
+    say."""
+    split = _cutoff_split(run)
+    if split is None:
         return run
-    if not found.get("assessable"):
+    if not split["assessable"] or split["parts"] is None:
         return None
-    part = found["parts"]["after"]
+    part = split["parts"]["after"]
     if part["sessions"] == run["sessions"]:
         return {**run}  # all of it, and yet after the cut-off
-    inference = {name: part.get(name) for name in ("sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")}
     # The deflated Sharpe ratio of run.json is one of all sessions, those that may be remembered included.
-    trials, p = inferred(run, "trials"), number_of(part.get("sharpe_p_hac"))
-    inference |= {"trials": trials, "p_of_all_trials": min(1.0, trials * p) if trials and p is not None else None}
-    return {**run, "sessions": part["sessions"], "inference": inference, "reasons": part.get("reasons")}
+    trials, p = inferred(run, "trials"), part["sharpe_p_hac"]
+    inference = {
+        "sharpe": part["sharpe"],
+        "sharpe_p_hac": p,
+        "sharpe_ci_low": part["sharpe_ci_low"],
+        "sharpe_ci_high": part["sharpe_ci_high"],
+        "trials": trials,
+        "p_of_all_trials": min(1.0, trials * p) if trials and p is not None else None,
+    }
+    return {**run, "sessions": part["sessions"], "inference": inference, "reasons": part["reasons"]}
 
 
-def complete(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> bool:
-    """Whether what is judged is all of the run."""
+def complete(run: RunRecord, part: RunRecord | None) -> bool:
+    """Return whether what is judged is all of the run."""
     return part is not None and part["sessions"] == run["sessions"]
 
 
-def _unassessed(run: Mapping[str, Any]) -> str:
+def _cutoff_split(run: RunRecord) -> Contamination | None:
+    """The cut-off split of a run in which models answered and which is long enough to be judged."""
+    return None if not run["llm"]["models"] or withheld(run) else run["contamination"]
+
+
+def _unassessed(run: RunRecord) -> str:
     """The headline where nothing can be said for want of dates the models cannot know."""
-    found = run["contamination"]
-    after = ((found.get("parts") or {}).get("after") or {}).get("sessions")
-    lie = f"{counted(after, 'session')} lie" if after else "no session lies"
-    why = (
-        "a model's knowledge cut-off is not known"
-        if after is None
-        else f"{lie} after the models' cut-off ({found['cutoff']}) and its 90 days of grace, 60 are needed"
-    )
+    split = run["contamination"]
+    why = "a model's knowledge cut-off is not known"
+    if split is not None and split["parts"] is not None:
+        after = split["parts"]["after"]["sessions"]
+        lie = f"{counted(after, 'session')} lie" if after else "no session lies"
+        why = f"{lie} after the models' cut-off ({split['cutoff']}) and its 90 days of grace, 60 are needed"
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
     return (
-        f"Not assessable: {why}. Over {counted(int(run['sessions']), 'session')} the models may remember: "
+        f"Not assessable: {why}. Over {counted(run['sessions'], 'session')} the models may remember: "
         f"Sharpe {ratio(inferred(run, 'sharpe'))}, 95\u00a0% interval {bounds}."
     )
 
 
-def _whole(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
-    """Beside the part that was judged, what all sessions say."""
+def _whole(run: RunRecord, part: RunRecord | None) -> str:
     if part is None or complete(run, part):
         return ""
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
-    everything = counted(int(run["sessions"]), "session")
+    everything = counted(run["sessions"], "session")
     return (
         f"Over all {everything}, memory included: Sharpe {ratio(inferred(run, 'sharpe'))}, 95\u00a0% interval {bounds}."
     )
 
 
-def withheld(run: Mapping[str, Any]) -> bool:
-    """True when the run is too short for annualised figures."""
-    return int(run["sessions"]) < FEWEST_SESSIONS
+class HasSessions(TypedDict):
+    sessions: int
 
 
-def inferred(run: Mapping[str, Any], key: str) -> float | None:
-    """A number of the inference part of run.json, or of its metrics; None where undefined."""
-    inference = run.get("inference") or {}
+def withheld(run: HasSessions) -> bool:
+    """Return whether the run is too short for annualised figures."""
+    return run["sessions"] < FEWEST_SESSIONS
+
+
+def inferred(run: RunRecord, key: str) -> float | None:
+    """Return a number of the inference part of run.json, or of its metrics; None where undefined."""
+    inference = run["inference"]
     return number_of(inference[key] if key in inference else run["metrics"].get(key))
 
 
-def _standing(run: Mapping[str, Any]) -> Standing:
+def _standing(run: RunRecord) -> Standing:
     if withheld(run):
         return "too short"
     if _ruined(run):
@@ -144,22 +160,21 @@ def _standing(run: Mapping[str, Any]) -> Standing:
     return "luck" if low <= 0 or _chosen(run) else "distinct"
 
 
-def _chosen(run: Mapping[str, Any]) -> bool:
-    """Whether so many trials without skill would have shown as much."""
+def _chosen(run: RunRecord) -> bool:
+    """Return whether so many trials without skill would have shown as much."""
     deflated, corrected = inferred(run, "dsr"), inferred(run, "p_of_all_trials")
     return (deflated is not None and deflated < 0.95) or (corrected is not None and corrected >= 0.05)
 
 
-def _ruined(run: Mapping[str, Any]) -> bool:
-    """Whether everything was lost: a return cannot compound beyond that, though its mean is still a number."""
+def _ruined(run: RunRecord) -> bool:
+    """Return whether everything was lost: a return cannot compound beyond that, though its mean is still a number."""
     metrics = run["metrics"]
     total = number_of(metrics.get("total_return"))
     lost = "total_return" in metrics and number_of(metrics.get("annual_return")) is not None
     return total <= -1 if total is not None else lost
 
 
-def _idle(run: Mapping[str, Any]) -> bool:
-    """Whether no position was ever held."""
+def _idle(run: RunRecord) -> bool:
     return number_of(run["metrics"].get("exposure")) == 0
 
 
@@ -167,39 +182,39 @@ def _near(p: float) -> bool:
     return 0.03 <= p <= 0.07
 
 
-def _headline(run: Mapping[str, Any], standing: Standing, later: bool) -> str:
-    sessions, sharpe = int(run["sessions"]), inferred(run, "sharpe")
+def _headline(run: RunRecord, standing: Standing, later: bool) -> str:
+    sessions, sharpe = run["sessions"], inferred(run, "sharpe")
     if standing == "too short":
         return f"{counted(sessions, 'session')}: too few for a verdict, annualised figures are withheld below 60."
     trials = inferred(run, "trials")
     tried = f" and {counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
     over = f"over {counted(sessions, 'session')}{f' {AFTER}' if later else ''}{tried}"
     if _ruined(run):
-        why = (run.get("reasons") or {}).get("total_return")
+        why = run["reasons"].get("total_return")
         return f"Everything was lost{f': {why}' if why else ''}."
     if _idle(run):
         return f"No position was held over {counted(sessions, 'session')}: nothing to judge."
     if sharpe is None:
-        why = (run.get("reasons") or {}).get("sharpe") or "no reason recorded"
+        why = run["reasons"].get("sharpe") or "no reason recorded"
         return f"The Sharpe ratio {over} is undefined ({why}): nothing to judge."
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
     return f"Sharpe {ratio(sharpe)}, 95\u00a0% interval {bounds} {over}: {JUDGEMENT[standing]}."
 
 
-def _returns(run: Mapping[str, Any]) -> str:
+def _returns(run: RunRecord) -> str:
     own = number_of(run["metrics"].get("total_return"))
     if own is None:
         return ""
     others = [
-        f"{percent(value['total_return'], sign=True)} for {words}"
+        f"{percent(total, sign=True)} for {words}"
         for key, words in (("buy_and_hold", "buy-and-hold"), ("equal_weight", "equal-weight"))
-        if number_of((value := run["benchmarks"].get(key) or {}).get("total_return")) is not None
+        if (total := number_of(run["benchmarks"].get(key, {}).get("total_return"))) is not None
     ]
     against = f", against {' and '.join(others)}" if others else ""
     return f"Total return {percent(own, sign=True)} after costs{against}."
 
 
-def _inference(run: Mapping[str, Any], standing: Standing) -> str:
+def _inference(run: RunRecord, standing: Standing) -> str:
     p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
     if standing == "too short" or p is None or _idle(run) or _ruined(run):
         return ""
@@ -211,52 +226,50 @@ def _inference(run: Mapping[str, Any], standing: Standing) -> str:
     return f"{test} Interval: stationary bootstrap{blocks}.{near}"
 
 
-def _selection(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
+def _selection(run: RunRecord, part: RunRecord | None) -> str:
     trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
     if trials is None:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
     if trials == 1:
         return "One trial is on record for these dates and symbols, this one: nothing to deflate for."
-    said = f"{counted(int(trials), 'trial')} were run on overlapping data"
+    tried = f"{counted(int(trials), 'trial')} were run on overlapping data"
     if withheld(run) or part is None or _idle(run):
-        return f"{said}."
+        return f"{tried}."
     if not complete(run, part):
         corrected = inferred(part, "p_of_all_trials")
-        return f"{said}; p after the cut-off, times their number, is {p_value(corrected)}."
+        return f"{tried}; p after the cut-off, times their number, is {p_value(corrected)}."
     if deflated is None:
-        return f"{said}; the interval is unadjusted for selection."
-    return f"{said}; the deflated Sharpe ratio is {ratio(deflated)}."
+        return f"{tried}; the interval is unadjusted for selection."
+    return f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}."
 
 
-def _caution(run: Mapping[str, Any]) -> str:
+def _caution(run: RunRecord) -> str:
     """A word on memory beside the verdict, where a model was asked and its memory was found."""
-    found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
-    if not models or not found or withheld(run):
-        return ""
-    return "Flagged: what was earned before the models' cut-off may be memory." if found.get("flagged") else ""
+    split = _cutoff_split(run)
+    flagged = split is not None and split["flagged"]
+    return "Flagged: what was earned before the models' cut-off may be memory." if flagged else ""
 
 
-def _memory(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> str:
-    """Whether a model may have known the outcome; nothing where no model was asked, or the headline has said it."""
-    found, models = run.get("contamination") or {}, (run.get("llm") or {}).get("models")
-    if not models or not found.get("verdict") or (part is None and found.get("parts")):
+def _memory(run: RunRecord, part: RunRecord | None) -> str:
+    """A sentence on whether a model may have known the outcome; empty where no model was asked, or the headline says it."""
+    split = run["contamination"]
+    if not run["llm"]["models"] or split is None or not split["verdict"] or (part is None and split["parts"]):
         return ""
-    if not found.get("assessable") or found.get("flagged"):
-        return f"Contamination: {found['verdict']}"
+    if not split["assessable"] or split["flagged"]:
+        return f"Contamination: {split['verdict']}"
     if complete(run, part):
-        return f"Every session lies after the models' cut-off ({found['cutoff']}) and cannot be remembered."
-    return f"The models' cut-off is {found['cutoff']}; the 90 days that follow it are not counted as after it."
+        return f"Every session lies after the models' cut-off ({split['cutoff']}) and cannot be remembered."
+    return f"The models' cut-off is {split['cutoff']}; the 90 days that follow it are not counted as after it."
 
 
-def _power(run: Mapping[str, Any], standing: Standing) -> str:
+def _power(run: RunRecord, standing: Standing) -> str:
     found = inferred(run, "detectable_sharpe")
     if standing == "too short" or found is None or _idle(run) or _ruined(run):
         return ""
-    length = counted(int(run["sessions"]), "session")
+    length = counted(run["sessions"], "session")
     return f"Power: in {length} only a true Sharpe ratio of {ratio(found)} or more would be found four times in five."
 
 
-def _author(run: Mapping[str, Any]) -> str:
-    models = (run.get("llm") or {}).get("models")
-    by = [*(models if isinstance(models, list) else ()), *filter(None, [run.get("analysts")])]
-    return f"Decided by {', '.join(map(str, by))}." if by else ""
+def _author(run: RunRecord) -> str:
+    by = [*run["llm"]["models"], *filter(None, [run["analysts"]])]
+    return f"Decided by {', '.join(by)}." if by else ""
