@@ -24,14 +24,15 @@ from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.records import meeting_record
 from simulator.errors import LLMError, UsageError
+from simulator.evidence.reader import read_decisions
+from simulator.evidence.records import AblationRecord, Choice, VariantRecord
 from simulator.market.bars import Floats
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import silent
 from simulator.replay.run import Replayed, play
 from simulator.runs import measure
-from simulator.runs.reload import AsDecided, ReloadedRun, config_of, read_run, reopen
+from simulator.runs.reload import RecordedDecisions, ReloadedRun, config_of, read_spec, reload_run
 from simulator.runs.strategies import Seating
-from simulator.store.folders import read_lines
 from simulator.trading.schedule import MEETING
 from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace
@@ -82,14 +83,12 @@ class Variant:
     seat: str | None = None
 
 
-def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None) -> dict[str, Any]:
-    """The content of ablation.json for the run in `folder`. Reads the folder, the bars and the strategy's files.
+def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None) -> AblationRecord:
+    """Return the content of ablation.json for the run in `folder`, from the folder, the bars and the strategy's files.
 
-    Keys: what was run (run_id, strategy, analysts, symbols, from, to, partial, sessions, meetings, checkpoints),
-    ``variants``, ``choices`` (whom "best single manager" followed at each meeting), ``compared``, ``adjustment`` and
-    ``notes``. A variant holds name, part, what, seat, account, metrics, meetings_changed (meetings with other targets
-    than its reference's), against, pair (see :class:`simulator.analysis.pairs.Pair`, None without a reference) and
-    verdict. Raises UsageError for a run of no council, DataError where bars or strategy files have changed since.
+    A variant's ``meetings_changed`` counts meetings with other targets than its reference's; ``choices`` tell whom
+    "best single manager" followed. Raises UsageError for a run of no council, DataError where bars or strategy files have
+    changed since.
     """
     case = open_case(folder, workspace)
     tell = progress or silent
@@ -109,8 +108,21 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
             pairs[one.name] = compared(returns[one.against], returns[one.name], case.free)
     tell(total, total, "")
     pairs = adjusted(pairs)
+    run, points = case.facts, case.inputs.points
     return {
-        **_about(case),
+        "run_id": run["run_id"],
+        "digest": run["digest"],
+        "strategy": run["strategy"],
+        "analysts": run["analysts"],
+        "symbols": run["symbols"],
+        "from": run["from"],
+        "to": run["to"],
+        "partial": run["partial"],
+        "sessions": run["sessions"],
+        "command": run["command"],
+        "cash": case.cash,
+        "meetings": case.inputs.meetings,
+        "checkpoints": len(points) - case.inputs.meetings,
         "variants": [_described(one, case, played, pairs) for one in plan],
         "choices": _choices(case, choices, equity),
         "compared": sum(pair.p is not None for pair in pairs.values()),
@@ -147,17 +159,16 @@ def planned(case: Case) -> tuple[Variant, ...]:
 
 def open_case(folder: Path, workspace: Workspace) -> Case:
     """The run in `folder` with its bars and its council, both as they were. Raises UsageError and DataError."""
-    facts, spec = read_run(folder)
-    rows = read_lines(folder / "decisions.jsonl")
-    if not any(meeting_record(row.get("record", {})) for row in rows):
+    run, spec = read_spec(folder)
+    if not any(meeting_record(row["record"]) for row in read_decisions(folder / "decisions.jsonl", run)):
         raise UsageError(
-            f"{facts['strategy']} is no council: there are no votes to count again",
+            f"{run['strategy']} is no council: there are no votes to count again",
             mend="`sim ablate` takes the run of a council",
         )
-    config = config_of(facts)
+    config = config_of(run)
     seats, accounts = config.models.profiles[config.models.default], tuple(config.accounts.accounts)
-    run = reopen(folder, facts, spec, workspace, config, Seating(_Nobody(), seats, accounts))
-    return Case(folder, facts, config, run.strategy, run.inputs, run.decisions)
+    seating = Seating(_Nobody(), seats, accounts)
+    return Case(**vars(reload_run(folder, run, spec, workspace, config, seating)))
 
 
 class _Nobody:
@@ -183,7 +194,7 @@ class _Stage:
 
     def variant(self, one: Variant, choices: Sequence[str | None]) -> Replayed:
         if one.name == AS_RUN:
-            return self._play(one.name, AsDecided(self.case.decisions), self.case.inputs, ())
+            return self._play(one.name, RecordedDecisions(self.case.decisions), self.case.inputs, ())
         council = self.case.council
         opinions = [
             _rewritten(one, council, meeting, choice)
@@ -213,20 +224,10 @@ def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice:
     return decided[one.name](meeting)
 
 
-def _about(case: Case) -> dict[str, Any]:
-    told = ("run_id", "digest", "strategy", "analysts", "symbols", "from", "to", "partial", "sessions", "command")
-    return {
-        **{name: case.facts.get(name) for name in told},
-        "cash": case.cash,
-        "meetings": case.inputs.meetings,
-        "checkpoints": len(case.inputs.points) - case.inputs.meetings,
-    }
-
-
 METRICS = ("total_return", "annual_return", "annual_volatility", "sharpe", "max_drawdown", "turnover", "exposure")
 
 
-def _described(one: Variant, case: Case, played: Mapping[str, Replayed], pairs: Mapping[str, Pair]) -> dict[str, Any]:
+def _described(one: Variant, case: Case, played: Mapping[str, Replayed], pairs: Mapping[str, Pair]) -> VariantRecord:
     done, pair = played[one.name], pairs.get(one.name)
     summary = measure.account(done.ledger, case.cash, case.free)
     values = {name: summary.values[name] for name in METRICS if name in summary.values}
@@ -260,9 +261,9 @@ def _changed(case: Case, first: Replayed, second: Replayed) -> int:
     return sum(wanted[0].get(meeting.as_of) != wanted[1].get(meeting.as_of) for meeting in case.meetings)
 
 
-def _choices(case: Case, choices: Sequence[str | None], equity: Mapping[str, Floats]) -> list[dict[str, Any]]:
+def _choices(case: Case, choices: Sequence[str | None], equity: Mapping[str, Floats]) -> list[Choice]:
     closes = case.at_meetings.traded.closes_at
-    rows = []
+    rows: list[Choice] = []
     for meeting, at, seat in zip(case.meetings, case.at_meetings.instants, choices, strict=True):
         known = int(np.searchsorted(closes, at, side="right"))
         results = {name: round(float(path[known - 1]) / case.cash - 1, 6) for name, path in equity.items() if known}
@@ -282,6 +283,6 @@ def _notes(case: Case, choices: Sequence[str | None]) -> list[str]:
         held = "1 meeting is" if len(case.meetings) == 1 else f"{len(case.meetings)} meetings are"
         few = f"{held} too few to choose a manager by its results"
         notes.append(f"{few}: the best single manager is left out")
-    if case.facts.get("partial"):
+    if case.facts["partial"]:
         notes.append(f"the run is partial, it ends on {case.facts['to']}")
     return notes

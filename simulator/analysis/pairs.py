@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from simulator.evidence.records import PairRecord
 from simulator.market.bars import Floats
 from simulator.stats.adjust import adjust
 from simulator.stats.bootstrap import DRAWS, block_length, interval, stationary_rows
@@ -47,8 +48,8 @@ class Pair:
     same: bool = False
     reason: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_json(self) -> PairRecord:
+        return cast(PairRecord, asdict(self))
 
     def verdict(self, part: str) -> str:
         """A few words on whether `part` paid: never that there is no difference, unless every session was the same."""

@@ -251,7 +251,7 @@ def _caution(run: RunRecord) -> str:
 
 
 def _memory(run: RunRecord, part: RunRecord | None) -> str:
-    """A sentence on whether a model may have known the outcome; empty where no model was asked, or the headline says it."""
+    """Whether a model may have known the outcome; empty where no model was asked, or the headline says it."""
     split = run["contamination"]
     if not run["llm"]["models"] or split is None or not split["verdict"] or (part is None and split["parts"]):
         return ""

@@ -9,11 +9,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from simulator.config import Config
 from simulator.contamination import recall, reidentify
+from simulator.evidence.records import CheckBill, RangeRecord
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.spending.prices import Prices
 from simulator.runs.cost_history import Range, outlay
@@ -22,7 +22,7 @@ from simulator.runs.plan_provider import PlanProvider, asking_nobody
 from simulator.runs.spec import RunSpec
 from simulator.workspace import Workspace
 
-OWN: dict[str, dict[str, Any]] = {
+OWN: dict[str, dict[str, object]] = {
     reidentify.TITLE: {"assets": {}, "quarter": ""},
     recall.TITLE: {"closes": {}},
 }
@@ -42,8 +42,9 @@ class Bill:
     def misses(self) -> int:
         return self.calls - self.hits
 
-    def to_json(self) -> dict[str, Any]:
-        return {"calls": self.calls, "hits": self.hits, "misses": self.misses, "usd": asdict(self.usd)}
+    def to_json(self) -> CheckBill:
+        usd: RangeRecord = {"low": self.usd.low, "likely": self.usd.likely, "high": self.usd.high}
+        return {"calls": self.calls, "hits": self.hits, "misses": self.misses, "usd": usd}
 
     def __str__(self) -> str:
         if not self.calls:

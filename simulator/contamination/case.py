@@ -1,6 +1,6 @@
 """A run opened again to be checked: its facts, its decisions, and the strategy that made them, able to ask.
 
-run folder ──reopen──► same models in the seats? (else: the command that runs it again) ──► Case
+run folder ──reload──► same models in the seats? (else: the command that runs it again) ──► Case
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from simulator.replay.prefetch import prefetch, silent
 from simulator.replay.run import Replayed, play
 from simulator.runs import measure
 from simulator.runs.gateway_setup import Asking
-from simulator.runs.reload import AsDecided, ReloadedRun, again, read_run, reopen
+from simulator.runs.reload import RecordedDecisions, ReloadedRun, again, read_spec, reload_run
 from simulator.trading.model import Book
 from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace
@@ -70,7 +70,7 @@ class Case(ReloadedRun):
     @cached_property
     def recorded(self) -> Replayed:
         """The recorded decisions replayed: nobody is asked. Raises DataError when they do not give the run's equity."""
-        done = self.play(AsDecided(self.decisions), self.inputs)
+        done = self.play(RecordedDecisions(self.decisions), self.inputs)
         self.check_reproduced(done)
         return done
 
@@ -111,13 +111,12 @@ def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking
     Raises DataError where bars or strategy files are not what they were, UsageError where other models sit in its
     seats now: a check of another run would prove nothing.
     """
-    facts, spec = read_run(folder)
-    run = reopen(folder, facts, spec, workspace, config, asking)
-    case = Case(run.folder, facts, config, run.strategy, run.inputs, run.decisions, asking)
+    run, spec = read_spec(folder)
+    case = Case(**vars(reload_run(folder, run, spec, workspace, config, asking)), asking=asking)
     for name, seat in case.seats.items():
-        if seat.model_dump(mode="json") != facts["config"]["models"].get(name):
-            found = f"profile {spec.models} has another model in seat {name} than run {facts['run_id']}"
-            raise UsageError(found, where="config/models.yaml", mend=again(facts))
+        if seat.model_dump(mode="json") != run["config"]["models"].get(name):
+            found = f"profile {spec.models} has another model in seat {name} than run {run['run_id']}"
+            raise UsageError(found, where="config/models.yaml", mend=again(run))
     return case
 
 

@@ -5,10 +5,11 @@ names ─► bill of each ─► told ─► more than --max-cost? stop ─► a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from simulator.config import load_config
 from simulator.contamination import blind, books, future, inputs, recall, reidentify
@@ -16,8 +17,10 @@ from simulator.contamination.bill import Bill, planning
 from simulator.contamination.case import Case, open_case
 from simulator.contamination.results import Result
 from simulator.errors import BudgetError, CacheCorruptError, CacheMissError, LLMError, UsageError, did_you_mean
+from simulator.evidence.records import CheckRecord
+from simulator.evidence.records import Figure as FigureRecord
 from simulator.runs.gateway_setup import open_gateway
-from simulator.runs.reload import config_of, read_run
+from simulator.runs.reload import config_of, read_spec
 from simulator.workspace import Workspace
 
 
@@ -97,6 +100,8 @@ CHECKS: tuple[Check, ...] = (
         needs_model=True,
     ),
 )
+NOT_ASKED = Result("not asked", "")
+
 NAMES = tuple(check.name for check in CHECKS)
 
 
@@ -108,11 +113,20 @@ class Done:
     bill: Bill
     result: Result | None
 
-    def to_json(self) -> dict[str, Any]:
-        told = {"name": self.check.name, "title": self.check.title, "what": self.check.what}
-        if self.result is None:
-            return {**told, "bill": self.bill.to_json(), "outcome": "not asked"}
-        return {**told, **self.result.to_json(), "bill": self.bill.to_json()}
+    def to_json(self) -> CheckRecord:
+        """Return the entry of checks.json; what is not a finite number is null."""
+        result = self.result or NOT_ASKED
+        figures = [{key: _finite(value) for key, value in vars(one).items()} for one in result.figures]
+        return {
+            "name": self.check.name,
+            "title": self.check.title,
+            "what": self.check.what,
+            "outcome": result.outcome,
+            "verdict": result.verdict,
+            "figures": cast(list[FigureRecord], figures),
+            "notes": list(result.notes),
+            "bill": self.bill.to_json(),
+        }
 
 
 def chosen(names: Iterable[str] | None) -> tuple[Check, ...]:
@@ -144,7 +158,7 @@ def run_checks(
     DataError and UsageError where the run cannot be made again. A check whose questions a service does not answer is
     not assessable.
     """
-    facts, spec = read_run(folder)
+    facts, spec = read_spec(folder)
     spec = replace(spec, max_cost=max_cost)
     config = config_of(facts, load_config(workspace.config).models)
     bills: dict[str, Bill] = {}
@@ -206,3 +220,7 @@ def _check_affordable(checks: Sequence[Check], bills: Mapping[str, Bill], max_co
             f"({dearest.name} alone ${share:.2f})",
             mend="nothing was asked; raise --max-cost, or choose with --only",
         )
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-Outcome = Literal["passed", "flagged", "shown", "not assessable", "not applicable"]
-"""``shown``: a figure without a bar to pass; ``not assessable``: too little to judge by."""
+Outcome = Literal["passed", "flagged", "shown", "not assessable", "not applicable", "not asked"]
+"""``shown``: a figure without a bar to pass; ``not assessable``: too little to judge by; ``not asked``: by models."""
 
 Unit = Literal["a year", "share", "Sharpe", "count", "slope", "return"]
 
@@ -33,11 +32,3 @@ class Result:
     verdict: str
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        figures = [{key: _finite(value) for key, value in asdict(one).items()} for one in self.figures]
-        return {"outcome": self.outcome, "verdict": self.verdict, "figures": figures, "notes": list(self.notes)}
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

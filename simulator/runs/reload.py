@@ -6,8 +6,6 @@ run.json, decisions.jsonl ──► configuration, strategy, inputs ──► sa
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -20,6 +18,8 @@ from pydantic import ValidationError
 
 from simulator.config import CONFIG_FILES, Config, Models
 from simulator.errors import DataError
+from simulator.evidence.reader import read_decisions, read_equity, read_run
+from simulator.evidence.records import DecisionRow, RunRecord
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Floats, Snapshot, moment
 from simulator.replay.inputs import ReplayInputs
@@ -29,7 +29,6 @@ from simulator.runs.identity import data_digest
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Seating, load_strategy
-from simulator.store.folders import read_lines
 from simulator.trading.cycle import TradingRules
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.schedule import MEETING
@@ -51,7 +50,7 @@ class ReloadedRun:
     """
 
     folder: Path
-    facts: Mapping[str, Any]
+    facts: RunRecord
     config: Config
     strategy: Strategy[Any]
     inputs: ReplayInputs
@@ -83,23 +82,19 @@ class ReloadedRun:
         """(S,) risk-free return of each session."""
         return measure.risk_free(self.inputs, self.config.assets).returns
 
-    def check_reproduced(self, done: Replayed) -> None:
-        """The recorded decisions, replayed, must give the equity in the folder: else engine and evidence do not match.
+    def check_reproduced(self, replayed: Replayed) -> None:
+        """Raise DataError where `replayed`, the recorded decisions, does not give the equity in the folder.
 
-        Raises DataError.
+        Engine and evidence do not match then.
         """
-        path, mend = self.folder / "equity.csv", again(self.facts)
-        try:
-            with path.open(encoding="utf-8", newline="") as lines:
-                stored = np.array([float(row["equity"]) for row in csv.DictReader(lines)])
-        except (OSError, KeyError, ValueError):
-            raise DataError("has no column of equity", where=str(path), mend=mend) from None
-        equity = done.ledger.equity[session_ends(done.ledger.bars)]
+        stored = read_equity(self.folder, self.facts)[1]["equity"]
+        equity = replayed.ledger.equity[session_ends(replayed.ledger.bars)]
         if stored.shape != equity.shape or not np.allclose(stored, equity, rtol=SAME, atol=0.0):
-            raise DataError("its decisions, replayed, do not give its equity", where=str(path), mend=mend)
+            found, where = "its decisions, replayed, do not give its equity", str(self.folder / "equity.csv")
+            raise DataError(found, where=where, mend=again(self.facts))
 
 
-class AsDecided:
+class RecordedDecisions:
     """A strategy that decides what was decided."""
 
     name: str = "recorded"
@@ -117,84 +112,79 @@ class AsDecided:
         return self._at[snapshot.as_of]
 
 
-def read_run(folder: Path) -> tuple[Mapping[str, Any], RunSpec]:
-    """run.json of `folder` and the spec that makes that run again, a partial one up to where it stopped.
+def read_spec(folder: Path) -> tuple[RunRecord, RunSpec]:
+    """Return run.json of `folder` and the spec that makes that run again, a partial one up to where it was to go.
 
     Raises DataError.
     """
-    path = folder / "run.json"
+    run = read_run(folder)
+    stopped = run.get("stopped")
     try:
-        facts = json.loads(path.read_bytes())
-        last = facts["stopped"]["to"] if facts.get("partial") else facts["to"]
-        spec = RunSpec(
-            strategy=facts["strategy"],
-            symbols=tuple(facts["symbols"]),
-            first=date.fromisoformat(facts["from"]),
-            last=date.fromisoformat(last),
-            models=facts.get("models"),
-            parameters=dict(facts["parameters"]),
-            replicates=facts["replicates"]["count"],
-        )
-        again(facts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError("is not the run.json of a run", where=str(path), mend="run the same `sim run` again") from None
-    return facts, spec
+        first, last = (date.fromisoformat(text) for text in (run["from"], stopped["to"] if stopped else run["to"]))
+    except ValueError as error:
+        raise DataError(str(error), where=str(folder / "run.json"), mend=again(run)) from None
+    spec = RunSpec(
+        strategy=run["strategy"],
+        symbols=tuple(run["symbols"]),
+        first=first,
+        last=last,
+        models=run["models"],
+        parameters=dict(run["parameters"]),
+        replicates=run["replicates"]["count"],
+    )
+    return run, spec
 
 
-def again(facts: Mapping[str, Any]) -> str:
-    """What mends a run that cannot be opened any more."""
-    return f"`{facts['command']}` runs it again"
+def again(run: RunRecord) -> str:
+    """Return what mends a run that cannot be reloaded any more."""
+    return f"`{run['command']}` runs it again"
 
 
-def config_of(facts: Mapping[str, Any], models: Models | None = None) -> Config:
-    """The configuration a run was made with; of the models only those that sat in it, or `models` instead.
+def config_of(run: RunRecord, models: Models | None = None) -> Config:
+    """Return the configuration a run was made with; of the models only those that sat in it, or `models` instead.
 
     Raises DataError.
     """
     try:
-        stored = facts["config"]
-        seated = models or Models(default="run", profiles={"run": stored["models"]})
+        stored = run["config"]
+        seated = models or Models.model_validate({"default": "run", "profiles": {"run": stored["models"]}})
         sections: dict[str, Any] = {
             name: model.model_validate(stored[name]) for name, model in CONFIG_FILES.items() if name != "models"
         }
     except (ValidationError, KeyError, TypeError) as error:
         found = f"holds a configuration this version does not read ({str(error).splitlines()[0]})"
-        raise DataError(found, where="run.json", mend=again(facts)) from None
+        raise DataError(found, where="run.json", mend=again(run)) from None
     return Config(models=seated, **sections)
 
 
-def reopen(
-    folder: Path, facts: Mapping[str, Any], spec: RunSpec, workspace: Workspace, config: Config, seating: Seating
+def reload_run(
+    folder: Path, run: RunRecord, spec: RunSpec, workspace: Workspace, config: Config, seating: Seating
 ) -> ReloadedRun:
-    """The run in `folder`, whose `facts` and `spec` are those of :func:`read_run`; councils ask through `seating`.
+    """Return the run in `folder`, whose `run` and `spec` are those of :func:`read_spec`; councils ask through `seating`.
 
     Raises DataError where strategy files, bars, events or dates of decision are not what they were.
     """
     loaded = load_strategy(spec.strategy, workspace.strategies, seating, spec.parameters)
-    _check_files(facts, loaded.files)
+    _check_files(run, loaded.files)
     window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
     staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
-    if data_digest(staged.inputs) != facts["data_digest"]:
-        raise DataError(f"bars or events have changed since run {facts['run_id']}", mend=again(facts))
-    path = folder / "decisions.jsonl"
-    try:
-        decisions = tuple(_decision(row) for row in read_lines(path))
-    except (KeyError, TypeError, ValueError):
-        raise DataError("is not what this version writes", where=str(path), mend=again(facts)) from None
-    inputs = staged.inputs.until(len(decisions)) if facts.get("partial") else staged.inputs
+    if data_digest(staged.inputs) != run["data_digest"]:
+        raise DataError(f"bars or events have changed since run {run['run_id']}", mend=again(run))
+    decisions = tuple(_decision(row) for row in read_decisions(folder / "decisions.jsonl", run))
+    inputs = staged.inputs.until(len(decisions)) if run["partial"] else staged.inputs
     if [moment(int(at)) for at in inputs.instants] != [one.as_of for one in decisions]:
-        raise DataError("decides on other dates than this version would", where=str(folder), mend=again(facts))
-    return ReloadedRun(folder, facts, config, loaded.strategy, inputs, decisions)
+        raise DataError("decides on other dates than this version would", where=str(folder), mend=again(run))
+    return ReloadedRun(folder, run, config, loaded.strategy, inputs, decisions)
 
 
-def _check_files(facts: Mapping[str, Any], now: Mapping[str, str]) -> None:
-    then = facts["strategy_files"]
+def _check_files(run: RunRecord, now: Mapping[str, str]) -> None:
+    then = run["strategy_files"]
     changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if changed:
         more = f" and {len(changed) - 1} more files have" if len(changed) > 1 else " has"
-        raise DataError(f"strategies/{changed[0]}{more} changed since run {facts['run_id']}", mend=again(facts))
+        raise DataError(f"strategies/{changed[0]}{more} changed since run {run['run_id']}", mend=again(run))
 
 
-def _decision(row: Mapping[str, Any]) -> Decision:
+def _decision(row: DecisionRow) -> Decision:
     targets = tuple(Target(**target) for target in row["targets"])
     return Decision(datetime.fromisoformat(row["as_of"]), targets, row["record"])
