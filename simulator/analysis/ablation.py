@@ -87,8 +87,8 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
     """Return the content of ablation.json for the run in `folder`, from the folder, the bars and the strategy's files.
 
     A variant's ``meetings_changed`` counts meetings with other targets than its reference's; ``choices`` tell whom
-    "best single manager" followed. Raises UsageError for a run of no council, DataError where bars or strategy files have
-    changed since.
+    "best single manager" followed. Raises UsageError for a run of no council, DataError where bars or files of the
+    strategy have changed since.
     """
     case = open_case(folder, workspace)
     tell = progress or silent
