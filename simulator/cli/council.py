@@ -49,11 +49,11 @@ for stage, short_help in {
 
 def _hold(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> None:
     from simulator.report.meeting import print_meeting
-    from simulator.runs.meeting import Call, cost, hold
+    from simulator.runs.meeting import MeetingRequest, estimate_cost, hold_meeting
 
-    call = Call(up_to=up_to, **options)
-    if call.cache != "replay":
-        expected = cost(call, workspace)
+    request = MeetingRequest(up_to=up_to, **options)
+    if request.cache != "replay":
+        expected = estimate_cost(request, workspace)
         if expected.to_ask:
             likely = f"about ${expected.usd:.2f}, at most ${expected.most_usd:.2f}"
             money = likely if expected.most_usd else "no money"
@@ -63,7 +63,7 @@ def _hold(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> No
         def tick(done: int, total: int, usd: float) -> None:
             advance(done, total, before="asking", after=f"${usd:.2f}")
 
-        meeting = hold(call, workspace, tick)
+        meeting = hold_meeting(request, workspace, tick)
     print_result(meeting.facts, as_json, lambda console: print_meeting(meeting.facts, console))
     if meeting.undecided is not None:
         raise meeting.undecided

@@ -1,7 +1,7 @@
 """One meeting of a council as of a date, up to the stage that is asked for.
 
---as-of ──► due ──► stage (bars known by then) ──► research ─► pitch ─► review ─► chairman ─► decide
-                                                   └────── the same gateway and keys as `sim run` ──────┘
+--as-of ──► meeting_time ──► bars known by then ──► research ─► pitch ─► review ─► chairman ─► decide
+                                                       └────── the same gateway and keys as `sim run` ──────┘
 """
 
 from __future__ import annotations
@@ -10,13 +10,22 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, TypeVar, cast
 
 import numpy as np
 
 from simulator.config import Config, Schedule, load_config
 from simulator.council.context import PipelineContext
 from simulator.council.facts import LOOKBACK
+from simulator.council.records import (
+    AnswerRow,
+    ChairmanAnswer,
+    ExecutionRow,
+    MeetingRecord,
+    PitchAnswer,
+    ResearchAnswer,
+    ReviewAnswer,
+)
 from simulator.council.stages.base import run_stages
 from simulator.errors import CacheCorruptError, CacheMissError, DataError, LLMError, UsageError, did_you_mean
 from simulator.llm.gateway import Gateway, Mode
@@ -55,7 +64,7 @@ Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
-class Call:
+class MeetingRequest:
     """What was asked for: the stage to reach, the day or instant as typed, and who is asked about what."""
 
     up_to: str
@@ -68,7 +77,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Due:
+class MeetingTime:
     """The instant of a meeting, its session, and a sentence where it is not the day that was typed."""
 
     as_of: datetime
@@ -77,7 +86,7 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Cost:
+class MeetingCost:
     """What a meeting asks of models that are paid or slow: questions not on disk, and likely and most dollars."""
 
     to_ask: int = 0
@@ -85,25 +94,94 @@ class Cost:
     most_usd: float = 0.0
 
 
-@dataclass(frozen=True)
-class Held:
-    """A meeting as far as it was held: JSON-able `facts`, see :func:`hold`, and why it decided nothing."""
+class SeatAnswer(TypedDict):
+    """An answer in the words of the handoff report; the fields of one that could not be used are missing."""
 
-    facts: Mapping[str, Any]
+    model: str | None
+    seat: str
+    keys: list[str]
+    error: NotRequired[str]
+
+
+class ResearchResult(SeatAnswer, ResearchAnswer):
+    pass
+
+
+class PitchResult(SeatAnswer, PitchAnswer):
+    account: str | None
+    score: float | None
+
+
+class ReviewResult(ReviewAnswer):
+    reviewer_model: str | None
+    pitch_author: str | None
+    reviewer: str
+    author: str
+    keys: list[str]
+    error: NotRequired[str]
+
+
+class ChairmanResult(SeatAnswer, ChairmanAnswer):
+    account: str | None
+
+
+class StageResults(TypedDict, total=False):
+    """What the stages came to; `labels` is {label the chairman saw: seat}, `allowed` {symbol: weight}."""
+
+    research_pack: list[ResearchResult]
+    pm_pitches: list[PitchResult]
+    peer_reviews: list[ReviewResult]
+    scores: dict[str, float]
+    chairman_decision: ChairmanResult | None
+    labels: dict[str, str]
+    execution_results: list[ExecutionRow]
+    allowed: dict[str, float]
+    cuts: list[str]
+
+
+class Spent(TypedDict):
+    asked: int
+    cached: int
+    failed: int
+    cost_usd: float
+
+
+class MeetingFacts(StageResults):
+    """What ``sim council --json`` prints: the meeting, and the results of the stage that was asked for, or of all."""
+
+    stage: str
+    strategy: str
+    models: str
+    as_of: str
+    session: str
+    known_to: str | None
+    moved: str | None
+    symbols: list[str]
+    no_decision: str | None
+    metadata: dict[str, object]
+    llm: Spent
+
+
+@dataclass(frozen=True)
+class MeetingResult:
+    """A meeting as far as it came, and why it decided nothing."""
+
+    facts: MeetingFacts
     undecided: LLMError | DataError | None = None
 
 
-def due(typed: str, schedule: Schedule, cadence: Cadence) -> Due:
-    """When the meeting of that day is, by config/schedule.yaml; an instant (New York time without an offset) is taken
-    as it stands.
+def meeting_time(typed: str, schedule: Schedule, cadence: Cadence) -> MeetingTime:
+    """Return when the meeting of that day is, by config/schedule.yaml; an instant (New York time without an offset) is
+    taken as it stands.
 
     A day without a session moves to the next one; so does an early close, but in a council that meets daily. Raises
     UsageError for what is no date.
     """
-    day = _day(typed)
-    if day is None:
+    try:
+        day = date.fromisoformat(typed)
+    except ValueError:
         at = _instant(typed)
-        return Due(at, at.astimezone(NEW_YORK).date())
+        return MeetingTime(at, at.astimezone(NEW_YORK).date())
     sessions = calendar.sessions(day, day + WEEKS)
     whole = sessions.closes_at == calendar.wall_to_utc(sessions.session_of, calendar.CLOSE)
     fit = sessions.dates if (schedule.cadence or cadence) == "daily" else sessions.dates[whole]
@@ -113,14 +191,7 @@ def due(typed: str, schedule: Schedule, cadence: Cadence) -> Due:
     if session != day:
         why = "the exchange closes early" if early else "the exchange is closed"
         moved = f"on {day} {why}: the meeting is that of {session}"
-    return Due(datetime.combine(session, schedule.decision_time, NEW_YORK), session, moved)
-
-
-def _day(typed: str) -> date | None:
-    try:
-        return date.fromisoformat(typed)
-    except ValueError:
-        return None
+    return MeetingTime(datetime.combine(session, schedule.decision_time, NEW_YORK), session, moved)
 
 
 def _instant(typed: str) -> datetime:
@@ -133,72 +204,74 @@ def _instant(typed: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=NEW_YORK)
 
 
-def hold(call: Call, workspace: Workspace, progress: Progress | None = None) -> Held:
-    """Hold the meeting up to ``call.up_to``; answers on disk are used, as in a run.
+def hold_meeting(request: MeetingRequest, workspace: Workspace, progress: Progress | None = None) -> MeetingResult:
+    """Hold the meeting up to ``request.up_to``; answers on disk are used, as in a run.
 
-    Keys of the facts: stage, strategy, models, as_of, session, moved, symbols, no_decision, the result of the stage in
-    the words of the handoff report (``research_pack``, ``pm_pitches``, ``peer_reviews`` with ``scores``, for ``run``
-    all of them, ``chairman_decision``, ``labels`` {label the chairman saw: seat}, ``execution_results``, ``allowed``
-    and ``cuts``), ``metadata`` and ``llm``.
     Raises the errors of `simulator.errors` of what cannot be begun or continued; a missed quorum is no error here but
-    `Held.undecided`.
+    `MeetingResult.undecided`.
     """
     config = load_config(workspace.config)
-    with open_gateway(_spec(call), workspace, config) as asking:
-        council = _council(call, workspace, asking)
-        stages = _stages(council, call.up_to)
-        when = due(call.as_of, config.schedule, council.cadence)
-        snapshot = _known(call, when, council, workspace, config)
-        asking.open_for(_name(call, when), council.seats)
-        asked = sum(council.questions.get(name, 0) for name in (one.name for one in stages))
-        watched = _watched(run_stages(stages, council.open(snapshot), council.setup), asking.gateway, asked, progress)
+    with open_gateway(_spec(request), workspace, config) as asking:
+        council = _council(request, workspace, asking)
+        stages = _stages(council, request.up_to)
+        when = meeting_time(request.as_of, config.schedule, council.cadence)
+        snapshot = _snapshot(request, when, council, workspace, config)
+        asking.open_for(_ledger_name(request, when), council.seats)
+        questions = sum(council.questions.get(stage.name, 0) for stage in stages)
+        work = run_stages(stages, council.open(snapshot), council.setup)
         try:
-            context = asking.loop.run(watched)
+            context = asking.loop.run(_with_progress(work, asking.gateway, questions, progress))
         except LLMError as error:
             if not isinstance(error, CacheMissError | CacheCorruptError):
                 error.mend = error.mend or "the same command continues"
             raise
         asking.drain()
-        facts = asking.loop.run(_told(call, when, council, snapshot, context, config))
-        facts["llm"] = _spent(asking.gateway)
-    return Held(facts, _undecided(context))
+        facts = _facts(request, when, council, snapshot, context, config, asking.gateway)
+    return MeetingResult(facts, _undecided(context))
 
 
-def cost(call: Call, workspace: Workspace) -> Cost:
-    """What :func:`hold` would have to ask, by asking stand-ins for what is not on disk. Nobody is asked.
+def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
+    """Return what :func:`hold_meeting` would have to ask, by asking stand-ins for what is not on disk.
 
     Raises ConfigError for a model whose price nobody knows.
     """
     config = load_config(workspace.config)
     stand_ins, prices = PlanProvider(), Prices(config.models.prices)
-    with asking_nobody(workspace, config, call.models, call.cache, stand_ins) as asking:
+    with asking_nobody(workspace, config, request.models, request.cache, stand_ins) as asking:
         if all(seat.provider == OFFLINE for seat in asking.seats.values()):
-            return Cost()
-        council = _council(call, workspace, asking)
-        when = due(call.as_of, config.schedule, council.cadence)
-        snapshot = _known(call, when, council, workspace, config)
-        asking.loop.run(run_stages(_stages(council, call.up_to), council.open(snapshot), council.setup))
-    missing = [request for request in stand_ins.asked.values() if request.provider != OFFLINE]
-    estimates = [prices.estimate(request) for request in missing]
-    return Cost(len(missing), sum(likely for likely, _ in estimates), sum(most for _, most in estimates))
+            return MeetingCost()
+        council = _council(request, workspace, asking)
+        when = meeting_time(request.as_of, config.schedule, council.cadence)
+        snapshot = _snapshot(request, when, council, workspace, config)
+        asking.loop.run(run_stages(_stages(council, request.up_to), council.open(snapshot), council.setup))
+    missing = [question for question in stand_ins.asked.values() if question.provider != OFFLINE]
+    estimates = [prices.estimate(question) for question in missing]
+    return MeetingCost(len(missing), sum(likely for likely, _ in estimates), sum(most for _, most in estimates))
 
 
-def _spec(call: Call) -> RunSpec:
-    """`call` as the gateway of a run wants it; its dates are not read there."""
-    if not call.max_cost >= 0:
-        raise UsageError(f"--max-cost was {call.max_cost:g}", mend="dollars the meeting may cost, 0 or more")
-    return RunSpec(call.strategy, call.symbols, date.min, models=call.models, cache=call.cache, max_cost=call.max_cost)
+def _spec(request: MeetingRequest) -> RunSpec:
+    """`request` as the gateway of a run wants it; its dates are not read there."""
+    if not request.max_cost >= 0:
+        raise UsageError(f"--max-cost was {request.max_cost:g}", mend="dollars the meeting may cost, 0 or more")
+    return RunSpec(
+        request.strategy,
+        request.symbols,
+        date.min,
+        models=request.models,
+        cache=request.cache,
+        max_cost=request.max_cost,
+    )
 
 
-def _council(call: Call, workspace: Workspace, asking: Asking) -> Council:
+def _council(request: MeetingRequest, workspace: Workspace, asking: Asking) -> Council:
     from simulator.council.strategy import Council
 
-    council = load_strategy(call.strategy, workspace.strategies, asking).strategy
+    council = load_strategy(request.strategy, workspace.strategies, asking).strategy
     if isinstance(council, Council):
         return council
     folders = [name for name in available(workspace.strategies) if (workspace.strategies / name).is_dir()]
     raise UsageError(
-        f'"{call.strategy}" is no council{did_you_mean(call.strategy, folders)}',
+        f'"{request.strategy}" is no council{did_you_mean(request.strategy, folders)}',
         mend=f"there are {', '.join(folders)}" if folders else "a council is a folder with a strategy.yaml",
     )
 
@@ -212,112 +285,118 @@ def _stages(council: Council, up_to: str) -> Sequence[Any]:
     return council.stages[: names.index(up_to) + 1]
 
 
-def _known(call: Call, when: Due, council: Council, workspace: Workspace, config: Config) -> Snapshot:
+def _snapshot(
+    request: MeetingRequest, when: MeetingTime, council: Council, workspace: Workspace, config: Config
+) -> Snapshot:
     """The market as the meeting knows it. Raises DataError where bars end before the last session closed by then."""
     at = instant(when.as_of)
     before = calendar.sessions(when.session - WEEKS, when.session)
     newest = before.dates[before.closes_at <= at][-1].astype(date)
     window = max(LOOKBACK, council.window)  # enough for every fact, wherever a run began
-    staged = load_inputs(call.symbols, newest, None, window, (), workspace, config)
+    staged = load_inputs(request.symbols, newest, None, window, (), workspace, config)
     return replace(staged.inputs, instants=np.array([at]), points=()).snapshots[0]
 
 
-def _name(call: Call, when: Due) -> str:
-    """Names the meeting in the books of what was spent: the same meeting again may spend what is left of it."""
-    return "meeting-" + digest_of([call.strategy, call.symbols, call.models, when.as_of.isoformat()])[:10]
+def _ledger_name(request: MeetingRequest, when: MeetingTime) -> str:
+    """Name of the meeting in the ledger of what was spent: the same meeting again may spend what is left of it."""
+    return "meeting-" + digest_of([request.strategy, request.symbols, request.models, when.as_of.isoformat()])[:10]
 
 
-async def _watched(work: Coroutine[Any, Any, T], gateway: Gateway, asked: int, progress: Progress | None) -> T:
+async def _with_progress(
+    work: Coroutine[Any, Any, T], gateway: Gateway, questions: int, progress: Progress | None
+) -> T:
     task = asyncio.create_task(work)
     try:
         while not task.done():
             await asyncio.wait([task], timeout=HEARTBEAT)
             if progress is not None:
-                progress(gateway.asked + gateway.cached, asked, gateway.cost_usd)
+                progress(gateway.asked + gateway.cached, questions, gateway.cost_usd)
     finally:
         task.cancel()
     return await task
 
 
-async def _told(
-    call: Call, when: Due, council: Council, snapshot: Snapshot, context: PipelineContext, config: Config
-) -> dict[str, Any]:
+def _facts(
+    request: MeetingRequest,
+    when: MeetingTime,
+    council: Council,
+    snapshot: Snapshot,
+    context: PipelineContext,
+    config: Config,
+    gateway: Gateway,
+) -> MeetingFacts:
     cash = config.accounts.cash
     book = Book(cash, {}, {}, cash)
     decision = council.decide(snapshot, context, book, ())
-    record = decision.record
+    record = cast(MeetingRecord, decision.record)
     accounts = {account.role: name for name, account in config.accounts.accounts.items()}
     # Where nobody chairs, the vote is carried out on the chairman's account.
     accounts[council.chair] = accounts.get(council.spec.stages.chairman.seat, COUNCIL)
     results = results_of(record, accounts)
-    if call.up_to == RUN:
+    if request.up_to == RUN:
         allowed, cuts = risk.limit(decision, book, Limits.from_config(config.risk, config.assets))
-        results |= {
-            "labels": dict(record["labels"].get(council.chair, {})),
-            "execution_results": list(record["execution"]),
-            "allowed": {target.symbol: target.weight for target in allowed.targets},
-            "cuts": list(cuts),
-        }
+        results["labels"] = record["labels"].get(council.chair, {})
+        results["execution_results"] = record["execution"]
+        results["allowed"] = {target.symbol: target.weight for target in allowed.targets}
+        results["cuts"] = list(cuts)
     else:
         kept = {"research": ("research_pack",), "pitch": ("pm_pitches",), "review": ("peer_reviews", "scores")}
-        results = {name: results[name] for name in kept[call.up_to]}
-    facts = context.facts
+        results = cast(StageResults, {n: value for n, value in results.items() if n in kept[request.up_to]})
     return {
-        "stage": call.up_to,
+        "stage": request.up_to,
         "strategy": council.name,
-        "models": call.models or config.models.default,
+        "models": request.models or config.models.default,
         "as_of": when.as_of.astimezone(NEW_YORK).isoformat(),
         "session": str(when.session),
-        "known_to": facts.get("session"),
+        "known_to": context.facts.get("session"),
         "moved": when.moved,
-        "symbols": list(call.symbols),
+        "symbols": list(request.symbols),
         "no_decision": context.no_decision,
         **results,
-        "metadata": {"user_query": context.user_query, "facts": facts, **context.metadata},
+        "metadata": {"user_query": context.user_query, "facts": context.facts, **context.metadata},
+        "llm": {
+            "asked": gateway.asked,
+            "cached": gateway.cached,
+            "failed": gateway.failed,
+            "cost_usd": gateway.cost_usd,
+        },
     }
 
 
-def results_of(record: Mapping[str, Any], accounts: Mapping[str, str]) -> dict[str, Any]:
-    """The answers of a meeting's `record` with the keys of the handoff report; `accounts` is {seat: account}.
+def results_of(record: MeetingRecord, accounts: Mapping[str, str]) -> StageResults:
+    """Return the answers of a meeting with the keys of the handoff report; `accounts` is {seat: account}.
 
     Each has ``model`` (provider/model) and ``keys`` of the LLM cache; one that could not be used has ``error`` in
     place of its fields.
     """
-    models = record["seats"]
+    models, chairman = record["seats"], record["chairman"]
 
-    def who(seat: str) -> dict[str, Any]:
-        return {"model": models.get(seat), "account": accounts.get(seat), "seat": seat}
+    def row(answer: AnswerRow[Any], **further: object) -> Any:
+        fields = answer["answer"] if "answer" in answer else {"error": answer["error"]}
+        return {**further, **fields, "keys": list(answer["keys"])}
 
-    chairman = record["chairman"]
+    def seat_row(answer: AnswerRow[Any], **further: object) -> Any:
+        return row(answer, model=models.get(answer["seat"]), **further, seat=answer["seat"])
+
     return {
-        "research_pack": [
-            {"model": models.get(one["seat"]), "seat": one["seat"], **_answer(one)} for one in record["research"]
-        ],
+        "research_pack": [seat_row(one) for one in record["research"]],
         "pm_pitches": [
-            {**who(one["seat"]), **_answer(one), "score": record["scores"].get(one["seat"])}
+            seat_row(one, account=accounts.get(one["seat"])) | {"score": record["scores"].get(one["seat"])}
             for one in record["pitches"]
         ],
         "peer_reviews": [
-            {
-                "reviewer_model": models.get(one["seat"]),
-                "pitch_author": models.get(one["about"]),
-                "reviewer": one["seat"],
-                "author": one["about"],
-                **_answer(one),
-            }
+            row(
+                one,
+                reviewer_model=models.get(one["seat"]),
+                pitch_author=models.get(one["about"]),
+                reviewer=one["seat"],
+                author=one["about"],
+            )
             for one in record["reviews"]
         ],
-        "scores": dict(record["scores"]),
-        "chairman_decision": chairman and {**who(chairman["seat"]), **_answer(chairman)},
+        "scores": record["scores"],
+        "chairman_decision": chairman and seat_row(chairman, account=accounts.get(chairman["seat"])),
     }
-
-
-def _answer(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {**(said["answer"] if "answer" in said else {"error": said["error"]}), "keys": list(said["keys"])}
-
-
-def _spent(gateway: Gateway) -> dict[str, Any]:
-    return {"asked": gateway.asked, "cached": gateway.cached, "failed": gateway.failed, "cost_usd": gateway.cost_usd}
 
 
 def _undecided(context: PipelineContext) -> LLMError | DataError | None:
@@ -325,5 +404,5 @@ def _undecided(context: PipelineContext) -> LLMError | DataError | None:
         return None
     if not context.facts["symbols"]:
         return DataError(context.no_decision, mend="choose a later date")
-    said = f"the meeting ends without a decision: {context.no_decision}"
-    return LLMError(said, mend="`--cache refresh` asks again")
+    found = f"the meeting ends without a decision: {context.no_decision}"
+    return LLMError(found, mend="`--cache refresh` asks again")

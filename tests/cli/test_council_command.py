@@ -16,7 +16,7 @@ import pytest
 import simulator
 from simulator.config import load_config
 from simulator.errors import UsageError
-from simulator.runs.meeting import due
+from simulator.runs.meeting import meeting_time
 from simulator.workspace import make_workspace
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -124,7 +124,7 @@ def test_it_reads_well_in_eighty_columns(met: simulator.Run, sim: Sim) -> None:
     ],
 )
 def test_holidays_and_early_closes_move_to_the_next_whole_session(typed: str, session: str, why: str | None) -> None:
-    found = due(typed, load_config(SHIPPED).schedule, "weekly")
+    found = meeting_time(typed, load_config(SHIPPED).schedule, "weekly")
     assert found.session == date.fromisoformat(session)
     assert found.as_of.isoformat() == f"{session}T08:00:00-0{4 if session < '2024-11' else 5}:00"
     if why is None:
@@ -137,12 +137,12 @@ def test_holidays_and_early_closes_move_to_the_next_whole_session(typed: str, se
 
 def test_a_council_that_meets_daily_meets_on_half_days_and_an_instant_is_taken_as_it_stands() -> None:
     schedule = load_config(SHIPPED).schedule
-    assert due("2024-07-03", schedule, "daily").session == date(2024, 7, 3)
-    typed = due("2024-07-03T12:30", schedule, "weekly")
+    assert meeting_time("2024-07-03", schedule, "daily").session == date(2024, 7, 3)
+    typed = meeting_time("2024-07-03T12:30", schedule, "weekly")
     assert (typed.as_of.isoformat(), typed.moved) == ("2024-07-03T12:30:00-04:00", None)
-    assert due("2024-07-03T16:30:00+00:00", schedule, "weekly").as_of == typed.as_of
+    assert meeting_time("2024-07-03T16:30:00+00:00", schedule, "weekly").as_of == typed.as_of
     with pytest.raises(UsageError, match="is not a date"):
-        due("Monday", schedule, "weekly")
+        meeting_time("Monday", schedule, "weekly")
 
 
 def test_the_session_that_was_taken_is_said(met: simulator.Run, sim: Sim) -> None:
