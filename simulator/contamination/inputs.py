@@ -15,7 +15,8 @@ from simulator.contamination.case import Case
 from simulator.contamination.contrast import mean_of
 from simulator.contamination.disguise import Shown, mirrored
 from simulator.contamination.results import Figure, Result
-from simulator.contamination.words import number, percent
+from simulator.contamination.words import percent
+from simulator.number_format import ratio
 from simulator.runs.replicates import replicate_of
 from simulator.stats.metrics import PERIODS, sharpe
 from simulator.stats.series import Floats, Undefined
@@ -92,7 +93,7 @@ def judge_replicates(case: Case, opinions: Sequence[Mapping[int, Any]]) -> Resul
         return Result("shown", said, tuple(figures), notes)
     spread = float(np.std(ratios, ddof=1))
     figures.insert(1, Figure("standard deviation of the Sharpe ratio over draws", spread, "Sharpe"))
-    between = f"{number(min(ratios))} to {number(max(ratios))} (sd {number(spread)})"
+    between = f"{ratio(min(ratios))} to {ratio(max(ratios))} (sd {ratio(spread)})"
     said = (
         f"Over {len(paths)} draws the Sharpe ratio is {between}; "
         f"{percent(kept.value, 0)} of decisions are the same as in the first."

@@ -23,12 +23,13 @@ from simulator.contamination.case import Case
 from simulator.contamination.contrast import mean_of
 from simulator.contamination.reidentify import distinct
 from simulator.contamination.results import Figure, Result
-from simulator.contamination.words import number, numbers, p_text, percent
+from simulator.contamination.words import numbers, p_text, percent
 from simulator.llm.answers import schema_of
 from simulator.llm.messages import Message
 from simulator.llm.registry import request_for
 from simulator.market.bars import Snapshot
 from simulator.market.calendar import NEW_YORK
+from simulator.number_format import ratio
 from simulator.stats.distributions import student_cdf, student_quantile
 from simulator.stats.series import Floats
 from simulator.trading.schedule import MEETING
@@ -104,7 +105,7 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
     ends = zip(names, fit.beta.tolist(), (reach * fit.error).tolist(), (None, None, None, p), strict=True)
     figures = [Figure(name, b, "slope", b - away, b + away, one_sided) for name, b, away, one_sided in ends]
     low, high = float(fit.beta[3] - reach * fit.error[3]), float(fit.beta[3] + reach * fit.error[3])
-    slope = number(float(fit.beta[3]), 4, sign=True)
+    slope = ratio(float(fit.beta[3]), 4, sign=True)
     said = f"β₃ {slope} ({numbers(low, high, 4, sign=True)}, one-sided {p_text(p)})"
     adjusted = "bars may be adjusted for splits and dividends, what a model recalls is not"
     notes = (f"{len(rows)} asset-dates, {fit.dates} dates", adjusted)

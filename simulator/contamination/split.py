@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from simulator.config import Seat
 from simulator.contamination.disagreement import disagreement
-from simulator.contamination.words import number, numbers, percent, percents
+from simulator.contamination.words import numbers, percent, percents
 from simulator.council.records import meeting_record
 from simulator.evidence.records import AlphaDecay, Contamination, ModelRecord, OpenSpan, PartRecord
 from simulator.llm.cutoffs import (
@@ -36,6 +36,7 @@ from simulator.llm.cutoffs import (
 )
 from simulator.llm.spending.prices import Prices
 from simulator.market.calendar import NEW_YORK
+from simulator.number_format import ratio
 from simulator.stats.bootstrap import DRAWS, sharpe_interval
 from simulator.stats.compare import change_in_mean
 from simulator.stats.inference import sharpe_p
@@ -188,7 +189,7 @@ def verdict(cutoff: date, parts: Mapping[Part, PartRecord], decay: AlphaDecay) -
     if after["sharpe"] is not None:
         low, high = after["sharpe_ci_low"], after["sharpe_ci_high"]
         within = "" if low is None or high is None else f" ({numbers(low, high)})"
-        figure = f"the Sharpe ratio is {number(after['sharpe'])}{within}"
+        figure = f"the Sharpe ratio is {ratio(after['sharpe'])}{within}"
     said = f"{where} the cut-off {cutoff}{', and' if not rest else ''} {figure}."
     value, low, high = decay["value"], decay["low"], decay["high"]
     if value is None or low is None or high is None or decay["reason"]:
