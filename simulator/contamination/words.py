@@ -1,4 +1,4 @@
-"""Numbers in verdicts: as everywhere, but with an ordinary space before %, for they stand in run.json and checks.json."""
+"""Numbers in verdicts: an ordinary space before %, for they stand in run.json and checks.json."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def replicates(run: Mapping[str, Any]) -> tuple[tuple[str, tuple[Cell, ...]], ..
 
 
 def _spread(run: Mapping[str, Any], metric: Metric) -> tuple[Cell, ...]:
-    spread = spread_of(run, metric.key)
+    spread: Mapping[str, Any] = spread_of(run, metric.key) or {}
     values = (run["metrics"].get(metric.key), *(spread.get(key) for key in ("mean", "min", "max", "sd")))
     return tuple(Cell(metric.write(value)) for value in values)
 

@@ -160,7 +160,7 @@ def config_of(run: RunRecord, models: Models | None = None) -> Config:
 def reload_run(
     folder: Path, run: RunRecord, spec: RunSpec, workspace: Workspace, config: Config, seating: Seating
 ) -> ReloadedRun:
-    """Return the run in `folder`, whose `run` and `spec` are those of :func:`read_spec`; councils ask through `seating`.
+    """Return the run in `folder`; `run` and `spec` are those of :func:`read_spec`. Councils ask through `seating`.
 
     Raises DataError where strategy files, bars, events or dates of decision are not what they were.
     """

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from simulator.evidence.reader import read_run
 from simulator.report.terminal import print_run
 
 
 def printed(folder: Path, width: int = 80, terminal: bool = False) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=terminal, color_system="standard" if terminal else None)
-    print_run(json.loads((folder / "run.json").read_text(encoding="utf-8")), folder, console)
+    print_run(read_run(folder), folder, console)
     return out.getvalue()
 
 
@@ -75,7 +76,7 @@ def test_square_brackets_in_names_are_text_not_markup(write_run: Any) -> None:
 @pytest.mark.parametrize("strategy", ["a_strategy_with_quite_a_long_name_for_a_terminal", "x" * 60])
 def test_no_number_is_cut_for_want_of_room(write_run: Any, strategy: str) -> None:
     folder = write_run(strategy=strategy)
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run = read_run(folder)
     wide = {"sharpe_ci_low": -21.93, "sharpe_ci_high": -18.74}
     run["metrics"] |= wide
     run["inference"] |= wide

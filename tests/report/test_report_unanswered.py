@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simulator.analysis.unanswered import drawn, failed_answers, lacking, partial
-from simulator.analysis.verdict import judge
+from simulator.analysis import unanswered, verdict
 from simulator.errors import DataError
+from simulator.evidence.records import RunRecord
+from simulator.evidence.schema import check
 from simulator.report.page import render
 
 SPREAD = {"mean": 0.05, "min": 0.01, "max": 0.09, "sd": 0.02}
@@ -20,6 +22,22 @@ FAILED = [
     {"session": "2024-03-04", "replicate": 1, "stage": "review", "seat": "pm.risk", "about": "pm.carry", "error": "no"},
     {"session": "2024-02-05", "replicate": 0, "stage": "pitch", "seat": "pm.trend", "error": "refused: <b>"},
 ]
+
+
+def on_record(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`ask` a run.json that holds nothing but what is given."""
+
+    def asked(run: dict[str, Any]) -> Any:
+        check(RunRecord, run, older=True)
+        return ask(run)
+
+    return asked
+
+
+drawn = on_record(unanswered.drawn)
+lacking = on_record(unanswered.lacking)
+partial = on_record(unanswered.partial)
+judge = on_record(verdict.judge)
 
 
 def plain(text: str) -> str:
@@ -62,7 +80,7 @@ def test_failed_answers_are_counted_by_seat_and_listed_by_date() -> None:
     )
     undecided = {**found, "no_decision": [{"session": "2024-02-05", "replicate": 0, "why": "pitch: 2 of 5"}]}
     assert "1 of 5 meetings ended without a decision" in plain(lacking({"shortfalls": undecided}))
-    assert failed_answers({"shortfalls": undecided}) == (
+    assert unanswered.failed_answers({"shortfalls": undecided}) == (
         ("2024-02-05", "pitch", "pm.trend", "refused: <b>"),
         ("2024-02-05", "meeting", "no decision", "pitch: 2 of 5"),
         ("2024-03-04", "review", "pm.risk on pm.carry, draw 2", "no"),

@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
-from simulator.analysis.verdict import FEWEST_SESSIONS, judge
+from simulator.analysis import verdict as asked
+from simulator.analysis.verdict import FEWEST_SESSIONS, Verdict
+from simulator.evidence.records import RunRecord
+from simulator.evidence.schema import check
 from simulator.stats.metrics import ENOUGH_SESSIONS
+
+
+def judge(run: dict[str, Any]) -> Verdict:
+    """The verdict on a run.json that holds nothing but what is given."""
+    check(RunRecord, run, older=True)
+    return asked.judge(run)
 
 
 def facts(sessions: int = 251, sharpe: float | None = 1.21, **inference: Any) -> dict[str, Any]:
