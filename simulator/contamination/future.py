@@ -25,7 +25,7 @@ from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
 from simulator.trading.cycle import CycleResult
 from simulator.trading.model import Book, Decision
-from simulator.trading.strategy import Strategy, journal_read, strategy_at
+from simulator.trading.strategy import Strategy, slice_journal, strategy_at
 
 NOISE = 0.05
 """Standard deviation of a bar's log return in the noise."""
@@ -151,7 +151,7 @@ async def _again(strategy: Strategy[Any], inputs: ReplayInputs, k: int, opinions
     if k and k - 1 in opinions:
         before = strategy_at(strategy, inputs.points[k - 1]), inputs.snapshots[k - 1], opinions[k - 1]
     try:
-        return await deciding.opine(mutated_snapshot(inputs, k), journal_read(deciding, (), before))
+        return await deciding.opine(mutated_snapshot(inputs, k), slice_journal(deciding, (), before))
     except CacheMissError as error:
         return error
 

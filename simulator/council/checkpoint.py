@@ -71,7 +71,7 @@ class Checkpoint:
         symbols = [symbol for symbol in snapshot.symbols if symbol in asked]
         facts = checkpoint_facts(snapshot, symbols, spec.cash, spec.volatility_index)
         meeting = record.get("meeting") or record.get("facts", {}).get("as_of")
-        metadata = {**self.council.metadata(snapshot), "meeting": meeting, "symbols": _priced(snapshot)}
+        metadata = {**self.council.metadata(snapshot), "meeting": meeting, "symbols": _priced_symbols(snapshot)}
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=self.council.question,
@@ -89,13 +89,13 @@ class Checkpoint:
     ) -> Decision:
         """Targets for the council's trades whose terms changed; everything else is left alone."""
         own = [one for one in opinion.revisions if one.thesis.seat == self.council.chair]
-        targets, done = _carried_out(own, opinion, self.council, book)
+        targets, done = _carry_out(own, opinion, self.council, book)
         return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion), **done})
 
     def decide_alone(self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book) -> Decision:
         """A target for the thesis of the manager in `seat` where its terms changed, else none."""
         own = [one for one in opinion.revisions if one.thesis.seat == seat]
-        targets, done = _carried_out(own, opinion, self.council, book)
+        targets, done = _carry_out(own, opinion, self.council, book)
         record = {
             "kind": "member_checkpoint",
             "meeting": opinion.metadata["meeting"],
@@ -105,7 +105,7 @@ class Checkpoint:
         return Decision(snapshot.as_of, targets, record)
 
 
-def _carried_out(
+def _carry_out(
     revisions: Iterable[Revision], opinion: PipelineContext, council: Council, book: Book
 ) -> tuple[tuple[Target, ...], dict[str, Any]]:
     """Targets, and what the record says of them: ``execution``, and ``notes`` where something was left alone."""
@@ -116,7 +116,7 @@ def _carried_out(
     return tuple(one.target for one in done), record | ({"notes": notes} if notes else {})
 
 
-def _priced(snapshot: Snapshot) -> tuple[str, ...]:
+def _priced_symbols(snapshot: Snapshot) -> tuple[str, ...]:
     """Symbols that have had a bar by now."""
     newest = snapshot.bars.close[-1] if len(snapshot) else np.empty(0)
     return tuple(

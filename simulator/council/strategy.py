@@ -68,7 +68,7 @@ class Council:
         self.cadence: Cadence = spec.cadence
         self.window: int = spec.window
         self.definition = definition
-        seated = _seated(definition, seats)
+        seated = _assign_seats(definition, seats)
         self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))))
         self.stages = stages_of(spec)
 
@@ -98,12 +98,12 @@ class Council:
 
     @property
     def chair(self) -> str:
-        """Who holds the council's own trades: the chairman's seat, or ``vote`` where there is no chairman."""
+        """Holder of the council's own trades: the chairman's seat, or ``vote`` where there is no chairman."""
         return self.chairman if self.spec.stages.chairman.enabled else VOTE
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
-        """What the council does between meetings; None where its definition has no checkpoints."""
+        """The council between meetings; None where its definition has no checkpoints."""
         return Checkpoint(self) if self.spec.stages.checkpoint.enabled else None
 
     @property
@@ -140,10 +140,10 @@ class Council:
         """Of a context: ``timestamps`` (``as_of``, and ``newest_bar``, its close), ``seats``, ``prompts``."""
         closed = snapshot.bars.closes_at
         newest = {"newest_bar": new_york(int(closed[-1]))} if len(closed) else {}
-        return {"timestamps": {"as_of": new_york(snapshot.as_of), **newest}, **self._made_of}
+        return {"timestamps": {"as_of": new_york(snapshot.as_of), **newest}, **self._provenance}
 
     @cached_property
-    def _made_of(self) -> Mapping[str, Any]:
+    def _provenance(self) -> Mapping[str, Any]:
         prompts = {name: digest[:12] for name, digest in self.definition.files.items() if name.endswith(".md")}
         return {"seats": {seat: f"{m.provider}/{m.model}" for seat, m in self.seats.items()}, "prompts": prompts}
 
@@ -206,7 +206,7 @@ def stages_of(spec: CouncilSpec) -> tuple[Stage, ...]:
     return (*stages, ChairmanStage())
 
 
-def _seated(definition: Definition, seats: Mapping[str, Seat]) -> dict[str, Seat]:
+def _assign_seats(definition: Definition, seats: Mapping[str, Seat]) -> dict[str, Seat]:
     seated = {}
     for seat in definition.spec.seats:
         try:

@@ -16,7 +16,7 @@ from simulator.trading.schedule import MEETING
 
 @dataclass(frozen=True, eq=False)
 class ReplayInputs:
-    """What a replay plays on.
+    """Bars, context, events and points of one replay.
 
     `bars` and `context` reach back before the run; trading starts at row `start`. `instants` (K,) are the moments of
     decision, nanoseconds since the epoch, `points` the name of each; all are meetings where none are given.
@@ -46,7 +46,7 @@ class ReplayInputs:
 
     @cached_property
     def opening_marks(self) -> Floats:
-        """(N,) the last close of each symbol before the run, 0 where it has none: what the first sizes rest on."""
+        """(N,) last close of each symbol before the run, 0 where it has none: the first sizes rest on it."""
         before = self.bars.close[: self.start]
         known = np.zeros(len(self.bars.symbols))
         for n, column in enumerate(before.T):
@@ -56,12 +56,12 @@ class ReplayInputs:
 
     @cached_property
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """What is known at each decision."""
+        """Knowledge at each decision."""
         moments = (moment(int(at)) for at in self.instants)
         return tuple(self.bars.snapshot(at, self.events, self.context, self.news) for at in moments)
 
     def until(self, k: int) -> ReplayInputs:
-        """The inputs as they were before decision `k`: their first k, and the bars that open before the next."""
+        """Return the inputs as they were before decision `k`: the first k, and the bars that open before the next."""
         if k >= len(self.instants):
             return self
         end = int(np.searchsorted(self.bars.opens_at, self.instants[k], side="left"))

@@ -14,14 +14,14 @@ from typing import Any
 
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError
 from simulator.replay.inputs import ReplayInputs
-from simulator.trading.strategy import Strategy, journal_read, strategy_at
+from simulator.trading.strategy import Strategy, slice_journal, strategy_at
 
 Progress = Callable[[str, int, int, str], None]
 """Called with (stage, done, total, session) after each piece of work, and while answers are waited for."""
 
 
 def silent(*_: Any) -> None:
-    """Progress that goes nowhere."""
+    """Progress for nobody."""
 
 
 HEARTBEAT = 0.25
@@ -42,8 +42,8 @@ class Prefetched:
 
 
 async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progress) -> Prefetched:
-    """The opinions that rest on the market or on minutes, asked side by side; where questions queue, the oldest date's
-    go first. Empty for a strategy without such opinions.
+    """Ask for all opinions that rest on the market or on minutes, side by side; of questions that queue the oldest
+    date's go first. None for a strategy without such opinions.
 
     A point that reads minutes waits for the point before: meetings and their checkpoints go on side by side,
     checkpoints of one meeting one after the other.
@@ -59,7 +59,7 @@ async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progre
         if deciding[k].reads == "minutes" and k:
             # Shielded: when this date is given up, the one before it is still finished.
             before = deciding[k - 1], inputs.snapshots[k - 1], await asyncio.shield(tasks[k - 1])
-        return await deciding[k].opine(inputs.snapshots[k], journal_read(deciding[k], (), before))
+        return await deciding[k].opine(inputs.snapshots[k], slice_journal(deciding[k], (), before))
 
     for k, one in enumerate(deciding):
         if one.reads == "market" or (one.reads == "minutes" and (k - 1 in tasks or not k)):
@@ -68,7 +68,7 @@ async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progre
         return Prefetched()
     dates, waited = list(tasks), list(tasks.values())
     try:
-        failed = await _answered(waited, [inputs.snapshots[k].session for k in dates], report)
+        failed = await _wait_for(waited, [inputs.snapshots[k].session for k in dates], report)
     finally:
         for task in waited:
             task.cancel()
@@ -82,7 +82,7 @@ async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progre
     raise error or asyncio.CancelledError
 
 
-async def _answered(tasks: Sequence[asyncio.Task[Any]], sessions: Sequence[Any], report: Progress) -> int | None:
+async def _wait_for(tasks: Sequence[asyncio.Task[Any]], sessions: Sequence[Any], report: Progress) -> int | None:
     """Wait until every date is answered, or every date before the first that failed. Returns that one's index."""
     failed = len(tasks)
     while waiting := [k for k in range(failed) if not tasks[k].done()]:

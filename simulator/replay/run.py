@@ -25,14 +25,14 @@ from simulator.replay.tape import Tape
 from simulator.trading.broker import ImmediateBroker
 from simulator.trading.cycle import CycleResult, TradingRules, carry_out, plan
 from simulator.trading.model import Decision
-from simulator.trading.strategy import Consults, Strategy, journal_read, strategy_at
+from simulator.trading.strategy import Consults, Strategy, slice_journal, strategy_at
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of it: the books, the decisions, the opinions behind them, and how far the two engines differ.
+    """Result of a replay: books, decisions, the opinions behind them, and how far the two engines differ.
 
-    `inputs` are what was played on. They end early where `stopped` says why there were no further opinions.
+    `inputs` end early where `stopped` says why there were no further opinions.
     """
 
     inputs: ReplayInputs
@@ -77,7 +77,7 @@ def play(
     report: Progress,
     loop: asyncio.Runner,
 ) -> Replayed:
-    """One account over `inputs`, from the opinions already formed {index of the instant: opinion}; others are formed
+    """Play one account over `inputs` from `opinions` formed already {index of the instant: opinion}; others are formed
     when their date has come. Raises AuditError when the engines differ by over 1e-9 of equity."""
     at = {name: strategy_at(strategy, name) for name in dict.fromkeys(inputs.points)}
     consulting: dict[str, Consults[Any]] = {name: one for name, one in at.items() if isinstance(one, Consults)}
@@ -90,7 +90,7 @@ def play(
         snapshot, name = inputs.snapshots[k], inputs.points[k]
         deciding, past, book, opinion = at[name], tuple(journal), broker.book(), opinions.get(k)
         if k not in opinions and deciding.reads != "nothing":
-            opinion = loop.run(deciding.opine(snapshot, journal_read(deciding, past, before)))
+            opinion = loop.run(deciding.opine(snapshot, slice_journal(deciding, past, before)))
         before = deciding, snapshot, opinion
         if name in consulting:
             opinion = loop.run(consulting[name].consult(snapshot, opinion, book, past))

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from simulator.errors import SimError, UsageError, did_you_mean
 from simulator.market.bars import Snapshot
-from simulator.rules.failure import failure
+from simulator.rules.failure import as_strategy_error
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
@@ -45,7 +45,7 @@ class Rule(ABC):
                     f'{type(self).__name__} has no parameter "{key}"{did_you_mean(key, known)}',
                     mend=f"it has {', '.join(known)}",
                 )
-            setattr(self, key, _like(known[key], value, f"{type(self).__name__}.{key}"))
+            setattr(self, key, _coerce(known[key], value, f"{type(self).__name__}.{key}"))
         if self.cadence not in CADENCES:
             raise UsageError(
                 f'{type(self).__name__}.cadence was "{self.cadence}"{did_you_mean(str(self.cadence), CADENCES)}',
@@ -54,14 +54,14 @@ class Rule(ABC):
 
     @abstractmethod
     def weights(self, market: Snapshot) -> Mapping[str, float]:
-        """Signed fractions of equity wanted per symbol, e.g. ``{"SPY": 0.6}``; symbols left out are sold.
+        """Return signed fractions of equity per symbol, e.g. ``{"SPY": 0.6}``; symbols left out are sold.
 
-        `market` ends at the newest bar closed by ``market.as_of``; what is wanted here fills at the next open.
+        `market` ends at the newest bar closed by ``market.as_of``; what is returned fills at the next open.
         """
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:
-        """Public attributes that may be set from outside, with their defaults, in order of declaration."""
+        """Return the public attributes that may be set from outside, with their defaults, in order of declaration."""
         found: dict[str, Any] = {}
         for kind in reversed(cls.__mro__[: cls.__mro__.index(Rule) + 1]):
             found |= {key: value for key, value in vars(kind).items() if _is_parameter(key, value)}
@@ -71,22 +71,23 @@ class Rule(ABC):
         """Rules have no opinion apart from their decision."""
 
     def decide(self, snapshot: Snapshot, _opinion: None, _book: Book, _journal: Sequence[Decision]) -> Decision:
-        """The wanted weights as targets; 0.0 for every other symbol that has had a bar.
+        """Return the weights as targets; 0.0 for every other symbol that has had a bar.
 
         Symbols without a bar yet get no target. Raises UsageError where `weights` names an unknown symbol or gives
         something that is not a finite number.
         """
-        wanted = self._checked(self._wanted(snapshot), snapshot)
+        weights = self._check(self._call_weights(snapshot), snapshot)
+        reasons = {symbol: f"{self.name} wants {weight:.1%} of equity" for symbol, weight in weights.items()}
         targets = tuple(
-            Target(symbol, wanted.get(symbol, 0.0), reason=self._reason(symbol, wanted))
+            Target(symbol, weights.get(symbol, 0.0), reason=reasons.get(symbol, f"{self.name} wants none"))
             for symbol in snapshot.symbols
             if snapshot.has(symbol)
         )
-        shown = {key: getattr(self, key) for key in self.parameters()}
-        record = {"kind": "rule", "rule": self.name, "parameters": shown, "weights": wanted}
+        parameters = {key: getattr(self, key) for key in self.parameters()}
+        record = {"kind": "rule", "rule": self.name, "parameters": parameters, "weights": weights}
         return Decision(snapshot.as_of, targets, record)
 
-    def _wanted(self, snapshot: Snapshot) -> Mapping[str, float]:
+    def _call_weights(self, snapshot: Snapshot) -> Mapping[str, float]:
         try:
             return self.weights(snapshot)
         except SimError:
@@ -94,30 +95,27 @@ class Rule(ABC):
         except Exception as error:
             if self.file is None:
                 raise
-            raise failure(error, self.file, f" (deciding as of {snapshot.as_of.isoformat()})") from error
+            raise as_strategy_error(error, self.file, f" (deciding as of {snapshot.as_of.isoformat()})") from error
 
-    def _checked(self, weights: Mapping[str, float], snapshot: Snapshot) -> dict[str, float]:
+    def _check(self, weights: Mapping[str, float], snapshot: Snapshot) -> dict[str, float]:
         if not isinstance(weights, Mapping):
             raise UsageError(f"{self.name}: weights was {weights!r}", mend="return a dict, e.g. {'SPY': 0.6}")
-        wanted: dict[str, float] = {}
+        checked: dict[str, float] = {}
         for symbol, weight in weights.items():
             if symbol not in snapshot.symbols:
                 guess = did_you_mean(symbol, snapshot.symbols)
                 raise UsageError(f'{self.name}: no symbol "{symbol}" in this run{guess}', mend="see --symbols")
             try:
-                wanted[symbol] = float(weight)
+                checked[symbol] = float(weight)
             except (TypeError, ValueError):
                 raise UsageError(f"{self.name}: the weight of {symbol} was {weight!r}, not a number") from None
-            if not math.isfinite(wanted[symbol]):
+            if not math.isfinite(checked[symbol]):
                 raise UsageError(f"{self.name}: the weight of {symbol} was {weight!r} on {snapshot.session}")
-        return wanted
-
-    def _reason(self, symbol: str, wanted: Mapping[str, float]) -> str:
-        return f"{self.name} wants {wanted[symbol]:.1%} of equity" if symbol in wanted else f"{self.name} wants none"
+        return checked
 
 
 def uniform(*parts: Any) -> float:
-    """A number in [0, 1) that depends on `parts` alone: the same in every process, on every machine.
+    """Return a number in [0, 1) that depends on `parts` alone: the same in every process, on every machine.
 
     Moments are taken in UTC, so ``uniform(seed, market.as_of, symbol)`` does not depend on the time zone given.
     """
@@ -132,8 +130,8 @@ def _is_parameter(key: str, value: Any) -> bool:
     return not callable(value) and not isinstance(value, property | classmethod | staticmethod)
 
 
-def _like(default: Any, value: Any, name: str) -> Any:
-    """`value` if it is of the default's kind; whole numbers pass for floats and lists for tuples."""
+def _coerce(default: Any, value: Any, name: str) -> Any:
+    """Return `value` if it is of the default's kind; whole numbers pass for floats and lists for tuples."""
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(default, tuple) and isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Failures inside a user's strategy file, told with the user's own line and traceback."""
+"""Failures inside a user's strategy file, with the user's own line and traceback."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ class StrategyError(ConfigError):
             self.add_note(traceback)
 
 
-def failure(error: BaseException, path: Path, when: str = "") -> StrategyError:
-    """`error`, raised by the code in `path`, as one line that names the user's line, with the user's traceback."""
+def as_strategy_error(error: BaseException, path: Path, when: str = "") -> StrategyError:
+    """Return `error`, raised by the code in `path`, as one line naming the user's line, with the user's traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [n for n, frame in enumerate(frames) if frame.filename == str(path)]
     line = frames[own[-1]].lineno if own else getattr(error, "lineno", None)
     text = "".join(traceback.format_exception_only(error))
     if own:
         text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames[own[0] :])) + text
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    return StrategyError(f"{type(error).__name__}: {said}{when}", where=f"{shown(path)}:{line or 1}", traceback=text)
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return StrategyError(
+        f"{type(error).__name__}: {message}{when}", where=f"{relative_path(path)}:{line or 1}", traceback=text
+    )
 
 
-def shown(path: Path) -> str:
-    """`path` as a person would type it: relative to the current folder where it lies below."""
+def relative_path(path: Path) -> str:
+    """Return `path` as a person would type it: relative to the current folder where it lies below."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

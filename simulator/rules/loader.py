@@ -12,7 +12,7 @@ from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.rules.base import Rule
-from simulator.rules.failure import StrategyError, failure, shown
+from simulator.rules.failure import StrategyError, as_strategy_error, relative_path
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 
@@ -34,7 +34,7 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Strate
     except SimError:
         raise
     except Exception as error:
-        raise failure(error, path) from error
+        raise as_strategy_error(error, path) from error
     loaded: Strategy[Any] = strategy
     return loaded
 
@@ -43,7 +43,7 @@ def _execute(path: Path) -> ModuleType:
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=shown(path)) from None
+        raise UsageError(f"cannot be read ({error.strerror})", where=relative_path(path)) from None
     # Two workspaces may each hold a `mine.py`; the digest keeps their modules apart.
     digest = hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:12]
     module = ModuleType(f"_sim_strategy_{path.stem}_{digest}")
@@ -57,7 +57,7 @@ def _execute(path: Path) -> ModuleType:
         raise
     except Exception as error:
         del sys.modules[module.__name__]
-        raise failure(error, path) from error
+        raise as_strategy_error(error, path) from error
     return module
 
 
@@ -67,20 +67,20 @@ def _only_class(module: ModuleType, path: Path) -> Any:
     if not kinds:
         raise StrategyError(
             "holds no strategy",
-            where=f"{shown(path)}:1",
+            where=f"{relative_path(path)}:1",
             mend="write one class derived from simulator.rules.Rule with a method weights(self, market)",
         )
     if len(kinds) > 1:
         lines = ", ".join(f"{kind.__name__} (line {inspect.getsourcelines(kind)[1]})" for kind in kinds)
         raise StrategyError(
             f"holds {len(kinds)} strategies: {lines}",
-            where=f"{shown(path)}:{inspect.getsourcelines(kinds[1])[1]}",
+            where=f"{relative_path(path)}:{inspect.getsourcelines(kinds[1])[1]}",
             mend="keep one class per file, or start the names of base classes with an underscore",
         )
     if missing := sorted(getattr(kinds[0], "__abstractmethods__", ())):
         raise StrategyError(
             f"{kinds[0].__name__} has no method {', '.join(missing)}",
-            where=f"{shown(path)}:{inspect.getsourcelines(kinds[0])[1]}",
+            where=f"{relative_path(path)}:{inspect.getsourcelines(kinds[0])[1]}",
             mend="write def weights(self, market) returning target weights, e.g. {'SPY': 0.6}",
         )
     return kinds[0]

@@ -21,53 +21,42 @@ class Broker(Protocol):
     """
 
     async def account(self) -> Book:
-        """The account from one reading: cash, positions, open orders, marks and equity that belong together."""
-        ...
+        """Return the account from one reading: cash, positions, open orders, marks and equity that belong together."""
 
     async def find(self, client_order_id: str) -> OrderReport | None:
-        """The order of that id, open or not; None where the broker never took it."""
-        ...
+        """Return the order of that id, open or not; None where the broker never took it and never will."""
 
     async def submit(self, order: Order, client_order_id: str) -> OrderReport:
         """Send `order` under an id of the caller's own. Raises UnansweredError."""
-        ...
 
     async def cancel(self, client_order_id: str) -> OrderReport:
         """Withdraw an order. Returns it as it ended: it may have filled first. Raises UnansweredError."""
-        ...
 
     async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> None:
         """Replace the protective prices of a position; both None removes them. The same call twice is one."""
-        ...
 
     def updates(self) -> AsyncIterator[OrderReport]:
-        """Orders of the account as they change, from now on."""
-        ...
+        """Yield orders of the account as they change, from now on."""
 
 
 class ImmediateBroker(Protocol):
     """The books of a replay: a call is carried out when it returns, and nothing fills between two calls."""
 
     def book(self) -> Book:
-        """The account as of the newest known prices."""
-        ...
+        """Return the account as of the newest known prices."""
 
     @property
     def next_id(self) -> int:
-        """The `Order.id` the next order is to carry."""
-        ...
+        """`Order.id` the next order is to carry."""
 
     def submit(self, orders: Sequence[Order], refused: Sequence[Rejection] = ()) -> None:
         """Take the orders of one decision. They fill no earlier than the next bar that opens.
 
         `refused` are targets that sizing could not turn into orders; they are recorded only.
         """
-        ...
 
     def cancel(self, symbols: Sequence[str]) -> None:
         """Withdraw what is still pending on `symbols`; nothing happens where nothing is."""
-        ...
 
     def protect(self, symbol: str, stop: float | None, take_profit: float | None) -> None:
         """Replace the protective prices of a position that is already held; both None removes them."""
-        ...

@@ -88,7 +88,7 @@ def plan(
     first_id: int = 0,
     revision: int = 0,
 ) -> Intent:
-    """Decide as of `snapshot.as_of` on an account as it stands in `book`. Pure: asks nobody, sends nothing.
+    """Decide as of `snapshot.as_of` on an account as it stands in `book`. Pure: nobody is asked, nothing is sent.
 
     `journal` holds the account's own earlier decisions, oldest first; `opinion` is what was asked before, on the market
     and, by a strategy that consults, on this very `book`. Ids of orders count up from `first_id`.
@@ -155,7 +155,7 @@ async def execute(
                 return Execution(intent, sent)
             account = await broker.account()
             open_orders = [one for one in account.open_orders if one.client_order_id not in sent]
-            if _changed(intent, account.positions, open_orders, sent.values()):
+            if _has_changed(intent, account.positions, open_orders, sent.values()):
                 anew = await replan(account, intent.revision + 1)
                 await record(anew)  # before it counts: what is not on record is never sent
                 intent, protected = anew, False
@@ -178,11 +178,11 @@ async def execute(
     raise BrokerError(f"the account did not hold still over {PASSES} readings", mend="the same command continues")
 
 
-def _changed(
+def _has_changed(
     intent: Intent, positions: Mapping[str, float], open_orders: Sequence[OrderReport], sent: Iterable[OrderReport]
 ) -> bool:
-    """True where `positions` or `open_orders`, those of `intent` left out, are not what it read: its own fills are
-    expected, and so is the end of an order it withdraws."""
+    """Return True where `positions` or `open_orders`, those of `intent` left out, are not what it read: its own fills
+    are expected, and so is the end of an order it withdraws."""
     expected = dict(intent.book.positions)
     for one in sent:
         expected[one.symbol] = expected.get(one.symbol, 0.0) + one.filled

@@ -1,11 +1,11 @@
-"""How orders are filled and charged: one flat set of numbers that both engines read.
+"""Rules by which orders are filled and charged: one flat set of numbers that both engines read.
 
 The arithmetic these numbers enter is docs/decisions/0001-fill-rules.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from simulator.config import Costs, Risk
 
@@ -43,24 +43,12 @@ class ExecutionRules:
 
     @classmethod
     def from_config(cls, risk: Risk, costs: Costs) -> ExecutionRules:
-        """The rules that `config/risk.yaml` and `config/costs.yaml` state."""
-        return cls(
-            commission_per_share=costs.commission_per_share,
-            commission_bps=costs.commission_bps,
-            commission_min=costs.commission_min,
-            slippage_bps=costs.slippage_bps,
-            borrow_rate=costs.borrow_rate,
-            cash_interest=costs.cash_interest,
-            initial_margin_long=risk.initial_margin_long,
-            initial_margin_short=risk.initial_margin_short,
-            maintenance_long=risk.maintenance_long,
-            maintenance_short=risk.maintenance_short,
-            whole_shares=risk.shares == "whole",
-            min_trade=risk.min_trade,
-        )
+        """Return the rules that `config/risk.yaml` and `config/costs.yaml` state."""
+        stated = {**risk.model_dump(), **costs.model_dump(), "whole_shares": risk.shares == "whole"}
+        return cls(**{rule.name: stated[rule.name] for rule in fields(cls)})
 
     def scaled(self, multiple: float) -> ExecutionRules:
-        """The same rules with commission, slippage and borrow times `multiple`; interest earned is not a cost."""
+        """Return the same rules with commission, slippage and borrow times `multiple`; interest earned is no cost."""
         return replace(
             self,
             commission_per_share=self.commission_per_share * multiple,

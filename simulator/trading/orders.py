@@ -23,7 +23,7 @@ Leg = Literal["entry", "protect"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Who sends: the run and its account. Part of every id, so that two runs never take each other's orders for
+    """Sender of orders: the run and its account. Part of every id, so that two runs never take each other's orders for
     their own."""
 
     run: str
@@ -31,7 +31,7 @@ class Origin:
 
 
 def client_order_id(origin: Origin, decided_at: datetime, symbol: str, leg: Leg, revision: int) -> str:
-    """40 hex digits that name one leg of one recorded intent; brokers take up to 128 characters.
+    """Return 40 hex digits that name one leg of one recorded intent; brokers take up to 128 characters.
 
     The same leg has the same id however often it is sent, so a retry cannot become a second order.
     """
@@ -40,12 +40,12 @@ def client_order_id(origin: Origin, decided_at: datetime, symbol: str, leg: Leg,
 
 
 def entry_orders(intent: Intent, origin: Origin) -> dict[str, Order]:
-    """{client_order_id: order} of `intent`, in the order they are sent."""
+    """Return {client_order_id: order} of `intent`, in the order they are sent."""
     return {_id(intent, origin, order.symbol, "entry"): order for order in intent.orders}
 
 
 def protections(intent: Intent, origin: Origin) -> dict[str, Protect]:
-    """{client_order_id: (symbol, stop, take-profit)} of `intent`."""
+    """Return {client_order_id: (symbol, stop, take-profit)} of `intent`."""
     return {_id(intent, origin, one[0], "protect"): one for one in intent.protects}
 
 

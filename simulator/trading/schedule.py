@@ -1,4 +1,4 @@
-"""When a strategy is asked: named points of the day, on the sessions of the exchange.
+"""Named points of the day at which a strategy is asked, on the sessions of the exchange.
 
 points ──► make_schedule ──► instants, names, notes ──► replay: every instant in order
 sessions, closes of bars         │                 └──► forward: the last one due by now, the next one after it
@@ -52,18 +52,18 @@ class Schedule:
     notes: tuple[str, ...] = ()
 
     def due(self, now: datetime) -> int | None:
-        """Index of the last point at or before `now`; None before the first."""
+        """Return the index of the last point at or before `now`; None before the first."""
         k = int(np.searchsorted(self.instants, instant(now), side="right")) - 1
         return k if k >= 0 else None
 
     def following(self, now: datetime) -> int | None:
-        """Index of the first point after `now`; None after the last."""
+        """Return the index of the first point after `now`; None after the last."""
         k = int(np.searchsorted(self.instants, instant(now), side="right"))
         return k if k < len(self.instants) else None
 
 
 def make_schedule(points: Sequence[Point], on: Sessions, closes_at: Instants, weekday: int = 0) -> Schedule:
-    """The schedule of `points` on the sessions `on`; of two at one instant the earlier one of `points` is kept.
+    """Return the schedule of `points` on the sessions `on`; of two at one instant the earlier one of `points` is kept.
 
     `closes_at` (T,) are the closing instants of the bars, `weekday` (0 = Monday) that of weekly points.
     """
@@ -78,8 +78,8 @@ def make_schedule(points: Sequence[Point], on: Sessions, closes_at: Instants, we
 
 
 def drop_uninformed(due: Mapping[int, Point], closes_at: Instants) -> Schedule:
-    """The points `due` {instant: point} that are kept `always`, and those after the first of them that know a bar the
-    point before did not. Where none is kept always, the first that is due is."""
+    """Return the schedule of those points `due` {instant: point} that are kept `always`, and of those after the first
+    of them that know a bar the point before did not. Where none is kept always, the first that is due is."""
     waits = any(point.always for point in due.values())
     known = dict(zip(due, np.searchsorted(closes_at, list(due), side="right").tolist(), strict=True))
     kept: list[int] = []

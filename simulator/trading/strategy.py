@@ -3,7 +3,7 @@
     Snapshot, journal ──opine──► opinion ──(consult)──► opinion ──decide──► Decision
     market only, asks models               book, asks models      book, asks nobody
 
-Replay and forward trading ask here which capabilities a strategy has; nobody looks at its class.
+Replay and forward trading ask here for the capabilities of a strategy; nobody looks at its class.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from simulator.trading.schedule import MEETING, Point
 Opinion = TypeVar("Opinion")
 
 Reads = Literal["nothing", "market", "minutes", "journal"]
-"""What `Strategy.opine` reads: ``nothing`` (there is no opinion, it is not called), the ``market`` alone, the market
+"""Reading of `Strategy.opine`: ``nothing`` (no opinion is formed, it is not called), the ``market`` alone, the market
 and the ``minutes`` of the point before, or the market and the whole ``journal`` of decisions so far.
 
-Opinions on the market and on minutes can be formed for all dates before a replay; those on the journal only in order
-of date."""
+Opinions on the market and on minutes can be formed for all dates before a replay, those on the journal in order of date
+only."""
 
 
 class Strategy(Protocol[Opinion]):
@@ -39,28 +39,24 @@ class Strategy(Protocol[Opinion]):
     @property
     def window(self) -> int:
         """Bars of history it needs before the first decision."""
-        ...
 
     @property
     def reads(self) -> Reads:
-        """What its opinion rests on."""
-        ...
+        """Declaration of what its opinion rests on."""
 
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Opinion:
-        """The opinion on the market as known in `snapshot`; may ask models.
+        """Return the opinion on the market as known in `snapshot`; may ask models.
 
         `journal` holds what `reads` declares and nothing else: (), the minutes of the point before as the record of a
         Decision without targets, or all decisions so far, oldest first.
         """
-        ...
 
     def decide(self, snapshot: Snapshot, opinion: Opinion, book: Book, journal: Sequence[Decision]) -> Decision:
-        """Targets, given the opinion and the account; asks nobody. `journal` holds all decisions so far.
+        """Return targets, given the opinion and the account; asks nobody. `journal` holds all decisions so far.
 
         Timing: fills no earlier than the next bar's open. Equal arguments give equal decisions: it is called again
         where the account changes before its orders are sent.
         """
-        ...
 
 
 @runtime_checkable
@@ -68,8 +64,7 @@ class Consults(Protocol[Opinion]):
     """A strategy that asks models with the account in hand, in order of date, before it decides."""
 
     async def consult(self, snapshot: Snapshot, opinion: Opinion, book: Book, journal: Sequence[Decision]) -> Opinion:
-        """`opinion` with what was answered on the book added to it."""
-        ...
+        """Return `opinion` with what was answered on the book added to it."""
 
 
 @runtime_checkable
@@ -77,8 +72,7 @@ class KeepsMinutes(Protocol):
     """A strategy whose opinions can be written down for the next point to read."""
 
     def minutes(self, opinion: Any) -> Mapping[str, Any]:
-        """The record of an opinion before any account acted on it; JSON-able."""
-        ...
+        """Return the record of an opinion before any account acted on it; JSON-able."""
 
 
 @runtime_checkable
@@ -87,8 +81,7 @@ class Checkpointed(KeepsMinutes, Protocol):
 
     @property
     def checkpoint(self) -> Strategy[Any] | None:
-        """The strategy that decides at checkpoints; None where there are none."""
-        ...
+        """Strategy that decides at checkpoints; None where there are none."""
 
 
 @runtime_checkable
@@ -99,8 +92,7 @@ class Scheduled(Protocol):
     def points(self) -> tuple[Point, ...]: ...
 
     def at(self, point: str) -> Strategy[Any]:
-        """The strategy that decides at the point of that name."""
-        ...
+        """Return the strategy that decides at the point of that name."""
 
 
 @runtime_checkable
@@ -109,13 +101,11 @@ class Asks(Protocol):
 
     @property
     def seats(self) -> Mapping[str, Seat]:
-        """The model in every seat that is asked something."""
-        ...
+        """Model in every seat that is asked something."""
 
     @property
     def questions(self) -> Mapping[str, int]:
         """{stage: questions one opinion asks at most when nobody fails}."""
-        ...
 
 
 @runtime_checkable
@@ -125,16 +115,13 @@ class Committee(Asks, Protocol):
     @property
     def members(self) -> tuple[str, ...]:
         """Seats that propose."""
-        ...
 
     @property
     def chairman(self) -> str:
         """Seat of the chairman, whose account trades for all. It is not among `seats` where nobody is asked there."""
-        ...
 
     def member(self, seat: str) -> Strategy[Any]:
-        """The strategy that trades the proposals of `seat` alone, from the committee's own opinions."""
-        ...
+        """Return the strategy that trades the proposals of `seat` alone, from the committee's own opinions."""
 
 
 @runtime_checkable
@@ -142,31 +129,30 @@ class Replicable(Protocol):
     """A strategy that can put its questions once more, for other answers."""
 
     def replicated(self, replicate: int) -> Strategy[Any]:
-        """The same strategy for the answers of that number; 0 is the first."""
-        ...
+        """Return the strategy for the answers of that number; 0 is the first."""
 
 
 def checkpoint_of(strategy: Strategy[Any]) -> Strategy[Any] | None:
-    """The strategy that decides at the checkpoints of `strategy`; None where it has none."""
+    """Return the strategy that decides at the checkpoints of `strategy`; None where it has none."""
     return strategy.checkpoint if isinstance(strategy, Checkpointed) else None
 
 
 def strategy_at(strategy: Strategy[Any], point: str) -> Strategy[Any]:
-    """The strategy that decides at `point`: `strategy` itself where it brings none for other points."""
+    """Return the strategy that decides at `point`: `strategy` itself where it brings no other."""
     if isinstance(strategy, Scheduled):
         return strategy.at(point)
     return strategy if point == MEETING else checkpoint_of(strategy) or strategy
 
 
 def seats_of(strategy: Strategy[Any]) -> Mapping[str, Seat]:
-    """{seat: model} of all that `strategy` asks; {} where it asks nobody."""
+    """Return {seat: model} of all that `strategy` asks; {} where it asks nobody."""
     return strategy.seats if isinstance(strategy, Asks) else {}
 
 
-def journal_read(
+def slice_journal(
     strategy: Strategy[Any], journal: Sequence[Decision], before: tuple[Strategy[Any], Snapshot, Any] | None
 ) -> Sequence[Decision]:
-    """The part of the journal that the opinion of `strategy` reads: the same in prefetch, replay and forward trading.
+    """Return the part of the journal that the opinion of `strategy` reads, the same in prefetch, replay and forward.
 
     `journal` holds the decisions so far, `before` the strategy of the point before, what it knew and its opinion, None
     at the first point.
@@ -180,7 +166,7 @@ def journal_read(
 
 
 def points_of(strategy: Strategy[Any], schedule: config.Schedule) -> tuple[Point, ...]:
-    """The points at which `strategy` is asked: its own, else its meeting and its checkpoints by `schedule`."""
+    """Return the points at which `strategy` is asked: its own, else its meeting and its checkpoints by `schedule`."""
     if isinstance(strategy, Scheduled):
         return strategy.points
     meeting = Point(MEETING, schedule.decision_time, schedule.cadence or strategy.cadence, always=True)
@@ -190,7 +176,7 @@ def points_of(strategy: Strategy[Any], schedule: config.Schedule) -> tuple[Point
 
 
 def is_strategy_class(kind: type) -> bool:
-    """True for a class with the methods of :class:`Strategy`. Raises UsageError where `decide` is asynchronous."""
+    """Return True for a class with the methods of a Strategy. Raises UsageError where `decide` is asynchronous."""
     if not (hasattr(kind, "opine") and hasattr(kind, "decide")):
         return False
     if inspect.iscoroutinefunction(kind.decide):
