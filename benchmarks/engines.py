@@ -186,6 +186,21 @@ def bracketed(symbols: int, bars: int) -> tuple[Bars, Tape]:
     return prices, Tape(prices.opens_at[rows], prices.symbols, weight, none, close * 0.97, close * 1.04)
 
 
+def show_batch(bars: Bars, members: int = 1_000) -> None:
+    """Print wall milliseconds a play of many cost levels over the same bars, on one thread and on each core."""
+    rules = [RULES.scaled(level / members) for level in range(members)]
+    batch = kernel.Batch.of(kernel.PreparedMarket.of(bars), crosses(bars), rules, CASH)
+    print(f"\n{members:,} cost levels over {SYMBOLS} × {BARS} bars, wall milliseconds a play")
+    for threads in dict.fromkeys((1, os.cpu_count() or 1)):
+        kernel.play_many(batch, threads)
+        least = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            kernel.play_many(batch, threads)
+            least = min(least, time.perf_counter() - start)
+        print(f"{'kernel: play_many, threads: ' + str(threads):<44}{least / members * 1e3:>10.5f}")
+
+
 def main() -> None:
     os.environ["TQDM_DISABLE"] = "1"  # backtesting.py's progress bar
     bars = market()
@@ -222,6 +237,7 @@ def main() -> None:
         start = time.process_time()
         equity = run()
         print(f"{name:<44}{time.process_time() - start:>10.5f}{'':>10}{equity:>16,.2f}")
+    show_batch(bars)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this process {peak:,.0f} MB")
 

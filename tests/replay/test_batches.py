@@ -106,7 +106,7 @@ def test_threads_give_the_same_bytes(scenario_of, threads):
 def test_the_interpreter_runs_on_while_the_kernel_plays(scenario_of):
     scenario = scenario_of(4)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
-    batch = Batch.of(market, scenario.tape, scenario.rules, [scenario.cash] * 20_000)
+    batch = Batch.of(market, scenario.tape, scenario.rules, [scenario.cash] * 4_000)
     playing = Thread(target=kernel.play_many, args=(batch,))
     playing.start()
     turns = [perf_counter()]

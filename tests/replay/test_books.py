@@ -144,25 +144,29 @@ def test_sizes_are_computed_where_no_folder_for_compiled_code_can_be_written(tmp
 
 
 @pytest.mark.slow
-def test_a_kernel_compiled_before_a_change_in_sizing_is_not_used_after_it(tmp_path):
+def test_a_kernel_compiled_before_a_change_in_sizing_or_limits_is_not_used_after_it(tmp_path):
     shutil.copytree(
         Path(simulator.__file__).parent, tmp_path / "simulator", ignore=shutil.ignore_patterns("__pycache__")
     )
     code = (
         "import numpy as np; from simulator.replay import kernel; from simulator.replay.tape import Tape\n"
         "from simulator.market.bars import Bars; from simulator.trading.execution import ExecutionRules\n"
+        "from simulator.trading.risk import Limits\n"
         "one = np.full((1, 1), 10.0); zero, none = np.zeros(1, int), np.full((1, 1), np.nan)\n"
         "bars = Bars(('A',), zero, zero + 1, one, one, one, one, one, 0 * one, zero, ('x',))\n"
         "tape = Tape(zero, ('A',), np.full((1, 1), 0.555), none, none, none)\n"
-        "ledger = kernel.replay_tape(bars, tape, ExecutionRules(whole_shares=True), 1_000.0, np.array([10.0]))\n"
+        "rules, limits = ExecutionRules(whole_shares=True), Limits(1.0, 1.0, 0.545, {})\n"
+        "ledger = kernel.replay_tape(bars, tape, rules, 1_000.0, np.array([10.0]), limits)\n"
         "print(ledger.positions[0, 0])"
     )
-    sizing = tmp_path / "simulator" / "trading" / "sizing.py"
+    sizing, risk = (tmp_path / "simulator" / "trading" / name for name in ("sizing.py", "risk.py"))
 
     def held() -> str:
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
         return done.stdout
 
-    assert held() == "55.0\n"
+    assert held() == "54.0\n"
     sizing.write_text(sizing.read_text().replace("want = np.trunc(want)", "want = np.ceil(want)"))
-    assert held() == "56.0\n"
+    assert held() == "55.0\n"
+    risk.write_text(risk.read_text().replace("share = room[g] / gross", "share = 0.5 * room[g] / gross"))
+    assert held() == "28.0\n"
