@@ -191,7 +191,7 @@ def process_listening(words: list[str]) -> Iterator[Service]:
 @pytest.fixture
 def serve(service_loop: asyncio.AbstractEventLoop) -> Iterator[Serve]:
     """``serve("--latency", 0.01, …)``: a fake service with these options, ended with the test."""
-    from simulator.llm.fake_service.__main__ import answers, behaviour, parsed
+    from simulator.llm.fake_service.__main__ import make_provider, parse_options, read_behaviour
     from simulator.llm.fake_service.server import FakeService
 
     with ExitStack() as running:
@@ -200,7 +200,8 @@ def serve(service_loop: asyncio.AbstractEventLoop) -> Iterator[Serve]:
             words = [str(option) for option in options]
             if own_process:
                 return running.enter_context(process_listening(words))
-            given = parsed(words)
-            return running.enter_context(listening(service_loop, FakeService(answers(given.rules), behaviour(given))))
+            given = parse_options(words)
+            service = FakeService(make_provider(given.rules), read_behaviour(given))
+            return running.enter_context(listening(service_loop, service))
 
         yield start

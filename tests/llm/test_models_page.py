@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from simulator.config import Models, Seat
-from simulator.llm.fake_service.__main__ import parsed
+from simulator.llm.fake_service.__main__ import parse_options
 from simulator.llm.providers.openai_compatible import KEY_NAMES
 from simulator.llm.spending.limits import KNOWN, LOCAL, PATIENCE, REMOTE
 
@@ -24,7 +24,7 @@ def test_its_yaml_is_valid_config() -> None:
 
 def test_its_commands_and_defaults_are_those_of_the_program() -> None:
     (words,) = re.findall(r"python -m simulator\.llm\.fake_service (.*)", PAGE)
-    assert parsed(words.split()).rules == "simulator.council.analysts:RULES"
+    assert parse_options(words.split()).rules == "simulator.council.analysts:RULES"
     assert f"| questions in flight per endpoint | {REMOTE.concurrency}; {LOCAL.concurrency} on this machine" in PAGE
     assert f"| calls per hour | {KNOWN['claude_code'].calls_per_hour} for `claude_code`" in PAGE
     assert f"| dollars per UTC day, all runs of the workspace | {Models(profiles={}).max_usd_per_day:g} |" in PAGE

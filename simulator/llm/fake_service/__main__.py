@@ -19,7 +19,7 @@ from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.llm.providers import Provider
 
 
-def parsed(words: Sequence[str] | None) -> argparse.Namespace:
+def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m simulator.llm.fake_service", description=__doc__)
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=8900, help="0 takes any that is free (default 8900)")
@@ -34,8 +34,8 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     return options.parse_args(words)
 
 
-def answers(rules: str | None) -> Provider:
-    """The rules of that name; without, answers made from the schema alone. Raises UsageError where there are none."""
+def make_provider(rules: str | None) -> Provider:
+    """Provider by the rules of that name; without one, by the schema alone. Raises UsageError for an unknown name."""
     if rules is None:
         return Invented()
     from simulator.llm.providers.offline import Offline
@@ -48,7 +48,7 @@ def answers(rules: str | None) -> Provider:
     return Offline(found, "rehearsal")
 
 
-def behaviour(given: argparse.Namespace) -> Behaviour:
+def read_behaviour(given: argparse.Namespace) -> Behaviour:
     kinds = tuple(given.kinds.split(","))
     if unknown := [kind for kind in kinds if kind not in FAULTS]:
         raise UsageError(f'no fault "{unknown[0]}"', where="--kinds", mend=f"there are {', '.join(FAULTS)}")
@@ -62,7 +62,7 @@ def behaviour(given: argparse.Namespace) -> Behaviour:
 
 
 async def serve(service: FakeService, host: str, port: int) -> None:
-    """Until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM."""
     done = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, done.set)
@@ -74,15 +74,15 @@ async def serve(service: FakeService, host: str, port: int) -> None:
     print(f"listening on {url}", flush=True)
     await done.wait()
     await service.stop()
-    # Whoever read the address may be gone.
+    # The reader of the address may be gone.
     with suppress(BrokenPipeError):
         print(json.dumps(service.stats()), flush=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    given = parsed(words)
+    given = parse_options(words)
     try:
-        asyncio.run(serve(FakeService(answers(given.rules), behaviour(given)), given.host, given.port))
+        asyncio.run(serve(FakeService(make_provider(given.rules), read_behaviour(given)), given.host, given.port))
     except SimError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, drawn by seed: the same question fails in the same way whenever it comes."""
+"""Faults on purpose, drawn by seed: the same question fails in the same way whenever it comes."""
 
 from __future__ import annotations
 

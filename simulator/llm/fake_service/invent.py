@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,10 @@ DEEPEST = 20
 
 
 class Invented:
-    """A provider that fills in the schema it is asked for.
+    """A provider that fills in the schema of the question.
 
-    It takes the last of several choices, ``null`` where that is allowed, numbers nearest to 0 and as few items as may
-    be, which in most schemas means to abstain. Texts differ from question to question.
+    It takes the last of several choices, ``null`` where that is allowed, numbers nearest to 0 and as few items as
+    allowed, which in most schemas means to abstain. Texts differ from question to question.
     """
 
     name = "invented"
@@ -33,7 +34,10 @@ def _value(schema: Any, root: Mapping[str, Any], word: str, depth: int) -> Any:
     if not isinstance(schema, Mapping) or depth > DEEPEST:
         return None
     if "$ref" in schema:
-        return _value(_resolved(str(schema["$ref"]), root), root, word, depth + 1)
+        target: Any = root
+        for part in str(schema["$ref"]).removeprefix("#/").split("/"):
+            target = target.get(part, {}) if isinstance(target, Mapping) else {}
+        return _value(target, root, word, depth + 1)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
@@ -49,8 +53,8 @@ def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], word: str, dept
     kind = kind[-1] if isinstance(kind, list) else kind
     if kind == "object":
         properties = schema.get("properties") or {}
-        wanted = schema.get("required", properties)
-        return {name: _value(properties.get(name, {}), root, word, depth + 1) for name in wanted}
+        required = schema.get("required", properties)
+        return {name: _value(properties.get(name, {}), root, word, depth + 1) for name in required}
     if kind == "array":
         return [_value(schema.get("items", {}), root, word, depth + 1) for _ in range(schema.get("minItems", 0))]
     if kind in ("integer", "number"):
@@ -64,16 +68,6 @@ def _of_type(schema: Mapping[str, Any], root: Mapping[str, Any], word: str, dept
 
 def _number(schema: Mapping[str, Any]) -> float:
     """The number nearest to 0 inside the bounds; 1 away from an open one."""
-    low, high = schema.get("minimum"), schema.get("maximum")
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    lowest = max([bound for bound in (low, None if above is None else above + 1) if bound is not None], default=None)
-    highest = min([bound for bound in (high, None if below is None else below - 1) if bound is not None], default=None)
-    nearest = 0 if lowest is None else max(0, lowest)
-    return nearest if highest is None else min(nearest, highest)
-
-
-def _resolved(reference: str, root: Mapping[str, Any]) -> Any:
-    found: Any = root
-    for part in reference.removeprefix("#/").split("/"):
-        found = found.get(part, {}) if isinstance(found, Mapping) else {}
-    return found
+    low: float = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + 1)
+    high: float = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - 1)
+    return min(max(0, low), high)

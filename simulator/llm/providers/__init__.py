@@ -1,9 +1,12 @@
-"""Who answers. A provider is asked once per question; cache, budget, limits and retries are the gateway's."""
+"""Providers answer questions. Each is asked once per attempt; cache, budget, limits and retries are the gateway's."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -19,9 +22,9 @@ class TransientError(LLMError):
 
     Attributes
     ----------
-    retry_after : seconds the provider wants to be left alone, where it said so
-    throttled, timed_out : whether it was asked too much (429), or never answered
-    perhaps_paid : whether the service may have charged for an answer that never arrived
+    retry_after : seconds the provider asks to be left alone, None where it does not
+    throttled, timed_out : True for too many requests (429), and for no answer in time
+    perhaps_paid : True where the service may have charged for an answer that never arrived
     """
 
     def __init__(
@@ -51,14 +54,14 @@ class Provider(Protocol):
         """As it stands in `ChatRequest.provider` and config/models.yaml."""
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
-        """The answer, its cost in `usage`. A refusal or an empty answer is an answer with that outcome.
+        """Answer, with the cost in `usage`. A refusal or an empty answer is an answer with that outcome.
 
         Raises TransientError for what may pass, LLMError for what will not.
         """
 
 
 def is_local(url: str) -> bool:
-    """Whether `url` is on this machine or in a private network: no key is needed, no proxy is asked."""
+    """True where `url` is on this machine or in a private network: no key is needed, no proxy is asked."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith((".localhost", ".local")):
         return True
@@ -71,3 +74,11 @@ def is_local(url: str) -> bool:
 def free(request: ChatRequest, prompt_tokens: int, completion_tokens: int) -> float:  # noqa: ARG001
     """The price of answers that cost nothing."""
     return 0.0
+
+
+async def stamp(answer: Awaitable[ChatResponse]) -> ChatResponse:
+    """Await an answer and put the time of asking (UTC) and the seconds it took into it."""
+    asked_at, started = datetime.now(UTC), time.monotonic()
+    response = await answer
+    seconds = round(time.monotonic() - started, 3)
+    return replace(response, latency_s=seconds, asked_at=f"{asked_at:%Y-%m-%dT%H:%M:%SZ}")

@@ -18,15 +18,15 @@ import signal
 import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import Any
 
 from simulator.errors import ConfigError, LLMError
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
-from simulator.llm.providers import Price, TransientError, free
-from simulator.llm.providers.openai_compatible import with_plain_schema
+from simulator.llm.providers import Price, TransientError, free, stamp
+from simulator.llm.providers.openai_compatible import LONGEST_COMPLAINT, with_plain_schema
 from simulator.llm.registry import CLAUDE_CODE
 
 COMMAND = "claude"
@@ -34,16 +34,15 @@ INSTALL = "`npm install -g @anthropic-ai/claude-code`, then `claude` once to log
 TOOLS = "Bash,Edit,Glob,Grep,NotebookEdit,Read,Task,TodoWrite,WebFetch,WebSearch,Write"
 PASSING = re.compile(r"\b(429|5\d\d)\b|overloaded|rate.?limit|timed? ?out|connection|ECONN|ETIMEDOUT", re.IGNORECASE)
 USED_UP = re.compile(r"limit reached\|(\d{10})")
-SAID = 300
 
 
 class ClaudeCode:
-    """A provider by subprocess. Says that the command is missing on the first question and not before.
+    """A provider by subprocess. A missing command is an error of the first question and not before.
 
     Parameters
     ----------
     timeout_s : seconds one answer may take
-    price : dollars of an answer whose envelope does not tell its cost
+    price : dollars of an answer whose envelope does not report its cost
     """
 
     name = CLAUDE_CODE
@@ -53,8 +52,9 @@ class ClaudeCode:
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """One attempt. Raises TransientError, LLMError; ConfigError without the command or for what it cannot take."""
-        words = command_of(request)
-        asked_at, started = datetime.now(UTC), time.monotonic()
+        return await stamp(self._ask(request, command_of(request)))
+
+    async def _ask(self, request: ChatRequest, words: list[str]) -> ChatResponse:
         with tempfile.TemporaryDirectory(prefix="council-") as empty:
             status, out, complaint = await _run(words, prompt_of(request), empty, request, self._timeout_s)
         envelope = _envelope(out)
@@ -62,11 +62,6 @@ class ClaudeCode:
             raise _no_envelope(status, out, complaint)
         if envelope.get("is_error") or not isinstance(envelope.get("result"), str):
             _raise_unless_paid(envelope)
-        return self._answer(request, envelope, round(time.monotonic() - started, 3), asked_at)
-
-    def _answer(
-        self, request: ChatRequest, envelope: Mapping[str, Any], latency_s: float, asked_at: datetime
-    ) -> ChatResponse:
         stopped = str(envelope.get("stop_reason") or envelope.get("subtype") or "")
         outcome: Outcome = "refusal" if stopped == "refusal" else "answer"
         models = envelope.get("modelUsage")
@@ -75,30 +70,27 @@ class ClaudeCode:
             outcome=outcome,
             model=next(iter(models)) if isinstance(models, dict) and models else request.model,
             usage=self._usage(request, envelope),
-            latency_s=latency_s,
-            asked_at=asked_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             finish="length" if stopped == "max_tokens" else stopped,
         )
 
     def _usage(self, request: ChatRequest, envelope: Mapping[str, Any]) -> Usage:
-        told = envelope.get("usage")
-        told = told if isinstance(told, dict) else {}
+        usage = envelope.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
         names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        prompt = sum(int(told.get(name) or 0) for name in names)
-        completion = int(told.get("output_tokens") or 0)
+        prompt = sum(int(usage.get(name) or 0) for name in names)
+        completion = int(usage.get("output_tokens") or 0)
         cost = _cost(envelope)
         return Usage(prompt, completion, self._price(request, prompt, completion) if cost is None else cost)
 
 
 def command_of(request: ChatRequest) -> list[str]:
-    """The argument list. Raises ConfigError for settings the command cannot take."""
+    """Make the argument list. Raises ConfigError for settings the command cannot take."""
     where = f"config/models.yaml, model {request.model}"
-    given = ("temperature", "top_p", "seed", "reasoning")
-    asked = [name for name in given if getattr(request, name) is not None]
-    asked += [name for name in ("stop", "tools") if getattr(request, name)]
-    asked += sorted((request.extra or {}).keys() - {"arguments"})
-    if asked:
-        raise ConfigError(f"{CLAUDE_CODE} takes no {asked[0]}", where=where, mend="leave it out of its seats")
+    settings = ("temperature", "top_p", "seed", "reasoning", "stop", "tools")
+    refused = [name for name in settings if getattr(request, name) not in (None, ())]
+    refused += sorted((request.extra or {}).keys() - {"arguments"})
+    if refused:
+        raise ConfigError(f"{CLAUDE_CODE} takes no {refused[0]}", where=where, mend="leave it out of its seats")
     more = (request.extra or {}).get("arguments", [])
     if not isinstance(more, list) or not all(isinstance(word, str) for word in more):
         raise ConfigError("extra.arguments is not a list of words", where=where, mend='e.g. ["--safe-mode"]')
@@ -110,7 +102,7 @@ def command_of(request: ChatRequest) -> list[str]:
 
 
 def prompt_of(request: ChatRequest) -> str:
-    """All messages as one text; who said what is told where there is more than one question."""
+    """Put all messages into one text, under the names of their roles where an answer stands between questions."""
     texts = with_plain_schema(request)
     if all(message.role != "assistant" for message in request.messages):
         return "\n\n".join(text for _, text in texts)
@@ -121,7 +113,7 @@ def prompt_of(request: ChatRequest) -> str:
 async def _run(
     words: list[str], prompt: str, folder: str, request: ChatRequest, timeout_s: float
 ) -> tuple[int, bytes, bytes]:
-    """(exit code, stdout, stderr) of the command, which has ended when this returns, one way or another."""
+    """Run the command; returns (exit code, stdout, stderr). It has ended or was killed when this returns or raises."""
     environment = dict(os.environ)
     if request.max_tokens is not None:
         environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(request.max_tokens)
@@ -138,24 +130,15 @@ async def _run(
         raise TransientError(f"no answer within {timeout_s:g} s", timed_out=True, perhaps_paid=True) from None
     finally:
         if process.returncode is None:
-            await _end(process)
+            # With everything it started: it is the leader of a process group of its own.
+            with suppress(ProcessLookupError):
+                process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     return process.returncode or 0, out, complaint
 
 
-async def _end(process: Process) -> None:
-    """Kill the command and whatever it started."""
-    try:
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    await process.wait()
-
-
 def _envelope(out: bytes) -> dict[str, Any] | None:
-    """The result among what was printed: the whole of it, or the last line that is one."""
+    """Find the result in what was printed: the whole of it, or the last line that is one."""
     text = out.decode("utf-8", "replace").strip()
     for part in (text, *reversed(text.splitlines())):
         try:
@@ -170,30 +153,29 @@ def _envelope(out: bytes) -> dict[str, Any] | None:
 
 
 def _no_envelope(status: int, out: bytes, complaint: bytes) -> LLMError:
-    said = " ".join((complaint or out).decode("utf-8", "replace").split())[-SAID:]
-    if PASSING.search(said):
-        return TransientError(f"`{COMMAND}` ended with {status} ({said})", perhaps_paid=True)
+    text = " ".join((complaint or out).decode("utf-8", "replace").split())[-LONGEST_COMPLAINT:]
+    if PASSING.search(text):
+        return TransientError(f"`{COMMAND}` ended with {status} ({text})", perhaps_paid=True)
     what = f"ended with {status}" if status else "printed what is no JSON envelope"
-    return LLMError(
-        f"`{COMMAND}` {what} ({said or 'nothing'})", mend=f"see what `{COMMAND} -p hello --output-format json` prints"
-    )
+    mend = f"see what `{COMMAND} -p hello --output-format json` prints"
+    return LLMError(f"`{COMMAND}` {what} ({text or 'nothing'})", mend=mend)
 
 
 def _raise_unless_paid(envelope: Mapping[str, Any]) -> None:
-    """Raise what an error envelope means. One whose turns ended was paid for, and is an answer without text."""
+    """Raise the error of an envelope. One whose turns ended was paid for, and is an answer without text."""
     subtype = str(envelope.get("subtype") or "")
     if subtype == "error_max_turns":
         return
-    said = " ".join(str(envelope.get("result") or envelope.get("errors") or subtype or "an error").split())[:SAID]
+    text = str(envelope.get("result") or envelope.get("errors") or subtype or "an error")
+    text = " ".join(text.split())[:LONGEST_COMPLAINT]
     paid = bool(_cost(envelope))
-    if until := USED_UP.search(said):
+    if until := USED_UP.search(text):
         wait = max(0.0, int(until[1]) - time.time())
-        raise TransientError(said.partition("|")[0], retry_after=wait, throttled=True, perhaps_paid=paid)
-    if PASSING.search(said):
-        raise TransientError(said, throttled="429" in said, perhaps_paid=paid)
-    raise LLMError(
-        f"`{COMMAND}` answered with an error ({said})", mend=f"`{COMMAND}` itself may say more; log in there"
-    )
+        raise TransientError(text.partition("|")[0], retry_after=wait, throttled=True, perhaps_paid=paid)
+    if PASSING.search(text):
+        raise TransientError(text, throttled="429" in text, perhaps_paid=paid)
+    mend = f"`{COMMAND}` itself may say more; log in there"
+    raise LLMError(f"`{COMMAND}` answered with an error ({text})", mend=mend)
 
 
 def _cost(envelope: Mapping[str, Any]) -> float | None:

@@ -1,6 +1,6 @@
-"""Answers by rule, for nothing: reads the facts a prompt carries and lets a rule answer in the stage's schema.
+"""Offline provider: answers by rule, free of charge, from the facts in a prompt and in the stage's schema.
 
-It knows no market. The rules are handed in; here they are only found, fed and written out.
+The rules are handed in; here they are found, fed and written out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Offline:
     ----------
     rules : ``model/Title`` or ``Title`` of the schema asked for → rule. A rule gets ``{"facts", "system", "seat"}``
         and returns something JSON-able; `seat` is the model without the digest behind its ``@``.
-    version : of the rules, told in `ChatResponse.model`
+    version : of the rules, returned in `ChatResponse.model`
     """
 
     name = "offline"
@@ -36,12 +36,16 @@ class Offline:
         self._rules, self._version = rules, version
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
-        """What the rule says. Raises LLMError without a rule, without facts, or for what JSON cannot say.
+        """Answer by the rule. Raises LLMError without a rule, without facts, or for an answer that is no JSON.
 
-        What a rule itself raises is a bug in it and comes through as it is.
+        Errors of the rule itself come through as they are.
         """
-        seat = request.model.partition("@")[0]
-        rule = self._rule(seat, str((request.schema or {}).get("title", "")))
+        seat, title = request.model.partition("@")[0], str((request.schema or {}).get("title", ""))
+        name = f"{seat}/{title}"
+        rule = self._rules.get(name) or self._rules.get(title)
+        if rule is None:
+            near = did_you_mean(name, self._rules)
+            raise LLMError(f'no offline rule "{name}"{near}', mend="see config/models.yaml")
         system = "\n\n".join(message.content for message in request.messages if message.role == "system")
         answer = rule({"facts": facts_of(request), "system": system, "seat": seat})
         try:
@@ -50,20 +54,11 @@ class Offline:
             raise LLMError(f"offline rule answered with what is no JSON ({error})", where=seat) from None
         return ChatResponse(text, model=f"{seat}/{self._version}")
 
-    def _rule(self, seat: str, title: str) -> Rule:
-        wanted = f"{seat}/{title}"
-        rule = self._rules.get(wanted) or self._rules.get(title)
-        if rule is None:
-            raise LLMError(
-                f'no offline rule "{wanted}"{did_you_mean(wanted, self._rules)}', mend="see config/models.yaml"
-            )
-        return rule
-
 
 def facts_of(request: ChatRequest) -> Any:
-    """The facts in the last user message that carries any; several blocks are put together into one mapping.
+    """Return the facts in the last user message that has any; several blocks are merged into one mapping.
 
-    A repair question carries none and is about those before it. Raises LLMError: no block, a block that is no JSON,
+    A repair question has none and is about those before it. Raises LLMError: no block, a block that is no JSON,
     two blocks that are no mappings or name the same fact.
     """
     users = [message.content for message in request.messages if message.role == "user"]

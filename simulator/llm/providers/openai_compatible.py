@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from weakref import WeakKeyDictionary
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
 from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, Usage, canonical_json
-from simulator.llm.providers import Price, SchemaRefusedError, TransientError, free, is_local
+from simulator.llm.providers import Price, SchemaRefusedError, TransientError, free, is_local, stamp
 from simulator.llm.registry import OPENAI_COMPATIBLE
 
 if TYPE_CHECKING:
@@ -44,14 +43,14 @@ ABOUT_SCHEMA = re.compile(r"response_format|json_schema|schema|grammar|structure
 FILTERED = re.compile(r"content_filter|content_policy|responsible_ai", re.IGNORECASE)
 CONNECT_SECONDS = 15.0
 PER_CLIENT = 16
-"""Questions a client asks at once. For each it looks at every connection it has: a few small clients are faster."""
-SAID = 300
+"""Questions in flight per client, which searches all its connections for each: a few small clients are faster."""
+LONGEST_COMPLAINT = 300
 """Characters of a service's complaint that are passed on."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How a service is reached, beside its URL: the variable that holds its key, and seconds an attempt may take."""
+    """Settings of a service beside its URL: the variable that holds its key, and seconds an attempt may take."""
 
     key_env: str = ""
     timeout_s: float = 300.0
@@ -84,22 +83,21 @@ class OpenAICompatible:
         """One attempt. Raises TransientError, SchemaRefusedError, LLMError; ConfigError without key, URL or SDK."""
         endpoint = self._endpoint(request)
         client = self._client(request.endpoint, endpoint)
-        asked_at, started = datetime.now(UTC), time.monotonic()
+        return await stamp(self._ask(request, client, endpoint))
+
+    async def _ask(self, request: ChatRequest, client: Client, endpoint: Endpoint) -> ChatResponse:
         client.busy += 1
         try:
             status, headers, content = await _post(client.sdk, body_of(request), endpoint.timeout_s)
         finally:
             client.busy -= 1
-        content = _without_key(content, endpoint.key_env)
+        # Some services echo the key they were sent when they complain.
+        key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
+        if len(key) >= 8:
+            content = content.replace(key.encode(), f"[{endpoint.key_env}]".encode())
         if status != 200:
-            response = _complaint(request, status, headers, content, endpoint.key_env)
-        else:
-            response = self._answer(request, _object(content))
-        told = vars(response) | {
-            "latency_s": round(time.monotonic() - started, 3),
-            "asked_at": asked_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        return ChatResponse(**told)
+            return _refusal(request, status, headers, content, endpoint.key_env)
+        return self._answer(request, _parse_object(content))
 
     async def close(self) -> None:
         """Close the connections of the running event loop; the next question opens new ones."""
@@ -111,13 +109,13 @@ class OpenAICompatible:
         if not request.endpoint:
             mend = "give its seat an endpoint, e.g. https://router.requesty.ai/v1"
             raise ConfigError("has no endpoint", where=f"config/models.yaml, model {request.model}", mend=mend)
-        known = self._endpoints.get(request.endpoint, Endpoint())
+        configured = self._endpoints.get(request.endpoint, Endpoint())
         host = urlsplit(request.endpoint).hostname or ""
-        name = known.key_env or next((KEY_NAMES[end] for end in KEY_NAMES if f".{host}".endswith(f".{end}")), "")
+        name = configured.key_env or next((KEY_NAMES[end] for end in KEY_NAMES if f".{host}".endswith(f".{end}")), "")
         if not name and not is_local(request.endpoint):
             mend = "say api_key_env: NAME in its seats"
             raise ConfigError(f"which variable holds the key of {host}?", where="config/models.yaml", mend=mend)
-        return Endpoint(name, known.timeout_s)
+        return Endpoint(name, configured.timeout_s)
 
     def _client(self, url: str, endpoint: Endpoint) -> Client:
         """The first client that is not busy, a further one where all are."""
@@ -131,38 +129,41 @@ class OpenAICompatible:
     def _answer(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatResponse:
         choices = body.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            raise _without_choices(request, body)
+            raise _no_choices(request, body)
         choice = choices[0]
         message = choice.get("message") or {}
         finish = str(choice.get("finish_reason") or "")
         if finish == "error":
-            raise TransientError(f"the model broke off ({_said(choice.get('error') or body)})")
-        text, refused = text_of(message.get("content")), message.get("refusal")
-        outcome: Outcome = "refusal" if refused or finish == "content_filter" else "answer"
+            raise TransientError(f"the model broke off ({_shorten(choice.get('error') or body)})")
+        text, refusal = message.get("content"), message.get("refusal")
+        if isinstance(text, list):
+            # Some services send a message in parts.
+            text = "".join(str(part.get("text") or "") for part in text if isinstance(part, dict))
+        text = text if isinstance(text, str) else ""
+        outcome: Outcome = "refusal" if refusal or finish == "content_filter" else "answer"
+        usage = self._usage(request, text, body.get("usage"))
         return ChatResponse(
-            text=str(refused) if refused else text,
-            outcome=outcome,
-            model=str(body.get("model") or ""),
-            usage=self._usage(request, text, body.get("usage")),
-            finish=finish,
+            str(refusal) if refusal else text, outcome, model=str(body.get("model") or ""), usage=usage, finish=finish
         )
 
-    def _usage(self, request: ChatRequest, text: str, told: Any) -> Usage:
-        """What the service counted; where it counts nothing, four bytes are taken for a token."""
-        told = told if isinstance(told, dict) else {}
-        prompt = _count(told.get("prompt_tokens"))
-        completion = _count(told.get("completion_tokens"))
-        if prompt is None:
-            prompt = sum(len(message.content.encode()) for message in request.messages) // 4
-        if completion is None:
-            completion = len(text.encode()) // 4
-        cost = told.get("cost")
-        known = type(cost) in (int, float) and cost >= 0
-        return Usage(prompt, completion, float(cost) if known else self._price(request, prompt, completion))
+    def _usage(self, request: ChatRequest, text: str, reported: Any) -> Usage:
+        """Usage as the service reported it; tokens it does not report are taken for four bytes each."""
+        reported = reported if isinstance(reported, dict) else {}
+
+        def tokens(name: str, texts: Iterable[str]) -> int:
+            number = reported.get(name)
+            counted = type(number) is int and number >= 0
+            return number if counted else sum(len(text.encode()) for text in texts) // 4
+
+        prompt = tokens("prompt_tokens", (message.content for message in request.messages))
+        completion = tokens("completion_tokens", (text,))
+        cost = reported.get("cost")
+        priced = type(cost) in (int, float) and cost >= 0
+        return Usage(prompt, completion, float(cost) if priced else self._price(request, prompt, completion))
 
 
 def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
-    """How the services of `seats` are reached. Raises ConfigError where two seats name two keys for one service."""
+    """{URL: settings} of the services of `seats`. Raises ConfigError where two seats name two keys for one service."""
     found: dict[str, Endpoint] = {}
     for seat in seats:
         if seat.provider != OPENAI_COMPATIBLE:
@@ -176,7 +177,7 @@ def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
 
 
 def body_of(request: ChatRequest) -> dict[str, Any]:
-    """The request body. A schema stands in ``response_format`` where `native_schema` says so, else in the prompt."""
+    """Make the request body. A schema stands in ``response_format`` by `native_schema`, else in the prompt."""
     messages = [{"role": role, "content": text} for role, text in with_plain_schema(request)]
     body: dict[str, Any] = {"model": request.model, "messages": messages}
     if request.schema is not None and request.native_schema:
@@ -196,7 +197,7 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
 
 
 def with_plain_schema(request: ChatRequest) -> list[tuple[str, str]]:
-    """(role, text) of the messages; the last one ends with the schema where the service is not to enforce it."""
+    """[(role, text)] of the messages; the last one ends with the schema where the service is not to enforce it."""
     texts = [(str(message.role), message.content) for message in request.messages]
     if request.schema is not None and not request.native_schema and texts:
         role, text = texts[-1]
@@ -211,38 +212,30 @@ def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's structured output; ``strict`` only for schemas that meet what strict demands."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
     described: dict[str, Any] = {"name": name, "schema": dict(schema)}
-    if _strict(schema.canonical_json if isinstance(schema, FrozenSchema) else canonical_json(dict(schema))):
+    if _is_strict(schema.canonical_json if isinstance(schema, FrozenSchema) else canonical_json(dict(schema))):
         described["strict"] = True
     return {"type": "json_schema", "json_schema": described}
 
 
 @lru_cache(maxsize=256)
-def _strict(schema: bytes) -> bool:
-    return _is_strict(json.loads(schema))
-
-
-def _is_strict(schema: Any) -> bool:
-    """Whether every object in it names all its properties, requires them and forbids others."""
-    if isinstance(schema, list):
-        return all(_is_strict(part) for part in schema)
-    if not isinstance(schema, Mapping):
-        return True
-    if schema.get("type") == "object":
-        properties = schema.get("properties") or {}
-        if schema.get("additionalProperties") is not False or set(schema.get("required") or ()) != set(properties):
-            return False
-    return all(_is_strict(part) for part in schema.values())
-
-
-def text_of(content: Any) -> str:
-    """The text of a message, which some services send in parts."""
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
+def _is_strict(schema: bytes) -> bool:
+    """True where every object in it names all its properties, requires them and forbids others."""
+    parts: list[Any] = [json.loads(schema)]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, Mapping):
+            if part.get("type") == "object":
+                properties = set(part.get("properties") or ())
+                if part.get("additionalProperties") is not False or set(part.get("required") or ()) != properties:
+                    return False
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+    return True
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds from ``Retry-After``, which is a number or a date, or from ``retry-after-ms``."""
+    """Seconds of ``Retry-After``, a number or a date, or of ``retry-after-ms``; None without either."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * scale)
@@ -276,23 +269,23 @@ def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
             timeout=timeout,
             trust_env=not is_local(url),
             follow_redirects=False,
-            # Certificates take time to load, and have no say over plain HTTP.
+            # Certificates take time to load, and plain HTTP needs none.
             verify=urlsplit(url).scheme != "http",
         ),
     )
-    # The SDK takes them from the environment, and would tell them to services they do not concern.
+    # The SDK takes them from the environment, and would send them to services they do not concern.
     client.organization = client.project = None
     return client
 
 
 async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
-    """(status, headers, body) of one attempt. Raises TransientError for what never became an answer."""
+    """Return (status, headers, body) of one attempt. Raises TransientError where none came."""
     import openai
     from httpx2 import Response
 
     try:
         async with asyncio.timeout(timeout_s):
-            # Not chat.completions.create: it spends a millisecond on types, and does not know every service's fields.
+            # Not chat.completions.create, which spends a millisecond on types and lacks fields of some services.
             raw = await client.post("/chat/completions", cast_to=Response, body=dict(body))
             return raw.status_code, raw.headers, raw.content
     except openai.APIStatusError as error:
@@ -306,13 +299,7 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) 
         raise TransientError(f"connection failed ({reason})", perhaps_paid=not never_sent) from None
 
 
-def _without_key(content: bytes, name: str) -> bytes:
-    """What a service sent, without the key it was sent: some echo it when they complain."""
-    key = os.environ.get(name, "") if name else ""
-    return content.replace(key.encode(), f"[{name}]".encode()) if len(key) >= 8 else content
-
-
-def _object(content: bytes) -> dict[str, Any]:
+def _parse_object(content: bytes) -> dict[str, Any]:
     try:
         body = json.loads(content)
     except ValueError:
@@ -323,57 +310,49 @@ def _object(content: bytes) -> dict[str, Any]:
     return body
 
 
-def _without_choices(request: ChatRequest, body: Mapping[str, Any]) -> LLMError:
-    """Routers answer 200 with an error inside when the service behind them failed."""
+def _no_choices(request: ChatRequest, body: Mapping[str, Any]) -> LLMError:
+    # Routers answer 200 with an error inside when the service behind them failed.
     error = body.get("error")
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, int) and 400 <= code < 500 and code not in PASSING:
-        return LLMError(f"was refused ({code}: {_said(error)})", where=f"{request.endpoint}, {request.model}")
-    return TransientError(f"answered without an answer ({_said(error or body)})")
+        return LLMError(f"was refused ({code}: {_shorten(error)})", where=f"{request.endpoint}, {request.model}")
+    return TransientError(f"answered without an answer ({_shorten(error or body)})")
 
 
-def _complaint(
+def _refusal(
     request: ChatRequest, status: int, headers: Mapping[str, str], content: bytes, key_env: str
 ) -> ChatResponse:
-    """A status other than 200: a refusal comes back as a response, everything else is raised."""
-    said = _complained(content)
-    if status == 429 and "insufficient_quota" in said:
-        raise LLMError(f"credit is used up ({said})", where=request.endpoint, mend="add credit there")
+    """Read a status other than 200: the model's refusal is returned, everything else raised."""
+    complaint = _complaint(content)
+    if status == 429 and "insufficient_quota" in complaint:
+        raise LLMError(f"credit is used up ({complaint})", where=request.endpoint, mend="add credit there")
     if status in PASSING or status >= 500:
         after = retry_after(headers, datetime.now(UTC))
-        raise TransientError(f"{status} {said}".strip(), retry_after=after, throttled=status == 429)
-    if status in (400, 403) and FILTERED.search(said):
-        return ChatResponse(said, outcome="refusal", finish="content_filter")
-    if request.native_schema and status in (400, 404, 415, 422) and ABOUT_SCHEMA.search(said):
-        raise SchemaRefusedError(f"{request.endpoint} takes no JSON schema for {request.model} ({status} {said})")
-    raise LLMError(f"was refused ({status} {said})", where=f"{request.endpoint}, {request.model}",
-                   mend=_mend(status, key_env))  # fmt: skip
-
-
-def _mend(status: int, key_env: str) -> str | None:
+        raise TransientError(f"{status} {complaint}".strip(), retry_after=after, throttled=status == 429)
+    if status in (400, 403) and FILTERED.search(complaint):
+        return ChatResponse(complaint, outcome="refusal", finish="content_filter")
+    if request.native_schema and status in (400, 404, 415, 422) and ABOUT_SCHEMA.search(complaint):
+        raise SchemaRefusedError(f"{request.endpoint} takes no JSON schema for {request.model} ({status} {complaint})")
+    mend = "check model, endpoint and settings of its seats in config/models.yaml"
     if status in (401, 403):
-        return f"check {key_env}" if key_env else "say api_key_env: NAME in its seats in config/models.yaml"
-    if status == 402:
-        return "add credit there"
-    return "check model, endpoint and settings of its seats in config/models.yaml"
+        mend = f"check {key_env}" if key_env else "say api_key_env: NAME in its seats in config/models.yaml"
+    elif status == 402:
+        mend = "add credit there"
+    raise LLMError(f"was refused ({status} {complaint})", where=f"{request.endpoint}, {request.model}", mend=mend)
 
 
-def _complained(content: bytes) -> str:
-    """The service's words: its error object where the body is JSON, else the beginning of the text."""
+def _complaint(content: bytes) -> str:
+    """The error object of a body that is JSON, else the beginning of its text."""
     text = content.decode("utf-8", "replace")
     try:
         body = json.loads(text)
     except ValueError:
-        return " ".join(text.split())[:SAID]
-    return _said(body.get("error", body) if isinstance(body, dict) else body)
+        return " ".join(text.split())[:LONGEST_COMPLAINT]
+    return _shorten(body.get("error", body) if isinstance(body, dict) else body)
 
 
-def _said(error: Any) -> str:
+def _shorten(error: Any) -> str:
     if isinstance(error, Mapping):
         parts = [str(error[name]) for name in ("message", "code", "type") if error.get(name)]
         error = ", ".join(dict.fromkeys(parts)) or json.dumps(error)
-    return " ".join(str(error).split())[:SAID]
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return " ".join(str(error).split())[:LONGEST_COMPLAINT]
