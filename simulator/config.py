@@ -1,11 +1,11 @@
-"""What the YAML files of `config/` may say. Unknown keys are refused with the line they stand on.
+"""Schemas of the YAML files in `config/`. Unknown keys are refused with the line they stand on.
 
-config/models.yaml    profiles: which model sits in which seat
+config/models.yaml    profiles: the model of each seat; prices, limits
 config/accounts.yaml  paper accounts: model, role, starting cash
-config/assets.yaml    what may be traded, the cash instrument, context series
+config/assets.yaml    symbols that may be traded, the cash instrument, context series
 config/risk.yaml      limits on targets, sizing, margin
 config/costs.yaml     commission, slippage, borrow, interest
-config/schedule.yaml  when decisions are made
+config/schedule.yaml  times of decisions
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Section(BaseModel):
 
 
 class Seat(Section):
-    """The model that answers for one seat (``research.1``, ``pm.trend``, ``chairman`` …) and how it is asked."""
+    """The model of one seat (``research.1``, ``pm.trend``, ``chairman`` …) and its settings."""
 
     provider: str
     model: str
@@ -44,7 +44,7 @@ class Seat(Section):
     max_tokens: int | None = Field(default=None, gt=0)
     seed: int | None = None
     native_schema: bool = True
-    """Whether the service is to enforce the JSON schema; where it cannot, the schema goes into the prompt."""
+    """True asks the service to enforce the JSON schema; where it cannot, the schema goes into the prompt."""
     extra: dict[str, Any] = {}
     """Further fields of the service's request body, e.g. ``{cache_prompt: false}``."""
     api_key_env: str = Field(default="", exclude=True)
@@ -54,18 +54,18 @@ class Seat(Section):
 
 
 class Price(Section):
-    """What a model costs, in dollars per million tokens, and until when it knows the world."""
+    """Price of a model in dollars per million tokens, and its knowledge cut-off."""
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
-    cutoff: Annotated[str, BeforeValidator(lambda said: str(said) if isinstance(said, date) else said)] = Field(
+    cutoff: Annotated[str, BeforeValidator(lambda day: str(day) if isinstance(day, date) else day)] = Field(
         default="", pattern=r"^(\d{4}-(0[1-9]|1[0-2])(-\d{2})?)?$"
     )
     """Month or day the model's knowledge ends, e.g. ``2025-01``."""
 
 
 class EndpointLimits(Section):
-    """How much a service is asked. What is not said is not limited, or as usual for its kind."""
+    """Rate limits of a service; a limit that is not given is none, or the usual one for its kind."""
 
     concurrency: int | None = Field(default=None, gt=0)
     """Questions in flight at once, per process; fewer while the service answers 429."""
@@ -74,9 +74,12 @@ class EndpointLimits(Section):
 
 
 class Models(Section):
-    """Profiles of seats. A seat is written out, or names one of `models`: ``pm.trend: gpt-5.2-pm``, or with changes
+    """Profiles of seats.
+
+    A seat is written out, or names one of `models`: ``pm.trend: gpt-5.2-pm``, or with changes
     ``pm.trend: {use: gpt-5.2-pm, temperature: 0.2}``; ``pm.trend: account`` names the model of the account with that
-    role in accounts.yaml."""
+    role in accounts.yaml.
+    """
 
     default: str = "offline"
     models: dict[str, Seat] = {}
@@ -93,7 +96,7 @@ class Models(Section):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, content: Any, info: ValidationInfo) -> Any:
-        """Puts models in the place of their names. What is no mapping is left for the fields to refuse."""
+        """Put models in the place of their names; anything but a mapping is left for the fields to refuse."""
         if not (isinstance(content, dict) and isinstance(content.get("profiles"), dict)):
             return content
         named, roles = content.get("models"), info.context or {}
@@ -147,12 +150,12 @@ class Accounts(Section):
 
     @model_validator(mode="after")
     def _one_each(self) -> Accounts:
-        held: dict[str, str] = {}
+        by_role: dict[str, str] = {}
         for name, account in self.accounts.items():
-            if other := held.get(account.role):
+            if other := by_role.get(account.role):
                 what = f"is the role of {other} already"
                 raise _refused("role_taken", what, account.role, ("accounts", name, "role"))
-            held[account.role] = name
+            by_role[account.role] = name
         return self
 
 
@@ -165,7 +168,7 @@ class Asset(Section):
 class Assets(Section):
     cash_instrument: str = "BIL"
     risk_free_rate: float = 0.02
-    """Stated yearly rate, used where the cash instrument has no bars."""
+    """Yearly rate, used where the cash instrument has no bars."""
     context: list[str] = []
     """Series shown to strategies but never traded, e.g. VIX."""
     assets: dict[str, Asset]
@@ -241,14 +244,12 @@ def load_config(folder: Path) -> Config:
     """Read and check the six files of `folder`. Raises ConfigError naming file and line."""
     accounts = read_yaml(folder / "accounts.yaml", Accounts)
     roles = {account.role: account.model for account in accounts.accounts.values()}
-    sections: dict[str, Any] = {
-        name: read_yaml(folder / f"{name}.yaml", model, roles) for name, model in CONFIG_FILES.items()
-    }
+    sections: dict[str, Any] = {n: read_yaml(folder / f"{n}.yaml", model, roles) for n, model in CONFIG_FILES.items()}
     return Config(**sections)
 
 
 def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = None) -> M:
-    """One YAML file checked against `model`, whose validators are handed `context`.
+    """Read one YAML file and check it against `model`, whose validators get `context`.
 
     Raises ConfigError: ``file:line: what was found``.
     """
@@ -273,7 +274,7 @@ def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = No
 
 
 def _refuse_repeated_keys(root: yaml.Node | None, path: Path) -> None:
-    """YAML lets the last of two equal keys win in silence: of two seats of one name the first would be lost."""
+    # YAML takes the last of two equal keys in silence: of two seats of one name the first would be lost.
     nodes = [root]
     while nodes:
         node = nodes.pop()
@@ -290,22 +291,22 @@ def _refuse_repeated_keys(root: yaml.Node | None, path: Path) -> None:
 
 
 def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: type[BaseModel]) -> ConfigError:
-    # A misspelt key is also a missing one: the spelling is what is to be mended.
+    # A misspelt key is also a missing one, and the error is about its spelling.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     spot = [part for part in first["loc"] if part != "[key]"]
     where = f"{path}:{_line_of(root, spot)}"
     name = ".".join(str(part) for part in spot)
     if first["type"] == "extra_forbidden":
-        known = _keys_at(model, spot[:-1])
-        return ConfigError(f'unknown key "{name}"{did_you_mean(str(spot[-1]), known)}', where=where)
+        near = did_you_mean(str(spot[-1]), _keys_at(model, spot[:-1]))
+        return ConfigError(f'unknown key "{name}"{near}', where=where)
     if first["type"] == "missing":
         return ConfigError(f'key "{name}" is missing', where=where)
-    said = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":
-        known = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        if near := did_you_mean(str(first["input"]), known):
+        choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        if near := did_you_mean(str(first["input"]), choices):
             return ConfigError(f"{name} was {first['input']!r}{near}", where=where)
-    return ConfigError(f"{name or 'the file'} was {first['input']!r}: {said}", where=where)
+    reason = first["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{name or 'the file'} was {first['input']!r}: {reason}", where=where)
 
 
 def _line_of(node: yaml.Node | None, spot: list[Any]) -> int:
@@ -323,7 +324,7 @@ def _line_of(node: yaml.Node | None, spot: list[Any]) -> int:
 
 
 def _keys_at(model: type[BaseModel], spot: list[Any]) -> list[str]:
-    """Field names allowed at `spot`, found by walking the annotations of nested sections."""
+    """Field names allowed at `spot`, by the annotations of nested sections."""
     kind: Any = model
     for part in spot:
         if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:

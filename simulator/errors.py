@@ -1,7 +1,7 @@
-"""Everything that can go wrong, as one tree.
+"""Errors, as one tree.
 
 SimError                  exit 1   the run itself failed
-├── UsageError            exit 2   what was typed cannot be meant
+├── UsageError            exit 2   the command makes no sense as typed
 │   └── ConfigError                a file in config/ or strategies/ is wrong (names file and line)
 │       └── rules.StrategyError    a strategy file fails (brings the traceback of the user's code)
 ├── DataError             exit 3   bars are missing, unreadable or inconsistent (names symbol and date)
