@@ -50,7 +50,11 @@ text before or after it."""
 class Recollection(BaseModel):
     """Closing prices as a model remembers them."""
 
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False}, title=TITLE)
+    # Title and description are part of the cache key of every question: data, whatever class and docstring say.
+    model_config = ConfigDict(
+        json_schema_extra={"additionalProperties": False, "description": "Closing prices as a model remembers them."},
+        title=TITLE,
+    )
     closes: dict[str, float | None]
 
 

@@ -54,9 +54,13 @@ quarters. No text before or after it."""
 
 
 class Reidentification(BaseModel):
-    """What a model takes the hidden markets for."""
+    """A model's guess at the hidden markets."""
 
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False}, title=TITLE)
+    # Title and description are part of the cache key of every question: data, whatever class and docstring say.
+    model_config = ConfigDict(
+        json_schema_extra={"additionalProperties": False, "description": "What a model takes the hidden markets for."},
+        title=TITLE,
+    )
     assets: dict[str, str]
     quarter: str
 
