@@ -241,6 +241,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
         libc.umount2(bytes(folder), 2)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("leave", [0, 4096, 20_000])
 def test_a_full_disk_is_one_line_and_leaves_no_half_run(
     leave: int, workspace: Path, small_disk: SmallDisk, sim: Sim
@@ -254,6 +255,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_run(
     assert listing(place) | {"reports": "folder"} == was | {"reports": "folder"}
 
 
+@pytest.mark.medium
 def test_a_full_disk_keeps_the_answers_that_were_paid_for(workspace: Path, small_disk: SmallDisk, sim: Sim) -> None:
     place = small_disk.folder / "workspace"
     shutil.copytree(workspace, place)
@@ -267,6 +269,7 @@ def test_a_full_disk_keeps_the_answers_that_were_paid_for(workspace: Path, small
     assert sim("run", *PERIOD, cwd=place).returncode == 0
 
 
+@pytest.mark.medium
 def test_an_interrupted_run_says_so_and_leaves_no_folder(workspace: Path) -> None:
     # Seven years of questions: the signal falls among them, not among the callbacks of a compiler, which swallow it.
     words = [sys.executable, "-m", "simulator", "run", "--from", "2018-06-01", "--to", "2024-12-30"]

@@ -17,7 +17,7 @@ Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 
 README = Path(simulator.__file__).parent.parent / "README.md"
 
-pytestmark = pytest.mark.skipif(not README.exists(), reason="needs a checkout to read")
+pytestmark = [pytest.mark.medium, pytest.mark.skipif(not README.exists(), reason="needs a checkout to read")]
 
 
 def blocks(language: str) -> list[str]:

@@ -21,6 +21,8 @@ from simulator.market.sources.synthetic import synthetic_bars
 from simulator.report.checks import headline, merged, save
 from simulator.workspace import find_workspace
 
+pytestmark = pytest.mark.medium
+
 PEEKING = """
 from simulator.rules import Rule
 

@@ -18,6 +18,8 @@ from simulator.stats.metrics import alpha_beta
 from simulator.trading.cycle import CycleResult
 from simulator.trading.model import Decision
 
+pytestmark = pytest.mark.medium
+
 FIRST, LAST = date(2023, 1, 2), date(2024, 12, 31)
 
 

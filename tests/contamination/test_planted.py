@@ -17,6 +17,8 @@ from simulator.runs.execute import PartialRunError
 
 from .conftest import END, START, SYMBOLS, Plant, Planted
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def memoriser(plant: Plant) -> Planted:

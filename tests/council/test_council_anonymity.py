@@ -30,6 +30,7 @@ def review_prompts(gateway) -> list[str]:
     ]
 
 
+@pytest.mark.medium
 def test_no_seat_account_or_model_is_named_in_any_review_prompt_of_a_year(held, year):
     prompts = review_prompts(held.gateway)
     assert len(prompts) == 20 * len(year.instants)
@@ -98,6 +99,7 @@ def signing(name):
     return {f"{name}/Pitch": pitched, f"{name}/Review": reviewed}
 
 
+@pytest.mark.medium
 def test_a_year_of_members_who_sign_everything_leaves_no_name_in_any_review(convene, year):
     rules = {key: rule for name in SIGNATURES for key, rule in signing(name).items()}
     meetings = convene(rules)
@@ -185,6 +187,7 @@ def test_in_whatever_order_seats_stand_every_reviewer_scores_every_seat_the_same
     assert mapped(opinion) == mapped(held.opinions[k])
 
 
+@pytest.mark.medium
 @given(st.permutations(SEATS), st.text(max_size=30), st.sampled_from(SEATS))
 def test_labels_do_not_depend_on_the_order_in_which_seats_are_given(seats, meeting, reader):
     found = labels(meeting, reader, seats)

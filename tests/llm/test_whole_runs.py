@@ -15,6 +15,8 @@ import pytest
 
 from simulator.llm.cache import AnswerCache
 
+pytestmark = pytest.mark.medium
+
 SMALL_RUN = Path(__file__).parent / "small_run.py"
 
 

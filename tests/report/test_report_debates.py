@@ -75,6 +75,7 @@ def long_winded(decision: dict[str, Any], n: int) -> str:
     return json.dumps({**decision, "record": record}) + "\n"
 
 
+@pytest.mark.medium
 def test_a_decade_of_councils_still_names_every_decision(write_run: Any) -> None:
     folder = write_run(sessions=2_520, start=date(2015, 1, 2))
     html = build(folder).read_text(encoding="utf-8")

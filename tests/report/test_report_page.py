@@ -79,6 +79,7 @@ def change(folder: Path, **entries: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **entries}), encoding="utf-8")
 
 
+@pytest.mark.medium
 def test_every_process_hash_seed_folder_and_time_zone_gives_the_same_bytes(write_run: Any, tmp_path: Path) -> None:
     folder = write_run(sessions=130)
     here = render(folder)
@@ -111,6 +112,7 @@ def test_nothing_in_the_file_points_outside_it(write_run: Any) -> None:
     assert re.findall(r"@import|url\(|//[a-z0-9.-]+\.[a-z]{2,}|<iframe|<object|<embed|<base", html, re.I) == []
 
 
+@pytest.mark.medium
 def test_ten_years_of_twelve_symbols_stay_below_two_megabytes(write_run: Any) -> None:
     assert build(write_run(sessions=2_520, symbols=TWELVE, start=date(2015, 1, 2))).stat().st_size < 2_000_000
 

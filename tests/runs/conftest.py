@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from simulator.council.analysts import RULES
+from simulator.llm.fake_service.server import Behaviour, FakeService
+from simulator.llm.providers.offline import Offline
+
 from ..conftest import Serve
 
 SEATS = {
@@ -24,6 +28,11 @@ PRICE = (3.0, 15.0)
 def serve(serve: Serve) -> Serve:
     """``serve("--latency", 0.01, …)``: a service that knows the analysts' rules, and has a price."""
     return partial(serve, "--price", *PRICE, "--rules", "simulator.council.analysts:RULES")
+
+
+def priced_service() -> FakeService:
+    """The same without latency, for fixtures of a whole module."""
+    return FakeService(Offline(RULES, "rehearsal"), Behaviour(latency_s=0.0, usd_per_million=PRICE))
 
 
 def meetings_only(workspace: Path) -> None:

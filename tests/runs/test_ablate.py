@@ -38,6 +38,8 @@ from simulator.workspace import Workspace, find_workspace, make_workspace
 
 from .conftest import Serve, seat_models
 
+pytestmark = pytest.mark.medium
+
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 
 AS_OF = datetime(2024, 6, 3, 12, tzinfo=UTC)

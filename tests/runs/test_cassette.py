@@ -11,6 +11,8 @@ import pytest
 
 import simulator
 
+pytestmark = pytest.mark.medium
+
 DEBATE = ("small_council", ["SPY", "QQQ"], "2024-09-03", "2024-09-27")
 
 

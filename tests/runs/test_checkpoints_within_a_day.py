@@ -15,6 +15,8 @@ import simulator
 from simulator.market.bars import moment
 from simulator.market.calendar import MINUTE, NEW_YORK, sessions
 
+pytestmark = pytest.mark.medium
+
 FIRST, LAST = date(2024, 6, 24), date(2024, 7, 5)
 """A week of whole sessions, then one with a half-day (3 July) and a holiday."""
 

@@ -21,6 +21,8 @@ from simulator.stats.compare import compare
 
 from .conftest import Serve, seat_models
 
+pytestmark = pytest.mark.medium
+
 SPAN = {"start": "2022-01-03", "end": "2023-12-29"}
 DRAWS = 500
 

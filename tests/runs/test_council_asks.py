@@ -7,7 +7,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from .conftest import Serve, seat_models
+
+pytestmark = pytest.mark.medium
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -17,6 +17,8 @@ from simulator.llm.cache import AnswerCache
 from simulator.report.trace import account_trace
 from simulator.stats.trades import closed_trades, trade_statistics
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -22,6 +22,8 @@ from simulator.workspace import shipped
 
 from ..conftest import Sim
 
+pytestmark = pytest.mark.medium
+
 ARCHIVE = Path(__file__).parents[1] / "data" / "main_v2.tar.xz"
 
 RULE = "sma_cross-2023-07-03-2024-06-28-dd13e11192"

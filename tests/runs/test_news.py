@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import simulator
+
+pytestmark = pytest.mark.medium
 
 PERIOD = ("2024-01-02", "2024-01-19")
 

@@ -15,6 +15,8 @@ from simulator.market.load import load_bars
 from simulator.runs.strategies import available
 from simulator.workspace import find_workspace, shipped
 
+pytestmark = pytest.mark.medium
+
 SYMBOLS = ("SPY", "QQQ", "BIL", "VIX")
 LAST_KNOWN = "2024-04-12"
 PERIOD = ("2024-01-02", "2024-06-28")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,12 @@ from simulator.errors import ConfigError, UsageError
 from simulator.llm.cache import AnswerCache
 from simulator.runs.plan import Plan, make_plan
 from simulator.runs.spec import RunSpec
-from simulator.workspace import find_workspace
+from simulator.workspace import find_workspace, make_workspace
 
-from .conftest import Serve, seat_models
+from ..conftest import listening
+from .conftest import Serve, priced_service, seat_models
+
+pytestmark = pytest.mark.medium
 
 PERIOD = (date(2024, 1, 2), date(2024, 1, 26))
 DATES, PER_DATE = 4, 28
@@ -34,12 +40,23 @@ def run(workspace: Path, **changes: Any) -> simulator.Run:
     return simulator.run(**{**given, **changes}, workspace=workspace)
 
 
-@pytest.fixture
-def answered(serve: Serve, workspace: Path) -> Path:
+@pytest.fixture(scope="module")
+def answered_once(service_loop: asyncio.AbstractEventLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A workspace whose profile `dry` has answered the whole period."""
-    seat_models(workspace, serve("--latency", 0).url)
-    run(workspace)
-    return workspace
+    workspace = tmp_path_factory.mktemp("answered") / "workspace"
+    make_workspace(workspace, git=False)
+    with listening(service_loop, priced_service()) as service:
+        seat_models(workspace, service.url)
+        run(workspace)
+        yield workspace
+
+
+@pytest.fixture
+def answered(answered_once: Path, tmp_path: Path) -> Path:
+    """Such a workspace, to be changed."""
+    copy = tmp_path / "answered"
+    shutil.copytree(answered_once, copy)
+    return copy
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -28,6 +28,8 @@ from simulator.store.database import Store
 
 from .conftest import Serve, evidence, seat_models
 
+pytestmark = pytest.mark.medium
+
 PERIOD = {"start": "2024-01-02", "end": "2024-02-16"}
 WORDS = ("run", "--models", "dry", "--from", "2024-01-02", "--to", "2024-02-16", "--max-cost", "50")
 DATES, PER_DATE = 7, 28

@@ -18,6 +18,8 @@ import pytest
 from simulator.llm.cache import AnswerCache
 from simulator.workspace import make_workspace
 
+pytestmark = pytest.mark.medium
+
 COMMAND = ("run", "--from", "2024-01-01", "--to", "2024-04-26", "--symbols", "SPY,QQQ", "--json")
 
 EVIDENCE = (

@@ -16,6 +16,8 @@ from simulator.runs.replicates import spread
 
 from .conftest import Serve, evidence, seat_models
 
+pytestmark = pytest.mark.medium
+
 PERIOD = {"start": "2024-01-02", "end": "2024-04-26"}
 DATES, K = 17, 3
 

@@ -11,6 +11,8 @@ import pytest
 import simulator
 from simulator.rules import Rule
 
+pytestmark = pytest.mark.medium
+
 FILES = {
     *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
     *("llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),

@@ -19,6 +19,8 @@ import simulator
 from simulator.runs.strategies import available
 from simulator.workspace import shipped
 
+pytestmark = pytest.mark.medium
+
 EXPECTED = Path(__file__).with_name("expected.json")
 
 RULE = (["SPY", "QQQ", "GLD"], "2022-01-03", "2024-06-28")

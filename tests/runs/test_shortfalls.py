@@ -14,6 +14,8 @@ from simulator.analysis.unanswered import lacking
 
 from .conftest import Serve, seat_models
 
+pytestmark = pytest.mark.medium
+
 PERIOD = {"start": "2024-01-02", "end": "2024-01-26"}
 DATES = 4
 REFUSING = ("--latency", 0, "--faults", 1, "--kinds", "refusal")

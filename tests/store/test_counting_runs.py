@@ -12,6 +12,8 @@ import pytest
 from simulator.errors import SimError
 from simulator.store.database import Store
 
+pytestmark = pytest.mark.medium
+
 
 def run(number: int, **changes: Any) -> dict[str, Any]:
     facts = {"run_id": f"id{number}", "strategy": "s", "symbols": ["SPY"], "from": "2024-01-02", "to": "2024-12-30"}

@@ -27,6 +27,8 @@ from simulator.store.schema import HEAD, KNOWN, POSTGRES_GUARDS, PROJECTIONS, SQ
 
 from .conftest import fill, run
 
+pytestmark = pytest.mark.medium
+
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 OLD_REGISTRY = """

@@ -18,6 +18,8 @@ from simulator.store.schema import schema
 
 from .conftest import run
 
+pytestmark = pytest.mark.medium
+
 # What a run of the council does, in little: more than SQLite keeps in memory, so that it writes before the commit.
 WRITER = """
 import json, sys

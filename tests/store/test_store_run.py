@@ -12,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from simulator.store.database import Store
 from simulator.store.schema import schema
+
+pytestmark = pytest.mark.medium
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 
