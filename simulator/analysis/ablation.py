@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.analysis import variants
-from simulator.analysis.pairs import Pair, adjusted, compared
+from simulator.analysis.pairs import Pair, adjust_pairs, compare_returns
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.records import meeting_record
@@ -92,12 +92,12 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
     """
     case = open_case(folder, workspace)
     tell = progress or silent
-    plan = planned(case)
+    plan = plan_variants(case)
     total = len(case.council.members) + 2 * len(plan)
     with asyncio.Runner() as loop:
         stage = _Stage(case, loop, tell, total)
         equity = {seat: stage.manager(seat).equity for seat in case.council.members}
-        choices = variants.best_so_far(case.at_meetings, equity)
+        choices = variants.best_managers(case.at_meetings, equity)
         played = {one.name: stage.variant(one, choices) for one in plan}
     case.check_reproduced(played[AS_RUN])
     returns = {name: measure.session_returns(done.ledger, case.cash) for name, done in played.items()}
@@ -105,9 +105,9 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
     for n, one in enumerate(plan):
         tell(total - len(plan) + n, total, f"comparing {one.name}")
         if one.against is not None:
-            pairs[one.name] = compared(returns[one.against], returns[one.name], case.free)
+            pairs[one.name] = compare_returns(returns[one.against], returns[one.name], case.free)
     tell(total, total, "")
-    pairs = adjusted(pairs)
+    pairs = adjust_pairs(pairs)
     run, points = case.facts, case.inputs.points
     return {
         "run_id": run["run_id"],
@@ -131,7 +131,7 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
     }
 
 
-def planned(case: Case) -> tuple[Variant, ...]:
+def plan_variants(case: Case) -> tuple[Variant, ...]:
     """The variants that make sense for this run, a reference always before those that refer to it."""
     stages = case.council.spec.stages
     plan = [Variant(AS_RUN, "", "the run itself")]
@@ -212,14 +212,14 @@ class _Stage:
 def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice: str | None) -> PipelineContext:
     spec = council.spec
     if one.seat is not None:
-        return variants.without(meeting, one.seat, spec)
+        return variants.drop_seat(meeting, one.seat, spec)
     if one.name == "best single manager":
-        return meeting if choice is None else variants.alone(meeting, choice, spec)
+        return meeting if choice is None else variants.follow_manager(meeting, choice, spec)
     decided: dict[str, Rewrite] = {
         NO_CHECKPOINTS: lambda it: it,
-        NO_CHAIRMAN: lambda it: variants.by_vote(it, spec),
-        "no review": lambda it: variants.unweighted(it, spec),
-        "simple majority": lambda it: variants.by_majority(it, spec),
+        NO_CHAIRMAN: lambda it: variants.drop_chairman(it, spec),
+        "no review": lambda it: variants.drop_reviews(it, spec),
+        "simple majority": lambda it: variants.count_heads(it, spec),
     }
     return decided[one.name](meeting)
 

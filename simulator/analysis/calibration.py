@@ -18,7 +18,7 @@ from statistics import median
 
 import numpy as np
 
-from simulator.analysis.parse_horizon import sessions_of
+from simulator.analysis.parse_horizon import horizon_sessions
 from simulator.council.records import MeetingRecord, meeting_record
 from simulator.council.vote import votes_of
 from simulator.evidence.records import Calibration, ReviewSkill
@@ -84,17 +84,17 @@ def meetings_of(results: Sequence[CycleResult]) -> list[DatedMeeting]:
     return [DatedMeeting(at, until, record) for (at, record), until in zip(dated, following, strict=False)]
 
 
-def pitched(meetings: Sequence[DatedMeeting], seat: str | None = None) -> list[Opinion]:
+def pitch_opinions(meetings: Sequence[DatedMeeting], seat: str | None = None) -> list[Opinion]:
     """The pitches of the manager in `seat`, or of all managers where it is None. FLAT ones have conviction 0."""
     return [
-        Opinion(meeting, vote.instrument, vote.conviction, sessions_of(vote.horizon), vote.score)
+        Opinion(meeting, vote.instrument, vote.conviction, horizon_sessions(vote.horizon), vote.score)
         for meeting in meetings
         for name, vote in votes_of(meeting.record).items()
         if seat in (None, name)
     ]
 
 
-def approved(meetings: Sequence[DatedMeeting]) -> list[Opinion]:
+def trade_opinions(meetings: Sequence[DatedMeeting]) -> list[Opinion]:
     """The trades the chairman approved. They name no horizon: each is to hold until the next meeting."""
     return [
         Opinion(meeting, trade["instrument"], trade["conviction"])

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from math import fsum
 from typing import TypedDict
 
-from simulator.analysis.calibration import approved, calibration, meetings_of, pitched, reviews, settle
+from simulator.analysis.calibration import calibration, meetings_of, pitch_opinions, reviews, settle, trade_opinions
 from simulator.evidence.records import AccountRecord, Bill, Calibration, CallRow, Metrics, Reasons, ReviewSkill
 from simulator.runs import measure
 from simulator.runs.accounts import Account, council_account
@@ -99,8 +99,8 @@ def _judged(account: Account, council: Account | None) -> Skill:
     meetings, bars = meetings_of(council.replayed.results), council.replayed.ledger.bars
     if account is council:
         return {
-            "calibration": calibration(settle(approved(meetings), bars)),
-            "reviews": reviews(settle(pitched(meetings), bars)),
+            "calibration": calibration(settle(trade_opinions(meetings), bars)),
+            "reviews": reviews(settle(pitch_opinions(meetings), bars)),
         }
-    own = settle(pitched(meetings, account.seat), bars)
+    own = settle(pitch_opinions(meetings, account.seat), bars)
     return {"calibration": calibration(own), "reviews": reviews(own)}

@@ -64,7 +64,7 @@ class Pair:
         return f"better with {part}" if self.sharpe > 0.0 else f"worse with {part}"
 
 
-def compared(reference: Floats, variant: Floats, free: Floats, draws: int = DRAWS, seed: int = 0) -> Pair:
+def compare_returns(reference: Floats, variant: Floats, free: Floats, draws: int = DRAWS, seed: int = 0) -> Pair:
     """The pair of two accounts by their session returns (S,), and the risk-free return `free` (S,)."""
     if np.array_equal(reference, variant):
         return Pair(sharpe=0.0, annual_return=0.0, same=True, reason="the two earned the same in every session")
@@ -89,7 +89,7 @@ def compared(reference: Floats, variant: Floats, free: Floats, draws: int = DRAW
     )
 
 
-def adjusted(pairs: Mapping[str, Pair]) -> dict[str, Pair]:
+def adjust_pairs(pairs: Mapping[str, Pair]) -> dict[str, Pair]:
     """The same pairs with their p adjusted for each other; those without a p do not count."""
     tested = {name: pair.p for name, pair in pairs.items() if pair.p is not None}
     if not tested:

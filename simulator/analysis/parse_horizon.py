@@ -133,7 +133,7 @@ class _Reader:
 
 
 @lru_cache(maxsize=4096)
-def sessions_of(text: str) -> int | None:
+def horizon_sessions(text: str) -> int | None:
     """Sessions that `text` speaks of, at least 1, halves rounded up; None where it names no span of time."""
     plain = re.sub(r"[‐-―−~]", "-", text.lower())
     words = _WORDS.findall(_ENDS.sub(" ; ", plain))

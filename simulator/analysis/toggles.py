@@ -62,7 +62,7 @@ def execution_toggles(
     statistics), ``reasons``, ``sharpe_ci_low``, ``sharpe_ci_high`` (95 %, stationary bootstrap),
     ``sharpe_less_default`` and ``total_return_less_default``. `free` (S,) is the risk-free return of each session.
     """
-    rows = [_row(one, free, seed) for one in toggled(inputs, tape, rules, cash)]
+    rows = [_row(one, free, seed) for one in replay_toggles(inputs, tape, rules, cash)]
     default = rows[0]["metrics"]
     for row in rows:
         row["sharpe_less_default"] = _less(row["metrics"]["sharpe"], default["sharpe"])
@@ -74,7 +74,7 @@ def _less(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def toggled(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
+def replay_toggles(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
     """The three replays, next open first, each with the same S sessions.
 
     Those that look ahead begin one bar before the run, so that its first decision has an earlier bar to fill at.

@@ -119,7 +119,7 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord) -> Trials:
     return Trials(len(counted), None, _variance(counted), tuple(counted), tuple(left_out))
 
 
-def correlated(tried: Trials, excess: Mapping[str, Excess | None]) -> Trials:
+def with_correlations(tried: Trials, excess: Mapping[str, Excess | None]) -> Trials:
     """`tried` with the effective number: ρ̄ + (1 − ρ̄)K for the K trials in `excess` (by digest), one each for others.
 
     None stands for a trial whose returns are there but were not read: it moves with the others as they do on average.
@@ -134,7 +134,7 @@ def correlated(tried: Trials, excess: Mapping[str, Excess | None]) -> Trials:
     return replace(tried, effective=effective + tried.count - size)
 
 
-def deflated(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> tuple[Metrics, Reasons]:
+def deflate(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> tuple[Metrics, Reasons]:
     """Return the deflated Sharpe ratio of the run that was judged: (values, reasons of those that are None).
 
     Values: ``trials``, ``effective_trials``; ``trial_sharpe_sd`` and ``expected_max_sharpe`` (annual: the best Sharpe
@@ -172,8 +172,8 @@ def trials_facts(rows: Iterable[RegistryRow], run: RunRecord, folder: Path) -> T
     if own is None:
         raise DataError("cannot be read", where=str(folder / "equity.csv"), mend=f"`{run['command']}` writes it again")
     tried = trials(rows, run)
-    tried = correlated(tried, {str(run["digest"]): own, **_read_all(tried.counted[1:], folder.parent)})
-    inferred, reasons = deflated(own.returns, own.free, tried)
+    tried = with_correlations(tried, {str(run["digest"]): own, **_read_all(tried.counted[1:], folder.parent)})
+    inferred, reasons = deflate(own.returns, own.free, tried)
     return {
         "run_id": run["run_id"],
         "digest": run["digest"],

@@ -19,7 +19,7 @@ AnyRun = Mapping[str, Any]
 NO_SPREAD: Spread = {"mean": None, "min": None, "max": None, "sd": None}
 
 
-def partial(run: AnyRun) -> str:
+def partial_sentence(run: AnyRun) -> str:
     """Return a sentence at the head of a run that stopped early, empty for a whole one."""
     stopped = run.get("stopped")
     if not run["partial"] or stopped is None:
@@ -32,7 +32,7 @@ def partial(run: AnyRun) -> str:
     return f"PARTIAL: {got}. It stopped: {stopped['why']}."
 
 
-def drawn(run: AnyRun) -> str:
+def draws_sentence(run: AnyRun) -> str:
     """Return how far the result carries where models answered: a single draw, or the spread over several."""
     if not run["llm"]["calls"] or (not run["llm"]["models"] and run["analysts"]):
         return ""
@@ -44,7 +44,7 @@ def drawn(run: AnyRun) -> str:
     return f"{text}. All other figures are the first draw's."
 
 
-def lacking(run: AnyRun) -> str:
+def shortfalls_sentence(run: AnyRun) -> str:
     """Return how many answers failed, whose, and which meetings they kept from deciding; empty where none did."""
     shortfalls = run["shortfalls"]
     failed, undecided = shortfalls["failed"], shortfalls["no_decision"]

@@ -26,7 +26,7 @@ FEWEST_MEETINGS = 8
 """Meetings of history before a single manager is chosen by its result; until then the council's own decision stands."""
 
 
-def by_vote(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
+def drop_chairman(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
     """The score-weighted vote in the chairman's place, as in a council whose chairman is switched off."""
     if meeting.chairman_decision is None:
         return meeting
@@ -42,19 +42,19 @@ def by_vote(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
     return _decided(meeting, VOTE, ChairmanDecision.model_validate(decide_by_vote(ballot)))
 
 
-def unweighted(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
+def drop_reviews(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
     """The vote with every pitch at its own conviction, as if all had been reviewed at the neutral score."""
-    return by_vote(replace(meeting, peer_reviews=()), spec)
+    return drop_chairman(replace(meeting, peer_reviews=()), spec)
 
 
-def without(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
+def drop_seat(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
     """The score-weighted vote of the others: the pitch of `seat`, the reviews of it and those it wrote are left out."""
     pitches = tuple(said for said in meeting.pm_pitches if said.seat != seat)
     reviews = tuple(said for said in meeting.peer_reviews if seat not in (said.seat, said.about))
-    return by_vote(replace(meeting, pm_pitches=pitches, peer_reviews=reviews), spec)
+    return drop_chairman(replace(meeting, pm_pitches=pitches, peer_reviews=reviews), spec)
 
 
-def by_majority(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
+def count_heads(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
     """One vote a head, whatever its conviction and its score: LONG or SHORT on the instrument pitched, FLAT on none.
 
     An instrument is traded in the direction more managers want than oppose: at full conviction where that direction
@@ -74,7 +74,7 @@ def by_majority(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
     return _decided(replace(meeting, peer_reviews=()), "majority", _decision(approved))
 
 
-def alone(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
+def follow_manager(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
     """What the manager in `seat` trades on its own account; no decision where it gave no pitch that could be used."""
     pitch = meeting.pitches.get(seat)
     if pitch is None:
@@ -85,7 +85,7 @@ def alone(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineCon
     return _decided(own, seat, _decision(trades))
 
 
-def best_so_far(
+def best_managers(
     inputs: ReplayInputs, equity: Mapping[str, Floats], fewest: int = FEWEST_MEETINGS
 ) -> tuple[str | None, ...]:
     """At each meeting of `inputs` the manager whose own account stands highest; None at the first `fewest` meetings.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from simulator.analysis.unanswered import AnyRun, drawn, lacking, partial
+from simulator.analysis.unanswered import AnyRun, draws_sentence, partial_sentence, shortfalls_sentence
 from simulator.evidence.records import Contamination
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
 
@@ -55,14 +55,12 @@ def judge(run: AnyRun) -> Verdict:
     part = judged(run)
     standing: Standing = "not assessable" if part is None else _standing(part)
     details = (
-        *(_author(run), drawn(run), lacking(run)),
+        *(_author(run), draws_sentence(run), shortfalls_sentence(run)),
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
     )
-    later = part is not run
-    headline = " ".join(
-        filter(None, (partial(run), _headline(part, standing, later) if part else _unassessed(run), _caution(run)))
-    )
+    about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
+    headline = " ".join(filter(None, (partial_sentence(run), about, _caution(run))))
     settled = _ruined(run) or _idle(run)
     return Verdict(
         standing, headline, _returns(run), tuple(filter(None, details)), settled, part=not complete(run, part)

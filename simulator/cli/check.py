@@ -48,7 +48,7 @@ def check(
     Every check says first what it would ask and what that costs. Writes checks.html and checks.json into the folder
     and builds the report again.
     """
-    from simulator.contamination.checks import chosen, run_checks
+    from simulator.contamination.checks import run_checks, select_checks
     from simulator.errors import UsageError
     from simulator.report import build
     from simulator.report.checks import merged, print_bill, print_checks, save
@@ -56,7 +56,7 @@ def check(
 
     if not max_cost >= 0:
         raise UsageError(f"--max-cost was {max_cost:g}", mend="dollars the checks may spend, 0 or more")
-    folder, wanted = find_run(workspace.reports, run), chosen(only)
+    folder, wanted = find_run(workspace.reports, run), select_checks(only)
 
     def show_bill(one: Check, bill: Bill) -> None:
         print_bill(one.name, str(bill), err=as_json)

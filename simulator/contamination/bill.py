@@ -18,7 +18,7 @@ from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.spending.prices import Prices
 from simulator.runs.cost_history import Range, outlay
 from simulator.runs.gateway_setup import Asking
-from simulator.runs.plan_provider import PlanProvider, asking_nobody
+from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.spec import RunSpec
 from simulator.workspace import Workspace
 
@@ -89,8 +89,8 @@ class Planning:
 
 
 @contextmanager
-def planning(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Planning]:
+def plan_check(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Planning]:
     """A gateway over the workspace's cache that asks nobody and writes nothing."""
     stand_ins = CheckStandIns()
-    with asking_nobody(workspace, config, spec.models, spec.cache, stand_ins) as asking:
+    with plan_gateway(workspace, config, spec.models, spec.cache, stand_ins) as asking:
         yield Planning(asking, stand_ins, Prices(config.models.prices))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from math import fsum
 
-from simulator.analysis.toggles import NEXT_OPEN, toggled
+from simulator.analysis.toggles import NEXT_OPEN, replay_toggles
 from simulator.contamination.case import Case
 from simulator.contamination.contrast import mean_of
 from simulator.contamination.results import Figure, Outcome, Result
@@ -77,7 +77,7 @@ def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     done = case.recorded
     if not len(done.ledger.fill_rows):
         return NO_TRADES
-    paths = {one.name: one.returns for one in toggled(done.inputs, done.tape, case.rules.execution, case.cash)}
+    paths = {one.name: one.returns for one in replay_toggles(done.inputs, done.tape, case.rules.execution, case.cash)}
     figures = [_sharpe(f"{name}: Sharpe", returns, case.free) for name, returns in paths.items()]
     parts = []
     for name, returns in paths.items():

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from simulator.config import load_config
 from simulator.contamination import blind, books, future, inputs, recall, reidentify
-from simulator.contamination.bill import Bill, planning
+from simulator.contamination.bill import Bill, plan_check
 from simulator.contamination.case import Case, open_case
 from simulator.contamination.results import Result
 from simulator.errors import BudgetError, CacheCorruptError, CacheMissError, LLMError, UsageError, did_you_mean
@@ -129,7 +129,7 @@ class Done:
         }
 
 
-def chosen(names: Iterable[str] | None) -> tuple[Check, ...]:
+def select_checks(names: Iterable[str] | None) -> tuple[Check, ...]:
     """The checks called `names`, all where None, in the order they are made. Raises UsageError for one there is not."""
     if names is None:
         return CHECKS
@@ -162,13 +162,13 @@ def run_checks(
     spec = replace(spec, max_cost=max_cost)
     config = config_of(facts, load_config(workspace.config).models)
     bills: dict[str, Bill] = {}
-    with planning(spec, workspace, config) as plan:
+    with plan_check(spec, workspace, config) as plan:
         case = open_case(folder, workspace, config, plan.asking)
         asks_models = case.asks_models
     for check in checks:
         bills[check.name] = Bill()
         if asks_models and check.ask is not _nothing:
-            with planning(spec, workspace, config) as plan:
+            with plan_check(spec, workspace, config) as plan:
                 case = open_case(folder, workspace, config, plan.asking)
                 plan.asking.loop.run(_asked(check, case))
                 bills[check.name] = plan.bill()

@@ -56,7 +56,7 @@ class Past:
     again: float
 
 
-def past_of(cache: AnswerCache, request: ChatRequest) -> Past:
+def answer_history(cache: AnswerCache, request: ChatRequest) -> Past:
     """What is known from answers to questions like `request`: same provider, model and stage, whatever the date."""
     title = (request.schema or {}).get("title", "")
     alike = [
@@ -97,7 +97,7 @@ class Outlay:
 def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices) -> Outlay:
     """Of `asked`, at least one, all of one stage to one model. Raises ConfigError for a price nobody knows."""
     first = asked[0]
-    past, price = past_of(cache, first), prices.price(first)
+    past, price = answer_history(cache, first), prices.price(first)
     puts = 1 + past.again
     prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in asked))
     completion = past.completion.times(puts * len(asked))

@@ -26,7 +26,7 @@ from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import identify
 from simulator.runs.load_inputs import LoadedInputs, load_inputs
 from simulator.runs.record import Analyse, Recorded, Work, record_run
-from simulator.runs.replicates import draw
+from simulator.runs.replicates import replay_replicates
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
 from simulator.store import folders
@@ -161,7 +161,7 @@ def simulate(
         asking.open_for(known["run_id"], seats_of(loaded.strategy))
         report = _ticking(progress, asking.gateway, questions) if progress else None
         try:
-            draws, stopped = draw(
+            draws, stopped = replay_replicates(
                 loaded.strategy, spec.replicates, staged.inputs, rules, config.accounts.cash, report, asking.loop
             )
         except LLMError as error:

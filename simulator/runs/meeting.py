@@ -38,7 +38,7 @@ from simulator.runs.accounts import COUNCIL
 from simulator.runs.gateway_setup import Asking, open_gateway
 from simulator.runs.identity import digest_of
 from simulator.runs.load_inputs import load_inputs
-from simulator.runs.plan_provider import PlanProvider, asking_nobody
+from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.spec import MAX_COST, RunSpec
 from simulator.runs.strategies import available, load_strategy
 from simulator.trading import risk
@@ -237,7 +237,7 @@ def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
     """
     config = load_config(workspace.config)
     stand_ins, prices = PlanProvider(), Prices(config.models.prices)
-    with asking_nobody(workspace, config, request.models, request.cache, stand_ins) as asking:
+    with plan_gateway(workspace, config, request.models, request.cache, stand_ins) as asking:
         if all(seat.provider == OFFLINE for seat in asking.seats.values()):
             return MeetingCost()
         council = _council(request, workspace, asking)

@@ -26,7 +26,7 @@ from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
 from simulator.runs.cost_history import Range, outlay
 from simulator.runs.load_inputs import load_inputs
-from simulator.runs.plan_provider import PlanProvider, asking_nobody
+from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
@@ -117,7 +117,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     price nobody knows."""
     config = load_config(workspace.config)
     stand_ins = PlanProvider()
-    with asking_nobody(workspace, config, spec.models, spec.cache, stand_ins) as asking:
+    with plan_gateway(workspace, config, spec.models, spec.cache, stand_ins) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)

@@ -62,7 +62,7 @@ class PlanProvider:
 
 
 @contextmanager
-def asking_nobody(
+def plan_gateway(
     workspace: Workspace, config: Config, models: str | None, mode: Mode, stand_ins: PlanProvider
 ) -> Iterator[Asking]:
     """A way to ask over the workspace's cache, with `stand_ins` for every provider of the profile `models`.

@@ -18,7 +18,7 @@ from simulator.trading.cycle import TradingRules
 from simulator.trading.strategy import Replicable, Strategy
 
 
-def draw(
+def replay_replicates(
     strategy: Strategy[Any],
     replicates: int,
     inputs: ReplayInputs,

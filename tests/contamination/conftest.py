@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import simulator
-from simulator.contamination.checks import Done, chosen, run_checks
+from simulator.contamination.checks import Done, run_checks, select_checks
 from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.market.load import load_bars
 from simulator.workspace import find_workspace, make_workspace
@@ -49,7 +49,7 @@ class Planted:
         done = run_checks(
             self.run.folder,
             find_workspace(self.workspace),
-            chosen(names),
+            select_checks(names),
             max_cost,
             models,
             lambda *_: None,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import simulator
-from simulator.contamination.checks import NAMES, Done, chosen, run_checks
+from simulator.contamination.checks import NAMES, Done, run_checks, select_checks
 from simulator.contamination.future import with_noise
 from simulator.contamination.recall import clustered, propensity
 from simulator.errors import DataError, UsageError
@@ -63,7 +63,7 @@ def checked(workspace: Path) -> Checked:
     def make(strategy: str, *names: str, end: str = "2024-06-28") -> dict[str, Done]:
         run = run_of(workspace, strategy, end, ["SPY", "QQQ"])
         silent = (lambda *_: None), (lambda *_: None)
-        done = run_checks(run.folder, find_workspace(workspace), chosen(names or None), 5.0, False, *silent)
+        done = run_checks(run.folder, find_workspace(workspace), select_checks(names or None), 5.0, False, *silent)
         return {one.check.name: one for one in done}
 
     return make
@@ -138,18 +138,18 @@ def test_a_run_whose_strategy_or_books_are_not_what_they_were_is_not_checked(wor
     text = table.read_text()
     table.write_text(text.replace("\n2024-02-01,1", "\n2024-02-01,2"))
     with pytest.raises(DataError, match="do not give its equity"):
-        run_checks(run.folder, place, chosen(["costs"]), 5.0, False, *silent)
+        run_checks(run.folder, place, select_checks(["costs"]), 5.0, False, *silent)
     table.write_text(text)
     rule = workspace / "strategies" / "sma_cross.py"
     rule.write_text(rule.read_text() + "\n# edited\n")
     with pytest.raises(DataError, match=r"strategies/sma_cross.py has changed since run"):
-        run_checks(run.folder, place, chosen(["costs"]), 5.0, False, *silent)
+        run_checks(run.folder, place, select_checks(["costs"]), 5.0, False, *silent)
 
 
 def test_unknown_checks_are_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match='no check "blnd", did you mean "blind"'):
-        chosen(["blnd"])
-    assert [one.name for one in chosen(["recall", "costs"])] == ["costs", "recall"]
+        select_checks(["blnd"])
+    assert [one.name for one in select_checks(["recall", "costs"])] == ["costs", "recall"]
 
 
 def test_noise_leaves_the_past_alone_and_makes_bars_that_can_be_traded() -> None:

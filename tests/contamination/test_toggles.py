@@ -8,7 +8,7 @@ from datetime import date, datetime
 import numpy as np
 import pytest
 
-from simulator.analysis.toggles import execution_toggles, toggled, with_closing_auctions
+from simulator.analysis.toggles import execution_toggles, replay_toggles, with_closing_auctions
 from simulator.market.bars import Bars, instant
 from simulator.market.calendar import NEW_YORK
 from simulator.market.sources.synthetic import synthetic_bars
@@ -44,7 +44,7 @@ def test_each_toggle_earns_what_its_fill_moment_earns(bars: Bars) -> None:
     inputs = scene_of(bars, start)
     weights = np.where(np.arange(len(inputs.instants)) % 2 == 0, 1.0, 0.0)
     opened, close = bars.open[:, 0], bars.close[:, 0]
-    made = {one.name: one.returns for one in toggled(inputs, tape_of(inputs, weights), FREE_OF_COSTS, CASH)}
+    made = {one.name: one.returns for one in replay_toggles(inputs, tape_of(inputs, weights), FREE_OF_COSTS, CASH)}
     days = range(start, len(bars))
     held = {day: weights[day - start] for day in days}
     held[len(bars)] = held[start - 1] = 0.0
@@ -98,7 +98,10 @@ def test_a_gap_through_a_stop_is_paid_at_the_open_whenever_the_position_was_ente
     gap = replace(bars, **values)
     inputs = scene_of(gap, 20)
     weights = np.where(np.arange(len(inputs.instants)) == 5, 1.0, np.nan)
-    made = {one.name: one.returns for one in toggled(inputs, tape_of(inputs, weights, stop=95.0), FREE_OF_COSTS, CASH)}
+    made = {
+        one.name: one.returns
+        for one in replay_toggles(inputs, tape_of(inputs, weights, stop=95.0), FREE_OF_COSTS, CASH)
+    }
     for name, returns in made.items():
         assert np.prod(1 + returns) - 1 == pytest.approx(-0.2), name
 

@@ -34,9 +34,9 @@ def on_record(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return asked
 
 
-drawn = on_record(unanswered.drawn)
-lacking = on_record(unanswered.lacking)
-partial = on_record(unanswered.partial)
+draws_sentence = on_record(unanswered.draws_sentence)
+shortfalls_sentence = on_record(unanswered.shortfalls_sentence)
+partial_sentence = on_record(unanswered.partial_sentence)
 judge = on_record(verdict.judge)
 
 
@@ -45,12 +45,12 @@ def plain(text: str) -> str:
 
 
 def test_a_whole_run_says_nothing_of_being_whole() -> None:
-    assert partial({"partial": False}) == partial({}) == ""
+    assert partial_sentence({"partial": False}) == partial_sentence({}) == ""
 
 
 def test_a_partial_run_says_so_before_anything_else() -> None:
     run = {"partial": True, "stopped": STOPPED, "to": "2024-03-22"}
-    assert plain(partial(run)) == (
+    assert plain(partial_sentence(run)) == (
         "PARTIAL: 12 of 53 decisions, up to 2024-03-22 of 2024-12-30. It stopped: budget of $5.00 is spent."
     )
     verdict = judge({**run, "sessions": 20, "metrics": {}, "benchmarks": {}})
@@ -60,26 +60,26 @@ def test_a_partial_run_says_so_before_anything_else() -> None:
 def test_missing_replicates_are_counted_where_every_date_is_decided() -> None:
     stopped = {**STOPPED, "decided": 53, "replicates": 3}
     run = {"partial": True, "stopped": stopped, "replicates": {"count": 2}, "to": "2024-12-30"}
-    assert plain(partial(run)).startswith("PARTIAL: 2 of 3 replicates. It stopped:")
+    assert plain(partial_sentence(run)).startswith("PARTIAL: 2 of 3 replicates. It stopped:")
 
 
 def test_one_draw_and_several_are_told_apart_and_rules_are_no_draw() -> None:
-    assert drawn({"llm": MODELS, "replicates": {"count": 1}}).startswith("A single draw:")
+    assert draws_sentence({"llm": MODELS, "replicates": {"count": 1}}).startswith("A single draw:")
     several = {"count": 3, "metrics": {"total_return": SPREAD, "sharpe": {**SPREAD, "mean": 1.5}}}
-    told = plain(drawn({"llm": MODELS, "replicates": several, "sessions": 250}))
+    told = plain(draws_sentence({"llm": MODELS, "replicates": several, "sessions": 250}))
     assert told.startswith("3 draws of the same questions: total return 1.0 % to 9.0 %, mean 5.0 %, sd 2.0 %; Sharpe")
-    assert "Sharpe" not in drawn({"llm": MODELS, "replicates": several, "sessions": 59})
-    assert drawn({"llm": {"calls": 9, "models": []}, "analysts": "rule-based analysts, no LLM"}) == ""
-    assert drawn({"llm": {"calls": 0}}) == ""
+    assert "Sharpe" not in draws_sentence({"llm": MODELS, "replicates": several, "sessions": 59})
+    assert draws_sentence({"llm": {"calls": 9, "models": []}, "analysts": "rule-based analysts, no LLM"}) == ""
+    assert draws_sentence({"llm": {"calls": 0}}) == ""
 
 
 def test_failed_answers_are_counted_by_seat_and_listed_by_date() -> None:
     found = {"meetings": 5, "answers": 140, "failed": FAILED, "no_decision": []}
-    assert plain(lacking({"shortfalls": found})) == (
+    assert plain(shortfalls_sentence({"shortfalls": found})) == (
         "2 of 140 answers could not be used (pm.risk 1, pm.trend 1); every meeting kept its quorum."
     )
     undecided = {**found, "no_decision": [{"session": "2024-02-05", "replicate": 0, "why": "pitch: 2 of 5"}]}
-    assert "1 of 5 meetings ended without a decision" in plain(lacking({"shortfalls": undecided}))
+    assert "1 of 5 meetings ended without a decision" in plain(shortfalls_sentence({"shortfalls": undecided}))
     assert unanswered.failed_answers({"shortfalls": undecided}) == (
         ("2024-02-05", "pitch", "pm.trend", "refused: <b>"),
         ("2024-02-05", "meeting", "no decision", "pitch: 2 of 5"),

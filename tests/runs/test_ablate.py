@@ -19,7 +19,7 @@ import pytest
 import simulator
 from simulator.analysis import variants
 from simulator.analysis.ablation import Case, ablate, open_case
-from simulator.analysis.pairs import adjusted, compared
+from simulator.analysis.pairs import adjust_pairs, compare_returns
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.record import evidence
@@ -162,21 +162,21 @@ def approved(meeting: PipelineContext) -> dict[str, int]:
 
 
 def test_the_vote_weighs_convictions_by_their_scores(spec: CouncilSpec) -> None:
-    assert approved(variants.by_vote(hand_made(), spec)) == {"SPY": 1}
+    assert approved(variants.drop_chairman(hand_made(), spec)) == {"SPY": 1}
 
 
 def test_without_reviews_every_pitch_counts_as_it_says(spec: CouncilSpec) -> None:
     # SPY 2 + 2 − 1 = 3, QQQ 1
-    assert approved(variants.unweighted(hand_made(), spec)) == {"SPY": 2, "QQQ": 1}
+    assert approved(variants.drop_reviews(hand_made(), spec)) == {"SPY": 2, "QQQ": 1}
 
 
 def test_a_majority_counts_heads(spec: CouncilSpec) -> None:
     # SPY two for, one against, of five; QQQ one for, none against.
-    assert approved(variants.by_majority(hand_made(), spec)) == {"SPY": 1, "QQQ": 1}
+    assert approved(variants.count_heads(hand_made(), spec)) == {"SPY": 1, "QQQ": 1}
     three = [{"seat": seat, "keys": [], "answer": PITCHES[seat]} for seat in "abc"]
-    assert approved(variants.by_majority(hand_made(pitches=three), spec)) == {"SPY": 2}
+    assert approved(variants.count_heads(hand_made(pitches=three), spec)) == {"SPY": 2}
     two = [{"seat": seat, "keys": [], "answer": PITCHES[seat]} for seat in "ac"]
-    assert approved(variants.by_majority(hand_made(pitches=two), spec)) == {}
+    assert approved(variants.count_heads(hand_made(pitches=two), spec)) == {}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_majority_counts_heads(spec: CouncilSpec) -> None:
 def test_leaving_a_manager_out_takes_its_pitch_and_its_reviews(
     seat: str, expected: Mapping[str, int], net: str, spec: CouncilSpec
 ) -> None:
-    left = variants.without(hand_made(), seat, spec)
+    left = variants.drop_seat(hand_made(), seat, spec)
     assert approved(left) == expected
     assert left.chairman_decision is not None
     assert left.chairman_decision.value is not None
@@ -202,20 +202,20 @@ def test_leaving_a_manager_out_takes_its_pitch_and_its_reviews(
 
 
 def test_a_manager_alone_trades_its_own_pitch(spec: CouncilSpec) -> None:
-    assert approved(variants.alone(hand_made(), "c", spec)) == {"SPY": -1}
-    assert approved(variants.alone(hand_made(), "e", spec)) == {}
+    assert approved(variants.follow_manager(hand_made(), "c", spec)) == {"SPY": -1}
+    assert approved(variants.follow_manager(hand_made(), "e", spec)) == {}
     silent = hand_made(pitches=[{"seat": "a", "keys": [], "error": "refused"}])
-    assert variants.alone(silent, "a", spec).no_decision == "a gave no pitch"
+    assert variants.follow_manager(silent, "a", spec).no_decision == "a gave no pitch"
 
 
 def test_a_failed_chairman_is_replaced_by_the_vote_and_a_missed_quorum_is_not(spec: CouncilSpec) -> None:
     failed = {"seat": "chairman", "keys": [], "error": "not JSON"}
     lost = hand_made(chairman=failed, no_decision="chairman: no decision that could be used (not JSON)")
-    assert approved(variants.by_vote(lost, spec)) == {"SPY": 1}
+    assert approved(variants.drop_chairman(lost, spec)) == {"SPY": 1}
     few = hand_made(chairman=None, no_decision="pitch: 2 of 5 answers could be used, quorum 3")
     for decided in (variants.by_vote, variants.unweighted, variants.by_majority):
         assert decided(few, spec).no_decision == few.no_decision
-    assert variants.without(few, "a", spec).no_decision == few.no_decision
+    assert variants.drop_seat(few, "a", spec).no_decision == few.no_decision
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_a_manager_alone_decides_as_its_account_does(case: Case) -> None:
     async def both(seat: str) -> None:
         for snapshot, meeting in zip(case.at_meetings.snapshots, case.meetings, strict=True):
             own = case.council.member(seat).decide(snapshot, meeting, book, ())
-            alone = variants.alone(meeting, seat, case.council.spec)
+            alone = variants.follow_manager(meeting, seat, case.council.spec)
             followed = case.council.decide(snapshot, alone, book, ())
             wanted = [
                 {t.symbol: (t.weight, t.order, t.limit, t.stop, t.take_profit) for t in decision.targets}
@@ -284,7 +284,7 @@ def test_the_vote_is_what_a_council_without_a_chairman_decides_whatever_the_chai
     (folder / "decisions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     case = open_case(folder, found)
     spec = case.council.spec
-    voted = [variants.by_vote(meeting, spec) for meeting in case.meetings]
+    voted = [variants.drop_chairman(meeting, spec) for meeting in case.meetings]
     theirs = [row["record"] for row in leaderless.decisions if row["record"]["kind"] == "council"]
     assert any(approved(meeting) for meeting in voted)
     for meeting, record in zip(voted, theirs, strict=True):
@@ -309,7 +309,7 @@ def test_the_best_manager_is_chosen_by_what_was_known_at_the_meeting(case: Case)
 
     def choices(on: ReplayInputs) -> tuple[str | None, ...]:
         books = {seat: played(case, case.council.member(seat), on).ledger.equity for seat in case.council.members}
-        return variants.best_so_far(on, books)
+        return variants.best_managers(on, books)
 
     true, altered = choices(inputs), choices(later)
     assert true[: variants.FEWEST_MEETINGS] == (None,) * variants.FEWEST_MEETINGS
@@ -326,9 +326,9 @@ def test_the_choice_reads_the_close_before_the_meeting_and_none_after(case: Case
     ahead, behind = flat.copy(), flat.copy()
     ahead[known - 1], behind[known:] = case.cash + 1, case.cash + 1000
     equity: dict[str, Floats] = {"even": flat, "late": behind, "ahead": ahead}
-    assert variants.best_so_far(inputs, equity)[k] == "ahead"
-    assert variants.best_so_far(inputs, {"even": flat, "late": behind})[k] == "even"
-    assert variants.best_so_far(inputs, {"even": flat, "late": behind})[k + 1] == "late"
+    assert variants.best_managers(inputs, equity)[k] == "ahead"
+    assert variants.best_managers(inputs, {"even": flat, "late": behind})[k] == "even"
+    assert variants.best_managers(inputs, {"even": flat, "late": behind})[k + 1] == "late"
 
 
 def test_every_variant_is_held_against_what_differs_from_it_in_one_thing(
@@ -366,18 +366,18 @@ def test_a_pair_is_the_test_of_the_statistics_room_with_the_reference_first() ->
     rng = np.random.default_rng(3)
     common = rng.normal(0.0005, 0.01, 500)
     better, free = common + rng.normal(0.002, 0.002, 500), np.full(500, 0.0001)
-    pair, known = compared(better, common, free), compare(better, common, free)
+    pair, known = compare_returns(better, common, free), compare(better, common, free)
     assert not isinstance(known, Undefined)
     assert (pair.sharpe, pair.sharpe_low, pair.p) == (known.difference, known.low, known.p)
     assert pair.annual_return == pytest.approx(252 * (better - common).mean())
     assert pair.annual_return_low is not None
     assert pair.annual_return_high is not None
     assert 0 < pair.annual_return_low < pair.annual_return < pair.annual_return_high
-    assert adjusted({"one": pair})["one"].verdict("it") == "better with it"
-    assert adjusted({"one": compared(common, better, free)})["one"].verdict("it") == "worse with it"
+    assert adjust_pairs({"one": pair})["one"].verdict("it") == "better with it"
+    assert adjust_pairs({"one": compare_returns(common, better, free)})["one"].verdict("it") == "worse with it"
     crowd = {"one": replace(pair, p=0.01), **{str(n): replace(pair, p=0.9) for n in range(9)}}
-    assert adjusted(crowd)["one"].p_adjusted == pytest.approx(0.1)
-    assert adjusted(crowd)["one"].verdict("it") == "apart before adjusting"
+    assert adjust_pairs(crowd)["one"].p_adjusted == pytest.approx(0.1)
+    assert adjust_pairs(crowd)["one"].verdict("it") == "apart before adjusting"
 
 
 def test_accounts_that_differ_in_one_session_are_not_judged() -> None:
@@ -385,7 +385,7 @@ def test_accounts_that_differ_in_one_session_are_not_judged() -> None:
     first = rng.normal(0.0005, 0.01, 250)
     second = first.copy()
     second[100] += 0.01
-    pair = compared(first, second, np.zeros(250))
+    pair = compare_returns(first, second, np.zeros(250))
     assert (pair.p, pair.sharpe_low) == (None, None)
     assert pair.reason is not None
     assert "too few sessions" in pair.reason

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulator.analysis.calibration import approved, calibration, meetings_of, pitched, reviews, settle
+from simulator.analysis.calibration import calibration, meetings_of, pitch_opinions, reviews, settle, trade_opinions
 from simulator.analysis.leaderboard import leaderboard, own_calls, shared_calls
-from simulator.analysis.parse_horizon import sessions_of
+from simulator.analysis.parse_horizon import horizon_sessions
 from simulator.market.bars import Bars
 from simulator.replay import kernel
 from simulator.replay.inputs import ReplayInputs
@@ -97,7 +97,7 @@ def replayed(bars: Bars, *results: CycleResult) -> Replayed:
 
 
 def settled(bars: Bars, *results: CycleResult, seat: str | None = "a"):
-    return settle(pitched(meetings_of(results), seat), bars)
+    return settle(pitch_opinions(meetings_of(results), seat), bars)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def settled(bars: Bars, *results: CycleResult, seat: str | None = "a"):
     ],
 )  # fmt: skip
 def test_a_horizon_in_words_is_so_many_sessions(text, sessions):
-    assert sessions_of(text) == sessions
+    assert horizon_sessions(text) == sessions
 
 
 def test_a_pitch_is_held_against_the_first_open_and_the_last_close_of_its_horizon():
@@ -144,11 +144,11 @@ def test_only_horizons_that_end_within_the_run_count():
 def test_a_pitch_without_a_horizon_holds_until_the_next_meeting_and_so_do_approved_trades():
     bars = make_bars(SPY=rising(12))
     results = [meeting(0, pitch("a", 1, "swing"), trades={"SPY": 2}), checkpoint(2), meeting(5, trades={"SPY": -1})]
-    for found in (settled(bars, *results), settle(approved(meetings_of(results))[:1], bars)):
+    for found in (settled(bars, *results), settle(trade_opinions(meetings_of(results))[:1], bars)):
         (one,) = found.outcomes
         assert (one.start, one.end, one.sessions) == (0, 4, 5)
         assert one.realised == pytest.approx(104.5 / 100 - 1, rel=1e-14)
-    whole = settle(approved(meetings_of(results)), bars)
+    whole = settle(trade_opinions(meetings_of(results)), bars)
     assert [one.opinion.conviction for one in whole.outcomes] == [2]
     assert whole.open == 1
     assert calibration(whole)["unstated"] == 1

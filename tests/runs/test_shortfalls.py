@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import simulator
-from simulator.analysis.unanswered import lacking
+from simulator.analysis.unanswered import shortfalls_sentence
 
 from .conftest import Serve, seat_models
 
@@ -90,10 +90,10 @@ def test_meetings_below_their_quorum_decide_nothing_and_the_run_exits_with_4(
     assert again.undecided is not None
     assert again.undecided.exit_code == 4
     assert good.stats()["requests"] + bad.stats()["requests"] == asked
-    assert "4 of 4 meetings ended without a decision" in lacking(again.facts).replace("\u00a0", " ")
+    assert "4 of 4 meetings ended without a decision" in shortfalls_sentence(again.facts).replace("\u00a0", " ")
 
 
 def test_a_run_without_a_council_has_no_shortfalls(workspace: Path) -> None:
     made = simulator.run("equal_weight", ["SPY"], "2024-01-02", "2024-02-16", workspace=workspace)
     assert made.facts["shortfalls"] == {"meetings": 0, "answers": 0, "failed": [], "no_decision": []}
-    assert lacking(made.facts) == ""
+    assert shortfalls_sentence(made.facts) == ""

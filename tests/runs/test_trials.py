@@ -15,11 +15,11 @@ import simulator
 from simulator.analysis.trials import (
     Excess,
     Trials,
-    correlated,
-    deflated,
+    deflate,
     read_excess,
     trials,
     trials_facts,
+    with_correlations,
 )
 from simulator.errors import DataError
 from simulator.evidence.reader import with_trials
@@ -152,7 +152,7 @@ def test_the_worked_example_of_2014_comes_out() -> None:
     annual Sharpe ratios vary by ½: a maximum of 0.1132 a day is expected, DSR 0.9004."""
     returns = _skewed(105, 1145) + 2.5 / math.sqrt(250)
     tried = Trials(100, None, 0.5 / 250, (), ())
-    found, reasons = deflated(returns, 0.0, tried)
+    found, reasons = deflate(returns, 0.0, tried)
     assert found["expected_max_sharpe"] / ROOT == pytest.approx(0.1132, abs=5e-5)
     assert found["dsr"] == pytest.approx(0.9004, abs=2e-4)
     assert found["dsr_effective"] is None
@@ -166,7 +166,7 @@ def test_one_trial_is_not_deflated_and_has_the_golden_psr() -> None:
     returns, free = (np.array(columns[name], dtype=float) for name in ("strat_a", "rf"))
     golden = json.loads((GOLDEN / "performance_analytics.json").read_text())
     wanted = next(_found(golden, "psr_2012"))
-    found, _ = deflated(returns, free, trials([], judged()))
+    found, _ = deflate(returns, free, trials([], judged()))
     assert found["dsr"] == pytest.approx(wanted, rel=1e-6)
     assert (found["trials"], found["trial_sharpe_sd"], found["expected_max_sharpe"]) == (1, 0.0, 0.0)
 
@@ -181,14 +181,14 @@ def _found(content: Any, key: str) -> Any:
 
 def test_more_trials_deflate_more_and_too_few_figures_say_so() -> None:
     returns = np.random.default_rng(3).normal(0.0005, 0.01, 500)
-    values = [deflated(returns, 0.0, Trials(n, float(n), 0.03**2, (), ()))[0]["dsr"] for n in (1, 2, 10, 1000)]
+    values = [deflate(returns, 0.0, Trials(n, float(n), 0.03**2, (), ()))[0]["dsr"] for n in (1, 2, 10, 1000)]
     assert values[0] > values[2] > values[3]
     assert values[0] >= values[1] > values[2]
-    unknown = deflated(returns, 0.0, Trials(3, 3.0, None, (), ()))
+    unknown = deflate(returns, 0.0, Trials(3, 3.0, None, (), ()))
     assert (unknown[0]["dsr"], unknown[1]["dsr"]) == (None, "fewer than two trials have a Sharpe ratio")
-    still = deflated(np.zeros(500), 0.0, Trials(1, 1.0, None, (), ()))
+    still = deflate(np.zeros(500), 0.0, Trials(1, 1.0, None, (), ()))
     assert (still[0]["dsr"], still[1]["dsr"]) == (None, "excess returns do not vary")
-    assert deflated(returns[:5], 0.0, Trials(1, 1.0, None, (), ()))[1]["dsr"] == "fewer than 10 sessions"
+    assert deflate(returns[:5], 0.0, Trials(1, 1.0, None, (), ()))[1]["dsr"] == "fewer than 10 sessions"
 
 
 def _excess(returns: np.ndarray, start: int = 0) -> Excess:
@@ -204,7 +204,7 @@ def test_the_effective_number_of_a_sweep_is_that_of_the_statistics_room() -> Non
     sweep[:, 5] = 0.0
     count = sweep.shape[1]
     tried = trials([row(n) for n in range(1, count)], judged())
-    found = correlated(tried, {f"digest{n}": _excess(sweep[:, n]) for n in range(count)})
+    found = with_correlations(tried, {f"digest{n}": _excess(sweep[:, n]) for n in range(count)})
     assert found.effective == pytest.approx(effective_trials(sweep), rel=1e-9)
 
 
@@ -213,12 +213,12 @@ def test_trials_without_a_folder_or_a_common_stretch_count_as_independent() -> N
     market = rng.normal(0, 0.01, 400)
     tried = trials([row(1), row(2), row(3)], judged())
     twins = {"digest0": _excess(market), "digest1": _excess(market)}
-    assert correlated(tried, twins).effective == pytest.approx(1 + 2)
-    assert correlated(tried, {**twins, "digest2": _excess(market[:19], 399 - 18)}).effective == pytest.approx(
+    assert with_correlations(tried, twins).effective == pytest.approx(1 + 2)
+    assert with_correlations(tried, {**twins, "digest2": _excess(market[:19], 399 - 18)}).effective == pytest.approx(
         1 / 3 + (1 - 1 / 3) * 3 + 1
     )
-    assert correlated(tried, {**twins, "digest2": None, "digest3": None}).effective == pytest.approx(1.0)
-    assert correlated(tried, {}).effective is None
+    assert with_correlations(tried, {**twins, "digest2": None, "digest3": None}).effective == pytest.approx(1.0)
+    assert with_correlations(tried, {}).effective is None
 
 
 @pytest.fixture(scope="module")
