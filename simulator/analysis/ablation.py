@@ -1,4 +1,4 @@
-"""What the council adds: its recorded votes decided again with one part taken away, and nobody asked.
+"""Ablation of a council: its recorded votes decided again with one part taken away, and nobody asked.
 
 run folder ──► same bars, same council ──► meetings recalled ──► variants ──play──► pairs ──► ablation.json
                (digests compared)          (decisions.jsonl)     (research/variants.py)
@@ -60,7 +60,7 @@ class Case(ReloadedRun):
 
     @cached_property
     def meetings(self) -> tuple[PipelineContext, ...]:
-        """What was said at each meeting, from the records."""
+        """Every meeting, restored from its record."""
         held = zip(self.decisions, self.inputs.points, self.inputs.snapshots, strict=True)
         return tuple(
             restore_meeting(one.as_of, one.record, self.council.open(snapshot).metadata)

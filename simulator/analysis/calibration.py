@@ -1,4 +1,4 @@
-"""Whether convictions and review scores said anything about what followed: the records of a council against the bars.
+"""Calibration of convictions and review scores: the records of a council against the bars that followed.
 
     records of the meetings ──► opinions ──settle──► outcomes ──► calibration, reviews
                                               ▲
@@ -58,7 +58,7 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an opinion: the return of its instrument over the bars `start` to `end`, both included."""
+    """Outcome of an opinion: the return of its instrument over the bars `start` to `end`, both included."""
 
     opinion: Opinion
     start: int

@@ -97,7 +97,7 @@ class RunPair(CommonSpan):
 
 
 class Comparison(TypedDict):
-    """What ``sim compare --json`` prints.
+    """Output of ``sim compare --json``.
 
     `configuration` only where the runs differ. `metrics_over`: all (every session of every run), common (the sessions
     all have) or own (each its own, for none is common).
@@ -171,7 +171,7 @@ def common_sessions(of: Sequence[Evidence]) -> list[date]:
 
 
 def differing(runs: Sequence[RunRecord]) -> list[Difference]:
-    """What the runs were made of and on, where they differ: [{key, values}], a value None where a run lacks the key.
+    """Return what the runs were made of and on, where they differ; a value is None where a run lacks the key.
 
     Keys are dotted paths into run.json, in its order: symbols, dates, models, parameters, config, strategy files,
     data, code, packages.

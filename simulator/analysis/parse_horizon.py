@@ -1,4 +1,4 @@
-"""What a manager means by "2-4 weeks": its free text as a number of sessions.
+"""Parser of horizons: the free text of a manager as a number of sessions.
 
     "2-4 weeks" ─► 15      "3 months" ─► 63      "days to two weeks" ─► 7      "until the picture clears" ─► None
 
@@ -92,7 +92,7 @@ class _Reader:
         return (CALENDAR_DAY if calendar and single == "day" else sessions), word != single and not counted
 
     def between(self) -> bool:
-        """Whether a word that joins the ends of a range stands next; it is read."""
+        """Read a word that joins the ends of a range; False where none stands next."""
         if self.word not in _BETWEEN:
             return False
         self.at += 1

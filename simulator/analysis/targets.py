@@ -1,4 +1,4 @@
-"""What is commonly asked of a trading system, against what a run reached, each with its interval."""
+"""Common targets of trading systems against what a run reached, each with its interval."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Target:
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met, and whether chance alone may have met or missed it."""
+        """A few words: met or missed, within chance or beyond it."""
         if self.reached is None:
             return UNDEFINED
         met = self.reached < self.wanted if self.below else self.reached > self.wanted

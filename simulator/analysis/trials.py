@@ -64,7 +64,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """What was tried on the data of a run, the run itself included.
+    """Results tried on the data of a run, the run itself included.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Excess:
 
 
 def trials(rows: Iterable[RegistryRow], run: RunRecord) -> Trials:
-    """What is counted against `run` (its run.json) of the rows of a registry, whether or not it is among them.
+    """Return the trials that count against `run` of the rows of a registry, whether or not it is among them.
 
     The variance is that of SRᵢ√Tᵢ over T, the Sharpe ratios brought to the T sessions of the run: with trials of one
     length it is the variance of their Sharpe ratios, and a trial of two weeks does not drown years.

@@ -1,4 +1,4 @@
-"""What became of the questions: a run that stopped early, several draws of the same questions, answers that failed."""
+"""Sentences on the questions of a run: stopped early, asked several times, answers that failed."""
 
 from __future__ import annotations
 

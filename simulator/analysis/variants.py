@@ -75,7 +75,7 @@ def count_heads(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
 
 
 def follow_manager(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
-    """What the manager in `seat` trades on its own account; no decision where it gave no pitch that could be used."""
+    """Return the meeting with what `seat` trades on its own account; no decision without a usable pitch of its own."""
     pitch = meeting.pitches.get(seat)
     if pitch is None:
         return replace(meeting, chairman_decision=None, no_decision=f"{seat} gave no pitch")

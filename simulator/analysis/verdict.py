@@ -1,4 +1,4 @@
-"""What may be said of one run, and what may not."""
+"""The verdict on one run: what may be said of it, and what may not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AFTER = "after the models' cut-off"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a run.
+    """The verdict on a run.
 
     `headline` is one sentence with its interval, `returns` sets it beside the benchmarks, `details` qualify it;
     `part` where only sessions after the models' cut-off can be judged; `settled` where no test is needed, because
@@ -245,7 +245,7 @@ def _caution(run: AnyRun) -> str:
 
 
 def _memory(run: AnyRun, part: AnyRun | None) -> str:
-    """Whether a model may have known the outcome; empty where no model was asked, or the headline says it."""
+    """A sentence on memory; empty where no model was asked, or the headline says it."""
     split = run["contamination"]
     if not run["llm"]["models"] or split is None or not split["verdict"] or (part is None and split["parts"]):
         return ""

@@ -1,4 +1,4 @@
-"""What a check would ask and what that costs, before anything is asked: its own code against stand-in answers.
+"""Bill of a check before anything is asked: its own code against stand-in answers.
 
 As `simulator.runs.plan` does it for a run: what rests on a stand-in is on no disk and is to be asked too.
 """

@@ -107,7 +107,7 @@ def _judged_on(case: Case) -> tuple[np.ndarray, str]:
 
 
 def _effects(returns: Mapping[str, Floats], kept: np.ndarray) -> list[Figure]:
-    """What each masking does to the mean return a year, the judged one first."""
+    """Effect of each masking on the mean return a year, the judged one first."""
     r = {name: values[kept] for name, values in returns.items()}
     contrasts = {
         "both hidden, less as run": r[BOTH] - r[AS_RUN],

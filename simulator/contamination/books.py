@@ -72,8 +72,7 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
 
 
 def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
-    """What prices that were gone when it decided would add; nothing to pass, for the run itself fills at the next
-    open."""
+    """Return what prices that were gone when it decided would add; no bar to pass: the run fills at the next open."""
     done = case.recorded
     if not len(done.ledger.fill_rows):
         return NO_TRADES

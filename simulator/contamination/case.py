@@ -49,7 +49,7 @@ class Case(ReloadedRun):
 
     @property
     def asks_models(self) -> bool:
-        """Whether anybody in it is a model, not an analyst by rule."""
+        """True where anybody in it is a model, not an analyst by rule."""
         return bool(asked(self.models))
 
     @cached_property

@@ -25,17 +25,17 @@ from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads, Strategy
 
 SHIFT_WEEKS = 5235
-"""How far masked dates are moved: a hundred years and a season, in whole weeks so that weekdays stay."""
+"""Weeks that masked dates are moved: a hundred years and a season, in whole weeks so that weekdays stay."""
 
 BASE = 100.0
-"""What the newest close, and the newest volume, of every masked symbol is."""
+"""Newest close, and newest volume, of every masked symbol."""
 
 PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)
 class Disguise:
-    """What is hidden.
+    """Names and dates to hide.
 
     Attributes
     ----------

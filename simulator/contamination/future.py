@@ -98,7 +98,7 @@ def with_noise(bars: Bars, known: int, seed: int) -> Bars:
 
 
 def mutated_snapshot(inputs: ReplayInputs, k: int, seed: int = 0) -> Snapshot:
-    """What is known at decision `k`, a view of bars whose later rows are noise."""
+    """Return what is known at decision `k`, a view of bars whose later rows are noise."""
     at, as_of = inputs.instants[k], moment(int(inputs.instants[k]))
     known = int(np.searchsorted(inputs.bars.closes_at, at, side="right"))
     beside = int(np.searchsorted(inputs.context.closes_at, at, side="right"))

@@ -75,7 +75,7 @@ async def ask_replicates(case: Case) -> tuple[Mapping[int, Any], ...]:
 
 
 def judge_replicates(case: Case, opinions: Sequence[Mapping[int, Any]]) -> Result:
-    """How far one draw carries: Sharpe ratio and decisions over several."""
+    """Return how far one draw carries: Sharpe ratio and decisions over several."""
     drawn = [replicate_of(case.strategy, number) for number in range(len(opinions))]
     wanted = [case.wants(strategy, said) for strategy, said in zip(drawn, opinions, strict=True)]
     paths = [

@@ -1,4 +1,4 @@
-"""What a check found, as plain data: checks.json holds it, terminal and page show it."""
+"""Result of a check as plain data: checks.json holds it, terminal and page show it."""
 
 from __future__ import annotations
 

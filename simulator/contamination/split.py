@@ -206,7 +206,7 @@ def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArr
 
 
 def _described(part: Daily, decisions: int) -> PartRecord:
-    """What a part earned. Intervals only where there are sessions enough."""
+    """Describe a part; intervals only where there are sessions enough."""
     n, enough = len(part), len(part) >= ENOUGH_SESSIONS
     names = ("total_return", "annual_return", "sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")
     measures: dict[str, Measure] = dict.fromkeys((*names, "alpha", "beta", "alpha_t"), Undefined("no session"))

@@ -34,7 +34,7 @@ class Code(TypedDict):
 
 
 class Identity(Span):
-    """What was run on what, known before anything is asked. ``to`` is the last session."""
+    """The run before anything is asked: what is run on what. ``to`` is the last session."""
 
     run_id: str
     schema: int
@@ -74,7 +74,7 @@ class Spread(TypedDict):
 
 
 class Replicates(TypedDict):
-    """How often each question was asked; for several the spread of each metric over them."""
+    """Number of times each question was asked; for several the spread of each metric over them."""
 
     count: int
     metrics: NotRequired[dict[str, Spread]]
@@ -206,7 +206,7 @@ class ModelRecord(TypedDict):
 
 
 class PartRecord(OpenSpan):
-    """What was earned in one part of the cut-off split."""
+    """Returns of one part of the cut-off split."""
 
     sessions: int
     assessable: bool
@@ -407,7 +407,7 @@ class Choice(TypedDict):
 
 
 class About(Span):
-    """What an added file was made of."""
+    """Run that an added file was made of."""
 
     run_id: str
     digest: str

@@ -126,7 +126,7 @@ def _one_of(checks: Sequence[Check], nullable: bool) -> Check:
 
 
 def nothing_of(kind: Any) -> Any:
-    """What stands in an older document for a key it does not have: null where that may be, else nothing of its kind."""
+    """Return the value of a key that an older document lacks: null where that may be, else nothing of its kind."""
     origin, args = get_origin(kind), get_args(kind)
     if NoneType in args:
         return None

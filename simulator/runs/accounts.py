@@ -31,7 +31,7 @@ class Account:
 
     @property
     def folder(self) -> str:
-        """Where its evidence lies within the run's folder."""
+        """Folder of its evidence within the run's folder."""
         return f"accounts/{self.name}"
 
 

@@ -1,4 +1,4 @@
-"""What a run is compared with: the same symbols, the same costs, no opinion."""
+"""Benchmarks of a run: the same symbols, the same costs, no opinion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers on disk took, per stage and model: tokens, seconds, how often one had to be asked for again."""
+"""History of answers on disk by stage and model: tokens, seconds, repair questions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Past:
-    """How a model answers one stage.
+    """Answers of a model to one stage.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Past:
 
 
 def answer_history(cache: AnswerCache, request: ChatRequest) -> Past:
-    """What is known from answers to questions like `request`: same provider, model and stage, whatever the date."""
+    """Return the history of answers to questions like `request`: same provider, model and stage, whatever the date."""
     title = (request.schema or {}).get("title", "")
     alike = [
         entry
@@ -86,7 +86,7 @@ def answer_history(cache: AnswerCache, request: ChatRequest) -> Past:
 
 @dataclass(frozen=True)
 class Outlay:
-    """What questions to be asked will take together: tokens and dollars, and what that rests on."""
+    """Tokens and dollars that questions to be asked will take together, and the history that rests on."""
 
     prompt: Range
     completion: Range
@@ -95,7 +95,10 @@ class Outlay:
 
 
 def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices) -> Outlay:
-    """Of `asked`, at least one, all of one stage to one model. Raises ConfigError for a price nobody knows."""
+    """Return the outlay of `asked`: one question or more, all of one stage to one model.
+
+    Raises ConfigError for a price nobody knows.
+    """
     first = asked[0]
     past, price = answer_history(cache, first), prices.price(first)
     puts = 1 + past.again

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from simulator.llm.gateway import Gateway
 
 SPARE = 1.2
-"""What is left may cost a fifth more than what came before."""
+"""Margin on the estimate of the rest: it may cost a fifth more than what came before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def undecided(self) -> LLMError | None:
-        """What to say of meetings that ended without a decision because too few members answered; None without any."""
+        """Error that names meetings without a decision because too few members answered; None where there is none."""
         shortfalls = self.facts["shortfalls"]
         lost = shortfalls["no_decision"]
         if not lost:
@@ -115,7 +115,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Completion:
-    """How a run is completed by rooms above this one, handed in by the face.
+    """Functions of rooms above this one that complete a run, handed in by the face.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ from simulator.runs.strategies import Seating
 from simulator.workspace import Workspace
 
 SECONDS_AFTER_STOP = 2.0
-"""How long answers on their way are waited for when a run ends by an error or by Ctrl-C."""
+"""Seconds that answers on their way are waited for when a run ends by an error or by Ctrl-C."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a run is made of, as digests: the same identity means the same bytes of evidence."""
+"""Identity of a run by digests of what it is made of: the same identity means the same bytes of evidence."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def traded(ledger: Ledger) -> Floats:
 
 
 def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
-    """Whether it mattered when the account was invested: its weights against the returns of the symbols, among all
+    """Test of when the account was invested: its weights against the returns of the symbols, among all
     circular shifts of the one against the other.
 
     Trades fill at the open, so the night before a session is earned by the weights at the last close and the day by

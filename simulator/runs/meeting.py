@@ -65,7 +65,7 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True)
 class MeetingRequest:
-    """What was asked for: the stage to reach, the day or instant as typed, and who is asked about what."""
+    """Stage to reach, the day or instant as typed, and who is asked about what."""
 
     up_to: str
     as_of: str
@@ -87,7 +87,7 @@ class MeetingTime:
 
 @dataclass(frozen=True)
 class MeetingCost:
-    """What a meeting asks of models that are paid or slow: questions not on disk, and likely and most dollars."""
+    """Questions to models that are not on disk, and their likely and highest cost in dollars."""
 
     to_ask: int = 0
     usd: float = 0.0
@@ -126,7 +126,7 @@ class ChairmanResult(SeatAnswer, ChairmanAnswer):
 
 
 class StageResults(TypedDict, total=False):
-    """What the stages came to; `labels` is {label the chairman saw: seat}, `allowed` {symbol: weight}."""
+    """Results of the stages; `labels` is {label the chairman saw: seat}, `allowed` {symbol: weight}."""
 
     research_pack: list[ResearchResult]
     pm_pitches: list[PitchResult]
@@ -147,7 +147,7 @@ class Spent(TypedDict):
 
 
 class MeetingFacts(StageResults):
-    """What ``sim council --json`` prints: the meeting, and the results of the stage that was asked for, or of all."""
+    """Output of ``sim council --json``: the meeting, and the results of the stage that was asked for, or of all."""
 
     stage: str
     strategy: str
@@ -171,10 +171,9 @@ class MeetingResult:
 
 
 def meeting_time(typed: str, schedule: Schedule, cadence: Cadence) -> MeetingTime:
-    """Return when the meeting of that day is, by config/schedule.yaml; an instant (New York time without an offset) is
-    taken as it stands.
+    """Return the time of the meeting of that day, by config/schedule.yaml.
 
-    A day without a session moves to the next one; so does an early close, but in a council that meets daily. Raises
+    An instant is taken as it stands, in New York time where it has no offset. A day without a session moves to the next one; so does an early close, but in a council that meets daily. Raises
     UsageError for what is no date.
     """
     try:
@@ -231,7 +230,7 @@ def hold_meeting(request: MeetingRequest, workspace: Workspace, progress: Progre
 
 
 def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
-    """Return what :func:`hold_meeting` would have to ask, by asking stand-ins for what is not on disk.
+    """Return the cost of :func:`hold_meeting`; stand-ins answer what is not on disk, nobody is asked.
 
     Raises ConfigError for a model whose price nobody knows.
     """
@@ -288,7 +287,7 @@ def _stages(council: Council, up_to: str) -> Sequence[Any]:
 def _snapshot(
     request: MeetingRequest, when: MeetingTime, council: Council, workspace: Workspace, config: Config
 ) -> Snapshot:
-    """The market as the meeting knows it. Raises DataError where bars end before the last session closed by then."""
+    """Return the market as the meeting knows it. Raises DataError where bars end before its last closed session."""
     at = instant(when.as_of)
     before = calendar.sessions(when.session - WEEKS, when.session)
     newest = before.dates[before.closes_at <= at][-1].astype(date)

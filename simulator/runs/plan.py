@@ -1,11 +1,11 @@
-"""What a run would ask and what that would cost, before anything is asked. Nothing is asked, and nothing is written.
+"""Questions of a run and their cost, before anything is asked. Nothing is asked, and nothing is written.
 
     council ──same code──► Gateway ─► cache ── hit ──► its answer
                                         └── miss ──► stand-in: an analyst's answer in the same schema
 
 Later prompts are built from earlier answers, so what rests on a stand-in is on no disk and is to be asked too. Prompts
 are counted in tokens by `prices.prompt_tokens`, corrected by what the model's own answers on disk say of it; answers
-are as long as those on disk or, before there are any, as `past.USUAL_TOKENS` has it.
+are as long as those on disk or, before there are any, as `cost_history.USUAL_TOKENS` has it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
 
 @dataclass(frozen=True)
 class Line:
-    """What one stage puts to one model.
+    """Questions of one stage to one model.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Plan:
         return sum((line.usd for line in self.lines), Range())
 
     def to_json(self) -> dict[str, Any]:
-        """What ``sim run --plan --json`` prints."""
+        """Return what ``sim run --plan --json`` prints."""
         told = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
         total = {
             "calls": self.calls,
@@ -179,7 +179,7 @@ def _line(
 
 
 def _seconds(lines: Sequence[Line], taken: Iterable[Seat], config: Config, replicates: int) -> float:
-    """How long the asking takes: as many questions at once as each endpoint is asked, and no stage before the last.
+    """Seconds of asking: as many questions at once as each endpoint is asked, and no stage before the last.
 
     What an endpoint's calls per hour and tokens per minute do not allow at once is waited for.
     """

@@ -135,11 +135,15 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.draws),
     }
-    return Recorded(files, facts, _later(lambda: run_events(accounts, calls, work.draws)))
+
+    def events() -> Iterator[Event]:
+        yield from run_events(accounts, calls, work.draws)
+
+    return Recorded(files, facts, events())
 
 
 def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> Result:
-    """What the run's own account reached, and how sure that is."""
+    """Metrics of the run's own account, and the inference on them."""
     ledger = work.replayed.ledger
     summary = measure.account(ledger, work.cash, free.returns, hold)
     inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
@@ -153,13 +157,8 @@ def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> Result:
     }
 
 
-def _later(told: Callable[[], Iterable[Event]]) -> Iterator[Event]:
-    """What `told` returns, worked out when the first is wanted: a result known to the store wants none."""
-    yield from told()
-
-
 def _partial(work: Work) -> Ending:
-    """Whether this is all that was asked for; if not, how much of it there is. `to` is the last session replayed."""
+    """Whether the run is partial and how far it came; `to` is the last session replayed."""
     if work.stopped is None:
         return {"partial": False, "to": work.identity["to"]}
     return {
@@ -176,7 +175,6 @@ def _partial(work: Work) -> Ending:
 
 
 def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> Replicates:
-    """How many draws there are, and for several the spread of each metric over them."""
     if len(work.draws) == 1:
         return {"count": 1}
     others = [measure.account(draw.ledger, work.cash, free.returns, hold) for draw in work.draws[1:]]

@@ -1,4 +1,4 @@
-"""What happened in a run, as events for the store: its meetings, checkpoints, fills and calls, in order of time."""
+"""Events of a run for the store: its meetings, checkpoints, fills and calls, in order of time."""
 
 from __future__ import annotations
 

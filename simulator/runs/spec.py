@@ -1,4 +1,4 @@
-"""What was asked for, and how to ask for it again."""
+"""The specification of a run, and the command that makes it again."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MAX_COST = 5.0
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What was asked for. `last` None = the last session that all symbols have.
+    """Specification of a run. `last` None = the last session that all symbols have.
 
-    `max_cost` (dollars this run may spend) and `cache` decide whether answers are had, never what they are.
+    `max_cost` (dollars this run may spend) and `cache` decide whether there are answers, never what they are.
     """
 
     strategy: str | type
@@ -30,7 +30,7 @@ class RunSpec:
     max_cost: float = MAX_COST
 
     def command(self, strategy: str, last: date) -> list[str]:
-        """The words of the `sim run` that makes this run again, with everything that was left open filled in."""
+        """Return the words of the `sim run` that makes this run again, with everything that was left open filled in."""
         words = ["sim", "run", "--strategy", strategy, "--symbols", ",".join(self.symbols)]
         words += ["--from", str(self.first), "--to", str(last)]
         if self.models:
