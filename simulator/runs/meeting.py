@@ -173,8 +173,8 @@ class MeetingResult:
 def meeting_time(typed: str, schedule: Schedule, cadence: Cadence) -> MeetingTime:
     """Return the time of the meeting of that day, by config/schedule.yaml.
 
-    An instant is taken as it stands, in New York time where it has no offset. A day without a session moves to the next one; so does an early close, but in a council that meets daily. Raises
-    UsageError for what is no date.
+    An instant is taken as it stands, in New York time where it has no offset. A day without a session moves to the next
+    one; so does an early close, but in a council that meets daily. Raises UsageError for what is no date.
     """
     try:
         day = date.fromisoformat(typed)
