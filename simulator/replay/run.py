@@ -23,8 +23,9 @@ from simulator.replay.ledger import Ledger
 from simulator.replay.prefetch import Progress, prefetch, silent
 from simulator.replay.tape import Tape
 from simulator.trading.broker import ImmediateBroker
-from simulator.trading.cycle import CycleResult, TradingRules, carry_out, plan
+from simulator.trading.cycle import CycleResult, TradingRules, plan
 from simulator.trading.model import Decision
+from simulator.trading.sizing import carry_out
 from simulator.trading.strategy import Consults, Strategy, slice_journal, strategy_at
 
 

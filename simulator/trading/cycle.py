@@ -19,11 +19,11 @@ from simulator.config import Config
 from simulator.errors import BrokerError
 from simulator.market.bars import Snapshot
 from simulator.trading import risk
-from simulator.trading.broker import Broker, ImmediateBroker, UnansweredError
+from simulator.trading.broker import Broker, UnansweredError
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.model import Book, Decision, Order, OrderReport, Protect, Rejection
+from simulator.trading.model import Book, Decision, OrderReport
 from simulator.trading.orders import Origin, entry_orders, protections
-from simulator.trading.sizing import orders_for
+from simulator.trading.sizing import Instructions, orders_for
 from simulator.trading.strategy import Strategy
 
 Opinion = TypeVar("Opinion")
@@ -57,24 +57,14 @@ class CycleResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intent(CycleResult):
+class Intent(Instructions, CycleResult):
     """A decision and all it asks of a broker, before anything is sent.
 
-    Attributes
-    ----------
-    book : the account it was planned on
-    cancels : symbols whose open orders are withdrawn: all that have a target
-    protects : new protective prices of positions that stay on their side
-    orders : at most one a symbol
-    refused : targets that did not become orders because the symbol has no price yet
-    revision : 0 for the first intent of a decision, one more for each that is recorded in its place
+    `book` is the account it was planned on. `revision` is 0 for the first intent of a decision and one more for each
+    that is recorded in its place.
     """
 
     book: Book
-    cancels: tuple[str, ...] = ()
-    protects: tuple[Protect, ...] = ()
-    orders: tuple[Order, ...] = ()
-    refused: tuple[Rejection, ...] = ()
     revision: int = 0
 
 
@@ -95,26 +85,8 @@ def plan(
     """
     decision = strategy.decide(snapshot, opinion, book, journal)
     allowed, cuts = risk.limit(decision, book, rules.limits)
-    sized = orders_for(allowed, book, rules.execution, first_id)
-    return Intent(
-        decision=decision,
-        allowed=allowed,
-        cuts=cuts,
-        book=book,
-        cancels=sized.cancel,
-        protects=sized.protect,
-        orders=sized.orders,
-        refused=sized.refused,
-        revision=revision,
-    )
-
-
-def carry_out(intent: Intent, broker: ImmediateBroker) -> None:
-    """Hand `intent` to the books of a replay, where nothing happens between planning and sending."""
-    broker.cancel(intent.cancels)
-    for symbol, stop, take_profit in intent.protects:
-        broker.protect(symbol, stop, take_profit)
-    broker.submit(intent.orders, intent.refused)
+    instructions = orders_for(allowed, book, rules.execution, first_id)
+    return Intent(decision, allowed, cuts, **vars(instructions), book=book, revision=revision)
 
 
 @dataclass(frozen=True)

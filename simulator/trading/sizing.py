@@ -1,6 +1,6 @@
 """From target weights to orders: one compiled rule for both engines and for forward trading.
 
-    Decision ──► orders_for(decision, book) ──► Sizing: cancel, protect, orders, refused ──► Broker
+    Decision ──► orders_for(decision, book) ──► Instructions: cancels, protects, orders, refused ──► Broker
 
 The rule is section A of docs/decisions/0001-fill-rules.md.
 """
@@ -19,7 +19,7 @@ from simulator.errors import UsageError
 from simulator.market.bars import instant
 from simulator.trading.broker import ImmediateBroker
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.model import Book, Decision, Order, Rejection, Target
+from simulator.trading.model import Book, Decision, Order, Protect, Rejection, Target
 
 NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 """Verdicts on a target: nothing to do, an order in shares, an order in dollars, or no price to size by."""
@@ -75,24 +75,24 @@ def size(
 
 
 @dataclass(frozen=True)
-class Sizing:
-    """Instructions to the broker that a decision leads to, in this order.
+class Instructions:
+    """Requests of a decision to a broker, carried out in this order.
 
     Attributes
     ----------
-    cancel : symbols whose pending order is withdrawn: all that have a target
-    protect : (symbol, stop, take-profit) of positions that stay on their side; None = none
+    cancels : symbols whose open orders are withdrawn: all that have a target
+    protects : new protective prices of positions that stay on their side
     orders : at most one a symbol, ids counting up from the `first_id` given
     refused : targets that did not become orders because the symbol has no price yet
     """
 
-    cancel: tuple[str, ...] = ()
-    protect: tuple[tuple[str, float | None, float | None], ...] = ()
+    cancels: tuple[str, ...] = ()
+    protects: tuple[Protect, ...] = ()
     orders: tuple[Order, ...] = ()
     refused: tuple[Rejection, ...] = ()
 
 
-def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: int) -> Sizing:
+def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: int) -> Instructions:
     """Return the orders that lead from `book` to the weights of `decision`; symbols in the order of ``book.marks``.
 
     Timing: sizes rest on the marks and the equity of `book`, that is on the last closes; fills come later. Of two
@@ -103,7 +103,7 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
     ordered = [s for s in book.marks if s in targets] + [s for s in targets if s not in book.marks]
     at = instant(decision.as_of)
     cancel: list[str] = []
-    protect: list[tuple[str, float | None, float | None]] = []
+    protect: list[Protect] = []
     orders: list[Order] = []
     refused: list[Rejection] = []
     for symbol in ordered:
@@ -121,17 +121,22 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
             refused.append(Rejection(-1, symbol, at, 0.0, 0.0, "no price yet"))
         elif verdict != NO_ORDER:
             orders.append(_order(first_id + len(orders), at, target, verdict, amount))
-    return Sizing(tuple(cancel), tuple(protect), tuple(orders), tuple(refused))
+    return Instructions(tuple(cancel), tuple(protect), tuple(orders), tuple(refused))
 
 
-def place(decision: Decision, broker: ImmediateBroker, rules: ExecutionRules) -> Sizing:
-    """Size `decision` by the broker's book and hand it over; returns what was handed over."""
-    sizing = orders_for(decision, broker.book(), rules, broker.next_id)
-    broker.cancel(sizing.cancel)
-    for symbol, stop, take_profit in sizing.protect:
+def place(decision: Decision, broker: ImmediateBroker, rules: ExecutionRules) -> Instructions:
+    """Size `decision` by the book of a replay and carry it out; return what was handed over."""
+    instructions = orders_for(decision, broker.book(), rules, broker.next_id)
+    carry_out(instructions, broker)
+    return instructions
+
+
+def carry_out(instructions: Instructions, broker: ImmediateBroker) -> None:
+    """Hand `instructions` to the books of a replay, where nothing happens between planning and sending."""
+    broker.cancel(instructions.cancels)
+    for symbol, stop, take_profit in instructions.protects:
         broker.protect(symbol, stop, take_profit)
-    broker.submit(sizing.orders, sizing.refused)
-    return sizing
+    broker.submit(instructions.orders, instructions.refused)
 
 
 def check(target: Target) -> None:

@@ -26,8 +26,8 @@ def test_accounts_stepped_by_hand_are_those_of_the_engine(scenario_of, seed):
         for k in np.flatnonzero(due == t):
             sizing = orders_for(tape.decision(k), account.book(), rules, len(status))
             rejections += sizing.refused
-            events += [fills.cancel(account, symbol) for symbol in sizing.cancel]
-            for bracket in sizing.protect:
+            events += [fills.cancel(account, symbol) for symbol in sizing.cancels]
+            for bracket in sizing.protects:
                 fills.protect(account, *bracket)
             for order in sizing.orders:
                 status[order.id] = "open"

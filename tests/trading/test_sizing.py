@@ -73,17 +73,17 @@ def test_a_bracket_protects_at_once_when_the_position_stays_on_its_side_else_it_
         Target("SHORT", 0.1, stop=95.0),
         Target("NEW", 0.1, stop=45.0, take_profit=60.0),
     )
-    assert sizing.protect == (("HELD", 90.0, None),)
+    assert sizing.protects == (("HELD", 90.0, None),)
     assert [(o.stop, o.take_profit) for o in sizing.orders] == [(90.0, None), (95.0, None), (45.0, 60.0)]
 
 
 def test_a_target_without_a_bracket_takes_the_old_one_away():
-    assert sized(Target("HELD", 0.625)).protect == (("HELD", None, None),)
+    assert sized(Target("HELD", 0.625)).protects == (("HELD", None, None),)
 
 
 def test_every_symbol_with_a_target_loses_its_pending_order_and_nan_leaves_alone():
     sizing = sized(Target("HELD", 0.625), Target("NEW", float("nan")), Target("LATER", 0.1))
-    assert sizing.cancel == ("HELD", "LATER")
+    assert sizing.cancels == ("HELD", "LATER")
     assert sizing.orders == ()
 
 
