@@ -59,7 +59,7 @@ def trend(symbol: str, known: Known, _market: Facts) -> View:
     """Long what stands above its averages and its own past, short what stands below all of them."""
     names = ("sma_50_distance_pct", "sma_200_distance_pct", "return_63_pct", "return_252_pct")
     votes = sum(_sign(known[name]) for name in names if name in known)
-    conviction = _step(votes, 2, 4)
+    conviction = _sign(votes) * (abs(votes) // 2)
     bullets = (
         f"{symbol} stands {_at(known, 'sma_200_distance_pct')} from its 200-session average and "
         f"{_at(known, 'sma_50_distance_pct')} from its 50-session one.",
@@ -174,8 +174,10 @@ LENSES: dict[str, Lens] = {f.__name__: f for f in (trend, reversion, risk, carry
 def pitch(lens: Lens, prompt: Facts) -> PitchAnswer:
     """Return the pitch of the symbol on which the lens is most convinced."""
     market, packs = prompt["facts"]["market"], prompt["facts"].get("research", [])
-    moving = {symbol: known for symbol, known in market["symbols"].items() if not _is_cash(known)}
-    candidates = (moving or market["symbols"]).items()
+    symbols: dict[str, Known] = market["symbols"]
+    # A fund that hardly moves is cash to be compared with, not an instrument to have a view on.
+    moving = {symbol: known for symbol, known in symbols.items() if not known.get("volatility_63_pct", 100.0) < 2.0}
+    candidates = (moving or symbols).items()
     views = {symbol: _heeding(packs, symbol, lens(symbol, known, market)) for symbol, known in candidates}
     symbol = min(views, key=lambda s: (-abs(views[s].conviction), -abs(views[s].strength), s))
     view, known = views[symbol], market["symbols"][symbol]
@@ -246,7 +248,7 @@ def _clarity(idea: Facts) -> float:
 
 
 def _edge(idea: Facts, known: Known, own: View) -> float:
-    """Do the longer horizons point the way the pitch does, and is its conviction no louder than they are?"""
+    """Score whether longer horizons point the way the pitch does, and its conviction is no louder than they are."""
     sign = _sign(idea["conviction"])
     if not sign:
         return 5.0
@@ -282,7 +284,7 @@ def _definition(idea: Facts, known: Known) -> float:
 
 
 def _integrity(idea: Facts, known: Known) -> float:
-    """Are the indicators cited those of the facts? What cannot be read as "name value" counts neither way."""
+    """Score the share of cited indicators that agree with the facts; other texts count neither way."""
     cited = [re.fullmatch(r"(\w+)\s*[:=]?\s*([-+]?\d[\d.]*)", text.strip()) for text in idea["indicators"]]
     right: list[bool] = [
         abs(known[m[1]] - float(m[2])) <= 0.005 * abs(known[m[1]]) + 0.01 for m in cited if m and m[1] in known
@@ -456,10 +458,6 @@ def _sign(number: float) -> int:
     return (number > 0) - (number < 0)
 
 
-def _step(votes: int, half: int, full: int) -> int:
-    return _sign(votes) * (2 if abs(votes) >= full else 1 if abs(votes) >= half else 0)
-
-
 def _price(price: float) -> float:
     return max(0.01, round(price, 2))
 
@@ -467,11 +465,6 @@ def _price(price: float) -> float:
 def _atr_pct(known: Known) -> float:
     """ATR(14) in per cent of the close; 2 % while there are too few bars for one."""
     return 100 * known["atr_14"] / known["close"] if known.get("atr_14") else 2.0
-
-
-def _is_cash(known: Known) -> bool:
-    """A fund that hardly moves is cash to be compared with, not an instrument to have a view on."""
-    return known.get("volatility_63_pct", 100.0) < 2.0
 
 
 def _in_atr(known: Known, name: str) -> float:
@@ -484,15 +477,12 @@ def _at(known: Known, name: str, *, sign: bool = True) -> str:
     return f"{known[name]:+.1f} %" if sign else f"{known[name]:.1f} %"
 
 
-def _gaining(gap: float) -> str:
-    return "gaining" if gap > 0 else "fading" if gap < 0 else "unchanged"
-
-
 def _pace(known: Known) -> str:
     if "macd_pct" not in known:
         return f"It lies {_at(known, 'drawdown_252_pct')} from its highest close of the year."
     macd, signal = known["macd_pct"], known["macd_signal_pct"]
-    return f"MACD {macd:+.2f} % against a signal of {signal:+.2f} %: the move is {_gaining(macd - signal)}."
+    pace = "gaining" if macd > signal else "fading" if macd < signal else "unchanged"
+    return f"MACD {macd:+.2f} % against a signal of {signal:+.2f} %: the move is {pace}."
 
 
 def _cited(known: Known, *names: str) -> tuple[str, ...]:

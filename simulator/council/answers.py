@@ -159,7 +159,7 @@ class ChairmanDecision(Answer):
 
 
 class CheckpointReview(Answer):
-    """What the holder of a thesis makes of it now. `stop` and `target` are prices; None leaves them as they are."""
+    """Review of a thesis by its holder. `stop` and `target` are prices; None leaves them as they are."""
 
     schema_sent = SCHEMAS["CheckpointReview"]
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=Answer)
 
+Metadata = Mapping[str, Any]
+
 KEPT = ("as_of", "metadata", "no_decision")
 """Fields every stage may read: what the date is and who sits where."""
 
@@ -70,7 +72,7 @@ class PipelineContext:
     theses: tuple[Followed, ...] = ()
     checkpoint_reviews: tuple[Answered[CheckpointReview], ...] = ()
     revisions: tuple[Revision, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
     no_decision: str | None = None
 
     def only(self, names: Iterable[str]) -> PipelineContext:

@@ -5,14 +5,14 @@ PipelineContext ──record.evidence──► decisions.jsonl ──restore_mee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from simulator.council.answers import Answer, ChairmanDecision, Pitch, ResearchPack, Review
-from simulator.council.context import Answered, PipelineContext
-from simulator.council.records import AnswerRow, ExecutionRow, meeting_record
+from simulator.council.context import Answered, Metadata, PipelineContext
+from simulator.council.records import AnswerRow, DecisionRecord, ExecutionRow, meeting_record
 from simulator.council.stages.execution import Executed
 from simulator.errors import DataError
 from simulator.trading.model import Target
@@ -24,9 +24,7 @@ DERIVED = ("labels", "scores", "net_votes", "opened", "execution")
 """Keys of a record; what else stands in it is metadata."""
 
 
-def restore_meeting(
-    as_of: datetime, record: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
-) -> PipelineContext:
+def restore_meeting(as_of: datetime, record: DecisionRecord, metadata: Metadata | None = None) -> PipelineContext:
     """Return the context behind `record`, which :func:`simulator.council.record.evidence` wrote of the meeting at
     `as_of`.
 
@@ -43,7 +41,7 @@ def restore_meeting(
         raise DataError(f"is no record of a meeting ({why})", where=f"decision of {as_of.isoformat()}") from None
 
 
-def _restore(as_of: datetime, record: Mapping[str, Any]) -> PipelineContext:
+def _restore(as_of: datetime, record: DecisionRecord) -> PipelineContext:
     meeting = meeting_record(record)
     if meeting is None:
         raise ValueError(f"its kind is {record['kind']!r}")

@@ -124,7 +124,7 @@ def symbol_facts(close: Floats, high: Floats, low: Floats) -> dict[str, float]:
     ``prior_low_{20,55}`` (extremes of the sessions before the newest).
     """
     last = float(close[-1])
-    facts = {"close": _significant(last)}
+    facts = {"close": six_digits(last)}
     for k in RETURNS:
         if len(close) > k:
             facts[f"return_{k}_pct"] = _pct(last / float(close[-1 - k]) - 1)
@@ -140,8 +140,8 @@ def symbol_facts(close: Floats, high: Floats, low: Floats) -> dict[str, float]:
         facts["drawdown_252_pct"] = _pct(last / float(close[-SESSIONS_A_YEAR:].max()) - 1)
     for k in CHANNELS:
         if len(close) > k:
-            facts[f"prior_high_{k}"] = _significant(float(high[-1 - k : -1].max()))
-            facts[f"prior_low_{k}"] = _significant(float(low[-1 - k : -1].min()))
+            facts[f"prior_high_{k}"] = six_digits(float(high[-1 - k : -1].max()))
+            facts[f"prior_low_{k}"] = six_digits(float(low[-1 - k : -1].min()))
     return facts
 
 
@@ -150,7 +150,7 @@ def _oscillators(close: Floats, high: Floats, low: Floats) -> dict[str, float]:
     facts: dict[str, float] = {}
     if len(close) > 14:
         facts["rsi_14"] = round(float(indicators.rsi(close, 14)[-1]), 1)
-        facts["atr_14"] = _significant(float(indicators.atr(high, low, close, 14)[-1]))
+        facts["atr_14"] = six_digits(float(indicators.atr(high, low, close, 14)[-1]))
     if len(close) >= 26 + 9:
         macd = indicators.macd(close)
         facts["macd_pct"] = round(100 * float(macd.line[-1] / close[-1]), 3) + 0.0
@@ -291,8 +291,8 @@ def _pct(fraction: float) -> float:
     return round(100 * fraction, 2) + 0.0  # no -0.0
 
 
-def _significant(price: float) -> float:
-    """Six significant digits: enough for a price, and the same text on every machine."""
+def six_digits(price: float) -> float:
+    """Return `price` to six significant digits: enough for a price, and the same text on every machine."""
     return float(f"{price:.6g}")
 
 

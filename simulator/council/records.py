@@ -17,6 +17,8 @@ from typing import Any, Generic, Literal, NotRequired, TypeAlias, TypedDict, Typ
 B = TypeVar("B")
 
 Direction: TypeAlias = Literal["LONG", "SHORT", "FLAT"]
+DecisionRecord: TypeAlias = Mapping[str, Any]
+"""The record of any decision, before it is known whose it is."""
 
 # ----------------------------------------------------------------------------------------------------------- facts
 
@@ -274,11 +276,11 @@ CouncilRecord: TypeAlias = MeetingRecord | CheckpointRecord | MemberRecord | Mem
 KINDS = ("council", "checkpoint", "member", "member_checkpoint")
 
 
-def council_record(record: Mapping[str, Any]) -> CouncilRecord | None:
+def council_record(record: DecisionRecord) -> CouncilRecord | None:
     """Return `record` of a decision as what it is, None where no council wrote it. Nothing is checked but its kind."""
     return cast(CouncilRecord, record) if record.get("kind") in KINDS else None
 
 
-def meeting_record(record: Mapping[str, Any]) -> MeetingRecord | None:
+def meeting_record(record: DecisionRecord) -> MeetingRecord | None:
     """Return `record` of a decision where it is that of a meeting, else None. Nothing is checked but its kind."""
     return cast(MeetingRecord, record) if record.get("kind") == "council" else None

@@ -65,7 +65,7 @@ class Revision:
 
     @property
     def changed(self) -> bool:
-        """Whether an account that holds the thesis has something to do."""
+        """True where an account that holds the thesis has something to do."""
         now = self.thesis.terms[-1]
         return self.action not in (None, "KEEP") or (
             self.followed.live and (self.stop, self.target) != (now.stop, now.target)

@@ -1,4 +1,4 @@
-"""What a council's `strategy.yaml` may say."""
+"""The keys of a council's `strategy.yaml`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -179,14 +179,14 @@ class Definition:
         return f"{self.path}:{_last_line(self.path, text)}"
 
 
-def load_definition(path: Path, parameters: Mapping[str, Any] | None = None) -> Definition:
-    """The council in the folder of `path` (its ``strategy.yaml``); `parameters` replace top-level keys.
+def load_definition(path: Path, parameters: Mapping[str, object] | None = None) -> Definition:
+    """Load the council in the folder of `path` (its ``strategy.yaml``); `parameters` replace top-level keys.
 
     Raises ConfigError naming file and line, UsageError for a parameter there is no key for.
     """
     spec = read_yaml(path, CouncilSpec)
     if parameters:
-        spec = _overridden(spec, parameters)
+        spec = _override(spec, parameters)
     stages = spec.stages
     taken = [*stages.research.seats, *stages.pitch.seats, stages.chairman.seat]
     if twice := next((seat for n, seat in enumerate(taken) if seat in taken[:n]), None):
@@ -231,7 +231,7 @@ def _last_line(path: Path, text: str) -> int:
     return max((n for n, line in enumerate(lines, 1) if text in line), default=1)
 
 
-def _overridden(spec: CouncilSpec, parameters: Mapping[str, Any]) -> CouncilSpec:
+def _override(spec: CouncilSpec, parameters: Mapping[str, object]) -> CouncilSpec:
     known = [name for name in CouncilSpec.model_fields if name != "stages"]
     for name in parameters:
         if name not in known:

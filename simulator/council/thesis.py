@@ -10,14 +10,15 @@ before), and is looked up in the account's book when it acts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 
 from simulator.council.records import (
+    DecisionRecord,
     Direction,
     OpenedThesis,
     PitchAnswer,
@@ -36,7 +37,7 @@ LIVE: tuple[State, ...] = ("pending", "open")
 
 @dataclass(frozen=True)
 class Terms:
-    """What was decided about a thesis at one instant, in force from the first bar that opens at or after it.
+    """Decision about a thesis at one instant, in force from the first bar that opens at or after it.
 
     Attributes
     ----------
@@ -127,7 +128,7 @@ class Followed:
 
 
 def trace(thesis: Thesis, bars: Bars) -> Standing:
-    """Where `thesis` stands after the last of `bars`, which are those of a snapshot.
+    """Return where `thesis` stands after the last of `bars`, which are those of a snapshot.
 
     Terms are carried out at the first bar opening at or after them: a position is entered at the open, or at the limit
     within the bar; stop and target bind from the entry bar on, after an entry at the limit from the next bar on; of
@@ -135,16 +136,19 @@ def trace(thesis: Thesis, bars: Bars) -> Standing:
     other side they close at the market and open anew. Bars without a price are passed over.
     """
     column = bars.column(thesis.instrument)
-    first = _row_of(bars, thesis.terms[0])
-    starts = [_row_of(bars, terms) for terms in thesis.terms]
+    given = [instant(datetime.fromisoformat(terms.at)) for terms in thesis.terms]
+    starts: list[int] = np.searchsorted(bars.opens_at, given, side="left").tolist()
+    first = starts[0]
     prices = {name: getattr(bars, name)[first:, column] for name in ("open", "high", "low", "close")}
     at = _Position(0, None)
     for n, terms in enumerate(thesis.terms):
         stop = starts[n + 1] if n + 1 < len(starts) else len(bars)
-        at = at.turned(terms)
-        at = _advanced(at, terms, prices, starts[n] - first, stop - first)
+        at = at.turn(terms)
+        at = _advance(at, terms, prices, starts[n] - first, stop - first)
         if at.over:
-            if at.entered is None or not _unaware(bars, first + at.entered, thesis.terms[n + 1 :]):
+            # Terms given before the bar of the entry had closed know nothing of a position that came and went within
+            # it: their order went out all the same.
+            if at.entered is None or n + 1 == len(given) or given[n + 1] >= bars.closes_at[first + at.entered]:
                 break
             at = _Position(0, None)
     return _standing(at, bars, first, prices)
@@ -158,18 +162,18 @@ class _Position:
     entered: int | None
     entry: float | None = None
     within: bool = False
-    """Whether it was entered within the bar, at its limit."""
+    """True where it was entered within the bar, at its limit."""
     state: State = "pending"
     left: int | None = None
     exit: float | None = None
     before: _Position | None = None
-    """What is held on the other side until this one is entered, which takes a market order."""
+    """Position on the other side until this one is entered, which takes a market order."""
 
     @property
     def over(self) -> bool:
         return self.state not in LIVE
 
-    def turned(self, terms: Terms) -> _Position:
+    def turn(self, terms: Terms) -> _Position:
         side = 1 if terms.conviction > 0 else -1
         if side == self.side:
             return self
@@ -178,11 +182,11 @@ class _Position:
         return self.before or _Position(side, None)
 
 
-def _advanced(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
+def _advance(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
     """`at` after the bars `start` (included) to `stop` (excluded), all under `terms`."""
     begin = start
     if at.entered is None:
-        at = _entered(at, terms, prices, start, stop)
+        at = _enter(at, terms, prices, start, stop)
         if at.entered is None:
             return at
         begin = at.entered + at.within
@@ -195,10 +199,10 @@ def _advanced(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: 
     if not touched.any():
         return at
     row = begin + int(touched.argmax())
-    return _left(at, terms, {name: float(values[row]) for name, values in prices.items()}, row)
+    return _leave(at, terms, {name: float(values[row]) for name, values in prices.items()}, row)
 
 
-def _entered(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
+def _enter(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
     opened = prices["open"][start:stop]
     limit = None if at.before is not None else terms.limit
     if limit is None:
@@ -217,7 +221,7 @@ def _entered(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: i
     return _Position(at.side, start + row, price, within, "open")
 
 
-def _left(at: _Position, terms: Terms, bar: Mapping[str, float], row: int) -> _Position:
+def _leave(at: _Position, terms: Terms, bar: Mapping[str, float], row: int) -> _Position:
     """Section D of the fill rules for a bar that touches the stop or the target."""
     adverse, winning = ("low", "high") if at.side > 0 else ("high", "low")
 
@@ -256,20 +260,6 @@ def _standing(at: _Position, bars: Bars, first: int, prices: Mapping[str, Floats
     )
 
 
-def _unaware(bars: Bars, entered: int, later: Sequence[Terms]) -> bool:
-    """Whether terms followed that were given before the bar of the entry had closed: their order went out all the
-    same, though the position had come and gone within that bar."""
-    return bool(later) and _instant_of(later[0]) < bars.closes_at[entered]
-
-
-def _instant_of(terms: Terms) -> int:
-    return instant(datetime.fromisoformat(terms.at))
-
-
-def _row_of(bars: Bars, terms: Terms) -> int:
-    return int(np.searchsorted(bars.opens_at, _instant_of(terms), side="left"))
-
-
 # ------------------------------------------------------------------------------------------------- as they are written
 
 
@@ -285,7 +275,7 @@ def thesis_row(thesis: Thesis) -> OpenedThesis:
     return cast(OpenedThesis, {**row, **score, "terms": [terms_row(terms) for terms in thesis.terms]})
 
 
-def open_theses(record: Mapping[str, Any]) -> tuple[Thesis, ...]:
+def open_theses(record: DecisionRecord) -> tuple[Thesis, ...]:
     """Return the theses open after the meeting or checkpoint whose minutes are `record`; none for other records."""
     minutes = council_record(record)
     if minutes is None:

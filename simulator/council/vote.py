@@ -53,7 +53,7 @@ class ReviewSummary(TypedDict):
 
 
 class Ballot(TypedDict):
-    """What a decision by vote rests on, as it stands in the chairman's prompt.
+    """Ground of a decision by vote, as it stands in the chairman's prompt.
 
     ``net_votes`` {instrument: votes}, ``sizes`` {half, full: e.g. "10%"}; ``pitches`` and ``reviews`` by label or seat.
     """

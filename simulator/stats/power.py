@@ -38,7 +38,9 @@ def sessions_needed(
     if sharpe <= 0.0:
         return Undefined("the Sharpe ratio is not positive: no length of history would show an edge")
     low = 1.0 + 1e-6
-    high = max(_normal_sessions(sharpe, periods, chance, alpha), 4.0) * 4.0
+    # Four times what the normal approximation of the stricter two-sided test asks for is safely too much.
+    z = normal_quantile(1.0 - alpha / 2.0) + normal_quantile(max(chance, 0.5))
+    high = max(z * z * (periods / sharpe**2 + 0.5), 4.0) * 4.0
     for _ in range(200):
         middle = 0.5 * (low + high)
         if power(sharpe, middle, periods, alpha=alpha, sides=sides) < chance:
@@ -112,8 +114,3 @@ def _pair_variance(first: float, second: float, correlation: float, periods: flo
     """Variance of √T·(difference of the per-session Sharpe ratios)."""
     a, b = first / math.sqrt(periods), second / math.sqrt(periods)
     return 2.0 - 2.0 * correlation + 0.5 * (a * a + b * b - 2.0 * a * b * correlation**2)
-
-
-def _normal_sessions(sharpe: float, periods: float, chance: float, alpha: float) -> float:
-    z = normal_quantile(1.0 - alpha / 2.0) + normal_quantile(max(chance, 0.5))
-    return z * z * (periods / sharpe**2 + 0.5)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.stats.series import Floats, Undefined, as_matrix, as_series
+from simulator.stats.series import Floats, Undefined, as_matrix
 
 DRAWS = 2000
 
@@ -77,12 +77,6 @@ def random_entries(
     for draw in range(draws):
         null[draw] = _placed([spells[i] for i in rng.permutation(len(spells))], slack, rng, len(path)) @ r[:, 0]
     return _against(float(path @ r[:, 0]) / len(path), null / len(path))
-
-
-def entries(positions: ArrayLike) -> int:
-    """Number of times a position was taken up from flat; one held from the first session on counts."""
-    inside = as_series(positions, "positions") != 0.0
-    return int(np.sum(inside & ~np.concatenate(([False], inside[:-1]))))
 
 
 def _paired(positions: ArrayLike, returns: ArrayLike) -> tuple[Floats, Floats]:

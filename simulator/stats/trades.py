@@ -29,20 +29,6 @@ SCRATCH = 1e-9
 FLAT = 1e-9
 """A position below this fraction of the fill that reduced it is closed: 0.1 + 0.2 − 0.3 is not 0 in floating point."""
 
-TRADE_STATISTICS = (
-    "trades",
-    "wins",
-    "losses",
-    "scratches",
-    "hit_rate",
-    "profit_factor",
-    "payoff",
-    "expectancy",
-    "gross_profit",
-    "gross_loss",
-    "max_consecutive_losses",
-)
-
 
 @dataclass(frozen=True, eq=False)
 class ClosedTrades:
@@ -239,3 +225,7 @@ def _as_columns(rows: list[tuple[float, ...]]) -> ClosedTrades:
         net=np.array(net, dtype=np.float64),
         flat=np.array(flat, dtype=np.bool_),
     )
+
+
+TRADE_STATISTICS = tuple(trade_statistics(()))
+"""Names of the statistics of closed trades."""

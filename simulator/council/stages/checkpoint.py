@@ -7,7 +7,8 @@ import asyncio
 from simulator.council.anonymity import strike
 from simulator.council.answers import CheckpointReview, checkpoint_of
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompts import facts_block, json_text
+from simulator.council.facts import six_digits
+from simulator.council.prompts import facts_block, json_text, system_message
 from simulator.council.records import Facts, SymbolFacts
 from simulator.council.stages.base import Setup, Stage
 from simulator.council.thesis import Followed, new_york
@@ -23,6 +24,7 @@ class CheckpointStage(Stage):
         instruments = {one.thesis.instrument for one in asked}
         markets = {symbol: json_text(_market_of(context.facts, symbol), 2) for symbol in instruments}
         variables = setup.variables(context) if asked else {}
+        shared = setup.prompts.checkpoint
 
         async def one(followed: Followed) -> Answered[CheckpointReview]:
             thesis = followed.thesis
@@ -32,7 +34,10 @@ class CheckpointStage(Stage):
                 thesis=json_text(_anonymous_thesis(followed, setup), 1),
             )
             more = {"instrument": thesis.instrument, "direction": thesis.direction}
-            messages = (setup.checkpoint_persona(thesis.seat, context), setup.task(self.name, variables, facts, **more))
+            persona = (
+                setup.persona(thesis.seat, context) if shared is None else system_message(shared, variables["symbols"])
+            )
+            messages = (persona, setup.task(self.name, variables, facts, **more))
             model = checkpoint_of(thesis.direction)
             return await setup.ask(context, self.name, thesis.seat, messages, model, about=thesis.instrument)
 
@@ -57,10 +62,10 @@ def position_facts(followed: Followed, known: SymbolFacts) -> dict[str, object]:
         facts |= {"order": terms.order} | ({} if terms.limit is None else {"limit": terms.limit})
     else:
         facts |= {
-            "entry": {"at": new_york(standing.entered_at)[:16], "price": _price(standing.entry)},
+            "entry": {"at": new_york(standing.entered_at)[:16], "price": six_digits(standing.entry)},
             "return_since_entry_pct": return_since_entry(followed, close),
-            "highest_since_entry": _price(standing.high),
-            "lowest_since_entry": _price(standing.low),
+            "highest_since_entry": None if standing.high is None else six_digits(standing.high),
+            "lowest_since_entry": None if standing.low is None else six_digits(standing.low),
             "sessions_held": standing.sessions,
         }
     for name, level, way in (("stop", terms.stop, -side), ("target", terms.target, side)):
@@ -104,7 +109,3 @@ def _market_of(facts: Facts, symbol: str) -> Facts:
     if news:
         shown["news"] = news
     return shown
-
-
-def _price(price: float | None) -> float | None:
-    return None if price is None else float(f"{price:.6g}")

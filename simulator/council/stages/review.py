@@ -13,7 +13,7 @@ from simulator.council.answers import Review
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.prompts import facts_block, json_text, system_message
 from simulator.council.records import Facts, NewsFacts, PitchAnswer
-from simulator.council.stages.base import Setup, Stage, check_quorum
+from simulator.council.stages.base import Setup, Stage
 
 
 class ReviewStage(Stage):
@@ -38,9 +38,6 @@ class ReviewStage(Stage):
             pitches = facts_block(**{order[seat]: shown[seat] for seat in order if seat in shown})
             questions += [one(reviewer, seat, order[seat], pitches) for seat in order if seat in shown]
         return tuple(await asyncio.gather(*questions))
-
-    def shortfall(self, produced: tuple[Answered[Review], ...], setup: Setup) -> str | None:
-        return check_quorum(self.name, produced, setup.spec.stages.review.quorum)
 
 
 def reviewer_labels(context: PipelineContext, reviewer: str, setup: Setup) -> dict[str, str]:
