@@ -24,7 +24,7 @@ from typing import Literal, Protocol
 from simulator.errors import ConfigError, LLMError, did_you_mean
 from simulator.llm.answers import StructuredAnswer, T, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
-from simulator.llm.journal import Journal, failed_line, line_of
+from simulator.llm.journal import Journal
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
 from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
 from simulator.llm.retries import Retry
@@ -345,7 +345,7 @@ class Gateway:
     def _count_hit(self, request: ChatRequest, response: ChatResponse) -> ChatResponse:
         self.cached += 1
         if self.journal is not None:
-            self.journal.write(line_of(request, response, hit=True))
+            self.journal.write(request, response, hit=True)
         return response
 
     async def _attempt(self, provider: Provider, request: ChatRequest, slot: Slot, attempt: int) -> ChatResponse:
@@ -360,7 +360,7 @@ class Gateway:
         if self.mode != "record":
             self._answers[request.key] = response
         if self.journal is not None:
-            self.journal.write(line_of(request, response, hit=False, attempt=attempt))
+            self.journal.write(request, response, attempt=attempt)
         return response
 
     async def _within_budget(self, provider: Provider, request: ChatRequest) -> ChatResponse:
@@ -391,7 +391,7 @@ class Gateway:
 
     def _journal_failure(self, request: ChatRequest, error: LLMError, attempt: int) -> None:
         if self.journal is not None:
-            self.journal.write(failed_line(request, self._without_secrets(error.found), attempt))
+            self.journal.write(request, None, attempt=attempt, error=self._without_secrets(error.found))
 
     def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> LLMError:
         plural = "s" if attempts > 1 else ""

@@ -10,56 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from simulator.llm.messages import ChatRequest, ChatResponse, canonical_json
-
-
-@dataclass(frozen=True)
-class Line:
-    """One call, or one failed attempt at it.
-
-    Attributes
-    ----------
-    date : the session the question is about
-    account : the seat that was asked
-    tokens : (prompt, completion)
-    cost_usd, latency_s : of the call that was paid for, also where the answer came from disk (`hit`)
-    outcome : ``answer``, ``refusal``, ``unusable``, or ``failed`` for an attempt without an answer
-    """
-
-    key: str
-    provider: str
-    model: str
-    stage: str
-    date: str
-    account: str
-    outcome: str
-    hit: bool = False
-    attempt: int = 1
-    tokens: tuple[int, int] = (0, 0)
-    cost_usd: float = 0.0
-    latency_s: float = 0.0
-    error: str = ""
-
-
-def line_of(request: ChatRequest, response: ChatResponse, *, hit: bool, attempt: int = 1) -> Line:
-    """Make the line of an answered question."""
-    usage = response.usage
-    tokens = (usage.prompt_tokens, usage.completion_tokens)
-    return Line(*_about(request), response.outcome, hit, attempt, tokens, usage.cost_usd, response.latency_s)
-
-
-def failed_line(request: ChatRequest, error: str, attempt: int) -> Line:
-    """Make the line of an attempt that brought no answer."""
-    return Line(*_about(request), "failed", attempt=attempt, error=error)
-
-
-def _about(request: ChatRequest) -> tuple[str, str, str, str, str, str]:
-    about = request.purpose.get
-    return request.key, request.provider, request.model, about("stage", ""), about("session", ""), about("seat", "")
 
 
 class Journal:
@@ -74,11 +28,38 @@ class Journal:
         self._day: date | None = None
         self._file = -1
 
-    def write(self, line: Line) -> None:
-        """Append one line."""
-        now = self._clock()
-        at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
-        data = canonical_json({**vars(line), "at": at}) + b"\n"
+    def write(
+        self,
+        request: ChatRequest,
+        response: ChatResponse | None,
+        *,
+        hit: bool = False,
+        attempt: int = 1,
+        error: str = "",
+    ) -> None:
+        """Append the line of an answer, or of an attempt that brought none but `error`.
+
+        Cost and latency of an answer from disk (`hit`) are those of the call that was paid for.
+        """
+        now, about = self._clock(), request.purpose.get
+        answer = response or ChatResponse("")
+        line = {
+            "account": about("seat", ""),
+            "at": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
+            "attempt": attempt,
+            "cost_usd": answer.usage.cost_usd,
+            "date": about("session", ""),
+            "error": error,
+            "hit": hit,
+            "key": request.key,
+            "latency_s": answer.latency_s,
+            "model": request.model,
+            "outcome": answer.outcome if response else "failed",
+            "provider": request.provider,
+            "stage": about("stage", ""),
+            "tokens": [answer.usage.prompt_tokens, answer.usage.completion_tokens],
+        }
+        data = canonical_json(line) + b"\n"
         try:
             if now.date() != self._day:
                 self._open(now.date())

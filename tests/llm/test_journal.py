@@ -16,14 +16,14 @@ import pytest
 from simulator.errors import LLMError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
-from simulator.llm.journal import Journal, Line
+from simulator.llm.journal import Journal
 from simulator.llm.messages import ChatRequest, ChatResponse, Usage
 from simulator.llm.providers import TransientError
 from simulator.llm.retries import Retry
 
 Ask = Callable[..., ChatRequest]
 
-LINE = Line("k", "told", "m", "pitch", "2024-01-05", "trend", "answer")
+QUESTION, YES = ChatRequest("told", "m", ()), ChatResponse("yes")
 
 
 class Told:
@@ -91,12 +91,12 @@ def test_every_question_and_every_failed_attempt_gets_a_line(cache: AnswerCache,
 def test_a_new_day_begins_a_new_file(tmp_path: Path) -> None:
     now = datetime(2026, 1, 2, 23, 59, 59, 999_000, UTC)
     journal = Journal(tmp_path, lambda: now)
-    journal.write(LINE)
+    journal.write(QUESTION, YES)
     now += timedelta(seconds=1)
-    journal.write(LINE)
+    journal.write(QUESTION, YES)
     journal.close()
     now -= timedelta(days=1)
-    Journal(tmp_path, lambda: now).write(LINE)
+    Journal(tmp_path, lambda: now).write(QUESTION, YES)
     assert {file.name: len(file.read_text().splitlines()) for file in tmp_path.iterdir()} == {
         "20260102.jsonl": 2,
         "20260103.jsonl": 1,
@@ -107,10 +107,11 @@ def test_a_new_day_begins_a_new_file(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from simulator.llm.journal import Journal, Line
+from simulator.llm.journal import Journal
+from simulator.llm.messages import ChatRequest, ChatResponse
 journal = Journal(Path(sys.argv[1]))
 for i in range(500):
-    journal.write(Line(sys.argv[2], "told", "m" * (i % 300), "pitch", "2024-01-05", "trend", "answer"))
+    journal.write(ChatRequest("told", "m" * (i % 300), (), purpose={"seat": sys.argv[2]}), ChatResponse("yes"))
 """
 
 
@@ -118,7 +119,7 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, tmp_path, str(i)]) for i in range(4)]
     assert [writer.wait() for writer in writers] == [0] * 4
     found = lines(tmp_path)
-    assert sorted(line["key"] for line in found) == sorted("0123" * 500)
+    assert sorted(line["account"] for line in found) == sorted("0123" * 500)
 
 
 def test_a_disk_that_says_no_stops_nothing_and_is_told(tmp_path: Path, cache: AnswerCache, ask: Ask) -> None:
