@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.analysis.returns.load import Returns
-from simulator.analysis.returns.summary import Asked, describe
+from simulator.analysis.returns.summary import Settings, describe
 from simulator.report.returns import render
 from simulator.stats.bootstrap import drawdown_band, sharpe_interval
 from simulator.stats.compare import compare
@@ -94,7 +94,7 @@ def dated(returns: NDArray[np.float64], other: NDArray[np.float64]) -> Returns:
 
 def page(read: Returns) -> bytes:
     """What `sim stats returns.csv --benchmark benchmark --html page.html` computes and writes."""
-    return render("stats", describe(read, Asked(benchmark="benchmark")), read, "")
+    return render(describe(read, Settings(benchmark="benchmark")), read, "")
 
 
 def by_quantstats(read: Returns) -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 MINUS = "\u2212"
 SPACE = "\u00a0"
 UNDEFINED = "n/a"
 
 
-def number_of(value: Any) -> float | None:
-    """`value` as a float; None for None, NaN, infinities and whatever is not a number."""
+def number_of(value: object) -> float | None:
+    """Return `value` as a float; None for None, NaN, infinities and whatever is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
 
 
-def ratio(value: Any, digits: int = 2, sign: bool = False) -> str:
+def ratio(value: object, digits: int = 2, sign: bool = False) -> str:
     """``1.21``, ``−0.40``; with `sign` also ``+1.21``."""
     x = number_of(value)
     if x is None:
@@ -28,13 +27,34 @@ def ratio(value: Any, digits: int = 2, sign: bool = False) -> str:
     return ("" if zero else MINUS if x < 0 else "+" if sign else "") + text
 
 
-def percent(value: Any, digits: int = 1, sign: bool = False) -> str:
+def percent(value: object, digits: int = 1, sign: bool = False) -> str:
     """A fraction as ``12.3 %``."""
     x = number_of(value)
     return UNDEFINED if x is None else ratio(100 * x, digits, sign) + SPACE + "%"
 
 
-def dollars(value: Any, digits: int = 0, sign: bool = False) -> str:
+def signed_ratio(value: object) -> str:
+    """``+1.21``."""
+    return ratio(value, sign=True)
+
+
+def signed_percent(value: object) -> str:
+    """A fraction as ``+12.3 %``."""
+    return percent(value, sign=True)
+
+
+def rough_percent(value: object) -> str:
+    """A fraction as ``12 %``."""
+    return percent(value, 0)
+
+
+def loss(value: object) -> str:
+    """A drawdown as ``−12.3 %``, whatever its sign."""
+    x = number_of(value)
+    return UNDEFINED if x is None else percent(-abs(x))
+
+
+def dollars(value: object, digits: int = 0, sign: bool = False) -> str:
     """``$100,000``, ``−$12``."""
     text = ratio(value, digits, sign)
     if text == UNDEFINED:
@@ -42,12 +62,17 @@ def dollars(value: Any, digits: int = 0, sign: bool = False) -> str:
     return f"{text[0]}${text[1:]}" if text[0] in (MINUS, "+") else f"${text}"
 
 
-def whole(value: Any) -> str:
+def cents(value: object) -> str:
+    """``$1,234.50``."""
+    return dollars(value, 2)
+
+
+def whole(value: object) -> str:
     """``1,234``."""
     return ratio(value, 0)
 
 
-def p_value(value: Any) -> str:
+def p_value(value: object) -> str:
     """``0.12``, three digits below 0.1, ``below 0.001``."""
     x = number_of(value)
     if x is None:
@@ -57,7 +82,7 @@ def p_value(value: Any) -> str:
     return f"{x:.3f}" if x < 0.1 else f"{x:.2f}"
 
 
-def small(value: Any) -> str:
+def small(value: object) -> str:
     """A tiny difference: ``0``, ``3.1e−16``."""
     x = number_of(value)
     if x is None:
@@ -65,11 +90,21 @@ def small(value: Any) -> str:
     return "0" if x == 0 else f"{x:.1e}".replace("-", MINUS)
 
 
-def interval(low: Any, high: Any, write: Callable[[Any], str] = ratio) -> str:
+def interval(low: object, high: object, write: Callable[[object], str] = ratio) -> str:
     """``−0.40 to 2.70``; undefined unless both ends are."""
     if number_of(low) is None or number_of(high) is None:
         return UNDEFINED
     return f"{write(low)} to {write(high)}"
+
+
+def axis_number(value: float) -> str:
+    """``−2.5``: a round value beside an axis."""
+    return f"{MINUS if value < 0 else ''}{abs(value):g}"
+
+
+def plain(text: str) -> str:
+    """`text` with ordinary spaces: for terminals and plain files."""
+    return text.replace(SPACE, " ")
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -51,7 +51,7 @@ def check(
     from simulator.contamination.checks import run_checks, select_checks
     from simulator.errors import UsageError
     from simulator.report import build
-    from simulator.report.checks import merged, print_bill, print_checks, save
+    from simulator.report.checks import merge, print_bill, print_checks, save
     from simulator.store.folders import find_run
 
     if not max_cost >= 0:
@@ -69,7 +69,7 @@ def check(
 
         done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, show_check)
     results = [one.to_json() for one in done]
-    facts = merged(folder, results)
+    facts = merge(folder, results)
     page = save(folder, facts)
     build(folder)
     print_result({**facts, "page": str(page)}, as_json, lambda console: print_checks(facts, results, page, console))

@@ -33,14 +33,14 @@ def compare(
     and p adjusted for all of them. The page goes to reports/compare-A-B/.
     """
     from simulator.analysis.compare import common_sessions, compare_runs
-    from simulator.report.comparison import print_comparison, say
+    from simulator.report.comparison import judge_comparison, print_comparison
     from simulator.report.comparison_page import render_comparison
     from simulator.store.folders import find_run
 
     facts, compared = compare_runs([find_run(workspace.reports, run) for run in runs], draws=draws, seed=seed)
     sessions = common_sessions([one.evidence for one in compared])
     page = _write(workspace, facts, render_comparison(facts, compared, sessions), html)
-    result = {"verdict": asdict(say(facts)), **facts, "page": str(page)}
+    result = {"verdict": asdict(judge_comparison(facts)), **facts, "page": str(page)}
     print_result(result, as_json, lambda console: print_comparison(facts, page, console))
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from simulator.cli.completers import complete_account, complete_decision, complete_run
 from simulator.cli.output import print_result
 from simulator.workspace import Workspace
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @click.command()
@@ -33,15 +27,16 @@ def explain(
     from simulator.store.folders import find_run
 
     folder = find_run(workspace.reports, run)
-    show: Callable[[Any, Console], None]
     if date is None:
-        from simulator.report.trace import account_trace, print_trace
+        from simulator.analysis.explain import trace_account
+        from simulator.report.explain import print_trace
 
-        found, show = account_trace(folder, account), print_trace
+        trace = trace_account(folder, account)
+        print_result(trace.to_json(), as_json, lambda console: print_trace(trace, console))
     else:
+        from simulator.analysis.explain import explain_decision
         from simulator.api import parse_date
-        from simulator.report.explain import explanation, print_explanation
+        from simulator.report.explain import print_explanation
 
-        day, only = parse_date(date, "DATE"), symbol and symbol.upper()
-        found, show = explanation(folder, day, only, account), print_explanation
-    print_result(found, as_json, lambda console: show(found, console))
+        found = explain_decision(folder, parse_date(date, "DATE"), symbol and symbol.upper(), account)
+        print_result(found.to_json(), as_json, lambda console: print_explanation(found, console))

@@ -122,7 +122,7 @@ def _print_plan(spec: RunSpec, workspace: Workspace, as_json: bool) -> None:
 def _print_run(made: Run, files: tuple[Path, ...], console: Console) -> None:
     from simulator.report.terminal import print_run
 
-    print_run(made.facts, made.folder, console)
+    print_run(made.folder, console)
     for path in files:
         click.echo(path)
 

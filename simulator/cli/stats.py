@@ -16,6 +16,7 @@ from simulator.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from simulator.analysis.returns.load import Returns
+    from simulator.report.returns import Answer
 
 
 class StatsCommand(InSections):
@@ -109,16 +110,16 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) 
     sim stats returns.csv --benchmark SPY --rf 0.04
     sim stats monthly.parquet --periods 12 --json
     """
-    from simulator.analysis.returns.summary import Asked, describe, trades_of
+    from simulator.analysis.returns.summary import Settings, describe, read_trades
 
-    returns, asked = _read(file, given)
-    asked["benchmark"] = benchmark
+    returns, settings = _read(file, given)
+    settings["benchmark"] = benchmark
     if trades is not None:
-        rest = returns.without(benchmark, asked["risk_free"])
-        asked["trades"] = trades_of(trades, list(rest.columns))
+        rest = returns.without(benchmark, settings["risk_free"])
+        settings["trades"] = read_trades(trades, list(rest.columns))
     with _progress() as tick:
-        found = describe(returns, Asked(**asked), tick)
-    _print("stats", found, returns, given)
+        found = describe(returns, Settings(**settings), tick)
+    _print(found, returns, given)
 
 
 @click.command(cls=StatsCommand, short_help="Can two strategies be told apart?")
@@ -134,19 +135,19 @@ def compare(file: Path, first: str | None, second: str | None, **given: Any) -> 
     \b
     sim stats compare returns.csv --a council --b SPY --rf 0.04
     """
-    from simulator.analysis.returns.summary import Asked, tell_apart
+    from simulator.analysis.returns.summary import Settings, compare_two
     from simulator.errors import UsageError
 
-    returns, asked = _read(file, given)
-    names = list(returns.without(asked["risk_free"]).columns)
+    returns, settings = _read(file, given)
+    names = list(returns.without(settings["risk_free"]).columns)
     if first is None or second is None:
         if len(names) != 2 or first is not None or second is not None:
             missing = "--b" if first is not None else "--a" if second is not None else "--a and --b"
             raise UsageError(f"{missing} not given; {file} has {', '.join(names[:12])}", mend="name two of its columns")
         first, second = names
     with _progress() as tick:
-        found = tell_apart(returns, first, second, Asked(**asked), tick)
-    _print("compare", found, returns, given)
+        found = compare_two(returns, first, second, Settings(**settings), tick)
+    _print(found, returns, given)
 
 
 @click.command(cls=StatsCommand, short_help="Is the best of many more than luck?")
@@ -165,13 +166,13 @@ def sweep(file: Path, benchmark: str | None, trials: int | None, blocks: int | N
     \b
     sim stats sweep sweep.csv --rf 0.04
     """
-    from simulator.analysis.returns.best_of_many import Sweep, best_of
-    from simulator.analysis.returns.summary import Asked
+    from simulator.analysis.returns.best_of_many import judge_best
+    from simulator.analysis.returns.summary import Settings
 
-    returns, asked = _read(file, given)
+    returns, settings = _read(file, given)
     with _progress() as tick:
-        found = best_of(returns, Asked(benchmark=benchmark, **asked), Sweep(trials, blocks), tick)
-    _print("sweep", found, returns, given)
+        found = judge_best(returns, Settings(benchmark=benchmark, **settings), trials, blocks, tick)
+    _print(found, returns, given)
 
 
 stats.commands = {"compare": compare, "sweep": sweep}
@@ -180,24 +181,25 @@ stats.commands = {"compare": compare, "sweep": sweep}
 def _read(file: Path, given: dict[str, Any]) -> tuple[Returns, dict[str, Any]]:
     from simulator.analysis.returns.load import read_returns
 
-    asked = {key: given[key] for key in ("periods", "draws", "seed")}
-    return read_returns(file, percent=given["percent"]), {**asked, "risk_free": given["rf"]}
+    settings = {key: given[key] for key in ("periods", "draws", "seed")}
+    return read_returns(file, percent=given["percent"]), {**settings, "risk_free": given["rf"]}
 
 
-def _print(form: str, found: dict[str, Any], returns: Returns, given: dict[str, Any]) -> None:
+def _print(found: Answer, returns: Returns, given: dict[str, Any]) -> None:
     """Write the page where one is asked for, then print JSON or the table."""
     import shlex
     import sys
 
-    from simulator.report.returns import render, say
+    from simulator.analysis.returns.summary import to_json
+    from simulator.report.returns import print_answer, render
     from simulator.store.folders import write_file
 
     page: Path | None = given["page"]
     if page is not None:
-        write_file(page, render(form, found, returns, shlex.join(["sim", *sys.argv[1:]])))
-    print_result(found, given["as_json"], lambda console: say(form, found, console))
+        write_file(page, render(found, returns, shlex.join(["sim", *sys.argv[1:]])))
+    print_result(to_json(found), given["as_json"], lambda console: print_answer(found, console))
     if given["as_json"]:
-        for warning in found["warnings"]:
+        for warning in found.about.warnings:
             click.echo(f"sim: {warning}", err=True)
     elif page is not None:
         click.echo(f"page: {page}")

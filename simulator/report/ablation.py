@@ -1,28 +1,25 @@
-"""What the council adds, for people: ablation.json as two tables in a terminal and as a page of its own."""
+"""What the council adds, for people: ablation.json as two tables in a terminal, in the report and on its own page."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simulator.analysis.verdict import withheld
-from simulator.number_format import counted, interval, p_value, percent, ratio
-from simulator.report import layout
-from simulator.report.tables import WITHHELD
+from simulator.evidence.reader import Evidence
+from simulator.evidence.records import AblationRecord, VariantRecord
+from simulator.number_format import counted, interval, p_value, signed_percent, signed_ratio
+from simulator.report.catalogue import METRICS, WITHHELD
+from simulator.report.renderers.html import render_page
+from simulator.report.table import Cell, Column, Row, Table, make_table
 from simulator.store.folders import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 FILE, FACTS = "ablation.html", "ablation.json"
-
-EARNED = ("Variant", "Return", "Sharpe", "Drawdown", "Meetings changed")
-ADDED = ("Part", "Sharpe", "95 % interval", "Return a year", "95 % interval", "p", "p adjusted", "Verdict")
-SHORT = ("part", "Sharpe", "95 % interval", "a year", "p adj.", "verdict")
 
 RULE = (
     "Each line is the reference less the variant that lacks the part, on the same sessions: above 0, the part has paid."
@@ -35,24 +32,21 @@ METHOD = (
 
 
 @dataclass(frozen=True)
-class Earned:
-    """A variant and what it earned, as text."""
+class CouncilValue:
+    """The sentence, the rule by which to read it, and both tables of `sim ablate`."""
 
-    name: str
-    what: str
-    cells: tuple[str, ...]
+    headline: str
+    rule: str
+    added: Table
+    earned: Table
 
 
-@dataclass(frozen=True)
-class Added:
-    """What a part adds, as text: `pair` names the two, `why` says why cells are n/a, `clear` if they are told apart."""
-
-    part: str
-    pair: str
-    cells: tuple[str, ...]
-    verdict: str
-    why: str
-    clear: bool
+def council_value(evidence: Evidence) -> CouncilValue | None:
+    """Return what ablation.json says; None where nobody asked."""
+    facts = evidence.ablation
+    if facts is None:
+        return None
+    return CouncilValue(headline(facts), RULE, tabulate_added(facts), tabulate_earned(facts, caption=True))
 
 
 def write(folder: Path, content: Mapping[str, bytes]) -> None:
@@ -61,157 +55,134 @@ def write(folder: Path, content: Mapping[str, bytes]) -> None:
         write_file(folder / name, data)
 
 
-def page(facts: Mapping[str, Any]) -> bytes:
-    """ablation.html as UTF-8: one file, no network, decided by `facts` (ablation.json) alone."""
-    contents = {
+def page(facts: AblationRecord) -> bytes:
+    """Return ablation.html as UTF-8: one file, no network, decided by `facts` (ablation.json) alone."""
+    content = {
         "run": facts,
         "title": f"What the council adds: {facts['strategy']}, {facts['from']} to {facts['to']}",
+        "name": facts["strategy"],
         "facts": _facts(facts),
         "headline": headline(facts),
-        "earned_columns": EARNED,
-        "earned": earned(facts),
-        "added_columns": ADDED,
-        "added": added(facts),
+        "details": (METHOD, *facts["notes"]),
         "rule": RULE,
-        "method": METHOD,
-        "choices": _choices(facts),
-        "seats": list(facts["choices"][0]["results"]) if facts["choices"] else [],
+        "added": tabulate_added(facts),
+        "earned": tabulate_earned(facts),
+        "choices": _tabulate_choices(facts),
+        "command": f"sim ablate {facts['run_id']}",
     }
-    return layout.template(FILE).render(**contents).encode()
+    return render_page(FILE, **content).encode()
 
 
-def headline(facts: Mapping[str, Any]) -> str:
-    """One sentence: which parts of the council can be told from chance."""
-    rows = added(facts)
-    clear = [row for row in rows if row.clear]
+def headline(facts: AblationRecord) -> str:
+    """Return one sentence: which parts of the council can be told from chance."""
+    clear = [one["verdict"] for one in facts["variants"] if one["pair"] and _is_clear(one)]
     if clear:
-        return f"Beyond chance on this run: {'; '.join(row.verdict for row in clear)}."
-    compared = int(facts["compared"])
-    if not compared:
+        return f"Beyond chance on this run: {'; '.join(filter(None, clear))}."
+    if not facts["compared"]:
         return "Nothing to compare: the variants traded the same, or on too few sessions."
-    return f"On this run none of {counted(compared, 'pair')} can be told apart once all are counted: it may be chance."
+    pairs = counted(facts["compared"], "pair")
+    return f"On this run none of {pairs} can be told apart once all are counted: it may be chance."
 
 
-def earned(facts: Mapping[str, Any]) -> list[Earned]:
-    """A row per variant, cells as in `EARNED` but the first."""
+def _is_clear(one: VariantRecord) -> bool:
+    return (one["verdict"] or "").startswith(("better", "worse"))
+
+
+def tabulate_earned(facts: AblationRecord, caption: bool = False) -> Table:
+    """Return what each variant earned, a row per variant."""
     rows = []
     for one in facts["variants"]:
-        metrics, changed = one["metrics"], one["meetings_changed"]
-        cells = (
-            percent(metrics["total_return"], sign=True),
-            WITHHELD if withheld(facts) else ratio(metrics["sharpe"]),
-            percent(metrics["max_drawdown"]),
-            "" if changed is None else f"{changed} of {facts['meetings']}",
+        total, sharpe, fall = (
+            METRICS[key].cell(one["metrics"], {}, withheld(facts)) for key in ("total_return", "sharpe", "max_drawdown")
         )
-        rows.append(Earned(_named(one), one["what"], cells))
-    return rows
+        changed = "" if one["meetings_changed"] is None else f"{one['meetings_changed']} of {facts['meetings']}"
+        name = one["name"] if one["account"] is None else f"{one['name']} ({one['account']})"
+        rows.append(Row(name, (total, sharpe, fall, Cell(changed)), one["what"]))
+    columns = ("Return", "Sharpe", "Drawdown", "Meetings changed")
+    return make_table("What each variant earned", columns, rows, corner="Variant", caption=caption)
 
 
-def added(facts: Mapping[str, Any]) -> list[Added]:
-    """A row per pair, cells as in `ADDED` between part and verdict."""
+def tabulate_added(facts: AblationRecord, brief: bool = False) -> Table:
+    """Return what each part adds, a row per pair; `brief` as a terminal has room."""
     rows = []
     for one in facts["variants"]:
-        pair = one["pair"]
-        if pair is None:
-            continue
-        cells = (
-            (WITHHELD, "", WITHHELD, "", "", "")
-            if withheld(facts)
-            else (
-                ratio(pair["sharpe"], sign=True),
-                interval(pair["sharpe_low"], pair["sharpe_high"], _signed),
-                percent(pair["annual_return"], sign=True),
-                interval(pair["annual_return_low"], pair["annual_return_high"], _signed_percent),
-                p_value(pair["p"]),
-                p_value(pair["p_adjusted"]),
-            )
-        )
-        clear = one["verdict"].startswith(("better", "worse"))
-        part = str(one["part"]).removeprefix("the ")
-        part = part if one["account"] is None else f"{part} ({one['account']})"
-        rows.append(
-            Added(part, f"{one['against']} less {one['name']}", cells, one["verdict"], pair["reason"] or "", clear)
-        )
-    return rows
+        if one["pair"]:
+            part = one["part"].removeprefix("the ")
+            label = part if brief or one["account"] is None else f"{part} ({one['account']})"
+            cells = _added(one, withheld(facts))
+            cells = tuple(cells[n] for n in ((0, 1, 2, 5, 6) if brief else range(7)))
+            rows.append(Row(label, cells, f"{one['against']} less {one['name']}", "chosen" if _is_clear(one) else ""))
+    names = ["Sharpe", "95\u00a0% interval", "Return a year", "95\u00a0% interval", "p", "p adjusted"]
+    shown = ["Sharpe", "95\u00a0% interval", "a year", "p adj."] if brief else names
+    columns = [*map(Column, shown), Column("Verdict", words=True)]
+    return make_table("What each part of the council adds", columns, rows, corner="Part")
 
 
-def print_ablation(facts: Mapping[str, Any], path: Path, console: Console) -> None:
-    """Both tables for a terminal of 80 columns, the verdict, notes and the path of the page."""
+def _added(one: VariantRecord, short: bool) -> tuple[Cell, ...]:
+    pair, verdict = one["pair"], Cell(one["verdict"] or "")
+    if pair is None or short:
+        return (Cell(WITHHELD), Cell(""), Cell(WITHHELD), Cell(""), Cell(""), Cell(""), verdict)
+    texts = (
+        signed_ratio(pair["sharpe"]),
+        interval(pair["sharpe_low"], pair["sharpe_high"], signed_ratio),
+        signed_percent(pair["annual_return"]),
+        interval(pair["annual_return_low"], pair["annual_return_high"], signed_percent),
+        p_value(pair["p"]),
+        p_value(pair["p_adjusted"]),
+    )
+    return (*(Cell(text, pair["reason"] or "") for text in texts), verdict)
+
+
+def print_ablation(facts: AblationRecord, path: Path, console: Console) -> None:
+    """Print both tables for a terminal of 80 columns, the verdict, notes and the path of the page."""
     from rich.text import Text
 
-    width = min(console.width, 100)
+    from simulator.report.renderers.terminal import print_paragraph, print_table
+
     console.print()
     console.print(Text(f"What the council adds: {facts['strategy']}", style="bold cyan"))
-    _say(console, " · ".join(_facts(facts)), width, "dim")
+    print_paragraph(console, " · ".join(_facts(facts)), "dim")
     console.print()
-    console.print(_grid(EARNED, [(row.name, *row.cells) for row in earned(facts)]))
+    print_table(console, tabulate_earned(facts))
     console.print()
-    _say(console, RULE, width, "dim")
+    print_paragraph(console, RULE, "dim")
     console.print()
-    rows = added(facts)
-    lines = [(row.part.partition(" (")[0], *(row.cells[n] for n in (0, 1, 2, 5)), row.verdict) for row in rows]
-    console.print(_grid(SHORT, lines, last_left=True))
-    for row in rows:
-        if row.why and row.verdict != "the same trades":
-            _say(console, f"{row.part}: {row.why}", width, "dim")
+    print_table(console, tabulate_added(facts, brief=True))
+    for one in facts["variants"]:
+        if one["pair"] and one["pair"]["reason"] and one["verdict"] != "the same trades":
+            account = f" ({one['account']})" if one["account"] else ""
+            print_paragraph(console, f"{one['part'].removeprefix('the ')}{account}: {one['pair']['reason']}", "dim")
     console.print()
-    _say(console, headline(facts), width, "bold")
+    print_paragraph(console, headline(facts), "bold")
     for note in facts["notes"]:
-        _say(console, f"note: {note}", width)
+        print_paragraph(console, f"note: {note}")
     console.print(Text(f"page: {path}"), soft_wrap=True)
 
 
-def _signed(value: Any) -> str:
-    return ratio(value, sign=True)
-
-
-def _signed_percent(value: Any) -> str:
-    return percent(value, sign=True)
-
-
-def _named(one: Mapping[str, Any]) -> str:
-    return str(one["name"]) if one["account"] is None else f"{one['name']} ({one['account']})"
-
-
-def _facts(facts: Mapping[str, Any]) -> tuple[str, ...]:
+def _facts(facts: AblationRecord) -> tuple[str, ...]:
     checkpoints = facts["checkpoints"]
     return (
-        ", ".join(map(str, facts["symbols"])),
+        ", ".join(facts["symbols"]),
         f"{facts['from']} to {facts['to']}",
-        counted(int(facts["meetings"]), "meeting"),
-        *((counted(int(checkpoints), "checkpoint"),) if checkpoints else ()),
+        counted(facts["meetings"], "meeting"),
+        *((counted(checkpoints, "checkpoint"),) if checkpoints else ()),
         f"run {facts['run_id']}",
         "recorded votes, nobody asked",
     )
 
 
-def _choices(facts: Mapping[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
-    """(session, manager followed, each manager's return by then) per meeting."""
-    return [
-        (
-            str(row["as_of"])[:10],
-            row["seat"] or "the council",
-            tuple(percent(value, sign=True) for value in row["results"].values()),
+def _tabulate_choices(facts: AblationRecord) -> Table:
+    """Return the manager followed at each meeting, and each manager's return by then."""
+    seats = list(dict.fromkeys(seat for row in facts["choices"] for seat in row["results"]))
+    rows = [
+        Row(
+            row["as_of"][:10],
+            (
+                Cell(row["seat"] or "the council"),
+                *(Cell(signed_percent(row["results"][s]) if s in row["results"] else "") for s in seats),
+            ),
         )
         for row in facts["choices"]
     ]
-
-
-def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]], last_left: bool = False) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False, header_style="dim")
-    for n, name in enumerate(columns):
-        left = n == 0 or (last_left and n == len(columns) - 1)
-        table.add_column(name, justify="left" if left else "right", no_wrap=n > 0)
-    for row in rows:
-        table.add_row(*(Text(cell.replace("\u00a0", " ")) for cell in row))
-    return table
-
-
-def _say(console: Console, sentence: str, width: int, style: str = "") -> None:
-    from rich.text import Text
-
-    plain = sentence.replace("\u00a0", " ")
-    console.print(Text(textwrap.fill(plain, width - 1, break_on_hyphens=False), style=style), soft_wrap=True)
+    columns = (Column("Followed", words=True), *map(Column, seats))
+    return make_table("Whom the best single manager follows", columns, rows, corner="Meeting")

@@ -1,23 +1,20 @@
-"""What may be said of two runs or more side by side: sentences, tables, and the terminal.
-
-Built from the facts of `simulator.analysis.compare` alone.
-"""
+"""Two runs or more side by side: sentences and tables, out of `simulator.analysis.compare` alone, and the terminal."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from simulator.analysis.compare import Comparison, RunPair
+from simulator.analysis.divergence import Divergence
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.number_format import (
     SPACE,
+    cents,
     counted,
     dollars,
     interval,
@@ -25,19 +22,25 @@ from simulator.number_format import (
     p_value,
     percent,
     ratio,
+    signed_percent,
+    signed_ratio,
     whole,
 )
-from simulator.report.tables import GROUPS, WITHHELD, WITHHELD_WHY, Metric
+from simulator.report.catalogue import GROUPS, WITHHELD, WITHHELD_WHY
+from simulator.report.renderers.terminal import print_paragraph, print_path, print_table
+from simulator.report.table import Column, Group, Row, Table, make_row, make_table
 
-WIDEST = 100
 MOST_ROWS = 12
 """Rows of what differs that a terminal shows; the page shows all."""
+
+CURVES = ("strategy", "hold", "equal", "fourth", "fifth", "sixth", "seventh", "eighth")
+"""CSS classes of A, B …"""
 
 SESSIONS_A_YEAR = 252
 
 
 @dataclass(frozen=True)
-class Said:
+class ComparisonVerdict:
     """`headline` is the verdict in one sentence, `details` qualify it, `parting` says where the runs part."""
 
     headline: str
@@ -45,17 +48,17 @@ class Said:
     parting: str
 
 
-def say(facts: Mapping[str, Any]) -> Said:
-    """The verdict on a comparison. It may be "cannot tell them apart", it is never "no difference"."""
+def judge_comparison(facts: Comparison) -> ComparisonVerdict:
+    """Return the verdict on a comparison. It may be "cannot tell them apart", it is never "no difference"."""
     pairs = facts["pairs"]
     if len(pairs) > 1:
-        return Said(_headline_of_many(pairs), tuple(_about_runs(facts)), "")
+        return ComparisonVerdict(_headline_of_many(pairs), tuple(_about_runs(facts)), "")
     pair = pairs[0]
     details = [_over(facts, pair), _returns(pair), _together(pair), _power(pair), *_about_runs(facts)]
-    return Said(_headline(facts, pair), tuple(d for d in details if d), parting(pair))
+    return ComparisonVerdict(_headline(facts, pair), tuple(d for d in details if d), parting(pair))
 
 
-def _headline(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
+def _headline(facts: Comparison, pair: RunPair) -> str:
     standing, a, b = pair["standing"], pair["a"], pair["b"]
     if standing == "same":
         return _same(facts, pair)
@@ -66,11 +69,11 @@ def _headline(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
         sessions = counted(pair["sessions"], "common session")
         return f"{sessions}: too few for a verdict, which takes {FEWEST_SESSIONS}."
     values = pair["values"]
-    sharpes = [ratio(pair["figures"][side].get("sharpe")) for side in ("a", "b")]
+    sharpes = [ratio(one.get("sharpe")) for one in (pair["figures"]["a"], pair["figures"]["b"])]
     both = f"Sharpe {sharpes[0]} for {a}, {sharpes[1]} for {b}"
     if standing == "undefined":
         return f"{both}: the difference cannot be tested, {pair['reasons'].get('p') or 'no reason recorded'}."
-    judged = {
+    verdict = {
         "borderline": "Borderline",
         "not apart": "Cannot tell them apart",
         "first": f"{a} is better",
@@ -78,12 +81,12 @@ def _headline(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
     }[standing]
     bounds = interval(values["low"], values["high"])
     return (
-        f"{judged}: {both}, difference {ratio(values['sharpe_difference'], sign=True)}, 95{SPACE}% interval {bounds}, "
+        f"{verdict}: {both}, difference {signed_ratio(values['sharpe_difference'])}, 95{SPACE}% interval {bounds}, "
         f"p {p_value(values['p'])}."
     )
 
 
-def _same(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
+def _same(facts: Comparison, pair: RunPair) -> str:
     if pair["same"] == "returns":
         return f"The same return on each of {counted(pair['sessions'], 'common session')}; only the records differ."
     if facts["runs"][0]["run_id"] == facts["runs"][1]["run_id"]:
@@ -91,7 +94,7 @@ def _same(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
     return "The same result, to the last byte, from two runs: what differs between them changed nothing."
 
 
-def _headline_of_many(pairs: Sequence[Mapping[str, Any]]) -> str:
+def _headline_of_many(pairs: Sequence[RunPair]) -> str:
     apart = [p for p in pairs if p["standing"] in ("first", "second")]
     near = [f"{p['a']} and {p['b']}" for p in pairs if p["standing"] == "borderline"]
     ordered = [(p["a"], p["b"]) if p["standing"] == "first" else (p["b"], p["a"]) for p in apart]
@@ -105,7 +108,7 @@ def _headline_of_many(pairs: Sequence[Mapping[str, Any]]) -> str:
     return f"{'; '.join(better)}, all pairs considered.{borderline}{others}"
 
 
-def _over(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
+def _over(facts: Comparison, pair: RunPair) -> str:
     lengths = [run["sessions"] for run in facts["runs"]]
     if not pair["sessions"]:
         return ""
@@ -115,20 +118,19 @@ def _over(facts: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
     return f"Over the {span}, that both have; {pair['a']} has {whole(lengths[0])}, {pair['b']} {whole(lengths[1])}."
 
 
-def _returns(pair: Mapping[str, Any]) -> str:
+def _returns(pair: RunPair) -> str:
     values = pair["values"]
     if pair["sessions"] < FEWEST_SESSIONS or values["return_difference"] is None:
         return ""
-    means = [
-        f"{percent(pair['figures'][side].get('annual_return'), sign=True)} for {pair[side]}" for side in ("a", "b")
-    ]
+    figures = ((pair["a"], pair["figures"]["a"]), (pair["b"], pair["figures"]["b"]))
+    means = [f"{signed_percent(one.get('annual_return'))} for {name}" for name, one in figures]
     bounds = interval(values["return_low"], values["return_high"], percent)
-    found = f"difference {percent(values['return_difference'], sign=True)}, 95{SPACE}% interval {bounds}"
+    found = f"difference {signed_percent(values['return_difference'])}, 95{SPACE}% interval {bounds}"
     p = f", p {p_value(values['return_p'])}" if values["return_p"] is not None else ""
     return f"Mean return a year: {means[0]}, {means[1]}; {found}{p} (paired stationary bootstrap)."
 
 
-def _together(pair: Mapping[str, Any]) -> str:
+def _together(pair: RunPair) -> str:
     values = pair["values"]
     if values["correlation"] is None or pair["sessions"] < FEWEST_SESSIONS:
         return ""
@@ -136,7 +138,7 @@ def _together(pair: Mapping[str, Any]) -> str:
     return f"Their returns correlate at {ratio(values['correlation'])}{error}."
 
 
-def _power(pair: Mapping[str, Any]) -> str:
+def _power(pair: RunPair) -> str:
     needed, found = pair["values"]["sessions_needed"], pair["values"]["detectable"]
     if pair["sessions"] < FEWEST_SESSIONS or needed is None or found is None:
         return ""
@@ -148,11 +150,11 @@ def _power(pair: Mapping[str, Any]) -> str:
     )
 
 
-def _about_runs(facts: Mapping[str, Any]) -> Iterator[str]:
+def _about_runs(facts: Comparison) -> Iterator[str]:
     """What holds for whole runs: those that stopped early, single draws, what p is adjusted for."""
     for run in facts["runs"]:
         if run["partial"]:
-            why = (run.get("stopped") or {}).get("why")
+            why = run["stopped"]["why"] if run["stopped"] else ""
             yield f"{run['label']} is partial: it stopped at {run['to']}{f', for {why}' if why else ''}."
     drawn = [run["label"] for run in facts["runs"] if run["models"] and run["replicates"] == 1]
     if drawn:
@@ -164,8 +166,8 @@ def _about_runs(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "p is two-sided (Ledoit and Wolf, studentised bootstrap) and unadjusted for other pairs looked at."
 
 
-def parting(pair: Mapping[str, Any]) -> str:
-    """Where two runs part and over what, in a sentence or two; empty where they share no session."""
+def parting(pair: RunPair) -> str:
+    """Return where two runs part and over what, in a sentence or two; empty where they share no session."""
     found = pair["diverging"]
     if not pair["sessions"]:
         return ""
@@ -175,62 +177,60 @@ def parting(pair: Mapping[str, Any]) -> str:
     a, b = pair["a"], pair["b"]
     symbol = f", {found['symbol']}" if found["symbol"] else ""
     if found["what"] in ("only a", "only b"):
-        who, whose = (a, "a") if found["what"] == "only a" else (b, "b")
-        orders = ", ".join(f"{s} {_target(t)}" for s, t in found[whose].items()) or "no position"
+        who, targets = (a, found["a"]) if found["what"] == "only a" else (b, found["b"])
+        rows = targets.items() if isinstance(targets, Mapping) else ()
+        orders = ", ".join(f"{symbol} {_target(target)}" for symbol, target in rows) or "no position"
         return f"First different decision: {when}. Only {who} decided: {orders}.{_because(found, a, b)}"
     if found["what"] == "equity":
         return (
-            f"Decisions and fills are the same. Equity first differs on {when}: {dollars(found['a'], 2)} for {a}, "
-            f"{dollars(found['b'], 2)} for {b}.{_because(found, a, b)}"
+            f"Decisions and fills are the same. Equity first differs on {when}: {cents(found['a'])} for {a}, "
+            f"{cents(found['b'])} for {b}.{_because(found, a, b)}"
         )
     if found["what"] == "fill":
-        sides = "; ".join(f"{name} {_fill(found[side])}" for name, side in ((a, "a"), (b, "b")))
+        sides = f"{a} {_fill(found['a'])}; {b} {_fill(found['b'])}"
         return f"All decisions are the same. First different fill: {when}{symbol}: {sides}.{_because(found, a, b)}"
     verb = "may hold" if found["what"] == "limits" else "wants"
     head = "First difference at the risk limits" if found["what"] == "limits" else "First different decision"
-    sides = ", ".join(f"{name} {verb} {_target(found[side])}" for name, side in ((a, "a"), (b, "b")))
+    sides = f"{a} {verb} {_target(found['a'])}, {b} {verb} {_target(found['b'])}"
     return f"{head}: {when}{symbol}: {sides}.{_because(found, a, b)}"
 
 
-def _because(found: Mapping[str, Any], a: str, b: str) -> str:
+def _because(found: Divergence, a: str, b: str) -> str:
     why = found["why"]
     if why is None:
         return " Nothing in the records or in what the runs were made of says why."
-    values = f"{a} {shown(why['a'])}, {b} {shown(why['b'])}"
+    values = f"{a} {abridge(why['a'])}, {b} {abridge(why['b'])}"
     return f" The first thing to differ is {why['name']}: {why['path']}, {values}."
 
 
-def _target(target: Any) -> str:
+def _target(target: object) -> str:
     if target is None:
         return "nothing said"
     if not isinstance(target, Mapping):
-        return percent(target, sign=True)
-    prices = [f"{name.replace('_', ' ')} {dollars(target[name], 2)}" for name in PRICES if target.get(name) is not None]
-    return percent(target.get("weight"), sign=True) + (f" ({', '.join(prices)})" if prices else "")
+        return signed_percent(target)
+    names = [name for name in ("limit", "stop", "take_profit") if target.get(name) is not None]
+    prices = [f"{name.replace('_', ' ')} {cents(target[name])}" for name in names]
+    return signed_percent(target.get("weight")) + (f" ({', '.join(prices)})" if prices else "")
 
 
-PRICES = ("limit", "stop", "take_profit")
-
-
-def _fill(fill: Mapping[str, Any] | None) -> str:
-    if fill is None:
+def _fill(fill: object) -> str:
+    if not isinstance(fill, Mapping):
         return "has none"
-    quantity, price = float(fill["quantity"]), float(fill["price"])
-    cost = float(fill["slippage"]) + float(fill["commission"])
+    quantity, cost = float(fill["quantity"]), float(fill["slippage"]) + float(fill["commission"])
     did = "bought" if quantity > 0 else "sold"
-    return f"{did} {ratio(abs(quantity), 4)} at {dollars(price, 4)} ({fill['why']}), costs {dollars(cost, 2)}"
+    return f"{did} {ratio(abs(quantity), 4)} at {dollars(float(fill['price']), 4)} ({fill['why']}), costs {cents(cost)}"
 
 
-def shown(value: Any, most: int = 60) -> str:
-    """A value of run.json or of a record in a few words; digests by their beginning."""
+def abridge(value: object, most: int = 60) -> str:
+    """Return a value of run.json or of a record in a few words; digests by their beginning."""
     if value is None:
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        text = ", ".join(shown(v, most) for v in value) or "none"
+        text = ", ".join(abridge(v, most) for v in value) or "none"
     elif isinstance(value, Mapping):
-        text = ", ".join(f"{k} {shown(v, most)}" for k, v in value.items()) or "none"
+        text = ", ".join(f"{k} {abridge(v, most)}" for k, v in value.items()) or "none"
     else:
         text = str(value)
     if len(text) in (40, 64) and not set(text) - set("0123456789abcdef"):
@@ -238,47 +238,29 @@ def shown(value: Any, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-@dataclass(frozen=True)
-class Line:
-    """A row of a table: what it is, and a text per run."""
-
-    label: str
-    hint: str
-    texts: tuple[str, ...]
-
-
-def metric_groups(facts: Mapping[str, Any], brief: bool = False) -> list[tuple[str, list[Line]]]:
-    """Metrics side by side, grouped and named as in the report of a run; `brief` keeps those a terminal shows."""
-    known = {row["key"]: row["values"] for row in facts["metrics"]}
-    short = min(_lengths(facts)) < FEWEST_SESSIONS
-    groups = []
-    for title, metrics in GROUPS:
-        if title == "Against buy-and-hold":
-            continue
-        lines = [
-            _line(metric, known[metric.key], short)
-            for metric in metrics
-            if metric.key in known and not (brief and (not metric.terminal or (short and metric.annualised)))
-        ]
-        if lines:
-            groups.append((title, lines))
-    return groups
+def tabulate_metrics(facts: Comparison, brief: bool = False) -> Table:
+    """Return metrics side by side, grouped and named as in the report; `brief` keeps those a terminal shows."""
+    values = {row["key"]: row["values"] for row in facts["metrics"]}
+    common = facts["metrics_over"] == "common"
+    lengths = [facts["common"]["sessions"]] if common else [run["sessions"] for run in facts["runs"]]
+    short, groups = min(lengths) < FEWEST_SESSIONS, []
+    for title, metrics in GROUPS.items():
+        rows = []
+        for metric in metrics if title != "Against buy-and-hold" else ():
+            hidden = short and metric.annualised
+            if metric.key in values and not (brief and (hidden or not metric.brief)):
+                texts = [WITHHELD if hidden else metric.format(number_of(value)) for value in values[metric.key]]
+                rows.append(make_row(metric.name, texts, WITHHELD_WHY if hidden else metric.help))
+        groups += [Group(title, tuple(rows))] if rows else []
+    return Table("Metrics side by side", _columns(facts), tuple(groups), css="sides")
 
 
-def _lengths(facts: Mapping[str, Any]) -> list[int]:
-    if facts["metrics_over"] == "common":
-        return [facts["common"]["sessions"]]
-    return [run["sessions"] for run in facts["runs"]]
+def _columns(facts: Comparison) -> tuple[Column, ...]:
+    return tuple(Column(run["label"], css=css) for run, css in zip(facts["runs"], CURVES, strict=False))
 
 
-def _line(metric: Metric, values: Sequence[Any], short: bool) -> Line:
-    hidden = short and metric.annualised
-    texts = tuple(WITHHELD if hidden else metric.write(number_of(value)) for value in values)
-    return Line(metric.label, WITHHELD_WHY if hidden else metric.hint, texts)
-
-
-def metrics_note(facts: Mapping[str, Any]) -> str:
-    """Over which sessions the metrics are."""
+def metrics_note(facts: Comparison) -> str:
+    """Return over which sessions the metrics are."""
     common = facts["common"]
     return {
         "all": "Every session of each run.",
@@ -288,19 +270,17 @@ def metrics_note(facts: Mapping[str, Any]) -> str:
     }[facts["metrics_over"]]
 
 
-def configuration_lines(facts: Mapping[str, Any]) -> list[Line]:
-    """What differs between the runs, a row per key of run.json."""
-    return [Line(row["key"], "", tuple(shown(value) for value in row["values"])) for row in facts["configuration"]]
+def tabulate_configuration(facts: Comparison) -> Table:
+    """Return what differs between the runs, a row per key of run.json."""
+    rows = [make_row(row["key"], map(abridge, row["values"])) for row in facts["configuration"]]
+    return make_table("What differs", _columns(facts), rows, css="sides keys", long_labels=True)
 
 
-PAIR_COLUMNS = ("Sharpe difference", f"95{SPACE}% interval", "p", "p, Holm", "Correlation", "Years needed")
-
-
-def pair_lines(facts: Mapping[str, Any]) -> list[Line]:
-    """A row per pair, cells of `PAIR_COLUMNS`; only for three runs or more."""
-    if len(facts["pairs"]) == 1:
-        return []
-    return [Line(f"{p['a']} and {p['b']}", STANDINGS[p["standing"]], tuple(_pair_cells(p))) for p in facts["pairs"]]
+def tabulate_pairs(facts: Comparison) -> Table:
+    """Return a row per pair; only for three runs or more."""
+    rows = [_pair_row(pair) for pair in facts["pairs"]] if len(facts["pairs"]) > 1 else []
+    columns = ("Sharpe difference", f"95{SPACE}% interval", "p", "p, Holm", "Correlation", "Years needed")
+    return make_table("Pairs", columns, rows)
 
 
 STANDINGS = {
@@ -315,81 +295,47 @@ STANDINGS = {
 }
 
 
-def _pair_cells(pair: Mapping[str, Any]) -> Iterator[str]:
-    values = pair["values"]
-    hidden = pair["standing"] == "too short"
-    yield WITHHELD if hidden else ratio(values["sharpe_difference"], sign=True)
-    yield WITHHELD if hidden else interval(values["low"], values["high"])
-    yield p_value(values["p"])
-    yield p_value(values.get("p_adjusted"))
-    yield ratio(values["correlation"])
+def _pair_row(pair: RunPair) -> Row:
+    values, hidden = pair["values"], pair["standing"] == "too short"
     needed = number_of(values["sessions_needed"])
-    yield WITHHELD if hidden else ratio(needed / SESSIONS_A_YEAR if needed is not None else None, 1)
+    cells = (
+        WITHHELD if hidden else signed_ratio(values["sharpe_difference"]),
+        WITHHELD if hidden else interval(values["low"], values["high"]),
+        p_value(values["p"]),
+        p_value(values.get("p_adjusted")),
+        ratio(values["correlation"]),
+        WITHHELD if hidden else ratio(needed / SESSIONS_A_YEAR if needed is not None else None, 1),
+    )
+    return make_row(f"{pair['a']} and {pair['b']}", cells, STANDINGS[pair["standing"]])
 
 
-def print_comparison(facts: Mapping[str, Any], page: Path | None, console: Console) -> None:
-    """The comparison for a terminal: who is who, metrics, verdict, where they part, what differs, path of the page."""
-    width, said = min(console.width, WIDEST), say(facts)
+def print_comparison(facts: Comparison, page: Path | None, console: Console) -> None:
+    """Print the comparison: the runs, metrics, verdict, where they part, what differs, path of the page."""
+    verdict = judge_comparison(facts)
     console.print()
     for run in facts["runs"]:
-        partial = ", partial" if run["partial"] else ""
-        symbols = ",".join(run["symbols"])
+        partial, symbols = ", partial" if run["partial"] else "", ",".join(run["symbols"])
         text = f"{run['strategy']}{partial} · {symbols} · {run['from']} to {run['to']} · {run['run_id']}"
         console.print(Text.assemble((f"{run['label']}  ", "bold cyan"), text), soft_wrap=True)
     console.print()
-    _print_lines(console, [line for _, lines in metric_groups(facts, brief=True) for line in lines], facts)
-    _print_paragraph(console, metrics_note(facts), width, "dim")
+    print_table(console, tabulate_metrics(facts, brief=True), headings=False)
+    print_paragraph(console, metrics_note(facts), "dim")
     if len(facts["pairs"]) > 1:
         console.print()
-        _print_pairs(console, facts)
+        print_table(console, tabulate_pairs(facts))
     console.print()
-    _print_paragraph(console, said.headline, width, "bold")
-    for sentence in (*said.details, said.parting):
-        _print_paragraph(console, sentence, width)
-    lines = configuration_lines(facts)
+    print_paragraph(console, verdict.headline, "bold")
+    for sentence in (*verdict.details, verdict.parting):
+        print_paragraph(console, sentence)
+    differing = tabulate_configuration(facts)
+    more = len(differing.rows) - MOST_ROWS
     console.print()
-    console.print(Text("What differs" if lines else "Nothing differs in what the runs were made of.", style="bold"))
-    _print_lines(console, lines[:MOST_ROWS], facts)
-    if len(lines) > MOST_ROWS:
-        console.print(Text(f"and {counted(len(lines) - MOST_ROWS, 'more row')} on the page", style="dim"))
+    heading = "What differs" if differing.rows else "Nothing differs in what the runs were made of."
+    console.print(Text(heading, style="bold"))
+    if differing.rows:
+        print_table(console, differing, most=MOST_ROWS)
+    if more > 0:
+        console.print(Text(f"and {counted(more, 'more row')} on the page", style="dim"))
     if page is not None:
         console.print()
-        console.print(Text.assemble(("page    ", "dim"), str(_nearest(page))), soft_wrap=True)
-
-
-def _print_lines(console: Console, lines: Sequence[Line], facts: Mapping[str, Any]) -> None:
-    if not lines:
-        return
-    table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False, header_style="bold cyan")
-    table.add_column(overflow="fold")
-    for run in facts["runs"]:
-        table.add_column(run["label"], justify="right", overflow="fold")
-    for line in lines:
-        table.add_row(_plain(line.label), *map(_plain, line.texts))
-    console.print(table)
-
-
-def _print_pairs(console: Console, facts: Mapping[str, Any]) -> None:
-    table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False, header_style="dim")
-    for name in ("", *PAIR_COLUMNS):
-        table.add_column(_plain(name), justify="right" if name else "left")
-    for line in pair_lines(facts):
-        table.add_row(_plain(line.label), *map(_plain, line.texts))
-    console.print(table)
-
-
-def _print_paragraph(console: Console, sentence: str, width: int, style: str = "") -> None:
-    if sentence:
-        # Wrapped before the hard spaces become soft ones: a number stays with its unit.
-        wrapped = textwrap.fill(sentence, width - 1, break_on_hyphens=False)
-        console.print(Text(_plain(wrapped), style=style), soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    return text.replace(SPACE, " ")
-
-
-def _nearest(path: Path) -> Path:
-    """`path` as seen from the current folder where it lies below it."""
-    here, whole_path = Path.cwd(), path.resolve()
-    return whole_path.relative_to(here) if whole_path.is_relative_to(here) else whole_path
+        print_path(console, "page", page)

@@ -1,175 +1,349 @@
-"""One decision told again from the run folder: what each member saw, said and voted, and what came of it."""
+"""`sim explain` for a terminal: a decision and what came of it, or everything behind an account's numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
-from pathlib import Path
-from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
-from simulator.errors import UsageError, did_you_mean
-from simulator.evidence.reader import Books, read_books, read_run
-from simulator.evidence.rows import as_row, decided_by
-from simulator.market.bars import instant
-from simulator.number_format import dollars, percent, ratio
-from simulator.report.retold import PRICES, key_hint, sections
-from simulator.trading.model import Fill, Rejection
-
-MEETINGS = ("council", "checkpoint")
-
-
-def explanation(folder: Path, day: date, symbol: str | None = None, account: str | None = None) -> dict[str, Any]:
-    """The decision of `account` in force on `day`: the first of that session, else the last one made before it.
-
-    Keys: run, account, as_of, targets, allowed, cuts, record (as in decisions.jsonl), meeting (the council's record of
-    the same hour, where the account is a member's), orders submitted by it, fills and rejected that followed from them
-    or happened before the next decision; ``later``: the same of further decisions on that session. With `symbol` only
-    what concerns it. Raises UsageError for a day before the first decision or after the end, for a symbol that was not
-    traded, and for an account the run does not have.
-    """
-    run = read_run(folder)
-    if symbol is not None and symbol not in run["symbols"]:
-        known = run["symbols"]
-        raise UsageError(
-            f'"{symbol}" was not traded in this run{did_you_mean(symbol, known)}', mend=f"it traded {', '.join(known)}"
-        )
-    name = account_named(run, account)
-    books = read_books(folder, run, name)
-    council = books if name == run.get("account") else read_books(folder, run)
-    held = {d["as_of"]: d["record"] for d in council.decisions} if council is not books else {}
-    found = [
-        {
-            "run": folder.name,
-            "account": name,
-            "analysts": run.get("analysts"),
-            "symbol": symbol,
-            **_of(books, at, symbol),
-            "meeting": held.get(books.decisions[at]["as_of"]),
-        }
-        for at in _in_force(books, day, run["to"])
-    ]
-    return {**found[0], "later": found[1:]}
+from simulator.analysis.explain import Explanation, Opinion, Trace, keys_of
+from simulator.analysis.verdict import FEWEST_SESSIONS
+from simulator.council.records import (
+    AnswerRow,
+    ChairmanAnswer,
+    CouncilRecord,
+    MeetingRecord,
+    MemberRecord,
+    PitchAnswer,
+    RevisedThesis,
+    council_record,
+)
+from simulator.evidence.records import TargetRow
+from simulator.number_format import (
+    cents,
+    counted,
+    interval,
+    number_of,
+    percent,
+    ratio,
+    signed_percent,
+    signed_ratio,
+    whole,
+)
+from simulator.report.catalogue import GROUPS
+from simulator.report.decision_text import PRICES, SHOWN_OF_KEY, flatten_facts, label_of, reviews_of, thesis_line
+from simulator.report.renderers.terminal import make_grid, print_table
+from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
+from simulator.trading.model import Fill
 
 
-def account_named(run: Mapping[str, Any], wanted: str | None) -> str | None:
-    """The account called `wanted`, by name or by seat, in any case; the run's own for None. Raises UsageError."""
-    if wanted is None:
-        return run.get("account")
-    known = {str(entry.get("name")): str(entry.get("seat")) for entry in run.get("accounts") or []}
-    for name, seat in known.items():
-        if wanted.lower() in (name.lower(), seat.lower()):
-            return name
-    if not known:
-        raise UsageError("this run has one account only", mend="leave --account out")
-    near = did_you_mean(wanted.upper(), known)
-    raise UsageError(f'no account "{wanted}" in this run{near}', mend=f"it has {', '.join(known)}")
+def print_explanation(found: Explanation, console: Console) -> None:
+    """Print the explanation, in the order in which the decision came about."""
+    for one in (found, *found.later):
+        _print_decision(one, console)
 
 
-def _in_force(books: Books, day: date, last: str) -> list[int]:
-    made = [n for n, d in enumerate(books.decisions) if d["session"] <= str(day)]
-    if not made or str(day) > last:
-        first = books.decisions[0]["session"] if books.decisions else "never"
-        raise UsageError(f"no decision of this run was in force on {day}", mend=f"decisions run from {first} to {last}")
-    today = [n for n in made if books.decisions[n]["session"] == str(day)]
-    return today or made[-1:]
-
-
-def _of(books: Books, at: int, symbol: str | None) -> dict[str, Any]:
-    decision = books.decisions[at]
-    until = books.decisions[at + 1]["as_of"] if at + 1 < len(books.decisions) else "9999-12-31T00:00:00+00:00"
-    since, end = (instant(datetime.fromisoformat(text)) for text in (decision["as_of"], until))
-    submitted_by = decided_by(books.decisions, books.orders)
-
-    def followed(row: Fill | Rejection) -> bool:
-        return submitted_by.get(row.order_id) == at or since <= row.at < end
-
-    return {
-        "as_of": decision["as_of"],
-        "targets": _about(decision["targets"], symbol),
-        "allowed": {s: w for s, w in decision["allowed"].items() if symbol in (None, s)},
-        "cuts": decision["cuts"],
-        "record": decision["record"],
-        "orders": _about([as_row(o) for o in books.orders if submitted_by.get(o.id) == at], symbol),
-        "fills": _about([as_row(row) for row in books.fills if followed(row)], symbol),
-        "rejected": _about([as_row(row) for row in books.rejected if followed(row)], symbol),
-    }
-
-
-def _about(rows: Sequence[Mapping[str, Any]], symbol: str | None) -> list[Mapping[str, Any]]:
-    return [r for r in rows if symbol in (None, r["symbol"])]
-
-
-def print_explanation(found: Mapping[str, Any], console: Console) -> None:
-    """The explanation for a terminal, in the order in which the decision came about."""
-    for one in (found, *found.get("later", ())):
-        _print_one(one, console)
-
-
-def _print_one(found: Mapping[str, Any], console: Console) -> None:
-    of = f" of {found['account']}" if found.get("account") else ""
-    console.print(
-        Text(f"Decision{of} of {found['as_of'][:16].replace('T', ' ')} New York time, {found['run']}", "bold")
-    )
-    if found["analysts"]:
-        console.print(Text(found["analysts"], "italic"))
-    for section in sections(found["record"], found.get("meeting"), found["symbol"]):
-        console.print(section)
-    _heading(console, "Decided")
-    for line in _decided(found):
-        console.print(f"  {line}", markup=False)
-    _heading(console, "What came of it")
-    for line in _outcome(found):
-        console.print(f"  {line}", markup=False)
-    hint = key_hint(found["record"])
-    if hint:
+def _print_decision(found: Explanation, console: Console) -> None:
+    of = f" of {found.account}" if found.account else ""
+    when = found.decision["as_of"][:16].replace("T", " ")
+    console.print(Text(f"Decision{of} of {when} New York time, {found.run}", "bold"))
+    if found.analysts:
+        console.print(Text(found.analysts, "italic"))
+    record = council_record(found.decision["record"])
+    for part in show_record(record, found.meeting, found.symbol) if record else ():
+        console.print(part)
+    for heading, lines in (("Decided", _decided(found)), ("What came of it", _outcome(found))):
+        console.print(Text(f"\n{heading}", "bold"))
+        for line in lines:
+            console.print(f"  {line}", markup=False)
+    keys = keys_of(record) if record else []
+    if keys:
+        hint = f"[…] is the key of an answer; in full: `sim cache show {keys[-1][:SHOWN_OF_KEY]}`"
         console.print(Text(f"\n{hint}", "dim"))
 
 
-def _heading(console: Console, text: str) -> None:
-    console.print()
-    console.print(Text(text, "bold"))
-
-
-def _decided(found: Mapping[str, Any]) -> Iterator[str]:
-    for target in found["targets"]:
-        allowed = found["allowed"].get(target["symbol"], target["weight"])
-        cut = "" if allowed == target["weight"] else f", allowed {percent(allowed, sign=True)}"
+def _decided(found: Explanation) -> Iterator[str]:
+    for target in found.decision["targets"]:
+        allowed = found.decision["allowed"].get(target["symbol"], target["weight"])
+        cut = "" if allowed == target["weight"] else f", allowed {signed_percent(allowed)}"
         reason = f": {target['reason']}" if target.get("reason") else ""
-        yield f"{target['symbol']} {percent(target['weight'], sign=True)}{cut}{_prices(target)}{reason}"
-    for cut in found["cuts"]:
+        yield f"{target['symbol']} {signed_percent(target['weight'])}{cut}{_prices(target)}{reason}"
+    for cut in found.decision["cuts"]:
         yield f"cut: {cut}"
-    if not found["targets"]:
+    if not found.decision["targets"]:
         yield "nothing new: positions stay as they are"
 
 
-def _prices(target: Mapping[str, Any]) -> str:
-    named = [f"{label} {dollars(target[key], 2)}" for key, label in PRICES.items() if target.get(key) is not None]
+def _prices(target: TargetRow) -> str:
+    named = [f"{label} {cents(target.get(key))}" for key, label in PRICES.items() if target.get(key) is not None]
     return f" ({', '.join(named)})" if named else ""
 
 
-def _outcome(found: Mapping[str, Any]) -> Iterator[str]:
-    own = {order["id"] for order in found["orders"]}
-    for fill in found["fills"]:
-        earlier = "" if fill["order_id"] in own else ", ordered earlier"
-        yield fill_line(fill) + earlier
-    for row in found["rejected"]:
-        got, wanted = (ratio(float(row[name]), 4) for name in ("got", "wanted"))
-        yield f"{row['session']} {row['symbol']}: {got} of {wanted} shares, {row['why']}"
-    for order in found["orders"]:
-        if order["status"] in ("cancelled", "open"):
-            yield f"{order['symbol']} {order['kind']} order {order['id']}: {order['status']}"
-    if not found["fills"] and not found["rejected"] and not found["orders"]:
+def _outcome(found: Explanation) -> Iterator[str]:
+    own = {order.id for order in found.orders}
+    for fill in found.fills:
+        yield fill_line(fill) + ("" if fill.order_id in own else ", ordered earlier")
+    for row in found.rejected:
+        yield f"{row.session} {row.symbol}: {ratio(row.got, 4)} of {ratio(row.wanted, 4)} shares, {row.why}"
+    for order in found.orders:
+        if order.status in ("cancelled", "open"):
+            yield f"{order.symbol} {order.kind} order {order.id}: {order.status}"
+    if not found.fills and not found.rejected and not found.orders:
         yield "no order was needed"
 
 
-def fill_line(fill: Mapping[str, str]) -> str:
-    """A fill in one line: when, how much, at what price, why it was filled there, what it cost."""
-    quantity = float(fill["quantity"])
-    cost = float(fill["slippage"]) + float(fill["commission"])
+def fill_line(fill: Fill) -> str:
+    """Return a fill in one line: when, how much, at what price, why it was filled there, what it cost."""
     return (
-        f"{fill['session']} {'bought' if quantity > 0 else 'sold'} {ratio(abs(quantity), 4)} {fill['symbol']} "
-        f"at {dollars(float(fill['price']), 2)} ({fill['why']}), costs {dollars(cost, 2)}"
+        f"{fill.session} {'bought' if fill.quantity > 0 else 'sold'} {ratio(abs(fill.quantity), 4)} {fill.symbol} "
+        f"at {cents(fill.price)} ({fill.why}), costs {cents(fill.slippage + fill.commission)}"
     )
+
+
+def show_record(record: CouncilRecord, meeting: MeetingRecord | None, symbol: str | None) -> Iterator[RenderableType]:
+    """Yield what to print of a record, by its kind.
+
+    A member's own record has its pitch only: what it was shown stands in `meeting`, the council's record of the hour.
+    """
+    if record["kind"] == "council":
+        yield from _show_facts(record["facts"], symbol)
+        yield from _show_meeting(record, symbol)
+    elif record["kind"] == "checkpoint":
+        yield from _show_facts(record["facts"], symbol)
+        yield from _show_theses(record["meeting"], record["theses"], record["seats"], symbol)
+    elif record["kind"] == "member":
+        yield from _show_member(record, meeting)
+    else:
+        thesis = [record["thesis"]] if record["thesis"] else []
+        if meeting:
+            yield from _show_facts(meeting["facts"], symbol)
+        yield from _show_theses(record["meeting"], thesis, meeting["seats"] if meeting else {}, symbol)
+
+
+def _show_meeting(record: MeetingRecord, symbol: str | None) -> Iterator[RenderableType]:
+    if record["no_decision"]:
+        yield Text(f"\nNo decision: {record['no_decision']}", "bold")
+    yield from _show_research(record)
+    yield Text("\nPitches, with the mean score their reviewers gave", "bold")
+    answers = [(one, one.get("answer")) for one in record["pitches"]]
+    shown = [one for one, answer in answers if answer is None or symbol in (None, answer["instrument"])]
+    for one in shown:
+        yield _show_pitch(record, one)
+    yield from _show_reviews(record, [one["seat"] for one in shown if one.get("answer")])
+    chairman = record["chairman"]
+    if chairman:
+        yield Text("\nChairman", "bold")
+        yield _quote(record["seats"], chairman, _ruling(chairman, symbol))
+    votes = [f"{name} {signed_ratio(votes)}" for name, votes in record["net_votes"].items() if symbol in (None, name)]
+    if votes:
+        yield Text(f"\nNet votes: {', '.join(votes)}")
+
+
+def _show_member(record: MemberRecord, meeting: MeetingRecord | None) -> Iterator[RenderableType]:
+    if meeting:
+        yield from _show_facts(meeting["facts"], None)
+        yield from _show_research(meeting)
+    if record["no_decision"]:
+        yield Text(f"\nNo decision: {record['no_decision']}", "bold")
+    pitch = record["pitch"]
+    if pitch:
+        yield Text("\nIts pitch, with the mean score its reviewers gave", "bold")
+        yield _show_pitch(meeting, pitch)
+    if pitch and meeting:
+        yield from _show_reviews(meeting, [pitch["seat"]])
+
+
+def _show_theses(
+    meeting: str, theses: Sequence[RevisedThesis], seats: Mapping[str, str], symbol: str | None
+) -> Iterator[RenderableType]:
+    """Yield what was held, what it was held for, and what was made of it."""
+    shown = [thesis for thesis in theses if symbol in (None, thesis["instrument"])]
+    yield Text(f"\nTheses of the meeting of {meeting[:10]}, read again" if meeting else "\nTheses, read again", "bold")
+    for thesis in shown:
+        yield _quote(seats, thesis, thesis_line(thesis))
+    if not shown:
+        yield Padding(Text("none was open"), (0, 0, 0, 2))
+
+
+def _show_facts(facts: Mapping[str, object], symbol: str | None) -> Iterator[RenderableType]:
+    """Yield the facts every member was shown, a column per symbol."""
+    found = facts.get("symbols")
+    symbols = {name: dict(flatten_facts(one)) for name, one in found.items()} if isinstance(found, Mapping) else {}
+    symbols = {name: one for name, one in symbols.items() if symbol in (None, name)}
+    yield Text("\nFacts every member saw", "bold")
+    labels = dict.fromkeys(label for one in symbols.values() for label in one)
+    rows = [make_row(label, (str(one.get(label, "")) for one in symbols.values())) for label in labels]
+    yield Padding(make_grid(make_table("Facts", tuple(symbols), rows), 100), (0, 0, 0, 2))
+    for key, value in flatten_facts({key: value for key, value in facts.items() if key != "symbols"}):
+        yield Padding(Text(f"{key}: {value}"), (0, 0, 0, 2))
+
+
+def _quote(seats: Mapping[str, str], row: Mapping[str, object], text: str) -> Padding:
+    """Return who wrote it, by seat and model, with the beginning of the answer's key."""
+    seat, keys = str(row["seat"]), row.get("keys")
+    model, key = seats.get(seat, ""), f" [{keys[-1][:SHOWN_OF_KEY]}]" if isinstance(keys, list) and keys else ""
+    who = (f" ({model})" if model else "", "dim")
+    return Padding(Text.assemble((seat, "bold"), who, (key, "dim"), f": {text}"), (0, 0, 0, 2))
+
+
+def _show_research(record: MeetingRecord) -> Iterator[RenderableType]:
+    yield Text("\nResearch", "bold")
+    for one in record["research"]:
+        answer = one.get("answer")
+        story = f"{answer['macro_regime']}. {' '.join(answer['top_narratives'])}" if answer else _failure(one)
+        yield _quote(record["seats"], one, story)
+
+
+def _failure(row: Mapping[str, object]) -> str:
+    return f"no answer: {row.get('error')}"
+
+
+def _show_pitch(record: MeetingRecord | None, one: AnswerRow[PitchAnswer]) -> Padding:
+    seats, answer, seat = record["seats"] if record else {}, one.get("answer"), one["seat"]
+    if answer is None:
+        return _quote(seats, one, _failure(one))
+    score = record["scores"].get(seat) if record else None
+    scored = "" if score is None else f", score {ratio(score, 1)}"
+    label = label_of(record, seat) if record else ""
+    shown = f", Pitch {label} to the chairman" if label else ""
+    conviction = ratio(answer["conviction"], 0, sign=True)
+    wants = f"{answer['direction']} {answer['instrument']}, conviction {conviction}{scored}{shown}."
+    return _quote(seats, one, f"{wants} {' '.join(answer['thesis_bullets'])} Invalid if: {answer['invalidation']}")
+
+
+def _show_reviews(record: MeetingRecord, shown: Sequence[str]) -> Iterator[RenderableType]:
+    """Yield by pitch: each dimension's mean score, then what was held against it and by whom."""
+    reviews = {seat: reviews_of(record, seat) for seat in shown}
+    if not any(reviews.values()):
+        return
+    yield Text("\nReviews, anonymous when they were written", "bold")
+    pitches = ((one["seat"], one.get("answer")) for one in record["pitches"])
+    instruments = {seat: pitch["instrument"] for seat, pitch in pitches if pitch}
+    for seat, found in reviews.items():
+        names = found[0][1]["scores"] if found else ()
+        means = [
+            f"{name.replace('_', ' ')} {ratio(sum(answer['scores'][name] for _, answer in found) / len(found), 1)}"
+            for name in names
+        ]
+        yield _quote(record["seats"], {"seat": seat}, f"{instruments[seat]}: {', '.join(means)}")
+        words: dict[tuple[str, str], list[str]] = {}
+        for one, answer in found:
+            key = f" [{one['keys'][-1][:SHOWN_OF_KEY]}]" if one["keys"] else ""
+            words.setdefault((answer["kill_shot"], answer["flip_condition"]), []).append(f"{one['seat']}{key}")
+        for (kill_shot, flip), who in words.items():
+            yield Padding(Text(f"{', '.join(who)}: {kill_shot} Flips if: {flip}"), (0, 0, 0, 4))
+
+
+def _ruling(chairman: AnswerRow[ChairmanAnswer], symbol: str | None) -> str:
+    answer = chairman.get("answer")
+    if answer is None:
+        return _failure(chairman)
+    approved = [
+        f"approves {t['direction']} {t['instrument']} at {ratio(t['conviction'], 0, sign=True)}: {t['rationale']}"
+        for t in answer["approved_trades"]
+        if symbol in (None, t["instrument"])
+    ]
+    rejected = [
+        f"rejects {t['direction']} {t['instrument']}: {t['reason']}"
+        for t in answer["rejected_trades"]
+        if symbol in (None, t["instrument"])
+    ]
+    rest = (f"Dissent: {answer['dissent_summary']}", f"Watch: {answer['monitoring_plan']}")
+    return " ".join([*approved, *rejected, *rest])
+
+
+def print_trace(found: Trace, console: Console) -> None:
+    """Print numbers, trades, then every decision that was a meeting or led to an order."""
+    name = found.account or found.strategy
+    who = ", ".join(filter(None, (found.seat, found.model)))
+    console.print(Text(f"{name}{f' ({who})' if who else ''}, {found.run}", "bold"))
+    if found.analysts:
+        console.print(Text(found.analysts, "italic"))
+    console.print()
+    print_table(console, tabulate_numbers(found), headings=False, hints=True)
+    console.print(Text(f"\n{counted(len(found.trades), 'trade')}, and the decision behind each", "bold"))
+    print_table(console, tabulate_trades(found))
+    acting = [one for one in found.decisions if one["orders"] or one["kind"] in ("council", "member")]
+    console.print(Text(f"\n{counted(len(found.decisions), 'decision')}, with what was wanted", "bold"))
+    rows = [
+        make_row(
+            one["session"],
+            (
+                one["kind"].replace("_", " "),
+                ", ".join(map(_wanted, one["opinions"])) or "nothing",
+                str(one["orders"]),
+                str(len(one["keys"])),
+                one["keys"][-1][:SHOWN_OF_KEY] if one["keys"] else "",
+            ),
+        )
+        for one in acting
+    ]
+    columns = (Column("kind", words=True), Column("wanted", words=True), "orders", "answers", "key of the last")
+    print_table(console, make_table("Decisions", columns, rows, corner="date"))
+    silent = len(found.decisions) - len(acting)
+    if silent:
+        console.print(Text(f"{counted(silent, 'checkpoint')} changed nothing; --json lists them too", "dim"))
+    last = next(
+        (one for one in reversed(found.decisions) if one["orders"]), found.decisions[-1:] and found.decisions[-1]
+    )
+    if last:
+        of = f" --account {name}" if not found.own else ""
+        lines = [f"\nwhat was seen, said and voted: `sim explain {found.run} {last['session']}{of}`"]
+        lines += [f"an answer in full: `sim cache show {last['keys'][-1][:SHOWN_OF_KEY]}`"] if last["keys"] else []
+        for line in lines:
+            console.print(Text(line, "dim"), soft_wrap=True)
+
+
+def tabulate_numbers(found: Trace) -> Table:
+    """Return the metrics of an account, its cost, and how its convictions and the reviews of its pitches came out."""
+    values = {**found.metrics, "sharpe_ci_low": found.sharpe_ci_low, "sharpe_ci_high": found.sharpe_ci_high}
+    short = found.sessions < FEWEST_SESSIONS
+    rows = [
+        Row(metric.name, (metric.cell(values, found.reasons, short),), metric.help)
+        for metrics in GROUPS.values()
+        for metric in metrics
+        if (metric.ends[0] if metric.ends else metric.key) in values or (short and metric.annualised)
+    ]
+    if found.llm:
+        rows.append(make_row("LLM cost", (cents(found.llm["cost_usd"]),), f"{whole(found.llm['calls'])} questions"))
+    if found.calibration:
+        calibration = found.calibration
+        bounds = interval(calibration["ic_low"], calibration["ic_high"])
+        hint = f"{bounds}; {whole(calibration['n'])} convictions against returns"
+        rows.append(make_row("Calibration", (signed_ratio(calibration["ic"]),), hint))
+    if found.reviews:
+        reviews = found.reviews
+        hint = f"{interval(reviews['low'], reviews['high'])}; {whole(reviews['n'])} pitches, mean score against outcome"
+        rows.append(make_row("Reviews", (signed_ratio(reviews["correlation"]),), hint))
+    return make_table("Numbers", [Column("")], rows)
+
+
+def tabulate_trades(found: Trace) -> Table:
+    """Return the trade list of an account: its fills, and the session of the decision behind each."""
+    rows = []
+    for one in found.trades:
+        fill = one.fill
+        cells = (
+            "bought" if fill.quantity > 0 else "sold",
+            fill.symbol,
+            Cell(ratio(abs(fill.quantity)), value=fill.quantity),
+            Cell(cents(fill.price), value=fill.price),
+            Cell(cents(fill.slippage + fill.commission), value=fill.slippage + fill.commission),
+            fill.why,
+            one.decision["session"] if one.decision else "",
+        )
+        rows.append(make_row(str(fill.session), cells))
+    words = [Column(name, words=True) for name in ("", "symbol", "why", "decided")]
+    columns = [*words[:2], Column("shares"), Column("price"), Column("costs"), *words[2:]]
+    return make_table("Trades", columns, rows, corner="filled")
+
+
+def _wanted(opinion: Opinion) -> str:
+    conviction, score, weight = (number_of(opinion.get(key)) for key in ("conviction", "score", "weight"))
+    strength = "" if conviction is None else f" {ratio(conviction, 0, sign=True)}"
+    if conviction is None and weight is not None:
+        strength = f" {percent(weight, 0, sign=True)}" if weight else " flat"
+    action = f" {opinion['action']}" if opinion.get("action") else ""
+    return f"{opinion['instrument']}{strength}{action}" + ("" if score is None else f" (score {ratio(score, 1)})")

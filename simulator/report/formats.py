@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from simulator.analysis.paired import Paired, against_benchmarks, against_best, rank_accounts
+from simulator.analysis.periods import drawdown, period_returns
 from simulator.analysis.targets import targets
 from simulator.errors import UsageError
 from simulator.evidence.reader import Evidence, Series, read
@@ -38,82 +39,117 @@ def write(folder: Path, kind: str) -> Path:
 
 
 def as_json(folder: Path) -> str:
-    """The report as numbers: one JSON object, null for what is undefined.
+    """Return the report as numbers: one JSON object, null for what is undefined.
 
     Keys: run, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross, net,
     weights, trades}, monthly, targets, significance, against_benchmarks, replicates, leaderboard, against_best,
     ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit, assumptions, biases,
-    notes.
+    notes, and ``tables``: those of the page, with their texts.
     """
     evidence = read(folder)
     return json.dumps(_numbers(evidence), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _numbers(evidence: Evidence) -> dict[str, Any]:
-    from simulator.analysis.verdict import judge
-    from simulator.report import tables
-    from simulator.report.assumptions import assumptions
-    from simulator.report.biases import checklist
-    from simulator.report.leaderboard import against_best, ranked
-    from simulator.report.paired import against_benchmarks
-
-    run = evidence.run
-    known = ("run_id", "digest", "strategy", "analysts", "symbols", "from", "to", "sessions", "cash", "partial")
+def _numbers(evidence: Evidence) -> dict[str, object]:
+    run, report = evidence.run, page.compose(evidence)
+    keys = (
+        "run_id",
+        "digest",
+        "strategy",
+        "analysts",
+        "symbols",
+        "from",
+        "to",
+        "sessions",
+        "cash",
+        "partial",
+        "command",
+    )
+    best = against_best(run, evidence.equity)
     return {
-        "run": {**{key: run.get(key) for key in known}, "command": run["command"]},
-        "verdict": asdict(judge(run)),
-        "comparison": {str(run["strategy"]): run["metrics"], **run["benchmarks"]},
-        "reasons": run.get("reasons") or {},
+        "run": {key: value for key, value in run.items() if key in keys},
+        "verdict": asdict(report.verdict),
+        "comparison": {run["strategy"]: run["metrics"], **run["benchmarks"]},
+        "reasons": run["reasons"],
         "chart": _chart(evidence),
         "monthly": _monthly(evidence),
         "targets": [{**asdict(one), "verdict": one.verdict} for one in targets(evidence)],
-        "significance": run.get("inference") or {},
+        "significance": run["inference"],
         "against_benchmarks": [asdict(one) for one in against_benchmarks(run, evidence.equity)],
-        "replicates": run.get("replicates") or {},
-        "leaderboard": ranked(run),
-        "against_best": dict(against_best(run, evidence.equity)) if run.get("accounts") else {},
-        "ablation": evidence.ablation,
-        "costs": run.get("cost_sensitivity") or [],
-        "execution_toggles": run.get("execution_toggles") or [],
-        "orders": asdict(tables.orders(evidence)),
-        "shortfalls": run.get("shortfalls") or {},
-        "contamination": run.get("contamination") or {},
-        "checks": evidence.checks,
-        "data": {"sources": run.get("sources") or {}, "context": run.get("context") or {}},
-        "audit": run.get("audit") or {},
-        "assumptions": assumptions(run),
-        "biases": [asdict(one) for one in checklist(run)],
-        "notes": run.get("notes") or [],
+        "replicates": run["replicates"],
+        "leaderboard": rank_accounts(run),
+        "against_best": _best(best) if best else {},
+        "ablation": evidence.ablation or {},
+        "costs": run["cost_sensitivity"],
+        "execution_toggles": run["execution_toggles"],
+        "orders": asdict(report.costs.orders),
+        "shortfalls": run["shortfalls"],
+        "contamination": run["contamination"] or {},
+        "checks": evidence.checks or {},
+        "data": {"sources": run["sources"], "context": run["context"]},
+        "audit": run["audit"] or {},
+        "assumptions": report.assumptions.assumptions,
+        "biases": [asdict(one) for one in report.biases],
+        "notes": run["notes"],
+        "tables": _tables(report),
     }
 
 
-def _chart(evidence: Evidence) -> dict[str, Any]:
-    from simulator.report.debates import trades
-    from simulator.report.tables import drawdown
+def _best(found: Paired) -> dict[str, object]:
+    if found.p is None:
+        return {"name": found.label, "why": found.why}
+    return {"name": found.label, **{key: getattr(found, key) for key in ("difference", "low", "high", "p")}}
+
+
+def _tables(report: page.Report) -> list[object]:
+    from simulator.report.renderers.json import render_table
+
+    members, value, contamination = report.members, report.members.value, report.contamination
+    tables = (
+        report.figures,
+        report.comparison.replicates,
+        report.significance.figures,
+        report.significance.paired,
+        members.leaderboard and members.leaderboard.table,
+        value and value.added,
+        value and value.earned,
+        members.calls,
+        members.failed,
+        report.costs.costs,
+        report.costs.toggles,
+        report.costs.refused,
+        contamination and contamination.parts,
+        contamination and contamination.models,
+    )
+    return [render_table(table) for table in tables if table and table.rows]
+
+
+def _chart(evidence: Evidence) -> dict[str, object]:
+    from simulator.report.sections.equity_and_trades import list_trades
 
     own = evidence.equity
     curves = {name: own[name] for name in ("equity", "buy_and_hold", "equal_weight") if name in own}
-    names = ("session", "symbol", "shares", "price", "why", "decision")
-    filled = [dict(zip(names, fill, strict=True)) for fill in trades(evidence)]
+    fall = drawdown(np.r_[float(evidence.run["cash"]), own["equity"]])[1:]
     return {
         "sessions": [day.isoformat() for day in evidence.sessions],
         "accounts": {name: _list(values) for name, values in {**curves, **evidence.accounts}.items()},
-        "drawdown": _list(drawdown(own["equity"], float(evidence.run["cash"]))),
+        "drawdown": _list(fall),
         "gross": _list(own["gross"]),
         "net": _list(own["net"]),
         "weights": {symbol: _list(values) for symbol, values in evidence.weights.items()},
-        "trades": [{**fill, "session": evidence.sessions[fill["session"]].isoformat()} for fill in filled],
+        "trades": [
+            {**trade._asdict(), "session": evidence.sessions[trade.session].isoformat()}
+            for trade in list_trades(evidence)
+        ],
     }
 
 
 def _monthly(evidence: Evidence) -> dict[str, Mapping[str, float | None]]:
-    from simulator.report.tables import period_returns
-
-    sessions, cash = evidence.sessions, float(evidence.run["cash"])
     found: dict[str, Mapping[str, float | None]] = {}
     for name in ("equity", "buy_and_hold"):
         if name in evidence.equity:
-            months = period_returns(sessions, evidence.equity[name], cash, lambda day: (day.year, day.month))
+            cash = float(evidence.run["cash"])
+            months = period_returns(evidence.sessions, evidence.equity[name], cash, lambda day: (day.year, day.month))
             found[name] = {f"{year}-{month:02}": value for (year, month), value in months.items()}
     return found
 

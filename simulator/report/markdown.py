@@ -1,220 +1,157 @@
-"""The report as Markdown: the page's content in its order, without its looks."""
+"""report.md: the page's content in its order, without its looks."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from simulator.analysis.targets import targets
-from simulator.evidence.reader import Evidence, Series, read
-from simulator.number_format import MINUS, UNDEFINED, counted
-from simulator.report.page import contents
+from simulator.evidence.reader import Evidence, read
+from simulator.number_format import counted
+from simulator.report.page import Report, compose
+from simulator.report.renderers.markdown import bullets, escape, prose, render_table, sparkline
+from simulator.report.sections import monthly_returns
+from simulator.report.table import Column, Table, make_row, make_table
 
 BENCHMARKS = (
     "Benchmarks trade the same symbols at the same costs: buy-and-hold buys equal parts once, equal-weight restores "
     "them each month, same exposure does so with the part of equity this run held on average."
 )
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-
 
 def as_markdown(folder: Path) -> str:
-    """The report of a run folder as Markdown. Nothing but the folder's content decides it."""
+    """Return the report of a run folder as Markdown. Nothing but the folder's content decides it."""
     evidence = read(folder)
-    found = contents(evidence)
+    report = compose(evidence)
     parts = [
-        *_head(evidence, found),
-        *_comparison(evidence, found),
-        *_significance(found),
-        *_members(found),
-        *_costs(found),
-        *_contamination(found),
-        *_granted(found),
-        *_again(found),
+        *_head(evidence, report),
+        *_comparison(report),
+        *_significance(report),
+        *_members(report),
+        *_costs(report),
+        *_contamination(report),
+        *_assumptions(report),
+        *_reproduce(report),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], write: Callable[[Any], str] | None = None) -> str:
-    """A Markdown table, columns of numbers to the right; a row may be shorter than the header."""
-    written = write or plain
-    filled = [[written(cell) for _, cell in zip_longest(header, row, fillvalue="")] for row in rows]
-    rule = ["---:" if all(map(_is_number, column)) else "---" for column in zip(*filled, strict=True)]
-    rule = rule or ["---"] * len(header)
-    lines = [list(map(plain, header)), rule, *filled]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def tabulate_targets(evidence: Evidence) -> Table:
+    """Return what was aimed at, what was reached, and whether chance may have met it."""
+    rows = [make_row(one.label, (*one.cells, one.how, one.verdict)) for one in targets(evidence)]
+    words = (Column("How", words=True), Column("Verdict", words=True))
+    return make_table("Targets", ("Target", "Reached", "Interval", *words), rows, corner="Measure")
 
 
-def _is_number(cell: str) -> bool:
-    return not cell or cell.startswith((UNDEFINED, "withheld")) or cell.lstrip(f"+{MINUS}$")[:1].isdigit()
+def tabulate_biases(report: Report) -> Table:
+    """Return the checklist as a table."""
+    columns = [Column(name, words=True) for name in ("Standing", "What this run did about it")]
+    rows = [make_row(one.name, (one.standing, one.sentence)) for one in report.biases]
+    return make_table("Bias checklist", columns, rows, corner="Bias")
 
 
-def plain(text: Any) -> str:
-    """`text` on one line, with what Markdown or HTML would read as markup made harmless."""
-    line = " ".join(str(text).replace("\u00a0", " ").split()).replace("\\", "\\\\")
-    for sign in "|`[]*_":
-        line = line.replace(sign, f"\\{sign}")
-    return line.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def prose(sentence: Any) -> str:
-    """As `plain`, and what stands between backticks is code. Only for sentences of our own: code escapes nothing."""
-    return re.sub(r"\\`([a-z -]+)\\`", r"`\1`", plain(sentence))
-
-
-def sparkline(values: Series, most: int = 48) -> str:
-    """The course of `values` in blocks of eight heights; empty where nothing varies."""
-    finite = values[np.isfinite(values)]
-    if len(finite) < 2 or finite.min() == finite.max():
-        return ""
-    picked = finite[np.linspace(0, len(finite) - 1, min(most, len(finite))).astype(int)]
-    heights = (picked - picked.min()) / max(float(picked.max() - picked.min()), 1e-12) * (len(BLOCKS) - 1)
-    return "".join(BLOCKS[round(h)] for h in heights.tolist())
-
-
-def _bullets(sentences: Iterable[Any]) -> str:
-    return "\n".join(f"- {plain(sentence)}" for sentence in sentences if sentence)
-
-
-def _head(evidence: Evidence, found: Mapping[str, Any]) -> Iterator[str]:
-    run, verdict = found["run"], found["verdict"]
-    yield f"# {plain(found['title'])}"
-    yield f"**{plain(verdict.headline)}**"
-    yield " · ".join(map(plain, found["facts"]))
+def _head(evidence: Evidence, report: Report) -> Iterator[str]:
+    verdict, notes = report.verdict, report.assumptions.notes
+    yield f"# {escape(report.title)}"
+    yield f"**{escape(verdict.headline)}**"
+    yield " · ".join(map(escape, report.facts))
     course = sparkline(evidence.equity["equity"])
-    yield f"`{course}` {plain(found['linked'].equity.keys[0].value)}" if course else ""
-    yield _bullets([verdict.returns, *verdict.details])
-    if run.get("notes"):
+    yield f"`{course}` {escape(report.chart.equity.keys[0].value)}" if course else ""
+    yield bullets([verdict.returns, *verdict.details])
+    if notes:
         yield "Notes on this run:"
-        yield _bullets(found["notes"])
+        yield bullets(notes)
     yield "## Targets"
-    rows = [[one.label, *one.cells, one.how, one.verdict] for one in targets(evidence)]
-    yield table(("Measure", "Target", "Reached", "Interval", "How", "Verdict"), rows)
+    yield render_table(tabulate_targets(evidence))
 
 
-def _comparison(evidence: Evidence, found: Mapping[str, Any]) -> Iterator[str]:
-    whole = found["comparison"]
+def _comparison(report: Report) -> Iterator[str]:
     yield "## Comparison"
-    yield plain(BENCHMARKS)
-    rows = [
-        [row.label, *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells)]
-        for _, members in whole.groups
-        for row in members
-    ]
-    yield table(("", *whole.columns), rows)
-    yield _bullets(f"({mark}) {why}" for mark, why in whole.footnotes)
-    if found["replicates"]:
-        rows = [[label, *(cell.text for cell in cells)] for label, cells in found["replicates"]]
-        yield table(("Over the draws", *found["spread_columns"]), rows)
+    yield escape(BENCHMARKS)
+    yield render_table(report.figures)
+    if report.comparison.replicates:
+        yield render_table(report.comparison.replicates)
     yield "## Monthly returns"
-    months = [
-        [year.year, *(m.text if m else "" for m in year.months), year.total.text, year.benchmark]
-        for year in found["monthly"]
-    ]
-    yield table(("", *found["months"], "Year", "Buy-and-hold"), months)
+    yield render_table(monthly_returns.tabulate(report.months))
     yield "## Weights"
-    yield _bullets(f"{holding.symbol}: {holding.summary}" for holding in found["holdings"])
-    del evidence
+    yield bullets(f"{holding.symbol}: {holding.summary}" for holding in report.holdings)
 
 
-def _significance(found: Mapping[str, Any]) -> Iterator[str]:
-    if found["significance"]:
+def _significance(report: Report) -> Iterator[str]:
+    if report.significance.figures.rows:
         yield "## Significance"
-        yield table(("", "Value", "What"), [[label, cell.text, hint] for label, hint, cell in found["significance"]])
-    if found["paired"] and not found["verdict"].settled:
-        yield "### Against the benchmarks, session by session"
-        rows = [[it.label, *it.cells, it.why or it.verdict] for it in found["paired"]]
-        yield table(("Benchmark", *found["paired_columns"], "Verdict"), rows)
+        yield render_table(report.significance.figures, hints="What")
+    if report.significance.paired:
+        yield f"### {report.significance.paired.title}"
+        yield render_table(report.significance.paired)
 
 
-def _members(found: Mapping[str, Any]) -> Iterator[str]:
-    board, value = found["leaderboard"], found["value"]
-    if board is None:
+def _members(report: Report) -> Iterator[str]:
+    members = report.members
+    if members.leaderboard is None:
         return
     yield "## Members and council"
-    yield plain(board.sentence)
-    names = [name for name, _ in found["board_columns"]]
-    rows = [
-        [place.rank, f"{place.name} ({place.seat})", place.cells[0].text, place.range, *_cells(place.cells[1:])]
-        for place in board.places
-    ]
-    yield table(("", "Account", "Sharpe", "95 % interval", *names[1:]), rows)
-    if value:
-        yield f"**{plain(value.headline)}**"
-        added = [[row.part, *row.cells, row.verdict] for row in value.added]
-        yield table(value.added_columns, added)
-        yield table(value.earned_columns, [[row.name, *row.cells] for row in value.earned])
-    if found["calls"]:
-        yield table(found["call_columns"], found["calls"])
-    if found["calibration"]:
+    yield escape(members.leaderboard.sentence)
+    yield render_table(members.leaderboard.table, hints="Seat")
+    if members.value:
+        yield f"**{escape(members.value.headline)}**"
+        yield render_table(members.value.added)
+        yield render_table(members.value.earned)
+    if members.calls:
+        yield render_table(members.calls)
+    if report.calibration:
         yield "## Calibration"
-        yield _bullets(f"{it.name}: {it.summary}. {it.spoken.partition(': ')[2]}" for it in found["calibration"])
+        yield bullets(f"{one.name}: {one.summary}. {one.spoken.partition(': ')[2]}" for one in report.calibration)
 
 
-def _cells(cells: Iterable[Any]) -> list[str]:
-    return [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in cells]
-
-
-def _costs(found: Mapping[str, Any]) -> Iterator[str]:
+def _costs(report: Report) -> Iterator[str]:
+    costs, orders = report.costs, report.costs.orders
     yield "## Costs and execution"
-    if found["cost_sensitivity"]:
-        rows = [[multiple, *cells] for multiple, cells in found["cost_sensitivity"]]
-        yield table(("Costs", *found["cost_columns"]), rows)
-    if found["toggles"]:
-        rows = [[it.name, *it.cells, it.what] for it in found["toggles"]]
-        yield table(("Filled at", *found["toggle_columns"], ""), rows)
-    orders = found["orders"]
+    if costs.costs:
+        yield render_table(costs.costs)
+    if costs.toggles:
+        yield render_table(costs.toggles, hints="What")
     became = ", ".join(f"{count} {name}" for name, count in orders.statuses)
     ways = ", ".join(f"{count} {'at the open' if name == 'open' else f'by {name}'}" for name, count in orders.ways)
     paid = f"slippage {orders.slippage}, commission {orders.commission}"
-    yield _bullets(
+    yield bullets(
         (
             f"{counted(orders.total, 'order')}{f': {became}' if became else ''}; {paid}.",
             f"Fills: {ways}." if ways else "Nothing was traded.",
         )
     )
-    if orders.refused:
-        yield table(("Rejected or trimmed", "Times", "Symbols", "When", "Carried out"), orders.refused)
+    if costs.refused:
+        yield render_table(costs.refused)
 
 
-def _contamination(found: Mapping[str, Any]) -> Iterator[str]:
-    it = found["contamination"]
-    if it is None:
+def _contamination(report: Report) -> Iterator[str]:
+    found = report.contamination
+    if found is None:
         return
     yield "## Contamination"
-    yield _bullets(it.sentences)
-    if it.parts:
-        yield table(
-            ("", "Sessions of", *found["part_columns"]), [[label, span, *cells] for label, span, cells in it.parts]
-        )
-    yield _bullets(f"{name}, {outcome}: {said}" for name, outcome, said in it.checks)
-    if it.models:
-        yield table(("Model", "Seats", "Cut-off"), it.models)
+    yield bullets(found.sentences)
+    if found.parts:
+        yield render_table(found.parts, hints="Sessions of")
+    yield bullets(f"{name}, {outcome}: {verdict}" for name, outcome, verdict in found.checks)
+    if found.models:
+        yield render_table(found.models)
 
 
-def _granted(found: Mapping[str, Any]) -> Iterator[str]:
+def _assumptions(report: Report) -> Iterator[str]:
+    granted = report.assumptions
     yield "## Assumptions"
-    yield _bullets(found["assumptions"])
+    yield bullets(granted.assumptions)
     yield "### Data"
-    series = (
-        *(f"{symbols}: {source}" for source, symbols in found["sources"]),
-        *(f"{symbols}: {source}, not traded" for source, symbols in found["context"]),
+    series = [f"{symbols}: {source}" for source, symbols in granted.sources]
+    yield bullets(
+        [*series, *(f"{symbols}: {source}, not traded" for source, symbols in granted.context), granted.audit]
     )
-    yield _bullets((*series, found["audit"]))
     yield "## Bias checklist"
-    yield table(
-        ("Bias", "Standing", "What this run did about it"),
-        [[b.name, b.standing, b.sentence] for b in found["biases"]],
-        write=prose,
-    )
+    yield render_table(tabulate_biases(report), write=prose)
 
 
-def _again(found: Mapping[str, Any]) -> Iterator[str]:
+def _reproduce(report: Report) -> Iterator[str]:
     yield "## Reproduce"
-    yield f"```console\n{found['command']}\n```"
-    yield table(("", ""), found["identity"])
+    yield f"```console\n{report.reproduce.command}\n```"
+    rows = [make_row(name, (value,)) for name, value in report.reproduce.identity]
+    yield render_table(make_table("Identity", (Column("", words=True),), rows))

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from simulator.number_format import SPACE, dollars, percent, ratio
+from simulator.number_format import cents, ratio, signed_percent
+from simulator.report.renderers.terminal import make_grid
+from simulator.report.table import Column, make_row, make_table
 
 WIDEST = 120
 
 
 def print_meeting(facts: Mapping[str, Any], console: Console) -> None:
-    """Print the facts of :func:`simulator.runs.meeting.hold`: what its stage came to, nothing that is not there."""
+    """Print what the stages of a meeting came to; `facts` as of `simulator.runs.meeting`."""
     console.width = min(console.width, WIDEST)
     when = str(facts["as_of"])[:16].replace("T", " ")
     console.print()
@@ -41,10 +43,10 @@ def print_meeting(facts: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"\nNo decision: {facts['no_decision']}", style="bold"))
     spent = facts["llm"]
     answers = f"{spent['asked']} asked, {spent['cached']} on disk, {spent['failed']} failed"
-    console.print(Text(f"\n{answers}, {dollars(spent['cost_usd'], 2)}", style="dim"))
+    console.print(Text(f"\n{answers}, {cents(spent['cost_usd'])}", style="dim"))
 
 
-def _research(facts: Mapping[str, Any]) -> Iterator[Any]:
+def _research(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
     packs = facts["research_pack"]
     yield Text("Research", "bold")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="bold")
@@ -69,50 +71,34 @@ def _pack(pack: Mapping[str, Any]) -> Text:
     return text
 
 
-def _pitches(facts: Mapping[str, Any]) -> Iterator[Any]:
+def _pitches(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text("Pitches", "bold")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("manager", no_wrap=True)
-    table.add_column("pitch", no_wrap=True)
-    for name in ("conv.", "stop", "target"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("thesis", overflow="fold")
+    rows = []
     for pitch in facts["pm_pitches"]:
+        who = "\n".join(filter(None, (pitch["seat"], pitch.get("account"))))
         if "error" in pitch:
-            table.add_row(_manager(pitch), "none", "", "", "", Text(pitch["error"], "dim"))
+            rows.append(make_row(who, ("none", "", "", "", pitch["error"])))
             continue
         wants = f"{pitch['direction']} {pitch['instrument']}"
-        prices = ("" if pitch[name] is None else dollars(pitch[name], 2) for name in ("stop", "target"))
-        table.add_row(_manager(pitch), Text(wants), ratio(pitch["conviction"], 0, sign=True), *prices, _thesis(pitch))
-    yield table
+        prices = ("" if pitch[name] is None else cents(pitch[name]) for name in ("stop", "target"))
+        thesis = f"{' '.join(pitch['thesis_bullets'])} Over {pitch['horizon']}. Invalid if: {pitch['invalidation']}\n"
+        rows.append(make_row(who, (wants, ratio(pitch["conviction"], 0, sign=True), *prices, thesis)))
+    columns = (Column("pitch", words=True), "conv.", "stop", "target", Column("thesis", words=True))
+    yield make_grid(make_table("Pitches", columns, rows, corner="manager"), WIDEST)
 
 
-def _thesis(pitch: Mapping[str, Any]) -> Text:
-    text = Text(" ".join(pitch["thesis_bullets"]))
-    text.append(f" Over {pitch['horizon']}. Invalid if: {pitch['invalidation']}\n", "dim")
-    return text
-
-
-def _manager(one: Mapping[str, Any]) -> Text:
-    account = f"\n{one['account']}" if one.get("account") else ""
-    return Text.assemble((one["seat"], "bold"), (account, "dim"))
-
-
-def _reviews(facts: Mapping[str, Any]) -> Iterator[Any]:
-    """Managers by managers: who gave whose pitch which mean score; then the words, by pitch."""
+def _reviews(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield managers by managers: the mean score each gave to each pitch; then the words, by pitch."""
     reviews = facts["peer_reviews"]
     seats = list(dict.fromkeys([*(one["reviewer"] for one in reviews), *(one["author"] for one in reviews)]))
     given = {(one["reviewer"], one["author"]): _mean(one) for one in reviews}
     yield Text("Reviews: mean score given by (row) to the pitch of (column), 1 to 10", "bold")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("", no_wrap=True)
-    for seat in seats:
-        table.add_column(seat, justify="right", overflow="fold")
-    for reviewer in seats:
-        cells = ("·" if reviewer == seat else given.get((reviewer, seat), "") for seat in seats)
-        table.add_row(Text(reviewer), *cells)
-    table.add_row(Text("mean", "bold"), *(ratio(facts["scores"].get(seat)) for seat in seats))
-    yield table
+    rows = [
+        make_row(reviewer, ("·" if reviewer == seat else given.get((reviewer, seat), "") for seat in seats))
+        for reviewer in seats
+    ]
+    rows.append(make_row("mean", (ratio(facts["scores"].get(seat)) for seat in seats), css="own"))
+    yield make_grid(make_table("Reviews", seats, rows), WIDEST)
     for seat in seats:
         yield from _words(seat, [one for one in reviews if one["author"] == seat])
 
@@ -122,19 +108,19 @@ def _mean(review: Mapping[str, Any]) -> str:
     return ratio(sum(scores) / len(scores)) if scores else "failed"
 
 
-def _words(author: str, reviews: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-    said: dict[tuple[str, str], list[str]] = {}
+def _words(author: str, reviews: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    words: dict[tuple[str, str], list[str]] = {}
     for one in reviews:
         if "error" not in one:
-            said.setdefault((one["kill_shot"], one["flip_condition"]), []).append(one["reviewer"])
-    if said:
+            words.setdefault((one["kill_shot"], one["flip_condition"]), []).append(one["reviewer"])
+    if words:
         yield Text(f"\nOn the pitch of {author}", "bold")
-    for (kill_shot, flip), reviewers in said.items():
+    for (kill_shot, flip), reviewers in words.items():
         line = Text.assemble((", ".join(reviewers), "italic"), f": {kill_shot} ", ("Flips if: ", "dim"), flip)
         yield Padding(line, (0, 0, 0, 2))
 
 
-def _chairman(facts: Mapping[str, Any]) -> Iterator[Any]:
+def _chairman(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
     decision = facts["chairman_decision"]
     yield Text(f"Decision of {decision['seat']}", "bold")
     if "error" in decision:
@@ -143,16 +129,16 @@ def _chairman(facts: Mapping[str, Any]) -> Iterator[Any]:
     for trade in decision["approved_trades"]:
         conviction = ratio(trade["conviction"], 0, sign=True)
         wants = f"{trade['direction']} {trade['instrument']}, conviction {conviction}, {trade['position_size']}"
-        yield _said("approved", f"{wants}: {trade['rationale']}")
+        yield _labelled("approved", f"{wants}: {trade['rationale']}")
     for trade in decision["rejected_trades"]:
-        yield _said("rejected", f"{trade['direction']} {trade['instrument']}: {trade['reason']}")
-    yield _said("dissent", decision["dissent_summary"])
-    yield _said("plan", decision["monitoring_plan"])
+        yield _labelled("rejected", f"{trade['direction']} {trade['instrument']}: {trade['reason']}")
+    yield _labelled("dissent", decision["dissent_summary"])
+    yield _labelled("plan", decision["monitoring_plan"])
     if facts["labels"]:
-        yield _said("pitches", ", ".join(f"{label} is {seat}'s" for label, seat in facts["labels"].items()))
+        yield _labelled("pitches", ", ".join(f"{label} is {seat}'s" for label, seat in facts["labels"].items()))
 
 
-def _said(label: str, text: str) -> Table:
+def _labelled(label: str, text: str) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=8)
     grid.add_column(overflow="fold")
@@ -160,19 +146,15 @@ def _said(label: str, text: str) -> Table:
     return grid
 
 
-def _targets(facts: Mapping[str, Any]) -> Iterator[Any]:
+def _targets(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield Text("Targets of an empty account", "bold")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("symbol", no_wrap=True)
-    for name in ("weight", "allowed", "order", "limit", "stop", "take profit"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("from", no_wrap=True)
+    rows = []
     for one in facts["execution_results"]:
-        prices = ("" if one.get(name) is None else dollars(one[name], 2) for name in ("limit", "stop", "take_profit"))
-        allowed = facts["allowed"].get(one["symbol"])
-        weights = (percent(value, sign=True).replace(SPACE, " ") for value in (one["weight"], allowed))
-        table.add_row(Text(one["symbol"]), *weights, one["order"], *prices, Text(one["seat"] or ""))
-    yield table
+        weights = map(signed_percent, (one["weight"], facts["allowed"].get(one["symbol"])))
+        prices = ("" if one.get(name) is None else cents(one[name]) for name in ("limit", "stop", "take_profit"))
+        rows.append(make_row(one["symbol"], (*weights, one["order"], *prices, one["seat"] or "")))
+    columns = ("weight", "allowed", "order", "limit", "stop", "take profit", Column("from", words=True))
+    yield make_grid(make_table("Targets", columns, rows, corner="symbol"), WIDEST)
     for one in facts["execution_results"]:
         for note in one["notes"]:
             yield Padding(Text(f"{one['symbol']}: {note}"), (0, 0, 0, 2))

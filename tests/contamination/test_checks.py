@@ -18,7 +18,7 @@ from simulator.contamination.future import with_noise
 from simulator.contamination.recall import clustered, propensity
 from simulator.errors import DataError, UsageError
 from simulator.market.sources.synthetic import synthetic_bars
-from simulator.report.checks import headline, merged, save
+from simulator.report.checks import headline, merge, save
 from simulator.workspace import find_workspace
 
 pytestmark = pytest.mark.medium
@@ -216,9 +216,9 @@ def test_results_of_another_result_of_the_run_are_not_kept(workspace: Path) -> N
     run = run_of(workspace, "sma_cross", "2024-03-28", ["SPY"])
     old = {"digest": "of another run", "checks": {"costs": {"name": "costs"}}}
     (run.folder / "checks.json").write_text(json.dumps(old))
-    assert merged(run.folder, [])["checks"] == {}
+    assert merge(run.folder, [])["checks"] == {}
     (run.folder / "checks.json").write_text("{")
-    assert merged(run.folder, [])["verdict"] == "Nothing has been checked."
+    assert merge(run.folder, [])["verdict"] == "Nothing has been checked."
 
 
 def test_a_check_made_again_from_disk_keeps_what_it_cost_and_one_not_asked_keeps_its_result(workspace: Path) -> None:
@@ -228,9 +228,9 @@ def test_a_check_made_again_from_disk_keeps_what_it_cost_and_one_not_asked_keeps
     free = {"calls": 10, "hits": 10, "misses": 0, "usd": nothing}
     blind = {"name": "blind", "title": "Blind A/B", "what": "names hidden", "outcome": "passed", "verdict": "Same."}
     more = {"figures": [], "notes": []}
-    save(folder, merged(folder, [{**blind, **more, "bill": paid}]))
-    save(folder, merged(folder, [{**blind, **more, "verdict": "Still the same.", "bill": free}]))
-    kept = merged(folder, [{**blind, "outcome": "not asked", "bill": paid}])["checks"]["blind"]
+    save(folder, merge(folder, [{**blind, **more, "bill": paid}]))
+    save(folder, merge(folder, [{**blind, **more, "verdict": "Still the same.", "bill": free}]))
+    kept = merge(folder, [{**blind, "outcome": "not asked", "bill": paid}])["checks"]["blind"]
     assert (kept["verdict"], kept["outcome"], kept["bill"]) == ("Still the same.", "passed", paid)
     page = (folder / "checks.html").read_text().replace("\u00a0", " ")
     assert "10 questions, 10 new ones when it was made, about $2.00" in page

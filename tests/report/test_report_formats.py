@@ -15,7 +15,9 @@ from simulator.errors import UsageError
 from simulator.evidence.reader import read
 from simulator.evidence.rows import round_trips
 from simulator.report.formats import as_json, write
-from simulator.report.markdown import as_markdown, plain, sparkline, table
+from simulator.report.markdown import as_markdown
+from simulator.report.renderers.markdown import escape, render_table, sparkline
+from simulator.report.table import make_row, make_table
 
 
 def test_markdown_has_the_sections_of_the_page_in_their_order(write_run: Any) -> None:
@@ -45,9 +47,11 @@ def test_markup_in_names_is_harmless_in_markdown(write_run: Any) -> None:
 
 
 def test_columns_of_numbers_stand_to_the_right() -> None:
-    lines = table(("", "n", "why"), [["a", "−1.2 %", "so"], ["b", "n/a (a)", "so too"], ["c"]]).splitlines()
+    lines = render_table(
+        make_table("", ("n", "why"), [make_row("a", ("−1.2 %", "so")), make_row("b", ("n/a", "so too"))])
+    ).splitlines()
     assert lines[1] == "| --- | ---: | --- |"
-    assert plain("a|b\nc") == "a\\|b c"
+    assert escape("a|b\nc") == "a\\|b c"
 
 
 def test_a_course_is_drawn_in_blocks_and_a_flat_one_not_at_all() -> None:

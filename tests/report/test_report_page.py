@@ -264,9 +264,9 @@ def test_a_report_that_cannot_be_written_leaves_nothing_behind(write_run: Any) -
 
 
 def test_text_keeps_a_contrast_of_four_and_a_half_in_light_and_dark() -> None:
-    import simulator.report.page
+    from simulator.report.renderers.html import TEMPLATES
 
-    css = (simulator.report.layout.TEMPLATES / "style.css").read_text(encoding="utf-8")
+    css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     light, dark = (dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in css.split("@media screen")[:2])
     for palette in (light, {**light, **dark}):
         for name in ("ink", "soft", "faint", "strategy", "hold", "equal"):

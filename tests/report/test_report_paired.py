@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from simulator.analysis.paired import against_benchmarks, returns_of
 from simulator.evidence.reader import read
+from simulator.number_format import ratio
 from simulator.report.markdown import as_markdown
 from simulator.report.page import render
-from simulator.report.paired import against_benchmarks, returns_of
 
 
 def curves(shift: float, sessions: int = 500, noise: float = 0.002) -> dict[str, Any]:
@@ -58,4 +59,4 @@ def test_page_and_markdown_show_the_same_rows(write_run: Any) -> None:
     evidence = read(folder)
     (row,) = against_benchmarks(evidence.run, evidence.equity)
     assert "Against the benchmarks, session by session" in render(folder).decode()
-    assert f"| Buy-and-hold | {row.cells[0]} |" in as_markdown(folder)
+    assert f"| Buy-and-hold | {ratio(row.difference, sign=True)} |" in as_markdown(folder)

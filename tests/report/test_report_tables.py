@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 
 from simulator import number_format
-from simulator.evidence.reader import read
-from simulator.report import tables
+from simulator.analysis.periods import drawdown, period_returns
+from simulator.evidence.reader import Evidence, read, read_run
+from simulator.evidence.records import Audit
+from simulator.report.sections import monthly_returns
+from simulator.report.sections.all_figures import tabulate_figures
+from simulator.report.sections.assumptions_and_notes import audit_line
+from simulator.report.sections.costs_and_execution import count_orders
+from simulator.report.sections.members_and_council import tabulate_calls
+from simulator.report.sections.significance import tabulate_significance
+from simulator.report.table import Row, Table
 
 
 def test_numbers_carry_a_true_minus_grouped_thousands_and_a_space_before_percent() -> None:
@@ -38,16 +46,16 @@ def facts(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
 
 
-def rows(table: tables.Table) -> dict[str, tables.Row]:
-    return {row.label: row for _, group in table.groups for row in group}
+def rows(table: Table) -> dict[str, Row]:
+    return {row.label: row for row in table.rows}
 
 
 def test_months_compound_to_years_and_years_to_the_total(write_run: Any) -> None:
     folder = write_run(sessions=600)
     evidence = read(folder)
-    years = tables.monthly(evidence)
+    years = monthly_returns.compose(evidence)
     assert [y.year for y in years] == [2024, 2025, 2026]
-    months = tables.period_returns(evidence.sessions, evidence.equity["equity"], 100_000.0, lambda d: (d.year, d.month))
+    months = period_returns(evidence.sessions, evidence.equity["equity"], 100_000.0, lambda d: (d.year, d.month))
     assert math.prod(1 + r for r in months.values() if r is not None) == pytest.approx(
         evidence.equity["equity"][-1] / 100_000.0
     )
@@ -55,35 +63,35 @@ def test_months_compound_to_years_and_years_to_the_total(write_run: Any) -> None
 
 
 def test_months_after_ruin_have_no_return(write_run: Any) -> None:
-    years = tables.monthly(read(write_run(ruin=True)))
-    assert years[-1].months[11] == tables.Shade("n/a")
+    years = monthly_returns.compose(read(write_run(ruin=True)))
+    assert years[-1].months[11] == monthly_returns.Shade("n/a")
 
 
 def test_the_starting_cash_counts_as_a_peak() -> None:
-    falls = tables.drawdown(np.array([90.0, 95.0, 110.0, 55.0]), 100.0)
+    falls = drawdown(np.array([100.0, 90.0, 95.0, 110.0, 55.0]))[1:]
     assert falls == pytest.approx([-0.1, -0.05, 0.0, -0.5])
 
 
 def test_all_three_accounts_share_the_rows(write_run: Any) -> None:
-    table = tables.comparison(facts(write_run()))
-    assert table.columns == ("macro_council", "Buy-and-hold", "Equal-weight")
+    table = tabulate_figures(facts(write_run()))
+    assert [column.name for column in table.columns] == ["macro_council", "Buy-and-hold", "Equal-weight"]
     assert all(len(row.cells) == 3 for row in rows(table).values())
 
 
 def test_an_undefined_cell_points_at_its_reason(write_run: Any) -> None:
     run = facts(write_run(undefined=True))
     run["benchmarks"]["buy_and_hold"] |= {"sharpe": None, "reasons": {"sharpe": "it never moved"}}
-    table = tables.comparison(run)
+    table = tabulate_figures(run)
     own, hold, _ = rows(table)["Sharpe ratio"].cells
     assert (own.text, own.why) == ("n/a", "returns never vary")
     assert (hold.text, hold.why) == ("n/a", "it never moved")
-    assert {(own.note, own.why), (hold.note, hold.why)} <= set(table.footnotes)
+    assert {own.why, hold.why} <= set(table.footnotes)
 
 
 def test_a_metric_without_a_name_of_its_own_is_shown_all_the_same(write_run: Any) -> None:
     run = facts(write_run())
     run["metrics"]["luck_of_the_draw"] = 0.77
-    assert rows(tables.comparison(run))["Luck of the draw"].cells[0].text == "0.77"
+    assert rows(tabulate_figures(run))["Luck of the draw"].cells[0].text == "0.77"
 
 
 def test_every_metric_of_the_statistics_has_a_name(write_run: Any) -> None:
@@ -94,9 +102,9 @@ def test_every_metric_of_the_statistics_has_a_name(write_run: Any) -> None:
     run = facts(write_run())
     run["metrics"] = dict(summary(returns, trades=[1.0, -2.0], weights=np.ones((300, 1)), benchmark=returns**2).values)
     run["inference"] = dict(inference_summary(returns, draws=50).values)
-    table = tables.comparison(run)
-    assert "Further figures" not in dict(table.groups)
-    assert len(tables.significance(run)) == 10
+    table = tabulate_figures(run)
+    assert "Further figures" not in [group.title for group in table.groups]
+    assert len(tabulate_significance(run).rows) == 10
 
 
 def test_drawdowns_are_shown_as_losses_whatever_their_sign(write_run: Any) -> None:
@@ -104,7 +112,7 @@ def test_drawdowns_are_shown_as_losses_whatever_their_sign(write_run: Any) -> No
     shown = []
     for value in (-0.12, 0.12):
         run["metrics"]["max_drawdown"] = value
-        shown.append(rows(tables.comparison(run))["Largest drawdown"].cells[0].text)
+        shown.append(rows(tabulate_figures(run))["Largest drawdown"].cells[0].text)
     assert shown == ["−12.0\u00a0%"] * 2
 
 
@@ -117,24 +125,29 @@ def test_refusals_are_gathered_by_their_rule(write_run: Any) -> None:
         "3,SPY,2024-01-03T09:30:00-05:00,2024-01-03,5,0,",
     ]
     (folder / "rejected.csv").write_text("\n".join(lines) + "\n")
-    assert tables.orders(read(folder)).refused == (
+    assert count_orders(read(folder)).refused == (
         ("buying power", "2", "SPY, QQQ", "2024-01-02 to 2024-01-09", "25.0\u00a0%"),
         ("unnamed", "1", "SPY", "2024-01-03", "0.0\u00a0%"),
     )
 
 
+def questions(evidence: Evidence) -> list[tuple[str, ...]]:
+    table = tabulate_calls(evidence)
+    return [(row.label, *(cell.text for cell in row.cells)) for row in table.rows] if table else []
+
+
 def test_questions_are_counted_by_model(write_run: Any) -> None:
-    found = tables.calls(read(write_run(sessions=20)))
+    found = questions(read(write_run(sessions=20)))
     assert found[0] == ("offline/CHATGPT", "pitch 4", "4", "0", "3,248", "$0.00")
 
 
-def test_the_audit_line_tells_bit_identity_from_a_difference() -> None:
-    audit = {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": 0.0}
-    assert "agree to the last bit" in tables.audit_line({"audit": audit})
-    assert "differ by at most 2.0e−13 of equity" in tables.audit_line(
-        {"audit": {**audit, "max_relative_difference": 2e-13}}
-    )
-    assert tables.audit_line({}) == "Not audited by a second engine."
+def test_the_audit_line_tells_bit_identity_from_a_difference(write_run: Any) -> None:
+    run = read_run(write_run(sessions=20))
+    audit: Audit = {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": 0.0}
+    assert "agree to the last bit" in audit_line({**run, "audit": audit})
+    apart: Audit = {**audit, "max_relative_difference": 2e-13}
+    assert "differ by at most 2.0e−13 of equity" in audit_line({**run, "audit": apart})
+    assert audit_line({**run, "audit": None}) == "Not audited by a second engine."
 
 
 def test_models_and_their_stages_stand_in_the_order_they_speak(write_run: Any) -> None:
@@ -142,7 +155,7 @@ def test_models_and_their_stages_stand_in_the_order_they_speak(write_run: Any) -
     asked = [("b", "chairman"), ("a", "afterthought"), ("d", "review"), ("d", "pitch"), ("c", "research")]
     lines = [json.dumps({"stage": stage, "model": model, "outcome": "refusal"}) for model, stage in asked]
     (folder / "llm_calls.jsonl").write_text("\n".join(lines))
-    found = tables.calls(read(folder))
+    found = questions(read(folder))
     assert [row[:2] for row in found] == [
         *(("c", "research 1"), ("d", "pitch 1, review 1"), ("b", "chairman 1"), ("a", "afterthought 1")),
     ]

@@ -17,7 +17,7 @@ from simulator.report.terminal import print_run
 def printed(folder: Path, width: int = 80, terminal: bool = False) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=terminal, color_system="standard" if terminal else None)
-    print_run(read_run(folder), folder, console)
+    print_run(folder, console)
     return out.getvalue()
 
 

@@ -13,7 +13,7 @@ import simulator
 from simulator.analysis.compare import common_sessions, compare_runs
 from simulator.analysis.trials import read_excess
 from simulator.errors import UsageError
-from simulator.report.comparison import say
+from simulator.report.comparison import judge_comparison
 from simulator.report.comparison_page import render_comparison
 from simulator.runs.execute import PartialRunError
 from simulator.stats.adjust import adjust
@@ -72,10 +72,10 @@ def against(made: Runs) -> Compare:
 
     def compared(*names: str) -> tuple[dict[str, Any], str]:
         facts, held = compare_runs([made[name].folder for name in names], draws=DRAWS)
-        said = say(facts)
+        verdict = judge_comparison(facts)
         page = render_comparison(facts, held, common_sessions([one.evidence for one in held])).decode()
-        assert said.headline in page.replace("&#39;", "'")
-        return facts, " ".join([said.headline, *said.details, said.parting]).replace("\u00a0", " ")
+        assert verdict.headline in page.replace("&#39;", "'")
+        return facts, " ".join([verdict.headline, *verdict.details, verdict.parting]).replace("\u00a0", " ")
 
     return compared
 
@@ -227,7 +227,7 @@ def test_a_council_whose_member_falls_silent_parts_at_that_answer(serve: Serve, 
     assert found["what"] == "decision"
     assert found["why"]["path"].startswith("pitches[pm.trend]")
     assert any(row["key"].startswith("config.models.pm") for row in facts["configuration"])
-    told = " ".join(say(facts).details)
+    told = " ".join(judge_comparison(facts).details)
     assert "A and B are single draws of their models" in told
 
 
@@ -240,6 +240,6 @@ def test_a_partial_run_is_compared_as_far_as_it_goes(serve: Serve, workspace: Pa
     kept = part.folder.rename(part.folder.parent.parent / "kept")
     whole = simulator.run(**period, max_cost=50.0)
     facts, _ = compare_runs([whole.folder, kept], draws=DRAWS)
-    said = say(facts)
+    verdict = judge_comparison(facts)
     assert facts["common"]["sessions"] == part.facts["sessions"] < whole.facts["sessions"]
-    assert any(sentence.startswith("B is partial: it stopped at ") for sentence in said.details)
+    assert any(sentence.startswith("B is partial: it stopped at ") for sentence in verdict.details)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import simulator
+from simulator.analysis.explain import trace_account
 from simulator.llm.cache import AnswerCache
-from simulator.report.trace import account_trace
 from simulator.stats.trades import closed_trades, trade_statistics
 
 pytestmark = pytest.mark.medium
@@ -43,14 +43,14 @@ def accounts(run: Path) -> dict[str, dict[str, Any]]:
 def test_every_account_of_the_leaderboard_can_be_traced(run: Path) -> None:
     assert len(accounts(run)) == 6
     for name, entry in accounts(run).items():
-        found = account_trace(run, name)
+        found = trace_account(run, name).to_json()
         assert found["metrics"] == entry["metrics"]
         assert found["trades"], name
 
 
 def test_trade_statistics_follow_from_the_trades_that_are_listed(run: Path) -> None:
     for name in accounts(run):
-        found = account_trace(run, name)
+        found = trace_account(run, name).to_json()
         codes = {symbol: n for n, symbol in enumerate(dict.fromkeys(t["symbol"] for t in found["trades"]))}
         profits = closed_trades(
             [codes[t["symbol"]] for t in found["trades"]],
@@ -67,7 +67,7 @@ def test_trade_statistics_follow_from_the_trades_that_are_listed(run: Path) -> N
 def test_every_trade_leads_to_a_decision_and_every_answer_behind_it_is_in_the_cache(lab: Path, run: Path) -> None:
     with AnswerCache(lab / "llm_cache") as cache:
         for name in accounts(run):
-            found = account_trace(run, name)
+            found = trace_account(run, name).to_json()
             decided = {d["as_of"]: d for d in found["decisions"]}
             behind = [decided[t["decided_at"]] for t in found["trades"]]
             assert all(d["keys"] for d in behind), name
@@ -77,7 +77,7 @@ def test_every_trade_leads_to_a_decision_and_every_answer_behind_it_is_in_the_ca
 
 def test_the_bill_of_an_account_is_the_sum_of_the_calls_listed(run: Path) -> None:
     for name, entry in accounts(run).items():
-        calls = account_trace(run, name)["calls"]
+        calls = trace_account(run, name).calls
         assert (len(calls), fsum(c["cost_usd"] for c in calls)) == (entry["llm"]["calls"], entry["llm"]["cost_usd"])
 
 
@@ -92,7 +92,7 @@ def test_the_command_prints_an_account_a_date_and_both_as_json(lab: Path, run: P
     found = json.loads(sim("explain", run.name, "2024-02-05", "SPY", "--account", "pm.carry", "--json", cwd=lab).stdout)
     assert (found["account"], found["symbol"], found["record"]["kind"]) == ("GROQ", "SPY", "member")
     listed = json.loads(sim("explain", "last", "--account", "GROQ", "--json", cwd=lab).stdout)
-    assert listed["trades"] == account_trace(run, "GROQ")["trades"]
+    assert listed["trades"] == trace_account(run, "GROQ").to_json()["trades"]
 
 
 def test_an_account_there_is_not_gets_one_line(lab: Path, sim: Any) -> None:
@@ -131,7 +131,7 @@ def test_the_report_is_written_in_three_formats(lab: Path, run: Path, sim: Any) 
 def test_annualised_figures_of_short_runs_are_withheld_here_too(sim: Any, workspace: Path) -> None:
     simulator.run("macro_council", ["SPY", "QQQ"], "2024-01-02", "2024-02-20", workspace=workspace)
     told = sim("explain", "last", "--workspace", workspace).stdout
-    assert re.search(r"^Sharpe ratio +withheld +below 60 sessions", told, re.MULTILINE)
+    assert re.search(r"^Sharpe ratio +withheld +annualised figures are withheld below", told, re.MULTILINE)
     assert re.search(r"^Total return +[+−]\d", told, re.MULTILINE)
     ablated = sim("ablate", "last", "--workspace", workspace).stdout
     assert re.search(r"^as run .*withheld", ablated, re.MULTILINE)

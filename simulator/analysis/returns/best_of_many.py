@@ -1,4 +1,4 @@
-"""What `sim stats sweep` says of configurations that were all tried on the same history.
+"""The best of many configurations that were all tried on the same history: the answer of `sim stats sweep`.
 
 One row of numbers per configuration and, for the best, the question whether as many lucky ones would have shown one as
 good: reality check, Romano-Wolf, deflated Sharpe ratio, probability of backtest overfitting, model confidence set.
@@ -7,14 +7,15 @@ good: reality check, Romano-Wolf, deflated Sharpe ratio, probability of backtest
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.analysis.returns.load import Returns
-from simulator.analysis.returns.summary import Asked, Tick, nothing, prepare
+from simulator.analysis.returns.summary import About, Settings, Tick, ignore_progress, prepare, span_of
 from simulator.errors import DataError, UsageError
 from simulator.stats.inference import (
     deflated_sharpe,
@@ -24,9 +25,7 @@ from simulator.stats.inference import (
     sharpe_p,
 )
 from simulator.stats.metrics import kurtosis, skew
-from simulator.stats.series import Measure, Undefined, split
-
-Floats = NDArray[np.float64]
+from simulator.stats.series import Floats, Measure, Undefined, split
 
 FEWEST_SESSIONS = 30
 
@@ -45,56 +44,96 @@ STAGES = ("reality check", "Romano-Wolf", "confidence set", "overfitting")
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What is asked beyond `Asked`: how many `trials` were ever run where that is more than there are columns, and how
-    many `blocks` PBO cuts the history into where that is not left to the length of the history.
+class Configuration:
+    """One of many: its Sharpe ratio a year, p alone and adjusted, and whether it is in the model confidence set."""
+
+    name: str
+    sharpe: float | None
+    sharpe_p_hac: float | None
+    t: float | None
+    romano_wolf_p: float | None
+    mcs_p: float | None
+    in_mcs: bool | None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """`edges` (n + 1) and `counts` (n) of the logits of ranks out of sample."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Overfitting:
+    """Probability of backtest overfitting and what goes with it; `reasons` of what is None."""
+
+    values: Mapping[str, float | None]
+    reasons: Mapping[str, str]
+    pbo_blocks: int | None = None
+    pbo_splits: int | None = None
+    pbo_dropped: int | None = None
+    pbo_logits: Histogram | None = None
+
+
+@dataclass(frozen=True)
+class BestOfMany:
+    """The best of `trials`; `about` spans the sessions all have, `failed` are empty columns, `values` of the best."""
+
+    about: About
+    trials: int
+    best: str
+    failed: tuple[str, ...]
+    configurations: tuple[Configuration, ...]
+    values: Mapping[str, float | None]
+    reality_check_p: float
+    block_length: float
+    overfitting: Overfitting
+    mcs_size: float | None
+    mcs_statistic: str
+    null_best: tuple[float, ...]
+    verdict: str
+    borderline: bool
+    reasons: Mapping[str, str]
+
+
+def judge_best(
+    read: Returns,
+    settings: Settings,
+    trials: int | None = None,
+    blocks: int | None = None,
+    tick: Tick = ignore_progress,
+) -> BestOfMany:
+    """Return what is to be said of the best column for its having been chosen.
+
+    `trials` were ever run, where that is more than there are columns; PBO cuts the history into `blocks`, where that is
+    not left to its length. Excess returns are those over the benchmark where one is named, else over the risk-free
+    return. An empty column is a trial that failed: it counts, and has no numbers. Sharpe ratios are annual. Raises
+    UsageError for a single column, DataError below 30 sessions that all columns share.
     """
-
-    trials: int | None = None
-    blocks: int | None = None
-
-
-def best_of(read: Returns, asked: Asked, swept: Sweep | None = None, tick: Tick = nothing) -> dict[str, Any]:
-    """The sweep as one dictionary.
-
-    Excess returns are those over the benchmark where one is named, else over the risk-free return. An empty column is
-    a trial that failed: it counts, and has no numbers. Sharpe ratios are annual. Errors: `UsageError` for a single
-    column, `DataError` below 30 sessions that all columns share.
-    """
-    ready, swept = prepare(read, asked), swept or Sweep()
-    trials = swept.trials
+    ready = prepare(read, settings)
     failed = [name for name, values in ready.strategies.items() if not np.isfinite(values).any()]
     names = [name for name in ready.strategies if name not in failed]
-    tried = len(names) + len(failed)
+    tried = len(ready.strategies)
     if tried < 2:
-        raise UsageError(
-            f"{read.source} holds one configuration", mend="a sweep has at least two; sim stats FILE judges one"
-        )
+        mend = "a sweep has at least two; sim stats FILE judges one"
+        raise UsageError(f"{read.source} holds one configuration", mend=mend)
     if trials is not None and trials < tried:
-        raise UsageError(
-            f"--trials {trials} is fewer than the {tried} columns", mend="count every configuration ever run"
-        )
-    rows = _shared(ready.read, {name: ready.strategies[name] for name in names}, ready.benchmark)
+        mend = "count every configuration ever run"
+        raise UsageError(f"--trials {trials} is fewer than the {tried} columns", mend=mend)
+    rows = _share_sessions(ready.read, {name: ready.strategies[name] for name in names}, ready.benchmark)
     base = ready.free if ready.benchmark is None else ready.benchmark
     excess = np.column_stack([ready.strategies[name][rows] - base[rows] for name in names])
-    notes = ready.says["notes"]
+    notes = list(ready.about.notes)
     if not rows.all():
         notes.append(f"{int((~rows).sum())} sessions that not all configurations have are left out.")
     if failed:
         notes.append(f"Empty columns are trials that failed, and count: {', '.join(failed)}.")
-    shared = ready.read.rows(rows)
-    dated = shared.dates is not None
-    return {
-        **ready.says,
-        "sessions": len(excess),
-        "from": shared.day(0) if dated else None,
-        "to": shared.day(len(excess) - 1) if dated else None,
-        "failed": failed,
-        **_judged(excess, names, asked, Sweep(max(trials or 0, tried), swept.blocks), tick),
-    }
+    about = replace(ready.about, span=span_of(ready.read.rows(rows)), notes=tuple(notes))
+    return _judge(excess, names, settings, about, tuple(failed), trials or tried, blocks, tick)
 
 
-def _shared(read: Returns, columns: dict[str, Floats], benchmark: Floats | None) -> NDArray[np.bool_]:
+def _share_sessions(read: Returns, columns: dict[str, Floats], benchmark: Floats | None) -> NDArray[np.bool_]:
     """(T,) the sessions all configurations have."""
     every = [*columns.values(), *([] if benchmark is None else [benchmark])]
     rows = np.all([np.isfinite(values) for values in every], axis=0)
@@ -108,119 +147,121 @@ def _shared(read: Returns, columns: dict[str, Floats], benchmark: Floats | None)
     return np.asarray(rows)
 
 
-def _judged(x: Floats, names: list[str], asked: Asked, swept: Sweep, tick: Tick) -> dict[str, Any]:
+def _judge(
+    x: Floats,
+    names: list[str],
+    settings: Settings,
+    about: About,
+    failed: tuple[str, ...],
+    trials: int,
+    blocks: int | None,
+    tick: Tick,
+) -> BestOfMany:
     from simulator.stats import selection
     from simulator.stats.series import is_constant
 
     varies = [i for i in range(x.shape[1]) if not is_constant(x[:, i])]
     if not varies:
         raise DataError("no configuration has returns that vary", mend="a sweep needs one that trades")
-    trials = swept.trials or len(names)
-    resampling = selection.Resampling(draws=asked.draws, seed=asked.seed)
+    resampling = selection.Resampling(draws=settings.draws, seed=settings.seed)
     tick(STAGES[0], 0, len(STAGES))
     check = selection.max_sharpe_reality_check(x, resampling)
     tick(STAGES[1], 1, len(STAGES))
     steps = selection.romano_wolf(x, resampling)
     tick(STAGES[2], 2, len(STAGES))
     statistic: Literal["range", "max"] = "range" if len(names) <= MOST_FOR_RANGE else "max"
-    fewer = selection.Resampling(draws=min(asked.draws, DRAWS_FOR_SETS), seed=asked.seed)
+    fewer = selection.Resampling(draws=min(settings.draws, DRAWS_FOR_SETS), seed=settings.seed)
     confidence = selection.model_confidence_set(x, fewer, statistic=statistic) if len(names) > 1 else None
     tick(STAGES[3], 3, len(STAGES))
-    overfit, reasons = _overfitting(x, swept.blocks)
-    if confidence is None:
-        reasons["mcs_size"] = "one configuration is a set by itself"
+    overfitting = _overfitting(x, blocks)
     tick(STAGES[3], 4, len(STAGES))
-    measures = _deflated(x, check.best, check.sharpe[varies], trials, selection.effective_trials(x), asked.periods)
-    values, undefined = split(measures)
-    root = math.sqrt(asked.periods)
-    return {
-        "trials": trials,
-        "best": names[check.best],
-        **values,
-        "reality_check_p": check.p,
-        "block_length": resampling.block_for(x[:, varies]),
-        **overfit,
-        "mcs_size": confidence.size if confidence else None,
-        "mcs_statistic": statistic,
-        "configurations": [
-            {
-                "name": name,
-                "sharpe": _or_none(check.sharpe[i] * root),
-                "sharpe_p_hac": _or_none(sharpe_p(x[:, i])),
-                "t": _or_none(steps.t[i]),
-                "romano_wolf_p": float(steps.p[i]) if i in varies else None,
-                "mcs_p": float(confidence.p[i]) if confidence else None,
-                "in_mcs": bool(i in confidence.included) if confidence else None,
-            }
+    sharpe, effective = check.sharpe[varies], selection.effective_trials(x)
+    values, undefined = split(_deflated(x, check.best, sharpe, trials, effective, settings.periods))
+    root = math.sqrt(settings.periods)
+    lone = {} if confidence else {"mcs_size": "one configuration is a set by itself"}
+    return BestOfMany(
+        about=about,
+        trials=trials,
+        best=names[check.best],
+        failed=failed,
+        configurations=tuple(
+            Configuration(
+                name,
+                _or_none(check.sharpe[i] * root),
+                _or_none(sharpe_p(x[:, i])),
+                _or_none(steps.t[i]),
+                float(steps.p[i]) if i in varies else None,
+                float(confidence.p[i]) if confidence else None,
+                bool(i in confidence.included) if confidence else None,
+            )
             for i, name in enumerate(names)
-        ],
-        "null_best": [float(q) * root for q in np.quantile(check.null, (0.05, 0.5, 0.95))],
-        "verdict": _verdict(check.p, trials),
-        "borderline": 0.03 <= check.p <= 0.07,
-        "reasons": {**undefined, **reasons},
-    }
+        ),
+        values=values,
+        reality_check_p=check.p,
+        block_length=resampling.block_for(x[:, varies]),
+        overfitting=overfitting,
+        mcs_size=confidence.size if confidence else None,
+        mcs_statistic=statistic,
+        null_best=tuple(float(q) * root for q in np.quantile(check.null, (0.05, 0.5, 0.95))),
+        verdict=f"consistent with luck given {trials} trials"
+        if check.p > 0.05
+        else f"more than the best of {trials} lucky trials",
+        borderline=0.03 <= check.p <= 0.07,
+        reasons={**undefined, **overfitting.reasons, **lone},
+    )
 
 
 def _deflated(
     x: Floats, best: int, sharpe: Floats, trials: int, effective: float, periods: float
 ) -> dict[str, Measure]:
-    """What as many trials without skill would have shown, and what is left of the best beyond that."""
+    """Return the best Sharpe ratio that as many trials without skill show, and what is left of the best beyond it."""
     e, root = x[:, best], math.sqrt(periods)
     ratio, spread = float(e.mean() / e.std(ddof=1)), float(np.std(sharpe, ddof=1)) if len(sharpe) > 1 else math.nan
-    g3, g4 = skew(e), kurtosis(e)
     # Trials that are not in the file are as much alike as those that are.
     effective = max(1.0, effective * trials / x.shape[1])
-    alone = Undefined("one configuration that trades has no spread of Sharpe ratios")
-    known = math.isfinite(spread) and not isinstance(g3, Undefined) and not isinstance(g4, Undefined)
-
-    def against(count: float) -> Measure:
-        if not known or isinstance(g3, Undefined) or isinstance(g4, Undefined):
-            return alone
-        return deflated_sharpe(ratio, len(e), count, spread, g3, g4)
-
-    return {
+    g3, g4 = skew(e), kurtosis(e)
+    measures: dict[str, Measure] = {
         "best_sharpe": ratio * root,
-        "trial_sd": spread * root if known else alone,
         "effective_trials": effective,
-        "expected_maximum_sharpe": expected_maximum(trials) * spread * root if known else alone,
-        "expected_maximum_sharpe_effective": expected_maximum(effective) * spread * root if known else alone,
-        "psr": probabilistic_sharpe(ratio, len(e), 0.0, g3, g4)
-        if not isinstance(g3, Undefined) and not isinstance(g4, Undefined)
-        else alone,
-        "dsr": against(trials),
-        "dsr_effective": against(effective),
         "minimum_backtest_years": minimum_backtest_length(trials, ratio * root),
         "years": len(e) / periods,
     }
+    alone = Undefined("one configuration that trades has no spread of Sharpe ratios")
+    names = ("trial_sd", "expected_maximum_sharpe", "expected_maximum_sharpe_effective", "psr", "dsr", "dsr_effective")
+    measures |= dict.fromkeys(names, alone)
+    if isinstance(g3, Undefined) or isinstance(g4, Undefined):
+        return measures
+    measures["psr"] = probabilistic_sharpe(ratio, len(e), 0.0, g3, g4)
+    if math.isfinite(spread):
+        measures |= {
+            "trial_sd": spread * root,
+            "expected_maximum_sharpe": expected_maximum(trials) * spread * root,
+            "expected_maximum_sharpe_effective": expected_maximum(effective) * spread * root,
+            "dsr": deflated_sharpe(ratio, len(e), trials, spread, g3, g4),
+            "dsr_effective": deflated_sharpe(ratio, len(e), effective, spread, g3, g4),
+        }
+    return measures
 
 
-OVERFITTING = ("pbo", "prob_oos_loss", "is_oos_slope", "is_oos_intercept")
+MEASURES = ("pbo", "prob_oos_loss", "is_oos_slope", "is_oos_intercept")
 
 
-def _overfitting(x: Floats, wanted: int | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """PBO with as many blocks as the history bears, and the histogram of its logits."""
+def _overfitting(x: Floats, blocks: int | None) -> Overfitting:
+    """Return PBO with as many blocks as the history bears, and the histogram of its logits."""
     from simulator.stats.overfitting import backtest_overfitting
 
-    blocks = wanted or min(MOST_BLOCKS, len(x) // SESSIONS_A_BLOCK // 2 * 2)
+    blocks = blocks or min(MOST_BLOCKS, len(x) // SESSIONS_A_BLOCK // 2 * 2)
     if x.shape[1] < 2 or blocks < 2:
         missing = Undefined("one configuration was not selected from anything")
-        values, reasons = split(dict.fromkeys(OVERFITTING, missing))
-        return {**values, "pbo_blocks": None, "pbo_splits": None, "pbo_dropped": None, "pbo_logits": None}, reasons
+        return Overfitting(*split(dict.fromkeys(MEASURES, missing)))
     found = backtest_overfitting(x, blocks)
     measures = (found.probability, found.loss, found.slope, found.intercept)
-    values, reasons = split(dict(zip(OVERFITTING, measures, strict=True)))
+    values, reasons = split(dict(zip(MEASURES, measures, strict=True)))
     reach = math.ceil(max(1.0, float(np.max(np.abs(found.logits)))) * 2) / 2
     # Turned around, because bins are open on the right, and a logit of 0 belongs to the lower half.
     counts, edges = np.histogram(-found.logits, bins=20, range=(-reach, reach))
-    logits = {"edges": [float(e) for e in edges], "counts": [int(c) for c in counts[::-1]]}
-    said = {"pbo_blocks": blocks, "pbo_splits": len(found.logits), "pbo_dropped": found.dropped, "pbo_logits": logits}
-    return {**values, **said}, reasons
-
-
-def _verdict(p: float, trials: int) -> str:
-    if p > 0.05:
-        return f"consistent with luck given {trials} trials"
-    return f"more than the best of {trials} lucky trials"
+    logits = Histogram(tuple(map(float, edges)), tuple(map(int, counts[::-1])))
+    return Overfitting(values, reasons, blocks, len(found.logits), found.dropped, logits)
 
 
 def _or_none(value: Measure) -> float | None:

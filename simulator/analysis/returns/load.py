@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.analysis.returns.table import Table, read_table
+from simulator.analysis.returns.column_file import ColumnFile, read_table
 from simulator.errors import DataError, UsageError, did_you_mean
+from simulator.stats.series import Floats
 
-Floats = NDArray[np.float64]
 Dates = NDArray[np.datetime64]
 
 DATE_NAMES = ("date", "datetime", "timestamp", "time", "session", "month", "")
@@ -56,7 +56,7 @@ class Returns:
         return len(self.lines)
 
     def column(self, name: str, option: str) -> Floats:
-        """(T,) of one column. Errors: `UsageError` that lists what there is."""
+        """(T,) of one column. Raises UsageError that lists what there is."""
         if name not in self.columns:
             known = ", ".join(list(self.columns)[:12])
             raise UsageError(
@@ -65,11 +65,11 @@ class Returns:
         return self.columns[name]
 
     def without(self, *names: str | None) -> Returns:
-        """The same without some columns."""
+        """Return the same without some columns."""
         return replace(self, columns={n: v for n, v in self.columns.items() if n not in names})
 
     def rows(self, chosen: NDArray[Any] | slice) -> Returns:
-        """The rows chosen by a mask or slice."""
+        """Return the rows chosen by a mask or slice."""
         dates = None if self.dates is None else self.dates[chosen]
         return replace(
             self, dates=dates, columns={n: v[chosen] for n, v in self.columns.items()}, lines=self.lines[chosen]
@@ -86,10 +86,10 @@ def day_of(instant: Any) -> str:
 
 
 def read_returns(path: Path, *, percent: bool = False) -> Returns:
-    """The file as returns, checked but for their scale (`check_scale`).
+    """Return the file as returns, checked but for their scale (`check_scale`).
 
-    `percent`: values are percentages, 1.5 for 1.5 %. Errors: `DataError` with file and line of what cannot be read, of
-    a duplicate date and of a hole inside a column; `UsageError` where there is no such file.
+    `percent`: values are percentages, 1.5 for 1.5 %. Raises DataError with file and line of what cannot be read, of
+    a duplicate date and of a hole inside a column, UsageError where there is no such file.
     """
     table = read_table(path)
     dated = [n for n in table.names if n.lower() in DATE_NAMES]
@@ -102,15 +102,19 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
             where=table.source,
             mend="add one column per strategy beside `date`",
         )
-    columns = {n: numbers_of(table, n) * (0.01 if percent else 1.0) for n in names}
+    columns = {n: read_numbers(table, n) * (0.01 if percent else 1.0) for n in names}
     read = Returns(table.source, None, columns, table.lines, table.notes)
-    read = _undated(read) if at is None else _dated(read, table, at)
+    if at is None:
+        note = "There is no column of dates: rows are taken to be consecutive sessions, oldest first."
+        read = replace(read, notes=(*read.notes, note))
+    else:
+        read = _dated(read, table, at)
     filled = np.flatnonzero(np.any([np.isfinite(v) for v in read.columns.values()], axis=0))
     if not filled.size:
         raise DataError("no row holds a return", where=table.source, mend="add rows below the header")
     read = read.rows(slice(int(filled[0]), int(filled[-1]) + 1))
     for name, values in read.columns.items():
-        _no_holes(read, name, values)
+        _refuse_holes(read, name, values)
     return read
 
 
@@ -118,13 +122,8 @@ def _counts(texts: Sequence[str]) -> bool:
     return list(texts) in ([str(i) for i in range(len(texts))], [str(i) for i in range(1, len(texts) + 1)])
 
 
-def _undated(read: Returns) -> Returns:
-    note = "There is no column of dates: rows are taken to be consecutive sessions, oldest first."
-    return replace(read, notes=(*read.notes, note))
-
-
-def _dated(read: Returns, table: Table, at: str) -> Returns:
-    dates = _dates(table, at)
+def _dated(read: Returns, table: ColumnFile, at: str) -> Returns:
+    dates = _parse_dates(table, at)
     order = np.argsort(dates, kind="stable")
     notes = list(read.notes)
     if (order != np.arange(len(order))).any():
@@ -142,7 +141,7 @@ def _dated(read: Returns, table: Table, at: str) -> Returns:
     return replace(read, dates=dates, notes=tuple(notes))
 
 
-def _no_holes(read: Returns, name: str, values: Floats) -> None:
+def _refuse_holes(read: Returns, name: str, values: Floats) -> None:
     """Nothing before the first return and after the last is a strategy that starts late or ended; a hole is neither."""
     there = np.flatnonzero(np.isfinite(values))
     if not there.size:
@@ -162,9 +161,9 @@ def _no_holes(read: Returns, name: str, values: Floats) -> None:
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "#n/a", "."})
 
 
-def numbers_of(table: Table, name: str, *, whole: bool = False) -> Floats:
+def read_numbers(table: ColumnFile, name: str, *, whole: bool = False) -> Floats:
     """(R,) of one column; NaN where it has nothing, which is an error where it must be `whole`."""
-    numbers = _numbers(table, name)
+    numbers = _parse_numbers(table, name)
     if whole and np.isnan(numbers).any():
         row = int(np.argmax(np.isnan(numbers)))
         where = f"{table.source}:{table.lines[row]}"
@@ -172,22 +171,22 @@ def numbers_of(table: Table, name: str, *, whole: bool = False) -> Floats:
     return numbers
 
 
-def _numbers(table: Table, name: str) -> Floats:
+def _parse_numbers(table: ColumnFile, name: str) -> Floats:
     values = table.columns[name]
     if isinstance(values, np.ndarray):
-        return _finite(table, name, values)
+        return _refuse_infinite(table, name, values)
     try:
-        return _finite(table, name, np.array(values, dtype=np.float64))
+        return _refuse_infinite(table, name, np.array(values, dtype=np.float64))
     except ValueError:
         pass
     texts = [v.strip() for v in values]
     shown = [t for t in texts if t.lower() not in MISSING]
     percent = bool(shown) and all(t.endswith("%") for t in shown)
-    parsed = [_number(table, name, i, t, percent) for i, t in enumerate(texts)]
-    return _finite(table, name, np.array(parsed, dtype=np.float64))
+    parsed = [_parse_number(table, name, i, t, percent) for i, t in enumerate(texts)]
+    return _refuse_infinite(table, name, np.array(parsed, dtype=np.float64))
 
 
-def _number(table: Table, name: str, row: int, text: str, percent: bool) -> float:
+def _parse_number(table: ColumnFile, name: str, row: int, text: str, percent: bool) -> float:
     if text.lower() in MISSING:
         return math.nan
     plain = text.replace("−", "-").removesuffix("%").strip() if percent else text.replace("−", "-")
@@ -206,7 +205,7 @@ def _number(table: Table, name: str, row: int, text: str, percent: bool) -> floa
         ) from None
 
 
-def _finite(table: Table, name: str, values: Floats) -> Floats:
+def _refuse_infinite(table: ColumnFile, name: str, values: Floats) -> Floats:
     if np.isinf(values).any():
         row = int(np.argmax(np.isinf(values)))
         raise DataError(
@@ -217,7 +216,7 @@ def _finite(table: Table, name: str, values: Floats) -> Floats:
     return values
 
 
-def _dates(table: Table, name: str) -> Dates:
+def _parse_dates(table: ColumnFile, name: str) -> Dates:
     values = table.columns[name]
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         dates = values.astype("datetime64[s]")
@@ -229,7 +228,7 @@ def _dates(table: Table, name: str) -> Dates:
                 texts if all(len(t) == 10 for t in texts) else [_iso(t) for t in texts], dtype="datetime64[s]"
             )
         except ValueError:
-            dates = np.array([_date(table, name, i, t) for i, t in enumerate(texts)], dtype="datetime64[s]")
+            dates = np.array([_parse_date(table, name, i, t) for i, t in enumerate(texts)], dtype="datetime64[s]")
     if np.isnat(dates).any():
         row = int(np.argmax(np.isnat(dates)))
         raise DataError(
@@ -263,7 +262,7 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _date(table: Table, name: str, row: int, text: str) -> str:
+def _parse_date(table: ColumnFile, name: str, row: int, text: str) -> str:
     try:
         iso = _iso(text)
         np.datetime64(iso)
@@ -277,7 +276,7 @@ def _date(table: Table, name: str, row: int, text: str) -> str:
 
 
 def check_scale(read: Returns, names: Sequence[str], periods: float) -> tuple[str, ...]:
-    """Warnings about columns that may not be fractions per session; `DataError` where they cannot be.
+    """Return warnings on columns that may not be fractions per session. Raises DataError where they cannot be.
 
     Prices and equity curves: all above 0, large against their own changes. Percentages: the middle of the moves amounts
     to an annual volatility above 1,000 % (refused) or 150 % (warned of).
@@ -289,7 +288,7 @@ def check_scale(read: Returns, names: Sequence[str], periods: float) -> tuple[st
         moves = np.abs(values[values != 0.0])
         if values.size < 5 or not moves.size:
             continue
-        _not_prices(read, name, values)
+        _refuse_prices(read, name, values)
         volatility = float(np.median(moves)) / 0.6745 * math.sqrt(periods)
         if values.size >= FEWEST_TO_JUDGE and volatility > IMPOSSIBLE:
             middle = float(np.median(moves))
@@ -305,7 +304,7 @@ def check_scale(read: Returns, names: Sequence[str], periods: float) -> tuple[st
     return tuple(warnings)
 
 
-def _not_prices(read: Returns, name: str, values: Floats) -> None:
+def _refuse_prices(read: Returns, name: str, values: Floats) -> None:
     if np.array_equal(values, np.arange(values.size) + values[0]):
         raise DataError(f'column "{name}" counts the rows', where=read.source, mend="leave it out")
     if (values <= 0.0).any() or np.median(values) < 0.3:

@@ -1,46 +1,52 @@
-"""What `sim stats` computes from anyone's returns: one dictionary per command, ready for JSON, table and page.
+"""Metrics and inference of anyone's returns: the answers of `sim stats` and `sim stats compare`.
 
-    Returns ──describe────► metrics and inference of every strategy
-            ──tell_apart──► two strategies on the same sessions, paired
-            ──best_of─────► the best of many, with the number of trials held against it (research/best_of_many.py)
+    Returns ──describe─────► Description   metrics and inference of every strategy
+            ──compare_two──► Difference    two strategies on the same sessions, paired
+            ──judge_best───► BestOfMany    the best of many, with the number of trials held against it (best_of_many.py)
 
-What does not exist is None, and `reasons` beside it says why.
+What does not exist is None, and ``reasons`` beside it says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.analysis.returns.load import Returns, check_scale, usual_periods
+from simulator.analysis.returns.column_file import read_table
+from simulator.analysis.returns.load import Returns, check_scale, read_numbers, usual_periods
+from simulator.analysis.verdict import Verdict, judge
 from simulator.errors import DataError, UsageError
 from simulator.stats.bootstrap import DRAWS
 from simulator.stats.inference import inference_summary
 from simulator.stats.metrics import PERIODS, summary
-from simulator.stats.series import Measure, Undefined, split
+from simulator.stats.series import Floats, Measure, Undefined, split
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from simulator.stats.compare import SharpeDifference
+
 Tick = Callable[[str, int, int], None]
+Json = dict[str, object]
 
 LIKE_CASH = ("rf", "riskfree", "risk_free", "risk free", "cash", "tbill", "t-bill")
 LIKE_BENCHMARK = ("bench", "benchmark", "index", "market", "mkt")
+RELATIVE = ("alpha", "beta", "alpha_t", "information_ratio")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was typed.
+class Settings:
+    """How returns are to be read.
 
     Attributes
     ----------
     benchmark : a column; None for none
     risk_free : a column of returns per session, or a yearly rate such as 0.04 or 4%; None for none
     periods : sessions a year
-    trades : profits of closed trades per strategy; {} for none
+    trades : profits of closed trades per strategy; None for none
     draws, seed : of every bootstrap
     """
 
@@ -52,133 +58,225 @@ class Asked:
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Strategies, benchmark and risk-free return apart from each other, over the same (T,) rows.
+Span = TypedDict("Span", {"sessions": int, "from": str | None, "to": str | None})
+"""Number of sessions, first and last date; None where the file has no dates."""
 
-    `says` is what every answer begins with: file, span, conventions, warnings.
-    """
+
+@dataclass(frozen=True)
+class About:
+    """File, span, conventions and warnings: the beginning of every answer."""
+
+    file: str
+    span: Span
+    periods: float
+    risk_free: str
+    benchmark: str | None
+    draws: int
+    seed: int
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Strategies, benchmark and risk-free return apart from each other, over the same (T,) rows."""
 
     read: Returns
     strategies: Mapping[str, Floats]
     benchmark: Floats | None
     free: Floats
-    says: dict[str, Any]
+    about: About
 
 
-def nothing(stage: str, done: int, total: int) -> None:
-    """A tick nobody listens to."""
+@dataclass(frozen=True)
+class Figures:
+    """Metrics and inference of one strategy over its own span."""
+
+    span: Span
+    values: Mapping[str, float | None]
+    reasons: Mapping[str, str]
+    annualised_withheld: bool
+    max_drawdown_open: bool | None
+    max_drawdown_trough: str | None
 
 
-def prepare(read: Returns, asked: Asked) -> Prepared:
-    """Columns by their part. Errors: `UsageError` for a column that is not there or a rate that cannot be meant,
-    `DataError` where columns are not returns.
+@dataclass(frozen=True)
+class Description:
+    """Figures of every strategy, and those of the benchmark where there is one."""
+
+    about: About
+    strategies: Mapping[str, Figures]
+    benchmark_metrics: Figures | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two strategies on the sessions both have; keys of `values` are those of `KEYS`, power and sessions_needed.
+
+    `verdict` names the better one or is "cannot tell them apart", also where the comparison is undefined.
     """
-    free, source, free_column = _risk_free(read, asked)
-    benchmark = None if asked.benchmark is None else read.column(asked.benchmark, "--benchmark")
-    rest = read.without(free_column, asked.benchmark)
+
+    about: About
+    a: str
+    b: str
+    values: Mapping[str, float | None]
+    reasons: Mapping[str, str]
+    borderline: bool | None
+    verdict: str
+    strategies: Mapping[str, Figures]
+
+
+FLAT = ("about", "span", "values", "overfitting")
+
+
+def to_json(answer: object) -> Json:
+    """Return an answer as one object for JSON: its fields, those of `FLAT` directly in it."""
+    content: Json = {}
+    for name, value in vars(answer).items():
+        content |= _plain(value) if name in FLAT else {name: _plain(value)}
+    return content
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def ignore_progress(stage: str, done: int, total: int) -> None:
+    """Do nothing."""
+
+
+def prepare(read: Returns, settings: Settings) -> Prepared:
+    """Return the columns by their part.
+
+    Raises UsageError for a column that is not there or a rate that cannot be meant, DataError where columns are not
+    returns.
+    """
+    free, source, free_column = _risk_free(read, settings)
+    benchmark = None if settings.benchmark is None else read.column(settings.benchmark, "--benchmark")
+    rest = read.without(free_column, settings.benchmark)
     if not rest.columns:
         raise UsageError(f"{read.source} has no column left to judge", mend="leave out --benchmark or --rf")
-    named = [*rest.columns, *([asked.benchmark] if asked.benchmark else [])]
-    warnings = [*check_scale(read, named, asked.periods), *_suspicions(read, asked, list(rest.columns))]
-    says = {
-        "file": read.source,
-        **_span(read, slice(0, read.sessions)),
-        "periods": asked.periods,
-        "risk_free": source,
-        "benchmark": asked.benchmark,
-        "draws": asked.draws,
-        "seed": asked.seed,
-        "warnings": warnings,
-        "notes": list(read.notes),
-    }
-    return Prepared(read, rest.columns, benchmark, free, says)
+    named = [*rest.columns, *([settings.benchmark] if settings.benchmark else [])]
+    about = About(
+        file=read.source,
+        span=span_of(read),
+        periods=settings.periods,
+        risk_free=source,
+        benchmark=settings.benchmark,
+        draws=settings.draws,
+        seed=settings.seed,
+        warnings=(*check_scale(read, named, settings.periods), *_suspect(read, settings, list(rest.columns))),
+        notes=read.notes,
+    )
+    return Prepared(read, rest.columns, benchmark, free, about)
 
 
-def describe(read: Returns, asked: Asked, tick: Tick = nothing) -> dict[str, Any]:
-    """Every metric and all inference of each strategy: ``strategies`` → name → value or None, with ``reasons``.
+def describe(read: Returns, settings: Settings, tick: Tick = ignore_progress) -> Description:
+    """Return every metric and all inference of each strategy.
 
-    A benchmark has its own entry of the same keys, ``benchmark_metrics``. Strategies are computed side by side; the
-    answer does not depend on how many processors there are.
+    Strategies are computed side by side; the answer does not depend on how many processors there are.
     """
     from concurrent.futures import ThreadPoolExecutor
     from os import cpu_count
 
-    ready = prepare(read, asked)
+    ready = prepare(read, settings)
     columns = dict(ready.strategies)
-    if asked.benchmark is not None and ready.benchmark is not None:
-        columns[asked.benchmark] = ready.benchmark
-    found: dict[str, dict[str, Any]] = {}
+    if settings.benchmark is not None and ready.benchmark is not None:
+        columns[settings.benchmark] = ready.benchmark
+    figures: dict[str, Figures] = {}
     # The compiled loops, where the time goes, hold no lock of the interpreter.
     with ThreadPoolExecutor(min(len(columns), cpu_count() or 1)) as pool:
-        jobs = {name: pool.submit(_one, ready, asked, name, values) for name, values in columns.items()}
+        jobs = {name: pool.submit(_measure, ready, settings, name, values) for name, values in columns.items()}
         for name, job in jobs.items():
-            found[name] = job.result()
-            tick("bootstrap", len(found), len(jobs))
-    own = found.pop(asked.benchmark) if asked.benchmark else None
+            figures[name] = job.result()
+            tick("bootstrap", len(figures), len(jobs))
+    own = figures.pop(settings.benchmark) if settings.benchmark else None
     if own is not None:
-        own["reasons"] |= dict.fromkeys(("alpha", "beta", "alpha_t", "information_ratio"), "it is the benchmark itself")
-    return {**ready.says, "strategies": found, "benchmark_metrics": own}
+        own = replace(own, reasons={**own.reasons, **dict.fromkeys(RELATIVE, "it is the benchmark itself")})
+    return Description(ready.about, figures, own)
 
 
-def _one(ready: Prepared, asked: Asked, name: str, values: Floats) -> dict[str, Any]:
+def _measure(ready: Prepared, settings: Settings, name: str, values: Floats) -> Figures:
     there = np.flatnonzero(np.isfinite(values))
     if not there.size:
         raise DataError(f'column "{name}" is empty', where=ready.read.source, mend="leave it out")
-    span = slice(int(there[0]), int(there[-1]) + 1)
-    r, free = values[span], ready.free[span]
-    benchmark = None if ready.benchmark is None or name == asked.benchmark else ready.benchmark[span]
+    rows = slice(int(there[0]), int(there[-1]) + 1)
+    r, free = values[rows], ready.free[rows]
+    benchmark = None if ready.benchmark is None or name == settings.benchmark else ready.benchmark[rows]
     lacking = benchmark is not None and bool(np.isnan(benchmark).any())
-    trades = (asked.trades or {}).get(name)
-    metrics = summary(r, free, None if lacking else benchmark, asked.periods, trades=trades)
-    inference = inference_summary(r, free, asked.periods, draws=asked.draws, seed=asked.seed)
+    trades = (settings.trades or {}).get(name)
+    metrics = summary(r, free, None if lacking else benchmark, settings.periods, trades=trades)
+    inference = inference_summary(r, free, settings.periods, draws=settings.draws, seed=settings.seed)
     reasons = {**metrics.reasons, **inference.reasons}
     if lacking:
-        why = f"the benchmark lacks sessions of {name}"
-        reasons |= dict.fromkeys(("alpha", "beta", "alpha_t", "information_ratio"), why)
+        reasons |= dict.fromkeys(RELATIVE, f"the benchmark lacks sessions of {name}")
     worst = metrics.drawdown
-    return {
-        **_span(ready.read, span),
-        **metrics.values,
-        **inference.values,
-        "annualised_withheld": metrics.annualised_withheld,
-        "max_drawdown_open": None if worst is None else worst.open,
-        "max_drawdown_trough": None if worst is None else ready.read.day(span.start + worst.trough - 1),
-        "reasons": reasons,
-    }
+    return Figures(
+        span=span_of(ready.read.rows(rows)),
+        values={**metrics.values, **inference.values},
+        reasons=reasons,
+        annualised_withheld=metrics.annualised_withheld,
+        max_drawdown_open=None if worst is None else worst.open,
+        max_drawdown_trough=None if worst is None else ready.read.day(rows.start + worst.trough - 1),
+    )
 
 
-def tell_apart(read: Returns, first: str, second: str, asked: Asked, tick: Tick = nothing) -> dict[str, Any]:
-    """Whether two strategies differ, on the sessions both have: Ledoit-Wolf, paired bootstrap, power, verdict.
+def judge_figures(figures: Figures) -> Verdict:
+    """Return the verdict on one strategy, by the rule of a run's report."""
+    return judge(
+        {
+            **figures.span,
+            "metrics": figures.values,
+            "inference": figures.values,
+            "reasons": figures.reasons,
+            "benchmarks": {},
+            "analysts": None,
+            "partial": False,
+            "contamination": None,
+            "llm": {"calls": 0, "models": []},
+            "replicates": {"count": 1},
+            "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
+        }
+    )
 
-    ``verdict`` names the better one or is "cannot tell them apart", also where the comparison is undefined.
-    """
+
+def compare_two(read: Returns, first: str, second: str, settings: Settings, tick: Tick = ignore_progress) -> Difference:
+    """Return how two strategies differ on the sessions both have: Ledoit-Wolf, paired bootstrap, power, verdict."""
     from simulator.stats.compare import compare
 
-    if asked.risk_free in (first, second):
-        raise UsageError(f'--rf and --a or --b are both "{asked.risk_free}"', mend="name three columns")
+    if settings.risk_free in (first, second):
+        raise UsageError(f'--rf and --a or --b are both "{settings.risk_free}"', mend="name three columns")
     if first == second:
         raise UsageError(f'--a and --b are both "{first}"', mend="name two columns")
     a, b = read.column(first, "--a"), read.column(second, "--b")
     both = np.isfinite(a) & np.isfinite(b)
     if not both.any():
         raise DataError(f'"{first}" and "{second}" have no session in common', where=read.source, mend="compare others")
-    # What else is in the file is nobody's concern here.
-    others = [name for name in read.columns if name not in (first, second, asked.risk_free)]
-    ready = prepare(read.without(*others).rows(both), asked)
-    pair = {name: ready.strategies[name] for name in (first, second)}
-    left_out = int(np.sum(np.isfinite(a) | np.isfinite(b))) - int(both.sum())
+    # Scales and suspicions of further columns are not this comparison's.
+    others = [name for name in read.columns if name not in (first, second, settings.risk_free)]
+    ready = prepare(read.without(*others).rows(both), settings)
+    about, left_out = ready.about, int(np.sum(np.isfinite(a) | np.isfinite(b))) - int(both.sum())
     if left_out:
-        ready.says["notes"].append(f"{left_out} sessions that only one of the two has are left out.")
+        about = replace(about, notes=(*about.notes, f"{left_out} sessions that only one of the two has are left out."))
     tick("comparison", 0, 2)
-    alone = {name: _one(ready, asked, name, values) for name, values in pair.items()}
+    alone = {name: _measure(ready, settings, name, ready.strategies[name]) for name in (first, second)}
     tick("comparison", 1, 2)
-    found = compare(pair[first], pair[second], ready.free, asked.periods, draws=asked.draws, seed=asked.seed)
+    pair = ready.strategies[first], ready.strategies[second]
+    found = compare(*pair, ready.free, settings.periods, draws=settings.draws, seed=settings.seed)
     tick("comparison", 2, 2)
-    return {**ready.says, "a": first, "b": second, **_difference(found, first, second, asked), "strategies": alone}
+    values, reasons = split(_difference(found, settings.periods))
+    if isinstance(found, Undefined):
+        return Difference(about, first, second, values, reasons, None, "cannot tell them apart", alone)
+    better = {"the first is better": f"{first} is better", "the second is better": f"{second} is better"}
+    verdict = better.get(found.verdict, found.verdict)
+    return Difference(about, first, second, values, reasons, found.borderline, verdict, alone)
 
 
-DIFFERENCE = {
+KEYS = {
     "first": "sharpe_a",
     "second": "sharpe_b",
     "difference": "sharpe_difference",
@@ -196,96 +294,82 @@ DIFFERENCE = {
 """Fields of `SharpeDifference` and their keys."""
 
 
-def _difference(found: Any, first: str, second: str, asked: Asked) -> dict[str, Any]:
+def _difference(found: SharpeDifference | Undefined, periods: float) -> dict[str, Measure]:
     from simulator.stats.power import pair_power, sessions_to_tell_apart
 
     if isinstance(found, Undefined):
-        names = (*DIFFERENCE.values(), "power", "sessions_needed")
-        values, reasons = split(dict.fromkeys(names, found))
-        return {**values, "borderline": None, "verdict": "cannot tell them apart", "reasons": reasons}
+        return dict.fromkeys((*KEYS.values(), "power", "sessions_needed"), found)
     own = asdict(found)
-    measures: dict[str, Measure] = {key: own[name] for name, key in DIFFERENCE.items()}
-    ratios = (found.first, found.second, found.correlation, asked.periods)
-    measures["power"] = pair_power(found.sessions, *ratios)
-    measures["sessions_needed"] = sessions_to_tell_apart(*ratios)
-    values, reasons = split(measures)
-    better = {"the first is better": f"{first} is better", "the second is better": f"{second} is better"}
-    verdict = better.get(found.verdict, found.verdict)
-    return {**values, "borderline": found.borderline, "verdict": verdict, "reasons": reasons}
+    ratios = (found.first, found.second, found.correlation, periods)
+    power = {"power": pair_power(found.sessions, *ratios), "sessions_needed": sessions_to_tell_apart(*ratios)}
+    return {**{key: own[name] for name, key in KEYS.items()}, **power}
 
 
-def _risk_free(read: Returns, asked: Asked) -> tuple[Floats, str, str | None]:
+def _risk_free(read: Returns, settings: Settings) -> tuple[Floats, str, str | None]:
     """(T,) return per session, where it comes from, and its column if it is one."""
-    wanted = asked.risk_free
-    if wanted is None:
+    named = settings.risk_free
+    if named is None:
         return np.zeros(read.sessions), "none, so Sharpe ratios are over 0", None
-    if wanted in read.columns:
-        free = read.columns[wanted]
-        if np.isnan(free).any():
-            row = int(np.argmax(np.isnan(free)))
-            raise DataError(
-                f'column "{wanted}" has no return on {read.day(row)}',
-                where=f"{read.source}:{read.lines[row]}",
-                mend="fill it for every session, or give a yearly rate: --rf 0.04",
-            )
-        yearly = float(np.median(free)) * asked.periods
-        if yearly > 0.5:
-            raise DataError(
-                f'column "{wanted}" amounts to {yearly:.0%} a year',
-                where=read.source,
-                mend="it must hold the return of each session, not a yearly rate or percentages",
-            )
-        return free, f"column {wanted}", wanted
-    rate = _rate(read, wanted)
-    return np.full(read.sessions, (1.0 + rate) ** (1.0 / asked.periods) - 1.0), f"{rate:.2%} a year", None
+    if named not in read.columns:
+        rate = _rate(read, named)
+        return np.full(read.sessions, (1.0 + rate) ** (1.0 / settings.periods) - 1.0), f"{rate:.2%} a year", None
+    free = read.columns[named]
+    if np.isnan(free).any():
+        row = int(np.argmax(np.isnan(free)))
+        raise DataError(
+            f'column "{named}" has no return on {read.day(row)}',
+            where=f"{read.source}:{read.lines[row]}",
+            mend="fill it for every session, or give a yearly rate: --rf 0.04",
+        )
+    yearly = float(np.median(free)) * settings.periods
+    if yearly > 0.5:
+        raise DataError(
+            f'column "{named}" amounts to {yearly:.0%} a year',
+            where=read.source,
+            mend="it must hold the return of each session, not a yearly rate or percentages",
+        )
+    return free, f"column {named}", named
 
 
-def _rate(read: Returns, wanted: str) -> float:
+def _rate(read: Returns, text: str) -> float:
     try:
-        rate = float(wanted.removesuffix("%")) / (100.0 if wanted.endswith("%") else 1.0)
+        rate = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
     except ValueError:
-        read.column(wanted, "--rf")
+        read.column(text, "--rf")
         raise
     if not -0.5 < rate < 0.5:
-        raise UsageError(f"--rf {wanted} is {rate:.0%} a year", mend=f"write --rf {rate:g}% or --rf {rate / 100:g}")
+        raise UsageError(f"--rf {text} is {rate:.0%} a year", mend=f"write --rf {rate:g}% or --rf {rate / 100:g}")
     return rate
 
 
-def _span(read: Returns, span: slice) -> dict[str, Any]:
-    last = span.stop - 1
-    dated = read.dates is not None
-    return {
-        "sessions": span.stop - span.start,
-        "from": read.day(span.start) if dated else None,
-        "to": read.day(last) if dated else None,
-    }
+def span_of(read: Returns) -> Span:
+    """Return the span of all rows."""
+    first, last = (None, None) if read.dates is None else (read.day(0), read.day(read.sessions - 1))
+    return {"sessions": read.sessions, "from": first, "to": last}
 
 
-def _suspicions(read: Returns, asked: Asked, names: Sequence[str]) -> list[str]:
-    """What was probably meant otherwise."""
-    said = []
+def _suspect(read: Returns, settings: Settings, names: Sequence[str]) -> list[str]:
+    """Return warnings on columns and settings that were probably meant otherwise."""
+    warnings = []
     usual = usual_periods(read.dates)
-    if usual is not None and not usual / 1.6 < asked.periods < usual * 1.6:
-        said.append(f"Dates lie apart like {usual} sessions a year, not {asked.periods:g}: --periods {usual}.")
+    if usual is not None and not usual / 1.6 < settings.periods < usual * 1.6:
+        warnings.append(f"Dates lie apart like {usual} sessions a year, not {settings.periods:g}: --periods {usual}.")
     cash = next((n for n in names if n.lower() in LIKE_CASH), None)
-    if cash is not None and asked.risk_free is None:
-        said.append(f'Column "{cash}" is judged as a strategy; --rf {cash} makes it the risk-free return.')
+    if cash is not None and settings.risk_free is None:
+        warnings.append(f'Column "{cash}" is judged as a strategy; --rf {cash} makes it the risk-free return.')
     market = next((n for n in names if n.lower() in LIKE_BENCHMARK), None)
-    if market is not None and asked.benchmark is None:
-        said.append(f'Column "{market}" is judged as a strategy; --benchmark {market} holds the others against it.')
-    return said
+    if market is not None and settings.benchmark is None:
+        warnings.append(f'Column "{market}" is judged as a strategy; --benchmark {market} holds the others against it.')
+    return warnings
 
 
-def trades_of(path: Path, strategies: Sequence[str]) -> dict[str, Floats]:
-    """Profits of closed trades per strategy, from a file of closed trades or of fills.
+def read_trades(path: Path, strategies: Sequence[str]) -> dict[str, Floats]:
+    """Return profits of closed trades per strategy, from a file of closed trades or of fills.
 
     Closed trades: a column `net`, `net_pnl`, `pnl` or `profit`. Fills, in order of execution: `symbol`, `quantity`
     (negative sells), `price`, and `costs` or `slippage` and `commission` where there are any; round trips are formed
     by average cost, from flat to flat. A column `strategy` says whose they are when there are several strategies.
     """
-    from simulator.analysis.returns.load import numbers_of
-    from simulator.analysis.returns.table import read_table
-
     table = read_table(path)
     named = {n.lower(): n for n in table.names}
     owners = table.texts(named["strategy"]) if "strategy" in named else [strategies[0]] * len(table.lines)
@@ -306,17 +390,13 @@ def trades_of(path: Path, strategies: Sequence[str]) -> dict[str, Floats]:
         )
     mine = {name: np.array([owner == name for owner in owners], dtype=bool) for name in strategies}
     if profit is not None:
-        net = numbers_of(table, profit, whole=True)
+        net = read_numbers(table, profit, whole=True)
         return {name: net[rows] for name, rows in mine.items()}
-    get = {n: numbers_of(table, named[n], whole=True) for n in ("quantity", "price")}
-    paid = [
-        np.abs(numbers_of(table, named[n], whole=True))
-        for n in ("costs", "cost", "slippage", "commission")
-        if n in named
-    ]
-    costs = sum(paid, np.zeros(len(table.lines)))
+    quantity, price = (read_numbers(table, named[n], whole=True) for n in ("quantity", "price"))
+    charges = [n for n in ("costs", "cost", "slippage", "commission") if n in named]
+    costs = sum((np.abs(read_numbers(table, named[n], whole=True)) for n in charges), np.zeros(len(table.lines)))
     codes = np.unique(table.texts(named["symbol"]), return_inverse=True)[1]
-    return {name: _round_trips(codes[m], get["quantity"][m], get["price"][m], costs[m]) for name, m in mine.items()}
+    return {name: _round_trips(codes[m], quantity[m], price[m], costs[m]) for name, m in mine.items()}
 
 
 def _round_trips(codes: NDArray[np.intp], quantity: Floats, price: Floats, costs: Floats) -> Floats:

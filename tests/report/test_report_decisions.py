@@ -12,11 +12,14 @@ import pytest
 from simulator.errors import DataError
 from simulator.evidence.reader import read
 from simulator.market.bars import instant
-from simulator.report import build, debates, further
+from simulator.report import build
+from simulator.report.sections import contamination
+from simulator.report.sections.decisions import MOST_BYTES, write_decisions
+from simulator.report.sections.equity_and_trades import embed_json, list_trades
 
 
-def told(folder: Path, most: int = debates.MOST_BYTES) -> tuple[dict[str, Any], str]:
-    found = json.loads(debates.debates(read(folder), most))
+def told(folder: Path, most: int = MOST_BYTES) -> tuple[dict[str, Any], str]:
+    found = json.loads(write_decisions(read(folder), most))
     return found, found["left_out"]
 
 
@@ -35,7 +38,7 @@ def test_every_decision_is_there_and_sentences_are_written_once(write_run: Any) 
 def test_trades_point_at_the_decision_that_ordered_them(write_run: Any) -> None:
     evidence = read(write_run())
     submitted = {order.id: order.submitted_at for order in evidence.orders}
-    for fill, row in zip(evidence.fills, debates.trades(evidence), strict=True):
+    for fill, row in zip(evidence.fills, list_trades(evidence), strict=True):
         assert instant(datetime.fromisoformat(evidence.decisions[row[5]]["as_of"])) == submitted[fill.order_id]
         assert evidence.sessions[row[0]] == fill.session
 
@@ -44,7 +47,7 @@ def test_trades_point_at_the_decision_that_ordered_them(write_run: Any) -> None:
 def test_debates_grow_briefer_rather_than_larger(write_run: Any, most: int) -> None:
     found, left_out = told(write_run(), most)
     assert left_out
-    assert len(debates.as_json(found).encode()) <= max(most, 120)
+    assert len(embed_json(found).encode()) <= max(most, 120)
 
 
 def test_three_years_of_long_winded_models_stay_below_two_megabytes(write_run: Any) -> None:
@@ -57,7 +60,7 @@ def test_three_years_of_long_winded_models_stay_below_two_megabytes(write_run: A
     assert build(folder).stat().st_size < 2_000_000
     found, left_out = told(folder)
     assert left_out.startswith("Only debates that led to a trade are here")
-    acting = {row[5] for row in debates.trades(read(folder))}
+    acting = {row[5] for row in list_trades(read(folder))}
     assert all("pitches" in found["decisions"][n] for n in acting)
 
 
@@ -84,7 +87,7 @@ def test_a_decade_of_councils_still_names_every_decision(write_run: Any) -> None
 
 
 def test_json_inside_the_page_cannot_end_its_element() -> None:
-    assert debates.as_json({"a": "</script><!--"}) == '{"a":"\\u003c/script>\\u003c!--"}'
+    assert embed_json({"a": "</script><!--"}) == '{"a":"\\u003c/script>\\u003c!--"}'
 
 
 VARIANT = {
@@ -136,7 +139,7 @@ def test_execution_toggles_stand_beside_the_costs_where_they_were_tried(write_ru
     change(
         folder, execution_toggles=[{**row, "sharpe_ci_low": -0.5, "sharpe_ci_high": 2.0, "sharpe_less_default": 0.3}]
     )
-    html = build(folder).read_text(encoding="utf-8")
+    html = build(folder).read_text(encoding="utf-8").replace("\u00a0", " ")
     assert "filled at another moment" in html
     assert "−0.50 to 2.00" in html
 
@@ -177,7 +180,7 @@ def test_a_contamination_part_of_another_shape_is_no_traceback(write_run: Any, j
     folder = write_run(sessions=60)
     change(folder, contamination={"verdict": "so", **junk})
     try:
-        found = further.contamination(read(folder))
+        found = contamination.compose(read(folder))
     except DataError:
         return
     assert found is not None

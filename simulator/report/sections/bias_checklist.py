@@ -1,15 +1,15 @@
-"""The ways in which a backtest flatters itself, one by one, and what this run did about each."""
+"""Bias checklist: the ways in which a backtest flatters itself, and what this run did about each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from simulator.analysis.unanswered import draws
 from simulator.analysis.verdict import inferred, withheld
+from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, number_of, ratio, whole
-from simulator.report.tables import audit_line
+from simulator.report.sections.assumptions_and_notes import audit_line
 
 Standing = Literal["handled", "partly", "open"]
 
@@ -23,8 +23,8 @@ class Bias:
     sentence: str
 
 
-def checklist(run: Mapping[str, Any]) -> tuple[Bias, ...]:
-    """What is known of each bias from the run folder alone."""
+def compose(run: RunRecord) -> tuple[Bias, ...]:
+    """Return what is known of each bias from the run folder alone."""
     return (
         Bias(
             "Look-ahead",
@@ -52,20 +52,19 @@ def checklist(run: Mapping[str, Any]) -> tuple[Bias, ...]:
     )
 
 
-def _memory(run: Mapping[str, Any]) -> Bias:
-    name, models = "Memory of the models", (run.get("llm") or {}).get("models")
+def _memory(run: RunRecord) -> Bias:
+    name, models = "Memory of the models", run["llm"]["models"]
     if not models:
         return Bias(name, "handled", "No language model answered: nothing here could remember these years.")
-    who = ", ".join(map(str, models)) if isinstance(models, list) else str(models)
-    found = run.get("contamination") or {}
-    if found.get("assessable"):
-        return Bias(name, "open" if found.get("flagged") else "handled", str(found.get("verdict")))
+    who, found = ", ".join(models), run["contamination"]
+    if found and found["assessable"]:
+        return Bias(name, "open" if found["flagged"] else "handled", found["verdict"])
     if found:
-        return Bias(name, "open", f"{who} may have read about these years: {found.get('verdict')}")
+        return Bias(name, "open", f"{who} may have read about these years: {found['verdict']}")
     return Bias(name, "open", f"{who} may have read about these years while in training; this run did not check it.")
 
 
-def _selection(run: Mapping[str, Any]) -> Bias:
+def _selection(run: RunRecord) -> Bias:
     trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
     if trials is None:
         return Bias("Selection", "open", "How many variants were tried before this one is not known here.")
@@ -75,8 +74,8 @@ def _selection(run: Mapping[str, Any]) -> Bias:
     return Bias("Selection", "handled", f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}.")
 
 
-def _length(run: Mapping[str, Any]) -> Bias:
-    sessions, needed = int(run["sessions"]), inferred(run, "min_trl")
+def _length(run: RunRecord) -> Bias:
+    sessions, needed = run["sessions"], inferred(run, "min_trl")
     have = f"{counted(sessions, 'session')} of one period"
     if withheld(run):
         return Bias("Sample size", "open", f"{have}: too few for any figure a year.")
@@ -89,17 +88,17 @@ def _length(run: Mapping[str, Any]) -> Bias:
     return Bias("Sample size", "open", f"{have}; a Sharpe ratio as high as this needs {whole(needed)}.")
 
 
-def _draws(run: Mapping[str, Any]) -> Bias:
-    name, answering = "Chance in the answers", run.get("llm") or {}
-    if not answering.get("models"):
+def _draws(run: RunRecord) -> Bias:
+    name = "Chance in the answers"
+    if not run["llm"]["models"]:
         return Bias(name, "handled", "Rules decide: the same bars give the same decisions.")
     if draws(run) == 1:
         return Bias(name, "open", "A single draw: asked again, the models may answer differently (--replicates).")
     return Bias(name, "handled", f"Each question was asked {draws(run)} times; the spread is under Comparison.")
 
 
-def _costs(run: Mapping[str, Any]) -> Bias:
-    costs = (run.get("config") or {}).get("costs") or {}
+def _costs(run: RunRecord) -> Bias:
+    costs = run["config"].get("costs") or {}
     charged = [number_of(costs.get(k)) for k in ("slippage_bps", "commission_bps", "commission_per_share")]
     if any(charged):
         return Bias(
@@ -108,6 +107,5 @@ def _costs(run: Mapping[str, Any]) -> Bias:
     return Bias("Costs", "open", "Trading was free of charge in this run.")
 
 
-def _books(run: Mapping[str, Any]) -> Bias:
-    audited = number_of((run.get("audit") or {}).get("max_relative_difference")) is not None
-    return Bias("Errors in the engine", "handled" if audited else "open", audit_line(run))
+def _books(run: RunRecord) -> Bias:
+    return Bias("Errors in the engine", "handled" if run["audit"] else "open", audit_line(run))

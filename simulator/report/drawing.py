@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.number_format import dollars, percent
+from simulator.number_format import axis_number, dollars, percent
+from simulator.stats.series import Floats
 
-Floats = NDArray[np.float64]
 Shape = Literal["line", "area", "dots", "buys", "sells", "exits"]
 
 WIDTH = 1000
@@ -71,8 +71,32 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class TimeAxis:
+    """Ticks below a panel, on wide screens and on narrow ones."""
+
+    wide: tuple[Tick, ...]
+    narrow: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A horizontal axis from `left` to `right`; positions are percentages from the left."""
+
+    left: float
+    right: float
+
+    def at(self, value: float) -> float:
+        """Return the position of `value`."""
+        return round(100 * (value - self.left) / (self.right - self.left), 2)
+
+    def ticks(self, most: int) -> tuple[Tick, ...]:
+        """Return at most `most` round values with their positions."""
+        return tuple(Tick(self.at(v), axis_number(v)) for v in steps(self.left, self.right, most))
+
+
+@dataclass(frozen=True)
 class Panel:
-    """What the template needs of one drawing: SVG paths, their height, the ticks of the vertical axis."""
+    """One drawing as a template needs it: SVG paths, their height, the ticks of the vertical axis."""
 
     paths: str
     height: int
@@ -167,18 +191,17 @@ def thin(values: Floats, most: int = 1600) -> NDArray[np.intp]:
     return np.array(sorted(keep), dtype=np.intp)
 
 
-def held(name: str, values: Floats, most: int = 800) -> Layer:
-    """A filled staircase: what was held at the close of session i stands over the session, from i − 1 to i."""
+def staircase(name: str, values: Floats, most: int = 800) -> Layer:
+    """Return a filled staircase: a weight at the close of session i stands over the session, from i − 1 to i."""
     at = thin(values, most)
     x = np.repeat(np.r_[-1.0, at.astype(float)], 2)[1:-1]
     return Layer(name, "area", x, np.repeat(values[at], 2))
 
 
-def line(name: str, values: Floats, start: float | None = None, most: int = 1600) -> Layer:
-    """A line through the closes; with `start` it begins at −1, before the first session."""
+def line(name: str, values: Floats, first: float = 0.0, most: int = 1600) -> Layer:
+    """Return a line through `values` at first, first + 1 …; a path with its start begins at −1."""
     at = thin(values, most)
-    x, y = at.astype(float), values[at]
-    return Layer(name, "line", x, y) if start is None else Layer(name, "line", np.r_[-1.0, x], np.r_[start, y])
+    return Layer(name, "line", at.astype(np.float64) + first, values[at])
 
 
 def bounds(series: Sequence[Floats], log: bool = False, room: float = 0.04) -> tuple[float, float]:
@@ -230,6 +253,16 @@ def percent_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
     return [(v, percent(v, digits)) for v in values]
 
 
+def plain_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
+    """``−2.5``, ``100``."""
+    return [(v, axis_number(v)) for v in values]
+
+
+def time_axis(sessions: Sequence[date]) -> TimeAxis:
+    """Return the ticks below a chart of `sessions`."""
+    return TimeAxis(session_ticks(sessions, 13), session_ticks(sessions, 5)) if sessions else TimeAxis((), ())
+
+
 def session_ticks(sessions: Sequence[date], most: int) -> tuple[Tick, ...]:
     """Labels below a time axis that runs from −1 to T − 1: the finest of days, weeks, months, quarters … that fits.
 
@@ -245,7 +278,7 @@ def session_ticks(sessions: Sequence[date], most: int) -> tuple[Tick, ...]:
     return tuple(tick for tick in ticks if tick.at <= 100 - 50 / most) or tuple(ticks[:1])
 
 
-def _calendars(sessions: Sequence[date]) -> Iterator[tuple[list[int], Any]]:
+def _calendars(sessions: Sequence[date]) -> Iterator[tuple[list[int], Callable[[date, int | None], tuple[str, bool]]]]:
     """Positions where a period begins, and how to name it, from days up to centuries."""
     yield list(range(len(sessions))), _day_name
     yield _begins(sessions, lambda d: (d - timedelta(days=d.weekday())).toordinal(), 7), _day_name

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.report import figures
-from simulator.report.figures import Frame, Layer
+from simulator.report import drawing
+from simulator.report.drawing import Frame, Layer
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5000), st.sampled_from([40, 400, 1600]))
 def test_thinning_keeps_the_ends_and_the_extremes(values: list[float], most: int) -> None:
     series = np.array(values)
-    at = figures.thin(series, most)
+    at = drawing.thin(series, most)
     assert len(at) <= max(most, 1) or len(series) <= most
     assert {at[0], at[-1]} == {0, len(series) - 1}
     assert (np.diff(at) > 0).all()
@@ -29,7 +29,7 @@ def test_thinning_keeps_the_ends_and_the_extremes(values: list[float], most: int
 def test_steps_are_evenly_spaced_and_within_bounds(low: float, span: float, unit: float, most: int) -> None:
     low, span = low * unit, span * unit
     high = low + span
-    values = figures.steps(low, high, most)
+    values = drawing.steps(low, high, most)
     assert 1 <= len(values) <= most
     assert all(low - 1e-6 * span <= v <= high + 1e-6 * span for v in values)
     if len(values) > 2:
@@ -38,7 +38,7 @@ def test_steps_are_evenly_spaced_and_within_bounds(low: float, span: float, unit
 
 @given(st.floats(1e-3, 1e8), st.floats(1.001, 1e6))
 def test_log_steps_are_few_and_within_bounds(low: float, ratio: float) -> None:
-    values = figures.log_steps(low, low * ratio, 6)
+    values = drawing.log_steps(low, low * ratio, 6)
     assert 1 <= len(values) <= 6
     assert all(low * (1 - 1e-9) <= v <= low * ratio * (1 + 1e-9) for v in values)
 
@@ -46,7 +46,7 @@ def test_log_steps_are_few_and_within_bounds(low: float, ratio: float) -> None:
 @given(st.dates(date(1950, 1, 1), date(2040, 1, 1)), st.integers(1, 6000), st.sampled_from([5, 13]))
 def test_the_time_axis_has_a_label_and_never_too_many(start: date, count: int, most: int) -> None:
     sessions = [start + timedelta(days=n + 2 * (n // 5)) for n in range(count)]
-    ticks = figures.session_ticks(sessions, most)
+    ticks = drawing.session_ticks(sessions, most)
     assert 1 <= len(ticks) <= most
     places = [t.at for t in ticks]
     assert places == sorted(places)
@@ -56,15 +56,15 @@ def test_the_time_axis_has_a_label_and_never_too_many(start: date, count: int, m
 
 def test_a_year_of_sessions_is_labelled_by_month_and_ten_by_year() -> None:
     year = [date(2024, 1, 2) + timedelta(days=n) for n in range(364)]
-    assert [t.label for t in figures.session_ticks(year, 13)][:3] == ["2024", "Feb", "Mar"]
-    assert [t.label for t in figures.session_ticks(year, 5)] == ["2024", "Apr", "Jul", "Oct"]
+    assert [t.label for t in drawing.session_ticks(year, 13)][:3] == ["2024", "Feb", "Mar"]
+    assert [t.label for t in drawing.session_ticks(year, 5)] == ["2024", "Apr", "Jul", "Oct"]
     decade = [date(2015, 1, 2) + timedelta(days=n) for n in range(3600)]
-    assert [t.label for t in figures.session_ticks(decade, 13)][:2] == ["2015", "2016"]
+    assert [t.label for t in drawing.session_ticks(decade, 13)][:2] == ["2015", "2016"]
 
 
 def test_a_run_that_begins_late_in_a_month_does_not_label_that_month() -> None:
     sessions = [date(2024, 3, 20) + timedelta(days=n) for n in range(200)]
-    assert figures.session_ticks(sessions, 13)[0].label == "Apr 2024"
+    assert drawing.session_ticks(sessions, 13)[0].label == "Apr 2024"
 
 
 @pytest.mark.parametrize(
@@ -78,31 +78,31 @@ def test_a_run_that_begins_late_in_a_month_does_not_label_that_month() -> None:
     ],
 )
 def test_dollar_labels_have_just_the_decimals_they_need(values: list[float], labels: list[str]) -> None:
-    assert [label for _, label in figures.dollar_ticks(values)] == labels
+    assert [label for _, label in drawing.dollar_ticks(values)] == labels
 
 
 def drawn(layers: list[Layer], frame: Frame) -> dict[str, str]:
-    return dict(re.findall(r'<path class="([^"]+)" d="([^"]+)"/>', figures.draw(layers, frame).paths))
+    return dict(re.findall(r'<path class="([^"]+)" d="([^"]+)"/>', drawing.draw(layers, frame).paths))
 
 
 def test_a_line_is_drawn_where_its_numbers_are() -> None:
-    line = figures.line("strategy", np.array([10.0, 20.0, 30.0]), start=20.0)
+    line = drawing.line("strategy", np.array([20.0, 10.0, 20.0, 30.0]), first=-1)
     paths = drawn([line], Frame(-1, 2, 0.0, 40.0, 100))
     assert paths == {"strategy": "M0 50L333.3 75L666.7 50L1000 25"}
 
 
 def test_a_log_axis_gives_equal_ratios_equal_heights() -> None:
-    line = figures.line("strategy", np.array([1.0, 10.0, 100.0]))
+    line = drawing.line("strategy", np.array([1.0, 10.0, 100.0]))
     assert drawn([line], Frame(0, 2, 1.0, 100.0, 100, log=True)) == {"strategy": "M0 100L500 50L1000 0"}
 
 
 def test_a_gap_breaks_the_line() -> None:
-    line = figures.line("strategy", np.array([1.0, 2.0, np.nan, 1.0, 2.0]))
+    line = drawing.line("strategy", np.array([1.0, 2.0, np.nan, 1.0, 2.0]))
     assert drawn([line], Frame(0, 4, 0.0, 2.0, 100))["strategy"].count("M") == 2
 
 
 def test_what_was_held_stands_over_the_session_it_was_held_in() -> None:
-    weight = figures.held("weight", np.array([0.0, 0.5]))
+    weight = drawing.staircase("weight", np.array([0.0, 0.5]))
     assert drawn([weight], Frame(-1, 1, 0.0, 1.0, 100)) == {"weight": "M0 100L0 100L500 100L500 50L1000 50L1000 100z"}
 
 

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simulator.analysis.paired import DRAWS_FOR_BEST, Paired, against_best
 from simulator.evidence.reader import read, read_equity, read_run
-from simulator.report import build, leaderboard
+from simulator.report import build
+from simulator.report.sections import calibration
+from simulator.report.sections.members_and_council import council_sentence, draw_accounts, draw_leaderboard
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -27,12 +30,12 @@ def test_accounts_stand_by_their_sharpe_ratio_and_those_without_one_last(write_r
     for entry, sharpe in zip(run["accounts"], (0.5, None, 2.0, -1.0, 1.0, 0.7), strict=True):
         entry["metrics"]["sharpe"] = sharpe
     change(folder, accounts=run["accounts"])
-    found = leaderboard.board(read(folder))
+    found = draw_leaderboard(read(folder))
     assert found is not None
-    assert [p.name for p in found.places] == ["CLAUDE", "DEEPSEEK", "COUNCIL", "CHATGPT", "GROQ", "GEMINI"]
-    assert [p.rank for p in found.places] == ["1", "2", "3", "4", "5", "n/a"]
-    assert [p.name for p in found.places if p.own] == ["COUNCIL"]
-    assert found.places[-1].cells[0].why == "no reason recorded"
+    assert [row.label for row in found.table.rows] == ["CLAUDE", "DEEPSEEK", "COUNCIL", "CHATGPT", "GROQ", "GEMINI"]
+    assert list(found.ranks) == ["1", "2", "3", "4", "5", "n/a"]
+    assert [row.label for row in found.table.rows if row.css == "own"] == ["COUNCIL"]
+    assert found.table.rows[-1].cells[0].why == "no reason recorded"
 
 
 def test_bars_lie_on_one_scale(write_run: Any) -> None:
@@ -43,10 +46,10 @@ def test_bars_lie_on_one_scale(write_run: Any) -> None:
         entry |= {"sharpe_ci_low": low, "sharpe_ci_high": high}
         entry["metrics"]["sharpe"] = (low + high) / 2
     change(folder, accounts=run["accounts"])
-    found = leaderboard.board(read(folder))
+    found = draw_leaderboard(read(folder))
     assert found is not None
     assert found.scale is not None
-    bars = {place.name: place.bar for place in found.places if place.bar}
+    bars = {bar.label: bar for bar in found.scale.bars}
     assert len(bars) == 6
     assert bars["CHATGPT"].point == pytest.approx(found.scale.zero)
     unit = bars["GEMINI"].point - found.scale.zero
@@ -56,10 +59,9 @@ def test_bars_lie_on_one_scale(write_run: Any) -> None:
 
 def test_the_sentence_weighs_the_council_against_its_best_member(write_run: Any) -> None:
     folder = write_run()
-    weighed = {"name": "CLAUDE", "difference": 0.4, "low": -0.2, "high": 1.0, "p": 0.2}
     said = {}
     for p in (0.2, 0.05, 0.001):
-        said[p] = leaderboard.council_sentence(facts(folder), {**weighed, "p": p})
+        said[p] = council_sentence(read_run(folder), Paired("CLAUDE", "CLAUDE", 0.4, -0.2, 1.0, p))
     assert said[0.2].startswith("COUNCIL cannot be told from its best member, CLAUDE: its Sharpe ratio is 0.40 higher")
     assert "borderline" in said[0.05]
     assert said[0.001].startswith("COUNCIL is better than its best member, CLAUDE")
@@ -71,25 +73,26 @@ def test_the_council_is_compared_with_its_best_member_session_by_session(write_r
 
     folder = write_run()
     run, equity = read_run(folder), read_equity(folder, read_run(folder))[1]
-    found = leaderboard.against_best(run, equity)
+    found = against_best(run, equity)
     best = max(run["accounts"][:-1], key=lambda entry: float(entry["metrics"]["sharpe"]))["name"]
     returns = [np.diff(np.r_[1e5, equity[c]]) / np.r_[1e5, equity[c][:-1]] for c in ("equity", f"account:{best}")]
-    expected = compare(*returns, equity["risk_free"], draws=leaderboard.DRAWS)
-    assert found["name"] == best
-    assert (found["difference"], found["p"]) == (pytest.approx(expected.difference), pytest.approx(expected.p))  # type: ignore[union-attr]
+    expected = compare(*returns, equity["risk_free"], draws=DRAWS_FOR_BEST)
+    assert found is not None
+    assert found.label == best
+    assert (found.difference, found.p) == (pytest.approx(expected.difference), pytest.approx(expected.p))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("shape", [{"sessions": 40}, {"ruin": True}])
 def test_what_cannot_be_compared_says_why(write_run: Any, shape: dict[str, Any]) -> None:
-    found = leaderboard.board(read(write_run(**shape)))
+    found = draw_leaderboard(read(write_run(**shape)))
     assert found is not None
     assert "cannot be judged" in found.sentence
     assert "None" not in found.sentence
 
 
 def test_a_run_of_rules_has_no_leaderboard(write_run: Any) -> None:
-    assert leaderboard.board(read(write_run(members=()))) is None
-    assert leaderboard.curves(read(write_run("other", members=()))) is None
+    assert draw_leaderboard(read(write_run(members=()))) is None
+    assert draw_accounts(read(write_run("other", members=()))) is None
 
 
 def test_an_older_folder_shows_its_members_as_accounts(write_run: Any) -> None:
@@ -107,7 +110,7 @@ def test_an_older_folder_shows_its_members_as_accounts(write_run: Any) -> None:
 
 
 def test_calibration_panels_share_a_scale_and_say_what_they_show(write_run: Any) -> None:
-    found = leaderboard.calibration(facts(write_run()))
+    found = calibration.compose(read_run(write_run()))
     assert [c.own for c in found].count(True) == 1
     assert len({c.panel.ticks for c in found if c.panel}) == 1
     assert all("27 calls, 15 sessions ahead; rank correlation +0.10 (−0.20 to 0.40)" in c.summary for c in found)
@@ -120,5 +123,5 @@ def test_calibration_panels_share_a_scale_and_say_what_they_show(write_run: Any)
 def test_no_calibration_no_section(write_run: Any) -> None:
     folder = write_run()
     change(folder, accounts=[{**entry, "calibration": None, "reviews": None} for entry in facts(folder)["accounts"]])
-    assert leaderboard.calibration(facts(folder)) == ()
+    assert calibration.compose(read_run(folder)) == ()
     assert 'id="calibration"' not in build(folder).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The templates of all pages, and what they have in common: one style sheet, the same filters, everything escaped."""
+"""Pages from templates: one head, one style sheet, the same filters and macros, everything escaped."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulator.report.table import Table
+
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
+    from jinja2 import Environment
     from markupsafe import Markup
 
-TEMPLATES = Path(__file__).parent / "templates"
-SHARED = "style.css"
-"""The style sheet of every page; a page's own one only adds to it."""
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
-@cache
-def template(name: str, style: str | None = None) -> Template:
-    """The template `name`, with the shared style sheet and, after it, the page's own."""
-    from markupsafe import Markup
-
-    environment = _environment()
-    sheets = "\n".join(read(sheet) for sheet in (SHARED, style) if sheet)
-    return environment.get_template(name, globals={"style": Markup(sheets)})
+def render_page(template: str, **content: object) -> str:
+    """Return the page that `template` makes of `content`: one file, no network, decided by its content alone."""
+    return _environment().get_template(template).render(**content)
 
 
-def read(name: str) -> str:
-    """The text of a file among the templates."""
+def render_table(table: Table) -> str:
+    """Return the HTML of a table and of its footnotes, to be put into a page with the shared style sheet."""
+    return str(_environment().get_template("macros.html").module.table(table))  # type: ignore[attr-defined]
+
+
+def read_template(name: str) -> str:
+    """Return the text of a file among the templates."""
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
@@ -45,18 +45,19 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {"drawn": Markup, "breakable": _breakable, "coded": _coded, "ranged": _ranged}
+    environment.globals["style"] = Markup(read_template("style.css"))
     return environment
 
 
 def _breakable(name: object) -> Markup:
-    """A name that may go on in the next line behind an underscore or a dot between letters."""
+    """Return a name that may go on in the next line behind an underscore or a dot between letters."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"_|(?<=[A-Za-z_])\.|\.(?=[A-Za-z_])", r"\g<0><wbr>", str(escape(name))))
 
 
 def _coded(sentence: object) -> Markup:
-    """A sentence in which what stands between backticks is code, and no date or percentage is broken."""
+    """Return a sentence in which what stands between backticks is code, and no date or percentage is broken."""
     from markupsafe import Markup, escape
 
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence)))
@@ -65,5 +66,5 @@ def _coded(sentence: object) -> Markup:
 
 
 def _ranged(text: object) -> str:
-    """An interval whose second end keeps its "to"."""
+    """Return an interval whose second end keeps its "to"."""
     return str(text).replace(" to ", " to\u00a0")

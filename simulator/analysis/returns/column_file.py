@@ -1,4 +1,4 @@
-"""A table someone made, CSV or Parquet, as named columns with the place of each row in the file."""
+"""A file of named columns, CSV or Parquet, with the place of each row in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INDEX = "__index_level_0__"
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ColumnFile:
     """Columns of one file, rows in its order.
 
     Attributes
@@ -46,14 +46,14 @@ class Table:
         return tuple(self.columns)
 
     def texts(self, name: str) -> list[str]:
-        """A column as texts, empty where it has nothing."""
+        """Return a column as texts, empty where it has nothing."""
         return ["" if v != v or v is None else str(v).strip() for v in self.columns[name]]
 
 
-def read_table(path: Path) -> Table:
-    """A CSV (any of , ; tab |, gzipped or not) or Parquet file.
+def read_table(path: Path) -> ColumnFile:
+    """Return a CSV (any of , ; tab |, gzipped or not) or Parquet file.
 
-    Errors: `UsageError` where there is no such file; `DataError` with file and line for what is not a table: no header,
+    Raises UsageError where there is no such file, DataError with file and line for what is not a table: no header,
     a column named twice, a row with more or fewer fields than the header.
     """
     if not path.is_file():
@@ -85,7 +85,7 @@ def _text(source: str, content: bytes) -> str:
         return content.decode("latin-1")
 
 
-def _csv(source: str, text: str) -> Table:
+def _csv(source: str, text: str) -> ColumnFile:
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
         raise DataError("is empty", where=source, mend="write a header and one row per session")
@@ -110,7 +110,7 @@ def _csv(source: str, text: str) -> Table:
             )
     values = zip(*rows[1:], strict=True) if len(rows) > 1 else ((),) * len(header)
     columns = {name: list(column) for name, column in zip(header, values, strict=True)}
-    return Table(source, columns, np.array(lines[1:], dtype=np.int64), "line", delimiter)
+    return ColumnFile(source, columns, np.array(lines[1:], dtype=np.int64), "line", delimiter)
 
 
 def _header(source: str, line: int, names: list[str]) -> list[str]:
@@ -136,7 +136,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path) -> ColumnFile:
     import pyarrow
     from pyarrow import compute, parquet, types
 
@@ -157,4 +157,4 @@ def _parquet(path: Path) -> Table:
         else:
             values = ["" if value is None else str(value) for value in column.to_pylist()]
         columns["" if name == INDEX else name] = values
-    return Table(str(path), columns, np.arange(1, read.num_rows + 1), "row")
+    return ColumnFile(str(path), columns, np.arange(1, read.num_rows + 1), "row")

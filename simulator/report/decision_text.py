@@ -1,0 +1,52 @@
+"""Records of decisions in words: facts, theses and reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from simulator.council.records import AnswerRow, MeetingRecord, ReviewAnswer, RevisedThesis
+from simulator.number_format import cents, ratio
+
+PRICES = {"limit": "limit", "stop": "stop", "take_profit": "take profit"}
+SHOWN_OF_KEY = 12
+
+
+def thesis_line(thesis: RevisedThesis) -> str:
+    """Return what a checkpoint made of one thesis, in words."""
+    conviction, before = (ratio(thesis[key], 0, sign=True) for key in ("conviction", "conviction_before"))
+    changed = f"conviction {conviction}" if before == conviction else f"conviction {before} to {conviction}"
+    entry = thesis["entry"]
+    since = f", entered {entry['at'][:10]} at {cents(entry['price'])}" if entry else ""
+    ends = ((name, thesis[name]) for name in ("stop", "target"))
+    where = "".join(f", {name} {cents(price)}" for name, price in ends if price is not None)
+    answer, error = thesis.get("answer"), thesis.get("error")
+    reason = f"no answer: {error}" if error else thesis["reason"] or (answer["reason"] if answer else "")
+    return (
+        f"{thesis['action']} {thesis['direction']} {thesis['instrument']}, {changed}, {thesis['state']}{since}{where}. "
+        f"{reason}"
+    ).strip()
+
+
+def flatten_facts(content: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    """Yield nested facts as (name, value), lists in words."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flatten_facts(value, f"{before}{key} ")
+        elif isinstance(value, list):
+            words = (" ".join(map(str, v.values())) if isinstance(v, Mapping) else str(v) for v in value)
+            yield f"{before}{key}", "; ".join(words) or "none"
+        else:
+            yield f"{before}{key}", value
+
+
+def label_of(record: MeetingRecord, seat: str) -> str:
+    """Return the letter under which the chairman was shown the pitch of `seat`; empty where it was not."""
+    chairman = record["chairman"]
+    shown = record["labels"].get(chairman["seat"], {}) if chairman else {}
+    return next((label for label, who in shown.items() if who == seat), "")
+
+
+def reviews_of(record: MeetingRecord, seat: str) -> list[tuple[AnswerRow[ReviewAnswer], ReviewAnswer]]:
+    """Return the reviews of the pitch of `seat` that could be used, with their answers."""
+    rows = ((one, one.get("answer")) for one in record["reviews"] if one.get("about") == seat)
+    return [(one, answer) for one, answer in rows if answer]

@@ -1,0 +1,106 @@
+"""Assumptions and notes: what a reader must grant before believing the numbers, out of the config of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from simulator.evidence.records import RunRecord
+from simulator.number_format import dollars, number_of, percent, ratio, rough_percent, small
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """`sources` and `context` are (source, its symbols); those of `context` were shown, not traded."""
+
+    notes: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    sources: tuple[tuple[str, str], ...]
+    context: tuple[tuple[str, str], ...]
+    audit: str
+
+
+def compose(run: RunRecord) -> Assumptions:
+    """Return the section."""
+    sources, context = group_sources(run["sources"]), group_sources(run["context"])
+    return Assumptions(tuple(run["notes"]), list_assumptions(run), sources, context, audit_line(run))
+
+
+def list_assumptions(run: RunRecord) -> tuple[str, ...]:
+    """Return sentences on timing, costs, sizing, margin and what is left out; none on what the config lacks."""
+    costs, risk = run["config"].get("costs") or {}, run["config"].get("risk") or {}
+    sentences = [
+        _timing(run["config"].get("schedule") or {}),
+        "Where a stop and a take-profit lie in the same bar the stop is taken; a gap beyond either fills at the open.",
+        _costs(costs) if costs else "",
+        _sizing(risk) if risk else "",
+        _margin(risk) if risk else "",
+        f"Risk-free return: {run['risk_free']}." if run["risk_free"] else "",
+        "Figures a year count 252 sessions; flat sessions are included.",
+        "Not modelled: taxes, market impact beyond the stated slippage, and orders left unfilled for lack of volume.",
+    ]
+    return tuple(filter(None, sentences))
+
+
+def _timing(schedule: Mapping[str, object]) -> str:
+    at = str(schedule.get("decision_time") or "")[:5]
+    made = f"A decision is made at {at} in New York, knows" if at else "A decision knows"
+    return f"{made} the bars closed by then, and fills no earlier than the next open."
+
+
+def _costs(costs: Mapping[str, object]) -> str:
+    share, least = _as_stated(costs.get("commission_per_share")), _as_stated(costs.get("commission_min"))
+    borrow, interest = percent(costs.get("borrow_rate")), percent(costs.get("cash_interest"))
+    return (
+        f"Costs: commission {share} a share and {_bps(costs.get('commission_bps'))}, at least {least} a fill; "
+        f"slippage {_bps(costs.get('slippage_bps'))}; borrowing shares {borrow} and cash earns {interest} a year."
+    )
+
+
+def _sizing(risk: Mapping[str, object]) -> str:
+    limits = [
+        f"{rough_percent(risk.get(key))} {what}"
+        for key, what in (("max_weight", "in one symbol"), ("max_gross", "in all"), ("max_group", "in one group"))
+        if number_of(risk.get(key)) is not None
+    ]
+    shares = str(risk.get("shares", "fractional")).capitalize()
+    least = _as_stated(risk.get("min_trade"))
+    return f"Limits, as parts of equity: {', '.join(limits)}. {shares} shares; a change below {least} is not traded."
+
+
+def _margin(risk: Mapping[str, object]) -> str:
+    initial, maintenance = (
+        " / ".join(rough_percent(risk.get(f"{kind}_{side}")) for side in ("long", "short"))
+        for kind in ("initial_margin", "maintenance")
+    )
+    return f"Margin, long / short: initial {initial}, maintenance {maintenance}."
+
+
+def _as_stated(value: object) -> str:
+    """Return dollars with as many decimals as were stated."""
+    x = number_of(value)
+    return dollars(value, next((d for d in range(6) if x is None or round(x, d) == x), 6))
+
+
+def _bps(value: object) -> str:
+    x = number_of(value)
+    return "n/a" if x is None else f"{ratio(x, 0 if x == int(x) else 1)}\u00a0bps"
+
+
+def group_sources(sources: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return (source, its symbols), in the order of the symbols."""
+    grouped: dict[str, list[str]] = {}
+    for symbol, source in sources.items():
+        grouped.setdefault(source, []).append(symbol)
+    return tuple((source, ", ".join(symbols)) for source, symbols in grouped.items())
+
+
+def audit_line(run: RunRecord) -> str:
+    """Return how far the two engines differ, in one sentence."""
+    audit = run["audit"]
+    if audit is None or number_of(audit["max_relative_difference"]) is None:
+        return "Not audited by a second engine."
+    engines, difference = f"{audit['engine']} and {audit['auditor']}", audit["max_relative_difference"]
+    if difference == 0:
+        return f"{engines} agree to the last bit in cash, positions and equity."
+    return f"{engines} differ by at most {small(difference)} of equity."

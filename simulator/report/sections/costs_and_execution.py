@@ -1,0 +1,131 @@
+"""Costs and execution: the same decisions at other costs and at other moments, and what became of the orders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import NamedTuple
+
+from simulator.analysis.verdict import withheld
+from simulator.evidence.reader import Evidence
+from simulator.evidence.records import RunRecord
+from simulator.number_format import UNDEFINED, cents, dollars, percent, signed_ratio, whole
+from simulator.report.catalogue import METRICS, SHARPE_INTERVAL, WITHHELD
+from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
+from simulator.trading.model import Rejection
+
+
+class Refusal(NamedTuple):
+    """Orders rejected or trimmed by one rule: how often, for which symbols, when, and the share carried out."""
+
+    rule: str
+    times: str
+    symbols: str
+    when: str
+    carried_out: str
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What became of the orders; `statuses` and `ways` (of filling) are (words, count)."""
+
+    total: int
+    statuses: tuple[tuple[str, int], ...]
+    ways: tuple[tuple[str, int], ...]
+    slippage: str
+    commission: str
+    refused: tuple[Refusal, ...]
+    decisions: int
+    cut: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Tables are None where nothing was tried."""
+
+    costs: Table | None
+    toggles: Table | None
+    orders: Orders
+    refused: Table | None
+
+
+def compose(evidence: Evidence) -> Costs:
+    """Return the section."""
+    orders = count_orders(evidence)
+    return Costs(tabulate_costs(evidence.run), tabulate_toggles(evidence.run), orders, _tabulate_refusals(orders))
+
+
+def tabulate_costs(run: RunRecord) -> Table | None:
+    """Return the run at multiples of the stated costs."""
+    metrics = [METRICS[key] for key in ("total_return", "cagr", "sharpe", "max_drawdown")]
+    rows = []
+    for entry in run["cost_sensitivity"]:
+        stated = entry["multiple"] == 1
+        cells = [metric.cell(entry["metrics"], {}, withheld(run)) for metric in metrics]
+        paid = Cell(dollars(entry["costs_paid"]), value=entry["costs_paid"])
+        hint, css = ("as stated", "chosen") if stated else ("", "")
+        rows.append(Row(f"{entry['multiple']:g}×", (paid, *cells), hint, css))
+    columns = ("Costs paid", "Total return", "Growth a year", "Sharpe", "Largest drawdown")
+    return make_table("Cost sensitivity", columns, rows, corner="Costs") if rows else None
+
+
+def tabulate_toggles(run: RunRecord) -> Table | None:
+    """Return the decisions of the run, filled at other moments."""
+    short, rows = withheld(run), []
+    for entry in run["execution_toggles"]:
+        values = {
+            **entry["metrics"],
+            "sharpe_ci_low": entry["sharpe_ci_low"],
+            "sharpe_ci_high": entry["sharpe_ci_high"],
+        }
+        total, sharpe, fall = (
+            METRICS[key].cell(values, entry["reasons"], short) for key in ("total_return", "sharpe", "max_drawdown")
+        )
+        less = Cell(WITHHELD if short else signed_ratio(entry["sharpe_less_default"]))
+        cells = (total, sharpe, SHARPE_INTERVAL.cell(values, entry["reasons"], short), less, fall)
+        rows.append(Row(entry["name"], cells, entry["what"], "chosen" if entry["default"] else ""))
+    columns = ("Total return", "Sharpe", "95\u00a0% interval", "Sharpe less the default", "Largest drawdown")
+    title = "The same decisions, filled at another moment"
+    return make_table(title, columns, rows, corner="Filled at") if rows else None
+
+
+def count_orders(evidence: Evidence) -> Orders:
+    """Return orders, fills and refusals, counted."""
+    return Orders(
+        total=len(evidence.orders),
+        statuses=_count(order.status for order in evidence.orders),
+        ways=_count(fill.why for fill in evidence.fills),
+        slippage=cents(fsum(fill.slippage for fill in evidence.fills)),
+        commission=cents(fsum(fill.commission for fill in evidence.fills)),
+        refused=_gather_refusals(evidence.rejected),
+        decisions=len(evidence.decisions),
+        cut=sum(1 for decision in evidence.decisions if decision["cuts"]),
+    )
+
+
+def _words(text: str) -> str:
+    return text.replace("_", " ") or "unnamed"
+
+
+def _count(words: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(map(_words, words)).items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _gather_refusals(rows: Sequence[Rejection]) -> tuple[Refusal, ...]:
+    found = []
+    for rule, count in _count(row.why for row in rows):
+        mine = [row for row in rows if _words(row.why) == rule]
+        symbols = list(dict.fromkeys(row.symbol for row in mine))
+        named = ", ".join(symbols[:4]) + (f" and {len(symbols) - 4} more" if len(symbols) > 4 else "")
+        span = str(mine[0].session) if len(mine) == 1 else f"{mine[0].session} to {mine[-1].session}"
+        wanted, got = fsum(abs(row.wanted) for row in mine), fsum(abs(row.got) for row in mine)
+        found.append(Refusal(rule, whole(count), named, span, percent(got / wanted) if wanted > 0 else UNDEFINED))
+    return tuple(found)
+
+
+def _tabulate_refusals(orders: Orders) -> Table | None:
+    rows = [make_row(one.rule, (one.times, one.carried_out, one.symbols, one.when)) for one in orders.refused]
+    columns = ("Times", "Carried out", Column("Symbols", words=True), Column("When", words=True))
+    return make_table("Rejected or trimmed", columns, rows, corner="Rule") if rows else None

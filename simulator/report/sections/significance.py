@@ -1,0 +1,61 @@
+"""Significance: how far the Sharpe ratio can be trusted, and whether it differs from the benchmarks'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulator.analysis.paired import against_benchmarks
+from simulator.analysis.verdict import Verdict, withheld
+from simulator.evidence.reader import Evidence
+from simulator.evidence.records import RunRecord
+from simulator.number_format import UNDEFINED, interval, p_value, percent, ratio, signed_ratio
+from simulator.report.catalogue import SIGNIFICANCE
+from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
+
+
+@dataclass(frozen=True)
+class Significance:
+    """`figures` of the Sharpe ratio, none for short runs; `paired` against the benchmarks; `timing`: was tested."""
+
+    figures: Table
+    paired: Table | None
+    timing: bool
+
+
+def compose(evidence: Evidence, verdict: Verdict) -> Significance:
+    """Return the section; nothing is paired where no test is needed."""
+    paired = None if verdict.settled else tabulate_differences(evidence)
+    return Significance(tabulate_significance(evidence.run), paired, "timing_p" in evidence.run["inference"])
+
+
+def tabulate_significance(run: RunRecord) -> Table:
+    """Return what is inferred of the strategy's Sharpe ratio beyond its interval."""
+    inference = run["inference"]
+    shown = [metric for metric in SIGNIFICANCE if metric.key in inference and not withheld(run)]
+    rows = [Row(metric.name, (metric.cell(inference, run["reasons"]),), metric.help) for metric in shown]
+    low, median, high = (inference.get(f"max_drawdown_{quantile}") for quantile in (5, 50, 95))
+    band = interval(low, high, percent)
+    if rows and UNDEFINED not in (band, percent(median)):
+        hint = f"nine in ten redrawn histories, median {percent(median)}"
+        rows.append(Row("Largest drawdown", (Cell(band),), hint))
+    return make_table("Significance", ("Value",), rows)
+
+
+def tabulate_differences(evidence: Evidence) -> Table | None:
+    """Return the run's Sharpe ratio less each benchmark's, on the same sessions; None where none can be compared."""
+    rows = [
+        make_row(
+            one.label,
+            (
+                signed_ratio(one.difference),
+                interval(one.low, one.high),
+                p_value(one.p),
+                ratio(one.detectable),
+                one.why or one.verdict,
+            ),
+        )
+        for one in against_benchmarks(evidence.run, evidence.equity)
+    ]
+    columns = ("Sharpe less its", "95\u00a0% interval", "p", "Detectable", Column("Verdict", words=True))
+    title = "Against the benchmarks, session by session"
+    return make_table(title, columns, rows, corner="Benchmark") if rows else None
