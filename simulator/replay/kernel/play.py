@@ -105,6 +105,7 @@ def _fill(s: KernelState, n: int, order: int, trade: tuple[float, float, float],
     """Book `trade` = (shares, price, slippage); `order` is -1 for exits and margin calls."""
     shares, price, slippage = trade
     commission = _commission(s.rules, shares, price)
+    # One after the other, and free margin as two sums: other orders of addition round differently.
     s.account.cash -= shares * price
     s.account.cash -= slippage
     s.account.cash -= commission
@@ -168,6 +169,7 @@ def _done(s: KernelState, n: int, wanted: float, got: float, why: int) -> None:
 
 @inner
 def _activate(s: KernelState, n: int) -> None:
+    # In symbol order: sums over the active list are to run as those of `trading.fills` do.
     count = s.account.active
     i = count
     while i > 0 and s.active[i - 1] > n:
