@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simulator.errors import LLMError
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError
 from simulator.market.bars import Snapshot
 from simulator.replay import audit, backtrader_engine, kernel
 from simulator.replay.inputs import ReplayInputs
@@ -66,7 +66,7 @@ def replay_strategy(
                 raise ahead.stopped
             inputs = inputs.until(ahead.until)
         done = play(strategy, inputs, rules, cash, ahead.opinions, report, running)
-    return replace(done, stopped=ahead.stopped)
+    return done if ahead.stopped is None else replace(done, stopped=ahead.stopped)
 
 
 def play(
@@ -78,8 +78,11 @@ def play(
     report: Progress,
     loop: asyncio.Runner,
 ) -> Replayed:
-    """Play one account over `inputs` from `opinions` formed already {index of the instant: opinion}; others are formed
-    when their date has come. Raises AuditError when the engines differ by over 1e-9 of equity."""
+    """Play one account over `inputs` from `opinions` formed already {index of the instant: opinion}. Others are formed
+    when their date has come, up to one that stops the asking.
+
+    Raises AuditError when the engines differ by over 1e-9 of equity.
+    """
     at = {name: strategy_at(strategy, name) for name in dict.fromkeys(inputs.points)}
     consulting: dict[str, Consults[Any]] = {name: one for name, one in at.items() if isinstance(one, Consults)}
     results: list[CycleResult] = []
@@ -101,8 +104,15 @@ def play(
         journal.append(intent.decision)
         report("replay", k + 1, len(inputs.instants), str(snapshot.session))
 
-    execution = rules.execution
-    ledger = backtrader_engine.replay(inputs.traded, inputs.instants, decide, execution, cash, inputs.opening_marks)
+    execution, marks, stopped = rules.execution, inputs.opening_marks, None
+    try:
+        ledger = backtrader_engine.replay(inputs.traded, inputs.instants, decide, execution, cash, marks)
+    except LLMError as error:
+        if not results or isinstance(error, CacheMissError | CacheCorruptError):
+            raise
+        stopped, inputs = error, inputs.until(len(results))
     tape = Tape.from_decisions([one.allowed for one in results], inputs.bars.symbols)
-    difference = audit.audit(ledger, kernel.replay_tape(inputs.traded, tape, execution, cash, inputs.opening_marks))
-    return Replayed(inputs, ledger, tuple(results), tape, difference, opinions)
+    if stopped is not None:
+        ledger = backtrader_engine.replay_tape(inputs.traded, tape, execution, cash, marks)
+    difference = audit.audit(ledger, kernel.replay_tape(inputs.traded, tape, execution, cash, marks))
+    return Replayed(inputs, ledger, tuple(results), tape, difference, opinions, stopped)

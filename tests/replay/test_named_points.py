@@ -13,7 +13,7 @@ import pytest
 from simulator.errors import LLMError
 from simulator.evidence.writer import decision_lines
 from simulator.market.bars import Snapshot, moment
-from simulator.market.calendar import NEW_YORK, sessions, wall_to_utc
+from simulator.market.calendar import sessions, wall_to_utc
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
 from simulator.replay.run import Replayed, play, replay_strategy
@@ -156,12 +156,16 @@ def test_a_consultation_sees_each_book_once_in_order_of_date(inputs: ReplayInput
         assert record["opinion"].endswith(f"; {record['held']:.4f} shares after {k} decisions")
 
 
-def test_where_the_asking_stops_everything_before_it_is_replayed(inputs: ReplayInputs) -> None:
-    failing = next(k for k, point in enumerate(inputs.points) if point == "last orders" and k > 6)
+@pytest.mark.parametrize("point", ["last orders", "afternoon"])
+def test_where_the_asking_stops_everything_before_it_is_replayed(inputs: ReplayInputs, point: str) -> None:
+    """Ahead of the replay, and in the middle of it."""
+    failing = next(k for k, name in enumerate(inputs.points) if name == point and k > 6)
     stop = moment(int(inputs.instants[failing]))
     done = replay_strategy(Desk(stop.isoformat()), inputs, RULES, 10_000.0)
-    assert done.stopped is not None
-    assert len(done.results) == failing
     whole = replay_strategy(Desk(), inputs, RULES, 10_000.0)
+    assert done.stopped is not None
     assert decision_lines(done.results) == decision_lines(whole.results[:failing])
-    assert f"{stop.astimezone(NEW_YORK):%H:%M}" == "14:00"
+    assert len(done.inputs.traded) == len(done.ledger.equity) < len(whole.ledger.equity)
+    assert done.ledger.equity.tobytes() == whole.ledger.equity[: len(done.ledger.equity)].tobytes()
+    with pytest.raises(LLMError, match="nobody answers"):
+        replay_strategy(Desk(moment(int(inputs.instants[0])).isoformat()), inputs, RULES, 10_000.0)
