@@ -74,7 +74,7 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[RunProgres
 
 
 def parse_date(given: str | date, name: str) -> date:
-    """An ISO date. Raises UsageError naming the option."""
+    """Return an ISO date. Raises UsageError naming the option."""
     if isinstance(given, date):
         return given
     try:

@@ -137,10 +137,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
     # Objects of a run live until its end: collecting garbage at every turn costs an eighth of its time.
     gc.set_threshold(100_000, 50, 50)
-    sys.exit(_status(args))
+    sys.exit(_run(args))
 
 
-def _status(args: Sequence[str] | None) -> int:
+def _run(args: Sequence[str] | None) -> int:
     try:
         code = sim.main(args, prog_name="sim", standalone_mode=False)
         sys.stdout.flush()
@@ -178,7 +178,7 @@ def _print_error(error: Exception) -> int:
 
 
 def _describe(error: BaseException) -> tuple[str, int]:
-    """One line for a person and the exit code; an empty line for what nobody foresaw."""
+    """Return one line for a person and the exit code; an empty line for what was not foreseen."""
     from simulator.errors import SimError, disk_fault
 
     while isinstance(error, BaseExceptionGroup):
@@ -186,13 +186,13 @@ def _describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, SimError):
         return str(error), error.exit_code
     if isinstance(error, click.UsageError):
-        return _usage_line(error), error.exit_code
+        return _describe_usage(error), error.exit_code
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
     return disk_fault(error), 1
 
 
-def _usage_line(error: click.UsageError) -> str:
+def _describe_usage(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "sim"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message[:1].lower()}{message[1:]}{' ' if message.endswith('?') else '; '}see `{path} --help`"
@@ -203,7 +203,7 @@ def _print_line(line: str) -> None:
 
 
 def _discard_stdout() -> None:
-    """Whoever read stdout is gone, or its disk is full: what is left in the buffer must not fail once more at exit."""
+    """Drop what is left in the buffer: the reader of stdout is gone or its disk full, and exit must not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

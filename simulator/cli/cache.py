@@ -126,7 +126,7 @@ def show(workspace: Workspace, key: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(entry.to_json()))
     else:
-        click.echo(_printable("\n".join(_lines(entry))))
+        click.echo(_replace_surrogates("\n".join(_render_entry(entry))))
 
 
 @cache.command()
@@ -147,7 +147,7 @@ def diff(workspace: Workspace, first: str, second: str, as_json: bool) -> None:
         click.echo(json.dumps({"first": one.key, "second": other.key, "differences": listed, "same_answer": same}))
         return
     lines = [str(difference) for difference in found] or ["the questions are the same"]
-    click.echo(_printable("\n".join([*lines, *_unified(_texts(one), _texts(other))])))
+    click.echo(_replace_surrogates("\n".join([*lines, *_render_diff(_list_texts(one), _list_texts(other))])))
 
 
 def _open(workspace: Workspace) -> AnswerCache:
@@ -156,17 +156,17 @@ def _open(workspace: Workspace) -> AnswerCache:
     return AnswerCache(workspace.cache)
 
 
-def _lines(entry: Entry) -> Iterator[str]:
+def _render_entry(entry: Entry) -> Iterator[str]:
     request, response = entry.request, entry.response
     yield f"key       {entry.key}"
     yield f"model     {request['provider']}/{request['model']} {request.get('endpoint') or ''}".rstrip()
-    yield f"purpose   {_pairs(entry.purpose)}"
+    yield f"purpose   {_render_pairs(entry.purpose)}"
     settings = {
         name: value
         for name, value in request.items()
         if name not in ("format", "provider", "model", "endpoint", "messages", "schema") and value not in (None, [], 0)
     }
-    yield f"settings  {_pairs(settings)}"
+    yield f"settings  {_render_pairs(settings)}"
     yield f"schema    {(request.get('schema') or {}).get('title', '-')}"
     for message in request["messages"]:
         yield f"{RULE} {message['role']}"
@@ -181,16 +181,16 @@ def _lines(entry: Entry) -> Iterator[str]:
     )
 
 
-def _pairs(values: Mapping[str, Any]) -> str:
+def _render_pairs(values: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={values[name]}" for name in sorted(values)) or "-"
 
 
-def _texts(entry: Entry) -> dict[str, str]:
+def _list_texts(entry: Entry) -> dict[str, str]:
     asked = {f"messages[{i}] {m['role']}": m["content"] for i, m in enumerate(entry.request["messages"])}
     return {**asked, "answer": entry.response.text}
 
 
-def _unified(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:
+def _render_diff(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:
     from difflib import unified_diff
 
     for name in dict.fromkeys([*first, *second]):
@@ -198,6 +198,6 @@ def _unified(first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[st
         yield from unified_diff(one, other, f"first {name}", f"second {name}", n=1, lineterm="")
 
 
-def _printable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Half a surrogate pair, which models do send, cannot be printed."""
     return text.encode("utf-8", "replace").decode()

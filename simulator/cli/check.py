@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from simulator.contamination.checks import Check
 
 
-def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+def _parse_names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     return None if value is None else split_names(value)
 
 
 @click.command()
 @click.argument("run", default="last", shell_complete=complete_run)
-@click.option("--only", callback=_names, metavar="NAME,…", help="These checks only.")
+@click.option("--only", callback=_parse_names, metavar="NAME,…", help="These checks only.")
 @click.option("--models", is_flag=True, help="Ask models too; without it their checks are billed and left.")
 @MAX_COST
 @AS_JSON

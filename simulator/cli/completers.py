@@ -13,69 +13,71 @@ from simulator.workspace import Workspace, find_workspace
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def _among(names_of: Callable[[Workspace], Iterable[str]]) -> Completer:
+def _offer(names_of: Callable[[Workspace], Iterable[str]]) -> Completer:
     """Return a completer that offers the names a workspace has, or none where there is no workspace."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-        workspace = _workspace(ctx)
-        return _starting(names_of(workspace), incomplete) if workspace else []
+        workspace = _find_workspace(ctx)
+        return _filter_names(names_of(workspace), incomplete) if workspace else []
 
     return complete
 
 
-def _strategies(workspace: Workspace) -> set[str]:
-    found = [path for path in _entries(workspace.strategies) if path.suffix in ("", ".py")]
+def _list_strategies(workspace: Workspace) -> set[str]:
+    found = [path for path in _list_entries(workspace.strategies) if path.suffix in ("", ".py")]
     return {path.stem if path.suffix == ".py" else path.name for path in found}
 
 
-complete_strategy = _among(_strategies)
+complete_strategy = _offer(_list_strategies)
 """Folders and ``.py`` files of ``strategies/``, by the name `--strategy` takes."""
 
-complete_cassette = _among(lambda workspace: {path.stem for path in _entries(workspace.cassettes)})
+complete_cassette = _offer(lambda workspace: {path.stem for path in _list_entries(workspace.cassettes)})
 """Exported answers in ``llm_cache/cassettes/``, by name."""
 
-complete_run = _among(lambda workspace: {path.name for path in _entries(workspace.reports)})
+complete_run = _offer(lambda workspace: {path.name for path in _list_entries(workspace.reports)})
 """Finished run folders of ``reports/``."""
 
 
 def complete_symbol(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Symbols with a file in ``data/`` or the sample; completes the last of a comma-separated list."""
     before, comma, last = incomplete.rpartition(",")
-    workspace = _workspace(ctx)
-    found = [path for folder in workspace.bar_folders for path in _entries(folder)] if workspace else []
+    workspace = _find_workspace(ctx)
+    found = [path for folder in workspace.bar_folders for path in _list_entries(folder)] if workspace else []
     names = {path.stem for path in found if path.suffix in (".csv", ".parquet") and path.name != "events.csv"}
-    return [f"{before}{comma}{name}" for name in _starting(names - set(before.split(",")), last)]
+    return [f"{before}{comma}{name}" for name in _filter_names(names - set(before.split(",")), last)]
 
 
 def complete_decision(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Sessions on which the run named before decided something; ``YYYY-MM`` first where there are many."""
-    folder = _run_folder(ctx)
+    folder = _find_run_folder(ctx)
     path = folder / "decisions.jsonl" if folder else None
     # The date stands at the beginning of a line, which may be long.
     lines = [line[:200] for line in path.read_text(encoding="utf-8").splitlines()] if path and path.is_file() else []
-    found = _starting({line.partition('"session":"')[2][:10] for line in lines} - {""}, incomplete)
+    found = _filter_names({line.partition('"session":"')[2][:10] for line in lines} - {""}, incomplete)
     months = sorted({day[:7] for day in found})
     return months if len(months) > 1 and len(incomplete) < len("2024-01") else found
 
 
 def complete_account(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Accounts of the run named before."""
-    folder = _run_folder(ctx)
-    return _starting([path.name for path in _entries(folder / "accounts")] if folder else (), incomplete.upper())
+    folder = _find_run_folder(ctx)
+    return _filter_names(
+        [path.name for path in _list_entries(folder / "accounts")] if folder else (), incomplete.upper()
+    )
 
 
-def _run_folder(ctx: click.Context) -> Path | None:
+def _find_run_folder(ctx: click.Context) -> Path | None:
     from simulator.store.folders import find_run
 
     # An option that still lacks its value keeps click from telling which run was named: the last one stands for it.
-    workspace, run = _workspace(ctx), ctx.params.get("run") or "last"
+    workspace, run = _find_workspace(ctx), ctx.params.get("run") or "last"
     try:
         return find_run(workspace.reports, str(run)) if workspace else None
     except SimError:
         return None
 
 
-def _workspace(ctx: click.Context) -> Workspace | None:
+def _find_workspace(ctx: click.Context) -> Workspace | None:
     if isinstance(ctx.obj, Workspace):
         return ctx.obj
     try:
@@ -84,9 +86,9 @@ def _workspace(ctx: click.Context) -> Workspace | None:
         return None
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name[0] not in "._"] if folder.is_dir() else []
 
 
-def _starting(names: Iterable[str], incomplete: str) -> list[str]:
+def _filter_names(names: Iterable[str], incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
 
 
-def _day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+def _parse_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
     from datetime import date
 
     try:
@@ -47,8 +47,10 @@ def data() -> None:
 @data.command()
 @click.option("--source", type=click.Choice(SOURCES), default="yahoo", show_default=True, help="Where from.")
 @click.option("--symbols", metavar="A,B,…", callback=parse_symbols, help="Which; --source files: all when left out.")
-@click.option("--from", "first", metavar="DATE", callback=_day, help="First session.")
-@click.option("--to", "last", metavar="DATE", callback=_day, help="Last session.  [default: the last complete one]")
+@click.option("--from", "first", metavar="DATE", callback=_parse_day, help="First session.")
+@click.option(
+    "--to", "last", metavar="DATE", callback=_parse_day, help="Last session.  [default: the last complete one]"
+)
 @click.option(
     "--path", type=click.Path(path_type=Path, file_okay=False), help="--source files: folder of CSV, Parquet."
 )
@@ -92,7 +94,7 @@ def list_(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
     """List the symbols with bars, and where a run would take them from."""
     from simulator.market.load import select
 
-    rows = [_row(found) for found in select(workspace.bar_folders, symbols)]
+    rows = [_describe_file(found) for found in select(workspace.bar_folders, symbols)]
     if as_json:
         click.echo(json.dumps({"symbols": rows}))
         return
@@ -127,7 +129,7 @@ def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
         click.get_current_context().exit(3)
 
 
-def _row(found: Found) -> dict[str, Any]:
+def _describe_file(found: Found) -> dict[str, Any]:
     from simulator.errors import DataError
 
     row: dict[str, Any] = {"symbol": found.symbol, "source": found.source, "path": str(found.path), "error": None}

@@ -70,18 +70,18 @@ def check_packages() -> list[Finding]:
     except metadata.PackageNotFoundError:
         return [Finding("broken", "packages", f"{DISTRIBUTION} is not installed", "`pip install -e .` in a clone")]
     required = sorted({r["name"]: r for r in requirements if not r["extra"]}.items())
-    faults = {name: _fault_of(name, r["sign"], r["version"]) for name, r in required}
+    faults = {name: _find_fault(name, r["sign"], r["version"]) for name, r in required}
     working = ", ".join(f"{name} {metadata.version(name)}" for name, fault in faults.items() if not fault)
     broken = [
         Finding("broken", "packages", faults[name], f"`pip install --force-reinstall '{r['what']}'`")
         for name, r in required
         if faults[name]
     ]
-    extras = [_extra(extra, [r["name"] for r in requirements if r["extra"] == extra]) for extra in EXTRAS]
+    extras = [_check_extra(extra, [r["name"] for r in requirements if r["extra"] == extra]) for extra in EXTRAS]
     return [Finding("ok", "packages", working), *broken, *extras]
 
 
-def _fault_of(name: str, sign: str | None, required: str | None) -> str:
+def _find_fault(name: str, sign: str | None, required: str | None) -> str:
     """Return why the package cannot be used; empty if it can."""
     try:
         version = metadata.version(name)
@@ -90,15 +90,17 @@ def _fault_of(name: str, sign: str | None, required: str | None) -> str:
         return f"{name} is not installed"
     except Exception as error:
         return f"{name} cannot be imported ({type(error).__name__}: {error})"
-    fits = not required or (_parts(version) >= _parts(required) if sign == ">=" else version == required)
+    fits = not required or (
+        _split_version(version) >= _split_version(required) if sign == ">=" else version == required
+    )
     return "" if fits else f"{name} is {version}, not {sign}{required}"
 
 
-def _parts(version: str) -> list[int]:
+def _split_version(version: str) -> list[int]:
     return [int(digits) for digits in re.findall(r"\d+", version)]
 
 
-def _extra(extra: str, names: list[str]) -> Finding:
+def _check_extra(extra: str, names: list[str]) -> Finding:
     try:
         return Finding("ok", f"extra {extra}", ", ".join(f"{name} {metadata.version(name)}" for name in names))
     except metadata.PackageNotFoundError as error:
@@ -114,7 +116,7 @@ def check_numba_cache() -> Finding:
     beside = Path(simulator.__file__).parent / "replay" / "kernel" / "__pycache__"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
     for folder in [Path(given)] if given else [beside, home]:
-        if not _write_fault(folder):
+        if not _try_writing(folder):
             return Finding("ok", "numba cache", str(folder))
     return Finding("broken", "numba cache", "no folder to keep compiled code in", "`export NUMBA_CACHE_DIR=/tmp/numba`")
 
@@ -199,7 +201,7 @@ def check_store(workspace: Workspace) -> Finding:
 
 
 def check_write_access(folder: Path) -> Finding:
-    fault = _write_fault(folder)
+    fault = _try_writing(folder)
     if fault:
         return Finding(
             "broken", "write access", f"{folder}: {fault}", "free some space, `chmod u+w`, or choose --workspace"
@@ -207,7 +209,7 @@ def check_write_access(folder: Path) -> Finding:
     return Finding("ok", "write access", str(folder))
 
 
-def _write_fault(folder: Path) -> str:
+def _try_writing(folder: Path) -> str:
     """Return why no file can be written in `folder`, or in the nearest folder above that exists; empty if one can."""
     while not os.path.lexists(folder):
         folder = folder.parent

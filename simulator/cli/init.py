@@ -23,7 +23,7 @@ def init(folder: Path, add_missing: bool, as_json: bool) -> None:
     All of it appears, or nothing does. An empty or new DIR becomes a git repository of its own where git is installed.
     """
     folder = folder.absolute()
-    held = _contents(folder)
+    held = _list_contents(folder)
     if held - {".git"} and not add_missing:
         raise UsageError(
             "the folder is not empty", where=str(folder), mend=f"`sim init --add-missing {folder}` overwrites nothing"
@@ -42,7 +42,7 @@ def init(folder: Path, add_missing: bool, as_json: bool) -> None:
         click.echo(f"{folder}: {what}\nNext: cd {folder} && sim run --from 2024-01-01 --symbols SPY,QQQ")
 
 
-def _contents(folder: Path) -> set[str]:
+def _list_contents(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))
     except FileNotFoundError:

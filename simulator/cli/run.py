@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STAGES = {"ask": "asking", "replay": "replaying"}
 
 
-def _parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
+def _parse_parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     for word in value:
         name, equals, text = word.partition("=")
@@ -58,7 +58,7 @@ class RunCommand(InSections):
 @click.option("--from", "first", default="2024-01-01")
 @click.option("--to", "last")
 @click.option(
-    "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_parameters, help="A strategy parameter."
+    "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_parse_parameters, help="A strategy parameter."
 )
 @MODELS
 @click.option("--plan", is_flag=True, help="Say what would be asked and what it would cost; ask nothing.")
@@ -97,7 +97,7 @@ def run(
         _print_plan(spec, workspace, as_json)
         return
     stopped: PartialRunError | None = None
-    with _progress() as tick:
+    with _show_progress() as tick:
         try:
             made = simulate(spec, workspace, tick)
         except PartialRunError as error:
@@ -142,7 +142,7 @@ def _write_report(workspace: Workspace, folder: Path, kind: str) -> tuple[Path, 
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[RunProgress], None]]:
+def _show_progress() -> Iterator[Callable[[RunProgress], None]]:
     """A bar for asking and one for replaying: date, time left, share of cached answers, dollars. Where stderr is no
     terminal, one line once the first real calls tell what the run will cost."""
     with progress_bar() as advance:

@@ -117,7 +117,7 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) 
     if trades is not None:
         rest = returns.without(benchmark, settings["risk_free"])
         settings["trades"] = read_trades(trades, list(rest.columns))
-    with _progress() as tick:
+    with _show_progress() as tick:
         found = describe(returns, Settings(**settings), tick)
     _print(found, returns, given)
 
@@ -145,7 +145,7 @@ def compare(file: Path, first: str | None, second: str | None, **given: Any) -> 
             missing = "--b" if first is not None else "--a" if second is not None else "--a and --b"
             raise UsageError(f"{missing} not given; {file} has {', '.join(names[:12])}", mend="name two of its columns")
         first, second = names
-    with _progress() as tick:
+    with _show_progress() as tick:
         found = compare_two(returns, first, second, Settings(**settings), tick)
     _print(found, returns, given)
 
@@ -170,7 +170,7 @@ def sweep(file: Path, benchmark: str | None, trials: int | None, blocks: int | N
     from simulator.analysis.returns.summary import Settings
 
     returns, settings = _read(file, given)
-    with _progress() as tick:
+    with _show_progress() as tick:
         found = judge_best(returns, Settings(benchmark=benchmark, **settings), trials, blocks, tick)
     _print(found, returns, given)
 
@@ -206,6 +206,6 @@ def _print(found: Answer, returns: Returns, given: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _show_progress() -> Iterator[Callable[[str, int, int], None]]:
     with progress_bar() as advance:
         yield lambda stage, done, total: advance(done, total, before=stage)

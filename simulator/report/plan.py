@@ -20,7 +20,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         _print(console, "It asks no model: nothing to pay.")
         return
     console.print(_table(plan))
-    for sentence in sentences(plan):
+    for sentence in _sentences(plan):
         _print(console, sentence)
 
 
@@ -29,7 +29,7 @@ def _print(console: Console, sentence: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def sentences(plan: Plan) -> list[str]:
+def _sentences(plan: Plan) -> list[str]:
     """Return what the lines of `plan` add up to, which limits it would meet, and what the estimates rest on."""
     hits = plan.calls - plan.misses
     found = [f"{plan.calls:,} questions: {hits:,} answered on disk, {plan.misses:,} to ask."]
