@@ -68,12 +68,12 @@ def trend(symbol: str, known: Known, _market: Facts) -> View:
         _pace(known),
     )
     strength = known.get("return_63_pct", 0.0)
-    return View(conviction, strength, bullets, _cited(known, *names, "macd_pct"), "4-8 weeks", 3.0, 6.0)
+    return View(conviction, strength, bullets, _cite(known, *names, "macd_pct"), "4-8 weeks", 3.0, 6.0)
 
 
 def reversion(symbol: str, known: Known, _market: Facts) -> View:
     """Buy what fell too far within a rise, sell what rose too far; nothing in between."""
-    rsi, stretch = known.get("rsi_14", 50.0), _in_atr(known, "sma_20_distance_pct")
+    rsi, stretch = known.get("rsi_14", 50.0), known.get("sma_20_distance_pct", 0.0) / _atr_pct(known)
     rising = known.get("sma_200_distance_pct", 0.0) > 0
     if rsi < 30 or stretch < -2:
         conviction = 2 if rising else 1
@@ -90,7 +90,7 @@ def reversion(symbol: str, known: Known, _market: Facts) -> View:
         f"from its 200-session average: {'its long rise is whole' if rising else 'it has no long rise to go back to'}.",
     )
     names = ("rsi_14", "sma_20_distance_pct", "return_5_pct")
-    return View(conviction, -stretch, bullets, _cited(known, *names), "1-2 weeks", 2.5, 3.0)
+    return View(conviction, -stretch, bullets, _cite(known, *names), "1-2 weeks", 2.5, 3.0)
 
 
 def risk(symbol: str, known: Known, market: Facts) -> View:
@@ -117,7 +117,7 @@ def risk(symbol: str, known: Known, market: Facts) -> View:
     )
     names = ("volatility_21_pct", "volatility_63_pct", "drawdown_252_pct", "atr_14")
     strength = ratio - 1 if conviction < 0 else 1 - ratio
-    return View(conviction, strength, bullets, _cited(known, *names), "2-4 weeks", 3.0, 6.0)
+    return View(conviction, strength, bullets, _cite(known, *names), "2-4 weeks", 3.0, 6.0)
 
 
 def carry(symbol: str, known: Known, market: Facts) -> View:
@@ -137,7 +137,7 @@ def carry(symbol: str, known: Known, market: Facts) -> View:
         f"It lies {_at(known, 'drawdown_252_pct')} from its highest close of the year.",
     )
     names = ("return_252_pct", "volatility_63_pct", "drawdown_252_pct")
-    return View(conviction, ratio, bullets, _cited(known, *names), "8-12 weeks", 4.0, 8.0)
+    return View(conviction, ratio, bullets, _cite(known, *names), "8-12 weeks", 4.0, 8.0)
 
 
 def breakout(symbol: str, known: Known, _market: Facts) -> View:
@@ -163,7 +163,7 @@ def breakout(symbol: str, known: Known, _market: Facts) -> View:
         f"{known.get('prior_high_20', close):.2f}, and one ATR is {_atr_pct(known):.2f} % of the price.",
     )
     names = ("close", "prior_high_55", "prior_low_55", "prior_high_20")
-    return View(conviction, place - 0.5, bullets, _cited(known, *names), "3-6 weeks", 3.0, 6.0)
+    return View(conviction, place - 0.5, bullets, _cite(known, *names), "3-6 weeks", 3.0, 6.0)
 
 
 Lens = Callable[[str, Known, Facts], View]
@@ -178,7 +178,7 @@ def pitch(lens: Lens, prompt: Facts) -> PitchAnswer:
     # A fund that hardly moves is cash to be compared with, not an instrument to have a view on.
     moving = {symbol: known for symbol, known in symbols.items() if not known.get("volatility_63_pct", 100.0) < 2.0}
     candidates = (moving or symbols).items()
-    views = {symbol: _heeding(packs, symbol, lens(symbol, known, market)) for symbol, known in candidates}
+    views = {symbol: _heed_research(packs, symbol, lens(symbol, known, market)) for symbol, known in candidates}
     symbol = min(views, key=lambda s: (-abs(views[s].conviction), -abs(views[s].strength), s))
     view, known = views[symbol], market["symbols"][symbol]
     sign, close, atr = _sign(view.conviction), known["close"], known["close"] * _atr_pct(known) / 100
@@ -199,7 +199,7 @@ def pitch(lens: Lens, prompt: Facts) -> PitchAnswer:
     }
 
 
-def _heeding(packs: Sequence[Facts], symbol: str, view: View) -> View:
+def _heed_research(packs: Sequence[Facts], symbol: str, view: View) -> View:
     """Full conviction is cut to half where every research pack takes the other side."""
     against = "Bearish" if view.conviction > 0 else "Bullish"
     stances = [pack["consensus_map"].get(symbol) for pack in packs]
@@ -467,10 +467,6 @@ def _atr_pct(known: Known) -> float:
     return 100 * known["atr_14"] / known["close"] if known.get("atr_14") else 2.0
 
 
-def _in_atr(known: Known, name: str) -> float:
-    return known.get(name, 0.0) / _atr_pct(known)
-
-
 def _at(known: Known, name: str, *, sign: bool = True) -> str:
     if name not in known:
         return "an unknown distance" if "distance" in name else "an unknown amount"
@@ -485,7 +481,7 @@ def _pace(known: Known) -> str:
     return f"MACD {macd:+.2f} % against a signal of {signal:+.2f} %: the move is {pace}."
 
 
-def _cited(known: Known, *names: str) -> tuple[str, ...]:
+def _cite(known: Known, *names: str) -> tuple[str, ...]:
     return tuple(f"{name} {known[name]}" for name in names if name in known)
 
 

@@ -64,23 +64,14 @@ class Facts(TypedDict):
 # --------------------------------------------------------------------------------------------------------- answers
 
 
-class CandidateRow(TypedDict):
-    ticker: str
-    rationale: str
-
-
-class CalendarRow(TypedDict):
-    date: str
-    event: str
-    impact: str
-
-
 class ResearchAnswer(TypedDict):
+    """Candidates are {ticker, rationale}, events of the calendar {date, event, impact}."""
+
     macro_regime: str
     top_narratives: list[str]
     consensus_map: dict[str, str]
-    tradable_candidates: list[CandidateRow]
-    event_calendar: list[CalendarRow]
+    tradable_candidates: list[dict[str, str]]
+    event_calendar: list[dict[str, str]]
 
 
 class PitchAnswer(TypedDict):

@@ -25,7 +25,7 @@ SeatName = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """A seat may be the name of its account, and so of a folder."""
 
 
-class Research(Section):
+class ResearchSpec(Section):
     enabled: bool = True
     prompt: str
     quorum: Share = 0.5
@@ -34,13 +34,13 @@ class Research(Section):
     """seat → Markdown file of its persona."""
 
 
-class Pitching(Section):
+class PitchSpec(Section):
     prompt: str
     quorum: Share = 0.6
     seats: Annotated[dict[SeatName, str], Field(min_length=1)]
 
 
-class Reviewing(Section):
+class ReviewSpec(Section):
     """The managers review each other; they share one persona, for a reviewer's own would betray it."""
 
     enabled: bool = True
@@ -49,7 +49,7 @@ class Reviewing(Section):
     quorum: Share = 0.6
 
 
-class Chairing(Section):
+class ChairmanSpec(Section):
     """Without a chairman the score-weighted vote decides (council/vote.py)."""
 
     enabled: bool = True
@@ -58,7 +58,7 @@ class Chairing(Section):
     seat: SeatName = "chairman"
 
 
-class Checking(Section):
+class CheckpointSpec(Section):
     """Between meetings every open thesis is read again by who holds it. Absent, no thesis is."""
 
     enabled: bool = True
@@ -67,18 +67,18 @@ class Checking(Section):
     """A persona for these questions alone; without one everybody keeps their own."""
 
     @model_validator(mode="after")
-    def _asked(self) -> Checking:
+    def _asked(self) -> CheckpointSpec:
         if self.enabled and not self.prompt:
             raise ValueError("give the prompt of its questions")
         return self
 
 
 class Stages(Section):
-    research: Research
-    pitch: Pitching
-    review: Reviewing
-    chairman: Chairing
-    checkpoint: Checking = Checking(enabled=False)
+    research: ResearchSpec
+    pitch: PitchSpec
+    review: ReviewSpec
+    chairman: ChairmanSpec
+    checkpoint: CheckpointSpec = CheckpointSpec(enabled=False)
 
 
 class CouncilSpec(Section):

@@ -20,7 +20,7 @@ from simulator.stats.distributions import normal_cdf
 from simulator.stats.hac import sharpe_influence
 from simulator.stats.metrics import PERIODS
 from simulator.stats.power import detectable_difference
-from simulator.stats.series import Floats, Integers, Undefined, aligned, as_series, excess_over, is_constant
+from simulator.stats.series import Floats, Integers, Undefined, align, as_series, excess_over, is_constant
 
 Kernel = Literal["parzen", "prewhitened"]
 Verdict = Literal["the first is better", "the second is better", "cannot tell them apart"]
@@ -93,7 +93,7 @@ def compare(
     not vary, when they differ by a constant multiple only, and below 30 sessions.
     """
     a = excess_over(first, risk_free)
-    b = aligned(second, a.size, "second") - aligned(risk_free, a.size, "risk_free")
+    b = align(second, a.size, "second") - align(risk_free, a.size, "risk_free")
     if a.size < 30:
         return Undefined("fewer than 30 sessions")
     if is_constant(a) or is_constant(b):
@@ -264,6 +264,7 @@ def _prewhitened(centred: Floats) -> Floats:
     past, now = centred[:-1], centred[1:]
     coefficients = np.linalg.lstsq(past, now, rcond=None)[0].T
     left, values, right = np.linalg.svd(coefficients)
+    # Singular values below 1, or recolouring would divide by nothing (Andrews & Monahan 1992, 0.97 as they have it).
     stable = left @ np.diag(np.minimum(values, 0.97)) @ right
     recolour = np.linalg.inv(np.eye(4) - stable)
     return np.asarray(recolour @ _parzen(now - past @ stable.T) @ recolour.T)

@@ -31,6 +31,7 @@ def bartlett_sum(scores: Floats, lag: int) -> float:
     total = float(scores @ scores)
     for k in range(1, min(lag, scores.size - 1) + 1):
         total += 2.0 * (1.0 - k / (lag + 1.0)) * float(scores[k:] @ scores[:-k])
+    # Bartlett weights never make the sum negative; rounding can.
     return total if total > 0.0 else 0.0
 
 

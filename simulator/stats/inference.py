@@ -19,7 +19,7 @@ from simulator.stats.distributions import chi2_sf, normal_cdf, normal_quantile
 from simulator.stats.hac import mean_error, newey_west_lag, sharpe_influence
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, Summary, kurtosis, sharpe, skew
 from simulator.stats.power import detectable_sharpe
-from simulator.stats.series import Floats, Measure, Undefined, as_series, excess_over, is_constant, measured, split
+from simulator.stats.series import Floats, Measure, Undefined, as_series, excess_over, finite_or, is_constant, split
 
 EULER = 0.5772156649015329
 FEWEST = 10
@@ -153,7 +153,7 @@ def minimum_track_record(
         return Undefined("the Sharpe ratio is not above the one it is held against")
     at, extra = (sharpe, 1.0) if revision == "2012" else (reference, 0.0)
     variance = sharpe_variance_iid(at, skew, kurtosis)
-    return measured(
+    return finite_or(
         extra + variance * (normal_quantile(confidence) / (sharpe - reference)) ** 2, "longer than any history"
     )
 
@@ -217,7 +217,7 @@ def inference_summary(
         "sharpe_se_hac": sharpe_error(e, 0.0, periods),
         "sharpe_p_hac": sharpe_p(e),
         "sharpe_p_iid": sharpe_p(e, lag=0),
-        **_bootstrapped(*interval_and_band(returns, risk_free, periods, level=level, draws=draws, seed=seed)),
+        **_bootstrap_figures(*interval_and_band(returns, risk_free, periods, level=level, draws=draws, seed=seed)),
         **_probabilistic(e),
         **_dependence(e, periods),
         "detectable_sharpe": detectable_sharpe(n, periods),
@@ -226,7 +226,7 @@ def inference_summary(
     return Summary(values, reasons, n, n < ENOUGH_SESSIONS)
 
 
-def _bootstrapped(interval: Interval | Undefined, band: tuple[float, ...] | Undefined) -> dict[str, Measure]:
+def _bootstrap_figures(interval: Interval | Undefined, band: tuple[float, ...] | Undefined) -> dict[str, Measure]:
     bounds = (
         (interval,) * 3 if isinstance(interval, Undefined) else (interval.low, interval.high, interval.block_length)
     )

@@ -19,12 +19,12 @@ from simulator.stats.series import (
     Floats,
     Measure,
     Undefined,
-    aligned,
+    align,
     as_matrix,
     as_series,
     excess_over,
+    finite_or,
     is_constant,
-    measured,
     split,
     standard_deviation,
 )
@@ -33,19 +33,6 @@ from simulator.stats.trades import TRADE_STATISTICS, trade_statistics
 PERIODS = 252
 ENOUGH_SESSIONS = 60
 """Below this many sessions reports and verdicts withhold annualised figures."""
-
-ANNUALISED = (
-    "annual_return",
-    "cagr",
-    "volatility",
-    "sharpe",
-    "sortino",
-    "calmar",
-    "alpha",
-    "information_ratio",
-    "turnover",
-)
-"""The entries of a `Summary` that speak of a year."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class Summary:
     values : name → value, None where undefined
     reasons : name → why it is None; exactly the names whose value is None
     sessions : number of returns
-    annualised_withheld : fewer than 60 sessions: a report shows no entry of `ANNUALISED`
+    annualised_withheld : fewer than 60 sessions: a report shows no figure that speaks of a year
     drawdown : the deepest drawdown with its dates as positions; None when the path never fell or does not compound
     """
 
@@ -76,7 +63,7 @@ def total_return(returns: ArrayLike) -> Measure:
 
 def annual_return(returns: ArrayLike, periods: float = PERIODS) -> Measure:
     """mean(r)·P, arithmetic. Source: Bacon (2008)."""
-    return measured(float(np.mean(as_series(returns))) * periods, "the mean return is too large to represent")
+    return finite_or(float(np.mean(as_series(returns))) * periods, "the mean return is too large to represent")
 
 
 def cagr(returns: ArrayLike, periods: float = PERIODS) -> Measure:
@@ -85,7 +72,7 @@ def cagr(returns: ArrayLike, periods: float = PERIODS) -> Measure:
     if isinstance(value, Undefined):
         return value
     with np.errstate(over="ignore"):
-        return measured(float(value[-1] ** (periods / (value.size - 1))) - 1.0, "too large to represent over a year")
+        return finite_or(float(value[-1] ** (periods / (value.size - 1))) - 1.0, "too large to represent over a year")
 
 
 def volatility(returns: ArrayLike, periods: float = PERIODS) -> Measure:
@@ -114,7 +101,7 @@ def sortino(returns: ArrayLike, risk_free: ArrayLike | float = 0.0, periods: flo
     downside = float(np.sqrt(np.mean(np.minimum(e, 0.0) ** 2)))
     if downside == 0.0:
         return Undefined("no session fell short of the risk-free return")
-    return measured(float(np.mean(e)) / downside * float(np.sqrt(periods)), "the shortfall is too small to divide by")
+    return finite_or(float(np.mean(e)) / downside * float(np.sqrt(periods)), "the shortfall is too small to divide by")
 
 
 def calmar(returns: ArrayLike, periods: float = PERIODS) -> Measure:
@@ -124,7 +111,7 @@ def calmar(returns: ArrayLike, periods: float = PERIODS) -> Measure:
         return growth if isinstance(growth, Undefined) else depth
     if depth == 0.0:
         return Undefined("there was no drawdown")
-    return measured(growth / -depth, "the drawdown is too small to divide by")
+    return finite_or(growth / -depth, "the drawdown is too small to divide by")
 
 
 def omega(returns: ArrayLike, threshold: float = 0.0) -> Measure:
@@ -133,7 +120,7 @@ def omega(returns: ArrayLike, threshold: float = 0.0) -> Measure:
     below = float(-np.minimum(gap, 0.0).sum())
     if below == 0.0:
         return Undefined("no session fell below the threshold")
-    return measured(float(np.maximum(gap, 0.0).sum()) / below, "the shortfall is too small to divide by")
+    return finite_or(float(np.maximum(gap, 0.0).sum()) / below, "the shortfall is too small to divide by")
 
 
 def value_at_risk(returns: ArrayLike, level: float = 0.95) -> Measure:
@@ -152,7 +139,7 @@ def tail_ratio(returns: ArrayLike) -> Measure:
     low, high = np.quantile(as_series(returns), (0.05, 0.95))
     if low >= 0.0:
         return Undefined("the 5 % quantile is not a loss")
-    return measured(float(high / -low), "the lower quantile is too small to divide by")
+    return finite_or(float(high / -low), "the lower quantile is too small to divide by")
 
 
 def skew(returns: ArrayLike) -> Measure:
@@ -169,20 +156,20 @@ def information_ratio(returns: ArrayLike, benchmark: ArrayLike, periods: float =
     """mean(r − b) / sd(r − b, ddof 1) · √P, annualised and arithmetic. Source: Goodwin (1998)."""
     r = as_series(returns)
     return _annual_ratio(
-        r - aligned(benchmark, r.size, "benchmark"), periods, "returns differ from the benchmark by a constant"
+        r - align(benchmark, r.size, "benchmark"), periods, "returns differ from the benchmark by a constant"
     )
 
 
 def tracking_error(returns: ArrayLike, benchmark: ArrayLike, periods: float = PERIODS) -> Measure:
     """sd(r − b, ddof 1)·√P."""
     r = as_series(returns)
-    return volatility(r - aligned(benchmark, r.size, "benchmark"), periods)
+    return volatility(r - align(benchmark, r.size, "benchmark"), periods)
 
 
 def correlation(returns: ArrayLike, benchmark: ArrayLike) -> Measure:
     """Pearson's correlation of two series of the same sessions."""
     r = as_series(returns)
-    b = aligned(benchmark, r.size, "benchmark")
+    b = align(benchmark, r.size, "benchmark")
     if r.size < 2 or is_constant(r) or is_constant(b):
         return Undefined("one of the two series does not vary")
     return float(np.clip(np.corrcoef(r, b)[0, 1], -1.0, 1.0))
@@ -197,7 +184,7 @@ def alpha_beta(
     ⌊4(n/100)^(2/9)⌋ lags, no small-sample factor. Source: Jensen (1968).
     """
     e = excess_over(returns, risk_free)
-    market = aligned(benchmark, e.size, "benchmark") - aligned(risk_free, e.size, "risk_free")
+    market = align(benchmark, e.size, "benchmark") - align(risk_free, e.size, "risk_free")
     if e.size < 3:
         return dict.fromkeys(("alpha", "beta", "alpha_t"), Undefined("a regression needs three observations"))
     if is_constant(market):
@@ -206,7 +193,7 @@ def alpha_beta(
     exact = is_constant(e - line.slope * market)
     t: Measure = Undefined("the benchmark explains the returns exactly")
     if not exact:
-        t = measured(line.intercept / line.intercept_error, "the standard error of alpha is 0")
+        t = finite_or(line.intercept / line.intercept_error, "the standard error of alpha is 0")
     return {"alpha": line.intercept * periods, "beta": line.slope, "alpha_t": t}
 
 

@@ -112,6 +112,7 @@ def max_sharpe_reality_check(excess: ArrayLike, resampling: Resampling | None = 
     null = []
     for counts in resampling.counts(x):
         drawn, spread = _moments_of_replicates(counts, x)
+        # Recentred by the mean alone and divided by the replicate's own sd: a fixed sd over-rejects.
         null.append(np.max((drawn - mean) / spread, axis=1))
     draws = np.concatenate(null)
     best = int(np.argmax(sharpe))
@@ -135,12 +136,14 @@ def romano_wolf(excess: ArrayLike, resampling: Resampling | None = None) -> Step
     replicates = np.concatenate(parts)
     error = replicates.std(axis=0, ddof=1)
     t = sharpe / error
+    # Stable, so that equal configurations keep their order whatever the machine sorts with.
     order = np.argsort(-t, kind="stable")
     deviation = ((replicates - sharpe) / error)[:, order]
     # Largest deviation among a configuration and all ranked below it.
     remaining = np.maximum.accumulate(deviation[:, ::-1], axis=1)[:, ::-1]
     ranked = (1.0 + np.sum(remaining >= t[order], axis=0)) / (len(replicates) + 1.0)
     p = np.empty(t.size)
+    # A smaller t never gets the smaller p: the step-down stops at the first it cannot reject.
     p[order] = np.maximum.accumulate(ranked)
     width = as_matrix(excess).shape[1]
     adjusted = np.ones(width)
@@ -248,6 +251,8 @@ def _moments_of_replicates(counts: Floats, x: Floats) -> tuple[Floats, Floats]:
     centred = x - centre
     first = counts @ centred / n
     variance = (counts @ centred**2 - n * first**2) / (n - 1)
+    # Of a replicate that drew the same value throughout, the difference of sums leaves rounding, not 0. Its sd is
+    # infinite rather than that: the ratio becomes 0, not a huge number that wins every maximum.
     noise = 1e-14 * np.mean(centred**2, axis=0)
     return first + centre, np.where(variance > noise, np.sqrt(np.maximum(variance, 0.0)), np.inf)
 

@@ -33,13 +33,13 @@ class Undefined:
 Measure = float | Undefined
 
 
-def measured(value: float, otherwise: str) -> Measure:
-    """`value` as a plain float; `Undefined` with the reason `otherwise` where it is not finite."""
+def finite_or(value: float, otherwise: str) -> Measure:
+    """Return `value` as a plain float, or `Undefined` with the reason `otherwise` where it is not finite."""
     return float(value) if math.isfinite(value) else Undefined(otherwise)
 
 
 def split(measures: Mapping[str, Measure]) -> tuple[dict[str, float | None], dict[str, str]]:
-    """The same names twice: values (None where undefined) and the reasons of those that are None."""
+    """Return the same names twice: values (None where undefined) and the reasons of those that are None."""
     values = {name: None if isinstance(m, Undefined) else float(m) for name, m in measures.items()}
     reasons = {name: m.reason for name, m in measures.items() if isinstance(m, Undefined)}
     return values, reasons
@@ -84,7 +84,7 @@ def as_matrix(values: ArrayLike, name: str = "returns") -> Floats:
     return matrix
 
 
-def aligned(values: ArrayLike | float, length: int, name: str) -> Floats:
+def align(values: ArrayLike | float, length: int, name: str) -> Floats:
     """Return (length,) float64: a number is repeated, a series must have exactly `length` values.
 
     Errors: `DataError` when the lengths differ or a value is not finite.
@@ -100,7 +100,7 @@ def aligned(values: ArrayLike | float, length: int, name: str) -> Floats:
 def excess_over(returns: ArrayLike, risk_free: ArrayLike | float) -> Floats:
     """Return (n,) e = r − rf per session. `risk_free` is a return per session, not a year: one number or one each."""
     r = as_series(returns)
-    return r - aligned(risk_free, r.size, "risk_free")
+    return r - align(risk_free, r.size, "risk_free")
 
 
 def is_constant(series: Floats) -> bool:

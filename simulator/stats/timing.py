@@ -44,7 +44,7 @@ def circular_shifts(positions: ArrayLike, returns: ArrayLike) -> Timing | Undefi
     Keeps exposure, turnover, holding times and the dependence within both series. Undefined when positions never
     change.
     """
-    held, r = _paired(positions, returns)
+    held, r = _pair(positions, returns)
     if len(held) < 2 or np.all(held == held[0]):
         return Undefined("positions never change, so no shift differs")
     # Row k of the circular cross-correlation is the total earned with positions moved by k sessions.
@@ -61,7 +61,7 @@ def random_entries(
     Every replicate has the exposure, the holding times and the number of entries of the strategy. One column of
     positions only. Undefined when the strategy is always or never in the market.
     """
-    held, r = _paired(positions, returns)
+    held, r = _pair(positions, returns)
     if held.shape[1] != 1:
         raise DataError(f"{held.shape[1]} columns of positions, one is needed", mend="test one symbol at a time")
     path = held[:, 0]
@@ -75,11 +75,11 @@ def random_entries(
     rng = np.random.default_rng(seed)
     null = np.empty(draws)
     for draw in range(draws):
-        null[draw] = _placed([spells[i] for i in rng.permutation(len(spells))], slack, rng, len(path)) @ r[:, 0]
+        null[draw] = _lay_out([spells[i] for i in rng.permutation(len(spells))], slack, rng, len(path)) @ r[:, 0]
     return _against(float(path @ r[:, 0]) / len(path), null / len(path))
 
 
-def _paired(positions: ArrayLike, returns: ArrayLike) -> tuple[Floats, Floats]:
+def _pair(positions: ArrayLike, returns: ArrayLike) -> tuple[Floats, Floats]:
     held, r = as_matrix(positions, "positions"), as_matrix(returns)
     if held.shape != r.shape:
         raise DataError(f"positions have shape {held.shape}, returns {r.shape}", mend="align both by date and symbol")
@@ -105,7 +105,7 @@ def _spells(path: Floats) -> list[Floats]:
     return [path[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _placed(spells: list[Floats], slack: int, rng: np.random.Generator, sessions: int) -> Floats:
+def _lay_out(spells: list[Floats], slack: int, rng: np.random.Generator, sessions: int) -> Floats:
     """Spells laid out with at least one flat session between them, the remaining ones spread evenly at random."""
     bars = np.sort(rng.choice(slack + len(spells), size=len(spells), replace=False)) - np.arange(len(spells))
     path = np.zeros(sessions)

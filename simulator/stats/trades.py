@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DataError
-from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, measured
+from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, finite_or
 
 SCRATCH = 1e-9
 """A trade whose profit or loss is within this of 0 is neither won nor lost."""
@@ -134,7 +134,7 @@ def trade_statistics(net: ArrayLike, scratch: float = SCRATCH) -> dict[str, Meas
         "hit_rate": won.size / decided
         if decided
         else (Undefined("every trade was a scratch") if profits.size else none),
-        "profit_factor": measured(gain / -loss, "losses are too small to divide by") if lost.size else no_loss,
+        "profit_factor": finite_or(gain / -loss, "losses are too small to divide by") if lost.size else no_loss,
         "payoff": _payoff(won, lost) if profits.size else none,
         "expectancy": float(profits.mean()) if profits.size else none,
         "gross_profit": gain,
@@ -146,7 +146,7 @@ def trade_statistics(net: ArrayLike, scratch: float = SCRATCH) -> dict[str, Meas
 def _payoff(won: Floats, lost: Floats) -> Measure:
     if not won.size or not lost.size:
         return Undefined("no trade lost" if won.size else "no trade won")
-    return measured(float(won.mean() / -lost.mean()), "losses are too small to divide by")
+    return finite_or(float(won.mean() / -lost.mean()), "losses are too small to divide by")
 
 
 def _longest_run(flags: np.ndarray) -> int:

@@ -134,7 +134,7 @@ def test_random_entries_keep_exposure_and_entries_and_find_the_same_skill(table)
     rng = np.random.default_rng(0)
     slack = int(np.sum(held == 0)) - (len(spells) - 1)
     for _ in range(50):
-        placed = timing._placed(spells, slack, rng, held.size)
+        placed = timing._lay_out(spells, slack, rng, held.size)
         assert placed.sum() == held.sum()
         assert entries(placed) == entries(held)
     assert timing.random_entries(held, r, draws=500).p < 0.01
