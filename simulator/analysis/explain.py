@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TypeAlias, TypedDict, TypeVar
 
-from simulator.council.records import CouncilRecord, MeetingRecord, council_record, meeting_record
+from simulator.council.records import CheckpointRecord, CouncilRecord, MeetingRecord, council_record, meeting_record
 from simulator.errors import UsageError, did_you_mean
 from simulator.evidence.reader import Books, read_books, read_calls, read_run
 from simulator.evidence.records import (
@@ -27,6 +27,9 @@ from simulator.evidence.rows import as_row, decided_by
 from simulator.market.bars import instant
 from simulator.trading.model import Fill, OrderRecord, Rejection
 
+Occasion: TypeAlias = MeetingRecord | CheckpointRecord
+"""What the council was shown and decided at one hour."""
+
 R = TypeVar("R", OrderRecord, Fill, Rejection)
 
 
@@ -43,7 +46,7 @@ class Explanation:
     analysts: str | None
     symbol: str | None
     decision: DecisionRow
-    meeting: MeetingRecord | None
+    meeting: Occasion | None
     orders: tuple[OrderRecord, ...]
     fills: tuple[Fill, ...]
     rejected: tuple[Rejection, ...]
@@ -70,9 +73,9 @@ def explain_decision(folder: Path, day: date, symbol: str | None = None, account
         raise UsageError(f'"{symbol}" was not traded in this run{near}', mend=mend)
     name = find_account(run, account)
     books = read_books(folder, run, name)
-    meetings: dict[str, MeetingRecord | None] = {}
+    meetings: dict[str, Occasion | None] = {}
     if name != run["account"]:
-        meetings = {row["as_of"]: meeting_record(row["record"]) for row in read_books(folder, run).decisions}
+        meetings = {row["as_of"]: _occasion(row) for row in read_books(folder, run).decisions}
     first, *later = (
         Explanation(folder.name, name, run["analysts"], symbol, *_follow(books, at, symbol, meetings))
         for at in _in_force(books, day, run["to"])
@@ -94,6 +97,11 @@ def find_account(run: RunRecord, name: str | None) -> str | None:
     raise UsageError(f'no account "{name}" in this run{near}', mend=f"it has {', '.join(seats)}")
 
 
+def _occasion(row: DecisionRow) -> Occasion | None:
+    record = council_record(row["record"])
+    return record if record and (record["kind"] == "council" or record["kind"] == "checkpoint") else None
+
+
 def _in_force(books: Books, day: date, last: str) -> list[int]:
     made = [n for n, row in enumerate(books.decisions) if row["session"] <= str(day)]
     if not made or str(day) > last:
@@ -104,8 +112,8 @@ def _in_force(books: Books, day: date, last: str) -> list[int]:
 
 
 def _follow(
-    books: Books, at: int, symbol: str | None, meetings: Mapping[str, MeetingRecord | None]
-) -> tuple[DecisionRow, MeetingRecord | None, tuple[OrderRecord, ...], tuple[Fill, ...], tuple[Rejection, ...]]:
+    books: Books, at: int, symbol: str | None, meetings: Mapping[str, Occasion | None]
+) -> tuple[DecisionRow, Occasion | None, tuple[OrderRecord, ...], tuple[Fill, ...], tuple[Rejection, ...]]:
     decision, submitted = books.decisions[at], decided_by(books.decisions, books.orders)
     since = instant(datetime.fromisoformat(decision["as_of"]))
     following = books.decisions[at + 1 : at + 2]

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from simulator.analysis.explain import Explanation, Opinion, Trace, keys_of
+from simulator.analysis.explain import Explanation, Occasion, Opinion, Trace, keys_of
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.council.records import (
     AnswerRow,
@@ -102,7 +102,7 @@ def fill_line(fill: Fill) -> str:
     )
 
 
-def show_record(record: CouncilRecord, meeting: MeetingRecord | None, symbol: str | None) -> Iterator[RenderableType]:
+def show_record(record: CouncilRecord, meeting: Occasion | None, symbol: str | None) -> Iterator[RenderableType]:
     """Yield what to print of a record, by its kind.
 
     A member's own record has its pitch only: what it was shown stands in `meeting`, the council's record of the hour.
@@ -114,7 +114,7 @@ def show_record(record: CouncilRecord, meeting: MeetingRecord | None, symbol: st
         yield from _show_facts(record["facts"], symbol)
         yield from _show_theses(record["meeting"], record["theses"], record["seats"], symbol)
     elif record["kind"] == "member":
-        yield from _show_member(record, meeting)
+        yield from _show_member(record, meeting if meeting and meeting["kind"] == "council" else None)
     else:
         thesis = [record["thesis"]] if record["thesis"] else []
         if meeting:

@@ -134,3 +134,9 @@ def test_a_missing_file_of_an_account_is_named(write_run: Any) -> None:
     (folder / "accounts" / "GROQ" / "fills.csv").unlink()
     with pytest.raises(DataError, match=r"accounts/GROQ/fills\.csv: is missing"):
         trace_account(folder, "GROQ")
+
+
+def test_a_member_between_meetings_is_told_with_the_facts_of_the_hour(write_run: Any) -> None:
+    text = shown(explain_decision(write_run(), date(2024, 1, 5), account="GROQ"), print_explanation)
+    assert "Facts every member saw" in text
+    assert "read again" in text

@@ -91,19 +91,21 @@ def _fit(table: Table, cells: list[list[Text]], width: int) -> list[int]:
     The first one may break its name anywhere, so that no number is cut.
     """
     room = width - max((len(row.label) for row in table.rows), default=0)
-    if sum(_widths(table.columns, cells)) > room:
+    names = [0, *(len(column.name) for column in table.columns[1:])]
+    widths = _widths(table.columns, cells, names)
+    if sum(widths) > room:
         for text in (text for row in cells for text in row):
             text.plain = text.plain.replace(" to ", " to\n")
-    widths = _widths(table.columns, cells)
+        words = [max(map(len, column.name.split()), default=0) for column in table.columns]
+        widths = _widths(table.columns, cells, [0, *words[1:]])
     if table.columns:
         widths[0] = max(widths[0], min(len(table.columns[0].name) + 2, room - sum(widths[1:])))
     return widths
 
 
-def _widths(columns: Sequence[Column], cells: list[list[Text]]) -> list[int]:
+def _widths(columns: Sequence[Column], cells: list[list[Text]], heads: Sequence[int]) -> list[int]:
     widths = []
-    for number, column in enumerate(columns):
-        head = max(map(len, column.name.split()), default=0) if number else 0
+    for number, (column, head) in enumerate(zip(columns, heads, strict=False)):
         lines = (line for row in cells for line in row[number].plain.split("\n"))
         wide = 2 + max([head, *map(len, lines)])
         widths.append(min(wide, WORDS) if column.words else wide)
