@@ -1,4 +1,4 @@
-"""How fast stored answers come: `python benchmarks/cache.py [--entries N] [--json]`.
+"""Speed of stored answers: `python benchmarks/cache.py [--entries N] [--json]`.
 
 A year of weekly councils is 52 × 28 = 1,456 questions of some 6 KB. Aims: 5,000 answers a second in one process,
 1,456 structured answers in half a second, a miss explained in seconds whatever the size of the cache.

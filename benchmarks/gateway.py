@@ -1,4 +1,4 @@
-"""How fast a year is asked: `python benchmarks/gateway.py [--latency S] [--concurrency N] [--json]`.
+"""Speed of asking a year of questions: `python benchmarks/gateway.py [--latency S] [--concurrency N] [--json]`.
 
 A year of weekly full councils is 52 dates × 28 questions in four rounds that follow each other: 2 researchers, 5
 managers, 20 reviews, 1 chairman. They are put to `python -m simulator.llm.fake_service`, a server on loopback.
@@ -72,22 +72,22 @@ def question(seat: Seat, date: int, stage: str, number: int, so_far: str) -> Cha
 
 
 async def date_side_by_side(gateway: Gateway, seat: Seat, date: int) -> list[str]:
-    said: list[str] = []
+    answers: list[str] = []
     for stage, number in ROUNDS.items():
-        so_far = " ".join(said)[:500]
+        so_far = " ".join(answers)[:500]
         asked = [gateway.ask_for(question(seat, date, stage, i, so_far), Pitch) for i in range(number)]
-        said = [answered.response.text for answered in await asyncio.gather(*asked)]
-    return said
+        answers = [answered.response.text for answered in await asyncio.gather(*asked)]
+    return answers
 
 
 async def date_one_by_one(gateway: Gateway, seat: Seat, date: int) -> list[str]:
-    said: list[str] = []
+    answers: list[str] = []
     for stage, number in ROUNDS.items():
-        so_far = " ".join(said)[:500]
-        said = [
+        so_far = " ".join(answers)[:500]
+        answers = [
             (await gateway.ask_for(question(seat, date, stage, i, so_far), Pitch)).response.text for i in range(number)
         ]
-    return said
+    return answers
 
 
 async def year_together(gateway: Gateway, seat: Seat, dates: int) -> list[list[str]]:
@@ -109,7 +109,9 @@ def service(latency: float) -> Iterator[str]:
             process.terminate()
 
 
-def timed(folder: Path, url: str, concurrency: int, work: Work, dates: int) -> tuple[float, list[list[str]], Gateway]:
+def time_year(
+    folder: Path, url: str, concurrency: int, work: Work, dates: int
+) -> tuple[float, list[list[str]], Gateway]:
     """Seconds and answers of `work` with everything a real run has: ledger, budget, limits, journal, cache on disk."""
     seat = Seat(provider="openai_compatible", model="rehearsal", endpoint=url, temperature=0.7, max_tokens=400)
     ledger = SharedLedger(folder)
@@ -127,10 +129,10 @@ def timed(folder: Path, url: str, concurrency: int, work: Work, dates: int) -> t
         # The SDK is imported and one connection made before the clock starts: a run has done both in its first call.
         await gateway.ask(replace(question(seat, -1, "warm", 0, ""), replicate=int(time.time_ns() % 10**9)))
         started = time.perf_counter()
-        said = await work(gateway, seat, dates)
+        answers = await work(gateway, seat, dates)
         taken = time.perf_counter() - started
         await gateway.drain()
-        return taken, said
+        return taken, answers
 
     try:
         return *asyncio.run(run()), gateway
@@ -148,12 +150,12 @@ def stats(url: str) -> dict[str, Any]:
 def measure(latency: float, concurrency: int, part: int) -> dict[str, float]:
     calls = DATES * CALLS
     with tempfile.TemporaryDirectory() as scratch, service(latency) as url:
-        cold, together, gateway = timed(Path(scratch) / "together", url, concurrency, year_together, DATES)
+        cold, together, gateway = time_year(Path(scratch) / "together", url, concurrency, year_together, DATES)
         counted = stats(url)
         if gateway.asked != calls + 1 or counted["answered"] != calls + 1:
             raise RuntimeError(f"{gateway.asked} asked, {counted}")
-        warm = min(timed(Path(scratch) / "together", url, concurrency, year_together, DATES)[0] for _ in range(3))
-        slow, by_date, _ = timed(Path(scratch) / "by_date", url, concurrency, year_by_date, part)
+        warm = min(time_year(Path(scratch) / "together", url, concurrency, year_together, DATES)[0] for _ in range(3))
+        slow, by_date, _ = time_year(Path(scratch) / "by_date", url, concurrency, year_by_date, part)
         if by_date != together[:part]:
             raise RuntimeError("date by date the answers are others than together")
     ideal = max(calls * latency / concurrency, 4 * latency)

@@ -95,7 +95,7 @@ class Models(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, content: Any, info: ValidationInfo) -> Any:
+    def _put_models_for_names(cls, content: Any, info: ValidationInfo) -> Any:
         """Put models in the place of their names; anything but a mapping is left for the fields to refuse."""
         if not (isinstance(content, dict) and isinstance(content.get("profiles"), dict)):
             return content
@@ -123,16 +123,16 @@ def _seat(chosen: Any, named: Any, account: str | None, spot: tuple[Any, ...]) -
         return chosen
     if name == OF_THE_ACCOUNT:
         if account is None:
-            raise _refused("no_account", "stands for a seat no account of accounts.yaml has as its role", name, spot)
+            raise _refusal("no_account", "stands for a seat no account of accounts.yaml has as its role", name, spot)
         name = account
     named = named if isinstance(named, dict) else {}
     if name not in named:
         near = did_you_mean(str(name), map(str, named)) or "; the section models names none so"
-        raise _refused("unknown_model", f"is no model{near}", name, spot)
+        raise _refusal("unknown_model", f"is no model{near}", name, spot)
     return {**named[name], **changes} if isinstance(named[name], dict) else named[name]
 
 
-def _refused(kind: LiteralString, what: str, given: Any, spot: tuple[Any, ...]) -> ValidationError:
+def _refusal(kind: LiteralString, what: str, given: Any, spot: tuple[Any, ...]) -> ValidationError:
     error = PydanticCustomError(kind, "{what}", {"what": what})
     return ValidationError.from_exception_data("Models", [{"type": error, "loc": spot, "input": given}])
 
@@ -149,12 +149,12 @@ class Accounts(Section):
     """Names are part of folders and of the variables that hold keys: ``ALPACA_PAPER_KEY_<ACCOUNT>``."""
 
     @model_validator(mode="after")
-    def _one_each(self) -> Accounts:
+    def _check_roles(self) -> Accounts:
         by_role: dict[str, str] = {}
         for name, account in self.accounts.items():
             if other := by_role.get(account.role):
                 what = f"is the role of {other} already"
-                raise _refused("role_taken", what, account.role, ("accounts", name, "role"))
+                raise _refusal("role_taken", what, account.role, ("accounts", name, "role"))
             by_role[account.role] = name
         return self
 

@@ -1,4 +1,4 @@
-"""Where things lie: the folder a researcher works in.
+"""Workspace: the folder a researcher works in, and what lies where in it.
 
     sim.toml      the marker, found by walking upward as git does
     strategies/   config/   data/   llm_cache/   reports/   sim.db
@@ -60,12 +60,12 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Where bars are downloaded to."""
+        """Folder of downloaded bars."""
         return self.out / "data"
 
     @property
     def bar_folders(self) -> tuple[Path, ...]:
-        """Where bars are looked for, in this order: downloaded ones, then the shipped sample."""
+        """Folders searched for bars, in this order: downloaded ones, then the shipped sample."""
         return tuple(dict.fromkeys((self.data, self.root / "data", self.root / "data" / "sample")))
 
     @property

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from simulator.config import Config, Seat
 from simulator.errors import UsageError
 from simulator.evidence.writer import session_ends
-from simulator.llm.cutoffs import ModelCutoff, asked, cutoffs_of, latest
+from simulator.llm.cutoffs import ModelCutoff, cutoffs_of, language_models, latest_cutoff
 from simulator.llm.spending.prices import Prices
 from simulator.market.bars import Floats, Snapshot
 from simulator.replay.inputs import ReplayInputs
@@ -50,7 +50,7 @@ class Case(ReloadedRun):
     @property
     def asks_models(self) -> bool:
         """True where anybody in it is a model, not an analyst by rule."""
-        return bool(asked(self.models))
+        return bool(language_models(self.models))
 
     @cached_property
     def models(self) -> tuple[ModelCutoff, ...]:
@@ -59,7 +59,7 @@ class Case(ReloadedRun):
     @property
     def cutoff(self) -> date | None:
         """The council's, None without models or while one is not known."""
-        return latest(self.models)
+        return latest_cutoff(self.models)
 
     @cached_property
     def sessions(self) -> NDArray[np.datetime64]:

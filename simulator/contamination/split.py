@@ -26,13 +26,13 @@ from simulator.llm.cutoffs import (
     PARTS,
     ModelCutoff,
     Part,
-    asked,
     cutoffs_of,
     grey_until,
-    latest,
-    mend_of,
+    language_models,
+    latest_cutoff,
     part_of,
-    unknown,
+    prices_to_add,
+    without_cutoff,
 )
 from simulator.llm.spending.prices import Prices
 from simulator.market.calendar import NEW_YORK
@@ -97,22 +97,22 @@ def contamination_facts(
         "alpha_decay": None,
         "disagreement": None,
     }
-    if not asked(models):
+    if not language_models(models):
         who = "rule-based analysts answered, no model" if models else "no model was asked"
         return {**found, "verdict": f"{who.capitalize()}: nothing to remember."}
-    of_seat = {seat: one.cutoff for one in asked(models) for seat in one.seats}
+    of_seat = {seat: one.cutoff for one in language_models(models) for seat in one.seats}
     days = [result.decision.as_of.astimezone(NEW_YORK).date() for result in results]
     records = [meeting_record(result.decision.record) for result in results]
     meetings = [(day, record) for day, record in zip(days, records, strict=True) if record is not None]
     found["disagreement"] = disagreement(meetings, of_seat)
-    cutoff = latest(models)
+    cutoff = latest_cutoff(models)
     if cutoff is None:
-        names = unknown(models)
+        names = without_cutoff(models)
         whose = " and of ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} other models"
         return {
             **found,
             "verdict": f"Not assessable: the cut-off of {whose} is not known.",
-            "mend": mend_of(names),
+            "mend": prices_to_add(names),
         }
     parts = {name: daily.rows(there) for name, there in parts_of(daily.sessions, cutoff).items()}
     decided = Counter(part_of(day, cutoff) for day in days)

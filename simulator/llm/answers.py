@@ -66,7 +66,7 @@ def read_answer(response: ChatResponse, model: type[T]) -> tuple[T | None, str |
     # an inner object may be complete and fit by accident.
     texts = [response.text.strip()]
     if not errors:
-        texts += [*reversed(FENCED.findall(response.text)), *reversed(_embedded(response.text))]
+        texts += [*reversed(FENCED.findall(response.text)), *reversed(_find_objects(response.text))]
     for text in texts:
         if NOT_JSON.search(text) and _holds_nan(text):
             errors.append("NaN and Infinity are no JSON numbers")
@@ -89,7 +89,7 @@ def repair_request(request: ChatRequest, response: ChatResponse, error: str) -> 
     return replace(request, messages=messages, purpose={**request.purpose, "repair": "1"})
 
 
-def _embedded(text: str) -> list[str]:
+def _find_objects(text: str) -> list[str]:
     decoder = json.JSONDecoder()
     found: list[str] = []
     position = text.find("{")

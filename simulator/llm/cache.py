@@ -154,7 +154,7 @@ class AnswerCache:
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of all entries, sorted; those that begin with `prefix`."""
-        store = self._opened()
+        store = self._open()
         if store is None:
             return []
         statement = "SELECT key FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
@@ -230,13 +230,13 @@ class AnswerCache:
 
         return verify(self, repair=repair)
 
-    def _opened(self) -> Store | None:
+    def _open(self) -> Store | None:
         if self._store is None:
             self._store = attach(self.folder)
         return self._store
 
     def _read(self, key: str, parse: Callable[[str, bytes], P]) -> P | None:
-        store = self._opened()
+        store = self._open()
         if store is None:
             return None
         try:
@@ -250,7 +250,7 @@ class AnswerCache:
     def _rows(
         self, where: str = "1", values: tuple[str, ...] = (), order: str = "key, raw", most: int = -1
     ) -> Iterator[Row]:
-        store = self._opened()
+        store = self._open()
         if store is None:
             return
         try:

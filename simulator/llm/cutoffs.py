@@ -22,7 +22,7 @@ GREY_DAYS = 90
 
 @dataclass(frozen=True)
 class ModelCutoff:
-    """One model, the seats it has, and the last day it can know of; None where nobody says."""
+    """A model, its seats, and the last day it can know of; None where neither config nor the tables say."""
 
     provider: str
     model: str
@@ -31,12 +31,12 @@ class ModelCutoff:
 
     @property
     def answers_by_rule(self) -> bool:
-        """Whether it is an offline analyst: no model, nothing to remember."""
+        """True for an offline analyst: no model, nothing to remember."""
         return self.provider == OFFLINE
 
 
 def cutoffs_of(seats: Mapping[str, Seat], prices: Prices) -> tuple[ModelCutoff, ...]:
-    """The models in `seats`, in alphabetical order; config/models.yaml is asked first, then the packaged tables."""
+    """The models in `seats`, in alphabetical order; config/models.yaml goes before the packaged tables."""
     by_model: dict[tuple[str, str, str], list[str]] = {}
     for name, seat in sorted(seats.items()):
         by_model.setdefault((seat.model, seat.provider, seat.endpoint), []).append(name)
@@ -46,33 +46,33 @@ def cutoffs_of(seats: Mapping[str, Seat], prices: Prices) -> tuple[ModelCutoff, 
     )
 
 
-def asked(models: Sequence[ModelCutoff]) -> tuple[ModelCutoff, ...]:
-    """Those that are models: offline analysts left out."""
+def language_models(models: Sequence[ModelCutoff]) -> tuple[ModelCutoff, ...]:
+    """Return `models` without the offline analysts."""
     return tuple(one for one in models if not one.answers_by_rule)
 
 
-def unknown(models: Sequence[ModelCutoff]) -> tuple[str, ...]:
-    """Names of the models whose cut-off nobody says."""
-    return tuple(dict.fromkeys(one.model for one in asked(models) if one.cutoff is None))
+def without_cutoff(models: Sequence[ModelCutoff]) -> tuple[str, ...]:
+    """Names of the models whose cut-off is not known."""
+    return tuple(dict.fromkeys(one.model for one in language_models(models) if one.cutoff is None))
 
 
-def latest(models: Sequence[ModelCutoff]) -> date | None:
-    """The cut-off of a council: its latest member's. None without models, and while one of them is not known."""
-    known = [one.cutoff for one in asked(models)]
+def latest_cutoff(models: Sequence[ModelCutoff]) -> date | None:
+    """Cut-off of a council: the latest of its members'. None without models, and where one of them is not known."""
+    known = [one.cutoff for one in language_models(models)]
     return None if not known or None in known else max(day for day in known if day is not None)
 
 
 def grey_until(cutoff: date) -> date:
-    """The last day of the grey stretch."""
+    """Last of the grey days."""
     return cutoff + timedelta(days=GREY_DAYS)
 
 
 def part_of(day: date, cutoff: date) -> Part:
-    """Where `day` lies: on or before the cut-off, in the grey days after it, or after those."""
+    """Part of `day`: on or before the cut-off, in the grey days after it, or after those."""
     return BEFORE if day <= cutoff else GREY if day <= grey_until(cutoff) else AFTER
 
 
-def mend_of(names: Sequence[str]) -> str:
-    """What to write so that the cut-offs of `names` are known."""
+def prices_to_add(names: Sequence[str]) -> str:
+    """Say what to add to config/models.yaml so that the cut-offs of `names` are known."""
     lines = ", ".join(f'"{name}": {{input: …, output: …, cutoff: YYYY-MM}}' for name in names)
     return f"add `prices: {{{lines}}}` to {WHERE}"

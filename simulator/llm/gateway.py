@@ -201,15 +201,15 @@ class Gateway:
 
     def _look_up(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse | None]:
         """The stored answer to `request` in either form: which one is stored says what its service could do."""
-        response = self._stored(request.key)
+        response = self._read_stored(request.key)
         if response is None and request.native_schema:
             plain = replace(request, native_schema=False)
-            response = self._stored(plain.key)
+            response = self._read_stored(plain.key)
             if response is not None:
                 return plain, response
         return request, response
 
-    def _stored(self, key: str) -> ChatResponse | None:
+    def _read_stored(self, key: str) -> ChatResponse | None:
         return self._answers.get(key) if self.mode in ("refresh", "off") else self.cache.get(key)
 
     async def _ask_in_form(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:

@@ -4,7 +4,7 @@
 and the Bureau of Labor Statistics. Both publish a year's calendar during the year before; since the day itself is not
 always on record, the end of that year is taken as `known_at`, so that nothing is known too early. Releases that
 were moved (the shutdowns of 2025 and 2026) carry the moment the new date was announced; dates that were
-cancelled (FOMC of March 2020) and decisions nobody could expect are left out.
+cancelled (FOMC of March 2020) and unscheduled decisions are left out.
 """
 
 from __future__ import annotations

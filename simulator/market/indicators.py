@@ -35,15 +35,15 @@ def sma(x: Floats, n: int) -> Floats:
 
 def ema(x: Floats, n: int) -> Floats:
     """Exponential average with weight 2 / (n + 1) on the newest value, begun with the mean of the first `n`."""
-    return _smoothed(_series(x, n), n, 2.0 / (n + 1))
+    return _smooth(_series(x, n), n, 2.0 / (n + 1))
 
 
 def rsi(close: Floats, n: int = 14) -> Floats:
     """Wilder's relative strength index, 0 to 100; first known after `n` changes. 100 without losses, 50 without
     any change at all."""
     change = np.diff(_series(close, n), prepend=np.nan)
-    gain = _smoothed(np.where(np.isnan(change), np.nan, np.maximum(change, 0.0)), n, 1.0 / n)
-    loss = _smoothed(np.where(np.isnan(change), np.nan, np.maximum(-change, 0.0)), n, 1.0 / n)
+    gain = _smooth(np.where(np.isnan(change), np.nan, np.maximum(change, 0.0)), n, 1.0 / n)
+    loss = _smooth(np.where(np.isnan(change), np.nan, np.maximum(-change, 0.0)), n, 1.0 / n)
     total = gain + loss
     return np.where(total == 0.0, 50.0, 100.0 * gain / np.where(total == 0.0, 1.0, total))
 
@@ -60,7 +60,7 @@ def atr(high: Floats, low: Floats, close: Floats, n: int = 14) -> Floats:
     before = np.concatenate(([np.nan], _series(close, n)[:-1]))[: len(close)]
     spans = np.asarray(high, dtype=np.float64) - low
     true_range = np.maximum(spans, np.maximum(np.abs(high - before), np.abs(low - before)))
-    return _smoothed(true_range, n, 1.0 / n)
+    return _smooth(true_range, n, 1.0 / n)
 
 
 def returns(x: Floats, k: int = 1) -> Floats:
@@ -161,7 +161,7 @@ def _rolling_products(a: Floats, b: Floats, n: int) -> Floats:
     return found
 
 
-def _smoothed(x: Floats, n: int, weight: float) -> Floats:
+def _smooth(x: Floats, n: int, weight: float) -> Floats:
     """Recursive average: the mean of the first `n` values that are known, then ``y += weight · (x − y)``."""
     found = np.full(len(x), np.nan)
     known = np.flatnonzero(~np.isnan(x))

@@ -131,7 +131,7 @@ def load_bars(
         if symbol not in found:
             guess = did_you_mean(symbol.upper(), found)
             raise DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with {_fetch([symbol], window)}")
-    tables = {s: read_checked(found[s]) for s in dict.fromkeys((*symbols, *context)) if s in found}
+    tables = {s: load_table(found[s]) for s in dict.fromkeys((*symbols, *context)) if s in found}
     traded, notes = _one_frequency([tables[s] for s in symbols])
     shown, more = _fitting([tables[s] for s in context if s in tables], traded[0].frequency)
     return _assemble(traded, shown, window, [*notes, *more])
@@ -160,7 +160,7 @@ def _fetch(symbols: Sequence[str], window: _Window) -> str:
     return f"`sim data fetch --source yahoo --symbols {','.join(symbols)} --from {first} --to {until}`"
 
 
-def read_checked(found: Found) -> Table:
+def load_table(found: Found) -> Table:
     """Read one file. Raises DataError (symbol, date, file) for the first problem for which it is refused."""
     table = found.read()
     problems = quality.refusals(table)

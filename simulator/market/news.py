@@ -1,6 +1,6 @@
 """Dated news: headlines and the moment each was published.
 
-``data/news/*.csv`` with the columns published_at, headline and, if wanted, symbols and source; ``data/news/*.jsonl``
+``data/news/*.csv`` with the columns published_at, headline and optionally symbols and source; ``data/news/*.jsonl``
 with the same keys, one object a line. A headline is known from ``published_at`` on, which is written with an offset.
 Several symbols in one CSV cell stand with spaces between them; a headline without any concerns the whole market.
 """

@@ -1,7 +1,7 @@
 """Quality checks of bars. Problems are data: a symbol, a date and a sentence each.
 
 Two kinds: *refused* ones (the bars cannot be what the market did: loading stops) and *suspicious* ones (they may be
-right, a person should look): missing sessions and jumps that look like splits nobody adjusted for.
+right, a person should look): missing sessions and jumps that look like unadjusted splits.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 import simulator
 from simulator.config import Config
 from simulator.evidence.records import SCHEMA, Code, Identity
-from simulator.llm.cutoffs import asked, cutoffs_of
+from simulator.llm.cutoffs import cutoffs_of, language_models
 from simulator.llm.spending.prices import Prices
 from simulator.replay.inputs import ReplayInputs
 from simulator.runs.load_inputs import LoadedInputs
@@ -48,7 +48,9 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         "cash": config.accounts.cash,
         # Of the models only those that sit in this run: another profile changes nothing here.
         "config": {**config.dump(), "models": {name: seat.model_dump(mode="json") for name, seat in seats.items()}},
-        "cutoffs": {one.model: str(one.cutoff) for one in asked(cutoffs_of(seats, Prices(config.models.prices)))},
+        "cutoffs": {
+            one.model: str(one.cutoff) for one in language_models(cutoffs_of(seats, Prices(config.models.prices)))
+        },
         "strategy_files": dict(loaded.files),
         "data_digest": data_digest(inputs),
         "code": code_version(),

@@ -185,7 +185,7 @@ class Store:
         where = connection.printable(self._url)
         if self._file is not None and not self._file.exists():
             return Status(where, None, HEAD, {}, 0)
-        with self._translated(), connection.reading(self._engine) as db:
+        with self._explain_errors(), connection.reading(self._engine) as db:
             revision = revisions.revision_of(db, where)
             tables = [] if revision is None else [runs] if revision != HEAD else schema.sorted_tables
             rows = {table.name: _count(db, table) for table in tables}
@@ -226,12 +226,12 @@ class Store:
     def _revision(self) -> str | None:
         if self._file is not None and not self._file.exists():
             return None
-        with self._translated(), connection.reading(self._engine) as db:
+        with self._explain_errors(), connection.reading(self._engine) as db:
             return revisions.revision_of(db, connection.printable(self._url))
 
     @contextmanager
     def _writing(self, forward: bool = False) -> Iterator[Connection]:
-        with self._translated(), connection.writing(self._engine) as db:
+        with self._explain_errors(), connection.writing(self._engine) as db:
             if not self._ready:
                 self._prepare(db, forward or db.dialect.name == "sqlite")
             yield db
@@ -248,7 +248,7 @@ class Store:
             if revision != HEAD:
                 with self._writing():
                     pass
-        with self._translated(), connection.reading(self._engine) as db:
+        with self._explain_errors(), connection.reading(self._engine) as db:
             yield db
 
     def _prepare(self, db: Connection, forward: bool) -> None:
@@ -263,7 +263,7 @@ class Store:
             raise SimError(found, where=where, mend=revisions.UPGRADE)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:

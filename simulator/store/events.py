@@ -1,4 +1,4 @@
-"""What happened in a run, as facts that are only ever added. Every other table of the store is computed from them."""
+"""Events of a run: facts that are only ever added. Every other table of the store is computed from them."""
 
 from __future__ import annotations
 

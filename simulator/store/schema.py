@@ -33,7 +33,7 @@ def _json(*names: str) -> list[Column[Any]]:
     return [Column(name, JSON(none_as_null=True)) for name in names]
 
 
-def _needed(kind: Any, *names: str) -> list[Column[Any]]:
+def _not_null(kind: Any, *names: str) -> list[Column[Any]]:
     return [Column(name, kind, nullable=False) for name in names]
 
 
@@ -41,10 +41,10 @@ events = Table(
     "events",
     schema,
     Column("position", Integer, primary_key=True, autoincrement=False),
-    *_needed(String, "run_id", "digest", "kind"),
+    *_not_null(String, "run_id", "digest", "kind"),
     *_all(String, "at", "account"),
-    *_needed(String, "recorded_at"),
-    *_needed(JSON(none_as_null=True), "payload"),
+    *_not_null(String, "recorded_at"),
+    *_not_null(JSON(none_as_null=True), "payload"),
     Index("events_of_result", "run_id", "digest", "position"),
 )
 
@@ -52,22 +52,22 @@ runs = Table(
     "runs",
     schema,
     *_key("run_id", "digest"),
-    *_needed(String, "strategy"),
-    *_needed(JSON(none_as_null=True), "symbols"),
-    *_needed(String, "first", "last"),
-    *_needed(JSON(none_as_null=True), "parameters", "metrics"),
-    *_needed(String, "folder"),
-    *_needed(Boolean, "partial"),
-    *_needed(Integer, "times"),
-    *_needed(String, "first_run_at", "last_run_at"),
-    *_needed(Integer, "event"),
+    *_not_null(String, "strategy"),
+    *_not_null(JSON(none_as_null=True), "symbols"),
+    *_not_null(String, "first", "last"),
+    *_not_null(JSON(none_as_null=True), "parameters", "metrics"),
+    *_not_null(String, "folder"),
+    *_not_null(Boolean, "partial"),
+    *_not_null(Integer, "times"),
+    *_not_null(String, "first_run_at", "last_run_at"),
+    *_not_null(Integer, "event"),
 )
 
 pipeline_runs = Table(
     "pipeline_runs",
     schema,
     *_key("run_id", "replicate", "as_of"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "session", "no_decision", "user_query"),
     *_json("seats", "scores", "net_votes", "labels", "execution_results", "metadata"),
 )
@@ -76,7 +76,7 @@ research_packs = Table(
     "research_packs",
     schema,
     *_key("run_id", "replicate", "as_of", "seat"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "model", "macro_regime"),
     *_json("top_narratives", "consensus_map", "tradable_candidates", "event_calendar"),
     *_all(String, "error"),
@@ -87,7 +87,7 @@ pm_pitches = Table(
     "pm_pitches",
     schema,
     *_key("run_id", "replicate", "as_of", "seat"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "model", "instrument", "direction", "horizon"),
     *_all(Integer, "conviction"),
     *_all(Float, "stop", "target", "score"),
@@ -110,7 +110,7 @@ peer_reviews = Table(
     "peer_reviews",
     schema,
     *_key("run_id", "replicate", "as_of", "seat", "about"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "model"),
     *_all(Integer, *DIMENSIONS),
     *_all(Float, "mean_score"),
@@ -122,7 +122,7 @@ chairman_decisions = Table(
     "chairman_decisions",
     schema,
     *_key("run_id", "replicate", "as_of"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "seat", "model"),
     *_json("approved_trades", "rejected_trades"),
     *_all(String, "dissent_summary", "monitoring_plan", "error"),
@@ -133,7 +133,7 @@ checkpoints = Table(
     "checkpoints",
     schema,
     *_key("run_id", "replicate", "as_of", "number"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "session", "meeting", "seat", "author", "model", "instrument", "direction"),
     *_all(Integer, "conviction_before", "conviction"),
     *_all(String, "action", "state"),
@@ -149,7 +149,7 @@ trades = Table(
     "trades",
     schema,
     *_key("run_id", "account", "number"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "order_id", "symbol", "at", "session"),
     *_all(Float, "quantity", "price", "slippage", "commission"),
     *_all(String, "why", "decided_at"),
@@ -159,7 +159,7 @@ positions = Table(
     "positions",
     schema,
     *_key("run_id", "account", "number"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "symbol", "opened_at", "closed_at"),
     *_all(Float, "quantity", "largest", "entry_price", "profit", "slippage", "commission"),
     *_all(Integer, "fills"),
@@ -169,7 +169,7 @@ approvals = Table(
     "approvals",
     schema,
     *_key("run_id", "id"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "account", "state", "asked_at", "settled_at"),
     *_json("asked", "settled"),
 )
@@ -178,7 +178,7 @@ llm_calls = Table(
     "llm_calls",
     schema,
     *_key("run_id", "number"),
-    *_needed(Integer, "event"),
+    *_not_null(Integer, "event"),
     *_all(String, "key", "session", "stage", "seat"),
     *_all(Integer, "replicate"),
     *_all(String, "provider", "model", "outcome"),

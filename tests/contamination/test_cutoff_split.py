@@ -11,7 +11,7 @@ import pytest
 from simulator.config import Price, Seat
 from simulator.contamination.disagreement import disagreement
 from simulator.contamination.split import Daily, contamination_facts, daily_alpha
-from simulator.llm.cutoffs import cutoffs_of, latest, part_of
+from simulator.llm.cutoffs import cutoffs_of, latest_cutoff, part_of
 from simulator.llm.spending.prices import Prices
 from simulator.market.calendar import sessions
 from simulator.stats.metrics import alpha_beta
@@ -68,9 +68,9 @@ def test_the_cut_off_of_a_council_is_its_latest_members_and_unknown_while_one_is
         ("old", ("chairman", "pm.a"), date(2023, 4, 30)),
         ("x", ("pm.c",), None),
     ]
-    assert latest(models) == date(2024, 2, 10)
-    assert latest(cutoffs_of(seats, prices(old="2023-04"))) is None
-    assert latest(()) is None
+    assert latest_cutoff(models) == date(2024, 2, 10)
+    assert latest_cutoff(cutoffs_of(seats, prices(old="2023-04"))) is None
+    assert latest_cutoff(()) is None
 
 
 def test_the_grey_stretch_has_ninety_days() -> None:

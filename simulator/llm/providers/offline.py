@@ -69,10 +69,10 @@ def facts_of(request: ChatRequest) -> Any:
         parsed = [json.loads(block) for block in blocks]
     except ValueError as error:
         raise LLMError(f"facts in the prompt are no JSON ({error})", where=request.model) from None
-    return parsed[0] if len(parsed) == 1 else _merged(parsed, request.model)
+    return parsed[0] if len(parsed) == 1 else _merge(parsed, request.model)
 
 
-def _merged(blocks: list[Any], model: str) -> dict[str, Any]:
+def _merge(blocks: list[Any], model: str) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for block in blocks:
         if not isinstance(block, Mapping) or facts.keys() & block.keys():

@@ -2,9 +2,9 @@
 
     fence tally.db (one transaction) ─► copy its rows while the tables of shared_ledger.db are made (one transaction)
 
-Each step is done whole or not at all and may be repeated: whoever opens the ledger after a kill begins again. The older
-file stays as the fence, so that money is never counted in two places: an earlier version refuses to open it, and one
-that had it open already can settle what is in flight but promise nothing more.
+Each step is done whole or not at all and may be repeated: after a kill the next to open the ledger begins again. The
+older file stays as the fence, so that money is never counted in two places: an earlier version refuses to open it, and
+one that had it open already can settle what is in flight but promise nothing more.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     holders    the processes behind all of these             breaker   whether the day's money is spent
 
 A process that dies leaves its rows behind. The next one to look sees that it is gone: what it held is booked as likely
-paid, because the service may have answered nobody, and its questions are free to be asked again.
+paid, because the service may have charged for an answer, and its questions are free to be asked again.
 """
 
 from __future__ import annotations

@@ -274,12 +274,12 @@ def _stamps(sheet: Sheet) -> Stamps:
         return _arrow_stamps(column, sheet)
     texts = [text.strip() for text in column]
     if all(len(text) == 10 for text in texts):
-        days = [_parsed(date.fromisoformat, text, row, sheet).toordinal() for row, text in enumerate(texts)]
+        days = [_parse(date.fromisoformat, text, row, sheet).toordinal() for row, text in enumerate(texts)]
         return Stamps((np.array(days, dtype=np.int64) - date(1970, 1, 1).toordinal()) * DAY, None)
-    return _stamps_of([_parsed(datetime.fromisoformat, text, row, sheet) for row, text in enumerate(texts)], sheet)
+    return _stamps_of([_parse(datetime.fromisoformat, text, row, sheet) for row, text in enumerate(texts)], sheet)
 
 
-def _parsed(parse: Callable[[str], Any], text: str, row: int, sheet: Sheet) -> Any:
+def _parse(parse: Callable[[str], Any], text: str, row: int, sheet: Sheet) -> Any:
     try:
         parsed = parse(text)
     except ValueError:
