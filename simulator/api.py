@@ -67,7 +67,7 @@ def run(
 def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[RunProgress], None] | None = None) -> Run:
     """Execute `spec` and complete it with analyses, trials and report: see :func:`simulator.runs.execute.simulate`."""
     from simulator.analysis.run_facts import analyse
-    from simulator.analysis.trials_file import count_trials
+    from simulator.analysis.trials import count_trials
     from simulator.report import build
 
     return execute(spec, workspace, Completion(analyse, count_trials, build), progress)

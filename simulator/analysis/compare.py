@@ -27,8 +27,9 @@ from simulator.runs.measure import SESSIONS_A_YEAR
 from simulator.stats import bootstrap, power
 from simulator.stats.adjust import adjust
 from simulator.stats.compare import SharpeDifference, compare
+from simulator.stats.mean import mean_of
 from simulator.stats.metrics import correlation, sharpe, summary, tracking_error
-from simulator.stats.series import Floats, Measure, Undefined, is_constant, split
+from simulator.stats.series import Floats, Measure, Undefined, split
 
 FEWEST_COMMON = 20
 """Common sessions below which nothing is estimated."""
@@ -349,21 +350,10 @@ def _sharpes(found: SharpeDifference | Undefined, apart: Measure) -> dict[str, M
 
 def _returns_apart(apart: Floats, draws: int, seed: int) -> dict[str, Measure]:
     """Mean of a − b times 252, with its stationary-bootstrap interval and p; rows are resampled together."""
-    difference = float(apart.mean()) * SESSIONS_A_YEAR
-    if is_constant(apart):
-        why = Undefined("the two returns differ by the same amount every session")
-        return {"return_difference": difference, **dict.fromkeys(("return_low", "return_high", "return_p"), why)}
-    rng = np.random.default_rng(seed)
-    block = bootstrap.block_length(apart)
-    drawn = np.concatenate(
-        [
-            apart[bootstrap.stationary_rows(apart.size, block, min(500, draws - start), rng)].mean(axis=1)
-            for start in range(0, draws, 500)
-        ]
-    )
-    low, high = bootstrap.interval(drawn * SESSIONS_A_YEAR, difference)
-    p = bootstrap.two_sided_p(drawn * SESSIONS_A_YEAR, difference)
-    return {"return_difference": difference, "return_low": low, "return_high": high, "return_p": p}
+    mean = mean_of(apart, SESSIONS_A_YEAR, draws, seed)
+    why = Undefined("the two returns differ by the same amount every session")
+    ends = {"return_low": mean.low, "return_high": mean.high, "return_p": mean.p}
+    return {"return_difference": mean.value, **{name: why if end is None else end for name, end in ends.items()}}
 
 
 def _adjusted(pairs: list[RunPair]) -> list[RunPair]:

@@ -10,8 +10,7 @@ from simulator.analysis.calibration import calibration, meetings_of, pitch_opini
 from simulator.evidence.records import AccountRecord, Bill, Calibration, CallRow, Metrics, Reasons, ReviewSkill
 from simulator.runs import measure
 from simulator.runs.accounts import Account, council_account
-from simulator.stats.bootstrap import sharpe_interval
-from simulator.stats.series import Undefined
+from simulator.stats.series import split
 
 
 class Measured(TypedDict):
@@ -83,13 +82,12 @@ def _measured(account: Account, free: measure.Floats, cash: float) -> Measured:
     ledger = account.replayed.ledger
     summary = measure.account(ledger, cash, free)
     # The interval alone: the rest of the inference on a Sharpe ratio costs several times as much and is not shown.
-    found = sharpe_interval(measure.session_returns(ledger, cash), free)
-    missing = dict.fromkeys(("sharpe_ci_low", "sharpe_ci_high"), found.reason) if isinstance(found, Undefined) else {}
+    ends, reasons = split(measure.sharpe_ends(measure.session_returns(ledger, cash), free))
     return {
         "metrics": summary.values,
-        "reasons": {**missing, **summary.reasons},
-        "sharpe_ci_low": None if isinstance(found, Undefined) else found.low,
-        "sharpe_ci_high": None if isinstance(found, Undefined) else found.high,
+        "reasons": {**reasons, **summary.reasons},
+        "sharpe_ci_low": ends["sharpe_ci_low"],
+        "sharpe_ci_high": ends["sharpe_ci_high"],
     }
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from simulator.evidence.records import PairRecord
 from simulator.market.bars import Floats
 from simulator.stats.adjust import adjust
-from simulator.stats.bootstrap import DRAWS, block_length, interval, stationary_rows
+from simulator.stats.bootstrap import DRAWS
 from simulator.stats.compare import compare
+from simulator.stats.mean import mean_of
 from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Undefined
 
@@ -68,7 +69,8 @@ def compare_returns(reference: Floats, variant: Floats, free: Floats, draws: int
     """The pair of two accounts by their session returns (S,), and the risk-free return `free` (S,)."""
     if np.array_equal(reference, variant):
         return Pair(sharpe=0.0, annual_return=0.0, same=True, reason="the two earned the same in every session")
-    mean, low, high = _mean_difference(reference - variant, draws, seed)
+    apart = mean_of(reference - variant, PERIODS, draws, seed, CHUNK)
+    mean, low, high = apart.value, apart.low, apart.high
     with np.errstate(invalid="ignore", divide="ignore"):
         tested = compare(reference, variant, free, PERIODS, draws=draws, seed=seed)
     if isinstance(tested, Undefined):
@@ -96,19 +98,3 @@ def adjust_pairs(pairs: Mapping[str, Pair]) -> dict[str, Pair]:
         return dict(pairs)
     holm = dict(zip(tested, adjust(list(tested.values()), "holm").tolist(), strict=True))
     return {name: replace(pair, p_adjusted=holm.get(name)) for name, pair in pairs.items()}
-
-
-def _mean_difference(difference: Floats, draws: int, seed: int) -> tuple[float, float | None, float | None]:
-    """(mean, low, high) of `difference` (S,) a year; no interval below 10 sessions."""
-    mean = float(difference.mean()) * PERIODS
-    if difference.size < 10 or not np.ptp(difference):
-        return mean, None, None
-    rng, block = np.random.default_rng(seed), block_length(difference)
-    means = np.concatenate(
-        [
-            difference[stationary_rows(difference.size, block, min(CHUNK, draws - done), rng)].mean(axis=1)
-            for done in range(0, draws, CHUNK)
-        ]
-    )
-    low, high = interval(means * PERIODS, mean)
-    return mean, low, high

@@ -23,9 +23,8 @@ from simulator.replay.inputs import ReplayInputs
 from simulator.replay.ledger import Ledger, tradable
 from simulator.replay.tape import Tape, due_at
 from simulator.runs import measure
-from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.metrics import summary
-from simulator.stats.series import Undefined
+from simulator.stats.series import split
 from simulator.stats.trades import TRADE_STATISTICS
 from simulator.trading.execution import ExecutionRules
 
@@ -143,8 +142,7 @@ def _row(one: Toggled, free: Floats, seed: int) -> ToggleRow:
         one.returns, free, None, measure.SESSIONS_A_YEAR, weights=one.ledger.weights[ends],
         traded=measure.traded(one.ledger)[-len(one.returns) :],
     )  # fmt: skip
-    band = sharpe_interval(one.returns, free, measure.SESSIONS_A_YEAR, seed=seed)
-    ends_of = (None, None) if isinstance(band, Undefined) else (band.low, band.high)
+    interval, _ = split(measure.sharpe_ends(one.returns, free, seed))
     shown = [name for name in found.values if name not in LEFT_OUT]
     return {
         "name": one.name,
@@ -153,8 +151,8 @@ def _row(one: Toggled, free: Floats, seed: int) -> ToggleRow:
         "looks_ahead": one.name != NEXT_OPEN,
         "metrics": {name: found.values[name] for name in shown},
         "reasons": {name: why for name, why in found.reasons.items() if name in shown},
-        "sharpe_ci_low": ends_of[0],
-        "sharpe_ci_high": ends_of[1],
+        "sharpe_ci_low": interval["sharpe_ci_low"],
+        "sharpe_ci_high": interval["sharpe_ci_high"],
         "sharpe_less_default": None,
         "total_return_less_default": None,
     }

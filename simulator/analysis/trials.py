@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DataError
-from simulator.evidence.reader import read_equity, read_run
+from simulator.evidence.reader import read_equity, read_run, with_trials
 from simulator.evidence.records import Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
 from simulator.market import calendar
 from simulator.stats import inference
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
+from simulator.store.folders import json_bytes, write_file
+from simulator.workspace import Workspace
 
 FILE = "trials.json"
 
@@ -182,6 +184,21 @@ def trials_facts(rows: Iterable[RegistryRow], run: RunRecord, folder: Path) -> T
         "counted": [_row(t) for t in tried.counted],
         "left_out": [{**_row(t), "why": why} for t, why in tried.left_out],
     }
+
+
+def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecord:
+    """Write trials.json into the run folder `folder`; return `run` with what it says of the inference.
+
+    The run counts itself, whether it has been recorded yet or not. Raises DataError for a folder that cannot be read,
+    SimError for a store that cannot.
+    """
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+
+    with Store(store_place(workspace.registry)) as store:
+        facts = trials_facts(store.results(), run, folder)
+    write_file(folder / FILE, json_bytes(facts))
+    return with_trials(run, facts)
 
 
 def read_excess(folder: Path, digest: str | None = None) -> Excess | None:

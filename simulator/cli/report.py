@@ -24,7 +24,7 @@ def report(workspace: Workspace, run: str, kind: str) -> None:
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
-    from simulator.analysis.trials_file import count_trials
+    from simulator.analysis.trials import count_trials
     from simulator.evidence.reader import read_run
     from simulator.report.formats import write
     from simulator.store.folders import find_run

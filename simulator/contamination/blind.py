@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from simulator.contamination.case import Case
-from simulator.contamination.contrast import mean_of
 from simulator.contamination.disguise import SHIFT_WEEKS, Disguise, Disguised, masks, other_names
 from simulator.contamination.results import Figure, Outcome, Result
 from simulator.contamination.split import parts_of
@@ -27,6 +26,7 @@ from simulator.errors import UsageError
 from simulator.llm.cutoffs import BEFORE
 from simulator.market.bars import Floats
 from simulator.stats.compare import compare
+from simulator.stats.mean import mean_of
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, sharpe
 from simulator.stats.series import Measure, Undefined
 from simulator.trading.strategy import Strategy

@@ -7,7 +7,6 @@ from math import fsum
 
 from simulator.analysis.toggles import NEXT_OPEN, replay_toggles
 from simulator.contamination.case import Case
-from simulator.contamination.contrast import mean_of
 from simulator.contamination.results import Figure, Outcome, Result
 from simulator.contamination.split import Daily, contamination_facts
 from simulator.contamination.words import percent
@@ -16,6 +15,7 @@ from simulator.replay import kernel
 from simulator.runs import measure
 from simulator.runs.benchmarks import benchmark_ledgers
 from simulator.stats.bootstrap import sharpe_interval
+from simulator.stats.mean import mean_of
 from simulator.stats.metrics import PERIODS, total_return
 from simulator.stats.series import Floats, Undefined
 

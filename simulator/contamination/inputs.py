@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from simulator.contamination.case import Case
-from simulator.contamination.contrast import mean_of
 from simulator.contamination.disguise import Shown, mirrored
 from simulator.contamination.results import Figure, Result
 from simulator.contamination.words import percent
 from simulator.number_format import ratio
 from simulator.runs.replicates import replicate_of
+from simulator.stats.mean import mean_of
 from simulator.stats.metrics import PERIODS, sharpe
 from simulator.stats.series import Floats, Undefined
 

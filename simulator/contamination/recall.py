@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict
 
 from simulator.config import Seat
 from simulator.contamination.case import Case
-from simulator.contamination.contrast import mean_of
 from simulator.contamination.reidentify import distinct
 from simulator.contamination.results import Figure, Result
 from simulator.contamination.words import numbers, p_text, percent
@@ -31,6 +30,7 @@ from simulator.market.bars import Snapshot
 from simulator.market.calendar import NEW_YORK
 from simulator.number_format import ratio
 from simulator.stats.distributions import student_cdf, student_quantile
+from simulator.stats.mean import mean_of
 from simulator.stats.series import Floats
 from simulator.trading.schedule import MEETING
 

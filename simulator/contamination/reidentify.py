@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict
 from simulator.config import Seat
 from simulator.contamination.blind import BOTH, disguises
 from simulator.contamination.case import Case
-from simulator.contamination.contrast import mean_of
 from simulator.contamination.results import Figure, Result
 from simulator.contamination.words import percent
 from simulator.council.prompts import json_text
@@ -25,6 +24,7 @@ from simulator.llm.answers import schema_of
 from simulator.llm.messages import Message
 from simulator.llm.registry import request_for
 from simulator.market.calendar import NEW_YORK
+from simulator.stats.mean import mean_of
 from simulator.stats.series import Floats
 
 if TYPE_CHECKING:

@@ -37,12 +37,15 @@ from simulator.llm.cutoffs import (
 from simulator.llm.spending.prices import Prices
 from simulator.market.calendar import NEW_YORK
 from simulator.number_format import ratio
-from simulator.stats.bootstrap import DRAWS, sharpe_interval
+from simulator.runs.measure import sharpe_ends
+from simulator.stats.bootstrap import DRAWS
 from simulator.stats.compare import change_in_mean
 from simulator.stats.inference import sharpe_p
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, alpha_beta, annual_return, sharpe, total_return
 from simulator.stats.series import Floats, Measure, Undefined, split
 from simulator.trading.cycle import CycleResult
+
+ENDS = ("sharpe_ci_low", "sharpe_ci_high")
 
 MOST_NUMBERS = 8_000_000
 """Draws times sessions of one bootstrap: very long runs are drawn less often rather than fill the memory."""
@@ -208,7 +211,8 @@ def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArr
 def _described(part: Daily, decisions: int) -> PartRecord:
     """Describe a part; intervals only where there are sessions enough."""
     n, enough = len(part), len(part) >= ENOUGH_SESSIONS
-    names = ("total_return", "annual_return", "sharpe", "sharpe_p_hac", "sharpe_ci_low", "sharpe_ci_high")
+    names = ("total_return", "annual_return", "sharpe", "sharpe_p_hac", *ENDS)
+    few = Undefined(f"fewer than {ENOUGH_SESSIONS} sessions")
     measures: dict[str, Measure] = dict.fromkeys((*names, "alpha", "beta", "alpha_t"), Undefined("no session"))
     if n:
         measures |= {
@@ -217,20 +221,12 @@ def _described(part: Daily, decisions: int) -> PartRecord:
             "sharpe": sharpe(part.returns, part.free, PERIODS),
             "sharpe_p_hac": sharpe_p(part.returns, part.free),
             **alpha_beta(part.returns, part.benchmark, part.free, PERIODS),
-            **_interval(part, enough),
+            **(sharpe_ends(part.returns, part.free) if enough else dict.fromkeys(ENDS, few)),
         }
     values, reasons = split(measures)
     about: OpenSpan = {"from": str(part.sessions[0]) if n else None, "to": str(part.sessions[-1]) if n else None}
     described = {"sessions": n, **about, "assessable": enough, **values, "reasons": reasons, "decisions": decisions}
     return cast(PartRecord, described)
-
-
-def _interval(part: Daily, enough: bool) -> dict[str, Measure]:
-    short = Undefined(f"fewer than {ENOUGH_SESSIONS} sessions")
-    found = sharpe_interval(part.returns, part.free, PERIODS) if enough else short
-    if isinstance(found, Undefined):
-        return dict.fromkeys(("sharpe_ci_low", "sharpe_ci_high"), found)
-    return {"sharpe_ci_low": found.low, "sharpe_ci_high": found.high}
 
 
 def _model(one: ModelCutoff) -> ModelRecord:

@@ -16,8 +16,9 @@ from simulator.replay import kernel
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
+from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.metrics import Summary, summary
-from simulator.stats.series import Undefined
+from simulator.stats.series import Measure, Undefined
 from simulator.stats.timing import circular_shifts
 from simulator.trading.execution import ExecutionRules
 
@@ -74,6 +75,14 @@ def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None 
         traded=traded(ledger),
         trades=round_trips(ledger.fills),
     )
+
+
+def sharpe_ends(returns: Floats, free: Floats, seed: int = 0) -> dict[str, Measure]:
+    """``sharpe_ci_low`` and ``sharpe_ci_high``: 95 % interval of the annual Sharpe ratio, stationary bootstrap."""
+    found = sharpe_interval(returns, free, SESSIONS_A_YEAR, seed=seed)
+    if isinstance(found, Undefined):
+        return dict.fromkeys(("sharpe_ci_low", "sharpe_ci_high"), found)
+    return {"sharpe_ci_low": found.low, "sharpe_ci_high": found.high}
 
 
 def traded(ledger: Ledger) -> Floats:

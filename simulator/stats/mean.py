@@ -1,4 +1,4 @@
-"""Means of paired differences, with the stationary bootstrap of `simulator.stats`."""
+"""Mean of paired differences, with the stationary bootstrap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from simulator.stats.bootstrap import DRAWS, block_length, interval, stationary_rows, two_sided_p
 from simulator.stats.series import Floats, is_constant
 
-CHUNK = 500
 FEWEST = 10
 """Observations below which no interval is given."""
 
@@ -25,13 +24,13 @@ class Mean:
     p: float | None = None
 
 
-def mean_of(values: Floats, times: float = 1.0, draws: int = DRAWS, seed: int = 0) -> Mean:
-    """Mean of `values` (n ≥ 1, in order of time), times `times`."""
+def mean_of(values: Floats, times: float = 1.0, draws: int = DRAWS, seed: int = 0, chunk: int = 500) -> Mean:
+    """Return the mean of `values` (n ≥ 1, in order of time), times `times`; `chunk` draws are held at once."""
     mean = float(values.mean()) * times
     if values.size < FEWEST or is_constant(values):
         return Mean(mean)
     rng, block = np.random.default_rng(seed), block_length(values)
-    sizes = [min(CHUNK, draws - done) for done in range(0, draws, CHUNK)]
+    sizes = [min(chunk, draws - done) for done in range(0, draws, chunk)]
     rows = (stationary_rows(values.size, block, size, rng) for size in sizes)
     means = np.concatenate([values[one].mean(axis=1) for one in rows]) * times
     low, high = interval(means, mean)
