@@ -123,7 +123,7 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
         "cash": case.cash,
         "meetings": case.inputs.meetings,
         "checkpoints": len(points) - case.inputs.meetings,
-        "variants": [_described(one, case, played, pairs) for one in plan],
+        "variants": [_variant_record(one, case, played, pairs) for one in plan],
         "choices": _choices(case, choices, equity),
         "compared": sum(pair.p is not None for pair in pairs.values()),
         "adjustment": "holm",
@@ -227,8 +227,10 @@ def _rewritten(one: Variant, council: Council, meeting: PipelineContext, choice:
 METRICS = ("total_return", "annual_return", "annual_volatility", "sharpe", "max_drawdown", "turnover", "exposure")
 
 
-def _described(one: Variant, case: Case, played: Mapping[str, Replayed], pairs: Mapping[str, Pair]) -> VariantRecord:
-    done, pair = played[one.name], pairs.get(one.name)
+def _variant_record(
+    one: Variant, case: Case, played: Mapping[str, Replayed], pairs: Mapping[str, Pair]
+) -> VariantRecord:
+    done, pair, accounts = played[one.name], pairs.get(one.name), case.config.accounts.accounts
     summary = measure.account(done.ledger, case.cash, case.free)
     values = {name: summary.values[name] for name in METRICS if name in summary.values}
     return {
@@ -236,7 +238,7 @@ def _described(one: Variant, case: Case, played: Mapping[str, Replayed], pairs: 
         "part": one.part,
         "what": one.what,
         "seat": one.seat,
-        "account": _account(case, one.seat),
+        "account": next((name for name, account in accounts.items() if one.seat and account.role == one.seat), None),
         "metrics": values,
         "reasons": {name: why for name, why in summary.reasons.items() if name in values},
         "against": one.against,
@@ -244,12 +246,6 @@ def _described(one: Variant, case: Case, played: Mapping[str, Replayed], pairs: 
         "pair": None if pair is None else pair.to_json(),
         "verdict": None if pair is None else pair.verdict(one.part),
     }
-
-
-def _account(case: Case, seat: str | None) -> str | None:
-    """Name of the account whose role is `seat`."""
-    accounts = case.config.accounts.accounts
-    return next((name for name, account in accounts.items() if seat and account.role == seat), None)
 
 
 def _changed(case: Case, first: Replayed, second: Replayed) -> int:
@@ -275,14 +271,13 @@ def _notes(case: Case, choices: Sequence[str | None]) -> list[str]:
     notes = []
     lost = sum(meeting.no_decision is not None for meeting in case.meetings)
     if lost:
-        said = f"{lost} of {len(case.meetings)} meetings ended without a decision"
-        notes.append(f"{said}; variants that need no chairman decide where only the chairman failed")
+        undecided = f"{lost} of {len(case.meetings)} meetings ended without a decision"
+        notes.append(f"{undecided}; variants that need no chairman decide where only the chairman failed")
     if case.facts["replicates"]["count"] > 1:
         notes.append("only the first replicate is taken apart")
     if not any(choices):
-        held = "1 meeting is" if len(case.meetings) == 1 else f"{len(case.meetings)} meetings are"
-        few = f"{held} too few to choose a manager by its results"
-        notes.append(f"{few}: the best single manager is left out")
+        few = "1 meeting is" if len(case.meetings) == 1 else f"{len(case.meetings)} meetings are"
+        notes.append(f"{few} too few to choose a manager by its results: the best single manager is left out")
     if case.facts["partial"]:
         notes.append(f"the run is partial, it ends on {case.facts['to']}")
     return notes

@@ -28,7 +28,7 @@ from simulator.market.bars import Floats
 from simulator.stats.compare import compare
 from simulator.stats.mean import mean_of
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, sharpe
-from simulator.stats.series import Measure, Undefined
+from simulator.stats.series import Undefined, split
 from simulator.trading.strategy import Strategy
 
 AS_RUN, NAMES, DATES, BOTH, PLACEBO = "as run", "names hidden", "dates hidden", "both hidden", "another real name"
@@ -131,13 +131,8 @@ def _effects(returns: Mapping[str, Floats], kept: np.ndarray) -> list[Figure]:
 
 def _levels(returns: Mapping[str, Floats], kept: np.ndarray, free: Floats) -> list[Figure]:
     """Sharpe ratio of each arm."""
-    return [_level(name, sharpe(values[kept], free[kept], PERIODS)) for name, values in returns.items()]
-
-
-def _level(arm: str, ratio: Measure) -> Figure:
-    if isinstance(ratio, Undefined):
-        return Figure(f"{arm}: Sharpe", None, "Sharpe", note=ratio.reason)
-    return Figure(f"{arm}: Sharpe", ratio, "Sharpe")
+    values, reasons = split({name: sharpe(path[kept], free[kept], PERIODS) for name, path in returns.items()})
+    return [Figure(f"{arm}: Sharpe", ratio, "Sharpe", note=reasons.get(arm, "")) for arm, ratio in values.items()]
 
 
 def _verdict(effect: Figure, where: str) -> tuple[Outcome, str]:

@@ -191,7 +191,8 @@ def run_checks(
 
 def _made(check: Check, case: Case) -> Result:
     if check.needs_model and not case.asks_models:
-        return Result("not applicable", f"Needs a model: {_nobody(case)}.")
+        who = "rule-based analysts answered in this run" if case.council is not None else "this run asks nobody"
+        return Result("not applicable", f"Needs a model: {who}.")
     try:
         answers = case.asking.loop.run(_asked(check, case))
     except (BudgetError, CacheMissError, CacheCorruptError):
@@ -204,10 +205,6 @@ def _made(check: Check, case: Case) -> Result:
 
 async def _asked(check: Check, case: Case) -> Any:
     return await check.ask(case)
-
-
-def _nobody(case: Case) -> str:
-    return "rule-based analysts answered in this run" if case.council is not None else "this run asks nobody"
 
 
 def _check_affordable(checks: Sequence[Check], bills: Mapping[str, Bill], max_cost: float) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.config import Accounts
+from simulator.council.records import meeting_record
 from simulator.replay.prefetch import silent
 from simulator.replay.run import Replayed, play
 from simulator.trading.cycle import TradingRules
@@ -55,20 +56,15 @@ def accounts_of(
     chair = strategy.chairman
     model = strategy.seats[chair].model if chair in strategy.seats else "vote"
     made.append(Account(names.get(chair, COUNCIL), chair, model, replayed))
-    return tuple(sorted(made, key=lambda account: _place(account.name, tuple(config.accounts))))
+    order = tuple(config.accounts)
+    return tuple(sorted(made, key=lambda one: order.index(one.name) if one.name in order else len(order)))
 
 
 def council_account(accounts: Sequence[Account]) -> Account | None:
     """The account whose decisions are meetings of the council; None where there is none."""
-    return next(
-        (a for a in accounts if any(t.decision.record.get("kind") == "council" for t in a.replayed.results)), None
-    )
+    return next((a for a in accounts if any(meeting_record(t.decision.record) for t in a.replayed.results)), None)
 
 
 def own_account(accounts: Sequence[Account], replayed: Replayed) -> str | None:
     """Name of the account whose books `replayed` is, the one the run itself reports; None without accounts."""
     return next((account.name for account in accounts if account.replayed is replayed), None)
-
-
-def _place(name: str, order: Sequence[str]) -> int:
-    return order.index(name) if name in order else len(order)

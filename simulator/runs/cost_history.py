@@ -12,7 +12,7 @@ from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.spending.prices import MILLION, Prices, prompt_tokens
 
 SAMPLE = 200
-"""The latest answers looked at, per stage and model."""
+"""Latest answers that are read, per stage and model."""
 
 USUAL_TOKENS = {"ResearchPack": 600, "Pitch": 400, "Review": 250, "ChairmanDecision": 600, "CheckpointReview": 150}
 """Tokens of an answer by the title of its schema, for a model that has answered none yet."""
@@ -37,7 +37,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Past:
+class AnswerHistory:
     """Answers of a model to one stage.
 
     Attributes
@@ -56,29 +56,31 @@ class Past:
     again: float
 
 
-def answer_history(cache: AnswerCache, request: ChatRequest) -> Past:
+def answer_history(cache: AnswerCache, request: ChatRequest) -> AnswerHistory:
     """Return the history of answers to questions like `request`: same provider, model and stage, whatever the date."""
     title = (request.schema or {}).get("title", "")
     alike = [
         entry
         for entry in cache.similar(replace(request, purpose={}), SAMPLE)
-        if _who(entry) == (request.provider, request.endpoint, request.model)
+        if all(str(entry.request.get(name)) == getattr(request, name) for name in ("provider", "endpoint", "model"))
         and (entry.request.get("schema") or {}).get("title", "") == title
         and entry.response.usage.completion_tokens
     ]
     if not alike:
         usual = float(min(USUAL_TOKENS.get(title, 500), request.max_tokens or 500_000))
         guess = Range(UNSURE[0], 1.0, UNSURE[1])
-        return Past(0, guess, Range(*(usual * part for part in (UNSURE[0], 1.0, UNSURE[1]))), USUAL_SECONDS, 0.0)
-    said = np.array([entry.response.usage.completion_tokens for entry in alike], dtype=float)
+        return AnswerHistory(
+            0, guess, Range(*(usual * part for part in (UNSURE[0], 1.0, UNSURE[1]))), USUAL_SECONDS, 0.0
+        )
+    lengths = np.array([entry.response.usage.completion_tokens for entry in alike], dtype=float)
     counted = sum(prompt_tokens(_request(entry))[0] for entry in alike)
     ratio = sum(entry.response.usage.prompt_tokens for entry in alike) / max(1, counted) or 1.0
     repairs = sum("repair" in entry.purpose for entry in alike)
-    low, high = np.quantile(said, (0.1, 0.9))
-    return Past(
+    low, high = np.quantile(lengths, (0.1, 0.9))
+    return AnswerHistory(
         answers=len(alike),
         prompt=Range(ratio, ratio, ratio),
-        completion=Range(float(low), float(said.mean()), float(high)),
+        completion=Range(float(low), float(lengths.mean()), float(high)),
         seconds=float(np.mean([entry.response.latency_s for entry in alike])),
         again=repairs / max(1, len(alike) - repairs),
     )
@@ -91,7 +93,7 @@ class Outlay:
     prompt: Range
     completion: Range
     usd: Range
-    past: Past
+    past: AnswerHistory
 
 
 def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices) -> Outlay:
@@ -106,14 +108,6 @@ def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices) -> 
     completion = past.completion.times(puts * len(asked))
     return Outlay(
         prompt, completion, prompt.times(price.input / MILLION) + completion.times(price.output / MILLION), past
-    )
-
-
-def _who(entry: Entry) -> tuple[str, str, str]:
-    return (
-        str(entry.request.get("provider")),
-        str(entry.request.get("endpoint")),
-        str(entry.request.get("model")),
     )
 
 

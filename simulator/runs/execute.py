@@ -147,7 +147,10 @@ def simulate(
     folder of its own, marked partial, and the LLMError that is raised carries it as `PartialRunError.run`.
     """
     started = time.perf_counter()
-    _check(spec)
+    if not spec.symbols:
+        raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
+    if not spec.max_cost >= 0:
+        raise UsageError(f"--max-cost was {spec.max_cost:g}", mend="dollars this run may spend, 0 or more")
     config = load_config(workspace.config)
     # What cannot be recorded in the end is not asked for in the beginning.
     with Store(store_place(workspace.registry)) as store:
@@ -177,13 +180,6 @@ def simulate(
     if stopped is not None:
         raise PartialRunError(stopped, run) from stopped
     return run
-
-
-def _check(spec: RunSpec) -> None:
-    if not spec.symbols:
-        raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
-    if not spec.max_cost >= 0:
-        raise UsageError(f"--max-cost was {spec.max_cost:g}", mend="dollars this run may spend, 0 or more")
 
 
 def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mapping[str, int]) -> LLMError:

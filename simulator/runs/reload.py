@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from simulator.config import CONFIG_FILES, Config, Models
 from simulator.errors import DataError
 from simulator.evidence.reader import read_decisions, read_equity, read_run
-from simulator.evidence.records import DecisionRow, RunRecord
+from simulator.evidence.records import RunRecord
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Floats, Snapshot, moment
 from simulator.replay.inputs import ReplayInputs
@@ -170,7 +170,10 @@ def reload_run(
     staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
     if data_digest(staged.inputs) != run["data_digest"]:
         raise DataError(f"bars or events have changed since run {run['run_id']}", mend=again(run))
-    decisions = tuple(_decision(row) for row in read_decisions(folder / "decisions.jsonl", run))
+    decisions = tuple(
+        Decision(datetime.fromisoformat(row["as_of"]), tuple(Target(**one) for one in row["targets"]), row["record"])
+        for row in read_decisions(folder / "decisions.jsonl", run)
+    )
     inputs = staged.inputs.until(len(decisions)) if run["partial"] else staged.inputs
     if [moment(int(at)) for at in inputs.instants] != [one.as_of for one in decisions]:
         raise DataError("decides on other dates than this version would", where=str(folder), mend=again(run))
@@ -183,8 +186,3 @@ def _check_files(run: RunRecord, now: Mapping[str, str]) -> None:
     if changed:
         more = f" and {len(changed) - 1} more files have" if len(changed) > 1 else " has"
         raise DataError(f"strategies/{changed[0]}{more} changed since run {run['run_id']}", mend=again(run))
-
-
-def _decision(row: DecisionRow) -> Decision:
-    targets = tuple(Target(**target) for target in row["targets"])
-    return Decision(datetime.fromisoformat(row["as_of"]), targets, row["record"])
