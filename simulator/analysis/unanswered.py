@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from simulator.evidence.records import FailedAnswer, Spread
+from simulator.evidence.records import FailedAnswer, JudgedRun, Spread
 from simulator.number_format import counted, percent, ratio, whole
 
 MOST_FAILED = 50
 """Failed answers listed one by one in the report."""
 
 
-AnyRun = Mapping[str, Any]
-"""A RunRecord, while not everything that asks has one in its hand."""
-
 NO_SPREAD: Spread = {"mean": None, "min": None, "max": None, "sd": None}
 
 
-def partial_sentence(run: AnyRun) -> str:
+def partial_sentence(run: JudgedRun) -> str:
     """Return a sentence at the head of a run that stopped early, empty for a whole one."""
     stopped = run.get("stopped")
     if not run["partial"] or stopped is None:
@@ -32,7 +29,7 @@ def partial_sentence(run: AnyRun) -> str:
     return f"PARTIAL: {got}. It stopped: {stopped['why']}."
 
 
-def draws_sentence(run: AnyRun) -> str:
+def draws_sentence(run: JudgedRun) -> str:
     """Return how far the result carries where models answered: a single draw, or the spread over several."""
     if not run["llm"]["calls"] or (not run["llm"]["models"] and run["analysts"]):
         return ""
@@ -44,7 +41,7 @@ def draws_sentence(run: AnyRun) -> str:
     return f"{text}. All other figures are the first draw's."
 
 
-def shortfalls_sentence(run: AnyRun) -> str:
+def shortfalls_sentence(run: JudgedRun) -> str:
     """Return how many answers failed, whose, and which meetings they kept from deciding; empty where none did."""
     shortfalls = run["shortfalls"]
     failed, undecided = shortfalls["failed"], shortfalls["no_decision"]
@@ -60,7 +57,7 @@ def shortfalls_sentence(run: AnyRun) -> str:
     return f"{text}; {meetings} ended without a decision and positions stayed as they were: {dates}."
 
 
-def failed_answers(run: AnyRun) -> tuple[tuple[str, str, str, str], ...]:
+def failed_answers(run: JudgedRun) -> tuple[tuple[str, str, str, str], ...]:
     """Return the first failed answers, then meetings that could not decide, as (session, stage, seat, why)."""
     shortfalls = run["shortfalls"]
     rows = [(one["session"], one["stage"], _whose(one), one["error"]) for one in shortfalls["failed"]]
@@ -68,15 +65,14 @@ def failed_answers(run: AnyRun) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(sorted(rows, key=lambda row: row[0])[:MOST_FAILED])
 
 
-def draws(run: AnyRun) -> int:
+def draws(run: JudgedRun) -> int:
     """Return how often each question was asked."""
-    return max(1, int(run["replicates"]["count"]))
+    return max(1, run["replicates"]["count"])
 
 
-def spread_of(run: AnyRun, metric: str) -> Spread | None:
+def spread_of(run: JudgedRun, metric: str) -> Spread | None:
     """Return mean, min, max and sd of a metric over the draws; None where there is one draw."""
-    found: Spread | None = run["replicates"].get("metrics", {}).get(metric)
-    return found
+    return run["replicates"].get("metrics", {}).get(metric)
 
 
 def _whose(failed: FailedAnswer) -> str:
@@ -85,7 +81,7 @@ def _whose(failed: FailedAnswer) -> str:
     return f"{failed['seat']}{about}{draw}"
 
 
-def _range(run: AnyRun, metric: str, write: Callable[[Any], str]) -> str:
+def _range(run: JudgedRun, metric: str, write: Callable[[Any], str]) -> str:
     spread = spread_of(run, metric) or NO_SPREAD
     low, high, mean, sd = (write(value) for value in (spread["min"], spread["max"], spread["mean"], spread["sd"]))
     return f"{low} to {high}, mean {mean}, sd {sd}"

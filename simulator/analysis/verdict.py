@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
-from simulator.analysis.unanswered import AnyRun, draws_sentence, partial_sentence, shortfalls_sentence
-from simulator.evidence.records import Contamination
+from simulator.analysis.unanswered import draws_sentence, partial_sentence, shortfalls_sentence
+from simulator.evidence.records import Contamination, JudgedRun
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
 
 FEWEST_SESSIONS = 60
@@ -43,7 +43,7 @@ class Verdict:
     part: bool = False
 
 
-def judge(run: AnyRun) -> Verdict:
+def judge(run: JudgedRun) -> Verdict:
     """The verdict on run.json.
 
     Rule: the 95 % bootstrap interval of the Sharpe ratio and the one-sided HAC p for a Sharpe ratio ≤ 0 must agree;
@@ -67,7 +67,7 @@ def judge(run: AnyRun) -> Verdict:
     )
 
 
-def judged(run: AnyRun) -> AnyRun | None:
+def judged(run: JudgedRun) -> JudgedRun | None:
     """Return `run` as it stands after its models' cut-off, `run` itself where no model answered, None where nobody can
     say."""
     split = _cutoff_split(run)
@@ -91,17 +91,17 @@ def judged(run: AnyRun) -> AnyRun | None:
     return {**run, "sessions": part["sessions"], "inference": inference, "reasons": part["reasons"]}
 
 
-def complete(run: AnyRun, part: AnyRun | None) -> bool:
+def complete(run: JudgedRun, part: JudgedRun | None) -> bool:
     """Return whether what is judged is all of the run."""
     return part is not None and part["sessions"] == run["sessions"]
 
 
-def _cutoff_split(run: AnyRun) -> Contamination | None:
+def _cutoff_split(run: JudgedRun) -> Contamination | None:
     """The cut-off split of a run in which models answered and which is long enough to be judged."""
     return None if not run["llm"]["models"] or withheld(run) else run["contamination"]
 
 
-def _unassessed(run: AnyRun) -> str:
+def _unassessed(run: JudgedRun) -> str:
     """The headline where nothing can be said for want of dates the models cannot know."""
     split = run["contamination"]
     why = "a model's knowledge cut-off is not known"
@@ -116,7 +116,7 @@ def _unassessed(run: AnyRun) -> str:
     )
 
 
-def _whole(run: AnyRun, part: AnyRun | None) -> str:
+def _whole(run: JudgedRun, part: JudgedRun | None) -> str:
     if part is None or complete(run, part):
         return ""
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
@@ -126,18 +126,22 @@ def _whole(run: AnyRun, part: AnyRun | None) -> str:
     )
 
 
-def withheld(run: AnyRun) -> bool:
+class HasSessions(TypedDict):
+    sessions: int
+
+
+def withheld(run: HasSessions) -> bool:
     """Return whether the run is too short for annualised figures."""
-    return int(run["sessions"]) < FEWEST_SESSIONS
+    return run["sessions"] < FEWEST_SESSIONS
 
 
-def inferred(run: AnyRun, key: str) -> float | None:
+def inferred(run: JudgedRun, key: str) -> float | None:
     """Return a number of the inference part of run.json, or of its metrics; None where undefined."""
     inference = run["inference"]
     return number_of(inference[key] if key in inference else run["metrics"].get(key))
 
 
-def _standing(run: AnyRun) -> Standing:
+def _standing(run: JudgedRun) -> Standing:
     if withheld(run):
         return "too short"
     if _ruined(run):
@@ -154,13 +158,13 @@ def _standing(run: AnyRun) -> Standing:
     return "luck" if low <= 0 or _chosen(run) else "distinct"
 
 
-def _chosen(run: AnyRun) -> bool:
+def _chosen(run: JudgedRun) -> bool:
     """Return whether so many trials without skill would have shown as much."""
     deflated, corrected = inferred(run, "dsr"), inferred(run, "p_of_all_trials")
     return (deflated is not None and deflated < 0.95) or (corrected is not None and corrected >= 0.05)
 
 
-def _ruined(run: AnyRun) -> bool:
+def _ruined(run: JudgedRun) -> bool:
     """Return whether everything was lost: a return cannot compound beyond that, though its mean is still a number."""
     metrics = run["metrics"]
     total = number_of(metrics.get("total_return"))
@@ -168,7 +172,7 @@ def _ruined(run: AnyRun) -> bool:
     return total <= -1 if total is not None else lost
 
 
-def _idle(run: AnyRun) -> bool:
+def _idle(run: JudgedRun) -> bool:
     return number_of(run["metrics"].get("exposure")) == 0
 
 
@@ -176,7 +180,7 @@ def _near(p: float) -> bool:
     return 0.03 <= p <= 0.07
 
 
-def _headline(run: AnyRun, standing: Standing, later: bool) -> str:
+def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
     sessions, sharpe = run["sessions"], inferred(run, "sharpe")
     if standing == "too short":
         return f"{counted(sessions, 'session')}: too few for a verdict, annualised figures are withheld below 60."
@@ -195,7 +199,7 @@ def _headline(run: AnyRun, standing: Standing, later: bool) -> str:
     return f"Sharpe {ratio(sharpe)}, 95\u00a0% interval {bounds} {over}: {JUDGEMENT[standing]}."
 
 
-def _returns(run: AnyRun) -> str:
+def _returns(run: JudgedRun) -> str:
     own = number_of(run["metrics"].get("total_return"))
     if own is None:
         return ""
@@ -208,7 +212,7 @@ def _returns(run: AnyRun) -> str:
     return f"Total return {percent(own, sign=True)} after costs{against}."
 
 
-def _inference(run: AnyRun, standing: Standing) -> str:
+def _inference(run: JudgedRun, standing: Standing) -> str:
     p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
     if standing == "too short" or p is None or _idle(run) or _ruined(run):
         return ""
@@ -220,7 +224,7 @@ def _inference(run: AnyRun, standing: Standing) -> str:
     return f"{test} Interval: stationary bootstrap{blocks}.{near}"
 
 
-def _selection(run: AnyRun, part: AnyRun | None) -> str:
+def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
     trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
     if trials is None:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
@@ -237,14 +241,14 @@ def _selection(run: AnyRun, part: AnyRun | None) -> str:
     return f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}."
 
 
-def _caution(run: AnyRun) -> str:
+def _caution(run: JudgedRun) -> str:
     """A word on memory beside the verdict, where a model was asked and its memory was found."""
     split = _cutoff_split(run)
     flagged = split is not None and split["flagged"]
     return "Flagged: what was earned before the models' cut-off may be memory." if flagged else ""
 
 
-def _memory(run: AnyRun, part: AnyRun | None) -> str:
+def _memory(run: JudgedRun, part: JudgedRun | None) -> str:
     """A sentence on memory; empty where no model was asked, or the headline says it."""
     split = run["contamination"]
     if not run["llm"]["models"] or split is None or not split["verdict"] or (part is None and split["parts"]):
@@ -256,7 +260,7 @@ def _memory(run: AnyRun, part: AnyRun | None) -> str:
     return f"The models' cut-off is {split['cutoff']}; the 90 days that follow it are not counted as after it."
 
 
-def _power(run: AnyRun, standing: Standing) -> str:
+def _power(run: JudgedRun, standing: Standing) -> str:
     found = inferred(run, "detectable_sharpe")
     if standing == "too short" or found is None or _idle(run) or _ruined(run):
         return ""
@@ -264,6 +268,6 @@ def _power(run: AnyRun, standing: Standing) -> str:
     return f"Power: in {length} only a true Sharpe ratio of {ratio(found)} or more would be found four times in five."
 
 
-def _author(run: AnyRun) -> str:
+def _author(run: JudgedRun) -> str:
     by = [*run["llm"]["models"], *filter(None, [run["analysts"]])]
     return f"Decided by {', '.join(by)}." if by else ""

@@ -260,6 +260,23 @@ class Contamination(TypedDict):
     disagreement: Disagreement | None
 
 
+class JudgedRun(Span):
+    """The part of run.json that a verdict rests on; returns from elsewhere are judged by it too."""
+
+    partial: bool
+    stopped: NotRequired[Stopped]
+    sessions: int
+    analysts: str | None
+    metrics: Metrics
+    reasons: Reasons
+    inference: Metrics
+    benchmarks: dict[str, Benchmark]
+    replicates: Replicates
+    contamination: Contamination | None
+    llm: Llm
+    shortfalls: Shortfalls
+
+
 class Findings(TypedDict):
     """Answers of analysis to questions about the run."""
 
@@ -268,24 +285,14 @@ class Findings(TypedDict):
     contamination: Contamination | None
 
 
-class RunRecord(Identity, Findings):
+class RunRecord(Identity, Findings, JudgedRun):
     """run.json."""
 
-    partial: bool
-    stopped: NotRequired[Stopped]
     digest: str
     risk_free: str
-    sessions: int
-    metrics: Metrics
-    reasons: Reasons
-    replicates: Replicates
-    inference: Metrics
-    benchmarks: dict[str, Benchmark]
     account: str | None
     cost_sensitivity: list[CostRow]
     audit: Audit | None
-    llm: Llm
-    shortfalls: Shortfalls
 
 
 class TargetRow(TypedDict):

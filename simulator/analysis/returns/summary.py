@@ -229,7 +229,9 @@ def judge_figures(figures: Figures) -> Verdict:
     """Return the verdict on one strategy, by the rule of a run's report."""
     return judge(
         {
-            **figures.span,
+            "from": figures.span["from"] or "",
+            "to": figures.span["to"] or "",
+            "sessions": figures.span["sessions"],
             "metrics": figures.values,
             "inference": figures.values,
             "reasons": figures.reasons,
@@ -237,7 +239,7 @@ def judge_figures(figures: Figures) -> Verdict:
             "analysts": None,
             "partial": False,
             "contamination": None,
-            "llm": {"calls": 0, "models": []},
+            "llm": {"calls": 0, "failed": 0, "cost_usd": 0.0, "analysts": None, "models": [], "cache_entries": ""},
             "replicates": {"count": 1},
             "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
         }
