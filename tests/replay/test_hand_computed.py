@@ -233,7 +233,7 @@ def test_of_two_decisions_before_one_open_the_later_counts(replay, bars_of, tape
 
 def test_decision_code_sees_the_book_of_the_last_close_and_fills_at_the_next_open(bars_of):
     bars = bars_of({"A": [CALM, (100.0, 110.0, 100.0, 110.0), (120.0, 120.0, 120.0, 120.0)]})
-    books, closed = [], []
+    books = []
 
     def decide(k, broker):
         books.append(broker.book())
@@ -241,9 +241,7 @@ def test_decision_code_sees_the_book_of_the_last_close_and_fills_at_the_next_ope
         place(Decision(as_of, (Target("A", 0.5),)), broker, ExecutionRules(whole_shares=True))
 
     instants = bars.opens_at[1:] - 5_400_000_000_000
-    ledger = backtrader_engine.replay(
-        bars, instants, decide, ExecutionRules(whole_shares=True), 10_000.0, None, closed.append
-    )
+    ledger = backtrader_engine.replay(bars, instants, decide, ExecutionRules(whole_shares=True), 10_000.0, None)
     assert [(b.cash, dict(b.positions), dict(b.marks), b.equity) for b in books] == [
         (10_000.0, {}, {"A": 100.0}, 10_000.0),
         (5_000.0, {"A": 50.0}, {"A": 110.0}, 10_500.0),
@@ -251,4 +249,3 @@ def test_decision_code_sees_the_book_of_the_last_close_and_fills_at_the_next_ope
     assert books[1].weight("A") == pytest.approx(5_500 / 10_500)
     # 5,250 / 110 = 47.7 → 47: three sold at 120
     assert [(f.quantity, f.price) for f in ledger.fills] == [(50.0, 100.0), (-3.0, 120.0)]
-    assert closed == [0, 1, 2]

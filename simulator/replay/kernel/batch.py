@@ -46,14 +46,6 @@ def replay_tape(
     return Batch.of(PreparedMarket.of(bars, opening_marks), tape, rules, cash, limits).ledger(0)
 
 
-def equity_curve(
-    bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats | None = None
-) -> Floats:
-    """Return (T,) dollars at each close: :func:`replay_tape` without the books."""
-    curve: Floats = play_many(Batch.of(PreparedMarket.of(bars, opening_marks), tape, rules, cash))[0]
-    return curve
-
-
 @dataclass(frozen=True, eq=False)
 class Batch:
     """R parameter sets over one market, as compiled code takes them: `members` (R,) records, `groupings` (G, N)."""

@@ -220,7 +220,11 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
         elif verdict != NO_ORDER:
             _send(targets, s, i, targets.at[k], verdict == DOLLARS, amount)
     if s.account.call > 0:
-        _refuse_since(s, first_order)
+        for order in range(first_order, s.account.orders):
+            row = s.orders[order]
+            row.status = ledger.REJECTED
+            wanted = row.notional / s.positions[row.symbol].mark if np.isnan(row.quantity) else row.quantity
+            _refuse(s, row.symbol, order, row.submitted_at, (wanted, 0.0), ledger.IN_MARGIN_CALL)
 
 
 @inner
@@ -240,16 +244,6 @@ def _send(targets: Targets, s: KernelState, i: int, at: int, in_dollars: bool, a
         s.positions[n].pending = order
         s.account.pending += 1
         _activate(s, n)
-
-
-@inner
-def _refuse_since(s: KernelState, first_order: int) -> None:
-    """Refuse the orders from `first_order` on: a margin call stands."""
-    for order in range(first_order, s.account.orders):
-        row = s.orders[order]
-        row.status = ledger.REJECTED
-        wanted = row.notional / s.positions[row.symbol].mark if np.isnan(row.quantity) else row.quantity
-        _refuse(s, row.symbol, order, row.submitted_at, (wanted, 0.0), ledger.IN_MARGIN_CALL)
 
 
 # B. Accruals.
@@ -414,17 +408,6 @@ def _protect(s: KernelState) -> None:
 
 
 @inner
-def _touched(s: KernelState, position: PositionState) -> bool:
-    """Return True where the pending order is a limit order whose price the bar touches."""
-    if position.pending < 0 or position.fresh == 0:
-        return False
-    order = s.orders[position.pending]
-    if np.isnan(order.limit):
-        return False
-    return position.low <= order.limit if order.quantity > 0.0 else position.high >= order.limit
-
-
-@inner
 def _affordable(rules: Member, shares: float, price: float, free: float) -> float:
     gross = _margin(rules, shares) * abs(shares) * price
     commission = _commission(rules, shares, price)
@@ -440,9 +423,11 @@ def _limits_within(s: KernelState, free: float) -> None:
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
         position.wanted = 0.0
-        if not _touched(s, position):
+        if position.pending < 0 or position.fresh == 0:
             continue
         order = s.orders[position.pending]
+        if not (position.low <= order.limit if order.quantity > 0.0 else position.high >= order.limit):
+            continue  # not reached, or a market order: its limit is NaN
         if _reducing(position.held, order.quantity) != 0.0:
             position.wanted = order.quantity
             continue
@@ -466,18 +451,6 @@ def _limits_within(s: KernelState, free: float) -> None:
 
 
 # F. Close, and the loop over bars.
-
-
-@inner
-def _call_margin(s: KernelState) -> None:
-    initial = 0.0
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
-        if position.held != 0.0:
-            initial += _margin(s.rules, position.held) * abs(position.held) * position.mark
-        _cancel(s, s.active[i])
-    s.account.kept_share = min(1.0, max(0.0, s.account.equity / initial))
-    s.account.call = 1
 
 
 @inner
@@ -505,7 +478,14 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> None:
     s.account.active = kept
     s.account.equity = worth
     if holding and worth < maintenance:
-        _call_margin(s)
+        initial = 0.0
+        for i in range(kept):
+            position = s.positions[s.active[i]]
+            if position.held != 0.0:
+                initial += _margin(s.rules, position.held) * abs(position.held) * position.mark
+            _cancel(s, s.active[i])
+        s.account.kept_share = min(1.0, max(0.0, worth / initial))
+        s.account.call = 1
 
 
 @inner
