@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
 from simulator.analysis.compare import Comparison, LabelledRun
 from simulator.analysis.verdict import FEWEST_SESSIONS
+from simulator.errors import SimError
 from simulator.number_format import number_of, p_value, percent, ratio, signed_percent, whole
 from simulator.report import comparison, drawing
 from simulator.report.catalogue import METRICS
@@ -16,7 +18,9 @@ from simulator.report.charts import Chart, Curve, Forest, Key, draw_growth, draw
 from simulator.report.comparison import CURVES
 from simulator.report.drawing import Frame, Layer
 from simulator.report.renderers.html import render_page
+from simulator.store.folders import json_bytes, write_file, write_folder
 
+FILE = "comparison.html"
 BASE = 100.0
 
 
@@ -47,6 +51,20 @@ def render_comparison(facts: Comparison, runs: Sequence[LabelledRun], days: Sequ
         "statistics": _statistics(facts),
     }
     return render_page("comparison.html", **content).encode()
+
+
+def write_comparison(facts: Comparison, page: bytes, reports: Path, target: Path | None = None) -> Path:
+    """Write the page to `target`, else with the facts into a folder of `reports` named after the runs; return its path.
+
+    Raises SimError where it cannot be written.
+    """
+    if target is None:
+        name = "-".join(["compare", *(run["run_id"] for run in facts["runs"])])
+        return write_folder(reports, name, {FILE: page, "comparison.json": json_bytes(facts)}) / FILE
+    if not target.parent.is_dir():
+        mend = "choose another place with --html"
+        raise SimError("cannot be written (No such file or directory)", where=str(target), mend=mend)
+    return write_file(target, page)
 
 
 def _draw_equity(curves: Sequence[Curve], days: Sequence[date]) -> Chart:
