@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -62,12 +63,8 @@ def read_answer(response: ChatResponse, model: type[T]) -> tuple[T | None, str |
     if response.outcome == "refusal":
         return None, f"refused: {response.text[:200]}".rstrip(": ")
     errors = [CUT_OFF] if response.finish == "length" else []
-    # The whole, then fenced blocks, then objects amid prose, the last first. Of a text that was cut off only the whole:
-    # an inner object may be complete and fit by accident.
-    texts = [response.text.strip()]
-    if not errors:
-        texts += [*reversed(FENCED.findall(response.text)), *reversed(_find_objects(response.text))]
-    for text in texts:
+    # Of a text that was cut off, an inner object may be complete and fit by accident.
+    for text in [response.text.strip()] if errors else _candidates(response.text):
         if NOT_JSON.search(text) and _holds_nan(text):
             errors.append("NaN and Infinity are no JSON numbers")
             continue
@@ -87,6 +84,13 @@ def repair_request(request: ChatRequest, response: ChatResponse, error: str) -> 
     )
     messages = (*request.messages, *answer, Message("user", text))
     return replace(request, messages=messages, purpose={**request.purpose, "repair": "1"})
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """The whole, then fenced blocks, then objects amid prose, the last first; each is looked for only when needed."""
+    yield text.strip()
+    yield from reversed(FENCED.findall(text))
+    yield from reversed(_find_objects(text))
 
 
 def _find_objects(text: str) -> list[str]:
