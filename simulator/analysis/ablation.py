@@ -61,10 +61,10 @@ class Case(ReloadedRun):
     @cached_property
     def meetings(self) -> tuple[PipelineContext, ...]:
         """Every meeting, restored from its record."""
-        held = zip(self.decisions, self.inputs.points, self.inputs.snapshots, strict=True)
+        points = zip(self.decisions, self.inputs.points, self.inputs.snapshots, strict=True)
         return tuple(
             restore_meeting(one.as_of, one.record, self.council.open(snapshot).metadata)
-            for one, point, snapshot in held
+            for one, point, snapshot in points
             if point == MEETING
         )
 
@@ -250,11 +250,11 @@ def _variant_record(
 
 def _changed(case: Case, first: Replayed, second: Replayed) -> int:
     """Meetings at which the two wanted other weights."""
-    wanted = [
+    weights = [
         {result.decision.as_of: {t.symbol: t.weight for t in result.decision.targets} for result in done.results}
         for done in (first, second)
     ]
-    return sum(wanted[0].get(meeting.as_of) != wanted[1].get(meeting.as_of) for meeting in case.meetings)
+    return sum(weights[0].get(meeting.as_of) != weights[1].get(meeting.as_of) for meeting in case.meetings)
 
 
 def _choices(case: Case, choices: Sequence[str | None], equity: Mapping[str, Floats]) -> list[Choice]:

@@ -151,9 +151,9 @@ def _why(found: Spot, a: Evidence, b: Evidence, inputs: Sequence[Difference]) ->
         inside = _in_records(*records)
         if inside is not None:
             return inside
-    wanted = {"limits": "config.risk.", "fill": "config.costs."}.get(found["what"], "")
+    nearest = {"limits": "config.risk.", "fill": "config.costs."}.get(found["what"], "")
     causes = _causes(inputs)
-    chosen = next((c for c in causes if wanted and c[0].startswith(wanted)), causes[0] if causes else None)
+    chosen = next((c for c in causes if nearest and c[0].startswith(nearest)), causes[0] if causes else None)
     if chosen is None:
         return None
     row = next(row for row in inputs if row["key"] == chosen[0])

@@ -38,12 +38,12 @@ class Target:
         if self.reached is None:
             return UNDEFINED
         met = self.reached < self.wanted if self.below else self.reached > self.wanted
-        said = "met" if met else "missed"
+        result = "met" if met else "missed"
         ends = [x for x in (self.low, self.high) if x is not None]
         if not ends:
-            return said
+            return result
         within = min(ends) < self.wanted and (self.high is None or self.wanted < max(ends))
-        return f"{said}, within chance" if within else f"{said}, beyond chance"
+        return f"{result}, within chance" if within else f"{result}, beyond chance"
 
     @property
     def cells(self) -> tuple[str, str, str]:

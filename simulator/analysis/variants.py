@@ -49,8 +49,8 @@ def drop_reviews(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext
 
 def drop_seat(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
     """The score-weighted vote of the others: the pitch of `seat`, the reviews of it and those it wrote are left out."""
-    pitches = tuple(said for said in meeting.pm_pitches if said.seat != seat)
-    reviews = tuple(said for said in meeting.peer_reviews if seat not in (said.seat, said.about))
+    pitches = tuple(pitch for pitch in meeting.pm_pitches if pitch.seat != seat)
+    reviews = tuple(review for review in meeting.peer_reviews if seat not in (review.seat, review.about))
     return drop_chairman(replace(meeting, pm_pitches=pitches, peer_reviews=reviews), spec)
 
 
@@ -79,7 +79,9 @@ def follow_manager(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> Pi
     pitch = meeting.pitches.get(seat)
     if pitch is None:
         return replace(meeting, chairman_decision=None, no_decision=f"{seat} gave no pitch")
-    own = replace(meeting, pm_pitches=tuple(said for said in meeting.pm_pitches if said.seat == seat), peer_reviews=())
+    own = replace(meeting, pm_pitches=tuple(one for one in meeting.pm_pitches if one.seat == seat), peer_reviews=())
+        meeting, pm_pitches=tuple(pitch for pitch in meeting.pm_pitches if pitch.seat == seat), peer_reviews=()
+    )
     size = abs(pitch.conviction)
     trades = [_trade(pitch.instrument, pitch.direction, size, pitch.thesis_bullets[0], spec)] if size else []
     return _decided(own, seat, _decision(trades))

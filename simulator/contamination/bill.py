@@ -49,22 +49,22 @@ class Bill:
     def __str__(self) -> str:
         if not self.calls:
             return "asks no model"
-        said = f"{self.calls:,} questions: {self.hits:,} on disk, {self.misses:,} to ask"
+        sentence = f"{self.calls:,} questions: {self.hits:,} on disk, {self.misses:,} to ask"
         if not self.misses:
-            return said
+            return sentence
         money = f"about ${self.usd.likely:.2f} (${self.usd.low:.2f} to ${self.usd.high:.2f})"
-        return f"{said}, {money if self.usd.high else 'no money'}"
+        return f"{sentence}, {money if self.usd.high else 'no money'}"
 
 
 class CheckStandIns(PlanProvider):
     """Stand-ins for the questions of a run, and for those only checks put."""
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
-        said = OWN.get(str((request.schema or {}).get("title", "")))
-        if said is None:
+        answer = OWN.get(str((request.schema or {}).get("title", "")))
+        if answer is None:
             return await super().ask(request)
         self.asked[request.key] = request
-        return ChatResponse(json.dumps(said))
+        return ChatResponse(json.dumps(answer))
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,8 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
         for arm in arms:
             returns[arm.name] = case.returns(case.play(arm.strategy, case.at_meetings, arm.opinions))
     except UsageError as error:
-        said = f"{case.strategy.name} cannot be shown other names: {error.found}"
-        return Result("not assessable", f"Not assessable: {said}.")
+        sentence = f"{case.strategy.name} cannot be shown other names: {error.found}"
+        return Result("not assessable", f"Not assessable: {sentence}.")
     kept, where = _judged_on(case)
     figures = [*_effects(returns, kept), *_levels(returns, kept, case.free)]
     notes = [f"judged on {where}", "every arm decides at the run's meetings only, without checkpoints"]
@@ -91,11 +91,11 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
         notes.append("no other real name is at hand: there is no placebo")
     if any(getattr(snapshot, "news", ()) for snapshot in case.at_meetings.snapshots):
         notes.append("headlines are left out of every arm but the first: they name what is hidden")
-    outcome, said = _verdict(figures[0], where)
+    outcome, sentence = _verdict(figures[0], where)
     placebo = next((one for one in figures if one.name == OTHER_NAME), None)
     if outcome == "flagged" and placebo is not None and placebo.value is not None:
-        said += f" Under another real name: {percent(placebo.value, sign=True)}."
-    return Result(outcome, said, tuple(figures), tuple(notes))
+        sentence += f" Under another real name: {percent(placebo.value, sign=True)}."
+    return Result(outcome, sentence, tuple(figures), tuple(notes))
 
 
 def _judged_on(case: Case) -> tuple[np.ndarray, str]:

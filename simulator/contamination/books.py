@@ -65,10 +65,10 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     figures += [Figure(f"return at {m:g} × the costs", _earned(rows[m][0]), "return") for m in rows]
     figures += [Figure(f"dollars paid at {m:g} × the costs", rows[m][1], "count") for m in rows]
     once, twice = (_earned(rows[m][0]) for m in rows)
-    said = f"At twice the costs the return is {percent(twice, sign=True)} instead of {percent(once, sign=True)}"
+    sentence = f"At twice the costs the return is {percent(twice, sign=True)} instead of {percent(once, sign=True)}"
     if once > 0 >= twice:
-        return Result("flagged", f"FLAGGED: {said}: the gain does not cover costs paid twice.", tuple(figures))
-    return Result("passed", f"{said} ({percent(lost.value, sign=True)} a year).", tuple(figures))
+        return Result("flagged", f"FLAGGED: {sentence}: the gain does not cover costs paid twice.", tuple(figures))
+    return Result("passed", f"{sentence} ({percent(lost.value, sign=True)} a year).", tuple(figures))
 
 
 def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
@@ -85,8 +85,8 @@ def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
         more = mean_of(returns - paths[NEXT_OPEN], PERIODS)
         figures.append(Figure(f"{name}, less next open", more.value, "a year", more.low, more.high, more.p))
         parts.append(f"{name} {percent(more.value, sign=True)}")
-    said = f"A year, against the next open: {', '.join(parts)}. Neither could have been had."
-    return Result("shown", said, tuple(figures))
+    sentence = f"A year, against the next open: {', '.join(parts)}. Neither could have been had."
+    return Result("shown", sentence, tuple(figures))
 
 
 def _sharpe(name: str, returns: Floats, free: Floats) -> Figure:

@@ -95,14 +95,14 @@ class Case(ReloadedRun):
         """{symbol: weight} wanted at each meeting by somebody who holds nothing: what was decided, not what is left to
         do."""
 
-        wanted = []
+        weights = []
         for k, snapshot in enumerate(self.at_meetings.snapshots):
             opinion = opinions.get(k)
             if opinion is None and strategy.reads != "nothing":
                 opinion = self.asking.loop.run(strategy.opine(snapshot, ()))
             decision = strategy.decide(snapshot, opinion, _nothing_held(snapshot, self.cash), ())
-            wanted.append({target.symbol: target.weight for target in decision.targets})
-        return tuple(wanted)
+            weights.append({target.symbol: target.weight for target in decision.targets})
+        return tuple(weights)
 
 
 def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking) -> Case:

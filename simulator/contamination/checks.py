@@ -1,6 +1,6 @@
 """`sim check`: the checks there are, their bills, and their results.
 
-names ─► bill of each ─► told ─► more than --max-cost? stop ─► ask ─► judge ─► results by name
+names ─► bill of each ─► shown ─► more than --max-cost? stop ─► ask ─► judge ─► results by name
 """
 
 from __future__ import annotations
@@ -133,13 +133,13 @@ def select_checks(names: Iterable[str] | None) -> tuple[Check, ...]:
     """The checks called `names`, all where None, in the order they are made. Raises UsageError for one there is not."""
     if names is None:
         return CHECKS
-    wanted = list(names)
-    if not wanted:
+    selected = list(names)
+    if not selected:
         raise UsageError("no check named", mend=f"there are {', '.join(NAMES)}")
-    for name in wanted:
+    for name in selected:
         if name not in NAMES:
             raise UsageError(f'no check "{name}"{did_you_mean(name, NAMES)}', mend=f"there are {', '.join(NAMES)}")
-    return tuple(check for check in CHECKS if check.name in wanted)
+    return tuple(check for check in CHECKS if check.name in selected)
 
 
 def run_checks(
@@ -148,10 +148,10 @@ def run_checks(
     checks: Sequence[Check],
     max_cost: float,
     models: bool,
-    told: Callable[[Check, Bill], None],
-    begun: Callable[[Check], None],
+    on_bill: Callable[[Check, Bill], None],
+    on_start: Callable[[Check], None],
 ) -> tuple[Done, ...]:
-    """Make `checks` of the run in `folder`. Every bill is `told` before anything is asked.
+    """Make `checks` of the run in `folder`. Every bill is handed to `on_bill` before anything is asked.
 
     Unless `models`, models are not asked: a check whose answers are not all on disk has no result. Raises BudgetError,
     before anything is asked, where the questions to ask are likely to cost more than `max_cost` dollars together;
@@ -172,7 +172,7 @@ def run_checks(
                 case = open_case(folder, workspace, config, plan.asking)
                 plan.asking.loop.run(_asked(check, case))
                 bills[check.name] = plan.bill()
-        told(check, bills[check.name])
+        on_bill(check, bills[check.name])
     if models:
         _check_affordable(checks, bills, max_cost)
     with open_gateway(spec, workspace, config) as asking:
@@ -184,7 +184,7 @@ def run_checks(
             if bill.misses and not models:
                 done.append(Done(check, bill, None))
                 continue
-            begun(check)
+            on_start(check)
             done.append(Done(check, bill, _made(check, case)))
     return tuple(done)
 

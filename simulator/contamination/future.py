@@ -34,7 +34,7 @@ NOISE = 0.05
 @dataclass(frozen=True, eq=False)
 class Mutated:
     """Opinions on the real past followed by the real future, and by noise; an opinion that could not be had again
-    without asking something new is the SimError that said so."""
+    without asking something new is the SimError that says why."""
 
     as_run: Mapping[int, Any]
     mutated: Mapping[int, Any]
@@ -57,8 +57,8 @@ async def ask(case: Case) -> Mutated:
 def judge(case: Case, asked: Mutated, seed: int = 0) -> Result:
     """Flagged where one decision differs in one byte."""
     if asked.lost is not None:
-        said = f"Not assessable: the answers of the run are no longer on disk ({asked.lost})."
-        return Result("not assessable", said)
+        sentence = f"Not assessable: the answers of the run are no longer on disk ({asked.lost})."
+        return Result("not assessable", sentence)
     twice = _Twice(case.strategy, case.inputs, asked.mutated, seed)
     with _nobody_asked(case):
         done = case.play(twice, case.inputs, asked.as_run)
@@ -72,10 +72,10 @@ def judge(case: Case, asked: Mutated, seed: int = 0) -> Result:
         Figure("decisions that changed", len(twice.differ), "count"),
     )
     if twice.differ:
-        said = f"FLAGGED: {len(twice.differ)} of {total} decisions change with bars after them: it looks ahead."
-        return Result("flagged", said, figures, tuple(notes))
-    said = f"All {total} decisions stay the same, byte for byte, when every later bar is replaced by noise."
-    return Result("passed", said, figures, tuple(notes))
+        sentence = f"FLAGGED: {len(twice.differ)} of {total} decisions change with bars after them: it looks ahead."
+        return Result("flagged", sentence, figures, tuple(notes))
+    sentence = f"All {total} decisions stay the same, byte for byte, when every later bar is replaced by noise."
+    return Result("passed", sentence, figures, tuple(notes))
 
 
 def with_noise(bars: Bars, known: int, seed: int) -> Bars:

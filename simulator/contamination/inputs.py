@@ -47,25 +47,25 @@ async def ask_flipped(case: Case) -> Flipped:
 
 def judge_flipped(case: Case, asked: Flipped) -> Result:
     """Flagged where the share of decisions unchanged by flipped facts is within 0.05 of that between replicates, or
-    above it. A decision is the weights wanted at a meeting; without a model replicates are all the same."""
-    wanted = case.wants(case.strategy, asked.as_run)
-    flipped = _same(wanted, case.wants(Shown(case.strategy, mirrored), asked.flipped))
-    again = np.ones(len(wanted))
+    above it. A decision is the weights weights at a meeting; without a model replicates are all the same."""
+    weights = case.wants(case.strategy, asked.as_run)
+    flipped = _same(weights, case.wants(Shown(case.strategy, mirrored), asked.flipped))
+    again = np.ones(len(weights))
     if asked.again is not None:
-        again = _same(wanted, case.wants(replicate_of(case.strategy, 1), asked.again))
+        again = _same(weights, case.wants(replicate_of(case.strategy, 1), asked.again))
     gap, shares = mean_of(again - flipped), (mean_of(flipped), mean_of(again))
     figures = (
         Figure("unchanged when signs are flipped", shares[0].value, "share", shares[0].low, shares[0].high),
         Figure("unchanged between replicates", shares[1].value, "share", shares[1].low, shares[1].high),
         Figure("difference", gap.value, "share", gap.low, gap.high, gap.p),
-        Figure("meetings", len(wanted), "count"),
+        Figure("meetings", len(weights), "count"),
     )
     notes = () if asked.again is not None else ("nobody in it is a model: replicates are all the same",)
     stay, alike = (percent(share.value, 0) for share in shares)
     compared = f"{stay} of decisions stay when the facts are turned upside down, {alike}"
     if gap.value <= CLOSE:
-        said = f"FLAGGED: {compared} when they are not: decisions barely use their inputs."
-        return Result("flagged", said, figures, notes)
+        sentence = f"FLAGGED: {compared} when they are not: decisions barely use their inputs."
+        return Result("flagged", sentence, figures, notes)
     return Result("passed", f"{compared} when the same is asked again: decisions use their inputs.", figures, notes)
 
 
@@ -77,28 +77,28 @@ async def ask_replicates(case: Case) -> tuple[Mapping[int, Any], ...]:
 def judge_replicates(case: Case, opinions: Sequence[Mapping[int, Any]]) -> Result:
     """Return how far one draw carries: Sharpe ratio and decisions over several."""
     drawn = [replicate_of(case.strategy, number) for number in range(len(opinions))]
-    wanted = [case.wants(strategy, said) for strategy, said in zip(drawn, opinions, strict=True)]
+    weights = [case.wants(strategy, opinion) for strategy, opinion in zip(drawn, opinions, strict=True)]
     paths = [
-        case.returns(case.play(strategy, case.at_meetings, said))
-        for strategy, said in zip(drawn, opinions, strict=True)
+        case.returns(case.play(strategy, case.at_meetings, opinion))
+        for strategy, opinion in zip(drawn, opinions, strict=True)
     ]
     ratios = [one for path in paths if (one := _sharpe(path, case.free)) is not None]
-    kept = mean_of(np.mean([_same(wanted[0], other) for other in wanted[1:]], axis=0))
+    kept = mean_of(np.mean([_same(weights[0], other) for other in weights[1:]], axis=0))
     figures = [Figure("decisions the same as in the first draw", kept.value, "share", kept.low, kept.high)]
     figures += [Figure(f"draw {n}: Sharpe", _sharpe(path, case.free), "Sharpe") for n, path in enumerate(paths)]
     notes = ("every draw decides at the run's meetings only, without checkpoints",)
     if len(ratios) < 2:
         same = f"{percent(kept.value, 0)} of decisions are the same"
-        said = f"Over {len(paths)} draws {same}; the Sharpe ratio is not defined."
-        return Result("shown", said, tuple(figures), notes)
+        sentence = f"Over {len(paths)} draws {same}; the Sharpe ratio is not defined."
+        return Result("shown", sentence, tuple(figures), notes)
     spread = float(np.std(ratios, ddof=1))
     figures.insert(1, Figure("standard deviation of the Sharpe ratio over draws", spread, "Sharpe"))
     between = f"{ratio(min(ratios))} to {ratio(max(ratios))} (sd {ratio(spread)})"
-    said = (
+    sentence = (
         f"Over {len(paths)} draws the Sharpe ratio is {between}; "
         f"{percent(kept.value, 0)} of decisions are the same as in the first."
     )
-    return Result("shown", said, tuple(figures), notes)
+    return Result("shown", sentence, tuple(figures), notes)
 
 
 def _same(first: Wants, second: Wants) -> Floats:

@@ -110,13 +110,13 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
     figures = [Figure(name, b, "slope", b - away, b + away, one_sided) for name, b, away, one_sided in ends]
     low, high = float(fit.beta[3] - reach * fit.error[3]), float(fit.beta[3] + reach * fit.error[3])
     slope = ratio(float(fit.beta[3]), 4, sign=True)
-    said = f"β₃ {slope} ({numbers(low, high, 4, sign=True)}, one-sided {p_text(p)})"
+    estimate = f"β₃ {slope} ({numbers(low, high, 4, sign=True)}, one-sided {p_text(p)})"
     adjusted = "bars may be adjusted for splits and dividends, what a model recalls is not"
     notes = (f"{len(rows)} asset-dates, {fit.dates} dates", adjusted)
     if p < LEVEL:
-        text = f"FLAGGED: forecasts are better where its models remember more: {said}; {remembered}."
+        text = f"FLAGGED: forecasts are better where its models remember more: {estimate}; {remembered}."
         return Result("flagged", text, (*figures, *level), notes)
-    text = f"Forecasts are not better where its models remember more: {said}; {remembered}."
+    text = f"Forecasts are not better where its models remember more: {estimate}; {remembered}."
     return Result("passed", text, (*figures, *level), notes)
 
 
@@ -155,8 +155,8 @@ async def _recalled(case: Case, k: int, seat: str, chair: Seat) -> dict[str, flo
     messages = (Message("system", SYSTEM), Message("user", text))
     request = request_for(chair, messages, schema_of(Recollection), purpose)
     answered = await case.asking.gateway.ask_for(request, Recollection)
-    said = answered.value.closes if answered.value is not None else {}
-    return {symbol: propensity(said.get(symbol), market.last(symbol)) for symbol in symbols}
+    closes = answered.value.closes if answered.value is not None else {}
+    return {symbol: propensity(closes.get(symbol), market.last(symbol)) for symbol in symbols}
 
 
 def _rows(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Floats:
@@ -165,11 +165,11 @@ def _rows(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Floats:
     opens = [_opens(case, snapshot) for snapshot in case.at_meetings.snapshots]
     rows = []
     for k in range(len(decided) - 1):
-        wanted = {target.symbol: target.weight for target in decided[k].targets}
+        weights = {target.symbol: target.weight for target in decided[k].targets}
         for symbol, known in lap[k].items():
             enter, leave = opens[k].get(symbol), opens[k + 1].get(symbol)
-            if enter and leave and symbol in wanted:
-                rows.append((float(k), leave / enter - 1, wanted[symbol], known))
+            if enter and leave and symbol in weights:
+                rows.append((float(k), leave / enter - 1, weights[symbol], known))
     return np.array(rows).reshape(-1, 4)
 
 

@@ -99,24 +99,24 @@ def judge(case: Case, guesses: Sequence[Guess]) -> Result:
         "quarters": _hits([(g.quarter, g.taken_for_quarter) for g in guesses], len(quarters_around(case))),
     }
     figures: list[Figure] = []
-    told, failed = [], []
+    rates, failed = [], []
     for name, (hits, chance) in tried.items():
         by_date = _by_date(hits, guesses)
         rate, edge = mean_of(by_date), mean_of(by_date - chance)
         figures.append(Figure(f"{name} named", rate.value, "share", rate.low, rate.high))
         figures.append(Figure(f"{name}: chance", chance, "share"))
         figures.append(Figure(f"{name}: above chance", edge.value, "share", edge.low, edge.high, edge.p))
-        told.append(f"{name} {percent(rate.value, 0)} (chance {percent(chance, 0)})")
+        rates.append(f"{name} {percent(rate.value, 0)} (chance {percent(chance, 0)})")
         failed += [name] if edge.value > ALLOWED else []
     dates = len({guess.date for guess in guesses})
     notes = [f"{dates} meetings, {len(distinct(case.seats))} models, {options} assets offered"]
     if len({g.asset for g in guesses}) == 1:
         notes.append("one asset only: a model that always names it looks as if it recognised it")
-    said = ", ".join(told)
+    listed = ", ".join(rates)
     if failed:
-        text = f"FLAGGED: masking failed, {' and '.join(failed)} are recognised: {said}."
+        text = f"FLAGGED: masking failed, {' and '.join(failed)} are recognised: {listed}."
         return Result("flagged", text, tuple(figures), tuple(notes))
-    return Result("passed", f"Masking holds: {said}.", tuple(figures), tuple(notes))
+    return Result("passed", f"Masking holds: {listed}.", tuple(figures), tuple(notes))
 
 
 def candidates(case: Case) -> tuple[str, ...]:
@@ -167,9 +167,9 @@ async def _one(case: Case, council: Council, k: int, seat: str, chair: Seat, nam
     purpose = {"stage": "reidentify", "seat": seat, "session": str(day)}
     request = request_for(chair, messages, schema_of(Reidentification), purpose)
     answered = await case.asking.gateway.ask_for(request, Reidentification)
-    said = answered.value or Reidentification(assets={}, quarter="")
+    guess = answered.value or Reidentification(assets={}, quarter="")
     quarter = f"{day.year}Q{(day.month + 2) // 3}"
-    return [Guess(k, symbol, said.assets.get(names[symbol], ""), quarter, said.quarter) for symbol in shown]
+    return [Guess(k, symbol, guess.assets.get(names[symbol], ""), quarter, guess.quarter) for symbol in shown]
 
 
 def _hits(pairs: Sequence[tuple[str, str]], options: int) -> tuple[Floats, float]:

@@ -193,13 +193,13 @@ def verdict(cutoff: date, parts: Mapping[Part, PartRecord], decay: AlphaDecay) -
         low, high = after["sharpe_ci_low"], after["sharpe_ci_high"]
         within = "" if low is None or high is None else f" ({numbers(low, high)})"
         figure = f"the Sharpe ratio is {ratio(after['sharpe'])}{within}"
-    said = f"{where} the cut-off {cutoff}{', and' if not rest else ''} {figure}."
+    sentence = f"{where} the cut-off {cutoff}{', and' if not rest else ''} {figure}."
     value, low, high = decay["value"], decay["low"], decay["high"]
     if value is None or low is None or high is None or decay["reason"]:
-        return said
+        return sentence
     moved = f"α changed by {percent(value, sign=True)} a year ({percents(low, high)})"
     judged = "FLAGGED, what was earned before may be memory" if decay["flagged"] else "no decay beyond chance"
-    return f"{said} From before to after {moved}: {judged}."
+    return f"{sentence} From before to after {moved}: {judged}."
 
 
 def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArray[np.bool_]]:
@@ -230,9 +230,9 @@ def _described(part: Daily, decisions: int) -> PartRecord:
 
 
 def _model(one: ModelCutoff) -> ModelRecord:
-    said = None if one.cutoff is None else str(one.cutoff)
-    why = "no model, nothing to remember" if one.answers_by_rule else None if said else "cut-off not known"
-    return {"model": one.model, "provider": one.provider, "seats": list(one.seats), "cutoff": said, "note": why}
+    cutoff = None if one.cutoff is None else str(one.cutoff)
+    why = "no model, nothing to remember" if one.answers_by_rule else None if cutoff else "cut-off not known"
+    return {"model": one.model, "provider": one.provider, "seats": list(one.seats), "cutoff": cutoff, "note": why}
 
 
 def _sessions(count: int) -> str:

@@ -32,5 +32,5 @@ def verify(folder: Path, run: RunRecord) -> None:
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=str(error.filename), mend=mend) from None
     if found != run["digest"]:
-        told = f"holds another result ({found[:10]}) than its run.json tells of ({run['digest'][:10]})"
-        raise DataError(told, where=str(folder), mend=mend)
+        mismatch = f"holds another result ({found[:10]}) than run.json names ({run['digest'][:10]})"
+        raise DataError(mismatch, where=str(folder), mend=mend)

@@ -64,14 +64,14 @@ def session_ends(bars: Bars) -> NDArray[np.intp]:
 
 
 def _decision(result: CycleResult) -> DecisionRow:
-    wanted, allowed = result.decision, result.allowed
+    decision, allowed = result.decision, result.allowed
     return {
-        "as_of": exchange_time(wanted.as_of),
-        "session": exchange_time(wanted.as_of)[:10],
-        "targets": [_target(t) for t in wanted.targets],
+        "as_of": exchange_time(decision.as_of),
+        "session": exchange_time(decision.as_of)[:10],
+        "targets": [_target(t) for t in decision.targets],
         "allowed": {t.symbol: t.weight for t in allowed.targets},
         "cuts": list(result.cuts),
-        "record": dict(wanted.record),
+        "record": dict(decision.record),
     }
 
 

@@ -25,8 +25,8 @@ def still_usd(calls: Iterable[Call], questions: Mapping[str, int]) -> float:
     everything = [usd for paid in costs.values() for usd in paid]
     usual = math.fsum(everything) / max(1, len(everything))
     return math.fsum(
-        max(0, wanted - len(costs[stage])) * (math.fsum(costs[stage]) / len(costs[stage]) if costs[stage] else usual)
-        for stage, wanted in questions.items()
+        max(0, count - len(costs[stage])) * (math.fsum(costs[stage]) / len(costs[stage]) if costs[stage] else usual)
+        for stage, count in questions.items()
     )
 
 

@@ -197,19 +197,19 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime
     before."""
     facts = recorded.facts
     files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
-    wanted = folders.partial_name(name) if facts["partial"] else name
-    files |= folders.added_later(workspace.reports / wanted, facts["digest"])
+    folder_name = folders.partial_name(name) if facts["partial"] else name
+    files |= folders.added_later(workspace.reports / folder_name, facts["digest"])
     judged: list[RunRecord] = []
 
     def finish(staging: Path) -> None:
         judged.append(completion.count_trials(workspace, staging, facts))
         completion.build(staging)
 
-    folder = folders.write_folder(workspace.reports, wanted, files, finish)
+    folder = folders.write_folder(workspace.reports, folder_name, files, finish)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
     with Store(store_place(workspace.registry)) as store:
-        store.record_run(facts, wanted, recorded.events)
+        store.record_run(facts, folder_name, recorded.events)
     return Run(folder, judged[-1], runtime, completion.build)
 
 

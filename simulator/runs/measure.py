@@ -109,10 +109,10 @@ def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
     if len(ends) < 2:
         return dict.fromkeys(names), dict.fromkeys(names, "there is but one session")
     opens = np.r_[0, ends[:-1] + 1]
-    held, close, opened = ledger.weights[ends], ledger.bars.close[ends], ledger.bars.open[opens]
+    weights, close, opened = ledger.weights[ends], ledger.bars.close[ends], ledger.bars.open[opens]
     with np.errstate(invalid="ignore"):
         night, day = np.nan_to_num(opened[1:] / close[:-1] - 1), np.nan_to_num(close[1:] / opened[1:] - 1)
-    found = circular_shifts(np.hstack([held[:-1], held[1:]]), np.hstack([night, day]))
+    found = circular_shifts(np.hstack([weights[:-1], weights[1:]]), np.hstack([night, day]))
     if isinstance(found, Undefined):
         return dict.fromkeys(names), dict.fromkeys(names, found.reason)
     return {"timing_percentile": found.percentile, "timing_p": found.p}, {}

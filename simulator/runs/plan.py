@@ -93,7 +93,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``sim run --plan --json`` prints."""
-        told = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
+        names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
         total = {
             "calls": self.calls,
             "hits": self.calls - self.misses,
@@ -104,7 +104,7 @@ class Plan:
             "minutes": self.minutes,
         }
         return {
-            **{name: getattr(self, name) for name in told},
+            **{name: getattr(self, name) for name in names},
             "from": self.first,
             "to": self.last,
             "total": total,
@@ -152,15 +152,15 @@ async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs) -> No
 
 def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices) -> tuple[Line, ...]:
     found: dict[tuple[str, str, str], int] = defaultdict(int)
-    wanted: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
+    unanswered: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
     for call in gateway.calls:
         at = (call.purpose.get("stage", ""), call.provider, call.model)
         if call.key in missing:
-            wanted[at].append(missing[call.key])
+            unanswered[at].append(missing[call.key])
         else:
             found[at] += 1
-    places = sorted({*found, *wanted}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
-    return tuple(_line(at, found[at], wanted[at], gateway.cache, prices) for at in places)
+    places = sorted({*found, *unanswered}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
+    return tuple(_line(at, found[at], unanswered[at], gateway.cache, prices) for at in places)
 
 
 def _line(

@@ -56,8 +56,8 @@ class PlanProvider:
         self.asked[request.key] = request
         if request.provider == self._offline.name:
             return await self._offline.ask(request)
-        said = json.loads((await self._offline.ask(replace(request, model=analyst_for(request)))).text)
-        marked = {name: text + MARK if name in FREE_TEXTS else text for name, text in said.items()}
+        answer = json.loads((await self._offline.ask(replace(request, model=analyst_for(request)))).text)
+        marked = {name: text + MARK if name in FREE_TEXTS else text for name, text in answer.items()}
         return ChatResponse(json.dumps(marked, ensure_ascii=False))
 
 
@@ -78,6 +78,6 @@ def plan_gateway(
 def analyst_for(request: ChatRequest) -> str:
     """The analyst that stands in: the one of the seat's name where there is one, else any of that stage."""
     title, seat = str((request.schema or {}).get("title")), request.purpose.get("seat", "")
-    able = sorted(name.partition("/")[0] for name in analysts.RULES if name.endswith(f"/{title}"))
-    wanted = seat.rpartition(".")[2]
-    return wanted if wanted in able else able[hashlib.sha256(seat.encode()).digest()[0] % len(able)]
+    able = sorted(rule.partition("/")[0] for rule in analysts.RULES if rule.endswith(f"/{title}"))
+    name = seat.rpartition(".")[2]
+    return name if name in able else able[hashlib.sha256(seat.encode()).digest()[0] % len(able)]

@@ -12,7 +12,7 @@ from simulator.replay.run import Replayed
 from simulator.runs.accounts import Account, council_account
 from simulator.store.events import Event, Kind
 
-HELD: Mapping[Any, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
+COUNCIL_EVENTS: Mapping[Any, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
 """Kinds of record that are events of their own; what members did shows in their fills."""
 
 Timed = tuple[int, Event]
@@ -28,19 +28,19 @@ def run_events(accounts: Sequence[Account], calls: Sequence[CallRow], draws: Seq
     """
     council = council_account(accounts)
     name = None if council is None else council.name
-    told = draws or (() if council is None else (council.replayed,))
-    events = [event for number, draw in enumerate(told) for event in _held(draw, name, number)]
-    events += [event for one in accounts for event in _filled(one.replayed, one.name)]
+    replays = draws or (() if council is None else (council.replayed,))
+    events = [event for number, draw in enumerate(replays) for event in _council_events(draw, name, number)]
+    events += [event for one in accounts for event in _fill_events(one.replayed, one.name)]
     if not accounts and draws:
-        events += _filled(draws[0], None)
+        events += _fill_events(draws[0], None)
     in_time = [event for _, event in sorted(events, key=lambda timed: timed[0])]
     asked = [Event("calls.made", None, None, {"calls": [dict(call) for call in calls]})] if calls else []
     return in_time + asked
 
 
-def _held(replayed: Replayed, account: str | None, replicate: int) -> Iterator[Timed]:
+def _council_events(replayed: Replayed, account: str | None, replicate: int) -> Iterator[Timed]:
     for result in replayed.results:
-        kind = HELD.get(result.decision.record.get("kind"))
+        kind = COUNCIL_EVENTS.get(result.decision.record.get("kind"))
         if kind is None:
             continue
         at = exchange_time(result.decision.as_of)
@@ -49,7 +49,7 @@ def _held(replayed: Replayed, account: str | None, replicate: int) -> Iterator[T
         yield instant(result.decision.as_of), Event(kind, at, account, {**payload, **again})
 
 
-def _filled(replayed: Replayed, account: str | None) -> Iterator[Timed]:
+def _fill_events(replayed: Replayed, account: str | None) -> Iterator[Timed]:
     ledger = replayed.ledger
     decided = [exchange_time(order.submitted_at) for order in ledger.orders]
     for fill in ledger.fills:
