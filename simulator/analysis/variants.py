@@ -80,8 +80,6 @@ def follow_manager(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> Pi
     if pitch is None:
         return replace(meeting, chairman_decision=None, no_decision=f"{seat} gave no pitch")
     own = replace(meeting, pm_pitches=tuple(one for one in meeting.pm_pitches if one.seat == seat), peer_reviews=())
-        meeting, pm_pitches=tuple(pitch for pitch in meeting.pm_pitches if pitch.seat == seat), peer_reviews=()
-    )
     size = abs(pitch.conviction)
     trades = [_trade(pitch.instrument, pitch.direction, size, pitch.thesis_bullets[0], spec)] if size else []
     return _decided(own, seat, _decision(trades))
