@@ -18,14 +18,14 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from simulator.errors import DataError
-from simulator.market.bars import NUMBERS, Floats, Instants, instant, moment
+from simulator.market.bars import NUMBERS, Floats, Instants, moment
 from simulator.market.calendar import DAY, MINUTE, NEW_YORK, OPEN, SECOND, day_number, offsets, wall_to_utc
 from simulator.market.table import DAILY, PRICES, Table, absorb_rounding
 
@@ -296,8 +296,15 @@ def _stamps_of(moments: Sequence[datetime], sheet: Sheet) -> Stamps:
     if any(zoned) != all(zoned):
         row = zoned.index(not zoned[0])
         raise DataError("some dates have a time zone and some have none", where=sheet.where(row))
-    wall = np.array([instant(m.replace(tzinfo=UTC)) for m in moments], dtype=np.int64)
-    return Stamps(wall, np.array([instant(m) for m in moments], dtype=np.int64) if zoned[0] else None)
+    # By subtraction of naive times: a conversion to UTC would make a year of minutes a third slower.
+    wall = np.array([_nanoseconds(m.replace(tzinfo=None) - datetime(1970, 1, 1)) for m in moments], dtype=np.int64)
+    if not zoned[0]:
+        return Stamps(wall, None)
+    return Stamps(wall, wall - np.array([_nanoseconds(m.utcoffset()) for m in moments], dtype=np.int64))
+
+
+def _nanoseconds(span: Any) -> int:
+    return (span.days * 86_400_000_000 + span.seconds * 1_000_000 + span.microseconds) * 1_000  # type: ignore[no-any-return]
 
 
 def _arrow_stamps(column: Any, sheet: Sheet) -> Stamps:
