@@ -70,6 +70,7 @@ def _comparison(report: Report) -> Iterator[str]:
     yield escape(BENCHMARKS)
     yield render_table(report.figures)
     if report.comparison.replicates:
+        yield f"### {report.comparison.replicates.title}"
         yield render_table(report.comparison.replicates)
     yield "## Monthly returns"
     yield render_table(monthly_returns.tabulate(report.months))
@@ -121,6 +122,7 @@ def _costs(report: Report) -> Iterator[str]:
         )
     )
     if costs.refused:
+        yield f"### {costs.refused.title}"
         yield render_table(costs.refused)
 
 

@@ -39,6 +39,8 @@ TERMINAL_ROWS = 20
 HELP = {"total_return": "", "hit_rate": "scratches apart", "omega": "around 0"}
 """Help where less is known than of a run: whether costs are in the returns, for one."""
 
+OF_TRADES = ("trades", "hit_rate", "profit_factor", "payoff", "expectancy", "max_consecutive_losses")
+
 SELECTION_UNKNOWN = (
     "Unadjusted for selection: how many variants were tried before these is not known here; "
     "`sim stats sweep` adjusts for those in the file."
@@ -48,9 +50,11 @@ SELECTION_UNKNOWN = (
 def tabulate_strategies(strategies: Mapping[str, Figures], benchmark: bool = False, trades: bool = False) -> Table:
     """Return metrics and inference, a column per strategy, without the groups nothing was given for."""
     groups = {**GROUPS, "Significance": (*SIGNIFICANCE, *RESAMPLING)}
-    against = groups.pop("Against buy-and-hold")
-    groups |= {"Against the benchmark": against if benchmark else ()}
-    groups["Closed trades"] = tuple(m for m in groups.pop("Trading") if m.unit != "$") if trades else ()
+    against, trading = groups.pop("Against buy-and-hold"), groups.pop("Trading")
+    groups["Against the benchmark"] = against if benchmark else ()
+    # In whatever currency the profits are.
+    shown_of_trades = (replace(one, format=ratio) if one.unit == "$" else one for one in trading if one.key in OF_TRADES)
+    groups["Closed trades"] = tuple(shown_of_trades) if trades else ()
     shown = []
     for title, metrics in groups.items():
         rows = tuple(

@@ -16,8 +16,10 @@ from simulator.evidence.reader import read
 from simulator.evidence.rows import round_trips
 from simulator.report.formats import as_json, write
 from simulator.report.markdown import as_markdown
+from simulator.report.renderers import html as html_renderer
+from simulator.report.renderers import json as json_renderer
 from simulator.report.renderers.markdown import escape, render_table, sparkline
-from simulator.report.table import make_row, make_table
+from simulator.report.table import Cell, Row, make_row, make_table
 
 
 def test_markdown_has_the_sections_of_the_page_in_their_order(write_run: Any) -> None:
@@ -147,3 +149,39 @@ def test_code_is_code_and_orders_are_not_mixed_with_fills_in_markdown(write_run:
     assert "\\`" not in text
     assert re.search(r"^- Fills: \d+ at the open, \d+ by stop\.$", text, re.MULTILINE)
     assert re.search(r"^- \d+ orders: \d+ filled, \d+ rejected; slippage", text, re.MULTILINE)
+
+
+def test_a_table_is_the_same_in_a_page_in_markdown_and_as_json() -> None:
+    rows = [Row("Sharpe ratio", (Cell("1.20", value=1.2), Cell("n/a", "it never moved")), "a year")]
+    table = make_table("Both", ("mine", "hold"), rows, corner="Metric", reasons="footnotes")
+    assert json_renderer.render_table(table) == {
+        "title": "Both",
+        "columns": ["mine", "hold"],
+        "rows": [
+            {
+                "label": "Sharpe ratio",
+                "group": None,
+                "cells": [
+                    {"text": "1.20", "value": 1.2, "why": None},
+                    {"text": "n/a", "value": None, "why": "it never moved"},
+                ],
+            }
+        ],
+    }
+    assert render_table(table).splitlines()[2:] == ["| Sharpe ratio | 1.20 | n/a (a) |", "", "- (a) it never moved"]
+    page = html_renderer.render_table(table)
+    assert '<td class="undefined" title="it never moved">n/a<sup>a</sup></td>' in page
+    assert "<sup>a</sup> it never moved</li>" in page
+
+
+def test_every_table_of_the_page_is_among_the_numbers(write_run: Any) -> None:
+    folder = write_run()
+    titles = [table["title"] for table in json.loads(as_json(folder))["tables"]]
+    html = write(folder, "html").read_text(encoding="utf-8")
+    assert titles == ["Table of all figures", *titles[1:]]
+    assert all(f'aria-label="{title}"' in html for title in titles if title not in ("Significance", "Cut-offs"))
+
+
+def test_a_name_in_a_table_cannot_become_markup() -> None:
+    table = make_table("<i>", ("<b>",), [make_row("<script>", ("<img>",))])
+    assert not re.search(r"<(i|b|script|img)>", html_renderer.render_table(table))
