@@ -57,8 +57,8 @@ async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progre
     async def opine(k: int) -> Any:
         before = None
         if deciding[k].reads == "minutes" and k:
-            # Shielded: when this date is given up, the one before it is still finished.
-            before = deciding[k - 1], inputs.snapshots[k - 1], await asyncio.shield(tasks[k - 1])
+            # Given up, this date cancels the one before it, which by then has failed or is given up as well.
+            before = deciding[k - 1], inputs.snapshots[k - 1], await tasks[k - 1]
         return await deciding[k].opine(inputs.snapshots[k], slice_journal(deciding[k], (), before))
 
     for k, one in enumerate(deciding):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, time
 from typing import Any
 
@@ -144,6 +145,17 @@ def test_a_point_is_handed_what_it_declared_and_nothing_else(inputs: ReplayInput
 def test_only_what_rests_on_the_market_is_asked_ahead(inputs: ReplayInputs) -> None:
     ahead = asyncio.run(prefetch(Desk(), inputs, silent))
     assert {inputs.points[k] for k in ahead.opinions} == {"plan", "late morning", "last orders", "close"}
+
+
+def test_minutes_of_a_point_that_is_left_to_the_replay_are_not_waited_for(inputs: ReplayInputs) -> None:
+    order = ("close", "late morning", "noon", "close", "afternoon", "open", "plan", "close")
+    some = replace(inputs, instants=inputs.instants[:8], points=order)
+    ahead = asyncio.run(prefetch(Desk(), some, silent))
+    assert sorted(ahead.opinions) == [0, 1, 6, 7], "not after noon, which has no opinion, nor after the afternoon's"
+    first, second = Desk(), Desk()
+    assert decision_lines(replay_strategy(first, some, RULES, 10_000.0).results) == decision_lines(
+        without_prefetch(second, some).results
+    )
 
 
 def test_a_consultation_sees_each_book_once_in_order_of_date(inputs: ReplayInputs) -> None:

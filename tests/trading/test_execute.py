@@ -113,6 +113,12 @@ def test_a_fill_between_planning_and_sending_is_planned_on_anew() -> None:
     assert set(done.orders) == set(entry_orders(done.intent, ORIGIN))
 
 
+def test_a_change_of_a_quarter_of_a_share_is_a_change_and_one_of_rounding_is_none() -> None:
+    for change, revisions in ((0.25, [0, 1]), (1e-12, [0])):
+        toy, _ = run_until_done(opened(positions={"A": 50.0}), [*[None] * 8, ("trade", "A", change)])
+        assert [one.revision for one in toy.intents()] == revisions
+
+
 def test_an_order_that_fills_instead_of_being_withdrawn_is_counted_in() -> None:
     waiting = {f"{HAND} 0": {"symbol": "A", "quantity": 10.0, "filled": 0.0, "status": "open"}}
     quiet = ToyBroker(opened(orders=json.loads(json.dumps(waiting))))
@@ -126,7 +132,9 @@ def test_an_order_that_fills_instead_of_being_withdrawn_is_counted_in() -> None:
 
 
 def test_an_answer_that_never_came_is_looked_up_and_the_order_keeps_its_id() -> None:
-    toy, done = run_until_done(opened(), [None] * 11 + ["time out"])
+    toy = ToyBroker(opened(), [None] * 11 + ["time out"])
+    done = asyncio.run(session(toy))
+    assert not toy.script, "the answer was lost"
     kinds = [what["key"] for kind, what in toy.state["log"] if kind == "accept"]
     assert kinds == list(entry_orders(done.intent, ORIGIN))
     assert done.intent.revision == 0

@@ -77,9 +77,18 @@ def test_a_session_loop_finds_the_point_that_is_due_and_the_next_one_by_the_cloc
     due = scheduled(on, on.closes_at)
     at = [moment(int(one)) for one in due.instants]
     assert due.due(at[0] - timedelta(seconds=1)) is None
+    assert (due.due(at[0]), due.following(at[0])) == (0, 1)
     assert (due.due(at[1]), due.following(at[1])) == (1, 2)
     assert (due.due(at[1] + timedelta(hours=3)), due.following(at[1] + timedelta(hours=3))) == (1, 2)
     assert due.following(at[-1]) is None
+
+
+def test_without_a_point_that_is_always_kept_the_first_that_is_due_is_kept() -> None:
+    on = week()
+    due = make_schedule(CHECKPOINTS[1:], on, on.closes_at)
+    assert told(due.instants)[:2] == ["Mon 12:00", "Tue 12:00"]
+    weekly = make_schedule((Point("review", time(12), "weekly"),), on, on.closes_at)
+    assert told(weekly.instants) == ["Mon 12:00", "Mon 12:00"]
 
 
 def test_points_of_a_strategy_are_its_own_or_its_meeting_and_its_checkpoints_by_the_schedule() -> None:
@@ -100,6 +109,7 @@ def test_points_of_a_strategy_are_its_own_or_its_meeting_and_its_checkpoints_by_
 
     by = config.Schedule(decision_time=time(8, 30), checkpoints=(time(14), time(9), time(14)))
     assert points_of(Plain(), by) == (Point("meeting", time(8, 30), "monthly", always=True),)
+    assert points_of(Plain(), config.Schedule(cadence="daily"))[0].cadence == "daily"
     assert [point.name for point in points_of(Looking(), by)] == ["meeting", "checkpoint 09:00", "checkpoint 14:00"]
     assert points_of(Own(), by) == Own.points
     looking = Looking()
