@@ -24,10 +24,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import fsum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from simulator.council.records import ChairmanAnswer, CheckpointAnswer, PitchAnswer, ResearchAnswer, ReviewAnswer
 from simulator.council.vote import decide_by_vote
+
+if TYPE_CHECKING:
+    from simulator.council.records import ChairmanAnswer, CheckpointAnswer, PitchAnswer, ResearchAnswer, ReviewAnswer
 
 LABEL = "rule-based analysts, no LLM"
 

@@ -1,4 +1,4 @@
-"""The records of a council as JSON, typed: what a line of decisions.jsonl holds under ``record``, told by its ``kind``.
+"""The records of a council as JSON, typed: what a line of decisions.jsonl holds under ``record``, by its ``kind``.
 
     MeetingRecord            council             the council's account at a meeting
     CheckpointRecord         checkpoint          the council's account between meetings

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from simulator.council.context import PipelineContext
-from simulator.council.records import ApprovedRow, ChairmanAnswer, MeetingRecord, PitchAnswer, RejectedRow
+if TYPE_CHECKING:
+    from simulator.council.context import PipelineContext
+    from simulator.council.records import ApprovedRow, ChairmanAnswer, MeetingRecord, PitchAnswer, RejectedRow
 
 VOTE = "vote"
 """Stands in for the chairman's seat where a council has no chairman."""
@@ -70,15 +71,15 @@ def votes_of(meeting: PipelineContext | MeetingRecord) -> dict[str, Vote]:
 
     Scores of a record are rounded to three decimals.
     """
-    if isinstance(meeting, PipelineContext):
+    if isinstance(meeting, dict):
+        pitches = {row["seat"]: row["answer"] for row in meeting["pitches"] if "answer" in row}
         return {
-            seat: Vote(pitch.instrument, pitch.conviction, meeting.score(seat), pitch.horizon)
-            for seat, pitch in meeting.pitches.items()
+            seat: Vote(pitch["instrument"], pitch["conviction"], meeting["scores"].get(seat), pitch["horizon"])
+            for seat, pitch in pitches.items()
         }
-    pitches = {row["seat"]: row["answer"] for row in meeting["pitches"] if "answer" in row}
     return {
-        seat: Vote(pitch["instrument"], pitch["conviction"], meeting["scores"].get(seat), pitch["horizon"])
-        for seat, pitch in pitches.items()
+        seat: Vote(pitch.instrument, pitch.conviction, meeting.score(seat), pitch.horizon)
+        for seat, pitch in meeting.pitches.items()
     }
 
 
@@ -104,7 +105,7 @@ def decide_by_vote(ballot: Ballot) -> ChairmanAnswer:
     chosen = [instrument for instrument in ranked if conviction_of(net[instrument])][: ballot["max_trades"]]
     approved = [_approve(instrument, net[instrument], ballot) for instrument in chosen]
 
-    def listed(words: Callable[[str, PitchAnswer], str], agreeing: bool) -> list[str]:
+    def sentences(words: Callable[[str, PitchAnswer], str], agreeing: bool) -> list[str]:
         return [
             words(label, pitch)
             for trade in approved
@@ -112,8 +113,8 @@ def decide_by_vote(ballot: Ballot) -> ChairmanAnswer:
             if pitch["instrument"] == trade["instrument"] and (pitch["direction"] == trade["direction"]) is agreeing
         ]
 
-    against = listed(lambda label, pitch: f"Pitch {label} wanted {pitch['instrument']} {pitch['direction']}", False)
-    watched = listed(lambda _, pitch: f"{pitch['instrument']}: {pitch['invalidation']}", True)
+    against = sentences(lambda label, pitch: f"Pitch {label} wanted {pitch['instrument']} {pitch['direction']}", False)
+    watched = sentences(lambda _, pitch: f"{pitch['instrument']}: {pitch['invalidation']}", True)
     return {
         "approved_trades": approved,
         "rejected_trades": [_reject(one, net[one], ballot) for one in ranked if one not in chosen],

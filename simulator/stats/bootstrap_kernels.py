@@ -18,7 +18,7 @@ from numba import njit
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """Return `function` compiled and kept on disk; where numba finds no folder for that, compiled anew each time."""
     try:
         compiled: Callable[..., Any] = njit(cache=True, nogil=True, **options)(function)
@@ -33,7 +33,7 @@ def _mix(state: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-mix = _compiled(_mix, inline="always")
+mix = _compile(_mix, inline="always")
 
 
 def _start(random: Any, n: Any) -> Any:
@@ -41,7 +41,7 @@ def _start(random: Any, n: Any) -> Any:
     return np.int64(((random >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
-start_of = _compiled(_start, inline="always")
+start_of = _compile(_start, inline="always")
 
 
 def _length(random: Any, cumulative: Any, guide: Any) -> Any:
@@ -53,7 +53,7 @@ def _length(random: Any, cumulative: Any, guide: Any) -> Any:
     return at + 1
 
 
-length_of = _compiled(_length, inline="always")
+length_of = _compile(_length, inline="always")
 
 
 def _draw(seed: Any, n: Any, cumulative: Any, guide: Any, starts: Any, ends: Any) -> Any:
@@ -72,7 +72,7 @@ def _draw(seed: Any, n: Any, cumulative: Any, guide: Any, starts: Any, ends: Any
     return count
 
 
-draw = _compiled(_draw)
+draw = _compile(_draw)
 """(seed, n, cumulative, guide, starts (n,), ends (n,)): write the blocks of one replicate, return how many there are.
 A block may end beyond n: rows go on from the beginning there."""
 
@@ -104,7 +104,7 @@ def _singles(n: Any, prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any)
         depths[b] = worst
 
 
-singles = _compiled(_singles)
+singles = _compile(_singles)
 
 
 def _histories(n: Any, prefix: Any, logs: Any, seeds: Any, cumulative: Any, guide: Any, sums: Any, depths: Any) -> None:
@@ -147,7 +147,7 @@ def _histories(n: Any, prefix: Any, logs: Any, seeds: Any, cumulative: Any, guid
             depths[b] = worst
 
 
-histories = _compiled(_histories)
+histories = _compile(_histories)
 """(n, prefix (2n + 1, 2), logs (2n + 4,), seeds, cumulative, guide, sums (B, 2), depths (B,)): sums of each replicate
 and the logarithm of its deepest drawdown; `prefix` or `logs` may be empty, and its result is then without meaning.
 The series stand twice in both: a block costs two look-ups of running sums however long it is, and never wraps around.
@@ -166,7 +166,7 @@ def _rows(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
                 at += 1
 
 
-rows = _compiled(_rows)
+rows = _compile(_rows)
 """(seeds, cumulative, guide, out (B, n)): the row numbers each replicate consists of."""
 
 
@@ -180,5 +180,5 @@ def _counts(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
                 out[b, row if row < n else row - n] += 1.0
 
 
-counts = _compiled(_counts)
+counts = _compile(_counts)
 """(seeds, cumulative, guide, out (B, n) of zeros): how often each row is in each replicate, the same ones as `rows`."""

@@ -128,7 +128,7 @@ def probabilistic_sharpe(
 
     "2012": Φ((SR − SR₀)·√(T−1) / √(1 − γ₃SR + (γ₄−1)/4·SR²)), the variance at the observed SR
     (Bailey & López de Prado 2012). "2025": the variance at SR₀, and T for T − 1 (López de Prado, Lipton & Zoonekynd
-    2025). The first is used throughout, and said where it is shown.
+    2025). The first is used throughout, and named where it is shown.
     """
     variance = sharpe_variance_iid(sharpe if revision == "2012" else reference, skew, kurtosis)
     n = sessions - 1 if revision == "2012" else sessions
