@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -49,44 +49,40 @@ def _checker(kind: Any, older: bool) -> Check:
     if origin is NotRequired:
         return _checker(args[0], older)
     if kind is Facts:  # What a council was shown: as many facts as its definition names.
-        return _plain(dict, None)
+        return _plain((dict,), None)
     if is_typeddict(kind) or is_typeddict(origin):
         return _document(origin or kind, args, older)
     if origin in (Union, UnionType):
         return _one_of([_checker(one, older) for one in args if one is not NoneType], NoneType in args)
     if origin is list:
-        inner = _checker(args[0], older)
-        return _contents(list, lambda value: ((inner, f"[{n}]", one) for n, one in enumerate(value)))
+        return _container(list, _checker(args[0], older), lambda value: enumerate(value), "[{}]")
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        inner = _checker(args[1], older)
-        return _contents(dict, lambda value: ((inner, str(key), one) for key, one in value.items()))
-    return _plain(kind, args if origin is Literal else None)
+        return _container(dict, _checker(args[1], older), lambda value: value.items(), "{}")
+    if kind is object:
+        return lambda _: None
+    return _plain((int, float) if kind is float else (kind,), args if origin is Literal else None)
 
 
-def _plain(kind: Any, allowed: tuple[Any, ...] | None) -> Check:
-    kinds = (int, float) if kind is float else kind
-
+def _plain(kinds: tuple[Any, ...], allowed: tuple[Any, ...] | None) -> Check:
+    # Values come from JSON, so their types are compared as they are: True is no number.
     def plain(value: object) -> None:
-        right = value in allowed if allowed else isinstance(value, kinds)
-        if not right or (isinstance(value, bool) and kind in (int, float)):
+        if value not in allowed if allowed else type(value) not in kinds:
             raise MismatchError(f"holds {str(value)[:40]!r}")
 
     return plain
 
 
-def _contents(kind: type, parts: Callable[[Any], Iterable[tuple[Check, str, object]]]) -> Check:
-    """Return the check of a container: its own kind, then each of (check, key, value)."""
-
-    def contents(value: object) -> None:
+def _container(kind: type, inner: Check, entries: Callable[[Any], Iterable[tuple[object, object]]], name: str) -> Check:
+    def container(value: object) -> None:
         if not isinstance(value, kind):
             raise MismatchError(f"holds {str(value)[:40]!r}")
-        for inner, key, one in parts(value):
+        for key, one in entries(value):
             try:
                 inner(one)
             except MismatchError as error:
-                raise error.within(key) from None
+                raise error.within(name.format(key)) from None
 
-    return contents
+    return container
 
 
 def _document(kind: Any, args: tuple[Any, ...], older: bool) -> Check:
@@ -94,20 +90,26 @@ def _document(kind: Any, args: tuple[Any, ...], older: bool) -> Check:
     if args:
         hints = {key: hint[args] if getattr(hint, "__parameters__", ()) else hint for key, hint in hints.items()}
     # `__optional_keys__` misses what stands in annotations that are kept as text.
-    checks = {key: (_checker(hint, older), get_origin(hint) is NotRequired) for key, hint in hints.items()}
+    checks = [(key, _checker(hint, older), get_origin(hint) is NotRequired) for key, hint in hints.items()]
 
-    def parts(value: dict[str, object]) -> Iterator[tuple[Check, str, object]]:
-        for key, (inner, optional) in checks.items():
+    def document(value: object) -> None:
+        if not isinstance(value, dict):
+            raise MismatchError(f"holds {str(value)[:40]!r}")
+        for key, inner, optional in checks:
             found = value.get(key)
-            if found is None and optional:
-                continue
-            if found is None and older:
-                found = value[key] = nothing_of(hints[key])
-            elif key not in value:
-                raise MismatchError(f'has no key "{key}"')
-            yield inner, key, found
+            if found is None:
+                if optional:
+                    continue
+                if older:
+                    found = value[key] = nothing_of(hints[key])
+                elif key not in value:
+                    raise MismatchError(f'has no key "{key}"')
+            try:
+                inner(found)
+            except MismatchError as error:
+                raise error.within(key) from None
 
-    return _contents(dict, parts)
+    return document
 
 
 def _one_of(checks: Sequence[Check], nullable: bool) -> Check:
