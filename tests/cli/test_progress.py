@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.medium
+
 WORK = """
 import time
 from simulator.cli.progress import progress_bar

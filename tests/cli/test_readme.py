@@ -1,4 +1,4 @@
-"""What README tells people to type is typed here."""
+"""What README and docs/tour.md tell people to type is typed here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from simulator.cli import COMMANDS
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 
 README = Path(simulator.__file__).parent.parent / "README.md"
+TOUR = README.parent / "docs" / "tour.md"
 
 pytestmark = [pytest.mark.medium, pytest.mark.skipif(not README.exists(), reason="needs a checkout to read")]
 
@@ -49,6 +50,19 @@ def test_a_command_of_the_readme_works(words: list[str], lab: Path, sim: Sim) ->
     done = sim(*words, cwd=lab)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_commands_of_the_tour_print_what_it_shows(lab: Path, sim: Sim) -> None:
+    printed = ""
+    for kind, block in re.findall(r"^```(console|text)\n(.*?)^```", TOUR.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        lines = block.splitlines()
+        if kind == "console":
+            done = [sim(*shlex.split(line)[1:], cwd=lab, env={"COLUMNS": "100"}) for line in lines]
+            assert [one.stderr for one in done if one.returncode] == []
+            printed += "".join(one.stdout for one in done)
+        else:
+            words = " ".join(printed.split())
+            assert [line for line in lines if " ".join(line.split()) not in words] == []
 
 
 def test_the_python_example_of_the_readme_works(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:

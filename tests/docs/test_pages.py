@@ -79,6 +79,24 @@ def test_each_law_is_held_by_a_test_there_is(law: str) -> None:
     assert [f"{file}::{name}" for file, name in tests if name not in names_in(ROOT / file)] == []
 
 
+STOPS = re.split(r"^## (?=\d+\. )", read("docs/tour.md"), flags=re.MULTILINE)[1:]
+
+
+def test_the_tour_has_ten_stops() -> None:
+    assert [int(stop.partition(".")[0]) for stop in STOPS] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.partition(":")[0])
+def test_each_stop_names_a_function_and_what_comes_in_and_goes_out(stop: str) -> None:
+    """Its commands are typed in tests/cli/test_readme.py."""
+    named = re.findall(r"`(simulator/[\w/]+\.py)`: `([\w.]+)`", stop)
+    assert named
+    assert f"`{named[0][0]}`: `{named[0][1]}`" in stop.splitlines()[0]
+    assert [f"{file}: {name}" for file, name in named if name not in names_in(ROOT / file)] == []
+    assert "*In:*" in stop
+    assert "*Out:*" in stop
+
+
 def test_the_rooms_of_the_page_are_those_the_linter_checks() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
