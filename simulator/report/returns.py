@@ -53,7 +53,9 @@ def tabulate_strategies(strategies: Mapping[str, Figures], benchmark: bool = Fal
     against, trading = groups.pop("Against buy-and-hold"), groups.pop("Trading")
     groups["Against the benchmark"] = against if benchmark else ()
     # In whatever currency the profits are.
-    shown_of_trades = (replace(one, format=ratio) if one.unit == "$" else one for one in trading if one.key in OF_TRADES)
+    shown_of_trades = (
+        replace(one, format=ratio) if one.unit == "$" else one for one in trading if one.key in OF_TRADES
+    )
     groups["Closed trades"] = tuple(shown_of_trades) if trades else ()
     shown = []
     for title, metrics in groups.items():

@@ -147,6 +147,9 @@ def _share_sessions(read: Returns, columns: dict[str, Floats], benchmark: Floats
     return np.asarray(rows)
 
 
+LONE = {"mcs_size": "one configuration is a set by itself"}
+
+
 def _judge(
     x: Floats,
     names: list[str],
@@ -178,24 +181,24 @@ def _judge(
     sharpe, effective = check.sharpe[varies], selection.effective_trials(x)
     values, undefined = split(_deflated(x, check.best, sharpe, trials, effective, settings.periods))
     root = math.sqrt(settings.periods)
-    lone = {} if confidence else {"mcs_size": "one configuration is a set by itself"}
+    configurations = tuple(
+        Configuration(
+            name,
+            _or_none(check.sharpe[i] * root),
+            _or_none(sharpe_p(x[:, i])),
+            _or_none(steps.t[i]),
+            float(steps.p[i]) if i in varies else None,
+            float(confidence.p[i]) if confidence else None,
+            bool(i in confidence.included) if confidence else None,
+        )
+        for i, name in enumerate(names)
+    )
     return BestOfMany(
         about=about,
         trials=trials,
         best=names[check.best],
         failed=failed,
-        configurations=tuple(
-            Configuration(
-                name,
-                _or_none(check.sharpe[i] * root),
-                _or_none(sharpe_p(x[:, i])),
-                _or_none(steps.t[i]),
-                float(steps.p[i]) if i in varies else None,
-                float(confidence.p[i]) if confidence else None,
-                bool(i in confidence.included) if confidence else None,
-            )
-            for i, name in enumerate(names)
-        ),
+        configurations=configurations,
         values=values,
         reality_check_p=check.p,
         block_length=resampling.block_for(x[:, varies]),
@@ -203,12 +206,16 @@ def _judge(
         mcs_size=confidence.size if confidence else None,
         mcs_statistic=statistic,
         null_best=tuple(float(q) * root for q in np.quantile(check.null, (0.05, 0.5, 0.95))),
-        verdict=f"consistent with luck given {trials} trials"
-        if check.p > 0.05
-        else f"more than the best of {trials} lucky trials",
+        verdict=_verdict(check.p, trials),
         borderline=0.03 <= check.p <= 0.07,
-        reasons={**undefined, **overfitting.reasons, **lone},
+        reasons={**undefined, **overfitting.reasons, **({} if confidence else LONE)},
     )
+
+
+def _verdict(p: float, trials: int) -> str:
+    if p > 0.05:
+        return f"consistent with luck given {trials} trials"
+    return f"more than the best of {trials} lucky trials"
 
 
 def _deflated(
