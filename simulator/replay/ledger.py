@@ -1,4 +1,4 @@
-"""The books of one replay: what was held and worth at every close, and every order, fill and refusal on the way.
+"""The books of one replay: holdings and equity at every close, and every order, fill and refusal on the way.
 
 Both engines write the same columns, so two ledgers are compared array by array (:mod:`simulator.replay.audit`).
 """

@@ -132,6 +132,8 @@ def protect(account: Account, symbol: str, stop: float | None, take_profit: floa
 def on_bar(account: Account, bars: Sequence[Bar | None], at: int, year: float, rules: ExecutionRules) -> Events:
     """Carry `account` through one bar, sections B to F, and return what happened.
 
+    Symbols may also come one at a time, the others None: then each is an auction of its own, and `year` counts once.
+
     Parameters
     ----------
     bars : one for each of ``account.positions``; None where a symbol has none, or a damaged one
