@@ -42,8 +42,7 @@ class Metric:
     unit : of the number as shown
     format : writes a value, "n/a" for what is undefined
     better : which direction is better; empty where neither is
-    annualised : withheld below 60 sessions
-    brief : shown in terminals and at the head of the page
+    flags : "annual" figures are withheld below 60 sessions, "brief" ones shown in terminals and at the head of the page
     ends : keys of both ends where it is an interval
     """
 
@@ -53,9 +52,18 @@ class Metric:
     format: Format
     help: str = ""
     better: Direction = ""
-    annualised: bool = False
-    brief: bool = False
+    flags: str = ""
     ends: tuple[str, str] | None = None
+
+    @property
+    def annualised(self) -> bool:
+        """Whether it speaks of a year."""
+        return "annual" in self.flags
+
+    @property
+    def brief(self) -> bool:
+        """Whether it is among the few figures people look for first."""
+        return "brief" in self.flags
 
     def write(self, values: Mapping[str, object]) -> str:
         """Return its value among `values` as text, an interval where it is one."""
@@ -90,20 +98,7 @@ def times(value: object) -> str:
     return text if text == UNDEFINED else text + "×"
 
 
-def _m(
-    key: str,
-    name: str,
-    unit: str,
-    write: Format,
-    hint: str = "",
-    better: Direction = "",
-    flags: str = "",
-    ends: tuple[str, str] | None = None,
-) -> Metric:
-    return Metric(key, name, unit, write, hint, better, "annual" in flags, "brief" in flags, ends)
-
-
-SHARPE_INTERVAL = _m(
+SHARPE_INTERVAL = Metric(
     "sharpe_interval",
     "95\u00a0% interval",
     "a year",
@@ -115,24 +110,24 @@ SHARPE_INTERVAL = _m(
 
 GROUPS: dict[str, tuple[Metric, ...]] = {
     "Return": (
-        _m("total_return", "Total return", "%", signed_percent, "after costs", "higher", "brief"),
-        _m("cagr", "Growth a year", "% a year", signed_percent, "compound, CAGR", "higher", "annual brief"),
-        _m("annual_return", "Mean return a year", "% a year", signed_percent, "arithmetic", "higher", "annual"),
-        _m("final_equity", "Final equity", "$", dollars, "", "higher"),
+        Metric("total_return", "Total return", "%", signed_percent, "after costs", "higher", "brief"),
+        Metric("cagr", "Growth a year", "% a year", signed_percent, "compound, CAGR", "higher", "annual brief"),
+        Metric("annual_return", "Mean return a year", "% a year", signed_percent, "arithmetic", "higher", "annual"),
+        Metric("final_equity", "Final equity", "$", dollars, "", "higher"),
     ),
     "Risk": (
-        _m("volatility", "Volatility", "% a year", percent, "a year", "lower", "annual brief"),
-        _m("max_drawdown", "Largest drawdown", "%", loss, "from a peak at the close", "lower", "brief"),
-        _m("max_drawdown_sessions", "Longest drawdown", "sessions", whole, "sessions, recovery included", "lower"),
-        _m("ulcer", "Ulcer index", "%", percent, "root mean square drawdown", "lower"),
-        _m("var_95", "Value at risk 95\u00a0%", "%", fine_percent, "one session, historical", "lower"),
-        _m("cvar_95", "Expected shortfall 95\u00a0%", "%", fine_percent, "mean of the worst 5\u00a0%", "lower"),
-        _m("tail_ratio", "Tail ratio", "", ratio, "95th over 5th percentile", "higher"),
-        _m("skew", "Skewness", "", ratio, "negative: the longer tail is of losses", "higher"),
-        _m("kurtosis", "Kurtosis", "", ratio, "weight of the tails, normal is 3", "lower"),
+        Metric("volatility", "Volatility", "% a year", percent, "a year", "lower", "annual brief"),
+        Metric("max_drawdown", "Largest drawdown", "%", loss, "from a peak at the close", "lower", "brief"),
+        Metric("max_drawdown_sessions", "Longest drawdown", "sessions", whole, "sessions, recovery included", "lower"),
+        Metric("ulcer", "Ulcer index", "%", percent, "root mean square drawdown", "lower"),
+        Metric("var_95", "Value at risk 95\u00a0%", "%", fine_percent, "one session, historical", "lower"),
+        Metric("cvar_95", "Expected shortfall 95\u00a0%", "%", fine_percent, "mean of the worst 5\u00a0%", "lower"),
+        Metric("tail_ratio", "Tail ratio", "", ratio, "95th over 5th percentile", "higher"),
+        Metric("skew", "Skewness", "", ratio, "negative: the longer tail is of losses", "higher"),
+        Metric("kurtosis", "Kurtosis", "", ratio, "weight of the tails, normal is 3", "lower"),
     ),
     "Return for risk": (
-        _m(
+        Metric(
             "sharpe",
             "Sharpe ratio",
             "a year",
@@ -142,70 +137,72 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
             "annual brief",
         ),
         SHARPE_INTERVAL,
-        _m(
+        Metric(
             "sortino", "Sortino ratio", "a year", ratio, "downside below the risk-free return", "higher", "annual brief"
         ),
-        _m("calmar", "Calmar ratio", "a year", ratio, "CAGR over largest drawdown", "higher", "annual"),
-        _m("omega", "Omega ratio", "", ratio, "gains over losses", "higher"),
+        Metric("calmar", "Calmar ratio", "a year", ratio, "CAGR over largest drawdown", "higher", "annual"),
+        Metric("omega", "Omega ratio", "", ratio, "gains over losses", "higher"),
     ),
     "Against buy-and-hold": (
-        _m("beta", "Beta", "", ratio, "share of its moves that is followed"),
-        _m("alpha", "Alpha", "% a year", signed_percent, "a year, what beta does not explain", "higher", "annual"),
-        _m("alpha_t", "Alpha, t", "", ratio, "alpha over its HAC error", "higher", "annual"),
-        _m(
-            *(
-                "information_ratio",
-                "Information ratio",
-                "a year",
-                ratio,
-                "difference over its spread, a year",
-                "higher",
-            ),
+        Metric("beta", "Beta", "", ratio, "share of its moves that is followed"),
+        Metric("alpha", "Alpha", "% a year", signed_percent, "a year, what beta does not explain", "higher", "annual"),
+        Metric("alpha_t", "Alpha, t", "", ratio, "alpha over its HAC error", "higher", "annual"),
+        Metric(
+            "information_ratio",
+            "Information ratio",
+            "a year",
+            ratio,
+            "difference over its spread, a year",
+            "higher",
             "annual brief",
         ),
     ),
     "Trading": (
-        _m("trades", "Round trips", "trades", whole, "from flat to flat", "", "brief"),
-        _m("wins", "Trades won", "trades", whole, "", "higher"),
-        _m("losses", "Trades lost", "trades", whole, "", "lower"),
-        _m("scratches", "Scratches", "trades", whole, "neither won nor lost"),
-        _m("hit_rate", "Hit rate", "%", percent, "round trips that gained", "higher", "brief"),
-        _m("profit_factor", "Profit factor", "", ratio, "gains over losses", "higher", "brief"),
-        _m("payoff", "Payoff ratio", "", ratio, "mean gain over mean loss", "higher"),
-        _m("expectancy", "Expectancy", "$", cents, "mean gain of a trade, net", "higher"),
-        _m("gross_profit", "Gained", "$", dollars, "by the trades won, net", "higher"),
-        _m("gross_loss", "Lost", "$", dollars, "by the trades lost, net", "lower"),
-        _m("max_consecutive_losses", "Longest losing streak", "trades", whole, "trades", "lower"),
-        _m("turnover", "Turnover", "× a year", times, "times equity a year, one side", "lower", "annual brief"),
-        _m("exposure", "Exposure", "%", percent, "mean gross weight", "", "brief"),
+        Metric("trades", "Round trips", "trades", whole, "from flat to flat", "", "brief"),
+        Metric("wins", "Trades won", "trades", whole, "", "higher"),
+        Metric("losses", "Trades lost", "trades", whole, "", "lower"),
+        Metric("scratches", "Scratches", "trades", whole, "neither won nor lost"),
+        Metric("hit_rate", "Hit rate", "%", percent, "round trips that gained", "higher", "brief"),
+        Metric("profit_factor", "Profit factor", "", ratio, "gains over losses", "higher", "brief"),
+        Metric("payoff", "Payoff ratio", "", ratio, "mean gain over mean loss", "higher"),
+        Metric("expectancy", "Expectancy", "$", cents, "mean gain of a trade, net", "higher"),
+        Metric("gross_profit", "Gained", "$", dollars, "by the trades won, net", "higher"),
+        Metric("gross_loss", "Lost", "$", dollars, "by the trades lost, net", "lower"),
+        Metric("max_consecutive_losses", "Longest losing streak", "trades", whole, "trades", "lower"),
+        Metric("turnover", "Turnover", "× a year", times, "times equity a year, one side", "lower", "annual brief"),
+        Metric("exposure", "Exposure", "%", percent, "mean gross weight", "", "brief"),
     ),
 }
 """What a run or a column of returns earned, in the order it is shown."""
 
 SIGNIFICANCE: tuple[Metric, ...] = (
-    _m("sharpe_se_hac", "Standard error", "a year", ratio, "of the Sharpe ratio, HAC", "lower", "annual"),
-    _m("sharpe_p_hac", "p, HAC", "", p_value, "of a Sharpe ratio of zero or less, one-sided", "lower"),
-    _m("sharpe_p_iid", "p, independent normal", "", p_value, "for comparison only", "lower"),
-    _m("psr", "Probabilistic Sharpe", "%", percent, "probability that the true one is above zero", "higher"),
-    _m("min_trl", "Minimum track record", "sessions", whole, "sessions needed for 95\u00a0% of that", "lower"),
-    _m("trials", "Trials", "", whole, "results on overlapping data, this one included"),
-    _m("effective_trials", "Effective trials", "", ratio, "after their correlation"),
-    _m("expected_max_sharpe", "Best by luck", "a year", ratio, "expected best Sharpe of so many trials without skill"),
-    _m("dsr", "Deflated Sharpe", "%", percent, "probability that the true one is above the best by luck", "higher"),
-    _m("dsr_effective", "Deflated, effective", "%", percent, "for the effective number of trials", "higher"),
-    _m("timing_percentile", "Timing", "%", percent, "of all shifts in time, those that earn less", "higher"),
-    _m("timing_p", "p, timing", "", p_value, "that some other time would have done as well, one-sided", "lower"),
-    _m("detectable_sharpe", "Detectable Sharpe", "a year", ratio, "80\u00a0% power at this length", "lower", "annual"),
-    _m("rho_1", "Autocorrelation", "", ratio, "of the first lag"),
-    _m("ljung_box_p", "Ljung-Box p", "", p_value, "ten lags"),
-    _m("sharpe_eta", "Sharpe, adjusted", "a year", ratio, "for autocorrelation, Lo's η", "higher", "annual"),
+    Metric("sharpe_se_hac", "Standard error", "a year", ratio, "of the Sharpe ratio, HAC", "lower", "annual"),
+    Metric("sharpe_p_hac", "p, HAC", "", p_value, "of a Sharpe ratio of zero or less, one-sided", "lower"),
+    Metric("sharpe_p_iid", "p, independent normal", "", p_value, "for comparison only", "lower"),
+    Metric("psr", "Probabilistic Sharpe", "%", percent, "probability that the true one is above zero", "higher"),
+    Metric("min_trl", "Minimum track record", "sessions", whole, "sessions needed for 95\u00a0% of that", "lower"),
+    Metric("trials", "Trials", "", whole, "results on overlapping data, this one included"),
+    Metric("effective_trials", "Effective trials", "", ratio, "after their correlation"),
+    Metric(
+        "expected_max_sharpe", "Best by luck", "a year", ratio, "expected best Sharpe of so many trials without skill"
+    ),
+    Metric("dsr", "Deflated Sharpe", "%", percent, "probability that the true one is above the best by luck", "higher"),
+    Metric("dsr_effective", "Deflated, effective", "%", percent, "for the effective number of trials", "higher"),
+    Metric("timing_percentile", "Timing", "%", percent, "of all shifts in time, those that earn less", "higher"),
+    Metric("timing_p", "p, timing", "", p_value, "that some other time would have done as well, one-sided", "lower"),
+    Metric(
+        "detectable_sharpe", "Detectable Sharpe", "a year", ratio, "80\u00a0% power at this length", "lower", "annual"
+    ),
+    Metric("rho_1", "Autocorrelation", "", ratio, "of the first lag"),
+    Metric("ljung_box_p", "Ljung-Box p", "", p_value, "ten lags"),
+    Metric("sharpe_eta", "Sharpe, adjusted", "a year", ratio, "for autocorrelation, Lo's η", "higher", "annual"),
 )
 """How far a Sharpe ratio can be trusted, beyond its interval."""
 
 RESAMPLING: tuple[Metric, ...] = (
-    _m("eta", "η", "", ratio, "in place of √P"),
-    _m("block_length", "Mean block", "sessions", tenths, "sessions"),
-    _m(
+    Metric("eta", "η", "", ratio, "in place of √P"),
+    Metric("block_length", "Mean block", "sessions", tenths, "sessions"),
+    Metric(
         "max_drawdown_band",
         "Drawdown, 90\u00a0% band",
         "%",
@@ -218,9 +215,9 @@ RESAMPLING: tuple[Metric, ...] = (
 """What `sim stats` adds to them."""
 
 DIFFERENCE: tuple[Metric, ...] = (
-    _m("sharpe_difference", "Difference", "a year", signed_ratio, "of the Sharpe ratios"),
-    _m("ci", "95\u00a0% interval", "a year", ratio, "Ledoit-Wolf", ends=("ci_low", "ci_high")),
-    _m(
+    Metric("sharpe_difference", "Difference", "a year", signed_ratio, "of the Sharpe ratios"),
+    Metric("ci", "95\u00a0% interval", "a year", ratio, "Ledoit-Wolf", ends=("ci_low", "ci_high")),
+    Metric(
         "paired_ci",
         "95\u00a0% interval, paired",
         "a year",
@@ -228,31 +225,35 @@ DIFFERENCE: tuple[Metric, ...] = (
         "stationary bootstrap on the same sessions",
         ends=("paired_ci_low", "paired_ci_high"),
     ),
-    _m("se_hac", "Standard error", "a year", ratio, "of the Sharpe difference, prewhitened HAC"),
-    _m("p", "p, equal Sharpe ratios", "", p_value, "Ledoit-Wolf, studentised circular bootstrap, two-sided"),
-    _m("p_hac", "p, normal", "", p_value, "from the HAC error, for comparison"),
-    _m("correlation", "Correlation", "", ratio, "of the returns"),
-    _m("detectable_difference", "Detectable difference", "a year", ratio, "found four times in five at this length"),
-    _m("power", "Power", "%", percent, "for a true difference as large as the one seen"),
-    _m("sessions_needed", "Sessions needed", "sessions", whole, "to find that difference four times in five"),
-    _m("block_length", "Block", "sessions", whole, "sessions, circular bootstrap"),
+    Metric("se_hac", "Standard error", "a year", ratio, "of the Sharpe difference, prewhitened HAC"),
+    Metric("p", "p, equal Sharpe ratios", "", p_value, "Ledoit-Wolf, studentised circular bootstrap, two-sided"),
+    Metric("p_hac", "p, normal", "", p_value, "from the HAC error, for comparison"),
+    Metric("correlation", "Correlation", "", ratio, "of the returns"),
+    Metric(
+        "detectable_difference", "Detectable difference", "a year", ratio, "found four times in five at this length"
+    ),
+    Metric("power", "Power", "%", percent, "for a true difference as large as the one seen"),
+    Metric("sessions_needed", "Sessions needed", "sessions", whole, "to find that difference four times in five"),
+    Metric("block_length", "Block", "sessions", whole, "sessions, circular bootstrap"),
 )
 """How two accounts differ on the same sessions."""
 
 SELECTION: tuple[Metric, ...] = (
-    _m("trials", "Trials", "", whole, "columns, failed ones too, or --trials"),
-    _m("effective_trials", "Effective trials", "", tenths, "independent ones they amount to"),
-    _m("best_sharpe", "Best Sharpe", "a year", ratio, "", "higher"),
-    _m("expected_maximum_sharpe", "Expected best without skill", "a year", ratio, "of as many trials with this spread"),
-    _m("expected_maximum_sharpe_effective", "… of the effective trials", "a year", ratio),
-    _m("reality_check_p", "Reality check p", "", p_value, "largest Sharpe ratio, recentred, own sd", "lower"),
-    _m("dsr", "Deflated Sharpe ratio", "%", percent, "probability that the best has skill", "higher"),
-    _m("dsr_effective", "… by effective trials", "%", percent, "", "higher"),
-    _m("psr", "PSR, unadjusted", "%", percent, "beside it", "higher"),
-    _m("pbo", "PBO", "%", percent, "", "lower"),
-    _m("prob_oos_loss", "Loss out of sample", "%", percent, "splits in which the best in sample lost", "lower"),
-    _m("is_oos_slope", "Slope, in to out of sample", "", ratio, "", "higher"),
-    _m("minimum_backtest_years", "Minimum backtest length", "years", tenths, "years"),
+    Metric("trials", "Trials", "", whole, "columns, failed ones too, or --trials"),
+    Metric("effective_trials", "Effective trials", "", tenths, "independent ones they amount to"),
+    Metric("best_sharpe", "Best Sharpe", "a year", ratio, "", "higher"),
+    Metric(
+        "expected_maximum_sharpe", "Expected best without skill", "a year", ratio, "of as many trials with this spread"
+    ),
+    Metric("expected_maximum_sharpe_effective", "… of the effective trials", "a year", ratio),
+    Metric("reality_check_p", "Reality check p", "", p_value, "largest Sharpe ratio, recentred, own sd", "lower"),
+    Metric("dsr", "Deflated Sharpe ratio", "%", percent, "probability that the best has skill", "higher"),
+    Metric("dsr_effective", "… by effective trials", "%", percent, "", "higher"),
+    Metric("psr", "PSR, unadjusted", "%", percent, "beside it", "higher"),
+    Metric("pbo", "PBO", "%", percent, "", "lower"),
+    Metric("prob_oos_loss", "Loss out of sample", "%", percent, "splits in which the best in sample lost", "lower"),
+    Metric("is_oos_slope", "Slope, in to out of sample", "", ratio, "", "higher"),
+    Metric("minimum_backtest_years", "Minimum backtest length", "years", tenths, "years"),
 )
 """What is held against the best of many."""
 

@@ -10,32 +10,33 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from simulator.analysis.verdict import Verdict, judge
 from simulator.evidence.reader import Evidence, read
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars
+from simulator.report.charts import Forest
+from simulator.report.drawing import MONTHS, TimeAxis, time_axis
 from simulator.report.renderers.html import read_template, render_page
+from simulator.report.sections import (
+    all_figures,
+    assumptions_and_notes,
+    bias_checklist,
+    calibration,
+    comparison,
+    contamination,
+    costs_and_execution,
+    equity_and_trades,
+    members_and_council,
+    monthly_returns,
+    reproduce,
+    significance,
+    weights,
+)
 from simulator.report.sections.decisions import write_decisions
+from simulator.report.sections.verdict import draw_sharpe_interval
+from simulator.report.table import Table
 from simulator.store.folders import write_file
-
-if TYPE_CHECKING:
-    from simulator.analysis.verdict import Verdict
-    from simulator.report.charts import Forest
-    from simulator.report.drawing import TimeAxis
-    from simulator.report.sections.assumptions_and_notes import Assumptions
-    from simulator.report.sections.bias_checklist import Bias
-    from simulator.report.sections.calibration import Calibrated
-    from simulator.report.sections.comparison import Comparison
-    from simulator.report.sections.contamination import Contamination
-    from simulator.report.sections.costs_and_execution import Costs
-    from simulator.report.sections.equity_and_trades import EquityAndTrades
-    from simulator.report.sections.members_and_council import Members
-    from simulator.report.sections.monthly_returns import Year
-    from simulator.report.sections.reproduce import Reproduce
-    from simulator.report.sections.significance import Significance
-    from simulator.report.sections.weights import Holding
-    from simulator.report.table import Table
 
 FILE = "report.html"
 LARGEST = 1_990_000
@@ -56,19 +57,19 @@ class Report:
     last: int
     verdict: Verdict
     interval: Forest | None
-    comparison: Comparison
-    chart: EquityAndTrades
-    months: tuple[Year, ...]
-    holdings: tuple[Holding, ...]
-    significance: Significance
-    members: Members
-    calibration: tuple[Calibrated, ...]
-    costs: Costs
+    comparison: comparison.Comparison
+    chart: equity_and_trades.EquityAndTrades
+    months: tuple[monthly_returns.Year, ...]
+    holdings: tuple[weights.Holding, ...]
+    significance: significance.Significance
+    members: members_and_council.Members
+    calibration: tuple[calibration.Calibrated, ...]
+    costs: costs_and_execution.Costs
     figures: Table
-    contamination: Contamination | None
-    assumptions: Assumptions
-    biases: tuple[Bias, ...]
-    reproduce: Reproduce
+    contamination: contamination.Contamination | None
+    assumptions: assumptions_and_notes.Assumptions
+    biases: tuple[bias_checklist.Bias, ...]
+    reproduce: reproduce.Reproduce
 
 
 def build(folder: Path) -> Path:
@@ -84,13 +85,10 @@ def render(folder: Path) -> bytes:
     """Return the report of a run folder as UTF-8 HTML. Nothing but the folder's content decides its bytes."""
     from markupsafe import Markup
 
-    from simulator.report.drawing import MONTHS
-    from simulator.report.sections.reproduce import runtime_line
-
     evidence = read(folder)
     report = compose(evidence)
     script, digest = _script()
-    own = {"script": Markup(script), "script_digest": digest, "runtime": runtime_line(evidence.runtime)}
+    own = {"script": Markup(script), "script_digest": digest, "runtime": reproduce.runtime_line(evidence.runtime)}
     names = {"name": report.run["strategy"], "headline": report.verdict.headline, "month_names": MONTHS}
     page = render_page("report.html", **vars(report), **own, **names)
     decisions = write_decisions(evidence, LARGEST - len(page.encode()))
@@ -106,25 +104,6 @@ def _script() -> tuple[str, str]:
 
 def compose(evidence: Evidence) -> Report:
     """Return everything the page shows."""
-    from simulator.analysis.verdict import judge
-    from simulator.report.drawing import time_axis
-    from simulator.report.sections import (
-        all_figures,
-        assumptions_and_notes,
-        bias_checklist,
-        calibration,
-        comparison,
-        contamination,
-        costs_and_execution,
-        equity_and_trades,
-        members_and_council,
-        monthly_returns,
-        reproduce,
-        significance,
-        weights,
-    )
-    from simulator.report.sections.verdict import draw_sharpe_interval
-
     run, verdict = evidence.run, judge(evidence.run)
     return Report(
         run=run,
