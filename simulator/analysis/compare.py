@@ -156,7 +156,7 @@ def compare_runs(
     return {
         "runs": [_about(one) for one in runs],
         "pairs": _adjusted(pairs),
-        "configuration": differing([one.run for one in runs]),
+        "configuration": find_differences([one.run for one in runs]),
         "metrics": metrics,
         "metrics_over": over,
         "common": _span(days),
@@ -171,7 +171,7 @@ def common_sessions(of: Sequence[Evidence]) -> list[date]:
     return sorted(shared)
 
 
-def differing(runs: Sequence[RunRecord]) -> list[Difference]:
+def find_differences(runs: Sequence[RunRecord]) -> list[Difference]:
     """Return what the runs were made of and on, where they differ; a value is None where a run lacks the key.
 
     Keys are dotted paths into run.json, in its order: symbols, dates, models, parameters, config, strategy files,
@@ -264,12 +264,12 @@ def _pair(one: LabelledRun, other: LabelledRun, draws: int, seed: int) -> RunPai
         "figures": {"a": _figures(*a), "b": _figures(*b)},
         "values": values,
         "reasons": reasons,
-        "standing": standing(same, len(days), values),
-        "diverging": first_divergence(one.evidence, other.evidence, differing([one.run, other.run])),
+        "standing": judge_pair(same, len(days), values),
+        "diverging": first_divergence(one.evidence, other.evidence, find_differences([one.run, other.run])),
     }
 
 
-def standing(same: str | None, sessions: int, values: Metrics) -> Standing:
+def judge_pair(same: str | None, sessions: int, values: Metrics) -> Standing:
     """Return what may be said of a pair: at 5 %, two-sided.
 
     p from 0.03 to 0.07, or a p and an interval that disagree, is borderline.
@@ -365,5 +365,5 @@ def _adjusted(pairs: list[RunPair]) -> list[RunPair]:
     raised = adjust(tested, "holm").tolist() if tested else []
     for pair, p in zip(known, raised, strict=True):
         pair["values"]["p_adjusted"] = p
-        pair["standing"] = standing(pair["same"], pair["sessions"], pair["values"])
+        pair["standing"] = judge_pair(pair["same"], pair["sessions"], pair["values"])
     return pairs

@@ -140,7 +140,7 @@ def _row(one: Toggled, free: Floats, seed: int) -> ToggleRow:
     ends = session_ends(one.ledger.bars)[-len(one.returns) :]
     found = summary(
         one.returns, free, None, measure.SESSIONS_A_YEAR, weights=one.ledger.weights[ends],
-        traded=measure.traded(one.ledger)[-len(one.returns) :],
+        traded=measure.traded_share(one.ledger)[-len(one.returns) :],
     )  # fmt: skip
     interval, _ = split(measure.sharpe_ends(one.returns, free, seed))
     shown = [name for name in found.values if name not in LEFT_OUT]

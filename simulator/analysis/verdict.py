@@ -52,7 +52,7 @@ def judge(run: JudgedRun) -> Verdict:
     the part after their knowledge cut-off is judged, its p times the number of trials; without 60 sessions of it the
     run is not assessable. A run that held nothing, or lost everything, needs no test.
     """
-    part = judged(run)
+    part = part_after_cutoff(run)
     standing: Standing = "not assessable" if part is None else _standing(part)
     details = (
         *(_author(run), draws_sentence(run), shortfalls_sentence(run)),
@@ -67,7 +67,7 @@ def judge(run: JudgedRun) -> Verdict:
     )
 
 
-def judged(run: JudgedRun) -> JudgedRun | None:
+def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
     """Return `run` as it stands after its models' cut-off, `run` itself where no model answered, None where nobody can
     say."""
     split = _cutoff_split(run)

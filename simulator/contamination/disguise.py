@@ -201,7 +201,7 @@ def other_names(symbols: Sequence[str], assets: Mapping[str, Asset], taken: Sequ
     return chosen
 
 
-def mirrored(market: Snapshot) -> Snapshot:
+def mirror(market: Snapshot) -> Snapshot:
     """`market` with the sign of everything that happened turned around: each log return is its negative, the newest
     close stays, words of direction in headlines are swapped for their opposites. Context and events stay."""
     bars = market.bars

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from simulator.contamination.case import Case
-from simulator.contamination.disguise import Shown, mirrored
+from simulator.contamination.disguise import Shown, mirror
 from simulator.contamination.results import Figure, Result
 from simulator.contamination.words import percent
 from simulator.number_format import ratio
@@ -41,7 +41,7 @@ class Flipped:
 
 async def ask_flipped(case: Case) -> Flipped:
     again = await case.opine(replicate_of(case.strategy, 1)) if case.asks_models else None
-    flipped = await case.opine(Shown(case.strategy, mirrored))
+    flipped = await case.opine(Shown(case.strategy, mirror))
     return Flipped(await case.opine(case.strategy), flipped, again)
 
 
@@ -49,7 +49,7 @@ def judge_flipped(case: Case, asked: Flipped) -> Result:
     """Flagged where the share of decisions unchanged by flipped facts is within 0.05 of that between replicates, or
     above it. A decision is the weights weights at a meeting; without a model replicates are all the same."""
     weights = case.wants(case.strategy, asked.as_run)
-    flipped = _same(weights, case.wants(Shown(case.strategy, mirrored), asked.flipped))
+    flipped = _same(weights, case.wants(Shown(case.strategy, mirror), asked.flipped))
     again = np.ones(len(weights))
     if asked.again is not None:
         again = _same(weights, case.wants(replicate_of(case.strategy, 1), asked.again))

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from simulator.config import Seat
 from simulator.contamination.case import Case
-from simulator.contamination.reidentify import distinct
+from simulator.contamination.reidentify import distinct_models
 from simulator.contamination.results import Figure, Result
 from simulator.contamination.words import numbers, p_text, percent
 from simulator.llm.answers import schema_of
@@ -75,7 +75,7 @@ async def ask(case: Case) -> Mapping[int, Mapping[str, float]]:
     """{meeting: {symbol: LAP, 0 … 1, the mean over the council's models}}."""
     if not case.asks_models:
         return {}
-    models = distinct(case.seats)
+    models = distinct_models(case.seats)
     meetings = range(len(case.at_meetings.instants))
     asked = await asyncio.gather(*(_recalled(case, k, seat, chair) for k in meetings for seat, chair in models))
     found: dict[int, dict[str, float]] = {}
@@ -101,7 +101,7 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
     if np.ptp(rows[:, 3]) < 1e-9 or np.ptp(rows[:, 2]) < 1e-9:
         what = "LAP does not vary" if np.ptp(rows[:, 3]) < 1e-9 else "forecasts do not vary"
         return Result("not assessable", f"Not assessable: {what} ({remembered}).", level)
-    fit = clustered(rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 0])
+    fit = fit_clustered(rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 0])
     if fit is None:
         return Result("not assessable", "Not assessable: forecast and LAP move as one.", level)
     p, reach = fit.p_above_0(3), student_quantile(0.975, fit.dates - 1)
@@ -120,7 +120,7 @@ def judge(case: Case, lap: Mapping[int, Mapping[str, float]]) -> Result:
     return Result("passed", text, (*figures, *level), notes)
 
 
-def clustered(y: Floats, forecast: Floats, lap: Floats, dates: Floats) -> Fit | None:
+def fit_clustered(y: Floats, forecast: Floats, lap: Floats, dates: Floats) -> Fit | None:
     """OLS of y on 1, ŷ, LAP, ŷ·LAP, all (n,), errors clustered by `dates` (n,), with G/(G − 1) · (n − 1)/(n − k).
 
     None where the regressors are collinear. Source: Liang & Zeger (1986).

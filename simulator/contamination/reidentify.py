@@ -82,7 +82,7 @@ async def ask(case: Case) -> tuple[Guess, ...]:
         return ()
     hidden = disguises(case)[BOTH]
     chosen = spread_over(len(case.at_meetings.instants), MOST_DATES)
-    models = distinct(case.seats)
+    models = distinct_models(case.seats)
     asked = [_one(case, case.council, k, seat, chair, hidden.names) for k in chosen for seat, chair in models]
     return tuple(guess for some in await asyncio.gather(*asked) for guess in some)
 
@@ -109,7 +109,7 @@ def judge(case: Case, guesses: Sequence[Guess]) -> Result:
         rates.append(f"{name} {percent(rate.value, 0)} (chance {percent(chance, 0)})")
         failed += [name] if edge.value > ALLOWED else []
     dates = len({guess.date for guess in guesses})
-    notes = [f"{dates} meetings, {len(distinct(case.seats))} models, {options} assets offered"]
+    notes = [f"{dates} meetings, {len(distinct_models(case.seats))} models, {options} assets offered"]
     if len({g.asset for g in guesses}) == 1:
         notes.append("one asset only: a model that always names it looks as if it recognised it")
     listed = ", ".join(rates)
@@ -132,7 +132,7 @@ def quarters_around(case: Case) -> tuple[str, ...]:
     return tuple(f"{year}Q{quarter}" for year in years for quarter in range(1, 5))
 
 
-def distinct(seats: Mapping[str, Seat]) -> tuple[tuple[str, Seat], ...]:
+def distinct_models(seats: Mapping[str, Seat]) -> tuple[tuple[str, Seat], ...]:
     """(seat, model) of each distinct model in `seats`, offline analysts left out; the first seat stands for all."""
     found: dict[tuple[str, str, str], tuple[str, Seat]] = {}
     for name, seat in sorted(seats.items()):
@@ -146,7 +146,7 @@ def spread_over(count: int, most: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist() if count else []
 
 
-def shuffled(names: Sequence[str], key: str) -> list[str]:
+def shuffle(names: Sequence[str], key: str) -> list[str]:
     """`names` in an order that follows from `key`: what is offered first must not be right more often."""
     return sorted(names, key=lambda name: hashlib.sha256(f"{key}|{name}".encode()).digest())
 
@@ -160,7 +160,7 @@ async def _one(case: Case, council: Council, k: int, seat: str, chair: Seat, nam
     day = real.as_of.astimezone(NEW_YORK).date()
     text = TASK.format(
         facts=json_text(facts, 2),
-        assets=", ".join(shuffled(candidates(case), str(k))),
+        assets=", ".join(shuffle(candidates(case), str(k))),
         quarters=", ".join(quarters_around(case)),
     )
     messages = (Message("system", SYSTEM), Message("user", text))

@@ -72,7 +72,7 @@ def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None 
         benchmark,
         SESSIONS_A_YEAR,
         weights=ledger.weights[ends],
-        traded=traded(ledger),
+        traded=traded_share(ledger),
         trades=round_trips(ledger.fills),
     )
 
@@ -85,7 +85,7 @@ def sharpe_ends(returns: Floats, free: Floats, seed: int = 0) -> dict[str, Measu
     return {"sharpe_ci_low": found.low, "sharpe_ci_high": found.high}
 
 
-def traded(ledger: Ledger) -> Floats:
+def traded_share(ledger: Ledger) -> Floats:
     """(S,) dollars that changed hands in each session over the equity at its close; 0 where none is left."""
     ends = session_ends(ledger.bars)
     volume = np.zeros(len(ledger.bars))

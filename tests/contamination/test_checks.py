@@ -15,7 +15,7 @@ import pytest
 import simulator
 from simulator.contamination.checks import NAMES, Done, run_checks, select_checks
 from simulator.contamination.future import with_noise
-from simulator.contamination.recall import clustered, propensity
+from simulator.contamination.recall import fit_clustered, propensity
 from simulator.errors import DataError, UsageError
 from simulator.market.sources.synthetic import synthetic_bars
 from simulator.report.checks import headline, merge, save
@@ -173,7 +173,7 @@ def test_clustered_errors_are_those_of_one_observation_a_cluster_and_grow_with_c
     forecast, lap, noise = rng.normal(size=200), rng.uniform(size=200), rng.normal(size=200)
     y = 0.1 + 0.2 * forecast + 0.3 * lap + 1.5 * forecast * lap + noise
     dates = np.arange(200.0)
-    fit = clustered(y, forecast, lap, dates)
+    fit = fit_clustered(y, forecast, lap, dates)
     x = np.column_stack((np.ones(200), forecast, lap, forecast * lap))
     beta = np.linalg.lstsq(x, y, rcond=None)[0]
     assert fit.beta == pytest.approx(beta)
@@ -181,8 +181,8 @@ def test_clustered_errors_are_those_of_one_observation_a_cluster_and_grow_with_c
     white = inverse @ (x.T * residual**2) @ x @ inverse * 200 / 196
     assert fit.error == pytest.approx(np.sqrt(np.diag(white)))
     copies = [np.repeat(values, 5) for values in (y, forecast, lap, dates)]
-    assert clustered(*copies).error == pytest.approx(fit.error * np.sqrt(999 / 996 * 196 / 199), rel=1e-9)
-    assert clustered(y, forecast, np.ones(200), dates) is None
+    assert fit_clustered(*copies).error == pytest.approx(fit.error * np.sqrt(999 / 996 * 196 / 199), rel=1e-9)
+    assert fit_clustered(y, forecast, np.ones(200), dates) is None
     assert fit.p_above_0(3) < 0.05
 
 

@@ -18,7 +18,7 @@ from simulator.contamination.disguise import (
     Disguise,
     Disguised,
     masks,
-    mirrored,
+    mirror,
     opposite,
     other_names,
 )
@@ -133,13 +133,13 @@ def test_masks_are_distinct_and_keep_the_order_of_names(symbols: list[str]) -> N
 
 
 def test_turned_upside_down_every_return_has_the_other_sign_and_bars_stay_whole(market: Snapshot) -> None:
-    turned = mirrored(market)
+    turned = mirror(market)
     assert turned.bars.close[-1] == pytest.approx(market.bars.close[-1])
     back = -np.diff(np.log(market.bars.close), axis=0)
     assert np.diff(np.log(turned.bars.close), axis=0) == pytest.approx(back, abs=1e-12)
     assert (turned.bars.high >= np.maximum(turned.bars.open, turned.bars.close) - 1e-9).all()
     assert (turned.bars.low <= np.minimum(turned.bars.open, turned.bars.close) + 1e-9).all()
-    twice = mirrored(turned)
+    twice = mirror(turned)
     assert twice.bars.high == pytest.approx(market.bars.high)
     real, flipped = (market_facts(one)["symbols"]["SPY"] for one in (market, turned))
     for fact in ("return_21_pct", "return_252_pct", "sma_200_distance_pct", "macd_pct"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.analysis.verdict import Verdict, complete, inferred, judged, withheld
+from simulator.analysis.verdict import Verdict, complete, inferred, part_after_cutoff, withheld
 from simulator.evidence.records import RunRecord
 from simulator.number_format import number_of
 from simulator.report.charts import Forest, draw_intervals
@@ -15,7 +15,7 @@ def draw_sharpe_interval(run: RunRecord, verdict: Verdict) -> Forest | None:
     None when withheld, undefined, or not the point (nothing held, everything lost). Benchmarks are those of all
     sessions, so that they are left out where only those after the models' cut-off are judged.
     """
-    part = judged(run)
+    part = part_after_cutoff(run)
     if part is None or verdict.settled or withheld(run):
         return None
     sharpe, low, high = (inferred(part, key) for key in ("sharpe", "sharpe_ci_low", "sharpe_ci_high"))
