@@ -99,3 +99,61 @@ def test_dividends_that_are_not_known_are_not_paid():
 def test_a_bar_for_each_symbol_is_asked_for():
     with pytest.raises(ValueError, match="zip"):
         on_bar(account_of(A=100.0, B=50.0), [CALM], 10, 0.0, RULES)
+
+
+A_DOLLAR_A_SHARE = ExecutionRules(commission_per_share=1.0)
+
+
+def test_a_market_order_beyond_free_margin_is_cut_to_what_leaves_its_commission():
+    """120 shares need $12,000 and $120; of $10,000 free (10,000 − 120) / 12,000 of them can be had."""
+    account, order = account_of(), Order(0, "A", 5, quantity=120.0)
+    submit(account, order)
+    events = on_bar(account, [CALM], 10, 0.0, A_DOLLAR_A_SHARE)
+    (fill,) = events.fills
+    assert fill.quantity == 120.0 * (9_880.0 / 12_000.0)
+    assert events.rejections == [Rejection(0, "A", 10, 120.0, fill.quantity, "buying power")]
+    assert account.cash == pytest.approx(10_000.0 - 101.0 * 98.8)
+
+
+def test_a_limit_order_within_the_bar_is_cut_to_what_leaves_its_commission():
+    account, order = account_of(), Order(0, "A", 5, quantity=120.0, kind="limit", limit=100.0)
+    submit(account, order)
+    events = on_bar(account, [(105.0, 106.0, 99.0, 104.0, 0.0)], 10, 0.0, A_DOLLAR_A_SHARE)
+    assert [(fill.quantity, fill.price, fill.why) for fill in events.fills] == [
+        (120.0 * (9_880.0 / 12_000.0), 100.0, "limit")
+    ]
+
+
+@pytest.mark.parametrize("rules", [A_DOLLAR_A_SHARE, ExecutionRules(commission_per_share=1.0, whole_shares=True)])
+def test_orders_that_fit_one_by_one_share_what_there_is_and_whole_shares_are_asked_for(rules):
+    """Two of 60 shares need $12,000 and $120 together: each gets (10,000 − 120) / 12,000 of it, 49.4 shares."""
+    account = account_of(A=100.0, B=100.0)
+    for number, symbol in enumerate("AB"):
+        submit(account, Order(number, symbol, 5, quantity=60.0))
+    events = on_bar(account, [CALM, CALM], 10, 0.0, rules)
+    expected = 49.0 if rules.whole_shares else 49.4
+    assert [fill.quantity for fill in events.fills] == pytest.approx([expected, expected], rel=1e-15)
+    assert {rejection.why for rejection in events.rejections} == {"buying power, pro rata"}
+
+
+def test_rounding_is_no_reason_to_cut_an_order():
+    """0.1 three times is a little more than the 0.3 dollars there are."""
+    account = account_of(cash=0.3, A=0.1)
+    submit(account, Order(0, "A", 5, quantity=3.0))
+    events = on_bar(account, [(0.1, 0.1, 0.1, 0.1, 0.0)], 10, 0.0, ExecutionRules(min_trade=0.0))
+    assert 0.1 * 3.0 > 0.3
+    assert [fill.quantity for fill in events.fills] == [3.0]
+    assert events.rejections == []
+
+
+def test_nothing_is_bought_with_less_than_the_commission():
+    account = account_of(cash=5.0)
+    submit(account, Order(0, "A", 5, quantity=10.0))
+    assert on_bar(account, [CALM], 10, 0.0, ExecutionRules(commission_min=6.0)).fills == []
+
+
+def test_a_limit_is_reached_by_the_low_when_buying_and_by_the_high_when_selling():
+    for quantity, limit, reached in [(1.0, 99.0, True), (1.0, 98.9, False), (-1.0, 101.0, True), (-1.0, 101.1, False)]:
+        account = account_of()
+        submit(account, Order(0, "A", 5, quantity=quantity, kind="limit", limit=limit))
+        assert bool(on_bar(account, [CALM], 10, 0.0, ExecutionRules()).fills) == reached
