@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.analysis.verdict import withheld
-from simulator.evidence.reader import Series, accounts_of
+from simulator.evidence.reader import Series, account_curves
 from simulator.evidence.records import AccountRecord, RunRecord
 from simulator.number_format import UNDEFINED, number_of
 
@@ -67,7 +67,7 @@ def against_best(run: RunRecord, equity: Mapping[str, Series]) -> Paired | None:
     """Return the council less its best member, `label` its name; None without members. `equity` as in `Evidence`."""
     others = [one for one in rank_accounts(run) if one["name"] != run["account"]]
     best = next((one["name"] for one in others if number_of(one["metrics"].get("sharpe")) is not None), "")
-    other = accounts_of(run, equity).get(best)
+    other = account_curves(run, equity).get(best)
     if other is None:
         return None
     if withheld(run):

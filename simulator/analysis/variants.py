@@ -1,6 +1,6 @@
 """A meeting decided otherwise: the same recorded votes with one part of the council taken away.
 
-    PipelineContext ──by_vote, without, alone …──► PipelineContext ──Council.decide──► Decision
+    PipelineContext ──drop_chairman, drop_seat, follow_manager …──► PipelineContext ──Council.decide──► Decision
 
 Each takes a whole meeting and returns one in which another decision stands in the chairman's place. Nobody is asked.
 A meeting that missed a quorum before the chairman's turn decides nothing in any variant; one that only the chairman

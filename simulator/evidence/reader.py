@@ -96,7 +96,7 @@ class Evidence:
     @property
     def accounts(self) -> dict[str, Series]:
         """Account → (T,) dollars at the close, the council's own account among them."""
-        return accounts_of(self.run, self.equity)
+        return account_curves(self.run, self.equity)
 
 
 def read(folder: Path) -> Evidence:
@@ -129,7 +129,7 @@ def read(folder: Path) -> Evidence:
     )
 
 
-def accounts_of(run: RunRecord, equity: Mapping[str, Series]) -> dict[str, Series]:
+def account_curves(run: RunRecord, equity: Mapping[str, Series]) -> dict[str, Series]:
     """Account → (T,) dollars at the close, out of the columns of equity.csv."""
     own = run["account"]
     others = {name[len(ACCOUNT) :]: values for name, values in equity.items() if name.startswith(ACCOUNT)}

@@ -36,7 +36,7 @@ class Account:
         return f"accounts/{self.name}"
 
 
-def accounts_of(
+def replay_accounts(
     strategy: Strategy[Any], replayed: Replayed, rules: TradingRules, config: Accounts
 ) -> tuple[Account, ...]:
     """The accounts of a committee in the order of accounts.yaml, its own among them; none for other strategies.

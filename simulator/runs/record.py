@@ -25,7 +25,7 @@ from simulator.llm.gateway import Gateway
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
 from simulator.runs import identity, measure
-from simulator.runs.accounts import Account, accounts_of, own_account
+from simulator.runs.accounts import Account, own_account, replay_accounts
 from simulator.runs.benchmarks import benchmark_ledgers, exposure_matched
 from simulator.runs.load_inputs import LoadedInputs
 from simulator.runs.replicates import spreads
@@ -103,7 +103,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     benchmarks = benchmark_ledgers(inputs, work.rules.execution, work.cash)
     net = float(ledger.net[writer.session_ends(ledger.bars)].mean())
     benchmarks["exposure_matched"] = exposure_matched(inputs, work.rules.execution, work.cash, net)
-    accounts = accounts_of(work.loaded.strategy, work.replayed, work.rules, work.config.accounts)
+    accounts = replay_accounts(work.loaded.strategy, work.replayed, work.rules, work.config.accounts)
     others = [account for account in accounts if account.replayed is not work.replayed]
 
     further = {f"replicate:{n}": draw.ledger for n, draw in enumerate(work.draws) if n}
