@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -13,11 +12,12 @@ from rich.text import Text
 from simulator.number_format import cents, ratio, signed_percent
 from simulator.report.renderers.terminal import make_grid
 from simulator.report.table import Column, make_row, make_table
+from simulator.runs.meeting import MeetingFacts, ResearchResult, ReviewResult
 
 WIDEST = 120
 
 
-def print_meeting(facts: Mapping[str, Any], console: Console) -> None:
+def print_meeting(facts: MeetingFacts, console: Console) -> None:
     """Print what the stages of a meeting came to; `facts` as of `simulator.runs.meeting`."""
     console.width = min(console.width, WIDEST)
     when = str(facts["as_of"])[:16].replace("T", " ")
@@ -46,7 +46,7 @@ def print_meeting(facts: Mapping[str, Any], console: Console) -> None:
     console.print(Text(f"\n{answers}, {cents(spent['cost_usd'])}", style="dim"))
 
 
-def _research(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _research(facts: MeetingFacts) -> Iterator[RenderableType]:
     packs = facts["research_pack"]
     yield Text("Research", "bold")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="bold")
@@ -56,7 +56,7 @@ def _research(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield table
 
 
-def _pack(pack: Mapping[str, Any]) -> Text:
+def _pack(pack: ResearchResult) -> Text:
     if "error" in pack:
         return Text(f"no answer: {pack['error']}", "dim")
     lines = [("Regime", [pack["macro_regime"]]), ("Narratives", pack["top_narratives"])]
@@ -71,7 +71,7 @@ def _pack(pack: Mapping[str, Any]) -> Text:
     return text
 
 
-def _pitches(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _pitches(facts: MeetingFacts) -> Iterator[RenderableType]:
     yield Text("Pitches", "bold")
     rows = []
     for pitch in facts["pm_pitches"]:
@@ -87,7 +87,7 @@ def _pitches(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield make_grid(make_table("Pitches", columns, rows, corner="manager"), WIDEST)
 
 
-def _reviews(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _reviews(facts: MeetingFacts) -> Iterator[RenderableType]:
     """Yield managers by managers: the mean score each gave to each pitch; then the words, by pitch."""
     reviews = facts["peer_reviews"]
     seats = list(dict.fromkeys([*(one["reviewer"] for one in reviews), *(one["author"] for one in reviews)]))
@@ -103,12 +103,12 @@ def _reviews(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from _words(seat, [one for one in reviews if one["author"] == seat])
 
 
-def _mean(review: Mapping[str, Any]) -> str:
+def _mean(review: ReviewResult) -> str:
     scores = list(review.get("scores", {}).values())
     return ratio(sum(scores) / len(scores)) if scores else "failed"
 
 
-def _words(author: str, reviews: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+def _words(author: str, reviews: Sequence[ReviewResult]) -> Iterator[RenderableType]:
     words: dict[tuple[str, str], list[str]] = {}
     for one in reviews:
         if "error" not in one:
@@ -120,8 +120,10 @@ def _words(author: str, reviews: Sequence[Mapping[str, Any]]) -> Iterator[Render
         yield Padding(line, (0, 0, 0, 2))
 
 
-def _chairman(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _chairman(facts: MeetingFacts) -> Iterator[RenderableType]:
     decision = facts["chairman_decision"]
+    if decision is None:
+        return
     yield Text(f"Decision of {decision['seat']}", "bold")
     if "error" in decision:
         yield Text(f"no answer: {decision['error']}", "dim")
@@ -130,8 +132,8 @@ def _chairman(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
         conviction = ratio(trade["conviction"], 0, sign=True)
         wants = f"{trade['direction']} {trade['instrument']}, conviction {conviction}, {trade['position_size']}"
         yield _labelled("approved", f"{wants}: {trade['rationale']}")
-    for trade in decision["rejected_trades"]:
-        yield _labelled("rejected", f"{trade['direction']} {trade['instrument']}: {trade['reason']}")
+    for refused in decision["rejected_trades"]:
+        yield _labelled("rejected", f"{refused['direction']} {refused['instrument']}: {refused['reason']}")
     yield _labelled("dissent", decision["dissent_summary"])
     yield _labelled("plan", decision["monitoring_plan"])
     if facts["labels"]:
@@ -146,7 +148,7 @@ def _labelled(label: str, text: str) -> Table:
     return grid
 
 
-def _targets(facts: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _targets(facts: MeetingFacts) -> Iterator[RenderableType]:
     yield Text("Targets of an empty account", "bold")
     rows = []
     for one in facts["execution_results"]:
