@@ -132,7 +132,7 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
 
 
 def plan_variants(case: Case) -> tuple[Variant, ...]:
-    """The variants that make sense for this run, a reference always before those that refer to it."""
+    """Return the variants that make sense for this run, a reference always before those that refer to it."""
     stages = case.council.spec.stages
     plan = [Variant(AS_RUN, "", "the run itself")]
     base = AS_RUN
@@ -158,7 +158,7 @@ def plan_variants(case: Case) -> tuple[Variant, ...]:
 
 
 def open_case(folder: Path, workspace: Workspace) -> Case:
-    """The run in `folder` with its bars and its council, both as they were. Raises UsageError and DataError."""
+    """Return the run in `folder` with its bars and its council, both as they were. Raises UsageError and DataError."""
     run, spec = read_spec(folder)
     if not any(meeting_record(row["record"]) for row in read_decisions(folder / "decisions.jsonl", run)):
         raise UsageError(
@@ -189,7 +189,7 @@ class _Stage:
     done: int = 0
 
     def manager(self, seat: str) -> Any:
-        """The books of the manager in `seat`, trading its pitches alone."""
+        """Return the books of the manager in `seat`, trading its pitches alone."""
         return self._play(seat, self.case.council.member(seat), self.case.at_meetings, self.case.meetings).ledger
 
     def variant(self, one: Variant, choices: Sequence[str | None]) -> Replayed:

@@ -77,7 +77,7 @@ class Settled:
 
 
 def meetings_of(results: Sequence[CycleResult]) -> list[DatedMeeting]:
-    """The meetings among the results of the council's account; checkpoints are left out."""
+    """Return the meetings among the results of the council's account; checkpoints are left out."""
     records = [(instant(one.decision.as_of), meeting_record(one.decision.record)) for one in results]
     dated = [(at, record) for at, record in records if record is not None]
     following = [*(at for at, _ in dated[1:]), None]
@@ -85,7 +85,7 @@ def meetings_of(results: Sequence[CycleResult]) -> list[DatedMeeting]:
 
 
 def pitch_opinions(meetings: Sequence[DatedMeeting], seat: str | None = None) -> list[Opinion]:
-    """The pitches of the manager in `seat`, or of all managers where it is None. FLAT ones have conviction 0."""
+    """Return the pitches of the manager in `seat`, or of all managers where it is None. FLAT ones have conviction 0."""
     return [
         Opinion(meeting, vote.instrument, vote.conviction, horizon_sessions(vote.horizon), vote.score)
         for meeting in meetings
@@ -95,7 +95,7 @@ def pitch_opinions(meetings: Sequence[DatedMeeting], seat: str | None = None) ->
 
 
 def trade_opinions(meetings: Sequence[DatedMeeting]) -> list[Opinion]:
-    """The trades the chairman approved. They name no horizon: each is to hold until the next meeting."""
+    """Return the trades the chairman approved. They name no horizon: each is to hold until the next meeting."""
     return [
         Opinion(meeting, trade["instrument"], trade["conviction"])
         for meeting in meetings

@@ -66,7 +66,7 @@ class Pair:
 
 
 def compare_returns(reference: Floats, variant: Floats, free: Floats, draws: int = DRAWS, seed: int = 0) -> Pair:
-    """The pair of two accounts by their session returns (S,), and the risk-free return `free` (S,)."""
+    """Return the pair of two accounts by their session returns (S,), and the risk-free return `free` (S,)."""
     if np.array_equal(reference, variant):
         return Pair(sharpe=0.0, annual_return=0.0, same=True, reason="the two earned the same in every session")
     apart = mean_of(reference - variant, PERIODS, draws, seed, CHUNK)
@@ -92,7 +92,7 @@ def compare_returns(reference: Floats, variant: Floats, free: Floats, draws: int
 
 
 def adjust_pairs(pairs: Mapping[str, Pair]) -> dict[str, Pair]:
-    """The same pairs with their p adjusted for each other; those without a p do not count."""
+    """Return the same pairs with their p adjusted for each other; those without a p do not count."""
     tested = {name: pair.p for name, pair in pairs.items() if pair.p is not None}
     if not tested:
         return dict(pairs)

@@ -66,7 +66,7 @@ class _Reader:
     at: int = 0
 
     def number(self) -> float | None:
-        """The number that stands next, as digits or in words: "a few" is 1 × 3, "half a" 0.5 × 1."""
+        """Return the number that stands next, as digits or in words: "a few" is 1 × 3, "half a" 0.5 × 1."""
         found: float | None = None
         while (word := self.word) is not None:
             value = float(word) if word[0].isdigit() else _NUMBERS.get(word)

@@ -74,7 +74,7 @@ def _less(value: float | None, other: float | None) -> float | None:
 
 
 def replay_toggles(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
-    """The three replays, next open first, each with the same S sessions.
+    """Return the three replays, next open first, each with the same S sessions.
 
     Those that look ahead begin one bar before the run, so that its first decision has an earlier bar to fill at.
     """

@@ -164,7 +164,7 @@ def deflate(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> tuple
 
 
 def trials_facts(rows: Iterable[RegistryRow], run: RunRecord, folder: Path) -> TrialsRecord:
-    """The content of trials.json for the run in `folder`, whose siblings hold the other runs.
+    """Return the content of trials.json for the run in `folder`, whose siblings hold the other runs.
 
     Keys: ``run_id``, ``digest``, ``inference`` (as `deflated`, without its reasons), ``reasons``, ``counted`` and
     ``left_out`` (rows with run_id, digest, strategy, symbols, first, last, partial, folder, sessions, sharpe; the

@@ -27,7 +27,7 @@ FEWEST_MEETINGS = 8
 
 
 def drop_chairman(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
-    """The score-weighted vote in the chairman's place, as in a council whose chairman is switched off."""
+    """Return the score-weighted vote in the chairman's place, as in a council whose chairman is switched off."""
     if meeting.chairman_decision is None:
         return meeting
     votes = votes_of(meeting)
@@ -43,7 +43,7 @@ def drop_chairman(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContex
 
 
 def drop_reviews(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
-    """The vote with every pitch at its own conviction, as if all had been reviewed at the neutral score."""
+    """Return the vote with every pitch at its own conviction, as if all had been reviewed at the neutral score."""
     return drop_chairman(replace(meeting, peer_reviews=()), spec)
 
 

@@ -44,7 +44,7 @@ class Verdict:
 
 
 def judge(run: JudgedRun) -> Verdict:
-    """The verdict on run.json.
+    """Return the verdict on run.json.
 
     Rule: the 95 % bootstrap interval of the Sharpe ratio and the one-sided HAC p for a Sharpe ratio ≤ 0 must agree;
     p from 0.03 to 0.07, or the two in disagreement, is borderline. One of several trials whose deflated Sharpe ratio is

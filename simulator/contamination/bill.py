@@ -76,7 +76,7 @@ class Planning:
     prices: Prices
 
     def bill(self) -> Bill:
-        """The bill of what was put so far. Raises ConfigError for a model whose price nobody knows."""
+        """Return the bill of what was put so far. Raises ConfigError for a model whose price nobody knows."""
         calls = [call for call in self.asking.gateway.calls if call.provider != "offline"]
         missing = [one for one in self.stand_ins.asked.values() if one.provider != "offline"]
         alike: dict[tuple[str, str, str, str], list[ChatRequest]] = defaultdict(list)

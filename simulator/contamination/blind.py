@@ -49,7 +49,7 @@ class Arm:
 
 
 def disguises(case: Case) -> dict[str, Disguise]:
-    """{arm: what it hides}. Without another name to be had there is no placebo."""
+    """Return {arm: what it hides}. Without another name to be had there is no placebo."""
     symbols, assets = case.inputs.bars.symbols, case.config.assets
     hidden, other = masks(symbols), other_names(symbols, assets.assets, (assets.cash_instrument, *assets.context))
     spec = case.council.spec if case.council is not None else None
@@ -63,7 +63,7 @@ def disguises(case: Case) -> dict[str, Disguise]:
 
 
 async def ask(case: Case) -> tuple[Arm, ...]:
-    """The opinions of every arm; the arm shown the real market first."""
+    """Return the opinions of every arm; the arm shown the real market first."""
     arms = [Arm(AS_RUN, case.strategy, await case.opine(case.strategy))]
     for name, disguise in disguises(case).items():
         strategy: Strategy[Any] = Disguised(case.strategy, disguise)

@@ -106,7 +106,7 @@ class Case(ReloadedRun):
 
 
 def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking) -> Case:
-    """The run in `folder`, to be asked through `asking`.
+    """Return the run in `folder`, to be asked through `asking`.
 
     Raises DataError where bars or strategy files are not what they were, UsageError where other models sit in its
     seats now: a check of another run would prove nothing.

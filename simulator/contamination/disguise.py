@@ -153,11 +153,11 @@ class Disguised(Wrapper):
         self.disguise = disguise
 
     async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> Any:
-        """The strategy's opinion on the masked market."""
+        """Return the strategy's opinion on the masked market."""
         return await self.strategy.opine(self.disguise.snapshot(snapshot), ())
 
     def decide(self, snapshot: Snapshot, opinion: Any, book: Book, _journal: Sequence[Decision]) -> Decision:
-        """The strategy's decision, in the names and prices of the real market."""
+        """Return the strategy's decision, in the names and prices of the real market."""
         hidden, masked = self.disguise.book(book, snapshot), self.disguise.snapshot(snapshot)
         return self.disguise.decision(self.strategy.decide(masked, opinion, hidden, ()), snapshot)
 
@@ -183,7 +183,7 @@ def masks(symbols: Sequence[str]) -> dict[str, str]:
 
 
 def other_names(symbols: Sequence[str], assets: Mapping[str, Asset], taken: Sequence[str] = ()) -> dict[str, str]:
-    """{symbol: another real name}: of its own group in config/assets.yaml where there is one, else of any.
+    """Return {symbol: another real name}: of its own group in config/assets.yaml where there is one, else of any.
 
     Where fewer other assets are listed than there are symbols, the symbols trade names among themselves; empty for a
     single symbol without any other.

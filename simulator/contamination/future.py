@@ -117,7 +117,7 @@ class _Twice(Wrapper):
         self._at = {snapshot.as_of: k for k, snapshot in enumerate(inputs.snapshots)}
 
     async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Any:
-        """The opinion; and a second one with noise for a future, kept for the decision."""
+        """Return the opinion; and a second one with noise for a future, kept for the decision."""
         deciding, k = self._deciding(snapshot)
         try:
             self.mutated[k] = await deciding.opine(mutated_snapshot(self.inputs, k, self.seed), journal)

@@ -72,7 +72,7 @@ class Fit:
 
 
 async def ask(case: Case) -> Mapping[int, Mapping[str, float]]:
-    """{meeting: {symbol: LAP, 0 … 1, the mean over the council's models}}."""
+    """Return {meeting: {symbol: LAP, 0 … 1, the mean over the council's models}}."""
     if not case.asks_models:
         return {}
     models = distinct_models(case.seats)

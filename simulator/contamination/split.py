@@ -203,7 +203,7 @@ def verdict(cutoff: date, parts: Mapping[Part, PartRecord], decay: AlphaDecay) -
 
 
 def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArray[np.bool_]]:
-    """{before, grey, after: (S,) True where a session lies there}."""
+    """Return {before, grey, after: (S,) True where a session lies there}."""
     last, grey = np.datetime64(cutoff), np.datetime64(grey_until(cutoff))
     return {BEFORE: sessions <= last, GREY: (sessions > last) & (sessions <= grey), AFTER: sessions > grey}
 

@@ -54,7 +54,7 @@ def replicate_file(number: int) -> str:
 
 
 def decision_lines(results: Sequence[CycleResult]) -> bytes:
-    """The content of decisions.jsonl."""
+    """Return the content of decisions.jsonl."""
     return jsonl_bytes(_decision(result) for result in results)
 
 

@@ -39,7 +39,7 @@ class Account:
 def replay_accounts(
     strategy: Strategy[Any], replayed: Replayed, rules: TradingRules, config: Accounts
 ) -> tuple[Account, ...]:
-    """The accounts of a committee in the order of accounts.yaml, its own among them; none for other strategies.
+    """Return the accounts of a committee in the order of accounts.yaml, its own among them; none for other strategies.
 
     `replayed` is the committee's own account. The others are played from its opinions under the same rules, with
     the same cash. A seat that no account has as its role gives its own name to its account.
@@ -61,7 +61,7 @@ def replay_accounts(
 
 
 def council_account(accounts: Sequence[Account]) -> Account | None:
-    """The account whose decisions are meetings of the council; None where there is none."""
+    """Return the account whose decisions are meetings of the council; None where there is none."""
     return next((a for a in accounts if any(meeting_record(t.decision.record) for t in a.replayed.results)), None)
 
 

@@ -64,7 +64,7 @@ def session_returns(ledger: Ledger, cash: float) -> Floats:
 
 
 def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None = None) -> Summary:
-    """Every metric of one account; alpha, beta and information ratio against `benchmark` returns where given."""
+    """Return every metric of one account; alpha, beta and information ratio against `benchmark` returns where given."""
     ends = session_ends(ledger.bars)
     return summary(
         session_returns(ledger, cash),
@@ -121,7 +121,7 @@ def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
 def cost_sensitivity(
     inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats
 ) -> list[CostRow]:
-    """The same decisions filled at 0, 1, 2 and 5 times the costs."""
+    """Return the same decisions filled at 0, 1, 2 and 5 times the costs."""
     rows: list[CostRow] = []
     for multiple in COST_MULTIPLES:
         ledger = kernel.replay_tape(inputs.traded, tape, rules.scaled(multiple), cash, inputs.opening_marks)

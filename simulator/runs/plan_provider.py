@@ -76,7 +76,7 @@ def plan_gateway(
 
 
 def analyst_for(request: ChatRequest) -> str:
-    """The analyst that stands in: the one of the seat's name where there is one, else any of that stage."""
+    """Return the analyst that stands in: the one of the seat's name where there is one, else any of that stage."""
     title, seat = str((request.schema or {}).get("title")), request.purpose.get("seat", "")
     able = sorted(rule.partition("/")[0] for rule in analysts.RULES if rule.endswith(f"/{title}"))
     name = seat.rpartition(".")[2]

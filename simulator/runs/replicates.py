@@ -57,7 +57,7 @@ def check_replicates(strategy: Strategy[Any], replicates: int) -> None:
 
 
 def replicate_of(strategy: Strategy[Any], number: int) -> Strategy[Any]:
-    """The strategy that puts its questions for the answers of that number; 0 is `strategy` itself."""
+    """Return the strategy that puts its questions for the answers of that number; 0 is `strategy` itself."""
     return strategy.replicated(number) if number and isinstance(strategy, Replicable) else strategy
 
 
@@ -78,5 +78,5 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 
 def spreads(draws: Sequence[Metrics]) -> dict[str, Spread]:
-    """{metric: its spread over `draws`}, in the order of the first."""
+    """Return {metric: its spread over `draws`}, in the order of the first."""
     return {name: spread([draw.get(name) for draw in draws]) for name in draws[0]}

@@ -19,7 +19,7 @@ Timed = tuple[int, Event]
 
 
 def run_events(accounts: Sequence[Account], calls: Sequence[CallRow], draws: Sequence[Replayed] = ()) -> list[Event]:
-    """The events of a run, oldest first; at one instant what was decided stands before what was filled.
+    """Return the events of a run, oldest first; at one instant what was decided stands before what was filled.
 
     `draws` are its replays, one per replicate: meetings and checkpoints of further ones carry their number as
     ``replicate``; 0, or nothing where `draws` is empty, is the council's own account. Fills are those of every account,

@@ -60,7 +60,7 @@ def available(folder: Path) -> tuple[str, ...]:
 def load_strategy(
     strategy: str | type, folder: Path, seating: Seating | None = None, parameters: Mapping[str, Any] | None = None
 ) -> Loaded:
-    """The strategy called `strategy` in `folder`, at that path, or of that class, with `parameters` set.
+    """Return the strategy called `strategy` in `folder`, at that path, or of that class, with `parameters` set.
 
     A name wins over a path. Raises UsageError for an unknown name (with the nearest one), ConfigError and its kin,
     naming file and line, for a file that is wrong. `seating` is needed by councils only.
