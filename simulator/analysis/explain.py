@@ -28,7 +28,7 @@ from simulator.market.bars import instant
 from simulator.trading.model import Fill, OrderRecord, Rejection
 
 Occasion: TypeAlias = MeetingRecord | CheckpointRecord
-"""What the council was shown and decided at one hour."""
+"""The council's record of one hour: facts and decisions."""
 
 R = TypeVar("R", OrderRecord, Fill, Rejection)
 
@@ -252,7 +252,7 @@ def _trace_decisions(books: Books, behind: Mapping[int, int], council: Books) ->
                 kind=record["kind"] if record else "rule",
                 opinions=_opinions(row, record, scores.get(row["as_of"], {})),
                 orders=ordered[at],
-                keys=keys_of(record) if record else [],
+                keys=list_keys(record) if record else [],
             )
         )
     return tuple(traced)
@@ -279,7 +279,7 @@ def _opinions(row: DecisionRow, record: CouncilRecord | None, scores: Mapping[st
     ]
 
 
-def keys_of(record: CouncilRecord) -> list[str]:
+def list_keys(record: CouncilRecord) -> list[str]:
     """Return the keys of all answers behind a record, in the order in which they were given."""
     rows: list[Mapping[str, object] | None]
     if record["kind"] == "council":

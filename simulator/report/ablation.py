@@ -1,4 +1,4 @@
-"""What the council adds, for people: ablation.json as two tables in a terminal, in the report and on its own page."""
+"""Value of the parts of a council: ablation.json as two tables in a terminal, in the report and on its own page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CouncilValue:
     earned: Table
 
 
-def council_value(evidence: Evidence) -> CouncilValue | None:
+def compose_council_value(evidence: Evidence) -> CouncilValue | None:
     """Return what ablation.json says; None where nobody asked."""
     facts = evidence.ablation
     if facts is None:

@@ -57,12 +57,12 @@ class Metric:
 
     @property
     def annualised(self) -> bool:
-        """Whether it speaks of a year."""
+        """True for figures of a year."""
         return "annual" in self.flags
 
     @property
     def brief(self) -> bool:
-        """Whether it is among the few figures people look for first."""
+        """True for the few figures people look for first."""
         return "brief" in self.flags
 
     def write(self, values: Mapping[str, object]) -> str:
@@ -173,7 +173,7 @@ GROUPS: dict[str, tuple[Metric, ...]] = {
         Metric("exposure", "Exposure", "%", percent, "mean gross weight", "", "brief"),
     ),
 }
-"""What a run or a column of returns earned, in the order it is shown."""
+"""Metrics of a run or of a column of returns, in the order they are shown."""
 
 SIGNIFICANCE: tuple[Metric, ...] = (
     Metric("sharpe_se_hac", "Standard error", "a year", ratio, "of the Sharpe ratio, HAC", "lower", "annual"),
@@ -197,7 +197,7 @@ SIGNIFICANCE: tuple[Metric, ...] = (
     Metric("ljung_box_p", "Ljung-Box p", "", p_value, "ten lags"),
     Metric("sharpe_eta", "Sharpe, adjusted", "a year", ratio, "for autocorrelation, Lo's η", "higher", "annual"),
 )
-"""How far a Sharpe ratio can be trusted, beyond its interval."""
+"""Inference on a Sharpe ratio, beyond its interval."""
 
 RESAMPLING: tuple[Metric, ...] = (
     Metric("eta", "η", "", ratio, "in place of √P"),
@@ -212,7 +212,7 @@ RESAMPLING: tuple[Metric, ...] = (
         ends=("max_drawdown_5", "max_drawdown_95"),
     ),
 )
-"""What `sim stats` adds to them."""
+"""Further inference, shown by `sim stats`."""
 
 DIFFERENCE: tuple[Metric, ...] = (
     Metric("sharpe_difference", "Difference", "a year", signed_ratio, "of the Sharpe ratios"),
@@ -236,7 +236,7 @@ DIFFERENCE: tuple[Metric, ...] = (
     Metric("sessions_needed", "Sessions needed", "sessions", whole, "to find that difference four times in five"),
     Metric("block_length", "Block", "sessions", whole, "sessions, circular bootstrap"),
 )
-"""How two accounts differ on the same sessions."""
+"""Difference of two accounts on the same sessions."""
 
 SELECTION: tuple[Metric, ...] = (
     Metric("trials", "Trials", "", whole, "columns, failed ones too, or --trials"),
@@ -255,7 +255,7 @@ SELECTION: tuple[Metric, ...] = (
     Metric("is_oos_slope", "Slope, in to out of sample", "", ratio, "", "higher"),
     Metric("minimum_backtest_years", "Minimum backtest length", "years", tenths, "years"),
 )
-"""What is held against the best of many."""
+"""Corrections for having been chosen as the best of many."""
 
 METRICS: dict[str, Metric] = {
     metric.key: metric

@@ -51,7 +51,7 @@ class Curve:
 
     @property
     def growth(self) -> float:
-        """What became of the start, as a fraction."""
+        """Total return since the start, as a fraction."""
         return self.last / float(self.path[0]) - 1
 
 

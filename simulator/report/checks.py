@@ -1,4 +1,4 @@
-"""What the checks of a run found, for people: checks.json as lines in a terminal and as a page of its own."""
+"""Findings of the checks of a run, for people: checks.json as lines in a terminal and as a page of its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FILE, FACTS = "checks.html", "checks.json"
 
 ORDER = ("cutoff", "future", "blind", "reidentify", "inputs", "recall", "replicates", "costs", "execution")
-"""What concerns memory first."""
+"""Order of the checks: those of memory first."""
 
 STYLES = {"flagged": "bold red", "passed": "green", "shown": "cyan", "not asked": "yellow"}
 
@@ -102,7 +102,7 @@ def page(facts: Checks) -> bytes:
         "headline": facts["verdict"],
         "checks": list(checks),
         "tables": {one["name"]: tabulate_check(one) for one in checks},
-        "bills": {one["name"]: bill_line(one["bill"]) for one in checks},
+        "bills": {one["name"]: describe_bill(one["bill"]) for one in checks},
         "command": f"sim check {facts['run_id']}",
     }
     return render_page(FILE, **content).encode()
@@ -113,7 +113,7 @@ def tabulate_check(one: CheckRecord) -> Table:
     return make_table(one["title"], ("Value", "95\u00a0% interval", "p"), map(_row, one.get("figures", ())))
 
 
-def bill_line(bill: CheckBill) -> str:
+def describe_bill(bill: CheckBill) -> str:
     """Return what a check asked, before it was asked."""
     if not bill["calls"]:
         return "Asked no model"
@@ -153,7 +153,7 @@ def _read_earlier(folder: Path, digest: str) -> dict[str, CheckRecord]:
         found = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         checks: dict[str, CheckRecord] = found["checks"] if found["digest"] == digest else {}
         for one in checks.values():
-            tabulate_check(one), bill_line(one["bill"])
+            tabulate_check(one), describe_bill(one["bill"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     return dict(checks)
@@ -172,4 +172,4 @@ def _slope(value: object) -> str:
 
 
 FORMATS = {"a year": signed_percent, "return": signed_percent, "share": rough_percent, "slope": _slope, "count": whole}
-"""How figures are written, by unit; Sharpe ratios and what is new as plain numbers."""
+"""Formats of figures by unit; Sharpe ratios and what is new as plain numbers."""

@@ -55,7 +55,7 @@ def judge_comparison(facts: Comparison) -> ComparisonVerdict:
         return ComparisonVerdict(_headline_of_many(pairs), tuple(_about_runs(facts)), "")
     pair = pairs[0]
     details = [_over(facts, pair), _returns(pair), _together(pair), _power(pair), *_about_runs(facts)]
-    return ComparisonVerdict(_headline(facts, pair), tuple(d for d in details if d), parting(pair))
+    return ComparisonVerdict(_headline(facts, pair), tuple(d for d in details if d), describe_parting(pair))
 
 
 def _headline(facts: Comparison, pair: RunPair) -> str:
@@ -151,7 +151,7 @@ def _power(pair: RunPair) -> str:
 
 
 def _about_runs(facts: Comparison) -> Iterator[str]:
-    """What holds for whole runs: those that stopped early, single draws, what p is adjusted for."""
+    """Yield sentences on whole runs: those that stopped early, single draws, what p is adjusted for."""
     for run in facts["runs"]:
         if run["partial"]:
             why = run["stopped"]["why"] if run["stopped"] else ""
@@ -166,7 +166,7 @@ def _about_runs(facts: Comparison) -> Iterator[str]:
         yield "p is two-sided (Ledoit and Wolf, studentised bootstrap) and unadjusted for other pairs looked at."
 
 
-def parting(pair: RunPair) -> str:
+def describe_parting(pair: RunPair) -> str:
     """Return where two runs part and over what, in a sentence or two; empty where they share no session."""
     found = pair["diverging"]
     if not pair["sessions"]:
@@ -259,7 +259,7 @@ def _columns(facts: Comparison) -> tuple[Column, ...]:
     return tuple(Column(run["label"], css=css) for run, css in zip(facts["runs"], CURVES, strict=False))
 
 
-def metrics_note(facts: Comparison) -> str:
+def describe_sessions(facts: Comparison) -> str:
     """Return over which sessions the metrics are."""
     common = facts["common"]
     return {
@@ -319,7 +319,7 @@ def print_comparison(facts: Comparison, page: Path | None, console: Console) -> 
         console.print(Text.assemble((f"{run['label']}  ", "bold cyan"), text), soft_wrap=True)
     console.print()
     print_table(console, tabulate_metrics(facts, brief=True), headings=False)
-    print_paragraph(console, metrics_note(facts), "dim")
+    print_paragraph(console, describe_sessions(facts), "dim")
     if len(facts["pairs"]) > 1:
         console.print()
         print_table(console, tabulate_pairs(facts))

@@ -11,7 +11,7 @@ PRICES = {"limit": "limit", "stop": "stop", "take_profit": "take profit"}
 SHOWN_OF_KEY = 12
 
 
-def thesis_line(thesis: RevisedThesis) -> str:
+def describe_thesis(thesis: RevisedThesis) -> str:
     """Return what a checkpoint made of one thesis, in words."""
     conviction, before = (ratio(thesis[key], 0, sign=True) for key in ("conviction", "conviction_before"))
     changed = f"conviction {conviction}" if before == conviction else f"conviction {before} to {conviction}"
@@ -39,14 +39,14 @@ def flatten_facts(content: Mapping[str, object], before: str = "") -> Iterator[t
             yield f"{before}{key}", value
 
 
-def label_of(record: MeetingRecord, seat: str) -> str:
+def find_label(record: MeetingRecord, seat: str) -> str:
     """Return the letter under which the chairman was shown the pitch of `seat`; empty where it was not."""
     chairman = record["chairman"]
     shown = record["labels"].get(chairman["seat"], {}) if chairman else {}
     return next((label for label, who in shown.items() if who == seat), "")
 
 
-def reviews_of(record: MeetingRecord, seat: str) -> list[tuple[AnswerRow[ReviewAnswer], ReviewAnswer]]:
+def find_reviews(record: MeetingRecord, seat: str) -> list[tuple[AnswerRow[ReviewAnswer], ReviewAnswer]]:
     """Return the reviews of the pitch of `seat` that could be used, with their answers."""
     rows = ((one, one.get("answer")) for one in record["reviews"] if one.get("about") == seat)
     return [(one, answer) for one, answer in rows if answer]

@@ -289,8 +289,9 @@ def _calendars(sessions: Sequence[date]) -> Iterator[tuple[list[int], Callable[[
 
 
 def _begins(sessions: Sequence[date], period: Callable[[date], int], days: int) -> list[int]:
-    """Where the period changes; the first session too when little of its period of `days` days is missing, or it is the
-    only one.
+    """Return the positions where the period changes.
+
+    The first session too, when little of its period of `days` days is missing or it is the only one.
     """
     starts = [i for i in range(1, len(sessions)) if period(sessions[i]) != period(sessions[i - 1])]
     earlier = sessions[0] - timedelta(days=max(2, days // 8))

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from simulator.analysis.explain import Explanation, Occasion, Opinion, Trace, keys_of
+from simulator.analysis.explain import Explanation, Occasion, Opinion, Trace, list_keys
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.council.records import (
     AnswerRow,
@@ -33,7 +33,14 @@ from simulator.number_format import (
     whole,
 )
 from simulator.report.catalogue import GROUPS
-from simulator.report.decision_text import PRICES, SHOWN_OF_KEY, flatten_facts, label_of, reviews_of, thesis_line
+from simulator.report.decision_text import (
+    PRICES,
+    SHOWN_OF_KEY,
+    describe_thesis,
+    find_label,
+    find_reviews,
+    flatten_facts,
+)
 from simulator.report.renderers.terminal import make_grid, print_table
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
 from simulator.trading.model import Fill
@@ -58,7 +65,7 @@ def _print_decision(found: Explanation, console: Console) -> None:
         console.print(Text(f"\n{heading}", "bold"))
         for line in lines:
             console.print(f"  {line}", markup=False)
-    keys = keys_of(record) if record else []
+    keys = list_keys(record) if record else []
     if keys:
         hint = f"[…] is the key of an answer; in full: `sim cache show {keys[-1][:SHOWN_OF_KEY]}`"
         console.print(Text(f"\n{hint}", "dim"))
@@ -84,7 +91,7 @@ def _prices(target: TargetRow) -> str:
 def _outcome(found: Explanation) -> Iterator[str]:
     own = {order.id for order in found.orders}
     for fill in found.fills:
-        yield fill_line(fill) + ("" if fill.order_id in own else ", ordered earlier")
+        yield describe_fill(fill) + ("" if fill.order_id in own else ", ordered earlier")
     for row in found.rejected:
         yield f"{row.session} {row.symbol}: {ratio(row.got, 4)} of {ratio(row.wanted, 4)} shares, {row.why}"
     for order in found.orders:
@@ -94,7 +101,7 @@ def _outcome(found: Explanation) -> Iterator[str]:
         yield "no order was needed"
 
 
-def fill_line(fill: Fill) -> str:
+def describe_fill(fill: Fill) -> str:
     """Return a fill in one line: when, how much, at what price, why it was filled there, what it cost."""
     return (
         f"{fill.session} {'bought' if fill.quantity > 0 else 'sold'} {ratio(abs(fill.quantity), 4)} {fill.symbol} "
@@ -162,7 +169,7 @@ def _show_theses(
     shown = [thesis for thesis in theses if symbol in (None, thesis["instrument"])]
     yield Text(f"\nTheses of the meeting of {meeting[:10]}, read again" if meeting else "\nTheses, read again", "bold")
     for thesis in shown:
-        yield _quote(seats, thesis, thesis_line(thesis))
+        yield _quote(seats, thesis, describe_thesis(thesis))
     if not shown:
         yield Padding(Text("none was open"), (0, 0, 0, 2))
 
@@ -206,7 +213,7 @@ def _show_pitch(record: MeetingRecord | None, one: AnswerRow[PitchAnswer]) -> Pa
         return _quote(seats, one, _failure(one))
     score = record["scores"].get(seat) if record else None
     scored = "" if score is None else f", score {ratio(score, 1)}"
-    label = label_of(record, seat) if record else ""
+    label = find_label(record, seat) if record else ""
     shown = f", Pitch {label} to the chairman" if label else ""
     conviction = ratio(answer["conviction"], 0, sign=True)
     wants = f"{answer['direction']} {answer['instrument']}, conviction {conviction}{scored}{shown}."
@@ -215,7 +222,7 @@ def _show_pitch(record: MeetingRecord | None, one: AnswerRow[PitchAnswer]) -> Pa
 
 def _show_reviews(record: MeetingRecord, shown: Sequence[str]) -> Iterator[RenderableType]:
     """Yield by pitch: each dimension's mean score, then what was held against it and by whom."""
-    reviews = {seat: reviews_of(record, seat) for seat in shown}
+    reviews = {seat: find_reviews(record, seat) for seat in shown}
     if not any(reviews.values()):
         return
     yield Text("\nReviews, anonymous when they were written", "bold")

@@ -43,7 +43,7 @@ LARGEST = 1_990_000
 """Bytes of a page. Decisions take what the rest of it leaves, and are told more briefly where that is little."""
 
 PLACE_OF_DECISIONS = "<!--debates-->"
-"""Where the template leaves room for them: nothing out of a run folder reaches the page with ``<`` in it."""
+"""Mark in the template where they go: nothing out of a run folder reaches the page with ``<`` in it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def render(folder: Path) -> bytes:
     evidence = read(folder)
     report = compose(evidence)
     script, digest = _script()
-    own = {"script": Markup(script), "script_digest": digest, "runtime": reproduce.runtime_line(evidence.runtime)}
+    own = {"script": Markup(script), "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
     names = {"name": report.run["strategy"], "headline": report.verdict.headline, "month_names": MONTHS}
     page = render_page("report.html", **vars(report), **own, **names)
     decisions = write_decisions(evidence, LARGEST - len(page.encode()))

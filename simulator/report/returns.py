@@ -86,7 +86,7 @@ def _tabulate(found: Description) -> Table:
     return tabulate_strategies(strategies, benchmark=bool(found.about.benchmark), trades=traded)
 
 
-def facts_line(about: About) -> str:
+def describe_data(about: About) -> str:
     """``1,260 sessions, 2019-01-02 to 2023-12-29, 252 a year; risk-free: column rf``"""
     dates = f", {about.span['from']} to {about.span['to']}" if about.span["from"] else ""
     benchmark = f"; benchmark: {about.benchmark}" if about.benchmark else ""
@@ -109,7 +109,7 @@ def _figure(metric: Metric, values: Mapping[str, float | None], reasons: Mapping
     return Row(metric.name, (metric.cell(values, reasons),), metric.help)
 
 
-def difference_headline(found: Difference) -> str:
+def write_difference_headline(found: Difference) -> str:
     """Return the verdict in a sentence, with its interval."""
     verdict, difference = found.verdict, found.values["sharpe_difference"]
     verdict = verdict[:1].upper() + verdict[1:] if verdict == "cannot tell them apart" else verdict
@@ -120,7 +120,7 @@ def difference_headline(found: Difference) -> str:
     return f"{verdict}: the Sharpe ratios differ by {signed_ratio(difference)}, 95{SPACE}% interval {bounds}.{near}"
 
 
-def difference_details(found: Difference) -> tuple[str, ...]:
+def list_difference_details(found: Difference) -> tuple[str, ...]:
     """Return sentences on power, and what a difference not found does not mean."""
     values, sessions, periods = found.values, found.about.span["sessions"], found.about.periods
     if values["sharpe_difference"] is None:
@@ -191,7 +191,7 @@ def _blocks_used(found: BestOfMany) -> str:
     return f"{test.pbo_blocks} blocks, {whole(test.pbo_splits)} splits{dropped}; noise gives about 50 %"
 
 
-def selection_headline(found: BestOfMany) -> str:
+def write_selection_headline(found: BestOfMany) -> str:
     """Return the verdict in a sentence, with the adjusted p."""
     near = " Borderline: p lies between 0.03 and 0.07." if found.borderline else ""
     return (
@@ -200,7 +200,7 @@ def selection_headline(found: BestOfMany) -> str:
     )
 
 
-def selection_details(found: BestOfMany) -> tuple[str, ...]:
+def list_selection_details(found: BestOfMany) -> tuple[str, ...]:
     """Return sentences on luck, on each trial by itself, on overfitting and on trials that are not in the file."""
     sentences, expected = [], number_of(found.values["expected_maximum_sharpe"])
     if expected is not None:
@@ -235,12 +235,14 @@ def print_answer(found: Answer, console: Console) -> None:
 
     for warning in found.about.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=False)
-    console.print(Text(facts_line(found.about), style="dim"))
+    console.print(Text(describe_data(found.about), style="dim"))
     console.print()
     if isinstance(found, Description):
         _print_strategies(found, console)
     elif isinstance(found, Difference):
-        _print_figures(console, tabulate_differences(found), difference_headline(found), difference_details(found))
+        _print_figures(
+            console, tabulate_differences(found), write_difference_headline(found), list_difference_details(found)
+        )
     else:
         _print_best(found, console)
     for note in found.about.notes:
@@ -290,7 +292,7 @@ def _print_best(found: BestOfMany, console: Console) -> None:
         more = len(table.rows) - TERMINAL_ROWS
         console.print(Text(f"and {more} more: --json and --html have them all", style="dim"))
     console.print()
-    _print_figures(console, tabulate_selection(found), selection_headline(found), selection_details(found))
+    _print_figures(console, tabulate_selection(found), write_selection_headline(found), list_selection_details(found))
 
 
 def render(found: Answer, read: Returns, command: str) -> bytes:
@@ -302,7 +304,7 @@ def render(found: Answer, read: Returns, command: str) -> bytes:
 
 def _render(template: str, about: About, command: str, **content: object) -> bytes:
     name = Path(about.file).name
-    title, facts = f"{name}: {content['subject']}", facts_line(about).split("; ")
+    title, facts = f"{name}: {content['subject']}", describe_data(about).split("; ")
     return render_page(template, about=about, command=command, name=name, title=title, facts=facts, **content).encode()
 
 
@@ -348,8 +350,8 @@ def _compare_page(found: Difference, read: Returns, command: str) -> bytes:
         found.about,
         command,
         subject=f"{found.a} against {found.b}",
-        headline=difference_headline(found),
-        details=difference_details(found),
+        headline=write_difference_headline(found),
+        details=list_difference_details(found),
         differences=tabulate_differences(found),
         forest=charts.draw_difference(found),
         metrics=tabulate_strategies(found.strategies),
@@ -367,8 +369,8 @@ def _sweep_page(found: BestOfMany, command: str) -> bytes:
         found.about,
         command,
         subject=f"Sweep of {found.trials} trials",
-        headline=selection_headline(found),
-        details=selection_details(found),
+        headline=write_selection_headline(found),
+        details=list_selection_details(found),
         sweep=found,
         figures=tabulate_selection(found),
         configurations=tabulate_configurations(found),

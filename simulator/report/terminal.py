@@ -1,4 +1,4 @@
-"""What a finished run prints: the same numbers as the report, in the same columns."""
+"""Terminal output of a finished run: the same numbers as the report, in the same columns."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from simulator.number_format import counted, dollars
 from simulator.report.page import FILE
 from simulator.report.renderers.terminal import print_paragraph, print_path, print_table
 from simulator.report.sections.all_figures import tabulate_figures
-from simulator.report.sections.assumptions_and_notes import audit_line, group_sources
-from simulator.report.sections.members_and_council import council_sentence, tabulate_accounts
+from simulator.report.sections.assumptions_and_notes import describe_audit, group_sources
+from simulator.report.sections.members_and_council import compare_with_best, tabulate_accounts
 
 
 def print_run(folder: Path, console: Console) -> None:
@@ -39,13 +39,13 @@ def print_run(folder: Path, console: Console) -> None:
     if run["accounts"]:
         print_table(console, tabulate_accounts(run, brief=True))
         console.print()
-        sentence = council_sentence(run, against_best(run, read_equity(folder, run)[1]))
+        sentence = compare_with_best(run, against_best(run, read_equity(folder, run)[1]))
         if sentence:
             print_paragraph(console, sentence)
             console.print()
     for source, symbols in group_sources(run["sources"]):
         print_paragraph(console, f"{symbols}: {source}", label="bars")
-    print_paragraph(console, audit_line(run), label="audit")
+    print_paragraph(console, describe_audit(run), label="audit")
     for note in run["notes"]:
         print_paragraph(console, note, label="note")
     print_path(console, "report", folder / FILE)

@@ -13,7 +13,7 @@ from simulator.analysis.paired import DRAWS_FOR_BEST, Paired, against_best
 from simulator.evidence.reader import read, read_equity, read_run
 from simulator.report import build
 from simulator.report.sections import calibration
-from simulator.report.sections.members_and_council import council_sentence, draw_accounts, draw_leaderboard
+from simulator.report.sections.members_and_council import compare_with_best, draw_accounts, draw_leaderboard
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def test_the_sentence_weighs_the_council_against_its_best_member(write_run: Any)
     folder = write_run()
     said = {}
     for p in (0.2, 0.05, 0.001):
-        said[p] = council_sentence(read_run(folder), Paired("CLAUDE", "CLAUDE", 0.4, -0.2, 1.0, p))
+        said[p] = compare_with_best(read_run(folder), Paired("CLAUDE", "CLAUDE", 0.4, -0.2, 1.0, p))
     assert said[0.2].startswith("COUNCIL cannot be told from its best member, CLAUDE: its Sharpe ratio is 0.40 higher")
     assert "borderline" in said[0.05]
     assert said[0.001].startswith("COUNCIL is better than its best member, CLAUDE")

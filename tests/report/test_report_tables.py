@@ -16,7 +16,7 @@ from simulator.evidence.reader import Evidence, read, read_run
 from simulator.evidence.records import Audit
 from simulator.report.sections import monthly_returns
 from simulator.report.sections.all_figures import tabulate_figures
-from simulator.report.sections.assumptions_and_notes import audit_line
+from simulator.report.sections.assumptions_and_notes import describe_audit
 from simulator.report.sections.costs_and_execution import count_orders
 from simulator.report.sections.members_and_council import tabulate_calls
 from simulator.report.sections.significance import tabulate_significance
@@ -144,10 +144,10 @@ def test_questions_are_counted_by_model(write_run: Any) -> None:
 def test_the_audit_line_tells_bit_identity_from_a_difference(write_run: Any) -> None:
     run = read_run(write_run(sessions=20))
     audit: Audit = {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": 0.0}
-    assert "agree to the last bit" in audit_line({**run, "audit": audit})
+    assert "agree to the last bit" in describe_audit({**run, "audit": audit})
     apart: Audit = {**audit, "max_relative_difference": 2e-13}
-    assert "differ by at most 2.0e−13 of equity" in audit_line({**run, "audit": apart})
-    assert audit_line({**run, "audit": None}) == "Not audited by a second engine."
+    assert "differ by at most 2.0e−13 of equity" in describe_audit({**run, "audit": apart})
+    assert describe_audit({**run, "audit": None}) == "Not audited by a second engine."
 
 
 def test_models_and_their_stages_stand_in_the_order_they_speak(write_run: Any) -> None:

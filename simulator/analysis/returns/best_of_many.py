@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.analysis.returns.load import Returns
-from simulator.analysis.returns.summary import About, Settings, Tick, ignore_progress, prepare, span_of
+from simulator.analysis.returns.summary import About, Settings, Tick, ignore_progress, measure_span, prepare
 from simulator.errors import DataError, UsageError
 from simulator.stats.inference import (
     deflated_sharpe,
@@ -129,7 +129,7 @@ def judge_best(
         notes.append(f"{int((~rows).sum())} sessions that not all configurations have are left out.")
     if failed:
         notes.append(f"Empty columns are trials that failed, and count: {', '.join(failed)}.")
-    about = replace(ready.about, span=span_of(ready.read.rows(rows)), notes=tuple(notes))
+    about = replace(ready.about, span=measure_span(ready.read.rows(rows)), notes=tuple(notes))
     return _judge(excess, names, settings, about, tuple(failed), trials or tried, blocks, tick)
 
 

@@ -18,7 +18,7 @@ from simulator.errors import DataError, UsageError
 DELIMITERS = ",;\t|"
 
 INDEX = "__index_level_0__"
-"""What Parquet calls a pandas index without a name."""
+"""Name of a pandas index without a name in Parquet."""
 
 
 @dataclass(frozen=True, eq=False)

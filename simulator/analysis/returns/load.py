@@ -2,7 +2,7 @@
 
 What could be meant in two ways is refused with the place and the mend (duplicate dates, holes, prices, percentages);
 what can only be meant in one way is read (any delimiter, decimal commas, newest first, a column that starts late) and
-said in `Returns.notes`.
+written in `Returns.notes`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from simulator.stats.series import Floats
 Dates = NDArray[np.datetime64]
 
 DATE_NAMES = ("date", "datetime", "timestamp", "time", "session", "month", "")
-"""What a column of dates may be called, in any case; pandas leaves an index without a name."""
+"""Names of a column of dates, in any case; pandas leaves an index without a name."""
 
 FEWEST_TO_JUDGE = 20
 """Observations below which a scale is not held against a column."""

@@ -39,7 +39,7 @@ RELATIVE = ("alpha", "beta", "alpha_t", "information_ratio")
 
 @dataclass(frozen=True)
 class Settings:
-    """How returns are to be read.
+    """Conventions under which returns are read.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ def prepare(read: Returns, settings: Settings) -> Prepared:
     named = [*rest.columns, *([settings.benchmark] if settings.benchmark else [])]
     about = About(
         file=read.source,
-        span=span_of(read),
+        span=measure_span(read),
         periods=settings.periods,
         risk_free=source,
         benchmark=settings.benchmark,
@@ -216,7 +216,7 @@ def _measure(ready: Prepared, settings: Settings, name: str, values: Floats) -> 
         reasons |= dict.fromkeys(RELATIVE, f"the benchmark lacks sessions of {name}")
     worst = metrics.drawdown
     return Figures(
-        span=span_of(ready.read.rows(rows)),
+        span=measure_span(ready.read.rows(rows)),
         values={**metrics.values, **inference.values},
         reasons=reasons,
         annualised_withheld=metrics.annualised_withheld,
@@ -344,7 +344,7 @@ def _rate(read: Returns, text: str) -> float:
     return rate
 
 
-def span_of(read: Returns) -> Span:
+def measure_span(read: Returns) -> Span:
     """Return the span of all rows."""
     first, last = (None, None) if read.dates is None else (read.day(0), read.day(read.sessions - 1))
     return {"sessions": read.sessions, "from": first, "to": last}

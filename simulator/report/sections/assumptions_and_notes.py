@@ -23,7 +23,7 @@ class Assumptions:
 def compose(run: RunRecord) -> Assumptions:
     """Return the section."""
     sources, context = group_sources(run["sources"]), group_sources(run["context"])
-    return Assumptions(tuple(run["notes"]), list_assumptions(run), sources, context, audit_line(run))
+    return Assumptions(tuple(run["notes"]), list_assumptions(run), sources, context, describe_audit(run))
 
 
 def list_assumptions(run: RunRecord) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def group_sources(sources: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((source, ", ".join(symbols)) for source, symbols in grouped.items())
 
 
-def audit_line(run: RunRecord) -> str:
+def describe_audit(run: RunRecord) -> str:
     """Return how far the two engines differ, in one sentence."""
     audit = run["audit"]
     if audit is None or number_of(audit["max_relative_difference"]) is None:

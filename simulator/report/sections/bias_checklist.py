@@ -9,7 +9,7 @@ from simulator.analysis.unanswered import draws
 from simulator.analysis.verdict import inferred, withheld
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, number_of, ratio, whole
-from simulator.report.sections.assumptions_and_notes import audit_line
+from simulator.report.sections.assumptions_and_notes import describe_audit
 
 Standing = Literal["handled", "partly", "open"]
 
@@ -108,4 +108,4 @@ def _costs(run: RunRecord) -> Bias:
 
 
 def _books(run: RunRecord) -> Bias:
-    return Bias("Errors in the engine", "handled" if run["audit"] else "open", audit_line(run))
+    return Bias("Errors in the engine", "handled" if run["audit"] else "open", describe_audit(run))

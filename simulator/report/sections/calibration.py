@@ -11,12 +11,12 @@ from simulator.evidence.records import AccountRecord, ConvictionLevel, RunRecord
 from simulator.number_format import number_of, ratio, signed_percent, whole
 from simulator.report import drawing
 from simulator.report.drawing import Frame, Layer, Panel
-from simulator.report.sections.members_and_council import calibration_cell
+from simulator.report.sections.members_and_council import make_calibration_cell
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """How one account's convictions came out: a small panel, a line on it, and what it shows in words."""
+    """Convictions of one account against what followed: a small panel, a line on it, and what it shows in words."""
 
     name: str
     own: bool
@@ -51,7 +51,7 @@ def _levels(account: AccountRecord) -> list[ConvictionLevel]:
 
 
 def _draw(account: AccountRecord, levels: list[ConvictionLevel], frame: Frame, own: bool) -> Calibrated:
-    name, found, cell = account["name"], account["calibration"], calibration_cell(account)
+    name, found, cell = account["name"], account["calibration"], make_calibration_cell(account)
     if not levels or found is None:
         return Calibrated(name, own, None, cell.why, "")
     at = np.array([float(level["conviction"]) for level in levels])

@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True)
 class Orders:
-    """What became of the orders; `statuses` and `ways` (of filling) are (words, count)."""
+    """Orders by their outcome; `statuses` and `ways` (of filling) are (words, count)."""
 
     total: int
     statuses: tuple[tuple[str, int], ...]

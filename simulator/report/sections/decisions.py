@@ -22,11 +22,11 @@ from simulator.council.records import (
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import DecisionRow, TargetRow
 from simulator.number_format import number_of
-from simulator.report.decision_text import flatten_facts, label_of, reviews_of, thesis_line
+from simulator.report.decision_text import describe_thesis, find_label, find_reviews, flatten_facts
 from simulator.report.sections.equity_and_trades import embed_json, list_trades
 
 MOST_BYTES = 1_400_000
-"""What the decisions take at most, where nothing else is said."""
+"""Most bytes of all decisions, unless given."""
 
 LONG = 20
 """Sentences longer than this are written once."""
@@ -145,7 +145,7 @@ def _record(record: CouncilRecord, text: Texts, without: frozenset[str]) -> dict
         parts["chairman"] = lambda: _chairman(record["chairman"], text)
         parts["votes"] = lambda: [[symbol, number_of(net)] for symbol, net in record["net_votes"].items()]
     if record["kind"] == "checkpoint":
-        parts["theses"] = lambda: [[text(one["seat"]), text(thesis_line(one))] for one in record["theses"]]
+        parts["theses"] = lambda: [[text(one["seat"]), text(describe_thesis(one))] for one in record["theses"]]
     return parts
 
 
@@ -176,10 +176,10 @@ def _pitch(
     seat, answer = one["seat"], one.get("answer")
     if not answer:
         return {"seat": seat, "error": text(one.get("error"))}
-    reviews = [answer for _, answer in reviews_of(record, seat)]
+    reviews = [answer for _, answer in find_reviews(record, seat)]
     shown = {
         "seat": seat,
-        "label": label_of(record, seat),
+        "label": find_label(record, seat),
         "instrument": answer["instrument"],
         "direction": answer["direction"],
         "conviction": number_of(answer["conviction"]),
@@ -207,7 +207,7 @@ def _marks(reviews: Sequence[ReviewAnswer]) -> list[object]:
 def _against(record: MeetingRecord, seat: str, text: Texts) -> list[object]:
     """[[reviewers, kill shot, flip condition]], those who wrote the same together."""
     found: dict[tuple[str, str], list[str]] = {}
-    for reviewer, answer in reviews_of(record, seat):
+    for reviewer, answer in find_reviews(record, seat):
         found.setdefault((answer["kill_shot"], answer["flip_condition"]), []).append(reviewer["seat"])
     return [[", ".join(who), text(kill), text(flip)] for (kill, flip), who in found.items()]
 

@@ -81,7 +81,7 @@ def list_trades(evidence: Evidence) -> list[Trade]:
     ]
 
 
-def own_curves(evidence: Evidence) -> list[Curve]:
+def list_curves(evidence: Evidence) -> list[Curve]:
     """Return the paths of the strategy and of the benchmarks that have one, from the starting cash."""
     cash, equity = float(evidence.run["cash"]), evidence.equity
     curves = [Curve("strategy", evidence.run["strategy"], np.r_[cash, equity["equity"]])]
@@ -95,7 +95,7 @@ def own_curves(evidence: Evidence) -> list[Curve]:
 
 def draw_equity(evidence: Evidence) -> Chart:
     """Return dollars of the strategy and both benchmarks, on a log axis unless an account reaches zero."""
-    curves = own_curves(evidence)
+    curves = list_curves(evidence)
     panel, log = draw_growth(curves, len(evidence.sessions), 320, drawing.dollar_ticks)
     keys = tuple(Key(c.css, c.name, f"{dollars(c.last)} ({signed_percent(c.growth)})") for c in curves)
     scale = "logarithmic" if log else "linear"
@@ -106,7 +106,7 @@ def draw_equity(evidence: Evidence) -> Chart:
 
 def draw_underwater(evidence: Evidence) -> Chart:
     """Return the strategy's and buy-and-hold's distance from the highest close so far."""
-    curves = [curve for curve in own_curves(evidence) if curve.css != "equal"]
+    curves = [curve for curve in list_curves(evidence) if curve.css != "equal"]
     falls = [Curve(curve.css, curve.name, drawdown(curve.path)) for curve in curves]
     keys = tuple(Key(fall.css, fall.name, _deepest(fall.path[1:], evidence.sessions)) for fall in falls)
     panel = draw_drawdown(falls, len(evidence.sessions), 150, filled=True)

@@ -26,7 +26,7 @@ from simulator.number_format import (
     whole,
 )
 from simulator.report import drawing
-from simulator.report.ablation import CouncilValue, council_value
+from simulator.report.ablation import CouncilValue, compose_council_value
 from simulator.report.catalogue import METRICS, NO_REASON
 from simulator.report.charts import Chart, Curve, Forest, Key, draw_growth, draw_intervals
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
@@ -61,7 +61,7 @@ class Leaderboard:
 
 @dataclass(frozen=True)
 class Members:
-    """What is not there is None: a strategy of rules has no leaderboard."""
+    """The section; None where there is nothing to show: a strategy of rules has no leaderboard."""
 
     leaderboard: Leaderboard | None
     accounts: Chart | None
@@ -75,7 +75,7 @@ def compose(evidence: Evidence) -> Members:
     return Members(
         draw_leaderboard(evidence),
         draw_accounts(evidence),
-        council_value(evidence),
+        compose_council_value(evidence),
         tabulate_calls(evidence),
         tabulate_failures(evidence.run),
     )
@@ -92,7 +92,7 @@ def draw_leaderboard(evidence: Evidence) -> Leaderboard | None:
         UNDEFINED if short or number_of(account["metrics"].get("sharpe")) is None else str(rank)
         for rank, account in enumerate(accounts, 1)
     ]
-    sentence = council_sentence(run, against_best(run, evidence.equity))
+    sentence = compare_with_best(run, against_best(run, evidence.equity))
     return Leaderboard(tabulate_accounts(run), tuple(ranks), scale, sentence)
 
 
@@ -132,7 +132,7 @@ def _cells(account: AccountRecord, short: bool) -> tuple[Cell, ...]:
         cell("hit_rate") if hits is None else Cell(rough_percent(hits), value=hits),
         cell("turnover"),
         _cost(account),
-        calibration_cell(account),
+        make_calibration_cell(account),
         _review_cell(account),
     )
 
@@ -144,7 +144,7 @@ def _cost(account: AccountRecord) -> Cell:
     return Cell(cents(bill["cost_usd"]), note=f"{whole(bill['calls'])} asked", value=bill["cost_usd"])
 
 
-def calibration_cell(account: AccountRecord) -> Cell:
+def make_calibration_cell(account: AccountRecord) -> Cell:
     """Return the rank correlation of convictions with returns, its interval as the note."""
     found = account["calibration"]
     if found is None:
@@ -174,7 +174,7 @@ def _draw_bars(accounts: list[AccountRecord]) -> Forest | None:
     return draw_intervals(whole_rows, "", room=0.04, most=5)
 
 
-def council_sentence(run: RunRecord, found: Paired | None) -> str:
+def compare_with_best(run: RunRecord, found: Paired | None) -> str:
     """Return whether the council can be told from its best member; empty where it has none."""
     council = run["account"]
     if not council or found is None:

@@ -42,7 +42,7 @@ def compose(run: RunRecord) -> Reproduce:
     )
 
 
-def runtime_line(runtime: Runtime) -> str:
+def describe_runtime(runtime: Runtime) -> str:
     """Return the one line that may differ between reruns."""
     lost = runtime["lost_usd"]
     return "; ".join(
