@@ -112,6 +112,7 @@ def test_a_market_order_beyond_free_margin_is_cut_to_what_leaves_its_commission(
     (fill,) = events.fills
     assert fill.quantity == 120.0 * (9_880.0 / 12_000.0)
     assert events.rejections == [Rejection(0, "A", 10, 120.0, fill.quantity, "buying power")]
+    assert events.ended == [(order, "partly_filled")]
     assert account.cash == pytest.approx(10_000.0 - 101.0 * 98.8)
 
 
@@ -147,9 +148,10 @@ def test_rounding_is_no_reason_to_cut_an_order():
 
 
 def test_nothing_is_bought_with_less_than_the_commission():
-    account = account_of(cash=5.0)
-    submit(account, Order(0, "A", 5, quantity=10.0))
-    assert on_bar(account, [CALM], 10, 0.0, ExecutionRules(commission_min=6.0)).fills == []
+    account, order = account_of(cash=5.0), Order(0, "A", 5, quantity=10.0)
+    submit(account, order)
+    events = on_bar(account, [CALM], 10, 0.0, ExecutionRules(commission_min=6.0))
+    assert (events.fills, events.ended) == ([], [(order, "rejected")])
 
 
 def test_a_limit_is_reached_by_the_low_when_buying_and_by_the_high_when_selling():
