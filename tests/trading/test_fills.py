@@ -159,3 +159,30 @@ def test_a_limit_is_reached_by_the_low_when_buying_and_by_the_high_when_selling(
         account = account_of()
         submit(account, Order(0, "A", 5, quantity=quantity, kind="limit", limit=limit))
         assert bool(on_bar(account, [CALM], 10, 0.0, ExecutionRules()).fills) == reached
+
+
+def test_a_sale_that_only_reduces_leaves_the_bracket_as_it_is():
+    account = account_of()
+    submit(account, Order(0, "A", 5, quantity=50.0, stop=90.0))
+    on_bar(account, [CALM], 10, 0.0, RULES)
+    submit(account, Order(1, "A", 15, quantity=-20.0, stop=120.0))
+    on_bar(account, [CALM], 20, 0.0, RULES)
+    assert (account.positions["A"].shares, account.positions["A"].stop) == (30.0, 90.0)
+
+
+def test_an_order_through_zero_ends_filled_though_its_parts_do_not_add_up_to_it():
+    account, held, sold = account_of(), 25.3, -58.4
+    assert -held + (sold + held) != sold
+    submit(account, Order(0, "A", 5, quantity=held))
+    on_bar(account, [CALM], 10, 0.0, ExecutionRules())
+    order = Order(1, "A", 15, quantity=sold)
+    submit(account, order)
+    events = on_bar(account, [CALM], 20, 0.0, ExecutionRules())
+    assert (events.ended, events.rejections) == ([(order, "filled")], [])
+
+
+def test_a_short_sale_cut_to_nothing_got_zero_and_not_minus_zero():
+    account = account_of(0.0)
+    submit(account, Order(0, "A", 5, quantity=-10.0, kind="limit", limit=100.5))
+    (refused,) = on_bar(account, [CALM], 10, 0.0, ExecutionRules(min_trade=0.0)).rejections
+    assert (refused.wanted, str(refused.got)) == (-10.0, "0.0")
