@@ -203,7 +203,8 @@ def _read_added(folder: Path, run: RunRecord, name: str, kind: type, command: st
     """Return a file that another command left in the folder; None where it did not run."""
     if not (folder / name).exists():
         return None
-    return _read_document(folder / name, kind, f"`{command} {run['run_id']}` writes it again", run["schema"] != SCHEMA)
+    # Such a file has no version of its own: an earlier program may have left it beside a result that stayed the same.
+    return _read_document(folder / name, kind, f"`{command} {run['run_id']}` writes it again", older=True)
 
 
 def _read_document(path: Path, kind: type, mend: str, older: bool) -> object:
