@@ -157,6 +157,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("room", choices=ROOMS)
     options.add_argument("--mutants", type=int, default=150)
+    options.add_argument("--tests", nargs="+", help="other files than the room's")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--longest", type=float, default=5.0, help="seconds a test may take (default 5)")
     given = options.parse_args()
@@ -180,7 +181,7 @@ def main() -> None:
         ):
             __import__(module)
         room, paths = ROOMS[given.room]
-        tests = quickest_first(folder, [path for path in paths if (folder / path).exists()], given.longest)
+        tests = quickest_first(folder, given.tests or paths, given.longest)
         print(f"{len(tests)} test functions", flush=True)
         every = [mutant for path in sorted((folder / room).rglob("*.py")) for mutant in mutants(path)]
         chosen = random.Random(given.seed).sample(every, min(given.mutants, len(every)))

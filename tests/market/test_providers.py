@@ -149,11 +149,11 @@ def test_what_alpaca_refuses_is_one_line_without_keys(status: int, body: object,
 
 def test_alpaca_is_not_waited_for_for_ever(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alpaca, "TIMEOUT_S", (0.2, 0.2))
-    exchange.delay = 1.0
+    exchange.delay = 3.0
     began = time.monotonic()
     with pytest.raises(DataError, match="Alpaca could not be reached for SPY"):
         alpaca.fetch(["SPY"], *SPAN, nothing, url=exchange.url)
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 2.5
 
 
 def test_a_server_that_is_not_there_is_one_line(exchange: Exchange) -> None:
