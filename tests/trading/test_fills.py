@@ -186,3 +186,13 @@ def test_a_short_sale_cut_to_nothing_got_zero_and_not_minus_zero():
     submit(account, Order(0, "A", 5, quantity=-10.0, kind="limit", limit=100.5))
     (refused,) = on_bar(account, [CALM], 10, 0.0, ExecutionRules(min_trade=0.0)).rejections
     assert (refused.wanted, str(refused.got)) == (-10.0, "0.0")
+
+
+def test_an_order_too_large_by_its_commission_alone_is_cut_before_orders_share():
+    """100 shares need all there is and $100 more, so 99 of them share with the 10 of the other symbol."""
+    account = account_of(A=100.0, B=100.0)
+    for number, (symbol, quantity) in enumerate((("A", 100.0), ("B", 10.0))):
+        submit(account, Order(number, symbol, 5, quantity=quantity))
+    events = on_bar(account, [CALM, CALM], 10, 0.0, A_DOLLAR_A_SHARE)
+    scale = (10_000.0 - 109.0) / 10_900.0
+    assert [fill.quantity for fill in events.fills] == pytest.approx([99.0 * scale, 10.0 * scale], rel=1e-15)
