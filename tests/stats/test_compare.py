@@ -201,3 +201,18 @@ def test_impossible_splits_are_refused():
         splits.walk_forward(10, 8, 3)
     with pytest.raises(UsageError, match="6 of 6 folds"):
         splits.combinatorial_purged(24, 6, 6)
+
+
+def test_the_p_value_beside_the_bootstrap_is_that_of_the_difference_over_its_error():
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(0.0008, 0.01, 400), rng.normal(0.0002, 0.012, 400)
+    found = compare.compare(first, second, draws=99)
+    assert isinstance(found, compare.SharpeDifference)
+    assert found.p_hac == pytest.approx(math.erfc(abs(found.difference) / found.error / math.sqrt(2.0)), rel=1e-12)
+
+
+def test_nothing_is_purged_unless_asked_for():
+    plain, explicit = splits.combinatorial_purged(24, 6, 1), splits.combinatorial_purged(24, 6, 1, purge=0, embargo=0)
+    for one, other in zip(plain, explicit, strict=True):
+        np.testing.assert_array_equal(one.train, other.train)
+        assert one.train.size == 20
