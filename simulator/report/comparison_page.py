@@ -45,7 +45,7 @@ def render_comparison(facts: Comparison, runs: Sequence[LabelledRun], days: Sequ
         "relative": _draw_lead(curves, days, facts) if len(days) > 1 and len(runs) == 2 else None,
         "axis": drawing.time_axis(days),
         "metrics": comparison.tabulate_metrics(facts),
-        "describe_sessions": comparison.describe_sessions(facts),
+        "metrics_note": comparison.describe_sessions(facts),
         "pairs": comparison.tabulate_pairs(facts),
         "configuration": comparison.tabulate_configuration(facts),
         "statistics": _statistics(facts),
