@@ -19,7 +19,7 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-from simulator.analysis.divergence import Difference, Divergence, first_divergence
+from simulator.analysis.divergence import ConfigurationDifference, Divergence, first_divergence
 from simulator.errors import UsageError
 from simulator.evidence.reader import Evidence, read
 from simulator.evidence.records import Metrics, OpenSpan, Reasons, RunRecord, Span, Stopped
@@ -106,7 +106,7 @@ class Comparison(TypedDict):
 
     runs: list[ComparedRun]
     pairs: list[RunPair]
-    configuration: list[Difference]
+    configuration: list[ConfigurationDifference]
     metrics: list[MetricRow]
     metrics_over: Literal["all", "common", "own"]
     common: CommonSpan
@@ -171,7 +171,7 @@ def common_sessions(of: Sequence[Evidence]) -> list[date]:
     return sorted(shared)
 
 
-def find_differences(runs: Sequence[RunRecord]) -> list[Difference]:
+def find_differences(runs: Sequence[RunRecord]) -> list[ConfigurationDifference]:
     """Return what the runs were made of and on, where they differ; a value is None where a run lacks the key.
 
     Keys are dotted paths into run.json, in its order: symbols, dates, models, parameters, config, strategy files,
@@ -180,7 +180,7 @@ def find_differences(runs: Sequence[RunRecord]) -> list[Difference]:
     flat = [dict(_flat({name: value for name, value in run.items() if name in INPUTS})) for run in runs]
     found = dict.fromkeys(key for one in flat for key in one)
     keys = sorted(found, key=lambda key: INPUTS.index(key.partition(".")[0]))
-    rows: list[Difference] = [{"key": key, "values": [one.get(key) for one in flat]} for key in keys]
+    rows: list[ConfigurationDifference] = [{"key": key, "values": [one.get(key) for one in flat]} for key in keys]
     return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
 
 

@@ -38,7 +38,7 @@ CHAIN = ("user_query", "facts", "seats", "research", "pitches", "reviews", "chai
 """The parts of a council's record in the order in which they come about; `labels`, `scores`, votes follow from them."""
 
 
-class Difference(TypedDict):
+class ConfigurationDifference(TypedDict):
     """A key of run.json, dotted, and its value in each run, None where a run lacks it."""
 
     key: str
@@ -76,7 +76,7 @@ class Divergence(Spot):
     why: Cause | None
 
 
-def first_divergence(a: Evidence, b: Evidence, inputs: Sequence[Difference]) -> Divergence | None:
+def first_divergence(a: Evidence, b: Evidence, inputs: Sequence[ConfigurationDifference]) -> Divergence | None:
     """Return the first decision within both periods that differs; where none does, the first fill or session.
 
     None when nothing differs on the common sessions, or there are none. `inputs` is what differs between the two
@@ -144,7 +144,7 @@ def _fill(a: Evidence, b: Evidence, first: str, last: str) -> Spot | None:
     return None
 
 
-def _why(found: Spot, a: Evidence, b: Evidence, inputs: Sequence[Difference]) -> Cause | None:
+def _why(found: Spot, a: Evidence, b: Evidence, inputs: Sequence[ConfigurationDifference]) -> Cause | None:
     """The first thing that differs in the two records of that decision; else the input nearest to decisions."""
     if found["what"] == "decision":
         records = [next(d["record"] for d in one.decisions if d["as_of"] == found["as_of"]) for one in (a, b)]
@@ -160,7 +160,7 @@ def _why(found: Spot, a: Evidence, b: Evidence, inputs: Sequence[Difference]) ->
     return {"kind": "input", "name": chosen[1], "path": chosen[0], "a": row["values"][0], "b": row["values"][1]}
 
 
-def _causes(inputs: Sequence[Difference]) -> list[tuple[str, str]]:
+def _causes(inputs: Sequence[ConfigurationDifference]) -> list[tuple[str, str]]:
     """(key, what it is called) of the inputs that differ, the nearest to a decision first."""
     found: list[tuple[str, str]] = []
     for start, name in CAUSES:

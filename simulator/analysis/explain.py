@@ -14,8 +14,8 @@ from simulator.errors import UsageError, did_you_mean
 from simulator.evidence.reader import Books, read_books, read_calls, read_run
 from simulator.evidence.records import (
     AccountRecord,
-    Bill,
     Calibration,
+    CallCosts,
     CallRow,
     DecisionRow,
     Metrics,
@@ -187,7 +187,7 @@ class Trace:
     sharpe_ci_high: float | None
     calibration: Calibration | None
     reviews: ReviewSkill | None
-    llm: Bill | None
+    llm: CallCosts | None
     trades: tuple[TracedFill, ...]
     decisions: tuple[TracedDecision, ...]
     calls: tuple[CallRow, ...]

@@ -7,7 +7,7 @@ from math import fsum
 from typing import TypedDict
 
 from simulator.analysis.calibration import calibration, meetings_of, pitch_opinions, reviews, settle, trade_opinions
-from simulator.evidence.records import AccountRecord, Bill, Calibration, CallRow, Metrics, Reasons, ReviewSkill
+from simulator.evidence.records import AccountRecord, Calibration, CallCosts, CallRow, Metrics, Reasons, ReviewSkill
 from simulator.runs import measure
 from simulator.runs.accounts import Account, council_account
 from simulator.stats.series import split
@@ -57,7 +57,7 @@ def leaderboard(
     ]
 
 
-def own_calls(calls: Iterable[CallRow], seat: str) -> Bill:
+def own_calls(calls: Iterable[CallRow], seat: str) -> CallCosts:
     """{calls, cost_usd} of the questions put to `seat`: its pitches, the reviews it wrote, its checkpoints, or the
     chairman's decisions.
 
@@ -68,12 +68,12 @@ def own_calls(calls: Iterable[CallRow], seat: str) -> Bill:
     return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] == seat)
 
 
-def shared_calls(calls: Iterable[CallRow], seats: Collection[str]) -> Bill:
+def shared_calls(calls: Iterable[CallRow], seats: Collection[str]) -> CallCosts:
     """{calls, cost_usd} of the questions put to anyone outside `seats`, the seats of the accounts: what all share."""
     return _bill(call for call in calls if call["replicate"] == 0 and call["seat"] not in seats)
 
 
-def _bill(calls: Iterable[CallRow]) -> Bill:
+def _bill(calls: Iterable[CallRow]) -> CallCosts:
     costs = [call["cost_usd"] for call in calls]
     return {"calls": len(costs), "cost_usd": fsum(costs)}
 

@@ -20,7 +20,7 @@ DRAWS = 10_000
 
 
 @dataclass(frozen=True)
-class Target:
+class Yardstick:
     """`reached` and its interval [`low`, `high`] against `wanted`; None where undefined. `below`: less is better."""
 
     key: str
@@ -58,7 +58,7 @@ class Target:
         return wanted, reached, interval(self.low, self.high, write)
 
 
-def targets(evidence: Evidence) -> tuple[Target, ...]:
+def targets(evidence: Evidence) -> tuple[Yardstick, ...]:
     """Win rate above 50 %, profit factor above 1.5, Sharpe ratio above 1, drawdown below 10 %."""
     run = evidence.run
     metrics = run["metrics"]
@@ -70,10 +70,10 @@ def targets(evidence: Evidence) -> tuple[Target, ...]:
     least, most = falls if len(falls) == 2 else (None, None)
     fall = number_of(metrics.get("max_drawdown"))
     return (
-        Target(
+        Yardstick(
             "hit_rate", "Win rate", 0.5, number_of(metrics.get("hit_rate")), *_wilson(metrics), how="Wilson, 95\u00a0%"
         ),
-        Target(
+        Yardstick(
             "profit_factor",
             "Profit factor",
             1.5,
@@ -81,8 +81,8 @@ def targets(evidence: Evidence) -> tuple[Target, ...]:
             *profit_factor_interval(profits),
             how="round trips redrawn, 95\u00a0%",
         ),
-        Target("sharpe", "Sharpe ratio", 1.0, sharpe, low, high, how="stationary bootstrap, 95\u00a0%"),
-        Target(
+        Yardstick("sharpe", "Sharpe ratio", 1.0, sharpe, low, high, how="stationary bootstrap, 95\u00a0%"),
+        Yardstick(
             "max_drawdown",
             "Largest drawdown",
             0.1,

@@ -21,21 +21,21 @@ def partial_sentence(run: JudgedRun) -> str:
     stopped = run.get("stopped")
     if not run["partial"] or stopped is None:
         return ""
-    if draws(run) < stopped["replicates"] and stopped["decided"] == stopped["planned"]:
-        got = f"{draws(run)} of {counted(stopped['replicates'], 'replicate')}"
+    if count_replicates(run) < stopped["replicates"] and stopped["decided"] == stopped["planned"]:
+        got = f"{count_replicates(run)} of {counted(stopped['replicates'], 'replicate')}"
     else:
         decisions = f"{whole(stopped['decided'])} of {counted(stopped['planned'], 'decision')}"
         got = f"{decisions}, up to {run['to']} of {stopped['to']}"
     return f"PARTIAL: {got}. It stopped: {stopped['why']}."
 
 
-def draws_sentence(run: JudgedRun) -> str:
-    """Return how far the result carries where models answered: a single draw, or the spread over several."""
+def replicates_sentence(run: JudgedRun) -> str:
+    """Return how far the result carries where models answered: a single replicate, or the spread over several."""
     if not run["llm"]["calls"] or (not run["llm"]["models"] and run["analysts"]):
         return ""
-    if draws(run) == 1:
+    if count_replicates(run) == 1:
         return "A single draw: the same prompts, asked again, may be answered differently."
-    text = f"{draws(run)} draws of the same questions: total return {_range(run, 'total_return', percent)}"
+    text = f"{count_replicates(run)} draws of the same questions: total return {_range(run, 'total_return', percent)}"
     if run["sessions"] >= 60:
         text += f"; Sharpe {_range(run, 'sharpe', ratio)}"
     return f"{text}. All other figures are the first draw's."
@@ -65,20 +65,20 @@ def failed_answers(run: JudgedRun) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(sorted(rows, key=lambda row: row[0])[:MOST_FAILED])
 
 
-def draws(run: JudgedRun) -> int:
+def count_replicates(run: JudgedRun) -> int:
     """Return how often each question was asked."""
     return max(1, run["replicates"]["count"])
 
 
 def spread_of(run: JudgedRun, metric: str) -> Spread | None:
-    """Return mean, min, max and sd of a metric over the draws; None where there is one draw."""
+    """Return mean, min, max and sd of a metric over the replicates; None where there is one."""
     return run["replicates"].get("metrics", {}).get(metric)
 
 
 def _whose(failed: FailedAnswer) -> str:
     about = f" on {failed['about']}" if "about" in failed else ""
-    draw = f", draw {failed['replicate'] + 1}" if failed["replicate"] else ""
-    return f"{failed['seat']}{about}{draw}"
+    replicate = f", draw {failed['replicate'] + 1}" if failed["replicate"] else ""
+    return f"{failed['seat']}{about}{replicate}"
 
 
 def _range(run: JudgedRun, metric: str, write: Callable[[Any], str]) -> str:

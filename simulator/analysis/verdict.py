@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from simulator.analysis.unanswered import draws_sentence, partial_sentence, shortfalls_sentence
+from simulator.analysis.unanswered import partial_sentence, replicates_sentence, shortfalls_sentence
 from simulator.evidence.records import Contamination, JudgedRun
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
 
@@ -55,7 +55,7 @@ def judge(run: JudgedRun) -> Verdict:
     part = part_after_cutoff(run)
     standing: Standing = "not assessable" if part is None else _standing(part)
     details = (
-        *(_author(run), draws_sentence(run), shortfalls_sentence(run)),
+        *(_author(run), replicates_sentence(run), shortfalls_sentence(run)),
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
     )

@@ -76,11 +76,11 @@ def fetch(
     import os
     from datetime import UTC, datetime
 
-    from simulator.market.fetch import Order
+    from simulator.market.fetch import FetchRequest
     from simulator.market.fetch import fetch as bring
 
-    order = Order(source, symbols, first, last, path, seed, os.environ.get("APCA_API_DATA_URL") or None)
-    for kept in bring(order, workspace.data, datetime.now(UTC), lambda line: click.echo(line, err=True)):
+    request = FetchRequest(source, symbols, first, last, path, seed, os.environ.get("APCA_API_DATA_URL") or None)
+    for kept in bring(request, workspace.data, datetime.now(UTC), lambda line: click.echo(line, err=True)):
         click.echo(f"{kept.symbol:<8} {kept.first} to {kept.last}  {kept.bars:>6,} bars  {kept.path}")
         for problem in kept.problems:
             click.echo(f"look at {problem}", err=True)

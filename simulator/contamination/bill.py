@@ -72,13 +72,13 @@ class Planning:
     """A way to ask that asks nobody, and what has been put to it."""
 
     asking: Asking
-    stand_ins: CheckStandIns
+    plan_provider: CheckStandIns
     prices: Prices
 
     def bill(self) -> Bill:
         """Return the bill of what was put so far. Raises ConfigError for a model whose price nobody knows."""
         calls = [call for call in self.asking.gateway.calls if call.provider != "offline"]
-        missing = [one for one in self.stand_ins.asked.values() if one.provider != "offline"]
+        missing = [one for one in self.plan_provider.asked.values() if one.provider != "offline"]
         alike: dict[tuple[str, str, str, str], list[ChatRequest]] = defaultdict(list)
         for request in missing:
             title = str((request.schema or {}).get("title", ""))
@@ -91,6 +91,6 @@ class Planning:
 @contextmanager
 def plan_check(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Planning]:
     """A gateway over the workspace's cache that asks nobody and writes nothing."""
-    stand_ins = CheckStandIns()
-    with plan_gateway(workspace, config, spec.models, spec.cache, stand_ins) as asking:
-        yield Planning(asking, stand_ins, Prices(config.models.prices))
+    plan_provider = CheckStandIns()
+    with plan_gateway(workspace, config, spec.models, spec.cache, plan_provider) as asking:
+        yield Planning(asking, plan_provider, Prices(config.models.prices))

@@ -17,8 +17,7 @@ from simulator.contamination.bill import Bill, plan_check
 from simulator.contamination.case import Case, open_case
 from simulator.contamination.results import Result
 from simulator.errors import BudgetError, CacheCorruptError, CacheMissError, LLMError, UsageError, did_you_mean
-from simulator.evidence.records import CheckRecord
-from simulator.evidence.records import Figure as FigureRecord
+from simulator.evidence.records import CheckRecord, FigureRecord
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.reload import config_of, read_spec
 from simulator.workspace import Workspace

@@ -75,12 +75,12 @@ async def ask_replicates(case: Case) -> tuple[Mapping[int, Any], ...]:
 
 
 def judge_replicates(case: Case, opinions: Sequence[Mapping[int, Any]]) -> Result:
-    """Return how far one draw carries: Sharpe ratio and decisions over several."""
-    drawn = [replicate_of(case.strategy, number) for number in range(len(opinions))]
-    weights = [case.wants(strategy, opinion) for strategy, opinion in zip(drawn, opinions, strict=True)]
+    """Return how far one replicate carries: Sharpe ratio and decisions over several."""
+    replicates = [replicate_of(case.strategy, number) for number in range(len(opinions))]
+    weights = [case.wants(strategy, opinion) for strategy, opinion in zip(replicates, opinions, strict=True)]
     paths = [
         case.returns(case.play(strategy, case.at_meetings, opinion))
-        for strategy, opinion in zip(drawn, opinions, strict=True)
+        for strategy, opinion in zip(replicates, opinions, strict=True)
     ]
     ratios = [one for path in paths if (one := _sharpe(path, case.free)) is not None]
     kept = mean_of(np.mean([_same(weights[0], other) for other in weights[1:]], axis=0))

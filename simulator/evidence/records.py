@@ -80,12 +80,12 @@ class Replicates(TypedDict):
     metrics: NotRequired[dict[str, Spread]]
 
 
-class Bill(TypedDict):
+class CallCosts(TypedDict):
     calls: int
     cost_usd: float
 
 
-class Llm(Bill):
+class Llm(CallCosts):
     failed: int
     analysts: str | None
     models: list[str]
@@ -146,7 +146,7 @@ class AccountRecord(TypedDict):
     reasons: Reasons
     sharpe_ci_low: float | None
     sharpe_ci_high: float | None
-    llm: Bill | None
+    llm: CallCosts | None
     calibration: Calibration | None
     reviews: ReviewSkill | None
     audit: AccountAudit | None
@@ -439,7 +439,7 @@ class AblationRecord(About):
     notes: list[str]
 
 
-class Figure(TypedDict):
+class FigureRecord(TypedDict):
     """One number of a check with its 95 % interval and p where there are any; `unit` says how it is written."""
 
     name: str
@@ -472,7 +472,7 @@ class CheckRecord(TypedDict):
     what: str
     outcome: str
     verdict: str
-    figures: list[Figure]
+    figures: list[FigureRecord]
     notes: list[str]
     bill: CheckBill
 

@@ -31,7 +31,7 @@ import diskcache
 
 from simulator.errors import CacheCorruptError, UsageError
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
-from simulator.llm.storage import REPAIR, RefusedRowError, Row, Store, attach, explain, open_store
+from simulator.llm.storage import REPAIR, RefusedRowError, Store, StoredRow, attach, explain, open_store
 
 P = TypeVar("P")
 
@@ -249,7 +249,7 @@ class AnswerCache:
 
     def _rows(
         self, where: str = "1", values: tuple[str, ...] = (), order: str = "key, raw", most: int = -1
-    ) -> Iterator[Row]:
+    ) -> Iterator[StoredRow]:
         store = self._open()
         if store is None:
             return

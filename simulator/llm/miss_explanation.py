@@ -22,7 +22,7 @@ FIELDS = ("provider", "endpoint", "model", "messages", "schema", "tools")
 
 
 @dataclass(frozen=True)
-class Difference:
+class RequestDifference:
     """One place where two requests differ. `line` counts from 1 inside a text, 0 for anything else."""
 
     path: str
@@ -64,13 +64,13 @@ def nearest(asked: Mapping[str, Any], entries: Iterable[Entry]) -> Entry | None:
     return max(heapq.nlargest(FINALISTS, entries, key=rough), key=fine, default=None)
 
 
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Difference]:
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[RequestDifference]:
     """Differences of two canonical requests in the order of `FIELDS`, then by name; one line of each text."""
     for name in (*FIELDS, *sorted({*first, *second} - set(FIELDS))):
         yield from _walk(first.get(name), second.get(name), name)
 
 
-def _walk(first: Any, second: Any, path: str) -> Iterator[Difference]:
+def _walk(first: Any, second: Any, path: str) -> Iterator[RequestDifference]:
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in sorted({*first, *second}):
             yield from _walk(first.get(name), second.get(name), f"{path}.{name}")
@@ -85,12 +85,12 @@ def _item(items: list[Any], i: int) -> Any:
     return items[i] if i < len(items) else None
 
 
-def _leaf(first: Any, second: Any, path: str) -> Difference:
+def _leaf(first: Any, second: Any, path: str) -> RequestDifference:
     if not (isinstance(first, str) and isinstance(second, str) and ("\n" in first or "\n" in second)):
-        return Difference(path, first, second)
+        return RequestDifference(path, first, second)
     ones, others = first.split("\n"), second.split("\n")
     i = next((i for i, (a, b) in enumerate(zip(ones, others, strict=False)) if a != b), min(len(ones), len(others)))
-    return Difference(path, _item(ones, i), _item(others, i), i + 1)
+    return RequestDifference(path, _item(ones, i), _item(others, i), i + 1)
 
 
 def _short(value: Any, other: Any) -> str:

@@ -44,7 +44,7 @@ class RefusedRowError(Exception):
     """A row that is not a key and a blob."""
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """A row of the file: `blob` is its bytes, or why it was refused; `key` may be anything then."""
 
     rowid: int
@@ -143,15 +143,15 @@ class Store(diskcache.Cache):  # type: ignore[misc]
 
     def rows(
         self, where: str = "1", values: tuple[Any, ...] = (), order: str = "key, raw", most: int = -1
-    ) -> Iterator[Row]:
+    ) -> Iterator[StoredRow]:
         """Rows, refused ones among them. Those written meanwhile may or may not be seen."""
         columns = "rowid, tag, key, raw, expire_time, mode, filename, value"
         statement = f"SELECT {columns} FROM Cache WHERE {where} ORDER BY {order} LIMIT ?"
         for rowid, tag, key, *rest in self.sql(statement, (*values, most)):
             try:
-                yield Row(rowid, tag, key, check_row(self._disk, key, *rest))
+                yield StoredRow(rowid, tag, key, check_row(self._disk, key, *rest))
             except RefusedRowError as refused:
-                yield Row(rowid, tag, key, refused)
+                yield StoredRow(rowid, tag, key, refused)
 
     def forget_transaction(self) -> None:
         """Give up what a failed write left open: diskcache leaves the transaction of a failed COMMIT as it is."""

@@ -21,7 +21,7 @@ from simulator.market import quality
 from simulator.market.bars import instant
 from simulator.market.calendar import day_number, day_of, sessions
 from simulator.market.sources import files, synthetic
-from simulator.market.table import Table
+from simulator.market.table import BarTable
 
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
 DELAY = timedelta(minutes=20)
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Order:
+class FetchRequest:
     """Bars to fetch. `last` None: to the last complete session; `symbols` empty: all of a folder.
 
     `path` is the folder of the source ``files``, `seed` belongs to ``synthetic``, `url` replaces Alpaca's address.
@@ -58,21 +58,21 @@ class Kept:
     problems: tuple[quality.Problem, ...]
 
 
-def fetch(order: Order, into: Path, now: datetime, say: Say) -> list[Kept]:
-    """Fetch the bars of `order` into the folder `into`, one CSV per symbol; `say` gets a line of progress per symbol.
+def fetch(request: FetchRequest, into: Path, now: datetime, say: Say) -> list[Kept]:
+    """Fetch the bars of `request` into the folder `into`, one CSV per symbol; `say` gets a line of progress per symbol.
 
     `now` (aware) decides which session is complete: bars of an unfinished one are not taken. Raises UsageError for an
-    order that makes no sense, DataError when a source has nothing, when its bars are refused (`quality`), or when
+    request that makes no sense, DataError when a source has nothing, when its bars are refused (`quality`), or when
     the file that is there covers more.
     """
-    tables = _fetch(order, now, say)
+    tables = _fetch(request, now, say)
     checked = [(table, quality.check(table)) for table in tables]
     for _, problems in checked:
         if refused := next((problem for problem in problems if problem.refused), None):
             raise DataError(f"{refused}: bars like this are not taken in")
     for table, problems in checked:
         _refuse_worse(table, problems, into)
-    paths = _write(tables, into, order.source)
+    paths = _write(tables, into, request.source)
     return [
         Kept(table.symbol, path, table.first, table.last, len(table), tuple(problems))
         for (table, problems), path in zip(checked, paths, strict=True)
@@ -86,73 +86,73 @@ def last_complete_session(now: datetime) -> date:
     return day_of(recent.session_of[done - 1])
 
 
-def _fetch(order: Order, now: datetime, say: Say) -> list[Table]:
-    for symbol in order.symbols:
+def _fetch(request: FetchRequest, now: datetime, say: Say) -> list[BarTable]:
+    for symbol in request.symbols:
         if not files.is_symbol(symbol):
             raise UsageError(f'"{symbol}" is not a symbol', mend="separate symbols by commas: --symbols SPY,QQQ")
-    if order.first and order.last and order.last < order.first:
-        raise UsageError(f"--to {order.last} lies before --from {order.first}", mend="swap them")
-    if order.source == "files":
-        return _from_folder(order, say)
-    if not order.symbols:
-        raise UsageError(f"{order.source} needs symbols", mend="name them with --symbols SPY,QQQ")
-    if order.first is None:
-        raise UsageError(f"{order.source} needs a first day", mend="give one with --from 2015-01-01")
-    last = order.last if order.last and order.last < now.astimezone(UTC).date() else last_complete_session(now)
-    if not len(sessions(order.first, last)):
-        until = f"to {last}" if last >= order.first else "on"
-        raise DataError(f"no session of the New York Stock Exchange is complete from {order.first} {until}")
-    return _from_provider(order, order.first, last, say)
+    if request.first and request.last and request.last < request.first:
+        raise UsageError(f"--to {request.last} lies before --from {request.first}", mend="swap them")
+    if request.source == "files":
+        return _from_folder(request, say)
+    if not request.symbols:
+        raise UsageError(f"{request.source} needs symbols", mend="name them with --symbols SPY,QQQ")
+    if request.first is None:
+        raise UsageError(f"{request.source} needs a first day", mend="give one with --from 2015-01-01")
+    last = request.last if request.last and request.last < now.astimezone(UTC).date() else last_complete_session(now)
+    if not len(sessions(request.first, last)):
+        until = f"to {last}" if last >= request.first else "on"
+        raise DataError(f"no session of the New York Stock Exchange is complete from {request.first} {until}")
+    return _from_provider(request, request.first, last, say)
 
 
-def _from_provider(order: Order, first: date, last: date, say: Say) -> list[Table]:
-    if order.source == "yahoo":
+def _from_provider(request: FetchRequest, first: date, last: date, say: Say) -> list[BarTable]:
+    if request.source == "yahoo":
         from simulator.market.sources import yahoo
 
-        return yahoo.fetch(order.symbols, first, last, say)
-    if order.source == "alpaca":
+        return yahoo.fetch(request.symbols, first, last, say)
+    if request.source == "alpaca":
         from simulator.market.sources import alpaca
 
-        return alpaca.fetch(order.symbols, first, last, say, url=order.url)
-    if order.source == "synthetic":
-        return synthetic.fetch(order.symbols, first, last, order.seed)
-    raise UsageError(f'no source "{order.source}"{did_you_mean(order.source, SOURCES)}')
+        return alpaca.fetch(request.symbols, first, last, say, url=request.url)
+    if request.source == "synthetic":
+        return synthetic.fetch(request.symbols, first, last, request.seed)
+    raise UsageError(f'no source "{request.source}"{did_you_mean(request.source, SOURCES)}')
 
 
-def _from_folder(order: Order, say: Say) -> list[Table]:
-    if order.path is None:
+def _from_folder(request: FetchRequest, say: Say) -> list[BarTable]:
+    if request.path is None:
         raise UsageError("the source files needs a folder", mend="give one with --path DIR")
-    if not order.path.is_dir():
-        raise UsageError(f"there is no folder {order.path}")
+    if not request.path.is_dir():
+        raise UsageError(f"there is no folder {request.path}")
     there: dict[str, Path] = {}
-    for path in sorted(order.path.iterdir()):
+    for path in sorted(request.path.iterdir()):
         symbol = files.symbol_of(path)
-        if symbol in there and symbol in (order.symbols or there):
-            raise DataError(f"two files for {symbol}: {there[symbol].name} and {path.name}", where=str(order.path))
+        if symbol in there and symbol in (request.symbols or there):
+            raise DataError(f"two files for {symbol}: {there[symbol].name} and {path.name}", where=str(request.path))
         if symbol:
             there.setdefault(symbol, path)
     if not there:
-        raise DataError("holds no file of bars (SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet)", where=str(order.path))
+        raise DataError("holds no file of bars (SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet)", where=str(request.path))
     tables = []
-    for symbol in order.symbols or there:
+    for symbol in request.symbols or there:
         if symbol not in there:
-            raise DataError(f"holds no file for {symbol}{did_you_mean(symbol, there)}", where=str(order.path))
+            raise DataError(f"holds no file for {symbol}{did_you_mean(symbol, there)}", where=str(request.path))
         say(f"{symbol} from {there[symbol]}")
-        tables.append(_cut(files.read_table(there[symbol], symbol=symbol), order))
+        tables.append(_cut(files.read_table(there[symbol], symbol=symbol), request))
         for note in tables[-1].notes:
             say(f"{symbol}: {note}")
     return tables
 
 
-def _cut(table: Table, order: Order) -> Table:
-    first = day_number(order.first or date.min)
-    inside = (table.session_of >= first) & (table.session_of <= day_number(order.last or date.max))
+def _cut(table: BarTable, request: FetchRequest) -> BarTable:
+    first = day_number(request.first or date.min)
+    inside = (table.session_of >= first) & (table.session_of <= day_number(request.last or date.max))
     if not inside.any():
         raise DataError(f"{table.symbol} has no bars there: {table.first} to {table.last}", where=table.path)
     return table.take(inside)
 
 
-def _refuse_worse(table: Table, problems: Sequence[quality.Problem], into: Path) -> None:
+def _refuse_worse(table: BarTable, problems: Sequence[quality.Problem], into: Path) -> None:
     """Raise DataError where the bars in place are better: more sessions, fewer problems, or real ones."""
     for path in into.iterdir() if into.is_dir() else ():
         if files.symbol_of(path) != table.symbol or not path.is_file():
@@ -168,7 +168,7 @@ def _refuse_worse(table: Table, problems: Sequence[quality.Problem], into: Path)
             raise DataError(f"{shown} {reason}", mend=f"fetch the whole range or move {shown} away first")
 
 
-def _better(old: Table, new: Table, problems: Sequence[quality.Problem]) -> str:
+def _better(old: BarTable, new: BarTable, problems: Sequence[quality.Problem]) -> str:
     """Say why `old` is better than `new`; empty where it is not."""
     if old.frequency != new.frequency:
         return f"has {old.frequency} bars, the new ones are {new.frequency}"
@@ -184,7 +184,7 @@ def _better(old: Table, new: Table, problems: Sequence[quality.Problem]) -> str:
     return ""
 
 
-def _write(tables: Sequence[Table], into: Path, source: str) -> list[Path]:
+def _write(tables: Sequence[BarTable], into: Path, source: str) -> list[Path]:
     """Write every table to a file beside its place, then move all into place; on failure nothing is left."""
     into.mkdir(parents=True, exist_ok=True)
     pairs = [(into / f".{t.symbol}.{os.getpid()}.new", into / f"{t.symbol}.csv") for t in tables]

@@ -1,7 +1,7 @@
 """Bars for a run: found in the data folders, checked, and put on the timeline of the exchange. Never downloads.
 
 data/SYMBOL.csv|.parquet ──┐                       refusals → DataError
-                           ├─► Table per symbol ──► timeline ──► Loaded(bars, context, start, last, notes)
+                           ├─► BarTable per symbol ──► timeline ──► Loaded(bars, context, start, last, notes)
 data/sample/SYMBOL.parquet ┘
 """
 
@@ -19,7 +19,7 @@ from simulator.market import quality
 from simulator.market.bars import Bars, Instants
 from simulator.market.calendar import Sessions, day_number, day_of, sessions
 from simulator.market.sources import files, sample
-from simulator.market.table import Table, in_hours, step_of, to_bars
+from simulator.market.table import BarTable, in_hours, step_of, to_bars
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Found:
     source: str
     shipped: bool
 
-    def read(self) -> Table:
+    def read(self) -> BarTable:
         return replace(files.read_table(self.path, source=self.source), symbol=self.symbol)
 
     def problems(self) -> list[quality.Problem]:
@@ -160,7 +160,7 @@ def _fetch(symbols: Sequence[str], window: _Window) -> str:
     return f"`sim data fetch --source yahoo --symbols {','.join(symbols)} --from {first} --to {until}`"
 
 
-def load_table(found: Found) -> Table:
+def load_table(found: Found) -> BarTable:
     """Read one file. Raises DataError (symbol, date, file) for the first problem for which it is refused."""
     table = found.read()
     problems = quality.refusals(table)
@@ -173,7 +173,7 @@ def load_table(found: Found) -> Table:
     return table
 
 
-def _one_frequency(traded: list[Table]) -> tuple[list[Table], list[str]]:
+def _one_frequency(traded: list[BarTable]) -> tuple[list[BarTable], list[str]]:
     odd = next((t for t in traded if t.frequency != traded[0].frequency), None)
     if odd:
         known = f"{traded[0].symbol} has {traded[0].frequency} bars and {odd.symbol} has {odd.frequency} bars"
@@ -188,14 +188,14 @@ def _one_frequency(traded: list[Table]) -> tuple[list[Table], list[str]]:
     return kept, notes
 
 
-def _regular_hours(table: Table) -> Table:
+def _regular_hours(table: BarTable) -> BarTable:
     kept = table.take(in_hours(table, sessions(table.first, table.last)))
     if not len(kept):
         raise DataError(f"{table.symbol} has no bar within regular hours", where=table.path)
     return kept
 
 
-def _fitting(tables: list[Table], frequency: str) -> tuple[list[Table], list[str]]:
+def _fitting(tables: list[BarTable], frequency: str) -> tuple[list[BarTable], list[str]]:
     """Context tables that can stand on a timeline of `frequency`: the same, or daily on intraday."""
     fitting = [t for t in tables if t.daily or t.frequency == frequency]
     others = [t for t in tables if not (t.daily or t.frequency == frequency)]
@@ -203,7 +203,7 @@ def _fitting(tables: list[Table], frequency: str) -> tuple[list[Table], list[str
     return [t if t.daily else _regular_hours(t) for t in fitting], notes
 
 
-def _assemble(traded: list[Table], shown: list[Table], window: _Window, notes: list[str]) -> Loaded:
+def _assemble(traded: list[BarTable], shown: list[BarTable], window: _Window, notes: list[str]) -> Loaded:
     end, about_end = _end(traded, window)
     notes += about_end
     begin = min(t.session_of[0] for t in traded)
@@ -225,7 +225,7 @@ def _assemble(traded: list[Table], shown: list[Table], window: _Window, notes: l
     return Loaded(bars, context, start, day_of(run[-1]), tuple(notes))
 
 
-def _end(traded: list[Table], window: _Window) -> tuple[int, list[str]]:
+def _end(traded: list[BarTable], window: _Window) -> tuple[int, list[str]]:
     """Day number of the last session, and notes about it."""
     ends = {t.symbol: int(t.session_of[-1]) for t in traded}
     latest = max(ends.values())
@@ -244,7 +244,7 @@ def _end(traded: list[Table], window: _Window) -> tuple[int, list[str]]:
     return end, [f"without --to the run ends on {day_of(end)}, the last session that {whose}{tail}"]
 
 
-def _empty(tables: list[Table], window: _Window) -> DataError:
+def _empty(tables: list[BarTable], window: _Window) -> DataError:
     until = f"from {window.first}" + (f" to {window.last}" if window.last else " on")
     has = ", ".join(f"{t.symbol} ({t.source}) has {t.first} to {t.last}" for t in tables)
     fetch = _fetch([t.symbol for t in tables], window)
@@ -262,7 +262,7 @@ def _late(begin: int, window: _Window, calendar: Sessions, at: int) -> list[str]
     return notes
 
 
-def _coverage(table: Table, run: Instants, window: _Window) -> list[str]:
+def _coverage(table: BarTable, run: Instants, window: _Window) -> list[str]:
     """Notes of a run over the sessions `run` about one symbol. Raises DataError where it has no bar there."""
     here = np.isin(run, table.session_of)
     if not here.any():
@@ -279,7 +279,7 @@ def _coverage(table: Table, run: Instants, window: _Window) -> list[str]:
     return notes
 
 
-def _timeline(traded: list[Table], calendar: Sessions) -> Sessions:
+def _timeline(traded: list[BarTable], calendar: Sessions) -> Sessions:
     """Instants of the bars: of daily ones the sessions, else of every start that any symbol has, cut at the close."""
     if traded[0].daily:
         return calendar

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from simulator.market.bars import NUMBERS, Bars
 from simulator.market.calendar import Sessions, day_of, sessions
-from simulator.market.table import DAILY, PRICES, Table, in_hours, step_of
+from simulator.market.table import DAILY, PRICES, BarTable, in_hours, step_of
 
 SPLITS = {ratio: f"{ratio}-for-1" for ratio in (2, 3, 4, 5, 10, 20)} | {1.5: "3-for-2"}
 """Prices before against after a split → its name."""
@@ -49,7 +49,7 @@ class Problem:
         return f"{head}: {self.what}" + (f" ({self.where})" if self.where else "")
 
 
-def check(subject: Bars | Table) -> list[Problem]:
+def check(subject: Bars | BarTable) -> list[Problem]:
     """Every problem of `subject`, by symbol and date; an empty list when there is none.
 
     Checked: order and duplicates, days that are no session, NaN, zero and negative prices, open or close outside
@@ -63,7 +63,7 @@ def check(subject: Bars | Table) -> list[Problem]:
     return sorted(problems, key=lambda p: p.date or dt.date.min)
 
 
-def refusals(table: Table) -> list[Problem]:
+def refusals(table: BarTable) -> list[Problem]:
     """Only the problems for which bars are refused, in order of the rows."""
     if not len(table):
         return [Problem(table.symbol, None, "has no bars", table.path or table.source, refused=True)]
@@ -74,22 +74,22 @@ def refusals(table: Table) -> list[Problem]:
     ]
 
 
-def _tables(bars: Bars) -> Iterator[Table]:
+def _tables(bars: Bars) -> Iterator[BarTable]:
     for column, symbol in enumerate(bars.symbols):
         fresh = bars.fresh[:, column]
         arrays: dict[str, Any] = {name: getattr(bars, name)[fresh, column] for name in NUMBERS}
         at = (bars.session_of[fresh], bars.opens_at[fresh])
-        yield Table(symbol, bars.sources[column], bars.frequency, *at, **arrays)
+        yield BarTable(symbol, bars.sources[column], bars.frequency, *at, **arrays)
 
 
-def _phrase(what: str, table: Table, row: int) -> str:
+def _phrase(what: str, table: BarTable, row: int) -> str:
     numbers = {name: f"{getattr(table, name)[row]:.10g}".replace("nan", "NaN") for name in NUMBERS}
     day = day_of(table.session_of[row])
     before = day_of(table.session_of[row - 1]) if row else day
     return what.format(**numbers, weekday=f"{day:%A}", before=before)
 
 
-def _rules(table: Table) -> Iterator[tuple[Mask, str]]:
+def _rules(table: BarTable) -> Iterator[tuple[Mask, str]]:
     """(n,) True for the rows at fault, and the sentence about one of them."""
     steps = np.diff(table.key, prepend=table.key[0] - 1)
     yield steps == 0, "is dated like the bar before it: a duplicate"
@@ -114,7 +114,7 @@ def _rules(table: Table) -> Iterator[tuple[Mask, str]]:
     yield ~(np.isfinite(table.dividend) & (table.dividend >= 0)), "dividend is {dividend}"
 
 
-def _gaps(table: Table) -> Iterator[Problem]:
+def _gaps(table: BarTable) -> Iterator[Problem]:
     if not len(table):
         return
     calendar = sessions(day_of(table.session_of.min()), day_of(table.session_of.max()))
@@ -124,7 +124,7 @@ def _gaps(table: Table) -> Iterator[Problem]:
         yield from _thin_sessions(table, calendar)
 
 
-def _thin_sessions(table: Table, calendar: Sessions) -> Iterator[Problem]:
+def _thin_sessions(table: BarTable, calendar: Sessions) -> Iterator[Problem]:
     regular = table.session_of[in_hours(table, calendar)]
     days, counts = np.unique(regular, return_counts=True)
     rows = np.searchsorted(calendar.session_of, days)
@@ -136,7 +136,7 @@ def _thin_sessions(table: Table, calendar: Sessions) -> Iterator[Problem]:
             yield Problem(table.symbol, day_of(day), what, table.path or table.source)
 
 
-def _jumps(table: Table) -> Iterator[Problem]:
+def _jumps(table: BarTable) -> Iterator[Problem]:
     if len(table) < 2:
         return
     with np.errstate(divide="ignore", invalid="ignore"):

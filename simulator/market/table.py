@@ -1,6 +1,6 @@
 """One symbol's bars as a source delivers them: before they are checked and put on a shared timeline.
 
-source (file, sample, yahoo, alpaca, synthetic) ──► Table ──► quality.check ──► load ──► Bars
+source (file, sample, yahoo, alpaca, synthetic) ──► BarTable ──► quality.check ──► load ──► Bars
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class BarTable:
     """n bars of one symbol, in the order they were delivered, unchecked.
 
     Attributes
@@ -78,13 +78,13 @@ class Table:
             return f"{self.path}:{self.lines[row]}"
         return self.path or self.source
 
-    def take(self, rows: slice | NDArray[Any]) -> Table:
+    def take(self, rows: slice | NDArray[Any]) -> BarTable:
         """The same table with only `rows` (a slice, a mask or positions)."""
         arrays = {name: getattr(self, name)[rows] for name in ("session_of", "starts", *NUMBERS)}
         return replace(self, lines=None if self.lines is None else self.lines[rows], **arrays)
 
 
-def daily_table(symbol: str, source: str, days: Instants, columns: Mapping[str, Floats]) -> Table:
+def daily_table(symbol: str, source: str, days: Instants, columns: Mapping[str, Floats]) -> BarTable:
     """A table of daily bars on `days` (days since the epoch).
 
     `columns` holds open, high, low, close and volume, and dividend where the source carries dividends.
@@ -93,7 +93,7 @@ def daily_table(symbol: str, source: str, days: Instants, columns: Mapping[str, 
     arrays: dict[str, Any] = {name: np.asarray(columns[name], dtype=np.float64) for name in FIELDS}
     arrays |= absorb_rounding(*(arrays[name] for name in PRICES))
     dividend = np.asarray(columns.get("dividend", np.zeros(len(days))), dtype=np.float64)
-    return Table(symbol, source, DAILY, days, wall_to_utc(days, OPEN), **arrays, dividend=dividend)
+    return BarTable(symbol, source, DAILY, days, wall_to_utc(days, OPEN), **arrays, dividend=dividend)
 
 
 def absorb_rounding(open: Floats, high: Floats, low: Floats, close: Floats) -> dict[str, Floats]:
@@ -116,7 +116,7 @@ def step_of(frequency: str) -> int:
     return int(frequency[:-1]) * SECOND
 
 
-def in_hours(table: Table, on: Sessions) -> NDArray[np.bool_]:
+def in_hours(table: BarTable, on: Sessions) -> NDArray[np.bool_]:
     """(n,) True for bars that start within the regular hours of one of the sessions `on`."""
     if not len(on):
         return np.zeros(len(table), dtype=np.bool_)
@@ -125,7 +125,7 @@ def in_hours(table: Table, on: Sessions) -> NDArray[np.bool_]:
     return np.asarray(within & (on.session_of[rows] == table.session_of))
 
 
-def to_bars(tables: Sequence[Table], timeline: Sessions, frequency: str = DAILY) -> Bars:
+def to_bars(tables: Sequence[BarTable], timeline: Sessions, frequency: str = DAILY) -> Bars:
     """Put the tables' bars on one timeline; NaN where a symbol has no bar there, dividend 0.
 
     Bars of a table that are not on the timeline are left out. Daily tables on an intraday timeline stand on the last
@@ -148,7 +148,7 @@ def to_bars(tables: Sequence[Table], timeline: Sessions, frequency: str = DAILY)
     )
 
 
-def _places(table: Table, timeline: Sessions, frequency: str) -> tuple[Instants, Instants]:
+def _places(table: BarTable, timeline: Sessions, frequency: str) -> tuple[Instants, Instants]:
     """Rows of the timeline and the rows of `table` that belong there."""
     by_session = table.daily and frequency != DAILY
     axis = timeline.session_of if table.daily else timeline.opens_at

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.evidence.reader import read_run
-from simulator.evidence.records import CheckBill, CheckRecord, Checks, Figure
+from simulator.evidence.records import CheckBill, CheckRecord, Checks, FigureRecord
 from simulator.number_format import (
     UNDEFINED,
     cents,
@@ -159,7 +159,7 @@ def _read_earlier(folder: Path, digest: str) -> dict[str, CheckRecord]:
     return dict(checks)
 
 
-def _row(figure: Figure) -> Row:
+def _row(figure: FigureRecord) -> Row:
     write_one = FORMATS.get(figure["unit"], ratio)
     p = "" if figure["p"] is None else p_value(figure["p"])
     within = interval(figure["low"], figure["high"], write_one)

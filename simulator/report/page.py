@@ -57,7 +57,7 @@ class Report:
     last: int
     verdict: Verdict
     interval: Forest | None
-    comparison: comparison.Comparison
+    comparison: comparison.ComparisonSection
     chart: equity_and_trades.EquityAndTrades
     months: tuple[monthly_returns.Year, ...]
     holdings: tuple[weights.Holding, ...]
@@ -66,7 +66,7 @@ class Report:
     calibration: tuple[calibration.Calibrated, ...]
     costs: costs_and_execution.Costs
     figures: Table
-    contamination: contamination.Contamination | None
+    contamination: contamination.ContaminationSection | None
     assumptions: assumptions_and_notes.Assumptions
     biases: tuple[bias_checklist.Bias, ...]
     reproduce: reproduce.Reproduce

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from simulator.runs.cost_history import Range
-from simulator.runs.plan import Line, Plan
+from simulator.runs.plan import Plan, PlanLine
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -67,7 +67,7 @@ def _table(plan: Plan) -> Table:
     return table
 
 
-def _money(line: Line) -> tuple[str, str]:
+def _money(line: PlanLine) -> tuple[str, str]:
     if not line.prompt_tokens.high:
         return "", ""
     return f"{_thousands(line.prompt_tokens)}, {_thousands(line.completion_tokens)}", f"{line.usd.likely:.2f}"

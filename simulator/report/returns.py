@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from simulator.analysis.returns.summary import About, Description, Difference, Figures, judge_figures
+from simulator.analysis.returns.summary import About, Description, Figures, PairedDifference, judge_figures
 from simulator.analysis.verdict import JUDGEMENT, Verdict
 from simulator.number_format import (
     SPACE,
@@ -94,7 +94,7 @@ def describe_data(about: About) -> str:
     return plain(f"{text}; risk-free: {about.risk_free}{benchmark}")
 
 
-def tabulate_differences(found: Difference) -> Table:
+def tabulate_differences(found: PairedDifference) -> Table:
     """Return both Sharpe ratios and everything that is known of their difference."""
     alone = [
         make_row(f"Sharpe, {name}", (Cell(ratio(found.values[key]), found.reasons.get(key, "")),))
@@ -109,7 +109,7 @@ def _figure(metric: Metric, values: Mapping[str, float | None], reasons: Mapping
     return Row(metric.name, (metric.cell(values, reasons),), metric.help)
 
 
-def write_difference_headline(found: Difference) -> str:
+def write_difference_headline(found: PairedDifference) -> str:
     """Return the verdict in a sentence, with its interval."""
     verdict, difference = found.verdict, found.values["sharpe_difference"]
     verdict = verdict[:1].upper() + verdict[1:] if verdict == "cannot tell them apart" else verdict
@@ -120,7 +120,7 @@ def write_difference_headline(found: Difference) -> str:
     return f"{verdict}: the Sharpe ratios differ by {signed_ratio(difference)}, 95{SPACE}% interval {bounds}.{near}"
 
 
-def list_difference_details(found: Difference) -> tuple[str, ...]:
+def list_difference_details(found: PairedDifference) -> tuple[str, ...]:
     """Return sentences on power, and what a difference not found does not mean."""
     values, sessions, periods = found.values, found.about.span["sessions"], found.about.periods
     if values["sharpe_difference"] is None:
@@ -224,7 +224,7 @@ def list_selection_details(found: BestOfMany) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-Answer: TypeAlias = "Description | Difference | BestOfMany"
+Answer: TypeAlias = "Description | PairedDifference | BestOfMany"
 
 
 def print_answer(found: Answer, console: Console) -> None:
@@ -239,7 +239,7 @@ def print_answer(found: Answer, console: Console) -> None:
     console.print()
     if isinstance(found, Description):
         _print_strategies(found, console)
-    elif isinstance(found, Difference):
+    elif isinstance(found, PairedDifference):
         _print_figures(
             console, tabulate_differences(found), write_difference_headline(found), list_difference_details(found)
         )
@@ -299,7 +299,7 @@ def render(found: Answer, read: Returns, command: str) -> bytes:
     """Return the page of an answer as UTF-8 HTML; no time, no path but the ones in `command`."""
     if isinstance(found, Description):
         return _stats_page(found, read, command)
-    return _compare_page(found, read, command) if isinstance(found, Difference) else _sweep_page(found, command)
+    return _compare_page(found, read, command) if isinstance(found, PairedDifference) else _sweep_page(found, command)
 
 
 def _render(template: str, about: About, command: str, **content: object) -> bytes:
@@ -340,7 +340,7 @@ def _headline_of_several(verdicts: Mapping[str, Verdict]) -> str:
     return f"{len(stand)} of {len(verdicts)} strategies, each judged by itself: {JUDGEMENT['distinct']} ({named})."
 
 
-def _compare_page(found: Difference, read: Returns, command: str) -> bytes:
+def _compare_page(found: PairedDifference, read: Returns, command: str) -> bytes:
     from simulator.report import returns_charts as charts
 
     names = (found.a, found.b)

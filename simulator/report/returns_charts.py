@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.analysis.returns.summary import About, Description, Difference
+from simulator.analysis.returns.summary import About, Description, PairedDifference
 from simulator.number_format import counted, number_of, p_value, percent, ratio, rough_percent, signed_percent
 from simulator.report import charts, drawing
 from simulator.report.charts import Chart, Curve, Forest, Interval, Key, draw_intervals, speak
@@ -87,7 +87,7 @@ def draw_sharpes(found: Description) -> Forest | None:
     return _forest(rows, "Sharpe ratios with their 95 % intervals")
 
 
-def draw_difference(found: Difference) -> Forest | None:
+def draw_difference(found: PairedDifference) -> Forest | None:
     """Return both Sharpe ratios and their difference, with intervals."""
     values = found.values
     if values["sharpe_difference"] is None:

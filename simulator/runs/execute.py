@@ -164,7 +164,7 @@ def simulate(
         asking.open_for(known["run_id"], seats_of(loaded.strategy))
         report = _ticking(progress, asking.gateway, questions) if progress else None
         try:
-            draws, stopped = replay_replicates(
+            replicates, stopped = replay_replicates(
                 loaded.strategy, spec.replicates, staged.inputs, rules, config.accounts.cash, report, asking.loop
             )
         except LLMError as error:
@@ -172,7 +172,7 @@ def simulate(
         asking.drain()
         if stopped is not None:
             stopped = _continued(stopped, known["command"], asking.gateway, questions)
-        work = Work(spec, workspace, config, loaded, staged, rules, draws, asking.gateway, known, stopped)
+        work = Work(spec, workspace, config, loaded, staged, rules, replicates, asking.gateway, known, stopped)
         recorded = record_run(work, completion.analyse)
         runtime = _runtime(asking.gateway, started)
     name = f"{known['strategy']}-{known['from']}-{staged.last}-{known['run_id']}"

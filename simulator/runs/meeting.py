@@ -235,15 +235,15 @@ def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
     Raises ConfigError for a model whose price nobody knows.
     """
     config = load_config(workspace.config)
-    stand_ins, prices = PlanProvider(), Prices(config.models.prices)
-    with plan_gateway(workspace, config, request.models, request.cache, stand_ins) as asking:
+    plan_provider, prices = PlanProvider(), Prices(config.models.prices)
+    with plan_gateway(workspace, config, request.models, request.cache, plan_provider) as asking:
         if all(seat.provider == OFFLINE for seat in asking.seats.values()):
             return MeetingCost()
         council = _council(request, workspace, asking)
         when = meeting_time(request.as_of, config.schedule, council.cadence)
         snapshot = _snapshot(request, when, council, workspace, config)
         asking.loop.run(run_stages(_stages(council, request.up_to), council.open(snapshot), council.setup))
-    missing = [question for question in stand_ins.asked.values() if question.provider != OFFLINE]
+    missing = [question for question in plan_provider.asked.values() if question.provider != OFFLINE]
     estimates = [prices.estimate(question) for question in missing]
     return MeetingCost(len(missing), sum(likely for likely, _ in estimates), sum(most for _, most in estimates))
 

@@ -37,7 +37,7 @@ STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
 
 
 @dataclass(frozen=True)
-class Line:
+class PlanLine:
     """Questions of one stage to one model.
 
     Attributes
@@ -75,7 +75,7 @@ class Plan:
     models: str | None
     max_cost: float
     max_day: float
-    lines: tuple[Line, ...]
+    lines: tuple[PlanLine, ...]
     minutes: float
     fails: str | None = None
 
@@ -116,15 +116,15 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     """The plan of a run. Raises what the run would raise before its first question, and ConfigError for a model whose
     price nobody knows."""
     config = load_config(workspace.config)
-    stand_ins = PlanProvider()
-    with plan_gateway(workspace, config, spec.models, spec.cache, stand_ins) as asking:
+    plan_provider = PlanProvider()
+    with plan_gateway(workspace, config, spec.models, spec.cache, plan_provider) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
         check_replicates(loaded.strategy, spec.replicates)
         again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
         asking.loop.run(_meet(again, staged.inputs))
-        lines = _lines(asking.gateway, stand_ins.asked, Prices(config.models.prices))
+        lines = _lines(asking.gateway, plan_provider.asked, Prices(config.models.prices))
     taken = seats_of(loaded.strategy)
     missing = sum(line.misses for line in lines)
     offline = spec.cache == "replay" and missing
@@ -150,7 +150,7 @@ async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs) -> No
             raise ahead.stopped
 
 
-def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices) -> tuple[Line, ...]:
+def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices) -> tuple[PlanLine, ...]:
     found: dict[tuple[str, str, str], int] = defaultdict(int)
     unanswered: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
     for call in gateway.calls:
@@ -165,25 +165,25 @@ def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices)
 
 def _line(
     at: tuple[str, str, str], hits: int, asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices
-) -> Line:
+) -> PlanLine:
     name, provider, model = at
     calls, shown = hits + len(asked), model.partition("@")[0]
     nothing = Range()
     if not asked or provider == "offline":
-        return Line(name, provider, shown, "", calls, hits, len(asked), nothing, nothing, nothing, 0.0, 0)
+        return PlanLine(name, provider, shown, "", calls, hits, len(asked), nothing, nothing, nothing, 0.0, 0)
     takes = outlay(asked, cache, prices)
-    return Line(
+    return PlanLine(
         *(name, provider, shown, asked[0].endpoint, calls, hits, len(asked)),
         *(takes.prompt, takes.completion, takes.usd, takes.past.seconds, takes.past.answers),
     )
 
 
-def _seconds(lines: Sequence[Line], taken: Iterable[Seat], config: Config, replicates: int) -> float:
+def _seconds(lines: Sequence[PlanLine], taken: Iterable[Seat], config: Config, replicates: int) -> float:
     """Seconds of asking: as many questions at once as each endpoint is asked, and no stage before the last.
 
     What an endpoint's calls per hour and tokens per minute do not allow at once is waited for.
     """
-    by_endpoint: dict[str, list[Line]] = defaultdict(list)
+    by_endpoint: dict[str, list[PlanLine]] = defaultdict(list)
     for line in lines:
         if line.misses and line.provider != "offline":
             by_endpoint[line.endpoint or line.provider].append(line)

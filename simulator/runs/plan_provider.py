@@ -63,15 +63,15 @@ class PlanProvider:
 
 @contextmanager
 def plan_gateway(
-    workspace: Workspace, config: Config, models: str | None, mode: Mode, stand_ins: PlanProvider
+    workspace: Workspace, config: Config, models: str | None, mode: Mode, plan_provider: PlanProvider
 ) -> Iterator[Asking]:
-    """A way to ask over the workspace's cache, with `stand_ins` for every provider of the profile `models`.
+    """A way to ask over the workspace's cache, with `plan_provider` for every provider of the profile `models`.
 
     Raises ConfigError for an unknown profile.
     """
     chosen = seats(config.models, models)
     with Reading(workspace.cache, mode) as cache, asyncio.Runner() as loop:
-        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), stand_ins)
+        everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), plan_provider)
         yield Asking(Gateway(cache, everyone), chosen, tuple(config.accounts.accounts), loop)
 
 

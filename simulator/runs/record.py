@@ -59,8 +59,8 @@ class Result(TypedDict):
 class Work:
     """Replays that are done, and what they were done with.
 
-    `draws` holds one per replicate: the first is what the run reports, the others say how far it carries. `stopped` is
-    why there are fewer dates or draws than asked for.
+    The first of `replicates` is what the run reports, the others say how far it carries. `stopped` is why there are
+    fewer dates or replicates than asked for.
     """
 
     spec: RunSpec
@@ -69,14 +69,14 @@ class Work:
     loaded: Loaded
     staged: LoadedInputs
     rules: TradingRules
-    draws: tuple[Replayed, ...]
+    replicates: tuple[Replayed, ...]
     gateway: Gateway
     identity: Identity
     stopped: LLMError | None = None
 
     @property
     def replayed(self) -> Replayed:
-        return self.draws[0]
+        return self.replicates[0]
 
     @property
     def cash(self) -> float:
@@ -106,11 +106,11 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     accounts = replay_accounts(work.loaded.strategy, work.replayed, work.rules, work.config.accounts)
     others = [account for account in accounts if account.replayed is not work.replayed]
 
-    further = {f"replicate:{n}": draw.ledger for n, draw in enumerate(work.draws) if n}
+    further = {f"replicate:{n}": each.ledger for n, each in enumerate(work.replicates) if n}
     files = writer.result_files(ledger, work.replayed.results, _curves(free, benchmarks, accounts, further))
     for account in others:
         files |= writer.account_files(account.folder, account.replayed.ledger, account.replayed.results)
-    files |= {writer.replicate_file(n): writer.decision_lines(d.results) for n, d in enumerate(work.draws) if n}
+    files |= {writer.replicate_file(n): writer.decision_lines(d.results) for n, d in enumerate(work.replicates) if n}
     calls = _calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
 
@@ -133,11 +133,11 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
             "max_relative_difference": work.replayed.largest_difference,
         },
         "llm": _llm(work, calls),
-        "shortfalls": shortfalls(work.draws),
+        "shortfalls": shortfalls(work.replicates),
     }
 
     def events() -> Iterator[Event]:
-        yield from run_events(accounts, calls, work.draws)
+        yield from run_events(accounts, calls, work.replicates)
 
     return Recorded(files, facts, events())
 
@@ -175,10 +175,10 @@ def _partial(work: Work) -> Ending:
 
 
 def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> Replicates:
-    if len(work.draws) == 1:
+    if len(work.replicates) == 1:
         return {"count": 1}
-    others = [measure.account(draw.ledger, work.cash, free.returns, hold) for draw in work.draws[1:]]
-    return {"count": len(work.draws), "metrics": spreads([s.values for s in (first, *others)])}
+    others = [measure.account(each.ledger, work.cash, free.returns, hold) for each in work.replicates[1:]]
+    return {"count": len(work.replicates), "metrics": spreads([s.values for s in (first, *others)])}
 
 
 def _curves(

@@ -33,19 +33,19 @@ def replay_replicates(
     UsageError for several replicates of a strategy that asks nothing, and what ends a replay without a result.
     """
     check_replicates(strategy, replicates)
-    draws: list[Replayed] = []
+    replays: list[Replayed] = []
     for number in range(replicates):
         again = replicate_of(strategy, number)
         try:
-            drawn = replay_strategy(again, inputs, rules, cash, _part(progress, number, replicates), loop)
+            replayed = replay_strategy(again, inputs, rules, cash, _part(progress, number, replicates), loop)
         except LLMError as stopped:
-            if not draws or isinstance(stopped, CacheMissError | CacheCorruptError):
+            if not replays or isinstance(stopped, CacheMissError | CacheCorruptError):
                 raise
-            return tuple(draws), stopped
-        if drawn.stopped is not None:
-            return tuple(draws) or (drawn,), drawn.stopped
-        draws.append(drawn)
-    return tuple(draws), None
+            return tuple(replays), stopped
+        if replayed.stopped is not None:
+            return tuple(replays) or (replayed,), replayed.stopped
+        replays.append(replayed)
+    return tuple(replays), None
 
 
 def check_replicates(strategy: Strategy[Any], replicates: int) -> None:
@@ -69,7 +69,7 @@ def _part(progress: Progress | None, number: int, replicates: int) -> Progress |
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """mean, min, max and sd (ddof 1) of one metric over the draws; None where a draw has none, sd for one draw."""
+    """mean, min, max and sd (ddof 1) of one metric over replicates; None where one has none, sd for a single one."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if len(known) < len(values) or not known:
         return {"mean": None, "min": None, "max": None, "sd": None}
@@ -77,6 +77,6 @@ def spread(values: Sequence[float | None]) -> Spread:
     return {"mean": float(np.mean(known)), "min": min(known), "max": max(known), "sd": sd}
 
 
-def spreads(draws: Sequence[Metrics]) -> dict[str, Spread]:
-    """Return {metric: its spread over `draws`}, in the order of the first."""
-    return {name: spread([draw.get(name) for draw in draws]) for name in draws[0]}
+def spreads(replicates: Sequence[Metrics]) -> dict[str, Spread]:
+    """Return {metric: its spread over `replicates`}, in the order of the first."""
+    return {name: spread([metrics.get(name) for metrics in replicates]) for name in replicates[0]}

@@ -18,21 +18,23 @@ COUNCIL_EVENTS: Mapping[Any, Kind] = {"council": "meeting.held", "checkpoint": "
 Timed = tuple[int, Event]
 
 
-def run_events(accounts: Sequence[Account], calls: Sequence[CallRow], draws: Sequence[Replayed] = ()) -> list[Event]:
+def run_events(
+    accounts: Sequence[Account], calls: Sequence[CallRow], replicates: Sequence[Replayed] = ()
+) -> list[Event]:
     """Return the events of a run, oldest first; at one instant what was decided stands before what was filled.
 
-    `draws` are its replays, one per replicate: meetings and checkpoints of further ones carry their number as
-    ``replicate``; 0, or nothing where `draws` is empty, is the council's own account. Fills are those of every account,
-    in their order; of a rule, which has none, those of the first draw, with account None. All calls are one event, the
-    last, with no instant; a run that asked nothing has none. Equal arguments give equal events.
+    `replicates` are its replays: meetings and checkpoints of further ones carry their number as ``replicate``; 0, or
+    nothing where `replicates` is empty, is the council's own account. Fills are those of every account, in their order;
+    of a rule, which has none, those of the first replicate, with account None. All calls are one event, the last,
+    with no instant; a run that asked nothing has none. Equal arguments give equal events.
     """
     council = council_account(accounts)
     name = None if council is None else council.name
-    replays = draws or (() if council is None else (council.replayed,))
-    events = [event for number, draw in enumerate(replays) for event in _council_events(draw, name, number)]
+    replays = replicates or (() if council is None else (council.replayed,))
+    events = [event for number, replicate in enumerate(replays) for event in _council_events(replicate, name, number)]
     events += [event for one in accounts for event in _fill_events(one.replayed, one.name)]
-    if not accounts and draws:
-        events += _fill_events(draws[0], None)
+    if not accounts and replicates:
+        events += _fill_events(replicates[0], None)
     in_time = [event for _, event in sorted(events, key=lambda timed: timed[0])]
     asked = [Event("calls.made", None, None, {"calls": [dict(call) for call in calls]})] if calls else []
     return in_time + asked

@@ -13,7 +13,7 @@ from simulator.stats.series import Floats
 
 
 @dataclass(frozen=True)
-class Line:
+class Regression:
     """y = intercept + slope·x, with the HAC standard error of the intercept."""
 
     intercept: float
@@ -54,7 +54,7 @@ def mean_error(series: Floats, lag: int) -> float:
     return float(np.sqrt(long_run_variance(series, lag) / series.size))
 
 
-def regression_on_one(y: Floats, x: Floats, lag: int) -> Line:
+def regression_on_one(y: Floats, x: Floats, lag: int) -> Regression:
     """OLS of y on a constant and x, both (n,).
 
     The standard error is the sandwich with Bartlett weights up to `lag`, without a small-sample factor.
@@ -67,4 +67,4 @@ def regression_on_one(y: Floats, x: Floats, lag: int) -> Line:
     # Row of (X'X)⁻¹X' that belongs to the intercept: its variance is that of the sum of influence × residual.
     influence = 1.0 / y.size - x.mean() * centred / spread
     scores = influence * residual
-    return Line(intercept, slope, float(np.sqrt(bartlett_sum(scores, lag))))
+    return Regression(intercept, slope, float(np.sqrt(bartlett_sum(scores, lag))))

@@ -13,19 +13,19 @@ import pytest
 
 from simulator.errors import DataError
 from simulator.market.sources.files import is_symbol, read_table, symbol_of, write_csv
-from simulator.market.table import Table
+from simulator.market.table import BarTable
 
 PRICES = "10,12,9,11,500"
 DAYS = ["2024-01-02", "2024-01-03", "2024-01-04"]
 
 
-def read(folder: Path, text: str, name: str = "ACME.csv") -> Table:
+def read(folder: Path, text: str, name: str = "ACME.csv") -> BarTable:
     path = folder / name
     path.write_text(text)
     return read_table(path)
 
 
-def dates(table: Table) -> list[str]:
+def dates(table: BarTable) -> list[str]:
     return table.session_of.astype("datetime64[D]").astype(str).tolist()
 
 

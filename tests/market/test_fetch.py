@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from simulator.errors import DataError, SimError, UsageError
-from simulator.market.fetch import Order, fetch, last_complete_session
+from simulator.market.fetch import FetchRequest, fetch, last_complete_session
 from simulator.market.load import load_bars
 from simulator.market.sources.files import read_table
 
@@ -26,8 +26,8 @@ def nothing(_line: str) -> None:
     pass
 
 
-def synthetic(*symbols: str, first: date = JANUARY[0], last: date | None = JANUARY[1], seed: int = 7) -> Order:
-    return Order("synthetic", symbols, first, last, seed=seed)
+def synthetic(*symbols: str, first: date = JANUARY[0], last: date | None = JANUARY[1], seed: int = 7) -> FetchRequest:
+    return FetchRequest("synthetic", symbols, first, last, seed=seed)
 
 
 def here(into: Path) -> list[str]:
@@ -55,17 +55,17 @@ def test_fetching_again_gives_the_same_file_and_a_longer_range_replaces_it(into:
 
 
 @pytest.mark.parametrize(
-    ("order", "said"),
+    ("fetch_request", "said"),
     [
         (synthetic("AAA", first=date(2024, 1, 3)), "1 of their sessions are not among the new ones"),
         (synthetic("AAA", last=date(2024, 1, 30)), "has 21 bars from 2024-01-02 to 2024-01-31; 1 of their sessions"),
     ],
 )
-def test_a_file_that_covers_more_is_not_overwritten(order: Order, said: str, into: Path) -> None:
+def test_a_file_that_covers_more_is_not_overwritten(fetch_request: FetchRequest, said: str, into: Path) -> None:
     (kept,) = fetch(synthetic("AAA"), into, NOW, nothing)
     before = kept.path.read_bytes()
     with pytest.raises(DataError, match=f"{said}.*; fetch the whole range or move .*AAA.csv away first"):
-        fetch(order, into, NOW, nothing)
+        fetch(fetch_request, into, NOW, nothing)
     assert kept.path.read_bytes() == before
     assert here(into) == ["AAA.csv"]
 
@@ -80,13 +80,13 @@ def test_bars_of_the_market_are_not_overwritten_by_synthetic_ones(write: Write, 
 
 def test_bars_with_more_problems_do_not_replace_better_ones(write: Write, folder: Path, into: Path) -> None:
     path = write("ACME", JANUARY)
-    fetch(Order("files", ("ACME",), path=folder), into, NOW, nothing)
+    fetch(FetchRequest("files", ("ACME",), path=folder), into, NOW, nothing)
     lines = path.read_text().splitlines()
     halved = [line.split(",") for line in lines[10:]]
     split = [",".join([d, *(str(float(x) / 2) for x in (o, h, lo, c)), v]) for d, o, h, lo, c, v in halved]
     path.write_text("\n".join([*lines[:10], *split]))
     with pytest.raises(DataError, match=r"has fewer problems than the new bars, e\.g\. ACME 2024-01-16: opens at"):
-        fetch(Order("files", ("ACME",), path=folder), into, NOW, nothing)
+        fetch(FetchRequest("files", ("ACME",), path=folder), into, NOW, nothing)
 
 
 def test_a_broken_file_may_be_replaced(into: Path) -> None:
@@ -108,7 +108,7 @@ def test_either_all_symbols_arrive_or_none(write: Write, folder: Path, into: Pat
     write("GOOD", JANUARY)
     write("WORSE", ["2024-01-02,10,12,-9,11,5"])
     with pytest.raises(DataError, match=r"WORSE 2024-01-02: low is -9, not above zero .*: bars like this are not"):
-        fetch(Order("files", ("GOOD", "WORSE"), path=folder), into, NOW, nothing)
+        fetch(FetchRequest("files", ("GOOD", "WORSE"), path=folder), into, NOW, nothing)
     assert here(into) == []
 
 
@@ -125,7 +125,7 @@ def test_a_whole_folder_is_taken_over_with_what_should_be_looked_at(write: Write
     path = write("BBB", JANUARY)
     path.write_text("\n".join(line for line in path.read_text().splitlines() if "2024-01-10" not in line))
     (folder / "events.csv").write_text("no bars\n")
-    kept = fetch(Order("files", (), path=folder), into, NOW, nothing)
+    kept = fetch(FetchRequest("files", (), path=folder), into, NOW, nothing)
     assert [k.symbol for k in kept] == ["AAA", "BBB"]
     assert [[p.what for p in k.problems] for k in kept] == [[], ["the session is missing"]]
     assert read_table(into / "AAA.csv", source="x").source == "x (AAA.csv)"
@@ -134,7 +134,7 @@ def test_a_whole_folder_is_taken_over_with_what_should_be_looked_at(write: Write
 def test_intraday_files_are_taken_over_instant_by_instant(write: Write, folder: Path, into: Path) -> None:
     rows = [f"2024-07-03 {h:02}:{m:02},10,11,9,10,1" for h in (9, 10, 11, 12) for m in range(60) if (h, m) >= (9, 30)]
     path = write("ACME", rows)
-    fetch(Order("files", ("ACME",), path=folder), into, NOW, nothing)
+    fetch(FetchRequest("files", ("ACME",), path=folder), into, NOW, nothing)
     before, after = read_table(path), read_table(into / "ACME.csv")
     assert after.frequency == before.frequency == "1min"
     assert after.starts.tolist() == before.starts.tolist()
@@ -142,15 +142,15 @@ def test_intraday_files_are_taken_over_instant_by_instant(write: Write, folder: 
 
 def test_a_folder_is_cut_to_the_days_asked_for(write: Write, folder: Path, into: Path) -> None:
     write("AAA", JANUARY)
-    (kept,) = fetch(Order("files", (), date(2024, 1, 10), date(2024, 1, 12), path=folder), into, NOW, nothing)
+    (kept,) = fetch(FetchRequest("files", (), date(2024, 1, 10), date(2024, 1, 12), path=folder), into, NOW, nothing)
     assert (kept.first, kept.last, kept.bars) == (date(2024, 1, 10), date(2024, 1, 12), 3)
     with pytest.raises(DataError, match="AAA has no bars there: 2024-01-02 to 2024-01-31"):
-        fetch(Order("files", (), date(2025, 1, 10), path=folder), into, NOW, nothing)
+        fetch(FetchRequest("files", (), date(2025, 1, 10), path=folder), into, NOW, nothing)
 
 
 def test_the_label_synthetic_outlives_being_copied(folder: Path, into: Path) -> None:
     fetch(synthetic("AAA"), folder, NOW, nothing)
-    fetch(Order("files", (), path=folder), into, NOW, nothing)
+    fetch(FetchRequest("files", (), path=folder), into, NOW, nothing)
     assert "synthetic, seed 7" in load_bars(["AAA"], into, first=JANUARY[0]).bars.sources[0]
 
 
@@ -175,20 +175,20 @@ def test_unfinished_sessions_are_not_fetched(last: date | None, into: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("order", "said"),
+    ("fetch_request", "said"),
     [
-        (Order("synthetic", (), JANUARY[0]), "synthetic needs symbols; name them with --symbols SPY,QQQ"),
-        (Order("synthetic", ("AAA",)), "synthetic needs a first day; give one with --from 2015-01-01"),
-        (Order("synthetic", ("A/B",), JANUARY[0]), '"A/B" is not a symbol'),
-        (Order("synthetic", ("AAA",), JANUARY[1], JANUARY[0]), "--to 2024-01-02 lies before --from 2024-01-31"),
-        (Order("yaho", ("AAA",), JANUARY[0]), 'no source "yaho", did you mean "yahoo"?'),
-        (Order("files", ("AAA",)), "the source files needs a folder; give one with --path DIR"),
-        (Order("files", (), path=Path("nowhere")), "there is no folder nowhere"),
+        (FetchRequest("synthetic", (), JANUARY[0]), "synthetic needs symbols; name them with --symbols SPY,QQQ"),
+        (FetchRequest("synthetic", ("AAA",)), "synthetic needs a first day; give one with --from 2015-01-01"),
+        (FetchRequest("synthetic", ("A/B",), JANUARY[0]), '"A/B" is not a symbol'),
+        (FetchRequest("synthetic", ("AAA",), JANUARY[1], JANUARY[0]), "--to 2024-01-02 lies before --from 2024-01-31"),
+        (FetchRequest("yaho", ("AAA",), JANUARY[0]), 'no source "yaho", did you mean "yahoo"?'),
+        (FetchRequest("files", ("AAA",)), "the source files needs a folder; give one with --path DIR"),
+        (FetchRequest("files", (), path=Path("nowhere")), "there is no folder nowhere"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(order: Order, said: str, into: Path) -> None:
+def test_what_cannot_be_meant_is_a_usage_error(fetch_request: FetchRequest, said: str, into: Path) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
-        fetch(order, into, NOW, nothing)
+        fetch(fetch_request, into, NOW, nothing)
     assert here(into) == []
 
 
@@ -206,7 +206,7 @@ def test_a_folder_without_what_was_asked_for_is_named(
     for name in names:
         (folder / name).write_text("")
     with pytest.raises(DataError, match=re.escape(said)):
-        fetch(Order("files", symbols, path=folder), into, NOW, nothing)
+        fetch(FetchRequest("files", symbols, path=folder), into, NOW, nothing)
 
 
 def test_sessions_to_come_cannot_be_fetched(into: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_format_there_is_not_is_refused(write_run: Any) -> None:
 
 def test_targets_say_whether_chance_may_have_met_them() -> None:
     def verdict(reached: float | None, low: float | None, high: float | None, below: bool = False) -> str:
-        return targets.Target("sharpe", "", 1.0, reached, low, high, "", below).verdict
+        return targets.Yardstick("sharpe", "", 1.0, reached, low, high, "", below).verdict
 
     assert verdict(1.2, 0.4, 2.0) == "met, within chance"
     assert verdict(1.2, 1.1, 2.0) == "met, beyond chance"
@@ -138,7 +138,7 @@ def test_round_trips_are_told_from_the_fills_alone(write_run: Any) -> None:
 
 
 def test_what_misses_a_target_by_a_rounding_can_be_seen_to() -> None:
-    one = targets.Target("sharpe", "", 1.0, 0.9965, -1.0, 3.0, "")
+    one = targets.Yardstick("sharpe", "", 1.0, 0.9965, -1.0, 3.0, "")
     assert one.cells[:2] == ("above 1.00", "0.9965")
     assert one.verdict == "missed, within chance"
 

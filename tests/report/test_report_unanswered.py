@@ -34,7 +34,7 @@ def on_record(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return asked
 
 
-draws_sentence = on_record(unanswered.draws_sentence)
+replicates_sentence = on_record(unanswered.replicates_sentence)
 shortfalls_sentence = on_record(unanswered.shortfalls_sentence)
 partial_sentence = on_record(unanswered.partial_sentence)
 judge = on_record(verdict.judge)
@@ -64,13 +64,13 @@ def test_missing_replicates_are_counted_where_every_date_is_decided() -> None:
 
 
 def test_one_draw_and_several_are_told_apart_and_rules_are_no_draw() -> None:
-    assert draws_sentence({"llm": MODELS, "replicates": {"count": 1}}).startswith("A single draw:")
+    assert replicates_sentence({"llm": MODELS, "replicates": {"count": 1}}).startswith("A single draw:")
     several = {"count": 3, "metrics": {"total_return": SPREAD, "sharpe": {**SPREAD, "mean": 1.5}}}
-    told = plain(draws_sentence({"llm": MODELS, "replicates": several, "sessions": 250}))
+    told = plain(replicates_sentence({"llm": MODELS, "replicates": several, "sessions": 250}))
     assert told.startswith("3 draws of the same questions: total return 1.0 % to 9.0 %, mean 5.0 %, sd 2.0 %; Sharpe")
-    assert "Sharpe" not in draws_sentence({"llm": MODELS, "replicates": several, "sessions": 59})
-    assert draws_sentence({"llm": {"calls": 9, "models": []}, "analysts": "rule-based analysts, no LLM"}) == ""
-    assert draws_sentence({"llm": {"calls": 0}}) == ""
+    assert "Sharpe" not in replicates_sentence({"llm": MODELS, "replicates": several, "sessions": 59})
+    assert replicates_sentence({"llm": {"calls": 9, "models": []}, "analysts": "rule-based analysts, no LLM"}) == ""
+    assert replicates_sentence({"llm": {"calls": 0}}) == ""
 
 
 def test_failed_answers_are_counted_by_seat_and_listed_by_date() -> None:

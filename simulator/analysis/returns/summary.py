@@ -1,8 +1,8 @@
 """Metrics and inference of anyone's returns: the answers of `sim stats` and `sim stats compare`.
 
-    Returns ──describe─────► Description   metrics and inference of every strategy
-            ──compare_two──► Difference    two strategies on the same sessions, paired
-            ──judge_best───► BestOfMany    the best of many, with the number of trials held against it (best_of_many.py)
+    Returns ──describe─────► Description       metrics and inference of every strategy
+            ──compare_two──► PairedDifference  two strategies on the same sessions, paired
+            ──judge_best───► BestOfMany        the best of many, judged with the number of trials (best_of_many.py)
 
 What does not exist is None, and ``reasons`` beside it says why.
 """
@@ -110,7 +110,7 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """Two strategies on the sessions both have; keys of `values` are those of `KEYS`, power and sessions_needed.
 
     `verdict` names the better one or is "cannot tell them apart", also where the comparison is undefined.
@@ -246,7 +246,9 @@ def judge_figures(figures: Figures) -> Verdict:
     )
 
 
-def compare_two(read: Returns, first: str, second: str, settings: Settings, tick: Tick = ignore_progress) -> Difference:
+def compare_two(
+    read: Returns, first: str, second: str, settings: Settings, tick: Tick = ignore_progress
+) -> PairedDifference:
     """Return how two strategies differ on the sessions both have: Ledoit-Wolf, paired bootstrap, power, verdict."""
     from simulator.stats.compare import compare
 
@@ -272,10 +274,10 @@ def compare_two(read: Returns, first: str, second: str, settings: Settings, tick
     tick("comparison", 2, 2)
     values, reasons = split(_difference(found, settings.periods))
     if isinstance(found, Undefined):
-        return Difference(about, first, second, values, reasons, None, "cannot tell them apart", alone)
+        return PairedDifference(about, first, second, values, reasons, None, "cannot tell them apart", alone)
     better = {"the first is better": f"{first} is better", "the second is better": f"{second} is better"}
     verdict = better.get(found.verdict, found.verdict)
-    return Difference(about, first, second, values, reasons, found.borderline, verdict, alone)
+    return PairedDifference(about, first, second, values, reasons, found.borderline, verdict, alone)
 
 
 KEYS = {

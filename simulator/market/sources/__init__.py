@@ -1,1 +1,1 @@
-"""Sources of bars. Each module turns one source into :class:`~simulator.market.table.Table` values."""
+"""Sources of bars. Each module turns one source into :class:`~simulator.market.table.BarTable` values."""

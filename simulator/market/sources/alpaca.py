@@ -17,7 +17,7 @@ import numpy as np
 
 from simulator.errors import DataError, UsageError
 from simulator.market.calendar import NEW_YORK, day_number
-from simulator.market.table import Table, daily_table
+from simulator.market.table import BarTable, daily_table
 
 SOURCE = "alpaca"
 KEYS = (("ALPACA_API_KEY", "ALPACA_SECRET_KEY"), ("ALPACA_PAPER_KEY_COUNCIL", "ALPACA_PAPER_SECRET_COUNCIL"))
@@ -37,7 +37,7 @@ def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
 
 def fetch(
     symbols: Sequence[str], first: date, last: date, say: Callable[[str], None], *, url: str | None = None
-) -> list[Table]:
+) -> list[BarTable]:
     """Daily tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
     `url` replaces Alpaca's address (it speaks the same API there). Raises UsageError without alpaca-py or keys,
@@ -55,7 +55,7 @@ def fetch(
     return tables
 
 
-def to_table(symbol: str, bars: Sequence[Mapping[str, Any]]) -> Table:
+def to_table(symbol: str, bars: Sequence[Mapping[str, Any]]) -> BarTable:
     """Make the table of Alpaca's list of bars: ``t`` is New York midnight in UTC, ``o h l c v`` are numbers."""
     try:
         stamps = [datetime.fromisoformat(bar["t"]).astimezone(NEW_YORK) for bar in bars]

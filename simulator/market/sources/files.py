@@ -27,7 +27,7 @@ import numpy as np
 from simulator.errors import DataError
 from simulator.market.bars import NUMBERS, Floats, Instants, moment
 from simulator.market.calendar import DAY, MINUTE, NEW_YORK, OPEN, SECOND, day_number, offsets, wall_to_utc
-from simulator.market.table import DAILY, PRICES, Table, absorb_rounding
+from simulator.market.table import DAILY, PRICES, BarTable, absorb_rounding
 
 SUFFIXES = (".csv.gz", ".csv", ".parquet")
 
@@ -81,7 +81,7 @@ def is_symbol(text: str) -> bool:
     return re.fullmatch(r"\^?[A-Za-z0-9][A-Za-z0-9.=_-]{0,31}", text) is not None
 
 
-def read_table(path: Path, *, symbol: str | None = None, source: str | None = None) -> Table:
+def read_table(path: Path, *, symbol: str | None = None, source: str | None = None) -> BarTable:
     """Read the bars of one file, unchecked. `source` is the label people see; a ``source`` column is added to it.
 
     Raises DataError, with file and line, for what cannot be read as bars at all.
@@ -91,7 +91,7 @@ def read_table(path: Path, *, symbol: str | None = None, source: str | None = No
     frequency, session_of, starts = _place(_stamps(sheet), sheet)
     numbers = {name: _numbers(sheet, name) for name in NUMBERS}
     numbers |= absorb_rounding(*(numbers[name] for name in PRICES))
-    return Table(
+    return BarTable(
         symbol or symbol_of(path) or path.stem,
         (source or path.name) + _origin(sheet),
         frequency,
@@ -112,7 +112,7 @@ def shown_path(path: Path) -> str:
         return str(path)
 
 
-def write_csv(table: Table, path: Path, origin: str) -> None:
+def write_csv(table: BarTable, path: Path, origin: str) -> None:
     """Write `table` so that :func:`read_table` gives the same bars back; `origin` goes into the source column.
 
     The file is written whole and on disk when this returns; the caller moves it into place.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from simulator.market.bars import Bars, Floats
 from simulator.market.calendar import sessions
-from simulator.market.table import Table, daily_table, to_bars
+from simulator.market.table import BarTable, daily_table, to_bars
 
 SOURCE = "synthetic"
 STEPS = 8
@@ -34,7 +34,7 @@ STAY = np.array([0.99, 0.97, 0.95])
 MARKET, SYMBOL = 0, 1
 
 
-def fetch(symbols: Sequence[str], first: date, last: date, seed: int) -> list[Table]:
+def fetch(symbols: Sequence[str], first: date, last: date, seed: int) -> list[BarTable]:
     """Daily tables of `symbols` for the sessions from `first` to `last`, both included."""
     days = sessions(first, last).session_of
     regime = _regimes(len(days), _generator(seed, MARKET, "regime"))

@@ -15,7 +15,7 @@ import numpy as np
 
 from simulator.errors import DataError, UsageError
 from simulator.market.calendar import day_number
-from simulator.market.table import PRICES, Table, daily_table
+from simulator.market.table import PRICES, BarTable, daily_table
 
 if TYPE_CHECKING:
     import pandas
@@ -27,7 +27,7 @@ INDICES = {"VIX": "^VIX", "SPX": "^GSPC", "NDX": "^NDX", "DJI": "^DJI", "RUT": "
 COLUMNS = {"open": "Open", "high": "High", "low": "Low", "close": "Close", "volume": "Volume", "dividend": "Dividends"}
 
 
-def fetch(symbols: Sequence[str], first: date, last: date, say: Callable[[str], None]) -> list[Table]:
+def fetch(symbols: Sequence[str], first: date, last: date, say: Callable[[str], None]) -> list[BarTable]:
     """Daily tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
     Raises UsageError without yfinance, DataError when Yahoo has nothing or cannot be reached.
@@ -51,7 +51,7 @@ def fetch(symbols: Sequence[str], first: date, last: date, say: Callable[[str], 
     return tables
 
 
-def to_table(symbol: str, frame: pandas.DataFrame, first: date, last: date) -> Table:
+def to_table(symbol: str, frame: pandas.DataFrame, first: date, last: date) -> BarTable:
     """Make the table of a frame of ``yfinance.Ticker.history``: index of New York midnights, capitalised columns.
 
     Rows without any price (sessions Yahoo has not filled in yet) are left out. Raises DataError when nothing remains.

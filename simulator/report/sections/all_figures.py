@@ -17,7 +17,7 @@ ENDS = ("sharpe_ci_low", "sharpe_ci_high")
 
 
 @dataclass(frozen=True)
-class Account:
+class MetricsColumn:
     """A column: its metrics, and why some are undefined."""
 
     name: str
@@ -30,12 +30,12 @@ def tabulate_figures(run: RunRecord, brief: bool = False) -> Table:
 
     `brief` keeps the rows a terminal shows and leaves out those withheld from all columns.
     """
-    accounts = [Account(run["strategy"], {**run["inference"], **run["metrics"]}, run["reasons"])]
+    accounts = [MetricsColumn(run["strategy"], {**run["inference"], **run["metrics"]}, run["reasons"])]
     for key, name in BENCHMARKS.items():
         values = run["benchmarks"].get(key)
         if values is not None or key != "exposure_matched":
             reasons = (values or {}).get("reasons")
-            accounts.append(Account(name, values or {}, reasons if isinstance(reasons, Mapping) else {}))
+            accounts.append(MetricsColumn(name, values or {}, reasons if isinstance(reasons, Mapping) else {}))
     short = withheld(run)
     names = {*METRICS, *ENDS, *run["inference"]}
     further = [k for k, v in run["metrics"].items() if k not in names and (v is None or number_of(v) is not None)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from simulator.analysis.unanswered import draws
+from simulator.analysis.unanswered import count_replicates
 from simulator.analysis.verdict import inferred, withheld
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, number_of, ratio, whole
@@ -35,7 +35,7 @@ def compose(run: RunRecord) -> tuple[Bias, ...]:
         _memory(run),
         _selection(run),
         _length(run),
-        _draws(run),
+        _replicates(run),
         _costs(run),
         Bias(
             "Survivorship",
@@ -88,13 +88,14 @@ def _length(run: RunRecord) -> Bias:
     return Bias("Sample size", "open", f"{have}; a Sharpe ratio as high as this needs {whole(needed)}.")
 
 
-def _draws(run: RunRecord) -> Bias:
+def _replicates(run: RunRecord) -> Bias:
     name = "Chance in the answers"
     if not run["llm"]["models"]:
         return Bias(name, "handled", "Rules decide: the same bars give the same decisions.")
-    if draws(run) == 1:
+    count = count_replicates(run)
+    if count == 1:
         return Bias(name, "open", "A single draw: asked again, the models may answer differently (--replicates).")
-    return Bias(name, "handled", f"Each question was asked {draws(run)} times; the spread is under Comparison.")
+    return Bias(name, "handled", f"Each question was asked {count} times; the spread is under Comparison.")
 
 
 def _costs(run: RunRecord) -> Bias:

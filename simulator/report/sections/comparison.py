@@ -1,10 +1,10 @@
-"""Comparison: the few figures people look for first, and how far several draws of the same questions lie apart."""
+"""Comparison: the few figures people look for first, and how far replicates lie apart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.analysis.unanswered import draws, spread_of
+from simulator.analysis.unanswered import count_replicates, spread_of
 from simulator.analysis.verdict import withheld
 from simulator.evidence.records import RunRecord
 from simulator.report.catalogue import GROUPS
@@ -13,7 +13,7 @@ from simulator.report.table import Table, make_row, make_table
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonSection:
     """`matched`: a benchmark of the same exposure is among the columns."""
 
     brief: Table
@@ -21,14 +21,16 @@ class Comparison:
     matched: bool
 
 
-def compose(run: RunRecord) -> Comparison:
+def compose(run: RunRecord) -> ComparisonSection:
     """Return the section."""
-    return Comparison(tabulate_figures(run, brief=True), tabulate_draws(run), "exposure_matched" in run["benchmarks"])
+    return ComparisonSection(
+        tabulate_figures(run, brief=True), tabulate_replicates(run), "exposure_matched" in run["benchmarks"]
+    )
 
 
-def tabulate_draws(run: RunRecord) -> Table | None:
-    """Return each metric over the draws of the run; None for a single one."""
-    if draws(run) == 1:
+def tabulate_replicates(run: RunRecord) -> Table | None:
+    """Return each metric over the replicates of the run; None for a single one."""
+    if count_replicates(run) == 1:
         return None
     rows = []
     for metric in (metric for metrics in GROUPS.values() for metric in metrics):

@@ -28,7 +28,7 @@ PARTS: tuple[tuple[Literal["before", "grey", "after"], str], ...] = (
 
 
 @dataclass(frozen=True)
-class Contamination:
+class ContaminationSection:
     """`sentences` in the order of their weight; `checks` of `sim check`: title, outcome, verdict."""
 
     flagged: bool
@@ -38,7 +38,7 @@ class Contamination:
     checks: tuple[tuple[str, str, str], ...]
 
 
-def compose(evidence: Evidence) -> Contamination | None:
+def compose(evidence: Evidence) -> ContaminationSection | None:
     """Return the findings of run.json and of checks.json; None where there are none."""
     run, found = evidence.run, evidence.run["contamination"]
     checks = evidence.checks if evidence.checks and evidence.checks["digest"] == run["digest"] else None
@@ -56,7 +56,7 @@ def compose(evidence: Evidence) -> Contamination | None:
             for one in (found["models"] if run["llm"]["models"] else ())
         ]
     words = (Column("Seats", words=True), Column("Cut-off", words=True))
-    return Contamination(
+    return ContaminationSection(
         bool(found and found["flagged"]) or any(outcome == "flagged" for _, outcome, _ in listed),
         tuple(filter(None, sentences)),
         make_table("Cut-offs", words, models, corner="Model") if models else None,
