@@ -11,6 +11,7 @@ from simulator.number_format import counted
 from simulator.report.page import Report, compose
 from simulator.report.renderers.markdown import bullets, escape, prose, render_table, sparkline
 from simulator.report.sections import monthly_returns
+from simulator.report.sections.members_and_council import Leaderboard
 from simulator.report.table import Column, Table, make_row, make_table
 
 BENCHMARKS = (
@@ -48,6 +49,15 @@ def tabulate_biases(report: Report) -> Table:
     columns = [Column(name, words=True) for name in ("Standing", "What this run did about it")]
     rows = [make_row(one.name, (one.standing, one.sentence)) for one in report.biases]
     return make_table("Bias checklist", columns, rows, corner="Bias")
+
+
+def tabulate_ranks(board: Leaderboard) -> Table:
+    """Return the leaderboard with the rank first and the seat beside the name."""
+    rows = [
+        make_row(rank, (f"{row.label} ({seat})", *row.cells))
+        for rank, seat, row in zip(board.ranks, board.seats, board.table.rows, strict=True)
+    ]
+    return make_table(board.table.title, (Column("Account", words=True), *board.table.columns), rows)
 
 
 def _head(evidence: Evidence, report: Report) -> Iterator[str]:
@@ -93,7 +103,7 @@ def _members(report: Report) -> Iterator[str]:
         return
     yield "## Members and council"
     yield escape(members.leaderboard.sentence)
-    yield render_table(members.leaderboard.table, hints="Seat")
+    yield render_table(tabulate_ranks(members.leaderboard))
     if members.value:
         yield f"**{escape(members.value.headline)}**"
         yield render_table(members.value.added)

@@ -12,6 +12,7 @@ import pytest
 from simulator.analysis.paired import DRAWS_FOR_BEST, Paired, against_best
 from simulator.evidence.reader import read, read_equity, read_run
 from simulator.report import build
+from simulator.report.markdown import as_markdown
 from simulator.report.sections import calibration
 from simulator.report.sections.members_and_council import compare_with_best, draw_accounts, draw_leaderboard
 
@@ -36,6 +37,21 @@ def test_accounts_stand_by_their_sharpe_ratio_and_those_without_one_last(write_r
     assert list(found.ranks) == ["1", "2", "3", "4", "5", "n/a"]
     assert [row.label for row in found.table.rows if row.css == "own"] == ["COUNCIL"]
     assert found.table.rows[-1].cells[0].why == "no reason recorded"
+
+
+def test_the_leaderboard_of_the_markdown_begins_with_the_rank_and_the_seat_stands_beside_the_name(
+    write_run: Any,
+) -> None:
+    folder = write_run()
+    found = draw_leaderboard(read(folder))
+    assert found is not None
+    head, _, *lines = as_markdown(folder).partition("## Members and council")[2].split("\n\n")[2].splitlines()
+    assert head.startswith("|  | Account | Sharpe | 95 % interval | Return |")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")[:2]] for line in lines]
+    seats = {account["name"]: account["seat"] for account in facts(folder)["accounts"]}
+    assert cells == [
+        [rank, f"{row.label} ({seats[row.label]})"] for rank, row in zip(found.ranks, found.table.rows, strict=True)
+    ]
 
 
 def test_bars_lie_on_one_scale(write_run: Any) -> None:

@@ -51,10 +51,11 @@ BRIEF = (0, 1, 2, 3, 4, 6)
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The accounts by Sharpe ratio, their `ranks` and intervals on one scale, and a sentence on the council."""
+    """Accounts by Sharpe ratio, their `ranks`, `seats` and intervals on one scale, and a sentence on the council."""
 
     table: Table
     ranks: tuple[str, ...]
+    seats: tuple[str, ...]
     scale: Forest | None
     sentence: str
 
@@ -93,7 +94,8 @@ def draw_leaderboard(evidence: Evidence) -> Leaderboard | None:
         for rank, account in enumerate(accounts, 1)
     ]
     sentence = compare_with_best(run, against_best(run, evidence.equity))
-    return Leaderboard(tabulate_accounts(run), tuple(ranks), scale, sentence)
+    seats = tuple(account["seat"] for account in accounts)
+    return Leaderboard(tabulate_accounts(run), tuple(ranks), seats, scale, sentence)
 
 
 def tabulate_accounts(run: RunRecord, brief: bool = False) -> Table:
