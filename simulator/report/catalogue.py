@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from simulator.analysis.verdict import FEWEST_SESSIONS
@@ -38,12 +39,13 @@ class Metric:
 
     Attributes
     ----------
-    key : under which it stands in run.json and in answers of `sim stats`
+    key : its own, and that of its value in run.json and in answers of `sim stats` unless `source` names another
     unit : of the number as shown
     format : writes a value, "n/a" for what is undefined
     better : which direction is better; empty where neither is
     flags : "annual" figures are withheld below 60 sessions, "brief" ones shown in terminals and at the head of the page
     ends : keys of both ends where it is an interval
+    source : key of its value, where a metric of another table has the same
     """
 
     key: str
@@ -54,6 +56,12 @@ class Metric:
     better: Direction = ""
     flags: str = ""
     ends: tuple[str, str] | None = None
+    source: str = ""
+
+    @property
+    def value_key(self) -> str:
+        """Key of its value, of its lower end where it is an interval."""
+        return self.ends[0] if self.ends else self.source or self.key
 
     @property
     def annualised(self) -> bool:
@@ -68,16 +76,16 @@ class Metric:
     def write(self, values: Mapping[str, object]) -> str:
         """Return its value among `values` as text, an interval where it is one."""
         if self.ends is None:
-            return self.format(values.get(self.key))
+            return self.format(values.get(self.value_key))
         return interval(values.get(self.ends[0]), values.get(self.ends[1]), self.format)
 
     def cell(self, values: Mapping[str, object], reasons: Mapping[str, object], withheld: bool = False) -> Cell:
         """Return its cell: text and value, or why there is none. `withheld`: too short for annualised figures."""
         if withheld and self.annualised:
             return Cell(WITHHELD, WITHHELD_WHY)
-        text, key = self.write(values), self.ends[0] if self.ends else self.key
+        text, key = self.write(values), self.value_key
         if text != UNDEFINED:
-            return Cell(text, value=number_of(values.get(self.key)))
+            return Cell(text, value=number_of(values.get(self.source or self.key)))
         why = reasons.get(key) or (self.ends and reasons.get(self.key.removesuffix("_interval")))
         return Cell(text, str(why or (NO_REASON if key in values else "not computed for this column")))
 
@@ -234,22 +242,37 @@ DIFFERENCE: tuple[Metric, ...] = (
     ),
     Metric("power", "Power", "%", percent, "for a true difference as large as the one seen"),
     Metric("sessions_needed", "Sessions needed", "sessions", whole, "to find that difference four times in five"),
-    Metric("block_length", "Block", "sessions", whole, "sessions, circular bootstrap"),
+    Metric("block_length_paired", "Block", "sessions", whole, "sessions, circular bootstrap", source="block_length"),
 )
 """Difference of two accounts on the same sessions."""
 
 SELECTION: tuple[Metric, ...] = (
-    Metric("trials", "Trials", "", whole, "columns, failed ones too, or --trials"),
-    Metric("effective_trials", "Effective trials", "", tenths, "independent ones they amount to"),
+    Metric("trials_swept", "Trials", "", whole, "columns, failed ones too, or --trials", source="trials"),
+    Metric(
+        "effective_trials_swept",
+        "Effective trials",
+        "",
+        tenths,
+        "independent ones they amount to",
+        source="effective_trials",
+    ),
     Metric("best_sharpe", "Best Sharpe", "a year", ratio, "", "higher"),
     Metric(
         "expected_maximum_sharpe", "Expected best without skill", "a year", ratio, "of as many trials with this spread"
     ),
     Metric("expected_maximum_sharpe_effective", "… of the effective trials", "a year", ratio),
     Metric("reality_check_p", "Reality check p", "", p_value, "largest Sharpe ratio, recentred, own sd", "lower"),
-    Metric("dsr", "Deflated Sharpe ratio", "%", percent, "probability that the best has skill", "higher"),
-    Metric("dsr_effective", "… by effective trials", "%", percent, "", "higher"),
-    Metric("psr", "PSR, unadjusted", "%", percent, "beside it", "higher"),
+    Metric(
+        "dsr_of_best",
+        "Deflated Sharpe ratio",
+        "%",
+        percent,
+        "probability that the best has skill",
+        "higher",
+        source="dsr",
+    ),
+    Metric("dsr_effective_of_best", "… by effective trials", "%", percent, "", "higher", source="dsr_effective"),
+    Metric("psr_of_best", "PSR, unadjusted", "%", percent, "beside it", "higher", source="psr"),
     Metric("pbo", "PBO", "%", percent, "", "lower"),
     Metric("prob_oos_loss", "Loss out of sample", "%", percent, "splits in which the best in sample lost", "lower"),
     Metric("is_oos_slope", "Slope, in to out of sample", "", ratio, "", "higher"),
@@ -257,12 +280,11 @@ SELECTION: tuple[Metric, ...] = (
 )
 """Corrections for having been chosen as the best of many."""
 
-METRICS: dict[str, Metric] = {
-    metric.key: metric
-    for group in (SELECTION, DIFFERENCE, RESAMPLING, SIGNIFICANCE, *GROUPS.values())
-    for metric in group
-}
-"""Every metric by its key; where two share one, that of a run."""
+CATALOGUE: tuple[Metric, ...] = tuple(chain(*GROUPS.values(), SIGNIFICANCE, RESAMPLING, DIFFERENCE, SELECTION))
+"""Every metric; no two have one key."""
+
+METRICS: dict[str, Metric] = {metric.key: metric for metric in CATALOGUE}
+"""Every metric by its key."""
 
 
 def unnamed(key: str) -> Metric:

@@ -311,7 +311,7 @@ def tabulate_numbers(found: Trace) -> Table:
         Row(metric.name, (metric.cell(values, found.reasons, short),), metric.help)
         for metrics in GROUPS.values()
         for metric in metrics
-        if (metric.ends[0] if metric.ends else metric.key) in values or (short and metric.annualised)
+        if metric.value_key in values or (short and metric.annualised)
     ]
     if found.llm:
         rows.append(make_row("LLM cost", (cents(found.llm["cost_usd"]),), f"{whole(found.llm['calls'])} questions"))

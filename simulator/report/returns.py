@@ -64,7 +64,7 @@ def tabulate_strategies(strategies: Mapping[str, Figures], benchmark: bool = Fal
                 metric.name, tuple(_cell(metric, one) for one in strategies.values()), HELP.get(metric.key, metric.help)
             )
             for metric in metrics
-            if any((metric.ends[0] if metric.ends else metric.key) in one.values for one in strategies.values())
+            if any(metric.value_key in one.values for one in strategies.values())
         )
         shown += [Group(title, rows)] if rows else []
     columns = tuple(map(Column, strategies))

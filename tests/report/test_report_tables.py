@@ -14,6 +14,7 @@ from simulator import number_format
 from simulator.analysis.periods import drawdown, period_returns
 from simulator.evidence.reader import Evidence, read, read_run
 from simulator.evidence.records import Audit
+from simulator.report.catalogue import CATALOGUE, DIFFERENCE, METRICS, SELECTION, SIGNIFICANCE
 from simulator.report.sections import monthly_returns
 from simulator.report.sections.all_figures import tabulate_figures
 from simulator.report.sections.assumptions_and_notes import describe_audit
@@ -105,6 +106,20 @@ def test_every_metric_of_the_statistics_has_a_name(write_run: Any) -> None:
     table = tabulate_figures(run)
     assert "Further figures" not in [group.title for group in table.groups]
     assert len(tabulate_significance(run).rows) == 10
+
+
+def test_no_two_metrics_have_one_key() -> None:
+    keys = [metric.key for metric in CATALOGUE]
+    assert sorted(keys) == sorted(set(keys))
+    assert tuple(METRICS.values()) == CATALOGUE
+    assert {*SIGNIFICANCE, *DIFFERENCE, *SELECTION} <= {*CATALOGUE}
+
+
+def test_a_metric_of_another_table_reads_its_value_and_its_reason_where_they_stand() -> None:
+    swept = METRICS["effective_trials_swept"]
+    assert swept.cell({"effective_trials": 3.04}, {}).text == "3.0"
+    assert METRICS["effective_trials"].cell({"effective_trials": 3.04}, {}).text == "3.04"
+    assert swept.cell({"effective_trials": None}, {"effective_trials": "one column"}).why == "one column"
 
 
 def test_drawdowns_are_shown_as_losses_whatever_their_sign(write_run: Any) -> None:
