@@ -11,10 +11,14 @@ UNDEFINED = "n/a"
 
 
 def number_of(value: object) -> float | None:
-    """Return `value` as a float; None for None, NaN, infinities and whatever is not a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """Return `value` as a float; None for None, NaN, infinities, integers too large, and whatever is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # JSON knows integers that no float holds
+        return None
+    return number if math.isfinite(number) else None
 
 
 def ratio(value: object, digits: int = 2, sign: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Which results count as trials of a run, and what is left of its Sharpe ratio once it is admitted there were others.
+"""Results that count as trials of a run, and what is left of its Sharpe ratio once it is admitted there were others.
 
     rows of the registry + run.json ──trials──► Trials ──deflated──► DSR
                                                    ▲
@@ -254,7 +254,7 @@ def _trial(row: RegistryRow) -> Trial:
 
 
 def _elsewhere(trial: Trial, own: Trial, shared: _Sessions) -> str:
-    """Why a trial says nothing on the data of the run judged."""
+    """Say why a trial tells nothing on the data of the run judged."""
     if not set(trial.symbols) & set(own.symbols):
         return f"{', '.join(trial.symbols)}: no symbol in common"
     if not shared.count(max(trial.first, own.first), min(trial.last, own.last)):

@@ -16,7 +16,7 @@ from simulator.workspace import Workspace
 @AS_JSON
 @click.pass_obj
 def ablate(workspace: Workspace, run: str, as_json: bool) -> None:
-    """What the council adds: its recorded votes decided again with one part taken away.
+    """Show what the council adds: its recorded votes decided again with one part taken away.
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last". Nobody is asked. Checkpoints, chairman,
     reviews, weighing, each manager and deciding together are left out in turn; each difference comes with a paired

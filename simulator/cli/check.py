@@ -32,7 +32,7 @@ def _parse_names(_ctx: click.Context, _param: click.Parameter, value: str | None
 def check(
     workspace: Workspace, run: str, only: tuple[str, ...] | None, models: bool, max_cost: float, as_json: bool
 ) -> None:
-    """What do the decisions of RUN rest on: what they were shown, or what was remembered?
+    """Check what the decisions of RUN rest on: what they were shown, or what was remembered.
 
     \b
     cutoff      what was earned on dates its models can remember, and after

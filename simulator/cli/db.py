@@ -46,7 +46,7 @@ def upgrade(workspace: Workspace) -> None:
 @AS_JSON
 @click.pass_obj
 def status(workspace: Workspace, as_json: bool) -> None:
-    """Where the store lies, its revision, rows of each table and size. Changes nothing."""
+    """Show where the store lies, its revision, rows of each table and size. Changes nothing."""
     with _open(workspace) as store:
         now = store.status()
     if as_json:

@@ -89,7 +89,7 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
     notes = [f"judged on {where}", "every arm decides at the run's meetings only, without checkpoints"]
     if PLACEBO not in returns:
         notes.append("no other real name is at hand: there is no placebo")
-    if any(getattr(snapshot, "news", ()) for snapshot in case.at_meetings.snapshots):
+    if any(snapshot.news for snapshot in case.at_meetings.snapshots):
         notes.append("headlines are left out of every arm but the first: they name what is hidden")
     outcome, sentence = _verdict(figures[0], where)
     placebo = next((one for one in figures if one.name == OTHER_NAME), None)

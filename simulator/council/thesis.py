@@ -88,7 +88,7 @@ class Thesis:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a thesis stands at the last bar of a snapshot.
+    """State of a thesis at the last bar of a snapshot.
 
     Attributes
     ----------

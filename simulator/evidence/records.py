@@ -57,7 +57,7 @@ class Identity(Span):
 
 
 class Stopped(TypedDict):
-    """Why a partial run ended, and how far it was to go: decisions, last session, replicates."""
+    """Reason why a partial run ended, and how far it was to go: decisions, last session, replicates."""
 
     why: str
     decided: int
@@ -406,7 +406,7 @@ class VariantRecord(TypedDict):
 
 
 class Choice(TypedDict):
-    """Whom "best single manager" followed at a meeting, and what each had earned by then."""
+    """The manager that "best single manager" followed at a meeting, and what each had earned by then."""
 
     as_of: str
     seat: str | None

@@ -14,8 +14,8 @@ class GoldOrNothing(Rule):
 
 from simulator.errors import UsageError
 from simulator.market.bars import Snapshot
-from simulator.rules.base import Rule, uniform
+from simulator.rules.base import Rule, RuleStrategy, uniform
 from simulator.rules.failure import StrategyError
 from simulator.rules.loader import load_rule
 
-__all__ = ["Rule", "Snapshot", "StrategyError", "UsageError", "load_rule", "uniform"]
+__all__ = ["Rule", "RuleStrategy", "Snapshot", "StrategyError", "UsageError", "load_rule", "uniform"]

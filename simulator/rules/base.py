@@ -31,7 +31,6 @@ class Rule(ABC):
     """
 
     name: str = ""
-    reads: Reads = "nothing"
     file: Path | None = None
     cadence: Cadence = "weekly"
     window: int = 1
@@ -67,10 +66,7 @@ class Rule(ABC):
             found |= {key: value for key, value in vars(kind).items() if _is_parameter(key, value)}
         return {key: value for key, value in found.items() if _is_parameter(key, getattr(cls, key))}
 
-    async def opine(self, _snapshot: Snapshot, _journal: Sequence[Decision]) -> None:  # noqa: B027
-        """Rules have no opinion apart from their decision."""
-
-    def decide(self, snapshot: Snapshot, _opinion: None, _book: Book, _journal: Sequence[Decision]) -> Decision:
+    def decide(self, snapshot: Snapshot) -> Decision:
         """Return the weights as targets; 0.0 for every other symbol that has had a bar.
 
         Symbols without a bar yet get no target. Raises UsageError where `weights` names an unknown symbol or gives
@@ -114,6 +110,34 @@ class Rule(ABC):
         return checked
 
 
+class RuleStrategy:
+    """A rule as a Strategy and nothing else: no attribute its author names is taken for a capability."""
+
+    reads: Reads = "nothing"
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    @property
+    def cadence(self) -> Cadence:
+        return self.rule.cadence
+
+    @property
+    def window(self) -> int:
+        return self.rule.window
+
+    async def opine(self, _snapshot: Snapshot, _journal: Sequence[Decision]) -> None:
+        """Rules have no opinion apart from their decision."""
+
+    def decide(self, snapshot: Snapshot, _opinion: None, _book: Book, _journal: Sequence[Decision]) -> Decision:
+        """Return the decision of the rule, which reads neither the account nor its own past."""
+        return self.rule.decide(snapshot)
+
+
 def uniform(*parts: Any) -> float:
     """Return a number in [0, 1) that depends on `parts` alone: the same in every process, on every machine.
 
@@ -125,7 +149,7 @@ def uniform(*parts: Any) -> float:
 
 
 def _is_parameter(key: str, value: Any) -> bool:
-    if key.startswith("_") or key in ("name", "file", "reads"):
+    if key.startswith("_") or key in ("name", "file"):
         return False
     return not callable(value) and not isinstance(value, property | classmethod | staticmethod)
 

@@ -16,7 +16,7 @@ from simulator.rules.failure import StrategyError, as_strategy_error, relative_p
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 
-def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Strategy[Any]:
+def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Rule | Strategy[Any]:
     """The one strategy in the Python file `path`, made with `parameters`; its name is the file's.
 
     A class counts when it is defined in the file, public, and a Rule or has all that the Strategy protocol asks for.
@@ -30,13 +30,17 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Strate
         if isinstance(strategy, Rule):
             strategy.file = path
         # Properties of the user's: they fail here rather than in the middle of a run.
-        _ = int(strategy.window), strategy.reads
+        _ = int(strategy.window), isinstance(strategy, Rule) or strategy.reads
     except SimError:
         raise
     except Exception as error:
         raise as_strategy_error(error, path) from error
-    loaded: Strategy[Any] = strategy
+    loaded: Rule | Strategy[Any] = strategy
     return loaded
+
+
+def _decides(kind: type) -> bool:
+    return issubclass(kind, Rule) or is_strategy_class(kind)
 
 
 def _execute(path: Path) -> ModuleType:
@@ -63,7 +67,7 @@ def _execute(path: Path) -> ModuleType:
 
 def _only_class(module: ModuleType, path: Path) -> Any:
     found = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__]
-    kinds = [kind for kind in dict.fromkeys(found) if not kind.__name__.startswith("_") and is_strategy_class(kind)]
+    kinds = [kind for kind in dict.fromkeys(found) if not kind.__name__.startswith("_") and _decides(kind)]
     if not kinds:
         raise StrategyError(
             "holds no strategy",

@@ -1,4 +1,4 @@
-"""What a run that is asking will cost and how long it will take, from what its answers cost and took so far."""
+"""Expected cost and remaining time of a run that is asking, from what its answers cost and took so far."""
 
 from __future__ import annotations
 

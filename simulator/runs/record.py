@@ -158,7 +158,7 @@ def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> Result:
 
 
 def _partial(work: Work) -> Ending:
-    """Whether the run is partial and how far it came; `to` is the last session replayed."""
+    """State whether the run is partial and how far it came; `to` is the last session replayed."""
     if work.stopped is None:
         return {"partial": False, "to": work.identity["to"]}
     return {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.config import Seat
 from simulator.errors import UsageError, did_you_mean
-from simulator.rules import load_rule
+from simulator.rules import Rule, RuleStrategy, load_rule
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DEFINITION = "strategy.yaml"
 
 @dataclass(frozen=True)
 class Seating:
-    """Whom a strategy may ask: the gateway, the model in every seat, and names of accounts reviewers must not read."""
+    """The gateway a strategy asks through, the model in every seat, names of accounts reviewers must not read."""
 
     gateway: Gateway
     seats: Mapping[str, Seat]
@@ -71,7 +71,7 @@ def load_strategy(
     path = _find(strategy, folder)
     if path.suffix == ".py":
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return Loaded(load_rule(path, chosen), {_relative(path, folder): digest}, None, chosen)
+        return Loaded(_as_strategy(load_rule(path, chosen)), {_relative(path, folder): digest}, None, chosen)
     return _council(path, folder, seating, chosen)
 
 
@@ -114,7 +114,7 @@ def _label(council: Council) -> str | None:
 
 
 def _from_class(kind: type, parameters: dict[str, Any]) -> Loaded:
-    if not is_strategy_class(kind):
+    if not issubclass(kind, Rule) and not is_strategy_class(kind):
         raise UsageError(f"{kind.__name__} is no strategy", mend="derive it from simulator.rules.Rule")
     try:
         source = inspect.getsource(kind)
@@ -123,7 +123,11 @@ def _from_class(kind: type, parameters: dict[str, Any]) -> Loaded:
         code = [f.__code__ for f in vars(kind).values() if inspect.isfunction(f)]
         source = repr([(c.co_name, c.co_code.hex(), c.co_names, repr(c.co_consts)) for c in code])
     digest = hashlib.sha256(source.encode()).hexdigest()
-    return Loaded(kind(**parameters), {kind.__name__: digest}, None, parameters)
+    return Loaded(_as_strategy(kind(**parameters)), {kind.__name__: digest}, None, parameters)
+
+
+def _as_strategy(made: Rule | Strategy[Any]) -> Strategy[Any]:
+    return RuleStrategy(made) if isinstance(made, Rule) else made
 
 
 def _relative(path: Path, folder: Path) -> str:

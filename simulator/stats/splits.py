@@ -1,4 +1,4 @@
-"""Which sessions to fit on and which to judge on. Positions are 0-based rows in order of time.
+"""Splits of a history into sessions to fit on and sessions to judge on. Positions are 0-based rows in order of time.
 
 Nothing within `purge` sessions of a test session is fitted on, and nothing in the `embargo` sessions after it, so
 that an outcome measured over several sessions cannot be in both.

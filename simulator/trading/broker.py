@@ -1,4 +1,4 @@
-"""Where orders go: a real broker, asked over a network, and the books of a replay, which answer at once."""
+"""Brokers, to which orders go: a real one, asked over a network, and the books of a replay, which answer at once."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from simulator.market.bars import FIELDS, Bars, instant
 from simulator.rules import Rule, StrategyError, load_rule
 from simulator.runs.strategies import available, load_strategy
 from simulator.trading.model import Book
+from simulator.trading.strategy import Asks, Checkpointed, Committee, Consults, KeepsMinutes, Replicable, Scheduled
 
 ROOT = Path(__file__).parents[2]
 STRATEGIES = ROOT / "strategies"
@@ -57,6 +58,8 @@ def written(folder: Path, text: str, name: str = "mine.py") -> Path:
 
 
 def decide(strategy, market):
+    if isinstance(strategy, Rule):
+        return strategy.decide(market)
     return strategy.decide(market, asyncio.run(strategy.opine(market, ())), FLAT, ())
 
 
@@ -231,7 +234,7 @@ def test_a_strategy_is_found_by_name_or_by_path_and_says_what_it_is_made_of(tmp_
     by_name = load_strategy("sma_cross", STRATEGIES, None, {"fast": 20})
     digest = hashlib.sha256((STRATEGIES / "sma_cross.py").read_bytes()).hexdigest()
     assert (by_name.files, by_name.label, by_name.parameters) == ({"sma_cross.py": digest}, None, {"fast": 20})
-    assert by_name.strategy.fast == 20
+    assert by_name.strategy.rule.fast == 20
     by_path = load_strategy(str(written(tmp_path, GOOD)), STRATEGIES)
     assert by_path.files == {"mine.py": hashlib.sha256(GOOD.encode()).hexdigest()}
 
@@ -280,3 +283,18 @@ def test_a_name_that_is_both_a_rule_and_a_council_is_refused(tmp_path):
     (tmp_path / "mine" / "strategy.yaml").write_text("")
     with pytest.raises(UsageError, match="is both"):
         load_strategy("mine", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["points", "at", "consult", "reads", "checkpoint", "minutes", "seats", "questions", "members"]
+)
+def test_an_attribute_of_a_rule_is_never_taken_for_a_capability(tmp_path: Path, name: str) -> None:
+    own = GOOD.replace("share = 0.5", f"share = 0.5\n    {name} = 3")
+    (tmp_path / "strategies").mkdir()
+    written(tmp_path / "strategies", own)
+    strategy = load_strategy("mine", tmp_path / "strategies", parameters={name: 4}).strategy
+    assert strategy.rule.parameters()[name] == 3
+    assert getattr(strategy.rule, name) == 4
+    assert strategy.reads == "nothing"
+    for capability in (Scheduled, Consults, Checkpointed, KeepsMinutes, Asks, Committee, Replicable):
+        assert not isinstance(strategy, capability)

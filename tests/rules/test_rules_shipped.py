@@ -42,7 +42,7 @@ def instants(cadence: str, first: date = date(2020, 1, 2), last: date = date(202
 
 
 def decisions(strategy, bars: Bars, at: list[int]):
-    return [strategy.decide(bars.snapshot(moment(i)), None, FLAT, ()) for i in at]
+    return [strategy.decide(bars.snapshot(moment(i))) for i in at]
 
 
 def weights(decision) -> dict[str, float]:
