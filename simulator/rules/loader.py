@@ -39,10 +39,6 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Rule |
     return loaded
 
 
-def _decides(kind: type) -> bool:
-    return issubclass(kind, Rule) or is_strategy_class(kind)
-
-
 def _execute(path: Path) -> ModuleType:
     try:
         source = path.read_bytes()
@@ -67,7 +63,8 @@ def _execute(path: Path) -> ModuleType:
 
 def _only_class(module: ModuleType, path: Path) -> Any:
     found = [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__]
-    kinds = [kind for kind in dict.fromkeys(found) if not kind.__name__.startswith("_") and _decides(kind)]
+    public = [kind for kind in dict.fromkeys(found) if not kind.__name__.startswith("_")]
+    kinds = [kind for kind in public if issubclass(kind, Rule) or is_strategy_class(kind)]
     if not kinds:
         raise StrategyError(
             "holds no strategy",
