@@ -9,16 +9,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from simulator.evidence.meeting import MeetingFacts, ResearchResult, ReviewResult
 from simulator.number_format import cents, ratio, signed_percent
 from simulator.report.renderers.terminal import make_grid
 from simulator.report.table import Column, make_row, make_table
-from simulator.runs.meeting import MeetingFacts, ResearchResult, ReviewResult
 
 WIDEST = 120
 
 
 def print_meeting(facts: MeetingFacts, console: Console) -> None:
-    """Print what the stages of a meeting came to; `facts` as of `simulator.runs.meeting`."""
+    """Print what the stages of a meeting came to; `facts` as of `simulator.runs.meeting.hold_meeting`."""
     console.width = min(console.width, WIDEST)
     when = str(facts["as_of"])[:16].replace("T", " ")
     console.print()

@@ -10,24 +10,17 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from simulator.config import Config, Schedule, load_config
 from simulator.council.context import PipelineContext
 from simulator.council.facts import LOOKBACK
-from simulator.council.records import (
-    AnswerRow,
-    ChairmanAnswer,
-    ExecutionRow,
-    MeetingRecord,
-    PitchAnswer,
-    ResearchAnswer,
-    ReviewAnswer,
-)
+from simulator.council.records import AnswerRow, MeetingRecord
 from simulator.council.stages.base import run_stages
 from simulator.errors import CacheCorruptError, CacheMissError, DataError, LLMError, UsageError, did_you_mean
+from simulator.evidence.meeting import MeetingFacts, StageResults
 from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.spending.prices import Prices
 from simulator.market import calendar
@@ -92,74 +85,6 @@ class MeetingCost:
     to_ask: int = 0
     usd: float = 0.0
     most_usd: float = 0.0
-
-
-class SeatAnswer(TypedDict):
-    """An answer in the words of the handoff report; the fields of one that could not be used are missing."""
-
-    model: str | None
-    seat: str
-    keys: list[str]
-    error: NotRequired[str]
-
-
-class ResearchResult(SeatAnswer, ResearchAnswer):
-    pass
-
-
-class PitchResult(SeatAnswer, PitchAnswer):
-    account: str | None
-    score: float | None
-
-
-class ReviewResult(ReviewAnswer):
-    reviewer_model: str | None
-    pitch_author: str | None
-    reviewer: str
-    author: str
-    keys: list[str]
-    error: NotRequired[str]
-
-
-class ChairmanResult(SeatAnswer, ChairmanAnswer):
-    account: str | None
-
-
-class StageResults(TypedDict, total=False):
-    """Results of the stages; `labels` is {label the chairman saw: seat}, `allowed` {symbol: weight}."""
-
-    research_pack: list[ResearchResult]
-    pm_pitches: list[PitchResult]
-    peer_reviews: list[ReviewResult]
-    scores: dict[str, float]
-    chairman_decision: ChairmanResult | None
-    labels: dict[str, str]
-    execution_results: list[ExecutionRow]
-    allowed: dict[str, float]
-    cuts: list[str]
-
-
-class Spent(TypedDict):
-    asked: int
-    cached: int
-    failed: int
-    cost_usd: float
-
-
-class MeetingFacts(StageResults):
-    """Output of ``sim council --json``: the meeting, and the results of the stage that was asked for, or of all."""
-
-    stage: str
-    strategy: str
-    models: str
-    as_of: str
-    session: str
-    known_to: str | None
-    moved: str | None
-    symbols: list[str]
-    no_decision: str | None
-    metadata: dict[str, object]
-    llm: Spent
 
 
 @dataclass(frozen=True)
