@@ -50,7 +50,7 @@ def leaderboard(
             ),
             **_measured(one, free_returns, cash),
             "llm": own_calls(calls, one.seat),
-            **_judged(one, council),
+            **_measure_skill(one, council),
             "audit": {"max_relative_difference": one.replayed.largest_difference},
         }
         for one in accounts
@@ -91,7 +91,7 @@ def _measured(account: Account, free: measure.Floats, cash: float) -> Measured:
     }
 
 
-def _judged(account: Account, council: Account | None) -> Skill:
+def _measure_skill(account: Account, council: Account | None) -> Skill:
     if council is None:
         return {"calibration": None, "reviews": None}
     meetings, bars = meetings_of(council.replayed.results), council.replayed.ledger.bars

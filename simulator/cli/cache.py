@@ -176,7 +176,7 @@ def _render_entry(entry: Entry) -> Iterator[str]:
     usage = response.usage
     yield RULE
     yield (
-        f"{response.model or 'model not told'}, {response.asked_at or 'no time'}, {response.latency_s:.1f} s, "
+        f"{response.model or 'model not given'}, {response.asked_at or 'no time'}, {response.latency_s:.1f} s, "
         f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens, ${usage.cost_usd:.4f}"
     )
 

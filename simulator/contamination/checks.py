@@ -169,7 +169,7 @@ def run_checks(
         if asks_models and check.ask is not _nothing:
             with plan_check(spec, workspace, config) as plan:
                 case = open_case(folder, workspace, config, plan.asking)
-                plan.asking.loop.run(_asked(check, case))
+                plan.asking.loop.run(_ask(check, case))
                 bills[check.name] = plan.bill()
         on_bill(check, bills[check.name])
     if models:
@@ -184,16 +184,16 @@ def run_checks(
                 done.append(Done(check, bill, None))
                 continue
             on_start(check)
-            done.append(Done(check, bill, _made(check, case)))
+            done.append(Done(check, bill, _run_check(check, case)))
     return tuple(done)
 
 
-def _made(check: Check, case: Case) -> Result:
+def _run_check(check: Check, case: Case) -> Result:
     if check.needs_model and not case.asks_models:
         who = "rule-based analysts answered in this run" if case.council is not None else "this run asks nobody"
         return Result("not applicable", f"Needs a model: {who}.")
     try:
-        answers = case.asking.loop.run(_asked(check, case))
+        answers = case.asking.loop.run(_ask(check, case))
     except (BudgetError, CacheMissError, CacheCorruptError):
         raise
     except LLMError as error:
@@ -202,7 +202,7 @@ def _made(check: Check, case: Case) -> Result:
     return check.judge(case, answers)
 
 
-async def _asked(check: Check, case: Case) -> Any:
+async def _ask(check: Check, case: Case) -> Any:
     return await check.ask(case)
 
 

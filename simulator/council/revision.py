@@ -241,11 +241,11 @@ def execute(revision: Revision, facts: Facts, spec: CouncilSpec, book: Book) -> 
         return _entering(revision, facts, spec, book)
     size = spec.sizes[2 if abs(revision.conviction) == 2 else 1]
     if action == "KEEP":
-        weight = weight_as_held(book, symbol)
+        weight = compute_held_weight(book, symbol)
     elif action == "TRIM":
         weight = book.weight(symbol) * size / spec.sizes[2]
     elif action == "ADD":
-        weight = side * size if size > abs(book.weight(symbol)) else weight_as_held(book, symbol)
+        weight = side * size if size > abs(book.weight(symbol)) else compute_held_weight(book, symbol)
     else:
         weight = -side * size
     return _target(revision, weight, None)
@@ -282,7 +282,7 @@ def _target(revision: Revision, weight: float, limit: float | None) -> Executed:
     )
 
 
-def weight_as_held(book: Book, symbol: str) -> float:
+def compute_held_weight(book: Book, symbol: str) -> float:
     """Return the weight that sizing turns back into exactly the shares held now, so that a target with it changes the
     protective prices and orders nothing.
 

@@ -67,7 +67,7 @@ class CheckpointSpec(Section):
     """A persona for these questions alone; without one everybody keeps their own."""
 
     @model_validator(mode="after")
-    def _asked(self) -> CheckpointSpec:
+    def _check_prompt(self) -> CheckpointSpec:
         if self.enabled and not self.prompt:
             raise ValueError("give the prompt of its questions")
         return self

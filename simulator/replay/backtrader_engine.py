@@ -22,7 +22,7 @@ from simulator.trading.sizing import place
 Decide = Callable[[int, ImmediateBroker], None]
 
 
-class _Turns(bt.Strategy):  # type: ignore[misc]
+class _BarDecisions(bt.Strategy):  # type: ignore[misc]
     """Calls `decide` before the open of the bar a decision is due at. Symbols that start late hold nothing up."""
 
     params = (("instants", ()), ("opens_at", ()), ("decide", None))
@@ -74,7 +74,7 @@ def replay(
     for feed in (timekeeper, *columns):
         cerebro.adddata(feed)
     due = {"instants": instants.tolist(), "opens_at": bars.opens_at.tolist()}
-    cerebro.addstrategy(_Turns, decide=decide, **due)
+    cerebro.addstrategy(_BarDecisions, decide=decide, **due)
     cerebro.run()
     return broker.ledger()
 

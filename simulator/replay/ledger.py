@@ -81,7 +81,7 @@ class Ledger:
     bars : what was traded
     equity, cash : (T,) dollars at each close
     positions : (T, N) signed shares at each close
-    order_rows, fill_rows, rejection_rows : record arrays in order of time; the properties without ``_rows`` give nouns
+    order_rows, fill_rows, rejection_rows : record arrays in order of time; the properties without ``_rows`` give values
     opening_marks : (N,) last price of each symbol before the first bar, 0 where it has none
     """
 

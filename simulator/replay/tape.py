@@ -43,7 +43,7 @@ class Tape:
 
     def __post_init__(self) -> None:
         instants = np.asarray(self.instants, dtype=np.int64)
-        object.__setattr__(self, "instants", instants - instants % 1_000)  # decisions are nouns with datetimes
+        object.__setattr__(self, "instants", instants - instants % 1_000)  # a datetime holds no nanoseconds
         if (np.diff(self.instants) < 0).any():
             raise UsageError("the decisions of a tape are not in order of time")
         shape = (len(self.instants), len(self.symbols))
@@ -92,7 +92,7 @@ class Tape:
         return Tape(bars.opens_at[due[kept]], self.symbols, *cells)
 
     def decision(self, k: int) -> Decision:
-        """The k-th decision as a noun."""
+        """Return the k-th decision as a `Decision`."""
         targets = []
         for n in np.flatnonzero(~np.isnan(self.weight[k])):
             limit, stop, take_profit = (price_or_none(float(getattr(self, name)[k, n])) for name in PRICES)

@@ -279,7 +279,7 @@ def print_trace(found: Trace, console: Console) -> None:
             one["session"],
             (
                 one["kind"].replace("_", " "),
-                ", ".join(map(_wanted, one["opinions"])) or "nothing",
+                ", ".join(map(_format_opinion, one["opinions"])) or "nothing",
                 str(one["orders"]),
                 str(len(one["keys"])),
                 one["keys"][-1][:SHOWN_OF_KEY] if one["keys"] else "",
@@ -347,7 +347,7 @@ def tabulate_trades(found: Trace) -> Table:
     return make_table("Trades", columns, rows, corner="filled")
 
 
-def _wanted(opinion: Opinion) -> str:
+def _format_opinion(opinion: Opinion) -> str:
     conviction, score, weight = (number_of(opinion.get(key)) for key in ("conviction", "score", "weight"))
     strength = "" if conviction is None else f" {ratio(conviction, 0, sign=True)}"
     if conviction is None and weight is not None:

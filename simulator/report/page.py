@@ -40,7 +40,7 @@ from simulator.store.folders import write_file
 
 FILE = "report.html"
 LARGEST = 1_990_000
-"""Bytes of a page. Decisions take what the rest of it leaves, and are told more briefly where that is little."""
+"""Bytes of a page. Decisions take what the rest of it leaves, and are shortened where that is little."""
 
 PLACE_OF_DECISIONS = "<!--debates-->"
 """Mark in the template where they go: nothing out of a run folder reaches the page with ``<`` in it."""

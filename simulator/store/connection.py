@@ -80,7 +80,7 @@ def connect(url: URL) -> Engine:
     except ImportError:
         raise SimError("PostgreSQL needs psycopg, which is not installed", where=printable(url), mend=EXTRA) from None
     if sqlite:
-        # The driver would begin late, as a reader, and leave CREATE TABLE outside of transactions: it is told to begin
+        # The driver would begin late, as a reader, and leave CREATE TABLE outside of transactions: it is set to begin
         # nothing, and BEGIN is sent here.
         event.listen(engine, "connect", lambda driver, _record: setattr(driver, "isolation_level", None))
         event.listen(engine, "begin", _begin)

@@ -141,26 +141,26 @@ def on_bar(account: Account, bars: Sequence[Bar | None], at: int, year: float, r
     year : part of a year that interest and borrow accrue for: 1/252 on the first bar of a session, else 0
     """
     fresh = [(p, bar) for p, bar in zip(account.positions.values(), bars, strict=True) if bar is not None]
-    turn = _Turn(account, rules, fresh, Events(at))
-    _accrue(turn, year)
+    step = _BarStep(account, rules, fresh, Events(at))
+    _accrue(step, year)
     for position, bar in fresh:
         position.mark = bar[0]
     if account.margin_call:
-        _sell_down(turn)
+        _sell_down(step)
     else:
-        _open_auction(turn)
+        _open_auction(step)
     # Taken before protection: what stops and targets bring in within the bar is not spent in it (see E).
     waiting = any(position.pending is not None for position, _ in fresh)
-    free_after_open = _free_margin(turn) if waiting else 0.0
-    _close_protected(turn)
+    free_after_open = _free_margin(step) if waiting else 0.0
+    _close_protected(step)
     if waiting:
-        _fill_limits(turn, free_after_open)
-    _close(turn)
-    return turn.events
+        _fill_limits(step, free_after_open)
+    _close(step)
+    return step.events
 
 
 @dataclass(slots=True)
-class _Turn:
+class _BarStep:
     """One bar of one account while it is computed; `fresh` holds the symbols that have a bar."""
 
     account: Account
@@ -169,52 +169,52 @@ class _Turn:
     events: Events
 
 
-def _accrue(turn: _Turn, year: float) -> None:
-    account, rules = turn.account, turn.rules
+def _accrue(step: _BarStep, year: float) -> None:
+    account, rules = step.account, step.rules
     account.cash += max(account.cash, 0.0) * rules.cash_interest * year
     for position in account.positions.values():
         if position.shares < 0.0:
             account.cash -= abs(position.shares) * position.mark * rules.borrow_rate * year
-    for position, bar in turn.fresh:
+    for position, bar in step.fresh:
         if position.shares != 0.0 and not isnan(bar[4]):
             account.cash += position.shares * bar[4]
 
 
-def _sell_down(turn: _Turn) -> None:
+def _sell_down(step: _BarStep) -> None:
     # No auction: the call has cancelled every order, and orders sent since were refused.
-    turn.account.margin_call = False
-    for position, bar in turn.fresh:
-        change = _whole(turn.rules, position.shares * turn.account.kept_share) - position.shares
+    step.account.margin_call = False
+    for position, bar in step.fresh:
+        change = _whole(step.rules, position.shares * step.account.kept_share) - position.shares
         if change != 0.0:
-            slippage = abs(change) * bar[0] * (turn.rules.slippage_bps / 1e4)
-            _fill(turn, position, None, (change, bar[0], slippage), "margin_call")
+            slippage = abs(change) * bar[0] * (step.rules.slippage_bps / 1e4)
+            _fill(step, position, None, (change, bar[0], slippage), "margin_call")
 
 
-def _open_auction(turn: _Turn) -> None:
+def _open_auction(step: _BarStep) -> None:
     """Fill all reducing parts first, for what they free may be spent; then the increasing parts, cut together."""
-    rules, auction = turn.rules, []
-    for position, bar in turn.fresh:
+    rules, auction = step.rules, []
+    for position, bar in step.fresh:
         order, price = position.pending, bar[0]
         if order is None or not _reaches(order, price, price):
             continue
         shares = _shares(order, price, rules.slippage_bps / 1e4)
         reducing = _reducing_part(position, shares)
         if reducing != 0.0:
-            _fill(turn, position, order, (reducing, price, _slippage(rules, order, reducing, price)), "open")
+            _fill(step, position, order, (reducing, price, _slippage(rules, order, reducing, price)), "open")
         auction.append((position, order, shares, reducing, shares - reducing, price))
     if not auction:
         return
-    got, why = _share_out(turn, [(order, part, price) for _, order, _, _, part, price in auction])
+    got, why = _share_out(step, [(order, part, price) for _, order, _, _, part, price in auction])
     for (position, order, shares, reducing, part, price), increasing in zip(auction, got, strict=True):
         if increasing != 0.0:
-            _fill(turn, position, order, (increasing, price, _slippage(rules, order, increasing, price)), "open")
+            _fill(step, position, order, (increasing, price, _slippage(rules, order, increasing, price)), "open")
         # Not reducing + increasing where nothing was cut: that sum may differ from `shares` in the last bit.
-        _end(turn, position, order, (shares, shares if increasing == part else reducing + increasing), why)
+        _end(step, position, order, (shares, shares if increasing == part else reducing + increasing), why)
 
 
-def _share_out(turn: _Turn, parts: Sequence[tuple[Order, float, float]]) -> tuple[list[float], RejectionWhy]:
+def _share_out(step: _BarStep, parts: Sequence[tuple[Order, float, float]]) -> tuple[list[float], RejectionWhy]:
     """Return the shares each increasing (order, part, price) gets, and the reason that cuts are logged with."""
-    rules, free = turn.rules, _free_margin(turn)
+    rules, free = step.rules, _free_margin(step)
     shares = []
     for order, part, price in parts:
         gross, commission = _need(rules, order, part, price)
@@ -236,17 +236,17 @@ def _share_out(turn: _Turn, parts: Sequence[tuple[Order, float, float]]) -> tupl
     return got, "buying power, pro rata" if together else "buying power"
 
 
-def _close_protected(turn: _Turn) -> None:
-    for position, bar in turn.fresh:
+def _close_protected(step: _BarStep) -> None:
+    for position, bar in step.fresh:
         exit_at = _exit(position, bar) if position.shares != 0.0 else None
         if exit_at is None:
             continue
         price, why = exit_at
-        slippage = abs(position.shares) * price * (turn.rules.slippage_bps / 1e4)
+        slippage = abs(position.shares) * price * (step.rules.slippage_bps / 1e4)
         if why == "take_profit":
             slippage = min(slippage, abs(position.shares) * abs(price - position.take_profit))
-        _fill(turn, position, None, (-position.shares, price, slippage), why)
-        _withdraw(position, turn.events)
+        _fill(step, position, None, (-position.shares, price, slippage), why)
+        _withdraw(position, step.events)
 
 
 def _exit(position: Position, bar: Bar) -> tuple[float, FillWhy] | None:
@@ -270,36 +270,36 @@ def _exit(position: Position, bar: Bar) -> tuple[float, FillWhy] | None:
     return (take, "take_profit") if take_touched else None
 
 
-def _fill_limits(turn: _Turn, free_after_open: float) -> None:
+def _fill_limits(step: _BarStep, free_after_open: float) -> None:
     """Fill limit orders the bar reaches: those that only increase first, then those that reduce or cross zero."""
     reached = [
         (position, order, order.limit, shares := _quantity(order), _reducing_part(position, shares))
-        for position, (_, high, low, _, _) in turn.fresh
+        for position, (_, high, low, _, _) in step.fresh
         if (order := position.pending) is not None and order.limit is not None and _reaches(order, low, high)
     ]
     if not reached:
         return
-    free = min(free_after_open, _free_margin(turn))
+    free = min(free_after_open, _free_margin(step))
     for position, order, price, shares, reducing in reached:
         if reducing == 0.0:
-            got = _affordable(turn.rules, shares, price, free)
+            got = _affordable(step.rules, shares, price, free)
             if got != 0.0:
-                _fill(turn, position, order, (got, price, 0.0), "limit")
-                free -= _margin(turn.rules, got) * abs(got) * price + _commission(turn.rules, got, price)
-            _end(turn, position, order, (shares, got), "buying power")
+                _fill(step, position, order, (got, price, 0.0), "limit")
+                free -= _margin(step.rules, got) * abs(got) * price + _commission(step.rules, got, price)
+            _end(step, position, order, (shares, got), "buying power")
     for position, order, price, shares, reducing in reached:
         if reducing != 0.0:
-            _fill(turn, position, order, (reducing, price, 0.0), "limit")
+            _fill(step, position, order, (reducing, price, 0.0), "limit")
             part = shares - reducing
-            got = _affordable(turn.rules, part, price, _free_margin(turn)) if part != 0.0 else 0.0
+            got = _affordable(step.rules, part, price, _free_margin(step)) if part != 0.0 else 0.0
             if got != 0.0:
-                _fill(turn, position, order, (got, price, 0.0), "limit")
-            _end(turn, position, order, (shares, shares if got == part else reducing + got), "buying power")
+                _fill(step, position, order, (got, price, 0.0), "limit")
+            _end(step, position, order, (shares, shares if got == part else reducing + got), "buying power")
 
 
-def _close(turn: _Turn) -> None:
-    account, rules = turn.account, turn.rules
-    for position, bar in turn.fresh:
+def _close(step: _BarStep) -> None:
+    account, rules = step.account, step.rules
+    for position, bar in step.fresh:
         position.mark = bar[3]
     held = [p for p in account.positions.values() if p.shares != 0.0]
     worth, maintenance, initial = account.cash, 0.0, 0.0
@@ -313,17 +313,17 @@ def _close(turn: _Turn) -> None:
         account.margin_call = True
         account.kept_share = min(1.0, max(0.0, worth / initial))
         for position in account.positions.values():
-            _withdraw(position, turn.events)
+            _withdraw(position, step.events)
 
 
-def _free_margin(turn: _Turn) -> float:
+def _free_margin(step: _BarStep) -> float:
     """Return the dollars of equity that no position binds, at the marks of this moment."""
-    worth, bound = turn.account.cash, 0.0
-    for position in turn.account.positions.values():
+    worth, bound = step.account.cash, 0.0
+    for position in step.account.positions.values():
         shares = position.shares
         if shares != 0.0:  # adding 0.0 would leave both sums as they are
             worth += shares * position.mark
-            bound += _margin(turn.rules, shares) * abs(shares) * position.mark
+            bound += _margin(step.rules, shares) * abs(shares) * position.mark
     # Two sums and one difference: taking each margin from `worth` as it comes would round differently.
     return worth - bound
 
@@ -397,11 +397,11 @@ def _whole(rules: ExecutionRules, shares: float) -> float:
 
 
 def _fill(
-    turn: _Turn, position: Position, order: Order | None, trade: tuple[float, float, float], why: FillWhy
+    step: _BarStep, position: Position, order: Order | None, trade: tuple[float, float, float], why: FillWhy
 ) -> None:
     """Book `trade` = (shares, price, slippage); `order` is None for exits and margin calls."""
     shares, price, slippage = trade
-    account, commission = turn.account, _commission(turn.rules, shares, price)
+    account, commission = step.account, _commission(step.rules, shares, price)
     # One after the other: taking their sum away would round differently.
     account.cash -= shares * price
     account.cash -= slippage
@@ -413,20 +413,20 @@ def _fill(
         position.stop = position.take_profit = nan
     elif order is not None and position.shares * shares > 0.0:
         position.stop, position.take_profit = price_or_nan(order.stop), price_or_nan(order.take_profit)
-    at, symbol = turn.events.at, position.symbol
-    turn.events.fills.append(Fill(position.last_order, symbol, at, shares, price, slippage, commission, why))
+    at, symbol = step.events.at, position.symbol
+    step.events.fills.append(Fill(position.last_order, symbol, at, shares, price, slippage, commission, why))
 
 
-def _end(turn: _Turn, position: Position, order: Order, shares: tuple[float, float], why: RejectionWhy) -> None:
+def _end(step: _BarStep, position: Position, order: Order, shares: tuple[float, float], why: RejectionWhy) -> None:
     """Close the pending `order` that `shares` = (wanted, got) came of."""
     wanted, got = shares
     position.pending = None
     if got == wanted:
-        turn.events.ended.append((order, "filled"))
+        step.events.ended.append((order, "filled"))
         return
-    turn.events.ended.append((order, "rejected" if got == 0.0 else "partly_filled"))
+    step.events.ended.append((order, "rejected" if got == 0.0 else "partly_filled"))
     # + 0.0: a sale cut to nothing may be -0.0
-    turn.events.rejections.append(Rejection(order.id, order.symbol, turn.events.at, wanted, got + 0.0, why))
+    step.events.rejections.append(Rejection(order.id, order.symbol, step.events.at, wanted, got + 0.0, why))
 
 
 def _withdraw(position: Position, events: Events) -> None:

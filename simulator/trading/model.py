@@ -1,4 +1,4 @@
-"""The nouns that travel between rooms: a Decision of Targets, the Orders it comes to, and the Fills these bring.
+"""Values that pass between rooms: a Decision of Targets, the Orders made of it, and the Fills of these.
 
 Strategy ──Decision(Targets)──► risk ──► sizing ──Orders──► Broker ──Fills, Rejections──► Book
 """

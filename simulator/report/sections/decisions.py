@@ -1,7 +1,7 @@
 """The decisions behind the trades, as small as they can be written: the JSON that the page's panel reads.
 
 Long sentences that recur are written once, in ``texts``, and referred to by number. Where a page would grow beyond its
-two megabytes, decisions are told more briefly, step by step, and the page says so; the run folder has them whole.
+two megabytes, decisions are shortened, step by step, and the page says so; the run folder has them whole.
 """
 
 from __future__ import annotations
