@@ -12,6 +12,8 @@ import pytest
 import simulator
 from simulator.workspace import make_workspace
 
+pytestmark = pytest.mark.medium
+
 Sim = Callable[..., Any]
 
 SPAN = ("2023-01-03", "2023-12-29")

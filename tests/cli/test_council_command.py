@@ -19,6 +19,8 @@ from simulator.errors import UsageError
 from simulator.runs.meeting import meeting_time
 from simulator.workspace import make_workspace
 
+pytestmark = pytest.mark.medium
+
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 
 MANAGERS = {f"pm.{name}" for name in ("trend", "reversion", "risk", "carry", "breakout")}

@@ -23,6 +23,8 @@ from simulator.trading.risk import Limits
 from simulator.trading.schedule import make_schedule
 from simulator.trading.strategy import points_of
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).parents[2]
 MANAGERS = ("trend", "reversion", "risk", "carry", "breakout")
 ONE_LOT = TradingRules(Limits(1.0, 1.0, 1.0, {}), ExecutionRules())

@@ -18,6 +18,8 @@ from simulator.council.context import KEPT, PipelineContext
 from simulator.council.stages import CheckpointStage
 from simulator.council.thesis import open_theses
 
+pytestmark = pytest.mark.medium
+
 STAGE = CheckpointStage()
 
 

@@ -27,6 +27,7 @@ for i in itertools.count():
 """
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_twelve_kills_lose_no_acknowledged_answer_and_verify_is_clean(folder: Path) -> None:
     moments = random.Random(7)

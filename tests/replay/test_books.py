@@ -127,6 +127,7 @@ def test_nan_in_a_ledger_fails_the_audit(bars_of, tape_of):
         audit(ledger, poisoned)
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(
     not hasattr(numba.config, "CACHE_LOCATOR_CLASSES"), reason="this numba cannot be told where to look"
 )

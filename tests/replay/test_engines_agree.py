@@ -122,6 +122,7 @@ def any_rules(draw):
     )
 
 
+@pytest.mark.medium
 @settings(max_examples=150)
 @given(market=tiny_markets(), rules=any_rules())
 def test_tiny_markets_where_prices_tie_are_bit_identical(market, rules, bars_of, tape_of):

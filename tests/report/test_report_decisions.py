@@ -50,6 +50,7 @@ def test_debates_grow_briefer_rather_than_larger(write_run: Any, most: int) -> N
     assert len(embed_json(found).encode()) <= max(most, 120)
 
 
+@pytest.mark.medium
 def test_three_years_of_long_winded_models_stay_below_two_megabytes(write_run: Any) -> None:
     """Every sentence of every meeting is another one, and long, as models write."""
     folder = write_run(sessions=756)

@@ -27,6 +27,8 @@ from simulator.stats.inference import expected_maximum
 from simulator.stats.selection import effective_trials
 from simulator.store.database import Store
 
+pytestmark = pytest.mark.medium
+
 GOLDEN = Path(__file__).parents[1] / "stats" / "golden"
 ROOT = math.sqrt(252)
 

@@ -18,6 +18,8 @@ from simulator.store.schema import PROJECTIONS, REFUSED
 
 from .conftest import fill, run
 
+pytestmark = pytest.mark.medium
+
 TABLES = [table.name for table in PROJECTIONS]
 
 
