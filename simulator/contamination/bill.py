@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from simulator.config import Config
 from simulator.contamination import recall, reidentify
+from simulator.evidence.plan import Range
 from simulator.evidence.records import CheckBill, RangeRecord
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.spending.prices import Prices
-from simulator.runs.cost_history import Range, outlay
+from simulator.runs.cost_history import outlay
 from simulator.runs.gateway_setup import Asking
 from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.spec import RunSpec

@@ -7,8 +7,7 @@ import textwrap
 from rich.console import Console
 from rich.table import Table
 
-from simulator.runs.cost_history import Range
-from simulator.runs.plan import Plan, PlanLine
+from simulator.evidence.plan import Plan, PlanLine, Range
 
 
 def print_plan(plan: Plan, console: Console) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from simulator.evidence.plan import Range
 from simulator.llm.cache import AnswerCache, Entry
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.spending.prices import MILLION, Prices, prompt_tokens
@@ -19,21 +20,6 @@ USUAL_TOKENS = {"ResearchPack": 600, "Pitch": 400, "Review": 250, "ChairmanDecis
 USUAL_SECONDS = 10.0
 UNSURE = (0.5, 2.0)
 """Between which multiples of the usual a first guess may lie."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Lowest, likely and highest."""
-
-    low: float = 0.0
-    likely: float = 0.0
-    high: float = 0.0
-
-    def __add__(self, other: Range) -> Range:
-        return Range(self.low + other.low, self.likely + other.likely, self.high + other.high)
-
-    def times(self, factor: float) -> Range:
-        return Range(factor * self.low, factor * self.likely, factor * self.high)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from simulator.config import Config, Seat, load_config
+from simulator.evidence.plan import Plan, PlanLine, Range
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest
@@ -24,7 +24,7 @@ from simulator.llm.spending.limits import KNOWN, Limits
 from simulator.llm.spending.prices import Prices
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
-from simulator.runs.cost_history import Range, outlay
+from simulator.runs.cost_history import outlay
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
@@ -34,82 +34,6 @@ from simulator.trading.strategy import Strategy, points_of, seats_of
 from simulator.workspace import Workspace
 
 STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
-
-
-@dataclass(frozen=True)
-class PlanLine:
-    """Questions of one stage to one model.
-
-    Attributes
-    ----------
-    calls, hits, misses : questions, those answered on disk, and those to be asked
-    prompt_tokens, completion_tokens, usd : of the misses
-    seconds : that one answer takes
-    past : answers on disk the estimate rests on; 0 = a first guess
-    """
-
-    stage: str
-    provider: str
-    model: str
-    endpoint: str
-    calls: int
-    hits: int
-    misses: int
-    prompt_tokens: Range
-    completion_tokens: Range
-    usd: Range
-    seconds: float
-    past: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for."""
-
-    strategy: str
-    first: str
-    last: str
-    decisions: int
-    checkpoints: int
-    replicates: int
-    models: str | None
-    max_cost: float
-    max_day: float
-    lines: tuple[PlanLine, ...]
-    minutes: float
-    fails: str | None = None
-
-    @property
-    def calls(self) -> int:
-        return sum(line.calls for line in self.lines)
-
-    @property
-    def misses(self) -> int:
-        return sum(line.misses for line in self.lines)
-
-    @property
-    def usd(self) -> Range:
-        return sum((line.usd for line in self.lines), Range())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what ``sim run --plan --json`` prints."""
-        names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
-        total = {
-            "calls": self.calls,
-            "hits": self.calls - self.misses,
-            "misses": self.misses,
-            "prompt_tokens": asdict(sum((line.prompt_tokens for line in self.lines), Range())),
-            "completion_tokens": asdict(sum((line.completion_tokens for line in self.lines), Range())),
-            "usd": asdict(self.usd),
-            "minutes": self.minutes,
-        }
-        return {
-            **{name: getattr(self, name) for name in names},
-            "from": self.first,
-            "to": self.last,
-            "total": total,
-            "lines": [asdict(line) for line in self.lines],
-        }
 
 
 def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:

@@ -16,8 +16,9 @@ import pytest
 import simulator
 from simulator.config import load_config
 from simulator.errors import ConfigError, UsageError
+from simulator.evidence.plan import Plan
 from simulator.llm.cache import AnswerCache
-from simulator.runs.plan import Plan, make_plan
+from simulator.runs.plan import make_plan
 from simulator.runs.spec import RunSpec
 from simulator.workspace import find_workspace, make_workspace
 

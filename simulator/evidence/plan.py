@@ -1,0 +1,97 @@
+"""Plan of a run: its questions and their cost, before anything is asked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Range:
+    """Lowest, likely and highest."""
+
+    low: float = 0.0
+    likely: float = 0.0
+    high: float = 0.0
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.likely + other.likely, self.high + other.high)
+
+    def times(self, factor: float) -> Range:
+        return Range(factor * self.low, factor * self.likely, factor * self.high)
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """Questions of one stage to one model.
+
+    Attributes
+    ----------
+    calls, hits, misses : questions, those answered on disk, and those to be asked
+    prompt_tokens, completion_tokens, usd : of the misses
+    seconds : that one answer takes
+    past : answers on disk the estimate rests on; 0 = a first guess
+    """
+
+    stage: str
+    provider: str
+    model: str
+    endpoint: str
+    calls: int
+    hits: int
+    misses: int
+    prompt_tokens: Range
+    completion_tokens: Range
+    usd: Range
+    seconds: float
+    past: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for."""
+
+    strategy: str
+    first: str
+    last: str
+    decisions: int
+    checkpoints: int
+    replicates: int
+    models: str | None
+    max_cost: float
+    max_day: float
+    lines: tuple[PlanLine, ...]
+    minutes: float
+    fails: str | None = None
+
+    @property
+    def calls(self) -> int:
+        return sum(line.calls for line in self.lines)
+
+    @property
+    def misses(self) -> int:
+        return sum(line.misses for line in self.lines)
+
+    @property
+    def usd(self) -> Range:
+        return sum((line.usd for line in self.lines), Range())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``sim run --plan --json`` prints."""
+        names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
+        total = {
+            "calls": self.calls,
+            "hits": self.calls - self.misses,
+            "misses": self.misses,
+            "prompt_tokens": asdict(sum((line.prompt_tokens for line in self.lines), Range())),
+            "completion_tokens": asdict(sum((line.completion_tokens for line in self.lines), Range())),
+            "usd": asdict(self.usd),
+            "minutes": self.minutes,
+        }
+        return {
+            **{name: getattr(self, name) for name in names},
+            "from": self.first,
+            "to": self.last,
+            "total": total,
+            "lines": [asdict(line) for line in self.lines],
+        }
