@@ -12,7 +12,7 @@ from simulator.evidence.writer import session_ends
 from simulator.llm.spending.prices import Prices
 from simulator.runs import measure
 from simulator.runs.accounts import Account
-from simulator.runs.record import Work
+from simulator.runs.run_record import Work
 from simulator.trading.strategy import seats_of
 
 

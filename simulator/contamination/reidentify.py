@@ -19,7 +19,7 @@ from simulator.contamination.blind import BOTH, disguises
 from simulator.contamination.case import Case
 from simulator.contamination.results import Figure, Result
 from simulator.contamination.words import percent
-from simulator.council.prompts import json_text
+from simulator.council.prompt_files import json_text
 from simulator.llm.answers import schema_of
 from simulator.llm.messages import Message
 from simulator.llm.registry import request_for

@@ -19,10 +19,10 @@ import numpy as np
 from simulator.config import Seat
 from simulator.council.context import PipelineContext
 from simulator.council.facts import checkpoint_facts, select_facts
-from simulator.council.record import checkpoint_minutes, execution_row, revision_row
 from simulator.council.revision import Revision, execute, revise
 from simulator.council.stages.checkpoint import CheckpointStage
 from simulator.council.thesis import Followed, open_theses, trace
+from simulator.council.write_record import checkpoint_minutes, execution_row, revision_row
 from simulator.market.bars import Snapshot
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads

@@ -25,7 +25,7 @@ DERIVED = ("labels", "scores", "net_votes", "opened", "execution")
 
 
 def restore_meeting(as_of: datetime, record: DecisionRecord, metadata: Metadata | None = None) -> PipelineContext:
-    """Return the context behind `record`, which :func:`simulator.council.record.evidence` wrote of the meeting at
+    """Return the context behind `record`, which :func:`simulator.council.write_record.evidence` wrote of the meeting at
     `as_of`.
 
     A record has its metadata in short: where the council is at hand, `metadata` of the context it would open stands in

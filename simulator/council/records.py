@@ -5,7 +5,7 @@
     MemberRecord             member              one manager's account at a meeting
     MemberCheckpointRecord   member_checkpoint   one manager's account between meetings
 
-Written by simulator/council/record.py. Instants are ISO 8601 in New York time, prices in dollars, `_pct` is per cent,
+Written by write_record.py beside this. Instants are ISO 8601 in New York time, prices in dollars, `_pct` is per cent,
 convictions run from −2 to +2, scores from 1 to 10, weights are signed fractions of equity.
 """
 
@@ -164,7 +164,7 @@ class EventRow(TypedDict):
 
 
 class RevisedThesis(TypedDict):
-    """A thesis at a checkpoint, see :func:`simulator.council.record.revision_row`."""
+    """A thesis at a checkpoint, see :func:`simulator.council.write_record.revision_row`."""
 
     seat: str
     author: str
@@ -210,7 +210,7 @@ class ExecutionRow(TypedDict):
 
 
 class MeetingRecord(TypedDict):
-    """The council's account at a meeting, see :func:`simulator.council.record.minutes`.
+    """The council's account at a meeting, see :func:`simulator.council.write_record.minutes`.
 
     ``labels`` {reader: {label: seat}}, ``scores`` {seat: mean review score}, ``net_votes`` {symbol: votes}; ``opened``
     with checkpoints only; ``execution`` once an account acted.

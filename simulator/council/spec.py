@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from simulator.config import Section, read_yaml
 from simulator.council.facts import FACTS
-from simulator.council.prompts import Prompt, load_prompt
+from simulator.council.prompt_files import Prompt, load_prompt
 from simulator.council.vote import VOTE
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.trading.model import Cadence

@@ -18,7 +18,6 @@ from simulator.config import Seat
 from simulator.council.checkpoint import Checkpoint
 from simulator.council.context import PipelineContext
 from simulator.council.facts import market_facts, select_facts
-from simulator.council.record import evidence, member_evidence, minutes
 from simulator.council.spec import CouncilSpec, Definition
 from simulator.council.stages import (
     ChairmanStage,
@@ -34,6 +33,7 @@ from simulator.council.stages.base import run_stages
 from simulator.council.stages.execution import carry_out
 from simulator.council.thesis import new_york
 from simulator.council.vote import VOTE
+from simulator.council.write_record import evidence, member_evidence, minutes
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.llm.registry import seat_of
 from simulator.market.bars import Snapshot

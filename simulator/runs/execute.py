@@ -25,8 +25,8 @@ from simulator.runs.eta import Forecast, RunProgress, still_usd
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import identify
 from simulator.runs.load_inputs import LoadedInputs, load_inputs
-from simulator.runs.record import Analyse, Recorded, Work, record_run
 from simulator.runs.replicates import replay_replicates
+from simulator.runs.run_record import Analyse, Recorded, Work, record_run
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
 from simulator.store import folders

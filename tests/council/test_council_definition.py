@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.council.prompts import VARIABLES, facts_block, json_text, load_prompt
+from simulator.council.prompt_files import VARIABLES, facts_block, json_text, load_prompt
 from simulator.council.spec import CouncilSpec, Stages, load_definition
 from simulator.errors import ConfigError, UsageError
 

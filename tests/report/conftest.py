@@ -209,7 +209,7 @@ def seat(member: str) -> str:
 
 
 def council_record(shape: Shape, as_of: str, n: int) -> dict[str, Any]:
-    """What was seen, said and voted at one meeting, in the words of simulator/council/record.py."""
+    """What was seen, said and voted at one meeting, in the words of simulator/council/write_record.py."""
     symbol = shape.symbols[n % len(shape.symbols)]
     seats = [seat(member) for member in shape.members]
     pitches = [

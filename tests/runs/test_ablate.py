@@ -22,8 +22,8 @@ from simulator.analysis.ablation import Case, ablate, open_case
 from simulator.analysis.pairs import adjust_pairs, compare_returns
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
-from simulator.council.record import evidence
 from simulator.council.spec import CouncilSpec, load_definition
+from simulator.council.write_record import evidence
 from simulator.errors import DataError, UsageError
 from simulator.market.bars import FIELDS, Bars, Floats
 from simulator.replay.inputs import ReplayInputs

@@ -16,7 +16,7 @@ from simulator.council.analysts import VERSION
 from simulator.council.anonymity import names_to_strike
 from simulator.council.answers import Answer
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompts import system_message
+from simulator.council.prompt_files import system_message
 from simulator.council.spec import CouncilSpec, Prompts
 from simulator.llm.answers import StructuredAnswer, T, schema_of
 from simulator.llm.messages import ChatRequest, Message

@@ -7,7 +7,7 @@ from math import fsum
 from simulator.council.anonymity import labels, strike
 from simulator.council.answers import DIMENSIONS, ChairmanDecision, decision_on
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompts import facts_block, json_text
+from simulator.council.prompt_files import facts_block, json_text
 from simulator.council.stages.base import Setup, Stage
 from simulator.council.stages.review import anonymous_facts, anonymous_pitches
 from simulator.council.vote import VOTE, Ballot, ReviewSummary, decide_by_vote, net_votes, votes_of

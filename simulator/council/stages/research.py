@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.council.answers import ResearchPack
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompts import facts_block, json_text
+from simulator.council.prompt_files import facts_block, json_text
 from simulator.council.stages.base import Setup, Stage
 
 

@@ -11,7 +11,7 @@ from typing import cast
 from simulator.council.anonymity import labels, strike
 from simulator.council.answers import Review
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompts import facts_block, json_text, system_message
+from simulator.council.prompt_files import facts_block, json_text, system_message
 from simulator.council.records import Facts, NewsFacts, PitchAnswer
 from simulator.council.stages.base import Setup, Stage
 
