@@ -38,7 +38,7 @@ def terminal(run: simulator.Run) -> None:
     """What the run printed, as an SVG that asks nothing of the network."""
     console = Console(record=True, width=80, force_terminal=True, file=io.StringIO())
     with contextlib.chdir(run.folder.parents[1]):
-        print_run(run.facts, run.folder, console)
+        print_run(run.folder, console)
     drawn = console.export_svg(title=COMMAND, clear=False)
     # rich names a web font; the viewer's own monospace font will do.
     drawn = re.sub(r"@font-face\s*\{[^}]*\}", "", drawn).replace("Fira Code, monospace", "monospace")
