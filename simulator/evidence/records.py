@@ -1,7 +1,7 @@
 """Types of what stands in a run folder as JSON: run.json and the files beside it (docs/decisions/0002-run-folder.md).
 
 They are the documents themselves, not copies of them; `schema.check` holds a document against its type. Rows of
-orders.csv, fills.csv and rejected.csv are the nouns of `simulator.trading.model`, records of councils those of
+orders.csv, fills.csv and rejected.csv hold the values of `simulator.trading.model`, records of councils those of
 `simulator.council.records`. Metrics are named as in `simulator.stats.metrics`; what is undefined is None and has
 its reason in ``reasons``. Dates are ISO texts, money is in dollars, returns are fractions.
 """
@@ -15,7 +15,7 @@ SCHEMA = 3
 """Version of run.json that is written. Version 2 lacks keys that no version 3 may lack, version 1 knows no accounts."""
 
 Record = Mapping[str, object]
-"""The record of a decision; that of a council is told by `simulator.council.records.council_record`."""
+"""The record of a decision; that of a council is found by `simulator.council.records.council_record`."""
 
 Metrics = Mapping[str, float | None]
 Reasons = Mapping[str, str]
