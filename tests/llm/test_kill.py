@@ -29,6 +29,12 @@ for i in itertools.count():
 
 @pytest.mark.medium
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@pytest.mark.fault(
+    "disk",
+    "a run is killed while answers come in",
+    "no acknowledged answer is lost, `sim cache verify` is clean",
+    since="0.1",
+)
 def test_twelve_kills_lose_no_acknowledged_answer_and_verify_is_clean(folder: Path) -> None:
     moments = random.Random(7)
     acknowledged: dict[str, str] = {}

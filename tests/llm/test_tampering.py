@@ -184,6 +184,12 @@ def test_one_flipped_bit_anywhere_in_an_entry_is_an_error(
         cache.get(request.key)
 
 
+@pytest.mark.fault(
+    "disk",
+    "a stored answer stands under the key of another question",
+    "`sim cache verify` names the entry",
+    since="0.1",
+)
 def test_an_entry_under_the_key_of_another_question_is_found_by_verify(
     cache: AnswerCache, filled: Path, ask: Ask, yes: ChatResponse
 ) -> None:
