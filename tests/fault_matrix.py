@@ -1,6 +1,6 @@
 """Page of faults: read off the marks of the tests that try them. `python tests/fault_matrix.py` writes docs/faults.md.
 
-    @pytest.mark.fault("answers", "a draft in <think> fits, the final answer does not", "the final answer is asked about")
+    @pytest.mark.fault("answers", "a draft in <think> fits, the last answer does not", "the last answer is asked about")
 
 A mark stands at a test, or at a parameter of one (`pytest.param(…, marks=…)`); its three words are written out, because
 they are read without running anything. `since=` is the version from which on it holds; without it, the next one.
