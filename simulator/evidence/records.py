@@ -320,7 +320,8 @@ class DecisionRow(TypedDict):
 
 
 class CallRow(TypedDict):
-    """A line of llm_calls.jsonl: one question, and what its answer cost when it was paid for."""
+    """A line of llm_calls.jsonl: one question, the model asked and the one that ``served``, empty where not recorded,
+    and what the answer cost when it was paid for."""
 
     key: str
     session: str
@@ -329,6 +330,7 @@ class CallRow(TypedDict):
     replicate: int
     provider: str
     model: str
+    served: NotRequired[str]
     outcome: str
     prompt_tokens: int
     completion_tokens: int

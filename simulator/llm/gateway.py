@@ -39,7 +39,8 @@ SECRET_NAMES = ("KEY", "SECRET", "TOKEN", "PASSWORD")
 class Call:
     """One question of a run, for its evidence: equal in a cold run and in its rerun from the cache.
 
-    `usage` is what the answer cost when it was paid for, in this run or another.
+    `served` is the model that answered, as its service named it; empty where that was not recorded. `usage` is what
+    the answer cost when it was paid for, in this run or another.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Call:
     purpose: Mapping[str, str]
     outcome: Outcome
     usage: Usage
+    served: str = ""
 
 
 class Slot(Protocol):
@@ -230,6 +232,7 @@ class Gateway:
             purpose=dict(put.purpose),
             outcome=response.outcome,
             usage=response.usage,
+            served=response.model,
         )
 
     def _mark_unusable(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> ChatResponse:

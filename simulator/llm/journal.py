@@ -56,6 +56,7 @@ class Journal:
             "model": request.model,
             "outcome": answer.outcome if response else "failed",
             "provider": request.provider,
+            "served": answer.model,
             "stage": about("stage", ""),
             "tokens": [answer.usage.prompt_tokens, answer.usage.completion_tokens],
         }

@@ -117,8 +117,9 @@ class Usage:
 class ChatResponse:
     """One answer as it is kept: `text` raw, `outcome` other than ``answer`` for lasting failures.
 
-    `asked_at` is ISO 8601 UTC; `latency_s` wall-clock seconds of the call that was paid for; `finish` the provider's
-    reason for the end of the text: ``length`` where it was cut off at max_tokens.
+    `model` is the one that served, as its service named it, empty where it did not; `asked_at` is ISO 8601 UTC;
+    `latency_s` wall-clock seconds of the call that was paid for; `finish` the provider's reason for the end of the
+    text: ``length`` where it was cut off at max_tokens.
     """
 
     text: str

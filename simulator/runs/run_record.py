@@ -211,6 +211,7 @@ def _calls(gateway: Gateway) -> list[CallRow]:
             "replicate": int(call.purpose.get("replicate", 0)),
             "provider": call.provider,
             "model": call.model,
+            "served": call.served,
             "outcome": call.outcome,
             "prompt_tokens": call.usage.prompt_tokens,
             "completion_tokens": call.usage.completion_tokens,

@@ -114,6 +114,28 @@ def test_a_success_brings_text_model_tokens_and_cost(fake: Fake) -> None:
     assert response.asked_at.endswith("Z")
 
 
+@pytest.mark.fault(
+    "answers", "`claude` asked a small helper model too", "the model with the most output tokens is the one that served"
+)
+@pytest.mark.parametrize(
+    ("used", "served"),
+    [
+        (
+            {"claude-haiku-4-5": {"outputTokens": 12}, "claude-opus-4-5-20251101": {"outputTokens": 700}},
+            "claude-opus-4-5-20251101",
+        ),
+        ({"claude-opus-4-5": {"outputTokens": 700}, "claude-haiku-4-5": {"outputTokens": "12"}}, "claude-opus-4-5"),
+        ({"claude-haiku-4-5": None}, "claude-haiku-4-5"),
+        ({}, ""),
+        ("haiku", ""),
+        (None, ""),
+    ],
+)
+def test_the_model_that_wrote_most_is_the_one_that_served(fake: Fake, used: object, served: str) -> None:
+    fake.answer(**envelope(modelUsage=used))
+    assert ask(question()).model == served
+
+
 def test_it_is_called_with_a_list_of_words_in_an_empty_folder_and_the_prompt_on_stdin(fake: Fake) -> None:
     fake.answer(**envelope())
     ask(question(max_tokens=900, extra={"arguments": ["--safe-mode", "$(touch /tmp/no)"]}))

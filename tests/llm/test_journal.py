@@ -50,7 +50,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_every_question_and_every_failed_attempt_gets_a_line(cache: AnswerCache, ask: Ask, tmp_path: Path) -> None:
-    paid = ChatResponse("yes", usage=Usage(100, 10, 0.25), latency_s=0.5)
+    paid = ChatResponse("yes", model="trend-2026-01", usage=Usage(100, 10, 0.25), latency_s=0.5)
     told = Told(TransientError("429 slow down"), paid, ChatResponse("no", outcome="refusal"), LLMError("401 no"))
     for _ in range(2):
         journal = Journal(tmp_path / "log")
@@ -75,6 +75,7 @@ def test_every_question_and_every_failed_attempt_gets_a_line(cache: AnswerCache,
         "key": ask("a").key,
         "provider": "told",
         "model": "trend@abc",
+        "served": "trend-2026-01",
         "stage": "pitch",
         "date": "2024-01-05",
         "account": "trend",

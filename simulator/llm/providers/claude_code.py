@@ -64,11 +64,10 @@ class ClaudeCode:
             _raise_unless_paid(envelope)
         stopped = str(envelope.get("stop_reason") or envelope.get("subtype") or "")
         outcome: Outcome = "refusal" if stopped == "refusal" else "answer"
-        models = envelope.get("modelUsage")
         return ChatResponse(
             text=str(envelope.get("result") or ""),
             outcome=outcome,
-            model=next(iter(models)) if isinstance(models, dict) and models else request.model,
+            model=_served(envelope),
             usage=self._usage(request, envelope),
             finish="length" if stopped == "max_tokens" else stopped,
         )
@@ -176,6 +175,16 @@ def _raise_unless_paid(envelope: Mapping[str, Any]) -> None:
         raise TransientError(text, throttled="429" in text, perhaps_paid=paid)
     mend = f"`{COMMAND}` itself may say more; log in there"
     raise LLMError(f"`{COMMAND}` answered with an error ({text})", mend=mend)
+
+
+def _served(envelope: Mapping[str, Any]) -> str:
+    """Model with the most output tokens, for `claude` asks small helpers too; empty where none is named."""
+    used = envelope.get("modelUsage")
+    written: dict[str, float] = {}
+    for name, one in used.items() if isinstance(used, dict) else ():
+        count = one.get("outputTokens") if isinstance(one, dict) else 0
+        written[str(name)] = count if isinstance(count, int | float) else 0
+    return max(written, key=lambda name: written[name], default="")
 
 
 def _cost(envelope: Mapping[str, Any]) -> float | None:
