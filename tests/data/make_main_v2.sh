@@ -29,7 +29,7 @@ open("config/models.yaml", "w").write(json.dumps(content, indent=1))
 P
 
 python -m simulator.llm.rehearsal --port 8765 --latency 0 --price 3 15 --rules simulator.council.analysts:RULES \
-  --faults 0.08 --kinds wrong-schema,refusal --seed 3 >/dev/null &
+  --faults 0.08 --fault wrong-schema,refusal --seed 3 >/dev/null &
 service=$!
 trap 'kill $service' EXIT
 sleep 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from simulator.council.answers import ChairmanDecision, Pitch, ResearchPack, Review
-from simulator.llm.fake_service.faults import FAULTS, PAID, Faults
+from simulator.llm.fake_service.faults import FAULTS, USUAL, Faults
 from simulator.llm.fake_service.invent import Invented
 from simulator.llm.messages import ChatRequest, Message
 
@@ -65,7 +66,7 @@ def test_faults_are_drawn_by_seed_and_question_and_come_in_their_share() -> None
     assert drawn != [Faults(0.2, seed=2).draw(str(i), 0) for i in range(5000)]
     counted = Counter(fault for fault in drawn if fault)
     assert 900 < counted.total() < 1100
-    assert set(counted) == set(FAULTS)
+    assert set(counted) == set(USUAL)
     assert Faults(0.0).draw("x", 0) is None
     assert Faults(1.0, kinds=("cut",)).draw("x", 0) == "cut"
 
@@ -95,16 +96,16 @@ def test_latency_is_kept(serve: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("kind", sorted({"429", "429-retry-after", "500", "502"}))
 def test_failures_with_a_status_are_not_counted_as_answers(kind: str, serve: Callable[..., Any]) -> None:
-    service = serve("--latency", 0, "--faults", 1, "--kinds", kind)
+    service = serve("--latency", 0, "--faults", 1, "--fault", kind)
     status, body = post(service.url, asking("a"))
     assert str(status) == kind[:3]
     assert body["error"]["message"]
     assert (service.stats()["answered"], service.stats()["faults"]) == (0, {kind: 1})
 
 
-@pytest.mark.parametrize("kind", sorted(PAID))
+@pytest.mark.parametrize("kind", ["not-json", "refusal", "truncated", "wrong-schema"])
 def test_bad_answers_are_answers_and_counted(kind: str, serve: Callable[..., Any]) -> None:
-    service = serve("--latency", 0, "--faults", 1, "--kinds", kind)
+    service = serve("--latency", 0, "--faults", 1, "--fault", kind)
     schema = {"title": "Vote", "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     format_ = {"type": "json_schema", "json_schema": {"name": "Vote", "schema": schema}}
     _, body = post(service.url, asking("a", response_format=format_))
@@ -112,6 +113,54 @@ def test_bad_answers_are_answers_and_counted(kind: str, serve: Callable[..., Any
     assert service.stats()["answered"] == 1
     assert choice["message"].get("refusal") or choice["message"]["content"] != '{"n": 0}'
     assert choice["finish_reason"] == ("length" if kind == "truncated" else "stop")
+
+
+def fetch(url: str, body: dict[str, object]) -> tuple[int, bytes]:
+    """(status, body) as they come; status 0 where the connection broke."""
+    request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), method="POST")
+    try:
+        with urllib.request.build_opener(StayHere).open(request, timeout=0.3) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+
+
+class StayHere(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any) -> None:  # noqa: ARG002
+        return None
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_of_the_table_spoils_what_a_healthy_service_sends(name: str, serve: Callable[..., Any]) -> None:
+    schema = {"title": "Vote", "type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    full = asking(
+        "a",
+        response_format={"type": "json_schema", "json_schema": {"name": "Vote", "schema": schema}},
+        temperature=0,
+        **{"max_completion_tokens" if name == "no-max-completion-tokens" else "max_tokens": 900},
+    )
+    healthy, faulty = serve("--latency", 0), serve("--latency", 0, "--fault", name, "--first", 1)
+    good = fetch(healthy.url, full)
+    assert fetch(faulty.url, full) != good
+    assert faulty.stats()["faults"] == {name: 1}
+    assert fetch(faulty.url, full) == good, "--first 1"
+
+
+def test_a_field_that_is_refused_is_refused_only_where_it_is_sent(serve: Callable[..., Any]) -> None:
+    refusing = ("bare-400", "no-schema", "no-json-output", "no-endpoints", "no-max-tokens", "no-temperature")
+    for name in refusing:
+        service = serve("--latency", 0, "--fault", name)
+        assert (post(service.url, asking("a"))[0], service.stats()["faults"]) == (200, {name: 0})
+
+
+def test_the_faults_are_listed_a_line_each() -> None:
+    words = [sys.executable, "-m", "simulator.llm.fake_service", "--fault", "list"]
+    listed = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in listed] == list(FAULTS)
+    assert all(len(line.split()) > 1 and len(line) < 120 for line in listed)
 
 
 def test_it_refuses_schemas_where_told_to_and_finds_them_in_the_prompt(serve: Callable[..., Any]) -> None:
@@ -139,7 +188,9 @@ def test_it_answers_by_rules_that_are_handed_in(serve: Callable[..., Any]) -> No
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--kinds", "429,flood"), 'no fault "flood"'),
+        (("--fault", "429,flood"), 'no fault "flood"'),
+        (("--fault", "empty-contend"), 'did you mean "empty-content"?'),
+        (("--kinds", "429,cut"), "say `--fault 429,cut`"),
         (("--rules", "simulator.nowhere:RULES"), "no rules"),
         (("--host", "256.0.0.1"), "cannot listen"),
     ],

@@ -327,7 +327,7 @@ def test_nobody_listening_is_transient_and_was_not_paid_for() -> None:
 
 
 def test_a_service_that_never_answers_is_given_up_in_time_and_may_have_been_paid(serve: Callable[..., Any]) -> None:
-    service = serve("--faults", 1, "--kinds", "hang")
+    service = serve("--faults", 1, "--fault", "hang")
     with pytest.raises(TransientError, match=r"no answer within 0\.3 s") as caught:
         ask(question(service.url), endpoints={service.url: Endpoint(timeout_s=0.3)})
     assert caught.value.perhaps_paid
@@ -335,7 +335,7 @@ def test_a_service_that_never_answers_is_given_up_in_time_and_may_have_been_paid
 
 @pytest.mark.parametrize("kind", ["cut", "cut-body"])
 def test_a_cut_connection_is_transient(kind: str, serve: Callable[..., Any]) -> None:
-    service = serve("--faults", 1, "--kinds", kind, "--latency", 0)
+    service = serve("--faults", 1, "--fault", kind, "--latency", 0)
     with pytest.raises(TransientError, match="connection failed") as caught:
         ask(question(service.url))
     assert caught.value.perhaps_paid

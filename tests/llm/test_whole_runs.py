@@ -73,7 +73,7 @@ def test_passing_failures_change_nothing_but_the_time_a_run_takes(serve: Serve, 
     plain = [] if schema == "native" else ["--no-schema"]
     good = serve("--latency", 0.01, "--price", 100, 400, *plain)
     expected = run(folder=tmp_path / "good", url=good.url, dates=10)
-    faulty = serve("--latency", 0.01, "--price", 100, 400, "--faults", 0.2, "--kinds", PASSING, "--seed", 3,
+    faulty = serve("--latency", 0.01, "--price", 100, 400, "--faults", 0.2, "--fault", PASSING, "--seed", 3,
                    "--retry-after", 0.05, *plain)  # fmt: skip
     found = run(folder=tmp_path / "faulty", url=faulty.url, dates=10, timeout_s=0.5)
     stats = faulty.stats()
@@ -115,7 +115,7 @@ def test_with_every_kind_of_fault_a_run_ends_and_keeps_every_answer_it_paid_for(
 def test_a_service_that_stays_away_ends_the_run_and_what_was_paid_for_is_continued_with(
     serve: Serve, tmp_path: Path
 ) -> None:
-    service = serve("--latency", 0.01, "--faults", 0.7, "--kinds", "502,empty", "--seed", 1)
+    service = serve("--latency", 0.01, "--faults", 0.7, "--fault", "502,empty", "--seed", 1)
     found = run(folder=tmp_path, url=service.url, dates=5, waits=1)
     assert found["code"] == 4
     assert "no answer after 2 attempts" in found["error"]

@@ -217,7 +217,7 @@ def test_the_same_facts_make_the_same_page(made: Runs) -> None:
 def test_a_council_whose_member_falls_silent_parts_at_that_answer(serve: Serve, workspace: Path) -> None:
     period = {"start": "2024-01-02", "end": "2024-02-16", "models": "dry", "max_cost": 50.0, "workspace": workspace}
     good = serve("--latency", 0)
-    bad = serve("--latency", 0, "--faults", 1, "--kinds", "refusal")
+    bad = serve("--latency", 0, "--faults", 1, "--fault", "refusal")
     seat_models(workspace, good.url)
     whole = simulator.run(**period)
     seat_models(workspace, good.url, elsewhere={"pm.trend": bad.url})

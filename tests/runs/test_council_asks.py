@@ -20,7 +20,7 @@ def test_real_models_are_priced_before_and_a_missed_quorum_shows_what_there_is(
     serve: Serve, workspace: Path, sim: Sim
 ) -> None:
     good = serve("--latency", 0)
-    bad = serve("--latency", 0, "--faults", 1, "--kinds", "refusal")
+    bad = serve("--latency", 0, "--faults", 1, "--fault", "refusal")
     seat_models(workspace, good.url, elsewhere=dict.fromkeys(("pm.trend", "pm.risk", "pm.carry"), bad.url))
     words = ("council", "run", "--as-of", "2024-06-03", "--models", "dry", "--json")
     done = sim(*words, cwd=workspace)

@@ -152,7 +152,7 @@ def test_a_service_that_keeps_failing_leaves_a_partial_run_and_the_same_command_
     dry, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway, "Retry", partial(gateway.Retry, waits=(0.01,)))
-    service = dry("--latency", 0, "--faults", 0.1, "--kinds", "502", "--seed", 6, concurrency=4)
+    service = dry("--latency", 0, "--faults", 0.1, "--fault", "502", "--seed", 6, concurrency=4)
     with pytest.raises(
         PartialRunError, match=r"no answer after 2 attempts .* answers that came are kept: `sim run "
     ) as stopped:

@@ -33,7 +33,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def moody(serve: Serve, workspace: Path) -> Any:
     """A service that answers the same question now this way, now that: some of its answers are no answers."""
-    service = serve("--latency", 0, "--faults", 0.25, "--kinds", "refusal", "--seed", 4)
+    service = serve("--latency", 0, "--faults", 0.25, "--fault", "refusal", "--seed", 4)
     seat_models(workspace, service.url)
     return service
 

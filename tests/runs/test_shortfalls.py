@@ -18,7 +18,7 @@ pytestmark = pytest.mark.medium
 
 PERIOD = {"start": "2024-01-02", "end": "2024-01-26"}
 DATES = 4
-REFUSING = ("--latency", 0, "--faults", 1, "--kinds", "refusal")
+REFUSING = ("--latency", 0, "--faults", 1, "--fault", "refusal")
 
 
 def run(workspace: Path, **changes: Any) -> simulator.Run:

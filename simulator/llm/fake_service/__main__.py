@@ -1,4 +1,4 @@
-"""`python -m simulator.llm.fake_service --port 8900 --latency 0.2 --faults 0.2 --seed 1`"""
+"""`python -m simulator.llm.fake_service --port 8900 --latency 0.2 --faults 0.2 --seed 1`; `--fault list` names them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from simulator.errors import SimError, UsageError
-from simulator.llm.fake_service.faults import FAULTS, Faults
+from simulator.errors import SimError, UsageError, did_you_mean
+from simulator.llm.fake_service.faults import FAULTS, USUAL, Faults
 from simulator.llm.fake_service.invent import Invented
 from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.llm.providers import Provider
@@ -24,8 +24,12 @@ def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=8900, help="0 takes any that is free (default 8900)")
     options.add_argument("--latency", type=float, default=0.2, help="seconds before an answer (default 0.2)")
-    options.add_argument("--faults", type=float, default=0.0, help="share of attempts that fail, 0 to 1")
-    options.add_argument("--kinds", default=",".join(FAULTS), help=f"which faults, of {','.join(FAULTS)}")
+    options.add_argument("--faults", type=float, help="share of attempts that fail, 0 to 1 (with --fault 1, else 0)")
+    options.add_argument(
+        "--fault", metavar="NAME[,…]", help=f"which faults (usual: {','.join(USUAL)}); `list` lists all"
+    )
+    options.add_argument("--first", type=int, metavar="N", help="only the first N attempts at a question fail")
+    options.add_argument("--kinds", help=argparse.SUPPRESS)
     options.add_argument("--seed", type=int, default=0, help="of the faults")
     options.add_argument("--retry-after", type=float, default=1.0, help="seconds a 429 asks for")
     options.add_argument("--price", type=float, nargs=2, metavar=("IN", "OUT"), help="dollars per million tokens")
@@ -49,12 +53,16 @@ def make_provider(rules: str | None) -> Provider:
 
 
 def read_behaviour(given: argparse.Namespace) -> Behaviour:
-    kinds = tuple(given.kinds.split(","))
+    if given.kinds is not None:
+        raise UsageError("--kinds is named --fault now", mend=f"say `--fault {given.kinds}`")
+    kinds = tuple(filter(None, (given.fault or "").split(",")))
     if unknown := [kind for kind in kinds if kind not in FAULTS]:
-        raise UsageError(f'no fault "{unknown[0]}"', where="--kinds", mend=f"there are {', '.join(FAULTS)}")
+        near = did_you_mean(unknown[0], FAULTS)
+        raise UsageError(f'no fault "{unknown[0]}"{near}', where="--fault", mend="`--fault list` lists them")
+    share = given.faults if given.faults is not None else float(bool(kinds))
     return Behaviour(
         latency_s=given.latency,
-        faults=Faults(given.faults, given.seed, kinds),
+        faults=Faults(share, given.seed, kinds, given.first),
         retry_after_s=given.retry_after,
         usd_per_million=tuple(given.price) if given.price else None,
         native_schema=not given.no_schema,
@@ -81,6 +89,10 @@ async def serve(service: FakeService, host: str, port: int) -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     given = parse_options(words)
+    if given.fault == "list":
+        with suppress(BrokenPipeError):
+            print("\n".join(f"{name:<26}{FAULTS[name].about}" for name in FAULTS), flush=True)
+        return 0
     try:
         asyncio.run(serve(FakeService(make_provider(given.rules), read_behaviour(given)), given.host, given.port))
     except SimError as error:

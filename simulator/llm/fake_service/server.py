@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 from asyncio import IncompleteReadError, LimitOverrunError, StreamReader, StreamWriter
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http.client import responses
 from typing import Any
 
 from simulator.errors import SimError
-from simulator.llm.fake_service.faults import Fault, Faults
+from simulator.llm.fake_service.faults import FAULTS, Faults, Reply, error_body
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import Provider
 from simulator.llm.providers.openai_compatible import PLAIN
 
-REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error",
-           502: "Bad Gateway"}  # fmt: skip
 SCHEMA_FOLLOWS = PLAIN.partition("{schema}")[0]
 MOST_HEADER = 64 * 1024
 
@@ -124,52 +124,47 @@ class FakeService:
             finally:
                 counts.at_once -= 1
         else:
-            connection.send(404, _error("no such path; there are /v1/chat/completions, /v1/models and /stats"))
+            connection.send(404, error_body("no such path; there are /v1/chat/completions, /v1/models and /stats"))
 
     async def _answer(self, connection: _Connection, body: bytes) -> None:
         try:
             content = json.loads(body)
             request = request_of(content)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            connection.send(400, _error(f"not a chat completion request ({error!r})"))
+            connection.send(400, error_body(f"not a chat completion request ({error!r})"))
             return
         if "response_format" in content and not self.behaviour.native_schema:
-            connection.send(400, _error("response_format json_schema is not supported"))
+            connection.send(400, error_body("response_format json_schema is not supported"))
             return
         question = hashlib.sha256(body).hexdigest()
-        fault = self.behaviour.faults.draw(question, self.counts.attempts[question])
+        name = self.behaviour.faults.draw(question, self.counts.attempts[question])
         self.counts.attempts[question] += 1
-        if fault is not None:
-            self.counts.faults[fault] += 1
-        if fault in ("429", "429-retry-after"):
-            headers = {"Retry-After": f"{self.behaviour.retry_after_s:g}"} if fault == "429-retry-after" else {}
-            connection.send(429, _error("slow down"), headers)
-            return
-        await asyncio.sleep(self.behaviour.latency_s)
-        await self._deliver(connection, request, question, fault)
+        try:
+            reply = whole = Reply(self._completion(request, await self.answers.ask(request)))
+        except SimError as error:
+            reply = whole = Reply(error_body(str(error)), 400)
+        if name is not None and whole.status == 200:
+            whole = replace(whole, asked=content, retry_after_s=self.behaviour.retry_after_s)
+            reply = FAULTS[name].spoil(whole)
+            # A field that is refused and was not sent is no fault.
+            self.counts.faults[name] += reply is not whole
+        if reply.status != 429:
+            await asyncio.sleep(self.behaviour.latency_s)
+        await self._deliver(connection, question, reply)
 
-    async def _deliver(self, connection: _Connection, request: ChatRequest, question: str, fault: Fault | None) -> None:
-        if fault == "hang":
+    async def _deliver(self, connection: _Connection, question: str, reply: Reply) -> None:
+        data = _response(reply.status, reply.body, reply.headers or {})
+        if reply.ending == "hang":
             await connection.reader.read()
-        elif fault == "cut":
+        elif reply.ending == "cut":
             connection.abort()
-        elif fault == "empty":
-            connection.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n")
-        elif fault in ("500", "502"):
-            connection.send(int(fault), _error("the model fell over"))
-        else:
-            try:
-                response = await self.answers.ask(request)
-            except SimError as error:
-                connection.send(400, _error(str(error)))
-                return
-            content = self._completion(request, _spoil(response, fault))
-            if fault == "cut-body":
-                connection.write(_response(200, content, {})[: -len(json.dumps(content)) // 2])
-                connection.writer.close()
-            elif connection.send(200, content):
-                self.counts.paid[question] += 1
-                self.counts.usd += content["usage"].get("cost", 0.0)
+        elif reply.ending == "cut-body":
+            connection.write(data[: data.index(b"\r\n\r\n") - len(data) // 2])
+            connection.writer.close()
+        elif connection.write(data) and reply.status == 200 and isinstance(reply.body, dict) and "usage" in reply.body:
+            cost = (reply.body["usage"] or {}).get("cost") or 0.0
+            self.counts.paid[question] += 1
+            self.counts.usd += cost if math.isfinite(cost) else 0.0
 
     def _completion(self, request: ChatRequest, response: ChatResponse) -> dict[str, Any]:
         refused = response.outcome == "refusal"
@@ -205,7 +200,7 @@ class _Connection:
         }
         words, length = lines[0].split(" "), headers.get("content-length", "0")
         if len(words) != 3 or not length.isdigit():
-            self.send(400, _error("not a request"))
+            self.send(400, error_body("not a request"))
             return None
         return words[0], words[1].partition("?")[0], await self.reader.readexactly(int(length))
 
@@ -234,24 +229,8 @@ def request_of(body: Mapping[str, Any]) -> ChatRequest:
     return ChatRequest("rehearsal", str(body["model"]), messages, schema=schema)
 
 
-def _spoil(response: ChatResponse, fault: Fault | None) -> ChatResponse:
-    if fault == "not-json":
-        return ChatResponse("I would rather talk about the weather.", model=response.model)
-    if fault == "wrong-schema":
-        return ChatResponse('{"answer": 42}', model=response.model)
-    if fault == "truncated":
-        return ChatResponse(response.text[: len(response.text) // 2], model=response.model, finish="length")
-    if fault == "refusal":
-        return ChatResponse("I cannot help with that.", outcome="refusal", model=response.model)
-    return response
-
-
-def _error(message: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "rehearsal"}}
-
-
-def _response(status: int, content: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
-    body = json.dumps(content).encode()
+def _response(status: int, content: Any, headers: Mapping[str, str]) -> bytes:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
-    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [f"HTTP/1.1 {status} {responses.get(status, 'Other')}", *(f"{name}: {headers[name]}" for name in headers)]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
