@@ -22,6 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from simulator.errors import ConfigError, did_you_mean
+from simulator.keys import is_secret
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -47,7 +48,7 @@ class Seat(Section):
     """True asks the service to enforce the JSON schema; where it cannot, the schema goes into the prompt."""
     extra: dict[str, Any] = {}
     """Further fields of the service's request body, e.g. ``{cache_prompt: false}``."""
-    api_key_env: str = Field(default="", exclude=True)
+    api_key_env: str = Field(default="", pattern=r"^([A-Za-z_]\w*)?$", exclude=True)
     """Environment variable that holds the key; known for Requesty, OpenAI and OpenRouter, none on this machine."""
     timeout_s: float = Field(default=300.0, gt=0, exclude=True)
     """Seconds one attempt may take."""
@@ -306,6 +307,9 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: 
         if near := did_you_mean(str(first["input"]), choices):
             return ConfigError(f"{name} was {first['input']!r}{near}", where=where)
     reason = first["msg"].removeprefix("Value error, ")
+    if spot and is_secret(str(spot[-1])):
+        # A key that was put where the name of its variable belongs is not repeated.
+        return ConfigError(f"{name} is no name of a variable", where=where, mend="`export NAME=…` and say NAME here")
     return ConfigError(f"{name or 'the file'} was {first['input']!r}: {reason}", where=where)
 
 

@@ -164,10 +164,10 @@ def _print_error(error: Exception) -> int:
         # Not among what can go wrong: a bug, here or in a strategy file, and the traceback is its message.
         import traceback
 
-        traceback.print_exception(error)
+        _print_scrubbed("".join(traceback.format_exception(error)))
     # A broken strategy file brings its own traceback as a note.
     for note in getattr(error, "__notes__", ()):
-        print(note.rstrip(), file=sys.stderr)
+        _print_scrubbed(note)
     if line:
         _print_line(f"error: {line}")
     try:
@@ -199,7 +199,13 @@ def _describe_usage(error: click.UsageError) -> str:
 
 
 def _print_line(line: str) -> None:
-    print(f"sim: {line}", file=sys.stderr)
+    _print_scrubbed(f"sim: {line}")
+
+
+def _print_scrubbed(text: str) -> None:
+    from simulator.keys import scrub
+
+    print(scrub(text).rstrip(), file=sys.stderr)
 
 
 def _discard_stdout() -> None:

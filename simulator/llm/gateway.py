@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -22,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from simulator.errors import ConfigError, LLMError, did_you_mean
+from simulator.keys import scrub
 from simulator.llm.answers import StructuredAnswer, T, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
 from simulator.llm.journal import Journal
@@ -31,8 +31,6 @@ from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
 
 Mode = Literal["record", "replay", "refresh", "off"]
-
-SECRET_NAMES = ("KEY", "SECRET", "TOKEN", "PASSWORD")
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,6 @@ class Gateway:
         self.cached = 0
         self._estimate_usd = estimate_usd
         self._retry, self._limiter = retry or Retry(), limiter or Unlimited()
-        self._secrets = _secrets()
         self._calls: dict[str, Call | None] = {}
         self._paid: dict[str, float] = {}
         # Answers of this run in modes that do not read them back from disk.
@@ -324,7 +321,8 @@ class Gateway:
                 raise
             except LLMError as error:
                 self._journal_failure(request, error, attempt)
-                error.found = self._without_secrets(error.found)
+                parts = error.found, error.where, error.mend
+                error.found, error.where, error.mend = scrub(parts[0]), *(part and scrub(part) for part in parts[1:])
                 raise error from None
 
     async def _attempt_claimed(
@@ -357,7 +355,10 @@ class Gateway:
         response = await self._within_budget(provider, request)
         slot.correct(response.usage)
         self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
-        response = replace(response, text=self._without_secrets(response.text))
+        if not is_in_process(provider):
+            response = replace(
+                response, text=scrub(response.text), model=scrub(response.model), finish=scrub(response.finish)
+            )
         if self.mode != "off":
             response = self.cache.put(request, response, replace=self.mode == "refresh")
         if self.mode != "record":
@@ -394,12 +395,12 @@ class Gateway:
 
     def _journal_failure(self, request: ChatRequest, error: LLMError, attempt: int) -> None:
         if self.journal is not None:
-            self.journal.write(request, None, attempt=attempt, error=self._without_secrets(error.found))
+            self.journal.write(request, None, attempt=attempt, error=scrub(error.found))
 
     def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> LLMError:
         plural = "s" if attempts > 1 else ""
         return LLMError(
-            f"no answer after {attempts} attempt{plural} ({self._without_secrets(failure.found)})",
+            f"no answer after {attempts} attempt{plural} ({scrub(failure.found)})",
             where=f"{request.provider}/{request.model}" + (f" at {request.endpoint}" if request.endpoint else ""),
             mend="repeat the command later: answers that came are kept",
         )
@@ -410,15 +411,3 @@ class Gateway:
             near = did_you_mean(request.provider, self.providers)
             raise ConfigError(f'no provider "{request.provider}"{near}', where=f"model {request.model}")
         return provider
-
-    def _without_secrets(self, text: str) -> str:
-        # Services echo keys in answers and complaints.
-        for name, value in self._secrets:
-            text = text.replace(value, f"[{name}]")
-        return text
-
-
-def _secrets() -> list[tuple[str, str]]:
-    """(name, value) of environment variables that hold keys and passwords, long values first."""
-    named = [pair for pair in os.environ.items() if pair[0].upper().endswith(SECRET_NAMES) and len(pair[1]) >= 8]
-    return sorted(named, key=lambda pair: (-len(pair[1]), pair[0]))

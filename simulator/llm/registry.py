@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from simulator.config import Models, Seat
 from simulator.errors import ConfigError, did_you_mean
@@ -21,6 +21,8 @@ OURS = frozenset(
      "stop", "seed", "reasoning", "n", "stream")
 )  # fmt: skip
 """Fields of a request body that ``extra`` may not set: their values are in the key already."""
+HIDDEN = ("api_key", "apikey", "api-key", "secret", "password", "authorization", "access_token")
+"""Ends of names under which secrets are sent. An endpoint and ``extra`` are part of what is stored."""
 
 
 def seats(models: Models, profile: str | None = None) -> dict[str, Seat]:
@@ -69,6 +71,17 @@ def providers_for(seats: Mapping[str, Seat], offline: Provider, price: Price) ->
     return made
 
 
+def check_seats(seats: Iterable[Seat]) -> None:
+    """Raise ConfigError for the first of `seats` that could not be asked: no address, no key, or one that is none."""
+    services = [seat for seat in seats if seat.provider == OPENAI_COMPATIBLE]
+    if services:
+        from simulator.llm.providers.openai_compatible import OpenAICompatible, endpoints_of
+
+        provider = OpenAICompatible(endpoints_of(services))
+        for seat in services:
+            provider.check(seat)
+
+
 def request_for(
     seat: Seat,
     messages: Iterable[Message],
@@ -84,11 +97,12 @@ def request_for(
     an answer never outlives an edit. Raises ConfigError for an endpoint that carries a password and for ``extra``
     fields that the question itself fills in.
     """
-    if "@" in urlsplit(seat.endpoint).netloc:
-        host = urlsplit(seat.endpoint).hostname
-        raise ConfigError(
-            "endpoint holds a password", where=f"config/models.yaml, {host}", mend="keys belong in the environment"
-        )
+    address = urlsplit(seat.endpoint)
+    named = [*(name for name, _ in parse_qsl(address.query)), *seat.extra]
+    hidden = next((name for name in named if name.lower().endswith(HIDDEN)), None)
+    if "@" in address.netloc or hidden:
+        found = f'"{hidden}" is a key or password' if hidden else "endpoint holds a password"
+        raise ConfigError(found, where=f"config/models.yaml, {address.hostname}", mend="keys belong in the environment")
     if taken := sorted(OURS & seat.extra.keys()):
         raise ConfigError(f'extra may not hold "{taken[0]}"', where=f"config/models.yaml, model {seat.model}")
     return ChatRequest(

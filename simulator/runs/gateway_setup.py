@@ -14,7 +14,7 @@ from simulator.llm.gateway import Gateway
 from simulator.llm.journal import Journal
 from simulator.llm.messages import ChatRequest
 from simulator.llm.providers.offline import Offline
-from simulator.llm.registry import providers_for, seats
+from simulator.llm.registry import check_seats, providers_for, seats
 from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.fair_queue import FairQueue
 from simulator.llm.spending.limits import Limits
@@ -30,8 +30,8 @@ SECONDS_AFTER_STOP = 2.0
 
 @dataclass
 class Estimate:
-    """(likely, at most) dollars of a question. Before the first one is put, everyone in `seats` must have a price:
-    nothing is paid for a run that could not go on. What is on disk needs no price."""
+    """(likely, at most) dollars of a question. Before the first one is put, everyone in `seats` must have a price and a
+    key: nothing is paid for a run that could not go on. What is on disk needs neither."""
 
     prices: Prices
     seats: Mapping[str, Seat]
@@ -41,6 +41,7 @@ class Estimate:
         if not self._checked:
             for seat in self.seats.values():
                 self.prices.price(seat)
+            check_seats(self.seats.values())
             self._checked = True
         return self.prices.estimate(request)
 

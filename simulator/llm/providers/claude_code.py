@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 from simulator.errors import ConfigError, LLMError
+from simulator.keys import scrub_bytes
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
 from simulator.llm.providers import Price, TransientError, free, stamp
 from simulator.llm.providers.openai_compatible import LONGEST_COMPLAINT, with_plain_schema
@@ -133,7 +134,8 @@ async def _run(
             with suppress(ProcessLookupError):
                 process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    return process.returncode or 0, out, complaint
+    # Struck out here, before anything is cut to length.
+    return process.returncode or 0, scrub_bytes(out), scrub_bytes(complaint)
 
 
 def _envelope(out: bytes) -> dict[str, Any] | None:

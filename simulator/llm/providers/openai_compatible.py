@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from weakref import WeakKeyDictionary
 
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
+from simulator.keys import read_key, scrub, scrub_bytes
 from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, Usage, canonical_json
 from simulator.llm.providers import Price, SchemaRefusedError, TransientError, free, is_local, stamp
 from simulator.llm.registry import OPENAI_COMPATIBLE
@@ -91,10 +91,6 @@ class OpenAICompatible:
             status, headers, content = await _post(client.sdk, body_of(request), endpoint.timeout_s)
         finally:
             client.busy -= 1
-        # Some services echo the key they were sent when they complain.
-        key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else ""
-        if len(key) >= 8:
-            content = content.replace(key.encode(), f"[{endpoint.key_env}]".encode())
         if status != 200:
             return _refusal(request, status, headers, content, endpoint.key_env)
         return self._answer(request, _parse_object(content))
@@ -105,7 +101,13 @@ class OpenAICompatible:
             for client in clients:
                 await client.sdk.close()
 
-    def _endpoint(self, request: ChatRequest) -> Endpoint:
+    def check(self, asked: Seat) -> None:
+        """Raise ConfigError where a question to `asked` could not be sent: no address, no key, or one that is none."""
+        endpoint = self._endpoint(asked)
+        if endpoint.key_env:
+            read_key(endpoint.key_env, asked.endpoint)
+
+    def _endpoint(self, request: ChatRequest | Seat) -> Endpoint:
         if not request.endpoint:
             mend = "give its seat an endpoint, e.g. https://router.requesty.ai/v1"
             raise ConfigError("has no endpoint", where=f"config/models.yaml, model {request.model}", mend=mend)
@@ -254,10 +256,7 @@ def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
     except ImportError:
         raise ConfigError("asking a model needs the openai package", mend=INSTALL) from None
-    key = os.environ.get(endpoint.key_env, "") if endpoint.key_env else "none"
-    if not key:
-        mend = f"`export {endpoint.key_env}=…`; what is on disk needs no key: `--cache replay`"
-        raise ConfigError(f"{endpoint.key_env} is not set", where=url, mend=mend)
+    key = read_key(endpoint.key_env, url) if endpoint.key_env else "none"
     timeout = Timeout(endpoint.timeout_s, connect=min(CONNECT_SECONDS, endpoint.timeout_s))
     client = AsyncOpenAI(
         api_key=key,
@@ -287,9 +286,8 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) 
         async with asyncio.timeout(timeout_s):
             # Not chat.completions.create, which spends a millisecond on types and lacks fields of some services.
             raw = await client.post("/chat/completions", cast_to=Response, body=dict(body))
-            return raw.status_code, raw.headers, raw.content
     except openai.APIStatusError as error:
-        return error.status_code, error.response.headers, error.response.content
+        raw = error.response
     except (TimeoutError, openai.APITimeoutError):
         raise TransientError(f"no answer within {timeout_s:g} s", timed_out=True, perhaps_paid=True) from None
     except openai.APIConnectionError as error:
@@ -297,6 +295,9 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) 
         never_sent = type(cause).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
         reason = str(cause) or type(cause).__name__
         raise TransientError(f"connection failed ({reason})", perhaps_paid=not never_sent) from None
+    # Services echo the key they were sent. Struck out here, before anything is cut to length.
+    headers = {name.lower(): scrub(value) for name, value in raw.headers.items()}
+    return raw.status_code, headers, scrub_bytes(raw.content)
 
 
 def _parse_object(content: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import DataError, UsageError
+from simulator.keys import read_key, scrub
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.market.table import BarTable, daily_table
 
@@ -27,11 +28,11 @@ TIMEOUT_S = (10.0, 60.0)
 COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
 
 
-def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
-    """Key and secret from the first complete pair of KEYS. Raises UsageError when there is none."""
+def keys() -> tuple[str, str]:
+    """Key and secret from the first complete pair of KEYS. Raises UsageError when there is none, or one is no key."""
     for key, secret in KEYS:
-        if environment.get(key) and environment.get(secret):
-            return environment[key], environment[secret]
+        if os.environ.get(key) and os.environ.get(secret):
+            return read_key(key), read_key(secret)
     raise UsageError("no Alpaca keys in the environment", mend=f"export {KEYS[0][0]}=… and {KEYS[0][1]}=…")
 
 
@@ -101,8 +102,10 @@ def _ask(client: Any, symbol: str, first: date, last: date) -> list[Mapping[str,
     try:
         answer = client.get_stock_bars(question)
     except APIError as error:
-        reason = f"{error.status_code}: {str(error)[:200]}"
+        reason = f"{error.status_code}: {scrub(str(error))[:200]}"
         raise DataError(f"Alpaca refused bars for {symbol} with status {reason}") from None
     except (RequestException, ValueError, AttributeError) as error:
-        raise DataError(f"Alpaca could not be reached for {symbol} ({type(error).__name__}: {error})") from None
+        raise DataError(
+            f"Alpaca could not be reached for {symbol} ({type(error).__name__}: {scrub(str(error))})"
+        ) from None
     return list((answer or {}).get(symbol) or [])

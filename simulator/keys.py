@@ -1,0 +1,178 @@
+"""Keys and passwords of the environment: read and checked before use, struck out of whatever is written or printed.
+
+read_key("NAME") ─► stripped key, or a ConfigError that names the variable
+scrub(text)      ─► text with [NAME] for every key and password, however it is escaped or encoded
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
+from functools import lru_cache
+from urllib.parse import unquote, unquote_plus
+
+from simulator.errors import ConfigError
+
+SHORTEST = 8
+"""Characters below which a value is a word like others, and striking it out would spoil texts."""
+NAMED = re.compile(r"(^|_)(API)?(KEYS?|SECRETS?|TOKENS?|PASS|PASSWD|PASSPHRASE|PAT|CREDENTIALS?)(_|$)|"
+                   r"(KEY|SECRET|TOKEN|PASSWORD)$", re.IGNORECASE)  # fmt: skip
+"""Names of variables that hold secrets; ALPACA_PAPER_KEY_TREND is one."""
+IN_ADDRESS = (re.compile(r"^(\w[\w+.-]*://[^/\s:@]*:)(.+)(@.*)$"), re.compile(r"(\bpassword=)([^&\s'\"]+|'[^']+')()"))
+"""A password in the address of a database or proxy, and in a list of settings."""
+INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00a0"
+ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([nrt])|(?=(.)))", re.DOTALL)
+CONTROLS = {"n": "\n", "r": "\r", "t": "\t"}
+
+_configured: set[str] = set()
+"""Variables that config/models.yaml names, whatever they are called."""
+
+
+def read_key(name: str, where: str | None = None) -> str:
+    """The key in the variable `name` without the spaces, line ends, quotes and byte-order mark around it.
+
+    `where` is the address of the model it is for; what is on disk needs none.
+    Raises ConfigError, which never repeats the value, where nothing is left or what is left can be no key: characters
+    that are not visible ASCII, or several words.
+    """
+    _configured.add(name)
+    key = os.environ.get(name, "").strip().strip(INVISIBLE).strip()
+    if len(key) > 1 and key[0] == key[-1] and key[0] in "'\"`":
+        key = key[1:-1].strip().strip(INVISIBLE)
+    mend = f"`export {name}=…`" + ("; what is on disk needs no key: `--cache replay`" if where else "")
+    if not key:
+        raise ConfigError(f"{name} is {'empty' if name in os.environ else 'not set'}", where=where, mend=mend)
+    odd = next((number for number, one in enumerate(key, 1) if not "!" <= one <= "~"), 0)
+    if odd:
+        kind = "a space or line end" if key[odd - 1].isspace() else "a character that is not ASCII"
+        raise ConfigError(f"{name} holds no key: character {odd} of {len(key)} is {kind}", where=where, mend=mend)
+    return key
+
+
+def scrub(text: str) -> str:
+    """`text` with ``[NAME]`` in place of every key and password of the environment.
+
+    They are found as they are, as their repr, JSON-, URL- or HTML-escaped, in hex, and in base64 at any offset; a text
+    that holds one under several such layers is given up whole.
+    """
+    layers: list[str] = []
+    for name, secret in _secrets():
+        layers = layers or list(_layers(text))
+        plain = _plain(secret)
+        if not any(one in layer for layer in layers for one in plain):
+            continue
+        spelled = _spelled(secret)
+        text = spelled.sub(f"[{name}]", text)
+        layers = list(_layers(text))
+        if any(spelled.search(layer) for layer in layers):
+            text, layers = f"[a text that held {name}]", []
+    return text
+
+
+def scrub_bytes(data: bytes) -> bytes:
+    """`scrub` for bytes of any encoding that holds ASCII as it is."""
+    return scrub(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def is_secret(name: str) -> bool:
+    """True for names as variables with secrets have them."""
+    return NAMED.search(name) is not None
+
+
+def _secrets() -> list[tuple[str, str]]:
+    """(name, value) of the environment's keys and passwords, long values first."""
+    found: dict[str, str] = {}
+    for name, value in os.environ.items():
+        if is_secret(name) or name in _configured:
+            for secret in (value, value.strip(), value.strip().strip(INVISIBLE + "'\"`").strip()):
+                found.setdefault(secret, name)
+        for pattern in IN_ADDRESS:
+            for match in pattern.finditer(value):
+                before, password, after = match.groups()
+                # A password that is also the name of the user or the scheme is no secret, and a common word.
+                if password not in before + after:
+                    found.setdefault(password, name)
+                    found.setdefault(unquote(password), name)
+    pairs = [(name, secret) for secret, name in found.items() if len(secret) >= SHORTEST]
+    return sorted(pairs, key=lambda pair: (-len(pair[1]), pair[0]))
+
+
+@lru_cache(maxsize=256)
+def _plain(secret: str) -> tuple[str, ...]:
+    """Texts of which at least one stands in a text that holds `secret`, once its escapes are taken off."""
+    data = secret.encode("utf-8", "surrogateescape")
+    bare = (text.replace("\\", "") for text in (secret, data.decode("latin-1")))
+    return tuple({*filter(None, bare), data.hex(), data.hex().upper(), *_cores(data)})
+
+
+@lru_cache(maxsize=256)
+def _spelled(secret: str) -> re.Pattern[str]:
+    """Pattern of every spelling of `secret`."""
+    data = secret.encode("utf-8", "surrogateescape")
+    edge = r"(?:[A-Za-z0-9+/_-]|%(?:25)*(?i:2b|2f)|\\/)*"
+    cores = (edge + "".join(map(_written, core)) + edge + "(?:=|%(?:25)*3[dD])*" for core in _cores(data))
+    plain = ("".join(map(_written, text)) for text in dict.fromkeys((secret, data.decode("latin-1"))))
+    return re.compile("|".join((*plain, f"(?i:{data.hex()})", *cores)))
+
+
+def _cores(data: bytes) -> list[str]:
+    """Base64 of `data` after 0, 1 and 2 other bytes, without the characters that depend on what stands beside it."""
+    found = []
+    for offset in range(3):
+        first, end = (offset * 8 + 5) // 6, (offset + len(data)) * 8 // 6
+        found += [encode(b"\0" * offset + data).decode()[first:end] for encode in (b64encode, urlsafe_b64encode)]
+    return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=512)
+def _written(one: str) -> str:
+    """Pattern of every way in which `one` character is written."""
+    number, data = ord(one), one.encode("utf-8", "surrogateescape")
+    utf16 = one.encode("utf-16-be", "surrogatepass").hex()
+    ways = [
+        r"\\*" + re.escape(one),
+        r"\\+" + r"\\+".join(f"(?i:u{utf16[i : i + 4]})" for i in range(0, len(utf16), 4)),
+        rf"\\+U(?i:{number:08x})",
+        "".join(rf"\\+(?i:x{byte:02x})" for byte in data),
+        "".join(f"%(?:25)*(?i:{byte:02x})" for byte in data),
+        rf"&(?:amp;)*#0*{number}(?!\d);?",
+        rf"&(?:amp;)*#(?i:x0*{number:x})(?![0-9a-fA-F]);?",
+    ]
+    from html import entities
+
+    names = [name for name, meant in entities.html5.items() if meant == one]
+    ways += [f"&(?:amp;)*{re.escape(name)}" for name in sorted(names, key=len, reverse=True)]
+    if number < 256:
+        ways.append(rf"\\+(?i:x{number:02x})")
+    ways += [r"\\+" + letter for letter, meant in CONTROLS.items() if meant == one]
+    if one == " ":
+        ways += [r"\+", r"\s+"]
+    return f"(?:{'|'.join(ways)})"
+
+
+def _layers(text: str) -> Iterator[str]:
+    """`text` without backslashes, and what is left when its escapes are taken off, one layer after the other."""
+    import html
+
+    yield text.replace("\\", "")
+    for _ in range(3):
+        bare = ESCAPED.sub(_unescape, text) if "\\" in text else text
+        # Two escapes of one character beyond U+FFFF are halves until they are put together.
+        bare = bare.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if bare != text else bare
+        bare = html.unescape(bare) if "&" in bare else bare
+        if "%" in bare:
+            yield unquote_plus(bare)
+            bare = unquote(bare)
+        if bare == text:
+            return
+        yield (text := bare)
+
+
+def _unescape(match: re.Match[str]) -> str:
+    wide, wider, narrow, letter, _ = match.groups()
+    if number := wide or wider or narrow:
+        return chr(min(int(number, 16), sys.maxunicode))
+    return CONTROLS.get(letter or "", "")
