@@ -23,6 +23,8 @@ import errno
 import os
 from collections.abc import Iterable
 
+from simulator.printing import printable
+
 
 class SimError(Exception):
     """A failure a person can act on.
@@ -43,7 +45,7 @@ class SimError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.found}" if self.where else self.found
         line = f"{head}; {self.mend}" if self.mend else head
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
 
 
 class UsageError(SimError):

@@ -137,21 +137,27 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
     # Objects of a run live until its end: collecting garbage at every turn costs an eighth of its time.
     gc.set_threshold(100_000, 50, 50)
-    sys.exit(_run(args))
+    from simulator.printing import guard_streams
+
+    with guard_streams():
+        code = _run(args)
+    sys.exit(code)
 
 
 def _run(args: Sequence[str] | None) -> int:
+    from simulator.printing import close_stdout, say
+
     try:
         code = sim.main(args, prog_name="sim", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
-        _print_line("interrupted")
+        say("sim: interrupted", err=True)
         return 130
     except BrokenPipeError:
-        _discard_stdout()
+        close_stdout()
         return 1
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
+        say(error.format_message(), err=True)
         return error.exit_code
     except Exception as error:
         return _print_error(error)
@@ -159,21 +165,25 @@ def _run(args: Sequence[str] | None) -> int:
 
 
 def _print_error(error: Exception) -> int:
+    from simulator.keys import scrub
+    from simulator.printing import close_stdout, say
+
     line, code = _describe(error)
+    told = []
     if os.environ.get("SIM_DEBUG") or not line:
         # Not among what can go wrong: a bug, here or in a strategy file, and the traceback is its message.
         import traceback
 
-        _print_scrubbed("".join(traceback.format_exception(error)))
+        told = ["".join(traceback.format_exception(error))]
     # A broken strategy file brings its own traceback as a note.
-    for note in getattr(error, "__notes__", ()):
-        _print_scrubbed(note)
-    if line:
-        _print_line(f"error: {line}")
+    told += getattr(error, "__notes__", ())
+    told += [f"sim: error: {' '.join(line.split())}"] if line else []
+    for text in told:
+        say(scrub(text).rstrip(), err=True)
     try:
         sys.stdout.flush()
     except OSError:
-        _discard_stdout()
+        close_stdout()
     return code
 
 
@@ -196,21 +206,6 @@ def _describe_usage(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "sim"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message[:1].lower()}{message[1:]}{' ' if message.endswith('?') else '; '}see `{path} --help`"
-
-
-def _print_line(line: str) -> None:
-    _print_scrubbed(f"sim: {line}")
-
-
-def _print_scrubbed(text: str) -> None:
-    from simulator.keys import scrub
-
-    print(scrub(text).rstrip(), file=sys.stderr)
-
-
-def _discard_stdout() -> None:
-    """Drop what is left in the buffer: the reader of stdout is gone or its disk full, and exit must not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 __all__ = ["COMMANDS", "Entry", "main", "sim"]

@@ -12,6 +12,7 @@ import click
 
 from simulator.cli.completers import complete_cassette
 from simulator.cli.options import AS_JSON
+from simulator.printing import say
 
 if TYPE_CHECKING:
     from simulator.llm.cache import AnswerCache, Entry
@@ -34,18 +35,18 @@ def stats(workspace: Workspace, as_json: bool) -> None:
         totals = answers.stats()
         folder = str(answers.folder)
     if as_json:
-        click.echo(json.dumps({"folder": folder, **asdict(totals)}))
+        say(json.dumps({"folder": folder, **asdict(totals)}))
         return
-    click.echo(f"{folder}: {totals.entries:,} answers, {totals.bytes / 1e6:,.1f} MB")
+    say(f"{folder}: {totals.entries:,} answers, {totals.bytes / 1e6:,.1f} MB")
     if totals.entries:
         tokens = f"{totals.prompt_tokens:,} prompt and {totals.completion_tokens:,} completion tokens"
-        click.echo(f"{tokens}, ${totals.cost_usd:,.2f} in all")
+        say(f"{tokens}, ${totals.cost_usd:,.2f} in all")
     if totals.first_asked:
-        click.echo(f"asked {totals.first_asked} to {totals.last_asked}")
+        say(f"asked {totals.first_asked} to {totals.last_asked}")
     for name, count in [*totals.models.items(), *totals.outcomes.items()]:
-        click.echo(f"{count:>9,}  {name}")
+        say(f"{count:>9,}  {name}")
     if totals.corrupt:
-        click.echo(f"{totals.corrupt:>9,}  corrupt: `sim cache verify` names them")
+        say(f"{totals.corrupt:>9,}  corrupt: `sim cache verify` names them")
 
 
 @cache.command()
@@ -63,13 +64,11 @@ def verify(workspace: Workspace, repair: bool, as_json: bool) -> None:
     moved = str(checked.quarantine) if checked.quarantine else None
     if as_json:
         bad = [asdict(entry) for entry in checked.bad]
-        click.echo(json.dumps({"folder": folder, "entries": checked.entries, "bad": bad, "quarantine": moved}))
+        say(json.dumps({"folder": folder, "entries": checked.entries, "bad": bad, "quarantine": moved}))
     else:
         for entry in checked.bad:
-            click.echo(f"{entry.key}: {entry.reason}")
-        click.echo(
-            f"{folder}: {checked.entries:,} sound, {len(checked.bad):,} bad" + (f", moved to {moved}" if moved else "")
-        )
+            say(f"{entry.key}: {entry.reason}")
+        say(f"{folder}: {checked.entries:,} sound, {len(checked.bad):,} bad" + (f", moved to {moved}" if moved else ""))
     if checked.bad and not repair:
         raise CacheCorruptError(f"LLM cache has {len(checked.bad):,} bad entries", where=folder, mend=REPAIR)
 
@@ -90,7 +89,7 @@ def export(workspace: Workspace, file: Path, run: str | None, as_json: bool) -> 
         keys = [str(line["key"]) for line in lines]
     with _open(workspace) as answers:
         count = write_cassette(answers, file, keys)
-    click.echo(json.dumps({"file": str(file), "exported": count}) if as_json else f"{file}: {count:,} answers")
+    say(json.dumps({"file": str(file), "exported": count}) if as_json else f"{file}: {count:,} answers")
 
 
 @cache.command("import")
@@ -110,9 +109,9 @@ def import_(workspace: Workspace, file: Path, as_json: bool) -> None:
     with _open(workspace) as answers:
         done = read_cassette(answers, file)
     if as_json:
-        click.echo(json.dumps({"file": str(file), **asdict(done)}))
+        say(json.dumps({"file": str(file), **asdict(done)}))
     else:
-        click.echo(f"{file}: {done.read:,} answers, {done.added:,} of them new")
+        say(f"{file}: {done.read:,} answers, {done.added:,} of them new")
 
 
 @cache.command()
@@ -124,9 +123,9 @@ def show(workspace: Workspace, key: str, as_json: bool) -> None:
     with _open(workspace) as answers:
         entry = answers.find(key)
     if as_json:
-        click.echo(json.dumps(entry.to_json()))
+        say(json.dumps(entry.to_json()))
     else:
-        click.echo(_replace_surrogates("\n".join(_render_entry(entry))))
+        say("\n".join(_render_entry(entry)))
 
 
 @cache.command()
@@ -144,10 +143,10 @@ def diff(workspace: Workspace, first: str, second: str, as_json: bool) -> None:
     if as_json:
         same = one.response.text == other.response.text
         listed = [asdict(difference) for difference in found]
-        click.echo(json.dumps({"first": one.key, "second": other.key, "differences": listed, "same_answer": same}))
+        say(json.dumps({"first": one.key, "second": other.key, "differences": listed, "same_answer": same}))
         return
     lines = [str(difference) for difference in found] or ["the questions are the same"]
-    click.echo(_replace_surrogates("\n".join([*lines, *_render_diff(_list_texts(one), _list_texts(other))])))
+    say("\n".join([*lines, *_render_diff(_list_texts(one), _list_texts(other))]))
 
 
 def _open(workspace: Workspace) -> AnswerCache:
@@ -196,8 +195,3 @@ def _render_diff(first: Mapping[str, str], second: Mapping[str, str]) -> Iterato
     for name in dict.fromkeys([*first, *second]):
         one, other = first.get(name, "").splitlines(), second.get(name, "").splitlines()
         yield from unified_diff(one, other, f"first {name}", f"second {name}", n=1, lineterm="")
-
-
-def _replace_surrogates(text: str) -> str:
-    """Half a surrogate pair, which models do send, cannot be printed."""
-    return text.encode("utf-8", "replace").decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from simulator.errors import SimError
+from simulator.printing import say
 
 
 @click.command()
@@ -18,8 +19,8 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise SimError(f"click knows no completion for {shell}")
-    click.echo(kind(sim, {}, "sim", "_SIM_COMPLETE").source().rstrip())
-    click.echo(f"# To install: {INSTALL_COMPLETION[shell]}")
+    say(kind(sim, {}, "sim", "_SIM_COMPLETE").source().rstrip())
+    say(f"# To install: {INSTALL_COMPLETION[shell]}")
 
 
 INSTALL_COMPLETION = {

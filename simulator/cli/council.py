@@ -9,6 +9,7 @@ import click
 from simulator.cli.options import AS_JSON, CACHE_MODE, MAX_COST, MODELS, STRATEGY, SYMBOLS, apply_options
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
+from simulator.printing import say
 from simulator.workspace import Workspace
 
 AS_OF = click.option(
@@ -57,7 +58,7 @@ def _hold(up_to: str, workspace: Workspace, as_json: bool, **options: Any) -> No
         if expected.to_ask:
             likely = f"about ${expected.usd:.2f}, at most ${expected.most_usd:.2f}"
             money = likely if expected.most_usd else "no money"
-            click.echo(f"{expected.to_ask} questions to ask, {money}", err=True)
+            say(f"{expected.to_ask} questions to ask, {money}", err=True)
     with progress_bar() as advance:
 
         def tick(done: int, total: int, usd: float) -> None:

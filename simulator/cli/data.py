@@ -11,6 +11,7 @@ import click
 
 from simulator.cli.completers import complete_symbol
 from simulator.cli.options import AS_JSON, parse_symbols
+from simulator.printing import say
 
 if TYPE_CHECKING:
     from datetime import date
@@ -80,10 +81,10 @@ def fetch(
     from simulator.market.fetch import fetch as bring
 
     request = FetchRequest(source, symbols, first, last, path, seed, os.environ.get("APCA_API_DATA_URL") or None)
-    for kept in bring(request, workspace.data, datetime.now(UTC), lambda line: click.echo(line, err=True)):
-        click.echo(f"{kept.symbol:<8} {kept.first} to {kept.last}  {kept.bars:>6,} bars  {kept.path}")
+    for kept in bring(request, workspace.data, datetime.now(UTC), lambda line: say(line, err=True)):
+        say(f"{kept.symbol:<8} {kept.first} to {kept.last}  {kept.bars:>6,} bars  {kept.path}")
         for problem in kept.problems:
-            click.echo(f"look at {problem}", err=True)
+            say(f"look at {problem}", err=True)
 
 
 @data.command("list")
@@ -96,15 +97,15 @@ def list_(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
 
     rows = [_describe_file(found) for found in select(workspace.bar_folders, symbols)]
     if as_json:
-        click.echo(json.dumps({"symbols": rows}))
+        say(json.dumps({"symbols": rows}))
         return
     for row in rows:
         if row["error"]:
-            click.echo(f"{row['symbol']:<8} {row['error']}")
+            say(f"{row['symbol']:<8} {row['error']}")
         else:
             dividends = ", dividends" if row["dividends"] else ""
             span = f"{row['from']} to {row['to']}  {row['bars']:>7,} × {row['frequency']}"
-            click.echo(f"{row['symbol']:<8} {span}  {row['source']}{dividends}")
+            say(f"{row['symbol']:<8} {span}  {row['source']}{dividends}")
 
 
 @data.command()
@@ -119,12 +120,12 @@ def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
     problems = [problem for found in chosen for problem in found.problems()]
     if as_json:
         listed = [asdict(problem) for problem in problems]
-        click.echo(json.dumps({"checked": [found.symbol for found in chosen], "problems": listed}, default=str))
+        say(json.dumps({"checked": [found.symbol for found in chosen], "problems": listed}, default=str))
     else:
         for problem in problems:
-            click.echo(str(problem))
+            say(str(problem))
         refused = sum(problem.refused for problem in problems)
-        click.echo(f"{len(chosen)} symbols, {len(problems)} problems, {refused} of them keep a run from starting")
+        say(f"{len(chosen)} symbols, {len(problems)} problems, {refused} of them keep a run from starting")
     if problems:
         click.get_current_context().exit(3)
 

@@ -10,6 +10,7 @@ import click
 
 from simulator.cli.options import AS_JSON
 from simulator.cli.progress import progress_bar
+from simulator.printing import say
 
 if TYPE_CHECKING:
     from simulator.store.database import Change, Store
@@ -28,7 +29,7 @@ def init(workspace: Workspace) -> None:
     with _open(workspace) as store:
         made = store.init()
         now = store.status()
-    click.echo(f"{now.url}: {'made' if made else 'there already'}, revision {now.revision}")
+    say(f"{now.url}: {'made' if made else 'there already'}, revision {now.revision}")
 
 
 @db.command()
@@ -39,7 +40,7 @@ def upgrade(workspace: Workspace) -> None:
         before, after = store.upgrade()
         url = store.status().url
     how = "made at" if before is None else "has" if before == after else f"brought from revision {before} to"
-    click.echo(f"{url}: {how} revision {after}")
+    say(f"{url}: {how} revision {after}")
 
 
 @db.command()
@@ -50,15 +51,15 @@ def status(workspace: Workspace, as_json: bool) -> None:
     with _open(workspace) as store:
         now = store.status()
     if as_json:
-        click.echo(json.dumps(asdict(now)))
+        say(json.dumps(asdict(now)))
         return
     if now.revision is None:
-        click.echo(f"{now.url}: not made yet; `sim run` or `sim db init` makes it")
+        say(f"{now.url}: not made yet; `sim run` or `sim db init` makes it")
         return
     newest = "the newest" if now.revision == now.head else f"the newest is {now.head}: `sim db upgrade`"
-    click.echo(f"{now.url}: revision {now.revision}, {newest}; {now.size / 1e6:,.1f} MB")
+    say(f"{now.url}: revision {now.revision}, {newest}; {now.size / 1e6:,.1f} MB")
     for name, count in now.rows.items():
-        click.echo(f"{count:>11,}  {name}")
+        say(f"{count:>11,}  {name}")
 
 
 @db.command()
@@ -71,14 +72,14 @@ def rebuild(workspace: Workspace, as_json: bool) -> None:
             done = store.rebuild(lambda done, total: advance(done, total, before="run"))
         url = store.status().url
     if as_json:
-        click.echo(json.dumps({"url": url, **asdict(done)}))
+        say(json.dumps({"url": url, **asdict(done)}))
         return
     runs = f"{done.runs:,} run" + "s" * (done.runs != 1)
-    click.echo(f"{url}: {done.events:,} events of {runs} make {done.rows:,} rows")
+    say(f"{url}: {done.events:,} events of {runs} make {done.rows:,} rows")
     for name, change in sorted(done.differed.items()):
-        click.echo(f"{name}: {_describe(change)}")
+        say(f"{name}: {_describe(change)}")
     if not done.differed:
-        click.echo("Every table was as its events have it.")
+        say("Every table was as its events have it.")
 
 
 def _open(workspace: Workspace) -> Store:

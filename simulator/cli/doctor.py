@@ -7,6 +7,7 @@ import json
 import click
 
 from simulator.cli.options import AS_JSON
+from simulator.printing import say
 
 
 @click.command()
@@ -19,8 +20,8 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     findings = examine(ctx.find_root().params["workspace"])
     broken = any(finding.state == "broken" for finding in findings)
     if as_json:
-        click.echo(json.dumps({"ok": not broken, "findings": [finding._asdict() for finding in findings]}))
+        say(json.dumps({"ok": not broken, "findings": [finding._asdict() for finding in findings]}))
     for finding in [] if as_json else findings:
         mend = f"; {finding.mend}" if finding.mend else ""
-        click.echo(f"{finding.state:<8}{finding.what:<14}{finding.found}{mend}")
+        say(f"{finding.state:<8}{finding.what:<14}{finding.found}{mend}")
     ctx.exit(1 if broken else 0)

@@ -10,6 +10,7 @@ import click
 
 from simulator.cli.options import AS_JSON
 from simulator.errors import SimError, UsageError
+from simulator.printing import say
 from simulator.workspace import make_workspace
 
 
@@ -34,12 +35,12 @@ def init(folder: Path, add_missing: bool, as_json: bool) -> None:
         mend = "free some space or name another folder"
         raise SimError(f"cannot be made a workspace ({error.strerror})", where=str(folder), mend=mend) from error
     if as_json:
-        click.echo(json.dumps({"workspace": str(folder), "added": added}))
+        say(json.dumps({"workspace": str(folder), "added": added}))
     elif not added:
-        click.echo(f"{folder} lacks nothing.")
+        say(f"{folder} lacks nothing.")
     else:
         what = f"added {', '.join(added)}" if add_missing and held else "workspace made"
-        click.echo(f"{folder}: {what}\nNext: cd {folder} && sim run --from 2024-01-01 --symbols SPY,QQQ")
+        say(f"{folder}: {what}\nNext: cd {folder} && sim run --from 2024-01-01 --symbols SPY,QQQ")
 
 
 def _list_contents(folder: Path) -> set[str]:

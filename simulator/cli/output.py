@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import click
+from simulator.printing import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,8 +16,8 @@ def print_result(facts: Any, as_json: bool, show: Callable[[Console], object]) -
     """Print `facts` as one line of JSON, or let `show` write them to the terminal."""
     if as_json:
         # ASCII: half a surrogate pair, which models do send, cannot be printed.
-        click.echo(json.dumps(facts, default=str))
+        say(json.dumps(facts, default=str))
         return
-    from rich.console import Console
+    from simulator.report.renderers.console import Console
 
     show(Console())

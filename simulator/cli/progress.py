@@ -1,12 +1,13 @@
-"""The progress bar of every command: on stderr, and only where stderr is a terminal."""
+"""The progress bar of every command: on stderr, and only where stderr is a terminal that can move its cursor."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from simulator.printing import is_animated
 
 DELAY_S = 0.5
 """Work that takes no longer shows no bar."""
@@ -21,20 +22,21 @@ class Advance(Protocol):
 @contextmanager
 def progress_bar() -> Iterator[Advance]:
     """Yield what moves the bars, one for each `line` named; they are gone when the work is done."""
-    if not sys.stderr.isatty():
+    if not is_animated():
         yield lambda *_, **__: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from simulator.report.renderers.console import Console
+
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[after]}"),
+        TextColumn("{task.fields[after]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(err=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
         begun = time.monotonic()
 

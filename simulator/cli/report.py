@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from simulator.cli.completers import complete_run
+from simulator.printing import say
 from simulator.workspace import Workspace
 
 
@@ -31,4 +32,4 @@ def report(workspace: Workspace, run: str, kind: str) -> None:
 
     folder = find_run(workspace.reports, run)
     count_trials(workspace, folder, read_run(folder))
-    click.echo(write(folder, kind))
+    say(write(folder, kind))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from simulator.cli.options import AS_JSON, CACHE_MODE, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
+from simulator.printing import is_animated, say
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _print_run(made: Run, files: tuple[Path, ...], console: Console) -> None:
 
     print_run(made.folder, console)
     for path in files:
-        click.echo(path)
+        say(path)
 
 
 def _write_report(workspace: Workspace, folder: Path, kind: str) -> tuple[Path, ...]:
@@ -146,7 +146,7 @@ def _show_progress() -> Iterator[Callable[[RunProgress], None]]:
     """A bar for asking and one for replaying: date, time left, share of cached answers, dollars. Where stderr is no
     terminal, one line once the first real calls tell what the run will cost."""
     with progress_bar() as advance:
-        announced = sys.stderr.isatty()
+        announced = is_animated()
 
         def tick(now: RunProgress) -> None:
             nonlocal announced
@@ -155,6 +155,6 @@ def _show_progress() -> Iterator[Callable[[RunProgress], None]]:
             # Rules answer for nothing and at once: there is nothing to announce.
             if not announced and ((now.expected_usd or 0.0) > 0.0 or (now.seconds_left or 0.0) >= 10.0):
                 announced = True
-                click.echo(f"sim: {now.asked} answers so far: {now.describe()}", err=True)
+                say(f"sim: {now.asked} answers so far: {now.describe()}", err=True)
 
         yield tick

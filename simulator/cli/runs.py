@@ -6,6 +6,7 @@ import click
 
 from simulator.cli.completers import complete_run
 from simulator.cli.output import print_result
+from simulator.printing import say
 from simulator.workspace import Workspace
 
 
@@ -46,4 +47,4 @@ def runs(workspace: Workspace, chosen: str | None, as_json: bool) -> None:
     if rows or as_json:
         print_result(rows, as_json, lambda console: print_runs(rows, console))
     else:
-        click.echo("no runs yet; `sim run` makes one")
+        say("no runs yet; `sim run` makes one")

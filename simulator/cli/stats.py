@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from simulator.cli.options import AS_JSON, InSections, apply_options
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
+from simulator.printing import say
 
 if TYPE_CHECKING:
     from simulator.analysis.returns.load import Returns
@@ -200,9 +201,9 @@ def _print(found: Answer, returns: Returns, given: dict[str, Any]) -> None:
     print_result(to_json(found), given["as_json"], lambda console: print_answer(found, console))
     if given["as_json"]:
         for warning in found.about.warnings:
-            click.echo(f"sim: {warning}", err=True)
+            say(f"sim: {warning}", err=True)
     elif page is not None:
-        click.echo(f"page: {page}")
+        say(f"page: {page}")
 
 
 @contextmanager

@@ -1,19 +1,21 @@
 """Journal of every question, a line each: ``logs/llm/20260102.jsonl``, by UTC day, appended to and never rewritten.
 
     {"account":"trend","at":"2026-01-02T03:04:05.678Z","attempt":1,"cost_usd":0.0021,"date":"2024-01-05","error":"",
-     "hit":false,"key":"6b0f…","latency_s":1.9,"model":"…","outcome":"answer","provider":"…","stage":"pitch","tokens":[812,95]}
+     "hit":false,"key":"6b0f…","latency_s":1.9,"model":"…","outcome":"answer","provider":"…","served":"…",
+     "stage":"pitch","tokens":[812,95]}
 
 It is for people and their scripts; the program never reads it. Lines hold no text of prompts or answers, no secrets.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from simulator.llm.messages import ChatRequest, ChatResponse, canonical_json
+from simulator.llm.messages import ChatRequest, ChatResponse
 
 
 class Journal:
@@ -60,7 +62,8 @@ class Journal:
             "stage": about("stage", ""),
             "tokens": [answer.usage.prompt_tokens, answer.usage.completion_tokens],
         }
-        data = canonical_json(line) + b"\n"
+        # ASCII, for people look at it with `cat` and `tail -f`.
+        data = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         try:
             if now.date() != self._day:
                 self._open(now.date())

@@ -135,8 +135,7 @@ def _added(one: VariantRecord, short: bool) -> tuple[Cell, ...]:
 
 def print_ablation(facts: AblationRecord, path: Path, console: Console) -> None:
     """Print both tables for a terminal of 80 columns, the verdict, notes and the path of the page."""
-    from rich.text import Text
-
+    from simulator.report.renderers.console import Text
     from simulator.report.renderers.terminal import print_paragraph, print_table
 
     console.print()

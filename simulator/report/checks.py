@@ -22,6 +22,7 @@ from simulator.number_format import (
     signed_percent,
     whole,
 )
+from simulator.printing import say
 from simulator.report.ablation import write
 from simulator.report.renderers.html import render_page
 from simulator.report.table import Cell, Row, Table, make_table
@@ -123,15 +124,12 @@ def describe_bill(bill: CheckBill) -> str:
 
 def print_bill(name: str, bill: str, err: bool) -> None:
     """Print one line before anything is asked."""
-    import click
-
-    click.echo(f"{name:<11} {bill}", err=err)
+    say(f"{name:<11} {bill}", err=err)
 
 
 def print_checks(facts: Checks, done: Sequence[CheckRecord], path: Path, console: Console) -> None:
     """Print the checks just made, a line each, and where the page is."""
-    from rich.text import Text
-
+    from simulator.report.renderers.console import Text
     from simulator.report.renderers.terminal import WIDEST, print_paragraph
 
     console.print()

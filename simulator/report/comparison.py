@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from simulator.analysis.compare import Comparison, RunPair
 from simulator.analysis.divergence import Divergence
@@ -27,6 +26,7 @@ from simulator.number_format import (
     whole,
 )
 from simulator.report.catalogue import GROUPS, WITHHELD, WITHHELD_WHY
+from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import print_paragraph, print_path, print_table
 from simulator.report.table import Column, Group, Row, Table, make_row, make_table
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.text import Text
 
 from simulator.analysis.explain import Explanation, Occasion, Opinion, Trace, list_keys
 from simulator.analysis.verdict import FEWEST_SESSIONS
@@ -41,6 +40,7 @@ from simulator.report.decision_text import (
     find_reviews,
     flatten_facts,
 )
+from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import make_grid, print_table
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
 from simulator.trading.model import Fill
@@ -64,7 +64,7 @@ def _print_decision(found: Explanation, console: Console) -> None:
     for heading, lines in (("Decided", _decided(found)), ("What came of it", _outcome(found))):
         console.print(Text(f"\n{heading}", "bold"))
         for line in lines:
-            console.print(f"  {line}", markup=False)
+            console.print(Text(f"  {line}"))
     keys = list_keys(record) if record else []
     if keys:
         hint = f"[…] is the key of an answer; in full: `sim cache show {keys[-1][:SHOWN_OF_KEY]}`"

@@ -47,7 +47,7 @@ def as_json(folder: Path) -> str:
     notes, and ``tables``: those of the page, with their texts.
     """
     evidence = read(folder)
-    return json.dumps(_numbers(evidence), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_numbers(evidence), indent=1, allow_nan=False) + "\n"
 
 
 def _numbers(evidence: Evidence) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from simulator.analysis.targets import targets
 from simulator.evidence.reader import Evidence, read
 from simulator.number_format import counted
+from simulator.printing import printable
 from simulator.report.page import Report, compose
 from simulator.report.renderers.markdown import bullets, escape, prose, render_table, sparkline
 from simulator.report.sections import monthly_returns
@@ -34,7 +35,7 @@ def as_markdown(folder: Path) -> str:
         *_assumptions(report),
         *_reproduce(report),
     ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return printable("\n\n".join(filter(None, parts))) + "\n"
 
 
 def tabulate_targets(evidence: Evidence) -> Table:

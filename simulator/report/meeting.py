@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from simulator.evidence.meeting import MeetingFacts, ResearchResult, ReviewResult
 from simulator.number_format import cents, ratio, signed_percent
+from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import make_grid
 from simulator.report.table import Column, make_row, make_table
 
@@ -51,7 +51,7 @@ def _research(facts: MeetingFacts) -> Iterator[RenderableType]:
     yield Text("Research", "bold")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="bold")
     for pack in packs:
-        table.add_column(f"{pack['seat']} ({pack['model']})", ratio=1, overflow="fold")
+        table.add_column(Text(f"{pack['seat']} ({pack['model']})"), ratio=1, overflow="fold")
     table.add_row(*(_pack(pack) for pack in packs))
     yield table
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from simulator.evidence.plan import Plan, PlanLine, Range
+from simulator.report.renderers.console import Text
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -25,7 +26,7 @@ def print_plan(plan: Plan, console: Console) -> None:
 
 def _print(console: Console, sentence: str) -> None:
     text = textwrap.fill(sentence, 79, break_on_hyphens=False)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(Text(text), soft_wrap=True)
 
 
 def _sentences(plan: Plan) -> list[str]:
@@ -62,7 +63,8 @@ def _table(plan: Plan) -> Table:
     for name in ("on disk", "to ask", "tokens in, out", "dollars"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in plan.lines:
-        table.add_row(line.stage, line.model, f"{line.hits:,}", f"{line.misses:,}", *_money(line))
+        cells = (line.stage, line.model, f"{line.hits:,}", f"{line.misses:,}", *_money(line))
+        table.add_row(*map(Text, cells))
     return table
 
 

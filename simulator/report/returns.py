@@ -229,8 +229,7 @@ Answer: TypeAlias = "Description | PairedDifference | BestOfMany"
 
 def print_answer(found: Answer, console: Console) -> None:
     """Print tables, verdict and warnings of an answer. Fits 80 columns."""
-    from rich.text import Text
-
+    from simulator.report.renderers.console import Text
     from simulator.report.renderers.terminal import print_paragraph
 
     for warning in found.about.warnings:
@@ -282,8 +281,7 @@ def _print_figures(console: Console, table: Table, headline: str, details: Seque
 
 
 def _print_best(found: BestOfMany, console: Console) -> None:
-    from rich.text import Text
-
+    from simulator.report.renderers.console import Text
     from simulator.report.renderers.terminal import print_table
 
     table = tabulate_configurations(found)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from simulator.evidence.records import TrialsRecord
 from simulator.number_format import counted, percent, ratio
+from simulator.report.renderers.console import Text
 
 Row = Mapping[str, Any]
 """A result as the store has it, or a trial of trials.json."""
@@ -28,7 +29,7 @@ def print_trials(trials: TrialsRecord, console: Console) -> None:
         console.print(_table(trials["left_out"], LEFT_OUT))
     console.print()
     for line in _sentences(trials):
-        console.print(line, markup=False, highlight=False)
+        console.print(Text(line))
 
 
 def _sentences(trials: TrialsRecord) -> Iterator[str]:
@@ -91,5 +92,5 @@ def _table(rows: Sequence[Row], columns: Columns) -> Table:
             min_width=13 if name == "strategy" else None,
         )
     for row in rows:
-        table.add_row(*(text(row) for text in columns.values()))
+        table.add_row(*(Text(text(row)) for text in columns.values()))
     return table

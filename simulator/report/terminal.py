@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from simulator.analysis.paired import against_best
 from simulator.analysis.verdict import judge
@@ -13,6 +12,7 @@ from simulator.evidence.reader import read_equity, read_run
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars
 from simulator.report.page import FILE
+from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import print_paragraph, print_path, print_table
 from simulator.report.sections.all_figures import tabulate_figures
 from simulator.report.sections.assumptions_and_notes import describe_audit, group_sources

@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from simulator.errors import ConfigError
+from simulator.printing import printable
 
 
 class StrategyError(ConfigError):
@@ -18,7 +19,7 @@ class StrategyError(ConfigError):
         super().__init__(found, where=where, mend=mend)
         self.traceback = traceback
         if traceback:
-            self.add_note(traceback)
+            self.add_note(printable(traceback))
 
 
 def as_strategy_error(error: BaseException, path: Path, when: str = "") -> StrategyError:

@@ -17,6 +17,7 @@ from simulator.llm.fake_service.faults import FAULTS, USUAL, Faults
 from simulator.llm.fake_service.invent import Invented
 from simulator.llm.fake_service.server import Behaviour, FakeService
 from simulator.llm.providers import Provider
+from simulator.printing import guard_streams, say
 
 
 def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
@@ -79,27 +80,28 @@ async def serve(service: FakeService, host: str, port: int) -> None:
     except OSError as error:
         mend = "--port 0 takes any that is free"
         raise UsageError(f"cannot listen ({error.strerror})", where=f"{host}:{port}", mend=mend) from None
-    print(f"listening on {url}", flush=True)
+    say(f"listening on {url}")
     await done.wait()
     await service.stop()
     # The reader of the address may be gone.
     with suppress(BrokenPipeError):
-        print(json.dumps(service.stats()), flush=True)
+        say(json.dumps(service.stats()))
 
 
 def main(words: Sequence[str] | None = None) -> int:
     given = parse_options(words)
     if given.fault == "list":
         with suppress(BrokenPipeError):
-            print("\n".join(f"{name:<26}{FAULTS[name].about}" for name in FAULTS), flush=True)
+            say("\n".join(f"{name:<26}{FAULTS[name].about}" for name in FAULTS))
         return 0
     try:
         asyncio.run(serve(FakeService(make_provider(given.rules), read_behaviour(given)), given.host, given.port))
     except SimError as error:
-        print(error, file=sys.stderr)
+        say(error, err=True)
         return error.exit_code
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with guard_streams():
+        sys.exit(main())

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulator.printing import printable
 from simulator.report.table import Table
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 
 def render_page(template: str, **content: object) -> str:
     """Return the page that `template` makes of `content`: one file, no network, decided by its content alone."""
-    return _environment().get_template(template).render(**content)
+    return printable(_environment().get_template(template).render(**content))
 
 
 def render_table(table: Table) -> str:
     """Return the HTML of a table and of its footnotes, to be put into a page with the shared style sheet."""
-    return str(_environment().get_template("macros.html").module.table(table))  # type: ignore[attr-defined]
+    return printable(str(_environment().get_template("macros.html").module.table(table)))  # type: ignore[attr-defined]
 
 
 def read_template(name: str) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
 from simulator.number_format import plain
+from simulator.printing import printable
+from simulator.report.renderers.console import Text
 from simulator.report.table import Cell, Column, Table
 
 WIDEST = 100
@@ -57,7 +58,7 @@ def make_grid(
     widths = _fit(table, cells, width)
     named = bool(table.corner) or any(column.name for column in table.columns)
     grid = Grid(box=None, padding=(0, 0, 0, 2), pad_edge=False, header_style="dim", show_header=named)
-    grid.add_column(plain(table.corner), no_wrap=True)
+    grid.add_column(Text(plain(table.corner)), no_wrap=True)
     for number, (column, wide) in enumerate(zip(table.columns, widths, strict=True)):
         strong = own and number == 0
         name = plain(column.name) if column.words else _break(plain(column.name), wide - 2)
@@ -90,7 +91,7 @@ def _fit(table: Table, cells: list[list[Text]], width: int) -> list[int]:
 
     The first one may break its name anywhere, so that no number is cut.
     """
-    room = width - max((len(row.label) for row in table.rows), default=0)
+    room = width - max((len(printable(row.label)) for row in table.rows), default=0)
     names = [0, *(len(column.name) for column in table.columns[1:])]
     widths = _widths(table.columns, cells, names)
     if sum(widths) > room:
@@ -130,7 +131,7 @@ def print_paragraph(console: Console, sentence: str, style: str = "", label: str
         return
     # Wrapped before the hard spaces become soft ones: a number stays with its unit.
     indent, width = 8 if label else 0, min(console.width, WIDEST)
-    wrapped = plain(textwrap.fill(sentence, width - indent - 1, break_on_hyphens=False))
+    wrapped = plain(textwrap.fill(printable(sentence), width - indent - 1, break_on_hyphens=False))
     text = textwrap.indent(wrapped, " " * indent)[indent:]
     console.print(Text.assemble((f"{label:<8}" if label else "", "dim"), (text, style)), soft_wrap=True)
 

@@ -14,6 +14,7 @@ from simulator.analysis.periods import drawdown
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.rows import decided_by
 from simulator.number_format import UNDEFINED, counted, dollars, percent, signed_percent, whole
+from simulator.printing import printable_values
 from simulator.report import drawing
 from simulator.report.charts import Chart, Curve, Key, draw_drawdown, draw_growth, span, speak, spell
 from simulator.report.drawing import LANE, Frame, Layer, Panel, Shape
@@ -166,8 +167,8 @@ def _numbers(evidence: Evidence, trades: Sequence[Trade]) -> str:
 
 
 def embed_json(value: object) -> str:
-    """Return compact JSON that may stand inside a script element: no ``<``, no NaN."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """Return compact JSON that may stand inside a script element: no ``<``, no NaN, its texts printable."""
+    text = json.dumps(printable_values(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 
 

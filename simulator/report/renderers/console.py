@@ -1,0 +1,40 @@
+"""Text and console of rich: nothing that comes from elsewhere steers the terminal, is markup or becomes an emoji."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import rich.console
+import rich.text
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from simulator.printing import is_coloured, printable, stream_of
+
+
+class Text(rich.text.Text):
+    """Text of rich that is printable from the start, so that columns are as wide as what stands in them."""
+
+    def __init__(self, text: str = "", *args: Any, **options: Any) -> None:
+        super().__init__(printable(text), *args, **options)
+
+    def append(self, text: rich.text.Text | str, *style: Any, **options: Any) -> Text:
+        super().append(printable(text) if isinstance(text, str) else text, *style, **options)
+        return self
+
+
+class Console(rich.console.Console):
+    """Console of rich on stdout, or on stderr with `err`; without colour where NO_COLOR is set.
+
+    All that is printed passes `render`, tables and progress bars too: whatever is no control of rich's own, the
+    movements of a progress bar, is made printable there.
+    """
+
+    def __init__(self, err: bool = False) -> None:
+        color = "auto" if is_coloured() else None
+        super().__init__(file=stream_of(err), color_system=color, markup=False, emoji=False)  # type: ignore[arg-type]
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
