@@ -94,6 +94,9 @@ class Models(Section):
     max_usd_per_day: float = Field(default=5.0, ge=0, exclude=True)
     """Dollars all runs of the workspace may spend in one UTC day; `--max-cost` limits a single run."""
 
+    max_usd_per_call: float = Field(default=5.0, ge=0, exclude=True)
+    """Dollars one answer is booked with at most where `prices` say 0; a model that tells more is asked no more."""
+
     @model_validator(mode="before")
     @classmethod
     def _put_models_for_names(cls, content: Any, info: ValidationInfo) -> Any:

@@ -62,6 +62,8 @@ class DataError(SimError):
 
 class LLMError(SimError):
     exit_code = 4
+    paid_usd: float | None = None
+    """Dollars that were charged although no answer came of it; None where nothing says so."""
 
 
 class BudgetError(LLMError):

@@ -375,8 +375,11 @@ class Gateway:
         self._on_wire.add(request.key)
         try:
             response = await provider.ask(request)
-        except TransientError as failure:
-            if failure.perhaps_paid:
+        except LLMError as failure:
+            if failure.paid_usd is not None:
+                self.budget.settle(reserved, failure.paid_usd)
+                self._paid[request.key] = self._paid.get(request.key, 0.0) + failure.paid_usd
+            elif isinstance(failure, TransientError) and failure.perhaps_paid:
                 self.budget.write_off(reserved)
             else:
                 self.budget.release(reserved)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from simulator.config import Config, Seat
 from simulator.council import analysts
+from simulator.keys import scrub
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.journal import Journal
@@ -16,6 +18,7 @@ from simulator.llm.messages import ChatRequest
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import check_seats, providers_for, seats
 from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.charges import Charges
 from simulator.llm.spending.fair_queue import FairQueue
 from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices
@@ -33,17 +36,17 @@ class Estimate:
     """(likely, at most) dollars of a question. Before the first one is put, everyone in `seats` must have a price and a
     key: nothing is paid for a run that could not go on. What is on disk needs neither."""
 
-    prices: Prices
+    charges: Charges
     seats: Mapping[str, Seat]
     _checked: bool = field(default=False, init=False)
 
     def __call__(self, request: ChatRequest) -> tuple[float, float]:
         if not self._checked:
             for seat in self.seats.values():
-                self.prices.price(seat)
+                self.charges.prices.price(seat)
             check_seats(self.seats.values())
             self._checked = True
-        return self.prices.estimate(request)
+        return self.charges.estimate(request)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Asking(Seating):
             self.loop.run(self.gateway.drain(patience_s))
 
 
+def _say(line: str) -> None:
+    # At once, and beside what a command prints: money that was booked differently from what was told.
+    print(f"sim: {scrub(line)}", file=sys.stderr)
+
+
 @contextmanager
 def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Asking]:
     """The gateway over the workspace's cache, closed at the end. Raises ConfigError for an unknown profile.
@@ -76,20 +84,20 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
     """
     chosen = seats(config.models, spec.models)
     cache, offline = AnswerCache(workspace.cache), Offline(analysts.RULES, analysts.VERSION)
-    prices = Prices(config.models.prices)
-    estimate = Estimate(prices, chosen)
     real = any(seat.provider != offline.name for seat in chosen.values())
-    ledger = SharedLedger(workspace.cache) if real else None
+    ledger = SharedLedger(workspace.cache, say=_say) if real else None
+    charges = Charges(Prices(config.models.prices), config.models.max_usd_per_call, ledger, _say)
+    estimate = Estimate(charges, chosen)
     journal = Journal(workspace.out / "logs" / "llm") if real else None
     budget = Budget(spec.max_cost, max_usd_per_day=config.models.max_usd_per_day, ledger=ledger)
     limits = Limits.for_seats(chosen.values(), config.models.limits, ledger)
     gateway = Gateway(
         cache,
-        providers_for(chosen, offline, prices.cost),
+        providers_for(chosen, offline, charges.charge),
         budget=budget,
         mode=spec.cache,
         estimate_usd=estimate,
-        limiter=FairQueue(limits, budget, estimate),
+        limiter=FairQueue(limits, budget, estimate, charges.is_untried),
         journal=journal,
     )
     with asyncio.Runner() as loop:

@@ -32,6 +32,7 @@ from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
 from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
+from simulator.llm.spending.charges import Charges
 from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices
 from simulator.llm.spending.shared_ledger import SharedLedger
@@ -65,6 +66,7 @@ class Settings:
     kills: int = 0
     processes: int = 1
     seed: int = 0
+    price: float = 100.0
 
 
 async def date(gateway: Gateway, seat: Seat, number: int) -> list[str]:
@@ -95,14 +97,14 @@ def run(settings: Settings) -> dict[str, Any]:
     folder = Path(settings.folder)
     seat = Seat(provider="openai_compatible", model="rehearsal", endpoint=settings.url, temperature=0.7, max_tokens=50,
                 api_key_env=settings.key_env, timeout_s=settings.timeout_s)  # fmt: skip
-    prices = Prices({settings.url: Price(input=100.0, output=400.0)})
     ledger = SharedLedger(folder / "llm_cache")
+    charges = Charges(Prices({settings.url: Price(input=settings.price, output=4 * settings.price)}), ledger=ledger)
     gateway = Gateway(
         AnswerCache(folder / "llm_cache"),
-        providers_for({"*": seat}, Offline({}, ""), prices.cost),
+        providers_for({"*": seat}, Offline({}, ""), charges.charge),
         mode=settings.mode,
         budget=Budget(settings.max_cost, max_usd_per_day=settings.max_day, ledger=ledger, run=settings.run),
-        estimate_usd=prices.estimate,
+        estimate_usd=charges.estimate,
         retry=Retry(tuple(0.01 * (i + 1) for i in range(settings.waits))),
         limiter=Limits.for_seats([seat], {settings.url: EndpointLimits(concurrency=settings.concurrency)}, ledger),
         journal=Journal(folder / "logs" / "llm"),

@@ -134,7 +134,7 @@ def test_a_cost_that_is_not_told_is_worked_out_and_missing_counts_are_estimated(
     body["usage"] = {"prompt_tokens": 100, "completion_tokens": 10}
     told.answer(200, body)
     told.answer(200, {**completion("x" * 40), "usage": None})
-    price = lambda request, prompt, completion: prompt * 1.0 + completion * 100.0  # noqa: ARG005, E731
+    price = lambda request, prompt, completion, told: prompt * 1.0 + completion * 100.0  # noqa: ARG005, E731
     assert ask(question(told.url), price=price).usage.cost_usd == 1100.0
     assert ask(question(told.url), price=price).usage.completion_tokens == 10
 

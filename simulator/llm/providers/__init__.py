@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,8 +14,8 @@ from urllib.parse import urlsplit
 from simulator.errors import LLMError
 from simulator.llm.messages import ChatRequest, ChatResponse
 
-Price = Callable[[ChatRequest, int, int], float]
-"""Dollars of (request, prompt tokens, completion tokens)."""
+Price = Callable[[ChatRequest, int, int, float | None], float]
+"""Dollars to book for (request, prompt tokens, completion tokens, dollars told or None)."""
 
 
 class TransientError(LLMError):
@@ -71,9 +72,9 @@ def is_local(url: str) -> bool:
         return False
 
 
-def free(request: ChatRequest, prompt_tokens: int, completion_tokens: int) -> float:  # noqa: ARG001
-    """The price of answers that cost nothing."""
-    return 0.0
+def free(request: ChatRequest, prompt_tokens: int, completion_tokens: int, told: float | None) -> float:  # noqa: ARG001
+    """The price of answers that cost what their service tells, and nothing where it tells nothing possible."""
+    return told if told is not None and 0.0 <= told < math.inf else 0.0
 
 
 async def stamp(answer: Awaitable[ChatResponse]) -> ChatResponse:

@@ -25,15 +25,19 @@ from typing import Any
 
 from simulator.errors import ConfigError, LLMError
 from simulator.keys import scrub_bytes
-from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
+from simulator.llm.messages import ChatRequest, ChatResponse, Outcome
 from simulator.llm.providers import Price, TransientError, free, stamp
 from simulator.llm.providers.openai_compatible import LONGEST_COMPLAINT, with_plain_schema
 from simulator.llm.registry import CLAUDE_CODE
+from simulator.llm.spending.usage import read_number, read_usage
 
 COMMAND = "claude"
 INSTALL = "`npm install -g @anthropic-ai/claude-code`, then `claude` once to log in"
 TOOLS = "Bash,Edit,Glob,Grep,NotebookEdit,Read,Task,TodoWrite,WebFetch,WebSearch,Write"
 PASSING = re.compile(r"\b(429|5\d\d)\b|overloaded|rate.?limit|timed? ?out|connection|ECONN|ETIMEDOUT", re.IGNORECASE)
+CAMEL = {"input_tokens": "inputTokens", "output_tokens": "outputTokens",
+         "cache_read_input_tokens": "cacheReadInputTokens",
+         "cache_creation_input_tokens": "cacheCreationInputTokens"}  # fmt: skip
 USED_UP = re.compile(r"limit reached\|(\d{10})")
 
 
@@ -43,7 +47,7 @@ class ClaudeCode:
     Parameters
     ----------
     timeout_s : seconds one answer may take
-    price : dollars of an answer whose envelope does not report its cost
+    price : dollars to book for an answer, by its tokens and the cost its envelope tells
     """
 
     name = CLAUDE_CODE
@@ -62,25 +66,22 @@ class ClaudeCode:
         if envelope is None:
             raise _no_envelope(status, out, complaint)
         if envelope.get("is_error") or not isinstance(envelope.get("result"), str):
-            _raise_unless_paid(envelope)
+            try:
+                _raise_unless_paid(envelope)
+            except LLMError as error:
+                reported = _reported(envelope)
+                if any(reported.values()):
+                    error.paid_usd = read_usage(request, "", reported, self._price).cost_usd
+                raise
         stopped = str(envelope.get("stop_reason") or envelope.get("subtype") or "")
         outcome: Outcome = "refusal" if stopped == "refusal" else "answer"
         return ChatResponse(
             text=str(envelope.get("result") or ""),
             outcome=outcome,
             model=_served(envelope),
-            usage=self._usage(request, envelope),
+            usage=read_usage(request, str(envelope.get("result") or ""), _reported(envelope), self._price),
             finish="length" if stopped == "max_tokens" else stopped,
         )
-
-    def _usage(self, request: ChatRequest, envelope: Mapping[str, Any]) -> Usage:
-        usage = envelope.get("usage")
-        usage = usage if isinstance(usage, dict) else {}
-        names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-        prompt = sum(int(usage.get(name) or 0) for name in names)
-        completion = int(usage.get("output_tokens") or 0)
-        cost = _cost(envelope)
-        return Usage(prompt, completion, self._price(request, prompt, completion) if cost is None else cost)
 
 
 def command_of(request: ChatRequest) -> list[str]:
@@ -169,12 +170,11 @@ def _raise_unless_paid(envelope: Mapping[str, Any]) -> None:
         return
     text = str(envelope.get("result") or envelope.get("errors") or subtype or "an error")
     text = " ".join(text.split())[:LONGEST_COMPLAINT]
-    paid = bool(_cost(envelope))
     if until := USED_UP.search(text):
         wait = max(0.0, int(until[1]) - time.time())
-        raise TransientError(text.partition("|")[0], retry_after=wait, throttled=True, perhaps_paid=paid)
+        raise TransientError(text.partition("|")[0], retry_after=wait, throttled=True)
     if PASSING.search(text):
-        raise TransientError(text, throttled="429" in text, perhaps_paid=paid)
+        raise TransientError(text, throttled="429" in text)
     mend = f"`{COMMAND}` itself may say more; log in there"
     raise LLMError(f"`{COMMAND}` answered with an error ({text})", mend=mend)
 
@@ -189,6 +189,15 @@ def _served(envelope: Mapping[str, Any]) -> str:
     return max(written, key=lambda name: written[name], default="")
 
 
-def _cost(envelope: Mapping[str, Any]) -> float | None:
-    cost = envelope.get("total_cost_usd", envelope.get("cost_usd"))
-    return float(cost) if type(cost) in (int, float) and cost >= 0 else None
+def _reported(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Tokens and cost of an envelope, under the names `read_usage` reads; those of its models where it has no sums."""
+    usage, models = envelope.get("usage"), envelope.get("modelUsage")
+    each = [one for one in models.values() if isinstance(one, dict)] if isinstance(models, dict) else []
+    tokens = dict(usage) if isinstance(usage, dict) else {}
+    if not any(tokens.get(name) for name in ("input_tokens", "output_tokens")):
+        tokens = {name: sum(read_number(one.get(camel)) or 0 for one in each) for name, camel in CAMEL.items()}
+    told = (envelope.get("total_cost_usd"), envelope.get("cost_usd"))
+    cost = next((one for one in told if read_number(one) is not None), None)
+    if cost is None and any("costUSD" in one for one in each):
+        cost = sum(read_number(one.get("costUSD")) or 0.0 for one in each)
+    return {**tokens, "cost": cost}

@@ -25,9 +25,10 @@ from weakref import WeakKeyDictionary
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
 from simulator.keys import read_key, scrub, scrub_bytes
-from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, Usage, canonical_json
+from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, canonical_json
 from simulator.llm.providers import Price, SchemaRefusedError, TransientError, free, is_local, stamp
 from simulator.llm.registry import OPENAI_COMPATIBLE
+from simulator.llm.spending.usage import read_usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -70,7 +71,7 @@ class OpenAICompatible:
     Parameters
     ----------
     endpoints : base URL → how it is reached; URLs not named are reached with what is known of their host
-    price : dollars of an answer where the service does not tell its ``usage.cost``
+    price : dollars to book for an answer, by its tokens and the ``usage.cost`` that the service tells
     """
 
     name = OPENAI_COMPATIBLE
@@ -91,9 +92,15 @@ class OpenAICompatible:
             status, headers, content = await _post(client.sdk, body_of(request), endpoint.timeout_s)
         finally:
             client.busy -= 1
-        if status != 200:
-            return _refusal(request, status, headers, content, endpoint.key_env)
-        return self._answer(request, _parse_object(content))
+        try:
+            if status != 200:
+                return _refusal(request, status, headers, content, endpoint.key_env)
+            return self._answer(request, _parse_object(content))
+        except LLMError as error:
+            # Services charge for some answers that are of no use, and say so beside the error.
+            if usage := _usage_in(content):
+                error.paid_usd = read_usage(request, "", usage, self._price).cost_usd
+            raise
 
     async def close(self) -> None:
         """Close the connections of the running event loop; the next question opens new ones."""
@@ -143,25 +150,10 @@ class OpenAICompatible:
             text = "".join(str(part.get("text") or "") for part in text if isinstance(part, dict))
         text = text if isinstance(text, str) else ""
         outcome: Outcome = "refusal" if refusal or finish == "content_filter" else "answer"
-        usage = self._usage(request, text, body.get("usage"))
+        usage = read_usage(request, text, body.get("usage"), self._price)
         return ChatResponse(
             str(refusal) if refusal else text, outcome, model=str(body.get("model") or ""), usage=usage, finish=finish
         )
-
-    def _usage(self, request: ChatRequest, text: str, reported: Any) -> Usage:
-        """Usage as the service reported it; tokens it does not report are taken for four bytes each."""
-        reported = reported if isinstance(reported, dict) else {}
-
-        def tokens(name: str, texts: Iterable[str]) -> int:
-            number = reported.get(name)
-            counted = type(number) is int and number >= 0
-            return number if counted else sum(len(text.encode()) for text in texts) // 4
-
-        prompt = tokens("prompt_tokens", (message.content for message in request.messages))
-        completion = tokens("completion_tokens", (text,))
-        cost = reported.get("cost")
-        priced = type(cost) in (int, float) and cost >= 0
-        return Usage(prompt, completion, float(cost) if priced else self._price(request, prompt, completion))
 
 
 def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
@@ -309,6 +301,15 @@ def _parse_object(content: bytes) -> dict[str, Any]:
         what = "an empty body" if not content.strip() else "a body that is not a JSON object"
         raise TransientError(f"answered with {what}")
     return body
+
+
+def _usage_in(content: bytes) -> Mapping[str, Any]:
+    """The usage a body reports; empty where it reports none."""
+    try:
+        usage = json.loads(content).get("usage")
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return usage if isinstance(usage, dict) else {}
 
 
 def _no_choices(request: ChatRequest, body: Mapping[str, Any]) -> LLMError:

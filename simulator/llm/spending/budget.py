@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from threading import Lock
 from uuid import uuid4
 
-from simulator.errors import BudgetError
+from simulator.errors import BudgetError, UsageError
 from simulator.llm.spending.shared_ledger import SharedLedger, Spending, book
+from simulator.llm.spending.usage import is_amount
 
 EVEN = 1e-9
 """Dollars by which a sum of floats may pass a limit."""
@@ -71,6 +72,8 @@ class Budget:
         ledger: SharedLedger | None = None,
         run: str = "",
     ) -> None:
+        if not (is_amount(max_usd_per_run) and max_usd_per_day >= 0):
+            raise UsageError(f"a budget was ${max_usd_per_run:g} a run, ${max_usd_per_day:g} a day", mend="0 or more")
         self.max_usd_per_run, self.max_usd_per_day = max_usd_per_run, max_usd_per_day
         self.ledger, self.run = ledger, run or uuid4().hex
         self.spent_usd = self.lost_usd = self.reserved_usd = 0.0
@@ -88,7 +91,7 @@ class Budget:
                 number = self._reserve_shared(self.ledger, usd, likely)
             else:
                 spent = self.spent_usd + self.lost_usd
-                if spent + usd > self.max_usd_per_run + EVEN:
+                if spent >= self.max_usd_per_run or spent + usd > self.max_usd_per_run + EVEN:
                     raise self._over_run(spent, usd)
                 number = 0 if spent + self.reserved_usd + usd <= self.max_usd_per_run + EVEN else None
             if number is None:
@@ -97,7 +100,8 @@ class Budget:
             return Reservation(usd, min(likely, usd), number)
 
     def settle(self, reserved: Reservation, usd: float) -> None:
-        """Book the answer that came and cost `usd`."""
+        """Book the answer that came and cost `usd`; what was set aside for it where that is no amount of dollars."""
+        usd = usd if is_amount(usd) else reserved.usd
         self._close(reserved, usd, 0.0, answered=True)
 
     def write_off(self, reserved: Reservation) -> None:
@@ -133,7 +137,7 @@ class Budget:
         refused: BudgetError | None = None
         with ledger.transaction() as db:
             now = ledger.spending(db, self.run)
-            if now.run + usd > self.max_usd_per_run + EVEN:
+            if now.run >= self.max_usd_per_run or now.run + usd > self.max_usd_per_run + EVEN:
                 refused = self._over_run(now.run, usd)
             elif not self._breaker_lets_through(db, ledger, now, usd):
                 refused = self._over_day(now, usd)
@@ -154,7 +158,7 @@ class Budget:
 
     def _breaker_lets_through(self, db: sqlite3.Connection, ledger: SharedLedger, now: Spending, usd: float) -> bool:
         """Open for the rest of a day whose money is spent; what a raised limit still has room for closes it."""
-        over = now.day + usd > self.max_usd_per_day + EVEN
+        over = now.day >= self.max_usd_per_day or now.day + usd > self.max_usd_per_day + EVEN
         row = db.execute("SELECT state, day, usd FROM breaker").fetchone()
         if over:
             db.execute("INSERT OR REPLACE INTO breaker VALUES (1, 'open', ?, ?)", (ledger.day, self.max_usd_per_day))

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -23,12 +24,21 @@ from simulator.llm.spending.budget import Budget
 class FairQueue:
     """A `gateway.Limiter` before another one. `estimate` gives (likely, at most) dollars of a question.
 
+    A model that `is_untried` is asked one question alone: many at once could cost what nobody set aside.
+
     It only orders who may reserve next. `budget` decides what may be spent and raises when the money is spent: with
     nothing in flight the next in turn is let through so that it does.
     """
 
-    def __init__(self, limits: Limiter, budget: Budget, estimate: Callable[[ChatRequest], tuple[float, float]]) -> None:
-        self._limits, self._budget, self._estimate = limits, budget, estimate
+    def __init__(
+        self,
+        limits: Limiter,
+        budget: Budget,
+        estimate: Callable[[ChatRequest], tuple[float, float]],
+        is_untried: Callable[[ChatRequest], bool] = lambda request: False,  # noqa: ARG005
+    ) -> None:
+        self._limits, self._budget, self._estimate, self._is_untried = limits, budget, estimate, is_untried
+        self._alone: defaultdict[tuple[str, str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: list[tuple[str, int, float, asyncio.Future[None]]] = []
         self._order = count()
         self._promised: dict[int, float] = {}
@@ -36,15 +46,22 @@ class FairQueue:
 
     @asynccontextmanager
     async def slot(self, request: ChatRequest) -> AsyncIterator[Any]:
-        most, number = self._estimate(request)[1], next(self._order)
-        try:
-            if most:
-                await self._turn(request.purpose.get("session", ""), number, most)
-            async with self._limits.slot(request) as place:
-                yield place
-        finally:
-            self._promised.pop(number, None)
-            self._admit()
+        number = next(self._order)
+        async with AsyncExitStack() as alone:
+            if self._is_untried(request):
+                lock = self._alone[request.provider, request.endpoint, request.model]
+                await alone.enter_async_context(lock)
+                if not self._is_untried(request):
+                    await alone.aclose()
+            most = self._estimate(request)[1]
+            try:
+                if most:
+                    await self._turn(request.purpose.get("session", ""), number, most)
+                async with self._limits.slot(request) as place:
+                    yield place
+            finally:
+                self._promised.pop(number, None)
+                self._admit()
 
     async def _turn(self, session: str, number: int, most: float) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,5 +1,6 @@
 """Ledger that all processes of a workspace share and that outlives them: ``llm_cache/shared_ledger.db``.
 
+    charges    how much more than the table says a model costs
     held       dollars promised to attempts in flight        spent     dollars paid, by run and hour
     questions  who is asking which question                  calls     when which endpoint was asked, for hourly limits
     holders    the processes behind all of these             breaker   whether the day's money is spent
@@ -32,6 +33,7 @@ UNSEEN_SECONDS = 3600.0
 """Age after which rows of a process count as left behind where it cannot be looked at: another container, Windows."""
 CHECK_SECONDS = 0.2
 HOUR, DAY = 3600, 86_400
+KEPT_HOURS = 48
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS holders (id INTEGER PRIMARY KEY AUTOINCREMENT, place TEXT, pid INT, born TEXT, seen REAL);
@@ -42,6 +44,15 @@ CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, endpoint TEXT, at REAL
 CREATE INDEX IF NOT EXISTS calls_at ON calls (endpoint, at);
 CREATE TABLE IF NOT EXISTS breaker (one INT PRIMARY KEY, state TEXT, day INT, usd REAL);
 """
+CHARGES = "CREATE TABLE IF NOT EXISTS charges (model TEXT PRIMARY KEY, hour INT, more REAL) WITHOUT ROWID"
+"""Not part of the format: versions that do not know this table leave it alone."""
+MOST_USD = 1e6
+"""Dollars above which a row is no sum that was paid: one of these would keep a workspace from asking for ever."""
+POSSIBLE = f"(typeof({{0}}) IN ('real', 'integer') AND {{0}} BETWEEN 0 AND {MOST_USD:.0f})"
+
+
+def ignore(line: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +77,13 @@ class SharedLedger:
     Parameters
     ----------
     clock : seconds since the epoch; money is counted by its UTC day
+    say : gets a line where rows that cannot be were taken out
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        self.folder, self.clock = Path(folder), clock
+    def __init__(
+        self, folder: Path, clock: Callable[[], float] = time.time, say: Callable[[str], None] = ignore
+    ) -> None:
+        self.folder, self.clock, self.say = Path(folder), clock, say
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_in = 0
@@ -142,6 +156,21 @@ class SharedLedger:
                 db.execute("INSERT INTO questions VALUES (?, ?)", (key, self._holder))
             return row is None or row[0] == self._holder
 
+    def raised_charge(self, model: str) -> float:
+        """How much more than the table says `model` was seen to cost (`Charges`); 0 where it was not."""
+        with self.transaction() as db:
+            row = db.execute("SELECT more FROM charges WHERE model = ?", (model,)).fetchone()
+        return row[0] if row else 0.0
+
+    def raise_charge(self, model: str, more: float) -> None:
+        """Remember that for the runs that come after."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO charges VALUES (?, ?, ?) "
+                "ON CONFLICT (model) DO UPDATE SET hour = excluded.hour, more = max(more, excluded.more)",
+                (model, self.hour, more),
+            )
+
     def release(self, key: str) -> None:
         """Let others ask that question."""
         with self.transaction() as db:
@@ -166,6 +195,7 @@ class SharedLedger:
             older = _format_of(db) < FORMAT and attach_older(db, self.folder)
             db.execute("BEGIN IMMEDIATE")
             _make_tables(db, self.folder, older)
+            db.execute(CHARGES)
             place, born = _place(), _born(os.getpid()) or ""
             self._holder = db.execute(
                 "INSERT INTO holders (place, pid, born, seen) VALUES (?, ?, ?, ?) RETURNING id",
@@ -188,13 +218,25 @@ class SharedLedger:
             return
         self._checked, place = now, _place()
         db.execute("UPDATE holders SET seen = ? WHERE id = ?", (now, self._holder))
-        db.execute("DELETE FROM spent WHERE hour < ?", (self.hour - 48,))
+        for table in ("spent", "charges"):
+            db.execute(f"DELETE FROM {table} WHERE hour < ?", (self.hour - KEPT_HOURS,))
+        self._heal(db)
         for holder, where, pid, born, seen in db.execute(
             "SELECT * FROM holders WHERE id != ?", (self._holder,)
         ).fetchall():
             gone = not _alive(pid, born) if where == place and place else now - seen > UNSEEN_SECONDS
             if gone:
                 _clear_holder(db, holder, self.hour)
+
+    def _heal(self, db: sqlite3.Connection) -> None:
+        """Take out amounts nobody can have paid, which earlier versions believed: NaN, infinite, negative."""
+        usd, lost, likely = (POSSIBLE.format(name) for name in ("usd", "lost", "likely"))
+        wrong = db.execute(f"UPDATE spent SET usd = 0.0, lost = 0.0 WHERE NOT ({usd} AND {lost})").rowcount
+        wrong += db.execute(f"DELETE FROM held WHERE NOT ({usd} AND {likely})").rowcount
+        db.execute(f"DELETE FROM charges WHERE NOT {POSSIBLE.format('more')}")
+        db.execute("DELETE FROM breaker WHERE typeof(usd) NOT IN ('real', 'integer')")
+        if wrong:
+            self.say(f"{self.folder / FILE}: {wrong} impossible amount{'s' * (wrong > 1)} taken out of what was spent")
 
 
 def book(db: sqlite3.Connection, run: str, hour: int, usd: float, lost: float = 0.0) -> None:

@@ -1,0 +1,116 @@
+"""Dollars that answers are charged: what services tell, held against the table of prices, remembered for what is asked
+next.
+
+    estimate(request) ─► most it may cost ─► asked ─► charge(tokens, told) ─► dollars to book
+         ▲                                               │ more than the table says
+         └────────── times what was told before ◄────────┘
+
+    told                                        booked
+    nothing                                     tokens × price
+    up to 20 × the table's most                 as told
+    more, below 0, NaN, infinite                the larger of tokens × price and what was set aside; said
+    where the table has no price: up to most    as told
+                                  more          that most; said, and the model is asked no more
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from simulator.errors import BudgetError
+from simulator.llm.messages import ChatRequest
+from simulator.llm.spending.prices import OFFLINE, WHERE, Asked, Prices
+from simulator.llm.spending.shared_ledger import SharedLedger, ignore
+from simulator.llm.spending.usage import is_amount
+
+BELIEVED = 20.0
+"""Times the most that the table says a question can cost, up to which a service is believed."""
+
+
+class StoppedModelError(BudgetError):
+    """A model that told a price nobody agreed to."""
+
+
+@dataclass
+class Charges:
+    """Charges of one run.
+
+    Attributes
+    ----------
+    prices : the table
+    max_usd : most that one answer is booked with where the table has no price
+    ledger : remembers for two days what was told above the table, for the runs that come after
+    say : gets a line for every kind of cost that was not believed
+    """
+
+    prices: Prices
+    max_usd: float = 5.0
+    ledger: SharedLedger | None = None
+    say: Callable[[str], None] = ignore
+    _raised: dict[str, float] = field(default_factory=dict, init=False)
+    _seen: set[str] = field(default_factory=set, init=False)
+    _stopped: dict[str, StoppedModelError] = field(default_factory=dict, init=False)
+    _said: set[tuple[str, str]] = field(default_factory=set, init=False)
+
+    def estimate(self, request: ChatRequest) -> tuple[float, float]:
+        """(likely, at most) dollars of a question: by the table, or more where the service told more.
+
+        Raises StoppedModelError for a model that is asked no more, ConfigError for one without a known price.
+        """
+        if request.provider == OFFLINE:
+            return 0.0, 0.0
+        name = self._name(request)
+        if name in self._stopped:
+            raise self._stopped[name]
+        likely, most = self.prices.estimate(request)
+        raised = self._raise_of(name)
+        return (likely * max(1.0, raised), most * max(1.0, raised)) if most else (raised, raised)
+
+    def is_untried(self, request: ChatRequest) -> bool:
+        """True for a model without a price in the table that has not answered yet: it may cost after all."""
+        if request.provider == OFFLINE:
+            return False
+        name = self._name(request)
+        return name not in self._seen and not self._raise_of(name) and not self.prices.estimate(request)[1]
+
+    def charge(
+        self, request: ChatRequest, prompt_tokens: int, completion_tokens: int, told: float | None = None
+    ) -> float:
+        """Dollars to book for an answer of which the service `told` that cost; finite and not below 0."""
+        name, most = self._name(request), self.prices.estimate(request)[1]
+        raised = self._raise_of(name)
+        counted = self.prices.cost(request, prompt_tokens, completion_tokens)
+        usd = counted if told is None else told
+        if told is not None and not (is_amount(told) and (not most or told <= BELIEVED * most)):
+            usd = max(counted, most * max(1.0, raised) if most else raised)
+            self._report(request, "unbelieved", f"told a cost of ${told:,.6g} for one answer, booked are ${usd:,.4f}")
+        elif told is not None and not most and told > self.max_usd:
+            usd = self.max_usd
+            found = f"told a cost of ${told:,.2f} for one answer and has no price: ${usd:,.2f} were booked"
+            mend = f"give it a price there, or raise max_usd_per_call ({self.max_usd:g})"
+            self._stopped[name] = StoppedModelError(f"{request.model} {found}", where=WHERE, mend=mend)
+            self._report(request, "stopped", f"{found}, and it is asked no more in this run")
+        self._seen.add(name)
+        more = usd / most if most else usd
+        if more > max(raised, 1.0 if most else 0.0):
+            self._raised[name] = more
+            if self.ledger is not None:
+                self.ledger.raise_charge(name, more)
+        return usd
+
+    def _name(self, asked: Asked) -> str:
+        """Model, service and price in the table: another price there begins anew."""
+        price = self.prices.price(asked)
+        return f"{asked.provider}|{asked.endpoint}|{asked.model}|{price.input:g}|{price.output:g}"
+
+    def _raise_of(self, name: str) -> float:
+        """Times the table's most, or dollars where the table has no price, that an answer was charged; 0 at first."""
+        if name not in self._raised:
+            self._raised[name] = self.ledger.raised_charge(name) if self.ledger is not None else 0.0
+        return self._raised[name]
+
+    def _report(self, request: ChatRequest, kind: str, what: str) -> None:
+        if (self._name(request), kind) not in self._said:
+            self._said.add((self._name(request), kind))
+            self.say(f"{request.model} at {request.endpoint or request.provider} {what}")
