@@ -157,7 +157,7 @@ class SharedLedger:
             return row is None or row[0] == self._holder
 
     def raised_charge(self, model: str) -> float:
-        """How much more than the table says `model` was seen to cost (`Charges`); 0 where it was not."""
+        """Times the table of prices, or dollars, that `model` was seen to cost (`Charges`); 0 where it was not."""
         with self.transaction() as db:
             row = db.execute("SELECT more FROM charges WHERE model = ?", (model,)).fetchone()
         return row[0] if row else 0.0
@@ -234,8 +234,10 @@ class SharedLedger:
         wrong = db.execute(f"UPDATE spent SET usd = 0.0, lost = 0.0 WHERE NOT ({usd} AND {lost})").rowcount
         wrong += db.execute(f"DELETE FROM held WHERE NOT ({usd} AND {likely})").rowcount
         db.execute(f"DELETE FROM charges WHERE NOT {POSSIBLE.format('more')}")
-        db.execute("DELETE FROM breaker WHERE typeof(usd) NOT IN ('real', 'integer')")
+        db.execute(f"DELETE FROM breaker WHERE NOT {usd}")
         if wrong:
+            # Opened by a sum that never was.
+            db.execute("DELETE FROM breaker")
             self.say(f"{self.folder / FILE}: {wrong} impossible amount{'s' * (wrong > 1)} taken out of what was spent")
 
 
