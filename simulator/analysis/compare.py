@@ -54,6 +54,7 @@ class ComparedRun(Span):
     sessions: int
     command: str
     partial: bool
+    altered: str
     stopped: Stopped | None
     models: list[str]
     replicates: int
@@ -139,17 +140,19 @@ class LabelledRun:
 
 
 def compare_runs(
-    folders: Sequence[Path], *, draws: int = bootstrap.DRAWS, seed: int = 0
+    folders: Sequence[Path], *, altered: Sequence[str] = (), draws: int = bootstrap.DRAWS, seed: int = 0
 ) -> tuple[Comparison, tuple[LabelledRun, ...]]:
     """Return the comparison of the runs in `folders`, and the runs it was made of.
 
+    `altered` says of each folder what has changed in it since.
     Raises UsageError for fewer than two runs or more than eight, DataError for a folder that cannot be read.
     """
     if not 2 <= len(folders) <= MOST_RUNS:
         raise UsageError(f"{len(folders)} runs", mend=f"name two to {MOST_RUNS} runs; `sim runs` lists them")
     if draws < 1:
         raise UsageError(f"--draws was {draws}", mend="10000 is usual")
-    runs = tuple(_labelled(label, folder) for label, folder in zip(LABELS, folders, strict=False))
+    whys = altered or [""] * len(folders)
+    runs = tuple(_labelled(*each) for each in zip(LABELS, folders, whys, strict=False))
     days = common_sessions([one.evidence for one in runs])
     over, metrics = _metrics(runs, days)
     pairs = [_pair(one, other, draws, seed) for one, other in combinations(runs, 2)]
@@ -199,8 +202,8 @@ def _flat(value: Mapping[str, object], before: str = "") -> Iterator[tuple[str, 
             yield f"{before}{key}", inner
 
 
-def _labelled(label: str, folder: Path) -> LabelledRun:
-    evidence = read(folder)
+def _labelled(label: str, folder: Path, altered: str) -> LabelledRun:
+    evidence = read(folder, altered)
     closes = np.r_[float(evidence.run["cash"]), evidence.equity["equity"]]
     with np.errstate(divide="ignore", invalid="ignore"):
         returns = np.nan_to_num(closes[1:] / closes[:-1] - 1.0, nan=0.0, posinf=0.0, neginf=0.0)
@@ -221,6 +224,7 @@ def _about(one: LabelledRun) -> ComparedRun:
         "sessions": run["sessions"],
         "command": run["command"],
         "partial": run["partial"],
+        "altered": one.evidence.altered,
         "stopped": run.get("stopped"),
         "models": run["llm"]["models"],
         "replicates": run["replicates"]["count"],

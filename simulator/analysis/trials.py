@@ -23,11 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 from simulator.errors import DataError
 from simulator.evidence.reader import read_equity, read_run, with_trials
 from simulator.evidence.records import Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
+from simulator.evidence.verify import check_parts
 from simulator.market import calendar
 from simulator.stats import inference
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
-from simulator.store.folders import json_bytes, write_file
+from simulator.store.folders import add_files, json_bytes
 from simulator.workspace import Workspace
 
 FILE = "trials.json"
@@ -192,12 +193,13 @@ def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecor
     The run counts itself, whether it has been recorded yet or not. Raises DataError for a folder that cannot be read,
     SimError for a store that cannot.
     """
+    from simulator.evidence.unrecorded import all_results
     from simulator.store.connection import store_place
     from simulator.store.database import Store
 
     with Store(store_place(workspace.registry)) as store:
-        facts = trials_facts(store.results(), run, folder)
-    write_file(folder / FILE, json_bytes(facts))
+        facts = trials_facts(all_results(store, workspace.reports), run, folder)
+    add_files(folder, {FILE: json_bytes(facts)})
     return with_trials(run, facts)
 
 
@@ -205,6 +207,8 @@ def read_excess(folder: Path, digest: str | None = None) -> Excess | None:
     """Returns of the run in `folder`; None where it is gone, unreadable, or holds another result than `digest`."""
     try:
         run = read_run(folder)
+        if digest is not None:
+            check_parts(folder, run, ("equity.csv",))
         sessions, curves = read_equity(folder, run)
     except DataError:
         return None

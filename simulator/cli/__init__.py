@@ -31,6 +31,7 @@ COMMANDS = {
     "report": Entry("research", "simulator.cli.report:report", "Build the report of a run again from its folder."),
     "runs": Entry("research", "simulator.cli.runs:runs", "List the runs made so far."),
     "explain": Entry("research", "simulator.cli.explain:explain", "From a number or a date to the answers behind it."),
+    "verify": Entry("research", "simulator.cli.verify:verify", "Is a run folder still what the run wrote?"),
     "compare": Entry("research", "simulator.cli.compare:compare", "Are runs different, since when, and over what?"),
     "check": Entry("research", "simulator.cli.check:check", "Did its models know the future? What do they go by?"),
     "ablate": Entry("research", "simulator.cli.ablate:ablate", "What each part of a council adds, by recorded votes."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from simulator.cli.completers import complete_run
-from simulator.cli.options import AS_JSON
+from simulator.cli.options import AS_JSON, FORCE, open_run
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.workspace import Workspace
@@ -13,9 +13,10 @@ from simulator.workspace import Workspace
 
 @click.command()
 @click.argument("run", default="last", shell_complete=complete_run)
+@FORCE
 @AS_JSON
 @click.pass_obj
-def ablate(workspace: Workspace, run: str, as_json: bool) -> None:
+def ablate(workspace: Workspace, run: str, force: bool, as_json: bool) -> None:
     """Show what the council adds: its recorded votes decided again with one part taken away.
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last". Nobody is asked. Checkpoints, chairman,
@@ -23,14 +24,20 @@ def ablate(workspace: Workspace, run: str, as_json: bool) -> None:
     interval. Writes ablation.html and ablation.json into the folder and builds the report again.
     """
     from simulator.analysis.ablation import ablate as take_apart
+    from simulator.evidence.verify import add_parts
+    from simulator.files import check_writable
     from simulator.report import build
-    from simulator.report.ablation import FACTS, FILE, page, print_ablation, write
-    from simulator.store.folders import find_run, json_bytes
+    from simulator.report.ablation import FACTS, FILE, page, print_ablation
+    from simulator.store.folders import json_bytes
 
-    folder = find_run(workspace.reports, run)
+    opened = open_run(workspace, run, force)
+    folder = opened.folder
+    check_writable(folder)
     with progress_bar() as advance:
         facts = take_apart(folder, workspace, lambda done, total, part: advance(done, total, after=part))
-    write(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
-    build(folder)
+    if opened.altered:
+        facts = {**facts, "altered": opened.altered}
+    add_parts(workspace, folder, opened.run, {FACTS: json_bytes(facts), FILE: page(facts)})
+    build(folder, opened.altered)
     place = folder / FILE
     print_result({**facts, "page": str(place)}, as_json, lambda console: print_ablation(facts, place, console))

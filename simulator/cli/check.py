@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from simulator.cli.completers import complete_run
-from simulator.cli.options import AS_JSON, MAX_COST, split_names
+from simulator.cli.options import AS_JSON, FORCE, MAX_COST, open_run, split_names
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.workspace import Workspace
@@ -27,10 +27,17 @@ def _parse_names(_ctx: click.Context, _param: click.Parameter, value: str | None
 @click.option("--only", callback=_parse_names, metavar="NAME,…", help="These checks only.")
 @click.option("--models", is_flag=True, help="Ask models too; without it their checks are billed and left.")
 @MAX_COST
+@FORCE
 @AS_JSON
 @click.pass_obj
 def check(
-    workspace: Workspace, run: str, only: tuple[str, ...] | None, models: bool, max_cost: float, as_json: bool
+    workspace: Workspace,
+    run: str,
+    only: tuple[str, ...] | None,
+    models: bool,
+    max_cost: float,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Check what the decisions of RUN rest on: what they were shown, or what was remembered.
 
@@ -50,13 +57,16 @@ def check(
     """
     from simulator.contamination.checks import run_checks, select_checks
     from simulator.errors import UsageError
+    from simulator.evidence.verify import add_parts
+    from simulator.files import check_writable, locked
     from simulator.report import build
-    from simulator.report.checks import merge, print_bill, print_checks, save
-    from simulator.store.folders import find_run
+    from simulator.report.checks import FILE, content, merge, print_bill, print_checks
 
     if not max_cost >= 0:
         raise UsageError(f"--max-cost was {max_cost:g}", mend="dollars the checks may spend, 0 or more")
-    folder, wanted = find_run(workspace.reports, run), select_checks(only)
+    opened, wanted = open_run(workspace, run, force), select_checks(only)
+    folder = opened.folder
+    check_writable(folder)
 
     def show_bill(one: Check, bill: Bill) -> None:
         print_bill(one.name, str(bill), err=as_json)
@@ -69,7 +79,9 @@ def check(
 
         done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, show_check)
     results = [one.to_json() for one in done]
-    facts = merge(folder, results)
-    page = save(folder, facts)
-    build(folder)
+    with locked(folder.parent):  # another process may add its own checks
+        facts = merge(folder, results, opened.altered)
+        add_parts(workspace, folder, opened.run, content(facts))
+    page = folder / FILE
+    build(folder, opened.altered)
     print_result({**facts, "page": str(page)}, as_json, lambda console: print_checks(facts, results, page, console))

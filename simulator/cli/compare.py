@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from simulator.cli.completers import complete_run
-from simulator.cli.options import AS_JSON
+from simulator.cli.options import AS_JSON, FORCE, open_run
 from simulator.cli.output import print_result
 from simulator.workspace import Workspace
 
@@ -18,10 +18,11 @@ from simulator.workspace import Workspace
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where the page goes.")
 @click.option("--draws", type=click.IntRange(1), default=10_000, show_default=True, help="Bootstrap replicates.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
+@FORCE
 @AS_JSON
 @click.pass_obj
 def compare(
-    workspace: Workspace, runs: tuple[str, ...], html: Path | None, draws: int, seed: int, as_json: bool
+    workspace: Workspace, runs: tuple[str, ...], html: Path | None, draws: int, seed: int, force: bool, as_json: bool
 ) -> None:
     """Are runs different, since which decision, and what was different about them?
 
@@ -31,9 +32,10 @@ def compare(
     from simulator.analysis.compare import common_sessions, compare_runs
     from simulator.report.comparison import judge_comparison, print_comparison
     from simulator.report.comparison_page import render_comparison, write_comparison
-    from simulator.store.folders import find_run
 
-    facts, compared = compare_runs([find_run(workspace.reports, run) for run in runs], draws=draws, seed=seed)
+    opened = [open_run(workspace, run, force) for run in runs]
+    folders, altered = [one.folder for one in opened], [one.altered for one in opened]
+    facts, compared = compare_runs(folders, altered=altered, draws=draws, seed=seed)
     sessions = common_sessions([one.evidence for one in compared])
     page = write_comparison(facts, render_comparison(facts, compared, sessions), workspace.reports, html)
     result = {"verdict": asdict(judge_comparison(facts)), **facts, "page": str(page)}

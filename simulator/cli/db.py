@@ -66,14 +66,22 @@ def status(workspace: Workspace, as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def rebuild(workspace: Workspace, as_json: bool) -> None:
-    """Compute every table again from the events, and tell what differed."""
+    """Compute every table again from the events, and tell what differed.
+
+    Run folders in reports/ that are not recorded, as after a store was deleted, are recorded first.
+    """
+    from simulator.evidence.unrecorded import record_unrecorded
+
     with _open(workspace) as store:
+        recorded = record_unrecorded(store, workspace.reports)
         with progress_bar() as advance:
             done = store.rebuild(lambda done, total: advance(done, total, before="run"))
         url = store.status().url
     if as_json:
-        say(json.dumps({"url": url, **asdict(done)}))
+        say(json.dumps({"url": url, "recorded": recorded, **asdict(done)}))
         return
+    for name in recorded:
+        say(f"recorded {name}")
     runs = f"{done.runs:,} run" + "s" * (done.runs != 1)
     say(f"{url}: {done.events:,} events of {runs} make {done.rows:,} rows")
     for name, change in sorted(done.differed.items()):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from simulator.cli.completers import complete_strategy, complete_symbol
+from simulator.printing import say
+
+if TYPE_CHECKING:
+    from simulator.evidence.verify import Verified
+    from simulator.workspace import Workspace
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -42,6 +47,18 @@ class InSections(click.Command):
                 formatter.write_dl([row for row in rows if row is not None])
 
 
+def open_run(workspace: Workspace, name: str, force: bool = False) -> Verified:
+    """Find and verify a run; what could not be verified is a note on stderr. Raises as `verify.open_run`."""
+    from simulator.evidence import verify
+
+    found = verify.open_run(workspace, name, force)
+    for note in found.notes:
+        say(f"sim: note: {found.folder.name}: {note}", err=True)
+    if found.altered:
+        say(f"sim: warning: {found.folder.name} is {found.altered}", err=True)
+    return found
+
+
 def apply_options(*options: Decorator) -> Decorator:
     """Return a decorator that adds `options` to a command, in this order in its help."""
 
@@ -65,6 +82,7 @@ SYMBOLS = click.option(
     shell_complete=complete_symbol,
     help="What may be traded.",
 )
+FORCE = click.option("--force", is_flag=True, help="Show a run that has changed since it was made, with a badge.")
 MODELS = click.option("--models", metavar="PROFILE", help="Who answers: a profile of config/models.yaml.")
 MAX_COST = click.option(
     "--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from simulator.cli.completers import complete_run
+from simulator.cli.options import FORCE, open_run
 from simulator.printing import say
 from simulator.workspace import Workspace
 
@@ -19,17 +20,16 @@ from simulator.workspace import Workspace
     show_default=True,
     help="A page, Markdown, or everything the page shows as numbers.",
 )
+@FORCE
 @click.pass_obj
-def report(workspace: Workspace, run: str, kind: str) -> None:
+def report(workspace: Workspace, run: str, kind: str, force: bool) -> None:
     """Build the report of RUN again from its folder and print its path.
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
     from simulator.analysis.trials import count_trials
-    from simulator.evidence.reader import read_run
     from simulator.report.formats import write
-    from simulator.store.folders import find_run
 
-    folder = find_run(workspace.reports, run)
-    count_trials(workspace, folder, read_run(folder))
-    say(write(folder, kind))
+    opened = open_run(workspace, run, force)
+    count_trials(workspace, opened.folder, opened.run)
+    say(write(opened.folder, kind, opened.altered))

@@ -132,8 +132,8 @@ def _write_report(workspace: Workspace, folder: Path, kind: str) -> tuple[Path, 
 
     Returns the paths written.
     """
+    from simulator.files import write_file
     from simulator.report.formats import write
-    from simulator.store.folders import write_file
 
     path = write(folder, kind)
     if kind != "md":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from simulator.cli.completers import complete_run
+from simulator.cli.options import open_run
 from simulator.cli.output import print_result
 from simulator.printing import say
 from simulator.workspace import Workspace
@@ -30,21 +31,25 @@ def runs(workspace: Workspace, chosen: str | None, as_json: bool) -> None:
     store = Store(store_place(workspace.registry))
     if chosen is not None:
         from simulator.analysis.trials import trials_facts
-        from simulator.evidence.reader import read
+        from simulator.evidence.unrecorded import all_results
         from simulator.report.run_list import print_trials
-        from simulator.store.folders import find_run
 
-        folder = find_run(workspace.reports, chosen)
-        run = read(folder).run
+        opened = open_run(workspace, chosen)
         with store:
-            facts = trials_facts(store.results(), run, folder)
+            facts = trials_facts(all_results(store, workspace.reports), opened.run, opened.folder)
         print_result(facts, as_json, lambda console: print_trials(facts, console))
         return
+    from simulator.evidence.unrecorded import find_unrecorded
     from simulator.report.run_list import print_runs
 
     with store:
-        rows = store.runs()
-    if rows or as_json:
-        print_result(rows, as_json, lambda console: print_runs(rows, console))
+        rows = [{**row, "recorded": True} for row in store.runs()]
+        found = [{**one.row, "recorded": False} for one in find_unrecorded(store.results(), workspace.reports)]
+    listed = sorted([*rows, *found], key=lambda row: row["first_run_at"]) if found else rows
+    if listed or as_json:
+        print_result(listed, as_json, lambda console: print_runs(listed, console))
     else:
         say("no runs yet; `sim run` makes one")
+    if found:
+        names = ", ".join(str(row["folder"]) for row in found[:3]) + (" …" if len(found) > 3 else "")
+        say(f"sim: note: not recorded here: {names}; `sim db rebuild` records what is not", err=True)

@@ -192,8 +192,8 @@ def _print(found: Answer, returns: Returns, given: dict[str, Any]) -> None:
     import sys
 
     from simulator.analysis.returns.summary import to_json
+    from simulator.files import write_file
     from simulator.report.returns import print_answer, render
-    from simulator.store.folders import write_file
 
     page: Path | None = given["page"]
     if page is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -17,6 +18,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator import files
 from simulator.council.records import (
     CheckpointRecord,
     MeetingRecord,
@@ -78,6 +80,7 @@ class Evidence:
     calls : lines of llm_calls.jsonl
     ablation, checks : ablation.json and checks.json, None where nobody asked
     runtime : runtime.json
+    altered : what has changed in the folder since the run was made; empty where nothing has, or nobody looked
     """
 
     run: RunRecord
@@ -92,6 +95,7 @@ class Evidence:
     ablation: AblationRecord | None
     checks: Checks | None
     runtime: Runtime
+    altered: str = ""
 
     @property
     def accounts(self) -> dict[str, Series]:
@@ -99,8 +103,25 @@ class Evidence:
         return account_curves(self.run, self.equity)
 
 
-def read(folder: Path) -> Evidence:
-    """Return all of `folder`. Raises DataError naming the file, the line and the command that mends it."""
+def read(folder: Path, altered: str = "") -> Evidence:
+    """Return all of `folder`. Raises DataError naming the file, the line and the command that mends it.
+
+    `altered` says what has changed in it since the run was made (`simulator.evidence.verify`), for every page to show.
+    """
+    while True:
+        before = files.identity(folder)
+        try:
+            evidence = _read(folder, altered)
+        except DataError:
+            if files.identity(folder) == before:
+                raise
+            continue
+        # A run that is made again meanwhile puts another folder in this place: never half of each.
+        if files.identity(folder) == before:
+            return evidence
+
+
+def _read(folder: Path, altered: str) -> Evidence:
     run = read_run(folder)
     mend = _again(run)
     sessions, equity = _read_series(folder / "equity.csv", mend, ("equity", "cash", "gross", "net"))
@@ -126,6 +147,7 @@ def read(folder: Path) -> Evidence:
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
         checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
         runtime=cast(Runtime, _read_document(folder / "runtime.json", Runtime, mend, run["schema"] != SCHEMA)),
+        altered=altered,
     )
 
 
@@ -136,8 +158,8 @@ def account_curves(run: RunRecord, equity: Mapping[str, Series]) -> dict[str, Se
     return {**({own: equity["equity"]} if own else {}), **others}
 
 
-def read_run(folder: Path) -> RunRecord:
-    """Return run.json of `folder` with what trials.json adds to it. Raises DataError."""
+def read_run(folder: Path, trials: bool = True) -> RunRecord:
+    """Return run.json of `folder`, with what trials.json adds to it unless `trials` is False. Raises DataError."""
     path, mend = folder / "run.json", "type the same `sim run` again, it writes the folder anew"
     run = _read_json(path, mend)
     try:
@@ -145,8 +167,8 @@ def read_run(folder: Path) -> RunRecord:
     except schema.MismatchError as error:
         raise DataError(str(error), where=str(path), mend=mend) from None
     checked = cast(RunRecord, run)
-    trials = _read_added(folder, checked, "trials.json", TrialsRecord, "sim runs --trials")
-    return checked if trials is None else with_trials(checked, cast(TrialsRecord, trials))
+    added = _read_added(folder, checked, "trials.json", TrialsRecord, "sim report") if trials else None
+    return checked if added is None else with_trials(checked, cast(TrialsRecord, added))
 
 
 def with_trials(run: RunRecord, trials: TrialsRecord) -> RunRecord:
@@ -226,7 +248,7 @@ def _read_lines(path: Path, kind: type, run: RunRecord) -> tuple[object, ...]:
             schema.check(kind, row, run["schema"] != SCHEMA)
         except schema.MismatchError as error:
             raise DataError(str(error), where=f"{path}:{number}", mend=mend) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError("is not JSON", where=f"{path}:{number}", mend=mend) from None
         rows.append(row)
     return tuple(rows)
@@ -234,7 +256,8 @@ def _read_lines(path: Path, kind: type, run: RunRecord) -> tuple[object, ...]:
 
 def _read_text(path: Path, mend: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # Line ends as text files have them: those in a quoted field of a CSV, too.
+        return files.read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise DataError("is missing", where=str(path), mend=mend) from None
     except UnicodeDecodeError:
@@ -246,7 +269,7 @@ def _read_text(path: Path, mend: str) -> str:
 def _read_json(path: Path, mend: str) -> dict[str, Any]:
     try:
         content = json.loads(_read_text(path, mend))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError("is not JSON", where=f"{path}:{getattr(error, 'lineno', 1)}", mend=mend) from None
     if not isinstance(content, dict):
         raise DataError("is not a JSON object", where=str(path), mend=mend)
@@ -255,7 +278,10 @@ def _read_json(path: Path, mend: str) -> dict[str, Any]:
 
 def _read_table(path: Path, columns: tuple[str, ...], mend: str) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a CSV file that has at least `columns`, every row as long as the header."""
-    header, *rows = list(csv.reader(_read_text(path, mend).splitlines())) or [[]]
+    try:
+        header, *rows = list(csv.reader(_read_text(path, mend).splitlines())) or [[]]
+    except csv.Error as error:
+        raise DataError(f"is not CSV ({error})", where=str(path), mend=mend) from None
     lacking = next((name for name in columns if name not in header), None)
     if lacking:
         raise DataError(f'has no column "{lacking}"', where=f"{path}:1", mend=mend)
@@ -300,16 +326,23 @@ def _parsed(
             except ValueError:
                 where = f"{path}:{number}"
                 what = "a number" if parse not in (date.fromisoformat, _instant) else "a time"
-                raise DataError(f'{name} was "{text}", not {what}', where=where, mend=mend) from None
+                raise DataError(f'{name} was "{text[:40]}", not {what}', where=where, mend=mend) from None
     raise AssertionError("a table is read once and for all")
 
 
 def _number(text: str) -> float:
-    return float(text or "nan")
+    """Return the number of a field, NaN where it is empty. Raises ValueError for one that is not finite."""
+    return _finite(text) if text else math.nan
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _number_or_none(text: str) -> float | None:
-    return float(text) if text.strip() else None
+    return _finite(text) if text.strip() else None
 
 
 def _instant(text: str) -> int:
@@ -319,7 +352,7 @@ def _instant(text: str) -> int:
 _PARSERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("at", "submitted_at"), _instant),
     "int": int,
-    "float": float,
+    "float": _finite,
     "float | None": _number_or_none,
 }
 """By the name of a field, else by its annotation; what is neither is text."""

@@ -293,6 +293,8 @@ class RunRecord(Identity, Findings, JudgedRun):
     account: str | None
     cost_sensitivity: list[CostRow]
     audit: Audit | None
+    parts: NotRequired[dict[str, str]]
+    """{file: sha256} of all written with it but trials.json, runtime.json and the report; none in folders of 0.1."""
 
 
 class TargetRow(TypedDict):
@@ -425,6 +427,8 @@ class About(Span):
     symbols: list[str]
     partial: bool
     command: str
+    altered: NotRequired[str]
+    """What had changed in the run's folder when the file was made; missing where nothing had."""
 
 
 class AblationRecord(About):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -66,7 +67,11 @@ def _checker(kind: Any, older: bool) -> Check:
 def _plain(kinds: tuple[Any, ...], allowed: tuple[Any, ...] | None) -> Check:
     # Values come from JSON, so their types are compared as they are: True is no number.
     def plain(value: object) -> None:
-        if value not in allowed if allowed else type(value) not in kinds:
+        if (
+            value not in allowed
+            if allowed
+            else type(value) not in kinds or (type(value) is float and not isfinite(value))
+        ):
             raise MismatchError(f"holds {str(value)[:40]!r}")
 
     return plain

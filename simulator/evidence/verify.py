@@ -1,17 +1,59 @@
-"""The digest of a result, over the files that hold it, and whether a folder still has it."""
+"""Evidence verified: the files of a run folder held against its run.json, and that against the store.
+
+    every file ──sha256──► `parts` of run.json ──sha256──► `run.recorded` in the store
+    ablation, checks ──────sha256──────────────────────► `part.added` in the store
+
+trials.json and runtime.json differ between reruns and report.html is made of all the others: they stand in no digest.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulator.errors import DataError
+from simulator import files
+from simulator.errors import DataError, SimError
+from simulator.evidence.reader import read_run
 from simulator.evidence.records import RunRecord
+from simulator.store.folders import ADDED_LATER, find_run
+from simulator.workspace import Workspace
 
 RESULT_FILES = ("decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv")
 FURTHER = ("decisions-replicate-", "accounts/")
 """Beginnings of the names of further files of a result."""
+
+MAKERS = {"ablati": "ablate", "checks": "check"}
+FORCE = "--force shows it all the same"
+ELSEWHERE = "not recorded here: its run.json is held against nothing"
+EARLIER = "not recorded here: an earlier version wrote it, without digests of all its files"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Verified run folder: sentences on what has `changed` in it, and `notes` on what could not be verified.
+
+    `recorded` is True where its run.json is one the store knows.
+    """
+
+    folder: Path
+    run: RunRecord
+    changed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    recorded: bool = False
+
+    @property
+    def altered(self) -> str:
+        """The badge of a folder that is shown all the same; empty where nothing has changed."""
+        return f"altered: {'; '.join(self.changed)}" if self.changed else ""
+
+
+@dataclass
+class _Found:
+    changed: list[str]
+    notes: list[str] = field(default_factory=list)
+    recorded: bool = False
 
 
 def result_digest(files: Mapping[str, bytes]) -> str:
@@ -22,15 +64,181 @@ def result_digest(files: Mapping[str, bytes]) -> str:
     return h.hexdigest()
 
 
+def part_digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """{name: sha256 (hex)} of every file that stands in run.json."""
+    return {name: sha256(files[name]) for name in sorted(files)}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def open_run(workspace: Workspace, name: str, force: bool = False) -> Verified:
+    """Find the run `name` and verify its folder.
+
+    Raises UsageError where there is none, DataError for one that cannot be read, and without `force` for one that has
+    changed since it was made.
+    """
+    found = verify_run(workspace, find_run(workspace.reports, name))
+    if found.changed and not force:
+        raise DataError("; ".join(found.changed), where=str(found.folder), mend=f"{_mend(found)}, {FORCE}")
+    return found
+
+
+def _mend(found: Verified) -> str:
+    added = [name for name in ADDED_LATER if any(why.startswith(name) for why in found.changed)]
+    if len(added) < len(found.changed):
+        return f"`{found.run['command']}` writes it again"
+    return f"delete {' and '.join(added)}, `sim {MAKERS[added[0][:6]]} {found.run['run_id']}` makes them again"
+
+
+def verify_run(workspace: Workspace, folder: Path) -> Verified:
+    """Hold `folder` against its run.json, and that against the store. Raises DataError for a run.json that is none."""
+    files.sweep(folder)
+    while True:
+        before = files.identity(folder)
+        run = read_run(folder, trials=False)
+        found = _Found(list(_changed_parts(folder, run)))
+        _ask_store(workspace, folder, run, found)
+        # A run that is made again meanwhile puts another folder in this place.
+        if not found.changed or files.identity(folder) == before:
+            return Verified(folder, run, tuple(found.changed), tuple(found.notes), found.recorded)
+
+
+def verify_folders(workspace: Workspace, folders: Iterable[Path], gone: bool = False) -> list[dict[str, object]]:
+    """Return what `sim verify --json` prints of each folder: its name, run id, digest, state, changes and notes.
+
+    ``state`` is verified, changed or unrecorded; with `gone` also missing, for recorded runs without a folder.
+    """
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+
+    rows: list[dict[str, object]] = []
+    for folder in folders:
+        try:
+            one = verify_run(workspace, folder)
+        except DataError as error:
+            rows.append(_row(folder.name, None, "changed", (str(error),)))
+            continue
+        state = "changed" if one.changed else "verified" if one.recorded else "unrecorded"
+        rows.append(_row(folder.name, one.run, state, one.changed, one.notes))
+    if gone:
+        there = {row["folder"] for row in rows}
+        with Store(store_place(workspace.registry)) as store:
+            rows += [_row(row["folder"], row, "missing") for row in store.runs() if row["folder"] not in there]
+    return rows
+
+
+def _row(
+    folder: str,
+    run: Mapping[str, object] | None,
+    state: str,
+    changed: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> dict[str, object]:
+    ids = {name: run[name] if run else None for name in ("run_id", "digest")}
+    return {"folder": folder, **ids, "state": state, "changed": list(changed), "notes": list(notes)}
+
+
 def verify(folder: Path, run: RunRecord) -> None:
     """Raise DataError where the result files in `folder` are not those whose digest stands in its run.json `run`."""
     mend = f"`{run['command']}` writes it again"
-    paths = [*(folder / name for name in RESULT_FILES), *folder.glob("decisions-replicate-*.jsonl")]
-    paths += [path for path in folder.glob("accounts/*/*") if path.name in RESULT_FILES]
+    names = [*RESULT_FILES, *(name for name in _further(folder) if Path(name).name in RESULT_FILES or "/" not in name)]
     try:
-        found = result_digest({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+        found = result_digest({name: files.read_bytes(folder / name) for name in names})
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=str(error.filename), mend=mend) from None
     if found != run["digest"]:
         mismatch = f"holds another result ({found[:10]}) than run.json names ({run['digest'][:10]})"
         raise DataError(mismatch, where=str(folder), mend=mend)
+
+
+def check_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None) -> None:
+    """Raise DataError where a file of `folder`, or one of `names`, is not the one `run` was written with."""
+    if changed := next(_changed_parts(folder, run, names), None):
+        raise DataError(changed, where=str(folder), mend=f"`{run['command']}` writes it again")
+
+
+def _changed_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None) -> Iterator[str]:
+    parts = run.get("parts")
+    if parts is None:
+        # Version 1 took its digest over other files.
+        if run["schema"] > 1:
+            try:
+                verify(folder, run)
+            except DataError as error:
+                yield error.found
+        return
+    for name in parts if names is None else names:
+        try:
+            if sha256(files.read_bytes(folder / name)) != parts.get(name):
+                yield f"{name} has changed since the run was made"
+        except FileNotFoundError:
+            yield f"{name} is missing"
+        except OSError as error:
+            yield f"{name} cannot be read ({error.strerror})"
+    if names is None:
+        yield from (f"{name} was added since the run was made" for name in _further(folder) if name not in parts)
+
+
+def _further(folder: Path) -> list[str]:
+    paths = [*folder.glob("decisions-replicate-*.jsonl"), *folder.glob("accounts/*/*")]
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def _ask_store(workspace: Workspace, folder: Path, run: RunRecord, found: _Found) -> None:
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+    from simulator.store.folders import run_id_of
+
+    own = sha256(files.read_bytes(folder / "run.json"))
+    try:
+        with Store(store_place(workspace.registry)) as store:
+            stored = store.evidence({run["run_id"], run_id_of(folder.name)})
+    except SimError as error:
+        found.notes.append(f"not held against the store: {error}")
+        return
+    result = (run["run_id"], run["digest"])
+    known = [one for one in stored if one.event.kind == "run.recorded"]
+    digests = {one.event.payload["run_json"] for one in known if "run_json" in one.event.payload}
+    here = folder.resolve().parent == workspace.reports.resolve()
+    ours = [
+        one
+        for one in known
+        if "run_json" in one.event.payload
+        and ((one.run_id, one.digest) == result or (here and one.event.payload["folder"] == folder.name))
+    ]
+    found.recorded = own in digests
+    if not found.recorded and ours:
+        found.changed.append("run.json is not the one that was recorded")
+    elif not found.recorded:
+        found.notes.append(EARLIER if known or "parts" not in run else ELSEWHERE)
+    added = [one.event.payload["parts"] for one in stored if one.event.kind == "part.added" and one.digest == result[1]]
+    for name in ADDED_LATER:
+        recorded = {parts[name] for parts in added if name in parts}
+        try:
+            now = sha256(files.read_bytes(folder / name))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            found.changed.append(f"{name} cannot be read ({error.strerror})")
+            continue
+        if recorded and now not in recorded:
+            found.changed.append(f"{name} has changed since it was written")
+        elif not recorded and found.recorded:
+            found.notes.append(f"{name} is not recorded here")
+
+
+def add_parts(workspace: Workspace, folder: Path, run: RunRecord, content: Mapping[str, bytes]) -> None:
+    """Record files that another command adds to a run's folder, and put them there.
+
+    Recorded first: of a command killed in between the store knows more than there is, and what is there stays known.
+    Raises SimError where the store or the folder cannot be written.
+    """
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+    from simulator.store.folders import add_files
+
+    with Store(store_place(workspace.registry)) as store:
+        store.record_parts(run["run_id"], run["digest"], part_digests(content))
+    add_files(folder, content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from simulator.number_format import counted, interval, p_value, signed_percent, 
 from simulator.report.catalogue import METRICS, WITHHELD
 from simulator.report.renderers.html import render_page
 from simulator.report.table import Cell, Column, Row, Table, make_table
-from simulator.store.folders import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,12 +45,6 @@ def compose_council_value(evidence: Evidence) -> CouncilValue | None:
     if facts is None:
         return None
     return CouncilValue(headline(facts), RULE, tabulate_added(facts), tabulate_earned(facts, caption=True))
-
-
-def write(folder: Path, content: Mapping[str, bytes]) -> None:
-    """Put files into a run folder, each in one step. Raises SimError when they cannot be written."""
-    for name, data in content.items():
-        write_file(folder / name, data)
 
 
 def page(facts: AblationRecord) -> bytes:

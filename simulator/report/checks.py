@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from simulator.evidence.reader import read_run
 from simulator.evidence.records import CheckBill, CheckRecord, Checks, FigureRecord
+from simulator.files import read_bytes
 from simulator.number_format import (
     UNDEFINED,
     cents,
@@ -23,7 +24,6 @@ from simulator.number_format import (
     whole,
 )
 from simulator.printing import say
-from simulator.report.ablation import write
 from simulator.report.renderers.html import render_page
 from simulator.report.table import Cell, Row, Table, make_table
 from simulator.store.folders import json_bytes
@@ -39,7 +39,7 @@ ORDER = ("cutoff", "future", "blind", "reidentify", "inputs", "recall", "replica
 STYLES = {"flagged": "bold red", "passed": "green", "shown": "cyan", "not asked": "yellow"}
 
 
-def merge(folder: Path, done: Sequence[CheckRecord]) -> Checks:
+def merge(folder: Path, done: Sequence[CheckRecord], altered: str = "") -> Checks:
     """Return the content of checks.json: `done` put over the earlier results for the same result of the run.
 
     Checks that were not asked leave earlier results as they are, and one made again from answers on disk keeps the bill
@@ -54,7 +54,7 @@ def merge(folder: Path, done: Sequence[CheckRecord]) -> Checks:
             checks[one["name"]] = {**one, "bill": before["bill"]} if before is not None and paid else one
     order = [name for name in ORDER if name in checks] + [name for name in checks if name not in ORDER]
     checks = {name: checks[name] for name in order}
-    return {
+    facts: Checks = {
         "run_id": run["run_id"],
         "digest": run["digest"],
         "strategy": run["strategy"],
@@ -67,12 +67,12 @@ def merge(folder: Path, done: Sequence[CheckRecord]) -> Checks:
         "verdict": headline(checks),
         "checks": checks,
     }
+    return {**facts, "altered": altered} if altered else facts
 
 
-def save(folder: Path, facts: Checks) -> Path:
-    """Write checks.json and checks.html, each in one step, and return the page's path. Raises SimError."""
-    write(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
-    return folder / FILE
+def content(facts: Checks) -> dict[str, bytes]:
+    """Return checks.json and checks.html by name."""
+    return {FACTS: json_bytes(facts), FILE: page(facts)}
 
 
 def headline(checks: dict[str, CheckRecord]) -> str:
@@ -95,7 +95,7 @@ def headline(checks: dict[str, CheckRecord]) -> str:
 def page(facts: Checks) -> bytes:
     """Return checks.html as UTF-8: one file, no network, decided by `facts` (checks.json) alone."""
     checks = facts["checks"].values()
-    content = {
+    shown = {
         "run": facts,
         "title": f"Checks: {facts['strategy']}, {facts['from']} to {facts['to']}",
         "name": facts["strategy"],
@@ -106,7 +106,7 @@ def page(facts: Checks) -> bytes:
         "bills": {one["name"]: describe_bill(one["bill"]) for one in checks},
         "command": f"sim check {facts['run_id']}",
     }
-    return render_page(FILE, **content).encode()
+    return render_page(FILE, **shown).encode()
 
 
 def tabulate_check(one: CheckRecord) -> Table:
@@ -148,11 +148,11 @@ def print_checks(facts: Checks, done: Sequence[CheckRecord], path: Path, console
 def _read_earlier(folder: Path, digest: str) -> dict[str, CheckRecord]:
     """Return checks made before of the same result; none where the file is missing, damaged, or of another result."""
     try:
-        found = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        found = json.loads(read_bytes(folder / FACTS))
         checks: dict[str, CheckRecord] = found["checks"] if found["digest"] == digest else {}
         for one in checks.values():
             tabulate_check(one), describe_bill(one["bill"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
     return dict(checks)
 

@@ -153,6 +153,8 @@ def _power(pair: RunPair) -> str:
 def _about_runs(facts: Comparison) -> Iterator[str]:
     """Yield sentences on whole runs: those that stopped early, single draws, what p is adjusted for."""
     for run in facts["runs"]:
+        if run["altered"]:
+            yield f"{run['label']} is {run['altered']}."
         if run["partial"]:
             why = run["stopped"]["why"] if run["stopped"] else ""
             yield f"{run['label']} is partial: it stopped at {run['to']}{f', for {why}' if why else ''}."

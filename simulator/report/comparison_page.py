@@ -11,6 +11,7 @@ import numpy as np
 from simulator.analysis.compare import Comparison, LabelledRun
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.errors import SimError
+from simulator.files import write_file
 from simulator.number_format import number_of, p_value, percent, ratio, signed_percent, whole
 from simulator.report import comparison, drawing
 from simulator.report.catalogue import METRICS
@@ -18,7 +19,7 @@ from simulator.report.charts import Chart, Curve, Forest, Key, draw_growth, draw
 from simulator.report.comparison import CURVES
 from simulator.report.drawing import Frame, Layer
 from simulator.report.renderers.html import render_page
-from simulator.store.folders import json_bytes, write_file, write_folder
+from simulator.store.folders import json_bytes, write_folder
 
 FILE = "comparison.html"
 BASE = 100.0

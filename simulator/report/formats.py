@@ -15,38 +15,39 @@ from simulator.analysis.targets import targets
 from simulator.errors import UsageError
 from simulator.evidence.reader import Evidence, Series, read
 from simulator.report import page
-from simulator.store.folders import write_file
+from simulator.store.folders import add_files
 
 FORMATS = ("html", "md", "json")
 
 
-def write(folder: Path, kind: str) -> Path:
-    """Write the report of a run folder as ``report.<kind>`` into it and return the path.
+def write(folder: Path, kind: str, altered: str = "") -> Path:
+    """Write the report of a run folder as ``report.<kind>`` into it and return the path; `altered` is as in `read`.
 
     Raises UsageError for a format there is not, DataError for a damaged folder, SimError when it cannot be written.
     """
     if kind not in FORMATS:
         raise UsageError(f'no format "{kind}"', mend=f"it is one of {', '.join(FORMATS)}")
     if kind == "html":
-        return page.build(folder)
+        return page.build(folder, altered)
     if kind == "md":
         from simulator.report.markdown import as_markdown
 
-        content = as_markdown(folder)
+        content = as_markdown(folder, altered)
     else:
-        content = as_json(folder)
-    return write_file(folder / f"report.{kind}", content.encode())
+        content = as_json(folder, altered)
+    add_files(folder, {f"report.{kind}": content.encode()})
+    return folder / f"report.{kind}"
 
 
-def as_json(folder: Path) -> str:
+def as_json(folder: Path, altered: str = "") -> str:
     """Return the report as numbers: one JSON object, null for what is undefined.
 
-    Keys: run, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross, net,
-    weights, trades}, monthly, targets, significance, against_benchmarks, replicates, leaderboard, against_best,
+    Keys: run, altered, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross,
+    net, weights, trades}, monthly, targets, significance, against_benchmarks, replicates, leaderboard, against_best,
     ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit, assumptions, biases,
     notes, and ``tables``: those of the page, with their texts.
     """
-    evidence = read(folder)
+    evidence = read(folder, altered)
     return json.dumps(_numbers(evidence), indent=1, allow_nan=False) + "\n"
 
 
@@ -68,6 +69,7 @@ def _numbers(evidence: Evidence) -> dict[str, object]:
     best = against_best(run, evidence.equity)
     return {
         "run": {key: value for key, value in run.items() if key in keys},
+        "altered": report.altered,
         "verdict": asdict(report.verdict),
         "comparison": {run["strategy"]: run["metrics"], **run["benchmarks"]},
         "reasons": run["reasons"],

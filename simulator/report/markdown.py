@@ -21,9 +21,9 @@ BENCHMARKS = (
 )
 
 
-def as_markdown(folder: Path) -> str:
+def as_markdown(folder: Path, altered: str = "") -> str:
     """Return the report of a run folder as Markdown. Nothing but the folder's content decides it."""
-    evidence = read(folder)
+    evidence = read(folder, altered)
     report = compose(evidence)
     parts = [
         *_head(evidence, report),
@@ -64,6 +64,7 @@ def tabulate_ranks(board: Leaderboard) -> Table:
 def _head(evidence: Evidence, report: Report) -> Iterator[str]:
     verdict, notes = report.verdict, report.assumptions.notes
     yield f"# {escape(report.title)}"
+    yield f"**{escape(report.altered)}**" if report.altered else ""
     yield f"**{escape(verdict.headline)}**"
     yield " · ".join(map(escape, report.facts))
     course = sparkline(evidence.equity["equity"])

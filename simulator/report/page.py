@@ -36,7 +36,7 @@ from simulator.report.sections import (
 from simulator.report.sections.decisions import write_decisions
 from simulator.report.sections.verdict import draw_sharpe_interval
 from simulator.report.table import Table
-from simulator.store.folders import write_file
+from simulator.store.folders import add_files
 
 FILE = "report.html"
 LARGEST = 1_990_000
@@ -53,6 +53,7 @@ class Report:
     run: RunRecord
     title: str
     facts: tuple[str, ...]
+    altered: str
     axis: TimeAxis
     last: int
     verdict: Verdict
@@ -72,20 +73,21 @@ class Report:
     reproduce: reproduce.Reproduce
 
 
-def build(folder: Path) -> Path:
-    """Write ``folder/report.html`` from the files of a run folder and return its path.
+def build(folder: Path, altered: str = "") -> Path:
+    """Write ``folder/report.html`` from the files of a run folder and return its path; `altered` is as in `read`.
 
     Raises DataError when a file of the folder is missing or corrupt, SimError when the report cannot be written;
     an older report is replaced in one step or left as it was.
     """
-    return write_file(folder / FILE, render(folder))
+    add_files(folder, {FILE: render(folder, altered)})
+    return folder / FILE
 
 
-def render(folder: Path) -> bytes:
+def render(folder: Path, altered: str = "") -> bytes:
     """Return the report of a run folder as UTF-8 HTML. Nothing but the folder's content decides its bytes."""
     from markupsafe import Markup
 
-    evidence = read(folder)
+    evidence = read(folder, altered)
     report = compose(evidence)
     script, digest = _script()
     own = {"script": Markup(script), "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
@@ -109,6 +111,7 @@ def compose(evidence: Evidence) -> Report:
         run=run,
         title=f"{run['strategy']}: {run['from']} to {run['to']}{', partial' if run['partial'] else ''}",
         facts=_facts(evidence),
+        altered=evidence.altered,
         axis=time_axis(evidence.sessions),
         last=len(evidence.sessions) - 1,
         verdict=verdict,

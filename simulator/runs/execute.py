@@ -19,6 +19,8 @@ from simulator.config import load_config
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
 from simulator.evidence.reader import read_decisions
 from simulator.evidence.records import DecisionRow, RunRecord, Runtime
+from simulator.evidence.verify import check_parts, sha256
+from simulator.files import check_writable
 from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
 from simulator.runs.eta import Forecast, RunProgress, still_usd
@@ -67,12 +69,14 @@ class Run:
         """Dollars at the close of each session, indexed by session."""
         import pandas as pd
 
+        check_parts(self.folder, self.facts, ("equity.csv",))
         table = pd.read_csv(self.folder / "equity.csv", index_col="session", parse_dates=True)
         return table["equity"]
 
     @cached_property
     def decisions(self) -> list[DecisionRow]:
         """Lines of decisions.jsonl."""
+        check_parts(self.folder, self.facts, ("decisions.jsonl",))
         return list(read_decisions(self.folder / "decisions.jsonl", self.facts))
 
     @property
@@ -91,7 +95,10 @@ class Run:
     def report(self) -> Path:
         """Path of report.html; it was built with the folder, and is built again where somebody removed it."""
         path = self.folder / "report.html"
-        return path if path.is_file() else self.build(self.folder)
+        if path.is_file():
+            return path
+        check_parts(self.folder, self.facts)
+        return self.build(self.folder)
 
     def summary(self) -> dict[str, object]:
         """Return what ``sim run --json`` prints."""
@@ -153,6 +160,7 @@ def simulate(
         raise UsageError(f"--max-cost was {spec.max_cost:g}", mend="dollars this run may spend, 0 or more")
     config = load_config(workspace.config)
     # What cannot be recorded in the end is not asked for in the beginning.
+    check_writable(workspace.reports)
     with Store(store_place(workspace.registry)) as store:
         store.check()
     with open_gateway(spec, workspace, config) as asking:
@@ -193,23 +201,24 @@ def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mappi
 
 
 def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime, completion: Completion) -> Run:
-    """Write the folder with its report, and what happened into the store. A whole run takes the place of what was there
-    before."""
+    """Record what happened in the store, and put the folder with its report into its place. A whole run takes the place
+    of what was there before."""
     facts = recorded.facts
     files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     folder_name = folders.partial_name(name) if facts["partial"] else name
-    files |= folders.added_later(workspace.reports / folder_name, facts["digest"])
     judged: list[RunRecord] = []
 
     def finish(staging: Path) -> None:
         judged.append(completion.count_trials(workspace, staging, facts))
         completion.build(staging)
 
-    folder = folders.write_folder(workspace.reports, folder_name, files, finish)
+    def record() -> None:
+        with Store(store_place(workspace.registry)) as store:
+            store.record_run(facts, folder_name, recorded.events, run_json=sha256(files["run.json"]))
+
+    folder = folders.write_folder(workspace.reports, folder_name, files, finish, record)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
-    with Store(store_place(workspace.registry)) as store:
-        store.record_run(facts, folder_name, recorded.events)
     return Run(folder, judged[-1], runtime, completion.build)
 
 

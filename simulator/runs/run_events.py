@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from simulator.evidence.records import CallRow
 from simulator.evidence.rows import exchange_time
+from simulator.evidence.unrecorded import COUNCIL_EVENTS
 from simulator.market.bars import instant
 from simulator.replay.run import Replayed
 from simulator.runs.accounts import Account, council_account
-from simulator.store.events import Event, Kind
-
-COUNCIL_EVENTS: Mapping[Any, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
-"""Kinds of record that are events of their own; what members did shows in their fills."""
+from simulator.store.events import Event
 
 Timed = tuple[int, Event]
 

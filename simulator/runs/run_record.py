@@ -134,6 +134,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         },
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.replicates),
+        "parts": verify.part_digests(files),
     }
 
     def events() -> Iterator[Event]:

@@ -8,7 +8,7 @@ Events are only ever appended; triggers refuse the rest. Everything else can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,9 @@ REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics"
 """Facts without which a run is not counted."""
 
 OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command")
+OF_FOLDERS = ("run.recorded", "part.added")
+"""Events about the folder of a run; all others happened in it."""
+
 CHUNK = 500
 """Rows read at a time."""
 
@@ -99,19 +102,22 @@ class Store:
 
     # ── recording ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def record_run(self, facts: Mapping[str, Any], folder: str, happened: Iterable[Event] = ()) -> int:
+    def record_run(
+        self, facts: Mapping[str, Any], folder: str, happened: Iterable[Event] = (), **further: object
+    ) -> int:
         """Append the events of a run and count it; returns the number of distinct runs so far.
 
-        `facts` is its run.json. Afterwards all of it is there, or nothing. `happened` is not read when the same result
-        (run_id and digest) is known: only the counting is appended. Another result of the same run is appended whole
-        and takes the place of the older in the tables, unless it stopped early and the older did not.
+        `facts` is its run.json, `further` what is kept beside it: the sha256 of the file as ``run_json``. Afterwards
+        all of it is there, or nothing. `happened` is not read when the same result (run_id and digest) is known: only
+        the counting is appended. Another result of the same run is appended whole and takes the place of the older in
+        the tables, unless it stopped early and the older did not.
         """
         run_id, digest = str(facts["run_id"]), str(facts["digest"])
         of_result = select(events.c.position).where(events.c.run_id == run_id, events.c.digest == digest)
         with self._writing() as db:
-            known = db.scalar(of_result.where(events.c.kind != "run.recorded").limit(1)) is not None
-            new = [] if known else [event for event in happened if event.kind != "run.recorded"]
-            stored = self._append(db, run_id, digest, [*new, _recording(facts, folder)])
+            known = db.scalar(of_result.where(events.c.kind.not_in(OF_FOLDERS)).limit(1)) is not None
+            new = [] if known else [event for event in happened if event.kind not in OF_FOLDERS]
+            stored = self._append(db, run_id, digest, [*new, _recording(facts, folder, further)])
             before = _fetch(db, select(runs).where(runs.c.run_id == run_id))
             same = next((row for row in before if row["digest"] == digest), None)
             row = count_recording(same, stored[-1])
@@ -124,6 +130,17 @@ class Store:
                 for table in PROJECTIONS:
                     _replace(db, table, run_id, rows[table.name])
             return int(db.scalar(select(func.count(runs.c.run_id.distinct()))) or 0)
+
+    def record_parts(self, run_id: str, digest: str, parts: Mapping[str, str]) -> None:
+        """Append {file: sha256} of what another command adds to the folder of a result."""
+        with self._writing() as db:
+            self._append(db, run_id, digest, [Event("part.added", None, None, {"parts": dict(parts)})])
+
+    def evidence(self, run_ids: Collection[str]) -> list[Stored]:
+        """Events that tell what stands in the folders of these runs, oldest first."""
+        query = select(events).where(events.c.run_id.in_(run_ids), events.c.kind.in_(OF_FOLDERS))
+        with self._reading() as db:
+            return [] if db is None else list(_read(db, query))
 
     def _append(self, db: Connection, run_id: str, digest: str, new: list[Event]) -> list[Stored]:
         last = int(db.scalar(select(func.max(events.c.position))) or 0)
@@ -280,9 +297,9 @@ class Store:
         return sum(int(size or 0) for size in sizes)
 
 
-def _recording(facts: Mapping[str, Any], folder: str) -> Event:
+def _recording(facts: Mapping[str, Any], folder: str, further: Mapping[str, object]) -> Event:
     known = {name: facts[name] for name in REGISTERED} | {name: facts[name] for name in OPTIONAL if name in facts}
-    payload = {"parameters": {}, "partial": is_partial(folder), **known, "folder": folder}
+    payload = {"parameters": {}, "partial": is_partial(folder), **known, **further, "folder": folder}
     return Event("run.recorded", None, None, payload)
 
 
@@ -312,7 +329,7 @@ def _count(db: Connection, table: Table) -> int:
 
 def _history(db: Connection, run_id: str, digest: str) -> Iterator[Stored]:
     """Events of one result, oldest first, without those that only count it."""
-    of_result = (events.c.run_id == run_id, events.c.digest == digest, events.c.kind != "run.recorded")
+    of_result = (events.c.run_id == run_id, events.c.digest == digest, events.c.kind.not_in(OF_FOLDERS))
     return _read(db, select(events).where(*of_result))
 
 

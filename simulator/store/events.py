@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 Kind = Literal[
     "run.recorded",
+    "part.added",
     "meeting.held",
     "checkpoint.held",
     "order.filled",

@@ -1,9 +1,9 @@
 """Run folders: written whole or not at all, read back as plain data.
 
-    reports/.<name>.<pid>/ ──rename──► reports/<name>/
+    reports/.<name>.sim-<process>/ ──exchange──► reports/<name>/
 
 A name without a leading dot is a complete run. What a killed run left behind starts with a dot and is swept away by
-the next run of the same name.
+the next command that looks into the folder.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simulator import files as on_disk
 from simulator.errors import DataError, SimError, UsageError, did_you_mean
+from simulator.files import locked, write_file
 
 PARTIAL = "-partial"
 
@@ -26,67 +27,56 @@ ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html")
 
 
 def write_folder(
-    parent: Path, name: str, files: Mapping[str, bytes], finish: Callable[[Path], object] | None = None
+    parent: Path,
+    name: str,
+    files: Mapping[str, bytes],
+    finish: Callable[[Path], object] | None = None,
+    record: Callable[[], object] | None = None,
 ) -> Path:
     """Write `files` to ``parent/name`` and return it; an older folder of that name is replaced in one step.
 
     Names of files may hold folders: ``accounts/COUNCIL/fills.csv``. `finish` may add files of its own (the report)
-    while the folder still stands aside. Raises SimError (exit 1), and leaves nothing, when the place cannot be written.
+    while the folder still stands aside, and `record` is called when it is whole and not yet in its place. A folder of
+    the same result hands on what was ADDED_LATER, up to the last moment. Raises SimError (exit 1), and leaves nothing,
+    when the place cannot be written.
     """
-    target, staging = parent / name, parent / f".{name}.{os.getpid()}"
+    target = parent / name
+    digest = _digest_in(files.get("run.json", b""))
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for stale in parent.glob(f".{name}.*"):
-            if not _is_alive(stale.name.removesuffix(".old").rpartition(".")[2]):
-                shutil.rmtree(stale, ignore_errors=True)
-        staging.mkdir()
-        for file, content in files.items():
-            (staging / file).parent.mkdir(parents=True, exist_ok=True)
-            (staging / file).write_bytes(content)
-        if finish is not None:
-            finish(staging)
-        if target.exists():
-            # Two renames, for a folder cannot be renamed onto another. After a kill in between the same command makes
-            # the run again.
-            old = target.rename(staging.with_name(f"{staging.name}.old"))
-            staging.rename(target)
-            shutil.rmtree(old)
-        else:
-            staging.rename(target)
+        with on_disk.folder_aside(target) as staging:
+            for file, content in files.items():
+                (staging / file).parent.mkdir(parents=True, exist_ok=True)
+                (staging / file).write_bytes(content)
+            added: Mapping[str, bytes] | None = None
+            while True:
+                with locked(parent):
+                    latest = added_later(target, digest) if digest else {}
+                    if latest == added and record is None:
+                        on_disk.place_folder(staging, target)
+                        return target
+                if latest != added:
+                    for file in added or ():
+                        (staging / file).unlink()
+                    for file, content in latest.items():
+                        (staging / file).write_bytes(content)
+                    if finish is not None:
+                        finish(staging)
+                    added = latest
+                elif record is not None:
+                    record()
+                    record = None
     except OSError as error:
         raise SimError(
             f"cannot be written ({error.strerror})", where=str(parent), mend="free space or choose --workspace"
         ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return target
 
 
-def write_file(path: Path, content: bytes) -> Path:
-    """Write a file in one step, its folder made where needed. Raises SimError when the place cannot be written."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        mend = "free space or make the folder writable"
-        raise SimError(f"cannot be written ({error.strerror})", where=str(path), mend=mend) from None
-    return path
-
-
-def _is_alive(process: str) -> bool:
-    """True while another process of that number is at work: two may make the same run at once."""
-    if not process.isdigit() or int(process) == os.getpid():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
+def add_files(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Put files into a run folder, each in one step. Raises SimError when they cannot be written."""
+    with locked(folder.parent):
+        for name, data in content.items():
+            write_file(folder / name, data)
 
 
 def partial_name(name: str) -> str:
@@ -99,10 +89,18 @@ def is_partial(folder: str) -> bool:
     return folder.endswith(PARTIAL)
 
 
+def run_id_of(folder: str) -> str:
+    """Id of the run whose folder has that name."""
+    return folder.removesuffix(PARTIAL).rpartition("-")[2]
+
+
 def remove_folder(parent: Path, name: str) -> None:
     """Remove ``parent/name`` where there is one. Raises SimError when it cannot be removed."""
+    gone = on_disk.name_aside(parent / name)
     try:
-        shutil.rmtree(parent / name)
+        # In one step for readers: files would vanish one by one.
+        (parent / name).rename(gone)
+        shutil.rmtree(gone)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -112,18 +110,28 @@ def remove_folder(parent: Path, name: str) -> None:
 def added_later(folder: Path, digest: str) -> dict[str, bytes]:
     """{file: content} of ADDED_LATER in `folder`, where it holds the result `digest`: a rerun keeps them."""
     try:
-        if json.loads((folder / "run.json").read_bytes()).get("digest") != digest:
+        if _digest_in(on_disk.read_bytes(folder / "run.json")) != digest:
             return {}
-        return {name: (folder / name).read_bytes() for name in ADDED_LATER if (folder / name).is_file()}
-    except (OSError, ValueError):
+        return {name: on_disk.read_bytes(folder / name) for name in ADDED_LATER if (folder / name).is_file()}
+    except OSError:
         return {}
 
 
+def _digest_in(run_json: bytes) -> str | None:
+    try:
+        found: str | None = json.loads(run_json).get("digest")
+    except (ValueError, RecursionError, AttributeError):
+        return None
+    return found
+
+
 def run_folders(parent: Path) -> list[Path]:
-    """Complete run folders, oldest name first."""
+    """Complete run folders, oldest name first; what killed commands left beside them is swept away."""
     if not parent.is_dir():
         return []
-    return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").is_file())
+    with locked(parent):
+        on_disk.sweep(parent)
+        return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").is_file())
 
 
 def find_run(parent: Path, name: str) -> Path:
@@ -136,8 +144,8 @@ def find_run(parent: Path, name: str) -> Path:
         return direct
     folders = run_folders(parent)
     if name == "last" and folders:
-        return max(folders, key=lambda p: (p / "runtime.json").stat().st_mtime)
-    ids = {p: p.name.removesuffix(PARTIAL).rpartition("-")[2] for p in folders}
+        return max(folders, key=written_at)
+    ids = {p: run_id_of(p.name) for p in folders}
     exact = [p for p in folders if p.name == name]
     found = exact or [p for p in folders if p.name.startswith(name) or ids[p].startswith(name)]
     if len(found) == 2 and found[1].name == partial_name(found[0].name):
@@ -150,16 +158,22 @@ def find_run(parent: Path, name: str) -> Path:
     raise UsageError(f'no run "{name}" in {parent}{near}', mend="`sim runs` lists them")
 
 
+def written_at(folder: Path) -> float:
+    """Seconds since the epoch at which a run folder was written; 0 where it is gone."""
+    found = (path for path in (folder / "runtime.json", folder / "run.json") if path.is_file())
+    return next((path.stat().st_mtime for path in found), 0.0)
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSONL file. Raises DataError naming the line."""
     rows: list[dict[str, Any]] = []
     try:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                rows.append(json.loads(line))
+        text = on_disk.read_text(path).removesuffix("\n")
+        for line in text.split("\n") if text else ():
+            rows.append(json.loads(line))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=str(path)) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         where = f"{path}:{len(rows) + 1}"
         raise DataError("is not JSON", where=where, mend="run the same `sim run` again") from None
     return rows

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from simulator.errors import LLMError
+from simulator.files import born
 from simulator.llm.spending.budget import Budget, DayBudgetError
-from simulator.llm.spending.shared_ledger import HOUR, SharedLedger, Spending, _born, _place
+from simulator.llm.spending.shared_ledger import HOUR, SharedLedger, Spending, _place
 
 from .conftest import Clock
 
@@ -37,7 +38,7 @@ def older(folder: Path, clock: Clock) -> Path:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(FORMAT_1)
-        holder = (7, _place(), os.getpid(), _born(os.getpid()) or "", clock())
+        holder = (7, _place(), os.getpid(), born(os.getpid()) or "", clock())
         db.execute("INSERT INTO holders VALUES (?, ?, ?, ?, ?)", holder)
         db.execute("INSERT INTO held VALUES (3, 7, 'a', 1.0, 0.25)")
         db.executemany("INSERT INTO spent VALUES (?, ?, ?, ?)", [("a", hour, 2.0, 0.5), ("b", hour - 1, 0.5, 0.0)])

@@ -83,6 +83,11 @@ def calls(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "llm_calls.jsonl").read_text().splitlines()]
 
 
+def note(name: str) -> str:
+    """What is said of a folder that has no digests of its files."""
+    return f"sim: note: {name}: not recorded here: an earlier version wrote it, without digests of all its files\n"
+
+
 def test_the_archive_holds_folders_of_schema_2(v2: Path) -> None:
     assert {facts(v2, name)["schema"] for name in FOLDERS} == {2}
     assert [facts(v2, name)["partial"] for name in FOLDERS] == [False, False, False, False, True]
@@ -92,7 +97,7 @@ def test_the_archive_holds_folders_of_schema_2(v2: Path) -> None:
 def test_the_report_of_a_folder_of_schema_2_is_built_again(v2: Path, sim: Sim, name: str) -> None:
     for form in ("html", "md", "json"):
         done = sim("report", name, "--format", form, "--workspace", v2)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, note(name))
     page = (v2 / "reports" / name / "report.html").read_text()
     assert facts(v2, name)["run_id"] in page
 
@@ -100,16 +105,16 @@ def test_the_report_of_a_folder_of_schema_2_is_built_again(v2: Path, sim: Sim, n
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_of_schema_2_is_explained(v2: Path, sim: Sim, name: str) -> None:
     done = sim("explain", name, "--json", "--workspace", v2)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, note(name))
     last = json.loads((v2 / "reports" / name / "decisions.jsonl").read_text().splitlines()[-1])
     dated = sim("explain", name, last["session"], "--json", "--workspace", v2)
-    assert (dated.returncode, dated.stderr) == (0, "")
+    assert (dated.returncode, dated.stderr) == (0, note(name))
     assert last["as_of"] in dated.stdout
 
 
 def test_folders_of_schema_2_are_compared(v2: Path, sim: Sim) -> None:
     done = sim("compare", COUNCIL, REPLICATES, "--draws", "50", "--json", "--workspace", v2)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, note(COUNCIL) + note(REPLICATES))
     assert {"351f7d0465", "bd305c4afe"} <= {run["run_id"] for run in json.loads(done.stdout)["runs"]}
 
 

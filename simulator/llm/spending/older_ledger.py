@@ -13,6 +13,7 @@ import sqlite3
 from pathlib import Path
 
 from simulator.errors import LLMError
+from simulator.files import tighten
 
 OLDER = "tally.db"
 FENCED = 2
@@ -29,6 +30,7 @@ def attach_older(db: sqlite3.Connection, folder: Path) -> bool:
     if not (folder / OLDER).exists():
         return False
     try:
+        tighten(folder / OLDER)
         db.execute("ATTACH ? AS older", (str(folder / OLDER),))
         _fence(db)
     except sqlite3.Error as error:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.errors import LLMError
+from simulator.files import born, is_alive, keep_private
 from simulator.llm.spending.older_ledger import attach_older, copy_older
 
 FILE = "shared_ledger.db"
@@ -180,6 +181,7 @@ class SharedLedger:
         if self._connection is not None and self._opened_in == os.getpid():
             return self._connection
         self.folder.mkdir(parents=True, exist_ok=True)
+        keep_private(self.folder / FILE)
         db = sqlite3.connect(
             self.folder / FILE,
             timeout=BUSY_SECONDS,
@@ -196,10 +198,10 @@ class SharedLedger:
             db.execute("BEGIN IMMEDIATE")
             _make_tables(db, self.folder, older)
             db.execute(CHARGES)
-            place, born = _place(), _born(os.getpid()) or ""
+            place, started = _place(), born(os.getpid()) or ""
             self._holder = db.execute(
                 "INSERT INTO holders (place, pid, born, seen) VALUES (?, ?, ?, ?) RETURNING id",
-                (place, os.getpid(), born, self.clock()),
+                (place, os.getpid(), started, self.clock()),
             ).fetchone()[0]
             db.execute("COMMIT")
             if older:
@@ -221,10 +223,10 @@ class SharedLedger:
         for table in ("spent", "charges"):
             db.execute(f"DELETE FROM {table} WHERE hour < ?", (self.hour - KEPT_HOURS,))
         self._heal(db)
-        for holder, where, pid, born, seen in db.execute(
+        for holder, where, pid, since, seen in db.execute(
             "SELECT * FROM holders WHERE id != ?", (self._holder,)
         ).fetchall():
-            gone = not _alive(pid, born) if where == place and place else now - seen > UNSEEN_SECONDS
+            gone = not is_alive(pid, since) if where == place and place else now - seen > UNSEEN_SECONDS
             if gone:
                 _clear_holder(db, holder, self.hour)
 
@@ -299,31 +301,6 @@ def _place() -> str:
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return socket.gethostname()
-
-
-def _born(pid: int) -> str | None:
-    """Start of the process in ticks since boot; empty where the system does not tell it, None for one that ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else ""
-    except OSError:
-        return ""
-    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
-
-
-def _alive(pid: int, born: str) -> bool:
-    # Numbers are given out again: only number and start together name a process.
-    now = _born(pid)
-    if now is None or (now and born and now != born):
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _explain(error: BaseException, folder: Path) -> LLMError:

@@ -1,0 +1,137 @@
+"""Run folders that the store does not know: after a kill, from another machine, or of a store that is gone.
+
+They were looked at like all others, so they are listed and counted as trials; `sim db rebuild` records them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from simulator.council.records import council_record
+from simulator.errors import DataError
+from simulator.evidence.reader import read_books, read_calls, read_decisions, read_run
+from simulator.evidence.records import DecisionRow, RunRecord
+from simulator.evidence.rows import exchange_time
+from simulator.evidence.verify import check_parts, part_digests, sha256
+from simulator.files import read_bytes
+from simulator.market.bars import instant
+from simulator.store.database import Store
+from simulator.store.events import Event, Kind
+from simulator.store.folders import added_later, run_folders
+
+COUNCIL_EVENTS: Mapping[object, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
+"""Kinds of record that are events of their own; what members did shows in their fills."""
+
+Row = Mapping[str, object]
+"""A row of the registry: `simulator.store.database.Store.results`."""
+
+
+@dataclass(frozen=True)
+class Unrecorded:
+    """A run folder without its result in the store, and when it was written (ISO, UTC)."""
+
+    folder: Path
+    run: RunRecord
+    written_at: str
+
+    @property
+    def row(self) -> Row:
+        """The folder as a row of the registry, though it has none."""
+        run = self.run
+        kept = ("run_id", "digest", "strategy", "symbols", "parameters", "metrics", "partial")
+        return {
+            **{name: run.get(name) for name in kept},
+            "first": run["from"],
+            "last": run["to"],
+            "folder": self.folder.name,
+            "times": 1,
+            "first_run_at": self.written_at,
+            "last_run_at": self.written_at,
+            "event": None,
+        }
+
+
+def find_unrecorded(results: Sequence[Row], reports: Path) -> list[Unrecorded]:
+    """Return the run folders of `reports` whose result is not among `results`, all rows of the registry.
+
+    A folder that was not written since its name was last recorded is not opened; one that cannot be read, or whose
+    files have changed, is left out: `sim verify --all` names it.
+    """
+    known = {(row["run_id"], row["digest"]) for row in results}
+    seen: dict[str, str] = {}
+    for row in results:
+        name = str(row["folder"])
+        seen[name] = max(str(row["last_run_at"]), seen.get(name, ""))
+    found = []
+    for folder in run_folders(reports):
+        try:
+            written = datetime.fromtimestamp((folder / "run.json").stat().st_mtime, UTC)
+            written_at = written.isoformat(timespec="microseconds")
+            if written_at <= seen.get(folder.name, ""):
+                continue
+            run = read_run(folder)
+            if (run["run_id"], run["digest"]) not in known:
+                check_parts(folder, run)
+                found.append(Unrecorded(folder, run, written_at))
+        except (DataError, OSError):
+            continue
+    return sorted(found, key=lambda one: one.written_at)
+
+
+def all_results(store: Store, reports: Path) -> list[Row]:
+    """Return every result somebody saw: those of the store, then those that only their folders tell of."""
+    results = store.results()
+    return [*results, *(one.row for one in find_unrecorded(results, reports))]
+
+
+def record_unrecorded(store: Store, reports: Path) -> list[str]:
+    """Record every run folder the store does not know, the oldest first; returns their names."""
+    found = find_unrecorded(store.results(), reports)
+    for one in found:
+        digest = sha256(read_bytes(one.folder / "run.json"))
+        facts = {**one.run, "parameters": one.run["parameters"] or {}}
+        further = {"run_json": digest, "first_run_at": one.written_at}
+        store.record_run(facts, one.folder.name, _events(one.folder, one.run), **further)
+        store.record_parts(
+            one.run["run_id"], one.run["digest"], part_digests(added_later(one.folder, one.run["digest"]))
+        )
+    return [one.folder.name for one in found]
+
+
+def _events(folder: Path, run: RunRecord) -> list[Event]:
+    """Events of a run as `simulator.runs.run_events` has them; none where a folder of an earlier version lacks some."""
+    try:
+        own, calls = run["account"], read_calls(folder, run)
+        events = [*_meetings(read_decisions(folder / "decisions.jsonl", run), own, 0)]
+        for number in range(1, run["replicates"]["count"]):
+            path = folder / f"decisions-replicate-{number}.jsonl"
+            events += _meetings(read_decisions(path, run), own, number)
+        accounts: list[str | None] = [one["name"] for one in run["accounts"]]
+        for account in accounts or [None]:
+            events += _fills(folder, run, account)
+    except (DataError, KeyError):
+        return []
+    events.sort(key=lambda event: instant(datetime.fromisoformat(str(event.at))))
+    return [*events, *([Event("calls.made", None, None, {"calls": [dict(call) for call in calls]})] if calls else [])]
+
+
+def _meetings(decisions: Sequence[DecisionRow], account: str | None, replicate: int) -> Iterator[Event]:
+    for row in decisions:
+        record = council_record(row["record"])
+        if record is None or record["kind"] not in COUNCIL_EVENTS:
+            continue
+        payload = {"as_of": row["as_of"], "session": row["session"], "record": row["record"]}
+        again = {"replicate": replicate} if replicate else {}
+        yield Event(COUNCIL_EVENTS[record["kind"]], row["as_of"], account, {**payload, **again})
+
+
+def _fills(folder: Path, run: RunRecord, account: str | None) -> Iterator[Event]:
+    books = read_books(folder, run, account)
+    decided = {order.id: exchange_time(order.submitted_at) for order in books.orders}
+    for fill in books.fills:
+        at = exchange_time(fill.at)
+        payload = {**vars(fill), "at": at, "session": at[:10], "decided_at": decided.get(fill.order_id)}
+        yield Event("order.filled", at, account, payload)
