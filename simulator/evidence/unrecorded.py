@@ -95,9 +95,8 @@ def record_unrecorded(store: Store, reports: Path) -> list[str]:
         facts = {**one.run, "parameters": one.run["parameters"] or {}}
         further = {"run_json": digest, "first_run_at": one.written_at}
         store.record_run(facts, one.folder.name, _events(one.folder, one.run), **further)
-        store.record_parts(
-            one.run["run_id"], one.run["digest"], part_digests(added_later(one.folder, one.run["digest"]))
-        )
+        if added := added_later(one.folder, one.run["digest"]):
+            store.record_parts(one.run["run_id"], one.run["digest"], part_digests(added))
     return [one.folder.name for one in found]
 
 
