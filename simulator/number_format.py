@@ -8,6 +8,17 @@ from collections.abc import Callable
 MINUS = "\u2212"
 SPACE = "\u00a0"
 UNDEFINED = "n/a"
+MOST = 1e15
+"""Beyond it, either way, no number from outside is believed: no price, no amount, no count of tokens is as large."""
+
+
+def gate(number: float, low: float = -MOST, high: float = MOST) -> float:
+    """Return `number`, which came from outside. Raises ValueError unless it is finite and from `low` to `high`."""
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    if not low <= number <= high:
+        raise ValueError(f"not from {low:g} to {high:g}")
+    return number
 
 
 def number_of(value: object) -> float | None:

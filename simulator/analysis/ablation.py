@@ -174,7 +174,7 @@ def open_case(folder: Path, workspace: Workspace) -> Case:
 class _Nobody:
     """A gateway that asks nobody: whatever puts a question here is a bug."""
 
-    async def ask_for(self, request: Any, model: Any) -> Any:  # noqa: ARG002
+    async def ask_for(self, request: Any, model: Any, known: Any = None) -> Any:  # noqa: ARG002
         raise LLMError("an ablation asks nobody, and was about to")
 
 

@@ -1,7 +1,8 @@
 """Answers of each stage of the council, typed. Field names are those of the handoff report.
 
 Answers are checked at the edge, where a model's text comes in; what passes is frozen. Unknown keys are dropped rather
-than refused, for models like to add their name. The JSON schema sent along forbids them all the same.
+than refused, for models like to add their name. The JSON schema sent along forbids them all the same. Prices
+are held against the last closes of the question, which validation is handed as its context {symbol: close}.
 
 The schemas sent stand in answer_schemas.json, titles and descriptions included, and are not derived from these classes:
 they are part of every cache key, which a renamed class, a reworded docstring or another pydantic must not change.
@@ -10,13 +11,16 @@ they are part of every cache key, which a renamed class, a reworded docstring or
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, create_model, model_validator
 
 from simulator.council.records import Direction, PitchAnswer
+from simulator.council.vocabulary import VOCABULARY
+from simulator.llm.normalise import Spoken, Vocabulary
 
 Text = Annotated[str, Field(min_length=1)]
 Conviction = Annotated[int, Field(ge=-2, le=2)]
@@ -25,12 +29,15 @@ Score = Annotated[int, Field(ge=1, le=10)]
 Schema = dict[str, Any]
 
 SIGN: dict[str, int] = {"LONG": 1, "SHORT": -1, "FLAT": 0}
+FARTHEST = 5
+"""Stops and targets lie within this many times the last close, and a part as small of it."""
 SCHEMAS: dict[str, Schema] = json.loads(Path(__file__).with_name("answer_schemas.json").read_text(encoding="utf-8"))
 
 
-class Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class Answer(Spoken):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
+    vocabulary: ClassVar[Vocabulary] = VOCABULARY
     schema_sent: ClassVar[Schema | None] = None
 
     @classmethod
@@ -54,6 +61,7 @@ class ResearchPack(Answer):
     """A researcher's reading of the facts."""
 
     schema_sent = SCHEMAS["ResearchPack"]
+    spare = ("tradable_candidates", "event_calendar")
 
     macro_regime: Text
     top_narratives: Annotated[tuple[Text, ...], Field(min_length=3, max_length=5)]
@@ -66,6 +74,7 @@ class Pitch(Answer):
     """One manager's idea. `conviction` carries the sign of `direction`; `stop` and `target` are prices."""
 
     schema_sent = SCHEMAS["Pitch"]
+    spare = ("indicators",)
 
     instrument: Text
     direction: Direction
@@ -78,12 +87,14 @@ class Pitch(Answer):
     target: float | None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Pitch:
+    def _consistent(self, info: ValidationInfo) -> Pitch:
         _check_sign(self.direction, self.conviction)
         if self.direction == "FLAT":
             return self
         if self.stop is None or self.target is None:
             raise ValueError(f"a {self.direction} pitch needs a stop and a target price")
+        closes: Mapping[str, float] = info.context or {}
+        _check_prices(self.stop, self.target, SIGN[self.direction], self.instrument, closes.get(self.instrument))
         if min(self.stop, self.target) <= 0 or (self.target - self.stop) * SIGN[self.direction] <= 0:
             side = "below" if self.direction == "LONG" else "above"
             raise ValueError(
@@ -144,6 +155,7 @@ class ChairmanDecision(Answer):
     """The council's decision: at most one approved trade per instrument."""
 
     schema_sent = SCHEMAS["ChairmanDecision"]
+    spare = ("rejected_trades",)
 
     approved_trades: tuple[ApprovedTrade, ...]
     rejected_trades: tuple[RejectedTrade, ...]
@@ -170,8 +182,10 @@ class CheckpointReview(Answer):
     reason: Text
 
     @model_validator(mode="after")
-    def _in_order(self) -> CheckpointReview:
+    def _in_order(self, info: ValidationInfo) -> CheckpointReview:
         sign = (self.conviction > 0) - (self.conviction < 0)
+        for symbol, close in (info.context or {}).items():
+            _check_prices(self.stop, self.target, sign, symbol, close)
         if self.stop is not None and self.target is not None and sign and (self.target - self.stop) * sign <= 0:
             side = "below" if sign > 0 else "above"
             raise ValueError(
@@ -235,3 +249,20 @@ def _on_symbols(schema: Schema, symbols: tuple[str, ...]) -> Schema:
 def _check_sign(direction: str, conviction: int) -> None:
     if (conviction > 0) - (conviction < 0) != SIGN[direction]:
         raise ValueError(f"conviction {conviction} does not fit direction {direction}: LONG > 0, SHORT < 0, FLAT 0")
+
+
+def _check_prices(stop: float | None, target: float | None, sign: int, symbol: str, close: float | None) -> None:
+    """Refuse protective prices that no price near the last close explains: a slip of the point, a percentage, the other
+    side. With `sign` 0 nothing is held that they could protect."""
+    if close is None or not sign:
+        return
+    for name, price, way in (("stop", stop, -sign), ("target", target, sign)):
+        if price is None:
+            continue
+        if not close / FARTHEST <= price <= close * FARTHEST:
+            raise ValueError(
+                f"{name} {price:g} is not from 1/{FARTHEST} to {FARTHEST} times the last close of {symbol}, {close}"
+            )
+        if (price - close) * way <= 0:
+            side = "above" if way > 0 else "below"
+            raise ValueError(f"{name} {price:g} does not lie {side} the last close of {symbol}, {close}")

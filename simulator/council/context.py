@@ -34,6 +34,7 @@ class Answered(Generic[A]):
     keys : of the answers in the LLM cache: one, or two where the first had to be repaired
     value : the typed answer; None where there was none that could be used, and then `error` says why
     about : the seat whose pitch was reviewed, in a review; the instrument, at a checkpoint
+    fixes : slips of the answer that were read all the same, and how
     """
 
     seat: str
@@ -41,6 +42,7 @@ class Answered(Generic[A]):
     value: A | None
     error: str | None = None
     about: str | None = None
+    fixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

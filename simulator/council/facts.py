@@ -300,3 +300,8 @@ def last_close(facts: Facts, symbol: str) -> float | None:
     """Return the newest close of `symbol` in `facts`, None where it has no bar."""
     known = facts["symbols"].get(symbol)
     return None if known is None else float(known["close"])
+
+
+def last_closes(facts: Facts) -> dict[str, float]:
+    """Return {symbol: newest close} of the symbols in `facts`."""
+    return {symbol: float(known["close"]) for symbol, known in facts["symbols"].items()}

@@ -126,7 +126,7 @@ class CheckpointAnswer(TypedDict):
 class AnswerRow(TypedDict, Generic[B]):
     """One seat's answer: ``keys`` of the questions in the LLM cache, and either ``answer`` or ``error``.
 
-    ``about`` stands in reviews only: the seat whose pitch was judged.
+    ``about`` stands in reviews only: the seat whose pitch was judged; ``fixes`` where slips of the text were read.
     """
 
     seat: str
@@ -134,6 +134,7 @@ class AnswerRow(TypedDict, Generic[B]):
     keys: list[str]
     answer: NotRequired[B]
     error: NotRequired[str | None]
+    fixes: NotRequired[list[str]]
 
 
 # --------------------------------------------------------------------------------------------- theses and execution
@@ -188,6 +189,7 @@ class RevisedThesis(TypedDict):
     keys: list[str]
     answer: NotRequired[CheckpointAnswer]
     error: NotRequired[str | None]
+    fixes: NotRequired[list[str]]
     notes: list[str]
 
 

@@ -124,7 +124,7 @@ def revision_row(revision: Revision, facts: Facts) -> RevisedThesis:
         "terms": [terms_row(one) for one in terms],
         "reason": revision.reason if revision.action is not None else f"{standing.state} since the last look",
         "keys": asked.get("keys", []),
-        **{name: asked[name] for name in ("answer", "error") if name in asked},
+        **{name: asked[name] for name in ("answer", "error", "fixes") if name in asked},
         "notes": list(revision.notes),
     }
     return cast(RevisedThesis, row)
@@ -144,7 +144,8 @@ def answer_row(one: Answered[Any]) -> AnswerRow[Any]:
     """Return the answer of one seat as JSON, without the parts it does not have."""
     about = {} if one.about is None else {"about": one.about}
     answer = {"error": one.error} if one.value is None else {"answer": one.value.model_dump()}
-    return cast(AnswerRow[Any], {"seat": one.seat, **about, "keys": list(one.keys), **answer})
+    fixes = {"fixes": list(one.fixes)} if one.fixes else {}
+    return cast(AnswerRow[Any], {"seat": one.seat, **about, "keys": list(one.keys), **answer, **fixes})
 
 
 def execution_row(done: Executed) -> ExecutionRow:

@@ -18,19 +18,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from simulator.errors import ConfigError, LLMError, did_you_mean
 from simulator.keys import scrub
-from simulator.llm.answers import StructuredAnswer, T, read_answer, repair_request, with_schema
+from simulator.llm.answers import REPAIR, StructuredAnswer, T, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
 from simulator.llm.journal import Journal
-from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage
+from simulator.llm.messages import ChatRequest, ChatResponse, Message, Outcome, Usage
 from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
 from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
 
 Mode = Literal["record", "replay", "refresh", "off"]
+
+MOST_SIMILAR = 8
+"""Stored repair questions looked at for the one an earlier version put."""
 
 
 @dataclass(frozen=True)
@@ -163,21 +166,43 @@ class Gateway:
         """
         return (await self._ask(request))[1]
 
-    async def ask_for(self, request: ChatRequest, model: type[T]) -> StructuredAnswer[T]:
+    async def ask_for(
+        self, request: ChatRequest, model: type[T], known: Mapping[str, Any] | None = None
+    ) -> StructuredAnswer[T]:
         """Answer `request` as a `model`, asked for by its JSON schema, with one repair question where needed.
 
-        A refusal and an answer that stays unusable are results, with `StructuredAnswer.error` set. Raises as `ask`.
+        Validators may hold the answer against what is `known` (pydantic's context). A refusal and an answer that stays
+        unusable are results, with `StructuredAnswer.error` set. Stored answers are read anew, whatever was made of them
+        when they came. Raises as `ask`.
         """
         put, response = await self._ask(with_schema(request, model))
-        value, error = read_answer(response, model)
-        if error is None or response.outcome == "refusal":
-            return StructuredAnswer(value, error, (put.key,), response)
-        repair_question = repair_request(put, response, error)
+        read = read_answer(response, model, known)
+        if read.error is None or response.outcome == "refusal":
+            return StructuredAnswer(read.value, read.error, (put.key,), response, read.fixes)
+        repair_question = self._put_before(repair_request(put, response, read.error))
+        if self.mode == "replay" and self._look_up(repair_question)[1] is None:
+            # Taken when it came, by a version that held it against nothing, and nobody can be asked now: it stands.
+            as_it_was = read_answer(response, model)
+            if as_it_was.value is not None:
+                return StructuredAnswer(as_it_was.value, None, (put.key,), response, as_it_was.fixes)
         repair, response = await self._ask(repair_question)
-        value, error = read_answer(response, model)
-        if error is not None and response.outcome == "answer":
-            response = self._mark_unusable(repair_question, repair, response)
-        return StructuredAnswer(value, error, (put.key, repair.key), response)
+        read = read_answer(response, model, known)
+        if response.outcome != "refusal" and (read.error is None) is (response.outcome == "unusable"):
+            outcome: Outcome = "answer" if read.error is None else "unusable"
+            response = self._judge(repair_question, repair, replace(response, outcome=outcome))
+        return StructuredAnswer(read.value, read.error, (put.key, repair.key), response, read.fixes)
+
+    def _put_before(self, repair: ChatRequest) -> ChatRequest:
+        """The repair question as an earlier version put it, which found other words for what was wrong, if it did."""
+        if self.mode not in ("record", "replay") or self._look_up(repair)[1] is not None:
+            return repair
+        for entry in self.cache.similar(repair, MOST_SIMILAR):
+            said = [Message(one["role"], one["content"]) for one in entry.request["messages"]]
+            if said and said[-1].content.startswith(REPAIR):
+                before = replace(repair, messages=(*repair.messages[:-1], said[-1]))
+                if self._look_up(before)[1] is not None:
+                    return before
+        return repair
 
     async def _ask(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
         """Return the question as it was put and the answer: where a service takes no schema, it is put in the prompt.
@@ -232,8 +257,8 @@ class Gateway:
             served=response.model,
         )
 
-    def _mark_unusable(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> ChatResponse:
-        response = replace(response, outcome="unusable")
+    def _judge(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> ChatResponse:
+        """Store and record `response` under the outcome it has now that it was read."""
         self._record(request, put, response)
         if self.mode in ("record", "refresh"):
             self.cache.put(put, response, replace=True)

@@ -72,9 +72,9 @@ class ListeningGateway(Gateway):
         super().__init__(*given, **named)
         self.heard: list[ChatRequest] = []
 
-    async def ask_for(self, request: ChatRequest, model: Any) -> Any:
+    async def ask_for(self, request: ChatRequest, model: Any, known: Any = None) -> Any:
         self.heard.append(request)
-        return await super().ask_for(request, model)
+        return await super().ask_for(request, model, known)
 
 
 @dataclass

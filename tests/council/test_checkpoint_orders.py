@@ -290,10 +290,11 @@ def test_an_invalidated_thesis_that_is_held_on_is_asked_again_and_not_used(repla
     assert "invalidated, yet conviction 2 stays LONG" in thesis["error"]
 
 
-def test_a_price_on_the_wrong_side_of_the_close_is_not_taken(replayed):
+def test_a_price_on_the_wrong_side_of_the_close_is_asked_about_and_not_taken(replayed):
     _, done = replayed(script(chair={"2024-03-06": said(2, stop=900.0, target=None)}))
     thesis = done.results[2].decision.record["theses"][-1]
-    assert thesis["notes"][0].startswith("stop 900.0 not taken")
+    assert "stop 900 does not lie below the last close of SPY, 494.944" in thesis["error"]
+    assert (thesis["action"], len(thesis["keys"])) == ("KEEP", 2)
     assert thesis["stop"] == done.ledger.orders[0].stop
     assert orders(done) == [BOUGHT]
 

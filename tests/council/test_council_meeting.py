@@ -170,13 +170,13 @@ def test_stop_and_target_come_from_the_best_reviewed_pitch_for_the_trade(convene
     assert meeting.decisions[0].record["execution"][0]["seat"] == "pm.carry"
 
 
-def test_a_stop_on_the_wrong_side_of_the_close_is_left_out_and_noted(convene, year):
+def test_a_stop_on_the_wrong_side_of_the_close_is_asked_about_and_not_used(convene, year):
     rules = AGREED | {f"{name}/Pitch": pitch("SPY", 2, stop=900.0, target=950.0) for name in MANAGERS}
     meeting = convene(rules | {"chairman/ChairmanDecision": ruling(("SPY", 2))}).hold([year.snapshot(DATE)])
-    spy = meeting.decisions[0].targets[0]
-    assert (spy.stop, spy.take_profit) == (None, 950.0)
-    (note,) = meeting.decisions[0].record["execution"][0]["notes"]
-    assert note.startswith("stop 900.0 left out")
+    opinion = meeting.opinions[0]
+    assert all("stop 900 does not lie below the last close of SPY, 4" in str(one.error) for one in opinion.pm_pitches)
+    assert "0 of 5 answers could be used" in str(opinion.no_decision)
+    assert meeting.decisions[0].targets == ()
 
 
 def test_a_trade_nobody_pitched_is_not_carried_out(convene, year):

@@ -27,7 +27,8 @@ OTHER = '{"symbol": "QQQ", "conviction": 2}'
 
 
 def read(text: str) -> tuple[Vote | None, str | None]:
-    return read_answer(ChatResponse(text), Vote)
+    said = read_answer(ChatResponse(text), Vote)
+    return said.value, said.error
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,6 @@ def read(text: str) -> tuple[Vote | None, str | None]:
         f"My vote is {STRICT}.",
         f"```json {STRICT}```",
         f"<think>{{maybe {OTHER}? no</think>\n{STRICT}",
-        f"An example is {OTHER}, and my answer {STRICT}",
         f'First I thought of {{"symbol": "SPY"}}, then {STRICT}',
         f"{{{{{{ {STRICT}",
         '{"symbol": "SPY", "conviction": 1, "weight": 0}',
@@ -61,14 +61,21 @@ def test_braces_fences_and_nan_inside_strings_are_text() -> None:
     [
         ("", "no JSON object in it"),
         ("I cannot say.", "no JSON object in it"),
-        ('{"symbol": "SPY", "convic', "no JSON object in it"),
+        ('{"symbol": "SPY", "convic', "it is cut: the object that begins at line 1, column 1 is never closed"),
+        (
+            f"An example is {OTHER}, and my answer {STRICT}",
+            "two different answers in it, at line 1, column 15 and line 1, column 65: give one",
+        ),
         ('{"symbol": "SPY"}', "conviction: Field required"),
         ('{"symbol": "SPY", "conviction": 3}', "conviction: Input should be less than or equal to 2"),
         ('{"symbol": "SPY", "conviction": 1, "more": 1}', "more: Extra inputs are not permitted"),
-        ('{"symbol": "SPY", "conviction": 1, "weight": NaN}', "NaN and Infinity are no JSON numbers"),
+        (
+            '{"symbol": "SPY", "conviction": 1, "weight": NaN}',
+            "NaN is no number of JSON, at line 1, column 46",
+        ),
         (
             '```json\n{"symbol": "SPY", "conviction": 1, "weight": -Infinity}\n```',
-            "NaN and Infinity are no JSON numbers",
+            "-Infinity is no number of JSON, at line 2, column 46",
         ),
         ("[1, 2]", "answer: Input should be an object"),
         ("null", "answer: Input should be an object"),
@@ -79,10 +86,10 @@ def test_the_error_says_what_is_wrong_in_one_line_that_no_library_version_change
 
 
 def test_a_refusal_is_not_searched_for_an_answer() -> None:
-    value, error = read_answer(ChatResponse(f"I will not. {STRICT}", outcome="refusal"), Vote)
-    assert value is None
-    assert error is not None
-    assert error.startswith("refused: I will not.")
+    said = read_answer(ChatResponse(f"I will not. {STRICT}", outcome="refusal"), Vote)
+    assert said.value is None
+    assert said.error is not None
+    assert said.error.startswith("refused: I will not.")
 
 
 @given(st.text() | st.text(alphabet='{}[]"`\\:,\n jsonN1'))

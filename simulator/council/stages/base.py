@@ -16,6 +16,7 @@ from simulator.council.analysts import VERSION
 from simulator.council.anonymity import names_to_strike
 from simulator.council.answers import Answer
 from simulator.council.context import Answered, PipelineContext
+from simulator.council.facts import last_closes
 from simulator.council.prompt_files import system_message
 from simulator.council.spec import CouncilSpec, Prompts
 from simulator.llm.answers import StructuredAnswer, T, schema_of
@@ -29,7 +30,9 @@ A = TypeVar("A", bound=Answer)
 class Gateway(Protocol):
     """The part of simulator.llm.gateway.Gateway that a council needs."""
 
-    async def ask_for(self, request: ChatRequest, model: type[T]) -> StructuredAnswer[T]: ...
+    async def ask_for(
+        self, request: ChatRequest, model: type[T], known: Mapping[str, Any] | None = None
+    ) -> StructuredAnswer[T]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,10 @@ class Setup:
         model: type[A],
         about: str | None = None,
     ) -> Answered[A]:
-        """Put one question to `seat`. A lasting failure comes back without a value; passing ones are raised."""
+        """Put one question to `seat`; its prices are held against the last closes of the facts.
+
+        A lasting failure comes back without a value; passing ones are raised.
+        """
         purpose = {"stage": stage, "seat": seat, "session": context.as_of.astimezone(NEW_YORK).date().isoformat()}
         if about is not None:
             purpose["about"] = about
@@ -89,8 +95,10 @@ class Setup:
         chair = self.seats[seat]
         version = VERSION if chair.provider == "offline" else ""
         request = request_for(chair, messages, schema_of(model), purpose, version=version, replicate=self.replicate)
-        answered = await self.gateway.ask_for(request, model)
-        return Answered(seat, answered.keys, answered.value, answered.error, about)
+        closes = last_closes(context.facts)
+        known = {about: closes[about]} if about in closes else closes
+        answered = await self.gateway.ask_for(request, model, known)
+        return Answered(seat, answered.keys, answered.value, answered.error, about, answered.fixes)
 
     async def ask_each(
         self, context: PipelineContext, stage: str, seats: Iterable[str], task: Message, model: type[A]
