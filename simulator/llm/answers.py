@@ -63,7 +63,7 @@ class StructuredAnswer(Generic[T]):
 
 @dataclass(frozen=True)
 class Reading(Generic[T]):
-    """What a text says: `value` after `fixes`, or the `error` for which it says nothing."""
+    """Meaning of a text: `value` after `fixes`, or the `error` for which it says nothing."""
 
     value: T | None = None
     error: str | None = None

@@ -26,6 +26,7 @@ Schema = Mapping[str, Any]
 NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:['’_]\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.)?(?:[eE][+-]?\d+)?")
 DOLLARS = re.compile(r"usd|us\$|\$|dollars?", re.IGNORECASE)
 OF_TEN = re.compile(r"(.+?)\s*(?:/|out of|of)\s*10(?:\.0)?")
+BULLET = re.compile(r"^\s*(?:[-*•·]|\d+[.)])\s+")
 NOTHING = frozenset(
     ("", "-", "--", "n/a", "na", "n.a.", "none", "null", "nil", "not applicable", "no stop", "no target")
 )
@@ -215,7 +216,7 @@ class _Normaliser:
         if value is None and path in self.spare:
             value = []
         elif isinstance(value, str) and texts:
-            value = [line for line in map(_bare_line, value.splitlines()) if line]
+            value = [line for line in (BULLET.sub("", line).strip() for line in value.splitlines()) if line]
         elif isinstance(value, dict) and texts:
             value = [f"{name} {one}" for name, one in value.items()]
         elif isinstance(value, dict) and {fold(name) for name in items.get("properties", ())} & set(map(fold, value)):
@@ -266,8 +267,9 @@ class _Normaliser:
             return exact[0]
         words = phrase.split()
         if doubtful := [word for word in (phrase, *words) if word in self.words.unclear]:
+            offered = ", ".join(map(str, choices[:12])) + (" …" if len(choices) > 12 else "")
             several = f" ({self.words.unclear[doubtful[0]]})"
-            self.doubt(path, f'"{value[:40]}" can mean more than one thing{several}: say one of {_listed(choices)}')
+            self.doubt(path, f'"{value[:40]}" can mean more than one thing{several}: say one of {offered}')
             return None
         # Of names written with signs, as BRK.B, the parts are no words.
         marked = {fold(str(one)): one for one in choices}
@@ -335,14 +337,6 @@ def _parse_number(text: str, *, signed: bool) -> float | None:
     if not NUMBER.fullmatch(bare) or not re.search(r"\d", bare) or (bare.startswith("+") and not signed):
         return None
     return float(re.sub(r"[,'’_]", "", bare))
-
-
-def _bare_line(line: str) -> str:
-    return re.sub(r"^\s*(?:[-*•·]|\d+[.)])\s+", "", line).strip()
-
-
-def _listed(choices: list[Any]) -> str:
-    return ", ".join(map(str, choices[:12])) + (" …" if len(choices) > 12 else "")
 
 
 def _short(value: Any) -> str:

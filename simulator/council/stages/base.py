@@ -31,7 +31,7 @@ class Gateway(Protocol):
     """The part of simulator.llm.gateway.Gateway that a council needs."""
 
     async def ask_for(
-        self, request: ChatRequest, model: type[T], known: Mapping[str, Any] | None = None
+        self, request: ChatRequest, model: type[T], known: Mapping[str, float] | None = None
     ) -> StructuredAnswer[T]: ...
 
 
