@@ -22,7 +22,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, get_args
@@ -31,12 +31,15 @@ import diskcache
 
 from simulator.errors import CacheCorruptError, UsageError
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
+from simulator.llm.spending.usage import MOST_TOKENS
 from simulator.llm.storage import REPAIR, RefusedRowError, Store, StoredRow, attach, explain, open_store
 
 P = TypeVar("P")
 
 OUTCOMES = get_args(Outcome)
 PURPOSE = "|purpose|"
+MOST = {"prompt_tokens": MOST_TOKENS, "completion_tokens": MOST_TOKENS, "cost_usd": 1000, "latency_s": 1_000_000}
+"""Numbers of one answer above which it is not believed, whoever stored it."""
 
 
 @dataclass(frozen=True)
@@ -325,8 +328,9 @@ def entry_from(key: Any, blob: bytes | RefusedRowError) -> Entry:
         raise ValueError(f"question cannot be unpacked ({error})") from None
 
 
-def parse_entry(content: Any) -> Entry:
-    """Parse the JSON of `Entry.to_json`. Raises ValueError: wrong shape, or a key not of its request."""
+def parse_entry(content: Any, *, from_outside: bool = False) -> Entry:
+    """Parse the JSON of `Entry.to_json`. Raises ValueError: wrong shape, a key not of its request, or `from_outside`
+    numbers that cannot be."""
     if not isinstance(content, dict) or not all(isinstance(content.get(name), dict) for name in ("request", "purpose")):
         raise ValueError("is not an entry of key, purpose, request and response")
     key, request, purpose = content.get("key"), content["request"], content["purpose"]
@@ -334,7 +338,7 @@ def parse_entry(content: Any) -> Entry:
         raise ValueError("key does not match its request")
     if not request.keys() >= {"provider", "model", "messages"} or not all(isinstance(v, str) for v in purpose.values()):
         raise ValueError("request or purpose is not whole")
-    return Entry(str(key), request, purpose, response_from(content.get("response")))
+    return Entry(str(key), request, purpose, response_from(content.get("response"), from_outside=from_outside))
 
 
 def response_json(response: ChatResponse) -> dict[str, Any]:
@@ -342,22 +346,32 @@ def response_json(response: ChatResponse) -> dict[str, Any]:
     return {**vars(response), "usage": vars(response.usage)}
 
 
-def response_from(content: Any) -> ChatResponse:
-    """Parse the JSON of a response's fields. Raises ValueError for any other shape."""
+def response_from(content: Any, *, from_outside: bool = False) -> ChatResponse:
+    """Parse the JSON of a response's fields. Raises ValueError for any other shape.
+
+    Numbers that earlier versions stored as services told them are read as 0 where they cannot be; those of an entry
+    `from_outside` are refused.
+    """
     try:
         response = ChatResponse(**{**content, "usage": Usage(**content["usage"])})
     except (TypeError, KeyError) as error:
         raise ValueError(f"answer is not whole ({error})") from None
-    usage = response.usage
-    numbers = (usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, response.latency_s)
+    numbers = {**vars(response.usage), "latency_s": response.latency_s}
     texts = (response.text, response.model, response.asked_at, response.finish)
     if (
         response.outcome not in OUTCOMES
         or not all(type(text) is str for text in texts)
-        or not all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+        or not all(type(number) in (int, float) and -math.inf < number < math.inf for number in numbers.values())
     ):
         raise ValueError("answer has a field of the wrong type")
-    return response
+    # Compared, never converted: a whole number of a thousand digits is no float.
+    wrong = [name for name, number in numbers.items() if not 0 <= number <= MOST[name]]
+    if not wrong:
+        return response
+    if from_outside:
+        raise ValueError(f"{wrong[0]} was {str(numbers[wrong[0]])[:20]}, not between 0 and {MOST[wrong[0]]:,}")
+    believed = {**numbers, **dict.fromkeys(wrong, 0)}
+    return replace(response, latency_s=believed.pop("latency_s"), usage=Usage(**believed))
 
 
 def _response(key: Any, blob: bytes | RefusedRowError) -> ChatResponse:

@@ -86,7 +86,7 @@ def _entries(path: Path) -> Iterator[Entry]:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    entry = parse_entry(json.loads(line))
+                    entry = parse_entry(json.loads(line), from_outside=True)
                 except (ValueError, RecursionError) as error:
                     mend = "nothing was imported; export it again"
                     raise CacheCorruptError(str(error), where=f"{path}:{number}", mend=mend) from None

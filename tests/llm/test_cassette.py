@@ -11,7 +11,7 @@ import pytest
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.cassette import Imported, read_cassette, write_cassette
-from simulator.llm.messages import ChatRequest, ChatResponse
+from simulator.llm.messages import ChatRequest, ChatResponse, Usage
 
 Ask = Callable[..., ChatRequest]
 
@@ -86,3 +86,57 @@ def test_files_that_cannot_be_read_or_written_are_one_line(cache: AnswerCache, t
     (tmp_path / "file").write_text("")
     with pytest.raises(LLMError, match="cannot be written"):
         write_cassette(cache, tmp_path / "file" / "tape.jsonl")
+
+
+@pytest.mark.fault(
+    "money",
+    "a cassette with a cost or count that cannot be",
+    "refused whole; line and number are named",
+)
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"cost_usd":0.0', '"cost_usd":1e999', "answer has a field of the wrong type"),
+        ('"cost_usd":0.0', '"cost_usd":NaN', "answer has a field of the wrong type"),
+        ('"cost_usd":0.0', '"cost_usd":"0.1"', "answer has a field of the wrong type"),
+        ('"cost_usd":0.0', '"cost_usd":true', "answer has a field of the wrong type"),
+        ('"cost_usd":0.0', '"cost_usd":-0.5', "cost_usd was -0.5, not between 0 and 1,000"),
+        ('"cost_usd":0.0', '"cost_usd":1e300', "cost_usd was 1e+300, not between 0 and 1,000"),
+        ('"cost_usd":0.0', f'"cost_usd":{10**400}', "cost_usd was 10000000000000000000, not between"),
+        ('"prompt_tokens":0', '"prompt_tokens":-1', "prompt_tokens was -1, not between 0 and 10,000,000"),
+        ('"completion_tokens":0', '"completion_tokens":1e30', "completion_tokens was 1e+30"),
+        ('"latency_s":0.0', '"latency_s":-3', "latency_s was -3"),
+    ],
+)
+def test_numbers_that_cannot_be_are_not_imported(tape: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
+    lines = tape.read_text(encoding="utf-8").splitlines()
+    assert old in lines[6]
+    lines[6] = lines[6].replace(old, new)
+    tape.write_text("\n".join(lines), encoding="utf-8")
+    with AnswerCache(tmp_path / "other") as other:
+        with pytest.raises(CacheCorruptError) as caught:
+            read_cassette(other, tape)
+        assert other.keys() == []
+    assert f"tape.jsonl:7: {said}" in str(caught.value)
+
+
+@pytest.mark.fault(
+    "money", "a stored answer with a cost or count that cannot be", "the answer is used, the number is 0"
+)
+@pytest.mark.parametrize(
+    "usage",
+    [Usage(10**400, 5, 0.5), Usage(10, -5, 0.5), Usage(10, 5, 1e300), Usage(10, 5, -2.0), Usage(10, 5, 10**400)],
+)
+def test_numbers_that_were_stored_before_there_was_a_gate_are_not_believed(
+    usage: Usage, ask: Ask, tmp_path: Path
+) -> None:
+    with AnswerCache(tmp_path / "older") as older:
+        older.put(ask("a"), ChatResponse("yes", usage=usage))
+        older.put(ask("b"), ChatResponse("yes", usage=usage))
+        found = older.get(ask("a").key)
+        assert found is not None
+        assert found.text == "yes"
+        good = [number for number in vars(usage).values() if 0 <= number <= 1000]
+        assert [number for number in vars(found.usage).values() if number] == good
+        assert older.stats().cost_usd == pytest.approx(1.0 if 0.5 in good else 0.0)
+        assert older.verify().bad == ()
