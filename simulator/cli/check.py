@@ -56,14 +56,13 @@ def check(
     and builds the report again.
     """
     from simulator.contamination.checks import run_checks, select_checks
-    from simulator.errors import UsageError
     from simulator.evidence.verify import add_parts
     from simulator.files import check_writable, locked
     from simulator.report import build
     from simulator.report.checks import FILE, content, merge, print_bill, print_checks
+    from simulator.runs.spec import check_max_cost
 
-    if not max_cost >= 0:
-        raise UsageError(f"--max-cost was {max_cost:g}", mend="dollars the checks may spend, 0 or more")
+    check_max_cost(max_cost)
     opened, wanted = open_run(workspace, run, force), select_checks(only)
     folder = opened.folder
     check_writable(folder)

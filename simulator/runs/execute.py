@@ -29,7 +29,7 @@ from simulator.runs.identity import identify
 from simulator.runs.load_inputs import LoadedInputs, load_inputs
 from simulator.runs.replicates import replay_replicates
 from simulator.runs.run_record import Analyse, Recorded, Work, record_run
-from simulator.runs.spec import RunSpec
+from simulator.runs.spec import RunSpec, check_max_cost
 from simulator.runs.strategies import Loaded, load_strategy
 from simulator.store import folders
 from simulator.store.connection import store_place
@@ -156,8 +156,7 @@ def simulate(
     started = time.perf_counter()
     if not spec.symbols:
         raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
-    if not spec.max_cost >= 0:
-        raise UsageError(f"--max-cost was {spec.max_cost:g}", mend="dollars this run may spend, 0 or more")
+    check_max_cost(spec.max_cost)
     config = load_config(workspace.config)
     # What cannot be recorded in the end is not asked for in the beginning.
     check_writable(workspace.reports)

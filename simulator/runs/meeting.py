@@ -32,7 +32,7 @@ from simulator.runs.gateway_setup import Asking, open_gateway
 from simulator.runs.identity import digest_of
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.plan_provider import PlanProvider, plan_gateway
-from simulator.runs.spec import MAX_COST, RunSpec
+from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
 from simulator.runs.strategies import available, load_strategy
 from simulator.trading import risk
 from simulator.trading.model import Book, Cadence
@@ -175,8 +175,7 @@ def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
 
 def _spec(request: MeetingRequest) -> RunSpec:
     """`request` as the gateway of a run wants it; its dates are not read there."""
-    if not request.max_cost >= 0:
-        raise UsageError(f"--max-cost was {request.max_cost:g}", mend="dollars the meeting may cost, 0 or more")
+    check_max_cost(request.max_cost)
     return RunSpec(
         request.strategy,
         request.symbols,

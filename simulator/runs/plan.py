@@ -28,7 +28,7 @@ from simulator.runs.cost_history import outlay
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
-from simulator.runs.spec import RunSpec
+from simulator.runs.spec import RunSpec, check_max_cost
 from simulator.runs.strategies import load_strategy
 from simulator.trading.strategy import Strategy, points_of, seats_of
 from simulator.workspace import Workspace
@@ -39,6 +39,7 @@ STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
 def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     """The plan of a run. Raises what the run would raise before its first question, and ConfigError for a model whose
     price nobody knows."""
+    check_max_cost(spec.max_cost)
     config = load_config(workspace.config)
     plan_provider = PlanProvider()
     with plan_gateway(workspace, config, spec.models, spec.cache, plan_provider) as asking:

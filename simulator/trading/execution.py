@@ -5,11 +5,21 @@ The arithmetic these numbers enter is docs/decisions/0001-fill-rules.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from math import inf
 
 from simulator.config import Costs, Risk
+from simulator.errors import UsageError
 
 SESSIONS_A_YEAR = 252
+
+
+def refuse_impossible(limits: Iterable[tuple[str, float]], where: str) -> None:
+    """Raise UsageError for the first of the (name, value) that is NaN, infinite or negative: it would limit nothing."""
+    for name, value in limits:
+        if not 0.0 <= value < inf:
+            raise UsageError(f"{name} was {value}", where=where, mend="give a finite number, 0 or more")
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,9 @@ class ExecutionRules:
     maintenance_short: float = 0.3
     whole_shares: bool = False
     min_trade: float = 1.0
+
+    def __post_init__(self) -> None:
+        refuse_impossible(vars(self).items(), "config/costs.yaml, config/risk.yaml")
 
     @classmethod
     def from_config(cls, risk: Risk, costs: Costs) -> ExecutionRules:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import fsum
+from math import fsum, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config import Assets, Risk
+from simulator.errors import UsageError
+from simulator.trading.execution import refuse_impossible
 from simulator.trading.model import Book, Decision
 
 Numbers = list[float] | NDArray[np.float64]
@@ -34,6 +36,10 @@ class Limits:
     max_group: float
     max_gross: float
     groups: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        caps = (("max_weight", self.max_weight), ("max_group", self.max_group), ("max_gross", self.max_gross))
+        refuse_impossible(caps, "config/risk.yaml")
 
     @classmethod
     def from_config(cls, risk: Risk, assets: Assets) -> Limits:
@@ -94,8 +100,13 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
     """Return the decision with its weights cut to `limits`, and a sentence per cut.
 
     Order: each symbol alone, then each group pro rata, then everything pro rata. Positions without a target count at
-    their present weight and are not cut: leaving a position alone is not an order.
+    their present weight and are not cut: leaving a position alone is not an order. Raises UsageError for a weight that
+    is NaN or infinite.
     """
+    for target in decision.targets:
+        # Compared with a limit NaN is below any, and infinity would be cut to a whole position.
+        if not isfinite(target.weight):
+            raise UsageError(f"weight of {target.symbol} was {target.weight}", mend="give a finite fraction of equity")
     wanted = {t.symbol: t.weight for t in decision.targets}
     others = [s for s, held in book.positions.items() if held and s not in wanted]
     names = sorted({limits.groups.get(s, s) for s in wanted})

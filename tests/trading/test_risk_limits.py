@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
-from math import fsum
+from math import fsum, inf, nan
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.errors import UsageError
+from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, Target
 from simulator.trading.risk import Limits, limit
 
@@ -76,3 +78,29 @@ def test_limits_cut_to_the_last_bit_what_is_worked_out_by_hand(asked, held, grou
 def test_limits_need_no_compiler():
     code = "import sys; import simulator.trading.risk; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.fault(
+    "python", "a limit or cost that is NaN, infinite or negative", "refused, naming it: it would limit nothing"
+)
+@pytest.mark.parametrize("value", [nan, inf, -0.5])
+@pytest.mark.parametrize("name", ["max_weight", "max_group", "max_gross"])
+def test_a_limit_that_limits_nothing_is_refused(name: str, value: float) -> None:
+    caps = {"max_weight": 1.0, "max_group": 1.0, "max_gross": 1.0, name: value}
+    with pytest.raises(UsageError, match=f"config/risk.yaml: {name} was {value}"):
+        Limits(**caps, groups={})
+
+
+@pytest.mark.parametrize("value", [nan, inf, -0.5])
+@pytest.mark.parametrize("name", ["slippage_bps", "commission_min", "borrow_rate", "maintenance_long", "min_trade"])
+def test_a_cost_that_cannot_be_is_refused(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"{name} was {value}"):
+        ExecutionRules(**{name: value})
+
+
+@pytest.mark.fault("python", "a weight that is NaN or infinite", "refused, naming the symbol")
+@pytest.mark.parametrize("weight", [nan, inf, -inf])
+def test_a_weight_that_is_no_number_is_refused(weight: float) -> None:
+    decision = Decision(NOW, (Target("SPY", 0.2), Target("TLT", weight)))
+    with pytest.raises(UsageError, match=f"weight of TLT was {weight}; give a finite fraction of equity"):
+        limit(decision, Book(100.0, {}, {}, 100.0), FULL)
