@@ -61,7 +61,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], code: int, *said: str
         (["run", "--max-cost", "nan", *PERIOD], 2, ["--max-cost was nan", "0 or more"]),
         (["run", "--max-cost", "inf", *PERIOD], 2, ["--max-cost was inf", "0 or more"]),
         (["run", "--plan", "--max-cost", "-inf", *PERIOD], 2, ["--max-cost was -inf", "0 or more"]),
-        (["council", "run", "--max-cost", "1e999"], 2, ["--max-cost was inf", "0 or more"]),
+        (["council", "run", "--as-of", "2024-06-03", "--max-cost", "1e999"], 2, ["--max-cost was inf", "0 or more"]),
         (["run", "--cache", "replay", *PERIOD], 4, []),
         (["report", "nothing"], 2, ["nothing", "`sim runs`"]),
         (["explain", "nothing", "2024-02-01"], 2, ["nothing", "`sim runs`"]),
