@@ -15,6 +15,7 @@ from simulator.printing import say
 
 if TYPE_CHECKING:
     from datetime import date
+    from zoneinfo import ZoneInfo
 
     from simulator.market.load import Found
     from simulator.workspace import Workspace
@@ -29,6 +30,15 @@ def _parse_day(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         return date.fromisoformat(value) if value else None
     except ValueError:
         raise click.BadParameter(f'"{value}" is not a date like 2024-01-31') from None
+
+
+def _parse_zone(_ctx: click.Context, _param: click.Parameter, value: str | None) -> ZoneInfo | None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(value) if value else None
+    except (KeyError, ValueError, OSError):
+        raise click.BadParameter(f'"{value}" is not a time zone like UTC or Europe/Berlin') from None
 
 
 SYMBOLS = click.option(
@@ -52,9 +62,8 @@ def data() -> None:
 @click.option(
     "--to", "last", metavar="DATE", callback=_parse_day, help="Last session.  [default: the last complete one]"
 )
-@click.option(
-    "--path", type=click.Path(path_type=Path, file_okay=False), help="--source files: folder of CSV, Parquet."
-)
+@click.option("--path", type=click.Path(path_type=Path), help="--source files: folder of CSV, Parquet, or one file.")
+@click.option("--tz", "zone", metavar="ZONE", callback=_parse_zone, help="--source files: zone of labels without one.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="--source synthetic: its seed.")
 @click.pass_obj
 def fetch(
@@ -64,6 +73,7 @@ def fetch(
     first: date | None,
     last: date | None,
     path: Path | None,
+    zone: ZoneInfo | None,
     seed: int,
 ) -> None:
     """Bring daily bars into data/, one CSV per symbol: all of them, checked, or none.
@@ -71,7 +81,7 @@ def fetch(
     \b
     yahoo      Yahoo Finance: pip install 'council-simulator[yahoo]'
     alpaca     Alpaca: pip install 'council-simulator[alpaca]', keys in ALPACA_API_KEY, ALPACA_SECRET_KEY
-    files      a folder of yours: SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet
+    files      a folder of yours: SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet; or one file of one or more symbols
     synthetic  of no market, from a seed: for tests and null models
     """
     import os
@@ -80,7 +90,8 @@ def fetch(
     from simulator.market.fetch import FetchRequest
     from simulator.market.fetch import fetch as bring
 
-    request = FetchRequest(source, symbols, first, last, path, seed, os.environ.get("APCA_API_DATA_URL") or None)
+    url = os.environ.get("APCA_API_DATA_URL") or None
+    request = FetchRequest(source, symbols, first, last, path, seed, url, zone)
     for kept in bring(request, workspace.data, datetime.now(UTC), lambda line: say(line, err=True)):
         say(f"{kept.symbol:<8} {kept.first} to {kept.last}  {kept.bars:>6,} bars  {kept.path}")
         for problem in kept.problems:
@@ -115,9 +126,14 @@ def list_(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None
 def check(workspace: Workspace, symbols: tuple[str, ...], as_json: bool) -> None:
     """Look for gaps, duplicates, impossible prices and unadjusted splits. Exits with 3 when there is something."""
     from simulator.market.load import select
+    from simulator.market.quality import Problem
+    from simulator.market.sources.files import misnamed, shown_path
 
     chosen = select(workspace.bar_folders, symbols)
     problems = [problem for found in chosen for problem in found.problems()]
+    for folder in () if symbols else workspace.bar_folders:
+        for path in misnamed(folder):
+            problems.append(Problem(path.name, None, "is not named after a symbol, as in SPY.csv", shown_path(path)))
     if as_json:
         listed = [asdict(problem) for problem in problems]
         say(json.dumps({"checked": [found.symbol for found in chosen], "problems": listed}, default=str))

@@ -6,7 +6,9 @@
 
 What the exchange did in the past does not change, so closures and early closes up to a stated day are kept beside
 this module: exchange_calendars with pandas takes 0.6 s to answer, the table 5 ms. Days after the table's end are asked
-of exchange_calendars. ``python -m simulator.market.calendar LAST_DAY`` writes the table anew.
+of exchange_calendars. ``python -m simulator.market.calendar LAST_DAY`` writes the table anew from 1970 on; the closures
+before, which exchange_calendars does not have, are those of pandas_market_calendars 5.5 (which has no other from 1970
+to 1975 either). Shortened hours before 1970 are left out: bars of those years are daily.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.errors import DataError
 from simulator.market.bars import Instants
 
 NEW_YORK = ZoneInfo("America/New_York")
 TABLE = Path(__file__).with_name("closures.csv")
-TABLE_FROM = date(1970, 1, 1)
+TABLE_FROM = date(1953, 1, 1)
+"""First day whose closures are known here; until September 1952 the exchange was open on Saturdays too."""
+LIBRARY_FROM = date(1970, 1, 1)
 OPEN, CLOSE = time(9, 30), time(16, 0)
 
 EPOCH = date(1970, 1, 1)
@@ -84,8 +89,11 @@ def day_of(number: int) -> date:
 def sessions(first: date, last: date) -> Sessions:
     """Regular sessions of XNYS from `first` to `last`, both included; none when `first` lies after `last`.
 
-    Source: exchange_calendars (XNYS), for the past by way of ``closures.csv``.
+    Source: exchange_calendars (XNYS), for the past by way of ``closures.csv``. Raises DataError before TABLE_FROM.
     """
+    if first < TABLE_FROM:
+        unknown = f"the sessions of the New York Stock Exchange are known from {TABLE_FROM} on, not on {first}"
+        raise DataError(unknown, mend=f"leave out what lies before, e.g. with --from {TABLE_FROM}")
     if first >= TABLE_FROM and last <= _table()[0]:
         return _from_table(first, last)
     return _from_library(min(first, last).year, max(first, last).year).between(first, last)
@@ -184,12 +192,13 @@ def _from_library(first_year: int, last_year: int) -> Sessions:
 
 
 def _write_table(until: date, say: Callable[[str], None] = print) -> None:
-    whole = _from_library(TABLE_FROM.year, until.year).between(TABLE_FROM, until)
+    whole = _from_library(LIBRARY_FROM.year, until.year).between(LIBRARY_FROM, until)
     trading = set(whole.session_of.tolist())
-    lines = ["day,what"]
+    kept = TABLE.read_text(encoding="ascii").split()
+    lines = [line for line in kept if line == kept[0] or line < str(LIBRARY_FROM)]
     usual = wall_to_utc(whole.session_of, CLOSE)
     early = {int(d): int(c) for d, c, u in zip(whole.session_of, whole.closes_at, usual, strict=True) if c != u}
-    for day in range(day_number(TABLE_FROM), day_number(until) + 1):
+    for day in range(day_number(LIBRARY_FROM), day_number(until) + 1):
         if (day + 3) % 7 < 5 and day not in trading:
             lines.append(f"{day_of(day)},closed")
         elif day in early:

@@ -8,11 +8,14 @@ Either every symbol asked for arrives or no file changes.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -34,7 +37,8 @@ Say = Callable[[str], None]
 class FetchRequest:
     """Bars to fetch. `last` None: to the last complete session; `symbols` empty: all of a folder.
 
-    `path` is the folder of the source ``files``, `seed` belongs to ``synthetic``, `url` replaces Alpaca's address.
+    `path` is the folder of the source ``files``, or one file of it, and `zone` that of its intraday labels without one;
+    `seed` belongs to ``synthetic``, `url` replaces Alpaca's address.
     """
 
     source: str
@@ -44,6 +48,7 @@ class FetchRequest:
     path: Path | None = None
     seed: int = 0
     url: str | None = None
+    zone: ZoneInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -122,26 +127,39 @@ def _from_provider(request: FetchRequest, first: date, last: date, say: Say) -> 
 def _from_folder(request: FetchRequest, say: Say) -> list[BarTable]:
     if request.path is None:
         raise UsageError("the source files needs a folder", mend="give one with --path DIR")
-    if not request.path.is_dir():
-        raise UsageError(f"there is no folder {request.path}")
-    there: dict[str, Path] = {}
-    for path in sorted(request.path.iterdir()):
-        symbol = files.symbol_of(path)
-        if symbol in there and symbol in (request.symbols or there):
-            raise DataError(f"two files for {symbol}: {there[symbol].name} and {path.name}", where=str(request.path))
-        if symbol:
-            there.setdefault(symbol, path)
-    if not there:
-        raise DataError("holds no file of bars (SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet)", where=str(request.path))
+    there = _files_of(request.path, request.symbols, say)
     tables = []
     for symbol in request.symbols or there:
         if symbol not in there:
             raise DataError(f"holds no file for {symbol}{did_you_mean(symbol, there)}", where=str(request.path))
         say(f"{symbol} from {there[symbol]}")
-        tables.append(_cut(files.read_table(there[symbol], symbol=symbol), request))
+        tables.append(_cut(files.read_table(there[symbol], symbol=symbol, zone=request.zone), request))
         for note in tables[-1].notes:
             say(f"{symbol}: {note}")
     return tables
+
+
+def _files_of(path: Path, symbols: Sequence[str], say: Say) -> dict[str, Path]:
+    """Return the file of each symbol in a folder; one file, which may hold several symbols, for each asked for."""
+    if path.is_file():
+        named = symbols or tuple(filter(None, [files.symbol_of(path)]))
+        if not named:
+            raise UsageError(f'"{path.name}" is not named after a symbol', mend="name it with --symbols SPY")
+        return dict.fromkeys(named, path)
+    if not path.is_dir():
+        raise UsageError(f"there is no folder {path}")
+    there: dict[str, Path] = {}
+    for one in sorted(path.iterdir()):
+        symbol = files.symbol_of(one)
+        if symbol in there and symbol in (symbols or there):
+            raise DataError(f"two files for {symbol}: {there[symbol].name} and {one.name}", where=str(path))
+        if symbol:
+            there.setdefault(symbol, one)
+    for one in files.misnamed(path):
+        say(f"{one.name} is not named after a symbol and is left out; `--path` with the file and `--symbols` reads it")
+    if not there:
+        raise DataError("holds no file of bars (SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet)", where=str(path))
+    return there
 
 
 def _cut(table: BarTable, request: FetchRequest) -> BarTable:
@@ -158,7 +176,7 @@ def _refuse_worse(table: BarTable, problems: Sequence[quality.Problem], into: Pa
         if files.symbol_of(path) != table.symbol or not path.is_file():
             continue
         shown = files.shown_path(path)
-        if path.name != f"{table.symbol}.csv":
+        if path.name != f"{table.symbol}.csv" and not _is_source(path, table):
             raise DataError(f"{shown} is there and would stand beside the new file", mend=f"move {shown} away first")
         try:
             old = files.read_table(path)
@@ -166,6 +184,10 @@ def _refuse_worse(table: BarTable, problems: Sequence[quality.Problem], into: Pa
             continue  # what cannot be read cannot be better
         if not quality.refusals(old) and (reason := _better(old, table, problems)):
             raise DataError(f"{shown} {reason}", mend=f"fetch the whole range or move {shown} away first")
+
+
+def _is_source(path: Path, table: BarTable) -> bool:
+    return bool(table.path) and path.resolve() == Path(table.path).resolve()
 
 
 def _better(old: BarTable, new: BarTable, problems: Sequence[quality.Problem]) -> str:
@@ -184,6 +206,12 @@ def _better(old: BarTable, new: BarTable, problems: Sequence[quality.Problem]) -
     return ""
 
 
+def _original(path: Path) -> Path:
+    """Return the name under which a file that is read anew in its own folder is kept."""
+    numbered = (path.with_name(f"{path.name}.original{n or ''}") for n in count())
+    return next(name for name in numbered if not name.exists())
+
+
 def _write(tables: Sequence[BarTable], into: Path, source: str) -> list[Path]:
     """Write every table to a file beside its place, then move all into place; on failure nothing is left."""
     into.mkdir(parents=True, exist_ok=True)
@@ -192,8 +220,13 @@ def _write(tables: Sequence[BarTable], into: Path, source: str) -> list[Path]:
         for table, (aside, _) in zip(tables, pairs, strict=True):
             # The source column of a folder's or made-up bars says what their table does, with the seed or the file.
             files.write_csv(table, aside, table.source if source in ("files", "synthetic") else source)
-        for aside, place in pairs:
+        for table, (aside, place) in zip(tables, pairs, strict=True):
+            own = Path(table.path)
+            if source == "files" and _is_source(place, table):
+                shutil.copy2(own, _original(own))
             aside.replace(place)
+            if source == "files" and own.resolve().parent == into.resolve() and not _is_source(place, table):
+                own.replace(_original(own))
     except OSError as error:
         reason = error.strerror or str(error)
         raise SimError(f"{into} could not be written ({reason}); no file there was half-written") from error

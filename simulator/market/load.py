@@ -17,7 +17,7 @@ import numpy as np
 from simulator.errors import DataError, UsageError, did_you_mean
 from simulator.market import quality
 from simulator.market.bars import Bars, Instants
-from simulator.market.calendar import Sessions, day_number, day_of, sessions
+from simulator.market.calendar import TABLE_FROM, Sessions, day_number, day_of, sessions
 from simulator.market.sources import files, sample
 from simulator.market.table import BarTable, in_hours, step_of, to_bars
 
@@ -88,9 +88,17 @@ def select(folders: Sequence[Path], symbols: Sequence[str]) -> list[Found]:
     shelf = available(folders)
     unknown = next((symbol for symbol in symbols if symbol not in shelf), None)
     if unknown:
-        guess = did_you_mean(unknown, shelf)
+        guess = _guess(unknown, shelf, folders)
         raise DataError(f'no bars for "{unknown}"{guess}', mend="`sim data list` shows what is there")
     return [shelf[symbol] for symbol in symbols or sorted(shelf)]
+
+
+def _guess(symbol: str, shelf: dict[str, Found], folders: Sequence[Path]) -> str:
+    """Return a hint at the file or symbol that was meant; empty where none is near."""
+    for path in (path for folder in folders for path in files.misnamed(folder)):
+        if symbol and path.name.upper().startswith(symbol):
+            return f" ({files.shown_path(path)} is not named {symbol}{path.suffix})"
+    return did_you_mean(symbol, shelf)
 
 
 def _files_of(folder: Path, shipped: bool) -> dict[str, Found]:
@@ -129,7 +137,7 @@ def load_bars(
     found = available(data)
     for symbol in symbols:
         if symbol not in found:
-            guess = did_you_mean(symbol.upper(), found)
+            guess = _guess(symbol.upper(), found, [data] if isinstance(data, Path) else data)
             raise DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with {_fetch([symbol], window)}")
     tables = {s: load_table(found[s]) for s in dict.fromkeys((*symbols, *context)) if s in found}
     traded, notes = _one_frequency([tables[s] for s in symbols])
@@ -155,8 +163,9 @@ def _fetch(symbols: Sequence[str], window: _Window) -> str:
     first, until = window.first, window.last or date.today()
     if window.history:
         number = day_number(first)
-        before = sessions(day_of(number - window.history * 8 // 5 - 20), day_of(number - 1))
-        first = day_of(before.session_of[max(0, len(before) - window.history)])
+        since = max(day_number(TABLE_FROM), number - window.history * 8 // 5 - 20)
+        before = sessions(day_of(since), day_of(number - 1))
+        first = day_of(before.session_of[-window.history :][0]) if len(before) else first
     return f"`sim data fetch --source yahoo --symbols {','.join(symbols)} --from {first} --to {until}`"
 
 
@@ -166,6 +175,8 @@ def load_table(found: Found) -> BarTable:
     problems = quality.refusals(table)
     if problems:
         first = problems[0]
+        if first.date is None:
+            raise DataError(first.what, where=f"{first.where}: {first.symbol}")
         others = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         whose = f"{first.where}: {first.symbol} {first.date}"
         lists = f"`sim data check --symbols {table.symbol}` lists what is wrong"
@@ -219,6 +230,8 @@ def _assemble(traded: list[BarTable], shown: list[BarTable], window: _Window, no
     start = int(np.searchsorted(timeline.session_of, start_day))
     run = calendar.session_of[calendar.session_of >= start_day]
     notes += [note for t in traded for note in _coverage(t, run, window)]
+    span = (day_of(timeline.session_of[0]), day_of(run[-1]))
+    notes += [str(jump) for t in traded for jump in quality.jumps(t) if jump.date and span[0] <= jump.date <= span[1]]
     notes += [f"{t.symbol} (context) ends {t.last}, before the run does" for t in shown if t.session_of[-1] < run[-1]]
     frequency = traded[0].frequency
     bars, context = to_bars(traded, timeline, frequency), to_bars(shown, timeline, frequency)

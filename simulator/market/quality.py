@@ -7,6 +7,7 @@ right, a person should look): missing sessions and jumps that look like unadjust
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.market.bars import NUMBERS, Bars
-from simulator.market.calendar import Sessions, day_of, sessions
+from simulator.market.calendar import TABLE_FROM, Sessions, day_of, sessions
 from simulator.market.table import DAILY, PRICES, BarTable, in_hours, step_of
 
-SPLITS = {ratio: f"{ratio}-for-1" for ratio in (2, 3, 4, 5, 10, 20)} | {1.5: "3-for-2"}
-"""Prices before against after a split → its name."""
+SPLITS = {new / old: f"{new}-for-{old}" for old, most in ((5, 9), (4, 9), (3, 10), (2, 15), (1, 200))
+          for new in range(old + 1, most + 1) if math.gcd(new, old) == 1}  # fmt: skip
+"""Prices before against after a split → its name; small ratios, those with fewer old shares last."""
 OPEN_WITHIN, CLOSE_WITHIN = 0.03, 0.10
 """How near a split ratio the opening gap and the session's close-to-close move must both be."""
+PLAIN = {3 / 2, 5 / 2, 7 / 2}
+"""Ratios that are taken for a split whatever the session was like, as whole ones are. By others prices fall on bad news
+too: they count where range and volume of that session were ordinary."""
+USUAL, RANGE_WITHIN, VOLUME_WITHIN, MOVES = 20, 2.0, 2.5, 8
+"""Bars before whose median is ordinary; how many times of it a session's range and volume (times ratio) may be; how
+many of their daily moves a gap must be worth."""
+COARSE = 4
+"""Typical spacing in sessions from which on bars are no daily ones: those of a week are 5 apart, 4 at holidays."""
+LEAST, MOST = 1e-9, 1e12
+"""Bounds of prices, in dollars."""
 
 Mask = NDArray[np.bool_]
 
@@ -52,14 +64,14 @@ class Problem:
 def check(subject: Bars | BarTable) -> list[Problem]:
     """Every problem of `subject`, by symbol and date; an empty list when there is none.
 
-    Checked: order and duplicates, days that are no session, NaN, zero and negative prices, open or close outside
-    [low, high], volume and dividends, missing sessions, jumps that look like unadjusted splits.
+    Checked: spacing, order and duplicates, days that are no session, NaN, zero and negative prices, open or close
+    outside [low, high], volume and dividends, missing sessions, jumps that look like unadjusted splits.
     """
     if isinstance(subject, Bars):
         return [problem for table in _tables(subject) for problem in check(table)]
     problems = refusals(subject)
-    if not any(p.what.startswith(("is dated", "comes after")) for p in problems):
-        problems += [*_gaps(subject), *_jumps(subject)]
+    if not any(p.date is None or p.what.startswith(("is dated", "comes after")) for p in problems):
+        problems += [*_gaps(subject), *jumps(subject)]
     return sorted(problems, key=lambda p: p.date or dt.date.min)
 
 
@@ -67,11 +79,32 @@ def refusals(table: BarTable) -> list[Problem]:
     """Only the problems for which bars are refused, in order of the rows."""
     if not len(table):
         return [Problem(table.symbol, None, "has no bars", table.path or table.source, refused=True)]
+    if whole := _calendar_fault(table):
+        return [Problem(table.symbol, None, whole, table.path or table.source, refused=True)]
     found = [(row, what) for mask, what in _rules(table) for row in np.flatnonzero(mask).tolist()]
     return [
         Problem(table.symbol, day_of(table.session_of[row]), _phrase(what, table, row), table.where(row), refused=True)
         for row, what in sorted(found, key=lambda pair: pair[0])
     ]
+
+
+def _calendar_fault(table: BarTable) -> str:
+    """Return what makes a whole file no series of daily bars of the exchange; empty where it can be one."""
+    first, last = day_of(table.session_of.min()), day_of(table.session_of.max())
+    if first < TABLE_FROM:
+        cut = (
+            f"cut them off with `sim data fetch --source files --path DIR --symbols {table.symbol} --from {TABLE_FROM}`"
+        )
+        return f"begins on {first}; sessions are known from {TABLE_FROM} on: {cut}"
+    if not table.daily or len(table) < 3:
+        return ""
+    calendar = sessions(first, last).session_of
+    spacing = np.median(np.abs(np.diff(np.searchsorted(calendar, table.session_of))))
+    if spacing >= COARSE:
+        return f"bars stand {spacing:g} sessions apart: read as daily ones they look ahead; fetch daily bars"
+    if len(table) >= 14 and np.mean((table.session_of + 3) % 7 >= 5) >= 0.2:
+        return "has bars on weekends: they end at another hour than the sessions of the exchange and would look ahead"
+    return ""
 
 
 def _tables(bars: Bars) -> Iterator[BarTable]:
@@ -103,6 +136,7 @@ def _rules(table: BarTable) -> Iterator[tuple[Mask, str]]:
         unknown = ~np.isfinite(price)
         yield unknown, f"{name} is {{{name}}}"
         yield ~unknown & (price <= 0), f"{name} is {{{name}}}, not above zero"
+        yield ~unknown & (price > 0) & ((price < LEAST) | (price > MOST)), f"{name} is {{{name}}}, beyond any price"
         missing |= unknown
     yield ~missing & (table.high < table.low), "high {high} is below low {low}"
     ordered = ~missing & (table.high >= table.low)
@@ -112,6 +146,8 @@ def _rules(table: BarTable) -> Iterator[tuple[Mask, str]]:
         yield outside, f"{name} {{{name}}} lies outside [low {{low}}, high {{high}}]"
     yield ~(np.isfinite(table.volume) & (table.volume >= 0)), "volume is {volume}"
     yield ~(np.isfinite(table.dividend) & (table.dividend >= 0)), "dividend is {dividend}"
+    close = np.concatenate([table.close[:1], table.close[:-1]])
+    yield np.isfinite(table.dividend) & (close > 0) & (table.dividend >= close), "dividend {dividend} is a whole price"
 
 
 def _gaps(table: BarTable) -> Iterator[Problem]:
@@ -136,20 +172,44 @@ def _thin_sessions(table: BarTable, calendar: Sessions) -> Iterator[Problem]:
             yield Problem(table.symbol, day_of(day), what, table.path or table.source)
 
 
-def _jumps(table: BarTable) -> Iterator[Problem]:
+def jumps(table: BarTable) -> Iterator[Problem]:
+    """Openings far from the close before, by a ratio that splits have."""
     if len(table) < 2:
         return
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = table.open[1:] / table.close[:-1]
-        move = table.close[1:] / table.close[:-1]
     overnight = table.session_of[1:] != table.session_of[:-1]
-    names = {1 / ratio: f"{name} split" for ratio, name in SPLITS.items()}
-    names |= {ratio: "-for-".join(reversed(name.split("-for-"))) + " reverse split" for ratio, name in SPLITS.items()}
-    for factor, name in names.items():
-        near = (np.abs(gap / factor - 1) <= OPEN_WITHIN) & (np.abs(move / factor - 1) <= CLOSE_WITHIN)
-        for row in (np.flatnonzero(near & overnight) + 1).tolist():
+    far = np.maximum(gap, 1 / np.where(gap > 0, gap, np.inf)) >= min(SPLITS) * (1 - OPEN_WITHIN)
+    for row in (np.flatnonzero(far & overnight & np.isfinite(gap)) + 1).tolist():
+        if name := _split_of(table, row):
             what = (
                 f"opens at {table.open[row]:.10g} after a close of {table.close[row - 1]:.10g}: "
                 f"looks like an unadjusted {name}"
             )
             yield Problem(table.symbol, day_of(table.session_of[row]), what, table.where(row))
+
+
+def _split_of(table: BarTable, row: int) -> str:
+    """Return the split that the opening of bar `row` looks like, the plainest of those near it; empty for none."""
+    before, opens, closes = table.close[row - 1], table.open[row], table.close[row]
+    down = opens < before
+    opened, moved = (before / opens, before / closes) if down else (opens / before, closes / before)
+    near = [r for r in SPLITS if abs(opened / r - 1) <= OPEN_WITHIN and abs(moved / r - 1) <= CLOSE_WITHIN]
+    plain = [ratio for ratio in near if ratio in PLAIN or ratio.is_integer()]
+    if not near or not (plain or _ordinary(table, row, near[-1] if down else 1 / near[-1])):
+        return ""
+    new, old = SPLITS[
+        min(plain or near[-1:], key=lambda ratio: (ratio > 20 and ratio % 5 > 0, abs(opened / ratio - 1)))
+    ].split("-for-")
+    return f"{new}-for-{old} split" if down else f"{old}-for-{new} reverse split"
+
+
+def _ordinary(table: BarTable, row: int, ratio: float) -> bool:
+    """Return True where range and volume of a session are those of the weeks before it, in shares before a split."""
+    usual = slice(row - USUAL, row)
+    if row < USUAL or table.frequency != DAILY:
+        return False
+    spread = (table.high - table.low) / table.close
+    moves = np.median(np.abs(np.diff(np.log(table.close[usual]))))
+    calm = spread[row] <= np.median(spread[usual]) * RANGE_WITHIN and abs(math.log(ratio)) >= moves * MOVES
+    return bool(calm and 0 < table.volume[row] <= np.median(table.volume[usual]) * ratio * VOLUME_WITHIN)

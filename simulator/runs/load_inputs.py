@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
 from simulator.config import WEEKDAYS, Config
 from simulator.errors import DataError
 from simulator.market import calendar
@@ -44,8 +46,8 @@ def load_inputs(
     notes = list(loaded.notes)
     start = loaded.start
     if start == 0:
-        # The first decision needs a known close: without one there is no size.
-        start = 1
+        # The first decision needs a known close, and a session of minutes is decided on before its first bar.
+        start = int(np.searchsorted(loaded.bars.session_of, loaded.bars.session_of[0], side="right"))
         notes.append(f"trading starts one session later than asked: {loaded.bars.dates[0]} is the first bar there is")
     if start >= len(loaded.bars):
         raise DataError(

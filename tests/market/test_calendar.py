@@ -17,8 +17,8 @@ def utc(year: int, month: int, day: int, hour: int, minute: int = 0) -> int:
 
 def test_the_table_of_the_past_equals_exchange_calendars() -> None:
     until, _ = calendar._table()
-    told = calendar._from_library(1970, until.year).between(calendar.TABLE_FROM, until)
-    kept = sessions(calendar.TABLE_FROM, until)
+    told = calendar._from_library(1970, until.year).between(calendar.LIBRARY_FROM, until)
+    kept = sessions(calendar.LIBRARY_FROM, until)
     assert len(kept) == 14_121
     for name in ("session_of", "opens_at", "closes_at"):
         np.testing.assert_array_equal(getattr(kept, name), getattr(told, name))

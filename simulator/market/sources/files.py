@@ -1,52 +1,58 @@
 """A folder of CSV or Parquet files, one per symbol, named after it: ``SPY.csv``, ``SPY.csv.gz``, ``SPY.parquet``.
 
-Column spellings are the common ones (``SPELLINGS``), case, blanks and underscores aside. Prices are taken as they
-stand: an adjusted close beside the close is not used, and the loader says so; a dividend column (cash per share on
-the ex-date) is. Dates are ISO 8601 or YYYYMMDD.
+    file ──► sheets: columns by role ──► settle: dates, numbers ──► rows in order ──► adjust: splits ──► BarTable
+
+Columns are known by many names (`headers`), numbers and dates are read as their whole column shows them (`settle`).
+Prices are taken as they stand: an adjusted close beside the close is not used, and the loader says so; a dividend
+column (cash per share on the ex-date) and a column of splits are (`adjust`).
 
 Daily bars carry their session's date. Bars with times of day are intraday: each label is the START of its bar, without
-a time zone it is New York time, and the spacing of the labels is the frequency.
+a time zone it is New York time or that of ``zone``, and the spacing of the labels is the frequency.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import os
 import re
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from simulator.errors import DataError
+from simulator.market.adjust import apply_splits, settle_dividends
 from simulator.market.bars import NUMBERS, Floats, Instants, moment
-from simulator.market.calendar import DAY, MINUTE, NEW_YORK, OPEN, SECOND, day_number, offsets, wall_to_utc
-from simulator.market.table import DAILY, PRICES, BarTable, absorb_rounding
+from simulator.market.calendar import (
+    DAY,
+    MINUTE,
+    NEW_YORK,
+    OPEN,
+    SECOND,
+    TABLE_FROM,
+    day_number,
+    day_of,
+    offsets,
+    sessions,
+    wall_to_utc,
+)
+from simulator.market.sources.headers import quote
+from simulator.market.sources.settle import read_numbers, settle_dates
+from simulator.market.sources.sheets import Sheet, read_sheet
+from simulator.market.table import DAILY, PRICES, BarTable, absorb_rounding, in_hours
 
-SUFFIXES = (".csv.gz", ".csv", ".parquet")
-
-SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    "date": ("date", "datetime", "timestamp", "time", "day", "session", "t", "", "unnamed:0", "indexlevel0"),
-    "open": ("open", "o", "openprice"),
-    "high": ("high", "h", "highprice"),
-    "low": ("low", "l", "lowprice"),
-    "close": ("close", "c", "closeprice"),
-    "volume": ("volume", "vol", "v"),
-    "dividend": ("dividend", "dividends", "div", "divcash", "dividendamount"),
-    "adjusted": ("adjclose", "adjustedclose", "closeadj", "adj"),
-    "source": ("source",),
-}
-NEEDED = ("date", *PRICES)
-AGAIN = "delete it or fetch it again"
+SUFFIXES = (".csv.gz", ".csv.zip", ".csv", ".parquet")
 ADJUSTED = "its adjusted close is not used and it has no dividend column: returns leave dividends out"
 EARLIEST, LATEST = 1900, 2100
 """Years that are accepted. Nanoseconds in 64 bits reach from 1677 to 2262 and would wrap around in silence."""
+ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/Chicago", "America/Los_Angeles", "Asia/Kolkata")
+MOSTLY, NEARLY_ALL = 0.9, 0.95
+"""Share of a file's volume within the session: below the first, labels without a zone are suspected to be of another
+zone of ZONES, and refused where one of these brings the share above the second."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +63,6 @@ class Stamps:
     utc: Instants | None
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A file's columns by role (the keys of SPELLINGS), each n long, and the line of each row (None for Parquet)."""
-
-    shown: str
-    columns: Mapping[str, Any]
-    lines: list[int] | None
-
-    def where(self, row: int) -> str:
-        return f"{self.shown}:{self.lines[row]}" if self.lines else self.shown
-
-
 def symbol_of(path: Path) -> str | None:
     """The symbol a file is named after, in capitals; None when it is no file of bars by its name."""
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
@@ -76,32 +70,85 @@ def symbol_of(path: Path) -> str | None:
     return stem if is_symbol(stem) and path.name != "events.csv" else None
 
 
+def misnamed(folder: Path) -> list[Path]:
+    """Return the files of `folder` that end like files of bars and are not named after a symbol."""
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    ending = [path for path in there if path.name.lower().endswith(SUFFIXES) and path.name[0] != "."]
+    return [path for path in ending if not symbol_of(path) and path.name != "events.csv"]
+
+
 def is_symbol(text: str) -> bool:
     """True where `text` can name a file of bars: letters, digits and ``. - = _``, with ``^`` allowed in front."""
     return re.fullmatch(r"\^?[A-Za-z0-9][A-Za-z0-9.=_-]{0,31}", text) is not None
 
 
-def read_table(path: Path, *, symbol: str | None = None, source: str | None = None) -> BarTable:
+def read_table(
+    path: Path, *, symbol: str | None = None, source: str | None = None, zone: ZoneInfo | None = None
+) -> BarTable:
     """Read the bars of one file, unchecked. `source` is the label people see; a ``source`` column is added to it.
 
-    Raises DataError, with file and line, for what cannot be read as bars at all.
+    Of several symbols in the file those of `symbol` are read. Newest first is turned round, rows without any price are
+    left out. `zone` is that of intraday labels without one. Raises DataError, with file and line, for what cannot be
+    read as bars at all, and for what may mean two things.
     """
     shown = shown_path(path)
-    sheet = _read_parquet(path, shown) if path.suffix == ".parquet" else _read_csv(path, shown)
-    frequency, session_of, starts = _place(_stamps(sheet), sheet)
-    numbers = {name: _numbers(sheet, name) for name in NUMBERS}
-    numbers |= absorb_rounding(*(numbers[name] for name in PRICES))
-    return BarTable(
-        symbol or symbol_of(path) or path.stem,
-        (source or path.name) + _origin(sheet),
-        frequency,
-        session_of,
-        starts,
-        **numbers,
-        path=shown,
-        lines=None if sheet.lines is None else np.array(sheet.lines, dtype=np.int64),
-        notes=(ADJUSTED,) if "adjusted" in sheet.columns and "dividend" not in sheet.columns else (),
-    )
+    symbol = symbol or symbol_of(path) or path.stem
+    sheet = read_sheet(path, shown, symbol)
+    stamps = _stamps(sheet)
+    frequency, session_of, starts = _place(stamps, sheet, zone)
+    numbers = _read_numbers(sheet)
+    rows, notes = _order(session_of if frequency == DAILY else starts, numbers, sheet)
+    columns = {name: numbers.get(name, np.zeros(len(starts))) for name in NUMBERS}
+    if np.isnan(columns["volume"][rows]).all():
+        columns["volume"] = np.zeros(len(starts))  # a column of volumes that says nothing, as indices have it
+    columns["dividend"] = np.nan_to_num(columns["dividend"], nan=0.0, posinf=np.inf, neginf=-np.inf)
+    columns |= absorb_rounding(*(columns[name] for name in PRICES))
+    _carry_actions(rows, columns, numbers)
+    lines = None if sheet.lines is None else np.array(sheet.lines, dtype=np.int64)
+    origin = (source or path.name) + _origin(sheet)
+    table = BarTable(symbol, origin, frequency, session_of, starts, **columns, path=shown, lines=lines, notes=notes)
+    table = table.take(rows)
+    if frequency != DAILY and stamps.utc is None and zone is None:
+        _refuse_other_zone(table, path)
+    return _adjust(table, {role: numbers[role][rows] for role in ("adjusted", "split") if role in numbers}, sheet)
+
+
+def _order(keys: Instants, numbers: dict[str, Floats], sheet: Sheet) -> tuple[Any, tuple[str, ...]]:
+    """Return the rows that hold bars, oldest first, and what is to be said about the others."""
+    none = np.isnan(numbers["open"])
+    for name in PRICES[1:]:
+        none &= np.isnan(numbers[name])
+    if none.all():
+        raise DataError("has no row with a price", where=sheet.where(0))
+    steps = np.diff(keys)
+    turn = slice(None, None, -1 if len(steps) and (steps <= 0).all() and (steps < 0).any() else 1)
+    inner = int(none.sum() - np.argmin(none) - np.argmin(none[::-1]))
+    notes = (*sheet.notes, f"{inner} rows without a price are left out") if inner else sheet.notes
+    return (np.arange(len(keys))[turn][~none[turn]] if none.any() else turn), notes
+
+
+def _carry_actions(rows: Any, columns: dict[str, Floats], numbers: dict[str, Floats]) -> None:
+    """Move dividends and splits of rows without a price, which yfinance has at times, to the next row with one."""
+    if isinstance(rows, slice):
+        return
+    for actions, idle in ((columns["dividend"], 0.0), (numbers.get("split", np.zeros(0)), 1.0)):
+        for row in np.setdiff1d(np.flatnonzero(np.nan_to_num(actions) * (actions != idle)), rows).tolist():
+            newest_first = len(rows) > 1 and rows[0] > rows[1]
+            later = rows[rows < row][:1] if newest_first else rows[rows > row][:1]
+            actions[later] = actions[row] if idle else actions[later] + actions[row]
+
+
+def _adjust(table: BarTable, extra: dict[str, Floats], sheet: Sheet) -> BarTable:
+    """Apply what the columns beside the prices say. Nothing is held against prices that the checks refuse anyway."""
+    if "adjusted" in extra and "dividend" not in sheet.columns:
+        table = replace(table, notes=(*table.notes, ADJUSTED))
+    prices = np.array([getattr(table, name) for name in PRICES])
+    sound = (np.diff(table.key) > 0).all() and np.isfinite(prices).all() and (prices > 0).all()
+    if not sound or not (extra or table.dividend.any()):
+        return table
+    if "split" in extra:
+        table = apply_splits(table, extra["split"], extra.get("adjusted"))
+    return settle_dividends(table, extra.get("adjusted"), actions="split" in extra)
 
 
 def shown_path(path: Path) -> str:
@@ -150,77 +197,6 @@ def _plain(number: float) -> str:
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, shown: str) -> Sheet:
-    text = _text(path, shown)
-    first_line = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first_line.count))
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    try:
-        header = next(reader, [])
-        for row in filter(None, reader):
-            if len(row) != len(header):
-                where = f"{shown}:{reader.line_num}"
-                raise DataError(f"has {len(row)} columns where the header has {len(header)}", where=where)
-            rows.append(row)
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise DataError(f"is not CSV ({error})", where=f"{shown}:{reader.line_num}") from None
-    roles = _roles(header, shown)
-    if not rows:
-        raise DataError("has a header and no bars", where=f"{shown}:1", mend=AGAIN)
-    by_name = list(zip(*rows, strict=True))
-    return Sheet(shown, {role: by_name[header.index(name)] for role, name in roles.items()}, lines)
-
-
-def _text(path: Path, shown: str) -> str:
-    try:
-        data = path.read_bytes()
-        content = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError("is not text", where=f"{shown}:{line}", mend=AGAIN) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read ({error})", where=shown) from None
-    if not content.strip():
-        raise DataError("the file is empty", where=f"{shown}:1", mend=AGAIN)
-    before, nul, _ = content.partition("\0")
-    if nul:
-        raise DataError("is not text", where=f"{shown}:{before.count(chr(10)) + 1}", mend=AGAIN)
-    return content
-
-
-def _read_parquet(path: Path, shown: str) -> Sheet:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        content = pyarrow.parquet.ParquetFile(path).read()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"is not a whole Parquet file ({error})", where=shown, mend="fetch it again") from None
-    roles = _roles(content.column_names, shown)
-    if not content.num_rows:
-        raise DataError("has no bars", where=shown, mend=AGAIN)
-    return Sheet(shown, {role: content[name].combine_chunks() for role, name in roles.items()}, None)
-
-
-def _roles(header: Sequence[str], shown: str) -> dict[str, str]:
-    """{role: name of its column}."""
-    plain = {name: name.strip().lower().replace(" ", "").replace("_", "") for name in header}
-    roles: dict[str, str] = {}
-    for role, spellings in SPELLINGS.items():
-        found = [name for name in header if plain[name] in spellings]
-        if len(found) > 1:
-            names = " and ".join(f'"{name}"' for name in found)
-            raise DataError(f"columns {names} both look like the {role}", where=f"{shown}:1", mend="rename one")
-        roles |= {role: found[0]} if found else {}
-    missing = [role for role in NEEDED if role not in roles]
-    if missing:
-        there = ", ".join(header) or "nothing"
-        raise DataError(f"no column for {', '.join(missing)}; it has {there}", where=f"{shown}:1")
-    return roles
-
-
 def _origin(sheet: Sheet) -> str:
     """The values of the source column in parentheses; nothing without one."""
     column = sheet.columns.get("source")
@@ -233,25 +209,15 @@ def _origin(sheet: Sheet) -> str:
 # ---- numbers and dates -------------------------------------------------------------------------------------------
 
 
-def _numbers(sheet: Sheet, role: str) -> Floats:
-    if role not in sheet.columns:
-        return np.zeros(len(sheet.columns["date"]))
-    column = sheet.columns[role]
-    if sheet.lines is None:
-        return arrow_floats(column, f"{sheet.shown}, column {role}")
-    try:
-        return np.fromiter(map(float, column), dtype=np.float64, count=len(column))
-    except ValueError:
-        return np.array([_number(text, role, sheet.where(row)) for row, text in enumerate(column)])
-
-
-def _number(text: str, role: str, where: str) -> float:
-    if not text.strip():
-        return float("nan")
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(f'{role} was "{text}", not a number', where=where) from None
+def _read_numbers(sheet: Sheet) -> dict[str, Floats]:
+    """Return (n,) float64 of each column of numbers there is."""
+    columns = {role: sheet.columns[role] for role in (*NUMBERS, "adjusted", "split") if role in sheet.columns}
+    if sheet.lines is not None:
+        return read_numbers(columns, sheet.where, point=sheet.mark != ";")
+    texts = {role: _arrow_texts(column) for role, column in columns.items() if _is_text(column.type)}
+    numbers = read_numbers(texts, sheet.where)
+    rest = {role: column for role, column in columns.items() if role not in texts}
+    return numbers | {role: arrow_floats(column, f"{sheet.shown}, column {role}") for role, column in rest.items()}
 
 
 def arrow_floats(column: Any, where: str) -> Floats:
@@ -271,24 +237,34 @@ def arrow_floats(column: Any, where: str) -> Floats:
 def _stamps(sheet: Sheet) -> Stamps:
     column = sheet.columns["date"]
     if not isinstance(column, list | tuple):
-        return _arrow_stamps(column, sheet)
+        if (
+            not _is_text(column.type)
+            and "time" not in sheet.columns
+            and not str(column.type).startswith(("int", "uint"))
+        ):
+            return _arrow_stamps(column, sheet)
+        column = _arrow_texts(column)
     texts = [text.strip() for text in column]
-    if all(len(text) == 10 for text in texts):
-        days = [_parse(date.fromisoformat, text, row, sheet).toordinal() for row, text in enumerate(texts)]
-        return Stamps((np.array(days, dtype=np.int64) - date(1970, 1, 1).toordinal()) * DAY, None)
-    return _stamps_of([_parse(datetime.fromisoformat, text, row, sheet) for row, text in enumerate(texts)], sheet)
-
-
-def _parse(parse: Callable[[str], Any], text: str, row: int, sheet: Sheet) -> Any:
+    if "time" in sheet.columns:
+        clocks = sheet.columns["time"] if sheet.lines else _arrow_texts(sheet.columns["time"])
+        texts = [f"{day} {clock.strip()}" for day, clock in zip(texts, clocks, strict=True)]
     try:
-        parsed = parse(text)
+        if all(len(text) == 10 for text in texts):
+            days = [date.fromisoformat(text) for text in texts]
+            _check_years([day.year for day in days], texts, sheet)
+            since = np.array([day.toordinal() for day in days], dtype=np.int64)
+            return Stamps((since - date(1970, 1, 1).toordinal()) * DAY, None)
+        moments = [datetime.fromisoformat(text) for text in texts]
     except ValueError:
-        what = f'date was "{text}"' if text else "date is missing"
-        forms = "write dates as 2024-01-31 or 2024-01-31T09:30-05:00"
-        raise DataError(what, where=sheet.where(row), mend=forms) from None
-    if not EARLIEST <= parsed.year <= LATEST:
-        raise DataError(f'the year of "{text}" cannot be meant', where=sheet.where(row))
-    return parsed
+        moments = settle_dates(texts, sheet.where)
+    _check_years([moment.year for moment in moments], texts, sheet)
+    return _stamps_of(moments, sheet)
+
+
+def _check_years(years: Sequence[int], texts: Sequence[str], sheet: Sheet) -> None:
+    if not EARLIEST <= min(years) <= max(years) <= LATEST:
+        row = next(row for row, year in enumerate(years) if not EARLIEST <= year <= LATEST)
+        raise DataError(f'the year of "{texts[row]}" cannot be meant', where=sheet.where(row))
 
 
 def _stamps_of(moments: Sequence[datetime], sheet: Sheet) -> Stamps:
@@ -317,45 +293,91 @@ def _arrow_stamps(column: Any, sheet: Sheet) -> Stamps:
         raise DataError(f"row {row + 1} has no date", where=sheet.shown)
     if pyarrow.types.is_date(kind):
         days = _int64(column.cast(pyarrow.date32()).cast(pyarrow.int32()))
-        _check_years(days, sheet)
+        _check_days(days, sheet)
         return Stamps(days * DAY, None)
     if pyarrow.types.is_timestamp(kind):
         seconds = column.cast(pyarrow.timestamp("s", kind.tz), safe=False).cast(pyarrow.int64())
-        _check_years(_int64(seconds) // 86_400, sheet)
+        _check_days(_int64(seconds) // 86_400, sheet)
         utc = _int64(column.cast(pyarrow.timestamp("ns", kind.tz)).cast(pyarrow.int64()))
         if kind.tz is None:
             return Stamps(utc, None)
         wall = pyarrow.compute.local_timestamp(column.cast(pyarrow.timestamp("ns", kind.tz)))
         return Stamps(_int64(wall.cast(pyarrow.int64())), utc)
-    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
-        return _stamps(Sheet(sheet.shown, {"date": column.to_pylist()}, None))
     raise DataError(f"column date holds {kind}, not dates", where=sheet.shown)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow
+
+    return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
+
+
+def _arrow_texts(column: Any) -> list[str]:
+    return ["" if value is None else str(value) for value in column.to_pylist()]
 
 
 def _int64(column: Any) -> Instants:
     return np.asarray(np.from_dlpack(column), dtype=np.int64)
 
 
-def _check_years(days: Instants, sheet: Sheet) -> None:
+def _check_days(days: Instants, sheet: Sheet) -> None:
     strange = (days < day_number(date(EARLIEST, 1, 1))) | (days > day_number(date(LATEST, 12, 31)))
     if strange.any():
         row = int(np.argmax(strange))
         raise DataError(f"row {row + 1}: the year of day {days[row]} since 1970 cannot be meant", where=sheet.shown)
 
 
-def _place(stamps: Stamps, sheet: Sheet) -> tuple[str, Instants, Instants]:
+def _place(stamps: Stamps, sheet: Sheet, zone: ZoneInfo | None) -> tuple[str, Instants, Instants]:
     """Frequency, New York dates (days since the epoch) and UTC starts of the bars with these labels."""
     days = stamps.wall // DAY
     if not (stamps.wall % DAY).any():  # midnights as written, whatever the zone: plain dates
         return _daily(days)
-    utc = stamps.utc if stamps.utc is not None else stamps.wall - offsets(days)
+    utc = stamps.utc if stamps.utc is not None else _to_utc(stamps.wall, zone)
     local = utc + offsets(utc // DAY)
     days = local // DAY
     one_label = (local % DAY == local[0] % DAY).all()  # e.g. New York midnight written in UTC
     if one_label or len(np.unique(days)) == len(days):
         return _daily(days)
     steps = np.diff(utc)[np.diff(days) == 0]
-    return _frequency(int(np.gcd.reduce(steps)), sheet), days, utc
+    return _frequency(abs(int(np.gcd.reduce(steps))), sheet), days, utc
+
+
+def _to_utc(wall: Instants, zone: tzinfo | None) -> Instants:
+    """Instants of labels read off a wall clock in `zone`, in New York where None; of an hour twice there the first."""
+    if zone is None:
+        return wall - offsets(wall // DAY)
+    hours, where = np.unique(wall // (60 * MINUTE), return_inverse=True)
+    naive = (datetime(1970, 1, 1) + timedelta(hours=hour) for hour in hours.tolist())
+    shifts = [(at.replace(tzinfo=zone).utcoffset() or timedelta()).total_seconds() for at in naive]
+    return wall - (np.array(shifts, dtype=np.int64) * SECOND)[where]
+
+
+def _refuse_other_zone(table: BarTable, path: Path) -> None:
+    """Raise DataError where labels without a zone lie outside the session and fit it as those of another zone."""
+    if table.session_of.min() < day_number(TABLE_FROM):
+        return
+    here = _share_in_session(table, None)
+    if here >= MOSTLY:
+        return
+    shares = {zone: _share_in_session(table, ZoneInfo(zone)) for zone in ZONES}
+    zone = max(ZONES, key=lambda name: shares[name])
+    if shares[zone] >= NEARLY_ALL or (here < 0.5 and shares[zone] > here + 0.2):
+        what = f"{1 - here:.0%} of its volume lies outside the session: labels without a zone look like {zone}"
+        folder = quote(shown_path(path.parent))
+        read = f"`sim data fetch --source files --path {folder} --symbols {table.symbol} --tz {zone}` reads them so"
+        raise DataError(what, where=table.where(0), mend=read)
+
+
+def _share_in_session(table: BarTable, zone: tzinfo | None) -> float:
+    """Share of the volume (of the bars, without volumes) within regular hours, with the labels read in `zone`."""
+    starts = table.starts
+    if zone is not None:
+        starts = _to_utc(starts + offsets(starts // DAY), zone)
+    days = (starts + offsets(starts // DAY)) // DAY
+    moved = replace(table, starts=starts, session_of=days)
+    inside = in_hours(moved, sessions(day_of(days.min()), day_of(days.max())))
+    weights = np.nan_to_num(table.volume) if (table.volume > 0).any() else np.ones(len(table))
+    return float(weights[inside].sum() / weights.sum())
 
 
 def _daily(days: Instants) -> tuple[str, Instants, Instants]:

@@ -1,0 +1,120 @@
+"""Splits and dividends of a file of bars, held against its prices: a column is applied where the prices show it.
+
+Vendors agree on names and not on meanings: a column of splits stands beside prices adjusted for them (yfinance) and
+beside prices as traded (Tiingo), one of dividends beside prices that hold them already (yfinance's ``history()``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from simulator.errors import DataError
+from simulator.market.bars import Floats
+from simulator.market.calendar import day_of
+from simulator.market.table import PRICES, BarTable
+
+JUMP_WITHIN = 0.25
+"""Logarithm by which the opening gap of a split's day may differ from the split, or from no change at all."""
+CENT, NOISE = 0.01, 1.5e-7
+"""Prices as traded are whole cents, apart from what single precision makes of them (relative)."""
+BEFORE, AFTER = 20, 3
+
+
+def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = None) -> BarTable:
+    """Divide the bars before each split by its factor (new shares for an old one) where the price jumps by it that day.
+
+    `factors` (n,) is 0, 1 or NaN on days without a split. Where prices are adjusted already they are left alone; a note
+    says either. Dividends before a split are in old shares like the prices, unless `adjusted` closes show that they are
+    in new ones. Raises DataError where some splits are in the prices and others not, or the price does neither.
+    """
+    factors = np.where(np.isnan(factors) | (factors == 0), 1.0, factors)
+    wrong = np.flatnonzero(~np.isfinite(factors) | (factors < 0))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(f"split is {factors[row]:g}", where=f"{table.where(row)}: {table.symbol} {_day(table, row)}")
+    days = np.flatnonzero(factors != 1)
+    days = days[days > 0]
+    jumped = [row for row in days.tolist() if _jumps(table, row, factors[row])]
+    still = [row for row in days.tolist() if row not in jumped]
+    if jumped and still:
+        raise _half(table, factors, jumped[0], still[0])
+    if not jumped:
+        said = ", ".join(_named(factors[row], _day(table, row)) for row in still)
+        note = f"prices are adjusted for their splits already and are left alone ({said})"
+        return replace(table, notes=(*table.notes, note)) if still else table
+    ratio = np.ones(len(table))
+    for row in jumped:
+        # Some vendors give the factor of prices, 0.25 for four new shares: the price says which is meant.
+        new_shares = abs(np.log(table.open[row] / table.close[row - 1] * factors[row])) <= JUMP_WITHIN
+        ratio[:row] *= factors[row] if new_shares else 1 / factors[row]
+    said = ", ".join(_named(factors[row], _day(table, row)) for row in jumped)
+    arrays = {name: getattr(table, name) / ratio for name in PRICES}
+    if adjusted is None or not _in_new_shares(table, ratio, adjusted):
+        arrays["dividend"] = table.dividend / ratio
+    note = f"bars before its splits are adjusted for them ({said})"
+    return replace(table, **arrays, volume=table.volume * ratio, notes=(*table.notes, note))
+
+
+def _jumps(table: BarTable, row: int, factor: float) -> bool:
+    gap = table.open[row] / table.close[row - 1]
+    away = min(abs(np.log(gap * factor)), abs(np.log(gap / factor)))
+    stays = abs(np.log(gap))
+    if min(away, stays) > JUMP_WITHIN:
+        what = f"the split column says {factor:g} and the price opens at {gap:.4g} times the close before"
+        raise DataError(what, where=f"{table.where(row)}: {table.symbol} {_day(table, row)}", mend="mend the column")
+    return bool(away < stays)
+
+
+def _in_new_shares(table: BarTable, ratio: Floats, adjusted: Floats) -> bool:
+    """Return True where adjusted closes step on ex-dates before a split by the dividend times the split's ratio."""
+    days = np.flatnonzero((table.dividend[1:] > 0) & (ratio[1:] != 1) & (ratio[1:] == ratio[:-1])) + 1
+    share = adjusted / table.close
+    step, paid = 1 - share[days - 1] / share[days], table.dividend[days] / table.close[days - 1]
+    return bool(len(days) and np.median(np.abs(step - paid * ratio[days])) < np.median(np.abs(step - paid)))
+
+
+def _half(table: BarTable, factors: Floats, jumped: int, still: int) -> DataError:
+    what = (
+        f"prices jump by the split {_named(factors[jumped], _day(table, jumped))} and not by "
+        f"{_named(factors[still], _day(table, still))}: they are adjusted in part"
+    )
+    mend = "fetch bars that are adjusted for all splits or for none"
+    return DataError(what, where=f"{table.where(still)}: {table.symbol}", mend=mend)
+
+
+def _named(factor: float, day: str) -> str:
+    return f"{factor:g} on {day}"
+
+
+def _day(table: BarTable, row: int) -> str:
+    return str(day_of(table.session_of[row]))
+
+
+def settle_dividends(table: BarTable, adjusted: Floats | None, actions: bool) -> BarTable:
+    """Leave out the dividends of a table whose prices hold them already, with a note.
+
+    Prices as traded are whole cents on both sides of an ex-date; adjusted ones are so after the last one only. Where
+    that says nothing (adjusted for later splits, or to a later day) the columns do: `adjusted` closes that equal the
+    closes, or dividends and splits (`actions`) without adjusted closes, are yfinance's adjusted prices.
+    """
+    paid = np.flatnonzero(table.dividend > 0)
+    paid = paid[paid > 0]
+    if not len(paid):
+        return table
+    last = int(paid[-1])
+    before = _share_in_cents(table.close[max(0, last - BEFORE) : last])
+    after = _share_in_cents(table.close[last:]) if len(table) - last >= AFTER else 0.0
+    alike = adjusted is not None and bool(np.nanmax(np.abs(adjusted[:last] / table.close[:last] - 1)) < NOISE)
+    if before >= 0.9 or (adjusted is not None and not alike):
+        return table
+    if not (alike or (actions and adjusted is None) or (after >= 0.9 and before <= 0.5 and last >= BEFORE)):
+        return table
+    note = f"its prices hold dividends already: the {len(paid)} of its dividend column are not paid again"
+    return replace(table, dividend=np.zeros(len(table)), notes=(*table.notes, note))
+
+
+def _share_in_cents(prices: Floats) -> float:
+    cents = prices / CENT
+    return float(np.mean(np.abs(cents - np.round(cents)) <= np.maximum(cents * NOISE, 1e-6)))

@@ -1,0 +1,226 @@
+"""The columns of a foreign file of bars, as they stand there: CSV of any common dialect, zipped or not, or Parquet.
+
+bytes ──► unpack, decode ──► find the header ──► rows of the symbol ──► Sheet: columns by role, line of each row
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator.errors import DataError
+from simulator.market.sources.headers import (
+    ROLES,
+    Named,
+    find_columns,
+    has_prices,
+    name_columns,
+    pick_symbol,
+    plain,
+    same_symbol,
+)
+
+AGAIN = "delete it or fetch it again"
+MARKS = ",;\t|"
+HEADER_WITHIN = 12
+"""Lines within which the header is looked for: some vendors write a title, Excel a line ``sep=;`` above it."""
+MOST_BYTES = 1 << 30
+ENCODINGS = ("cp1252", "gb18030", "cp932", "cp949", "big5", "cp1251")
+"""Tried where a file is no UTF-8, and taken where its header makes sense then."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A file's columns by role, each n long, and the line of each row (None for Parquet).
+
+    `mark` separates the columns of a CSV; `notes` are sentences about what was left out.
+    """
+
+    shown: str
+    columns: Mapping[str, Any]
+    lines: list[int] | None
+    mark: str = ","
+    notes: tuple[str, ...] = ()
+
+    def where(self, row: int) -> str:
+        return f"{self.shown}:{self.lines[row]}" if self.lines else f"{self.shown}, row {row + 1}"
+
+
+def read_sheet(path: Path, shown: str, symbol: str) -> Sheet:
+    """Read the columns of one file; of several symbols in it those of `symbol`. Raises DataError with file and line."""
+    if path.name.lower().endswith(".parquet"):
+        return _read_parquet(path, shown, symbol)
+    return _read_csv(_text(_unpack(path, shown), shown), shown, symbol)
+
+
+# ---- text --------------------------------------------------------------------------------------------------------
+
+
+def _unpack(path: Path, shown: str) -> bytes:
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b" or path.name.lower().endswith(".gz"):
+            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
+        elif data[:4] == b"PK\x03\x04":
+            with zipfile.ZipFile(io.BytesIO(data)) as packed:
+                inside = [name for name in packed.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+                if len(inside) != 1:
+                    raise DataError(f"holds {len(inside)} files", where=shown, mend="unzip it and name each SYMBOL.csv")
+                data = packed.open(inside[0]).read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"cannot be read ({error})", where=shown) from None
+    if len(data) > MOST_BYTES:
+        raise DataError(f"holds more than {MOST_BYTES >> 20:,} MiB", where=shown, mend="cut it into parts")
+    return data
+
+
+def _text(data: bytes, shown: str) -> str:
+    text = _decode(data, shown)
+    if not text.strip():
+        raise DataError("the file is empty", where=f"{shown}:1", mend=AGAIN)
+    before, nul, _ = text.partition("\0")
+    if nul:
+        raise DataError("is not text", where=f"{shown}:{before.count(chr(10)) + 1}", mend=AGAIN)
+    return text
+
+
+def _decode(data: bytes, shown: str) -> str:
+    wide = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}.get(data[:2])
+    if not wide and len(data) > 3 and (data[1::2][:40].count(0) > 30 or data[::2][:40].count(0) > 30):
+        wide = "utf-16-le" if data[1] == 0 else "utf-16-be"
+    try:
+        return data.decode(wide or "utf-8-sig")
+    except UnicodeDecodeError as error:
+        for encoding in () if wide else ENCODINGS:
+            try:
+                text = data.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            if any(has_prices(header) for _, _, header in _headers(text)):
+                return text
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError("is not text", where=f"{shown}:{line}", mend=AGAIN) from None
+
+
+def _headers(text: str) -> Iterator[tuple[int, str, Named]]:
+    """(lines above it, separator, names) of each of the first lines, read as a header."""
+    for at, line in enumerate(text[:20_000].splitlines()[:HEADER_WITHIN]):
+        mark = max(MARKS, key=line.count)
+        try:
+            cells = next(csv.reader([line], delimiter=mark), [])
+        except csv.Error:
+            continue
+        if cells:
+            yield at, mark, name_columns(cells)
+
+
+def _read_csv(text: str, shown: str, symbol: str) -> Sheet:
+    candidates = list(_headers(text))
+    above, mark, header = next((c for c in candidates if has_prices(c[2])), candidates[0])
+    stream = io.StringIO(text)
+    title = [stream.readline() for _ in range(above)][-1:]
+    reader = csv.reader(stream, delimiter=mark)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        next(reader, [])
+        width = len(header)
+        for row in filter(any, reader):
+            if len(row) != width:
+                row = _fit(row, width, f"{shown}:{reader.line_num + above}")
+            rows.append(row)
+            lines.append(reader.line_num + above)
+    except csv.Error as error:
+        raise DataError(f"is not CSV ({error})", where=f"{shown}:{reader.line_num + above}") from None
+    header, skip = _second_level(header, next(csv.reader(title, delimiter=mark), []), rows)
+    del rows[:skip], lines[:skip]
+    roles = find_columns(header, symbol, shown, f"{shown}:{above + 1}")
+    if not rows:
+        raise DataError("has a header and no bars", where=f"{shown}:{above + 1}", mend=AGAIN)
+    by_place = list(zip(*rows, strict=True))
+    sheet = Sheet(shown, {role: by_place[at] for role, at in roles.items()}, lines, mark)
+    return _rows_of_symbol(sheet, symbol)
+
+
+def _fit(row: list[str], width: int, where: str) -> list[str]:
+    """Return `row` without empty cells beyond the header's width. Raises DataError where that is not what differs."""
+    if len(row) < width or any(row[width:]):
+        raise DataError(f"has {len(row)} columns where the header has {width}", where=where)
+    return row[:width]
+
+
+def _second_level(header: Named, above: Sequence[str], rows: Sequence[list[str]]) -> tuple[Named, int]:
+    """Return the header with the symbols of a frame's second level, and the number of `rows` that belong to it.
+
+    pandas writes a header of two levels as ``Price,Close,…`` / ``Ticker,SPY,…`` / ``Date,,…``, in either order.
+    """
+    below = bool(rows) and _names_symbols(rows[0], len(header))
+    owners = rows[0] if below else list(above) if _names_symbols(above, len(header)) else [""] * len(header)
+    dated = rows[below : below + 1]
+    named = bool(dated) and not any(dated[0][1:]) and ROLES.get(plain(dated[0][0])) == "date"
+    if not named and not any(owners):
+        return header, 0
+    names = ["Date", *(name for name, _ in header[1:])]
+    return list(zip(names, ["", *owners[1:]], strict=True)), below + named
+
+
+def _names_symbols(row: Sequence[str], width: int) -> bool:
+    """Return True for ``Ticker,SPY,SPY,…`` (the first cell may be empty)."""
+    return (
+        len(row) == width
+        and plain(row[0]) in ("", "ticker", "tickers", "symbol")
+        and all(re.fullmatch(r"\^?[A-Za-z0-9.=-]*[A-Za-z][A-Za-z0-9.=-]*", cell.strip()) for cell in row[1:])
+    )
+
+
+# ---- Parquet -----------------------------------------------------------------------------------------------------
+
+
+def _read_parquet(path: Path, shown: str, symbol: str) -> Sheet:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        content = pyarrow.parquet.ParquetFile(path).read()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"is not a whole Parquet file ({error})", where=shown, mend="fetch it again") from None
+    roles = find_columns(name_columns(content.column_names), symbol, shown, f"{shown}:1")
+    if not content.num_rows:
+        raise DataError("has no bars", where=shown, mend=AGAIN)
+    columns = {role: content.column(at).combine_chunks() for role, at in roles.items()}
+    for role, column in columns.items():
+        if pyarrow.types.is_dictionary(column.type):
+            columns[role] = column.dictionary_decode()
+    return _rows_of_symbol(Sheet(shown, columns, None), symbol)
+
+
+def _rows_of_symbol(sheet: Sheet, symbol: str) -> Sheet:
+    """Return the rows of `symbol` in a file of several, one below the other."""
+    column = sheet.columns.get("symbol")
+    if column is None:
+        return sheet
+    names = [str(name).strip() for name in (column if sheet.lines else column.to_pylist())]
+    there = dict.fromkeys(names)
+    if len(there) == 1:
+        (only,) = there
+        other = not same_symbol(only, symbol) and re.fullmatch(r"\^?[A-Z0-9.=-]{1,10}", only)
+        return _noting(sheet, f"its rows are called {only}") if other else sheet
+    chosen = pick_symbol(there, symbol, sheet.where(0), sheet.shown)
+    kept = [row for row, name in enumerate(names) if name == chosen]
+    note = f"rows of {len(there) - 1} other symbols in its file are left out"
+    if sheet.lines:
+        columns: dict[str, Any] = {role: [cells[row] for row in kept] for role, cells in sheet.columns.items()}
+        return _noting(Sheet(sheet.shown, columns, [sheet.lines[row] for row in kept], sheet.mark), note)
+    return _noting(Sheet(sheet.shown, {role: cells.take(kept) for role, cells in sheet.columns.items()}, None), note)
+
+
+def _noting(sheet: Sheet, note: str) -> Sheet:
+    return Sheet(sheet.shown, sheet.columns, sheet.lines, sheet.mark, (*sheet.notes, note))
