@@ -11,17 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from html import escape
 from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
 class Reply:
     """One HTTP response to the request body `asked`: `body` is sent as JSON unless it is bytes.
 
+    `key` is the one that was sent;
     `retry_after_s` are the seconds that a ``429-retry-after`` is to ask for;
     `ending` ``cut``: the connection ends without an answer; ``cut-body``: amid one; ``hang``: nothing ever comes.
     """
@@ -32,6 +36,7 @@ class Reply:
     ending: Literal["whole", "cut", "cut-body", "hang"] = "whole"
     asked: Mapping[str, Any] = field(default_factory=dict)
     retry_after_s: float = 1.0
+    key: str = ""
 
     @property
     def choice(self) -> dict[str, Any]:
@@ -156,6 +161,28 @@ def run_out(reply: Reply) -> Reply:
     """All tokens went into thinking, where fewer than 16,000 are allowed."""
     allowed = reply.asked.get("max_tokens") or reply.asked.get("max_completion_tokens") or math.inf
     return _message("length", content="")(reply) if allowed < 16_000 else reply
+
+
+SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "plain": str,
+    "repr": repr,
+    "json": json.dumps,
+    "url": lambda key: quote(key, safe=""),
+    "html": escape,
+    "hex": lambda key: key.encode().hex(),
+    "base64": lambda key: b64encode(key.encode()).decode(),
+    "basic": lambda key: b64encode(f"Basic {key}:".encode()).decode(),
+}
+"""Forms in which services were seen to send back the key they were sent."""
+
+
+def _echo(write: Callable[[str], Spoil]) -> Spoil:
+    """Send back the key in all spellings, where and how `write` says."""
+    return lambda reply: write("your key: " + " ".join(spell(reply.key) for spell in SPELLINGS.values()))(reply)
+
+
+def answer_with(keys: str) -> Spoil:
+    return lambda reply: _top(model=keys)(_message(keys, content=json.dumps({"thesis": keys}))(reply))
 
 
 def stream(reply: Reply) -> Reply:
@@ -297,6 +324,18 @@ FAULTS: Mapping[str, Fault] = {
     "cost-negative": Fault("a cost below 0", _usage(cost=-1.0)),
     "cost-huge": Fault("a cost of $1,000,000", _usage(cost=1e6)),
     "cost-tenth": Fault("a cost of $0.10, whatever was asked", _usage(cost=0.1)),
+    # The key that was sent, in eight spellings.
+    "echo-401": Fault("the key in a 401", _echo(lambda keys: _status(401, keys))),
+    "echo-429": Fault("the key in a 429", _echo(lambda keys: _status(429, keys, {"X-Key": keys, "Retry-After": keys}))),
+    "echo-400": Fault("the key in a 400", _echo(lambda keys: _status(400, "no " + 220 * "x" + keys, code=keys))),
+    "echo-page": Fault("the key in an HTML page", _echo(lambda keys: _page(HTML.format(keys, keys), "text/html", 503))),
+    "echo-redirect": Fault(
+        "the key in a redirect", _echo(lambda k: _status(302, "", {"Location": f"https://h/?k={k}"}))
+    ),
+    "echo-200": Fault("the key in an error inside a 200", _echo(lambda keys: _status(200, keys, code=403))),
+    "echo-choice": Fault("the key in an error inside a choice", _echo(lambda keys: _choice(error={"message": keys}))),
+    "echo-answer": Fault("the key as the text, the model, and the end", _echo(answer_with)),
+    "echo-refusal": Fault("the key in the model's own refusal", _echo(lambda k: _message(content=None, refusal=k))),
 }
 
 USUAL = ("429", "429-retry-after", "500", "502", "cut", "cut-body", "hang", "empty",

@@ -109,7 +109,7 @@ class FakeService:
             self._tasks.discard(task)
             writer.close()
 
-    async def _respond(self, connection: _Connection, method: str, path: str, body: bytes) -> None:
+    async def _respond(self, connection: _Connection, method: str, path: str, body: bytes, key: str) -> None:
         if method == "GET" and path.endswith("/stats"):
             connection.send(200, self.stats())
         elif method == "GET" and path.endswith("/models"):
@@ -120,13 +120,13 @@ class FakeService:
             counts.at_once += 1
             counts.most_at_once = max(counts.most_at_once, counts.at_once)
             try:
-                await self._answer(connection, body)
+                await self._answer(connection, body, key)
             finally:
                 counts.at_once -= 1
         else:
             connection.send(404, error_body("no such path; there are /v1/chat/completions, /v1/models and /stats"))
 
-    async def _answer(self, connection: _Connection, body: bytes) -> None:
+    async def _answer(self, connection: _Connection, body: bytes, key: str) -> None:
         try:
             content = json.loads(body)
             request = request_of(content)
@@ -144,7 +144,7 @@ class FakeService:
         except SimError as error:
             reply = whole = Reply(error_body(str(error)), 400)
         if name is not None and whole.status == 200:
-            whole = replace(whole, asked=content, retry_after_s=self.behaviour.retry_after_s)
+            whole = replace(whole, asked=content, retry_after_s=self.behaviour.retry_after_s, key=key)
             reply = FAULTS[name].spoil(whole)
             # A field that is refused and was not sent is no fault.
             self.counts.faults[name] += reply is not whole
@@ -192,8 +192,8 @@ class _Connection:
     reader: StreamReader
     writer: StreamWriter
 
-    async def read(self) -> tuple[str, str, bytes] | None:
-        """(method, path, body) of the next request; None where what came is none."""
+    async def read(self) -> tuple[str, str, bytes, str] | None:
+        """(method, path, body, key) of the next request; None where what came is none."""
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
@@ -202,7 +202,8 @@ class _Connection:
         if len(words) != 3 or not length.isdigit():
             self.send(400, error_body("not a request"))
             return None
-        return words[0], words[1].partition("?")[0], await self.reader.readexactly(int(length))
+        body = await self.reader.readexactly(int(length))
+        return words[0], words[1].partition("?")[0], body, headers.get("authorization", "").removeprefix("Bearer ")
 
     def send(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
         """Write a response. Returns False where nobody is left to read it."""
