@@ -6,28 +6,35 @@ run = simulator.run(strategy="sma_cross", symbols=["SPY", "QQQ"], start="2024-01
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
-from typing import Any, Literal
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, get_args
 
-from simulator.errors import UsageError
+import numpy as np
+
+from simulator.errors import UsageError, did_you_mean
+from simulator.llm.gateway import Mode
 from simulator.runs.eta import RunProgress
 from simulator.runs.execute import Completion, Run
 from simulator.runs.execute import simulate as execute
 from simulator.runs.spec import MAX_COST, RunSpec
 from simulator.workspace import Workspace, find_workspace
 
+Day = str | date | np.datetime64
+"""A date as people have it in Python; datetime and pandas Timestamp are dates."""
+
 
 # The options of `sim run` by the same names: grouped, they would have to be learned twice.
 def run(
-    strategy: str | type = "macro_council",
-    symbols: Sequence[str] = ("SPY", "QQQ"),
-    start: str | date = "2024-01-01",
-    end: str | date | None = None,
+    strategy: str | os.PathLike[str] | type = "macro_council",
+    symbols: str | Iterable[str] = ("SPY", "QQQ"),
+    start: Day = "2024-01-01",
+    end: Day | None = None,
     *,
     workspace: str | os.PathLike[str] | None = None,
     models: str | None = None,
-    cache: Literal["record", "replay", "refresh", "off"] = "record",
+    cache: Mode = "record",
     parameters: Mapping[str, Any] | None = None,
     replicates: int = 1,
     max_cost: float = MAX_COST,
@@ -38,8 +45,9 @@ def run(
     Parameters
     ----------
     strategy : name of a strategy in the workspace, path of a strategy file or folder, or a class derived from `Rule`
-    symbols : what may be traded
-    start, end : first and last session, ISO dates; without `end` the last session that all symbols have
+    symbols : what may be traded: ``"SPY"``, ``"SPY,QQQ"``, or a list, in any case
+    start, end : first and last session: ``"2024-01-31"``, date, datetime, pandas Timestamp or numpy datetime64, of
+        which the date counts; without `end` the last session that all symbols have
     models : profile of ``config/models.yaml``
     cache : what the LLM cache may do; ``replay`` never asks
     parameters : overrides of the strategy's own parameters
@@ -50,13 +58,16 @@ def run(
     Raises the errors of :mod:`simulator.errors`; `PartialRunError`, whose ``run`` holds what was decided so far, where
     the money or the answers ran out.
     """
+    strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
+    if not isinstance(strategy, str | type):
+        raise UsageError(f"strategy was {strategy!r:.60}", mend="pass its name, the path of its file, or its class")
     spec = RunSpec(
         strategy=strategy,
-        symbols=tuple(symbols),
+        symbols=parse_symbols(symbols),
         first=parse_date(start, "start"),
         last=None if end is None else parse_date(end, "end"),
         models=models,
-        cache=cache,
+        cache=choose(cache, get_args(Mode), "cache"),
         parameters=dict(parameters or {}),
         replicates=replicates,
         max_cost=max_cost,
@@ -73,11 +84,32 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[RunProgres
     return execute(spec, workspace, Completion(analyse, count_trials, build), progress)
 
 
-def parse_date(given: str | date, name: str) -> date:
-    """Return an ISO date. Raises UsageError naming the option."""
-    if isinstance(given, date):
-        return given
+def parse_symbols(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return symbols in capitals, each once. Raises UsageError for what is no list of names."""
     try:
-        return date.fromisoformat(given)
-    except ValueError:
-        raise UsageError(f'{name} was "{given}", which is not a date', mend="write it as 2024-01-31") from None
+        words = [given] if isinstance(given, str) else list(given)
+        return tuple(dict.fromkeys(word for text in words for word in re.split(r"[,;\s]+", text.upper()) if word))
+    except (TypeError, AttributeError):
+        raise UsageError(f"symbols was {given!r:.60}", mend='name them: "SPY,QQQ" or ["SPY", "QQQ"]') from None
+
+
+def parse_date(given: Day, name: str) -> date:
+    """Return the day of a date in any of Python's forms. Raises UsageError naming the argument."""
+    value: object = given.astype("datetime64[us]").item() if isinstance(given, np.datetime64) else given
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            value = None
+    # NaT of pandas is a datetime that equals nothing, itself included.
+    if not isinstance(value, date) or value != value:
+        raise UsageError(f'{name} was "{given}", which is not a date', mend="write it as 2024-01-31")
+    return value.date() if isinstance(value, datetime) else value
+
+
+def choose(given: str, words: Sequence[str], name: str) -> Any:
+    """Return `given` where it is one of `words`. Raises UsageError naming the argument and the likeliest of them."""
+    if given not in words:
+        guess = did_you_mean(str(given), words)
+        raise UsageError(f"{name} was {given!r}{guess}", mend=f"it is one of {', '.join(words)}")
+    return given

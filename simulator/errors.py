@@ -88,8 +88,9 @@ class AuditError(SimError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``', did you mean "close"?'`` for the nearest of `known`, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f', did you mean "{near[0]}"?' if near else ""
+    by_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(word.lower(), by_case, n=1, cutoff=0.6)
+    return f', did you mean "{by_case[near[0]]}"?' if near else ""
 
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 
 MINUS = "\u2212"
 SPACE = "\u00a0"
@@ -80,6 +81,34 @@ def dollars(value: object, digits: int = 0, sign: bool = False) -> str:
 def cents(value: object) -> str:
     """``$1,234.50``."""
     return dollars(value, 2)
+
+
+def price(value: object) -> str:
+    """``$476.49``; below $10 with what cents would lose: ``$4.7649``, ``$0.00000945``."""
+    x = number_of(value)
+    return dollars(x, 2 if x is None else decimals(x))
+
+
+def shares(value: object, digits: int = 4) -> str:
+    """``12.5000``, ``0.00003210``: below 1 to four significant digits."""
+    x = number_of(value)
+    return ratio(x, digits if x is None or not 0 < abs(x) < 1 else 3 - math.floor(math.log10(abs(x))))
+
+
+def round_price(value: float) -> float:
+    """Return a price to the cent, outside of $10 to $10,000 to five significant digits: that is what cents are to a
+    price in the hundreds, and a decision is the same at any size of prices."""
+    return round(value, 2) if 10 <= abs(value) < 10_000 else float(f"{value:.5g}")
+
+
+def price_text(value: float) -> str:
+    """``476.49``, ``0.00000945``: a price as it was rounded, never in powers of ten."""
+    return format(Decimal(repr(value)), "f")
+
+
+def decimals(value: float) -> int:
+    """Decimals of `value` as :func:`round_price` rounds it: two or more."""
+    return max(2, len(price_text(round_price(value)).partition(".")[2]))
 
 
 def whole(value: object) -> str:

@@ -27,6 +27,7 @@ from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from simulator.council.vote import decide_by_vote
+from simulator.number_format import decimals, price_text, round_price
 
 if TYPE_CHECKING:
     from simulator.council.records import ChairmanAnswer, CheckpointAnswer, PitchAnswer, ResearchAnswer, ReviewAnswer
@@ -147,6 +148,7 @@ def breakout(symbol: str, known: Known, _market: Facts) -> View:
     close = known["close"]
     high, low = known.get("prior_high_55", close), known.get("prior_low_55", close)
     place = (close - low) / (high - low) if high > low else 0.5
+    digits = decimals(close)
     above_average = known.get("sma_200_distance_pct", 0.0) > 0
     if place > 1:
         conviction = 2
@@ -159,10 +161,11 @@ def breakout(symbol: str, known: Known, _market: Facts) -> View:
     else:
         conviction = 0
     bullets = (
-        f"{symbol} closed at {close:.2f}; the 55 sessions before ran from {low:.2f} to {high:.2f}.",
+        f"{symbol} closed at {close:.{digits}f}; the 55 sessions before ran from {low:.{digits}f} to "
+        f"{high:.{digits}f}.",
         f"That is {100 * place:.0f} % of the way up the channel; above 100 % is a new high, below 0 % a new low.",
-        f"The 20-session channel runs from {known.get('prior_low_20', close):.2f} to "
-        f"{known.get('prior_high_20', close):.2f}, and one ATR is {_atr_pct(known):.2f} % of the price.",
+        f"The 20-session channel runs from {known.get('prior_low_20', close):.{digits}f} to "
+        f"{known.get('prior_high_20', close):.{digits}f}, and one ATR is {_atr_pct(known):.2f} % of the price.",
     )
     names = ("close", "prior_high_55", "prior_low_55", "prior_high_20")
     return View(conviction, place - 0.5, bullets, _cite(known, *names), "3-6 weeks", 3.0, 6.0)
@@ -184,8 +187,9 @@ def pitch(lens: Lens, prompt: Facts) -> PitchAnswer:
     symbol = min(views, key=lambda s: (-abs(views[s].conviction), -abs(views[s].strength), s))
     view, known = views[symbol], market["symbols"][symbol]
     sign, close, atr = _sign(view.conviction), known["close"], known["close"] * _atr_pct(known) / 100
-    stop = _price(close - sign * view.stop_atr * atr) if sign else None
-    target = _price(close + sign * view.target_atr * atr) if sign else None
+    stop = _level(close, -sign * view.stop_atr * atr) if sign else None
+    target = _level(close, sign * view.target_atr * atr) if sign else None
+    shown = price_text(close)
     return {
         "instrument": symbol,
         "direction": "LONG" if sign > 0 else "SHORT" if sign < 0 else "FLAT",
@@ -193,9 +197,9 @@ def pitch(lens: Lens, prompt: Facts) -> PitchAnswer:
         "thesis_bullets": list(view.bullets),
         "indicators": list(view.indicators),
         "conviction": view.conviction,
-        "invalidation": f"A close {'below' if sign > 0 else 'above'} {stop}, {view.stop_atr:g} ATR from {close}."
-        if sign
-        else f"Nothing is proposed; a move of two ATR from {close} would reopen the question.",
+        "invalidation": f"Nothing is proposed; a move of two ATR from {shown} would reopen the question."
+        if stop is None
+        else f"A close {'below' if sign > 0 else 'above'} {price_text(stop)}, {view.stop_atr:g} ATR from {shown}.",
         "stop": stop,
         "target": target,
     }
@@ -288,8 +292,12 @@ def _definition(idea: Facts, known: Known) -> float:
 def _integrity(idea: Facts, known: Known) -> float:
     """Score the share of cited indicators that agree with the facts; other texts count neither way."""
     cited = [re.fullmatch(r"(\w+)\s*[:=]?\s*([-+]?\d[\d.]*)", text.strip()) for text in idea["indicators"]]
+    # Rounding is granted to 0.01, of prices below $10 to a thousandth of the close.
+    hair = dict.fromkeys(known, 0.01) | {
+        name: min(0.01, 0.001 * known["close"]) for name in known if name.startswith(("close", "atr", "prior"))
+    }
     right: list[bool] = [
-        abs(known[m[1]] - float(m[2])) <= 0.005 * abs(known[m[1]]) + 0.01 for m in cited if m and m[1] in known
+        abs(known[m[1]] - float(m[2])) <= 0.005 * abs(known[m[1]]) + hair[m[1]] for m in cited if m and m[1] in known
     ]
     return 3 + 6 * fsum(right) / len(right) if right else 5.0
 
@@ -321,10 +329,12 @@ def _kill_shot(idea: Facts, own: View, known: Known, market: Facts) -> str:
 def _flip_condition(idea: Facts, known: Known) -> str:
     sign = _sign(idea["conviction"])
     if sign > 0 and "prior_low_20" in known:
-        return f"A close below {known['prior_low_20']}, the lowest price of 20 sessions, would make it a SHORT."
+        lowest = price_text(known["prior_low_20"])
+        return f"A close below {lowest}, the lowest price of 20 sessions, would make it a SHORT."
     if sign < 0 and "prior_high_20" in known:
-        return f"A close above {known['prior_high_20']}, the highest price of 20 sessions, would make it a LONG."
-    return f"A move of two ATR from {known['close']} would decide the direction."
+        highest = price_text(known["prior_high_20"])
+        return f"A close above {highest}, the highest price of 20 sessions, would make it a LONG."
+    return f"A move of two ATR from {price_text(known['close'])} would decide the direction."
 
 
 # ------------------------------------------------------------------------------------------------------- checkpoints
@@ -348,14 +358,14 @@ def checkpoint(lens: Lens | None, prompt: Facts) -> CheckpointAnswer:
     invalidated = stop is not None and position["state"] == "open" and sign * (known["close"] - float(stop)) <= 0
     after, why = _reread(before, view, gain, known, position["state"] == "open")
     if invalidated and after * sign > 0:
-        after, why = 0, f"the close {known['close']} lies beyond the invalidation at {stop}"
+        after, why = 0, f"the close {price_text(known['close'])} lies beyond the invalidation at {price_text(stop)}"
     new_stop, new_target = None, None
     if view is not None and after * sign < 0:
         atr = known["close"] * _atr_pct(known) / 100
-        new_stop = _price(known["close"] + sign * view.stop_atr * atr)
-        new_target = _price(known["close"] - sign * view.target_atr * atr)
+        new_stop = _level(known["close"], sign * view.stop_atr * atr)
+        new_target = _level(known["close"], -sign * view.target_atr * atr)
     elif after and gain >= BACK and stop is not None:
-        entry = _price(position["entry"]["price"])
+        entry = round_price(position["entry"]["price"])
         new_stop = entry if sign * (entry - float(stop)) > 0 else None
     reason = f"{symbol} {gain:+.1f} ATR: {why}."
     return {
@@ -460,8 +470,9 @@ def _sign(number: float) -> int:
     return (number > 0) - (number < 0)
 
 
-def _price(price: float) -> float:
-    return max(0.01, round(price, 2))
+def _level(close: float, away: float) -> float:
+    """A stop or target, kept within a quarter of the close and four times it: no protection lies at or below 0."""
+    return round_price(min(max(close + away, close / 4), close * 4))
 
 
 def _atr_pct(known: Known) -> float:
@@ -484,7 +495,7 @@ def _pace(known: Known) -> str:
 
 
 def _cite(known: Known, *names: str) -> tuple[str, ...]:
-    return tuple(f"{name} {known[name]}" for name in names if name in known)
+    return tuple(f"{name} {price_text(known[name])}" for name in names if name in known)
 
 
 RULES: dict[str, Callable[[Facts], Mapping[str, object]]] = {

@@ -19,7 +19,7 @@ from simulator.trading.model import Fill, OrderRecord, Rejection
 
 OPEN, FILLED, PARTLY_FILLED, CANCELLED, REJECTED = range(5)
 AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT, MARGIN_CALL = range(5)
-NO_PRICE_REASON, IN_MARGIN_CALL, BUYING_POWER, PRO_RATA = range(4)
+NO_PRICE_REASON, IN_MARGIN_CALL, BUYING_POWER, PRO_RATA, NO_SHARE_REASON = range(5)
 
 
 class OrderRow:

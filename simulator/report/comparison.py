@@ -15,12 +15,15 @@ from simulator.number_format import (
     SPACE,
     cents,
     counted,
+    decimals,
     dollars,
     interval,
     number_of,
     p_value,
     percent,
+    price,
     ratio,
+    shares,
     signed_percent,
     signed_ratio,
     whole,
@@ -211,7 +214,7 @@ def _target(target: object) -> str:
     if not isinstance(target, Mapping):
         return signed_percent(target)
     names = [name for name in ("limit", "stop", "take_profit") if target.get(name) is not None]
-    prices = [f"{name.replace('_', ' ')} {cents(target[name])}" for name in names]
+    prices = [f"{name.replace('_', ' ')} {price(target[name])}" for name in names]
     return signed_percent(target.get("weight")) + (f" ({', '.join(prices)})" if prices else "")
 
 
@@ -220,7 +223,8 @@ def _fill(fill: object) -> str:
         return "has none"
     quantity, cost = float(fill["quantity"]), float(fill["slippage"]) + float(fill["commission"])
     did = "bought" if quantity > 0 else "sold"
-    return f"{did} {ratio(abs(quantity), 4)} at {dollars(float(fill['price']), 4)} ({fill['why']}), costs {cents(cost)}"
+    paid = dollars(fill["price"], max(4, decimals(float(fill["price"]))))
+    return f"{did} {shares(abs(quantity))} at {paid} ({fill['why']}), costs {cents(cost)}"
 
 
 def abridge(value: object, most: int = 60) -> str:

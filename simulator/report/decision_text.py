@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from simulator.council.records import AnswerRow, MeetingRecord, ReviewAnswer, RevisedThesis
-from simulator.number_format import cents, ratio
+from simulator.number_format import price, ratio
 
 PRICES = {"limit": "limit", "stop": "stop", "take_profit": "take profit"}
 SHOWN_OF_KEY = 12
@@ -16,9 +16,9 @@ def describe_thesis(thesis: RevisedThesis) -> str:
     conviction, before = (ratio(thesis[key], 0, sign=True) for key in ("conviction", "conviction_before"))
     changed = f"conviction {conviction}" if before == conviction else f"conviction {before} to {conviction}"
     entry = thesis["entry"]
-    since = f", entered {entry['at'][:10]} at {cents(entry['price'])}" if entry else ""
+    since = f", entered {entry['at'][:10]} at {price(entry['price'])}" if entry else ""
     ends = ((name, thesis[name]) for name in ("stop", "target"))
-    where = "".join(f", {name} {cents(price)}" for name, price in ends if price is not None)
+    where = "".join(f", {name} {price(level)}" for name, level in ends if level is not None)
     answer, error = thesis.get("answer"), thesis.get("error")
     reason = f"no answer: {error}" if error else thesis["reason"] or (answer["reason"] if answer else "")
     return (

@@ -26,7 +26,9 @@ from simulator.number_format import (
     interval,
     number_of,
     percent,
+    price,
     ratio,
+    shares,
     signed_percent,
     signed_ratio,
     whole,
@@ -84,7 +86,7 @@ def _decided(found: Explanation) -> Iterator[str]:
 
 
 def _prices(target: TargetRow) -> str:
-    named = [f"{label} {cents(target.get(key))}" for key, label in PRICES.items() if target.get(key) is not None]
+    named = [f"{label} {price(target.get(key))}" for key, label in PRICES.items() if target.get(key) is not None]
     return f" ({', '.join(named)})" if named else ""
 
 
@@ -93,7 +95,7 @@ def _outcome(found: Explanation) -> Iterator[str]:
     for fill in found.fills:
         yield describe_fill(fill) + ("" if fill.order_id in own else ", ordered earlier")
     for row in found.rejected:
-        yield f"{row.session} {row.symbol}: {ratio(row.got, 4)} of {ratio(row.wanted, 4)} shares, {row.why}"
+        yield f"{row.session} {row.symbol}: {shares(row.got)} of {shares(row.wanted)} shares, {row.why}"
     for order in found.orders:
         if order.status in ("cancelled", "open"):
             yield f"{order.symbol} {order.kind} order {order.id}: {order.status}"
@@ -104,8 +106,8 @@ def _outcome(found: Explanation) -> Iterator[str]:
 def describe_fill(fill: Fill) -> str:
     """Return a fill in one line: when, how much, at what price, why it was filled there, what it cost."""
     return (
-        f"{fill.session} {'bought' if fill.quantity > 0 else 'sold'} {ratio(abs(fill.quantity), 4)} {fill.symbol} "
-        f"at {cents(fill.price)} ({fill.why}), costs {cents(fill.slippage + fill.commission)}"
+        f"{fill.session} {'bought' if fill.quantity > 0 else 'sold'} {shares(abs(fill.quantity))} {fill.symbol} "
+        f"at {price(fill.price)} ({fill.why}), costs {cents(fill.slippage + fill.commission)}"
     )
 
 
@@ -335,8 +337,8 @@ def tabulate_trades(found: Trace) -> Table:
         cells = (
             "bought" if fill.quantity > 0 else "sold",
             fill.symbol,
-            Cell(ratio(abs(fill.quantity)), value=fill.quantity),
-            Cell(cents(fill.price), value=fill.price),
+            Cell(shares(abs(fill.quantity), 2), value=fill.quantity),
+            Cell(price(fill.price), value=fill.price),
             Cell(cents(fill.slippage + fill.commission), value=fill.slippage + fill.commission),
             fill.why,
             one.decision["session"] if one.decision else "",

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from simulator.evidence.meeting import MeetingFacts, ResearchResult, ReviewResult
-from simulator.number_format import cents, ratio, signed_percent
+from simulator.number_format import cents, price, ratio, signed_percent
 from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import make_grid
 from simulator.report.table import Column, make_row, make_table
@@ -80,7 +80,7 @@ def _pitches(facts: MeetingFacts) -> Iterator[RenderableType]:
             rows.append(make_row(who, ("none", "", "", "", pitch["error"])))
             continue
         wants = f"{pitch['direction']} {pitch['instrument']}"
-        prices = ("" if pitch[name] is None else cents(pitch[name]) for name in ("stop", "target"))
+        prices = ("" if pitch[name] is None else price(pitch[name]) for name in ("stop", "target"))
         thesis = f"{' '.join(pitch['thesis_bullets'])} Over {pitch['horizon']}. Invalid if: {pitch['invalidation']}\n"
         rows.append(make_row(who, (wants, ratio(pitch["conviction"], 0, sign=True), *prices, thesis)))
     columns = (Column("pitch", words=True), "conv.", "stop", "target", Column("thesis", words=True))
@@ -153,7 +153,7 @@ def _targets(facts: MeetingFacts) -> Iterator[RenderableType]:
     rows = []
     for one in facts["execution_results"]:
         weights = map(signed_percent, (one["weight"], facts["allowed"].get(one["symbol"])))
-        prices = ("" if one.get(name) is None else cents(one[name]) for name in ("limit", "stop", "take_profit"))
+        prices = ("" if one.get(name) is None else price(one[name]) for name in ("limit", "stop", "take_profit"))
         rows.append(make_row(one["symbol"], (*weights, one["order"], *prices, one["seat"] or "")))
     columns = ("weight", "allowed", "order", "limit", "stop", "take profit", Column("from", words=True))
     yield make_grid(make_table("Targets", columns, rows, corner="symbol"), WIDEST)

@@ -7,6 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +19,9 @@ from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
 CADENCES: tuple[str, ...] = get_args(Cadence)
+
+LIKE_PERCENT = 10.0
+"""Weight from which on a percentage was meant: nobody lends ten times what an account holds."""
 
 
 class Rule(ABC):
@@ -95,18 +100,22 @@ class Rule(ABC):
 
     def _check(self, weights: Mapping[str, float], snapshot: Snapshot) -> dict[str, float]:
         if not isinstance(weights, Mapping):
-            raise UsageError(f"{self.name}: weights was {weights!r}", mend="return a dict, e.g. {'SPY': 0.6}")
+            mend = "return a dict, e.g. {'SPY': 0.6}; {} holds nothing; dict(series) makes one of a pandas Series"
+            raise UsageError(f"{self.name}: weights was {_describe(weights)} on {snapshot.session}", mend=mend)
         checked: dict[str, float] = {}
         for symbol, weight in weights.items():
             if symbol not in snapshot.symbols:
-                guess = did_you_mean(symbol, snapshot.symbols)
+                guess = did_you_mean(str(symbol), snapshot.symbols)
                 raise UsageError(f'{self.name}: no symbol "{symbol}" in this run{guess}', mend="see --symbols")
-            try:
-                checked[symbol] = float(weight)
-            except (TypeError, ValueError):
-                raise UsageError(f"{self.name}: the weight of {symbol} was {weight!r}, not a number") from None
-            if not math.isfinite(checked[symbol]):
-                raise UsageError(f"{self.name}: the weight of {symbol} was {weight!r} on {snapshot.session}")
+            checked[symbol] = number = _fraction(weight)
+            found = f"{self.name}: the weight of {symbol} was {_describe(weight)}"
+            if not math.isfinite(number):
+                mend = "write a fraction of equity, 0.5 for 50 %; leave a symbol out to hold none of it"
+                what = "not a finite number" if isinstance(weight, float) else "not a number"
+                raise UsageError(f"{found}, {what}, on {snapshot.session}", mend=mend)
+            if abs(number) >= LIKE_PERCENT:
+                mend = f"weights are fractions of equity: write {number / 100:g} for {number:g} %"
+                raise UsageError(f"{found} on {snapshot.session}, {number:,.0%} of equity", mend=mend)
         return checked
 
 
@@ -146,6 +155,22 @@ def uniform(*parts: Any) -> float:
     words = [part.astimezone(UTC).isoformat() if getattr(part, "tzinfo", None) else str(part) for part in parts]
     digest = hashlib.sha256("|".join(words).encode()).digest()
     return int.from_bytes(digest[:6], "big") / float(1 << 48)
+
+
+def _fraction(weight: Any) -> float:
+    """Return a weight as a float; NaN for what is no number: None, True, an array, "50%"."""
+    if not isinstance(weight, Real | Decimal | str) or isinstance(weight, bool):
+        return math.nan
+    try:
+        return float(weight)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _describe(value: Any) -> str:
+    """Return `value` as it was written, by its type where that fills more than a line, as a data frame does."""
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
 
 
 def _is_parameter(key: str, value: Any) -> bool:

@@ -57,8 +57,11 @@ def risk_free(inputs: ReplayInputs, assets: Assets) -> RiskFree:
 
 
 def session_returns(ledger: Ledger, cash: float) -> Floats:
-    """(S,) simple return of each session, the first one against the starting cash."""
+    """(S,) simple return of each session, the first one against the starting cash. Where nothing was ever held the
+    interest on cash counts evenly, for the first session, which earns none, is no risk taken."""
     closes = ledger.equity[session_ends(ledger.bars)]
+    if not ledger.fill_rows.size:
+        return np.full(len(closes), (closes[-1] / cash) ** (1 / len(closes)) - 1)
     before: Floats = np.r_[cash, closes[:-1]]
     return closes / before - 1
 

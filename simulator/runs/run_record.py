@@ -22,6 +22,7 @@ from simulator.evidence.records import (
     Stopped,
 )
 from simulator.llm.gateway import Gateway
+from simulator.number_format import counted, plain, price
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
 from simulator.runs import identity, measure
@@ -117,6 +118,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
     facts: RunRecord = {
         **work.identity,
+        "notes": [*work.identity["notes"], *_trading_notes(work)],
         **_partial(work),
         "digest": verify.result_digest(files),
         "risk_free": free.source,
@@ -141,6 +143,24 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         yield from run_events(accounts, calls, work.replicates)
 
     return Recorded(files, facts, events())
+
+
+def _trading_notes(work: Work) -> Iterator[str]:
+    """Sentences on what was asked for and could not be meant or had: no whole share, more than the account holds."""
+    ledger, largest = work.replayed.ledger, work.rules.limits.max_weight
+    refused = [one for one in ledger.rejections if one.why == "less than one share"]
+    for symbol in dict.fromkeys(one.symbol for one in refused):
+        times = counted(sum(one.symbol == symbol for one in refused), "time")
+        last = price(float(ledger.marks[-1, ledger.bars.column(symbol)]))
+        mend = "`shares: fractional` in config/risk.yaml buys parts of one"
+        yield f"{symbol}: the weight bought no whole share {plain(times)}, one is {last}; {mend}"
+    beyond = [t for r in work.replayed.results for t in r.decision.targets if abs(t.weight) > max(1.0, largest)]
+    if beyond:
+        most = max(beyond, key=lambda target: abs(target.weight))
+        yield (
+            f"{most.symbol} was wanted at {most.weight:g} times the equity and cut to {largest:g}: "
+            f"weights are fractions, {abs(most.weight) / 100:g} is {abs(most.weight):g} %"
+        )
 
 
 def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> Result:

@@ -98,9 +98,14 @@ def align(values: ArrayLike | float, length: int, name: str) -> Floats:
 
 
 def excess_over(returns: ArrayLike, risk_free: ArrayLike | float) -> Floats:
-    """Return (n,) e = r − rf per session. `risk_free` is a return per session, not a year: one number or one each."""
+    """Return (n,) e = r − rf per session. `risk_free` is a return per session, not a year: one number or one each.
+
+    Of returns that do not vary (nothing was held) the mean excess each session: what varies then is cash alone, and a
+    Sharpe ratio of −17 would judge the central bank.
+    """
     r = as_series(returns)
-    return r - align(risk_free, r.size, "risk_free")
+    e = r - align(risk_free, r.size, "risk_free")
+    return np.full(r.size, e.mean()) if is_constant(r) else e
 
 
 def is_constant(series: Floats) -> bool:

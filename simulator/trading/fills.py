@@ -21,7 +21,7 @@ from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
 FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
-RejectionWhy = Literal["no price yet", "margin call", "buying power", "buying power, pro rata"]
+RejectionWhy = Literal["no price yet", "margin call", "buying power", "buying power, pro rata", "less than one share"]
 
 STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
 FILL_WHYS: tuple[str, ...] = get_args(FillWhy)

@@ -55,7 +55,7 @@ def size(
     Returns
     -------
     verdict : NO_ORDER, SHARES, DOLLARS or NO_PRICE
-    amount : signed shares, or dollars to buy for
+    amount : signed shares, or dollars to buy for; with NO_ORDER the part of a share wanted where only whole ones are
     keeps_side : True where the position held now stays on its side, so that a new bracket protects it at once
     """
     if mark == 0.0:
@@ -64,7 +64,9 @@ def size(
     if equity > 0.0:
         want = weight * equity / mark
         if whole_shares:
-            want = np.trunc(want)
+            fraction, want = want, np.trunc(want)
+            if want == 0.0 and held == 0.0 and fraction != 0.0 and abs(fraction) * mark >= min_trade:
+                return NO_ORDER, fraction, False
     keeps_side = (held > 0.0 and want > 0.0) or (held < 0.0 and want < 0.0)
     change = want - held
     if change == 0.0 or (want != 0.0 and abs(change) * mark < min_trade):
@@ -83,7 +85,7 @@ class Instructions:
     cancels : symbols whose open orders are withdrawn: all that have a target
     protects : new protective prices of positions that stay on their side
     orders : at most one a symbol, ids counting up from the `first_id` given
-    refused : targets that did not become orders because the symbol has no price yet
+    refused : targets that did not become orders: the symbol has no price yet, or the weight buys no whole share
     """
 
     cancels: tuple[str, ...] = ()
@@ -121,6 +123,8 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
             refused.append(Rejection(-1, symbol, at, 0.0, 0.0, "no price yet"))
         elif verdict != NO_ORDER:
             orders.append(_order(first_id + len(orders), at, target, verdict, amount))
+        elif amount:
+            refused.append(Rejection(-1, symbol, at, amount, 0.0, "less than one share"))
     return Instructions(tuple(cancel), tuple(protect), tuple(orders), tuple(refused))
 
 

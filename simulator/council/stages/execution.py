@@ -17,6 +17,7 @@ from simulator.council.context import PipelineContext
 from simulator.council.facts import last_close
 from simulator.council.records import Facts, SymbolFacts
 from simulator.council.spec import CouncilSpec
+from simulator.number_format import round_price
 from simulator.trading.model import Book, Target
 
 
@@ -110,7 +111,7 @@ def carry_out(
 
 
 def limit_price(known: SymbolFacts, buying: bool, spec: CouncilSpec) -> float | None:
-    """Return the last close less (buying) or plus (selling) ``limit_atr`` × ATR(14), to the cent, below $1 to 1/100.
+    """Return the last close less (buying) or plus (selling) ``limit_atr`` × ATR(14), rounded as prices are.
 
     None, hence a market order, while there are too few bars for an ATR.
     """
@@ -118,4 +119,4 @@ def limit_price(known: SymbolFacts, buying: bool, spec: CouncilSpec) -> float | 
         return None
     away = spec.limit_atr * known["atr_14"]
     price = known["close"] - away if buying else known["close"] + away
-    return round(price, 2 if price >= 1 else 4)
+    return round_price(price)

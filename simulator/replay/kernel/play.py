@@ -219,6 +219,8 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
             _refuse(s, n, -1, targets.at[k], (0.0, 0.0), ledger.NO_PRICE_REASON)
         elif verdict != NO_ORDER:
             _send(targets, s, i, targets.at[k], verdict == DOLLARS, amount)
+        elif amount != 0.0:
+            _refuse(s, n, -1, targets.at[k], (amount, 0.0), ledger.NO_SHARE_REASON)
     if s.account.call > 0:
         for order in range(first_order, s.account.orders):
             row = s.orders[order]

@@ -72,14 +72,19 @@ def list_trades(evidence: Evidence) -> list[Trade]:
         Trade(
             number[fill.session],
             fill.symbol,
-            round(fill.quantity, 4),
-            round(fill.price, 4),
+            _short(fill.quantity),
+            _short(fill.price),
             fill.why.replace("_", " "),
             behind.get(fill.order_id, -1),
         )
         for fill in evidence.fills
         if fill.session in number
     ]
+
+
+def _short(value: float) -> float:
+    """To four decimals, below 1 to six significant digits."""
+    return round(value, 4) if abs(value) >= 1 else float(f"{value:.6g}")
 
 
 def list_curves(evidence: Evidence) -> list[Curve]:

@@ -17,6 +17,9 @@
   const number = (x, digits) => (x < 0 ? "−" : "") + Math.abs(x).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const signed = (x, digits) => (x > 0 ? "+" : "") + number(x, digits);
   const money = (x, digits = 0) => x == null ? "n/a" : (x < 0 ? "−$" : "$") + number(Math.abs(x), digits);
+  const exact = (x, digits, least) => (+x.toPrecision(digits)).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: 20 });
+  const price = (x) => Math.abs(x) >= 10 ? money(x, 2) : "$" + exact(x, 5, 2);
+  const count = (x) => x === 0 || x >= 1 ? number(x, 2) : exact(x, 4, 0);
   const percent = (x, digits = 1) => x == null ? "n/a" : number(100 * x, digits) + "\u00a0%";
   const day = (iso) => `${+iso.slice(8, 10)} ${MONTHS[+iso.slice(5, 7) - 1]} ${iso.slice(0, 4)}`;
   const text = (x) => typeof x === "number" ? held.texts[x] : x ?? "";
@@ -27,7 +30,7 @@
   const peaks = [];
   held.curves.equity.reduce((peak, value, i) => (peaks[i] = value == null ? peak : Math.max(peak, value)), held.cash);
 
-  const traded = (trade) => `${trade[2] > 0 ? "bought" : "sold"} ${number(Math.abs(trade[2]), 2)} ${trade[1]} at ${money(trade[3], 2)}${trade[4] === "open" ? "" : ` (${trade[4]})`}`;
+  const traded = (trade) => `${trade[2] > 0 ? "bought" : "sold"} ${count(Math.abs(trade[2]))} ${trade[1]} at ${price(trade[3])}${trade[4] === "open" ? "" : ` (${trade[4]})`}`;
   const fall = (i) => held.curves.equity[i] == null ? null : held.curves.equity[i] / peaks[i] - 1;
 
   function decisionOn(i, bought) {
@@ -134,7 +137,7 @@
   function pitch(it) {
     if (it.error != null) return make("article", "pitch", make("h4", "", named(it.seat)), make("p", "dim", `no answer: ${text(it.error)}`));
     const top = make("h4", "", named(it.seat), make("b", it.direction.toLowerCase(), `${it.direction} ${it.instrument}`), conviction(it.conviction), it.label ? make("span", "label", `Pitch ${it.label} to the chairman`) : "");
-    const ends = [it.horizon && text(it.horizon), it.stop != null && `stop ${money(it.stop, 2)}`, it.target != null && `target ${money(it.target, 2)}`, it.score != null && `score ${number(it.score, 1)}`].filter(Boolean);
+    const ends = [it.horizon && text(it.horizon), it.stop != null && `stop ${price(it.stop)}`, it.target != null && `target ${price(it.target)}`, it.score != null && `score ${number(it.score, 1)}`].filter(Boolean);
     const parts = [top, make("p", "dim", ends.join(" · ")), list((it.thesis ?? []).map(text), "thesis"), it.invalid != null ? make("p", "", make("i", "", "Invalid if: "), text(it.invalid)) : ""];
     if (it.marks || it.against) {
       const marks = (it.marks ?? []).map(([name, mean]) => `${name} ${number(mean, 1)}`).join(", ");
@@ -154,7 +157,7 @@
     return make("details", "", make("summary", "", "What every member was shown"), make("div", "scroll", make("table", "", make("tbody", "", top, ...body))));
   }
   function target([symbol, weight, order, limit, stop, take, why]) {
-    const prices = [limit != null && `limit ${money(limit, 2)}`, stop != null && `stop ${money(stop, 2)}`, take != null && `target ${money(take, 2)}`].filter(Boolean).join(", ");
+    const prices = [limit != null && `limit ${price(limit)}`, stop != null && `stop ${price(stop)}`, take != null && `target ${price(take)}`].filter(Boolean).join(", ");
     return make("p", "", make("b", "", `${symbol} ${weight === 0 ? "flat" : percent(weight, 0)}`), prices ? ` (${prices})` : "", why === "" ? "" : `: ${text(why)}`);
   }
 
