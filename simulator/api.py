@@ -49,7 +49,7 @@ def run(
     start, end : first and last session: ``"2024-01-31"``, date, datetime, pandas Timestamp or numpy datetime64, of
         which the date counts; without `end` the last session that all symbols have
     models : profile of ``config/models.yaml``
-    cache : what the LLM cache may do; ``replay`` never asks
+    cache : what the LLM cache may do; ``replay`` never asks, ``retry`` asks stored failures again
     parameters : overrides of the strategy's own parameters
     replicates : how often each question is asked; the metrics are the first's, ``facts["replicates"]`` has the spread
     max_cost : dollars the run may spend on models

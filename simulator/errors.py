@@ -7,8 +7,10 @@ SimError                  exit 1   the run itself failed
 ├── DataError             exit 3   bars are missing, unreadable or inconsistent (names symbol and date)
 ├── LLMError              exit 4   an answer could not be had
 │   ├── BudgetError                the budget is spent; what was paid for is kept
-│   ├── CacheMissError             mode `replay` and the answer is not on disk
-│   ├── CacheCorruptError          an entry does not match its own digest
+│   ├── NoResultError              nothing is made of the answers that came; they are kept
+│   │   ├── UnansweredError        a question that kept failing in passing
+│   │   ├── CacheMissError         mode `replay` and the answer is not on disk
+│   │   └── CacheCorruptError      an entry does not match its own digest
 │   └── llm.providers.TransientError  a passing failure; retried by the gateway, never seen outside it
 ├── BrokerError           exit 5   the broker refused or could not be reached
 └── AuditError            exit 1   the two engines disagree
@@ -70,11 +72,19 @@ class BudgetError(LLMError):
     pass
 
 
-class CacheMissError(LLMError):
+class NoResultError(LLMError):
+    """Stop that leaves answers and no result: what would stand in it would depend on chance."""
+
+
+class UnansweredError(NoResultError):
     pass
 
 
-class CacheCorruptError(LLMError):
+class CacheMissError(NoResultError):
+    pass
+
+
+class CacheCorruptError(NoResultError):
     pass
 
 

@@ -115,6 +115,26 @@ def import_(workspace: Workspace, file: Path, as_json: bool) -> None:
 
 
 @cache.command()
+@click.option("--failures", is_flag=True, help="Refusals, answers nobody could use, and messages of failures.")
+@AS_JSON
+@click.pass_obj
+def forget(workspace: Workspace, failures: bool, as_json: bool) -> None:
+    """Remove stored failures for good; the next run asks those questions again."""
+    from simulator.errors import UsageError
+    from simulator.llm.providers.complaints import is_failure
+
+    if not failures:
+        raise UsageError("forget what?", mend="`sim cache forget --failures` forgets failures; answers are kept")
+    with _open(workspace) as answers:
+        failed = (one.key for one in answers.entries() if is_failure(one.response, one.request.get("schema")))
+        count = answers.forget(list(failed))
+        folder = str(answers.folder)
+    click.echo(
+        json.dumps({"folder": folder, "forgotten": count}) if as_json else f"{folder}: {count:,} failures forgotten"
+    )
+
+
+@cache.command()
 @click.argument("key")
 @AS_JSON
 @click.pass_obj

@@ -89,8 +89,8 @@ MAX_COST = click.option(
 )
 CACHE_MODE = click.option(
     "--cache",
-    type=click.Choice(["record", "replay", "refresh", "off"]),
+    type=click.Choice(["record", "replay", "refresh", "retry", "off"]),
     default="record",
     show_default=True,
-    help="replay never asks; refresh asks again.",
+    help="replay never asks; refresh asks again; retry asks again what failed.",
 )

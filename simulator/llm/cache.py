@@ -192,6 +192,33 @@ class AnswerCache:
                 return entries
         return []
 
+    def refusals(self, provider: str, endpoint: str, model: str) -> set[str]:
+        """Fields that this service refuses, by the labels of the answers it gave without them (`forms.REFUSED`)."""
+        store, service = self._open(), f"{provider}|{model.partition('@')[0]}|"
+        if store is None:
+            return set()
+        statement = "SELECT DISTINCT tag FROM Cache WHERE tag >= ? AND tag < ? AND instr(tag, '|refused=')"
+        try:
+            rows = store.sql(statement, (service, service + "\uffff")).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self.folder) from None
+        about = (dict(pair.partition("=")[::2] for pair in str(tag).split("|")) for (tag,) in rows)
+        return {field for one in about if one.get("at") == endpoint for field in one["refused"].split()}
+
+    def forget(self, keys: Iterable[str]) -> int:
+        """Remove the entries of `keys` for good. Returns how many there were."""
+        store, removed = self._open(), 0
+        if store is None:
+            return 0
+        try:
+            with store.transact():
+                for key in keys:
+                    removed += store.sql("DELETE FROM Cache WHERE key = ?", (key,)).rowcount
+        except (diskcache.Timeout, sqlite3.Error, OSError) as error:
+            store.forget_transaction()
+            raise explain(_cause(error), self.folder) from None
+        return removed
+
     def stats(self) -> CacheStats:
         """Counts and sums over all entries; bad ones are counted, not raised."""
         outcomes: Counter[str] = Counter()
@@ -288,6 +315,8 @@ def label(request: Mapping[str, Any], purpose: Mapping[str, str]) -> str:
     schema = request.get("schema") or {}
     model = str(request.get("model")).partition("@")[0]
     about = "|".join(f"{name}={purpose[name]}" for name in sorted(purpose))
+    if "refused" in purpose:
+        about += f"|at={request.get('endpoint')}"
     return f"{request.get('provider')}|{model}|{schema.get('title', '')}{PURPOSE}{about}"
 
 

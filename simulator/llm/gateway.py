@@ -5,9 +5,11 @@
                       │        └── wait ◄─┴───────────────────┘
                       └────────────────────────────────────────────────────►
     ask_for(request, Model) ─► ask ─► answers.read_answer ─► one repair question ─► StructuredAnswer[Model]
+                                └── all tokens went into thinking: once more with a larger max_tokens
 
 Modes: ``record`` (hit, else ask and store), ``replay`` (a miss is an error), ``refresh`` (ask once more and store),
-``off`` (neither read nor store). A run that asks a question twice gets the same answer twice in all of them.
+``retry`` (as record, and ask once more what is stored as a failure), ``off`` (neither read nor store). A run that asks
+a question twice gets the same answer twice in all of them.
 """
 
 from __future__ import annotations
@@ -18,19 +20,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from simulator.errors import ConfigError, LLMError, did_you_mean
+from simulator.errors import CacheMissError, ConfigError, LLMError, UnansweredError, did_you_mean
 from simulator.keys import scrub
-from simulator.llm.answers import REPAIR, StructuredAnswer, T, read_answer, repair_request, with_schema
+from simulator.llm.answers import REPAIR, Reading, StructuredAnswer, T, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
+from simulator.llm.forms import REFUSED, can_be_refused, forms, ran_out, with_more_room, without
 from simulator.llm.journal import Journal
 from simulator.llm.messages import ChatRequest, ChatResponse, Message, Outcome, Usage
-from simulator.llm.providers import Provider, SchemaRefusedError, TransientError
+from simulator.llm.providers import Provider, RefusedFieldError, TransientError
+from simulator.llm.providers.complaints import is_failure
 from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
 
-Mode = Literal["record", "replay", "refresh", "off"]
+Mode = Literal["record", "replay", "refresh", "retry", "off"]
+
+LONGEST_WAIT = 10 * 365 * 86_400.0
 
 MOST_SIMILAR = 8
 """Stored repair questions looked at for the one an earlier version put."""
@@ -136,7 +143,8 @@ class Gateway:
         self._waiting: Counter[str] = Counter()
         self._on_wire: set[str] = set()
         self._draining = False
-        self._without_schema: set[tuple[str, str, str]] = set()
+        self._refused: dict[tuple[str, str, str], set[str]] = {}
+        self._missed = False
 
     @property
     def asked(self) -> int:
@@ -158,13 +166,22 @@ class Gateway:
         """
         return tuple(call for call in self._calls.values() if call is not None)
 
+    @property
+    def refusals(self) -> list[tuple[str, str]]:
+        """(model, fields its service refuses) of the answers of this run that came without them."""
+        return sorted({(call.model, call.purpose[REFUSED]) for call in self.calls if REFUSED in call.purpose})
+
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """Answer `request` from disk or by its provider.
 
         Raises CacheMissError in mode ``replay``, CacheCorruptError, BudgetError, ConfigError for an unknown provider
-        and LLMError when the provider keeps failing; nothing of that is stored.
+        UnansweredError when the provider keeps failing in passing, and LLMError for failures that last; nothing of that
+        is stored.
         """
-        return (await self._ask(request))[1]
+        put, response = await self._ask(request)
+        if ran_out(response):
+            return (await self._ask_with_room(request, response))[1]
+        return (await self._ask_again(request))[1] if self._is_to_retry(put, response) else response
 
     async def ask_for(
         self, request: ChatRequest, model: type[T], known: Mapping[str, Any] | None = None
@@ -175,26 +192,47 @@ class Gateway:
         unusable are results, with `StructuredAnswer.error` set. Stored answers are read anew, whatever was made of them
         when they came. Raises as `ask`.
         """
-        put, response = await self._ask(with_schema(request, model))
-        read = read_answer(response, model, known)
+        asked = with_schema(request, model)
+        put, response, read = await self._ask_and_read(asked, model, known)
+        keys: tuple[str, ...] = (put.key,)
         if read.error is None or response.outcome == "refusal":
-            return StructuredAnswer(read.value, read.error, (put.key,), response, read.fixes)
+            return StructuredAnswer(read.value, read.error, keys, response, read.fixes)
         repair_question = self._put_before(repair_request(put, response, read.error))
+        # Older versions asked a repair question where all tokens had gone into thinking: what is stored counts.
+        if ran_out(response) and self._look_up(repair_question)[1] is None:
+            more, response = await self._ask_with_room(asked, response)
+            keys = (*keys, more.key)
+            read = read_answer(response, model, known)
+            if ran_out(response):
+                had = asked.max_tokens or "of the service"
+                read = Reading(error=f"no text within max_tokens {had}, nor within {more.max_tokens}")
+            if read.error is None or ran_out(response) or response.outcome == "refusal":
+                return StructuredAnswer(read.value, read.error, keys, response, read.fixes)
+            repair_question = self._put_before(repair_request(more, response, read.error))
         if self.mode == "replay" and self._look_up(repair_question)[1] is None:
             # Taken when it came, by a version that held it against nothing, and nobody can be asked now: it stands.
             as_it_was = read_answer(response, model)
             if as_it_was.value is not None:
-                return StructuredAnswer(as_it_was.value, None, (put.key,), response, as_it_was.fixes)
-        repair, response = await self._ask(repair_question)
-        read = read_answer(response, model, known)
+                return StructuredAnswer(as_it_was.value, None, keys, response, as_it_was.fixes)
+        repair, response, read = await self._ask_and_read(repair_question, model, known)
         if response.outcome != "refusal" and (read.error is None) is (response.outcome == "unusable"):
             outcome: Outcome = "answer" if read.error is None else "unusable"
             response = self._judge(repair_question, repair, replace(response, outcome=outcome))
-        return StructuredAnswer(read.value, read.error, (put.key, repair.key), response, read.fixes)
+        return StructuredAnswer(read.value, read.error, (*keys, repair.key), response, read.fixes)
+
+    async def _ask_and_read(
+        self, request: ChatRequest, model: type[T], known: Mapping[str, Any] | None
+    ) -> tuple[ChatRequest, ChatResponse, Reading[T]]:
+        put, response = await self._ask(request)
+        read = read_answer(response, model, known)
+        if read.error is not None and self._is_to_retry(put, response):
+            put, response = await self._ask_again(request)
+            read = read_answer(response, model, known)
+        return put, response, read
 
     def _put_before(self, repair: ChatRequest) -> ChatRequest:
         """The repair question as an earlier version put it, which found other words for what was wrong, if it did."""
-        if self.mode not in ("record", "replay") or self._look_up(repair)[1] is not None:
+        if self.mode in ("refresh", "off") or self._look_up(repair)[1] is not None:
             return repair
         for entry in self.cache.similar(repair, MOST_SIMILAR):
             said = [Message(one["role"], one["content"]) for one in entry.request["messages"]]
@@ -203,6 +241,26 @@ class Gateway:
                 if self._look_up(before)[1] is not None:
                     return before
         return repair
+
+    async def _ask_with_room(self, request: ChatRequest, response: ChatResponse) -> tuple[ChatRequest, ChatResponse]:
+        """Ask once more with a larger `max_tokens`; where that too goes into thinking, it is a lasting failure."""
+        larger = with_more_room(request, response)
+        put, response = await self._ask(larger)
+        if self._is_to_retry(put, response):
+            put, response = await self._ask_again(larger)
+        if ran_out(response) and response.outcome == "answer":
+            response = self._judge(larger, put, replace(response, outcome="unusable"))
+        return put, response
+
+    def _is_to_retry(self, put: ChatRequest, response: ChatResponse) -> bool:
+        """True for a failure on disk that this run has not asked again yet."""
+        return self.mode == "retry" and put.key not in self._answers and is_failure(response, put.schema)
+
+    async def _ask_again(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
+        put, response = await self._ask_in_form(request)
+        self.cached -= 1
+        self._record(request, put, response)
+        return put, response
 
     async def _ask(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
         """Return the question as it was put and the answer: where a service takes no schema, it is put in the prompt.
@@ -213,9 +271,7 @@ class Gateway:
         put, response = self._look_up(request)
         if response is None:
             if self.mode == "replay":
-                from simulator.llm.miss_explanation import miss
-
-                raise miss(self.cache, request)
+                raise self._miss(request)
             put, response = await self._ask_in_form(request)
         elif recorded is None:
             self._count_hit(put, response)
@@ -223,28 +279,52 @@ class Gateway:
             self._record(request, put, response)
         return put, response
 
+    def _miss(self, request: ChatRequest) -> CacheMissError:
+        """The error of a miss, explained once: where dates are asked side by side, hundreds miss together."""
+        from simulator.llm.miss_explanation import miss
+
+        explained, self._missed = self._missed, True
+        return miss(self.cache, request, explain=not explained)
+
     def _look_up(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse | None]:
-        """The stored answer to `request` in either form: which one is stored says what its service could do."""
+        """The stored answer to `request` in any form: which one is stored says what its service could do."""
         response = self._read_stored(request.key)
-        if response is None and request.native_schema:
-            plain = replace(request, native_schema=False)
-            response = self._read_stored(plain.key)
-            if response is not None:
-                return plain, response
-        return request, response
+        if response is not None or not can_be_refused(request):
+            return request, response
+        # Older versions left nothing out but the schema, and no label of it.
+        for form in forms(request, self._refusals(request) | {"schema"}):
+            if (response := self._read_stored(form.key)) is not None:
+                return form, response
+        return request, None
 
     def _read_stored(self, key: str) -> ChatResponse | None:
-        return self._answers.get(key) if self.mode in ("refresh", "off") else self.cache.get(key)
+        asked = self._answers.get(key)
+        return asked if asked is not None or self.mode in ("refresh", "off") else self.cache.get(key)
+
+    def _refusals(self, request: ChatRequest) -> set[str]:
+        """Fields that the service of `request` is known to refuse, from answers on disk and from this run."""
+        service = (request.provider, request.endpoint, request.model)
+        if service not in self._refused:
+            self._refused[service] = set() if self.mode == "off" else self.cache.refusals(*service)
+        return self._refused[service]
 
     async def _ask_in_form(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
-        service = (request.provider, request.endpoint, request.model)
-        if request.native_schema and service not in self._without_schema:
+        """Ask, without what the service refuses: a field is left out once it has been refused."""
+        known = self._refusals(request) if can_be_refused(request) else set()
+        refused = set(known)
+        while True:
+            put = without(request, refused)
             try:
-                return request, await self._ask_once(request)
-            except SchemaRefusedError:
-                self._without_schema.add(service)
-        put = replace(request, native_schema=False) if request.native_schema else request
-        return put, await self._ask_once(put)
+                response = await self._ask_once(put)
+            except RefusedFieldError as error:
+                if error.field in refused:
+                    raise LLMError(error.found, mend="leave it out of its seats in config/models.yaml") from None
+                refused.add(error.field)
+                if error.certain:
+                    known.add(error.field)
+            else:
+                known.update(refused)
+                return put, response
 
     def _record(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> None:
         self._calls[request.key] = Call(
@@ -260,7 +340,7 @@ class Gateway:
     def _judge(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> ChatResponse:
         """Store and record `response` under the outcome it has now that it was read."""
         self._record(request, put, response)
-        if self.mode in ("record", "refresh"):
+        if self.mode not in ("replay", "off"):
             self.cache.put(put, response, replace=True)
         if put.key in self._answers:
             self._answers[put.key] = response
@@ -342,7 +422,8 @@ class Gateway:
                     raise self._last_failure(request, failure, attempt) from None
                 await self._retry.sleep(wait)
                 attempt += 1
-            except SchemaRefusedError:
+            except RefusedFieldError as error:
+                self._journal_failure(request, error, attempt)
                 raise
             except LLMError as error:
                 self._journal_failure(request, error, attempt)
@@ -385,7 +466,7 @@ class Gateway:
                 response, text=scrub(response.text), model=scrub(response.model), finish=scrub(response.finish)
             )
         if self.mode != "off":
-            response = self.cache.put(request, response, replace=self.mode == "refresh")
+            response = self.cache.put(request, response, replace=self.mode in ("refresh", "retry"))
         if self.mode != "record":
             self._answers[request.key] = response
         if self.journal is not None:
@@ -425,10 +506,14 @@ class Gateway:
         if self.journal is not None:
             self.journal.write(request, None, attempt=attempt, error=scrub(error.found))
 
-    def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> LLMError:
+    def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> UnansweredError:
         plural = "s" if attempts > 1 else ""
-        return LLMError(
-            f"no answer after {attempts} attempt{plural} ({scrub(failure.found)})",
+        wait, until = failure.retry_after or 0.0, ""
+        if wait > self._retry.patience_s:
+            again = datetime.now(UTC) + timedelta(seconds=min(wait, LONGEST_WAIT))
+            until = f"; it asks to be left alone until {again:%Y-%m-%d %H:%M} UTC"
+        return UnansweredError(
+            f"no answer after {attempts} attempt{plural} ({scrub(failure.found)}){until}",
             where=f"{request.provider}/{request.model}" + (f" at {request.endpoint}" if request.endpoint else ""),
             mend="repeat the command later: answers that came are kept",
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 KEY_FORMAT = 1
 
@@ -37,6 +38,7 @@ class ChatRequest:
     provider, endpoint, model : the model asked; a snapshot, not an alias that moves
     schema : JSON schema the answer must satisfy, with its ``title``
     replicate : the same question asked once more on purpose
+    limit : name of the field that carries `max_tokens`, where the usual one was refused
     native_schema : True sends `schema` to the service as its own parameter, False puts it into the prompt
     extra : further fields of the service's request body, e.g. ``cache_prompt`` of llama.cpp
     purpose : labels for people and the journal (stage, seat, date); never part of the key
@@ -57,12 +59,13 @@ class ChatRequest:
     replicate: int = 0
     native_schema: bool = False
     extra: Mapping[str, Any] | None = None
+    limit: str = ""
     purpose: Mapping[str, str] = field(default_factory=dict)
 
     def canonical(self) -> dict[str, Any]:
         """Everything that can change the answer, JSON-able. Temperatures 0 and 0.0 are one.
 
-        `native_schema` and `extra` came later and are left out where they say nothing: older keys stay valid.
+        `native_schema`, `extra` and `limit` came later and are left out where they say nothing: older keys stay valid.
         """
         content: dict[str, Any] = {
             "format": KEY_FORMAT,
@@ -84,7 +87,21 @@ class ChatRequest:
             content["native_schema"] = True
         if self.extra is not None:
             content["extra"] = dict(self.extra)
+        if self.limit:
+            content["limit"] = self.limit
         return content
+
+    @property
+    def limit_name(self) -> str:
+        """Name of the field that carries `max_tokens`."""
+        # OpenAI's own reasoning models refuse the older name; nobody else knows the newer one everywhere.
+        newest = urlsplit(self.endpoint).hostname == "api.openai.com"
+        return self.limit or ("max_completion_tokens" if newest else "max_tokens")
+
+    @property
+    def sends_schema(self) -> bool:
+        """True where the schema is a parameter of its own, to be enforced by the service."""
+        return self.native_schema and self.schema is not None
 
     @cached_property
     def key(self) -> str:

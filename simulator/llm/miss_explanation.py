@@ -35,15 +35,19 @@ class RequestDifference:
         return f"{spot}: {_short(self.first, self.second)} against {_short(self.second, self.first)}"
 
 
-def miss(cache: AnswerCache, request: ChatRequest) -> CacheMissError:
-    """Return the error of a question `cache` has no answer to. Names the nearest stored one; takes seconds at most."""
+def miss(cache: AnswerCache, request: ChatRequest, *, explain: bool = True) -> CacheMissError:
+    """Return the error of a question `cache` has no answer to. Explained, it names the nearest stored one, which takes
+    a second in a large cache.
+    """
     about = " ".join(f"{name}={request.purpose[name]}" for name in sorted(request.purpose)) or request.model
-    asked = request.canonical()
-    near = nearest(asked, cache.similar(request, CANDIDATES))
-    hint = ", the cache is empty"
-    if near is not None:
-        first = next(differences(asked, near.request), None)
-        hint = f"; nearest is {near.key[:12]}, asked against stored: {first}"
+    hint = ""
+    if explain:
+        asked = request.canonical()
+        near = nearest(asked, cache.similar(request, CANDIDATES))
+        hint = ", the cache is empty"
+        if near is not None:
+            first = next(differences(asked, near.request), None)
+            hint = f"; nearest is {near.key[:12]}, asked against stored: {first}"
     found = f"no stored answer to question {request.key[:12]} ({about}){hint}"
     return CacheMissError(found, where=str(cache.folder), mend="`--cache record` asks and stores it")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.errors import CacheCorruptError, CacheMissError, LLMError
+from simulator.errors import LLMError, NoResultError
 from simulator.replay.inputs import ReplayInputs
 from simulator.trading.strategy import Strategy, slice_journal, strategy_at
 
@@ -77,7 +77,7 @@ async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progre
     if failed is None:
         return Prefetched(answered)
     error = waited[failed].exception()
-    if isinstance(error, LLMError) and not isinstance(error, CacheMissError | CacheCorruptError):
+    if isinstance(error, LLMError) and not isinstance(error, NoResultError):
         return Prefetched(answered, error, dates[failed])
     raise error or asyncio.CancelledError
 

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simulator.errors import CacheCorruptError, CacheMissError, LLMError
+from simulator.errors import LLMError, NoResultError
 from simulator.market.bars import Snapshot
 from simulator.replay import audit, backtrader_engine, kernel
 from simulator.replay.inputs import ReplayInputs
@@ -55,7 +55,7 @@ def replay_strategy(
 ) -> Replayed:
     """Replay `strategy` over `inputs` with both engines, within `loop` where its connections live there.
 
-    Where the asking stopped early (budget spent, a service that keeps failing) the dates decided so far are replayed;
+    Where the asking stopped early (budget spent, a question refused for good) the dates decided so far are replayed;
     with none the error itself is raised. Raises AuditError when the engines differ by over 1e-9 of equity.
     """
     report = progress or silent
@@ -108,7 +108,7 @@ def play(
     try:
         ledger = backtrader_engine.replay(inputs.traded, inputs.instants, decide, execution, cash, marks)
     except LLMError as error:
-        if not results or isinstance(error, CacheMissError | CacheCorruptError):
+        if not results or isinstance(error, NoResultError):
             raise
         stopped, inputs = error, inputs.until(len(results))
     tape = Tape.from_decisions([one.allowed for one in results], inputs.bars.symbols)

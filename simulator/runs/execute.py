@@ -150,7 +150,7 @@ def simulate(
     """Replay, measure, write the run folder, count the run. Raises the errors of `simulator.errors`.
 
     The folder is written when everything is known, in one step; a killed run leaves only cached answers behind, which
-    the same command uses. Where the budget is spent or a service keeps failing, what was decided so far goes into a
+    the same command uses. Where the budget is spent or a service refuses for good, what was decided so far goes into a
     folder of its own, marked partial, and the LLMError that is raised carries it as `PartialRunError.run`.
     """
     started = time.perf_counter()

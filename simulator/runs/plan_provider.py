@@ -70,9 +70,10 @@ def plan_gateway(
     Raises ConfigError for an unknown profile.
     """
     chosen = seats(config.models, models)
+    again: Mode = "retry" if mode == "retry" else "record"
     with Reading(workspace.cache, mode) as cache, asyncio.Runner() as loop:
         everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), plan_provider)
-        yield Asking(Gateway(cache, everyone), chosen, tuple(config.accounts.accounts), loop)
+        yield Asking(Gateway(cache, everyone, mode=again), chosen, tuple(config.accounts.accounts), loop)
 
 
 def analyst_for(request: ChatRequest) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.errors import LLMError, NoResultError, UsageError
 from simulator.evidence.records import Metrics, Spread
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import Progress
@@ -39,7 +39,7 @@ def replay_replicates(
         try:
             replayed = replay_strategy(again, inputs, rules, cash, _part(progress, number, replicates), loop)
         except LLMError as stopped:
-            if not replays or isinstance(stopped, CacheMissError | CacheCorruptError):
+            if not replays or isinstance(stopped, NoResultError):
                 raise
             return tuple(replays), stopped
         if replayed.stopped is not None:

@@ -21,6 +21,7 @@ from simulator.evidence.records import (
     RunRecord,
     Stopped,
 )
+from simulator.llm.forms import describe_refusals
 from simulator.llm.gateway import Gateway
 from simulator.number_format import counted, plain, price
 from simulator.replay.ledger import Ledger
@@ -134,6 +135,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
             "auditor": "kernel",
             "max_relative_difference": work.replayed.largest_difference,
         },
+        "notes": [*work.identity["notes"], *describe_refusals(work.gateway.refusals)],
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.replicates),
         "parts": verify.part_digests(files),

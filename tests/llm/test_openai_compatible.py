@@ -20,7 +20,8 @@ from simulator.errors import ConfigError, LLMError
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
-from simulator.llm.providers import Provider, SchemaRefusedError, TransientError, free, is_local
+from simulator.llm.providers import Provider, RefusedFieldError, TransientError, free, is_local
+from simulator.llm.providers.complaints import retry_after
 from simulator.llm.providers.offline import Offline
 from simulator.llm.providers.openai_compatible import (
     Endpoint,
@@ -28,7 +29,6 @@ from simulator.llm.providers.openai_compatible import (
     body_of,
     endpoints_of,
     response_format,
-    retry_after,
 )
 from simulator.llm.registry import providers_for, request_for
 from simulator.llm.retries import Retry
@@ -419,11 +419,11 @@ def test_an_answer_cut_off_at_max_tokens_is_repaired_even_when_a_part_of_it_woul
 
 def test_a_complaint_about_anything_else_is_not_taken_for_one_about_schemas(told: Told) -> None:
     told.answer(400, {"error": {"message": "json_schema: not here"}})
-    with pytest.raises(SchemaRefusedError):
+    with pytest.raises(RefusedFieldError):
         ask(question(told.url, schema={"title": "Vote"}, native_schema=True))
     with pytest.raises(LLMError) as caught:
         ask(question(told.url, schema={"title": "Vote"}))
-    assert not isinstance(caught.value, SchemaRefusedError)
+    assert not isinstance(caught.value, RefusedFieldError)
 
 
 def test_extra_fields_may_not_go_around_the_key(told: Told) -> None:

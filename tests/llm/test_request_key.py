@@ -47,6 +47,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "reasoning": st.none() | mappings,
     "replicate": st.integers(0, 9),
     "native_schema": st.booleans(),
+    "limit": words,
     "extra": st.none() | mappings,
 }
 requests = st.builds(ChatRequest, **VALUES)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import simulator
-from simulator.errors import CacheMissError, LLMError
+from simulator.errors import CacheMissError, LLMError, UnansweredError
 from simulator.llm import gateway
 from simulator.llm.cache import AnswerCache
 from simulator.runs.execute import PartialRunError
@@ -148,19 +148,27 @@ def test_without_a_single_date_decided_there_is_no_partial_run(dry, workspace: P
     assert not (workspace / "sim.db").exists()
 
 
-def test_a_service_that_keeps_failing_leaves_a_partial_run_and_the_same_command_continues(
+@pytest.mark.fault(
+    "services",
+    "a service keeps failing in the middle of a run",
+    "exit 4, the answers that came are kept, no folder is written, and the same command continues",
+)
+def test_a_service_that_keeps_failing_leaves_answers_and_no_folder_and_the_same_command_continues(
     dry, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway, "Retry", partial(gateway.Retry, waits=(0.01,)))
     service = dry("--latency", 0, "--faults", 0.1, "--fault", "502", "--seed", 6, concurrency=4)
     with pytest.raises(
-        PartialRunError, match=r"no answer after 2 attempts .* answers that came are kept: `sim run "
+        UnansweredError, match=r"no answer after 2 attempts .* answers that came are kept: `sim run "
     ) as stopped:
         run(workspace)
-    assert 1 <= stopped.value.run.facts["stopped"]["decided"] < DATES
+    assert stopped.value.exit_code == 4
+    assert service.stats()["answered"] > PER_DATE
+    assert not (workspace / "reports").exists()
+    assert not (workspace / "sim.db").exists()
     made = None
     while made is None:
-        with suppress(PartialRunError):
+        with suppress(UnansweredError):
             made = run(workspace)
     assert made.facts["partial"] is False
     stats = service.stats()

@@ -42,8 +42,19 @@ class TransientError(LLMError):
         self.throttled, self.timed_out = throttled, timed_out
 
 
-class SchemaRefusedError(LLMError):
-    """The service does not take JSON schemas; the gateway asks again with the schema in the prompt."""
+class RefusedFieldError(LLMError):
+    """The service does not take a field of the question; the gateway asks again without it.
+
+    Attributes
+    ----------
+    field : ``schema`` (asked for in the prompt instead), ``max_tokens`` or ``max_completion_tokens`` (the other name is
+        tried), ``temperature``, ``top_p``, ``seed``
+    certain : False where the service did not say so and only the next answer shows it
+    """
+
+    def __init__(self, found: str, field: str, *, certain: bool = True) -> None:
+        super().__init__(found)
+        self.field, self.certain = field, certain
 
 
 @runtime_checkable

@@ -27,7 +27,8 @@ from simulator.errors import ConfigError, LLMError
 from simulator.keys import scrub_bytes
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome
 from simulator.llm.providers import Price, TransientError, free, stamp
-from simulator.llm.providers.openai_compatible import LONGEST_COMPLAINT, with_plain_schema
+from simulator.llm.providers.complaints import LONGEST_COMPLAINT
+from simulator.llm.providers.openai_compatible import with_plain_schema
 from simulator.llm.registry import CLAUDE_CODE
 from simulator.llm.spending.usage import read_number, read_usage
 

@@ -1,9 +1,7 @@
 """Any service that speaks OpenAI's chat-completions protocol: Requesty, OpenAI, OpenRouter, vLLM, Ollama, llama.cpp.
 
     ChatRequest ─► request body ─► openai SDK, one attempt ─► status, body ─► ChatResponse
-                                                                  ├── 429, 5xx, time-out, cut, empty: TransientError
-                                                                  ├── 400 about the schema: SchemaRefusedError
-                                                                  └── anything else: LLMError
+                                                                  └── anything else: see `complaints`
 
 Retries, limits and money are the gateway's. Keys come from the environment and go into the request's header only.
 """
@@ -15,8 +13,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,8 +21,17 @@ from weakref import WeakKeyDictionary
 from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
 from simulator.keys import read_key, scrub, scrub_bytes
+from simulator.llm.answers import CUT
 from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, canonical_json
-from simulator.llm.providers import Price, SchemaRefusedError, TransientError, free, is_local, stamp
+from simulator.llm.providers import Price, TransientError, free, is_local, stamp
+from simulator.llm.providers.complaints import (
+    is_passing,
+    parse_object,
+    raise_or_refuse,
+    read_error,
+    says_throttled,
+    shorten,
+)
 from simulator.llm.registry import OPENAI_COMPATIBLE
 from simulator.llm.spending.usage import read_usage
 
@@ -38,15 +43,14 @@ KEY_NAMES = {
     "api.openai.com": "OPENAI_API_KEY",
     "openrouter.ai": "OPENROUTER_API_KEY",
 }
+BROKEN_OFF = {"error", "abort", "aborted", "cancelled", "canceled", "timeout", "network_error",
+              "insufficient_system_resource"}  # fmt: skip
+WITHHELD = {"content_filter", "sensitive", "safety", "recitation", "prohibited_content"}
+"""Ends of a text, as services name them: it broke off, it was withheld."""
 INSTALL = "`pip install 'council-simulator[llm]'` installs it"
-PASSING = {408, 409, 423, 425, 429}
-ABOUT_SCHEMA = re.compile(r"response_format|json_schema|schema|grammar|structured", re.IGNORECASE)
-FILTERED = re.compile(r"content_filter|content_policy|responsible_ai", re.IGNORECASE)
 CONNECT_SECONDS = 15.0
 PER_CLIENT = 16
 """Questions in flight per client, which searches all its connections for each: a few small clients are faster."""
-LONGEST_COMPLAINT = 300
-"""Characters of a service's complaint that are passed on."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class OpenAICompatible:
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, list[Client]]] = WeakKeyDictionary()
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
-        """One attempt. Raises TransientError, SchemaRefusedError, LLMError; ConfigError without key, URL or SDK."""
+        """One attempt. Raises TransientError, RefusedFieldError, LLMError; ConfigError without key, URL or SDK."""
         endpoint = self._endpoint(request)
         client = self._client(request.endpoint, endpoint)
         return await stamp(self._ask(request, client, endpoint))
@@ -93,9 +97,7 @@ class OpenAICompatible:
         finally:
             client.busy -= 1
         try:
-            if status != 200:
-                return _refusal(request, status, headers, content, endpoint.key_env)
-            return self._answer(request, _parse_object(content))
+            return self._read(request, status, headers, content, endpoint.key_env)
         except LLMError as error:
             # Services charge for some answers that are of no use, and say so beside the error.
             if usage := _usage_in(content):
@@ -135,25 +137,64 @@ class OpenAICompatible:
         clients.append(Client(_connect(url, endpoint)))
         return clients[-1]
 
-    def _answer(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatResponse:
+    def _read(
+        self, request: ChatRequest, status: int, headers: Mapping[str, str], content: bytes, key_env: str
+    ) -> ChatResponse:
+        if status >= 300:
+            return raise_or_refuse(request, status, headers, content, key_env)
+        body = parse_object(content, headers)
         choices = body.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            raise _no_choices(request, body)
-        choice = choices[0]
-        message = choice.get("message") or {}
-        finish = str(choice.get("finish_reason") or "")
-        if finish == "error":
-            raise TransientError(f"the model broke off ({_shorten(choice.get('error') or body)})")
-        text, refusal = message.get("content"), message.get("refusal")
-        if isinstance(text, list):
-            # Some services send a message in parts.
-            text = "".join(str(part.get("text") or "") for part in text if isinstance(part, dict))
-        text = text if isinstance(text, str) else ""
-        outcome: Outcome = "refusal" if refusal or finish == "content_filter" else "answer"
+        choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+        error = body.get("error") or (choice or {}).get("error")
+        if error or choice is None:
+            # Routers answer 200 with an error inside, some beside half an answer, when the service behind failed.
+            return read_error(request, error or body, headers, key_env)
+        return self._answer(request, body, choice)
+
+    def _answer(self, request: ChatRequest, body: Mapping[str, Any], choice: Mapping[str, Any]) -> ChatResponse:
+        given = choice.get("message")
+        message: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+        finish = str(choice.get("finish_reason", "") or "")
+        if finish.lower() in BROKEN_OFF or ("finish_reason" in choice and choice["finish_reason"] is None):
+            raise TransientError(f"the model broke off (finish {finish or 'null'})", perhaps_paid=True)
+        finish = "length" if finish.lower() in CUT else finish
+        text, refusal = text_of(message.get("content")), text_of(message.get("refusal"))
+        outcome: Outcome = "refusal" if refusal or finish.lower() in WITHHELD else "answer"
+        if not text.strip() and outcome == "answer" and finish != "length":
+            thought = text_of(message.get("reasoning_content") or message.get("reasoning"))
+            text = answer_in_thought(thought, request.schema)
         usage = read_usage(request, text, body.get("usage"), self._price)
-        return ChatResponse(
-            str(refusal) if refusal else text, outcome, model=str(body.get("model") or ""), usage=usage, finish=finish
-        )
+        # Nothing to read after "length" is a thought that used up max_tokens: that lasts.
+        if outcome == "answer" and is_passing(text, request.schema) and not (finish == "length" and not text.strip()):
+            said = f"with {shorten(text)!r} as its answer" if text.strip() else "with no text"
+            raise TransientError(f"answered {said}", throttled=says_throttled(text), perhaps_paid=True)
+        return ChatResponse(refusal or text, outcome, model=str(body.get("model") or ""), usage=usage, finish=finish)
+
+
+def text_of(content: Any) -> str:
+    """The text of a message; some services send it in parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def answer_in_thought(thought: str, schema: Mapping[str, Any] | None) -> str:
+    """The JSON object that a thought ends with, where it has all fields `schema` requires; else nothing.
+
+    Some servers sort a whole answer under the thinking. A draft with more thinking after it is none.
+    """
+    text = thought.rpartition("</think>")[2].strip().removesuffix("```").rstrip()
+    start = text.find("{")
+    while schema is not None and start >= 0:
+        try:
+            found, end = json.JSONDecoder().raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            if end == len(text) and isinstance(found, dict) and found.keys() >= set(schema.get("required") or ()):
+                return text[start:]
+        start = text.find("{", end)
+    return ""
 
 
 def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
@@ -174,14 +215,12 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     """Make the request body. A schema stands in ``response_format`` by `native_schema`, else in the prompt."""
     messages = [{"role": role, "content": text} for role, text in with_plain_schema(request)]
     body: dict[str, Any] = {"model": request.model, "messages": messages}
-    if request.schema is not None and request.native_schema:
+    if request.schema is not None and request.sends_schema:
         body["response_format"] = response_format(request.schema)
-    # OpenAI's own reasoning models refuse the older name; nobody else knows the newer one everywhere.
-    newest = urlsplit(request.endpoint).hostname == "api.openai.com"
     given = {
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "max_completion_tokens" if newest else "max_tokens": request.max_tokens,
+        request.limit_name: request.max_tokens,
         "stop": list(request.stop) or None,
         "seed": request.seed,
         "tools": [dict(tool) for tool in request.tools] or None,
@@ -226,21 +265,6 @@ def _is_strict(schema: bytes) -> bool:
         elif isinstance(part, list):
             parts += part
     return True
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds of ``Retry-After``, a number or a date, or of ``retry-after-ms``; None without either."""
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * scale)
-        except (KeyError, ValueError):
-            continue
-    try:
-        until = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
 
 
 def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
@@ -292,17 +316,6 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) 
     return raw.status_code, headers, scrub_bytes(raw.content)
 
 
-def _parse_object(content: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(content)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        what = "an empty body" if not content.strip() else "a body that is not a JSON object"
-        raise TransientError(f"answered with {what}")
-    return body
-
-
 def _usage_in(content: bytes) -> Mapping[str, Any]:
     """The usage a body reports; empty where it reports none."""
     try:
@@ -310,51 +323,3 @@ def _usage_in(content: bytes) -> Mapping[str, Any]:
     except (ValueError, AttributeError, RecursionError):
         return {}
     return usage if isinstance(usage, dict) else {}
-
-
-def _no_choices(request: ChatRequest, body: Mapping[str, Any]) -> LLMError:
-    # Routers answer 200 with an error inside when the service behind them failed.
-    error = body.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, int) and 400 <= code < 500 and code not in PASSING:
-        return LLMError(f"was refused ({code}: {_shorten(error)})", where=f"{request.endpoint}, {request.model}")
-    return TransientError(f"answered without an answer ({_shorten(error or body)})")
-
-
-def _refusal(
-    request: ChatRequest, status: int, headers: Mapping[str, str], content: bytes, key_env: str
-) -> ChatResponse:
-    """Read a status other than 200: the model's refusal is returned, everything else raised."""
-    complaint = _complaint(content)
-    if status == 429 and "insufficient_quota" in complaint:
-        raise LLMError(f"credit is used up ({complaint})", where=request.endpoint, mend="add credit there")
-    if status in PASSING or status >= 500:
-        after = retry_after(headers, datetime.now(UTC))
-        raise TransientError(f"{status} {complaint}".strip(), retry_after=after, throttled=status == 429)
-    if status in (400, 403) and FILTERED.search(complaint):
-        return ChatResponse(complaint, outcome="refusal", finish="content_filter")
-    if request.native_schema and status in (400, 404, 415, 422) and ABOUT_SCHEMA.search(complaint):
-        raise SchemaRefusedError(f"{request.endpoint} takes no JSON schema for {request.model} ({status} {complaint})")
-    mend = "check model, endpoint and settings of its seats in config/models.yaml"
-    if status in (401, 403):
-        mend = f"check {key_env}" if key_env else "say api_key_env: NAME in its seats in config/models.yaml"
-    elif status == 402:
-        mend = "add credit there"
-    raise LLMError(f"was refused ({status} {complaint})", where=f"{request.endpoint}, {request.model}", mend=mend)
-
-
-def _complaint(content: bytes) -> str:
-    """The error object of a body that is JSON, else the beginning of its text."""
-    text = content.decode("utf-8", "replace")
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return " ".join(text.split())[:LONGEST_COMPLAINT]
-    return _shorten(body.get("error", body) if isinstance(body, dict) else body)
-
-
-def _shorten(error: Any) -> str:
-    if isinstance(error, Mapping):
-        parts = [str(error[name]) for name in ("message", "code", "type") if error.get(name)]
-        error = ", ".join(dict.fromkeys(parts)) or json.dumps(error)
-    return " ".join(str(error).split())[:LONGEST_COMPLAINT]

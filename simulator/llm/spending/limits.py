@@ -29,7 +29,7 @@ NARROWER, WIDER = 0.7, 0.25
 """Share of the room that stays after a 429, places gained by an answer. Where a service is asked for a little more than
 it gives, some 1 % of 64 in flight are refused; where one attempt in twenty fails at random, 16 stay in flight."""
 PATIENCE = 120.0
-"""Seconds an hourly limit is waited for; beyond that the run stops and says when to go on."""
+"""Seconds an hourly limit or a service is waited for; beyond that the run stops and says when to go on."""
 
 
 class HourlyLimitError(BudgetError):
@@ -52,9 +52,15 @@ class Gate:
     waiting: list[tuple[str, int, asyncio.Future[None]]] = field(default_factory=list)
     order: count[int] = field(default_factory=count)
     alarm: asyncio.TimerHandle | None = None
+    shut: TransientError | None = None
 
     async def enter(self, priority: str) -> None:
-        """Wait for room: the smallest `priority` goes first, then the first to come."""
+        """Wait for room: the smallest `priority` goes first, then the first to come.
+
+        Raises TransientError while the service asks to be left alone for longer than anyone waits.
+        """
+        if self.shut is not None and (pause := self.closed_until - time.monotonic()) > PATIENCE:
+            raise TransientError(self.shut.found, retry_after=pause, throttled=True)
         self.admit()
         if not self.waiting and self._open():
             self.in_flight += 1
@@ -92,6 +98,12 @@ class Gate:
         now = time.monotonic()
         if error.retry_after:
             self.closed_until = max(self.closed_until, now + error.retry_after)
+            if error.retry_after > PATIENCE:
+                self.shut = error
+                for _, _, turn in self.waiting:
+                    if not turn.done():
+                        turn.set_exception(TransientError(error.found, retry_after=error.retry_after, throttled=True))
+                self.waiting.clear()
         # An attempt that began before the last cut belongs to the crowd that was cut for, and says nothing new.
         if (error.throttled or error.timed_out) and began > self.last_cut:
             self.room, self.last_cut = max(1.0, NARROWER * self.room), now
