@@ -119,7 +119,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
     facts: RunRecord = {
         **work.identity,
-        "notes": [*work.identity["notes"], *_trading_notes(work)],
+        "notes": [*work.identity["notes"], *_trading_notes(work), *describe_refusals(work.gateway.refusals)],
         **_partial(work),
         "digest": verify.result_digest(files),
         "risk_free": free.source,
@@ -135,7 +135,6 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
             "auditor": "kernel",
             "max_relative_difference": work.replayed.largest_difference,
         },
-        "notes": [*work.identity["notes"], *describe_refusals(work.gateway.refusals)],
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.replicates),
         "parts": verify.part_digests(files),
