@@ -219,6 +219,8 @@ def _describe(failed: ValidationError, meant: Normalised, fixes: tuple[str, ...]
     It stands in the repair question and so in its key. What was unclear is told in place of what pydantic says of it,
     and after all else where the text was no JSON.
     """
+    if whole := meant.unclear.get(""):
+        return f"answer: {whole}"
     lines = []
     for error in failed.errors(include_url=False, include_context=False, include_input=False):
         path = ".".join(str(part) for part in error["loc"])

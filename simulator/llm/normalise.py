@@ -126,6 +126,9 @@ class _Normaliser:
             inner = {key: self._opened(one) for key, one in value.items()}
             objects = {key: one for key, one in inner.items() if isinstance(one, dict)}
             if len(objects) != 1 or not wrappers.issuperset(words_of(key := next(iter(objects)))):
+                if objects:
+                    named = ", ".join(f'"{name[:40]}"' for name in objects)
+                    self.doubt("", f"none of its fields is there; what stands under {named} is not taken for them")
                 break
             value = objects[key]
             self.fixes.append(f'answer: taken out of "{key[:40]}"')
@@ -256,8 +259,10 @@ class _Normaliser:
     def _meant(self, value: str, choices: list[Any], path: str) -> Any:
         """The one choice that `value` can mean, None where there is no such one."""
         plain = _plain(value).rstrip("!.")
+        if re.search(r"[?!¬~≠]|^[+-]", plain):
+            return None
         same_letters = [one for one in choices if fold(str(one)) == fold(plain)]
-        if len(same_letters) == 1 and not re.search(r"[?!¬~≠]|^[+-]", plain):
+        if len(same_letters) == 1:
             return same_letters[0]
         if not re.fullmatch(r"[\w\s*`\"'().:,/&$+\-–—|]*", plain):
             return None

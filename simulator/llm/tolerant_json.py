@@ -64,7 +64,7 @@ def find_objects(text: str, start: int = 0) -> list[Found]:
         if ESCAPED.match(text, at):
             inner = find_objects(ESCAPE.sub(lambda match: CONTROL.get(match[1], match[1]), text[at:]))
             noted = f"JSON within a JSON string at {position(text, at)}"
-            return [*found, *(replace(one, fixes=(noted, *one.fixes)) for one in inner)]
+            return [*found, *(replace(one, start=at, end=len(text), fixes=(noted, *one.fixes)) for one in inner)]
         if not OPENING.match(text, at):
             at = text.find("{", at + 1)
             continue
@@ -206,7 +206,7 @@ class _Reader:
         if not mark:
             self.never_closed()
         if mark in CLOSERS:
-            return self.string()
+            return self.string(is_key=True)
         match = re.compile(r"[^\W\d][\w -]{0,60}?(?=\s*[:：])").match(self.text, self.at)
         if match is None:
             self.fail(f'"{mark}" where a key should be')
@@ -237,7 +237,7 @@ class _Reader:
         self.fix("value without quotes", begin)
         return word
 
-    def string(self) -> str:
+    def string(self, *, is_key: bool = False) -> str:
         begin, opened = self.at, self.text[self.at]
         if opened != '"':
             self.fix("quote that is not JSON's", begin)
@@ -255,6 +255,8 @@ class _Reader:
             elif match[0] in closers:
                 if AFTER_STRING.match(self.text, self.at):
                     return _whole(self, "".join(parts), begin)
+                if is_key:
+                    self.fail(f'no ":" after "{"".join(parts)[:40]}"')
                 self.fix("quote that is not escaped", match.start())
                 parts.append(match[0])
             else:
