@@ -190,11 +190,13 @@ def _show_facts(facts: Mapping[str, object], symbol: str | None) -> Iterator[Ren
 
 
 def _quote(seats: Mapping[str, str], row: Mapping[str, object], text: str) -> Padding:
-    """Return who wrote it, by seat and model, with the beginning of the answer's key."""
-    seat, keys = str(row["seat"]), row.get("keys")
+    """Return who wrote it, by seat and model, with the beginning of the answer's key and what was read otherwise than
+    as written."""
+    seat, keys, fixes = str(row["seat"]), row.get("keys"), row.get("fixes")
     model, key = seats.get(seat, ""), f" [{keys[-1][:SHOWN_OF_KEY]}]" if isinstance(keys, list) and keys else ""
     who = (f" ({model})" if model else "", "dim")
-    return Padding(Text.assemble((seat, "bold"), who, (key, "dim"), f": {text}"), (0, 0, 0, 2))
+    read = (f" ({'; '.join(fixes)})" if isinstance(fixes, list) else "", "dim")
+    return Padding(Text.assemble((seat, "bold"), who, (key, "dim"), f": {text}", read), (0, 0, 0, 2))
 
 
 def _show_research(record: MeetingRecord) -> Iterator[RenderableType]:
