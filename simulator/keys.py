@@ -25,6 +25,7 @@ IN_ADDRESS = (re.compile(r"^(\w[\w+.-]*://[^/\s:@]*:)(.+)(@.*)$"), re.compile(r"
 """A password in the address of a database or proxy, and in a list of settings."""
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00a0"
 ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([nrt])|(?=(.)))", re.DOTALL)
+WORDS = re.compile(r"[A-Za-z]*\d{0,2}")
 CONTROLS = {"n": "\n", "r": "\r", "t": "\t"}
 
 _configured: set[str] = set()
@@ -61,13 +62,12 @@ def scrub(text: str) -> str:
     layers: list[str] = []
     for name, secret in _secrets():
         layers = layers or list(_layers(text))
-        plain = _plain(secret)
-        if not any(one in layer for layer in layers for one in plain):
+        if not _stands_in(secret, layers):
             continue
-        spelled = _spelled(secret)
-        text = spelled.sub(f"[{name}]", text)
+        text = _spelled(secret).sub(f"[{name}]", text)
         layers = list(_layers(text))
-        if any(spelled.search(layer) for layer in layers):
+        # Broken across lines, or under layers no pattern reaches. Words may meet by accident; keys do not.
+        if not WORDS.fullmatch(secret) and _stands_in(secret, layers):
             text, layers = f"[a text that held {name}]", []
     return text
 
@@ -100,11 +100,15 @@ def _secrets() -> list[tuple[str, str]]:
     return sorted(pairs, key=lambda pair: (-len(pair[1]), pair[0]))
 
 
+def _stands_in(secret: str, layers: list[str]) -> bool:
+    return any(one in layer for layer in layers for one in _plain(secret))
+
+
 @lru_cache(maxsize=256)
 def _plain(secret: str) -> tuple[str, ...]:
-    """Texts of which at least one stands in a text that holds `secret`, once its escapes are taken off."""
+    """Texts of which at least one stands in a text that holds `secret`, once escapes and spaces are taken off."""
     data = secret.encode("utf-8", "surrogateescape")
-    bare = (text.replace("\\", "") for text in (secret, data.decode("latin-1")))
+    bare = (_without_spaces(text) for text in (secret, data.decode("latin-1")))
     return tuple({*filter(None, bare), data.hex(), data.hex().upper(), *_cores(data)})
 
 
@@ -148,27 +152,32 @@ def _written(one: str) -> str:
     if number < 256:
         ways.append(rf"\\+(?i:x{number:02x})")
     ways += [r"\\+" + letter for letter, meant in CONTROLS.items() if meant == one]
-    if one == " ":
+    if one.isspace():
         ways += [r"\+", r"\s+"]
     return f"(?:{'|'.join(ways)})"
 
 
 def _layers(text: str) -> Iterator[str]:
-    """`text` without backslashes, and what is left when its escapes are taken off, one layer after the other."""
+    """`text` without backslashes and spaces, and what is left when escapes are taken off, one layer after the other."""
     import html
 
-    yield text.replace("\\", "")
+    yield _without_spaces(text)
     for _ in range(3):
         bare = ESCAPED.sub(_unescape, text) if "\\" in text else text
         # Two escapes of one character beyond U+FFFF are halves until they are put together.
         bare = bare.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if bare != text else bare
         bare = html.unescape(bare) if "&" in bare else bare
         if "%" in bare:
-            yield unquote_plus(bare)
+            yield _without_spaces(unquote_plus(bare))
             bare = unquote(bare)
         if bare == text:
             return
-        yield (text := bare)
+        yield _without_spaces(bare)
+        text = bare
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.replace("\\", "").split())
 
 
 def _unescape(match: re.Match[str]) -> str:

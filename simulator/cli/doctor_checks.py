@@ -122,7 +122,9 @@ def check_numba_cache() -> Finding:
 
 
 def check_keys() -> list[Finding]:
-    """Name the keys the environment holds and lacks. Values are not read beyond being there."""
+    """Name the keys the environment holds and lacks, and those that can be none. Values are not shown."""
+    from simulator.errors import ConfigError
+    from simulator.keys import read_key
     from simulator.llm.providers.openai_compatible import KEY_NAMES
 
     names = (*ALPACA_KEYS, *KEY_NAMES.values())
@@ -130,6 +132,11 @@ def check_keys() -> list[Finding]:
     present = [name for name in (*names, *paper) if os.environ.get(name)]
     missing = [name for name in names if not os.environ.get(name)]
     findings = [Finding("ok", "keys", ", ".join(present))] if present else []
+    for name in present:
+        try:
+            read_key(name)
+        except ConfigError as error:
+            findings.append(Finding("broken", "keys", error.found, error.mend or ""))
     if missing:
         mend = "needed only by models and bars that ask for them"
         findings.append(Finding("absent", "keys", f"{', '.join(missing)} not set", mend))

@@ -504,7 +504,7 @@ class Gateway:
 
     def _journal_failure(self, request: ChatRequest, error: LLMError, attempt: int) -> None:
         if self.journal is not None:
-            self.journal.write(request, None, attempt=attempt, error=scrub(error.found))
+            self.journal.write(request, None, attempt=attempt, error=scrub(error.found), paid_usd=error.paid_usd)
 
     def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> UnansweredError:
         plural = "s" if attempts > 1 else ""

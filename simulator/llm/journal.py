@@ -38,8 +38,9 @@ class Journal:
         hit: bool = False,
         attempt: int = 1,
         error: str = "",
+        paid_usd: float | None = None,
     ) -> None:
-        """Append the line of an answer, or of an attempt that brought none but `error`.
+        """Append the line of an answer, or of an attempt that brought none but `error`, and may have cost `paid_usd`.
 
         Cost and latency of an answer from disk (`hit`) are those of the call that was paid for.
         """
@@ -49,7 +50,7 @@ class Journal:
             "account": about("seat", ""),
             "at": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z",
             "attempt": attempt,
-            "cost_usd": answer.usage.cost_usd,
+            "cost_usd": paid_usd or answer.usage.cost_usd,
             "date": about("session", ""),
             "error": error,
             "hit": hit,

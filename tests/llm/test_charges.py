@@ -188,8 +188,6 @@ def test_a_budget_holds_whatever_the_table_says(price: Price, serve: Serve, tmp_
         service = serve("--latency", 0.02, "--price", 150, 150)
     each = 0.1 if price == FREE else (PROMPT + 1 + TEXT + 1) * 150 / 1e6
     till = Till(tmp_path, seat_at(service.url), price, limit=5.2 * each)
-    if price != FREE:
-        till.ask()
     found = till.ask(60)
     refused = [one for one in found if isinstance(one, BudgetError)]
     assert till.spent() == pytest.approx(5 * each)

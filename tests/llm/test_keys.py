@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -157,3 +157,27 @@ def test_a_key_beside_the_question_is_refused_and_not_repeated(fields: dict[str,
     with pytest.raises(ConfigError, match='"api_key" is a key or password; keys belong in the environment') as caught:
         request_for(seat, [])
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.fault("money", "a key broken across lines, or under layers of escapes", "struck out, or the text given up")
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"wrapped: {KEY[:9]}\n    {KEY[9:]} end",
+        f"MIME: {encodebytes((KEY * 3).encode()).decode()}",
+        f"layers: {quote(escape(json.dumps(KEY)))} end",
+    ],
+)
+def test_a_key_broken_across_lines_is_struck_out(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", KEY)
+    clean = scrub(text)
+    assert "SOME_API_KEY" in clean
+    assert len(clean) < 60
+
+
+def test_words_that_meet_by_accident_are_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PASSWORD", "trendfollowing")
+    assert scrub("trend following, trend\nfollowing") == "trend following, trend\nfollowing"
+    assert scrub("trendfollowing, trend following") == "[MY_PASSWORD], trend following"
+    monkeypatch.setenv("SIGNING_KEY", "-----BEGIN KEY-----\nMIIB0123456789\n-----END KEY-----")
+    assert scrub("on one line: -----BEGIN KEY----- MIIB0123456789 -----END KEY-----!") == "on one line: [SIGNING_KEY]!"

@@ -48,8 +48,7 @@ class Charges:
     max_usd: float = 5.0
     ledger: SharedLedger | None = None
     say: Callable[[str], None] = ignore
-    _raised: dict[str, float] = field(default_factory=dict, init=False)
-    _seen: set[str] = field(default_factory=set, init=False)
+    _most: dict[str, float | None] = field(default_factory=dict, init=False)
     _stopped: dict[str, StoppedModelError] = field(default_factory=dict, init=False)
     _said: set[tuple[str, str]] = field(default_factory=set, init=False)
 
@@ -64,26 +63,21 @@ class Charges:
         if name in self._stopped:
             raise self._stopped[name]
         likely, most = self.prices.estimate(request)
-        raised = self._raise_of(name)
-        return (likely * max(1.0, raised), most * max(1.0, raised)) if most else (raised, raised)
+        return self._set_aside(name, likely), self._set_aside(name, most)
 
     def is_untried(self, request: ChatRequest) -> bool:
-        """True for a model without a price in the table that has not answered yet: it may cost after all."""
-        if request.provider == OFFLINE:
-            return False
-        name = self._name(request)
-        return name not in self._seen and not self._raise_of(name) and not self.prices.estimate(request)[1]
+        """True for a model of which nobody knows yet whether it costs what the table says."""
+        return request.provider != OFFLINE and self._seen(self._name(request)) is None
 
     def charge(
         self, request: ChatRequest, prompt_tokens: int, completion_tokens: int, told: float | None = None
     ) -> float:
         """Dollars to book for an answer of which the service `told` that cost; finite and not below 0."""
         name, most = self._name(request), self.prices.estimate(request)[1]
-        raised = self._raise_of(name)
         counted = self.prices.cost(request, prompt_tokens, completion_tokens)
         usd = counted if told is None else told
         if told is not None and not (is_amount(told) and (not most or told <= BELIEVED * most)):
-            usd = max(counted, most * max(1.0, raised) if most else raised)
+            usd = max(counted, self._set_aside(name, most))
             self._report(request, "unbelieved", f"told a cost of ${told:,.6g} for one answer, booked are ${usd:,.4f}")
         elif told is not None and not most and told > self.max_usd:
             usd = self.max_usd
@@ -91,12 +85,11 @@ class Charges:
             mend = f"give it a price there, or raise max_usd_per_call ({self.max_usd:g})"
             self._stopped[name] = StoppedModelError(f"{request.model} {found}", where=WHERE, mend=mend)
             self._report(request, "stopped", f"{found}, and it is asked no more in this run")
-        self._seen.add(name)
-        more = usd / most if most else usd
-        if more > max(raised, 1.0 if most else 0.0):
-            self._raised[name] = more
+        more, seen = usd / most if most else usd, self._seen(name)
+        if seen is None or more > seen:
+            self._most[name] = more
             if self.ledger is not None:
-                self.ledger.raise_charge(name, more)
+                self.ledger.remember_charge(name, more)
         return usd
 
     def _name(self, asked: Asked) -> str:
@@ -104,11 +97,16 @@ class Charges:
         price = self.prices.price(asked)
         return f"{asked.provider}|{asked.endpoint}|{asked.model}|{price.input:g}|{price.output:g}"
 
-    def _raise_of(self, name: str) -> float:
-        """Times the table's most, or dollars where the table has no price, that an answer was charged; 0 at first."""
-        if name not in self._raised:
-            self._raised[name] = self.ledger.raised_charge(name) if self.ledger is not None else 0.0
-        return self._raised[name]
+    def _set_aside(self, name: str, usd: float) -> float:
+        """`usd` of the table times what was seen above it; what was seen itself where the table has no price."""
+        seen = self._seen(name) or 0.0
+        return usd * max(1.0, seen) if usd else seen
+
+    def _seen(self, name: str) -> float | None:
+        """Times the table's most, or dollars where it has no price, that an answer was charged; None before any was."""
+        if name not in self._most:
+            self._most[name] = self.ledger.most_charged(name) if self.ledger is not None else None
+        return self._most[name]
 
     def _report(self, request: ChatRequest, kind: str, what: str) -> None:
         if (self._name(request), kind) not in self._said:

@@ -157,14 +157,14 @@ class SharedLedger:
                 db.execute("INSERT INTO questions VALUES (?, ?)", (key, self._holder))
             return row is None or row[0] == self._holder
 
-    def raised_charge(self, model: str) -> float:
-        """Times the table of prices, or dollars, that `model` was seen to cost (`Charges`); 0 where it was not."""
+    def most_charged(self, model: str) -> float | None:
+        """Times the table of prices, or dollars, that `model` was seen to cost (`Charges`); None where it was not."""
         with self.transaction() as db:
             row = db.execute("SELECT more FROM charges WHERE model = ?", (model,)).fetchone()
-        return row[0] if row else 0.0
+        return float(row[0]) if row else None
 
-    def raise_charge(self, model: str, more: float) -> None:
-        """Remember that for the runs that come after."""
+    def remember_charge(self, model: str, more: float) -> None:
+        """Keep that for the runs that come after."""
         with self.transaction() as db:
             db.execute(
                 "INSERT INTO charges VALUES (?, ?, ?) "
