@@ -15,11 +15,16 @@ from simulator.market.bars import Floats
 from simulator.market.calendar import day_of
 from simulator.market.table import PRICES, BarTable
 
+PLAIN = 0.15
+"""Logarithm of a split from which on a night's move does not hide it."""
 JUMP_WITHIN = 0.25
 """Logarithm by which the opening gap of a split's day may differ from the split, or from no change at all."""
 CENT, NOISE = 0.01, 1.5e-7
 """Prices as traded are whole cents, apart from what single precision makes of them (relative)."""
-BEFORE, AFTER = 20, 3
+SHARES = (*range(1, 31), 40, 56, 60)
+"""New shares of later splits, by which cents are divided."""
+BEFORE, TRADED, ADJUSTED = 40, 0.9, 0.4
+"""Bars looked at before an ex-date; shares of them in cents above which prices are as traded, below which adjusted."""
 
 
 def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = None) -> BarTable:
@@ -36,8 +41,11 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
         raise DataError(f"split is {factors[row]:g}", where=f"{table.where(row)}: {table.symbol} {_day(table, row)}")
     days = np.flatnonzero(factors != 1)
     days = days[days > 0]
-    jumped = [row for row in days.tolist() if _jumps(table, row, factors[row])]
-    still = [row for row in days.tolist() if row not in jumped]
+    plain = days[np.abs(np.log(factors[days])) >= PLAIN]
+    jumped = [row for row in (plain if len(plain) else days).tolist() if _jumps(table, row, factors[row])]
+    still = [row for row in (plain if len(plain) else days).tolist() if row not in jumped]
+    if len(plain):  # stock dividends of a few per cent are lost in the moves of a night: they are like the others
+        (jumped if jumped else still).extend(np.setdiff1d(days, plain).tolist())
     if jumped and still:
         raise _half(table, factors, jumped[0], still[0])
     if not jumped:
@@ -95,9 +103,9 @@ def _day(table: BarTable, row: int) -> str:
 def settle_dividends(table: BarTable, adjusted: Floats | None, actions: bool) -> BarTable:
     """Leave out the dividends of a table whose prices hold them already, with a note.
 
-    Prices as traded are whole cents on both sides of an ex-date; adjusted ones are so after the last one only. Where
-    that says nothing (adjusted for later splits, or to a later day) the columns do: `adjusted` closes that equal the
-    closes, or dividends and splits (`actions`) without adjusted closes, are yfinance's adjusted prices.
+    Before the last ex-date prices as traded are whole cents, or fractions of them after splits, and adjusted ones are
+    not. Where few bars say either the columns do: `adjusted` closes that equal the closes, or dividends and splits
+    (`actions`) without adjusted closes, are yfinance's adjusted prices.
     """
     paid = np.flatnonzero(table.dividend > 0)
     paid = paid[paid > 0]
@@ -105,16 +113,21 @@ def settle_dividends(table: BarTable, adjusted: Floats | None, actions: bool) ->
         return table
     last = int(paid[-1])
     before = _share_in_cents(table.close[max(0, last - BEFORE) : last])
-    after = _share_in_cents(table.close[last:]) if len(table) - last >= AFTER else 0.0
     alike = adjusted is not None and bool(np.nanmax(np.abs(adjusted[:last] / table.close[:last] - 1)) < NOISE)
-    if before >= 0.9 or (adjusted is not None and not alike):
+    if before >= TRADED or (adjusted is not None and not alike):
         return table
-    if not (alike or (actions and adjusted is None) or (after >= 0.9 and before <= 0.5 and last >= BEFORE)):
+    if not (alike or actions or (before <= ADJUSTED and last >= BEFORE // 2)):
         return table
     note = f"its prices hold dividends already: the {len(paid)} of its dividend column are not paid again"
     return replace(table, dividend=np.zeros(len(table)), notes=(*table.notes, note))
 
 
 def _share_in_cents(prices: Floats) -> float:
-    cents = prices / CENT
-    return float(np.mean(np.abs(cents - np.round(cents)) <= np.maximum(cents * NOISE, 1e-6)))
+    best = 0.0
+    for shares in SHARES:
+        units = prices / CENT * shares
+        within = np.maximum(units * NOISE, 1e-6)
+        if np.median(within) > 0.1 and shares > 1:
+            break  # of prices this high any would be a fraction of a cent
+        best = max(best, float(np.mean(np.abs(units - np.round(units)) <= within)))
+    return best

@@ -7,6 +7,7 @@ data/sample/SYMBOL.parquet ┘
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -95,9 +96,10 @@ def select(folders: Sequence[Path], symbols: Sequence[str]) -> list[Found]:
 
 def _guess(symbol: str, shelf: dict[str, Found], folders: Sequence[Path]) -> str:
     """Return a hint at the file or symbol that was meant; empty where none is near."""
-    for path in (path for folder in folders for path in files.misnamed(folder)):
-        if symbol and path.name.upper().startswith(symbol):
-            return f" ({files.shown_path(path)} is not named {symbol}{path.suffix})"
+    there = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+    near = [path for path in there if symbol and re.match(rf"{re.escape(symbol)}\W", path.name, re.IGNORECASE)]
+    if near:
+        return f" ({files.shown_path(near[0])} is no {symbol}.csv or {symbol}.parquet)"
     return did_you_mean(symbol, shelf)
 
 

@@ -128,7 +128,8 @@ def _rules(table: BarTable) -> Iterator[tuple[Mask, str]]:
     yield steps == 0, "is dated like the bar before it: a duplicate"
     yield steps < 0, "comes after {before}: dates must ascend"
     calendar = sessions(day_of(table.session_of.min()), day_of(table.session_of.max()))
-    closed = ~np.isin(table.session_of, calendar.session_of)
+    # Minutes of other days are left out like those outside of regular hours: when they were known is clear.
+    closed = ~np.isin(table.session_of, calendar.session_of) & table.daily
     yield closed, "{weekday} is not a session of the New York Stock Exchange"
     missing = np.zeros(len(table), dtype=np.bool_)
     for name in PRICES:

@@ -13,7 +13,7 @@ from simulator.errors import DataError
 from simulator.market.calendar import sessions
 from simulator.market.load import load_bars
 from simulator.market.quality import check, jumps
-from simulator.market.sources.files import read_table
+from simulator.market.sources.files import read_table, write_csv
 from simulator.market.sources.synthetic import fetch
 from simulator.market.table import BarTable
 
@@ -196,3 +196,22 @@ def test_sessions_before_1970_leave_out_the_holidays_of_their_time(write: Write)
         "begins on 1929-10-28; sessions are known from 1953-01-01 on: cut them off with "
         "`sim data fetch --source files --path DIR --symbols OLD --from 1953-01-01`"
     ]
+
+
+def test_dividends_beside_prices_adjusted_for_a_split_just_before_are_paid(walk: BarTable, write: Write) -> None:
+    paid = np.where(np.isin(ROWS, (40, 100)), 0.8, 0.0)
+    path = write("ACME", rows_of(walk, np.where(np.less(ROWS, 95), 0.1, 1.0), [paid], digits=3), f"{HEAD},Dividends")
+    assert read_table(path).dividend[[40, 100]].tolist() == [0.8, 0.8]
+
+
+@pytest.mark.parametrize("head", ["Dividends,Stock Splits", "Dividends"])
+def test_a_file_taken_over_is_read_again_as_it_was_taken(head: str, walk: BarTable, write: Write, folder: Path) -> None:
+    paid = np.where(np.isin(ROWS, (40, 100)), 0.8, 0.0)
+    splits = np.where(ROWS == 95, 10.0, 0.0)
+    columns = [paid, splits] if "Splits" in head else [paid]
+    factor = step(95, 10.0) if "Splits" in head else np.where(np.less(ROWS, 40), 0.99077, 1.0)
+    before = read_table(write("ACME", rows_of(walk, factor, columns, digits=4), f"{HEAD},{head}"))
+    write_csv(before, folder / "COPY.csv", "files")
+    after = read_table(folder / "COPY.csv")
+    for name in ("open", "high", "low", "close", "volume", "dividend"):
+        assert getattr(after, name).tobytes() == getattr(before, name).tobytes()

@@ -314,3 +314,30 @@ def test_no_garbled_file_ends_in_anything_but_bars_or_one_line(folder: Path) -> 
         broken = text[:at] + scraps[rng.integers(len(scraps))] + text[at + length :]
         with suppress(DataError):
             quality.refusals(read(folder, broken))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PAR1" + bytes(40) + b"PAR1", "ACME.csv: is a Parquet file; name it SYMBOL.parquet"),
+        ("date,open,high,low,close\n2024-01-11,1,1,1,1\n0000-00-00,1,1,1,1\n", 'ACME.csv:3: date was "0000-00-00"'),
+        ("date,open,high,low,close\nNaT,1,1,1,1\n", 'ACME.csv:2: date was "NaT"'),
+    ],
+)
+def test_what_is_something_else_is_named(content: str | bytes, said: str, folder: Path) -> None:
+    assert said in refusal(folder, content)
+
+
+def test_line_ends_of_old_macs_currencies_and_single_missing_volumes_are_read(folder: Path) -> None:
+    assert facts(read(folder, PLAIN.replace("\n", "\r")))[0] == DAYS
+    priced = PLAIN.replace(",1011.5,", ",USD 1011.5,").replace(",1016,", ",1016 €,").replace(",1234568", ",")
+    table = read(folder, priced)
+    assert (table.close.tolist(), table.volume[1]) == (CLOSES, 0.0)
+    assert table.notes == ("1 bars say no volume and are read with 0",)
+
+
+@pytest.mark.fault("bars", "an adjusted close far from the close", "not used, and a note")
+def test_an_adjusted_close_far_from_the_close_is_said(folder: Path) -> None:
+    rows = [f"{day},10,12,9,11,{11 * 37},500" for day in DAYS]
+    table = read(folder, "\n".join(["date,open,high,low,close,adj close,volume", *rows]))
+    assert "its adjusted close on 2024-01-16 is 37 times its close: are both of this symbol?" in table.notes

@@ -47,6 +47,8 @@ from simulator.market.table import DAILY, PRICES, BarTable, absorb_rounding, in_
 
 SUFFIXES = (".csv.gz", ".csv.zip", ".csv", ".parquet")
 ADJUSTED = "its adjusted close is not used and it has no dividend column: returns leave dividends out"
+FAR = (0.05, 1.5)
+"""Times the close within which the newest adjusted close is not worth a word: splits to come make it less."""
 EARLIEST, LATEST = 1900, 2100
 """Years that are accepted. Nanoseconds in 64 bits reach from 1677 to 2262 and would wrap around in silence."""
 ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/Chicago", "America/Los_Angeles", "Asia/Kolkata")
@@ -99,8 +101,10 @@ def read_table(
     numbers = _read_numbers(sheet)
     rows, notes = _order(session_of if frequency == DAILY else starts, numbers, sheet)
     columns = {name: numbers.get(name, np.zeros(len(starts))) for name in NUMBERS}
-    if np.isnan(columns["volume"][rows]).all():
-        columns["volume"] = np.zeros(len(starts))  # a column of volumes that says nothing, as indices have it
+    silent = int(np.isnan(columns["volume"][rows]).sum())
+    if silent < len(columns["volume"][rows]):  # else a column of volumes that says nothing, as indices have it
+        notes = (*notes, f"{silent} bars say no volume and are read with 0") if silent else notes
+    columns["volume"] = np.where(np.isnan(columns["volume"]), 0.0, columns["volume"])
     columns["dividend"] = np.nan_to_num(columns["dividend"], nan=0.0, posinf=np.inf, neginf=-np.inf)
     columns |= absorb_rounding(*(columns[name] for name in PRICES))
     _carry_actions(rows, columns, numbers)
@@ -142,12 +146,17 @@ def _adjust(table: BarTable, extra: dict[str, Floats], sheet: Sheet) -> BarTable
     """Apply what the columns beside the prices say. Nothing is held against prices that the checks refuse anyway."""
     if "adjusted" in extra and "dividend" not in sheet.columns:
         table = replace(table, notes=(*table.notes, ADJUSTED))
+    if "adjusted" in extra and not FAR[0] < (times := extra["adjusted"][-1] / table.close[-1]) < FAR[1]:
+        far = f"its adjusted close on {table.last} is {times:.4g} times its close: are both of this symbol?"
+        table = replace(table, notes=(*table.notes, far))
     prices = np.array([getattr(table, name) for name in PRICES])
     sound = (np.diff(table.key) > 0).all() and np.isfinite(prices).all() and (prices > 0).all()
     if not sound or not (extra or table.dividend.any()):
         return table
     if "split" in extra:
         table = apply_splits(table, extra["split"], extra.get("adjusted"))
+    if "source" in sheet.columns:  # written by us: judged when it was taken in
+        return table
     return settle_dividends(table, extra.get("adjusted"), actions="split" in extra)
 
 
@@ -224,6 +233,8 @@ def arrow_floats(column: Any, where: str) -> Floats:
     """(n,) float64 of a pyarrow array, nulls as NaN. Raises DataError when it holds no numbers."""
     import pyarrow
 
+    if pyarrow.types.is_decimal(column.type):  # by way of text: a cast is off in the last bit
+        column = column.cast(pyarrow.string())
     try:
         numbers = column.cast(pyarrow.float64())
     except pyarrow.ArrowException:

@@ -22,9 +22,8 @@ Where = Callable[[int], str]
 # ---- numbers -----------------------------------------------------------------------------------------------------
 
 NOTHING = {"", "null", "none", "nan", "n/a", "na", "#n/a", "-", "--", "—", ".", "nil"}
-DRESS = re.compile(
-    r"^[$€£¥₹]|[$€£¥₹]$|(?:\s?(?:USD|EUR|GBP|JPY|CHF|CNY))$|(?<=\d)[ '’\u00a0\u2009\u202f](?=\d{3}(?!\d))"
-)
+CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|JPY|CHF|CNY|HKD)"
+DRESS = re.compile(rf"^{CURRENCY}\s?|\s?{CURRENCY}$|(?<=\d)[ '’\u00a0\u2009\u202f](?=\d{{3}}(?!\d))")
 GROUPED = r"[+-]?(?:\d+|[1-9]\d{{0,2}}(?:{0}\d{{2,3}})*{0}\d{{3}})?(?:{1}\d*)?(?:[eE][+-]?\d+)?"
 FORMS = {".": re.compile(GROUPED.format(",", r"\.")), ",": re.compile(GROUPED.format(r"\.", ","))}
 """Decimal mark → numbers written with it, thousands set apart by the other mark."""
@@ -167,14 +166,18 @@ def _date_and_clock(text: str, row: int, where: Where) -> tuple[tuple[int, int, 
 
 def _order(dates: Sequence[tuple[int, int, int]], texts: Texts, where: Where) -> str:
     """Return the one order of year, month and day in which every date of the column makes sense."""
-    numeric = [row for row, (_, month, _) in enumerate(dates) if month > 0]
+    numeric = [row for row, (_, month, _) in enumerate(dates) if month >= 0]
     if len(numeric) < len(dates):
         if numeric:
             raise _no_date(texts[numeric[0]], where(numeric[0]))
         return "dmy"
     numbers = np.abs(np.array(dates, dtype=np.int64).reshape(-1, 3))
-    if (numbers[:, 0] > 999).all():
+    years = numbers[:, 0] > 999
+    if years.all():
         return "ymd"
+    if years.any():
+        odd = int(np.argmax(years != (years.mean() >= 0.5)))
+        raise _no_date(texts[odd], where(odd))
     orders = ["dmy", "mdy"] + (["ymd"] if (numbers[:, 2] < 100).all() else [])
     left = [order for order in orders if _fits(numbers, order).all()]
     if len(left) == 1:

@@ -27,6 +27,7 @@ from simulator.market.sources.headers import (
     plain,
     same_symbol,
 )
+from simulator.market.table import PRICES
 
 AGAIN = "delete it or fetch it again"
 MARKS = ",;\t|"
@@ -69,9 +70,13 @@ def _unpack(path: Path, shown: str) -> bytes:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b" or path.name.lower().endswith(".gz"):
             data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
+        elif data[:4] == b"PAR1":
+            raise DataError("is a Parquet file", where=shown, mend="name it SYMBOL.parquet")
         elif data[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(io.BytesIO(data)) as packed:
                 inside = [name for name in packed.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+                if any(name.startswith("xl/") for name in inside):
+                    raise DataError("is a spreadsheet", where=shown, mend="save its sheet as CSV")
                 if len(inside) != 1:
                     raise DataError(f"holds {len(inside)} files", where=shown, mend="unzip it and name each SYMBOL.csv")
                 data = packed.open(inside[0]).read(MOST_BYTES + 1)
@@ -86,6 +91,8 @@ def _text(data: bytes, shown: str) -> str:
     text = _decode(data, shown)
     if not text.strip():
         raise DataError("the file is empty", where=f"{shown}:1", mend=AGAIN)
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     before, nul, _ = text.partition("\0")
     if nul:
         raise DataError("is not text", where=f"{shown}:{before.count(chr(10)) + 1}", mend=AGAIN)
@@ -199,6 +206,9 @@ def _read_parquet(path: Path, shown: str, symbol: str) -> Sheet:
     for role, column in columns.items():
         if pyarrow.types.is_dictionary(column.type):
             columns[role] = column.dictionary_decode()
+    undated = columns["date"].is_null()
+    if undated.true_count and all(columns[price].filter(undated).null_count == undated.true_count for price in PRICES):
+        columns = {role: column.filter(columns["date"].is_valid()) for role, column in columns.items()}  # empty rows
     return _rows_of_symbol(Sheet(shown, columns, None), symbol)
 
 
