@@ -18,22 +18,21 @@ from pydantic import BaseModel, ValidationError
 
 from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Message
 from simulator.llm.normalise import Normalised, normalise, spare_lists
-from simulator.llm.tolerant_json import Found, find_objects, position
+from simulator.llm.tolerant_json import Found, find_objects, position, scan_objects
 from simulator.number_format import gate
 
 T = TypeVar("T", bound=BaseModel)
 
-THOUGHTS = "think thinking thought thoughts reason reasoning reasoning_content reflection reflect analysis scratchpad"
-THOUGHTS += " monologue inner_monologue chain_of_thought cot draft deliberation planning"
+THOUGHT = "think|thought|reason|rationale|reflect|analys|scratchpad|monologue|deliberat|draft|planning|cot"
 TAG = re.compile(
-    rf"""(?:<|&lt;|＜)\s*(?P<xml>/?)\s*(?:[\w-]+:)?(?:{"|".join(THOUGHTS.split())})(?:\s[^<>]*)?(?:>|&gt;|＞)
+    rf"""(?:<|&lt;|＜|\\u003c)[|｜]?\s*(?P<xml>/?)[|｜]?\s*(?:\w[\w.:-]*?)??(?:{THOUGHT})[\w.:-]*+(?:\s[^<>]*+)?[|｜]?(?:>|&gt;|＞|\\u003e)
     |[\[◁](?P<other>/?)think(?:ing)?[\]▷]
     |<\|(?:begin_of_thought|channel\|>(?:analysis|commentary))\b
     |(?P<end><\|(?:end_of_thought\|>|channel\|>final\b))""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Marks around a thought: of XML and its look-alikes, and those of channels."""
-MOST_TAGS = 64
+MOST_TAGS = 16
 MOST_OBJECTS = 64
 CUT = frozenset(("length", "max_tokens", "max_output_tokens", "model_length"))
 CUT_OFF = "it was cut off at max_tokens before it was complete"
@@ -134,10 +133,8 @@ def _read_text(text: str, model: type[T], known: Mapping[str, Any] | None) -> Re
     if len(objects) > MOST_OBJECTS:
         return Reading(error=f"{len(objects)} JSON objects in it")
     last = objects[-1]
-    if last.error is None and last.end is not None and text[last.end :].lstrip()[:1] == ",":
-        return Reading(
-            error=f"it is cut: a comma follows the object at {position(text, last.start)}, and no other object"
-        )
+    if last.error is None and _goes_on(text, start, last):
+        return Reading(error=f"it is cut: more was to follow the object at {position(text, last.start)}")
     reading = _read_object(last, model, known)
     if reading.value is None:
         return reading
@@ -154,17 +151,28 @@ def _end_of_thoughts(text: str) -> int | None:
     tags = list(TAG.finditer(text))
     if not tags:
         return 0
-    start, opened, ended = 0, False, 0
-    wholes: list[Found] | None = None
+    opened, ended = False, 0
+    objects = scan_objects(text)
+    one = next(objects, None)
     for tag in tags:
         if len(tags) <= MOST_TAGS:
-            wholes = find_objects(text, start) if wholes is None else wholes
-            if any(one.error is None and one.start < tag.start() < (one.end or 0) for one in wholes):
+            while one is not None and one.end is not None and one.end <= tag.start():
+                one = next(objects, None)
+            if one is not None and one.error is None and one.start < tag.start():
                 continue
-        start, wholes = tag.end(), None
+            objects = scan_objects(text, tag.end())
+            one = next(objects, None)
         opened = not (tag["xml"] or tag["other"] or tag["end"])
         ended = ended if opened else tag.end()
     return None if opened else ended
+
+
+def _goes_on(text: str, start: int, last: Found) -> bool:
+    """True where a comma or an open code fence follows the last object: another was to come."""
+    rest = text[last.end :]
+    # A fence left open before the object is its own, and may have been a stop sequence.
+    behind = rest.count("```") - text.count("```", start, last.start) % 2
+    return rest.lstrip()[:1] == "," or (behind > 0 and behind % 2 == 1)
 
 
 def _describe_without_objects(text: str) -> str:

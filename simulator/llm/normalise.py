@@ -30,6 +30,7 @@ BULLET = re.compile(r"^\s*(?:[-*•·]|\d+[.)])\s+")
 NOTHING = frozenset(
     ("", "-", "--", "n/a", "na", "n.a.", "none", "null", "nil", "not applicable", "no stop", "no target")
 )
+MARKS = frozenset(("score", "value", "rating"))
 YES, NO = frozenset(("true", "yes")), frozenset(("false", "no"))
 MOST_WRAPPERS = 4
 WRAPPERS = frozenset((
@@ -206,6 +207,10 @@ class _Normaliser:
                 self.fixes.append(f'{where}: key "{key[:40]}"')
             found[name] = one
         for name, kind in known.items():
+            parts = {fold(part): part for part in self._resolve(kind).get("properties", ())}
+            if name not in found and parts and parts.keys() <= (flat := {fold(key): key for key in found}).keys():
+                self.fixes.append(f"{name}: its fields stood beside it")
+                found[name] = self.read({parts[key]: found[flat[key]] for key in parts}, kind, name)
             spare = not path and name in self.spare
             if name not in found and (spare or {"type": "null"} in kind.get("anyOf", ())):
                 found[name] = [] if spare else None
@@ -259,13 +264,11 @@ class _Normaliser:
     def _meant(self, value: str, choices: list[Any], path: str) -> Any:
         """The one choice that `value` can mean, None where there is no such one."""
         plain = _plain(value).rstrip("!.")
-        if re.search(r"[?!¬~≠]|^[+-]", plain):
+        if not re.fullmatch(r"(?![+\-–—])[\w\s*`\"'().:,/&$+\-–—|^=@]*", plain):
             return None
         same_letters = [one for one in choices if fold(str(one)) == fold(plain)]
         if len(same_letters) == 1:
             return same_letters[0]
-        if not re.fullmatch(r"[\w\s*`\"'().:,/&$+\-–—|]*", plain):
-            return None
         phrase = " ".join(words_of(plain))
         exact = [one for one in choices if phrase in self.words.meanings.get(one, ())]
         if len(exact) == 1:
@@ -293,6 +296,11 @@ class _Normaliser:
 
     def _number(self, value: Any, schema: Schema, path: str) -> Any:
         whole = schema["type"] == "integer"
+        if isinstance(value, dict):
+            marks = [one for key, one in value.items() if fold(key) in MARKS]
+            if len(marks) == 1 and not isinstance(marks[0], dict):
+                self.fix(path, value, marks[0])
+                value = marks[0]
         if isinstance(value, float) and whole and value.is_integer():
             return int(value)
         if not isinstance(value, str):
@@ -312,7 +320,7 @@ class _Normaliser:
 
     def _boolean(self, value: Any, path: str) -> Any:
         plain = _plain(value).casefold() if isinstance(value, str) else value
-        means = True if plain in YES else False if plain in NO else value
+        means = True if plain in YES or plain == 1 else False if plain in NO or plain == 0 else value
         if means is not value:
             self.fix(path, value, means)
         return means

@@ -11,17 +11,19 @@ made to complete the first, take the last of the second and pass the third on (j
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
 
 from simulator.number_format import gate
 
 DEEPEST = 30
-BLANK = r"(?:[\s\ufeff\u200b\u2060]|//[^\n]*|/\*.*?\*/|#[^\n]*)*"
+# Possessive, or a text of nothing but # takes for ever.
+BLANK = r"(?:[\s\ufeff\u200b\u2060]++|//[^\n]*+|/\*.*?\*/|#[^\n]*+)*+"
 SPACE = re.compile(BLANK, re.DOTALL)
-OPENING = re.compile(r"\{" + BLANK + r"""(?:["'“”„‟‘’‚«»＂}]|[A-Za-z_][\w -]{0,60}[:：])""", re.DOTALL)
-"""A brace that begins an object; others are prose."""
-ESCAPED = re.compile(r'\{(?:\s|\\[nrt])*\\"')
+OPENING = re.compile(r"\{" + BLANK + r"""(?:["'“”„‟‘’‚«»＂}]|[A-Za-z_][\w -]{0,60}[:：]|\Z)""", re.DOTALL)
+"""A brace that begins an object, or with which the text ends; others are prose."""
+ESCAPED = re.compile(r'\{(?:\s|\\[nrt])*+\\"')
 ESCAPE = re.compile(r'\\(["\\/bfnrt])')
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 NOT_FINITE = re.compile(r"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
@@ -30,7 +32,7 @@ BARE = re.compile(rf"{WORD}(?: (?!//|/\*){WORD})*")
 LITERALS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None, "undefined": None}
 DOUBLE, SINGLE = "“”„‟«»＂", "'‘’‚"
 CLOSERS = {'"': '"', **dict.fromkeys(DOUBLE, DOUBLE + '"'), **dict.fromkeys(SINGLE, SINGLE)}
-AFTER_STRING = re.compile(r"""\s*(?:[,，:：}\]#]|//|/\*|$)|\s*\n\s*["'“”„‘’«]""")
+AFTER_STRING = re.compile(r"""\s*+(?:[,，:：}\]#]|//|/\*|\Z)|[^\S\n]*+\n\s*+["'“”„‘’«]""")
 """Behind the quote that ends a string. Any other quote stands within it."""
 CONTROL = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -58,20 +60,24 @@ def find_objects(text: str, start: int = 0) -> list[Found]:
 
     The last has an error where it is never closed: what follows its brace cannot be told from what is within it.
     """
-    found: list[Found] = []
+    return list(scan_objects(text, start))
+
+
+def scan_objects(text: str, start: int = 0) -> Iterator[Found]:
+    """Yield the objects of :func:`find_objects` one by one."""
     at = text.find("{", start)
     while at >= 0:
         if ESCAPED.match(text, at):
             inner = find_objects(ESCAPE.sub(lambda match: CONTROL.get(match[1], match[1]), text[at:]))
             noted = f"JSON within a JSON string at {position(text, at)}"
-            return [*found, *(replace(one, start=at, end=len(text), fixes=(noted, *one.fixes)) for one in inner)]
+            yield from (replace(one, start=at, end=len(text), fixes=(noted, *one.fixes)) for one in inner)
+            return
         if not OPENING.match(text, at):
             at = text.find("{", at + 1)
             continue
         one = _read_at(text, at)
-        found.append(one)
+        yield one
         at = -1 if one.end is None else text.find("{", one.end)
-    return found
 
 
 def parse(text: str) -> tuple[Any, tuple[str, ...]]:
@@ -95,7 +101,7 @@ def _read_at(text: str, at: int) -> Found:
     try:
         value = reader.value("value")
     except JsonError as error:
-        return Found(at, _balanced_end(text, at), error=str(error))
+        return Found(at, _balanced_end(text, at), error=" ".join(str(error).split()))
     return Found(at, reader.at, value, reader.fixes)
 
 
@@ -222,6 +228,8 @@ class _Reader:
         word, self.at = match[0], match.end()
         if place == "value" or self.at >= len(self.text):
             self.never_closed()
+        if not word.strip(".…"):
+            self.fail(f'"{word[:3]}" stands for something that is left out,', begin)
         if NOT_FINITE.fullmatch(word):
             self.fail(f"{word} is no number of JSON,", begin)
         if number := NUMBER.fullmatch(word):

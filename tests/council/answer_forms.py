@@ -227,6 +227,15 @@ READ: dict[str, Form] = {
     "a draft in another channel": lambda a, o: (
         f"<|channel|>analysis<|message|>{o}<|end|><|start|>assistant<|channel|>final<|message|>{text(a)}"
     ),
+    "a draft in <inner_thoughts>": lambda a, o: f"<inner_thoughts>{o}</inner_thoughts>{text(a)}",
+    "a draft in <|thinking|>": lambda a, o: f"<|thinking|>{o}<|/thinking|>{text(a)}",
+    "a draft in escaped marks": lambda a, o: f"&lt;think&gt;{o}&lt;/think&gt;{text(a)}",
+    "in a fence that is not closed": lambda a, _: f"```json\n{text(a)}\n",
+    "in a mark of its own": lambda a, _: f"<answer>{text(a)}</answer>",
+    "scores beside the rest": lambda a, _: (
+        text({**a["scores"], **{name: one for name, one in a.items() if name != "scores"}}) if "scores" in a else None
+    ),
+    "scores with reasons": lambda a, _: scores(a, lambda n: {"score": n, "reason": "so"}),
     "an open draft in a thought": lambda a, o: f"<think>{o[: len(o) // 2]} hm</think>{text(a)}",
     "an example that does not fit before": lambda a, o: f'As in {{"instrument": "..."}}: {text(a)}',
     "the same answer twice": lambda a, _: f"{text(a)}\n\nOnce more:\n```json\n{dumps(a, 2)}\n```",
@@ -320,6 +329,12 @@ ASKED: dict[str, Form] = {
     "cut in the middle": lambda a, _: text(a)[: len(text(a)) * 2 // 3],
     "cut before the last brace": lambda a, _: text(a)[:-1],
     "the opposite whole, the answer cut": lambda a, o: f"{o}\nOn reflection:\n{text(a)[:-9]}",
+    "the opposite whole, then a brace": lambda a, o: f"{o}\nOn reflection:\n{{",
+    "the opposite whole, then an open fence": lambda a, o: f"```json\n{o}\n```\nOn reflection:\n```json\n",
+    "texts left out with dots": lambda a, _: (
+        re.sub('"(Cuts|Oil)"', "...", text(a)) if re.search('"(Cuts|Oil)"', text(a)) else None
+    ),
+    "a direction with an arrow": spoken(dict.fromkeys(MIRRORED, "LONG \u2198")),
     "a list that goes on": lambda a, o: f"[{o},",
     "a thought that is never closed": lambda a, o: f"<think>{o} hm, let me see",
     "an answer and an open thought": lambda a, o: f"{o}\n<think>no, that is wrong",

@@ -98,7 +98,18 @@ def test_no_text_makes_reading_fail_otherwise_than_by_saying_so(text: str) -> No
     assert (value is None) != (error is None)
 
 
-@pytest.mark.parametrize("text", ["{" * 100_000, '{"a":' * 50_000, "```json\n" * 20_000, "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{" * 100_000, '{"a":' * 50_000, "```json\n" * 20_000, "[" * 100_000, "{" + "#" * 100_000, "<" * 100_000),
+        *(
+            '{"a"' + "\n" * 100_000,
+            "{" + "/*" * 50_000,
+            "<think>" * 15 + '{"a": "x"} ' * 5_000,
+            '{"a": "' + '"\n' * 50_000,
+        ),
+    ],
+)
 def test_a_text_of_nothing_but_openings_is_given_up_soon(text: str) -> None:
     started = time.perf_counter()
     assert read(text)[0] is None
