@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import pytest
 from pydantic import BaseModel
 
 from simulator.config import Seat
-from simulator.errors import ConfigError, LLMError
+from simulator.errors import ConfigError, LLMError, UnansweredError
+from simulator.llm.answers import StructuredAnswer
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import Provider, TransientError, free
-from simulator.llm.providers.claude_code import ClaudeCode, prompt_of
+from simulator.llm.providers.claude_code import ClaudeCode, prompt_of, seconds_until_reset
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import providers_for, request_for
 from simulator.llm.retries import Retry
@@ -32,7 +34,7 @@ from pathlib import Path
 here = Path(__file__).parent
 told = sys.stdin.read()
 seen = {{"words": sys.argv[1:], "prompt": told, "folder": os.listdir("."), "cwd": os.getcwd(),
-        "max": os.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS")}}
+        "max": os.environ.get("CLAUDE_CODE_MAX_OUTPUT_TOKENS"), "session": os.environ.get("CLAUDECODE")}}
 with (here / "seen.jsonl").open("a") as out:
     out.write(json.dumps(seen) + "\\n")
 exec((here / "act.py").read_text())
@@ -168,14 +170,149 @@ def test_a_cost_that_is_not_told_is_worked_out(fake: Fake) -> None:
     assert ask(question(), price=lambda _, prompt, completion, __: prompt + completion / 10).usage.cost_usd == 15638.6
 
 
-def test_cut_off_refused_and_turns_ended_are_answers_that_were_paid_for(fake: Fake) -> None:
+def test_cut_off_and_refused_are_answers_that_were_paid_for(fake: Fake) -> None:
     fake.answer(**envelope(stop_reason="max_tokens"))
     assert ask(question()).finish == "length"
     fake.answer(**envelope(stop_reason="refusal", result="no"))
     assert ask(question()).outcome == "refusal"
-    fake.answer(**{**envelope(subtype="error_max_turns", is_error=True, stop_reason=None), "result": None})
-    response = ask(question())
-    assert (response.text, response.outcome, response.usage.cost_usd) == ("", "answer", 0.0079)
+
+
+def put(fake_question: ChatRequest, cache: AnswerCache) -> tuple[StructuredAnswer[Vote], Gateway]:
+    provider = ClaudeCode(20.0)
+    gateway = Gateway(cache, {provider.name: provider}, retry=Retry((0.0, 0.0, 0.0)))
+    return asyncio.run(gateway.ask_for(fake_question, Vote)), gateway
+
+
+@pytest.mark.fault(
+    "services",
+    "`claude` needs more turns than the one it is given",
+    "it is given 4, 16, at last no limit; never stored",
+)
+@pytest.mark.parametrize("enough", [4, 16, 0])
+def test_the_limit_of_turns_makes_no_question_fail(fake: Fake, cache: AnswerCache, enough: int) -> None:
+    ended = {**envelope(subtype="error_max_turns", is_error=True, stop_reason=None), "result": None}
+    fake.act(
+        f"""
+turns = int(sys.argv[sys.argv.index("--max-turns") + 1]) if "--max-turns" in sys.argv else 0
+print(json.dumps({envelope()} if turns == {enough} else {ended}).replace("None", "null"))
+"""
+    )
+    answered, gateway = put(question(), cache)
+    assert answered.value == Vote(conviction=2)
+    assert (gateway.asked, len(cache.keys())) == (1, 1)
+    paid = {4: 2, 16: 3, 0: 4}[enough]
+    assert gateway.cost_usd == pytest.approx(paid * 0.0079)
+
+
+def test_a_command_without_that_option_is_called_without_it(fake: Fake, cache: AnswerCache) -> None:
+    fake.act(
+        f"""
+if "--max-turns" in sys.argv:
+    sys.exit("error: unknown option '--max-turns'")
+print({json.dumps(envelope())!r})
+"""
+    )
+    assert put(question(), cache)[0].value == Vote(conviction=2)
+
+
+@pytest.mark.fault(
+    "services",
+    "`claude` says in its result that it failed: nothing at all, an API error, a limit",
+    "asked again, never stored; a limit says until when",
+)
+@pytest.mark.parametrize(
+    "result", ["", "\n", "API Error: 529 Overloaded", 'API Error: 500 {"type":"error"}', "Rate limit exceeded"]
+)
+def test_a_success_that_says_it_failed_is_not_stored(fake: Fake, cache: AnswerCache, result: str) -> None:
+    fake.answer(**envelope(result=result))
+    with pytest.raises(UnansweredError, match="no answer after 4 attempts"):
+        put(question(), cache)
+    assert cache.keys() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("You've hit your limit · resets 1pm (UTC)", 3600),
+        ("You've hit your limit · resets 12:30pm (UTC)", 1800),
+        ("You've hit your session limit ∙ resets 5am (America/New_York)", 79200),
+        ("You've reached your weekly limit · resets Jan 5, 3am (UTC)", 4 * 86400 - 9 * 3600),
+        ("You've hit your limit · resets Jan 1 at 11:00 (UTC)", 365 * 86400 - 3600),
+        ("limit reached, resets in 2h 5m", 7500),
+        ("limit reached, resets in 40 minutes", 2400),
+        ("You've hit your limit · resets 25pm", 3600),
+        ("You've hit your limit · resets 1pm (Nowhere/Atall)", 3600),
+        ("You've hit your limit", 3600),
+    ],
+)
+def test_the_time_of_a_reset_is_read(text: str, seconds: float) -> None:
+    assert seconds_until_reset(text, datetime(2026, 1, 1, 12, 0, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.fault("services", "`claude`: You've hit your limit · resets 1pm", "one line that says until when, at once")
+@pytest.mark.parametrize("is_error", [True, False])
+def test_a_limit_says_until_when_and_is_not_asked_again(fake: Fake, cache: AnswerCache, is_error: bool) -> None:
+    fake.answer(**envelope(is_error=is_error, result="You've hit your limit · resets in 3h"))
+    with pytest.raises(
+        UnansweredError, match=r"resets in 3h\); it asks to be left alone until 20\d\d-.* UTC"
+    ) as caught:
+        put(question(), cache)
+    assert "no answer after 1 attempt " in str(caught.value)
+    assert (len(fake.seen), cache.keys()) == (1, [])
+
+
+@pytest.mark.medium
+@pytest.mark.fault(
+    "services",
+    "a child of `claude` lives on and holds its stdout open",
+    "read when `claude` has ended; the child is ended",
+)
+@pytest.mark.parametrize("hangs", [False, True], ids=["ends", "hangs after its result"])
+def test_a_child_that_holds_stdout_open_costs_no_time_out(fake: Fake, tmp_path: Path, hangs: bool) -> None:
+    fake.act(
+        f"""
+import subprocess
+child = subprocess.Popen(["sleep", "60"])
+Path({str(tmp_path / "child")!r}).write_text(str(child.pid))
+print({json.dumps(envelope())!r}, flush=True)
+time.sleep(60 * {hangs:d})
+"""
+    )
+    started = time.monotonic()
+    assert ask(question()).text == '{"conviction": 2}'
+    assert time.monotonic() - started < 6
+    assert _ended(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.medium
+@pytest.mark.fault(
+    "services",
+    "`claude` prints a BOM, colours, notices or pretty JSON, or fills structured_output",
+    "the result is found in it",
+)
+def test_the_result_is_found_in_whatever_is_printed(fake: Fake) -> None:
+    pretty, plain = json.dumps(envelope(), indent=2), json.dumps(envelope())
+    for printed in (
+        "\ufeff" + plain,
+        f"\x1b[33mUpdate available\x1b[0m\n{pretty}\n\x1b]0;title\x07",
+        f"[warn] {{not json}}\nUpdate {{available}}\n{pretty}\nbye",
+        f"\x1b[2m{plain}\x1b[22m",
+        json.dumps([{"type": "system"}, envelope()], indent=1),
+        '{"type": "system", "session": 1}\n' + plain,
+    ):
+        fake.act(f"sys.stdout.buffer.write({printed!r}.encode())")
+        assert ask(question()).text == '{"conviction": 2}', printed
+    for more in ({"result": ""}, {"result": "Done."}, {"result": None}):
+        fake.answer(**envelope(structured_output={"conviction": 1}, **more))
+        assert ask(question()).text == '{"conviction": 1}'
+
+
+@pytest.mark.fault("services", "a run is started inside a session of `claude`", "the command does not see the session")
+def test_the_command_does_not_see_the_session_it_is_started_in(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDECODE", "1")
+    fake.answer(**envelope())
+    ask(question())
+    assert fake.seen[-1]["session"] is None
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """The `claude` command, headless: ``claude -p --model haiku --output-format json``, the question on its stdin.
 
     ChatRequest ─► prompt ─► claude, in an empty folder ─► envelope ─► ChatResponse
-                                 │ time-out: its whole process group is killed
+                                 │ ended, result line read, or time-out: its process group is killed
 
 It is an agent, not a bare model: it brings a prompt of its own and reads the user's settings. So that an answer about
-the past cannot be looked up, it is given one turn, no tools, and a folder with nothing in it. It takes no temperature.
+the past cannot be looked up, it is given no tools, a folder with nothing in it, and one turn; more where one does not
+do, as some settings of its user have it. It takes no temperature.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import shutil
@@ -18,16 +20,20 @@ import signal
 import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import Process
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from simulator.errors import ConfigError, LLMError
 from simulator.keys import scrub_bytes
+from simulator.llm.answers import CUT
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome
 from simulator.llm.providers import Price, TransientError, free, stamp
-from simulator.llm.providers.complaints import LONGEST_COMPLAINT
+from simulator.llm.providers.complaints import LONGEST_COMPLAINT, is_passing, says_throttled, shorten
 from simulator.llm.providers.openai_compatible import with_plain_schema
 from simulator.llm.registry import CLAUDE_CODE
 from simulator.llm.spending.usage import read_number, read_usage
@@ -35,11 +41,32 @@ from simulator.llm.spending.usage import read_number, read_usage
 COMMAND = "claude"
 INSTALL = "`npm install -g @anthropic-ai/claude-code`, then `claude` once to log in"
 TOOLS = "Bash,Edit,Glob,Grep,NotebookEdit,Read,Task,TodoWrite,WebFetch,WebSearch,Write"
-PASSING = re.compile(r"\b(429|5\d\d)\b|overloaded|rate.?limit|timed? ?out|connection|ECONN|ETIMEDOUT", re.IGNORECASE)
+TURNS = ("1", "4", "16", "")
+"""Most turns an answer may take: the next where the one before did not do, at last no limit."""
+OUR_SESSION = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SSE_PORT")
+"""Variables of a session of claude that we run in: with them the command takes itself for a part of it."""
+PASSING = re.compile(
+    r"\b(408|429|5\d\d)\b|overloaded|rate.?limit|timed? ?out|connection|ECONN|ETIMEDOUT|ENOTFOUND|EAI_AGAIN"
+    r"|fetch failed",
+    re.IGNORECASE,
+)
+PASSING_ENDS = ("error_max_turns", "error_during_execution", "error_max_structured_output_retries")
 CAMEL = {"input_tokens": "inputTokens", "output_tokens": "outputTokens",
          "cache_read_input_tokens": "cacheReadInputTokens",
          "cache_creation_input_tokens": "cacheCreationInputTokens"}  # fmt: skip
-USED_UP = re.compile(r"limit reached\|(\d{10})")
+USED_UP = re.compile(r"limit reached\|(\d{10})|\blimit\b.*\bresets?\b|\b(hit|reached) your .*\blimit\b", re.IGNORECASE)
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+RESET = re.compile(
+    rf"resets?\s+(?:(?P<span>in)\s+(?:(?P<h>\d+)\s*h\w*)?\s*(?:(?P<m>\d+)\s*m\w*)?"
+    rf"|(?:at\s+|on\s+)?(?:(?P<month>{'|'.join(MONTHS)})\w*\s+(?P<day>\d{{1,2}})\w*,?\s*(?:at\s+)?)?"
+    rf"(?P<hour>\d{{1,2}})(?::(?P<minute>\d\d))?\s*(?P<half>[ap]m)?(?:\s*\((?P<zone>[\w/+-]+)\))?)",
+    re.IGNORECASE,
+)
+UNTOLD = 3600.0
+"""Seconds taken for the wait where a used-up allowance does not say when it is renewed."""
+COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+POLL, GRACE = 0.02, 1.0
+"""Seconds between looks at what was printed, and those a process has to end by itself after its result line."""
 
 
 class ClaudeCode:
@@ -55,37 +82,52 @@ class ClaudeCode:
 
     def __init__(self, timeout_s: float = 300.0, price: Price = free) -> None:
         self._timeout_s, self._price = timeout_s, price
+        self._turns = 0
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         """One attempt. Raises TransientError, LLMError; ConfigError without the command or for what it cannot take."""
-        return await stamp(self._ask(request, command_of(request)))
+        return await stamp(self._ask(request, command_of(request, TURNS[self._turns]), self._turns))
 
-    async def _ask(self, request: ChatRequest, words: list[str]) -> ChatResponse:
-        with tempfile.TemporaryDirectory(prefix="council-") as empty:
-            status, out, complaint = await _run(words, prompt_of(request), empty, request, self._timeout_s)
+    async def _ask(self, request: ChatRequest, words: list[str], turns: int) -> ChatResponse:
+        with tempfile.TemporaryDirectory(prefix="council-") as folder:
+            status, out, complaint = await _run(words, prompt_of(request), Path(folder), request, self._timeout_s)
         envelope = _envelope(out)
         if envelope is None:
+            if TURNS[turns] and b"--max-turns" in complaint + out:
+                self._give_turns(turns, len(TURNS) - 1)
+                raise TransientError(f"`{COMMAND}` takes no --max-turns")
             raise _no_envelope(status, out, complaint)
-        if envelope.get("is_error") or not isinstance(envelope.get("result"), str):
-            try:
-                _raise_unless_paid(envelope)
-            except LLMError as error:
-                reported = _reported(envelope)
-                if any(reported.values()):
-                    error.paid_usd = read_usage(request, "", reported, self._price).cost_usd
-                raise
+        try:
+            return self._answer(request, envelope)
+        except LLMError as error:
+            if envelope.get("subtype") == "error_max_turns":
+                self._give_turns(turns, turns + 1)
+            reported = _reported(envelope)
+            if any(reported.values()):
+                error.paid_usd = read_usage(request, "", reported, self._price).cost_usd
+            raise
+
+    def _give_turns(self, had: int, enough: int) -> None:
+        # Several questions may have failed side by side: together they raise the limit by one step.
+        self._turns = max(self._turns, min(enough, len(TURNS) - 1)) if had == self._turns else self._turns
+
+    def _answer(self, request: ChatRequest, envelope: Mapping[str, Any]) -> ChatResponse:
+        structured, result = envelope.get("structured_output"), envelope.get("result")
+        text = json.dumps(structured, ensure_ascii=False) if isinstance(structured, dict) else str(result or "")
         stopped = str(envelope.get("stop_reason") or envelope.get("subtype") or "")
         outcome: Outcome = "refusal" if stopped == "refusal" else "answer"
-        return ChatResponse(
-            text=str(envelope.get("result") or ""),
-            outcome=outcome,
-            model=_served(envelope),
-            usage=read_usage(request, str(envelope.get("result") or ""), _reported(envelope), self._price),
-            finish="length" if stopped == "max_tokens" else stopped,
-        )
+        finish = "length" if stopped in CUT else stopped
+        if envelope.get("is_error") or (not text.strip() and not isinstance(result, str)):
+            _raise_error(envelope)
+        if outcome == "answer" and is_passing(text, request.schema) and not (finish == "length" and not text.strip()):
+            _raise_used_up(text)
+            said = f"with {shorten(text)!r} as its answer" if text.strip() else "with no text"
+            raise TransientError(f"answered {said}", throttled=says_throttled(text), perhaps_paid=True)
+        usage = read_usage(request, text, _reported(envelope), self._price)
+        return ChatResponse(text=text, outcome=outcome, model=_served(envelope), usage=usage, finish=finish)
 
 
-def command_of(request: ChatRequest) -> list[str]:
+def command_of(request: ChatRequest, turns: str = TURNS[0]) -> list[str]:
     """Make the argument list. Raises ConfigError for settings the command cannot take."""
     where = f"config/models.yaml, model {request.model}"
     settings = ("temperature", "top_p", "seed", "reasoning", "stop", "tools")
@@ -99,7 +141,8 @@ def command_of(request: ChatRequest) -> list[str]:
     found = shutil.which(COMMAND)
     if found is None:
         raise ConfigError(f"no `{COMMAND}` on PATH", where=where, mend=INSTALL)
-    fixed = ["-p", "--output-format", "json", "--model", request.model, "--max-turns", "1", "--disallowedTools", TOOLS]
+    limit = ["--max-turns", turns] if turns else []
+    fixed = ["-p", "--output-format", "json", "--model", request.model, *limit, "--disallowedTools", TOOLS]
     return [found, *fixed, *more]
 
 
@@ -113,46 +156,65 @@ def prompt_of(request: ChatRequest) -> str:
 
 
 async def _run(
-    words: list[str], prompt: str, folder: str, request: ChatRequest, timeout_s: float
+    words: list[str], prompt: str, folder: Path, request: ChatRequest, timeout_s: float
 ) -> tuple[int, bytes, bytes]:
-    """Run the command; returns (exit code, stdout, stderr). It has ended or was killed when this returns or raises."""
-    environment = dict(os.environ)
+    """Run the command; returns (exit code, stdout, stderr). It and all it started were killed when this returns.
+
+    Files instead of pipes: a child that outlives the command holds a pipe open, and whoever reads it waits for that.
+    """
+    asked, out, complaint, empty = (folder / name for name in ("question", "stdout", "stderr", "empty"))
+    asked.write_bytes(prompt.encode("utf-8", "replace"))
+    empty.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in OUR_SESSION}
     if request.max_tokens is not None:
         environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(request.max_tokens)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=folder, env=environment, start_new_session=True
-        )
-    except OSError as error:
-        raise ConfigError(f"`{COMMAND}` cannot be run ({error.strerror})", where=words[0], mend=INSTALL) from None
+    with asked.open("rb") as stdin, out.open("wb") as stdout, complaint.open("wb") as stderr:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words, stdin=stdin, stdout=stdout, stderr=stderr, cwd=empty, env=environment, start_new_session=True
+            )
+        except OSError as error:
+            raise ConfigError(f"`{COMMAND}` cannot be run ({error.strerror})", where=words[0], mend=INSTALL) from None
     try:
         async with asyncio.timeout(timeout_s):
-            out, complaint = await process.communicate(prompt.encode("utf-8", "replace"))
+            await _wait_for_result(process, out)
     except TimeoutError:
         raise TransientError(f"no answer within {timeout_s:g} s", timed_out=True, perhaps_paid=True) from None
     finally:
-        if process.returncode is None:
-            # With everything it started: it is the leader of a process group of its own.
-            with suppress(ProcessLookupError):
-                process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        # With everything it started: it is the leader of a process group of its own, which may outlive it.
+        with suppress(ProcessLookupError):
+            process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
     # Struck out here, before anything is cut to length.
-    return process.returncode or 0, scrub_bytes(out), scrub_bytes(complaint)
+    return process.returncode or 0, scrub_bytes(out.read_bytes()), scrub_bytes(complaint.read_bytes())
+
+
+async def _wait_for_result(process: Process, out: Path) -> None:
+    """Wait until the process has ended, or for a moment after it has printed its result."""
+    seen, latest = 0, math.inf
+    while process.returncode is None and time.monotonic() < latest:
+        await asyncio.sleep(POLL)
+        if latest == math.inf and (size := out.stat().st_size) != seen:
+            seen = size
+            if _envelope(out.read_bytes()) is not None:
+                latest = time.monotonic() + GRACE
 
 
 def _envelope(out: bytes) -> dict[str, Any] | None:
-    """Find the result in what was printed: the whole of it, or the last line that is one."""
-    text = out.decode("utf-8", "replace").strip()
-    for part in (text, *reversed(text.splitlines())):
-        try:
-            found = json.loads(part)
-        except ValueError:
+    """Find the result in what was printed: the last JSON that is one, whatever notices stand around it."""
+    text = COLOURS.sub("", out.decode("utf-8-sig", "replace")).strip()
+    decoder, found, end = json.JSONDecoder(), None, 0
+    for start in (match.start(1) for match in re.finditer(r"^\W*?([\[{])", text, re.MULTILINE)):
+        if start < end:
             continue
-        events = found if isinstance(found, list) else [found]
-        for event in reversed(events):
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        for event in value if isinstance(value, list) else [value]:
             if isinstance(event, dict) and ("result" in event or event.get("type") == "result"):
-                return event
-    return None
+                found = event
+    return found
 
 
 def _no_envelope(status: int, out: bytes, complaint: bytes) -> LLMError:
@@ -164,20 +226,48 @@ def _no_envelope(status: int, out: bytes, complaint: bytes) -> LLMError:
     return LLMError(f"`{COMMAND}` {what} ({text or 'nothing'})", mend=mend)
 
 
-def _raise_unless_paid(envelope: Mapping[str, Any]) -> None:
-    """Raise the error of an envelope. One whose turns ended was paid for, and is an answer without text."""
+def _raise_error(envelope: Mapping[str, Any]) -> NoReturn:
+    """Raise the error of an envelope."""
     subtype = str(envelope.get("subtype") or "")
-    if subtype == "error_max_turns":
-        return
-    text = str(envelope.get("result") or envelope.get("errors") or subtype or "an error")
-    text = " ".join(text.split())[:LONGEST_COMPLAINT]
-    if until := USED_UP.search(text):
-        wait = max(0.0, int(until[1]) - time.time())
-        raise TransientError(text.partition("|")[0], retry_after=wait, throttled=True)
-    if PASSING.search(text):
-        raise TransientError(text, throttled="429" in text)
+    text = shorten(envelope.get("result") or envelope.get("errors") or subtype or "an error")
+    _raise_used_up(text)
+    if subtype in PASSING_ENDS or PASSING.search(text):
+        text = f"{subtype}: {text}" if subtype.startswith("error") and subtype != text else text
+        raise TransientError(text, throttled=says_throttled(text))
     mend = f"`{COMMAND}` itself may say more; log in there"
     raise LLMError(f"`{COMMAND}` answered with an error ({text})", mend=mend)
+
+
+def _raise_used_up(text: str) -> None:
+    """Raise the error of an allowance that is used up until a time that is told, if `text` says so."""
+    if found := USED_UP.search(text):
+        wait = max(0.0, int(found[1]) - time.time()) if found[1] else seconds_until_reset(text, datetime.now(UTC))
+        raise TransientError(shorten(text).partition("|")[0], retry_after=wait, throttled=True)
+
+
+def seconds_until_reset(text: str, now: datetime) -> float:
+    """Seconds until ``resets 1pm``, ``resets Dec 5, 3:30am (UTC)``, ``resets in 2h 5m``; an hour where none is told.
+
+    Times without a zone are this machine's.
+    """
+    found = RESET.search(text)
+    if found is None:
+        return UNTOLD
+    if found["span"]:
+        return 3600.0 * int(found["h"] or 0) + 60.0 * int(found["m"] or 0) or UNTOLD
+    half = (found["half"] or "").lower()
+    try:
+        zone = ZoneInfo(found["zone"]) if found["zone"] else None
+        hour = int(found["hour"]) % 12 + 12 * (half == "pm") if half else int(found["hour"])
+        here = now.astimezone(zone)
+        at = here.replace(hour=hour, minute=int(found["minute"] or 0), second=0, microsecond=0)
+        if found["month"]:
+            at = at.replace(month=MONTHS.index(found["month"].lower()) + 1, day=int(found["day"]))
+    except (ValueError, ZoneInfoNotFoundError):
+        return UNTOLD
+    if at <= here:
+        at = at.replace(year=at.year + 1) if found["month"] else at + timedelta(days=1)
+    return (at - here).total_seconds()
 
 
 def _served(envelope: Mapping[str, Any]) -> str:
