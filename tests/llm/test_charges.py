@@ -55,7 +55,7 @@ class Till:
             budget=self.budget,
             estimate_usd=self.charges.estimate,
             retry=Retry(()),
-            limiter=FairQueue(limits, self.budget, self.charges.estimate, self.charges.is_untried),
+            limiter=FairQueue(limits, self.budget, self.charges.estimate, self.charges.untried),
         )
 
     def question(self, number: int = 0) -> ChatRequest:

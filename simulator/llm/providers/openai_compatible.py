@@ -33,7 +33,7 @@ from simulator.llm.providers.complaints import (
     shorten,
 )
 from simulator.llm.registry import OPENAI_COMPATIBLE
-from simulator.llm.spending.usage import read_usage
+from simulator.llm.spending.usage import read_number, read_usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -317,9 +317,9 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) 
 
 
 def _usage_in(content: bytes) -> Mapping[str, Any]:
-    """The usage a body reports; empty where it reports none."""
+    """The usage a body reports; empty where it reports none, or nothing but zeros."""
     try:
         usage = json.loads(content).get("usage")
     except (ValueError, AttributeError, RecursionError):
         return {}
-    return usage if isinstance(usage, dict) else {}
+    return usage if isinstance(usage, dict) and any(read_number(value) for value in usage.values()) else {}

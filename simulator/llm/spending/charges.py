@@ -49,8 +49,8 @@ class Charges:
     ledger: SharedLedger | None = None
     say: Callable[[str], None] = ignore
     _most: dict[str, float | None] = field(default_factory=dict, init=False)
-    _stopped: dict[str, StoppedModelError] = field(default_factory=dict, init=False)
-    _said: set[tuple[str, str]] = field(default_factory=set, init=False)
+    _stopped: dict[tuple[str, str], StoppedModelError] = field(default_factory=dict, init=False)
+    _said: set[tuple[str, str, str]] = field(default_factory=set, init=False)
 
     def estimate(self, request: ChatRequest) -> tuple[float, float]:
         """(likely, at most) dollars of a question: by the table, or more where the service told more.
@@ -59,15 +59,16 @@ class Charges:
         """
         if request.provider == OFFLINE:
             return 0.0, 0.0
+        if (stopped := self._stopped.get((request.endpoint, request.model))) is not None:
+            raise stopped
         name = self._name(request)
-        if name in self._stopped:
-            raise self._stopped[name]
         likely, most = self.prices.estimate(request)
         return self._set_aside(name, likely), self._set_aside(name, most)
 
-    def is_untried(self, request: ChatRequest) -> bool:
-        """True for a model of which nobody knows yet whether it costs what the table says."""
-        return request.provider != OFFLINE and self._seen(self._name(request)) is None
+    def untried(self, request: ChatRequest) -> str:
+        """Name of a model of which nobody knows yet whether it costs what the table says; empty for any other."""
+        name = "" if request.provider == OFFLINE else self._name(request)
+        return name if name and self._seen(name) is None else ""
 
     def charge(
         self, request: ChatRequest, prompt_tokens: int, completion_tokens: int, told: float | None = None
@@ -83,7 +84,9 @@ class Charges:
             usd = self.max_usd
             found = f"told a cost of ${told:,.2f} for one answer and has no price: ${usd:,.2f} were booked"
             mend = f"give it a price there, or raise max_usd_per_call ({self.max_usd:g})"
-            self._stopped[name] = StoppedModelError(f"{request.model} {found}", where=WHERE, mend=mend)
+            self._stopped[request.endpoint, request.model] = StoppedModelError(
+                f"{request.model} {found}", where=WHERE, mend=mend
+            )
             self._report(request, "stopped", f"{found}, and it is asked no more in this run")
         more, seen = usd / most if most else usd, self._seen(name)
         if seen is None or more > seen:
@@ -93,9 +96,13 @@ class Charges:
         return usd
 
     def _name(self, asked: Asked) -> str:
-        """Model, service and price in the table: another price there begins anew."""
+        """Model, service and price in the table: another price there begins anew.
+
+        Models without a price are one: what one of them was charged, the others at that service may be too.
+        """
         price = self.prices.price(asked)
-        return f"{asked.provider}|{asked.endpoint}|{asked.model}|{price.input:g}|{price.output:g}"
+        model = asked.model if price.input or price.output else "*"
+        return f"{asked.provider}|{asked.endpoint}|{model}|{price.input:g}|{price.output:g}"
 
     def _set_aside(self, name: str, usd: float) -> float:
         """`usd` of the table times what was seen above it; what was seen itself where the table has no price."""
@@ -109,6 +116,6 @@ class Charges:
         return self._most[name]
 
     def _report(self, request: ChatRequest, kind: str, what: str) -> None:
-        if (self._name(request), kind) not in self._said:
-            self._said.add((self._name(request), kind))
+        if (about := (request.endpoint, request.model, kind)) not in self._said:
+            self._said.add(about)
             self.say(f"{request.model} at {request.endpoint or request.provider} {what}")

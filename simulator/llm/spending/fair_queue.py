@@ -24,7 +24,7 @@ from simulator.llm.spending.budget import Budget
 class FairQueue:
     """A `gateway.Limiter` before another one. `estimate` gives (likely, at most) dollars of a question.
 
-    A model that `is_untried` is asked one question alone: many at once could cost what nobody set aside.
+    A model that is `untried` is asked one question alone: many at once could cost what nobody set aside.
 
     It only orders who may reserve next. `budget` decides what may be spent and raises when the money is spent: with
     nothing in flight the next in turn is let through so that it does.
@@ -35,10 +35,10 @@ class FairQueue:
         limits: Limiter,
         budget: Budget,
         estimate: Callable[[ChatRequest], tuple[float, float]],
-        is_untried: Callable[[ChatRequest], bool] = lambda request: False,  # noqa: ARG005
+        untried: Callable[[ChatRequest], str] = lambda request: "",  # noqa: ARG005
     ) -> None:
-        self._limits, self._budget, self._estimate, self._is_untried = limits, budget, estimate, is_untried
-        self._alone: defaultdict[tuple[str, str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._limits, self._budget, self._estimate, self._untried = limits, budget, estimate, untried
+        self._alone: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: list[tuple[str, int, float, asyncio.Future[None]]] = []
         self._order = count()
         self._promised: dict[int, float] = {}
@@ -48,10 +48,9 @@ class FairQueue:
     async def slot(self, request: ChatRequest) -> AsyncIterator[Any]:
         number = next(self._order)
         async with AsyncExitStack() as alone:
-            if self._is_untried(request):
-                lock = self._alone[request.provider, request.endpoint, request.model]
-                await alone.enter_async_context(lock)
-                if not self._is_untried(request):
+            if name := self._untried(request):
+                await alone.enter_async_context(self._alone[name])
+                if not self._untried(request):
                     await alone.aclose()
             most = self._estimate(request)[1]
             try:
