@@ -25,6 +25,7 @@ from simulator.evidence.reader import read_equity, read_run, with_trials
 from simulator.evidence.records import Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
 from simulator.evidence.verify import check_parts
 from simulator.market import calendar
+from simulator.numerics import products, weighing
 from simulator.stats import inference
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
@@ -308,14 +309,14 @@ def _mean_correlation(known: Sequence[Excess]) -> float:
         at = np.searchsorted(days, one.sessions)
         if not is_constant(one.excess):
             x[at, column], there[at, column] = one.excess - one.excess.mean(), 1.0
-    n = there.T @ there
+    n = weighing(there, len(days))(there.T)
     enough = n >= FEWEST_COMMON
     n = np.maximum(n, 1.0)
-    mean = x.T @ there / n
-    variance = np.maximum((x * x).T @ there / n - mean**2, 0.0)
+    mean, square = (weighing(one, len(days))(there.T).T / n for one in (x, x * x))
+    variance = np.maximum(square - mean**2, 0.0)
     scale = np.sqrt(variance * variance.T)
     usable = enough & (scale > 0.0)
-    correlation = np.divide(x.T @ x / n - mean * mean.T, scale, out=np.zeros_like(scale), where=usable)
+    correlation = np.divide(products(x, x) / n - mean * mean.T, scale, out=np.zeros_like(scale), where=usable)
     pairs = len(known) * (len(known) - 1)
     return (float(correlation.sum()) - float(np.trace(correlation))) / pairs
 

@@ -21,6 +21,7 @@ from simulator.contamination.results import Figure, Result
 from simulator.errors import CacheMissError, SimError
 from simulator.evidence.writer import decision_lines
 from simulator.market.bars import Bars, Floats, Snapshot, moment
+from simulator.numerics import exp
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
 from simulator.trading.cycle import CycleResult
@@ -83,8 +84,8 @@ def with_noise(bars: Bars, known: int, seed: int) -> Bars:
     rng = np.random.default_rng([seed, known])
     rest = (len(bars) - known, len(bars.symbols))
     last = np.array([_last(bars.close[:known, n]) for n in range(rest[1])])
-    path = last * np.exp(np.cumsum(rng.normal(0.0, NOISE, rest), axis=0))
-    opened = path * np.exp(rng.normal(0.0, NOISE / 2, rest))
+    path = last * exp(np.cumsum(rng.normal(0.0, NOISE, rest), axis=0))
+    opened = path * exp(rng.normal(0.0, NOISE / 2, rest))
     made = {
         "open": opened,
         "high": np.maximum(opened, path) * 1.01,

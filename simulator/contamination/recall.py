@@ -29,6 +29,7 @@ from simulator.llm.registry import request_for
 from simulator.market.bars import Snapshot
 from simulator.market.calendar import NEW_YORK
 from simulator.number_format import ratio
+from simulator.numerics import decompose, matmul, products
 from simulator.stats.distributions import student_cdf, student_quantile
 from simulator.stats.mean import mean_of
 from simulator.stats.series import Floats
@@ -126,17 +127,18 @@ def fit_clustered(y: Floats, forecast: Floats, lap: Floats, dates: Floats) -> Fi
     None where the regressors are collinear. Source: Liang & Zeger (1986).
     """
     x = np.column_stack((np.ones(len(y)), forecast, lap, forecast * lap))
-    if np.linalg.matrix_rank(x) < x.shape[1] or len(y) <= x.shape[1]:
+    left, squares, right = decompose(x)
+    if not (squares > 0.0).all() or len(y) <= x.shape[1]:
         return None
-    inverse = np.linalg.inv(x.T @ x)
-    beta = inverse @ x.T @ y
-    scores = x * (y - x @ beta)[:, None]
+    inverse = matmul(right / squares, right.T)
+    beta = matmul(right / squares, products(left, y[:, None]))
+    scores = x * (y[:, None] - matmul(x, beta))
     groups = np.unique(dates)
     sums = np.array([scores[dates == one].sum(axis=0) for one in groups])
     size = len(groups) / (len(groups) - 1) * (len(y) - 1) / (len(y) - x.shape[1])
-    covariance = size * inverse @ (sums.T @ sums) @ inverse
+    covariance = matmul(matmul(size * inverse, products(sums, sums)), inverse)
     error = np.sqrt(np.diag(covariance))
-    return None if not (error > 0).all() else Fit(beta, error, len(groups))
+    return None if not (error > 0).all() else Fit(beta[:, 0], error, len(groups))
 
 
 def propensity(recalled: float | None, real: float) -> float:

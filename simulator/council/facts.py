@@ -24,6 +24,7 @@ from simulator.council.records import EventFacts, Facts, NewsFacts, VixFacts
 from simulator.market import indicators
 from simulator.market.bars import Bars, Floats, Snapshot
 from simulator.market.calendar import NEW_YORK
+from simulator.numerics import log, products
 
 LOOKBACK = 400
 """Sessions looked at: more than 253, so that a few missing bars of one symbol do not shorten what is known of it."""
@@ -128,7 +129,7 @@ def symbol_facts(close: Floats, high: Floats, low: Floats) -> dict[str, float]:
     for k in RETURNS:
         if len(close) > k:
             facts[f"return_{k}_pct"] = _pct(last / float(close[-1 - k]) - 1)
-    logs = np.diff(np.log(close[-max(VOLATILITIES) - 1 :]))
+    logs = np.diff(log(close[-max(VOLATILITIES) - 1 :]))
     for k in VOLATILITIES:
         if len(logs) >= k:
             facts[f"volatility_{k}_pct"] = _pct(float(logs[-k:].std(ddof=1)) * math.sqrt(SESSIONS_A_YEAR))
@@ -216,9 +217,9 @@ def _correlations(days: _Sessions) -> dict[str, float]:
     whole = [n for n in range(returns.shape[1]) if not np.isnan(returns[:, n]).any()]
     deviations = returns[:, whole] - returns[:, whole].mean(axis=0)
     norms = np.sqrt((deviations * deviations).sum(axis=0))
-    products = deviations.T @ deviations
+    together = products(deviations, deviations)
     return {
-        f"{days.symbols[whole[i]]}/{days.symbols[whole[j]]}": round(float(products[i, j] / (norms[i] * norms[j])), 2)
+        f"{days.symbols[whole[i]]}/{days.symbols[whole[j]]}": round(float(together[i, j] / (norms[i] * norms[j])), 2)
         + 0.0
         for i in range(len(whole))
         for j in range(i + 1, len(whole))

@@ -14,6 +14,7 @@ from simulator.errors import DataError
 from simulator.market.bars import Floats
 from simulator.market.calendar import day_of
 from simulator.market.table import PRICES, BarTable
+from simulator.numerics import log
 
 PLAIN = 0.15
 """Logarithm of a split from which on a night's move does not hide it."""
@@ -41,7 +42,7 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
         raise DataError(f"split is {factors[row]:g}", where=f"{table.where(row)}: {table.symbol} {_day(table, row)}")
     days = np.flatnonzero(factors != 1)
     days = days[days > 0]
-    plain = days[np.abs(np.log(factors[days])) >= PLAIN]
+    plain = days[np.abs(log(factors[days])) >= PLAIN]
     jumped = [row for row in (plain if len(plain) else days).tolist() if _jumps(table, row, factors[row])]
     still = [row for row in (plain if len(plain) else days).tolist() if row not in jumped]
     if len(plain):  # stock dividends of a few per cent are lost in the moves of a night: they are like the others
@@ -55,7 +56,7 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
     ratio = np.ones(len(table))
     for row in jumped:
         # Some vendors give the factor of prices, 0.25 for four new shares: the price says which is meant.
-        new_shares = abs(np.log(table.open[row] / table.close[row - 1] * factors[row])) <= JUMP_WITHIN
+        new_shares = abs(log(table.open[row] / table.close[row - 1] * factors[row])) <= JUMP_WITHIN
         ratio[:row] *= factors[row] if new_shares else 1 / factors[row]
     said = ", ".join(_named(factors[row], _day(table, row)) for row in jumped)
     arrays = {name: getattr(table, name) / ratio for name in PRICES}
@@ -67,8 +68,8 @@ def apply_splits(table: BarTable, factors: Floats, adjusted: Floats | None = Non
 
 def _jumps(table: BarTable, row: int, factor: float) -> bool:
     gap = table.open[row] / table.close[row - 1]
-    away = min(abs(np.log(gap * factor)), abs(np.log(gap / factor)))
-    stays = abs(np.log(gap))
+    away = min(abs(log(gap * factor)), abs(log(gap / factor)))
+    stays = abs(log(gap))
     if min(away, stays) > JUMP_WITHIN:
         what = f"the split column says {factor:g} and the price opens at {gap:.4g} times the close before"
         raise DataError(what, where=f"{table.where(row)}: {table.symbol} {_day(table, row)}", mend="mend the column")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simulator.market.bars import Floats
+from simulator.numerics import log
 
 SESSIONS_PER_YEAR = 252
 
@@ -74,8 +75,7 @@ def returns(x: Floats, k: int = 1) -> Floats:
 def realised_volatility(close: Floats, n: int = 20, per_year: int = SESSIONS_PER_YEAR) -> Floats:
     """Standard deviation (ddof 1) of the last `n` log returns, times √`per_year`: 0.2 is 20 % a year. `n` ≥ 2."""
     _check_spread(n, "standard deviation")
-    logs = np.array([math.log(v) if v > 0 else math.nan for v in _series(close, n).tolist()])
-    return _deviation(np.diff(logs, prepend=np.nan), n) * math.sqrt(per_year)
+    return _deviation(np.diff(log(_series(close, n)), prepend=np.nan), n) * math.sqrt(per_year)
 
 
 def drawdown(x: Floats) -> Floats:

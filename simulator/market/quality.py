@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from simulator.market.bars import NUMBERS, Bars
 from simulator.market.calendar import TABLE_FROM, Sessions, day_of, sessions
 from simulator.market.table import DAILY, PRICES, BarTable, in_hours, step_of
+from simulator.numerics import log
 
 SPLITS = {new / old: f"{new}-for-{old}" for old, most in ((5, 9), (4, 9), (3, 10), (2, 15), (1, 200))
           for new in range(old + 1, most + 1) if math.gcd(new, old) == 1}  # fmt: skip
@@ -211,6 +212,6 @@ def _ordinary(table: BarTable, row: int, ratio: float) -> bool:
     if row < USUAL or table.frequency != DAILY:
         return False
     spread = (table.high - table.low) / table.close
-    moves = np.median(np.abs(np.diff(np.log(table.close[usual]))))
+    moves = np.median(np.abs(np.diff(log(table.close[usual]))))
     calm = spread[row] <= np.median(spread[usual]) * RANGE_WITHIN and abs(math.log(ratio)) >= moves * MOVES
     return bool(calm and 0 < table.volume[row] <= np.median(table.volume[usual]) * ratio * VOLUME_WITHIN)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.number_format import axis_number, dollars, percent
+from simulator.numerics import log
 from simulator.stats.series import Floats
 
 Shape = Literal["line", "area", "dots", "buys", "sells", "exits"]
@@ -138,7 +139,7 @@ def _down(values: Floats, frame: Frame) -> Floats:
     """Units from the top of the panel."""
     low, high = (math.log(x) if frame.log else x for x in (frame.low, frame.high))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.log(values) if frame.log else values
+        scaled = log(values) if frame.log else values
     return (high - scaled) / (high - low) * (frame.height - (LANE if frame.lane else 0))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
+from simulator.numerics import dot, exp, log1p
 from simulator.stats.distributions import normal_cdf, normal_quantile
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, excess_over, is_constant
 
@@ -241,12 +242,13 @@ def _autocovariances(x: Floats) -> tuple[Floats, int]:
     most = min(math.ceil(math.sqrt(n)) + run, n - 2)
     centred = x - x.mean()
     squares = np.concatenate(([0.0], np.cumsum(centred**2)))
-    products = np.array([centred[k:] @ centred[: n - k] for k in range(most + 1)])
+    products = np.array([dot(centred[k:], centred[: n - k]) for k in range(most + 1)])
     lags = np.arange(1, most + 1)
     # Each correlation is scaled by the two stretches it is computed from, as the published programs do.
     scale = np.sqrt((squares[n] - squares[lags]) * squares[n - lags])
     small = np.abs(products[1:]) < 2.0 * math.sqrt(math.log10(n) / n) * scale
-    quiet = np.convolve(small, np.ones(run), mode="valid") == run
+    passed = np.concatenate(([0], np.cumsum(small)))
+    quiet = passed[run:] - passed[:-run] == run
     first = int(np.argmax(quiet)) + 1 if quiet.any() else most
     return products / n, min(2 * first, most)
 
@@ -259,7 +261,7 @@ def _lengths(n: int, block: float) -> tuple[Floats, Integers]:
         return np.array([2.0]), np.zeros(1, dtype=np.int64)
     # exp(-37.5) is below 2⁻⁵³: no random number of 53 bits reaches a longer block.
     most = max(1, min(n, math.ceil(-37.5 / math.log1p(-1.0 / block))))
-    cumulative = -np.expm1(np.arange(1, most + 1) * math.log1p(-1.0 / block))
+    cumulative = 1.0 - np.cumprod(np.full(most, 1.0 - 1.0 / block))
     cumulative[-1] = 2.0
     guide = np.searchsorted(cumulative, np.arange(1024) / 1024.0, side="right")
     return cumulative, guide.astype(np.int64)
@@ -288,12 +290,11 @@ def _draw_histories(
         np.cumsum(centred**2, out=prefix[1:, 1])
     if returns.size:
         # exp(-800) is 0 in floating point: a total loss without an infinity. Four more: see the kernel's look-ahead.
-        with np.errstate(divide="ignore"):
-            logs = np.concatenate((np.tile(np.maximum(np.log1p(returns), -800.0), 2), np.zeros(4)))
+        logs = np.concatenate((np.tile(np.maximum(log1p(returns), -800.0), 2), np.zeros(4)))
     sums, depths = np.empty((seeds.size, 2)), np.empty(seeds.size)
     bootstrap_kernels.histories(n, prefix, logs, seeds, *_lengths(n, block), sums, depths)
     ratios = _ratios(sums[:, 0], sums[:, 1], float(excess.mean()), n, periods) if excess.size else NONE
-    return ratios, np.expm1(depths) if returns.size else NONE
+    return ratios, exp(depths) - 1.0 if returns.size else NONE
 
 
 def _ratios(first: Floats, second: Floats, centre: float, n: int, periods: float) -> Floats:

@@ -9,22 +9,17 @@ session, what returns without autocorrelation ask for, skip the length: a third 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from simulator.compiled import compiled
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """Return `function` compiled and kept on disk; where numba finds no folder for that, compiled anew each time."""
-    try:
-        compiled: Callable[..., Any] = njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:
-        compiled = njit(nogil=True, **options)(function)
-    return compiled
+_compile = partial(compiled, nogil=True)
 
 
 def _mix(state: Any) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
+from simulator.numerics import correlation
 from simulator.stats.bootstrap import block_length, stationary_counts
 from simulator.stats.distributions import student_quantile
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, is_constant
@@ -117,9 +118,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> Measure:
         return Undefined(f"{a.size} of at least 3 observations")
     if is_constant(a) or is_constant(b):
         return Undefined(f"the {'forecasts' if is_constant(a) else 'outcomes'} never differ")
-    first, second = ranks(a) - (a.size + 1) / 2.0, ranks(b) - (b.size + 1) / 2.0
-    correlation = float(first @ second) / float(np.sqrt((first @ first) * (second @ second)))
-    return min(max(correlation, -1.0), 1.0)
+    return correlation(ranks(a), ranks(b))
 
 
 def rank_correlation_interval(sample: Sample, *, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> Estimate:
@@ -141,7 +140,7 @@ def rank_correlation_interval(sample: Sample, *, level: float = 0.95, draws: int
         reason = Undefined("forecasts or outcomes differ on too few dates to draw from")
         return Estimate(value, reason, reason)
     reach = _reach(float(_fisher(kept).std()), sample.dates.size / _block(sample), level)
-    centre = float(_fisher(np.array(value)))
+    centre = float(_fisher(np.array([value]))[0])
     return Estimate(value, min(value, math.tanh(centre - reach)), max(value, math.tanh(centre + reach)))
 
 
@@ -173,8 +172,8 @@ def _mean(sample: Sample, chosen: np.ndarray, counts: Floats | None, level: floa
         reason = Undefined("the outcomes never differ")
         return Estimate(value, reason, reason)
     size = sample.dates.size
-    total = counts @ np.bincount(sample.date_of[chosen], weights=part.y - value, minlength=size)
-    number = counts @ np.bincount(sample.date_of[chosen], minlength=size).astype(np.float64)
+    total = (counts * np.bincount(sample.date_of[chosen], weights=part.y - value, minlength=size)).sum(axis=1)
+    number = (counts * np.bincount(sample.date_of[chosen], minlength=size)).sum(axis=1)
     drawn = number > 0
     blocks = min(independent, sample.dates.size / _block(sample))
     reach = _reach(float(np.std(total[drawn] / number[drawn])), blocks, level)
@@ -203,8 +202,8 @@ def _correlations(sample: Sample, weights: Floats) -> Floats:
     first, second = (_middles(values, weights) - half for values in (sample.x, sample.y))
     weighted = weights * first
     with np.errstate(invalid="ignore", divide="ignore"):
-        product = np.einsum("ij,ij->j", weighted, second)
-        spread = np.einsum("ij,ij->j", weighted, first) * np.einsum("ij,ij,ij->j", weights, second, second)
+        product = (weighted * second).sum(axis=0)
+        spread = (weighted * first).sum(axis=0) * (weights * second * second).sum(axis=0)
         return np.where(spread > 0.0, product / np.sqrt(spread), np.nan)
 
 
@@ -218,7 +217,7 @@ def _middles(values: Floats, weights: Floats) -> Floats:
 
 def _fisher(correlations: Floats) -> Floats:
     """artanh r, with r kept where it is finite: a perfect correlation of a small sample is not certainty."""
-    return np.asarray(np.arctanh(np.clip(correlations, -0.999, 0.999)))
+    return np.array([math.atanh(one) for one in np.clip(correlations, -0.999, 0.999).ravel().tolist()])
 
 
 def _reach(deviation: float, blocks: float, level: float) -> float:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
+from simulator.numerics import correlation as pearson
+from simulator.numerics import decompose, dot, least_squares, matmul, products, weighing
 from simulator.stats.bootstrap import DRAWS, block_length, count_rows, interval, sharpe_pair_draws, stationary_rows
 from simulator.stats.distributions import normal_cdf
 from simulator.stats.hac import sharpe_influence
@@ -98,7 +100,7 @@ def compare(
         return Undefined("fewer than 30 sessions")
     if is_constant(a) or is_constant(b):
         return Undefined("excess returns of one of the two do not vary")
-    correlation = float(np.clip(np.corrcoef(a, b)[0, 1], -1.0, 1.0))
+    correlation = pearson(a, b)
     error = difference_error(a, b, "prewhitened")
     if correlation > 1.0 - 1e-12 or not error > 1e-12:
         return Undefined("the two move as one")
@@ -142,7 +144,7 @@ def difference_error(first: ArrayLike, second: ArrayLike, kernel: Kernel = "prew
     centred = moments - moments.mean(axis=0)
     covariance = _parzen(centred) if kernel == "parzen" else _prewhitened(centred)
     gradient = _gradient(moments.mean(axis=0))
-    return math.sqrt(max(float(gradient @ covariance @ gradient), 0.0) / a.size)
+    return math.sqrt(max(dot((covariance * gradient).sum(axis=1), gradient), 0.0) / a.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +181,10 @@ def studentised_bootstrap(
         starts = np.random.default_rng(seed).integers(0, a.size, size=(draws, count))
     difference = _ratio(a) - _ratio(b)
     t = abs(difference) / difference_error(a, b, "prewhitened")
-    table = _block_table(a / a.std(), b / b.std(), block)
+    sums = weighing(_block_table(a / a.std(), b / b.std(), block), count)
     replicates = np.concatenate(
         [
-            _t_of_replicates(count_rows(starts[i : i + CHUNK], a.size) @ table / count, block, count, difference)
+            _t_of_replicates(sums(count_rows(starts[i : i + CHUNK], a.size)) / count, block, count, difference)
             for i in range(0, len(starts), CHUNK)
         ]
     )
@@ -229,19 +231,20 @@ def _ratio(x: Floats) -> float:
 def _gradient(means: Floats) -> Floats:
     """∂(SR₁ − SR₂) by the means and mean squares (…, 4) in the order m₁, m₂, q₁, q₂."""
     m1, m2, q1, q2 = np.moveaxis(means, -1, 0)
-    v1, v2 = (q1 - m1**2) ** 1.5, (q2 - m2**2) ** 1.5
+    v1, v2 = q1 - m1**2, q2 - m2**2
+    v1, v2 = v1 * np.sqrt(v1), v2 * np.sqrt(v2)
     return np.stack([q1 / v1, -q2 / v2, -0.5 * m1 / v1, 0.5 * m2 / v2], axis=-1)
 
 
 def _parzen(centred: Floats) -> Floats:
     """Long-run covariance (4, 4) with the Parzen kernel and Andrews's bandwidth, times T/(T − 4)."""
     n = len(centred)
-    width = PARZEN * (_andrews(centred) * n) ** 0.2
-    total = centred.T @ centred / n
+    width = PARZEN * math.pow(_andrews(centred) * n, 0.2)
+    total = products(centred, centred) / n
     for lag in range(1, min(math.ceil(width), n)):
         x = lag / width
-        weight = 1.0 - 6.0 * x**2 + 6.0 * x**3 if x <= 0.5 else 2.0 * (1.0 - x) ** 3
-        gamma = centred[lag:].T @ centred[:-lag] / n
+        weight = 1.0 - 6.0 * x * x * (1.0 - x) if x <= 0.5 else 2.0 * (1.0 - x) * (1.0 - x) * (1.0 - x)
+        gamma = products(centred[lag:], centred[:-lag]) / n
         total = total + weight * (gamma + gamma.T)
     return np.asarray(total * n / (n - 4.0))
 
@@ -251,23 +254,23 @@ def _andrews(centred: Floats) -> float:
     above = below = 0.0
     for column in centred.T:
         past, now = column[:-1] - column[:-1].mean(), column[1:] - column[1:].mean()
-        spread = float(past @ past)
+        spread = dot(past, past)
         # A column that varies in one session only has no autocorrelation; one of 1 has no bandwidth.
-        rho = min(max(float(past @ now) / spread, -0.97), 0.97) if spread > 0.0 else 0.0
+        rho = min(max(dot(past, now) / spread, -0.97), 0.97) if spread > 0.0 else 0.0
         variance = float(np.mean((now - rho * past) ** 2))
-        above += 4.0 * rho**2 * variance**2 / (1.0 - rho) ** 8
-        below += variance**2 / (1.0 - rho) ** 4
+        fourth = ((1.0 - rho) ** 2) ** 2
+        above += 4.0 * rho**2 * variance**2 / fourth**2
+        below += variance**2 / fourth
     return above / below if below > 0.0 else 0.0
 
 
 def _prewhitened(centred: Floats) -> Floats:
     past, now = centred[:-1], centred[1:]
-    coefficients = np.linalg.lstsq(past, now, rcond=None)[0].T
-    left, values, right = np.linalg.svd(coefficients)
+    left, squares, right = decompose(least_squares(past, now))
     # Singular values below 1, or recolouring would divide by nothing (Andrews & Monahan 1992, 0.97 as they have it).
-    stable = left @ np.diag(np.minimum(values, 0.97)) @ right
-    recolour = np.linalg.inv(np.eye(4) - stable)
-    return np.asarray(recolour @ _parzen(now - past @ stable.T) @ recolour.T)
+    stable = matmul(left * np.minimum(0.97 / np.sqrt(np.maximum(squares, 1e-300)), 1.0), right.T)
+    recolour = least_squares(np.eye(4) - stable, np.eye(4))
+    return matmul(matmul(recolour.T, _parzen(now - matmul(past, stable))), recolour)
 
 
 def _block_table(a: Floats, b: Floats, block: int) -> Floats:
@@ -288,11 +291,12 @@ def _t_of_replicates(drawn: Floats, block: int, count: int, difference: float) -
     means = drawn[:, :4] / block
     covariance = (drawn[:, 4:].reshape(-1, 4, 4) - drawn[:, :4, None] * drawn[:, None, :4]) / block
     variance = means[:, 2:] - means[:, :2] ** 2
-    # The series have unit spread: what is left of a constant replicate is rounding.
-    means = np.where(np.min(variance, axis=1, keepdims=True) > 1e-12, means, np.nan)
+    # The series have unit spread: what is left of a constant replicate is rounding, the more the rarer they move.
+    means = np.where(np.min(variance, axis=1, keepdims=True) > 1e-8, means, np.nan)
     gradient = _gradient(means)
     # n/(n − 4) as in the estimate itself: four moments are fitted.
-    squared = np.einsum("bi,bij,bj->b", gradient, covariance, gradient) / (n - 4.0)
+    pairs = gradient[:, :, None] * covariance * gradient[:, None, :]
+    squared = pairs.reshape(-1, 16).sum(axis=1) / (n - 4.0)
     error = np.sqrt(np.where(squared > 0.0, squared, np.nan))
     spread = np.sqrt((means[:, 2:] - means[:, :2] ** 2) * n / (n - 1.0))
     ratios = means[:, :2] / spread

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.numerics import dot
 from simulator.stats.series import Floats
 
 
@@ -28,9 +29,9 @@ def newey_west_lag(n: int) -> int:
 
 def bartlett_sum(scores: Floats, lag: int) -> float:
     """Return Σxₜ² + 2 Σₖ (1 − k/(L+1)) Σ xₜxₜ₋ₖ of scores (n,) that sum to 0: n times their long-run variance."""
-    total = float(scores @ scores)
+    total = dot(scores, scores)
     for k in range(1, min(lag, scores.size - 1) + 1):
-        total += 2.0 * (1.0 - k / (lag + 1.0)) * float(scores[k:] @ scores[:-k])
+        total += 2.0 * (1.0 - k / (lag + 1.0)) * dot(scores[k:], scores[:-k])
     # Bartlett weights never make the sum negative; rounding can.
     return total if total > 0.0 else 0.0
 
@@ -60,8 +61,8 @@ def regression_on_one(y: Floats, x: Floats, lag: int) -> Regression:
     The standard error is the sandwich with Bartlett weights up to `lag`, without a small-sample factor.
     """
     centred = x - x.mean()
-    spread = float(centred @ centred)
-    slope = float(centred @ y) / spread
+    spread = dot(centred, centred)
+    slope = dot(centred, y) / spread
     intercept = float(y.mean()) - slope * float(x.mean())
     residual = y - intercept - slope * x
     # Row of (X'X)⁻¹X' that belongs to the intercept: its variance is that of the sum of influence × residual.

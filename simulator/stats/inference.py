@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
+from simulator.numerics import dot
 from simulator.stats.bootstrap import DRAWS, Interval, interval_and_band
 from simulator.stats.distributions import chi2_sf, normal_cdf, normal_quantile
 from simulator.stats.hac import mean_error, newey_west_lag, sharpe_influence
@@ -72,8 +73,8 @@ def autocorrelations(series: ArrayLike, lags: int) -> Floats | Undefined:
     if is_constant(x) or lags >= x.size:
         return Undefined("returns do not vary" if is_constant(x) else f"{x.size} sessions have no lag {lags}")
     centred = x - x.mean()
-    products = np.array([centred[k:] @ centred[:-k] for k in range(1, lags + 1)])
-    return products / float(centred @ centred)
+    products = np.array([dot(centred[k:], centred[:-k]) for k in range(1, lags + 1)])
+    return products / dot(centred, centred)
 
 
 def ljung_box(series: ArrayLike, lags: int = 10) -> Measure:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simulator.numerics import correlation as pearson
 from simulator.stats.drawdowns import Drawdown, max_drawdown, max_drawdown_sessions, path, ulcer, worst_drawdown
 from simulator.stats.hac import newey_west_lag, regression_on_one
 from simulator.stats.series import (
@@ -172,7 +173,7 @@ def correlation(returns: ArrayLike, benchmark: ArrayLike) -> Measure:
     b = align(benchmark, r.size, "benchmark")
     if r.size < 2 or is_constant(r) or is_constant(b):
         return Undefined("one of the two series does not vary")
-    return float(np.clip(np.corrcoef(r, b)[0, 1], -1.0, 1.0))
+    return pearson(r, b)
 
 
 def alpha_beta(
@@ -309,4 +310,8 @@ def _standardised_moment(series: Floats, order: int) -> Measure:
         return Undefined("returns do not vary" if series.size > 1 else "one observation has no shape")
     centred = series - series.mean()
     centred /= np.max(np.abs(centred))
-    return float(np.mean(centred**order) / np.mean(centred**2) ** (order / 2))
+    square = centred * centred
+    second = float(square.mean())
+    if order == 3:
+        return float((square * centred).mean()) / (second * float(np.sqrt(second)))
+    return float((square * square).mean()) / (second * second)

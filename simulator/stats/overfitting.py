@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
+from simulator.numerics import dot, log
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_matrix, is_constant
 
 CELLS = 100_000
@@ -51,7 +52,8 @@ class Overfitting:
 def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
     """PBO of N configurations on T sessions, `excess` (T, N), with `blocks` = S blocks, even, in order of time.
 
-    The Sharpe ratio of a half comes from sums over its blocks: all splits are one matrix product of (C, S) by (S, N).
+    The Sharpe ratio of a half comes from sums over its blocks, and those from two tables of the sums over all sets of
+    the first S/2 blocks and of the last: one addition a split and configuration.
     A configuration without variance in a half is ranked by the sign of its mean, at 0 when it earned nothing.
     Errors: `UsageError` for an odd S, S > 20, fewer than two configurations or fewer than two sessions a block.
     """
@@ -64,19 +66,24 @@ def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
     parts = (x - centre).reshape(blocks, size, -1)
     n = len(x) // 2
     mean, square = parts.sum(axis=1) / n, (parts**2).sum(axis=1) / (n - 1.0)
-    halves = _halves(blocks)
+    tables = (*_tables(mean), *_tables(square))
+    flat = 1e-14 * (square.sum(axis=0) + 1e-12)
+    # The blocks in sample as bits of a number, the first block the lowest, in lexicographic order.
+    ways = np.array(list(itertools.combinations(range(blocks), blocks // 2)), dtype=np.int64)
+    halves = np.asarray((1 << ways).sum(axis=1))
     # The other half of the split i from the front is the split i from the back: each plays both roles.
     front: list[tuple[np.ndarray, ...]] = []
     back: list[tuple[np.ndarray, ...]] = []
-    step = max(CELLS // x.shape[1], 1)
+    step, every = max(CELLS // x.shape[1], 1), 2**blocks - 1
     for start in range(0, len(halves) // 2, step):
         one = halves[start : min(start + step, len(halves) // 2)]
-        sharpe, other = (_sharpe(h, mean, square, centre, n) for h in (one, 1.0 - one))
+        sharpe, other = (_sharpe(h, tables, centre, flat, n) for h in (one, every - one))
         front.append(_judge(sharpe, other))
         back.append(tuple(column[::-1] for column in _judge(other, sharpe)))
     chosen, ranks, inside, outside = (np.concatenate(c) for c in zip(*front, *back[::-1], strict=True))
-    omega = ranks / (x.shape[1] + 1.0)
-    logits = np.log(omega / (1.0 - omega))
+    # Ranks are halves of whole numbers: their logarithms are looked up.
+    steps = np.arange(1, 2 * x.shape[1] + 1) / 2.0 / (x.shape[1] + 1.0)
+    logits = log(steps / (1.0 - steps))[(2.0 * ranks).astype(np.int64) - 1]
     slope, intercept = _line(inside, outside)
     return Overfitting(
         probability=float(np.mean(logits <= 0.0)),
@@ -101,12 +108,13 @@ def _check(x: Floats, blocks: int) -> None:
         raise UsageError(f"{len(x)} sessions make blocks of {len(x) // blocks}", mend="take fewer blocks")
 
 
-def _halves(blocks: int) -> Floats:
-    """Return (C, S): 1 where a block is in sample, in lexicographic order."""
-    combinations = np.array(list(itertools.combinations(range(blocks), blocks // 2)))
-    halves = np.zeros((len(combinations), blocks))
-    np.put_along_axis(halves, combinations, 1.0, axis=1)
-    return halves
+def _tables(rows: Floats) -> tuple[Floats, Floats]:
+    """Return two (2^(S/2), N): sums of the first and of the last S/2 of `rows` (S, N), for all sets of them as bits."""
+    first, last = (np.zeros((1, rows.shape[1])) for _ in range(2))
+    for k in range(len(rows) // 2):
+        first = np.vstack((first, first + rows[k]))
+        last = np.vstack((last, last + rows[k + len(rows) // 2]))
+    return first, last
 
 
 def _judge(inside: Floats, outside: Floats) -> tuple[Integers, Floats, Floats, Floats]:
@@ -119,12 +127,13 @@ def _judge(inside: Floats, outside: Floats) -> tuple[Integers, Floats, Floats, F
     return chosen, below + (level + 1.0) / 2.0, inside[row, chosen], own
 
 
-def _sharpe(halves: Floats, mean: Floats, square: Floats, centre: Floats, n: int) -> Floats:
-    """(c, N) Sharpe ratios of halves of n sessions; `mean` and `square` are a block's share of Σx/n and Σx²/(n − 1)."""
-    first, variance = halves @ mean, halves @ square
+def _sharpe(halves: Integers, tables: tuple[Floats, ...], centre: Floats, least: Floats, n: int) -> Floats:
+    """(c, N) Sharpe ratios of halves of n sessions, by the `tables` of Σx/n and Σx²/(n − 1); no variance: `least`."""
+    low, high = halves % len(tables[0]), halves // len(tables[0])
+    first, variance = (tables[i][low] + tables[i + 1][high] for i in (0, 2))
     variance -= n / (n - 1.0) * first**2
     first += centre
-    flat = variance <= 1e-14 * (square.sum(axis=0) + 1e-12)
+    flat = variance <= least
     if flat.any():
         variance[flat] = 1.0
         first[flat] = np.where(np.abs(first[flat]) < 1e-13, 0.0, np.sign(first[flat]) * 1e9)
@@ -136,7 +145,8 @@ def _sharpe(halves: Floats, mean: Floats, square: Floats, centre: Floats, n: int
 def _line(x: Floats, y: Floats) -> tuple[Measure, Measure]:
     if is_constant(x):
         return (Undefined("the best in sample was equally good in every split"),) * 2
-    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    away = x - x.mean()
+    slope = dot(away, y - y.mean()) / dot(away, away)
     if not math.isfinite(slope):
         return (Undefined("the line is too steep to represent"),) * 2
     return slope, float(y.mean()) - slope * float(x.mean())

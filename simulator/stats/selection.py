@@ -7,7 +7,8 @@ more of a replicate than how often it drew each session: one matrix product give
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
+from simulator.numerics import dot, products, weighing
 from simulator.stats.bootstrap import DRAWS, block_length, count_rows, stationary_counts
 from simulator.stats.series import Floats, Integers, as_matrix, is_constant
 
@@ -109,9 +111,9 @@ def max_sharpe_reality_check(excess: ArrayLike, resampling: Resampling | None = 
     x, active = _active(excess)
     resampling = resampling or Resampling()
     mean, sharpe = x.mean(axis=0), _sharpe(x)
-    null = []
+    null, moments = [], _moments(x)
     for counts in resampling.counts(x):
-        drawn, spread = _moments_of_replicates(counts, x)
+        drawn, spread = moments(counts)
         # Recentred by the mean alone and divided by the replicate's own sd: a fixed sd over-rejects.
         null.append(np.max((drawn - mean) / spread, axis=1))
     draws = np.concatenate(null)
@@ -129,9 +131,9 @@ def romano_wolf(excess: ArrayLike, resampling: Resampling | None = None) -> Step
     x, active = _active(excess)
     resampling = resampling or Resampling()
     sharpe = _sharpe(x)
-    parts = []
+    parts, moments = [], _moments(x)
     for counts in resampling.counts(x):
-        drawn, spread = _moments_of_replicates(counts, x)
+        drawn, spread = moments(counts)
         parts.append(drawn / spread)
     replicates = np.concatenate(parts)
     error = replicates.std(axis=0, ddof=1)
@@ -167,12 +169,12 @@ def superior_predictive_ability(
     scale = omega if studentise else np.ones_like(omega)
     root = np.sqrt(n)
     statistic = max(float(np.max(root * mean / scale)), 0.0) if studentise else float(np.max(root * mean))
-    threshold = -np.sqrt(2.0 * np.log(np.log(n)) / n) * omega
+    threshold = -math.sqrt(2.0 * math.log(math.log(n)) / n) * omega
     recentred = {"lower": np.maximum(mean, 0.0), "consistent": np.where(mean >= threshold, mean, 0.0), "upper": mean}
     over = dict.fromkeys(recentred, 0)
-    total = 0
+    total, sums = 0, weighing(x, n)
     for counts in resampling.counts(x):
-        drawn = counts @ x / n
+        drawn = sums(counts) / n
         total += len(drawn)
         for name, centre in recentred.items():
             null = np.max(root * (drawn - centre) / scale, axis=1)
@@ -196,7 +198,8 @@ def model_confidence_set(
     x = as_matrix(excess, "excess returns")
     resampling = resampling or Resampling(draws=1000)
     mean = x.mean(axis=0)
-    deviation = np.concatenate([counts @ x / len(x) - mean for counts in resampling.counts(x)])
+    sums = weighing(x, len(x))
+    deviation = np.concatenate([sums(counts) / len(x) - mean for counts in resampling.counts(x)])
     test = _range_statistic if statistic == "range" else _max_statistic
     left, p, highest = list(range(x.shape[1])), np.ones(x.shape[1]), 0.0
     while len(left) > 1:
@@ -217,9 +220,11 @@ def effective_trials(excess: ArrayLike) -> float:
     varying = [i for i in range(n) if not is_constant(x[:, i])]
     if len(varying) < 2:
         return float(n)
-    correlation = np.corrcoef(x[:, varying], rowvar=False)
-    pairs = n * (n - 1)
-    average = (float(correlation.sum()) - len(varying)) / pairs
+    z = x[:, varying] - x[:, varying].mean(axis=0)
+    z /= np.sqrt((z * z).sum(axis=0))
+    # Σᵢⱼ ρᵢⱼ is the sum of squares of Σᵢ zᵢ: no matrix of all pairs.
+    together = z.sum(axis=1)
+    average = (dot(together, together) - len(varying)) / (n * (n - 1))
     return float(np.clip(average + (1.0 - average) * n, 1.0, n))
 
 
@@ -245,16 +250,26 @@ def _spread_out(values: Floats, active: Integers, excess: ArrayLike) -> Floats:
     return wide
 
 
-def _moments_of_replicates(counts: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """Means (b, N) and standard deviations (b, N, ddof 1) of each replicate; a constant replicate has sd infinity."""
+def _moments(x: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """Return the function from counts (b, T) to means (b, N) and standard deviations (b, N, ddof 1) of replicates.
+
+    A constant replicate has sd infinity.
+    """
     n, centre = len(x), x.mean(axis=0)
     centred = x - centre
-    first = counts @ centred / n
-    variance = (counts @ centred**2 - n * first**2) / (n - 1)
-    # Of a replicate that drew the same value throughout, the difference of sums leaves rounding, not 0. Its sd is
-    # infinite rather than that: the ratio becomes 0, not a huge number that wins every maximum.
-    noise = 1e-14 * np.mean(centred**2, axis=0)
-    return first + centre, np.where(variance > noise, np.sqrt(np.maximum(variance, 0.0)), np.inf)
+    squares = centred**2
+    # Rounding of the sums, and of the values before they are added (see `weighing`).
+    noise = 1e-14 * squares.mean(axis=0) + 4.5e-16 * n * squares.max(axis=0)
+    sums, sums_of_squares = weighing(centred, n), weighing(squares, n)
+
+    def moments(counts: Floats) -> tuple[Floats, Floats]:
+        first = sums(counts) / n
+        variance = (sums_of_squares(counts) - n * first**2) / (n - 1)
+        # Of a replicate that drew the same value throughout, the difference of sums leaves rounding, not 0. Its sd is
+        # infinite rather than that: the ratio becomes 0, not a huge number that wins every maximum.
+        return first + centre, np.where(variance > noise, np.sqrt(np.maximum(variance, 0.0)), np.inf)
+
+    return moments
 
 
 def _p(null: Floats, statistic: float) -> float:
@@ -267,14 +282,14 @@ def _hansen_scale(x: Floats, block: float) -> Floats:
     centred = x - x.mean(axis=0)
     total = np.mean(centred**2, axis=0)
     for k in range(1, n):
-        weight = (n - k) / n * (1.0 - q) ** k + k / n * (1.0 - q) ** (n - k)
+        weight = (n - k) / n * math.pow(1.0 - q, k) + k / n * math.pow(1.0 - q, n - k)
         total += 2.0 * weight * np.sum(centred[k:] * centred[:-k], axis=0) / n
     return np.asarray(np.sqrt(total))
 
 
 def _range_statistic(mean: Floats, deviation: Floats) -> tuple[float, int]:
     """p of equal means by the largest pairwise |t|, and the configuration that should leave."""
-    gram = deviation.T @ deviation / len(deviation)
+    gram = products(deviation, deviation) / len(deviation)
     own = np.diag(gram)
     spread = np.sqrt(np.maximum(own[:, None] + own[None, :] - 2.0 * gram, 0.0))
     # Two configurations that are the same have no spread: they are equal, t = 0.

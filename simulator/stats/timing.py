@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
+from simulator.numerics import dot
 from simulator.stats.series import Floats, Undefined, as_matrix
 
 DRAWS = 2000
@@ -48,8 +49,10 @@ def circular_shifts(positions: ArrayLike, returns: ArrayLike) -> Timing | Undefi
     if len(held) < 2 or np.all(held == held[0]):
         return Undefined("positions never change, so no shift differs")
     # Row k of the circular cross-correlation is the total earned with positions moved by k sessions.
-    spectrum = np.fft.rfft(r, axis=0) * np.conj(np.fft.rfft(held, axis=0))
-    every = np.fft.irfft(spectrum.sum(axis=1), n=len(held)) / len(held)
+    # Its products are written out: numpy's of complex numbers are fused with sums where the processor can.
+    a, b = np.fft.rfft(r, axis=0), np.fft.rfft(held, axis=0)
+    real, imaginary = a.real * b.real + a.imag * b.imag, a.imag * b.real - a.real * b.imag
+    every = np.fft.irfft(real.sum(axis=1) + 1j * imaginary.sum(axis=1), n=len(held)) / len(held)
     return _against(float(np.sum(held * r)) / len(held), every[1:])
 
 
@@ -75,8 +78,8 @@ def random_entries(
     rng = np.random.default_rng(seed)
     null = np.empty(draws)
     for draw in range(draws):
-        null[draw] = _lay_out([spells[i] for i in rng.permutation(len(spells))], slack, rng, len(path)) @ r[:, 0]
-    return _against(float(path @ r[:, 0]) / len(path), null / len(path))
+        null[draw] = dot(_lay_out([spells[i] for i in rng.permutation(len(spells))], slack, rng, len(path)), r[:, 0])
+    return _against(dot(path, r[:, 0]) / len(path), null / len(path))
 
 
 def _pair(positions: ArrayLike, returns: ArrayLike) -> tuple[Floats, Floats]:

@@ -7,14 +7,13 @@ The rule is section A of docs/decisions/0001-fill-rules.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import isnan
-from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 
+from simulator.compiled import compiled
 from simulator.errors import UsageError
 from simulator.market.bars import instant
 from simulator.trading.broker import ImmediateBroker
@@ -24,22 +23,8 @@ from simulator.trading.model import Book, Decision, Order, Protect, Rejection, T
 NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 """Verdicts on a target: nothing to do, an order in shares, an order in dollars, or no price to size by."""
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def compiled(function: F, releases_gil: bool = False) -> F:
-    """Compile `function`; keep the code beside the source, else in the user's cache folder, else not at all.
-
-    Nothing may be allocated inside: without reference counting compiled code passes arrays on several times faster.
-    Only what runs for long should release the interpreter's lock: getting it back may take 5 ms beside a busy thread.
-    """
-    try:
-        return cast(F, numba.njit(cache=True, _nrt=False, nogil=releases_gil)(function))
-    except RuntimeError:  # numba found no folder it may write to
-        return cast(F, numba.njit(_nrt=False, nogil=releases_gil)(function))
-
-
-@compiled
+@partial(compiled, _nrt=False)
 def size(
     weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, min_trade: float
 ) -> tuple[int, float, bool]:

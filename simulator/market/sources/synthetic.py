@@ -1,7 +1,7 @@
 """Bars of no market: geometric Brownian motion whose drift and volatility switch between three regimes.
 
 For tests and null models. `source` always begins with "synthetic". The same seed gives the same bars in every process
-and on every platform (PCG64; prices are rounded to 4 decimals, beyond what math libraries differ by), a symbol's bars
+and on every platform (PCG64; `numerics`; prices have 4 decimals), a symbol's bars
 do not depend on which others are asked for, and a later `last` leaves earlier bars as they were.
 
 J. D. Hamilton, A new approach to the economic analysis of nonstationary time series (1989): regime switching.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from simulator.market.bars import Bars, Floats
 from simulator.market.calendar import sessions
 from simulator.market.table import BarTable, daily_table, to_bars
+from simulator.numerics import exp
 
 SOURCE = "synthetic"
 STEPS = 8
@@ -72,7 +73,7 @@ def _columns(symbol: str, seed: int, regime: NDArray[np.int64], market: Floats) 
     variance = (beta * sigma) ** 2 + own**2
     drift = (beta * DRIFT[regime][:, None] - variance / 2) / year
     moves = drift + (beta * sigma * market + own * noise) / np.sqrt(year)
-    path = np.maximum(np.round(price * np.exp(np.cumsum(moves.ravel()).reshape(moves.shape)), 4), 0.0001)
+    path = np.maximum(np.round(price * exp(np.cumsum(moves.ravel()).reshape(moves.shape)), 4), 0.0001)
     busy = _generator(seed, SYMBOL, f"{symbol} volume").standard_normal(len(path))
-    volume = np.round(1e6 * np.exp(0.4 * busy + 2 * (VOLATILITY[regime] - VOLATILITY[0])))
+    volume = np.round(1e6 * exp(0.4 * busy + 2 * (VOLATILITY[regime] - VOLATILITY[0])))
     return {"open": path[:, 0], "high": path.max(1), "low": path.min(1), "close": path[:, -1], "volume": volume}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.compiled import inner
 from simulator.market.bars import Instants
 from simulator.replay.kernel.market import Targets
-from simulator.replay.kernel.state import KernelState, inner
+from simulator.replay.kernel.state import KernelState
 from simulator.trading.risk import Codes, Numbers, make_limiter
 
 

@@ -18,14 +18,15 @@ from zlib import crc32
 
 import numpy as np
 
+from simulator.compiled import compiled, inner
 from simulator.market.bars import Floats, Instants
 from simulator.replay import ledger
 from simulator.replay.kernel import limits, market, state
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import MarketArrays, Targets
-from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState, inner
+from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState
 from simulator.trading import risk, sizing
-from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, compiled, size
+from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, size
 
 TOLERANCE = 1 + 1e-12
 """As in `trading.fills`, and written down again: what the two share, one cannot audit in the other."""
@@ -572,7 +573,7 @@ def _entry(sources: int) -> Play:
             s = KernelState(a, members[r], p, room.active, o, f, x, room.limits)
             _play(m, targets, groupings, s, c, r)
 
-    return compiled(play, releases_gil=True)
+    return compiled(play, _nrt=False, nogil=True)
 
 
 _COMPILED_IN = (sizing, risk, ledger, state, market, limits)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from simulator.market.bars import Floats, Instants
 from simulator.replay import ledger
 from simulator.replay.ledger import FillRow, OrderRow, RejectionRow
 from simulator.trading.execution import ExecutionRules
-
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def inner(function: F) -> F:
-    """Compile `function` into the one cached entry, not on its own: a cached part would outlive a change elsewhere.
-
-    Nothing may be allocated inside (see `trading.sizing.compiled`).
-    """
-    return cast(F, numba.njit(_nrt=False, nogil=True, error_model="numpy")(function))
 
 
 class PositionState:
