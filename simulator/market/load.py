@@ -20,6 +20,7 @@ from simulator.market import quality
 from simulator.market.bars import Bars, Instants
 from simulator.market.calendar import TABLE_FROM, Sessions, day_number, day_of, sessions
 from simulator.market.sources import files, sample
+from simulator.market.sources.headers import quote
 from simulator.market.table import BarTable, in_hours, step_of, to_bars
 
 
@@ -61,7 +62,8 @@ class Found:
         try:
             return quality.check(self.read())
         except DataError as error:
-            return [quality.Problem(self.symbol, None, error.found, error.where or "", refused=True)]
+            what = "; ".join(filter(None, (error.found, error.mend)))
+            return [quality.Problem(self.symbol, None, what, error.where or "", refused=True)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def _guess(symbol: str, shelf: dict[str, Found], folders: Sequence[Path]) -> str
     there = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     near = [path for path in there if symbol and re.match(rf"{re.escape(symbol)}\W", path.name, re.IGNORECASE)]
     if near:
-        return f" ({files.shown_path(near[0])} is no {symbol}.csv or {symbol}.parquet)"
+        shown = files.shown_path(near[0])
+        take = f"`sim data fetch --source files --path {quote(shown)} --symbols {symbol}`"
+        return f" ({shown} is not named {symbol}.csv: rename it, or {take})"
     return did_you_mean(symbol, shelf)
 
 
@@ -198,6 +202,10 @@ def _one_frequency(traded: list[BarTable]) -> tuple[list[BarTable], list[str]]:
     for before, after in zip(traded, kept, strict=True):
         if len(after) < len(before):
             notes.append(f"{after.symbol}: {len(before) - len(after)} bars outside regular hours are left out")
+        if quality.labels_ends(before):
+            notes.append(
+                f"{before.symbol}: labels look like the ends of its bars (none at the open) and are read as starts"
+            )
     return kept, notes
 
 

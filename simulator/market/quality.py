@@ -174,6 +174,13 @@ def _thin_sessions(table: BarTable, calendar: Sessions) -> Iterator[Problem]:
             yield Problem(table.symbol, day_of(day), what, table.path or table.source)
 
 
+def labels_ends(table: BarTable) -> bool:
+    """Return True where intraday labels look like the ends of bars: one at most closes, none at the opens."""
+    calendar = sessions(table.first, table.last)
+    opens, closes = np.isin(calendar.opens_at, table.starts), np.isin(calendar.closes_at, table.starts)
+    return bool(len(calendar) and np.mean(closes & ~opens) >= 0.9)
+
+
 def jumps(table: BarTable) -> Iterator[Problem]:
     """Openings far from the close before, by a ratio that splits have."""
     if len(table) < 2:

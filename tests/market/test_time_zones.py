@@ -16,6 +16,7 @@ from simulator.errors import DataError
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK, sessions
 from simulator.market.load import load_bars
+from simulator.market.quality import check
 from simulator.market.sources.files import read_table
 
 HEAD = "datetime,open,high,low,close,volume"
@@ -46,6 +47,36 @@ def test_labels_of_another_zone_are_refused_naming_the_option(
         read_table(path)
     assert f"look like {zone}; `sim data fetch --source files --path " in str(e.value)
     assert str(e.value).endswith(f"--symbols ACME --tz {zone}` reads them so")
+
+
+@pytest.mark.fault("bars", "minute bars that change to UTC in the middle of a file", "refused, naming the row")
+def test_labels_that_change_their_zone_on_the_way_are_refused_from_there(write: Callable[..., Path]) -> None:
+    rows = [*labels("America/New_York")[: 78 * 5], *labels("UTC")[78 * 5 :]]
+    with pytest.raises(
+        DataError, match=r"ACME\.csv:392: .* without a zone from 2024-03-13 on look like UTC; write each"
+    ):
+        read_table(write("ACME", rows, HEAD))
+
+
+@pytest.mark.fault("bars", "labels that are the ends of intraday bars", "read as starts, with a note")
+def test_labels_at_the_end_of_bars_are_said(write: Callable[..., Path], folder: Path) -> None:
+    write("STARTS", labels("America/New_York"), HEAD)
+    ends = [f"{datetime.fromisoformat(r[:19]) + timedelta(minutes=5)}{r[19:]}" for r in labels("America/New_York")]
+    write("ENDS", ends, HEAD)
+    notes = load_bars(["STARTS", "ENDS"], folder, first=FIRST).notes
+    assert [n for n in notes if "look like the ends" in n] == [
+        "ENDS: labels look like the ends of its bars (none at the open) and are read as starts"
+    ]
+
+
+@pytest.mark.fault("bars", "a live bar of today behind the daily ones", "refused as a duplicate of its day")
+def test_a_live_bar_with_a_time_of_its_own_does_not_make_daily_bars_intraday(write: Callable[..., Path]) -> None:
+    days = [f"{day} 00:00:00-05:00,10,12,9,11,5" for day in sessions(date(2024, 1, 2), date(2024, 1, 31)).dates]
+    table = read_table(write("ACME", [*days, "2024-01-31 15:12:04-05:00,10,12,9,11,5"]))
+    assert (table.frequency, [p.what for p in check(table)]) == (
+        "1d",
+        ["is dated like the bar before it: a duplicate"],
+    )
 
 
 @pytest.mark.parametrize("extended", [False, True])

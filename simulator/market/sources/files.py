@@ -52,6 +52,8 @@ FAR = (0.05, 1.5)
 EARLIEST, LATEST = 1900, 2100
 """Years that are accepted. Nanoseconds in 64 bits reach from 1677 to 2262 and would wrap around in silence."""
 ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/Chicago", "America/Los_Angeles", "Asia/Kolkata")
+ONE_A_DAY = 0.9
+"""Days for each bar from which on bars are daily ones, whatever times of day their labels have."""
 MOSTLY, NEARLY_ALL = 0.9, 0.95
 """Share of a file's volume within the session: below the first, labels without a zone are suspected to be of another
 zone of ZONES, and refused where one of these brings the share above the second."""
@@ -100,6 +102,8 @@ def read_table(
     frequency, session_of, starts = _place(stamps, sheet, zone)
     numbers = _read_numbers(sheet)
     rows, notes = _order(session_of if frequency == DAILY else starts, numbers, sheet)
+    if zone and stamps.utc is not None:
+        notes = (*notes, f"its labels say their own zone: {zone} is not used")
     columns = {name: numbers.get(name, np.zeros(len(starts))) for name in NUMBERS}
     silent = int(np.isnan(columns["volume"][rows]).sum())
     if silent < len(columns["volume"][rows]):  # else a column of volumes that says nothing, as indices have it
@@ -347,7 +351,7 @@ def _place(stamps: Stamps, sheet: Sheet, zone: ZoneInfo | None) -> tuple[str, In
     local = utc + offsets(utc // DAY)
     days = local // DAY
     one_label = (local % DAY == local[0] % DAY).all()  # e.g. New York midnight written in UTC
-    if one_label or len(np.unique(days)) == len(days):
+    if one_label or len(np.unique(days)) > ONE_A_DAY * len(days):  # a live bar of the last day may have its own label
         return _daily(days)
     steps = np.diff(utc)[np.diff(days) == 0]
     return _frequency(abs(int(np.gcd.reduce(steps))), sheet), days, utc
@@ -367,28 +371,38 @@ def _refuse_other_zone(table: BarTable, path: Path) -> None:
     """Raise DataError where labels without a zone lie outside the session and fit it as those of another zone."""
     if table.session_of.min() < day_number(TABLE_FROM):
         return
-    here = _share_in_session(table, None)
-    if here >= MOSTLY:
-        return
-    shares = {zone: _share_in_session(table, ZoneInfo(zone)) for zone in ZONES}
-    zone = max(ZONES, key=lambda name: shares[name])
-    if shares[zone] >= NEARLY_ALL or (here < 0.5 and shares[zone] > here + 0.2):
-        what = f"{1 - here:.0%} of its volume lies outside the session: labels without a zone look like {zone}"
-        folder = quote(shown_path(path.parent))
-        read = f"`sim data fetch --source files --path {folder} --symbols {table.symbol} --tz {zone}` reads them so"
-        raise DataError(what, where=table.where(0), mend=read)
+    weights = table.volume if (table.volume > 0).any() else np.ones(len(table))
+    inside = _in_session(table, None)
+    _, day = np.unique(table.session_of, return_inverse=True)
+    odd = (np.bincount(day, weights * inside) < 0.5 * np.bincount(day, weights))[day]
+    whole = float(weights[inside].sum() / weights.sum())
+    for rows, here in ((np.ones(len(table), dtype=bool), whole), (odd, 0.0)):
+        if here >= MOSTLY or weights[rows].sum() <= (1 - NEARLY_ALL) * weights.sum() or (rows is odd and odd.all()):
+            continue
+        part, total = table.take(rows), weights[rows].sum()
+        shares = {zone: float(weights[rows][_in_session(part, ZoneInfo(zone))].sum() / total) for zone in ZONES}
+        zone = max(ZONES, key=lambda name: shares[name])
+        if shares[zone] >= NEARLY_ALL or (here < 0.5 and rows.all() and shares[zone] > here + 0.2):
+            raise _other_zone(part, whole, zone, path, partly=not rows.all())
 
 
-def _share_in_session(table: BarTable, zone: tzinfo | None) -> float:
-    """Share of the volume (of the bars, without volumes) within regular hours, with the labels read in `zone`."""
+def _other_zone(part: BarTable, inside: float, zone: str, path: Path, partly: bool) -> DataError:
+    read = (
+        f"`sim data fetch --source files --path {quote(shown_path(path.parent))} --symbols {part.symbol} --tz {zone}`"
+    )
+    mend = "write each label with its offset, as in 2024-01-31T09:30-05:00" if partly else f"{read} reads them so"
+    since = f" from {part.first} on" if partly else ""
+    what = f"{1 - inside:.0%} of its volume lies outside the session: labels without a zone{since} look like {zone}"
+    return DataError(what, where=part.where(0), mend=mend)
+
+
+def _in_session(table: BarTable, zone: tzinfo | None) -> Any:
+    """(n,) True for the bars within regular hours, with the labels read in `zone`."""
     starts = table.starts
     if zone is not None:
         starts = _to_utc(starts + offsets(starts // DAY), zone)
     days = (starts + offsets(starts // DAY)) // DAY
-    moved = replace(table, starts=starts, session_of=days)
-    inside = in_hours(moved, sessions(day_of(days.min()), day_of(days.max())))
-    weights = np.nan_to_num(table.volume) if (table.volume > 0).any() else np.ones(len(table))
-    return float(weights[inside].sum() / weights.sum())
+    return in_hours(replace(table, starts=starts, session_of=days), sessions(day_of(days.min()), day_of(days.max())))
 
 
 def _daily(days: Instants) -> tuple[str, Instants, Instants]:
