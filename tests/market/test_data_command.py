@@ -67,7 +67,7 @@ def test_check_names_symbol_and_date_and_ends_with_3(call: Call, workspace: Path
     first, second, last = done.stdout.splitlines()
     assert first.startswith("ACME 2024-01-03: high 8 is below low 9 (")
     assert first.endswith("ACME.csv:3)")
-    assert second.startswith("EMPTY: the file is empty (")
+    assert second.startswith("EMPTY: the file is empty; delete it or fetch it again (")
     assert last == "9 symbols, 2 problems, 2 of them keep a run from starting"
 
 
