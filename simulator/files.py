@@ -9,6 +9,7 @@ nobody once that process has ended.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -16,10 +17,11 @@ import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from simulator.errors import SimError
 
@@ -37,6 +39,9 @@ PRIVATE = 0o600
 CAREFUL = os.O_RDONLY if sys.platform == "win32" else os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """Flags that keep opening from waiting: for the other end of a pipe, for a terminal."""
 
+PLAN = "moves"
+"""What stands beside this name is a list of what is being moved, for whoever comes after a kill."""
+
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _numbers = count()
 _held = threading.local()
@@ -50,13 +55,20 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
     Raises OSError, with a reason for people in its ``strerror``: a pipe would never end, nor would a device.
     """
-    handle = os.open(path, CAREFUL | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
-        refuse_special(path, os.fstat(handle))
+    with open_regular(path) as file:
         content = file.read() if most is None else file.read(most + 1)
     if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"is larger than {most:,} bytes", str(path))
     return content
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open the regular file `path` for reading. Raises OSError as `read_bytes`."""
+    handle = os.open(path, CAREFUL | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        refuse_special(path, os.fstat(handle))
+        yield file
 
 
 def read_text(path: Path, most: int | None = None, encoding: str = "utf-8") -> str:
@@ -136,33 +148,80 @@ def write_file(path: Path, content: bytes, mode: int = 0o666) -> Path:
                 aside.unlink(missing_ok=True)
 
 
+def place_all(folder: Path, moves: Sequence[tuple[Path, Path]]) -> None:
+    """Move files and folders within `folder` to where nothing or a file stands: all of them or none. Raises OSError.
+
+    The plan is on disk before the first is moved: after a kill in between, the next `sweep` moves the others.
+    """
+    plan = name_aside(folder / PLAN)
+    names = [[path.relative_to(folder).as_posix() for path in pair] for pair in moves]
+    done: list[tuple[Path, Path]] = []
+    with locked(folder):
+        try:
+            with plan.open("x", encoding="utf-8") as out:
+                json.dump(names, out)
+                out.flush()
+                os.fsync(out.fileno())
+            for aside, target in moves:
+                fresh = not os.path.lexists(target)
+                aside.replace(target)
+                done += [(aside, target)] if fresh else []
+        except OSError:
+            for aside, target in reversed(done):
+                target.replace(aside)
+            plan.unlink(missing_ok=True)
+            raise
+        except BaseException:  # Ctrl-C comes too late: what was begun is finished
+            _finish_moves(plan)
+            plan.unlink(missing_ok=True)
+            raise
+        plan.unlink()
+
+
+def _finish_moves(plan: Path) -> bool:
+    try:
+        moves = json.loads(read_bytes(plan))
+        for aside, target in moves:
+            if (plan.parent / aside).exists():
+                (plan.parent / aside).replace(plan.parent / target)
+    except (OSError, ValueError, TypeError):
+        return False  # killed before the plan was whole: nothing was moved
+    return True
+
+
 def name_aside(path: Path, kind: str = "") -> Path:
     """Return the path of this process, and of this call alone, beside `path`."""
     return path.with_name(f".{path.name}.sim-{os.getpid()}-{born(os.getpid()) or ''}-{next(_numbers)}{kind}")
 
 
-def sweep(parent: Path, name: str | None = None) -> None:
+def sweep(parent: Path, name: str | None = None) -> bool:
     """Remove from `parent` what processes that have ended left beside `name`, or beside anything.
 
-    A folder that was moved out of the way and not replaced is put back. What a live process holds is left alone.
+    A folder that was moved out of the way and not replaced is put back, and moves that were begun are finished: True
+    where there were any. What a live process holds is left alone.
     """
+    finished = False
     try:
         found = [(path, ASIDE.fullmatch(path)) for path in os.listdir(parent) if path[0] == "."]
     except OSError:
-        return
-    for entry, match in found:
+        return False
+    # Plans of moves first: what they have not moved yet must not be swept away.
+    for entry, match in sorted(found, key=lambda one: not one[0].startswith(f".{PLAN}.")):
         if match is None or not (match["ours"] if name is None else match["target"] == name):
             continue
         path, target = parent / entry, parent / match["target"]
         if _is_held(int(match["pid"]), match["born"]) or _is_locked(path):
             continue
         with suppress(OSError):
+            if match["target"] == PLAN:
+                finished |= _finish_moves(path)
             if match["kind"] == ".old" and not os.path.lexists(target):
                 path.rename(target)
             elif path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
+    return finished
 
 
 def _is_held(pid: int, since: str | None) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.errors import UsageError
+from simulator.files import folder_aside, place_all, sweep
 
 MARKER = "sim.toml"
 
@@ -122,18 +123,26 @@ def find_workspace(given: str | os.PathLike[str] | None = None, start: Path | No
 def make_workspace(folder: Path, git: bool = True) -> list[str]:
     """Give `folder` every starter file it lacks; returns their paths, sorted, relative to it.
 
-    The files are written to a hidden folder on the same disk and only then moved into place, so that a full disk or
-    a kill leaves `folder` as it was. Existing files are never touched. Raises OSError as the disk says.
+    The files are written to a hidden folder on the same disk and only then moved into place, the marker last: a full
+    disk or a kill leaves `folder` as it was, or the next `sim init` finishes it. Existing files are never touched.
+    Raises OSError as the disk says.
     """
     with _staging(folder) as stage:
         added = _write_starter(stage, folder)
         if git and not (folder / ".git").exists():
             _git_init(stage)
         if folder.is_dir():
-            _move_into(stage, folder)
+            place_all(folder, _moves(stage, folder))
         else:
             os.rename(stage, folder)
     return added
+
+
+def finish_workspace(folder: Path) -> bool:
+    """Sweep away what a killed `make_workspace` left of `folder`; True where it had begun to move files, and all are
+    there now."""
+    sweep(folder.parent, folder.name)
+    return sweep(folder)
 
 
 @contextmanager
@@ -141,14 +150,13 @@ def _staging(folder: Path) -> Iterator[Path]:
     """A hidden empty folder inside `folder`, or beside it while it does not exist. Nothing of it outlives a failure."""
     parent = folder if folder.is_dir() else folder.parent
     ancestor = next((p for p in (*reversed(parent.parents), parent) if not p.exists()), None)
-    stage = parent / f".{folder.name}.init-{os.getpid()}"
     whole = False
     try:
-        stage.mkdir(parents=True)
-        yield stage
+        parent.mkdir(parents=True, exist_ok=True)
+        with folder_aside(parent / folder.name) as stage:
+            yield stage
         whole = True
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
         if ancestor is not None and not whole:
             shutil.rmtree(ancestor, ignore_errors=True)
 
@@ -181,16 +189,11 @@ def _git_init(stage: Path) -> None:
             shutil.rmtree(stage / ".git", ignore_errors=True)
 
 
-def _move_into(stage: Path, folder: Path) -> None:
-    """Move what `stage` holds to the same place in `folder`, a whole subtree at once where nothing is in its way."""
-    moved: list[Path] = []
-    try:
-        for path in sorted(stage.rglob("*")):
-            target = folder / path.relative_to(stage)
-            if path.exists() and not os.path.lexists(target):
-                os.rename(path, target)
-                moved.append(target)
-    except BaseException:
-        for target in moved:
-            shutil.rmtree(target) if target.is_dir() else target.unlink()
-        raise
+def _moves(stage: Path, folder: Path) -> list[tuple[Path, Path]]:
+    """What `stage` holds and its place in `folder`, whole subtrees where nothing is in their way, MARKER last."""
+    moves: list[tuple[Path, Path]] = []
+    for path in sorted(stage.rglob("*"), key=lambda path: (path.name == MARKER, path)):
+        target = folder / path.relative_to(stage)
+        if not os.path.lexists(target) and not any(target.is_relative_to(moved) for _, moved in moves):
+            moves.append((path, target))
+    return moves

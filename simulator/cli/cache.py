@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simulator.cli.completers import complete_cassette
-from simulator.cli.options import AS_JSON, open_run
+from simulator.cli.options import AS_JSON
 from simulator.printing import say
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ def verify(workspace: Workspace, repair: bool, as_json: bool) -> None:
 def export(workspace: Workspace, file: Path, run: str | None, as_json: bool) -> None:
     """Write answers to FILE as readable JSONL, sorted by key."""
     from simulator.llm.cassette import write_cassette
-    from simulator.store.folders import read_lines
+    from simulator.store.folders import find_run, read_lines
 
     keys = None
     if run:
-        lines = read_lines(open_run(workspace, run).folder / "llm_calls.jsonl")
+        lines = read_lines(find_run(workspace.reports, run) / "llm_calls.jsonl")
         keys = [str(line["key"]) for line in lines]
     with _open(workspace) as answers:
         count = write_cassette(answers, file, keys)

@@ -11,7 +11,7 @@ import click
 from simulator.cli.options import AS_JSON
 from simulator.errors import SimError, UsageError
 from simulator.printing import say
-from simulator.workspace import make_workspace
+from simulator.workspace import finish_workspace, make_workspace
 
 
 @click.command()
@@ -24,8 +24,9 @@ def init(folder: Path, add_missing: bool, as_json: bool) -> None:
     All of it appears, or nothing does. An empty or new DIR becomes a git repository of its own where git is installed.
     """
     folder = folder.absolute()
+    finished = finish_workspace(folder)
     held = _list_contents(folder)
-    if held - {".git"} and not add_missing:
+    if held - {".git"} and not add_missing and not finished:
         raise UsageError(
             "the folder is not empty", where=str(folder), mend=f"`sim init --add-missing {folder}` overwrites nothing"
         )

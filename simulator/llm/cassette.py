@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
+from simulator.files import name_aside, open_regular, sweep
 from simulator.llm.cache import AnswerCache, Entry, parse_entry
 from simulator.llm.messages import canonical_json
 
@@ -37,8 +37,9 @@ def write_cassette(cache: AnswerCache, path: Path, keys: Iterable[str] | None = 
     fresh: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as out:
-            fresh = Path(out.name)
+        sweep(path.parent, path.name)
+        fresh = name_aside(path)
+        with fresh.open("xb") as out:
             for entry in entries:
                 out.write(canonical_json(entry.to_json()) + b"\n")
                 count += 1
@@ -83,7 +84,7 @@ def _chosen(cache: AnswerCache, keys: list[str]) -> Iterator[Entry]:
 
 def _entries(path: Path) -> Iterator[Entry]:
     try:
-        with path.open("rb") as lines:
+        with open_regular(path) as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     entry = parse_entry(json.loads(line), from_outside=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from simulator.files import keep_private
 from simulator.llm.messages import ChatRequest, ChatResponse
 
 
@@ -83,5 +84,8 @@ class Journal:
         self.close()
         self.folder.mkdir(parents=True, exist_ok=True)
         name = self.folder / f"{day:%Y%m%d}.jsonl"
-        self._file = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        keep_private(name)
+        # O_NONBLOCK: a pipe without a reader is an error and no wait.
+        more = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+        self._file = os.open(name, os.O_WRONLY | os.O_APPEND | more)
         self._day = day

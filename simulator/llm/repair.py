@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import CacheCorruptError
+from simulator.files import folder_aside, keep_private
 from simulator.llm.cache import AnswerCache, BadEntry, Entry, Verification, entry_from
 from simulator.llm.storage import (
     FILE,
@@ -84,6 +84,7 @@ def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
 
 def _quarantine(store: Store, bad: list[tuple[int, BadEntry]], target: Path) -> None:
     # First on disk in `target`, then out of the cache: a kill in between leaves an entry twice, never not at all.
+    keep_private(target)
     with target.open("a", encoding="utf-8") as out:
         for rowid, entry in bad:
             cursor = store.sql("SELECT * FROM Cache WHERE rowid = ?", (rowid,))
@@ -108,8 +109,8 @@ def _printable(key: Any) -> str:
 def _replace_file(folder: Path) -> Verification:
     """Make a sound file of what can still be read, and keep the broken one beside it."""
     bad: list[BadEntry] = []
-    with tempfile.TemporaryDirectory(prefix=".repair-", dir=folder) as scratch:
-        with AnswerCache(Path(scratch)) as rescued:
+    with folder_aside(folder / "repair") as scratch:
+        with AnswerCache(scratch) as rescued:
             entries = rescued.put_entries(_survivors(folder / FILE, bad))
         names = (folder / f"quarantine-{number}.db" for number in count(1))
         aside = next(name for name in names if not name.exists())
@@ -117,8 +118,9 @@ def _replace_file(folder: Path) -> Verification:
             if (folder / (FILE + suffix)).exists():
                 os.replace(folder / (FILE + suffix), f"{aside}{suffix}")
         if (folder / FILE).exists():
+            keep_private(aside)
             shutil.copyfile(folder / FILE, aside)
-        os.replace(Path(scratch) / FILE, folder / FILE)
+        os.replace(scratch / FILE, folder / FILE)
     return Verification(entries, (BadEntry(FILE, "is not a sound database"), *bad), aside)
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import diskcache
 
 from simulator.errors import CacheCorruptError, LLMError, SimError
+from simulator.files import keep_private, name_aside, refuse_special, sweep, tighten
 
 FILE = "cache.db"
 FORMAT = 1
@@ -173,6 +174,8 @@ def attach(folder: Path) -> Store | None:
     """
     try:
         if (folder / FILE).exists():
+            refuse_special(folder / FILE)
+            tighten(folder / FILE)
             return _check_format(_open(folder), folder)
         # SQLite would take a journal without its file for that of the file made next.
         if _has_journal(folder) and not (folder / FILE).exists():
@@ -223,6 +226,7 @@ def open_store(folder: Path) -> Store:
 
     Raises LLMError where it cannot be written, CacheCorruptError as `attach`.
     """
+    sweep(folder)
     store = attach(folder)
     if store is None:
         try:
@@ -237,17 +241,15 @@ def open_store(folder: Path) -> Store:
 
 def _make(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".cache-", suffix=".new", dir=folder)
-    os.close(handle)
-    fresh = Path(name)
+    fresh = name_aside(folder / FILE)
     try:
+        keep_private(fresh)
         # Made elsewhere, for diskcache expands "$" and "~" in the folder it is given.
         with tempfile.TemporaryDirectory() as scratch:
             cache = diskcache.Cache(scratch, disk=BytesDisk, **SETTINGS)
             cache._sql(f"PRAGMA user_version = {FORMAT}")
             cache.close()
             shutil.copyfile(Path(scratch) / FILE, fresh)
-        fresh.chmod(0o644)
         _place(fresh, folder / FILE)
     finally:
         fresh.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ Either every symbol asked for arrives or no file changes.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from simulator.errors import DataError, SimError, UsageError, did_you_mean
+from simulator.files import check_writable, name_aside, place_all, sweep
 from simulator.market import quality
 from simulator.market.bars import instant
 from simulator.market.calendar import day_number, day_of, sessions
@@ -70,6 +70,7 @@ def fetch(request: FetchRequest, into: Path, now: datetime, say: Say) -> list[Ke
     request that makes no sense, DataError when a source has nothing, when its bars are refused (`quality`), or when
     the file that is there covers more.
     """
+    check_writable(into)
     tables = _fetch(request, now, say)
     checked = [(table, quality.check(table)) for table in tables]
     for _, problems in checked:
@@ -213,25 +214,32 @@ def _original(path: Path) -> Path:
 
 
 def _write(tables: Sequence[BarTable], into: Path, source: str) -> list[Path]:
-    """Write every table to a file beside its place, then move all into place; on failure nothing is left."""
+    """Write every table to a file beside its place, then move all into place: after a kill, too, all or none."""
     into.mkdir(parents=True, exist_ok=True)
-    pairs = [(into / f".{t.symbol}.{os.getpid()}.new", into / f"{t.symbol}.csv") for t in tables]
+    sweep(into)
+    places = [into / f"{table.symbol}.csv" for table in tables]
+    pairs = [(name_aside(place), place) for place in places]
+    copies: list[Path] = []
     try:
         for table, (aside, _) in zip(tables, pairs, strict=True):
             # The source column of a folder's or made-up bars says what their table does, with the seed or the file.
             files.write_csv(table, aside, table.source if source in ("files", "synthetic") else source)
+        moves: list[tuple[Path, Path]] = []
         for table, (aside, place) in zip(tables, pairs, strict=True):
-            own = Path(table.path)
+            own, kept = Path(table.path), _original(Path(table.path))
             if source == "files" and _is_source(place, table):
-                shutil.copy2(own, _original(own))
-            aside.replace(place)
+                copies.append(name_aside(kept))
+                shutil.copy2(own, copies[-1])
+                moves.append((copies[-1], kept))
+            moves.append((aside, place))
             if source == "files" and own.resolve().parent == into.resolve() and not _is_source(place, table):
-                own.replace(_original(own))
+                moves.append((into / own.name, into / kept.name))
+        place_all(into, moves)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SimError(f"{into} could not be written ({reason}); no file there was half-written") from error
     finally:
-        for aside, _ in pairs:
+        for aside in (*copies, *(aside for aside, _ in pairs)):
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
-    return [place for _, place in pairs]
+    return places

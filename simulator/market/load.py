@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from simulator.errors import DataError, UsageError, did_you_mean
+from simulator.files import sweep
 from simulator.market import quality
 from simulator.market.bars import Bars, Instants
 from simulator.market.calendar import TABLE_FROM, Sessions, day_number, day_of, sessions
@@ -79,6 +80,8 @@ def available(data: Path | Sequence[Path]) -> dict[str, Found]:
     Raises DataError where one folder holds two files for a symbol.
     """
     folders = [data] if isinstance(data, Path) else list(data)
+    for folder in folders:
+        sweep(folder)  # finishes what a killed fetch has begun
     samples = dict.fromkeys(f if f.name == sample.FOLDER else f / sample.FOLDER for f in folders)
     found: dict[str, Found] = {}
     for folder in (*(f for f in folders if f not in samples), *samples):

@@ -24,6 +24,7 @@ EXTRA = "`pip install 'council-simulator[postgres]'`"
 BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
 LOCK = 0x73696D  # "sim": every writer of a PostgreSQL database waits for this advisory lock.
+FILE_INSTEAD = "name a file, sqlite:////home/me/sim.db, or unset it to use the workspace's own"
 SECRET = ("password", "sslpassword", "passfile")
 
 
@@ -49,6 +50,8 @@ def parse_place(place: Path | str) -> URL:
     if backend in ("postgresql", "postgres"):
         return url.set(drivername=DRIVER)
     if backend == "sqlite":
+        if url.database in (None, "", ":memory:") or "memory" in f"{url.database} {url.query.get('mode')}".split():
+            raise UsageError(f"{VARIABLE} names a database in memory, which ends with the command", mend=FILE_INSTEAD)
         return url
     raise UsageError(f"{VARIABLE} names {backend}", mend="the store is SQLite or PostgreSQL")
 

@@ -9,7 +9,7 @@ Events are only ever appended; triggers refuse the rest. Everything else can be 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Select, Table, and_, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from simulator.errors import SimError
+from simulator.files import keep_private, refuse_special, tighten
 from simulator.store import connection, revisions
 from simulator.store.events import KINDS, Event, Stored
 from simulator.store.folders import is_partial
@@ -82,6 +83,13 @@ class Store:
         self._clock = clock
         self._engine = connection.connect(self._url)
         self._ready = False
+        if self._file is not None:
+            try:
+                refuse_special(self._file)
+            except OSError as error:
+                mend = "move it away; the run folders hold the evidence"
+                raise SimError(f"the store {error.strerror}", where=str(self._file), mend=mend) from None
+            tighten(self._file)
 
     def __enter__(self) -> Store:
         return self
@@ -248,6 +256,9 @@ class Store:
 
     @contextmanager
     def _writing(self, forward: bool = False) -> Iterator[Connection]:
+        if self._file is not None:
+            with suppress(OSError):  # the database says it better
+                keep_private(self._file)
         with self._explain_errors(), connection.writing(self._engine) as db:
             if not self._ready:
                 self._prepare(db, forward or db.dialect.name == "sqlite")
