@@ -80,8 +80,12 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[RunProgres
     from simulator.analysis.run_facts import analyse
     from simulator.analysis.trials import count_trials
     from simulator.report import build
+    from simulator.rules.failure import exit_of_strategy
 
-    return execute(spec, workspace, Completion(analyse, count_trials, build), progress)
+    try:
+        return execute(spec, workspace, Completion(analyse, count_trials, build), progress)
+    except (SystemExit, GeneratorExit) as error:
+        raise exit_of_strategy(error) from error
 
 
 def parse_symbols(given: str | Iterable[str]) -> tuple[str, ...]:

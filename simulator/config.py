@@ -11,7 +11,7 @@ config/schedule.yaml  times of decisions
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
@@ -22,9 +22,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from simulator.errors import ConfigError, did_you_mean
+from simulator.files import read_text
 from simulator.keys import is_secret
 
 M = TypeVar("M", bound=BaseModel)
+
+LARGEST, DEEPEST, MOST_VALUES = 1_000_000, 50, 100_000
+"""Bytes, levels and values of a YAML file: far more than one written by hand, far less than what takes a second."""
 
 
 class Section(BaseModel):
@@ -258,23 +262,86 @@ def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = No
     Raises ConfigError: ``file:line: what was found``.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LARGEST)
     except FileNotFoundError:
         raise ConfigError("file is missing", where=str(path), mend="`sim init DIR` writes a fresh set") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
+        raise ConfigError(f"cannot be read ({getattr(error, 'strerror', None) or error})", where=str(path)) from None
     try:
+        _refuse_depth(text, path)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
+        _refuse_growth(root, path)
         content = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from None
+    except ValueError as error:
+        # A date there is not, a number of more digits than Python reads.
+        node = next((node for node in _scalars(root) if _is_unreadable(node)), root)
+        given = f'"{node.value[:40]}": ' if isinstance(node, yaml.ScalarNode) else ""
+        raise ConfigError(f"{given}{error}", where=f"{path}:{_line_of(node, [])}") from None
     _refuse_repeated_keys(root, path)
     try:
         return model.model_validate({} if content is None else content, context=dict(context or {}))
     except ValidationError as error:
         raise _explain(error, path, root, model) from None
+
+
+def _refuse_depth(text: str, path: Path) -> None:
+    # Before anything is composed: the parser takes a minute for a hundred thousand brackets, and may never return.
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            where = f"{path}:{event.start_mark.line + 1}" if event.start_mark else str(path)
+            raise ConfigError(f"is nested more than {DEEPEST} levels deep", where=where)
+
+
+def _refuse_growth(root: yaml.Node | None, path: Path) -> None:
+    """Raise ConfigError where anchors and aliases stand for more than MOST_VALUES values, or for themselves."""
+    sizes: dict[int, int] = {}
+    above: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        where = f"{path}:{node.start_mark.line + 1}"
+        if id(node) in above:
+            raise ConfigError("an anchor stands for something that holds it", where=where)
+        if id(node) not in sizes:
+            above.add(id(node))
+            sizes[id(node)] = 1 + sum(map(size, _inside(node)))
+            above.remove(id(node))
+        if sizes[id(node)] > MOST_VALUES:
+            raise ConfigError(f"its aliases stand for more than {MOST_VALUES:,} values", where=where)
+        return sizes[id(node)]
+
+    if root is not None:
+        size(root)
+
+
+def _inside(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [one for pair in node.value for one in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _scalars(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    nodes = [] if root is None else [root]
+    while nodes:
+        node = nodes.pop()
+        nodes += _inside(node)[::-1]
+        if isinstance(node, yaml.ScalarNode):
+            yield node
+
+
+def _is_unreadable(node: yaml.ScalarNode) -> bool:
+    try:
+        yaml.SafeLoader("").construct_object(node)
+    except (ValueError, yaml.YAMLError):
+        return True
+    return False
 
 
 def _refuse_repeated_keys(root: yaml.Node | None, path: Path) -> None:

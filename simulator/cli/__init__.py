@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 import click
@@ -140,9 +141,30 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(100_000, 50, 50)
     from simulator.printing import guard_streams
 
+    closed = _fill_streams()
     with guard_streams():
-        code = _run(args)
+        code = _refuse_closed() if closed else _run(args)
     sys.exit(code)
+
+
+def _fill_streams() -> bool:
+    """Put the null device in the place of closed streams, whose numbers a database would be given next; True where
+    stdout was closed."""
+    closed = sys.stdout is None
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    return closed
+
+
+def _refuse_closed() -> int:
+    from simulator.errors import UsageError
+
+    return _print_error(UsageError("stdout is closed", mend="`> FILE` or `> /dev/null` takes what is printed"))
 
 
 def _run(args: Sequence[str] | None) -> int:
@@ -160,6 +182,12 @@ def _run(args: Sequence[str] | None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message(), err=True)
         return error.exit_code
+    except SystemExit as error:
+        if "_SIM_COMPLETE" in os.environ:
+            raise
+        from simulator.rules.failure import exit_of_strategy
+
+        return _print_error(exit_of_strategy(error))
     except Exception as error:
         return _print_error(error)
     return code or 0
@@ -180,7 +208,8 @@ def _print_error(error: Exception) -> int:
     told += getattr(error, "__notes__", ())
     told += [f"sim: error: {' '.join(line.split())}"] if line else []
     for text in told:
-        say(scrub(text).rstrip(), err=True)
+        with suppress(OSError):
+            say(scrub(text).rstrip(), err=True)
     try:
         sys.stdout.flush()
     except OSError:

@@ -23,6 +23,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from simulator.errors import ConfigError, did_you_mean
+from simulator.files import read_bytes
 from simulator.llm.messages import Message
 
 STAGE = ("as_of", "symbols", "user_query", "max_trades", "half_size", "full_size", "facts")
@@ -37,6 +38,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 }
 
 FACTS_BLOCK = re.compile(r"^```json\s*\n\s*\{\{-?\s*facts\s*-?\}\}\s*\n```\s*$", re.MULTILINE)
+
+LARGEST = 1_000_000
+"""Bytes of a prompt."""
 
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 _encoder = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -72,7 +76,7 @@ def load_prompt(path: Path, kind: str) -> Prompt:
     prompt that does not show ``{{ facts }}`` in exactly one ```json block.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path, LARGEST)
         source = raw.decode("utf-8")
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=str(path)) from None

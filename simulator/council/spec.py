@@ -15,6 +15,7 @@ from simulator.council.facts import FACTS
 from simulator.council.prompt_files import Prompt, load_prompt
 from simulator.council.vote import VOTE
 from simulator.errors import ConfigError, UsageError, did_you_mean
+from simulator.files import read_bytes, read_text
 from simulator.trading.model import Cadence
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -184,6 +185,8 @@ def load_definition(path: Path, parameters: Mapping[str, object] | None = None) 
 
     Raises ConfigError naming file and line, UsageError for a parameter there is no key for.
     """
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        raise ConfigError("is a link that leads out of the council's folder", where=str(path), mend="put a copy there")
     spec = read_yaml(path, CouncilSpec)
     if parameters:
         spec = _override(spec, parameters)
@@ -206,7 +209,7 @@ def load_definition(path: Path, parameters: Mapping[str, object] | None = None) 
         reviewer=_prompt(path, stages.review.persona, "persona"),
         checkpoint=_prompt(path, stages.checkpoint.persona, "persona") if stages.checkpoint.persona else None,
     )
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    files = {path.name: hashlib.sha256(read_bytes(path)).hexdigest()}
     for prompt in prompts.all:
         files[prompt.path.relative_to(path.parent).as_posix()] = prompt.digest
     return Definition(path.parent.name, path, spec, prompts, dict(sorted(files.items())))
@@ -220,6 +223,12 @@ def _prompt(spec: Path, file: str, kind: str) -> Prompt:
             where=f"{spec}:{_last_line(spec, file)}",
             mend="put it into the council's folder and name it from there",
         )
+    if not path.resolve().is_relative_to(spec.parent.resolve()):
+        raise ConfigError(
+            f'prompt file "{file}" lies outside of the council\'s folder',
+            where=f"{spec}:{_last_line(spec, file)}",
+            mend="put a copy into the folder: a link, or .., leads out of it",
+        )
     if not path.is_file():
         near = did_you_mean(file, (str(p.relative_to(spec.parent).as_posix()) for p in spec.parent.rglob("*.md")))
         raise ConfigError(f'no prompt file "{file}"{near}', where=f"{spec}:{_last_line(spec, file)}")
@@ -227,7 +236,7 @@ def _prompt(spec: Path, file: str, kind: str) -> Prompt:
 
 
 def _last_line(path: Path, text: str) -> int:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     return max((n for n, line in enumerate(lines, 1) if text in line), default=1)
 
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from simulator.errors import SimError, UsageError, did_you_mean
 from simulator.market.bars import Snapshot
-from simulator.rules.failure import as_strategy_error
+from simulator.rules.failure import ENDINGS, as_strategy_error, exit_of_strategy
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
@@ -93,10 +93,13 @@ class Rule(ABC):
             return self.weights(snapshot)
         except SimError:
             raise
-        except Exception as error:
-            if self.file is None:
+        except ENDINGS as error:
+            when = f" (deciding as of {snapshot.as_of.isoformat()})"
+            if self.file is not None:
+                raise as_strategy_error(error, self.file, when) from error
+            if isinstance(error, Exception):
                 raise
-            raise as_strategy_error(error, self.file, f" (deciding as of {snapshot.as_of.isoformat()})") from error
+            raise exit_of_strategy(error, when) from error
 
     def _check(self, weights: Mapping[str, float], snapshot: Snapshot) -> dict[str, float]:
         if not isinstance(weights, Mapping):

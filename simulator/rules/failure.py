@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from pathlib import Path
 
 from simulator.errors import ConfigError
 from simulator.printing import printable
+
+ENDINGS = (Exception, SystemExit, GeneratorExit)
+"""Ways in which code of a strategy fails; Ctrl-C is none of them."""
 
 
 class StrategyError(ConfigError):
@@ -31,9 +35,17 @@ def as_strategy_error(error: BaseException, path: Path, when: str = "") -> Strat
     if own:
         text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames[own[0] :])) + text
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return StrategyError(
-        f"{type(error).__name__}: {message}{when}", where=f"{relative_path(path)}:{line or 1}", traceback=text
-    )
+    mend = None if isinstance(error, Exception) else "a strategy returns what it wants and ends nothing"
+    where = f"{relative_path(path)}:{line or 1}"
+    return StrategyError(f"{type(error).__name__}: {message}{when}", where=where, mend=mend, traceback=text)
+
+
+def exit_of_strategy(error: BaseException, when: str = "") -> StrategyError:
+    """Return a SystemExit that came out of a run as a failure of its strategy: nothing else ends the program."""
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    package, library = str(Path(__file__).parents[1]), sysconfig.get_paths()["stdlib"]
+    own = [name for name in frames if not name.startswith((package, library, "<frozen"))]
+    return as_strategy_error(error, Path((own or frames or ["?"])[-1]), when)
 
 
 def relative_path(path: Path) -> str:

@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from simulator.errors import SimError, UsageError
+from simulator.files import read_bytes
 from simulator.rules.base import Rule
-from simulator.rules.failure import StrategyError, as_strategy_error, relative_path
+from simulator.rules.failure import ENDINGS, StrategyError, as_strategy_error, relative_path
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 
@@ -33,7 +34,7 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Rule |
         _ = int(strategy.window), isinstance(strategy, Rule) or strategy.reads
     except SimError:
         raise
-    except Exception as error:
+    except ENDINGS as error:
         raise as_strategy_error(error, path) from error
     loaded: Rule | Strategy[Any] = strategy
     return loaded
@@ -41,7 +42,7 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Rule |
 
 def _execute(path: Path) -> ModuleType:
     try:
-        source = path.read_bytes()
+        source = read_bytes(path)
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", where=relative_path(path)) from None
     # Two workspaces may each hold a `mine.py`; the digest keeps their modules apart.
@@ -55,7 +56,7 @@ def _execute(path: Path) -> ModuleType:
     except SimError:
         del sys.modules[module.__name__]
         raise
-    except Exception as error:
+    except ENDINGS as error:
         del sys.modules[module.__name__]
         raise as_strategy_error(error, path) from error
     return module

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.config import Seat
 from simulator.errors import UsageError, did_you_mean
+from simulator.files import read_bytes
 from simulator.rules import Rule, RuleStrategy, load_rule
 from simulator.trading.strategy import Strategy, is_strategy_class
 
@@ -70,8 +71,9 @@ def load_strategy(
         return _from_class(strategy, chosen)
     path = _find(strategy, folder)
     if path.suffix == ".py":
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return Loaded(_as_strategy(load_rule(path, chosen)), {_relative(path, folder): digest}, None, chosen)
+        made = load_rule(path, chosen)
+        digest = hashlib.sha256(read_bytes(path)).hexdigest()
+        return Loaded(_as_strategy(made), {_relative(path, folder): digest}, None, chosen)
     return _council(path, folder, seating, chosen)
 
 
@@ -81,7 +83,7 @@ def _find(name: str, folder: Path) -> Path:
         rule, council = folder / f"{name}.py", folder / name / DEFINITION
         if rule.is_file() and council.is_file():
             raise UsageError(f'"{name}" is both {rule} and {council}', mend="name one of them by its path")
-        return rule if rule.is_file() else council
+        return rule if rule.exists() else council
     path = Path(name).expanduser()
     if path.is_dir() and (path / DEFINITION).is_file():
         path = path / DEFINITION
