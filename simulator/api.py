@@ -98,7 +98,10 @@ def parse_symbols(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_date(given: Day, name: str) -> date:
-    """Return the day of a date in any of Python's forms. Raises UsageError naming the argument."""
+    """Return the day of a date in any of Python's forms. Raises UsageError naming the argument,
+    also for a year no exchange calendar has."""
+    from simulator.market.calendar import check_year
+
     value: object = given.astype("datetime64[us]").item() if isinstance(given, np.datetime64) else given
     if isinstance(value, str):
         try:
@@ -108,7 +111,7 @@ def parse_date(given: Day, name: str) -> date:
     # NaT of pandas is a datetime that equals nothing, itself included.
     if not isinstance(value, date) or value != value:
         raise UsageError(f'{name} was "{given}", which is not a date', mend="write it as 2024-01-31")
-    return value.date() if isinstance(value, datetime) else value
+    return check_year(value.date() if isinstance(value, datetime) else value, name)
 
 
 def choose(given: str, words: Sequence[str], name: str) -> Any:

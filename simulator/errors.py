@@ -112,6 +112,8 @@ def disk_fault(error: BaseException | None) -> str:
     while error is not None:
         if isinstance(error, OSError):
             path = f": {os.fspath(error.filename)!s}" if isinstance(error.filename, str | os.PathLike) else ""
+            if error.errno == errno.ENOENT and error.filename is None:
+                return "the current folder is gone; `cd` into one that is there"
             if error.errno in DISK_FULL:
                 return f"disk is full{path}; free some space and repeat the command"
             if error.errno in UNUSABLE_PATH:

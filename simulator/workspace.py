@@ -109,15 +109,33 @@ def find_workspace(given: str | os.PathLike[str] | None = None, start: Path | No
     """
     named = given or os.environ.get("SIM_WORKSPACE")
     if named:
-        folder = Path(named).expanduser().resolve()
+        folder = refuse_unreadable_name(Path(named).expanduser().resolve())
         if not (folder / MARKER).is_file():
             raise UsageError(f"no {MARKER} in {folder}", mend=f"`sim init {named}` makes a workspace there")
         return Workspace(folder, folder)
-    here = (start or Path.cwd()).resolve()
+    here = refuse_unreadable_name((start or current_folder()).resolve())
     for folder in (here, *here.parents):
         if (folder / MARKER).is_file():
             return Workspace(folder, folder)
     return Workspace(shipped(), here)
+
+
+def current_folder() -> Path:
+    """Return the folder the command was started in. Raises UsageError where somebody has deleted it since."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder is gone", mend="`cd` into one that is there") from None
+
+
+def refuse_unreadable_name(folder: Path) -> Path:
+    """Return `folder`. Raises UsageError for a name that is not UTF-8: Parquet files cannot be opened there."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        found = f"the name of the folder {os.fsencode(folder)!r} is not UTF-8"
+        raise UsageError(found, mend="rename it or work in another") from None
+    return folder
 
 
 def make_workspace(folder: Path, git: bool = True) -> list[str]:
@@ -190,7 +208,7 @@ def _git_init(stage: Path) -> None:
 
 
 def _moves(stage: Path, folder: Path) -> list[tuple[Path, Path]]:
-    """What `stage` holds and its place in `folder`, whole subtrees where nothing is in their way, MARKER last."""
+    """List what `stage` holds with its place in `folder`, whole subtrees where nothing is in their way, MARKER last."""
     moves: list[tuple[Path, Path]] = []
     for path in sorted(stage.rglob("*"), key=lambda path: (path.name == MARKER, path)):
         target = folder / path.relative_to(stage)

@@ -139,11 +139,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
     # Objects of a run live until its end: collecting garbage at every turn costs an eighth of its time.
     gc.set_threshold(100_000, 50, 50)
+    from simulator.errors import UsageError
     from simulator.printing import guard_streams
 
     closed = _fill_streams()
     with guard_streams():
-        code = _refuse_closed() if closed else _run(args)
+        mend = "`> FILE` or `> /dev/null` takes what is printed"
+        code = _print_error(UsageError("stdout is closed", mend=mend)) if closed else _run(args)
     sys.exit(code)
 
 
@@ -159,12 +161,6 @@ def _fill_streams() -> bool:
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     return closed
-
-
-def _refuse_closed() -> int:
-    from simulator.errors import UsageError
-
-    return _print_error(UsageError("stdout is closed", mend="`> FILE` or `> /dev/null` takes what is printed"))
 
 
 def _run(args: Sequence[str] | None) -> int:
@@ -183,14 +179,23 @@ def _run(args: Sequence[str] | None) -> int:
         say(error.format_message(), err=True)
         return error.exit_code
     except SystemExit as error:
-        if "_SIM_COMPLETE" in os.environ:
-            raise
+        if _is_of_click(error):  # after completion, and where the reader of stdout is gone
+            if error.code:
+                close_stdout()
+            return int(error.code or 0)
         from simulator.rules.failure import exit_of_strategy
 
         return _print_error(exit_of_strategy(error))
     except Exception as error:
         return _print_error(error)
     return code or 0
+
+
+def _is_of_click(error: SystemExit) -> bool:
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and str(at.tb_frame.f_globals.get("__name__")).startswith("click.")
 
 
 def _print_error(error: Exception) -> int:

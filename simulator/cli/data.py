@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
 
 
-def _parse_day(_ctx: click.Context, _param: click.Parameter, value: str | None) -> date | None:
+def _parse_day(_ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
     from datetime import date
 
+    from simulator.market.calendar import check_year
+
     try:
-        return date.fromisoformat(value) if value else None
+        return check_year(date.fromisoformat(value), param.opts[0]) if value else None
     except ValueError:
         raise click.BadParameter(f'"{value}" is not a date like 2024-01-31') from None
 

@@ -11,7 +11,7 @@ import click
 from simulator.cli.options import AS_JSON
 from simulator.errors import SimError, UsageError
 from simulator.printing import say
-from simulator.workspace import finish_workspace, make_workspace
+from simulator.workspace import current_folder, finish_workspace, make_workspace, refuse_unreadable_name
 
 
 @click.command()
@@ -23,7 +23,7 @@ def init(folder: Path, add_missing: bool, as_json: bool) -> None:
 
     All of it appears, or nothing does. An empty or new DIR becomes a git repository of its own where git is installed.
     """
-    folder = folder.absolute()
+    folder = refuse_unreadable_name(current_folder() / folder)
     finished = finish_workspace(folder)
     held = _list_contents(folder)
     if held - {".git"} and not add_missing and not finished:

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.errors import DataError
+from simulator.errors import DataError, UsageError
 from simulator.market.bars import Instants
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -32,6 +32,7 @@ TABLE = Path(__file__).with_name("closures.csv")
 TABLE_FROM = date(1953, 1, 1)
 """First day whose closures are known here; until September 1952 the exchange was open on Saturdays too."""
 LIBRARY_FROM = date(1970, 1, 1)
+YEARS = range(1900, 2200)
 OPEN, CLOSE = time(9, 30), time(16, 0)
 
 EPOCH = date(1970, 1, 1)
@@ -74,6 +75,14 @@ class Sessions:
         """The sessions `first` to `last`, both included."""
         lo, hi = np.searchsorted(self.session_of, (day_number(first), day_number(last) + 1))
         return self.rows(int(lo), int(hi))
+
+
+def check_year(day: date, name: str) -> date:
+    """Return `day`. Raises UsageError, with the `name` of the option, outside of the years YEARS."""
+    if day.year not in YEARS:
+        mend = f"name a day from {YEARS[0]} to {YEARS[-1]}"
+        raise UsageError(f"{name} was {day}, a year without an exchange calendar", mend=mend)
+    return day
 
 
 def day_number(day: date) -> int:

@@ -10,11 +10,13 @@ cancelled (FOMC of March 2020) and unscheduled decisions are left out.
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from simulator.errors import DataError
+from simulator.files import read_text
 from simulator.market.sources.files import parse_moment, shown_path
 
 COLUMNS = ("at", "name", "importance", "known_at")
@@ -38,17 +40,16 @@ def load_events(path: Path) -> tuple[Event, ...]:
     """
     shown = shown_path(path)
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.reader(lines)
-            header = next(reader, None)
-            if header != list(COLUMNS):
-                found = ",".join(header) if header else "nothing"
-                raise DataError(f"the header was {found}, expected {','.join(COLUMNS)}", where=f"{shown}:1")
-            events = [_event(row, f"{shown}:{reader.line_num}") for row in reader if row]
+        reader = csv.reader(io.StringIO(read_text(path), newline=""))
+        header = next(reader, None)
+        if header != list(COLUMNS):
+            found = ",".join(header) if header else "nothing"
+            raise DataError(f"the header was {found}, expected {','.join(COLUMNS)}", where=f"{shown}:1")
+        events = [_event(row, f"{shown}:{reader.line_num}") for row in reader if row]
     except FileNotFoundError:
         raise DataError("file is missing", where=shown, mend="`sim init DIR` writes a fresh one") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot be read ({error})", where=shown) from None
+        raise DataError(f"cannot be read ({getattr(error, 'strerror', None) or error})", where=shown) from None
     return tuple(sorted(events, key=lambda event: (event.at, event.name)))
 
 

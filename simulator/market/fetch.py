@@ -226,14 +226,15 @@ def _write(tables: Sequence[BarTable], into: Path, source: str) -> list[Path]:
             files.write_csv(table, aside, table.source if source in ("files", "synthetic") else source)
         moves: list[tuple[Path, Path]] = []
         for table, (aside, place) in zip(tables, pairs, strict=True):
-            own, kept = Path(table.path), _original(Path(table.path))
-            if source == "files" and _is_source(place, table):
-                copies.append(name_aside(kept))
+            own = into / Path(table.path).name
+            here = source == "files" and Path(table.path).resolve().parent == into.resolve()
+            if here and _is_source(place, table):
+                copies.append(name_aside(own))
                 shutil.copy2(own, copies[-1])
-                moves.append((copies[-1], kept))
+                moves.append((copies[-1], _original(own)))
             moves.append((aside, place))
-            if source == "files" and own.resolve().parent == into.resolve() and not _is_source(place, table):
-                moves.append((into / own.name, into / kept.name))
+            if here and not _is_source(place, table):
+                moves.append((own, _original(own)))
         place_all(into, moves)
     except OSError as error:
         reason = error.strerror or str(error)

@@ -8,6 +8,7 @@ Several symbols in one CSV cell stand with spaces between them; a headline witho
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import DataError, did_you_mean
+from simulator.files import read_text
 from simulator.market.sources.files import parse_moment, shown_path
 
 NEEDED = ("published_at", "headline")
@@ -41,10 +43,12 @@ def load_news(folder: Path) -> tuple[News, ...]:
     for path in sorted(path for path in folder.glob("*") if path.suffix in (".csv", ".jsonl")):
         rows = _csv_rows if path.suffix == ".csv" else _json_rows
         try:
-            with path.open(encoding="utf-8-sig", newline="") as lines:
-                found += [_news(row, where) for row, where in rows(lines, shown_path(path))]
+            lines = io.StringIO(read_text(path, encoding="utf-8-sig"), newline="")
+            found += [_news(row, where) for row, where in rows(lines, shown_path(path))]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"cannot be read ({error})", where=shown_path(path)) from None
+            raise DataError(
+                f"cannot be read ({getattr(error, 'strerror', None) or error})", where=shown_path(path)
+            ) from None
     return tuple(sorted(found, key=lambda news: (news.published_at, news.headline)))
 
 
@@ -66,7 +70,7 @@ def _json_rows(lines: Iterator[str], shown: str) -> Iterator[tuple[Mapping[str, 
         where = f"{shown}:{number}"
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"is no JSON ({error})", where=where) from None
         if not isinstance(row, dict):
             raise DataError("is no JSON object", where=where)

@@ -102,9 +102,10 @@ def meeting_time(typed: str, schedule: Schedule, cadence: Cadence) -> MeetingTim
     one; so does an early close, but in a council that meets daily. Raises UsageError for what is no date.
     """
     try:
-        day = date.fromisoformat(typed)
+        day = calendar.check_year(date.fromisoformat(typed), "--as-of")
     except ValueError:
         at = _instant(typed)
+        calendar.check_year(at.date(), "--as-of")
         return MeetingTime(at, at.astimezone(NEW_YORK).date())
     sessions = calendar.sessions(day, day + WEEKS)
     whole = sessions.closes_at == calendar.wall_to_utc(sessions.session_of, calendar.CLOSE)
