@@ -26,7 +26,7 @@ class StatsCommand(InSections):
     sections: ClassVar = {
         "What FILE holds": (
             *("--a", "--b", "--benchmark", "--trades", "--trials", "--blocks"),
-            *("--rf", "--periods", "--percent"),
+            *("--rf", "--periods", "--percent", "--prices", "--cumulative", "--returns"),
         ),
         "Output": ("--html", "--json", "--draws", "--seed", "--help"),
     }
@@ -76,11 +76,12 @@ SHARED = (
         "--periods",
         type=click.FloatRange(min=0, min_open=True),
         metavar="N",
-        default=252,
-        show_default=True,
-        help="Sessions a year.",
+        help="Rows a year.  [default: as their dates lie apart]",
     ),
     click.option("--percent", is_flag=True, help="Values are percentages: 1.5 is 1.5 %."),
+    click.option("--prices", "values", flag_value="prices", default="", help="Prices or the value of an account."),
+    click.option("--cumulative", "values", flag_value="cumulative", help="Returns since the beginning."),
+    click.option("--returns", "values", flag_value="returns", help="Returns, whatever they look like."),
     click.option("--html", "page", metavar="OUT", type=click.Path(path_type=Path), help="Write a page to OUT."),
     AS_JSON,
     click.option(
@@ -111,13 +112,16 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) 
     sim stats returns.csv --benchmark SPY --rf 0.04
     sim stats monthly.parquet --periods 12 --json
     """
-    from simulator.analysis.returns.summary import Settings, describe, read_trades
+    from simulator.analysis.returns.summary import Settings, describe
+    from simulator.analysis.returns.trades import read_trades
 
     returns, settings = _read(file, given)
     settings["benchmark"] = benchmark
     if trades is not None:
         rest = returns.without(benchmark, settings["risk_free"])
-        settings["trades"] = read_trades(trades, list(rest.columns))
+        closed = read_trades(trades, list(rest.columns))
+        settings |= {"trades": closed.profits, "notes": closed.notes}
+        settings["warnings"] += closed.warnings
     with _show_progress() as tick:
         found = describe(returns, Settings(**settings), tick)
     _print(found, returns, given)
@@ -181,9 +185,16 @@ stats.commands = {"compare": compare, "sweep": sweep}
 
 def _read(file: Path, given: dict[str, Any]) -> tuple[Returns, dict[str, Any]]:
     from simulator.analysis.returns.load import read_returns
+    from simulator.analysis.returns.scale import returns_of
+    from simulator.analysis.returns.summary import choose_periods
+    from simulator.errors import UsageError
 
-    settings = {key: given[key] for key in ("periods", "draws", "seed")}
-    return read_returns(file, percent=given["percent"]), {**settings, "risk_free": given["rf"]}
+    if given["percent"] and given["values"] == "prices":
+        raise UsageError("--percent and --prices were both given", mend="a price is no percentage: leave one out")
+    returns = returns_of(read_returns(file, percent=given["percent"]), given["values"], given["rf"])
+    periods, warnings = choose_periods(returns, given["periods"])
+    kept = {key: given[key] for key in ("percent", "values", "draws", "seed")}
+    return returns, {**kept, "risk_free": given["rf"], "periods": periods, "warnings": warnings}
 
 
 def _print(found: Answer, returns: Returns, given: dict[str, Any]) -> None:

@@ -179,10 +179,12 @@ def test_the_same_seed_gives_the_same_answer_and_another_seed_another(golden):
 def test_a_rate_and_a_column_of_it_are_the_same_risk_free_return(ask, write):
     r = np.random.default_rng(0).normal(0.001, 0.01, 300)
     per_session = 1.04 ** (1 / 252) - 1
-    by_rate = ask(write(r), "--rf", "4%")["strategies"]["a"]
-    by_column = ask(write(r, np.full(300, per_session)), "--rf", "b")["strategies"]["a"]
+    by_rate = ask(write(r), "--rf", "4%", "--periods", "252")["strategies"]["a"]
+    by_column = ask(write(r, np.full(300, per_session)), "--rf", "b", "--periods", "252")["strategies"]["a"]
     assert by_rate["sharpe"] == pytest.approx(by_column["sharpe"], rel=1e-9)
-    assert by_rate["sharpe"] == pytest.approx(ask(write(r), "--rf", "0.04")["strategies"]["a"]["sharpe"], rel=1e-12)
+    assert by_rate["sharpe"] == pytest.approx(
+        ask(write(r), "--rf", "0.04", "--periods", "252")["strategies"]["a"]["sharpe"], rel=1e-12
+    )
 
 
 def test_parquet_csv_percentages_and_decimal_commas_are_the_same_returns(ask, tmp_path, write):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class ColumnFile:
     columns : name → (R,) texts of a CSV file, or float64, datetime64 or texts of a Parquet file
     lines : (R,) line in a CSV file, row counted from 1 in a Parquet file; `word` says which
     delimiter : of a CSV file; a comma for Parquet
-    notes : sentences on what was understood rather than read
+    instants : name → (R,) datetime64 in UTC of a Parquet column that has a time zone
     """
 
     source: str
@@ -39,7 +40,10 @@ class ColumnFile:
     lines: NDArray[np.int64]
     word: str
     delimiter: str = ","
-    notes: tuple[str, ...] = ()
+    instants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def where(self, row: int) -> str:
+        return f"{self.source}:{self.lines[row]}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,6 +106,8 @@ def _csv(source: str, text: str) -> ColumnFile:
         raise DataError(f"cannot be read ({problem})", where=f"{source}:{reader.line_num}") from None
     header = _header(source, lines[0], rows[0])
     for row, line in zip(rows, lines, strict=True):
+        if len(row) > len(header) and not any(field.strip() for field in row[len(header) :]):
+            del row[len(header) :]
         if len(row) != len(header):
             raise DataError(
                 f"has {len(row)} fields, the header {len(header)}",
@@ -114,12 +120,13 @@ def _csv(source: str, text: str) -> ColumnFile:
 
 
 def _header(source: str, line: int, names: list[str]) -> list[str]:
+    """Return the names of the columns; numbers are names behind a first cell that is none: ``,0``, ``date,10,50``."""
     header = [name.strip() for name in names]
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         raise DataError(f'two columns are called "{twice}"', where=f"{source}:{line}", mend="rename one of them")
     numeric = sum(_is_number(name) for name in header)
-    if numeric and numeric >= len(header) - 1:
+    if numeric and numeric >= len(header) - 1 and (not numeric < len(header) or re.match(r"\d", header[0])):
         raise DataError(
             "has no header, the first row holds numbers",
             where=f"{source}:{line}",
@@ -146,9 +153,11 @@ def _parquet(path: Path) -> ColumnFile:
         first = str(problem).splitlines()[0]
         raise DataError(f"cannot be read as Parquet ({first})", where=str(path), mend="write it again") from None
     columns: dict[str, list[str] | NDArray[Any]] = {}
+    instants: dict[str, NDArray[Any]] = {}
     for name, column in zip(read.column_names, read.columns, strict=True):
-        kind = column.type
+        kind, name = column.type, "" if name == INDEX else name
         if types.is_timestamp(kind) and kind.tz:
+            instants[name] = column.cast(pyarrow.timestamp("s", kind.tz), safe=False).cast(pyarrow.int64()).to_numpy()
             column = compute.local_timestamp(column)
         if types.is_timestamp(kind) or types.is_date(kind):
             values: list[str] | NDArray[Any] = column.cast(pyarrow.timestamp("s"), safe=False).to_numpy()
@@ -156,5 +165,5 @@ def _parquet(path: Path) -> ColumnFile:
             values = column.cast(pyarrow.float64(), safe=False).to_numpy()
         else:
             values = ["" if value is None else str(value) for value in column.to_pylist()]
-        columns["" if name == INDEX else name] = values
-    return ColumnFile(str(path), columns, np.arange(1, read.num_rows + 1), "row")
+        columns[name] = values
+    return ColumnFile(str(path), columns, np.arange(1, read.num_rows + 1), "row", instants=instants)

@@ -1,15 +1,16 @@
 """Anyone's returns: a CSV or Parquet file with a column `date` and one column of returns per strategy.
 
-What could be meant in two ways is refused with the place and the mend (duplicate dates, holes, prices, percentages);
+What could be meant in two ways is refused with the place and the mend (duplicate dates, holes, 03/04/2024, 1,234);
 what can only be meant in one way is read (any delimiter, decimal commas, newest first, a column that starts late) and
-written in `Returns.notes`.
+written in `Returns.notes`. What the numbers are (fractions, prices, money) is looked at in scale.py.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,16 @@ from numpy.typing import NDArray
 
 from simulator.analysis.returns.column_file import ColumnFile, read_table
 from simulator.errors import DataError, UsageError, did_you_mean
+from simulator.market.sources import settle
 from simulator.stats.series import Floats
 
 Dates = NDArray[np.datetime64]
 
-DATE_NAMES = ("date", "datetime", "timestamp", "time", "session", "month", "")
+DATE_NAMES = (
+    *("date", "datetime", "timestamp", "time", "session", "day", "week", "month", "quarter", "year", "index"),
+    *("unnamed: 0", ""),
+)
 """Names of a column of dates, in any case; pandas leaves an index without a name."""
-
-FEWEST_TO_JUDGE = 20
-"""Observations below which a scale is not held against a column."""
-
-IMPOSSIBLE, UNUSUAL = 10.0, 1.5
-"""Annual volatility (10 is 1,000 %) that only percentages read as fractions have, and that should be looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +38,7 @@ class Returns:
     Attributes
     ----------
     source : the file as it was named
-    dates : (T,) datetime64[s], strictly increasing; None where the file has no column of dates
+    dates : (T,) datetime64[s] as written, oldest first; None where the file has no column of dates
     columns : name → (T,) fractions, NaN where the file has nothing before a strategy starts and after it ends
     lines : (T,) where each row stands in the file, for messages
     notes : what was done to the file beyond reading it, in sentences
@@ -92,18 +91,18 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
     a duplicate date and of a hole inside a column, UsageError where there is no such file.
     """
     table = read_table(path)
-    dated = [n for n in table.names if n.lower() in DATE_NAMES]
-    at = min(dated, key=lambda n: DATE_NAMES.index(n.lower()), default=None)
     # A spreadsheet's or a data frame's row numbers, which nobody asked for.
-    names = [n for n in table.names if n != at and not (n == "" and _counts(table.texts(n)))]
+    numbered = [n for n in table.names if n.lower() in ("", "index", "unnamed: 0") and _counts(table.texts(n))]
+    at = find_dates([n for n in table.names if n not in numbered])
+    names = [n for n in table.names if n != at and n not in numbered]
     if not names:
         raise DataError(
             f"no column of returns; the columns are {', '.join(table.names)}",
             where=table.source,
             mend="add one column per strategy beside `date`",
         )
-    columns = {n: read_numbers(table, n) * (0.01 if percent else 1.0) for n in names}
-    read = Returns(table.source, None, columns, table.lines, table.notes)
+    columns = {n: values * (0.01 if percent else 1.0) for n, values in read_numbers(table, names).items()}
+    read = Returns(table.source, None, columns, table.lines)
     if at is None:
         note = "There is no column of dates: rows are taken to be consecutive sessions, oldest first."
         read = replace(read, notes=(*read.notes, note))
@@ -118,25 +117,32 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
     return read
 
 
+def find_dates(names: Sequence[str], known: Sequence[str] = DATE_NAMES) -> str | None:
+    """Return the one of `names` that comes first among `known` names of dates, None where none does."""
+    return min((n for n in names if n.lower() in known), key=lambda n: known.index(n.lower()), default=None)
+
+
 def _counts(texts: Sequence[str]) -> bool:
     return list(texts) in ([str(i) for i in range(len(texts))], [str(i) for i in range(1, len(texts) + 1)])
 
 
 def _dated(read: Returns, table: ColumnFile, at: str) -> Returns:
-    dates = _parse_dates(table, at)
-    order = np.argsort(dates, kind="stable")
+    dates, instants = parse_dates(table, at)
+    order = np.argsort(instants, kind="stable")
     notes = list(read.notes)
     if (order != np.arange(len(order))).any():
-        how = "newest first" if (np.diff(dates) < np.timedelta64(0)).all() else "not in order of date"
+        how = "newest first" if (np.diff(instants) < np.timedelta64(0)).all() else "not in order of date"
         notes.append(f"Rows were {how}; they were sorted.")
-    dates, read = dates[order], read.rows(order)
-    twice = np.flatnonzero(dates[1:] == dates[:-1])
+    dates, instants, read = dates[order], instants[order], read.rows(order)
+    twice = np.flatnonzero(instants[1:] == instants[:-1])
     if twice.size:
         one, other = sorted((int(read.lines[twice[0]]), int(read.lines[twice[0] + 1])))
         raise DataError(
             f"{day_of(dates[twice[0]])} stands here and in {table.word} {one}",
             where=f"{table.source}:{other}",
-            mend="keep one row per date",
+            mend="keep one row per date"
+            if dates[twice[0]] == dates[twice[0]].astype("datetime64[D]")
+            else "keep one row per moment; where clocks went back write the offset, 01:00-04:00",
         )
     return replace(read, dates=dates, notes=tuple(notes))
 
@@ -161,48 +167,63 @@ def _refuse_holes(read: Returns, name: str, values: Floats) -> None:
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "#n/a", "."})
 
 
-def read_numbers(table: ColumnFile, name: str, *, whole: bool = False) -> Floats:
-    """(R,) of one column; NaN where it has nothing, which is an error where it must be `whole`."""
-    numbers = _parse_numbers(table, name)
-    if whole and np.isnan(numbers).any():
-        row = int(np.argmax(np.isnan(numbers)))
-        where = f"{table.source}:{table.lines[row]}"
-        raise DataError(f'column "{name}" is empty', where=where, mend="write a number or leave the row out")
-    return numbers
+def read_numbers(table: ColumnFile, names: Sequence[str], *, whole: bool = False) -> dict[str, Floats]:
+    """Return columns as (R,) numbers; NaN where one has nothing, which is an error where they must be `whole`.
+
+    Numbers as people write them: percent signs throughout, decimal commas where the file shows them, thousands set
+    apart, currency signs, (1.5) for −1.5. What the file leaves open is refused with its row.
+    """
+    read: dict[str, Floats] = {}
+    for name in names:
+        values = table.columns[name]
+        try:
+            read[name] = values if isinstance(values, np.ndarray) else np.array(values, dtype=np.float64)
+        except ValueError:
+            continue
+    rest = {name: [text.strip() for text in table.columns[name]] for name in names if name not in read}
+    read |= _read_texts(table, rest) if rest else {}
+    for name in names:
+        _refuse_infinite(table, name, read[name])
+        if whole and np.isnan(read[name]).any():
+            where = table.where(int(np.argmax(np.isnan(read[name]))))
+            raise DataError(f'column "{name}" is empty', where=where, mend="write a number or leave the row out")
+    return {name: read[name] for name in names}
 
 
-def _parse_numbers(table: ColumnFile, name: str) -> Floats:
-    values = table.columns[name]
-    if isinstance(values, np.ndarray):
-        return _refuse_infinite(table, name, values)
+def _read_texts(table: ColumnFile, columns: Mapping[str, list[str]]) -> dict[str, Floats]:
+    scales, bare = {}, {}
+    for name, texts in columns.items():
+        shown = [t for t in texts if t.lower() not in MISSING]
+        scales[name] = 0.01 if shown and all(t.strip("()").endswith("%") for t in shown) else 1.0
+        bare[name] = [_undress(text, scales[name] < 1) for text in texts]
+        for row, text in enumerate(bare[name]):
+            if text and not re.search(r"\d", text) and text.lower().strip("+-") not in ("inf", "infinity"):
+                raise _no_number(table, name, row, texts[row])
     try:
-        return _refuse_infinite(table, name, np.array(values, dtype=np.float64))
-    except ValueError:
-        pass
-    texts = [v.strip() for v in values]
-    shown = [t for t in texts if t.lower() not in MISSING]
-    percent = bool(shown) and all(t.endswith("%") for t in shown)
-    parsed = [_parse_number(table, name, i, t, percent) for i, t in enumerate(texts)]
-    return _refuse_infinite(table, name, np.array(parsed, dtype=np.float64))
+        read = settle.read_numbers(bare, table.where, point=table.delimiter == ",")
+    except DataError as problem:
+        word = re.fullmatch(r'(.*) was "(.*)", not a number', problem.found)
+        if word and word[2] in bare.get(word[1], ()):
+            row = bare[word[1]].index(word[2])
+            raise _no_number(table, word[1], row, columns[word[1]][row]) from None
+        raise DataError(f"column {problem.found}", where=problem.where, mend=problem.mend) from None
+    return {name: values * scales[name] for name, values in read.items()}
 
 
-def _parse_number(table: ColumnFile, name: str, row: int, text: str, percent: bool) -> float:
-    if text.lower() in MISSING:
-        return math.nan
-    plain = text.replace("−", "-").removesuffix("%").strip() if percent else text.replace("−", "-")
-    if table.delimiter != "," and "," in plain and "." not in plain:
-        plain = plain.replace(",", ".")
-    try:
-        return float(plain) / (100.0 if percent else 1.0)
-    except ValueError:
-        mend = "write a return such as 0.0012, or leave the column out"
-        if text.endswith("%"):
-            mend = "write fractions (0.012) or percentages (1.2%) throughout"
-        elif _is_date(text):
-            mend = "call the column of dates `date`"
-        raise DataError(
-            f'"{text[:40]}" in column "{name}" is not a number', where=f"{table.source}:{table.lines[row]}", mend=mend
-        ) from None
+def _undress(text: str, percent: bool) -> str:
+    """Return the text of a number with a plain minus, without percent sign and accountants' parentheses."""
+    text = "" if text.lower() in MISSING else text.replace("\u2212", "-")
+    text = f"-{text[1:-1].strip()}" if text.startswith("(") and text.endswith(")") else text
+    return text.removesuffix("%").strip() if percent else text
+
+
+def _no_number(table: ColumnFile, name: str, row: int, text: str) -> DataError:
+    mend = "write a return such as 0.0012, or leave the column out"
+    if text.endswith("%"):
+        mend = "write fractions (0.012) or percentages (1.2%) throughout"
+    elif _is_date(text):
+        mend = "call the column of dates `date`"
+    return DataError(f'"{text[:40]}" in column "{name}" is not a number', where=table.where(row), mend=mend)
 
 
 def _refuse_infinite(table: ColumnFile, name: str, values: Floats) -> Floats:
@@ -216,114 +237,67 @@ def _refuse_infinite(table: ColumnFile, name: str, values: Floats) -> Floats:
     return values
 
 
-def _parse_dates(table: ColumnFile, name: str) -> Dates:
+def parse_dates(table: ColumnFile, name: str) -> tuple[Dates, Dates]:
+    """Return (R,) dates as written, and the instants in UTC where they have a zone, else the same again."""
     values = table.columns[name]
+    empty = DataError(f'column "{name or "date"}" is empty', mend="write a date such as 2024-01-02")
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         dates = values.astype("datetime64[s]")
-    else:
-        texts = [str(int(v)) if isinstance(v, float) and v == v else str(v).strip() for v in values]
+        if np.isnat(dates).any():
+            empty.where = table.where(int(np.argmax(np.isnat(dates))))
+            raise empty
+        instants = table.instants.get(name)
+        return dates, dates if instants is None else instants.astype("datetime64[s]")
+    texts = [str(int(v)) if isinstance(v, float) and v == v else str(v).strip() for v in values]
+    missing = next((row for row, text in enumerate(texts) if text.lower() in MISSING), None)
+    if missing is not None:
+        empty.where = table.where(missing)
+        raise empty
+    form = next((form for form in FORMS if all(map(form.fullmatch, texts))), None)
+    if form is not None:
         try:
-            # The common case in one step; whatever it does not like is looked at one by one.
-            dates = np.array(
-                texts if all(len(t) == 10 for t in texts) else [_iso(t) for t in texts], dtype="datetime64[s]"
-            )
+            dates = np.array([FORMS[form](text) for text in texts], dtype="datetime64[s]")
+            return dates, dates
         except ValueError:
-            dates = np.array([_parse_date(table, name, i, t) for i, t in enumerate(texts)], dtype="datetime64[s]")
-    if np.isnat(dates).any():
-        row = int(np.argmax(np.isnat(dates)))
+            pass  # 2024-02-30: named below with its row
+    return _settle_dates(table, name, texts)
+
+
+FORMS: Mapping[re.Pattern[str], Callable[[str], str]] = {
+    re.compile(r"\d{4}-\d\d-\d\d"): str,
+    re.compile(r"\d{4}[-/](0\d|1[0-2])"): lambda text: text.replace("/", "-"),
+    re.compile(r"(19|20)\d\d"): str,
+    re.compile(r"\d{4}-?[qQ][1-4]"): lambda text: f"{text[:4]}-{3 * int(text[-1]):02}",
+}
+"""Days, months, years and quarters as numpy reads them; everything else takes longer."""
+
+
+def _settle_dates(table: ColumnFile, name: str, texts: Sequence[str]) -> tuple[Dates, Dates]:
+    try:
+        if all(map(settle.EPOCH.fullmatch, texts)):
+            raise ValueError
+        moments = [datetime.fromisoformat(text) for text in texts]
+    except ValueError:
+        try:
+            moments = settle.settle_dates(texts, table.where)
+        except DataError as problem:
+            where = f'column "{name or "date"}" is not a date throughout'
+            raise DataError(f"{where}: {problem.found}", where=problem.where, mend=problem.mend) from None
+    zoned = [moment.tzinfo is not None for moment in moments]
+    if any(zoned) != all(zoned):
+        row = zoned.index(not zoned[0])
         raise DataError(
-            f'column "{name or "date"}" is empty',
-            where=f"{table.source}:{table.lines[row]}",
-            mend="write a date such as 2024-01-02",
+            "some dates have a time zone and some have none", where=table.where(row), mend="write it in all"
         )
-    return dates
-
-
-def _iso(text: str) -> str:
-    """A date or an instant as numpy reads it: 20240102, 2024/01/02, 2024-01-02 09:30:00+00:00."""
-    from datetime import datetime
-
-    if len(text) == 8 and text.isdigit():
-        return f"{text[:4]}-{text[4:6]}-{text[6:]}"
-    if len(text) in (7, 10) and text[4:5] == "/":
-        return text.replace("/", "-")
-    if len(text) == 7 and text[4] == "-":
-        return text
-    if not text or text.lower() in MISSING:
-        return "NaT"
-    instant = datetime.fromisoformat(text)
-    return instant.replace(tzinfo=None).isoformat()
+    wall = [moment.replace(tzinfo=None) for moment in moments]
+    dates = np.array(wall, dtype="datetime64[s]")
+    if not zoned[0]:
+        return dates, dates
+    return dates, np.array([moment.astimezone(UTC).replace(tzinfo=None) for moment in moments], dtype="datetime64[s]")
 
 
 def _is_date(text: str) -> bool:
     try:
-        return _iso(text) != "NaT"
-    except ValueError:
+        return bool(settle.settle_dates([text], str))
+    except DataError:
         return False
-
-
-def _parse_date(table: ColumnFile, name: str, row: int, text: str) -> str:
-    try:
-        iso = _iso(text)
-        np.datetime64(iso)
-    except ValueError:
-        raise DataError(
-            f'"{text[:40]}" in column "{name or "date"}" is not a date',
-            where=f"{table.source}:{table.lines[row]}",
-            mend="write 2024-01-02: day and month cannot be told apart in other forms",
-        ) from None
-    return iso
-
-
-def check_scale(read: Returns, names: Sequence[str], periods: float) -> tuple[str, ...]:
-    """Return warnings on columns that may not be fractions per session. Raises DataError where they cannot be.
-
-    Prices and equity curves: all above 0, large against their own changes. Percentages: the middle of the moves amounts
-    to an annual volatility above 1,000 % (refused) or 150 % (warned of).
-    """
-    warnings = []
-    for name in names:
-        values = read.columns[name]
-        values = values[np.isfinite(values)]
-        moves = np.abs(values[values != 0.0])
-        if values.size < 5 or not moves.size:
-            continue
-        _refuse_prices(read, name, values)
-        volatility = float(np.median(moves)) / 0.6745 * math.sqrt(periods)
-        if values.size >= FEWEST_TO_JUDGE and volatility > IMPOSSIBLE:
-            middle = float(np.median(moves))
-            raise DataError(
-                f'column "{name}" looks like percentages: half of its moves are above {middle:.3g}, or {middle:.0%}',
-                where=read.source,
-                mend="say --percent",
-            )
-        if values.size >= FEWEST_TO_JUDGE and volatility > UNUSUAL:
-            warnings.append(
-                f'Column "{name}" moves like {volatility:.0%} a year: if 0.5 in it means 0.5 %, say --percent.'
-            )
-    return tuple(warnings)
-
-
-def _refuse_prices(read: Returns, name: str, values: Floats) -> None:
-    if np.array_equal(values, np.arange(values.size) + values[0]):
-        raise DataError(f'column "{name}" counts the rows', where=read.source, mend="leave it out")
-    if (values <= 0.0).any() or np.median(values) < 0.3:
-        return
-    changes = np.abs(np.diff(values)) / values[:-1]
-    if np.median(changes) < 0.25 * np.median(values):
-        raise DataError(
-            f'column "{name}" holds prices or the value of an account (around {np.median(values):.4g}), not returns',
-            where=read.source,
-            mend="write value / value before - 1 of each row",
-        )
-
-
-def usual_periods(dates: Dates | None) -> int | None:
-    """Sessions a year as the dates lie apart: 252, 52, 12, 4 or 1; None for intraday rows and where nothing tells."""
-    if dates is None or len(dates) < 3:
-        return None
-    gap = float(np.median(np.diff(dates).astype(np.float64))) / 86_400
-    for longest, periods in ((0.9, None), (4.5, 252), (16, 52), (45, 12), (120, 4), (400, 1)):
-        if gap <= longest:
-            return periods
-    return None

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-from simulator.analysis.returns.column_file import read_table
-from simulator.analysis.returns.load import Returns, check_scale, read_numbers, usual_periods
+from simulator.analysis.returns.frequency import longest_gap, rows_a_year
+from simulator.analysis.returns.load import Returns
+from simulator.analysis.returns.scale import LIKE_CASH, Values, check_scale
 from simulator.analysis.verdict import Verdict, judge
 from simulator.errors import DataError, UsageError
 from simulator.stats.bootstrap import DRAWS
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 Tick = Callable[[str, int, int], None]
 Json = dict[str, object]
 
-LIKE_CASH = ("rf", "riskfree", "risk_free", "risk free", "cash", "tbill", "t-bill")
 LIKE_BENCHMARK = ("bench", "benchmark", "index", "market", "mkt")
 RELATIVE = ("alpha", "beta", "alpha_t", "information_ratio")
 
@@ -48,6 +46,8 @@ class Settings:
     periods : sessions a year
     trades : profits of closed trades per strategy; None for none
     draws, seed : of every bootstrap
+    percent, values : what the columns were said to hold
+    warnings, notes : sentences on how periods and trades were read
     """
 
     benchmark: str | None = None
@@ -56,6 +56,10 @@ class Settings:
     trades: Mapping[str, Floats] | None = None
     draws: int = DRAWS
     seed: int = 0
+    percent: bool = False
+    values: Values = ""
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 Span = TypedDict("Span", {"sessions": int, "from": str | None, "to": str | None})
@@ -169,8 +173,12 @@ def prepare(read: Returns, settings: Settings) -> Prepared:
         benchmark=settings.benchmark,
         draws=settings.draws,
         seed=settings.seed,
-        warnings=(*check_scale(read, named, settings.periods), *_suspect(read, settings, list(rest.columns))),
-        notes=read.notes,
+        warnings=(
+            *check_scale(read, named, settings.periods, settings.percent, settings.values),
+            *_suspect(read, settings, list(rest.columns)),
+            *settings.warnings,
+        ),
+        notes=(*read.notes, *settings.notes),
     )
     return Prepared(read, rest.columns, benchmark, free, about)
 
@@ -346,6 +354,14 @@ def _rate(read: Returns, text: str) -> float:
     return rate
 
 
+def choose_periods(read: Returns, given: float | None) -> tuple[float, tuple[str, ...]]:
+    """Return the periods a year that were given, else those of the rows, with a warning where they are not 252."""
+    usual = rows_a_year(read.dates)
+    if given is not None or usual == PERIODS:
+        return given or usual, ()
+    return usual, (f"Figures are of {usual:g} periods a year, as the rows lie apart: --periods {usual:g}.",)
+
+
 def measure_span(read: Returns) -> Span:
     """Return the span of all rows."""
     first, last = (None, None) if read.dates is None else (read.day(0), read.day(read.sessions - 1))
@@ -355,9 +371,14 @@ def measure_span(read: Returns) -> Span:
 def _suspect(read: Returns, settings: Settings, names: Sequence[str]) -> list[str]:
     """Return warnings on columns and settings that were probably meant otherwise."""
     warnings = []
-    usual = usual_periods(read.dates)
-    if usual is not None and not usual / 1.6 < settings.periods < usual * 1.6:
-        warnings.append(f"Dates lie apart like {usual} sessions a year, not {settings.periods:g}: --periods {usual}.")
+    usual = rows_a_year(read.dates)
+    if read.dates is not None and not usual / 1.3 < settings.periods < usual * 1.3:
+        warnings.append(
+            f"Dates lie apart like {usual:g} sessions a year, not {settings.periods:g}: --periods {usual:g}."
+        )
+    gap = longest_gap(read.dates)
+    if gap is not None:
+        warnings.append(f"No row stands between {read.day(gap)} and {read.day(gap + 1)}: figures pass over the gap.")
     cash = next((n for n in names if n.lower() in LIKE_CASH), None)
     if cash is not None and settings.risk_free is None:
         warnings.append(f'Column "{cash}" is judged as a strategy; --rf {cash} makes it the risk-free return.')
@@ -365,45 +386,3 @@ def _suspect(read: Returns, settings: Settings, names: Sequence[str]) -> list[st
     if market is not None and settings.benchmark is None:
         warnings.append(f'Column "{market}" is judged as a strategy; --benchmark {market} holds the others against it.')
     return warnings
-
-
-def read_trades(path: Path, strategies: Sequence[str]) -> dict[str, Floats]:
-    """Return profits of closed trades per strategy, from a file of closed trades or of fills.
-
-    Closed trades: a column `net`, `net_pnl`, `pnl` or `profit`. Fills, in order of execution: `symbol`, `quantity`
-    (negative sells), `price`, and `costs` or `slippage` and `commission` where there are any; round trips are formed
-    by average cost, from flat to flat. A column `strategy` says whose they are when there are several strategies.
-    """
-    table = read_table(path)
-    named = {n.lower(): n for n in table.names}
-    owners = table.texts(named["strategy"]) if "strategy" in named else [strategies[0]] * len(table.lines)
-    if "strategy" not in named and len(strategies) > 1:
-        raise UsageError(
-            f"{path} does not say to which of {len(strategies)} strategies its trades belong",
-            mend="add a column strategy, or keep one strategy in the file of returns",
-        )
-    stranger = next((o for o in owners if o not in strategies), None)
-    if stranger is not None:
-        raise UsageError(f'{path} has trades of "{stranger}", which is no column of returns', mend="use the same names")
-    profit = next((named[n] for n in ("net", "net_pnl", "pnl", "profit") if n in named), None)
-    if profit is None and not {"symbol", "quantity", "price"} <= named.keys():
-        raise DataError(
-            f"has neither profits nor fills; its columns are {', '.join(table.names)}",
-            where=str(path),
-            mend="write a column net (one row a closed trade), or symbol, quantity and price (one row a fill)",
-        )
-    mine = {name: np.array([owner == name for owner in owners], dtype=bool) for name in strategies}
-    if profit is not None:
-        net = read_numbers(table, profit, whole=True)
-        return {name: net[rows] for name, rows in mine.items()}
-    quantity, price = (read_numbers(table, named[n], whole=True) for n in ("quantity", "price"))
-    charges = [n for n in ("costs", "cost", "slippage", "commission") if n in named]
-    costs = sum((np.abs(read_numbers(table, named[n], whole=True)) for n in charges), np.zeros(len(table.lines)))
-    codes = np.unique(table.texts(named["symbol"]), return_inverse=True)[1]
-    return {name: _round_trips(codes[m], quantity[m], price[m], costs[m]) for name, m in mine.items()}
-
-
-def _round_trips(codes: NDArray[np.intp], quantity: Floats, price: Floats, costs: Floats) -> Floats:
-    from simulator.stats.trades import closed_trades
-
-    return closed_trades(codes, np.arange(len(codes)), quantity, price, costs).round_trips()
