@@ -26,9 +26,15 @@ class StatsCommand(InSections):
     sections: ClassVar = {
         "What FILE holds": (
             *("--a", "--b", "--benchmark", "--trades", "--trials", "--blocks"),
-            *("--rf", "--periods", "--percent", "--prices", "--cumulative", "--returns"),
+            *("--rf", "--periods", "--percent", "--prices"),
         ),
         "Output": ("--html", "--json", "--draws", "--seed", "--help"),
+    }
+    paired: ClassVar = {
+        "--prices": (
+            "--prices, --cumulative, --returns",
+            "Values are prices or an account, returns since the start, or returns whatever they look like.",
+        )
     }
 
 
@@ -79,9 +85,9 @@ SHARED = (
         help="Rows a year.  [default: as their dates lie apart]",
     ),
     click.option("--percent", is_flag=True, help="Values are percentages: 1.5 is 1.5 %."),
-    click.option("--prices", "values", flag_value="prices", default="", help="Prices or the value of an account."),
-    click.option("--cumulative", "values", flag_value="cumulative", help="Returns since the beginning."),
-    click.option("--returns", "values", flag_value="returns", help="Returns, whatever they look like."),
+    click.option("--prices", "values", flag_value="prices", default=""),
+    click.option("--cumulative", "values", flag_value="cumulative"),
+    click.option("--returns", "values", flag_value="returns"),
     click.option("--html", "page", metavar="OUT", type=click.Path(path_type=Path), help="Write a page to OUT."),
     AS_JSON,
     click.option(
