@@ -16,9 +16,19 @@ from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, LiteralString, TypeVar, get_args
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from simulator.errors import ConfigError, did_you_mean
@@ -37,12 +47,29 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def check_endpoint(url: str) -> str:
+    """Return `url`, empty or one that can be asked. Raises ValueError that says what is wrong with it."""
+    if not url:
+        return url
+    shown = url.rpartition("@")[2]
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f'endpoint "{shown}" is no URL ({error}), e.g. https://router.requesty.ai/v1') from None
+    if parts.scheme in ("http", "https") and host and not re.search(r"[\s\x00-\x1f]", url):
+        return url
+    local = re.match(r"(localhost|127\.|192\.168\.|10\.|\[?::1)", url)
+    full = f"{'http' if local else 'https'}://{shown.lstrip('/')}" if "://" not in url else "https://host/v1"
+    raise ValueError(f'endpoint "{shown}" is no URL of a service: say e.g. {full}')
+
+
 class Seat(Section):
     """The model of one seat (``research.1``, ``pm.trend``, ``chairman`` …) and its settings."""
 
     provider: str
     model: str
-    endpoint: str = ""
+    endpoint: Annotated[str, AfterValidator(check_endpoint)] = ""
     """Base URL of a service that speaks the chat-completions protocol, e.g. ``https://router.requesty.ai/v1``."""
     temperature: float | None = None
     top_p: float | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ BROKEN_OFF = {"error", "abort", "aborted", "cancelled", "canceled", "timeout", "
 WITHHELD = {"content_filter", "sensitive", "safety", "recitation", "prohibited_content"}
 """Ends of a text, as services name them: it broke off, it was withheld."""
 INSTALL = "`pip install 'council-simulator[llm]'` installs it"
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 CONNECT_SECONDS = 15.0
 PER_CLIENT = 16
 """Questions in flight per client, which searches all its connections for each: a few small clients are faster."""
@@ -269,28 +272,49 @@ def _is_strict(schema: bytes) -> bool:
 
 def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
     try:
+        from httpx2 import InvalidURL
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
     except ImportError:
         raise ConfigError("asking a model needs the openai package", mend=INSTALL) from None
     key = read_key(endpoint.key_env, url) if endpoint.key_env else "none"
     timeout = Timeout(endpoint.timeout_s, connect=min(CONNECT_SECONDS, endpoint.timeout_s))
+    try:
+        http = DefaultAsyncHttpxClient(
+            timeout=timeout,
+            trust_env=not is_local(url),
+            follow_redirects=False,
+            # Certificates take time to load, and plain HTTP needs none.
+            verify=urlsplit(url).scheme != "http",
+        )
+    except (ImportError, ValueError, OSError, InvalidURL) as error:
+        raise _unusable_environment(error, url) from None
     client = AsyncOpenAI(
         api_key=key,
         admin_api_key="",
         base_url=url,
         timeout=timeout,
         max_retries=0,
-        http_client=DefaultAsyncHttpxClient(
-            timeout=timeout,
-            trust_env=not is_local(url),
-            follow_redirects=False,
-            # Certificates take time to load, and plain HTTP needs none.
-            verify=urlsplit(url).scheme != "http",
-        ),
+        http_client=http,
     )
     # The SDK takes them from the environment, and would send them to services they do not concern.
     client.organization = client.project = None
     return client
+
+
+def _unusable_environment(error: Exception, url: str) -> ConfigError:
+    """The error of variables no client can be made with. Their values, which may hold a password, are not shown."""
+    if isinstance(error, OSError):
+        given = [name for name in CERTIFICATES if os.environ.get(name)]
+        names, what = [name for name in given if not os.path.exists(os.environ[name])] or given, "no certificates there"
+    else:
+        names = sorted(name for name in os.environ if name.upper() in PROXIES and os.environ[name])
+        missing = isinstance(error, ImportError)
+        what = "a SOCKS proxy needs the socksio package" if missing else "holds what is no URL of a proxy"
+    mend = f"`unset {' '.join(names)}`" if names else "look at the proxies and certificates of this system"
+    if isinstance(error, ImportError):
+        mend = f"`pip install socksio`, or {mend}"
+    found = f"{' or '.join(names) or type(error).__name__}: {what}"
+    return ConfigError(found, where=url, mend=mend)
 
 
 async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
