@@ -73,7 +73,7 @@ class Seat(Section):
     """Base URL of a service that speaks the chat-completions protocol, e.g. ``https://router.requesty.ai/v1``."""
     temperature: float | None = None
     top_p: float | None = None
-    max_tokens: int | None = Field(default=None, gt=0)
+    max_tokens: int | None = Field(default=None, gt=0, le=10_000_000)
     seed: int | None = None
     native_schema: bool = True
     """True asks the service to enforce the JSON schema; where it cannot, the schema goes into the prompt."""
@@ -88,8 +88,8 @@ class Seat(Section):
 class Price(Section):
     """Price of a model in dollars per million tokens, and its knowledge cut-off."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float = Field(ge=0, le=1e6)
+    output: float = Field(ge=0, le=1e6)
     cutoff: Annotated[str, BeforeValidator(lambda day: str(day) if isinstance(day, date) else day)] = Field(
         default="", pattern=r"^(\d{4}-(0[1-9]|1[0-2])(-\d{2})?)?$"
     )
@@ -99,10 +99,10 @@ class Price(Section):
 class EndpointLimits(Section):
     """Rate limits of a service; a limit that is not given is none, or the usual one for its kind."""
 
-    concurrency: int | None = Field(default=None, gt=0)
+    concurrency: int | None = Field(default=None, gt=0, le=10_000)
     """Questions in flight at once, per process; fewer while the service answers 429."""
-    calls_per_hour: int | None = Field(default=None, gt=0)
-    tokens_per_minute: int | None = Field(default=None, gt=0)
+    calls_per_hour: int | None = Field(default=None, gt=0, le=10**9)
+    tokens_per_minute: int | None = Field(default=None, gt=0, le=10**12)
 
 
 class Models(Section):

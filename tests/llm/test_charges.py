@@ -307,12 +307,13 @@ def test_a_poisoned_ledger_heals(poison: str, serve: Serve, tmp_path: Path) -> N
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         hour = first.ledger.hour
         db.execute(f"INSERT INTO spent VALUES ('old', {hour}, {poison}, 0.0)")
+        db.execute(f"INSERT INTO spent VALUES ('ahead', {hour + 9999}, 1000.0, 0.0)")
         db.execute(f"INSERT INTO held (holder, run, usd, likely) VALUES (99, 'old', {poison}, {poison})")
         db.execute(f"INSERT INTO breaker VALUES (1, 'open', {hour // 24}, {poison if poison != '1e300' else 'NULL'})")
         db.commit()
     later = Till(tmp_path, seat_at(url), PRICE)
     assert hasattr(later.ask(2)[1], "text")
-    assert "2 impossible amounts taken out" in later.said[0]
+    assert "3 impossible amounts taken out" in later.said[0]
     assert good < later.spent() < 3 * good
 
 
@@ -352,6 +353,7 @@ def test_once_the_limit_is_spent_not_even_a_hair_is_granted(ledger: SharedLedger
         ({"prompt_tokens": 10, "completion_tokens": 5, "cost": "0.25"}, 10, 5, 0.25),
         ({"prompt_tokens": 10, "completion_tokens": 5, "cost": True}, 10, 5, None),
         ({"prompt_tokens": 10, "completion_tokens": 5, "cost": {"usd": 1}}, 10, 5, None),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cost": {"total_cost": 0.3}}, 10, 5, 0.3),
         ({"prompt_tokens": 10, "completion_tokens": 5, "cost": "free"}, 10, 5, None),
         ({"prompt_tokens": 10, "completion_tokens": 5, "cost": 10**400}, 10, 5, math.inf),
         ({"prompt_tokens": 10, "completion_tokens": 5, "cost": 0, "is_byok": True}, 10, 5, None),

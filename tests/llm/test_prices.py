@@ -99,7 +99,13 @@ def test_what_config_may_say_about_prices_and_limits(tmp_path: Path) -> None:
     assert Prices(models.prices).cutoff(seat("m", LOCAL)) == date(2025, 1, 31)
     assert (models.limits["claude_code"].calls_per_hour, models.max_usd_per_day) == (10, 20.0)
     assert set(models.model_dump()) == {"default", "models", "profiles"}
-    for wrong, said in (("input: -1, output: 2", "prices.m.input"), ("input: 1, output: 2, cutoff: 2025-13", "cutoff")):
+    for wrong, said in (
+        ("input: -1, output: 2", "prices.m.input"),
+        ("input: .nan, output: 2", "prices.m.input was nan"),
+        ("input: 1, output: .inf", "prices.m.output was inf"),
+        ("input: 1, output: 1e308", "prices.m.output was '1e308'"),
+        ("input: 1, output: 2, cutoff: 2025-13", "cutoff"),
+    ):
         file.write_text(f"profiles: {{}}\nprices:\n  m: {{{wrong}}}\n")
         with pytest.raises(ConfigError, match=said) as caught:
             read_yaml(file, Models)

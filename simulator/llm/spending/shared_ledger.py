@@ -231,11 +231,14 @@ class SharedLedger:
                 _clear_holder(db, holder, self.hour)
 
     def _heal(self, db: sqlite3.Connection) -> None:
-        """Take out amounts nobody can have paid, which earlier versions believed: NaN, infinite, negative."""
+        """Take out what cannot be: dollars that are NaN, infinite or negative, which earlier versions believed, and rows
+        of a clock that was days ahead, which would count until that day has come."""
         usd, lost, likely = (POSSIBLE.format(name) for name in ("usd", "lost", "likely"))
-        wrong = db.execute(f"UPDATE spent SET usd = 0.0, lost = 0.0 WHERE NOT ({usd} AND {lost})").rowcount
+        now = f"typeof(hour) = 'integer' AND hour <= {self.hour + KEPT_HOURS}"
+        wrong = db.execute(f"DELETE FROM spent WHERE NOT ({usd} AND {lost} AND {now})").rowcount
         wrong += db.execute(f"DELETE FROM held WHERE NOT ({usd} AND {likely})").rowcount
-        db.execute(f"DELETE FROM charges WHERE NOT {POSSIBLE.format('more')}")
+        db.execute(f"DELETE FROM charges WHERE NOT ({POSSIBLE.format('more')} AND {now})")
+        db.execute("DELETE FROM calls WHERE at > ?", (self.clock() + HOUR,))
         db.execute(f"DELETE FROM breaker WHERE NOT {usd}")
         if wrong:
             # Opened by a sum that never was.

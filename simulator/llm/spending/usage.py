@@ -77,7 +77,11 @@ def _told_usd(reported: Mapping[str, Any], counted: bool) -> float | None:
     """
     details = reported.get("cost_details")
     upstream = read_number(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None
-    told = [number for number in (read_number(reported.get("cost")), upstream) if number is not None]
+    cost = reported.get("cost")
+    if isinstance(cost, Mapping):
+        # Perplexity tells the parts, too.
+        cost = cost.get("total_cost")
+    told = [number for number in (read_number(cost), upstream) if number is not None]
     if (bad := next((number for number in told if not is_amount(number)), None)) is not None:
         return bad
     own_key = reported.get("is_byok") is True
