@@ -231,8 +231,8 @@ class SharedLedger:
                 _clear_holder(db, holder, self.hour)
 
     def _heal(self, db: sqlite3.Connection) -> None:
-        """Take out dollars that are NaN, infinite or negative, which earlier versions believed, and rows of a clock that
-        was days ahead, which would count until that day has come."""
+        """Take out dollars that are NaN, infinite or negative, which earlier versions believed, and rows of a clock
+        that was days ahead, which would count until that day has come."""
         usd, lost, likely = (POSSIBLE.format(name) for name in ("usd", "lost", "likely"))
         now = f"typeof(hour) = 'integer' AND hour <= {self.hour + KEPT_HOURS}"
         wrong = db.execute(f"DELETE FROM spent WHERE NOT ({usd} AND {lost} AND {now})").rowcount
