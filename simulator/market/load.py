@@ -114,7 +114,7 @@ def _files_of(folder: Path, shipped: bool) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         symbol = files.symbol_of(path)
-        if not symbol or not path.is_file():
+        if not symbol or path.is_dir():
             continue
         if symbol in found:
             both = f"{files.shown_path(found[symbol].path)} and {files.shown_path(path)}"

@@ -31,8 +31,9 @@ too: they count where range and volume of that session were ordinary."""
 USUAL, RANGE_WITHIN, VOLUME_WITHIN, MOVES = 20, 2.0, 2.5, 8
 """Bars before whose median is ordinary; how many times of it a session's range and volume (times ratio) may be; how
 many of their daily moves a gap must be worth."""
-COARSE = 4
-"""Typical spacing in sessions from which on bars are no daily ones: those of a week are 5 apart, 4 at holidays."""
+COARSE, IN_A_ROW = 4, 8
+"""Typical spacing in sessions from which on bars are no daily ones: those of a week are 5 apart, 4 at holidays. So many
+in a row are no halts either."""
 LEAST, MOST = 1e-9, 1e12
 """Bounds of prices, in dollars."""
 
@@ -100,9 +101,14 @@ def _calendar_fault(table: BarTable) -> str:
     if not table.daily or len(table) < 3:
         return ""
     calendar = sessions(first, last).session_of
-    spacing = np.median(np.abs(np.diff(np.searchsorted(calendar, table.session_of))))
-    if spacing >= COARSE:
-        return f"bars stand {spacing:g} sessions apart: read as daily ones they look ahead; fetch daily bars"
+    spacing = np.abs(np.diff(np.searchsorted(calendar, table.session_of)))
+    coarse = np.convolve(spacing >= COARSE, np.ones(IN_A_ROW), "valid") == IN_A_ROW
+    since = ""
+    if len(spacing) >= IN_A_ROW and coarse.any() and np.median(spacing) < COARSE:  # weekly bars in a part of the file
+        since, spacing = f" from {day_of(table.session_of[np.argmax(coarse)])} on", spacing[coarse.nonzero()[0]]
+    if np.median(spacing) >= COARSE:
+        apart = f"bars stand {np.median(spacing):g} sessions apart{since}"
+        return f"{apart}: read as daily ones they look ahead; fetch daily bars"
     if len(table) >= 14 and np.mean((table.session_of + 3) % 7 >= 5) >= 0.2:
         return "has bars on weekends: they end at another hour than the sessions of the exchange and would look ahead"
     return ""

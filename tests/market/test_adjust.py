@@ -169,6 +169,14 @@ def test_bars_coarser_than_a_day_are_refused(every: int, shift: int, write: Writ
     assert "look ahead" in str(error.value)
 
 
+def test_weekly_bars_in_a_part_of_a_daily_file_are_refused(write: Write) -> None:
+    days = sessions(date(2024, 1, 2), date(2024, 12, 30)).dates
+    path = write("ACME", [f"{day},10,12,9,11,5" for day in [*days[:100], *days[100:150:5], *days[150:]]])
+    assert [p.what for p in check(read_table(path))] == [
+        "bars stand 5 sessions apart from 2024-05-24 on: read as daily ones they look ahead; fetch daily bars"
+    ]
+
+
 def test_daily_bars_with_holes_are_daily(write: Write) -> None:
     path = write("ACME", [f"{day},10,12,9,11,5" for day in sessions(*JANUARY).dates[::3]])
     assert not any(problem.refused for problem in check(read_table(path)))

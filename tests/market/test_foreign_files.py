@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zipfile
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ import pytest
 
 from simulator.errors import DataError
 from simulator.market import quality
+from simulator.market.fetch import FetchRequest, fetch
+from simulator.market.load import load_bars
 from simulator.market.sources.files import read_table
 from simulator.market.table import BarTable
 
@@ -341,3 +345,17 @@ def test_an_adjusted_close_far_from_the_close_is_said(folder: Path) -> None:
     rows = [f"{day},10,12,9,11,{11 * 37},500" for day in DAYS]
     table = read(folder, "\n".join(["date,open,high,low,close,adj close,volume", *rows]))
     assert "its adjusted close on 2024-01-16 is 37 times its close: are both of this symbol?" in table.notes
+
+
+@pytest.mark.fault("bars", "a named pipe, a device or a link to nothing for a file of bars", "one line, at once")
+@pytest.mark.parametrize("name", ["ACME.csv", "ACME.parquet", "ACME.csv.gz"])
+def test_what_is_no_file_is_one_line_at_once(name: str, folder: Path) -> None:
+    os.mkfifo(folder / name)
+    with pytest.raises(DataError, match=r"is a named pipe, not a file"):
+        load_bars(["ACME"], folder, first=date(2024, 1, 2))
+    with pytest.raises(DataError, match=r"is a named pipe, not a file"):
+        fetch(FetchRequest("files", (), path=folder), folder / "into", datetime.now(UTC), print)
+    (folder / name).unlink()
+    (folder / name).symlink_to(folder / "nothing.csv")
+    with pytest.raises(DataError, match=r"No such file"):
+        load_bars(["ACME"], folder, first=date(2024, 1, 2))

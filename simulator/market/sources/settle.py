@@ -84,6 +84,8 @@ def _decimal_mark(texts: Texts, written: Texts, role: str, where: Where) -> str:
     left = set(FORMS)
     shown_by: dict[str, int] = {}
     for row, text in enumerate(texts):
+        if len(left) == 1 and FORMS[min(left)].fullmatch(text):
+            continue
         fits = {mark for mark, form in FORMS.items() if form.fullmatch(text)}
         if not fits and text.lower() not in ("inf", "-inf", "infinity", "-infinity"):
             raise DataError(f'{role} was "{written[row].strip()}", not a number', where=where(row))

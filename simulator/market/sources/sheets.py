@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import DataError
+from simulator.files import read_bytes, refuse_special
 from simulator.market.sources.headers import (
     ROLES,
     Named,
@@ -67,7 +68,7 @@ def read_sheet(path: Path, shown: str, symbol: str) -> Sheet:
 
 def _unpack(path: Path, shown: str) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MOST_BYTES)
         if data[:2] == b"\x1f\x8b" or path.name.lower().endswith(".gz"):
             data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
         elif data[:4] == b"PAR1":
@@ -81,7 +82,8 @@ def _unpack(path: Path, shown: str) -> bytes:
                     raise DataError(f"holds {len(inside)} files", where=shown, mend="unzip it and name each SYMBOL.csv")
                 data = packed.open(inside[0]).read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"cannot be read ({error})", where=shown) from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise DataError(f"cannot be read ({reason})", where=shown) from None
     if len(data) > MOST_BYTES:
         raise DataError(f"holds more than {MOST_BYTES >> 20:,} MiB", where=shown, mend="cut it into parts")
     return data
@@ -196,9 +198,11 @@ def _read_parquet(path: Path, shown: str, symbol: str) -> Sheet:
     import pyarrow.parquet
 
     try:
+        refuse_special(path)
         content = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"is not a whole Parquet file ({error})", where=shown, mend="fetch it again") from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise DataError(f"is not a whole Parquet file ({reason})", where=shown, mend="fetch it again") from None
     roles = find_columns(name_columns(content.column_names), symbol, shown, f"{shown}:1")
     if not content.num_rows:
         raise DataError("has no bars", where=shown, mend=AGAIN)
