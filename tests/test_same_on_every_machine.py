@@ -169,7 +169,7 @@ def test_every_statistic_has_the_same_bits_on_an_old_machine() -> None:
 
 
 def kept(workspace: Path, answers: list[str]) -> dict[str, bytes]:
-    """What commands said and what stands in the run folders, all but the seconds it took."""
+    """What commands said and what stands in the run folders, all but the seconds it took and the place itself."""
     files = {"said": "\n".join(answers).encode()}
     for path in sorted((workspace / "reports").rglob("*")):
         if path.is_file() and path.name != "runtime.json":
@@ -177,7 +177,7 @@ def kept(workspace: Path, answers: list[str]) -> dict[str, bytes]:
             files[str(path.relative_to(workspace))] = b"\n".join(
                 line for line in lines if b'class="runtime"' not in line
             )
-    return files
+    return {name: content.replace(bytes(workspace), b"") for name, content in files.items()}
 
 
 def returns_file(path: Path) -> Path:

@@ -237,3 +237,17 @@ def test_adjusted_p_values_agree_with_r(method, values):
 def test_a_p_value_above_one_is_refused():
     with pytest.raises(DataError, match=r"1\.2 at position 1"):
         adjust([0.1, 1.2])
+
+
+@pytest.mark.parametrize("level", [1e-4, -1e-4])
+def test_a_replicate_that_misses_the_only_session_with_a_move_has_no_ratio(level):
+    """Its variance is rounding of what is added, and dividing by it would win every maximum."""
+    x = np.random.default_rng(1).normal(0.0, 0.01, (600, 3))
+    found = []
+    for rounding in (0.0, 1e-9):
+        x[:, 1] = level + rounding * np.sin(np.arange(600.0))
+        x[300, 1] = 0.08
+        check = selection.max_sharpe_reality_check(x, Resampling(draws=300))
+        assert check.null.max() < 0.2
+        found.append((check.p, *selection.romano_wolf(x, Resampling(draws=300)).p))
+    assert found[0] == found[1]
