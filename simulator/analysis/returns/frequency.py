@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +30,8 @@ def rows_a_year(dates: Dates | None) -> float:
     step = float(np.median(gaps))
     if step > 4.5:
         rate = 365.25 / step
-        nearest = min(COMMON, key=lambda one: abs(np.log(rate / one)))
-        return nearest if abs(np.log(rate / nearest)) < 0.15 else round(rate, 2)
+        nearest = min(COMMON, key=lambda one: abs(math.log(rate / one)))
+        return nearest if abs(math.log(rate / nearest)) < 0.15 else round(rate, 2)
     days, counts = np.unique(dates.astype("datetime64[D]"), return_counts=True)
     a_day = _middle(counts)
     if len(days) < 3 and a_day > 1:  # hours of one day or two: by their spacing, around the clock where nights are in
