@@ -129,6 +129,8 @@ KINDS = {
     "growth of 1": (EQUITY / 1e5, "holds prices or the value of an account", "--prices"),
     "penny prices": (EQUITY * 8e-7, "holds prices or the value of an account (around 0.07", "--prices"),
     "prices of 1e-5": (EQUITY * 1e-10, "holds prices", "--prices"),
+    "gross returns": (1 + R, "looks like gross returns, 1 + r", "subtract 1"),
+    "drawdowns": (EQUITY / np.maximum.accumulate(EQUITY) - 1, "looks like drawdowns", "--prices"),
     "cumulative returns": (CUMULATIVE, "looks like cumulative returns", "say --cumulative;"),
     "cumulative gains": (np.cumsum(np.abs(R)), "looks like cumulative returns", "say --cumulative;"),
     "cumulative percentages": (100 * CUMULATIVE, "looks like cumulative returns", "say --cumulative with --percent"),
@@ -172,6 +174,8 @@ def test_an_option_says_what_the_numbers_are(values: np.ndarray, options: tuple[
 @pytest.mark.fault("returns", "--percent or --prices on numbers that are none", "a line or a warning")
 def test_an_option_that_cannot_be_meant_is_refused(write: Write) -> None:
     assert "prices are above 0; leave out --prices" in refusal(write(), "--prices")
+    for values, option in ((1 + R, "--prices"), (np.abs(R) + 1e-6, "--prices"), (R, "--cumulative")):
+        assert f"does not hang together from row to row as {option} would" in refusal(write(values=values), option)
     assert "leave one out" in refusal(write(values=EQUITY), "--prices", "--percent")
     assert "cumulative returns begin near 0" in refusal(write(values=EQUITY), "--cumulative")
     assert "a cumulative return is above" in refusal(write(values=300 * R), "--cumulative")
@@ -265,6 +269,23 @@ NUMBERS = {
 def test_numbers_are_read_as_people_write_them(how: str, write: Write) -> None:
     form, head = NUMBERS[how]
     assert own(ask(write(DAYS, R, head, form)))["sharpe"] == pytest.approx(SHARPE)
+
+
+@pytest.mark.fault("returns", "a title or `sep=;` above the header, date and time in two columns", "read")
+def test_titles_and_two_columns_of_time_are_read(tmp_path: Path) -> None:
+    rows = "\n".join(f"{day};{value}" for day, value in zip(DAYS, R, strict=True))
+    for above in ("sep=;", "My strategy", "My strategy\n\nsep=;"):
+        (tmp_path / "r.csv").write_text(f"{above}\nDate;mine\n{rows}\n")
+        assert own(ask(tmp_path / "r.csv"))["sharpe"] == pytest.approx(SHARPE)
+    frame = pd.DataFrame({"Date": np.repeat(DAYS[:130], 2), "Time": ["09:30", "16:00"] * 130, "mine": R})
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    found = ask(tmp_path / "r.csv")
+    assert (found["periods"], found["from"], own(found)["sessions"]) == (504, "2022-01-03 09:30:00", 260)
+
+
+def test_percent_signs_are_not_counted_twice(write: Write) -> None:
+    file = write(form=lambda v: f"{100 * v:.6f}%")
+    assert own(ask(file, "--percent"))["total_return"] == pytest.approx(own(ask(file))["total_return"])
 
 
 def test_an_account_in_dollars_is_read(write: Write) -> None:

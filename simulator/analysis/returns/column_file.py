@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from simulator.errors import DataError, UsageError
 
 DELIMITERS = ",;\t|"
+TITLES = 12
+"""Lines within which the header is looked for."""
 
 INDEX = "__index_level_0__"
 """Name of a pandas index without a name in Parquet."""
@@ -90,16 +92,19 @@ def _text(source: str, content: bytes) -> str:
 
 
 def _csv(source: str, text: str) -> ColumnFile:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
+    top = [(at, line) for at, line in enumerate(text[:20_000].splitlines()) if line.strip()][:TITLES]
+    if not top:
         raise DataError("is empty", where=source, mend="write a header and one row per session")
+    # A title and Excel's line `sep=;` stand above the header, which is the first line of several fields.
+    several = (one for one in top if any(map(one[1].count, DELIMITERS)) and not one[1].lower().startswith("sep="))
+    above, first = next(several, top[0])
     delimiter = max(DELIMITERS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     try:
         for row in reader:
-            if any(field.strip() for field in row):
+            if reader.line_num > above and any(field.strip() for field in row):
                 rows.append(row)
                 lines.append(reader.line_num)
     except csv.Error as problem:

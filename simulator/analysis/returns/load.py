@@ -94,14 +94,23 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
     # A spreadsheet's or a data frame's row numbers, which nobody asked for.
     numbered = [n for n in table.names if n.lower() in ("", "index", "unnamed: 0") and _counts(table.texts(n))]
     at = find_dates([n for n in table.names if n not in numbered])
-    names = [n for n in table.names if n != at and n not in numbered]
+    clock = next(
+        (n for n in table.names if n.lower() == "time" and n != at and at and ":" in "".join(table.texts(n)[:1])), None
+    )
+    if at is not None and clock is not None:
+        moments = [" ".join(parts) for parts in zip(table.texts(at), table.texts(clock), strict=True)]
+        table = replace(table, columns={**table.columns, at: moments})
+    names = [n for n in table.names if n not in (at, clock, *numbered)]
     if not names:
         raise DataError(
             f"no column of returns; the columns are {', '.join(table.names)}",
             where=table.source,
             mend="add one column per strategy beside `date`",
         )
-    columns = {n: values * (0.01 if percent else 1.0) for n, values in read_numbers(table, names).items()}
+    columns = {
+        n: values * (0.01 if percent and not any("%" in text for text in table.texts(n)) else 1.0)
+        for n, values in read_numbers(table, names).items()
+    }
     read = Returns(table.source, None, columns, table.lines)
     if at is None:
         note = "There is no column of dates: rows are taken to be consecutive sessions, oldest first."

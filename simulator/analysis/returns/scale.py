@@ -64,6 +64,10 @@ def _changes(read: Returns, name: str, values: Floats, kind: Values) -> Floats:
             where=f"{read.source}:{read.lines[row]}",
             mend=f"leave out --{kind} where it holds returns, and the row where it holds nothing",
         )
+    known = values[np.isfinite(values)]
+    if known.size >= FEWEST_OF_LEVELS and not is_constant(known) and _von_neumann(known) > 1.0:
+        found = f'column "{name}" does not hang together from row to row as --{kind} would'
+        raise DataError(found, where=read.source, mend=f"leave out --{kind} where it holds returns")
     start = np.nan if kind == "prices" else 1.0
     before = np.r_[start, levels[:-1]]
     if kind == "cumulative":  # a strategy that starts late has earned nothing before
@@ -148,6 +152,14 @@ def _refuse_levels(read: Returns, name: str, values: Floats, written: float) -> 
     closely = positive and bool(np.median(steps / values[:-1]) < (0.25 if np.median(values) >= 0.3 else 0.1))
     if not hang_together and not closely:
         return
+    if not hang_together and values.size >= FEWEST_OF_LEVELS and 0.9 < np.median(values) < 1.1:
+        found = f'column "{name}" looks like gross returns, 1 + r (around {np.median(values):.4g})'
+        raise DataError(found, where=read.source, mend="subtract 1 from each")
+    if hang_together and values.max() <= 0.0:
+        found = (
+            f'column "{name}" looks like drawdowns (from {values.min() * written:.4g} to {values.max() * written:.4g})'
+        )
+        raise DataError(found, where=read.source, mend="write returns, or the value of the account with --prices")
     from_zero = hang_together and abs(values[0]) <= 5.0 * float(np.median(steps))
     around = f"{np.median(values) * written:.4g}"
     if positive and not from_zero:
