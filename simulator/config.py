@@ -407,6 +407,9 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: 
     if spot and is_secret(str(spot[-1])):
         # A key that was put where the name of its variable belongs is not repeated.
         return ConfigError(f"{name} is no name of a variable", where=where, mend="`export NAME=…` and say NAME here")
+    if spot and spot[-1] == "endpoint":
+        # What is wrong with it is said without the password it may hold.
+        return ConfigError(f"{name}: {reason}", where=where)
     return ConfigError(f"{name or 'the file'} was {first['input']!r}: {reason}", where=where)
 
 

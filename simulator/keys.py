@@ -23,6 +23,8 @@ NAMED = re.compile(r"(^|_)(API)?(KEYS?|SECRETS?|TOKENS?|PASS|PASSWD|PASSPHRASE|P
 """Names of variables that hold secrets; ALPACA_PAPER_KEY_TREND is one."""
 IN_ADDRESS = (re.compile(r"^(\w[\w+.-]*://[^/\s:@]*:)(.+)(@.*)$"), re.compile(r"(\bpassword=)([^&\s'\"]+|'[^']+')()"))
 """A password in the address of a database or proxy, and in a list of settings."""
+WITH_PASSWORD = re.compile(r"(\w://[^/\s:@\"']*:)[^/\s@\"']+@")
+"""An address with a password, however short and whosever it is."""
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00a0"
 ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([nrt])|(?=(.)))", re.DOTALL)
 WORDS = re.compile(r"[A-Za-z]*\d{0,2}")
@@ -69,7 +71,7 @@ def scrub(text: str) -> str:
         # Broken across lines, or under layers no pattern reaches. Words may meet by accident; keys do not.
         if not WORDS.fullmatch(secret) and _stands_in(secret, layers):
             text, layers = f"[a text that held {name}]", []
-    return text
+    return WITH_PASSWORD.sub(r"\1***@", text) if "://" in text else text
 
 
 def scrub_bytes(data: bytes) -> bytes:

@@ -100,7 +100,7 @@ def request_for(
     address = urlsplit(seat.endpoint)
     named = [*(name for name, _ in parse_qsl(address.query)), *seat.extra]
     hidden = next((name for name in named if name.lower().endswith(HIDDEN)), None)
-    if "@" in address.netloc or hidden:
+    if "@" in seat.endpoint.partition("?")[0] or hidden:
         found = f'"{hidden}" is a key or password' if hidden else "endpoint holds a password"
         raise ConfigError(found, where=f"config/models.yaml, {address.hostname}", mend="keys belong in the environment")
     if taken := sorted(OURS & seat.extra.keys()):

@@ -181,3 +181,21 @@ def test_words_that_meet_by_accident_are_no_key(monkeypatch: pytest.MonkeyPatch)
     assert scrub("trendfollowing, trend following") == "[MY_PASSWORD], trend following"
     monkeypatch.setenv("SIGNING_KEY", "-----BEGIN KEY-----\nMIIB0123456789\n-----END KEY-----")
     assert scrub("on one line: -----BEGIN KEY----- MIIB0123456789 -----END KEY-----!") == "on one line: [SIGNING_KEY]!"
+
+
+@pytest.mark.parametrize("endpoint", ["https://user:hunter2@h/v1", "https://hunter2@h/v1"])
+def test_a_password_in_an_address_is_not_shown_however_short(endpoint: str) -> None:
+    with pytest.raises(ConfigError, match="endpoint holds a password") as caught:
+        request_for(Seat(provider="openai_compatible", model="m", endpoint=endpoint), [])
+    assert "hunter2" not in str(caught.value)
+    assert scrub("no answer of http://me:pw@proxy:8080/x") == "no answer of http://me:***@proxy:8080/x"
+    assert scrub("see https://example.org:8080/a@b") == "see https://example.org:8080/a@b"
+
+
+@pytest.mark.parametrize("endpoint", ["me:hunter2@h/v1", "ftp://me:hunter2@h/v1", "https://me:hunter2@[h/v1"])
+def test_a_password_in_what_is_no_address_is_not_shown_either(endpoint: str, tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text(f"profiles: {{a: {{'*': {{provider: openai_compatible, model: m, endpoint: '{endpoint}'}}}}}}\n")
+    with pytest.raises(ConfigError, match="is no URL") as caught:
+        read_yaml(path, Models)
+    assert "hunter2" not in str(caught.value)

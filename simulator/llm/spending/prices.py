@@ -145,7 +145,8 @@ def _unknown(asked: Asked) -> ConfigError:
     near = get_close_matches(asked.model, listed, n=1, cutoff=0.6)
     cost = listed[near[0]].cost if near else None
     hint = "" if cost is None else f" (near it, {near[0]} costs {cost.input:g} and {cost.output:g})"
-    found = f'no price is known for "{asked.model}" of {urlsplit(asked.endpoint).netloc or asked.provider}{hint}'
+    service = urlsplit(asked.endpoint).netloc.rpartition("@")[2] or asked.provider
+    found = f'no price is known for "{asked.model}" of {service}{hint}'
     line = f'`prices: {{"{asked.model}": {{input: …, output: …, cutoff: YYYY-MM}}}}`'
     return ConfigError(found, where=WHERE, mend=f"add {line}, in dollars per million tokens; 0 where it is free")
 
