@@ -11,16 +11,16 @@ from simulator.market.table import PRICES
 
 NAMES: Mapping[str, str] = {
     "date": "Date|Datetime|Timestamp|Day|Session|t|Trade Date|Trading Date|Trading Day|Exchange Date|Open Time|"
-    "Local Time|GMT Time|Datum|Datum/Uhrzeit|Fecha|Data|Tarih|Дата|日期|交易日期|交易日|日付|日付け|年月日|"
-    "日時|날짜|일자",
+    "Window Start|ts_event|Local Time|GMT Time|Datum|Datum/Uhrzeit|Fecha|Data|Tarih|Дата|日期|交易日期|交易日|日付|"
+    "日付け|年月日|日時|날짜|일자",
     "open": "Open|O|Open Price|Opening Price|Eröffnung|Eröffnungskurs|Eröffn.|Erster|Ouverture|Ouv.|Apertura|Abertura|"
     "Opening|Öppning|Otwarcie|Açılış|Откр.|Открытие|开盘|开盘价|開盤|開盤價|今开|始値|시가",
     "high": "High|H|High Price|Hoch|Höchst|Höchstkurs|Tageshoch|Haut|Plus Haut|Máximo|Máx.|Máxima|Massimo|Hoog|Högst|"
     "Najwyższy|Yüksek|Макс.|Максимум|最高|最高价|最高價|高|高値|고가",
     "low": "Low|L|Low Price|Tief|Tiefst|Tiefstkurs|Tagestief|Bas|Plus Bas|Mínimo|Mín.|Mínima|Minimo|Laag|Lägst|"
     "Najniższy|Düşük|Мин.|Минимум|最低|最低价|最低價|低|安値|저가",
-    "close": "Close|C|Close Price|Closing Price|Close/Last|Schluss|Schlusskurs|Zuletzt|Clôture|Dernier|Cierre|Último|"
-    "Chiusura|Fechamento|Slotkoers|Stängning|Zamknięcie|Kapanış|Şimdi|Закрытие|收盘|收盘价|收盤|收盤價|終値|종가",
+    "close": "Close|C|Close Price|Closing Price|Close/Last|Schluss|Schlusskurs|Zuletzt|Clôture|Clôt.|Dernier|Cierre|"
+    "Último|Chiusura|Fechamento|Slotkoers|Stängning|Zamknięcie|Kapanış|Şimdi|Закрытие|收盘|收盘价|收盤|收盤價|終値|종가",
     "volume": "Volume|Vol|V|Share Volume|Volumen|Stück|Volumes|Volumi|Wolumen|Hacim|Объем|成交量|交易量|出来高|거래량",
     "dividend": "Dividend|Dividends|Div|divCash|Dividend Amount|Dividende|Dividenden|Dividendes|Dividendo|Dividendos",
     "adjusted": "Adj Close|Adjusted Close|Close Adj|Adj|Adj Closing Price|Bereinigter Schlusskurs|Clôture ajustée|"

@@ -121,7 +121,7 @@ def _decode(data: bytes, shown: str) -> str:
 
 def _headers(text: str) -> Iterator[tuple[int, str, Named]]:
     """(lines above it, separator, names) of each of the first lines, read as a header."""
-    for at, line in enumerate(text[:20_000].splitlines()[:HEADER_WITHIN]):
+    for at, line in enumerate(text[:20_000].split("\n")[:HEADER_WITHIN]):
         mark = max(MARKS, key=line.count)
         try:
             cells = next(csv.reader([line], delimiter=mark), [])
@@ -134,6 +134,7 @@ def _headers(text: str) -> Iterator[tuple[int, str, Named]]:
 def _read_csv(text: str, shown: str, symbol: str) -> Sheet:
     candidates = list(_headers(text))
     above, mark, header = next((c for c in candidates if has_prices(c[2])), candidates[0])
+    text, notes = _without_footer(text, mark)
     stream = io.StringIO(text)
     title = [stream.readline() for _ in range(above)][-1:]
     reader = csv.reader(stream, delimiter=mark)
@@ -155,8 +156,22 @@ def _read_csv(text: str, shown: str, symbol: str) -> Sheet:
     if not rows:
         raise DataError("has a header and no bars", where=f"{shown}:{above + 1}", mend=AGAIN)
     by_place = list(zip(*rows, strict=True))
-    sheet = Sheet(shown, {role: by_place[at] for role, at in roles.items()}, lines, mark)
+    sheet = Sheet(shown, {role: by_place[at] for role, at in roles.items()}, lines, mark, notes)
     return _rows_of_symbol(sheet, symbol)
+
+
+def _without_footer(text: str, mark: str) -> tuple[str, tuple[str, ...]]:
+    """Return `text` without last lines of words alone (``Downloaded from …``), and a note about them."""
+    kept = text.rstrip()
+    while True:
+        above, _, last = kept.rpartition("\n")
+        words = [cell for cell in next(csv.reader([last[:1000]], delimiter=mark), []) if cell.strip()]
+        if not above or "".join(words[1:]) or not re.match(r"\W*[^\W\d]{3,}:?\s", " ".join(words)):
+            break
+        kept = above.rstrip()
+    if len(kept) == len(text.rstrip()):
+        return text, ()
+    return kept, ("lines of words at its end are left out",)
 
 
 def _fit(row: list[str], width: int, where: str) -> list[str]:
@@ -232,7 +247,8 @@ def _rows_of_symbol(sheet: Sheet, symbol: str) -> Sheet:
     note = f"rows of {len(there) - 1} other symbols in its file are left out"
     if sheet.lines:
         columns: dict[str, Any] = {role: [cells[row] for row in kept] for role, cells in sheet.columns.items()}
-        return _noting(Sheet(sheet.shown, columns, [sheet.lines[row] for row in kept], sheet.mark), note)
+        lines = [sheet.lines[row] for row in kept]
+        return _noting(Sheet(sheet.shown, columns, lines, sheet.mark, sheet.notes), note)
     return _noting(Sheet(sheet.shown, {role: cells.take(kept) for role, cells in sheet.columns.items()}, None), note)
 
 
