@@ -206,13 +206,14 @@ class _Normaliser:
             if name != key:
                 self.fixes.append(f'{where}: key "{key[:40]}"')
             found[name] = one
+        there = found.keys() & known.keys()
         for name, kind in known.items():
             parts = {fold(part): part for part in self._resolve(kind).get("properties", ())}
             if name not in found and parts and parts.keys() <= (flat := {fold(key): key for key in found}).keys():
                 self.fixes.append(f"{name}: its fields stood beside it")
                 found[name] = self.read({parts[key]: found[flat[key]] for key in parts}, kind, name)
             spare = not path and name in self.spare
-            if name not in found and (spare or {"type": "null"} in kind.get("anyOf", ())):
+            if there and name not in found and (spare or {"type": "null"} in kind.get("anyOf", ())):
                 found[name] = [] if spare else None
                 self.fixes.append(f"{f'{path}.{name}' if path else name}: missing, read as none")
         return found

@@ -177,14 +177,16 @@ def test_the_repair_question_names_the_close_that_a_price_does_not_fit(council: 
     assert "is not from 1/5 to 5 times the last close of SPY, 4" in writer.repairs[0]
 
 
+@pytest.mark.fault("answers", "an answer stored as unusable that can be read today", "read anew, nothing is asked")
+@pytest.mark.parametrize("mode", ["replay", "record", "retry"])
 def test_answers_stored_as_unusable_are_read_anew_and_nothing_is_asked(
-    council: Run, workspace: Path, meant: bytes
+    council: Run, workspace: Path, meant: bytes, mode: str
 ) -> None:
     """As an earlier version left them: the slip in both answers, the second marked unusable after a question that
     named no reason."""
     council(READ["trailing commas everywhere"])
     spoil_as_before(workspace / "llm_cache")
-    again = command(workspace, cache="replay")
+    again = command(workspace, cache=mode)
     assert again.runtime["asked"] == 0
     assert (again.folder / "fills.csv").read_bytes() == meant
     assert again.facts["shortfalls"]["failed"] == []
