@@ -16,7 +16,7 @@ from simulator.contamination import blind, books, future, inputs, recall, reiden
 from simulator.contamination.bill import Bill, plan_check
 from simulator.contamination.case import Case, open_case
 from simulator.contamination.results import Result
-from simulator.errors import BudgetError, CacheCorruptError, CacheMissError, LLMError, UsageError, did_you_mean
+from simulator.errors import BudgetError, LLMError, NoResultError, UsageError, did_you_mean
 from simulator.evidence.records import CheckRecord, FigureRecord
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.reload import config_of, read_spec
@@ -194,7 +194,7 @@ def _run_check(check: Check, case: Case) -> Result:
         return Result("not applicable", f"Needs a model: {who}.")
     try:
         answers = case.asking.loop.run(_ask(check, case))
-    except (BudgetError, CacheMissError, CacheCorruptError):
+    except (BudgetError, NoResultError):
         raise
     except LLMError as error:
         # A model that refuses one check's questions may answer the next one's.

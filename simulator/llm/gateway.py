@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -23,7 +24,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from simulator.errors import CacheMissError, ConfigError, LLMError, UnansweredError, did_you_mean
+from simulator.errors import (
+    BudgetError,
+    CacheMissError,
+    ConfigError,
+    LLMError,
+    NoResultError,
+    UnansweredError,
+    did_you_mean,
+)
 from simulator.keys import scrub
 from simulator.llm.answers import REPAIR, Reading, StructuredAnswer, T, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
@@ -37,6 +46,8 @@ from simulator.llm.spending.budget import Budget
 
 Mode = Literal["record", "replay", "refresh", "retry", "off"]
 
+TOO_MUCH = re.compile(r"max_(completion_)?tokens|maximum|too (large|long|many)|exceed|context", re.IGNORECASE)
+"""Complaints of a service that is asked for more tokens than it can write."""
 LONGEST_WAIT = 10 * 365 * 86_400.0
 
 MOST_SIMILAR = 8
@@ -179,9 +190,11 @@ class Gateway:
         is stored.
         """
         put, response = await self._ask(request)
-        if ran_out(response):
-            return (await self._ask_with_room(request, response))[1]
-        return (await self._ask_again(request))[1] if self._is_to_retry(put, response) else response
+        if self._is_to_retry(put, response):
+            put, response = await self._ask_again(request)
+        if ran_out(response) and response.outcome == "answer":
+            return (await self._ask_with_room(request, put, response))[1]
+        return response
 
     async def ask_for(
         self, request: ChatRequest, model: type[T], known: Mapping[str, Any] | None = None
@@ -200,12 +213,15 @@ class Gateway:
         repair_question = self._put_before(repair_request(put, response, read.error))
         # Older versions asked a repair question where all tokens had gone into thinking: what is stored counts.
         if ran_out(response) and self._look_up(repair_question)[1] is None:
-            more, response = await self._ask_with_room(asked, response)
-            keys = (*keys, more.key)
+            more = put
+            if response.outcome == "answer":
+                more, response = await self._ask_with_room(asked, put, response)
+            keys = tuple(dict.fromkeys((*keys, more.key)))
             read = read_answer(response, model, known)
             if ran_out(response):
-                had = asked.max_tokens or "of the service"
-                read = Reading(error=f"no text within max_tokens {had}, nor within {more.max_tokens}")
+                had, then = asked.max_tokens or "of the service", f"nor within {more.max_tokens}"
+                then = "and it cannot write more" if more is put else then
+                read = Reading(error=f"no text within max_tokens {had}, {then}")
             if read.error is None or ran_out(response) or response.outcome == "refusal":
                 return StructuredAnswer(read.value, read.error, keys, response, read.fixes)
             repair_question = self._put_before(repair_request(more, response, read.error))
@@ -242,15 +258,25 @@ class Gateway:
                     return before
         return repair
 
-    async def _ask_with_room(self, request: ChatRequest, response: ChatResponse) -> tuple[ChatRequest, ChatResponse]:
-        """Ask once more with a larger `max_tokens`; where that too goes into thinking, it is a lasting failure."""
+    async def _ask_with_room(
+        self, request: ChatRequest, put: ChatRequest, response: ChatResponse
+    ) -> tuple[ChatRequest, ChatResponse]:
+        """Ask once more with a larger `max_tokens`.
+
+        Where that too goes into thinking, or the model writes no more, it is a lasting failure.
+        """
         larger = with_more_room(request, response)
-        put, response = await self._ask(larger)
-        if self._is_to_retry(put, response):
-            put, response = await self._ask_again(larger)
-        if ran_out(response) and response.outcome == "answer":
-            response = self._judge(larger, put, replace(response, outcome="unusable"))
-        return put, response
+        try:
+            more, answer = await self._ask(larger)
+            if self._is_to_retry(more, answer):
+                more, answer = await self._ask_again(larger)
+        except LLMError as error:
+            if isinstance(error, BudgetError | NoResultError) or not TOO_MUCH.search(error.found):
+                raise
+            return put, self._judge(request, put, replace(response, outcome="unusable"))
+        if ran_out(answer) and answer.outcome == "answer":
+            answer = self._judge(larger, more, replace(answer, outcome="unusable"))
+        return more, answer
 
     def _is_to_retry(self, put: ChatRequest, response: ChatResponse) -> bool:
         """True for a failure on disk that this run has not asked again yet."""

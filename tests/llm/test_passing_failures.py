@@ -7,18 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulator.errors import UnansweredError
+from simulator.errors import LLMError, UnansweredError
 from simulator.llm.answers import StructuredAnswer, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
 from simulator.llm.cassette import read_cassette, write_cassette
 from simulator.llm.forms import without
 from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
-from simulator.llm.providers.complaints import is_passing, refused_field
+from simulator.llm.providers import RefusedFieldError, TransientError
+from simulator.llm.providers.complaints import is_passing, read_error, refused_field
 from simulator.llm.providers.openai_compatible import Endpoint, OpenAICompatible, answer_in_thought
 from simulator.llm.retries import Retry
 
@@ -162,6 +164,41 @@ def test_a_thought_without_end_is_a_lasting_failure(serve: Callable[..., Any], c
     assert (gateway.asked, gateway.failed, service.stats()["requests"]) == (2, 1, 2)
     again, rerun = put(cache, question(service.url), "replay")
     assert (again, rerun.asked, rerun.calls) == (answered, 0, gateway.calls)
+
+
+@pytest.mark.fault(
+    "services",
+    "the model cannot write the larger max_tokens (400)",
+    "a lasting failure of that question; the run goes on",
+)
+def test_a_larger_max_tokens_that_is_refused_is_a_lasting_failure(
+    serve: Callable[..., Any], cache: AnswerCache
+) -> None:
+    service = serve("--latency", 0, "--fault", "run-out-short")
+    answered, gateway = put(cache, question(service.url))
+    assert (answered.value, answered.error) == (None, "no text within max_tokens 900, and it cannot write more")
+    assert (gateway.asked, gateway.failed, service.stats()["requests"]) == (1, 1, 2)
+    for mode in ("replay", "record"):
+        again, rerun = put(cache, question(service.url), mode)  # type: ignore[arg-type]
+        assert (again, rerun.asked, rerun.calls) == (answered, 0, gateway.calls)
+    assert put(cache, question(service.url), "retry")[0] == replace(answered, response=ANY)
+
+
+def test_half_a_surrogate_pair_can_be_shown_to_the_model_that_wrote_it(
+    serve: Callable[..., Any], cache: AnswerCache
+) -> None:
+    bad = serve("--latency", 0, "--fault", "lone-surrogate")
+    answered, _ = put(cache, replace(question(bad.url), messages=(Message("user", "half \ud83d a pair"),)))
+    assert answered.value == Vote(conviction=0)
+
+
+@pytest.mark.parametrize("code", [400, 404, 422, "invalid_request_error"])
+def test_an_error_amid_an_answer_may_pass_whatever_its_code(code: object) -> None:
+    request = question("http://127.0.0.1:1/v1")
+    with pytest.raises(TransientError):
+        read_error(request, {"code": code, "message": "broke off"}, {}, amid_answer=True)
+    with pytest.raises(RefusedFieldError if code == 400 else LLMError):
+        read_error(replace(request, schema={}), {"code": code, "message": "Bad request"}, {})
 
 
 def test_what_older_versions_stored_still_hits(cache: AnswerCache) -> None:

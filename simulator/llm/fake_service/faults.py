@@ -200,6 +200,13 @@ def ask_until_tomorrow(reply: Reply) -> Reply:
     return _status(429, "the day's requests are used up", {"Retry-After": tomorrow})(reply)
 
 
+def run_out_short(reply: Reply) -> Reply:
+    """All tokens went into thinking, and no more than 8,192 may be asked for."""
+    allowed = reply.asked.get("max_tokens") or reply.asked.get("max_completion_tokens") or 0
+    too_large = f"max_tokens is too large: {allowed}. This model supports at most 8192 completion tokens."
+    return Reply(error_body(too_large), 400) if allowed > 8192 else _message("length", content="")(reply)
+
+
 HTML = "<!DOCTYPE html>\n<html><head><title>{}</title></head><body><h1>{}</h1></body></html>"
 FLAGGED = {"reasons": ["violence"], "flagged_input": "…", "provider_name": "OpenAI"}
 
@@ -245,6 +252,8 @@ FAULTS: Mapping[str, Fault] = {
     "reasoning-content": Fault("the answer in reasoning_content, content empty", answer_in_reasoning),
     "empty-length": Fault("nothing but thinking, finish length", _message("length", content="")),
     "run-out": Fault("the same where max_tokens is below 16,000", run_out),
+    "run-out-short": Fault("the same, and 400 where max_tokens is above 8,192", run_out_short),
+    "content-object": Fault("the answer as an object, not as text", lambda reply: _message(content={"n": 0})(reply)),
     "parts": Fault("content in parts", lambda reply: _message(content=[{"type": "text", "text": reply.text}])(reply)),
     # Refusals of a question, a field, or everything.
     "401": Fault("401, no such key", _status(401, "invalid api key")),

@@ -114,7 +114,8 @@ def raise_or_refuse(
     if status in PASSING or (status >= 500 and not (status <= 501 and _refuses_schema(request, complaint))):
         after = retry_after(headers, datetime.now(UTC))
         raise TransientError(f"{status} {complaint}".strip(), retry_after=after, throttled=status == 429)
-    if status in (400, 403) and FILTERED.search(content.decode("utf-8", "replace")[:2000]):
+    text = content.decode("utf-8", "replace")[:2000]
+    if status in (400, 403) and FILTERED.search(text) and not PAGE.match(text):
         return ChatResponse(complaint, outcome="refusal", finish="content_filter")
     if field := refused_field(request, status, complaint):
         bare = BARE.fullmatch(complaint) is not None
@@ -163,17 +164,25 @@ def _refuses_schema(request: ChatRequest, complaint: str) -> bool:
     return request.sends_schema and ABOUT_SCHEMA.search(complaint) is not None
 
 
-def read_error(request: ChatRequest, error: Any, headers: Mapping[str, str], key_env: str = "") -> ChatResponse:
-    """Read an error that stands in a 200: by its code where it has one. As `raise_or_refuse`."""
+def read_error(
+    request: ChatRequest, error: Any, headers: Mapping[str, str], key_env: str = "", *, amid_answer: bool = False
+) -> ChatResponse:
+    """Read an error that stands in a 200: by its code where it has one. As `raise_or_refuse`.
+
+    Beside the beginning of an answer (`amid_answer`) it says that the answer broke off, not that the question is bad.
+    """
     named = error if isinstance(error, Mapping) else {}
     code = named.get("code", named.get("status"))
     kinds = f"{code} {named.get('type')}"
     content = json.dumps({"error": error}).encode()
-    if str(code).isdigit() and 400 <= int(code) < 600:
-        return raise_or_refuse(request, int(code), headers, content, key_env)
+    code = int(code) if isinstance(code, float) and code.is_integer() else code
+    lasting = not amid_answer or str(code) in ("401", "402", "403")
+    if re.fullmatch(r"[45]\d\d", str(code)) and (lasting or int(str(code)) in PASSING or int(str(code)) >= 500):
+        code = int(str(code))
+        return raise_or_refuse(request, code, headers, content, key_env)
     if "insufficient_quota" in kinds:
         return raise_or_refuse(request, 429, headers, content, key_env)
-    if any(word in kinds for word in LASTING) or FILTERED.search(kinds):
+    if (lasting and any(word in kinds for word in LASTING)) or FILTERED.search(kinds):
         return raise_or_refuse(request, 400, headers, content, key_env)
     throttled = says_throttled(kinds)
     raise TransientError(f"answered without an answer ({shorten(error)})", throttled=throttled, perhaps_paid=True)

@@ -151,7 +151,7 @@ class OpenAICompatible:
         error = body.get("error") or (choice or {}).get("error")
         if error or choice is None:
             # Routers answer 200 with an error inside, some beside half an answer, when the service behind failed.
-            return read_error(request, error or body, headers, key_env)
+            return read_error(request, error or body, headers, key_env, amid_answer=choice is not None)
         return self._answer(request, body, choice)
 
     def _answer(self, request: ChatRequest, body: Mapping[str, Any], choice: Mapping[str, Any]) -> ChatResponse:
@@ -175,7 +175,9 @@ class OpenAICompatible:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message; some services send it in parts."""
+    """The text of a message; some services send it in parts, or as the object it is the JSON of."""
+    if isinstance(content, dict):
+        return json.dumps(content, ensure_ascii=False)
     if isinstance(content, list):
         return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
@@ -216,7 +218,9 @@ def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
 
 def body_of(request: ChatRequest) -> dict[str, Any]:
     """Make the request body. A schema stands in ``response_format`` by `native_schema`, else in the prompt."""
-    messages = [{"role": role, "content": text} for role, text in with_plain_schema(request)]
+    # Half a surrogate pair, which models do write, is no UTF-8; a repair question shows them their answer.
+    texts = ((role, text.encode("utf-8", "replace").decode()) for role, text in with_plain_schema(request))
+    messages = [{"role": role, "content": text} for role, text in texts]
     body: dict[str, Any] = {"model": request.model, "messages": messages}
     if request.schema is not None and request.sends_schema:
         body["response_format"] = response_format(request.schema)
