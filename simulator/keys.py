@@ -118,8 +118,8 @@ def _plain(secret: str) -> tuple[str, ...]:
 def _spelled(secret: str) -> re.Pattern[str]:
     """Pattern of every spelling of `secret`."""
     data = secret.encode("utf-8", "surrogateescape")
-    edge = r"(?:[A-Za-z0-9+/_-]|%(?:25)*(?i:2b|2f)|\\/)*"
-    cores = (edge + "".join(map(_written, core)) + edge + "(?:=|%(?:25)*3[dD])*" for core in _cores(data))
+    edge = r"(?:[A-Za-z0-9+/_-]|%(?:25){0,3}(?i:2b|2f)|\\/){0,8}"
+    cores = (edge + "".join(map(_written, core)) + edge + "(?:=|%(?:25){0,3}3[dD]){0,2}" for core in _cores(data))
     plain = ("".join(map(_written, text)) for text in dict.fromkeys((secret, data.decode("latin-1"))))
     return re.compile("|".join((*plain, f"(?i:{data.hex()})", *cores)))
 
@@ -136,26 +136,28 @@ def _cores(data: bytes) -> list[str]:
 @lru_cache(maxsize=512)
 def _written(one: str) -> str:
     """Pattern of every way in which `one` character is written."""
-    number, data = ord(one), one.encode("utf-8", "surrogateescape")
-    utf16 = one.encode("utf-16-be", "surrogatepass").hex()
-    ways = [
-        r"\\*" + re.escape(one),
-        r"\\+" + r"\\+".join(f"(?i:u{utf16[i : i + 4]})" for i in range(0, len(utf16), 4)),
-        rf"\\+U(?i:{number:08x})",
-        "".join(rf"\\+(?i:x{byte:02x})" for byte in data),
-        "".join(f"%(?:25)*(?i:{byte:02x})" for byte in data),
-        rf"&(?:amp;)*#0*{number}(?!\d);?",
-        rf"&(?:amp;)*#(?i:x0*{number:x})(?![0-9a-fA-F]);?",
-    ]
     from html import entities
 
+    number, data = ord(one), one.encode("utf-8", "surrogateescape")
+    utf16 = one.encode("utf-16-be", "surrogatepass").hex()
+    # Repeats are bounded: a text made of nothing but backslashes must not take minutes.
+    slash, amp = r"\\{1,8}", "&(?:amp;){0,3}"
+    ways = [
+        r"\\{0,8}" + re.escape(one),
+        slash + slash.join(f"(?i:u{utf16[i : i + 4]})" for i in range(0, len(utf16), 4)),
+        rf"{slash}U(?i:{number:08x})",
+        "".join(rf"{slash}(?i:x{byte:02x})" for byte in data),
+        "".join(f"%(?:25){{0,3}}(?i:{byte:02x})" for byte in data),
+        rf"{amp}#0{{0,6}}{number}(?!\d);?",
+        rf"{amp}#(?i:x0{{0,6}}{number:x})(?![0-9a-fA-F]);?",
+    ]
     names = [name for name, meant in entities.html5.items() if meant == one]
-    ways += [f"&(?:amp;)*{re.escape(name)}" for name in sorted(names, key=len, reverse=True)]
+    ways += [amp + re.escape(name) for name in sorted(names, key=len, reverse=True)]
     if number < 256:
-        ways.append(rf"\\+(?i:x{number:02x})")
-    ways += [r"\\+" + letter for letter, meant in CONTROLS.items() if meant == one]
+        ways.append(rf"{slash}(?i:x{number:02x})")
+    ways += [slash + letter for letter, meant in CONTROLS.items() if meant == one]
     if one.isspace():
-        ways += [r"\+", r"\s+"]
+        ways += [r"\+", r"\s{1,40}"]
     return f"(?:{'|'.join(ways)})"
 
 

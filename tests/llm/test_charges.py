@@ -181,6 +181,7 @@ def test_a_cost_above_the_table_is_believed_and_raises_the_estimate_at_once(serv
     "the table says 0 and the service tells a cost",
     "counted, and --max-cost holds",
 )
+@pytest.mark.medium
 @pytest.mark.parametrize("price", [FREE, Price(input=10.0, output=20.0)], ids=["free", "too cheap"])
 def test_a_budget_holds_whatever_the_table_says(price: Price, serve: Serve, tmp_path: Path) -> None:
     service = serve("--latency", 0.02, "--faults", 1, "--fault", "cost-tenth")
@@ -200,6 +201,7 @@ def test_a_budget_holds_whatever_the_table_says(price: Price, serve: Serve, tmp_
     assert service.stats()["requests"] == 5, "the same command again asks nothing either"
 
 
+@pytest.mark.medium
 def test_a_free_model_that_tells_no_cost_stays_free_and_is_asked_side_by_side(serve: Serve, tmp_path: Path) -> None:
     service = serve("--latency", 0.05)
     till = Till(tmp_path, seat_at(service.url), FREE, limit=0.0)
@@ -390,3 +392,17 @@ def test_a_report_is_read_as_it_is_meant(reported: Any, prompt: int, completion:
     usage = read_usage(request, "", reported, price)
     assert (usage.prompt_tokens, usage.completion_tokens) == (prompt, completion)
     assert seen == [pytest.approx(told) if told is not None else None]
+
+
+def test_what_one_process_was_charged_the_others_set_aside(serve: Serve, tmp_path: Path) -> None:
+    service = serve("--latency", 0, "--faults", 1, "--fault", "cost-tenth")
+    first, second = (Till(tmp_path, seat_at(service.url), FREE, limit=0.15) for _ in range(2))
+    assert second.charges.untried(second.question())
+    first.ask()
+    second.charges._read_at.clear()  # a second later
+    assert not second.charges.untried(second.question())
+    assert second.charges.estimate(second.question()) == (0.1, 0.1)
+    assert isinstance(second.ask(2)[1], BudgetError)
+    assert service.stats()["requests"] == 1
+    for one in (first, second):
+        one.ledger.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from base64 import b64encode, encodebytes, urlsafe_b64encode
 from collections.abc import Callable
 from html import escape
@@ -199,3 +200,19 @@ def test_a_password_in_what_is_no_address_is_not_shown_either(endpoint: str, tmp
     with pytest.raises(ConfigError, match="is no URL") as caught:
         read_yaml(path, Models)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("filler", ["\\", "&amp;", "%25", "A", "0", "&#", " ", "\\\\u00"])
+def test_no_text_takes_long(filler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", KEY)
+    began = time.perf_counter()
+    clean = scrub(filler * (20_000 // len(filler)) + KEY + filler * 1000 + b64encode(KEY.encode()).decode())
+    assert time.perf_counter() - began < 3.0
+    assert "SOME_API_KEY" in clean
+
+
+def test_a_secret_that_is_no_text_is_struck_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", b"caf\xe9-\xff0123456789".decode("utf-8", "surrogateescape"))
+    assert scrub_bytes(b"key caf\xe9-\xff0123456789!") == b"key [SOME_API_KEY]!"
+    with pytest.raises(ConfigError, match="not ASCII"):
+        read_key("SOME_API_KEY")

@@ -15,6 +15,8 @@ next.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,7 +50,8 @@ class Charges:
     max_usd: float = 5.0
     ledger: SharedLedger | None = None
     say: Callable[[str], None] = ignore
-    _most: dict[str, float | None] = field(default_factory=dict, init=False)
+    _most: dict[str, float] = field(default_factory=dict, init=False)
+    _read_at: dict[str, float] = field(default_factory=dict, init=False)
     _stopped: dict[tuple[str, str], StoppedModelError] = field(default_factory=dict, init=False)
     _said: set[tuple[str, str, str]] = field(default_factory=set, init=False)
 
@@ -110,10 +113,17 @@ class Charges:
         return usd * max(1.0, seen) if usd else seen
 
     def _seen(self, name: str) -> float | None:
-        """Times the table's most, or dollars where it has no price, that an answer was charged; None before any was."""
-        if name not in self._most:
-            self._most[name] = self.ledger.most_charged(name) if self.ledger is not None else None
-        return self._most[name]
+        """Times the table's most, or dollars where it has no price, that an answer was charged; None before any was.
+
+        What other processes of the workspace were charged is looked up once a second.
+        """
+        now = time.monotonic()
+        if self.ledger is not None and now - self._read_at.get(name, -math.inf) > 1.0:
+            self._read_at[name] = now
+            told = [one for one in (self._most.get(name), self.ledger.most_charged(name)) if one is not None]
+            if told:
+                self._most[name] = max(told)
+        return self._most.get(name)
 
     def _report(self, request: ChatRequest, kind: str, what: str) -> None:
         if (about := (request.endpoint, request.model, kind)) not in self._said:
