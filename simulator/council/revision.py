@@ -29,6 +29,7 @@ from simulator.council.spec import CouncilSpec
 from simulator.council.stages.execution import Executed, ExecutionStage, carry_out, limit_price
 from simulator.council.thesis import Followed, Terms, Thesis, new_york
 from simulator.council.vote import VOTE, Vote, conviction_of, net_votes
+from simulator.number_format import price_text
 from simulator.trading.model import Book, Target
 
 Action = Literal["KEEP", "TRIM", "ADD", "CLOSE", "CANCEL", "FLIP"]
@@ -201,7 +202,8 @@ def _level(
         return kept, None
     if close is not None and (asked - close) * side <= 0:
         losing = "losing" if name == "stop" else "winning"
-        return kept, f"{name} {asked} not taken: not on the {losing} side of the last close {close}"
+        shown, last = price_text(asked), price_text(close)
+        return kept, f"{name} {shown} not taken: not on the {losing} side of the last close {last}"
     return asked, None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from simulator.council.records import AnswerRow, MeetingRecord, ReviewAnswer, RevisedThesis
-from simulator.number_format import price, ratio
+from simulator.number_format import price, price_text, ratio
 
 PRICES = {"limit": "limit", "stop": "stop", "take_profit": "take profit"}
 SHOWN_OF_KEY = 12
@@ -36,7 +36,8 @@ def flatten_facts(content: Mapping[str, object], before: str = "") -> Iterator[t
             words = (" ".join(map(str, v.values())) if isinstance(v, Mapping) else str(v) for v in value)
             yield f"{before}{key}", "; ".join(words) or "none"
         else:
-            yield f"{before}{key}", value
+            # A price of a fraction of a cent has many digits and no power of ten.
+            yield f"{before}{key}", price_text(value) if isinstance(value, float) and 0 < abs(value) < 1e-4 else value
 
 
 def find_label(record: MeetingRecord, seat: str) -> str:

@@ -363,6 +363,8 @@ def fills(path: Path, rows: Iterable[Sequence[object]], head: str = "date,symbol
          "date,symbol,side,quantity,price", ""),
         ([(d, s, "B" if q > 0 else "sell_short", q, p) for d, s, q, p in FILLS], "at,symbol,action,shares,price", ""),
         ([(s, q, p) for _, s, q, p in FILLS], "symbol,quantity,price", ""),
+        ([(*one, "market") for one in FILLS], "Date/Time,Symbol,Quantity,Price,Type", ""),
+        ([(*one, "sell" if one[2] < 0 else "buy") for one in FILLS], "Date Time,Symbol,Quantity,Price,Type", ""),
         ([*((f"{d[5:7]}/{d[8:]}/{d[:4]}", s, q, f"${p}") for d, s, q, p in FILLS[::-1]), ("02/28/2022", "B", -1, "$1")],
          "trade_date,symbol,quantity,price", "not in order of trade_date"),
     ],

@@ -26,7 +26,7 @@ Dates = NDArray[np.datetime64]
 
 DATE_NAMES = (
     *("date", "datetime", "timestamp", "time", "session", "day", "week", "month", "quarter", "year", "index"),
-    *("unnamed: 0", ""),
+    *("tradedate", "pricedate", "closetime", "opentime", "unnamed:0", ""),
 )
 """Names of a column of dates, in any case; pandas leaves an index without a name."""
 
@@ -128,7 +128,8 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
 
 def find_dates(names: Sequence[str], known: Sequence[str] = DATE_NAMES) -> str | None:
     """Return the one of `names` that comes first among `known` names of dates, None where none does."""
-    return min((n for n in names if n.lower() in known), key=lambda n: known.index(n.lower()), default=None)
+    plain = {name: re.sub(r"[\s_/.-]+", "", name.lower()) for name in names}
+    return min((n for n in names if plain[n] in known), key=lambda n: known.index(plain[n]), default=None)
 
 
 def _counts(texts: Sequence[str]) -> bool:

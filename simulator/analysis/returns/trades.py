@@ -26,9 +26,9 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "strategy": ("strategy",),
     "profit": ("net", "netpnl", "pnl", "profit", "p&l", "p/l", "realizedpnl", "realisedpnl", "profit/loss"),
     "symbol": ("symbol", "ticker", "instrument", "asset"),
-    "quantity": ("quantity", "qty", "shares", "filledqty", "filledquantity", "size", "amount", "contracts"),
+    "quantity": ("quantity", "qty", "shares", "filledqty", "filledquantity", "size", "contracts"),
     "price": ("price", "fillprice", "avgprice", "averageprice", "filledavgprice", "executionprice"),
-    "side": ("side", "action", "buy/sell", "b/s", "direction", "type", "transactiontype"),
+    "side": ("side", "action", "buy/sell", "b/s", "direction", "transactiontype", "type"),
 }
 CHARGES = ("costs", "cost", "slippage", "commission", "commissions", "fee", "fees")
 
@@ -114,6 +114,8 @@ def _sign(table: ColumnFile, quantity: Floats, side: str | None) -> tuple[Floats
             return quantity, ("No fill sells: write sales with a negative quantity, or add a column side (buy, sell).",)
         return quantity, ()
     words = [re.sub(r"[\s_-]+", " ", word.strip().lower()) for word in table.texts(side)]
+    if side.lower() == "type" and not any(word in SIDES for word in words):  # market, limit
+        return _sign(table, quantity, None)
     for row, word in enumerate(words):
         if word not in SIDES:
             mend = "write buy or sell: long and short name a position, not a trade"

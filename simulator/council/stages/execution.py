@@ -17,7 +17,7 @@ from simulator.council.context import PipelineContext
 from simulator.council.facts import last_close
 from simulator.council.records import Facts, SymbolFacts
 from simulator.council.spec import CouncilSpec
-from simulator.number_format import round_price
+from simulator.number_format import price_text, round_price
 from simulator.trading.model import Book, Target
 
 
@@ -88,10 +88,12 @@ def carry_out(
     weight = sign * spec.sizes[2 if abs(conviction) == 2 else 1]
     stop, target = pitch.stop, pitch.target
     if stop is not None and close is not None and (close - stop) * sign <= 0:
-        notes.append(f"stop {stop} left out: not on the losing side of the last close {close}")
+        notes.append(f"stop {price_text(stop)} left out: not on the losing side of the last close {price_text(close)}")
         stop = None
     if target is not None and close is not None and (target - close) * sign <= 0:
-        notes.append(f"target {target} left out: not on the winning side of the last close {close}")
+        notes.append(
+            f"target {price_text(target)} left out: not on the winning side of the last close {price_text(close)}"
+        )
         target = None
     limit = None if abs(conviction) == 2 else limit_price(facts["symbols"][symbol], weight > book.weight(symbol), spec)
     return Executed(
