@@ -101,6 +101,20 @@ def guard_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def fill_streams() -> bool:
+    """Put the null device in the place of closed streams, whose numbers a database would be given next; True where
+    stdout was closed."""
+    closed = sys.stdout is None
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    return closed
+
+
 def stream_of(err: bool = False) -> TextIO:
     """Return stdout or stderr itself, for whoever has made printable what it writes there."""
     stream = sys.stderr if err else sys.stdout

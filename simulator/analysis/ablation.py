@@ -24,6 +24,7 @@ from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.records import meeting_record
 from simulator.errors import LLMError, UsageError
+from simulator.evidence.members import who_answers
 from simulator.evidence.reader import read_decisions
 from simulator.evidence.records import AblationRecord, Choice, VariantRecord
 from simulator.market.bars import Floats
@@ -238,6 +239,7 @@ def _variant_record(
         "part": one.part,
         "what": one.what,
         "seat": one.seat,
+        "who": who_answers(case.facts, one.seat) if one.seat else "",
         "account": next((name for name, account in accounts.items() if one.seat and account.role == one.seat), None),
         "metrics": values,
         "reasons": {name: why for name, why in summary.reasons.items() if name in values},

@@ -21,6 +21,7 @@ import numpy as np
 
 from simulator.analysis.divergence import ConfigurationDifference, Divergence, first_divergence
 from simulator.errors import UsageError
+from simulator.evidence.members import who_by_seat
 from simulator.evidence.reader import Evidence, read
 from simulator.evidence.records import Metrics, OpenSpan, Reasons, RunRecord, Span, Stopped
 from simulator.runs.measure import SESSIONS_A_YEAR
@@ -57,6 +58,7 @@ class ComparedRun(Span):
     altered: str
     stopped: Stopped | None
     models: list[str]
+    members: dict[str, str]
     replicates: int
     folder: str
 
@@ -178,9 +180,12 @@ def find_differences(runs: Sequence[RunRecord]) -> list[ConfigurationDifference]
     """Return what the runs were made of and on, where they differ; a value is None where a run lacks the key.
 
     Keys are dotted paths into run.json, in its order: symbols, dates, models, parameters, config, strategy files,
-    data, code, packages.
+    data, code, packages; ``members.SEAT`` is who answers in a seat.
     """
-    flat = [dict(_flat({name: value for name, value in run.items() if name in INPUTS})) for run in runs]
+    flat = [
+        dict(_flat({name: value for name, value in {**run, "members": who_by_seat(run)}.items() if name in INPUTS}))
+        for run in runs
+    ]
     found = dict.fromkeys(key for one in flat for key in one)
     keys = sorted(found, key=lambda key: INPUTS.index(key.partition(".")[0]))
     rows: list[ConfigurationDifference] = [{"key": key, "values": [one.get(key) for one in flat]} for key in keys]
@@ -188,8 +193,8 @@ def find_differences(runs: Sequence[RunRecord]) -> list[ConfigurationDifference]
 
 
 INPUTS = (
-    *("strategy", "symbols", "from", "to", "models", "replicates", "parameters", "cash", "config", "strategy_files"),
-    *("analysts", "sources", "context", "data_digest", "risk_free", "partial", "code", "packages"),
+    *("strategy", "symbols", "from", "to", "models", "members", "replicates", "parameters", "cash", "config"),
+    *("strategy_files", "analysts", "sources", "context", "data_digest", "risk_free", "partial", "code", "packages"),
 )
 """Keys of run.json that say what a run was made of."""
 
@@ -227,6 +232,7 @@ def _about(one: LabelledRun) -> ComparedRun:
         "altered": one.evidence.altered,
         "stopped": run.get("stopped"),
         "models": run["llm"]["models"],
+        "members": who_by_seat(run),
         "replicates": run["replicates"]["count"],
         "folder": str(one.folder),
     }

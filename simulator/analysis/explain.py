@@ -11,6 +11,7 @@ from typing import TypeAlias, TypedDict, TypeVar
 
 from simulator.council.records import CheckpointRecord, CouncilRecord, MeetingRecord, council_record, meeting_record
 from simulator.errors import UsageError, did_you_mean
+from simulator.evidence.members import name_account, who_by_seat
 from simulator.evidence.reader import Books, read_books, read_calls, read_run
 from simulator.evidence.records import (
     AccountRecord,
@@ -37,14 +38,19 @@ R = TypeVar("R", OrderRecord, Fill, Rejection)
 class Explanation:
     """A decision and what came of it; with `symbol` only what concerns it.
 
-    `meeting` is the council's record of the same hour, where the account is a member's; `fills` and `rejected` followed
-    from `orders` or happened before the next decision; `later` are further decisions on that session.
+    `name` is the account's, behind who answers in its seat; `members` says who answers in each seat, `served` which
+    model gave the answer of a key, empty where that was not recorded; `meeting` is the council's record of the same
+    hour, where the account is a member's; `fills` and `rejected` followed from `orders` or happened before the next
+    decision; `later` are further decisions on that session.
     """
 
     run: str
     account: str | None
+    name: str
     analysts: str | None
     symbol: str | None
+    members: Mapping[str, str]
+    served: Mapping[str, str]
     decision: DecisionRow
     meeting: Occasion | None
     orders: tuple[OrderRecord, ...]
@@ -57,7 +63,7 @@ class Explanation:
         rows = {name: [as_row(row) for row in getattr(self, name)] for name in ("orders", "fills", "rejected")}
         decision = {key: value for key, value in self.decision.items() if key != "session"}
         later = {"later": [one.to_json() for one in self.later]} if self.later else {"later": []}
-        names = {name: getattr(self, name) for name in ("run", "account", "analysts", "symbol")}
+        names = {name: getattr(self, name) for name in ("run", "account", "analysts", "symbol", "members")}
         return {**names, **decision, "meeting": self.meeting, **rows, **later}
 
 
@@ -76,8 +82,12 @@ def explain_decision(folder: Path, day: date, symbol: str | None = None, account
     meetings: dict[str, Occasion | None] = {}
     if name != run["account"]:
         meetings = {row["as_of"]: _occasion(row) for row in read_books(folder, run).decisions}
+    shown = name_account(run, name) if name else ""
+    members, served = who_by_seat(run), {call["key"]: call.get("served", "") for call in read_calls(folder, run)}
     first, *later = (
-        Explanation(folder.name, name, run["analysts"], symbol, *_follow(books, at, symbol, meetings))
+        Explanation(
+            folder.name, name, shown, run["analysts"], symbol, members, served, *_follow(books, at, symbol, meetings)
+        )
         for at in _in_force(books, day, run["to"])
     )
     return Explanation(**{**vars(first), "later": tuple(later)})
@@ -171,7 +181,10 @@ class TracedFill:
 
 @dataclass(frozen=True)
 class Trace:
-    """An account's numbers and everything behind them; `own`: it is the run's own; `calls`: questions to its seat."""
+    """An account's numbers and everything behind them, under the `name` of who answers in its seat.
+
+    `own`: it is the run's own; `calls`: questions to its seat.
+    """
 
     run: str
     account: str | None
@@ -179,6 +192,7 @@ class Trace:
     strategy: str
     sessions: int
     analysts: str | None
+    name: str
     seat: str | None
     model: str | None
     metrics: Metrics
@@ -220,6 +234,7 @@ def trace_account(folder: Path, account: str | None = None) -> Trace:
         strategy=run["strategy"],
         sessions=run["sessions"],
         analysts=run["analysts"],
+        name=name_account(run, name) if name else run["strategy"],
         seat=entry["seat"] if entry else None,
         model=entry["model"] if entry else None,
         metrics=entry["metrics"] if entry else run["metrics"],

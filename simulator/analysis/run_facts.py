@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from simulator.analysis.leaderboard import leaderboard
 from simulator.analysis.toggles import execution_toggles
 from simulator.contamination.split import Daily, contamination_facts
+from simulator.evidence.members import served_by_seat
 from simulator.evidence.records import CallRow, Findings
 from simulator.evidence.writer import session_ends
 from simulator.llm.spending.prices import Prices
@@ -30,6 +31,10 @@ def analyse(
         "accounts": leaderboard(accounts, calls, free, work.cash),
         "execution_toggles": execution_toggles(replayed.inputs, replayed.tape, work.rules.execution, work.cash, free),
         "contamination": contamination_facts(
-            seats_of(work.loaded.strategy), Prices(work.config.models.prices), replayed.results, daily
+            seats_of(work.loaded.strategy),
+            Prices(work.config.models.prices),
+            replayed.results,
+            daily,
+            served=served_by_seat(calls),
         ),
     }

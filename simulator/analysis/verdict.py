@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from simulator.analysis.unanswered import partial_sentence, replicates_sentence, shortfalls_sentence
+from simulator.evidence.members import describe_model
 from simulator.evidence.records import Contamination, JudgedRun
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
 
@@ -269,5 +270,8 @@ def _power(run: JudgedRun, standing: Standing) -> str:
 
 
 def _author(run: JudgedRun) -> str:
-    by = [*run["llm"]["models"], *filter(None, [run["analysts"]])]
+    asked, split = run["llm"]["models"], run["contamination"]
+    models = [one for one in split["models"] if one["model"] in asked] if split else []
+    named = dict.fromkeys(describe_model(one["provider"], one["model"], one.get("served")) for one in models)
+    by = [*(named or asked), *filter(None, [run["analysts"]])]
     return f"Decided by {', '.join(by)}." if by else ""

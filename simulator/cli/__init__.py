@@ -140,27 +140,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     # Objects of a run live until its end: collecting garbage at every turn costs an eighth of its time.
     gc.set_threshold(100_000, 50, 50)
     from simulator.errors import UsageError
-    from simulator.printing import guard_streams
+    from simulator.printing import fill_streams, guard_streams
 
-    closed = _fill_streams()
+    closed = fill_streams()
     with guard_streams():
         mend = "`> FILE` or `> /dev/null` takes what is printed"
         code = _print_error(UsageError("stdout is closed", mend=mend)) if closed else _run(args)
     sys.exit(code)
-
-
-def _fill_streams() -> bool:
-    """Put the null device in the place of closed streams, whose numbers a database would be given next; True where
-    stdout was closed."""
-    closed = sys.stdout is None
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    return closed
 
 
 def _run(args: Sequence[str] | None) -> int:

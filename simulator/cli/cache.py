@@ -129,9 +129,7 @@ def forget(workspace: Workspace, failures: bool, as_json: bool) -> None:
         failed = (one.key for one in answers.entries() if is_failure(one.response, one.request.get("schema")))
         count = answers.forget(list(failed))
         folder = str(answers.folder)
-    click.echo(
-        json.dumps({"folder": folder, "forgotten": count}) if as_json else f"{folder}: {count:,} failures forgotten"
-    )
+    say(json.dumps({"folder": folder, "forgotten": count}) if as_json else f"{folder}: {count:,} failures forgotten")
 
 
 @cache.command()
@@ -195,7 +193,7 @@ def _render_entry(entry: Entry) -> Iterator[str]:
     usage = response.usage
     yield RULE
     yield (
-        f"{response.model or 'model not given'}, {response.asked_at or 'no time'}, {response.latency_s:.1f} s, "
+        f"served {response.model or '(not recorded)'}, {response.asked_at or 'no time'}, {response.latency_s:.1f} s, "
         f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens, ${usage.cost_usd:.4f}"
     )
 

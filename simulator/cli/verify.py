@@ -43,7 +43,7 @@ def verify(workspace: Workspace, run: str | None, each: bool, as_json: bool) -> 
 
 
 def _print(found: list[dict[str, object]], console: Console) -> None:
-    from rich.text import Text
+    from simulator.report.renderers.console import Text
 
     for one in found:
         console.print(Text(f"{one['state']:<13} {one['folder']}"), soft_wrap=True)

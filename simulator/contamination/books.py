@@ -10,6 +10,7 @@ from simulator.contamination.case import Case
 from simulator.contamination.results import Figure, Outcome, Result
 from simulator.contamination.split import Daily, contamination_facts
 from simulator.contamination.words import percent
+from simulator.evidence.members import served_by_seat
 from simulator.llm.spending.prices import Prices
 from simulator.replay import kernel
 from simulator.runs import measure
@@ -27,7 +28,8 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     done = case.recorded
     hold = benchmark_ledgers(done.inputs, case.rules.execution, case.cash)["buy_and_hold"]
     daily = Daily(case.sessions, case.returns(done), measure.session_returns(hold, case.cash), case.free)
-    found = contamination_facts(case.seats, Prices(case.config.models.prices), done.results, daily)
+    served = served_by_seat(case.calls)
+    found = contamination_facts(case.seats, Prices(case.config.models.prices), done.results, daily, served=served)
     notes = tuple(note for note in (found["mend"],) if note)
     if not case.asks_models:
         return Result("not applicable", found["verdict"])

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from simulator.config import Config, Seat
 from simulator.errors import UsageError
+from simulator.evidence.members import served_by_seat
+from simulator.evidence.reader import read_calls
+from simulator.evidence.records import CallRow
 from simulator.evidence.writer import session_ends
 from simulator.llm.cutoffs import ModelCutoff, cutoffs_of, language_models, latest_cutoff
 from simulator.llm.spending.prices import Prices
@@ -54,7 +57,12 @@ class Case(ReloadedRun):
 
     @cached_property
     def models(self) -> tuple[ModelCutoff, ...]:
-        return cutoffs_of(self.seats, Prices(self.config.models.prices))
+        return cutoffs_of(self.seats, Prices(self.config.models.prices), served_by_seat(self.calls))
+
+    @cached_property
+    def calls(self) -> tuple[CallRow, ...]:
+        """Questions of the run, and who answered them."""
+        return read_calls(self.folder, self.facts)
 
     @property
     def cutoff(self) -> date | None:

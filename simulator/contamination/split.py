@@ -79,14 +79,15 @@ def contamination_facts(
     results: Sequence[CycleResult],
     daily: Daily,
     benchmark: str = "buy_and_hold",
+    served: Mapping[str, Sequence[str]] | None = None,
 ) -> Contamination:
     """``contamination`` of run.json; its keys are listed in docs/contamination.md.
 
     `seats` of the council, empty for a rule; `results` as replayed (members' votes are read from their records);
-    `daily` with the returns of `benchmark`. Nobody is asked. A session is placed by its own date, a decision by its
-    instant's.
+    `daily` with the returns of `benchmark`; models are judged by those that `served`, {seat: their names}. Nobody is
+    asked. A session is placed by its own date, a decision by its instant's.
     """
-    models = cutoffs_of(seats, prices)
+    models = cutoffs_of(seats, prices, served)
     found: Contamination = {
         "verdict": "",
         "flagged": False,
@@ -232,7 +233,8 @@ def _described(part: Daily, decisions: int) -> PartRecord:
 def _model(one: ModelCutoff) -> ModelRecord:
     cutoff = None if one.cutoff is None else str(one.cutoff)
     why = "no model, nothing to remember" if one.answers_by_rule else None if cutoff else "cut-off not known"
-    return {"model": one.model, "provider": one.provider, "seats": list(one.seats), "cutoff": cutoff, "note": why}
+    asked = {"model": one.model, "served": list(one.served), "provider": one.provider, "seats": list(one.seats)}
+    return cast(ModelRecord, {**asked, "cutoff": cutoff, "note": why})
 
 
 def _sessions(count: int) -> str:

@@ -8,9 +8,13 @@ from simulator.council.records import ChairmanAnswer, ExecutionRow, PitchAnswer,
 
 
 class SeatAnswer(TypedDict):
-    """An answer in the words of the handoff report; the fields of one that could not be used are missing."""
+    """An answer in the words of the handoff report; the fields of one that could not be used are missing.
+
+    `model` is the provider and model asked, `served` the model that answered, empty where that was not recorded.
+    """
 
     model: str | None
+    served: str
     seat: str
     keys: list[str]
     error: NotRequired[str]
@@ -60,7 +64,10 @@ class Spent(TypedDict):
 
 
 class MeetingFacts(StageResults):
-    """Output of ``sim council --json``: the meeting, and the results of the stage that was asked for, or of all."""
+    """Output of ``sim council --json``: the meeting, and the results of the stage that was asked for, or of all.
+
+    `members` says who answers in each seat; `notes` are warnings of models that served in the place of others.
+    """
 
     stage: str
     strategy: str
@@ -70,6 +77,8 @@ class MeetingFacts(StageResults):
     known_to: str | None
     moved: str | None
     symbols: list[str]
+    members: dict[str, str]
+    notes: list[str]
     no_decision: str | None
     metadata: dict[str, object]
     llm: Spent

@@ -86,9 +86,12 @@ class CallCosts(TypedDict):
 
 
 class Llm(CallCosts):
+    """The questions of a run; ``served`` is {seat: models that answered}, an empty name where that was not recorded."""
+
     failed: int
     analysts: str | None
     models: list[str]
+    served: NotRequired[dict[str, list[str]]]
     cache_entries: str
 
 
@@ -198,7 +201,10 @@ class Shortfalls(TypedDict):
 
 
 class ModelRecord(TypedDict):
+    """A model asked for, those that ``served`` in its seats where that was recorded, and their latest cut-off."""
+
     model: str
+    served: NotRequired[list[str]]
     provider: str
     seats: list[str]
     cutoff: str | None
@@ -400,6 +406,7 @@ class VariantRecord(TypedDict):
     part: str
     what: str
     seat: str | None
+    who: NotRequired[str]
     account: str | None
     metrics: Metrics
     reasons: Reasons

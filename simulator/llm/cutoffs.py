@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -22,12 +22,16 @@ GREY_DAYS = 90
 
 @dataclass(frozen=True)
 class ModelCutoff:
-    """A model, its seats, and the last day it can know of; None where neither config nor the tables say."""
+    """A model asked for, its seats, and the last day those that answered can know of; None where nothing says.
+
+    `served` are the models that answered, as their service named them; empty where that was not recorded.
+    """
 
     provider: str
     model: str
     seats: tuple[str, ...]
     cutoff: date | None
+    served: tuple[str, ...] = ()
 
     @property
     def answers_by_rule(self) -> bool:
@@ -35,15 +39,36 @@ class ModelCutoff:
         return self.provider == OFFLINE
 
 
-def cutoffs_of(seats: Mapping[str, Seat], prices: Prices) -> tuple[ModelCutoff, ...]:
-    """The models in `seats`, in alphabetical order; config/models.yaml goes before the packaged tables."""
-    by_model: dict[tuple[str, str, str], list[str]] = {}
+def cutoffs_of(
+    seats: Mapping[str, Seat], prices: Prices, served: Mapping[str, Collection[str]] | None = None
+) -> tuple[ModelCutoff, ...]:
+    """The models in `seats`, in alphabetical order; config/models.yaml goes before the packaged tables.
+
+    `served` is {seat: names of the models that answered there}, an empty name for answers whose model was not recorded.
+    """
+    by_model: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
     for name, seat in sorted(seats.items()):
-        by_model.setdefault((seat.model, seat.provider, seat.endpoint), []).append(name)
+        answered = tuple(sorted((served or {}).get(name, ())))
+        by_model.setdefault((seat.model, seat.provider, seat.endpoint, answered), []).append(name)
     return tuple(
-        ModelCutoff(provider, model, tuple(names), prices.cutoff(seats[names[0]]))
-        for (model, provider, _), names in sorted(by_model.items())
+        ModelCutoff(
+            provider, model, tuple(names), _cutoff_of(seats[names[0]], answered, prices), tuple(filter(None, answered))
+        )
+        for (model, provider, _, answered), names in sorted(by_model.items())
     )
+
+
+def _cutoff_of(seat: Seat, served: Collection[str], prices: Prices) -> date | None:
+    """The latest cut-off of the models that `served`; for one that is not known, the latest of what is.
+
+    An answer whose model was not recorded is taken to be of the model that was asked.
+    """
+    asked = prices.cutoff(seat)
+    own = [prices.cutoff(seat.model_copy(update={"model": name})) if name else asked for name in served or ("",)]
+    known = [day for day in own if day is not None]
+    if None in own and asked is not None:
+        known.append(asked)
+    return max(known, default=None)
 
 
 def language_models(models: Sequence[ModelCutoff]) -> tuple[ModelCutoff, ...]:
@@ -52,8 +77,9 @@ def language_models(models: Sequence[ModelCutoff]) -> tuple[ModelCutoff, ...]:
 
 
 def without_cutoff(models: Sequence[ModelCutoff]) -> tuple[str, ...]:
-    """Names of the models whose cut-off is not known."""
-    return tuple(dict.fromkeys(one.model for one in language_models(models) if one.cutoff is None))
+    """Names of the models whose cut-off is not known, as they served where that was recorded."""
+    unknown = [one for one in language_models(models) if one.cutoff is None]
+    return tuple(dict.fromkeys(name for one in unknown for name in one.served or (one.model,)))
 
 
 def latest_cutoff(models: Sequence[ModelCutoff]) -> date | None:

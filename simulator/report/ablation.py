@@ -88,8 +88,7 @@ def tabulate_earned(facts: AblationRecord, caption: bool = False) -> Table:
             METRICS[key].cell(one["metrics"], {}, withheld(facts)) for key in ("total_return", "sharpe", "max_drawdown")
         )
         changed = "" if one["meetings_changed"] is None else f"{one['meetings_changed']} of {facts['meetings']}"
-        name = one["name"] if one["account"] is None else f"{one['name']} ({one['account']})"
-        rows.append(Row(name, (total, sharpe, fall, Cell(changed)), one["what"]))
+        rows.append(Row(_name(one, one["name"]), (total, sharpe, fall, Cell(changed)), one["what"]))
     columns = ("Return", "Sharpe", "Drawdown", "Meetings changed")
     return make_table("What each variant earned", columns, rows, corner="Variant", caption=caption)
 
@@ -99,8 +98,7 @@ def tabulate_added(facts: AblationRecord, brief: bool = False) -> Table:
     rows = []
     for one in facts["variants"]:
         if one["pair"]:
-            part = one["part"].removeprefix("the ")
-            label = part if brief or one["account"] is None else f"{part} ({one['account']})"
+            label = _name(one, one["part"].removeprefix("the "))
             cells = _added(one, withheld(facts))
             cells = tuple(cells[n] for n in ((0, 1, 2, 5, 6) if brief else range(7)))
             rows.append(Row(label, cells, f"{one['against']} less {one['name']}", "chosen" if _is_clear(one) else ""))
@@ -108,6 +106,12 @@ def tabulate_added(facts: AblationRecord, brief: bool = False) -> Table:
     shown = ["Sharpe", "95\u00a0% interval", "a year", "p adj."] if brief else names
     columns = [*map(Column, shown), Column("Verdict", words=True)]
     return make_table("What each part of the council adds", columns, rows, corner="Part")
+
+
+def _name(one: VariantRecord, name: str) -> str:
+    """Return `name`, which ends with the seat, with who answers there and its account."""
+    who, account = one.get("who"), one["account"]
+    return name + (f" · {who}" if who else "") + (f" ({account})" if account else "")
 
 
 def _added(one: VariantRecord, short: bool) -> tuple[Cell, ...]:
@@ -141,8 +145,8 @@ def print_ablation(facts: AblationRecord, path: Path, console: Console) -> None:
     print_table(console, tabulate_added(facts, brief=True))
     for one in facts["variants"]:
         if one["pair"] and one["pair"]["reason"] and one["verdict"] != "the same trades":
-            account = f" ({one['account']})" if one["account"] else ""
-            print_paragraph(console, f"{one['part'].removeprefix('the ')}{account}: {one['pair']['reason']}", "dim")
+            part = _name(one, one["part"].removeprefix("the "))
+            print_paragraph(console, f"{part}: {one['pair']['reason']}", "dim")
     console.print()
     print_paragraph(console, headline(facts), "bold")
     for note in facts["notes"]:
@@ -164,16 +168,17 @@ def _facts(facts: AblationRecord) -> tuple[str, ...]:
 
 def _tabulate_choices(facts: AblationRecord) -> Table:
     """Return the manager followed at each meeting, and each manager's return by then."""
+    names = {one["seat"]: _name(one, one["seat"]) for one in facts["variants"] if one["seat"]}
     seats = list(dict.fromkeys(seat for row in facts["choices"] for seat in row["results"]))
     rows = [
         Row(
             row["as_of"][:10],
             (
-                Cell(row["seat"] or "the council"),
+                Cell(names.get(row["seat"], row["seat"]) if row["seat"] else "the council"),
                 *(Cell(signed_percent(row["results"][s]) if s in row["results"] else "") for s in seats),
             ),
         )
         for row in facts["choices"]
     ]
-    columns = (Column("Followed", words=True), *map(Column, seats))
+    columns = (Column("Followed", words=True), *(Column(names.get(seat, seat)) for seat in seats))
     return make_table("Whom the best single manager follows", columns, rows, corner="Meeting")

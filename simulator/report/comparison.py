@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from simulator.analysis.compare import Comparison, RunPair
+from simulator.analysis.compare import ComparedRun, Comparison, RunPair
 from simulator.analysis.divergence import Divergence
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.number_format import (
@@ -315,6 +315,15 @@ def _pair_row(pair: RunPair) -> Row:
     return make_row(f"{pair['a']} and {pair['b']}", cells, STANDINGS[pair["standing"]])
 
 
+def describe_members(run: ComparedRun) -> str:
+    """Return the seats of a run by who answers in them, those of one model together; empty for a rule."""
+    seats: dict[str, list[str]] = {}
+    for seat, who in run["members"].items():
+        if who:
+            seats.setdefault(who, []).append(seat)
+    return "; ".join(f"{', '.join(names)} · {who}" for who, names in seats.items())
+
+
 def print_comparison(facts: Comparison, page: Path | None, console: Console) -> None:
     """Print the comparison: the runs, metrics, verdict, where they part, what differs, path of the page."""
     verdict = judge_comparison(facts)
@@ -323,6 +332,7 @@ def print_comparison(facts: Comparison, page: Path | None, console: Console) -> 
         partial, symbols = ", partial" if run["partial"] else "", ",".join(run["symbols"])
         text = f"{run['strategy']}{partial} · {symbols} · {run['from']} to {run['to']} · {run['run_id']}"
         console.print(Text.assemble((f"{run['label']}  ", "bold cyan"), text), soft_wrap=True)
+        print_paragraph(console, describe_members(run), "dim")
     console.print()
     print_table(console, tabulate_metrics(facts, brief=True), headings=False)
     print_paragraph(console, describe_sessions(facts), "dim")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 
-from simulator.analysis.explain import Explanation, Occasion, Opinion, Trace, list_keys
+from simulator.analysis.explain import Explanation, Opinion, Trace, list_keys
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.council.records import (
     AnswerRow,
@@ -19,6 +20,7 @@ from simulator.council.records import (
     RevisedThesis,
     council_record,
 )
+from simulator.evidence.members import OFFLINE, describe_model
 from simulator.evidence.records import TargetRow
 from simulator.number_format import (
     cents,
@@ -55,13 +57,13 @@ def print_explanation(found: Explanation, console: Console) -> None:
 
 
 def _print_decision(found: Explanation, console: Console) -> None:
-    of = f" of {found.account}" if found.account else ""
+    of = f" of {found.name}" if found.name else ""
     when = found.decision["as_of"][:16].replace("T", " ")
     console.print(Text(f"Decision{of} of {when} New York time, {found.run}", "bold"))
     if found.analysts:
         console.print(Text(found.analysts, "italic"))
     record = council_record(found.decision["record"])
-    for part in show_record(record, found.meeting, found.symbol) if record else ():
+    for part in show_record(record, found) if record else ():
         console.print(part)
     for heading, lines in (("Decided", _decided(found)), ("What came of it", _outcome(found))):
         console.print(Text(f"\n{heading}", "bold"))
@@ -111,67 +113,87 @@ def describe_fill(fill: Fill) -> str:
     )
 
 
-def show_record(record: CouncilRecord, meeting: Occasion | None, symbol: str | None) -> Iterator[RenderableType]:
+@dataclass(frozen=True)
+class Members:
+    """Authors of the answers of a record: {seat: provider/model asked}, and what `found` knows of who served."""
+
+    seats: Mapping[str, str]
+    found: Explanation
+
+    def name(self, row: Mapping[str, object]) -> str:
+        """``pm.risk · rule-based``: the seat of an answer and who gave it."""
+        seat, keys = str(row["seat"]), row.get("keys")
+        who = self.found.members.get(seat, "")
+        provider, _, model = self.seats.get(seat, "").partition("/")
+        if model and (provider == OFFLINE or (isinstance(keys, list) and keys)):
+            last = keys[-1] if isinstance(keys, list) and keys else ""
+            who = describe_model(provider, model, [self.found.served.get(last, "")])
+        return f"{seat} · {who}" if who else seat
+
+
+def show_record(record: CouncilRecord, found: Explanation) -> Iterator[RenderableType]:
     """Yield what to print of a record, by its kind.
 
-    A member's own record has its pitch only: what it was shown stands in `meeting`, the council's record of the hour.
+    A member's own record has its pitch only: what it was shown stands in the council's record of the hour.
     """
+    meeting, symbol = found.meeting, found.symbol
     if record["kind"] == "council":
         yield from _show_facts(record["facts"], symbol)
-        yield from _show_meeting(record, symbol)
+        yield from _show_meeting(record, Members(record["seats"], found), symbol)
     elif record["kind"] == "checkpoint":
         yield from _show_facts(record["facts"], symbol)
-        yield from _show_theses(record["meeting"], record["theses"], record["seats"], symbol)
+        yield from _show_theses(record["meeting"], record["theses"], Members(record["seats"], found), symbol)
     elif record["kind"] == "member":
-        yield from _show_member(record, meeting if meeting and meeting["kind"] == "council" else None)
+        yield from _show_member(record, meeting if meeting and meeting["kind"] == "council" else None, found)
     else:
         thesis = [record["thesis"]] if record["thesis"] else []
         if meeting:
             yield from _show_facts(meeting["facts"], symbol)
-        yield from _show_theses(record["meeting"], thesis, meeting["seats"] if meeting else {}, symbol)
+        yield from _show_theses(record["meeting"], thesis, Members(meeting["seats"] if meeting else {}, found), symbol)
 
 
-def _show_meeting(record: MeetingRecord, symbol: str | None) -> Iterator[RenderableType]:
+def _show_meeting(record: MeetingRecord, members: Members, symbol: str | None) -> Iterator[RenderableType]:
     if record["no_decision"]:
         yield Text(f"\nNo decision: {record['no_decision']}", "bold")
-    yield from _show_research(record)
+    yield from _show_research(record, members)
     yield Text("\nPitches, with the mean score their reviewers gave", "bold")
     answers = [(one, one.get("answer")) for one in record["pitches"]]
     shown = [one for one, answer in answers if answer is None or symbol in (None, answer["instrument"])]
     for one in shown:
-        yield _show_pitch(record, one)
-    yield from _show_reviews(record, [one["seat"] for one in shown if one.get("answer")])
+        yield _show_pitch(record, one, members)
+    yield from _show_reviews(record, [one["seat"] for one in shown if one.get("answer")], members)
     chairman = record["chairman"]
     if chairman:
         yield Text("\nChairman", "bold")
-        yield _quote(record["seats"], chairman, _ruling(chairman, symbol))
+        yield _quote(members, chairman, _ruling(chairman, symbol))
     votes = [f"{name} {signed_ratio(votes)}" for name, votes in record["net_votes"].items() if symbol in (None, name)]
     if votes:
         yield Text(f"\nNet votes: {', '.join(votes)}")
 
 
-def _show_member(record: MemberRecord, meeting: MeetingRecord | None) -> Iterator[RenderableType]:
+def _show_member(record: MemberRecord, meeting: MeetingRecord | None, found: Explanation) -> Iterator[RenderableType]:
+    members = Members(meeting["seats"] if meeting else {}, found)
     if meeting:
         yield from _show_facts(meeting["facts"], None)
-        yield from _show_research(meeting)
+        yield from _show_research(meeting, members)
     if record["no_decision"]:
         yield Text(f"\nNo decision: {record['no_decision']}", "bold")
     pitch = record["pitch"]
     if pitch:
         yield Text("\nIts pitch, with the mean score its reviewers gave", "bold")
-        yield _show_pitch(meeting, pitch)
+        yield _show_pitch(meeting, pitch, members)
     if pitch and meeting:
-        yield from _show_reviews(meeting, [pitch["seat"]])
+        yield from _show_reviews(meeting, [pitch["seat"]], members)
 
 
 def _show_theses(
-    meeting: str, theses: Sequence[RevisedThesis], seats: Mapping[str, str], symbol: str | None
+    meeting: str, theses: Sequence[RevisedThesis], members: Members, symbol: str | None
 ) -> Iterator[RenderableType]:
     """Yield what was held, what it was held for, and what was made of it."""
     shown = [thesis for thesis in theses if symbol in (None, thesis["instrument"])]
     yield Text(f"\nTheses of the meeting of {meeting[:10]}, read again" if meeting else "\nTheses, read again", "bold")
     for thesis in shown:
-        yield _quote(seats, thesis, describe_thesis(thesis))
+        yield _quote(members, thesis, describe_thesis(thesis))
     if not shown:
         yield Padding(Text("none was open"), (0, 0, 0, 2))
 
@@ -189,42 +211,41 @@ def _show_facts(facts: Mapping[str, object], symbol: str | None) -> Iterator[Ren
         yield Padding(Text(f"{key}: {value}"), (0, 0, 0, 2))
 
 
-def _quote(seats: Mapping[str, str], row: Mapping[str, object], text: str) -> Padding:
+def _quote(members: Members, row: Mapping[str, object], text: str) -> Padding:
     """Return who wrote it, by seat and model, with the beginning of the answer's key and what was read otherwise than
     as written."""
-    seat, keys, fixes = str(row["seat"]), row.get("keys"), row.get("fixes")
-    model, key = seats.get(seat, ""), f" [{keys[-1][:SHOWN_OF_KEY]}]" if isinstance(keys, list) and keys else ""
-    who = (f" ({model})" if model else "", "dim")
+    keys, fixes = row.get("keys"), row.get("fixes")
+    key = f" [{keys[-1][:SHOWN_OF_KEY]}]" if isinstance(keys, list) and keys else ""
     read = (f" ({'; '.join(fixes)})" if isinstance(fixes, list) else "", "dim")
-    return Padding(Text.assemble((seat, "bold"), who, (key, "dim"), f": {text}", read), (0, 0, 0, 2))
+    return Padding(Text.assemble((members.name(row), "bold"), (key, "dim"), f": {text}", read), (0, 0, 0, 2))
 
 
-def _show_research(record: MeetingRecord) -> Iterator[RenderableType]:
+def _show_research(record: MeetingRecord, members: Members) -> Iterator[RenderableType]:
     yield Text("\nResearch", "bold")
     for one in record["research"]:
         answer = one.get("answer")
         story = f"{answer['macro_regime']}. {' '.join(answer['top_narratives'])}" if answer else _failure(one)
-        yield _quote(record["seats"], one, story)
+        yield _quote(members, one, story)
 
 
 def _failure(row: Mapping[str, object]) -> str:
     return f"no answer: {row.get('error')}"
 
 
-def _show_pitch(record: MeetingRecord | None, one: AnswerRow[PitchAnswer]) -> Padding:
-    seats, answer, seat = record["seats"] if record else {}, one.get("answer"), one["seat"]
+def _show_pitch(record: MeetingRecord | None, one: AnswerRow[PitchAnswer], members: Members) -> Padding:
+    answer, seat = one.get("answer"), one["seat"]
     if answer is None:
-        return _quote(seats, one, _failure(one))
+        return _quote(members, one, _failure(one))
     score = record["scores"].get(seat) if record else None
     scored = "" if score is None else f", score {ratio(score, 1)}"
     label = find_label(record, seat) if record else ""
     shown = f", Pitch {label} to the chairman" if label else ""
     conviction = ratio(answer["conviction"], 0, sign=True)
     wants = f"{answer['direction']} {answer['instrument']}, conviction {conviction}{scored}{shown}."
-    return _quote(seats, one, f"{wants} {' '.join(answer['thesis_bullets'])} Invalid if: {answer['invalidation']}")
+    return _quote(members, one, f"{wants} {' '.join(answer['thesis_bullets'])} Invalid if: {answer['invalidation']}")
 
 
-def _show_reviews(record: MeetingRecord, shown: Sequence[str]) -> Iterator[RenderableType]:
+def _show_reviews(record: MeetingRecord, shown: Sequence[str], members: Members) -> Iterator[RenderableType]:
     """Yield by pitch: each dimension's mean score, then what was held against it and by whom."""
     reviews = {seat: find_reviews(record, seat) for seat in shown}
     if not any(reviews.values()):
@@ -238,7 +259,7 @@ def _show_reviews(record: MeetingRecord, shown: Sequence[str]) -> Iterator[Rende
             f"{name.replace('_', ' ')} {ratio(sum(answer['scores'][name] for _, answer in found) / len(found), 1)}"
             for name in names
         ]
-        yield _quote(record["seats"], {"seat": seat}, f"{instruments[seat]}: {', '.join(means)}")
+        yield _quote(members, {"seat": seat}, f"{instruments[seat]}: {', '.join(means)}")
         words: dict[tuple[str, str], list[str]] = {}
         for one, answer in found:
             key = f" [{one['keys'][-1][:SHOWN_OF_KEY]}]" if one["keys"] else ""
@@ -267,9 +288,7 @@ def _ruling(chairman: AnswerRow[ChairmanAnswer], symbol: str | None) -> str:
 
 def print_trace(found: Trace, console: Console) -> None:
     """Print numbers, trades, then every decision that was a meeting or led to an order."""
-    name = found.account or found.strategy
-    who = ", ".join(filter(None, (found.seat, found.model)))
-    console.print(Text(f"{name}{f' ({who})' if who else ''}, {found.run}", "bold"))
+    console.print(Text(f"{found.name}, {found.run}", "bold"))
     if found.analysts:
         console.print(Text(found.analysts, "italic"))
     console.print()
@@ -300,7 +319,7 @@ def print_trace(found: Trace, console: Console) -> None:
         (one for one in reversed(found.decisions) if one["orders"]), found.decisions[-1:] and found.decisions[-1]
     )
     if last:
-        of = f" --account {name}" if not found.own else ""
+        of = f" --account {found.account}" if not found.own else ""
         lines = [f"\nwhat was seen, said and voted: `sim explain {found.run} {last['session']}{of}`"]
         lines += [f"an answer in full: `sim cache show {last['keys'][-1][:SHOWN_OF_KEY]}`"] if last["keys"] else []
         for line in lines:

@@ -53,12 +53,12 @@ def tabulate_biases(report: Report) -> Table:
 
 
 def tabulate_ranks(board: Leaderboard) -> Table:
-    """Return the leaderboard with the rank first and the seat beside the name."""
+    """Return the leaderboard with the rank first and the account behind who answers."""
     rows = [
-        make_row(rank, (f"{row.label} ({seat})", *row.cells))
-        for rank, seat, row in zip(board.ranks, board.seats, board.table.rows, strict=True)
+        make_row(rank, (f"{row.label} ({row.hint})" if row.hint else row.label, *row.cells))
+        for rank, row in zip(board.ranks, board.table.rows, strict=True)
     ]
-    return make_table(board.table.title, (Column("Account", words=True), *board.table.columns), rows)
+    return make_table(board.table.title, (Column(board.table.corner, words=True), *board.table.columns), rows)
 
 
 def _head(evidence: Evidence, report: Report) -> Iterator[str]:
@@ -111,7 +111,7 @@ def _members(report: Report) -> Iterator[str]:
         yield render_table(members.value.added)
         yield render_table(members.value.earned)
     if members.calls:
-        yield render_table(members.calls)
+        yield render_table(members.calls, hints="Served")
     if report.calibration:
         yield "## Calibration"
         yield bullets(f"{one.name}: {one.summary}. {one.spoken.partition(': ')[2]}" for one in report.calibration)

@@ -25,8 +25,9 @@ def print_meeting(facts: MeetingFacts, console: Console) -> None:
     console.print(Text(f"{facts['strategy']}, meeting of {when} New York time", style="bold cyan"))
     known = f"bars to {facts['known_to']}" if facts["known_to"] else "no bars"
     console.print(Text(f"{', '.join(facts['symbols'])} · {known} · models {facts['models']}", style="dim"))
-    if facts["moved"]:
-        console.print(Text(facts["moved"]))
+    for line in (facts["moved"], *facts["notes"]):
+        if line:
+            console.print(Text(line))
     sections = {
         "research_pack": _research,
         "pm_pitches": _pitches,
@@ -46,12 +47,18 @@ def print_meeting(facts: MeetingFacts, console: Console) -> None:
     console.print(Text(f"\n{answers}, {cents(spent['cost_usd'])}", style="dim"))
 
 
+def _name(facts: MeetingFacts, seat: str) -> str:
+    """``pm.risk · rule-based``: a seat and who answers in it."""
+    who = facts["members"].get(seat, "")
+    return f"{seat} · {who}" if who else seat
+
+
 def _research(facts: MeetingFacts) -> Iterator[RenderableType]:
     packs = facts["research_pack"]
     yield Text("Research", "bold")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True, header_style="bold")
     for pack in packs:
-        table.add_column(Text(f"{pack['seat']} ({pack['model']})"), ratio=1, overflow="fold")
+        table.add_column(Text(_name(facts, pack["seat"])), ratio=1, overflow="fold")
     table.add_row(*(_pack(pack) for pack in packs))
     yield table
 
@@ -75,7 +82,8 @@ def _pitches(facts: MeetingFacts) -> Iterator[RenderableType]:
     yield Text("Pitches", "bold")
     rows = []
     for pitch in facts["pm_pitches"]:
-        who = "\n".join(filter(None, (pitch["seat"], pitch.get("account"))))
+        account = f"({pitch['account']})" if pitch.get("account") else ""
+        who = "\n".join(filter(None, (f"{pitch['seat']} ·", facts["members"].get(pitch["seat"]), account)))
         if "error" in pitch:
             rows.append(make_row(who, ("none", "", "", "", pitch["error"])))
             continue
@@ -100,7 +108,7 @@ def _reviews(facts: MeetingFacts) -> Iterator[RenderableType]:
     rows.append(make_row("mean", (ratio(facts["scores"].get(seat)) for seat in seats), css="own"))
     yield make_grid(make_table("Reviews", seats, rows), WIDEST)
     for seat in seats:
-        yield from _words(seat, [one for one in reviews if one["author"] == seat])
+        yield from _words(_name(facts, seat), [one for one in reviews if one["author"] == seat])
 
 
 def _mean(review: ReviewResult) -> str:
@@ -124,7 +132,7 @@ def _chairman(facts: MeetingFacts) -> Iterator[RenderableType]:
     decision = facts["chairman_decision"]
     if decision is None:
         return
-    yield Text(f"Decision of {decision['seat']}", "bold")
+    yield Text(f"Decision of {_name(facts, decision['seat'])}", "bold")
     if "error" in decision:
         yield Text(f"no answer: {decision['error']}", "dim")
         return

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from simulator.analysis.paired import against_best
 from simulator.analysis.verdict import judge
+from simulator.evidence.members import WARNING
 from simulator.evidence.reader import read_equity, read_run
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars
@@ -47,7 +48,8 @@ def print_run(folder: Path, console: Console) -> None:
         print_paragraph(console, f"{symbols}: {source}", label="bars")
     print_paragraph(console, describe_audit(run), label="audit")
     for note in run["notes"]:
-        print_paragraph(console, note, label="note")
+        label = "warning" if note.startswith(WARNING) else "note"
+        print_paragraph(console, note.removeprefix(WARNING), label=label)
     print_path(console, "report", folder / FILE)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from simulator.llm.spending.fair_queue import FairQueue
 from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices
 from simulator.llm.spending.shared_ledger import SharedLedger
+from simulator.printing import say
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Seating
 from simulator.workspace import Workspace
@@ -73,7 +73,7 @@ class Asking(Seating):
 
 def _say(line: str) -> None:
     # At once, and beside what a command prints: money that was booked differently from what was told.
-    print(f"sim: {scrub(line)}", file=sys.stderr)
+    say(f"sim: {scrub(line)}", err=True)
 
 
 @contextmanager

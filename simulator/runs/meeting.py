@@ -21,6 +21,7 @@ from simulator.council.records import AnswerRow, MeetingRecord
 from simulator.council.stages.base import run_stages
 from simulator.errors import CacheCorruptError, CacheMissError, DataError, LLMError, UsageError, did_you_mean
 from simulator.evidence.meeting import MeetingFacts, StageResults
+from simulator.evidence.members import describe_model, served_by_seat, warn_of_substitutes
 from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.spending.prices import Prices
 from simulator.market import calendar
@@ -32,6 +33,7 @@ from simulator.runs.gateway_setup import Asking, open_gateway
 from simulator.runs.identity import digest_of
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.plan_provider import PlanProvider, plan_gateway
+from simulator.runs.run_record import list_calls
 from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
 from simulator.runs.strategies import available, load_strategy
 from simulator.trading import risk
@@ -256,7 +258,9 @@ def _facts(
     accounts = {account.role: name for name, account in config.accounts.accounts.items()}
     # Where nobody chairs, the vote is carried out on the chairman's account.
     accounts[council.chair] = accounts.get(council.spec.stages.chairman.seat, COUNCIL)
-    results = results_of(record, accounts)
+    calls = list_calls(gateway)
+    served = served_by_seat(calls)
+    results = results_of(record, accounts, {call["key"]: call.get("served", "") for call in calls})
     if request.up_to == RUN:
         allowed, cuts = risk.limit(decision, book, Limits.from_config(config.risk, config.assets))
         results["labels"] = record["labels"].get(council.chair, {})
@@ -275,6 +279,8 @@ def _facts(
         "known_to": context.facts.get("session"),
         "moved": when.moved,
         "symbols": list(request.symbols),
+        "members": {seat: describe_model(m.provider, m.model, served.get(seat)) for seat, m in council.seats.items()},
+        "notes": warn_of_substitutes(calls),
         "no_decision": context.no_decision,
         **results,
         "metadata": {"user_query": context.user_query, "facts": context.facts, **context.metadata},
@@ -287,11 +293,11 @@ def _facts(
     }
 
 
-def results_of(record: MeetingRecord, accounts: Mapping[str, str]) -> StageResults:
+def results_of(record: MeetingRecord, accounts: Mapping[str, str], served: Mapping[str, str]) -> StageResults:
     """Return the answers of a meeting with the keys of the handoff report; `accounts` is {seat: account}.
 
-    Each has ``model`` (provider/model) and ``keys`` of the LLM cache; one that could not be used has ``error`` in
-    place of its fields.
+    Each has ``model`` (provider/model asked), ``keys`` of the LLM cache and the model that `served`, {key: name}; one
+    that could not be used has ``error`` in place of its fields.
     """
     models, chairman = record["seats"], record["chairman"]
 
@@ -300,7 +306,8 @@ def results_of(record: MeetingRecord, accounts: Mapping[str, str]) -> StageResul
         return {**further, **fields, "keys": list(answer["keys"])}
 
     def seat_row(answer: AnswerRow[Any], **further: object) -> Any:
-        return row(answer, model=models.get(answer["seat"]), **further, seat=answer["seat"])
+        answered = served.get(answer["keys"][-1], "") if answer["keys"] else ""
+        return row(answer, model=models.get(answer["seat"]), served=answered, **further, seat=answer["seat"])
 
     return {
         "research_pack": [seat_row(one) for one in record["research"]],

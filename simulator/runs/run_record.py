@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 from simulator.config import Config
 from simulator.errors import LLMError
 from simulator.evidence import verify, writer
+from simulator.evidence.members import served_by_seat, warn_of_substitutes
 from simulator.evidence.records import (
     Benchmark,
     CallRow,
@@ -113,13 +114,16 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     for account in others:
         files |= writer.account_files(account.folder, account.replayed.ledger, account.replayed.results)
     files |= {writer.replicate_file(n): writer.decision_lines(d.results) for n, d in enumerate(work.replicates) if n}
-    calls = _calls(work.gateway)
+    calls = list_calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
     facts: RunRecord = {
         **work.identity,
-        "notes": [*work.identity["notes"], *_trading_notes(work), *describe_refusals(work.gateway.refusals)],
+        "notes": [
+            *(*work.identity["notes"], *_trading_notes(work)),
+            *(*describe_refusals(work.gateway.refusals), *warn_of_substitutes(calls)),
+        ],
         **_partial(work),
         "digest": verify.result_digest(files),
         "risk_free": free.source,
@@ -222,8 +226,8 @@ def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measur
     return {**summary.values, **interval, "reasons": {**inference.reasons, **summary.reasons}}
 
 
-def _calls(gateway: Gateway) -> list[CallRow]:
-    """A line per question, by date and stage: the order does not depend on who answered first."""
+def list_calls(gateway: Gateway) -> list[CallRow]:
+    """Return a line per question, by date and stage: the order does not depend on who answered first."""
     rows: list[CallRow] = [
         {
             "key": call.key,
@@ -251,5 +255,6 @@ def _llm(work: Work, calls: Sequence[CallRow]) -> Llm:
         "cost_usd": sum(c["cost_usd"] for c in calls),
         "analysts": work.loaded.label,
         "models": sorted({c["model"] for c in calls if c["provider"] != "offline"}),
+        "served": served_by_seat(c for c in calls if c["provider"] != "offline"),
         "cache_entries": identity.digest_of(sorted(c["key"] for c in calls)),
     }

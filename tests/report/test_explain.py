@@ -55,7 +55,7 @@ def test_the_council_is_meant_where_no_account_is_named(write_run: Any) -> None:
 def test_the_printed_trace_shows_numbers_trades_and_how_to_go_on(write_run: Any) -> None:
     folder = write_run()
     text = shown(trace_account(folder, "GROQ"), print_trace)
-    assert "GROQ (pm.carry, model-3), run" in text
+    assert "pm.carry · rule-based (GROQ), run" in text
     assert "1\u00a0trade, and the decision behind each" in text
     assert "+1 (score 7.0)" in text
     assert "`sim explain run 2024-01-02 --account GROQ`" in text
@@ -80,7 +80,7 @@ def test_a_checkpoint_is_told_by_its_theses(write_run: Any) -> None:
 
 def test_a_member_is_told_with_what_it_was_shown_and_what_was_said_of_its_pitch(write_run: Any) -> None:
     text = shown(explain_decision(write_run(), date(2024, 1, 9), account="GROQ"), print_explanation)
-    assert "Decision of GROQ of 2024-01-09 08:00" in text
+    assert "Decision of pm.carry · rule-based (GROQ) of 2024-01-09 08:00" in text
     assert "Its pitch" in text
     assert "pm.trend [" in text
     assert "Facts every member saw" in text
@@ -101,7 +101,7 @@ def test_several_decisions_of_one_session_are_told_one_after_the_other(write_run
     path.write_text("".join(json.dumps(row) + "\n" for row in [rows[0], noon, *rows[1:]]), encoding="utf-8")
     found = explain_decision(folder, date(2024, 1, 2))
     assert [one.decision["as_of"][11:16] for one in (found, *found.later)] == ["08:00", "12:00"]
-    assert shown(found, print_explanation).count("Decision of COUNCIL") == 2
+    assert shown(found, print_explanation).count("Decision of chairman · rule-based (COUNCIL)") == 2
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,13 @@ def test_accounts_stand_by_their_sharpe_ratio_and_those_without_one_last(write_r
     change(folder, accounts=run["accounts"])
     found = draw_leaderboard(read(folder))
     assert found is not None
-    assert [row.label for row in found.table.rows] == ["CLAUDE", "DEEPSEEK", "COUNCIL", "CHATGPT", "GROQ", "GEMINI"]
+    assert [row.hint for row in found.table.rows] == ["CLAUDE", "DEEPSEEK", "COUNCIL", "CHATGPT", "GROQ", "GEMINI"]
     assert list(found.ranks) == ["1", "2", "3", "4", "5", "n/a"]
-    assert [row.label for row in found.table.rows if row.css == "own"] == ["COUNCIL"]
+    assert [row.label for row in found.table.rows if row.css == "own"] == ["chairman · rule-based"]
     assert found.table.rows[-1].cells[0].why == "no reason recorded"
 
 
-def test_the_leaderboard_of_the_markdown_begins_with_the_rank_and_the_seat_stands_beside_the_name(
+def test_the_leaderboard_of_the_markdown_begins_with_the_rank_and_the_account_stands_behind_who_answers(
     write_run: Any,
 ) -> None:
     folder = write_run()
@@ -50,7 +50,8 @@ def test_the_leaderboard_of_the_markdown_begins_with_the_rank_and_the_seat_stand
     cells = [[cell.strip() for cell in line.strip("|").split("|")[:2]] for line in lines]
     seats = {account["name"]: account["seat"] for account in facts(folder)["accounts"]}
     assert cells == [
-        [rank, f"{row.label} ({seats[row.label]})"] for rank, row in zip(found.ranks, found.table.rows, strict=True)
+        [rank, f"{seats[row.hint]} · rule-based ({row.hint})"]
+        for rank, row in zip(found.ranks, found.table.rows, strict=True)
     ]
 
 
@@ -67,10 +68,12 @@ def test_bars_lie_on_one_scale(write_run: Any) -> None:
     assert found.scale is not None
     bars = {bar.label: bar for bar in found.scale.bars}
     assert len(bars) == 6
-    assert bars["CHATGPT"].point == pytest.approx(found.scale.zero)
-    unit = bars["GEMINI"].point - found.scale.zero
-    assert bars["CLAUDE"].point == pytest.approx(found.scale.zero - unit, abs=0.02)
-    assert bars["GEMINI"].high - bars["GEMINI"].low == pytest.approx(2 * unit, abs=0.02)
+    assert bars["pm.trend · rule-based"].point == pytest.approx(found.scale.zero)
+    unit = bars["pm.reversion · rule-based"].point - found.scale.zero
+    assert bars["pm.risk · rule-based"].point == pytest.approx(found.scale.zero - unit, abs=0.02)
+    assert bars["pm.reversion · rule-based"].high - bars["pm.reversion · rule-based"].low == pytest.approx(
+        2 * unit, abs=0.02
+    )
 
 
 def test_the_sentence_weighs_the_council_against_its_best_member(write_run: Any) -> None:
@@ -78,9 +81,12 @@ def test_the_sentence_weighs_the_council_against_its_best_member(write_run: Any)
     said = {}
     for p in (0.2, 0.05, 0.001):
         said[p] = compare_with_best(read_run(folder), Paired("CLAUDE", "CLAUDE", 0.4, -0.2, 1.0, p))
-    assert said[0.2].startswith("COUNCIL cannot be told from its best member, CLAUDE: its Sharpe ratio is 0.40 higher")
+    council, best = "chairman · rule-based (COUNCIL)", "pm.risk · rule-based (CLAUDE)"
+    assert said[0.2].startswith(
+        f"{council} cannot be told from its best member, {best}: its Sharpe ratio is 0.40 higher"
+    )
     assert "borderline" in said[0.05]
-    assert said[0.001].startswith("COUNCIL is better than its best member, CLAUDE")
+    assert said[0.001].startswith(f"{council} is better than its best member, {best}")
     assert all("known only afterwards" in sentence for sentence in said.values())
 
 
@@ -130,9 +136,10 @@ def test_calibration_panels_share_a_scale_and_say_what_they_show(write_run: Any)
     assert [c.own for c in found].count(True) == 1
     assert len({c.panel.ticks for c in found if c.panel}) == 1
     assert all("27 calls, 15 sessions ahead; rank correlation +0.10 (−0.20 to 0.40)" in c.summary for c in found)
-    council = next(c for c in found if c.name == "COUNCIL")
+    name = "chairman · rule-based (COUNCIL)"
+    council = next(c for c in found if c.name == name)
     assert (
-        council.spoken == "COUNCIL: conviction −1: +0.1\u00a0%; conviction +1: +0.9\u00a0%; conviction +2: +1.3\u00a0%"
+        council.spoken == f"{name}: conviction −1: +0.1\u00a0%; conviction +1: +0.9\u00a0%; conviction +2: +1.3\u00a0%"
     )
 
 

@@ -84,11 +84,11 @@ def test_the_bill_of_an_account_is_the_sum_of_the_calls_listed(run: Path) -> Non
 def test_the_command_prints_an_account_a_date_and_both_as_json(lab: Path, run: Path, sim: Any) -> None:
     whole = sim("explain", "last", cwd=lab)
     assert whole.returncode == 0, whole.stderr
-    assert "COUNCIL (chairman" in whole.stdout
+    assert "chairman · rule-based (COUNCIL), macro_council" in whole.stdout
     key = whole.stdout.rpartition("`sim cache show ")[2].partition("`")[0]
     assert sim("cache", "show", key, cwd=lab).returncode == 0
     told = sim("explain", "last", "2024-02-05", "--account", "groq", cwd=lab)
-    assert "Decision of GROQ of 2024-02-05 08:00" in told.stdout
+    assert "Decision of pm.carry · rule-based (GROQ) of 2024-02-05 08:00" in told.stdout
     found = json.loads(sim("explain", run.name, "2024-02-05", "SPY", "--account", "pm.carry", "--json", cwd=lab).stdout)
     assert (found["account"], found["symbol"], found["record"]["kind"]) == ("GROQ", "SPY", "member")
     listed = json.loads(sim("explain", "last", "--account", "GROQ", "--json", cwd=lab).stdout)

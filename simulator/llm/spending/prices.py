@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from simulator.config import Price
 from simulator.errors import ConfigError
 from simulator.llm.messages import ChatRequest, FrozenSchema
+from simulator.llm.model_names import CLAUDE_ALIASES, is_same_model
 from simulator.llm.registry import CLAUDE_CODE
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ MILLION = 1e6
 WHERE = "config/models.yaml"
 OFFLINE = "offline"
 FREE = Price(input=0.0, output=0.0)
-CLAUDE_ALIASES = {"haiku": "claude-haiku-4-5", "sonnet": "claude-sonnet-4-5", "opus": "claude-opus-4-5"}
 CLAUDE_OVERHEAD = 40_000
 """Tokens of its own prompt that `claude` sends along, at most."""
 MESSAGE_TOKENS = 16
@@ -67,16 +67,19 @@ class Prices:
         return Price(input=listed.cost.input, output=listed.cost.output, cutoff=_cutoff(listed))
 
     def cutoff(self, asked: Asked) -> date | None:
-        """Last day a model can know of; None where neither config nor the tables say."""
-        day = self.configured.get(asked.model, FREE).cutoff
-        if not day and asked.provider != OFFLINE and (listed := _listed(asked)) is not None:
-            day = _cutoff(listed)
-        if not day:
+        """Last day a model can know of; None where neither config nor the tables say.
+
+        Services write a name with a date or without a prefix: the latest of the names that mean the same counts.
+        """
+        if asked.provider == OFFLINE:
             return None
-        if len(day) == 10:
-            return date.fromisoformat(day)
-        year, month = map(int, day.split("-"))
-        return date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+        listed = _listed(asked)
+        day = self.configured.get(asked.model, FREE).cutoff or (_cutoff(listed) if listed else "")
+        if day:
+            return _last_day(day)
+        alike = [price.cutoff for name, price in self.configured.items() if is_same_model(name, asked.model)]
+        days = [day for day in alike or _listed_cutoffs(asked) if day]
+        return max(map(_last_day, days), default=None)
 
     def cost(self, request: ChatRequest, prompt_tokens: int, completion_tokens: int) -> float:
         """Dollars of an answer with those tokens."""
@@ -149,6 +152,24 @@ def _unknown(asked: Asked) -> ConfigError:
     found = f'no price is known for "{asked.model}" of {service}{hint}'
     line = f'`prices: {{"{asked.model}": {{input: …, output: …, cutoff: YYYY-MM}}}}`'
     return ConfigError(found, where=WHERE, mend=f"add {line}, in dollars per million tokens; 0 where it is free")
+
+
+def _listed_cutoffs(asked: Asked) -> list[str]:
+    """Cut-offs in the packaged table of its service under names that mean the same model."""
+    return [
+        _cutoff(model)
+        for service in _services(asked)
+        for name, model in service.models.items()
+        if is_same_model(name, asked.model)
+    ]
+
+
+def _last_day(day: str) -> date:
+    """Last day of ``YYYY-MM``, or that day."""
+    if len(day) == 10:
+        return date.fromisoformat(day)
+    year, month = map(int, day.split("-"))
+    return date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
 
 
 def _cutoff(model: Model) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 from rich.table import Table as Grid
 
 from simulator.number_format import plain
@@ -22,6 +24,10 @@ WORDS = 26
 """A column of words is folded, but not to less than these characters."""
 
 
+LABEL, SHORTEST_LABEL = 32, 18
+"""Characters of a label for which intervals take two lines, and below which it takes several itself."""
+
+
 def print_table(
     console: Console,
     table: Table,
@@ -34,9 +40,23 @@ def print_table(
 
     `own` sets off the first column; `headings` shows those of the groups; `hints` shows small print and reasons beside.
     """
-    console.print(make_grid(table, min(console.width, WIDEST), most, own, headings, hints))
+    console.print(Trimmed(make_grid(table, min(console.width, WIDEST), most, own, headings, hints)))
     for why, mark in table.footnotes.items():
         print_paragraph(console, f"({mark}) {why}", "dim")
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A table of rich without the blanks at the end of its lines."""
+
+    grid: Grid
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for line in console.render_lines(self.grid, options, pad=False):
+            while line and not line[-1].text.strip():
+                line.pop()
+            *before, last = line or [Segment("")]
+            yield from (*before, Segment(last.text.rstrip(), last.style), Segment.line())
 
 
 def make_grid(
@@ -58,7 +78,9 @@ def make_grid(
     widths = _fit(table, cells, width)
     named = bool(table.corner) or any(column.name for column in table.columns)
     grid = Grid(box=None, padding=(0, 0, 0, 2), pad_edge=False, header_style="dim", show_header=named)
-    grid.add_column(Text(plain(table.corner)), no_wrap=True)
+    longest = max((len(printable(row.label)) for row in table.rows), default=0)
+    most_wide = max(width - sum(widths), SHORTEST_LABEL)
+    grid.add_column(Text(plain(table.corner)), no_wrap=longest <= most_wide, max_width=most_wide, overflow="fold")
     for number, (column, wide) in enumerate(zip(table.columns, widths, strict=True)):
         strong = own and number == 0
         name = plain(column.name) if column.words else _break(plain(column.name), wide - 2)
@@ -91,14 +113,16 @@ def _fit(table: Table, cells: list[list[Text]], width: int) -> list[int]:
 
     The first one may break its name anywhere, so that no number is cut.
     """
-    room = width - max((len(printable(row.label)) for row in table.rows), default=0)
-    names = [0, *(len(column.name) for column in table.columns[1:])]
+    room = width - min(max((len(printable(row.label)) for row in table.rows), default=0), LABEL)
+    # A short first name stays whole, a long one is that of a strategy.
+    first = [min(max(map(len, column.name.split()), default=0), 7) for column in table.columns[:1]]
+    names = [*first, *(len(column.name) for column in table.columns[1:])]
     widths = _widths(table.columns, cells, names)
     if sum(widths) > room:
         for text in (text for row in cells for text in row):
             text.plain = text.plain.replace(" to ", " to\n")
         words = [max(map(len, column.name.split()), default=0) for column in table.columns]
-        widths = _widths(table.columns, cells, [0, *words[1:]])
+        widths = _widths(table.columns, cells, [*first, *words[1:]])
     if table.columns:
         widths[0] = max(widths[0], min(len(table.columns[0].name) + 2, room - sum(widths[1:])))
     return widths

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.analysis.paired import rank_accounts
+from simulator.evidence.members import name_account
 from simulator.evidence.records import AccountRecord, ConvictionLevel, RunRecord
 from simulator.number_format import number_of, ratio, signed_percent, whole
 from simulator.report import drawing
@@ -40,7 +41,8 @@ def compose(run: RunRecord) -> tuple[Calibrated, ...]:
     low, high = drawing.bounds([np.array([*ends, 0.0])], room=0.06)
     frame = Frame(-2.5, 2.5, low, high, 120)
     return tuple(
-        _draw(account, levels, frame, account["name"] == run["account"]) for account, levels in accounts.values()
+        _draw(name_account(run, name), account, levels, frame, name == run["account"])
+        for name, (account, levels) in accounts.items()
     )
 
 
@@ -50,8 +52,8 @@ def _levels(account: AccountRecord) -> list[ConvictionLevel]:
     return [row for row in rows if number_of(row["mean_return"]) is not None and abs(row["conviction"]) <= 2]
 
 
-def _draw(account: AccountRecord, levels: list[ConvictionLevel], frame: Frame, own: bool) -> Calibrated:
-    name, found, cell = account["name"], account["calibration"], make_calibration_cell(account)
+def _draw(name: str, account: AccountRecord, levels: list[ConvictionLevel], frame: Frame, own: bool) -> Calibrated:
+    found, cell = account["calibration"], make_calibration_cell(account)
     if not levels or found is None:
         return Calibrated(name, own, None, cell.why, "")
     at = np.array([float(level["conviction"]) for level in levels])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from simulator.evidence.members import served_names
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import AlphaDecay, Checks, Disagreement, PartRecord
 from simulator.number_format import (
@@ -51,11 +52,10 @@ def compose(evidence: Evidence) -> ContaminationSection | None:
         sentences.append(f"To have it assessed: {found['mend']}." if found["mend"] else "")
         sentences += [_describe_decay(found["alpha_decay"]), _describe_agreement(found["disagreement"])]
         parts = [_row(label, found["parts"][key]) for key, label in PARTS] if found["parts"] else []
-        models = [
-            make_row(one["model"], (", ".join(one["seats"]), one["cutoff"] or one["note"] or "unknown"))
-            for one in (found["models"] if run["llm"]["models"] else ())
-        ]
-    words = (Column("Seats", words=True), Column("Cut-off", words=True))
+        for one in found["models"] if run["llm"]["models"] else ():
+            served, seats = served_names(one["provider"], one.get("served", ())), ", ".join(one["seats"])
+            models.append(make_row(one["model"], (served, seats, one["cutoff"] or one["note"] or "unknown")))
+    words = [Column(name, words=True) for name in ("Served", "Seats", "Cut-off")]
     return ContaminationSection(
         bool(found and found["flagged"]) or any(outcome == "flagged" for _, outcome, _ in listed),
         tuple(filter(None, sentences)),

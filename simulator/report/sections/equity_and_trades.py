@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from simulator.analysis.periods import drawdown
+from simulator.evidence.members import name_account, name_seat, who_by_seat
 from simulator.evidence.reader import Evidence, Series
+from simulator.evidence.records import RunRecord
 from simulator.evidence.rows import decided_by
 from simulator.number_format import UNDEFINED, counted, dollars, percent, signed_percent, whole
 from simulator.printing import printable_values
@@ -163,12 +165,18 @@ def _numbers(evidence: Evidence, trades: Sequence[Trade]) -> str:
         {
             "run": run["run_id"],
             "cash": run["cash"],
-            "who": {account["seat"]: account["name"] for account in run["accounts"]},
+            "who": _name_seats(run),
             "days": [day.isoformat() for day in evidence.sessions],
             "curves": {**curves, "gross": _rounded(own["gross"], 4), "net": _rounded(own["net"], 4)},
             "trades": trades,
         }
     )
+
+
+def _name_seats(run: RunRecord) -> dict[str, str]:
+    """{seat: who answers there, and in brackets its account}."""
+    accounts = {account["seat"]: account["name"] for account in run["accounts"]}
+    return {s: name_account(run, accounts[s]) if s in accounts else name_seat(run, s) for s in who_by_seat(run)}
 
 
 def embed_json(value: object) -> str:

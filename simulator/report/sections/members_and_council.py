@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import fsum
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from simulator.analysis.paired import Paired, against_best, rank_accounts
 from simulator.analysis.unanswered import failed_answers
 from simulator.analysis.verdict import withheld
+from simulator.evidence.members import name_account, name_seat, served_names
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.records import AccountRecord, CallRow, RunRecord
 from simulator.number_format import (
@@ -51,11 +52,10 @@ BRIEF = (0, 1, 2, 3, 4, 6)
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Accounts by Sharpe ratio, their `ranks`, `seats` and intervals on one scale, and a sentence on the council."""
+    """Seats by Sharpe ratio, their `ranks` and intervals on one scale, and a sentence on the council."""
 
     table: Table
     ranks: tuple[str, ...]
-    seats: tuple[str, ...]
     scale: Forest | None
     sentence: str
 
@@ -88,29 +88,28 @@ def draw_leaderboard(evidence: Evidence) -> Leaderboard | None:
     if not accounts:
         return None
     short = withheld(run)
-    scale = None if short else _draw_bars(accounts)
+    scale = None if short else _draw_bars(run, accounts)
     ranks = [
         UNDEFINED if short or number_of(account["metrics"].get("sharpe")) is None else str(rank)
         for rank, account in enumerate(accounts, 1)
     ]
     sentence = compare_with_best(run, against_best(run, evidence.equity))
-    seats = tuple(account["seat"] for account in accounts)
-    return Leaderboard(tabulate_accounts(run), tuple(ranks), seats, scale, sentence)
+    return Leaderboard(tabulate_accounts(run), tuple(ranks), scale, sentence)
 
 
 def tabulate_accounts(run: RunRecord, brief: bool = False) -> Table:
     """Return the accounts by Sharpe ratio, the council's own marked; `brief` as a terminal has room."""
     rows = []
     for account in rank_accounts(run):
-        model = "" if account["model"] == account["seat"] else account["model"]
         css = "own" if account["name"] == run["account"] else ""
-        hint = " · ".join(filter(None, (account["seat"], model)))
-        rows.append(Row(account["name"], _cells(account, withheld(run)), hint, css))
+        hint = "" if account["name"] == account["seat"] else account["name"]
+        rows.append(Row(name_seat(run, account["seat"]), _cells(account, withheld(run)), hint, css))
     table = make_table("Leaderboard", COLUMNS, rows, corner="Account", css="leaderboard")
     if not brief:
         return table
     shown = [n for n in BRIEF if n > 1 or not withheld(run)]
-    rows = [replace(row, cells=tuple(row.cells[n] for n in shown)) for row in rows]
+    names = [f"{row.label} ({row.hint})" if row.hint else row.label for row in rows]
+    rows = [make_row(name, [row.cells[n] for n in shown], css=row.css) for name, row in zip(names, rows, strict=True)]
     return make_table("Leaderboard", [COLUMNS[n] for n in shown], rows, corner="Account")
 
 
@@ -167,10 +166,11 @@ def _correlation(value: float | None, low: float | None, high: float | None, why
     return Cell(signed_ratio(value), note=interval(low, high).replace(UNDEFINED, ""), value=value)
 
 
-def _draw_bars(accounts: list[AccountRecord]) -> Forest | None:
+def _draw_bars(run: RunRecord, accounts: list[AccountRecord]) -> Forest | None:
     """Return the Sharpe intervals on one scale; a bar without ends where there is none."""
     rows = [
-        (one["name"], "", one["metrics"].get("sharpe"), one["sharpe_ci_low"], one["sharpe_ci_high"]) for one in accounts
+        (name_seat(run, one["seat"]), "", one["metrics"].get("sharpe"), one["sharpe_ci_low"], one["sharpe_ci_high"])
+        for one in accounts
     ]
     whole_rows = [row for row in rows if None not in row[2:]]
     return draw_intervals(whole_rows, "", room=0.04, most=5)
@@ -178,10 +178,10 @@ def _draw_bars(accounts: list[AccountRecord]) -> Forest | None:
 
 def compare_with_best(run: RunRecord, found: Paired | None) -> str:
     """Return whether the council can be told from its best member; empty where it has none."""
-    council = run["account"]
-    if not council or found is None:
+    if not run["account"] or found is None:
         return ""
-    best, p, difference = found.label, found.p, found.difference
+    council, best = (name_account(run, account) for account in (run["account"], found.label))
+    p, difference = found.p, found.difference
     if p is None or difference is None:
         return f"Whether {council} differs from its best member, {best}, cannot be judged: {found.why}."
     higher = f"{ratio(abs(difference))} {'higher' if difference > 0 else 'lower'}"
@@ -198,13 +198,16 @@ def compare_with_best(run: RunRecord, found: Paired | None) -> str:
 
 def draw_accounts(evidence: Evidence) -> Chart | None:
     """Return all accounts in one panel, the council in front; None where fewer than two have a curve."""
-    cash, own = float(evidence.run["cash"]), evidence.run["account"]
+    run, cash, own = evidence.run, float(evidence.run["cash"]), evidence.run["account"]
     found = {name: path for name, path in evidence.accounts.items() if np.isfinite(path).any()}
     if len(found) < 2:
         return None
     members = [name for name in found if name != own]
-    curves = [_curve(own, "strategy", found[own], cash)] if own in found and own else []
-    curves += [_curve(name, f"account a{n % 6 + 1}", found[name], cash) for n, name in reversed([*enumerate(members)])]
+    curves = [_curve(name_account(run, own), "strategy", found[own], cash)] if own in found and own else []
+    curves += [
+        _curve(name_account(run, name), f"account a{n % 6 + 1}", found[name], cash)
+        for n, name in reversed([*enumerate(members)])
+    ]
     panel, _ = draw_growth(curves, len(evidence.sessions), 300, drawing.dollar_ticks, most=800)
     best_first = sorted(curves, key=lambda curve: -curve.last)
     keys = tuple(Key(curve.css, curve.name, signed_percent(curve.growth)) for curve in best_first)
@@ -233,6 +236,7 @@ def tabulate_calls(evidence: Evidence) -> Table | None:
                 whole(sum(call["prompt_tokens"] + call["completion_tokens"] for call in calls)),
                 cents(fsum(call["cost_usd"] for call in calls)),
             ),
+            served_names(calls[0]["provider"], (call.get("served", "") for call in calls)),
         )
         for model, calls in sorted(models.items(), key=lambda group: (min(map(_turn, stages[group[0]])), group[0]))
     ]
@@ -246,6 +250,6 @@ def _turn(stage: str) -> int:
 
 def tabulate_failures(run: RunRecord) -> Table | None:
     """Return the answers that could not be used, the first ones; None where all could."""
-    rows = [make_row(session, cells) for session, *cells in failed_answers(run)]
+    rows = [make_row(session, cells) for session, *cells in failed_answers(run, lambda seat: name_seat(run, seat))]
     columns = [Column(name, words=True) for name in ("Stage", "Seat", "Why")]
     return make_table("Answers that failed", columns, rows, "Date", css="failed", caption=True) if rows else None

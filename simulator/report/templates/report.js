@@ -131,7 +131,7 @@
     it.title = "conviction";
     return it;
   };
-  const named = (seat) => held.who[seat] ? `${held.who[seat]}, ${seat}` : seat;
+  const named = (seat) => held.who[seat] ?? seat;
   const head = (words) => make("h3", "", words);
 
   function pitch(it) {
@@ -170,10 +170,10 @@
     if (!it.targets) parts.push(make("p", "dim", "Nothing new: positions stay as they are."));
     if (followed.length) parts.push(head("Trades that followed"), list(followed.map((trade) => `${day(held.days[trade[0]])}: ${traded(trade)}`), "plainlist"));
     if (it.theses) parts.push(head(it.meeting ? `Theses of ${day(it.meeting)}, read again` : "Theses, read again"), ...it.theses.map(([seat, said]) => make("p", "", make("b", "", `${named(text(seat))}: `), text(said))));
-    if (it.chairman) parts.push(head("Chairman"), ruling(it.chairman));
+    if (it.chairman) parts.push(head(it.chairman.seat ? named(it.chairman.seat) : "Chairman"), ruling(it.chairman));
     if (it.votes) parts.push(make("p", "dim", `Net votes: ${it.votes.map(([symbol, net]) => `${symbol} ${signed(net ?? 0, 2)}`).join(", ")}`));
     if (it.pitches) parts.push(head("Pitches"), ...it.pitches.map(pitch));
-    if (it.research) parts.push(head("Research"), ...it.research.map(([seat, regime, stories]) => make("div", "", make("p", "", make("b", "", `${seat}: `), text(regime)), list(stories.map(text), "thesis"))));
+    if (it.research) parts.push(head("Research"), ...it.research.map(([seat, regime, stories]) => make("div", "", make("p", "", make("b", "", `${named(seat)}: `), text(regime)), list(stories.map(text), "thesis"))));
     if (it.facts) parts.push(head("Seen"), facts(it.facts));
     if (it.around) parts.push(make("p", "dim", it.around.map(([name, value]) => `${name} ${text(value)}`).join(" · ")));
     parts.push(make("p", "dim source", make("code", "", `sim explain ${held.run} ${it.at.slice(0, 10)}`), " has the whole record and the keys of its answers."));
