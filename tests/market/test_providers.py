@@ -112,15 +112,22 @@ def test_alpaca_is_asked_for_adjusted_daily_bars_of_the_consolidated_tape(exchan
     assert (headers["APCA-API-KEY-ID"], headers["APCA-API-SECRET-KEY"]) == (KEY, SECRET)
 
 
-def test_the_second_pair_of_names_for_the_keys_will_do() -> None:
+def test_the_second_pair_of_names_for_the_keys_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in sum(alpaca.KEYS, ()):
+        monkeypatch.delenv(name, raising=False)
     second = {"ALPACA_API_KEY": "alone", "ALPACA_PAPER_KEY_COUNCIL": "k", "ALPACA_PAPER_SECRET_COUNCIL": "s"}
-    assert alpaca.keys(second) == ("k", "s")
-    assert alpaca.keys(second | {"ALPACA_SECRET_KEY": "together"}) == ("alone", "together")
+    for name, key in second.items():
+        monkeypatch.setenv(name, key)
+    assert alpaca.keys() == ("k", "s")
+    monkeypatch.setenv("ALPACA_SECRET_KEY", "together")
+    assert alpaca.keys() == ("alone", "together")
 
 
-def test_without_keys_the_names_of_the_variables_are_said() -> None:
+def test_without_keys_the_names_of_the_variables_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in sum(alpaca.KEYS, ()):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(UsageError, match=r"export ALPACA_API_KEY=… and ALPACA_SECRET_KEY=…"):
-        alpaca.keys({})
+        alpaca.keys()
 
 
 @pytest.mark.parametrize(
