@@ -54,9 +54,9 @@ EARLIEST, LATEST = 1900, 2100
 ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/Chicago", "America/Los_Angeles", "Asia/Kolkata")
 ONE_A_DAY = 0.9
 """Days for each bar from which on bars are daily ones, whatever times of day their labels have."""
-MOSTLY, NEARLY_ALL = 0.9, 0.95
+MOSTLY, NEARLY_ALL, MORE = 0.97, 0.9, 0.08
 """Share of a file's volume within the session: below the first, labels without a zone are suspected to be of another
-zone of ZONES, and refused where one of these brings the share above the second."""
+zone of ZONES, and refused where one of these brings the share above the second, and up by the third."""
 
 
 @dataclass(frozen=True)
@@ -377,12 +377,12 @@ def _refuse_other_zone(table: BarTable, path: Path) -> None:
     odd = (np.bincount(day, weights * inside) < 0.5 * np.bincount(day, weights))[day]
     whole = float(weights[inside].sum() / weights.sum())
     for rows, here in ((np.ones(len(table), dtype=bool), whole), (odd, 0.0)):
-        if here >= MOSTLY or weights[rows].sum() <= (1 - NEARLY_ALL) * weights.sum() or (rows is odd and odd.all()):
+        if here >= MOSTLY or weights[rows].sum() <= 0.05 * weights.sum() or (rows is odd and odd.all()):
             continue
         part, total = table.take(rows), weights[rows].sum()
         shares = {zone: float(weights[rows][_in_session(part, ZoneInfo(zone))].sum() / total) for zone in ZONES}
         zone = max(ZONES, key=lambda name: shares[name])
-        if shares[zone] >= NEARLY_ALL or (here < 0.5 and rows.all() and shares[zone] > here + 0.2):
+        if shares[zone] >= max(NEARLY_ALL, here + MORE) or (here < 0.5 and rows.all() and shares[zone] > here + 0.2):
             raise _other_zone(part, whole, zone, path, partly=not rows.all())
 
 
