@@ -207,7 +207,7 @@ def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecor
 def read_excess(folder: Path, digest: str | None = None) -> Excess | None:
     """Returns of the run in `folder`; None where it is gone, unreadable, or holds another result than `digest`."""
     try:
-        run = read_run(folder)
+        run = read_run(folder, trials=False)
         if digest is not None:
             check_parts(folder, run, ("equity.csv",))
         sessions, curves = read_equity(folder, run)

@@ -50,7 +50,7 @@ def parse_place(place: Path | str) -> URL:
     if backend in ("postgresql", "postgres"):
         return url.set(drivername=DRIVER)
     if backend == "sqlite":
-        if url.database in (None, "", ":memory:") or "memory" in f"{url.database} {url.query.get('mode')}".split():
+        if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
             raise UsageError(f"{VARIABLE} names a database in memory, which ends with the command", mend=FILE_INSTEAD)
         return url
     raise UsageError(f"{VARIABLE} names {backend}", mend="the store is SQLite or PostgreSQL")

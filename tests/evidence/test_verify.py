@@ -1,0 +1,223 @@
+"""A run folder is held against its run.json, and that against the store, whenever it is read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import simulator
+from simulator.errors import DataError
+from simulator.evidence.reader import read_run
+from simulator.evidence.unrecorded import find_unrecorded, record_unrecorded
+from simulator.evidence.verify import verify_run
+from simulator.store.database import Store
+from simulator.store.folders import run_folders
+from simulator.workspace import find_workspace, make_workspace
+
+from ..conftest import Sim
+
+pytestmark = pytest.mark.medium
+
+PERIOD = {"start": "2024-01-02", "end": "2024-02-02"}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a run of the council, and what `sim ablate` and `sim check` added to it."""
+    workspace = tmp_path_factory.mktemp("verified") / "workspace"
+    make_workspace(workspace, git=False)
+    run = simulator.run("macro_council", workspace=workspace, **PERIOD)
+    from simulator.cli import main
+
+    for words in (["ablate", run.facts["run_id"]], ["check", run.facts["run_id"], "--only", "costs"]):
+        with pytest.raises(SystemExit) as left:
+            main(["--workspace", str(workspace), *words])
+        assert not left.value.code
+    return workspace
+
+
+@pytest.fixture
+def made(original: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    copy = tmp_path / "workspace"
+    shutil.copytree(original, copy)
+    return copy
+
+
+def folder_of(workspace: Path) -> Path:
+    (folder,) = run_folders(workspace / "reports")
+    return folder
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file, or make an empty one longer."""
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :] if content else b"x")
+
+
+@pytest.mark.fault(
+    "disk", "a byte of a file in a run folder changes", "one line and exit code 3; --force shows a badge"
+)
+def test_a_changed_byte_of_any_part_is_found(made: Path) -> None:
+    workspace, folder = find_workspace(made), folder_of(made)
+    assert verify_run(workspace, folder).recorded
+    parts = read_run(folder)["parts"]
+    added = ("ablation.json", "ablation.html", "checks.json", "checks.html")
+    assert {"decisions.jsonl", "llm_calls.jsonl", "accounts/CHATGPT/fills.csv"} < set(parts)
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert there - set(parts) - set(added) == {"run.json", "trials.json", "runtime.json", "report.html"}
+    for name in (*parts, *added):
+        before = (folder / name).read_bytes()
+        flip(folder / name)
+        assert [why.partition(" ")[0] for why in verify_run(workspace, folder).changed] == [name]
+        (folder / name).write_bytes(before)
+    assert verify_run(workspace, folder).changed == ()
+
+
+@pytest.mark.parametrize("words", [["report"], ["explain", "last"], ["compare", "last", "last"], ["ablate"], ["check"]])
+def test_every_reader_refuses_a_changed_folder_and_shows_it_with_a_badge(
+    made: Path, sim: Sim, words: list[str]
+) -> None:
+    path = folder_of(made) / "llm_calls.jsonl"
+    path.write_bytes(path.read_bytes() + b"\n")
+    refused = sim(*words, cwd=made)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (3, "", 1), refused.stderr
+    assert "llm_calls.jsonl has changed since the run was made" in refused.stderr
+    more = ["--only", "costs"] if words == ["check"] else ["--draws", "50"] if words[0] == "compare" else []
+    shown = sim(*words, *more, "--force", cwd=made)
+    assert shown.returncode == 0, shown.stderr
+    assert "sim: warning: " in shown.stderr
+    badge = '<span class="badge">altered: llm_calls.jsonl has changed since the run was made</span>'
+    pages = {"compare": "compare-*/comparison.html", "ablate": "*/ablation.html", "check": "*/checks.html"}
+    for pattern in [pages[words[0]]] if words[0] in pages else []:
+        assert badge in next(made.glob(f"reports/{pattern}")).read_text()
+    if words[0] in ("report", "ablate", "check"):
+        assert badge in (folder_of(made) / "report.html").read_text()
+
+
+def test_markdown_and_json_of_a_changed_folder_say_so(made: Path, sim: Sim) -> None:
+    flip(folder_of(made) / "weights.csv")
+    for kind in ("md", "json"):
+        done = sim("report", "--format", kind, "--force", cwd=made)
+        assert "weights.csv has changed since the run was made" in Path(done.stdout.strip()).read_text(), done.stderr
+
+
+@pytest.mark.fault("disk", "figures in run.json are edited", "the store knows another run.json: one line, exit code 3")
+def test_an_edited_run_json_is_not_the_recorded_one(made: Path, sim: Sim) -> None:
+    path = folder_of(made) / "run.json"
+    for before, after in (
+        ('"sharpe": ', '"sharpe": 1'),
+        ('"run_id": "', '"run_id": "f'),
+        ('"digest": "', '"digest": "a'),
+    ):
+        content = path.read_text()
+        path.write_text(content.replace(before, after, 1))
+        done = sim("report", folder_of(made).name, cwd=made)
+        assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+        path.write_text(content)
+
+
+@pytest.mark.fault("disk", "files are added to or missing from a run folder", "one line that names them, exit code 3")
+def test_added_and_missing_files_are_named(made: Path, sim: Sim) -> None:
+    folder = folder_of(made)
+    (folder / "accounts" / "MINE").mkdir()
+    (folder / "accounts" / "MINE" / "fills.csv").write_text("x")
+    (folder / "weights.csv").unlink()
+    done = sim("verify", "--all", "--json", cwd=made)
+    (row,) = json.loads(done.stdout)["runs"]
+    assert row["changed"] == ["weights.csv is missing", "accounts/MINE/fills.csv was added since the run was made"]
+    assert (done.returncode, row["state"]) == (3, "changed")
+
+
+@pytest.mark.fault("disk", "a run folder from elsewhere is read", "a note, not recorded here; its files are verified")
+def test_a_folder_from_elsewhere_is_a_note_and_its_parts_are_verified(made: Path, tmp_path: Path, sim: Sim) -> None:
+    other = tmp_path / "other"
+    make_workspace(other, git=False)
+    copy = shutil.copytree(folder_of(made), other / "reports" / folder_of(made).name)
+    done = sim("explain", "last", cwd=other)
+    assert done.returncode == 0
+    assert "not recorded here" in done.stderr
+    flip(copy / "orders.csv")
+    assert sim("explain", "last", cwd=other).returncode == 3
+
+
+def test_the_python_face_reads_no_changed_file(made: Path) -> None:
+    run = simulator.run("macro_council", workspace=made, **PERIOD)
+    (run.folder / "report.html").unlink()
+    for name in ("equity.csv", "decisions.jsonl"):
+        (run.folder / name).write_bytes((run.folder / name).read_bytes() + b"\n")
+    for read in (lambda: run.equity, lambda: run.decisions, run.report):
+        with pytest.raises(DataError, match="has changed since the run was made"):
+            read()
+
+
+@pytest.mark.fault(
+    "disk", "sim.db is deleted", "folders are listed, counted as trials, and recorded by `sim db rebuild`"
+)
+def test_a_deleted_store_is_made_again_from_the_folders(made: Path, sim: Sim) -> None:
+    simulator.run("sma_cross", ["SPY"], "2024-01-02", "2024-02-02", workspace=made)
+    with Store(made / "sim.db") as store:
+        before = {
+            name: store.rows(name) for name in ("peer_reviews", "trades", "positions", "checkpoints", "llm_calls")
+        }
+        known = {(row["run_id"], row["digest"]): row["strategy"] for row in store.runs()}
+    (made / "sim.db").unlink()
+    listed = sim("runs", "--json", cwd=made)
+    assert {row["recorded"] for row in json.loads(listed.stdout)} == {False}
+    assert "not recorded here" in listed.stderr
+    counted = json.loads(sim("runs", "--trials", "last", "--json", cwd=made).stdout)
+    assert len(counted["counted"]) == 2
+    assert json.loads(sim("db", "rebuild", "--json", cwd=made).stdout)["recorded"]
+    with Store(made / "sim.db") as store:
+        assert {(row["run_id"], row["digest"]): row["strategy"] for row in store.runs()} == known
+        for name, rows in before.items():
+            assert [without_event(row) for row in store.rows(name)] == [without_event(row) for row in rows], name
+        assert find_unrecorded(store.results(), made / "reports") == []
+        assert record_unrecorded(store, made / "reports") == []
+    assert sim("verify", "--all", cwd=made).returncode == 0
+
+
+def without_event(row: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name != "event"}
+
+
+@pytest.mark.fault(
+    "disk", "runtime.json or trials.json of a run is missing or no JSON", "one line, or it is made again"
+)
+def test_what_differs_between_reruns_may_be_missing(made: Path, sim: Sim) -> None:
+    folder = folder_of(made)
+    (folder / "trials.json").write_text("{")
+    assert sim("report", cwd=made).returncode == 0
+    (folder / "runtime.json").unlink()
+    for words in (["explain", "last"], ["runs"], ["verify"]):
+        assert sim(*words, cwd=made).returncode == 0
+    done = sim("report", cwd=made)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "runtime.json: is missing" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["checks.json", "ablation.json"])
+@pytest.mark.fault("disk", "checks.json or ablation.json is no JSON", "one line that says what makes it again")
+def test_a_file_another_command_added_is_no_json(made: Path, sim: Sim, name: str) -> None:
+    (folder_of(made) / name).write_text("[" * 100_000)
+    for words in (["report"], ["report", "--force"]):
+        done = sim(*words, cwd=made)
+        assert done.returncode == 3
+        assert done.stderr.splitlines()[-1].startswith("sim: error: ")
+        assert name in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.fault("disk", "a number of a run folder is 1e400", "one line that names file, line and column")
+def test_a_number_that_is_not_finite_is_refused(made: Path, sim: Sim) -> None:
+    path = folder_of(made) / "fills.csv"
+    head, first, *rest = path.read_text().splitlines()
+    cells = first.split(",")
+    cells[head.split(",").index("price")] = "1e400"
+    path.write_text("\n".join([head, ",".join(cells), *rest]) + "\n")
+    done = sim("report", "--force", cwd=made)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert 'fills.csv:2: price was "1e400"' in done.stderr
