@@ -62,7 +62,10 @@ PASSING_TEXT = re.compile(
     r"|connection (error|reset|refused|timed? ?out)|request (was )?(timed? ?out|aborted)"
     r"|(you.?ve|you have) (hit|reached|exceeded)\b.{0,40}\b(limit|quota)"
     r"|.{0,40}\b(limit|quota) (was |has been )?(reached|exceeded)|(an? )?(unexpected |unknown )?error (has )?occurred"
-    r"|(please )?try again (later|in \d))",
+    r"|(sorry, )?something went wrong|network error|(request failed with status|http(error)?)\W*(code )?[45]\d\d"
+    r"|(please )?try again (later|in \d)|invalid api key|(your )?credit balance|insufficient (credit|balance|quota)"
+    r"|please run /login|not logged in|oauth token|unauthori[sz]ed|authentication (failed|error)"
+    r"|.{0,20}(系统繁忙|服务器?繁忙|请稍后[再重]试|负载已饱和|请求过(多|于频繁)))",
     re.IGNORECASE,
 )
 PAGE = re.compile(r"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
@@ -82,15 +85,16 @@ def is_passing(text: str, schema: Mapping[str, Any] | None = None) -> bool:
     text = text.strip()
     if not text or PAGE.match(text):
         return True
-    if text.startswith("{") and '"error"' in text and "error" not in ((schema or {}).get("properties") or {}):
+    fields = ((schema or {}).get("properties") or {}).keys()
+    if text.startswith("{") and '"error"' in text and "error" not in fields:
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
             return False
-        error = found.get("error") if isinstance(found, dict) and found.keys() <= ERROR_KEYS else None
+        error = found.get("error") if isinstance(found, dict) and not found.keys() & fields else None
         return isinstance(error, Mapping) or (isinstance(error, str) and PASSING_TEXT.match(error) is not None)
     # A message may carry the service's own error object; any other object may be an answer.
-    plain = "{" not in text or '"error"' in text
+    plain = "{" not in text or re.search("""["']error["']""", text) is not None
     return plain and len(text) <= LONGEST_PASSING and PASSING_TEXT.match(text) is not None
 
 
@@ -101,9 +105,6 @@ def is_failure(response: ChatResponse, schema: Mapping[str, Any] | None = None) 
     return not ran_out(response) and is_passing(response.text, schema)
 
 
-ERROR_KEYS = {"error", "type", "code", "message", "status", "request_id", "detail", "success"}
-
-
 def raise_or_refuse(
     request: ChatRequest, status: int, headers: Mapping[str, str], content: bytes, key_env: str = ""
 ) -> ChatResponse:
@@ -111,7 +112,11 @@ def raise_or_refuse(
     complaint = complaint_of(content)
     if status == 429 and "insufficient_quota" in complaint:
         raise LLMError(f"credit is used up ({complaint})", where=request.endpoint, mend="add credit there")
-    if status in PASSING or (status >= 500 and not (status <= 501 and _refuses_schema(request, complaint))):
+    # A 5xx is a refusal only where it says so in as many words: what is asked must not depend on a passing failure.
+    refused = (
+        status in (500, 501) and _refuses_schema(request, complaint) and re.search(REFUSED, complaint, re.IGNORECASE)
+    )
+    if status in PASSING or (status >= 500 and not refused):
         after = retry_after(headers, datetime.now(UTC))
         raise TransientError(f"{status} {complaint}".strip(), retry_after=after, throttled=status == 429)
     text = content.decode("utf-8", "replace")[:2000]
@@ -143,7 +148,7 @@ def refused_field(request: ChatRequest, status: int, complaint: str) -> str | No
     if status not in (400, 404, 415, 422, 500, 501):
         return None
     limit = request.limit_name
-    if request.max_tokens is not None and status == 400:
+    if request.max_tokens is not None and status in (400, 422):
         other = "max_tokens" if limit == "max_completion_tokens" else "max_completion_tokens"
         names = re.search(rf"\b{limit}\b", complaint)
         if names and (re.search(REFUSED, complaint, re.IGNORECASE) or re.search(rf"\b{other}\b", complaint)):
