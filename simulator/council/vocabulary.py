@@ -9,11 +9,14 @@ from __future__ import annotations
 from simulator.llm.normalise import Vocabulary
 
 LONG = (
-    "long|go long|buy|strong buy|bull|bullish|overweight|compra|comprar|kaufen|acheter"
-    "|做多|多头|看多|看涨|买入|買入|買い|강세|매수"
+    "long|go long|buy|strong buy|bull|bullish|overweight|compra|comprar|kaufen|acheter|largo|лонг"
+    "|做多|多头|看多|看涨|买入|買入|買い|ロング|강세|매수|롱"
 )
-SHORT = "short|go short|sell short|short sell|bear|bearish|做空|空头|看空|看跌|卖空|賣空|空売り|약세|공매도"
-FLAT = "flat|neutral|no trade|no position|stay flat|stay out|stand aside|sidelines|cash|中性|观望|觀望|空仓"
+SHORT = (
+    "short|go short|sell short|short sell|bear|bearish|corto|шорт"
+    "|做空|空头|看空|看跌|卖空|賣空|空売り|ショート|약세|공매도|숏"
+)
+FLAT = "flat|neutral|no trade|no position|stay flat|stay out|stand aside|sidelines|cash|中性|中立|观望|觀望|空仓"
 UP = "positive|upside|up"
 DOWN = "negative|downside|down"
 MIXED = "mixed|sideways|balanced"
@@ -27,9 +30,9 @@ BOTH = "hedge|spread|pair|straddle"
 
 FILLERS = (
     "a|the|position|trade|bias|view|stance|direction|outlook|strong|strongly|very|moderate|moderately|slight|slightly"
-    "|mild|mildly|cautious|cautiously|somewhat|leaning"
+    "|mild|mildly|cautious|cautiously|somewhat|leaning|net"
     "|etf|etfs|us|usa|equity|stock|stocks|share|shares|nyse|nysearca|arca|nasdaq|amex|bats|ticker|symbol|fund|trust"
-    "|spdr|inc|corp|usd"
+    "|spdr|s|p|500|invesco|ishares|vanguard|index|series|inc|corp|usd"
 )
 WRAPPERS = (
     "pitch|research|pack|review|reviews|chairman|council|decision|decisions|checkpoint|trade|trades|peer|manager|pm"

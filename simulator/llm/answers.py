@@ -106,7 +106,9 @@ def repair_request(request: ChatRequest, response: ChatResponse, error: str) -> 
 def _read_plain(text: str, model: type[T], known: Mapping[str, Any] | None) -> T | None:
     """The value of a text that is one object of JSON and fits as it is, as nearly all are."""
     try:
-        content = json.loads(text, object_pairs_hook=_distinct, parse_float=_number, parse_constant=_number)
+        content = json.loads(
+            text, object_pairs_hook=_distinct, parse_float=_number, parse_int=_number, parse_constant=_number
+        )
         return model.model_validate_json(text.strip(), strict=True, context=known) if type(content) is dict else None
     except (ValueError, RecursionError):  # that of pydantic among them
         return None
@@ -168,11 +170,11 @@ def _end_of_thoughts(text: str) -> int | None:
 
 
 def _goes_on(text: str, start: int, last: Found) -> bool:
-    """True where a comma or an open code fence follows the last object: another was to come."""
-    rest = text[last.end :]
+    """True where a comma, a list or a code fence follows the last object and goes on: another was to come."""
+    rest = text[last.end :].strip()
     # A fence left open before the object is its own, and may have been a stop sequence.
     behind = rest.count("```") - text.count("```", start, last.start) % 2
-    return rest.lstrip()[:1] == "," or (behind > 0 and behind % 2 == 1)
+    return rest.startswith(",") or rest.endswith("[") or (behind > 0 and behind % 2 == 1)
 
 
 def _describe_without_objects(text: str) -> str:

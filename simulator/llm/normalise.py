@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import model_json_schema
 
 from simulator.llm.tolerant_json import JsonError, parse, same
+from simulator.number_format import gate
 
 Schema = Mapping[str, Any]
 
@@ -27,9 +28,10 @@ NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:['’_]\d{3})+|\d+)?(
 DOLLARS = re.compile(r"usd|us\$|\$|dollars?", re.IGNORECASE)
 OF_TEN = re.compile(r"(.+?)\s*(?:/|out of|of)\s*10(?:\.0)?")
 BULLET = re.compile(r"^\s*(?:[-*•·]|\d+[.)])\s+")
-NOTHING = frozenset(
-    ("", "-", "--", "n/a", "na", "n.a.", "none", "null", "nil", "not applicable", "no stop", "no target")
-)
+NOTHING = frozenset((
+    "", "-", "--", "n/a", "na", "n.a.", "none", "null", "nil", "not applicable", "no stop", "no target", "not needed",
+    "none needed", "no position", "not set",
+))  # fmt: skip
 MARKS = frozenset(("score", "value", "rating"))
 YES, NO = frozenset(("true", "yes")), frozenset(("false", "no"))
 MOST_WRAPPERS = 4
@@ -206,17 +208,25 @@ class _Normaliser:
             if name != key:
                 self.fixes.append(f'{where}: key "{key[:40]}"')
             found[name] = one
+        self._fill_in(found, known, path)
+        return found
+
+    def _fill_in(self, found: dict[str, Any], known: Schema, path: str) -> None:
+        """Add what may be missing, unless a number stands under a key that may mean it, as ``stop_loss``."""
+        strangers = [one for key, one in found.items() if key not in known and re.search(r"\d", str(one)[:40])]
         there = found.keys() & known.keys()
         for name, kind in known.items():
+            if name in found:
+                continue
             parts = {fold(part): part for part in self._resolve(kind).get("properties", ())}
-            if name not in found and parts and parts.keys() <= (flat := {fold(key): key for key in found}).keys():
+            flat = {fold(key): key for key in found}
+            nullable = {"type": "null"} in kind.get("anyOf", ()) and not strangers
+            if parts and parts.keys() <= flat.keys():
                 self.fixes.append(f"{name}: its fields stood beside it")
                 found[name] = self.read({parts[key]: found[flat[key]] for key in parts}, kind, name)
-            spare = not path and name in self.spare
-            if there and name not in found and (spare or {"type": "null"} in kind.get("anyOf", ())):
-                found[name] = [] if spare else None
+            elif there and (nullable or (not path and name in self.spare)):
+                found[name] = None if nullable else []
                 self.fixes.append(f"{f'{path}.{name}' if path else name}: missing, read as none")
-        return found
 
     def _list(self, value: Any, schema: Schema, path: str) -> Any:
         value = self._from_string(value, "[", path)
@@ -350,7 +360,10 @@ def _parse_number(text: str, *, signed: bool) -> float | None:
     bare = DOLLARS.sub("", text, count=2).strip() if not signed else text.strip()
     if not NUMBER.fullmatch(bare) or not re.search(r"\d", bare) or (bare.startswith("+") and not signed):
         return None
-    return float(re.sub(r"[,'’_]", "", bare))
+    try:
+        return gate(float(re.sub(r"[,'’_]", "", bare)))
+    except ValueError:
+        return None
 
 
 def _short(value: Any) -> str:

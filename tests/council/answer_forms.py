@@ -382,6 +382,8 @@ ASKED: dict[str, Form] = {
     "scores of five": lambda a, _: scores(a, lambda _: "4/5"),
     "scores in per cent": lambda a, _: scores(a, lambda n: f"{10 * n}%"),
     "scores between two": lambda a, _: scores(a, lambda n: f"{n - 0.5}/10"),
+    "prices under another key": lambda a, _: text(renamed(a, lambda key: f"{key}_price")) if "stop" in a else None,
+    "a stop under another key": lambda a, _: text(a).replace('"stop"', '"stop_loss"') if "stop" in a else None,
     "prices in per cent": with_price(lambda _: "5%"),
     "prices relative to the close": with_price(lambda _: "+50"),
     "prices relative without quotes": raw_price(lambda _: "+50"),
