@@ -27,7 +27,7 @@ WITH_PASSWORD = re.compile(r"(\w://[^/\s:@\"']*:)[^/\s@\"']+@")
 """An address with a password, however short and whosever it is."""
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00a0"
 ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([nrt])|(?=(.)))", re.DOTALL)
-WORDS = re.compile(r"[A-Za-z]*\d{0,2}")
+LONG, WORDS = 10, re.compile(r"[A-Za-z]*\d{0,2}|\d*")
 CONTROLS = {"n": "\n", "r": "\r", "t": "\t"}
 
 _configured: set[str] = set()
@@ -69,7 +69,7 @@ def scrub(text: str) -> str:
         text = _spelled(secret).sub(f"[{name}]", text)
         layers = list(_layers(text))
         # Broken across lines, or under layers no pattern reaches. Words may meet by accident; keys do not.
-        if not WORDS.fullmatch(secret) and _stands_in(secret, layers):
+        if len(secret) >= LONG and not WORDS.fullmatch(secret) and _stands_in(secret, layers):
             text, layers = f"[a text that held {name}]", []
     return WITH_PASSWORD.sub(r"\1***@", text) if "://" in text else text
 
