@@ -147,6 +147,11 @@ def exp(values: ArrayLike) -> Floats:
         return np.asarray(np.ldexp(1.0 - ((low - r * c / (2.0 - c)) - high), np.nan_to_num(k).astype(np.int64)))
 
 
+def power(base: float, exponent: float) -> float:
+    """Return base ≥ 0 to a power that is not 0."""
+    return float(exp(exponent * log(base)))
+
+
 def _polynomial(coefficients: tuple[float, ...], z: Floats) -> Floats:
     total = np.full_like(z, coefficients[-1])
     for one in coefficients[-2::-1]:

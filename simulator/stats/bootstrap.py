@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
-from simulator.numerics import dot, exp, log1p
+from simulator.numerics import dot, exp, log1p, power
 from simulator.stats.distributions import normal_cdf, normal_quantile
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, excess_over, is_constant
 
@@ -72,7 +72,7 @@ def block_length(series: ArrayLike, scheme: Scheme = "stationary") -> float:
     # The flat-top window is not positive definite: a spectrum of 0 or less says nothing, and the longest is safe.
     if spread <= 0.0:
         return float(longest)
-    return float(min(max((2.0 * bias**2 / spread * n) ** (1.0 / 3.0), 1.0), longest))
+    return float(min(max(power(2.0 * bias**2 / spread * n, 1.0 / 3.0), 1.0), longest))
 
 
 def stationary_rows(n: int, block: float, draws: int, rng: np.random.Generator) -> Integers:

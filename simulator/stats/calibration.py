@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.numerics import correlation
+from simulator.numerics import correlation, exp, log1p
 from simulator.stats.bootstrap import block_length, stationary_counts
 from simulator.stats.distributions import student_quantile
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_series, is_constant
@@ -140,8 +140,8 @@ def rank_correlation_interval(sample: Sample, *, level: float = 0.95, draws: int
         reason = Undefined("forecasts or outcomes differ on too few dates to draw from")
         return Estimate(value, reason, reason)
     reach = _reach(float(_fisher(kept).std()), sample.dates.size / _block(sample), level)
-    centre = float(_fisher(np.array([value]))[0])
-    return Estimate(value, min(value, math.tanh(centre - reach)), max(value, math.tanh(centre + reach)))
+    centre = float(_fisher(value))
+    return Estimate(value, min(value, _tanh(centre - reach)), max(value, _tanh(centre + reach)))
 
 
 def mean_by_forecast(
@@ -215,9 +215,14 @@ def _middles(values: Floats, weights: Floats) -> Floats:
     return np.asarray((np.cumsum(of_level, axis=0) - of_level / 2.0)[where])
 
 
-def _fisher(correlations: Floats) -> Floats:
+def _fisher(correlations: ArrayLike) -> Floats:
     """artanh r, with r kept where it is finite: a perfect correlation of a small sample is not certainty."""
-    return np.array([math.atanh(one) for one in np.clip(correlations, -0.999, 0.999).ravel().tolist()])
+    r = np.clip(correlations, -0.999, 0.999)
+    return 0.5 * log1p(2.0 * r / (1.0 - r))
+
+
+def _tanh(z: float) -> float:
+    return 1.0 - 2.0 / (float(exp(2.0 * z)) + 1.0)
 
 
 def _reach(deviation: float, blocks: float, level: float) -> float:

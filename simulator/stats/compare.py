@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
 from simulator.numerics import correlation as pearson
-from simulator.numerics import decompose, dot, least_squares, matmul, products, weighing
+from simulator.numerics import decompose, dot, least_squares, matmul, power, products, weighing
 from simulator.stats.bootstrap import DRAWS, block_length, count_rows, interval, sharpe_pair_draws, stationary_rows
 from simulator.stats.distributions import normal_cdf
 from simulator.stats.hac import sharpe_influence
@@ -239,7 +239,7 @@ def _gradient(means: Floats) -> Floats:
 def _parzen(centred: Floats) -> Floats:
     """Long-run covariance (4, 4) with the Parzen kernel and Andrews's bandwidth, times T/(T − 4)."""
     n = len(centred)
-    width = PARZEN * math.pow(_andrews(centred) * n, 0.2)
+    width = PARZEN * power(_andrews(centred) * n, 0.2)
     total = products(centred, centred) / n
     for lag in range(1, min(math.ceil(width), n)):
         x = lag / width

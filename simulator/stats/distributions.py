@@ -1,7 +1,8 @@
 """The few distribution functions inference needs.
 
-The normal and the chi-squared distribution come from the standard library, because importing scipy.special costs a
-tenth of a second and every report needs them; Student's t, central and not, is scipy's and imported when called.
+The normal and the chi-squared distribution are computed here: importing scipy.special costs a tenth of a second, every
+report needs them, and the C library's `erfc` differs in the last bit between processors. Student's t, central and not,
+is scipy's and imported when called.
 """
 
 from __future__ import annotations
@@ -9,17 +10,36 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from simulator.numerics import exp
+
 _NORMAL = NormalDist()
 
 
 def normal_cdf(z: float) -> float:
     """P(Z ≤ z), accurate in both tails."""
-    return 0.5 * math.erfc(-z / math.sqrt(2.0))
+    return 0.5 * erfc(-z / math.sqrt(2.0))
 
 
 def normal_quantile(p: float) -> float:
     """z with P(Z ≤ z) = p, 0 < p < 1 (Wichura 1988, AS 241)."""
     return _NORMAL.inv_cdf(p)
+
+
+def erfc(x: float) -> float:
+    """2/√π · ∫ₓ^∞ exp(−t²) dt, a series below 1.5, a continued fraction above (Abramowitz & Stegun 7.1.6, 7.1.14)."""
+    if x < 0.0:
+        return 2.0 - erfc(-x)
+    weight = float(exp(-x * x)) / math.sqrt(math.pi)
+    if x < 1.5:
+        term = total = x
+        for n in range(1, 60):
+            term *= 2.0 * x * x / (2 * n + 1)
+            total += term
+        return 1.0 - 2.0 * weight * total
+    below = x
+    for n in range(200, 0, -1):
+        below = x + n / 2.0 / below
+    return weight / below
 
 
 def chi2_sf(x: float, degrees: int) -> float:
@@ -31,11 +51,14 @@ def chi2_sf(x: float, degrees: int) -> float:
         return 1.0
     half = x / 2.0
     odd = degrees % 2
-    total = math.erfc(math.sqrt(half)) if odd else 0.0
+    total = erfc(math.sqrt(half)) if odd else 0.0
     order = 0.5 if odd else 0.0
+    # half^order · exp(−half) / Γ(order + 1), each from the one before.
+    term = float(exp(-half)) * (2.0 * math.sqrt(half / math.pi) if odd else 1.0)
     while order < degrees / 2:
-        total += math.exp(order * math.log(half) - half - math.lgamma(order + 1.0))
+        total += term
         order += 1.0
+        term *= half / order
     return min(total, 1.0)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.numerics import correlation as pearson
+from simulator.numerics import power
 from simulator.stats.drawdowns import Drawdown, max_drawdown, max_drawdown_sessions, path, ulcer, worst_drawdown
 from simulator.stats.hac import newey_west_lag, regression_on_one
 from simulator.stats.series import (
@@ -72,8 +73,7 @@ def cagr(returns: ArrayLike, periods: float = PERIODS) -> Measure:
     value = path(returns)
     if isinstance(value, Undefined):
         return value
-    with np.errstate(over="ignore"):
-        return finite_or(float(value[-1] ** (periods / (value.size - 1))) - 1.0, "too large to represent over a year")
+    return finite_or(power(value[-1], periods / (value.size - 1)) - 1.0, "too large to represent over a year")
 
 
 def volatility(returns: ArrayLike, periods: float = PERIODS) -> Measure:
