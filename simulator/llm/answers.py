@@ -106,9 +106,7 @@ def repair_request(request: ChatRequest, response: ChatResponse, error: str) -> 
 def _read_plain(text: str, model: type[T], known: Mapping[str, Any] | None) -> T | None:
     """The value of a text that is one object of JSON and fits as it is, as nearly all are."""
     try:
-        content = json.loads(
-            text, object_pairs_hook=_distinct, parse_float=_number, parse_int=_number, parse_constant=_number
-        )
+        content = json.loads(text, object_pairs_hook=_distinct, parse_float=_number, parse_constant=_number)
         return model.model_validate_json(text.strip(), strict=True, context=known) if type(content) is dict else None
     except (ValueError, RecursionError):  # that of pydantic among them
         return None

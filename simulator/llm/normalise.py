@@ -17,7 +17,6 @@ from functools import cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from pydantic.json_schema import model_json_schema
 
 from simulator.llm.tolerant_json import JsonError, parse, same
 from simulator.number_format import gate
@@ -82,6 +81,8 @@ class Normalised:
 @cache
 def fields_of(model: type[BaseModel]) -> Schema:
     """JSON schema of the fields as they are read, defaults included. The schema sent may be another."""
+    from pydantic.json_schema import model_json_schema
+
     return model_json_schema(model)
 
 
