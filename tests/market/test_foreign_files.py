@@ -18,6 +18,7 @@ from simulator.errors import DataError
 from simulator.market import quality
 from simulator.market.fetch import FetchRequest, fetch
 from simulator.market.load import load_bars
+from simulator.market.sources import sheets
 from simulator.market.sources.files import read_table
 from simulator.market.table import BarTable
 
@@ -366,3 +367,19 @@ def test_what_is_no_file_is_one_line_at_once(name: str, folder: Path) -> None:
     (folder / name).symlink_to(folder / "nothing.csv")
     with pytest.raises(DataError, match=r"No such file"):
         load_bars(["ACME"], folder, first=date(2024, 1, 2))
+
+
+@pytest.mark.fault("bars", "cells of thousands of digits, files that unpack to gigabytes", "one short line")
+@pytest.mark.parametrize("row", ["{},10,12,9,11,5", "2024-01-11,10,12,9,{}x,5"])
+def test_endless_cells_are_one_short_line(row: str, folder: Path) -> None:
+    line = refusal(folder, f"{HEAD}\n{row.format('9' * 5000)}\n")
+    assert len(line) < 400
+    endless = read(folder, f"{HEAD}\n2024-01-11,10,{'9' * 5000},9,11,5\n")
+    assert [p.what for p in quality.refusals(endless)] == ["high is inf"]
+
+
+def test_what_unpacks_to_more_than_any_file_of_bars_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheets, "MOST_BYTES", 1 << 20)
+    said = "holds more than 1 MiB; cut it into parts"
+    assert said in refusal(folder, gzip.compress(bytes(2 << 20)), "ACME.csv.gz")
+    assert "is larger than 1,048,576 bytes" in refusal(folder, b"x" * (2 << 20))

@@ -279,7 +279,7 @@ def _stamps(sheet: Sheet) -> Stamps:
 def _check_years(years: Sequence[int], texts: Sequence[str], sheet: Sheet) -> None:
     if not EARLIEST <= min(years) <= max(years) <= LATEST:
         row = next(row for row, year in enumerate(years) if not EARLIEST <= year <= LATEST)
-        raise DataError(f'the year of "{texts[row]}" cannot be meant', where=sheet.where(row))
+        raise DataError(f'the year of "{texts[row]:.60}" cannot be meant', where=sheet.where(row))
 
 
 def _stamps_of(moments: Sequence[datetime], sheet: Sheet) -> Stamps:
@@ -288,7 +288,8 @@ def _stamps_of(moments: Sequence[datetime], sheet: Sheet) -> Stamps:
         row = zoned.index(not zoned[0])
         raise DataError("some dates have a time zone and some have none", where=sheet.where(row))
     # By subtraction of naive times: a conversion to UTC would make a year of minutes a third slower.
-    wall = np.array([_nanoseconds(m.replace(tzinfo=None) - datetime(1970, 1, 1)) for m in moments], dtype=np.int64)
+    naive, since = [m.replace(tzinfo=None) for m in moments] if zoned[0] else moments, datetime(1970, 1, 1)
+    wall = np.array([_nanoseconds(m - since) for m in naive], dtype=np.int64)
     if not zoned[0]:
         return Stamps(wall, None)
     return Stamps(wall, wall - np.array([_nanoseconds(m.utcoffset()) for m in moments], dtype=np.int64))

@@ -113,7 +113,7 @@ def find_columns(header: Named, symbol: str, shown: str, where: str) -> dict[str
     missing = [role for role in ("date", *PRICES) if role not in roles]
     if missing:
         there = ", ".join(name for name, _ in header) or "nothing"
-        raise DataError(f"no column for {', '.join(missing)}; it has {there}", where=where)
+        raise DataError(f"no column for {', '.join(missing)}; it has {there:.300}", where=where)
     return roles
 
 

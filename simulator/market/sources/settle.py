@@ -59,7 +59,9 @@ def read_numbers(columns: Mapping[str, Texts], where: Where, point: bool = True)
         )
         if not mark:
             row = next(row for row, text in enumerate(texts) if _is_open(text))
-            what = f'{role} was "{columns[role][row].strip()}": thousands or decimals, nothing in the file says which'
+            what = (
+                f'{role} was "{columns[role][row].strip():.60}": thousands or decimals, nothing in the file says which'
+            )
             raise DataError(what, where=where(row), mend="write it without the mark, or with both decimals and mark")
         plain = (text.replace("," if mark == "." else ".", "").replace(mark, ".") for text in texts)
         read[role] = np.array([float(text) if text else np.nan for text in plain])
@@ -88,12 +90,12 @@ def _decimal_mark(texts: Texts, written: Texts, role: str, where: Where) -> str:
             continue
         fits = {mark for mark, form in FORMS.items() if form.fullmatch(text)}
         if not fits and text.lower() not in ("inf", "-inf", "infinity", "-infinity"):
-            raise DataError(f'{role} was "{written[row].strip()}", not a number', where=where(row))
+            raise DataError(f'{role} was "{written[row].strip():.60}", not a number', where=where(row))
         if len(fits) == 1:
             shown_by.setdefault(min(fits), row)
             left &= fits
         if not left:
-            both = " and ".join(f'"{written[at].strip()}"' for at in sorted(shown_by.values()))
+            both = " and ".join(f'"{written[at].strip():.60}"' for at in sorted(shown_by.values()))
             raise DataError(f"{role} has {both}: two decimal marks in one column", where=where(row))
     return left.pop() if len(left) == 1 else "" if any(map(_is_open, texts)) else "."
 
@@ -187,7 +189,7 @@ def _order(dates: Sequence[tuple[int, int, int]], texts: Texts, where: Where) ->
     if left:
         meant = [[int(numbers[0][order.index(part)]) for part in "ymd"] for order in left[:2]]
         either = " or ".join(f"{_whole_year(year)}-{month:02}-{day:02}" for year, month, day in meant)
-        what = f'date was "{texts[0]}", {either}: nothing in the column says which'
+        what = f'date was "{texts[0]:.60}", {either}: nothing in the column says which'
         raise DataError(what, where=where(0), mend=FORMS_OF_DATES)
     # Each row alone may make sense and no order all of them: the row against the order that most rows have.
     fits = {order: _fits(numbers, order) for order in orders}
@@ -249,4 +251,4 @@ def _zone(text: str) -> tzinfo | None:
 
 
 def _no_date(text: str, where: str) -> DataError:
-    return DataError(f'date was "{text}"' if text else "date is missing", where=where, mend=FORMS_OF_DATES)
+    return DataError(f'date was "{text:.60}"' if text else "date is missing", where=where, mend=FORMS_OF_DATES)

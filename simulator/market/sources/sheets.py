@@ -34,7 +34,7 @@ AGAIN = "delete it or fetch it again"
 MARKS = ",;\t|"
 HEADER_WITHIN = 12
 """Lines within which the header is looked for: some vendors write a title, Excel a line ``sep=;`` above it."""
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 28
 ENCODINGS = ("cp1252", "gb18030", "cp932", "cp949", "big5", "cp1251")
 """Tried where a file is no UTF-8, and taken where its header makes sense then."""
 
