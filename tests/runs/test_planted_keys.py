@@ -159,3 +159,23 @@ def test_a_key_in_the_error_of_a_strategy_is_not_printed(workspace: Path, sim: A
     assert done.returncode != 0
     assert re.search(r"ValueError: \[FAKE_API_KEY\]", done.stderr)
     assert_found_nowhere(workspace, done)
+
+
+@pytest.mark.fault("money", "a PostgreSQL database that cannot be reached, its password in DATABASE_URL", "not printed")
+@pytest.mark.parametrize(
+    "words", [("run", "--strategy", "sma_cross", *PERIOD), ("runs",), ("db", "status"), ("doctor",)]
+)
+def test_a_password_of_a_database_is_not_printed(
+    words: tuple[str, ...], workspace: Path, sim: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for address in (
+        "postgresql://trader:hunter2%2Bhunter2%2Fhunter2@127.0.0.1:1/sim",
+        "postgresql://127.0.0.1:1/sim?user=trader&password=hunter2%2Bhunter2%2Fhunter2",
+        "postgresql://trader:hunter2+hunter2/hunter2@127.0.0.1:1/sim",
+        "postgres//trader:hunter2+hunter2/hunter2@127.0.0.1:1/sim",
+    ):
+        monkeypatch.setenv("DATABASE_URL", address)
+        done = sim(*words, cwd=workspace, env={"SIM_DEBUG": "1"})
+        assert done.returncode != 0 or words == ("doctor",)
+        assert_found_nowhere(workspace, done)
+        assert "hunter2" not in done.stdout + done.stderr

@@ -244,3 +244,19 @@ def test_after_twenty_answers_a_run_says_what_it_will_cost(dry, workspace: Path,
     facts = json.loads(next((workspace / "reports").glob("*/run.json")).read_text())
     assert float(said[3]) == pytest.approx(facts["llm"]["cost_usd"], rel=0.5)
     assert "A single draw" in done.stdout
+
+
+@pytest.mark.fault(
+    "money", "a run on models that the table calls free and that tell a cost", "ends at --max-cost, repeated or not"
+)
+def test_a_run_on_models_called_free_ends_at_its_limit(dry, workspace: Path, sim: Any) -> None:
+    service = dry("--latency", 0.01, "--faults", 1, "--fault", "cost-tenth")
+    config = workspace / "config" / "models.yaml"
+    content = json.loads(config.read_text())
+    content["prices"] = {service.url: {"input": 0, "output": 0}}
+    config.write_text(json.dumps(content))
+    for _ in range(2):
+        done = sim(*WORDS[:-1], "1", cwd=workspace)
+        assert done.returncode == 4
+        assert "budget of $1.00 is spent: $1.0000 paid, $0.1000 at most for the next question" in done.stderr
+        assert service.stats()["requests"] == 10
