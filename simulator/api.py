@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from types import NoneType
 from typing import Any, get_args
 
 import numpy as np
@@ -59,8 +60,15 @@ def run(
     the money or the answers ran out.
     """
     strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
-    if not isinstance(strategy, str | type):
-        raise UsageError(f"strategy was {strategy!r:.60}", mend="pass its name, the path of its file, or its class")
+    for name, value, kinds, mend in (
+        ("strategy", strategy, (str, type), "pass its name, the path of its file, or its class"),
+        ("workspace", workspace, (str, os.PathLike, NoneType), "pass the path of a folder made by sim init"),
+        ("models", models, (str, NoneType), "pass the name of a profile of config/models.yaml"),
+        ("parameters", parameters, (Mapping, NoneType), 'pass a dict: {"fast": 20}'),
+        ("replicates", replicates, (int,), "pass a whole number from 1 on"),
+    ):
+        if not isinstance(value, kinds):
+            raise UsageError(f"{name} was {value!r:.60}", mend=mend)
     spec = RunSpec(
         strategy=strategy,
         symbols=parse_symbols(symbols),

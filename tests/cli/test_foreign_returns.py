@@ -184,6 +184,15 @@ def test_an_option_that_cannot_be_meant_is_refused(write: Write) -> None:
     assert any("leave out --percent" in warning for warning in ask(write(), "--percent")["warnings"])
 
 
+def test_a_rate_beside_prices_is_never_converted(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"mine": EQUITY, "rf": np.linspace(1e-4, 2e-4, 260)}, index=DAYS)
+    frame.to_csv(tmp_path / "r.csv")
+    assert 'column "rf" looks like a rate; say --rf rf' in refusal(tmp_path / "r.csv", "--prices")
+    frame.assign(mine=frame["mine"].pct_change()).iloc[1:].to_csv(tmp_path / "s.csv")
+    found, same = (own(ask(tmp_path / n, "--rf", "rf", *o)) for n, o in (("r.csv", ["--prices"]), ("s.csv", [])))
+    assert found["sharpe"] == pytest.approx(same["sharpe"])
+
+
 @pytest.mark.fault("returns", "a file of bars, a column of volumes", "refused")
 def test_bars_and_volumes_are_no_returns(tmp_path: Path) -> None:
     frame = pd.DataFrame({"date": DAYS, "Open": EQUITY, "High": EQUITY, "Low": EQUITY, "Close": EQUITY})

@@ -97,6 +97,11 @@ class Half(Rule):
         ({"strategy": None}, "strategy was None; pass its name, the path of its file, or its class"),
         ({"strategy": Half()}, "pass its name, the path of its file, or its class"),
         ({"strategy": "sma_cross", "parameters": {"fats": 5}}, 'did you mean "fast"?'),
+        ({"parameters": "fast=20"}, "parameters was 'fast=20'; pass a dict: {\"fast\": 20}"),
+        ({"models": 5}, "models was 5; pass the name of a profile"),
+        ({"replicates": "2"}, "replicates was '2'; pass a whole number"),
+        ({"workspace": 5}, "workspace was 5; pass the path"),
+        ({"max_cost": "5"}, "--max-cost was 5; give the dollars"),
         ({"symbols": "SPYY"}, 'no bars for "SPYY", did you mean "SPY"?'),
         ({"symbols": []}, "no symbols"),
     ],
@@ -104,7 +109,7 @@ class Half(Rule):
 def test_a_word_that_cannot_be_meant_is_one_line(workspace: Path, given: dict[str, Any], line: str) -> None:
     arguments = {"strategy": "buy_and_hold", "symbols": "SPY", "start": "2024-01-02", "end": "2024-01-31"}
     with pytest.raises(simulator.errors.SimError) as caught:
-        simulator.run(**{**arguments, **given}, workspace=workspace)
+        simulator.run(**{"workspace": workspace, **arguments, **given})
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not any((workspace / "reports").glob("*"))

@@ -65,6 +65,9 @@ def _changes(read: Returns, name: str, values: Floats, kind: Values) -> Floats:
             mend=f"leave out --{kind} where it holds returns, and the row where it holds nothing",
         )
     known = values[np.isfinite(values)]
+    if name.lower() in LIKE_CASH and known.size and float(np.median(np.abs(known))) < 0.01:
+        found = f'column "{name}" looks like a rate'
+        raise DataError(found, where=read.source, mend=f"say --rf {name}, which is never converted, or leave it out")
     if known.size >= FEWEST_OF_LEVELS and not is_constant(known) and _von_neumann(known) > 1.0:
         found = f'column "{name}" does not hang together from row to row as --{kind} would'
         raise DataError(found, where=read.source, mend=f"leave out --{kind} where it holds returns")
