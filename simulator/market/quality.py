@@ -36,6 +36,7 @@ COARSE, IN_A_ROW = 4, 8
 in a row are no halts either."""
 LEAST, MOST = 1e-9, 1e12
 """Bounds of prices, in dollars."""
+MOST_SHARES = 1e15
 
 Mask = NDArray[np.bool_]
 
@@ -152,7 +153,7 @@ def _rules(table: BarTable) -> Iterator[tuple[Mask, str]]:
         price = getattr(table, name)
         outside = ordered & ((price > table.high) | (price < table.low))
         yield outside, f"{name} {{{name}}} lies outside [low {{low}}, high {{high}}]"
-    yield ~(np.isfinite(table.volume) & (table.volume >= 0)), "volume is {volume}"
+    yield ~((table.volume >= 0) & (table.volume <= MOST_SHARES)), "volume is {volume}"
     yield ~(np.isfinite(table.dividend) & (table.dividend >= 0)), "dividend is {dividend}"
     close = np.concatenate([table.close[:1], table.close[:-1]])
     yield np.isfinite(table.dividend) & (close > 0) & (table.dividend >= close), "dividend {dividend} is a whole price"

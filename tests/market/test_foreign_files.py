@@ -318,7 +318,24 @@ def test_a_dividend_on_a_day_without_prices_is_paid_on_the_next_one_with_them(fo
 
 def test_no_garbled_file_ends_in_anything_but_bars_or_one_line(folder: Path) -> None:
     texts = [PLAIN, YFINANCE, NASDAQ, GERMAN, INVESTING, LONG]
-    scraps = ["", ",", ";", '"', "\n", "nan", "1,2", "-", "99999999999999999999", "٣", "2024-13-01", "\t"]
+    scraps = [
+        "",
+        ",",
+        ";",
+        '"',
+        "\n",
+        "nan",
+        "1,2",
+        "-",
+        "99999999999999999999",
+        "٣",
+        "2024-13-01",
+        "\t",
+        "\r",
+        "\ufeff",
+        "inf",
+        "Z",
+    ]
     rng = np.random.default_rng(1)
     for _ in range(600):
         text = texts[rng.integers(len(texts))]

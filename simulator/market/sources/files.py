@@ -372,7 +372,8 @@ def _refuse_other_zone(table: BarTable, path: Path) -> None:
     """Raise DataError where labels without a zone lie outside the session and fit it as those of another zone."""
     if table.session_of.min() < day_number(TABLE_FROM):
         return
-    weights = table.volume if (table.volume > 0).any() else np.ones(len(table))
+    weights = np.clip(np.nan_to_num(table.volume), 0.0, 1e15)
+    weights = weights if weights.any() else np.ones(len(table))
     inside = _in_session(table, None)
     _, day = np.unique(table.session_of, return_inverse=True)
     odd = (np.bincount(day, weights * inside) < 0.5 * np.bincount(day, weights))[day]

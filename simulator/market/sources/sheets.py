@@ -123,17 +123,21 @@ def _headers(text: str) -> Iterator[tuple[int, str, Named]]:
     """(lines above it, separator, names) of each of the first lines, read as a header."""
     for at, line in enumerate(text[:20_000].split("\n")[:HEADER_WITHIN]):
         mark = max(MARKS, key=line.count)
-        try:
-            cells = next(csv.reader([line], delimiter=mark), [])
-        except csv.Error:
-            continue
-        if cells:
+        if cells := _cells(line, mark):
             yield at, mark, name_columns(cells)
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    """Return the cells of one line of CSV, none where it is no CSV."""
+    try:
+        return next(csv.reader([line], delimiter=mark), [])
+    except csv.Error:
+        return []
 
 
 def _read_csv(text: str, shown: str, symbol: str) -> Sheet:
     candidates = list(_headers(text))
-    above, mark, header = next((c for c in candidates if has_prices(c[2])), candidates[0])
+    above, mark, header = next((c for c in candidates if has_prices(c[2])), (candidates or [(0, ",", [])])[0])
     text, notes = _without_footer(text, mark)
     stream = io.StringIO(text)
     title = [stream.readline() for _ in range(above)][-1:]
@@ -150,7 +154,7 @@ def _read_csv(text: str, shown: str, symbol: str) -> Sheet:
             lines.append(reader.line_num + above)
     except csv.Error as error:
         raise DataError(f"is not CSV ({error})", where=f"{shown}:{reader.line_num + above}") from None
-    header, skip = _second_level(header, next(csv.reader(title, delimiter=mark), []), rows)
+    header, skip = _second_level(header, _cells("".join(title), mark), rows)
     del rows[:skip], lines[:skip]
     roles = find_columns(header, symbol, shown, f"{shown}:{above + 1}")
     if not rows:
@@ -165,7 +169,7 @@ def _without_footer(text: str, mark: str) -> tuple[str, tuple[str, ...]]:
     kept = text.rstrip()
     while True:
         above, _, last = kept.rpartition("\n")
-        words = [cell for cell in next(csv.reader([last[:1000]], delimiter=mark), []) if cell.strip()]
+        words = [cell for cell in _cells(last[:1000], mark) if cell.strip()]
         if not above or "".join(words[1:]) or not re.match(r"\W*[^\W\d]{3,}:?\s", " ".join(words)):
             break
         kept = above.rstrip()
