@@ -237,4 +237,4 @@ def _describe(failed: ValidationError, meant: Normalised, fixes: tuple[str, ...]
     lines = list(dict.fromkeys(lines))
     more = f" and {len(lines) - MOST_ERRORS} more" if len(lines) > MOST_ERRORS else ""
     also = f" (also: {'; '.join(fixes[:3])})" if fixes else ""
-    return "; ".join(lines[:MOST_ERRORS]) + more + also
+    return " ".join(f"{'; '.join(lines[:MOST_ERRORS])}{more}{also}".split())

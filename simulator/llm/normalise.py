@@ -9,6 +9,7 @@ answer's own field come with its `Vocabulary`.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -131,11 +132,11 @@ class _Normaliser:
             objects = {key: one for key, one in inner.items() if isinstance(one, dict)}
             if len(objects) != 1 or not wrappers.issuperset(words_of(key := next(iter(objects)))):
                 if objects:
-                    named = ", ".join(f'"{name[:40]}"' for name in objects)
+                    named = ", ".join(map(_short, objects))
                     self.doubt("", f"none of its fields is there; what stands under {named} is not taken for them")
                 break
             value = objects[key]
-            self.fixes.append(f'answer: taken out of "{key[:40]}"')
+            self.fixes.append(f"answer: taken out of {_short(key)}")
         return value
 
     def _opened(self, value: Any) -> Any:
@@ -207,7 +208,7 @@ class _Normaliser:
                 found[name] = {"given twice": [found[name], one]}
                 continue
             if name != key:
-                self.fixes.append(f'{where}: key "{key[:40]}"')
+                self.fixes.append(f"{where}: key {_short(key)}")
             found[name] = one
         self._fill_in(found, known, path)
         return found
@@ -289,7 +290,7 @@ class _Normaliser:
         if doubtful := [word for word in (phrase, *words) if word in self.words.unclear]:
             offered = ", ".join(map(str, choices[:12])) + (" …" if len(choices) > 12 else "")
             several = f" ({self.words.unclear[doubtful[0]]})"
-            self.doubt(path, f'"{value[:40]}" can mean more than one thing{several}: say one of {offered}')
+            self.doubt(path, f"{_short(value)} can mean more than one thing{several}: say one of {offered}")
             return None
         # Of names written with signs, as BRK.B, the parts are no words.
         marked = {fold(str(one)): one for one in choices}
@@ -325,7 +326,7 @@ class _Normaliser:
             span = (
                 f" from {schema['minimum']} to {schema['maximum']}" if {"minimum", "maximum"} <= schema.keys() else ""
             )
-            self.doubt(path, f'"{value[:40]}" is no plain {"integer" if whole else "number"}{span}')
+            self.doubt(path, f"{_short(value)} is no plain {'integer' if whole else 'number'}{span}")
             return value
         self.fix(path, value, int(number) if whole else number)
         return int(number) if whole else number
@@ -368,5 +369,5 @@ def _parse_number(text: str, *, signed: bool) -> float | None:
 
 
 def _short(value: Any) -> str:
-    text = "none" if value is None else f'"{value}"' if isinstance(value, str) else str(value)
+    text = "none" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"

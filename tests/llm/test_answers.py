@@ -138,3 +138,9 @@ def test_the_repair_question_shows_answer_and_error_and_has_a_key_of_its_own() -
 def test_an_empty_answer_is_not_quoted_in_the_repair_question() -> None:
     repair = repair_request(ChatRequest("told", "m", (Message("user", "vote"),)), ChatResponse(" \n"), "empty")
     assert [message.role for message in repair.messages] == ["user", "user"]
+
+
+@pytest.mark.parametrize("text", ['{"symbol": "SPY", "conv\niction" 1}', '{"symbol": "S\\u001b[2J", "conviction": "a\nb"}'])
+def test_an_error_is_one_line_whatever_the_text_holds(text: str) -> None:
+    error = str(read(text)[1])
+    assert error.isprintable()
