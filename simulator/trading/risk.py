@@ -105,7 +105,7 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
     """
     for target in decision.targets:
         # Compared with a limit NaN is below any, and infinity would be cut to a whole position.
-        if not isfinite(target.weight):
+        if isinstance(target.weight, str | None) or not isfinite(target.weight):
             raise UsageError(f"weight of {target.symbol} was {target.weight}", mend="give a finite fraction of equity")
     wanted = {t.symbol: t.weight for t in decision.targets}
     others = [s for s, held in book.positions.items() if held and s not in wanted]

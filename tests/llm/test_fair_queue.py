@@ -9,6 +9,7 @@ import pytest
 
 from simulator.llm.gateway import Unlimited
 from simulator.llm.messages import ChatRequest, Message
+from simulator.llm.spending import fair_queue
 from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.fair_queue import FairQueue
 
@@ -74,3 +75,28 @@ def test_who_gives_up_waiting_keeps_nobody_from_the_money() -> None:
         assert await asyncio.wait_for(patient, 5) == ["2024-01-04"]
 
     asyncio.run(inputs())
+
+
+@pytest.mark.parametrize(("quick", "alone"), [(5.0, 3), (0.0, 1)])
+def test_an_untried_model_is_asked_one_by_one_until_it_answered_or_failed_a_few_times(
+    quick: float, alone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fair_queue, "QUICK_SECONDS", quick)
+    queue = FairQueue(Unlimited(), Budget(0.0), lambda _: (0.0, 0.0), lambda _: "m")
+    inside, seen = 0, []
+
+    async def fail(number: int) -> None:
+        nonlocal inside
+        async with queue.slot(question(number, "2024-01-02")):
+            inside += 1
+            seen.append(inside)
+            await asyncio.sleep(0.01)
+            inside -= 1
+            raise ConnectionError
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(fail(number) for number in range(10)), return_exceptions=True)
+
+    asyncio.run(all_at_once())
+    assert seen[:alone] == [1] * alone
+    assert max(seen) == 10 - alone

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from math import fsum, inf, nan
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,8 +100,8 @@ def test_a_cost_that_cannot_be_is_refused(name: str, value: float) -> None:
 
 
 @pytest.mark.fault("python", "a weight that is NaN or infinite", "refused, naming the symbol")
-@pytest.mark.parametrize("weight", [nan, inf, -inf])
-def test_a_weight_that_is_no_number_is_refused(weight: float) -> None:
+@pytest.mark.parametrize("weight", [nan, inf, -inf, None, "0.2"])
+def test_a_weight_that_is_no_number_is_refused(weight: Any) -> None:
     decision = Decision(NOW, (Target("SPY", 0.2), Target("TLT", weight)))
     with pytest.raises(UsageError, match=f"weight of TLT was {weight}; give a finite fraction of equity"):
         limit(decision, Book(100.0, {}, {}, 100.0), FULL)

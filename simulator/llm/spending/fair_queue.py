@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
@@ -19,6 +20,9 @@ from typing import Any
 from simulator.llm.gateway import Limiter
 from simulator.llm.messages import ChatRequest
 from simulator.llm.spending.budget import Budget
+
+TRIALS, QUICK_SECONDS = 3, 5.0
+"""Questions put alone to a model that fails, and seconds after which one of them counts for all."""
 
 
 class FairQueue:
@@ -39,6 +43,7 @@ class FairQueue:
     ) -> None:
         self._limits, self._budget, self._estimate, self._untried = limits, budget, estimate, untried
         self._alone: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._trials: Counter[str] = Counter()
         self._waiting: list[tuple[str, int, float, asyncio.Future[None]]] = []
         self._order = count()
         self._promised: dict[int, float] = {}
@@ -48,9 +53,11 @@ class FairQueue:
     async def slot(self, request: ChatRequest) -> AsyncIterator[Any]:
         number = next(self._order)
         async with AsyncExitStack() as alone:
-            if name := self._untried(request):
+            if name := self._unproven(request):
                 await alone.enter_async_context(self._alone[name])
-                if not self._untried(request):
+                if self._unproven(request):
+                    alone.callback(self._count_trial, name, time.monotonic())
+                else:
                     await alone.aclose()
             most = self._estimate(request)[1]
             try:
@@ -61,6 +68,14 @@ class FairQueue:
             finally:
                 self._promised.pop(number, None)
                 self._admit()
+
+    def _unproven(self, request: ChatRequest) -> str:
+        name = self._untried(request)
+        return name if self._trials[name] < TRIALS else ""
+
+    def _count_trial(self, name: str, began: float) -> None:
+        # A service that hangs is not waited for again and again by one question after the other.
+        self._trials[name] += 1 if time.monotonic() - began < QUICK_SECONDS else TRIALS
 
     async def _turn(self, session: str, number: int, most: float) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
