@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,10 +53,16 @@ def open_run(workspace: Workspace, name: str, force: bool = False) -> Verified:
     from simulator.evidence import verify
 
     found = verify.open_run(workspace, name, force)
-    for note in found.notes:
-        say(f"sim: note: {found.folder.name}: {note}", err=True)
-    if found.altered:
-        say(f"sim: warning: {found.folder.name} is {found.altered}", err=True)
+
+    def tell() -> None:
+        if sys.exc_info()[0] is not None:
+            return  # an error is the one line to read
+        for note in found.notes:
+            say(f"sim: note: {found.folder.name}: {note}", err=True)
+        if found.altered:
+            say(f"sim: warning: {found.folder.name} is {found.altered}", err=True)
+
+    click.get_current_context().call_on_close(tell)
     return found
 
 

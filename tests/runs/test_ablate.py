@@ -440,8 +440,8 @@ def test_bars_strategy_or_evidence_that_changed_since_are_refused_in_one_line(
 ) -> None:
     again = "sim run --strategy macro_council --symbols SPY,QQQ --from 2024-01-02 --to 2024-06-28"
 
-    def refused(said: str) -> None:
-        done = sim("ablate", "last", cwd=workspace)
+    def refused(said: str, *options: str) -> None:
+        done = sim("ablate", "last", *options, cwd=workspace)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1), done.stderr
         assert said in done.stderr
         assert again in done.stderr
@@ -462,11 +462,13 @@ def test_bars_strategy_or_evidence_that_changed_since_are_refused_in_one_line(
     rows = equity.read_text().splitlines()
     first = rows[1].split(",")
     equity.write_text("\n".join([rows[0], ",".join([first[0], "99999.0", *first[2:]]), *rows[2:]]) + "\n")
-    refused("its decisions, replayed, do not give its equity")
+    refused("equity.csv has changed since the run was made")
+    refused("its decisions, replayed, do not give its equity", "--force")
 
     lines = (torn / "decisions.jsonl").read_text().splitlines(keepends=True)
     (torn / "decisions.jsonl").write_text("".join(lines[:-1]))
-    refused("decides on other dates")
+    refused("decisions.jsonl has changed since the run was made; equity.csv has changed")
+    refused("decides on other dates", "--force")
 
 
 def test_a_rule_has_no_votes_to_count_again(workspace: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_folder_of_schema_2_is_explained(v2: Path, sim: Sim, name: str) -> Non
 
 def test_folders_of_schema_2_are_compared(v2: Path, sim: Sim) -> None:
     done = sim("compare", COUNCIL, REPLICATES, "--draws", "50", "--json", "--workspace", v2)
-    assert (done.returncode, done.stderr) == (0, note(COUNCIL) + note(REPLICATES))
+    assert (done.returncode, done.stderr) == (0, note(REPLICATES) + note(COUNCIL))
     assert {"351f7d0465", "bd305c4afe"} <= {run["run_id"] for run in json.loads(done.stdout)["runs"]}
 
 
