@@ -316,6 +316,7 @@ def test_a_dividend_on_a_day_without_prices_is_paid_on_the_next_one_with_them(fo
         np.testing.assert_array_equal(table.dividend, [0.0, 0.5])
 
 
+@pytest.mark.medium
 def test_no_garbled_file_ends_in_anything_but_bars_or_one_line(folder: Path) -> None:
     texts = [PLAIN, YFINANCE, NASDAQ, GERMAN, INVESTING, LONG]
     scraps = [
