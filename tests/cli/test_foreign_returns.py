@@ -176,6 +176,8 @@ def test_an_option_that_cannot_be_meant_is_refused(write: Write) -> None:
     assert "prices are above 0; leave out --prices" in refusal(write(), "--prices")
     for values, option in ((1 + R, "--prices"), (np.abs(R) + 1e-6, "--prices"), (R, "--cumulative")):
         assert f"does not hang together from row to row as {option} would" in refusal(write(values=values), option)
+    assert "no return is so large" in refusal(write(values=1e100 * R), "--returns")
+    assert "no return is so large" in refusal(write(values=[0.01, 1e7, 0.02]))
     assert "leave one out" in refusal(write(values=EQUITY), "--prices", "--percent")
     assert "cumulative returns begin near 0" in refusal(write(values=EQUITY), "--cumulative")
     assert "a cumulative return is above" in refusal(write(values=300 * R), "--cumulative")

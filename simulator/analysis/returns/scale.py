@@ -35,6 +35,9 @@ IMPOSSIBLE, UNUSUAL, UNMOVED = 3.0, 1.5, 0.01
 """Annual volatility (3 is 300 %) that only percentages read as fractions have, that should be looked at, and below
 which a value that --percent divided was perhaps a fraction."""
 
+LARGEST = 1e6
+"""No return is above 100,000,000 %."""
+
 MONEY = 100.0
 """Half of the moves above 100, and losses above it, are no returns in per cent: they are money."""
 
@@ -79,7 +82,8 @@ def _changes(read: Returns, name: str, values: Floats, kind: Values) -> Floats:
         if (first > 1.0).any():
             found = f'column "{name}" begins at {first[0]:g}: cumulative returns begin near 0'
             raise DataError(found, where=read.source, mend="say --prices for the value of an account")
-    return np.asarray(levels / before - 1.0)
+    with np.errstate(over="ignore"):  # what is infinite then is refused as too large
+        return np.asarray(levels / before - 1.0)
 
 
 def check_scale(
@@ -92,6 +96,8 @@ def check_scale(
     """
     warnings: list[str] = []
     if values == "returns":
+        for name in names:
+            _refuse_beyond(read, name, read.columns[name])
         return ()
     bars = {"open", "high", "low", "close"}
     if bars <= {name.lower() for name in read.columns}:
@@ -104,6 +110,7 @@ def check_scale(
         column = column[np.isfinite(column)]
         moves = np.abs(column[column != 0.0])
         if column.size < 5 or not moves.size:
+            _refuse_beyond(read, name, column)
             continue
         if np.array_equal(column, np.arange(column.size) + column[0]):
             raise DataError(f'column "{name}" counts the rows', where=read.source, mend="leave it out")
@@ -117,7 +124,16 @@ def check_scale(
                 raise DataError(found, where=read.source, mend=f"leave out --{values} where it holds returns")
             if not values:
                 warnings += _check_volatility(read, name, middle, volatility, percent, column)
+        _refuse_beyond(read, name, column)
     return tuple(warnings)
+
+
+def _refuse_beyond(read: Returns, name: str, values: Floats) -> None:
+    beyond = np.abs(values) > LARGEST
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        found = f'column "{name}" holds {values[row]:.4g}: no return is so large'
+        raise DataError(found, where=read.source, mend="write returns such as 0.0012")
 
 
 def _check_volatility(
