@@ -140,7 +140,9 @@ def test_an_empty_answer_is_not_quoted_in_the_repair_question() -> None:
     assert [message.role for message in repair.messages] == ["user", "user"]
 
 
-@pytest.mark.parametrize("text", ['{"symbol": "SPY", "conv\niction" 1}', '{"symbol": "S\\u001b[2J", "conviction": "a\nb"}'])
+@pytest.mark.parametrize(
+    "text", ['{"symbol": "SPY", "conv\niction" 1}', '{"symbol": "S\\u001b[2J", "conviction": "a\nb"}']
+)
 def test_an_error_is_one_line_whatever_the_text_holds(text: str) -> None:
     error = str(read(text)[1])
     assert error.isprintable()

@@ -297,6 +297,7 @@ def test_the_result_is_found_in_whatever_is_printed(fake: Fake) -> None:
         f"\x1b[33mUpdate available\x1b[0m\n{pretty}\n\x1b]0;title\x07",
         f"[warn] {{not json}}\nUpdate {{available}}\n{pretty}\nbye",
         f"\x1b[2m{plain}\x1b[22m",
+        f"A new version is there. {plain}",
         json.dumps([{"type": "system"}, envelope()], indent=1),
         '{"type": "system", "session": 1}\n' + plain,
     ):

@@ -24,6 +24,7 @@ from asyncio.subprocess import Process
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -65,6 +66,7 @@ RESET = re.compile(
 UNTOLD = 3600.0
 """Seconds taken for the wait where a used-up allowance does not say when it is renewed."""
 COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+MOST_BEGINNINGS = 1000
 POLL, GRACE = 0.02, 1.0
 """Seconds between looks at what was printed, and those a process has to end by itself after its result line."""
 
@@ -203,17 +205,22 @@ async def _wait_for_result(process: Process, out: Path) -> None:
 def _envelope(out: bytes) -> dict[str, Any] | None:
     """Find the result in what was printed: the last JSON that is one, whatever notices stand around it."""
     text = COLOURS.sub("", out.decode("utf-8-sig", "replace")).strip()
-    decoder, found, end = json.JSONDecoder(), None, 0
-    for start in (match.start(1) for match in re.finditer(r"^\W*?([\[{])", text, re.MULTILINE)):
-        if start < end:
-            continue
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        for event in value if isinstance(value, list) else [value]:
-            if isinstance(event, dict) and ("result" in event or event.get("type") == "result"):
-                found = event
+    decoder, found = json.JSONDecoder(), None
+    # A line seldom begins with anything else; only where none does, a notice may stand before it in its line.
+    for begins in (r"^\W*?([\[{])", r'(\{)\s*"'):
+        end = 0
+        for start in (match.start(1) for match in islice(re.finditer(begins, text, re.MULTILINE), MOST_BEGINNINGS)):
+            if start < end:
+                continue
+            try:
+                value, end = decoder.raw_decode(text, start)
+            except (ValueError, RecursionError):
+                continue
+            for event in value if isinstance(value, list) else [value]:
+                if isinstance(event, dict) and ("result" in event or event.get("type") == "result"):
+                    found = event
+        if found is not None:
+            break
     return found
 
 
