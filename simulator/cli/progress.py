@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from simulator.printing import is_animated
+from simulator.printing import guard_streams, is_animated
 
 DELAY_S = 0.5
 """Work that takes no longer shows no bar."""
@@ -36,7 +36,8 @@ def progress_bar() -> Iterator[Advance]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[after]}", markup=False),
     )
-    with Progress(*columns, console=Console(err=True), transient=True) as bars:
+    # While a bar stands, rich takes what is printed and reads colours and links out of it: it is guarded once more.
+    with Progress(*columns, console=Console(err=True), transient=True) as bars, guard_streams():
         tasks: dict[str, Any] = {}
         begun = time.monotonic()
 

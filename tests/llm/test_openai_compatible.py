@@ -119,6 +119,24 @@ asyncio.run(provider.ask(ChatRequest("openai_compatible", "m", (Message("user", 
     assert "asking a model needs the openai package; `pip install 'council-simulator[llm]'`" in done.stderr
 
 
+@pytest.mark.fault(
+    "services", "`model` of the answer is null, missing, a number or endless", "not recorded; cut at 200"
+)
+@pytest.mark.parametrize(
+    ("named", "served"),
+    [
+        (None, ""),
+        (7, ""),
+        ({"id": "x"}, ""),
+        ("  gpt-5.2-2026-01-15\n", "gpt-5.2-2026-01-15"),
+        ("x" * 9_000, "x" * 200),
+    ],
+)
+def test_the_model_that_served_is_a_name_or_not_recorded(told: Told, named: object, served: str) -> None:
+    told.answer(200, {**completion(), "model": named})
+    assert ask(question(told.url)).model == served
+
+
 def test_an_answer_brings_text_model_tokens_and_the_cost_the_service_tells(told: Told) -> None:
     told.answer(200, completion())
     response = ask(question(told.url))

@@ -52,6 +52,8 @@ INSTALL = "`pip install 'council-simulator[llm]'` installs it"
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 CONNECT_SECONDS = 15.0
+LONGEST_NAME = 200
+"""Characters of the name of the model that served."""
 PER_CLIENT = 16
 """Questions in flight per client, which searches all its connections for each: a few small clients are faster."""
 
@@ -171,7 +173,9 @@ class OpenAICompatible:
         if outcome == "answer" and is_passing(text, request.schema) and not (finish == "length" and not text.strip()):
             said = f"with {shorten(text)!r} as its answer" if text.strip() else "with no text"
             raise TransientError(f"answered {said}", throttled=says_throttled(text), perhaps_paid=True)
-        return ChatResponse(refusal or text, outcome, model=str(body.get("model") or ""), usage=usage, finish=finish)
+        named = body.get("model")
+        served = named.strip()[:LONGEST_NAME] if isinstance(named, str) else ""
+        return ChatResponse(refusal or text, outcome, model=served, usage=usage, finish=finish)
 
 
 def text_of(content: Any) -> str:

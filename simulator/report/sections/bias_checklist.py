@@ -7,6 +7,7 @@ from typing import Literal
 
 from simulator.analysis.unanswered import count_replicates
 from simulator.analysis.verdict import inferred, withheld
+from simulator.evidence.members import BY_RULE, who_by_seat
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, number_of, ratio, whole
 from simulator.report.sections.assumptions_and_notes import describe_audit
@@ -56,7 +57,9 @@ def _memory(run: RunRecord) -> Bias:
     name, models = "Memory of the models", run["llm"]["models"]
     if not models:
         return Bias(name, "handled", "No language model answered: nothing here could remember these years.")
-    who, found = ", ".join(models), run["contamination"]
+    named = (who for who in who_by_seat(run).values() if who not in ("", BY_RULE))
+    who = ", ".join(dict.fromkeys(named)) or ", ".join(models)
+    found = run["contamination"]
     if found and found["assessable"]:
         return Bias(name, "open" if found["flagged"] else "handled", found["verdict"])
     if found:
