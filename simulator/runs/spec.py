@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from numbers import Real
 from typing import Any
 
 from simulator.errors import UsageError
@@ -16,7 +17,7 @@ MAX_COST = 5.0
 
 def check_max_cost(usd: float) -> None:
     """Raise UsageError for what is no limit: NaN, infinite, negative, no number."""
-    if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd < math.inf:
+    if isinstance(usd, bool) or not isinstance(usd, Real) or not 0 <= usd < math.inf:
         raise UsageError(f"--max-cost was {usd}", mend="give the dollars that may be spent, a number of 0 or more")
 
 
