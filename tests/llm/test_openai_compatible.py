@@ -304,6 +304,41 @@ def test_what_may_pass_is_a_transient_error(told: Told, status: int, body: objec
     assert caught.value.throttled is (status == 429)
 
 
+WHOLE = json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}).encode()
+
+
+@pytest.mark.fault(
+    "services",
+    "a body with a BOM, in UTF-16, or of another 2xx status",
+    "read as the answer it is; garbage is asked again",
+)
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "text"),
+    [
+        (200, b"\xef\xbb\xbf" + WHOLE, {}, "hi"),
+        (200, json.dumps(json.loads(WHOLE)).encode("utf-16"), {}, "hi"),
+        (201, WHOLE, {}, "hi"),
+        (200, WHOLE, {"Content_Encoding": "gzip"}, None),
+        (200, WHOLE.replace(b"hi", b"h\xe9"), {}, None),
+        (200, b'{"a":' * 2000, {}, None),
+        (200, WHOLE.replace(b"}]}", b'}], "usage": {"prompt_tokens": ' + b"9" * 5000 + b"}}"), {}, None),
+        (200, {"choices": [{"message": "hi", "finish_reason": "stop"}]}, {}, None),
+        (200, {"choices": {"0": 1}}, {}, None),
+        (200, {"error": {"code": 429.0, "message": "slow"}}, {}, None),
+        (200, {"object": "error", "message": "busy", "code": 503}, {}, None),
+    ],
+)
+def test_odd_bodies_are_read_or_asked_again(
+    told: Told, status: int, body: object, headers: dict[str, str], text: str | None
+) -> None:
+    told.answer(status, body, **headers)
+    if text is None:
+        with pytest.raises(TransientError):
+            ask(question(told.url))
+    else:
+        assert ask(question(told.url)).text == text
+
+
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
