@@ -41,7 +41,6 @@ from simulator.market.calendar import (
     wall_to_utc,
 )
 from simulator.market.sources.headers import quote
-from simulator.market.sources.settle import read_numbers, settle_dates
 from simulator.market.sources.sheets import Sheet, read_sheet
 from simulator.market.table import DAILY, PRICES, BarTable, absorb_rounding, in_hours
 
@@ -225,10 +224,14 @@ def _origin(sheet: Sheet) -> str:
 def _read_numbers(sheet: Sheet) -> dict[str, Floats]:
     """Return (n,) float64 of each column of numbers there is."""
     columns = {role: sheet.columns[role] for role in (*NUMBERS, "adjusted", "split") if role in sheet.columns}
-    if sheet.lines is not None:
-        return read_numbers(columns, sheet.where, point=sheet.mark != ";")
-    texts = {role: _arrow_texts(column) for role, column in columns.items() if _is_text(column.type)}
-    numbers = read_numbers(texts, sheet.where)
+    texts = columns
+    if sheet.lines is None:
+        texts = {role: _arrow_texts(column) for role, column in columns.items() if _is_text(column.type)}
+    numbers: dict[str, Floats] = {}
+    if texts:
+        from simulator.market.sources.settle import read_numbers
+
+        numbers = read_numbers(texts, sheet.where, point=sheet.mark != ";")
     rest = {role: column for role, column in columns.items() if role not in texts}
     return numbers | {role: arrow_floats(column, f"{sheet.shown}, column {role}") for role, column in rest.items()}
 
@@ -271,6 +274,8 @@ def _stamps(sheet: Sheet) -> Stamps:
             return Stamps((since - date(1970, 1, 1).toordinal()) * DAY, None)
         moments = [datetime.fromisoformat(text) for text in texts]
     except ValueError:
+        from simulator.market.sources.settle import settle_dates
+
         moments = settle_dates(texts, sheet.where)
     _check_years([moment.year for moment in moments], texts, sheet)
     return _stamps_of(moments, sheet)

@@ -6,11 +6,8 @@ bytes ──► unpack, decode ──► find the header ──► rows of the s
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,24 +66,34 @@ def read_sheet(path: Path, shown: str, symbol: str) -> Sheet:
 def _unpack(path: Path, shown: str) -> bytes:
     try:
         data = read_bytes(path, MOST_BYTES)
-        if data[:2] == b"\x1f\x8b" or path.name.lower().endswith(".gz"):
-            data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
-        elif data[:4] == b"PAR1":
-            raise DataError("is a Parquet file", where=shown, mend="name it SYMBOL.parquet")
-        elif data[:4] == b"PK\x03\x04":
-            with zipfile.ZipFile(io.BytesIO(data)) as packed:
-                inside = [name for name in packed.namelist() if not name.endswith("/") and "__MACOSX" not in name]
-                if any(name.startswith("xl/") for name in inside):
-                    raise DataError("is a spreadsheet", where=shown, mend="save its sheet as CSV")
-                if len(inside) != 1:
-                    raise DataError(f"holds {len(inside)} files", where=shown, mend="unzip it and name each SYMBOL.csv")
-                data = packed.open(inside[0]).read(MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise DataError(f"cannot be read ({reason})", where=shown) from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=shown) from None
+    if data[:4] == b"PAR1":
+        raise DataError("is a Parquet file", where=shown, mend="name it SYMBOL.parquet")
+    if data[:2] in (b"\x1f\x8b", b"PK") or path.name.lower().endswith((".gz", ".zip")):
+        data = _unzip(data, shown)
     if len(data) > MOST_BYTES:
         raise DataError(f"holds more than {MOST_BYTES >> 20:,} MiB", where=shown, mend="cut it into parts")
     return data
+
+
+def _unzip(data: bytes, shown: str) -> bytes:
+    import gzip
+    import zipfile
+    import zlib
+
+    try:
+        if data[:2] != b"PK":
+            return gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            inside = [name for name in packed.namelist() if not name.endswith("/") and "__MACOSX" not in name]
+            if any(name.startswith("xl/") for name in inside):
+                raise DataError("is a spreadsheet", where=shown, mend="save its sheet as CSV")
+            if len(inside) != 1:
+                raise DataError(f"holds {len(inside)} files", where=shown, mend="unzip it and name each SYMBOL.csv")
+            return packed.open(inside[0]).read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"cannot be read ({error})", where=shown) from None
 
 
 def _text(data: bytes, shown: str) -> str:
