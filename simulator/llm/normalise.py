@@ -130,6 +130,8 @@ class _Normaliser:
                 break
             inner = {key: self._opened(one) for key, one in value.items()}
             objects = {key: one for key, one in inner.items() if isinstance(one, dict)}
+            # Beside the answer an object of other things may stand, as {"analysis": {…}, "pitch": {…}}.
+            objects = {key: one for key, one in objects.items() if known & set(map(fold, one))} or objects
             if len(objects) != 1 or not wrappers.issuperset(words_of(key := next(iter(objects)))):
                 if objects:
                     named = ", ".join(map(_short, objects))

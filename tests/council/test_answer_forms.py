@@ -21,7 +21,7 @@ MODELS: dict[str, type[Answer]] = {
     "checkpoint": checkpoint_of("LONG"),
 }
 READ_FOR = 0.95
-"""Share of the forms with one meaning that are read without a second question; 0.38 before there was a normaliser."""
+"""Share of the forms with one meaning that are read without a second question; 0.37 before there was a normaliser."""
 
 
 def read(kind: str, said: str, finish: str = "stop") -> Reading[Any]:
