@@ -18,7 +18,8 @@ from simulator.contamination.future import with_noise
 from simulator.contamination.recall import fit_clustered, propensity
 from simulator.errors import DataError, UsageError
 from simulator.market.sources.synthetic import synthetic_bars
-from simulator.report.checks import headline, merge, save
+from simulator.report.checks import content, headline, merge
+from simulator.store.folders import add_files
 from simulator.workspace import find_workspace
 
 pytestmark = pytest.mark.medium
@@ -228,8 +229,8 @@ def test_a_check_made_again_from_disk_keeps_what_it_cost_and_one_not_asked_keeps
     free = {"calls": 10, "hits": 10, "misses": 0, "usd": nothing}
     blind = {"name": "blind", "title": "Blind A/B", "what": "names hidden", "outcome": "passed", "verdict": "Same."}
     more = {"figures": [], "notes": []}
-    save(folder, merge(folder, [{**blind, **more, "bill": paid}]))
-    save(folder, merge(folder, [{**blind, **more, "verdict": "Still the same.", "bill": free}]))
+    add_files(folder, content(merge(folder, [{**blind, **more, "bill": paid}])))
+    add_files(folder, content(merge(folder, [{**blind, **more, "verdict": "Still the same.", "bill": free}])))
     kept = merge(folder, [{**blind, "outcome": "not asked", "bill": paid}])["checks"]["blind"]
     assert (kept["verdict"], kept["outcome"], kept["bill"]) == ("Still the same.", "passed", paid)
     page = (folder / "checks.html").read_text().replace("\u00a0", " ")
