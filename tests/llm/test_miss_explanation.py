@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from simulator.llm.cache import AnswerCache
+from simulator.errors import CacheMissError
+from simulator.llm.cache import AnswerCache, Entry
+from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.miss_explanation import differences, miss
 
@@ -91,3 +94,27 @@ def test_equal_requests_have_no_differences(ask: Ask) -> None:
     assert list(differences(ask().canonical(), ask().canonical())) == []
     text = [str(one) for one in differences(ask("a\nb").canonical(), ask("a").canonical())]
     assert text == ['messages[1].content line 2: "b" against nothing']
+
+
+def test_of_many_misses_at_once_only_the_first_is_explained(
+    cache: AnswerCache, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes up to a second in a large cache, and the run names the first."""
+    compared: list[str] = []
+    similar = AnswerCache.similar
+
+    def counted(self: AnswerCache, request: ChatRequest, most: int) -> list[Entry]:
+        compared.append(request.key)
+        return similar(self, request, most)
+
+    monkeypatch.setattr(AnswerCache, "similar", counted)
+    put(cache, ask("what is stored"))
+    gateway = Gateway(cache, {}, mode="replay")
+
+    async def all_at_once() -> list[ChatResponse | BaseException]:
+        return await asyncio.gather(*(gateway.ask(ask(str(n))) for n in range(50)), return_exceptions=True)
+
+    misses = asyncio.run(all_at_once())
+    assert all(isinstance(one, CacheMissError) for one in misses)
+    assert compared == [ask("0").key]
+    assert ["nearest is" in str(one) for one in misses] == [True] + [False] * 49
