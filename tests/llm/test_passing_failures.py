@@ -12,10 +12,11 @@ from unittest.mock import ANY
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulator.errors import LLMError, UnansweredError
+from simulator.errors import LLMError, SimError, UnansweredError
 from simulator.llm.answers import StructuredAnswer, read_answer, repair_request, with_schema
 from simulator.llm.cache import AnswerCache
 from simulator.llm.cassette import read_cassette, write_cassette
+from simulator.llm.fake_service.faults import FAULTS
 from simulator.llm.forms import without
 from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
@@ -355,3 +356,25 @@ def test_forms_of_a_question_that_both_names_of_the_limit_are_refused_for() -> N
     assert without(asked, {"max_completion_tokens"}) is asked
     both = without(asked, {"max_tokens", "max_completion_tokens"})
     assert (both.max_tokens, both.limit, both.purpose["refused"]) == (None, "", "max_completion_tokens max_tokens")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_no_fault_is_a_traceback_and_what_is_stored_replays(
+    name: str, serve: Callable[..., Any], cache: AnswerCache
+) -> None:
+    service = serve("--latency", 0, "--fault", name)
+    request = question(service.url)
+    failure: SimError | None = None
+    try:
+        answered, gateway = put(cache, request)
+    except SimError as error:
+        failure = error
+    if failure is not None:
+        assert failure.exit_code in (2, 4)
+        assert "\n" not in str(failure)
+        assert all(entry.response.outcome == "answer" and entry.response.text for entry in cache.entries())
+        return
+    assert (answered.value is None) == (gateway.failed == 1)
+    again, rerun = put(cache, request, "replay")
+    assert (again.value, again.error, again.keys) == (answered.value, answered.error, answered.keys)
+    assert [(call.key, call.outcome) for call in rerun.calls] == [(call.key, call.outcome) for call in gateway.calls]
