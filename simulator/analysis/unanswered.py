@@ -57,13 +57,10 @@ def shortfalls_sentence(run: JudgedRun) -> str:
     return f"{text}; {meetings} ended without a decision and positions stayed as they were: {dates}."
 
 
-def failed_answers(run: JudgedRun, name: Callable[[str], str] = str) -> tuple[tuple[str, str, str, str], ...]:
-    """Return the first failed answers, then meetings that could not decide, as (session, stage, seat, why).
-
-    `name` is how a seat is shown.
-    """
+def failed_answers(run: JudgedRun) -> tuple[tuple[str, str, str, str], ...]:
+    """Return the first failed answers, then meetings that could not decide, as (session, stage, seat, why)."""
     shortfalls = run["shortfalls"]
-    rows = [(one["session"], one["stage"], _whose(one, name), one["error"]) for one in shortfalls["failed"]]
+    rows = [(one["session"], one["stage"], _whose(one), one["error"]) for one in shortfalls["failed"]]
     rows += [(one["session"], "meeting", "no decision", one["why"]) for one in shortfalls["no_decision"]]
     return tuple(sorted(rows, key=lambda row: row[0])[:MOST_FAILED])
 
@@ -78,10 +75,10 @@ def spread_of(run: JudgedRun, metric: str) -> Spread | None:
     return run["replicates"].get("metrics", {}).get(metric)
 
 
-def _whose(failed: FailedAnswer, name: Callable[[str], str]) -> str:
+def _whose(failed: FailedAnswer) -> str:
     about = f" on {failed['about']}" if "about" in failed else ""
     replicate = f", draw {failed['replicate'] + 1}" if failed["replicate"] else ""
-    return f"{name(failed['seat'])}{about}{replicate}"
+    return f"{failed['seat']}{about}{replicate}"
 
 
 def _range(run: JudgedRun, metric: str, write: Callable[[Any], str]) -> str:

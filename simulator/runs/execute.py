@@ -115,7 +115,6 @@ class Run:
                 "failed": self.facts["llm"]["failed"],
                 "cost_usd": self.runtime["cost_usd"],
                 "analysts": self.facts["analysts"],
-                "served": facts["llm"].get("served", {}),
             },
             "notes": self.facts["notes"],
         }

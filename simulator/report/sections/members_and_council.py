@@ -11,7 +11,7 @@ import numpy as np
 from simulator.analysis.paired import Paired, against_best, rank_accounts
 from simulator.analysis.unanswered import failed_answers
 from simulator.analysis.verdict import withheld
-from simulator.evidence.members import name_account, name_seat, served_names
+from simulator.evidence.members import name_account, name_seat, served_names, who_answers
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.records import AccountRecord, CallRow, RunRecord
 from simulator.number_format import (
@@ -250,6 +250,9 @@ def _turn(stage: str) -> int:
 
 def tabulate_failures(run: RunRecord) -> Table | None:
     """Return the answers that could not be used, the first ones; None where all could."""
-    rows = [make_row(session, cells) for session, *cells in failed_answers(run, lambda seat: name_seat(run, seat))]
+    rows = []
+    for session, stage, whose, why in failed_answers(run):
+        who = who_answers(run, whose.partition(" ")[0].rstrip(","))
+        rows.append(make_row(session, (stage, Cell(whose, note=who), why)))
     columns = [Column(name, words=True) for name in ("Stage", "Seat", "Why")]
     return make_table("Answers that failed", columns, rows, "Date", css="failed", caption=True) if rows else None
