@@ -230,8 +230,14 @@ class Costs(Section):
     slippage_bps: float = Field(default=2.0, ge=0, lt=10_000)
     borrow_rate: float = Field(default=0.01, ge=0)
     """Yearly, on the market value of shorts."""
-    cash_interest: float = Field(default=0.0, ge=0)
-    """Yearly, on positive cash."""
+    cash_interest: Literal["cash"] | Annotated[float, Field(ge=0)] = "cash"
+    """Yearly, on idle cash; "cash" for the return of the cash instrument."""
+    margin_spread: float = Field(default=0.015, ge=0)
+    """Yearly, what borrowed cash costs beyond that."""
+    short_proceeds_earn: bool = False
+    """Interest is paid on what short sales brought in, too."""
+    limit_fill: Literal["through", "touch"] = "through"
+    """Whether a limit fills within a bar only where the price goes through it by a tick, or where it touches it."""
 
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday"]

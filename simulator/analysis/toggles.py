@@ -5,6 +5,8 @@ A decision on bar D knows the close of D − 1.
     same open    open of D − 1       looks ahead: the bar it already knew the close of is earned
     same close   close of D − 1      looks ahead: the price it was decided on is the price it gets; the night is earned
     next open    open of D           the default, and the only one that can be had
+
+And the same with the other rule for limits and take-profits: filled at a touch, or where the price goes through them.
 """
 
 from __future__ import annotations
@@ -29,11 +31,15 @@ from simulator.stats.trades import TRADE_STATISTICS
 from simulator.trading.execution import ExecutionRules
 
 NEXT_OPEN, SAME_CLOSE, SAME_OPEN = "next open", "same close", "same open"
+LIMIT_TOUCHED, LIMIT_PASSED = "limit touched", "limit passed"
+LOOK_AHEAD = (SAME_CLOSE, SAME_OPEN)
 
 WHAT = {
     NEXT_OPEN: "filled at the first open after the decision, as the run was",
     SAME_CLOSE: "filled at the close the decision rests on: looks ahead, earns the night before the open",
     SAME_OPEN: "filled at the open of the bar the decision knew the close of: looks ahead by a whole bar",
+    LIMIT_TOUCHED: "limits and take-profits filled where the price touches them, as the first in the queue",
+    LIMIT_PASSED: "limits and take-profits filled only where the price goes through them by a tick",
 }
 
 LEFT_OUT = frozenset((*TRADE_STATISTICS, "alpha", "beta", "alpha_t", "information_ratio"))
@@ -55,13 +61,15 @@ class Toggled:
 def execution_toggles(
     inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float, free: Floats, seed: int = 0
 ) -> list[ToggleRow]:
-    """``execution_toggles`` of run.json: the tape of a run filled at next open (default), same close, same open.
+    """``execution_toggles`` of run.json: the tape of a run filled at next open (default), same close, same open, and at
+    the next open under the other rule for limits.
 
     An entry: ``name``, ``what``, ``default``, ``looks_ahead``, ``metrics`` (as of the run's sessions; no trade
     statistics), ``reasons``, ``sharpe_ci_low``, ``sharpe_ci_high`` (95 %, stationary bootstrap),
     ``sharpe_less_default`` and ``total_return_less_default``. `free` (S,) is the risk-free return of each session.
     """
-    rows = [_row(one, free, seed) for one in replay_toggles(inputs, tape, rules, cash)]
+    plays = (*replay_toggles(inputs, tape, rules, cash), replay_other_limits(inputs, tape, rules, cash))
+    rows = [_row(one, free, seed) for one in plays]
     default = rows[0]["metrics"]
     for row in rows:
         row["sharpe_less_default"] = _less(row["metrics"]["sharpe"], default["sharpe"])
@@ -94,6 +102,13 @@ def replay_toggles(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash
     return tuple(made)
 
 
+def replay_other_limits(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> Toggled:
+    """Return the replay of the run under the rule for limits and take-profits that it did not use."""
+    other = replace(rules, limit_through=not rules.limit_through)
+    ledger = kernel.replay_tape(inputs.traded, tape, other, cash, inputs.opening_marks)
+    return Toggled(LIMIT_PASSED if other.limit_through else LIMIT_TOUCHED, ledger, _returns(ledger, cash, 0))
+
+
 def with_closing_auctions(bars: Bars) -> Bars:
     """`bars` with a bar of one price behind each: its closing auction, where an order fills at the close.
 
@@ -104,12 +119,14 @@ def with_closing_auctions(bars: Bars) -> Bars:
     closes = np.where(there, bars.close, np.nan)
     behind = dict.fromkeys(("open", "high", "low", "close"), closes)
     behind |= {"volume": np.where(there, 0.0, np.nan), "dividend": np.zeros_like(bars.close)}
+    within = np.full(len(bars), np.nan)
     woven: dict[str, Any] = {name: _woven(getattr(bars, name), after) for name, after in behind.items()}
     return replace(
         bars,
         opens_at=_woven(bars.opens_at, bars.closes_at - TICK),
         closes_at=_woven(bars.closes_at - TICK, bars.closes_at),
         session_of=_woven(bars.session_of, bars.session_of),
+        cash_return=_woven(within, bars.cash_return),
         **woven,
     )
 
@@ -148,7 +165,7 @@ def _row(one: Toggled, free: Floats, seed: int) -> ToggleRow:
         "name": one.name,
         "what": WHAT[one.name],
         "default": one.name == NEXT_OPEN,
-        "looks_ahead": one.name != NEXT_OPEN,
+        "looks_ahead": one.name in LOOK_AHEAD,
         "metrics": {name: found.values[name] for name in shown},
         "reasons": {name: why for name, why in found.reasons.items() if name in shown},
         "sharpe_ci_low": interval["sharpe_ci_low"],

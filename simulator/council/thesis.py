@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.council.records import (
     DecisionRecord,
@@ -28,6 +29,7 @@ from simulator.council.records import (
 )
 from simulator.market.bars import Bars, Floats, instant, moment
 from simulator.market.calendar import NEW_YORK
+from simulator.trading.fills import tick_beyond
 from simulator.trading.model import OrderKind
 
 State = Literal["pending", "open", "stopped", "reached"]
@@ -131,8 +133,8 @@ def trace(thesis: Thesis, bars: Bars) -> Standing:
     """Return where `thesis` stands after the last of `bars`, which are those of a snapshot.
 
     Terms are carried out at the first bar opening at or after them: a position is entered at the open, or at the limit
-    within the bar; stop and target bind from the entry bar on, after an entry at the limit from the next bar on; of
-    two that were touched in one bar the stop counts. New terms on the same side replace the protective prices; on the
+    where the price goes through it within the bar; stop and target bind from then on, in the bar of an entry at the
+    limit only where they certainly came after it; of two that one bar may have reached the stop counts. New terms on the same side replace the protective prices; on the
     other side they close at the market and open anew. Bars without a price are passed over.
     """
     column = bars.column(thesis.instrument)
@@ -190,16 +192,27 @@ def _advance(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: i
         if at.entered is None:
             return at
         begin = at.entered + at.within
-    below, above = (terms.stop, terms.target) if at.side > 0 else (terms.target, terms.stop)
-    touched = np.zeros(max(0, stop - begin), dtype=np.bool_)
-    if below is not None:
-        touched |= prices["low"][begin:stop] <= below
-    if above is not None:
-        touched |= prices["high"][begin:stop] >= above
-    if not touched.any():
+        if at.within:
+            at = _leave_entry_bar(at, terms, {name: float(values[at.entered]) for name, values in prices.items()})
+            if at.over:
+                return at
+    bars = {name: values[begin:stop] for name, values in prices.items()}
+    adverse, winning = ("low", "high") if at.side > 0 else ("high", "low")
+    leaves = np.zeros(max(0, stop - begin), dtype=np.bool_)
+    if terms.stop is not None:
+        leaves |= (bars[adverse] - terms.stop) * at.side <= 0
+    if terms.target is not None:
+        leaves |= ((bars["open"] - terms.target) * at.side >= 0) | _through(bars[winning], terms.target, at.side)
+    if not leaves.any():
         return at
-    row = begin + int(touched.argmax())
+    row = begin + int(leaves.argmax())
     return _leave(at, terms, {name: float(values[row]) for name, values in prices.items()}, row)
+
+
+def _through(price: Floats, level: float, side: int) -> NDArray[np.bool_]:
+    """Return where `price` lies beyond `level` by a tick, above it for side +1."""
+    found: NDArray[np.bool_] = price * side >= (level + side * tick_beyond(level)) * side
+    return found
 
 
 def _enter(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int, stop: int) -> _Position:
@@ -207,10 +220,9 @@ def _enter(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int
     limit = None if at.before is not None else terms.limit
     if limit is None:
         fills = ~np.isnan(prices["close"][start:stop])
-    elif at.side > 0:
-        fills = prices["low"][start:stop] <= limit
     else:
-        fills = prices["high"][start:stop] >= limit
+        nearest = prices["low" if at.side > 0 else "high"][start:stop]
+        fills = ((opened - limit) * at.side <= 0) | _through(nearest, limit, -at.side)
     if not fills.any():
         return at
     row = int(fills.argmax())
@@ -222,8 +234,7 @@ def _enter(at: _Position, terms: Terms, prices: Mapping[str, Floats], start: int
 
 
 def _leave(at: _Position, terms: Terms, bar: Mapping[str, float], row: int) -> _Position:
-    """Section D of the fill rules for a bar that touches the stop or the target."""
-    adverse, winning = ("low", "high") if at.side > 0 else ("high", "low")
+    """Section D of the fill rules for a bar that reaches the stop or the target."""
 
     def beyond(price: float, level: float | None, side: int) -> bool:
         return level is not None and (price - level) * side >= 0
@@ -232,10 +243,21 @@ def _leave(at: _Position, terms: Terms, bar: Mapping[str, float], row: int) -> _
         return replace(at, state="stopped", left=row, exit=bar["open"])
     if beyond(bar["open"], terms.target, at.side):
         return replace(at, state="reached", left=row, exit=bar["open"])
-    if beyond(bar[adverse], terms.stop, -at.side):
+    if beyond(bar["low" if at.side > 0 else "high"], terms.stop, -at.side):
         return replace(at, state="stopped", left=row, exit=terms.stop)
-    if beyond(bar[winning], terms.target, at.side):
-        return replace(at, state="reached", left=row, exit=terms.target)
+    return replace(at, state="reached", left=row, exit=terms.target)
+
+
+def _leave_entry_bar(at: _Position, terms: Terms, bar: Mapping[str, float]) -> _Position:
+    """Section E: a position entered within the bar is out in it where the bar went on to its stop, or closed beyond its
+    target."""
+    entry = cast(float, at.entry)
+    if terms.stop is not None and (bar["low" if at.side > 0 else "high"] - terms.stop) * at.side <= 0:
+        return replace(at, state="stopped", left=at.entered, exit=at.side * min(at.side * terms.stop, at.side * entry))
+    if terms.target is not None and bool(_through(np.array(bar["close"]), terms.target, at.side)):
+        return replace(
+            at, state="reached", left=at.entered, exit=at.side * max(at.side * terms.target, at.side * entry)
+        )
     return at
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ class Bars:
     open, high, low, close, volume : (T, N) float64; NaN in all five where a symbol has no bar
     dividend : (T, N) cash per share going ex at the bar's open; 0 where none or where bars are adjusted
     session_of : (T,) int64, days since the epoch of the exchange session each bar belongs to
+    cash_return : (T,) return of the cash instrument over the session that a bar ends; NaN where the session goes on
     sources : N strings, where each symbol's bars came from, e.g. ``sample`` or ``data/SPY.csv``
     frequency : ``1d``, ``1min``, ...
     """
@@ -67,6 +68,7 @@ class Bars:
     session_of: Instants
     sources: tuple[str, ...]
     frequency: str = "1d"
+    cash_return: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         shape = (len(self.opens_at), len(self.symbols))
@@ -77,6 +79,8 @@ class Bars:
             if array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
             object.__setattr__(self, name, array)
+        earned = self.cash_return if len(self.cash_return) else at_session_ends(self.session_of, 0.0)
+        object.__setattr__(self, "cash_return", _frozen(earned, np.float64))
         if len(set(self.symbols)) != len(self.symbols):
             raise ValueError(f"symbols repeat: {self.symbols}")
 
@@ -123,7 +127,8 @@ class Bars:
 
     def rows(self, start: int, stop: int) -> Bars:
         """Bars `start` (included) to `stop` (excluded), by position."""
-        return replace(self, **{name: getattr(self, name)[start:stop] for name in (*INSTANTS, *NUMBERS)})
+        columns = (*INSTANTS, *NUMBERS, "cash_return")
+        return replace(self, **{name: getattr(self, name)[start:stop] for name in columns})
 
     def between(self, first: date, last: date) -> Bars:
         """Bars of the sessions `first` to `last`, both included."""
@@ -194,6 +199,14 @@ class Snapshot:
         """Newest value of one field, NaN where the symbol has had no bar yet."""
         values = self.history(symbol, what, 1)
         return float(values[-1]) if len(values) else float("nan")
+
+
+def at_session_ends(session_of: Instants, values: Floats | float) -> Floats:
+    """Return (T,) `values` on the last bar of each session, NaN on the others."""
+    ends = np.append(np.diff(session_of) != 0, True)[: len(session_of)]
+    spread = np.full(len(session_of), np.nan)
+    spread[ends] = values
+    return spread
 
 
 def instant(moment: datetime) -> int:

@@ -18,7 +18,7 @@ from simulator.replay.backtrader_feed import ArrayFeed, bt
 from simulator.replay.ledger import Ledger
 from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_nan
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_none, price_or_nan
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
 
@@ -42,6 +42,7 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         self.account = Account.opened(cash, dict(zip(bars.symbols, opening_marks.tolist(), strict=True)))
         self.startingcash = self.account.cash
         self.sessions, self.opens_at = bars.session_of.tolist(), bars.opens_at.tolist()
+        self.cash_return = bars.cash_return.tolist()
         self.orders: list[Order] = []
         self.status: list[OrderStatus] = []
         self.fills: list[Fill] = []
@@ -98,7 +99,8 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         t, now, sessions = len(self.equity), self.clock.now(), self.sessions
         year = 1.0 / SESSIONS_A_YEAR if t > 0 and sessions[t] != sessions[t - 1] else 0.0
         bars = [feed.bar(now) for feed in self.feeds]
-        self._record(fills.on_bar(self.account, bars, self.opens_at[t], year, self.rules))
+        earned = price_or_none(self.cash_return[t])
+        self._record(fills.on_bar(self.account, bars, self.opens_at[t], year, self.rules, earned))
         self.equity.append(self.account.equity)
         self.cash.append(self.account.cash)
         self.positions.append([position.shares for position in self.account.positions.values()])

@@ -12,6 +12,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.market.bars import FIELDS, Bars, Floats
 from simulator.trading.fills import Bar
@@ -78,14 +79,30 @@ def clock(bars: Bars) -> ArrayFeed:
 
 
 def feeds(bars: Bars) -> list[ArrayFeed]:
-    """Return a feed per symbol with its own bars; damaged ones (a price NaN, infinite or not positive) are left out."""
+    """Return a feed per symbol with its own bars; damaged ones (a price NaN, infinite or not positive) are left out.
+
+    A dividend going ex on a bar that is left out is paid on the next: who held before it held through it.
+    """
     made = []
     for n, symbol in enumerate(bars.symbols):
         lines = _lines(bars, {name: getattr(bars, name)[:, n] for name in COLUMNS})
         four = np.column_stack([lines[name] for name in ("open", "high", "low", "close")])
-        rows = (np.isfinite(four) & (four > 0)).all(axis=1)
-        made.append(ArrayFeed(dataname={name: values[rows] for name, values in lines.items()}, name=symbol))
+        rows = np.asarray((np.isfinite(four) & (four > 0)).all(axis=1))
+        kept = {name: values[rows] for name, values in lines.items()}
+        kept["dividend"] = _paid_on(rows, lines["dividend"])
+        made.append(ArrayFeed(dataname=kept, name=symbol))
     return made
+
+
+def _paid_on(rows: NDArray[np.bool_], dividend: Floats) -> Floats:
+    """Return what each of `rows` pays: its own dividend and those of the rows left out before it."""
+    paid, owed = [], 0.0
+    for kept, dollars in zip(rows.tolist(), dividend.tolist(), strict=True):
+        owed += dollars if dollars == dollars else 0.0
+        if kept:
+            paid.append(owed)
+            owed = 0.0
+    return np.array(paid, dtype=np.float64)
 
 
 def _lines(bars: Bars, columns: dict[str, Floats]) -> dict[str, Floats]:

@@ -19,7 +19,8 @@ class ReplayInputs:
     """Bars, context, events and points of one replay.
 
     `bars` and `context` reach back before the run; trading starts at row `start`. `instants` (K,) are the moments of
-    decision, nanoseconds since the epoch, `points` the name of each; all are meetings where none are given.
+    decision, nanoseconds since the epoch, `points` the name of each; all are meetings where none are given. `risk_free`
+    is a sentence on where the cash return of `bars` comes from.
     """
 
     bars: Bars
@@ -29,6 +30,7 @@ class ReplayInputs:
     events: Sequence[Event] = ()
     points: tuple[str, ...] = ()
     news: Sequence[News] = ()
+    risk_free: str = ""
 
     def __post_init__(self) -> None:
         if not self.points:

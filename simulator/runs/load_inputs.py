@@ -15,6 +15,7 @@ from simulator.market.events import load_events
 from simulator.market.load import load_bars
 from simulator.market.news import load_news
 from simulator.replay.inputs import ReplayInputs
+from simulator.runs.cash_return import with_cash_return
 from simulator.trading.schedule import Point, make_schedule
 from simulator.workspace import Workspace
 
@@ -53,7 +54,8 @@ def load_inputs(
         raise DataError(
             f"one session of bars is too few to trade on ({loaded.bars.dates[0]})", mend="choose a longer period"
         )
-    bars = loaded.bars
+    bars, risk_free, cash_notes = with_cash_return(loaded.bars, loaded.context, config.assets, start)
+    notes += cash_notes
     made_up = [s for s, source in zip(bars.symbols, bars.sources, strict=True) if "synthetic" in source]
     if made_up:
         notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
@@ -61,5 +63,5 @@ def load_inputs(
     weekday = WEEKDAYS.index(config.schedule.weekday)
     due = make_schedule(points, sessions, bars.closes_at, weekday)
     events, news = load_events(workspace.events), load_news(workspace.news)
-    inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.names, news)
+    inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.names, news, risk_free)
     return LoadedInputs(inputs, loaded.last, (*notes, *due.notes))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.config import Assets
 from simulator.evidence.records import CostRow
 from simulator.evidence.rows import round_trips
 from simulator.evidence.writer import session_ends
@@ -29,31 +27,18 @@ SESSIONS_A_YEAR = 252
 COST_MULTIPLES = (0.0, 1.0, 2.0, 5.0)
 
 
-@dataclass(frozen=True)
-class RiskFree:
-    """(S,) the risk-free return of each session, and a sentence on where it comes from."""
+def risk_free(inputs: ReplayInputs, cash: float) -> Floats:
+    """(S,) risk-free return of each session: that of an account which holds `cash` and nothing else.
 
-    returns: Floats
-    source: str
-
-
-def risk_free(inputs: ReplayInputs, assets: Assets) -> RiskFree:
-    """Close-to-close return of the cash instrument, or the stated yearly rate where it has no bars."""
-    ends = session_ends(inputs.bars)
-    ends = ends[ends >= inputs.start]
-    stated = np.full(len(ends), (1 + assets.risk_free_rate) ** (1 / SESSIONS_A_YEAR) - 1)
-    rate = f"the stated rate of {assets.risk_free_rate:.2%} a year"
-    name = assets.cash_instrument
-    if name not in inputs.context.symbols:
-        return RiskFree(stated, f"{rate} ({name} has no bars)")
-    close = inputs.context.close[:, inputs.context.column(name)]
-    before = np.r_[inputs.start - 1, ends[:-1]]
-    moved = close[ends] / close[before] - 1
-    missing = np.isnan(moved)
-    source = f"{name}, {inputs.context.sources[inputs.context.column(name)]}"
-    if missing.any():
-        source += f"; {rate} for {int(missing.sum())} of {len(moved)} sessions without bars of it"
-    return RiskFree(np.where(missing, stated, moved), source)
+    Its equity is what the engines book for it, bit for bit, so that an idle run has an excess return of exactly 0.
+    """
+    traded = inputs.traded
+    equity = [cash]
+    for rate in np.nan_to_num(traded.cash_return[session_ends(traded)]).tolist():
+        equity.append(equity[-1] + equity[-1] * rate)
+    worth = np.array(equity)
+    returns: Floats = worth[1:] / worth[:-1] - 1
+    return returns
 
 
 def session_returns(ledger: Ledger, cash: float) -> Floats:

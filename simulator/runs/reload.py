@@ -42,6 +42,10 @@ SAME = 1e-9
 """Relative difference of equity within which a replay of the recorded decisions is the run."""
 
 
+UNSTATED: dict[str, dict[str, Any]] = {"costs": {"margin_spread": 0.0, "limit_fill": "touch"}}
+"""Values of settings in runs that were made before these could be stated."""
+
+
 @dataclass(frozen=True, eq=False)
 class ReloadedRun:
     """A run with its strategy and the bars it played on, both as they were.
@@ -80,7 +84,7 @@ class ReloadedRun:
     @cached_property
     def free(self) -> Floats:
         """(S,) risk-free return of each session."""
-        return measure.risk_free(self.inputs, self.config.assets).returns
+        return measure.risk_free(self.inputs, self.cash)
 
     def check_reproduced(self, replayed: Replayed) -> None:
         """Raise DataError where `replayed`, the recorded decisions, does not give the equity in the folder.
@@ -149,7 +153,9 @@ def config_of(run: RunRecord, models: Models | None = None) -> Config:
         stored = run["config"]
         seated = models or Models.model_validate({"default": "run", "profiles": {"run": stored["models"]}})
         sections: dict[str, Any] = {
-            name: model.model_validate(stored[name]) for name, model in CONFIG_FILES.items() if name != "models"
+            name: model.model_validate(UNSTATED.get(name, {}) | dict(stored[name]))
+            for name, model in CONFIG_FILES.items()
+            if name != "models"
         }
     except (ValidationError, KeyError, TypeError) as error:
         found = f"holds a configuration this version does not read ({str(error).splitlines()[0]})"

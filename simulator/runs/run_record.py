@@ -102,7 +102,7 @@ Analyse = Callable[[Work, Sequence[Account], Sequence[CallRow], measure.Floats, 
 def record_run(work: Work, analyse: Analyse) -> Recorded:
     """Return the evidence of `work`, a pure function of it. Events are put together when they are first asked for."""
     inputs, ledger = work.replayed.inputs, work.replayed.ledger
-    free = measure.risk_free(inputs, work.config.assets)
+    free = measure.risk_free(inputs, work.cash)
     benchmarks = benchmark_ledgers(inputs, work.rules.execution, work.cash)
     net = float(ledger.net[writer.session_ends(ledger.bars)].mean())
     benchmarks["exposure_matched"] = exposure_matched(inputs, work.rules.execution, work.cash, net)
@@ -126,14 +126,14 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         ],
         **_partial(work),
         "digest": verify.result_digest(files),
-        "risk_free": free.source,
+        "risk_free": inputs.risk_free,
         **_own(work, free, hold),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
         "account": own_account(accounts, work.replayed),
         "cost_sensitivity": measure.cost_sensitivity(
-            work.replayed.inputs, work.replayed.tape, work.rules.execution, work.cash, free.returns
+            work.replayed.inputs, work.replayed.tape, work.rules.execution, work.cash, free
         ),
-        **analyse(work, accounts, calls, free.returns, hold),
+        **analyse(work, accounts, calls, free, hold),
         "audit": {
             "engine": "backtrader",
             "auditor": "kernel",
@@ -168,11 +168,11 @@ def _trading_notes(work: Work) -> Iterator[str]:
         )
 
 
-def _own(work: Work, free: measure.RiskFree, hold: measure.Floats) -> Result:
+def _own(work: Work, free: measure.Floats, hold: measure.Floats) -> Result:
     """Metrics of the run's own account, and the inference on them."""
     ledger = work.replayed.ledger
-    summary = measure.account(ledger, work.cash, free.returns, hold)
-    inference = inference_summary(measure.session_returns(ledger, work.cash), free.returns)
+    summary = measure.account(ledger, work.cash, free, hold)
+    inference = inference_summary(measure.session_returns(ledger, work.cash), free)
     timing, untimed = measure.timing(ledger)
     return {
         "sessions": summary.sessions,
@@ -200,15 +200,15 @@ def _partial(work: Work) -> Ending:
     }
 
 
-def _replicates(work: Work, first: Summary, free: measure.RiskFree, hold: measure.Floats) -> Replicates:
+def _replicates(work: Work, first: Summary, free: measure.Floats, hold: measure.Floats) -> Replicates:
     if len(work.replicates) == 1:
         return {"count": 1}
-    others = [measure.account(each.ledger, work.cash, free.returns, hold) for each in work.replicates[1:]]
+    others = [measure.account(each.ledger, work.cash, free, hold) for each in work.replicates[1:]]
     return {"count": len(work.replicates), "metrics": spreads([s.values for s in (first, *others)])}
 
 
 def _curves(
-    free: measure.RiskFree,
+    free: measure.Floats,
     benchmarks: Mapping[str, Ledger],
     accounts: Sequence[Account],
     further: Mapping[str, Ledger],
@@ -216,12 +216,12 @@ def _curves(
     """The columns of equity.csv beside the run's own."""
     books = {**benchmarks, **{f"account:{a.name}": a.replayed.ledger for a in accounts}, **further}
     closes = {name: ledger.equity[writer.session_ends(ledger.bars)] for name, ledger in books.items()}
-    return {"risk_free": free.returns, **closes}
+    return {"risk_free": free, **closes}
 
 
-def _benchmark(ledger: Ledger, cash: float, free: measure.RiskFree, hold: measure.Floats) -> Benchmark:
-    summary = measure.account(ledger, cash, free.returns, hold)
-    inference = inference_summary(measure.session_returns(ledger, cash), free.returns)
+def _benchmark(ledger: Ledger, cash: float, free: measure.Floats, hold: measure.Floats) -> Benchmark:
+    summary = measure.account(ledger, cash, free, hold)
+    inference = inference_summary(measure.session_returns(ledger, cash), free)
     interval = {key: inference.values[key] for key in ("sharpe_ci_low", "sharpe_ci_high")}
     return {**summary.values, **interval, "reasons": {**inference.reasons, **summary.reasons}}
 

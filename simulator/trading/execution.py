@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from math import inf
+from math import inf, isnan, nan
 
 from simulator.config import Costs, Risk
 from simulator.errors import UsageError
@@ -31,9 +31,14 @@ class ExecutionRules:
     commission_per_share, commission_bps, commission_min : dollars a share, basis points of the value, and the least
         dollars a fill costs
     slippage_bps : basis points of the value, paid beside the price
-    borrow_rate, cash_interest : yearly, accrued once a session as 1/252
+    borrow_rate : yearly, accrued once a session as 1/252
+    cash_interest : yearly, booked at a session's close on the cash carried into it; NaN for the cash instrument's
+        return of that session
+    margin_spread : yearly, what a debit pays beyond that
+    short_proceeds_earn : interest is booked on what short sales brought in, too
     initial_margin_long, initial_margin_short : dollars of equity a dollar of position must have when it is increased
     maintenance_long, maintenance_short : the same at every close, else a margin call
+    limit_through : within a bar a limit or take-profit fills only where the price goes through it by a tick
     whole_shares : quantities are truncated toward zero
     min_trade : dollars below which a change of position is not worth an order
     """
@@ -44,24 +49,31 @@ class ExecutionRules:
     slippage_bps: float = 0.0
     borrow_rate: float = 0.0
     cash_interest: float = 0.0
+    margin_spread: float = 0.0
+    short_proceeds_earn: bool = False
     initial_margin_long: float = 1.0
     initial_margin_short: float = 0.5
     maintenance_long: float = 0.25
     maintenance_short: float = 0.3
+    limit_through: bool = False
     whole_shares: bool = False
     min_trade: float = 1.0
 
     def __post_init__(self) -> None:
-        refuse_impossible(vars(self).items(), "config/costs.yaml, config/risk.yaml")
+        stated = vars(self) | {"cash_interest": 0.0 if isnan(self.cash_interest) else self.cash_interest}
+        refuse_impossible(stated.items(), "config/costs.yaml, config/risk.yaml")
 
     @classmethod
     def from_config(cls, risk: Risk, costs: Costs) -> ExecutionRules:
         """Return the rules that `config/risk.yaml` and `config/costs.yaml` state."""
-        stated = {**risk.model_dump(), **costs.model_dump(), "whole_shares": risk.shares == "whole"}
+        stated = {**risk.model_dump(), **costs.model_dump()}
+        stated["whole_shares"] = risk.shares == "whole"
+        stated["limit_through"] = costs.limit_fill == "through"
+        stated["cash_interest"] = nan if costs.cash_interest == "cash" else costs.cash_interest
         return cls(**{rule.name: stated[rule.name] for rule in fields(cls)})
 
     def scaled(self, multiple: float) -> ExecutionRules:
-        """Return the same rules with commission, slippage and borrow times `multiple`; interest earned is no cost."""
+        """Return the same rules with commission, slippage, borrow and margin spread times `multiple`; interest is no cost."""
         return replace(
             self,
             commission_per_share=self.commission_per_share * multiple,
@@ -69,4 +81,5 @@ class ExecutionRules:
             commission_min=self.commission_min * multiple,
             slippage_bps=self.slippage_bps * multiple,
             borrow_rate=self.borrow_rate * multiple,
+            margin_spread=self.margin_spread * multiple,
         )

@@ -1,7 +1,7 @@
 """The fill rules of docs/decisions/0001-fill-rules.md, one account and one bar at a time, in plain Python.
 
     submit, cancel, protect ──► Account ──► on_bar: accruals (B), open auction (C), protection (D),
-                                   ▲        limit orders within the bar (E), close (F) ──► Events
+                                   ▲        limit orders within the bar (E), close with interest (F) ──► Events
                                    └─────── changed in place ──┘
 
 Written to be read beside that page; the numba kernel computes the same numbers by other means and audits these. The two
@@ -17,7 +17,7 @@ from math import isnan, nan, trunc
 from typing import Literal, get_args
 
 from simulator.errors import BrokerError
-from simulator.trading.execution import ExecutionRules
+from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
 FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
@@ -58,12 +58,15 @@ class Account:
     Attributes
     ----------
     cash, equity : dollars; `equity` as of the newest close
+    carried : dollars that interest is booked on at the next session's close: the cash at the one before, without what
+        short sales brought in where that earns nothing
     positions : {symbol: Position} of every symbol that may be traded, in the order they are computed in
     margin_call : True while a call stands: positions are cut to `kept_share` at the next open, new orders refused
     """
 
     cash: float
     equity: float
+    carried: float
     positions: dict[str, Position]
     margin_call: bool = False
     kept_share: float = 0.0
@@ -71,7 +74,8 @@ class Account:
     @classmethod
     def opened(cls, cash: float, marks: dict[str, float]) -> Account:
         """Return an account with nothing but `cash`; `marks` are the last prices before the first bar, 0.0 for none."""
-        return cls(float(cash), float(cash), {symbol: Position(symbol, mark) for symbol, mark in marks.items()})
+        dollars = float(cash)
+        return cls(dollars, dollars, dollars, {symbol: Position(symbol, mark) for symbol, mark in marks.items()})
 
     def position(self, symbol: str) -> Position:
         """Return the position in `symbol`. Raises BrokerError for a symbol that is not traded here."""
@@ -129,7 +133,14 @@ def protect(account: Account, symbol: str, stop: float | None, take_profit: floa
         position.stop, position.take_profit = price_or_nan(stop), price_or_nan(take_profit)
 
 
-def on_bar(account: Account, bars: Sequence[Bar | None], at: int, year: float, rules: ExecutionRules) -> Events:
+def on_bar(
+    account: Account,
+    bars: Sequence[Bar | None],
+    at: int,
+    year: float,
+    rules: ExecutionRules,
+    session_return: float | None = None,
+) -> Events:
     """Carry `account` through one bar, sections B to F, and return what happened.
 
     Symbols may also come one at a time, the others None: then each is an auction of its own, and `year` counts once.
@@ -138,7 +149,8 @@ def on_bar(account: Account, bars: Sequence[Bar | None], at: int, year: float, r
     ----------
     bars : one for each of ``account.positions``; None where a symbol has none, or a damaged one
     at : the opening instant, nanoseconds since the epoch; fills and cuts carry it
-    year : part of a year that interest and borrow accrue for: 1/252 on the first bar of a session, else 0
+    year : part of a year that borrow accrues for: 1/252 on the first bar of a session, else 0
+    session_return : the cash instrument's return over the session that ends with this bar; None where it goes on
     """
     fresh = [(p, bar) for p, bar in zip(account.positions.values(), bars, strict=True) if bar is not None]
     step = _BarStep(account, rules, fresh, Events(at))
@@ -155,7 +167,7 @@ def on_bar(account: Account, bars: Sequence[Bar | None], at: int, year: float, r
     _close_protected(step)
     if waiting:
         _fill_limits(step, free_after_open)
-    _close(step)
+    _close(step, session_return)
     return step.events
 
 
@@ -171,7 +183,6 @@ class _BarStep:
 
 def _accrue(step: _BarStep, year: float) -> None:
     account, rules = step.account, step.rules
-    account.cash += max(account.cash, 0.0) * rules.cash_interest * year
     for position in account.positions.values():
         if position.shares < 0.0:
             account.cash -= abs(position.shares) * position.mark * rules.borrow_rate * year
@@ -238,18 +249,20 @@ def _share_out(step: _BarStep, parts: Sequence[tuple[Order, float, float]]) -> t
 
 def _close_protected(step: _BarStep) -> None:
     for position, bar in step.fresh:
-        exit_at = _exit(position, bar) if position.shares != 0.0 else None
-        if exit_at is None:
-            continue
-        price, why = exit_at
-        slippage = abs(position.shares) * price * (step.rules.slippage_bps / 1e4)
-        if why == "take_profit":
-            slippage = min(slippage, abs(position.shares) * abs(price - position.take_profit))
-        _fill(step, position, None, (-position.shares, price, slippage), why)
-        _withdraw(position, step.events)
+        exit_at = _exit(step.rules, position, bar) if position.shares != 0.0 else None
+        if exit_at is not None:
+            _leave(step, position, *exit_at)
+            _withdraw(position, step.events)
 
 
-def _exit(position: Position, bar: Bar) -> tuple[float, FillWhy] | None:
+def _leave(step: _BarStep, position: Position, price: float, why: FillWhy) -> None:
+    slippage = abs(position.shares) * price * (step.rules.slippage_bps / 1e4)
+    if why == "take_profit":
+        slippage = min(slippage, abs(position.shares) * abs(price - position.take_profit))
+    _fill(step, position, None, (-position.shares, price, slippage), why)
+
+
+def _exit(rules: ExecutionRules, position: Position, bar: Bar) -> tuple[float, FillWhy] | None:
     """Return price and reason at which a bracket closes `position` within `bar`.
 
     The stop counts first: which of the two was touched first is unknown, so the worse is assumed. Every comparison
@@ -257,50 +270,86 @@ def _exit(position: Position, bar: Bar) -> tuple[float, FillWhy] | None:
     """
     opened, high, low, _, _ = bar
     stop, take = position.stop, position.take_profit
+    beyond = _clearance(rules, take)
     if position.shares > 0.0:
-        stopped, taken, stop_touched, take_touched = opened <= stop, opened >= take, low <= stop, high >= take
+        stopped, taken, stop_touched, take_passed = opened <= stop, opened >= take, low <= stop, high >= take + beyond
     else:
-        stopped, taken, stop_touched, take_touched = opened >= stop, opened <= take, high >= stop, low <= take
+        stopped, taken, stop_touched, take_passed = opened >= stop, opened <= take, high >= stop, low <= take - beyond
     if stopped:
         return opened, "stop"
     if taken:
         return opened, "take_profit"
     if stop_touched:
         return stop, "stop"
-    return (take, "take_profit") if take_touched else None
+    return (take, "take_profit") if take_passed else None
+
+
+def _exit_after_entry(
+    rules: ExecutionRules, position: Position, bar: Bar, entry: float
+) -> tuple[float, FillWhy] | None:
+    """Return price and reason at which a position entered within `bar`, at the limit `entry`, is closed within it.
+
+    On its way from the open to a stop behind the limit the price has passed the limit, so the stop is certain; that the
+    take-profit came after the entry is certain only where the close lies beyond it.
+    """
+    _, high, low, close, _ = bar
+    stop, take = position.stop, position.take_profit
+    beyond = _clearance(rules, take)
+    if position.shares > 0.0:
+        if low <= stop:
+            return min(stop, entry), "stop"
+        return (max(take, entry), "take_profit") if close >= take + beyond else None
+    if high >= stop:
+        return max(stop, entry), "stop"
+    return (min(take, entry), "take_profit") if close <= take - beyond else None
 
 
 def _fill_limits(step: _BarStep, free_after_open: float) -> None:
-    """Fill limit orders the bar reaches: those that only increase first, then those that reduce or cross zero."""
-    reached = [
-        (position, order, order.limit, shares := _quantity(order), _reducing_part(position, shares))
-        for position, (_, high, low, _, _) in step.fresh
-        if (order := position.pending) is not None and order.limit is not None and _reaches(order, low, high)
-    ]
+    """Fill limit orders the bar reaches: those that only increase first, then those that reduce or cross zero.
+
+    What was entered so is closed again where the bar went on to its stop, or closed beyond its take-profit.
+    """
+    reached, rules, entries = [], step.rules, {}
+    for position, (_, high, low, _, _) in step.fresh:
+        order = position.pending
+        if order is None or order.limit is None:
+            continue
+        if _reaches(order, low, high, _clearance(rules, order.limit)):
+            shares = _quantity(order)
+            reached.append((position, order, order.limit, shares, _reducing_part(position, shares)))
     if not reached:
         return
     free = min(free_after_open, _free_margin(step))
     for position, order, price, shares, reducing in reached:
         if reducing == 0.0:
-            got = _affordable(step.rules, shares, price, free)
+            got = _affordable(rules, shares, price, free)
             if got != 0.0:
                 _fill(step, position, order, (got, price, 0.0), "limit")
-                free -= _margin(step.rules, got) * abs(got) * price + _commission(step.rules, got, price)
+                free -= _margin(rules, got) * abs(got) * price + _commission(rules, got, price)
+                entries[position.symbol] = price
             _end(step, position, order, (shares, got), "buying power")
     for position, order, price, shares, reducing in reached:
         if reducing != 0.0:
             _fill(step, position, order, (reducing, price, 0.0), "limit")
             part = shares - reducing
-            got = _affordable(step.rules, part, price, _free_margin(step)) if part != 0.0 else 0.0
+            got = _affordable(rules, part, price, _free_margin(step)) if part != 0.0 else 0.0
             if got != 0.0:
                 _fill(step, position, order, (got, price, 0.0), "limit")
+                entries[position.symbol] = price
             _end(step, position, order, (shares, shares if got == part else reducing + got), "buying power")
+    for position, bar in step.fresh:
+        if position.symbol in entries:
+            exit_at = _exit_after_entry(rules, position, bar, entries[position.symbol])
+            if exit_at is not None:
+                _leave(step, position, *exit_at)
 
 
-def _close(step: _BarStep) -> None:
+def _close(step: _BarStep, session_return: float | None) -> None:
     account, rules = step.account, step.rules
     for position, bar in step.fresh:
         position.mark = bar[3]
+    if session_return is not None:
+        _book_interest(account, rules, session_return)
     held = [p for p in account.positions.values() if p.shares != 0.0]
     worth, maintenance, initial = account.cash, 0.0, 0.0
     for position in held:
@@ -314,6 +363,19 @@ def _close(step: _BarStep) -> None:
         account.kept_share = min(1.0, max(0.0, worth / initial))
         for position in account.positions.values():
             _withdraw(position, step.events)
+
+
+def _book_interest(account: Account, rules: ExecutionRules, session_return: float) -> None:
+    """Book the session's interest on the cash carried into it: earned where positive, paid with the spread where not."""
+    rate = session_return if isnan(rules.cash_interest) else rules.cash_interest / SESSIONS_A_YEAR
+    if account.carried < 0.0:
+        rate += rules.margin_spread / SESSIONS_A_YEAR
+    account.cash += account.carried * rate
+    account.carried = account.cash
+    if not rules.short_proceeds_earn:
+        for position in account.positions.values():
+            if position.shares < 0.0:
+                account.carried -= abs(position.shares) * position.mark
 
 
 def _free_margin(step: _BarStep) -> float:
@@ -362,10 +424,22 @@ def _quantity(order: Order) -> float:
     return order.quantity
 
 
-def _reaches(order: Order, low: float, high: float) -> bool:
+def tick_beyond(limit: float) -> float:
+    """Return the dollars by which a price goes through `limit`: a cent, or a ten-thousandth of it where that is more.
+
+    Below a dollar always a ten-thousandth. A mere touch fills the front of the queue, and nobody knows who stood there.
+    """
+    return max(0.01, 1e-4 * limit) if limit >= 1.0 else 1e-4 * limit
+
+
+def _clearance(rules: ExecutionRules, limit: float) -> float:
+    return tick_beyond(limit) if rules.limit_through else 0.0
+
+
+def _reaches(order: Order, low: float, high: float, beyond: float = 0.0) -> bool:
     if order.limit is None:
         return True
-    return low <= order.limit if _quantity(order) > 0.0 else high >= order.limit
+    return low <= order.limit - beyond if _quantity(order) > 0.0 else high >= order.limit + beyond
 
 
 def _reducing_part(position: Position, shares: float) -> float:

@@ -71,6 +71,7 @@ def test_the_default_is_the_run_and_the_others_say_that_they_look_ahead(bars: Ba
         ("next open", True, False),
         ("same close", False, True),
         ("same open", False, True),
+        ("limit passed", False, False),
     ]
     from simulator.replay.kernel import replay_tape
 
@@ -104,6 +105,19 @@ def test_a_gap_through_a_stop_is_paid_at_the_open_whenever_the_position_was_ente
     }
     for name, returns in made.items():
         assert np.prod(1 + returns) - 1 == pytest.approx(-0.2), name
+
+
+def test_what_limits_earn_by_being_touched_only_is_shown(bars: Bars) -> None:
+    inputs = scene_of(bars, 20)
+    weights = np.where(np.arange(len(inputs.instants)) % 5 == 0, 1.0, np.nan)
+    tape = tape_of(inputs, weights)
+    touched = inputs.traded.low[::5][: len(weights[::5])]
+    limit = np.full(tape.weight.shape, np.nan)
+    limit[::5, 0] = touched[:, 0]
+    rules = replace(FREE_OF_COSTS, limit_through=True)
+    rows = execution_toggles(inputs, replace(tape, limit=limit), rules, CASH, np.zeros(len(inputs.instants)))
+    found = {row["name"]: row["total_return_less_default"] for row in rows}
+    assert found["limit touched"] > 0.01
 
 
 def test_closing_auctions_hold_every_close_once_and_leave_gaps_alone(bars: Bars) -> None:

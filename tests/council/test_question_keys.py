@@ -29,7 +29,7 @@ KEYS = {
 }
 """Of the first question of each stage in the year of the sample, and of the first repair."""
 
-ANSWERS = "763498b2dd6330ea"
+ANSWERS = "daa8dc245e7b28cc"
 ASKED: tuple[type[Answer], ...] = (
     *(ResearchPack, Review, pitch_on(("SPY", "QQQ")), pitch_on(("SPY",)), decision_on(("SPY", "QQQ"))),
     checkpoint_of("LONG"),

@@ -66,18 +66,24 @@ CALM = (100.0, 101.0, 99.0, 100.0)
     [
         ((2, None, 90.0, 120.0), [CALM, CALM], ("open", 100.0, None)),
         ((2, None, 99.0, 120.0), [CALM, CALM], ("stopped", 100.0, 99.0)),
-        ((2, None, 90.0, 101.0), [CALM, CALM], ("reached", 100.0, 101.0)),
+        ((2, None, 90.0, 101.0), [CALM, CALM], ("open", 100.0, None)),
+        ((2, None, 90.0, 100.9), [CALM, CALM], ("reached", 100.0, 100.9)),
         ((2, None, 99.5, 100.5), [CALM, CALM], ("stopped", 100.0, 99.5)),
         ((2, None, 95.0, 120.0), [CALM, (94.0, 96.0, 93.0, 95.0)], ("stopped", 100.0, 94.0)),
         ((2, None, 95.0, 110.0), [CALM, (111.0, 112.0, 94.0, 95.0)], ("reached", 100.0, 111.0)),
-        ((1, 99.0, 90.0, 120.0), [CALM, CALM], ("open", 99.0, None)),
+        ((1, 99.0, 90.0, 120.0), [CALM, CALM], ("pending", None, None)),
+        ((1, 99.1, 90.0, 120.0), [CALM, CALM], ("open", 99.1, None)),
         ((1, 100.0, 90.0, 120.0), [CALM, CALM], ("open", 100.0, None)),
         ((1, 98.0, 90.0, 120.0), [CALM, CALM], ("pending", None, None)),
-        ((1, 99.5, 99.2, 120.0), [CALM, (100.0, 101.0, 99.3, 100.0)], ("open", 99.5, None)),
+        ((1, 99.5, 99.2, 120.0), [(100.0, 101.0, 99.3, 100.0), CALM], ("stopped", 99.5, 99.2)),
         ((1, 99.5, 99.2, 120.0), [CALM, CALM], ("stopped", 99.5, 99.2)),
+        ((1, 99.5, 90.0, 100.5), [(100.0, 101.0, 99.3, 100.0)], ("open", 99.5, None)),
+        ((1, 99.5, 90.0, 100.5), [(100.0, 101.0, 99.3, 100.8)], ("reached", 99.5, 100.5)),
+        ((-1, 100.5, 110.0, 99.5), [(100.0, 101.0, 99.3, 99.4)], ("reached", 100.5, 99.5)),
+        ((-1, 100.5, 100.8, 90.0), [CALM], ("stopped", 100.5, 100.8)),
         ((-2, None, 101.0, 90.0), [CALM, CALM], ("stopped", 100.0, 101.0)),
-        ((-2, None, 110.0, 99.0), [CALM, CALM], ("reached", 100.0, 99.0)),
-        ((-1, 101.0, 110.0, 90.0), [CALM, CALM], ("open", 101.0, None)),
+        ((-2, None, 110.0, 99.1), [CALM, CALM], ("reached", 100.0, 99.1)),
+        ((-1, 100.9, 110.0, 90.0), [CALM, CALM], ("open", 100.9, None)),
         ((-1, 99.5, 110.0, 90.0), [CALM, CALM], ("open", 100.0, None)),
         ((2, None, None, None), [None, CALM], ("open", 100.0, None)),
         ((2, None, None, None), [None, None], ("pending", None, None)),
@@ -200,7 +206,7 @@ def test_the_trace_and_the_engine_tell_the_same_story(seed):
         if done is not None and not isinstance(done, str):
             place(Decision(moment(at), (done.target,)), broker, rules)
 
-    rules = ExecutionRules(whole_shares=bool(rng.random() < 0.5))
+    rules = ExecutionRules(whole_shares=bool(rng.random() < 0.5), limit_through=True)
     ledger = backtrader_engine.replay(bars, instants, decide, rules, 1e6, np.array([100.0]))
     if story[0] is None:
         return

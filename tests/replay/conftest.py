@@ -81,6 +81,7 @@ def random_scenario(seed: int) -> Scenario:
 
 def _random_bars(rng: np.random.Generator, count: int, symbols: int) -> Bars:
     shape = count, symbols
+    days, a_day = _days(rng, count)
     wildness = rng.choice([0.01, 0.03, 0.1])
     close = rng.uniform(2, 300, symbols) * np.exp(np.cumsum(rng.normal(0, wildness, shape), axis=0))
     jumps = np.where(rng.random(shape) < 0.02, rng.choice([0.4, 0.7, 1.5, 2.5], shape), 1.0)
@@ -98,8 +99,7 @@ def _random_bars(rng: np.random.Generator, count: int, symbols: int) -> Bars:
             missing[rng.integers(0, count) :, n] = True
     prices[:, missing] = np.nan
     dividend = np.where(rng.random(shape) < rng.choice([0.0, 0.1]), rng.uniform(0, 2, shape), 0.0)
-    a_day = int(rng.choice([1, 1, 4]))
-    days, part = FIRST_DAY + np.arange(count) // a_day, np.arange(count) % a_day
+    part = np.arange(count) % a_day
     length = int(rng.choice([1, 2])) * HOUR  # two hours: a bar opens at the instant the last one closes
     return Bars(
         symbols=tuple(f"S{n}" for n in range(symbols)),
@@ -110,7 +110,13 @@ def _random_bars(rng: np.random.Generator, count: int, symbols: int) -> Bars:
         dividend=dividend,
         session_of=days,
         sources=("random",) * symbols,
+        cash_return=np.where(np.append(np.diff(days) != 0, True), rng.normal(1e-4, 2e-4, count), 0.0),
     )  # fmt: skip
+
+
+def _days(rng: np.random.Generator, count: int) -> tuple[NDArray[np.int64], int]:
+    a_day = int(rng.choice([1, 1, 4]))
+    return FIRST_DAY + np.arange(count) // a_day, a_day
 
 
 def _tick(rng: np.random.Generator, close: NDArray[np.float64]) -> float:
@@ -168,7 +174,10 @@ def _random_rules(rng: np.random.Generator) -> ExecutionRules:
         commission_min=some(0, 0, 1, 25),
         slippage_bps=some(0, 2, 10, 150),
         borrow_rate=some(0, 0.01, 0.5),
-        cash_interest=some(0, 0.05),
+        cash_interest=some(0, 0.05, np.nan),
+        margin_spread=some(0, 0.015, 0.2),
+        short_proceeds_earn=bool(rng.random() < 0.3),
+        limit_through=bool(rng.random() < 0.5),
         initial_margin_long=some(1, 1, 0.5, 0.2),
         initial_margin_short=some(0.5, 0.5, 1.5, 0.2),
         maintenance_long=some(0.25, 0.25, 0.15, 0.9),

@@ -70,7 +70,7 @@ def test_limits_in_the_kernel_are_those_of_the_python_path_to_the_last_bit(scena
 
 
 def test_the_limits_of_these_scenarios_bind(scenario_of):
-    scenarios = [scenario_of(seed) for seed in range(10)]
+    scenarios = [scenario_of(seed) for seed in range(12)]
     cut = [
         kernel.replay_tape(*s).equity.tobytes()
         != kernel.replay_tape(*s, some_limits(np.random.default_rng(n), s.bars.symbols)).equity.tobytes()

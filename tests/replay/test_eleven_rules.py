@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,13 +60,65 @@ def test_rule_3_a_stop_is_awake_on_the_entry_bar_and_counts_before_the_target(re
     assert [(f.quantity, f.price, f.why) for f in ledger.fills] == [(50.0, 100.0, "open"), (-50.0, 95.0, "stop")]
 
 
-def test_rule_3_a_position_entered_within_a_bar_is_protected_from_the_next_bar_on(replay, bars_of, tape_of):
-    bars = bars_of({"A": [CALM, (100.0, 112.0, 90.0, 100.0), (100.0, 101.0, 94.0, 96.0)]})
-    ledger = replay(bars, tape_of(bars, (1, {"A": (0.5, 98.0, 95.0, 110.0)})), WHOLE, 10_000.0, None)
-    assert [(f.at, f.price, f.why) for f in ledger.fills] == [
-        (bars.opens_at[1], 98.0, "limit"),
-        (bars.opens_at[2], 95.0, "stop"),
+@pytest.mark.parametrize(
+    ("bar", "left"),
+    [
+        ((100.0, 112.0, 90.0, 100.0), (95.0, "stop")),  # on its way to 95 it has passed 98
+        ((100.0, 112.0, 96.0, 111.0), (110.0, "take_profit")),  # it closes beyond 110, so it came back after 98
+        ((100.0, 112.0, 96.0, 100.0), None),  # 110 may have come before 98: the target waits
+    ],
+)
+@pytest.mark.parametrize("side", [1, -1])
+def test_rule_3_a_position_entered_within_a_bar_leaves_in_it_only_where_that_is_certain(
+    replay, bars_of, tape_of, side, bar, left
+):
+    def mirrored(price):
+        return 100.0 + side * (price - 100.0)
+
+    opened, high, low, close = map(mirrored, bar)
+    bars = bars_of({"A": [CALM, (opened, max(high, low), min(high, low), close)]})
+    target = (0.5 * side, *map(mirrored, (98.0, 95.0, 110.0)))
+    ledger = replay(bars, tape_of(bars, (1, {"A": target})), WHOLE, 10_000.0, None)
+    exits = [left] if left else []
+    assert [(f.price, f.why) for f in ledger.fills] == [
+        (mirrored(98.0), "limit"),
+        *((mirrored(price), why) for price, why in exits),
     ]
+
+
+@pytest.mark.parametrize("stop", [97.0, 99.5])
+def test_rule_3_a_stop_before_the_limit_closes_at_the_limit(replay, bars_of, tape_of, stop):
+    bars = bars_of({"A": [CALM, (100.0, 100.0, 96.0, 98.0)]})
+    ledger = replay(bars, tape_of(bars, (1, {"A": (0.5, 98.0, stop, NONE)})), WHOLE, 10_000.0, None)
+    assert [(f.price, f.why) for f in ledger.fills] == [(98.0, "limit"), (min(stop, 98.0), "stop")]
+
+
+@pytest.mark.parametrize(
+    ("low", "filled"), [(98.0, False), (97.995, False), (97.99, True)], ids=["touched", "by half a cent", "by a cent"]
+)
+def test_a_limit_fills_within_the_bar_where_the_price_goes_through_it(replay, bars_of, tape_of, low, filled):
+    bars = bars_of({"A": [CALM, (100.0, 101.0, low, 100.0)]})
+    tape = tape_of(bars, (1, {"A": (0.5, 98.0, NONE, NONE)}))
+    through = replay(bars, tape, replace(WHOLE, limit_through=True), 10_000.0, None)
+    assert [f.why for f in through.fills] == (["limit"] if filled else [])
+    assert [f.price for f in replay(bars, tape, WHOLE, 10_000.0, None).fills] == [98.0]
+
+
+@pytest.mark.parametrize(("scale", "tick"), [(6000.0, 60.0), (1.0, 0.01), (1e-3, 1e-5), (1e-7, 1e-9)])
+def test_the_tick_a_take_profit_is_passed_by_is_a_cent_or_a_ten_thousandth(replay, bars_of, tape_of, scale, tick):
+    calm, take, rules = tuple(scale * price for price in CALM), 100.5 * scale, replace(WHOLE, limit_through=True)
+    for beyond, closed in ((0.5 * tick, False), (1.5 * tick, True)):
+        bars = bars_of({"A": [calm, calm, (calm[0], take + beyond, calm[2], calm[3])]})
+        tape = tape_of(bars, (1, {"A": (0.5, NONE, NONE, 1.5 * take)}), (2, {"A": (0.5, NONE, NONE, take)}))
+        ledger = replay(bars, tape, replace(rules, whole_shares=False, min_trade=0.0), 10_000.0, None)
+        assert [(f.price, f.why) for f in ledger.fills[1:]] == ([(take, "take_profit")] if closed else [])
+
+
+def test_a_dividend_on_a_bar_that_is_missing_is_paid_on_the_next(replay, bars_of, tape_of):
+    dividend = np.array([[0.0], [0.0], [1.5], [0.5], [0.25]])
+    bars = bars_of({"A": [CALM, CALM, None, None, CALM]}, dividend=dividend)
+    ledger = replay(bars, tape_of(bars, (1, {"A": 0.5})), WHOLE, 10_000.0, None)
+    assert ledger.cash.tolist() == [10_000.0, 5_000.0, 5_000.0, 5_000.0, 5_000.0 + 50 * 2.25]
 
 
 def test_rule_4_nothing_fills_without_a_fresh_bar_and_nan_stays_out(replay, bars_of, tape_of):

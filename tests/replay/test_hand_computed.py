@@ -194,13 +194,51 @@ def test_dividends_are_paid_to_longs_and_by_shorts_on_the_shares_held_before_the
     assert ledger.cash.tolist() == [10_000.0, 7_000.0, 7_020.0]
 
 
-def test_interest_accrues_once_a_session_on_positive_cash(replay, bars_of, tape_of):
+def test_interest_is_booked_at_the_close_of_a_session_on_the_cash_carried_into_it(replay, bars_of, tape_of):
     hours = 14 + np.arange(4) * 2
     days = np.array([19_724, 19_724, 19_725, 19_725])
     opens_at = (days * 24 + hours) * 3_600_000_000_000
     bars = bars_of({"A": [CALM] * 4}, opens_at=opens_at, closes_at=opens_at + 3_600_000_000_000, session_of=days)
-    ledger = replay(bars, tape_of(bars), ExecutionRules(cash_interest=0.0252), 10_000.0, None)
-    assert ledger.cash == close_to(10_000.0, 10_000.0, 10_001.0, 10_001.0)
+    ledger = replay(bars, tape_of(bars, (2, {"A": 0.5})), ExecutionRules(cash_interest=0.0252), 10_000.0, None)
+    # 10,001 were carried into the second session, though half of it was spent at its open
+    assert ledger.cash == close_to(10_000.0, 10_001.0, 5_000.5, 5_000.5 + 1.0001)
+
+
+def test_cash_earns_the_return_of_the_cash_instrument_and_a_debit_pays_it_with_the_spread(replay, bars_of, tape_of):
+    bars = bars_of({"A": [CALM] * 3}, cash_return=np.array([0.001, 0.002, 0.003]))
+    rules = ExecutionRules(cash_interest=NONE, margin_spread=0.0252, initial_margin_long=0.5)
+    ledger = replay(bars, tape_of(bars, (1, {"A": 2.0})), rules, 10_000.0, None)
+    # 10,010 buy for 20,020 at the second open; the debit of 10,010, less what the day began with earned, is carried
+    debit = 10_010 - 20_020 + 10_010 * 0.002
+    assert ledger.cash == close_to(10_010.0, debit, debit * (1 + 0.003 + 0.0001))
+
+
+@pytest.mark.parametrize("earns", [False, True])
+def test_what_short_sales_bring_in_earns_nothing_unless_asked(replay, bars_of, tape_of, earns):
+    bars = bars_of({"A": [CALM] * 3, "B": [CALM] * 3}, cash_return=np.array([0.0, 0.0, 0.01]))
+    rules = ExecutionRules(cash_interest=NONE, short_proceeds_earn=earns)
+    ledger = replay(bars, tape_of(bars, (1, {"A": 0.25, "B": -0.5})), rules, 10_000.0, None)
+    # 12,500 of cash, 5,000 of it the short sale's
+    assert ledger.cash == close_to(10_000.0, 12_500.0, 12_500 + 0.01 * (12_500 if earns else 7_500))
+
+
+def test_longs_paid_with_the_proceeds_of_shorts_are_a_debit(replay, bars_of, tape_of):
+    bars = bars_of({"A": [CALM] * 3, "B": [CALM] * 3}, cash_return=np.array([0.0, 0.0, 0.01]))
+    rules = ExecutionRules(cash_interest=NONE, margin_spread=0.0252, initial_margin_long=0.5)
+    ledger = replay(bars, tape_of(bars, (1, {"A": 1.2, "B": -0.5})), rules, 10_000.0, None)
+    # 3,000 of cash stand against 5,000 that belong to the lender of B
+    assert ledger.cash == close_to(10_000.0, 3_000.0, 3_000.0 - 2_000 * (0.01 + 0.0001))
+
+
+def test_an_idle_account_earns_exactly_what_excess_returns_subtract(replay, bars_of, tape_of):
+    earned = np.random.default_rng(0).normal(1e-4, 1e-4, 300)
+    bars = bars_of({"A": [CALM] * 300}, cash_return=earned)
+    ledger = replay(bars, tape_of(bars), ExecutionRules(cash_interest=NONE), 100_000.0, None)
+    cash, idle = 100_000.0, []
+    for rate in earned.tolist():
+        cash += cash * rate
+        idle.append(cash)
+    assert ledger.equity.tolist() == idle
 
 
 def test_a_new_target_replaces_the_bracket_and_the_pending_order_even_when_it_needs_no_order(replay, bars_of, tape_of):

@@ -42,7 +42,7 @@ def test_every_fill_lies_within_its_bar_and_after_its_order(replay, case):
 
 def test_positions_are_the_sum_of_fills_and_cash_is_what_they_cost(replay, case):
     bars, tape, rules, cash, marks = case
-    calm = replace(rules, borrow_rate=0.0, cash_interest=0.0)
+    calm = replace(rules, borrow_rate=0.0, cash_interest=0.0, margin_spread=0.0)
     ledger = replay(replace(bars, dividend=np.zeros_like(bars.open)), tape, calm, cash, marks)
     rows = row_of(ledger)
     held = np.zeros_like(ledger.positions)

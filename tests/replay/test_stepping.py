@@ -10,6 +10,7 @@ from simulator.replay.ledger import tradable
 from simulator.replay.tape import due_at
 from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR
+from simulator.trading.fills import price_or_none
 from simulator.trading.sizing import orders_for
 
 
@@ -20,6 +21,8 @@ def test_accounts_stepped_by_hand_are_those_of_the_engine(scenario_of, seed):
     account = fills.Account.opened(cash, dict(zip(bars.symbols, opening.tolist(), strict=True)))
     due, whole = due_at(bars, tape.instants), tradable(bars)
     prices = np.stack([bars.open, bars.high, bars.low, bars.close, bars.dividend], axis=2)
+    for t in range(len(bars) - 1):  # who holds through a bar that is not there is paid on the next
+        prices[t + 1, ~whole[t], 4] += prices[t, ~whole[t], 4]
     happened, status, rejections, equity = [], {}, [], []
     for t in range(len(bars)):
         events = []
@@ -34,7 +37,9 @@ def test_accounts_stepped_by_hand_are_those_of_the_engine(scenario_of, seed):
                 events.append(fills.submit(account, order))
         row = [tuple(prices[t, n].tolist()) if whole[t, n] else None for n in range(len(bars.symbols))]
         year = 1 / SESSIONS_A_YEAR if t and bars.session_of[t] != bars.session_of[t - 1] else 0.0
-        events.append(fills.on_bar(account, row, int(bars.opens_at[t]), year, rules))
+        events.append(
+            fills.on_bar(account, row, int(bars.opens_at[t]), year, rules, price_or_none(bars.cash_return[t]))
+        )
         for each in events:
             happened += each.fills
             rejections += each.rejections

@@ -135,13 +135,13 @@ def change(folder: Path, **entries: Any) -> None:
 
 def test_execution_toggles_stand_beside_the_costs_where_they_were_tried(write_run: Any) -> None:
     folder = write_run()
-    assert "filled at another moment" not in build(folder).read_text(encoding="utf-8")
+    assert "filled otherwise" not in build(folder).read_text(encoding="utf-8")
     row = {"name": "same close", "what": "looks ahead", "metrics": {"total_return": 0.2, "sharpe": 1.1}}
     change(
         folder, execution_toggles=[{**row, "sharpe_ci_low": -0.5, "sharpe_ci_high": 2.0, "sharpe_less_default": 0.3}]
     )
     html = build(folder).read_text(encoding="utf-8").replace("\u00a0", " ")
-    assert "filled at another moment" in html
+    assert "filled otherwise" in html
     assert "−0.50 to 2.00" in html
 
 

@@ -31,7 +31,7 @@ def test_the_debate_of_a_real_model_replays_with_the_network_cut(
 
     monkeypatch.setattr(socket.socket, "connect", cut)
     run = simulator.run(*DEBATE, models="local", cache="replay", workspace=imported)
-    assert run.facts["digest"] == "f7f08593e67cd9861c9a5e713cf8b5a4da34587b046bb7b91249dbb9f6d7a5ed"
+    assert run.facts["digest"] == "2bd86ee26a211d02ee56aa498a872419d849cfb326e7c0ac27975872992e7b97"
     assert len(run.decisions) == 4
     assert run.facts["analysts"] is None
     assert (run.runtime["asked"], run.runtime["cost_usd"]) == (0, 0.0)

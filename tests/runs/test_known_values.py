@@ -9,7 +9,7 @@ import pytest
 
 import simulator
 
-FREE = "slippage_bps: 0\nborrow_rate: 0\n"
+FREE = "slippage_bps: 0\nborrow_rate: 0\ncash_interest: 0\nmargin_spread: 0\n"
 
 
 @pytest.fixture

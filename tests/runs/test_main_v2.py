@@ -44,6 +44,9 @@ COMMANDS: dict[str, dict[str, Any]] = {
 PAID = {"2576f36a79": 0.478938, "351f7d0465": 1.139496, "bd305c4afe": 0.644325, "ee8d4db55e": 0.423825}
 """Dollars by run, as the ledger has them."""
 
+RULES_OF_THEN = "margin_spread: 0.0\nlimit_fill: touch\n"
+"""What could not be stated then; its `cash_interest` was 0."""
+
 KEYS = {
     "research": "1998addd27fe95d78d5181660e8dbf3d5fe37da14d08c0dbc114aad1533ff89d",
     "pitch": "459f42dec5c6b4bb9556ee63d61fecaf1b28556f1a52d65e4bd45ccbdd0a80c5",
@@ -59,6 +62,8 @@ def unpack(folder: Path) -> Path:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     (folder / "data").symlink_to(shipped() / "data", target_is_directory=True)
+    with (folder / "config" / "costs.yaml").open("a", encoding="utf-8") as costs:
+        costs.write(RULES_OF_THEN)
     return folder
 
 

@@ -44,15 +44,19 @@ def test_the_folder_holds_every_file_of_evidence(council: simulator.Run) -> None
 
 
 def test_cash_and_fills_account_for_every_dollar(council: simulator.Run) -> None:
-    """Fills alone, replayed by hand, give the cash of every session and the shares behind every weight."""
+    """Fills and interest, replayed by hand, give the cash of every session and the shares behind every weight."""
     fills, equity, weights = (rows(council.folder / f"{name}.csv") for name in ("fills", "equity", "weights"))
     assert fills
     cash, held = 100_000.0, dict.fromkeys(council.facts["symbols"], 0.0)
+    carried = cash
     for day, weight in zip(equity, weights, strict=True):
         for fill in (f for f in fills if f["session"] == day["session"]):
             quantity = float(fill["quantity"])
             cash -= quantity * float(fill["price"]) + float(fill["slippage"]) + float(fill["commission"])
             held[fill["symbol"]] += quantity
+        assert carried > 0
+        cash += carried * float(day["risk_free"])
+        carried = cash + sum(min(0.0, float(weight[symbol])) for symbol in held) * float(day["equity"])
         assert float(day["cash"]) == pytest.approx(cash, rel=1e-12)
         invested = sum(float(weight[symbol]) for symbol in held) * float(day["equity"])
         assert cash + invested == pytest.approx(float(day["equity"]), rel=1e-12)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import trunc
+from math import isnan, trunc
 
 import pytest
 from hypothesis import assume, given
@@ -159,12 +159,16 @@ def test_nothing_is_sized_without_a_price():
 def test_rules_come_from_the_two_config_files():
     risk = Risk(shares="whole", min_trade=5.0, initial_margin_short=0.6, maintenance_long=0.2)
     costs = Costs(
-        commission_per_share=0.005, commission_min=1.0, slippage_bps=3.0, borrow_rate=0.02, cash_interest=0.04
-    )
+        commission_per_share=0.005, commission_min=1.0, slippage_bps=3.0, borrow_rate=0.02, cash_interest=0.04,
+        limit_fill="touch",
+    )  # fmt: skip
     assert ExecutionRules.from_config(risk, costs) == ExecutionRules(
         commission_per_share=0.005, commission_min=1.0, slippage_bps=3.0, borrow_rate=0.02, cash_interest=0.04,
-        initial_margin_short=0.6, maintenance_long=0.2, whole_shares=True, min_trade=5.0,
+        margin_spread=0.015, initial_margin_short=0.6, maintenance_long=0.2, whole_shares=True, min_trade=5.0,
     )  # fmt: skip
+    usual = ExecutionRules.from_config(Risk(), Costs())
+    assert isnan(usual.cash_interest)
+    assert usual.limit_through
 
 
 def test_scaled_rules_multiply_costs_and_nothing_else():

@@ -26,6 +26,7 @@ from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import MarketArrays, Targets
 from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState
 from simulator.trading import risk, sizing
+from simulator.trading.execution import SESSIONS_A_YEAR
 from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, size
 
 TOLERANCE = 1 + 1e-12
@@ -83,6 +84,15 @@ def _after_cut(rules: Member, left: float, price: float) -> float:
     if abs(left) * price < rules.min_trade:
         return 0.0
     return left
+
+
+@inner
+def _clearance(rules: Member, limit: float) -> float:
+    """Return how far the price must go beyond `limit` within a bar to fill there."""
+    if rules.limit_through == 0:
+        return 0.0
+    relative = 1e-4 * limit
+    return max(0.01, relative) if limit >= 1.0 else relative
 
 
 # Bookkeeping.
@@ -254,7 +264,6 @@ def _send(targets: Targets, s: KernelState, i: int, at: int, in_dollars: bool, a
 
 @inner
 def _accrue(s: KernelState, year: float) -> None:
-    s.account.cash += max(s.account.cash, 0.0) * s.rules.cash_interest * year
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
         if position.held < 0.0:
@@ -381,6 +390,15 @@ def _share_out(s: KernelState) -> int:
 
 
 @inner
+def _leave(s: KernelState, n: int, price: float, why: int) -> None:
+    position = s.positions[n]
+    slippage = abs(position.held) * price * (s.rules.slippage_bps / 1e4)
+    if why == ledger.TAKE_PROFIT:
+        slippage = min(slippage, abs(position.held) * abs(price - position.take_profit))
+    _fill(s, n, -1, (-position.held, price, slippage), why)
+
+
+@inner
 def _protect(s: KernelState) -> None:
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
@@ -396,14 +414,11 @@ def _protect(s: KernelState) -> None:
             price, why = position.open, ledger.TAKE_PROFIT
         elif side * worst <= side * stop:
             price, why = stop, ledger.STOP
-        elif side * best >= side * take:
+        elif side * best >= side * take + _clearance(s.rules, take):
             price, why = take, ledger.TAKE_PROFIT
         else:
             continue
-        slippage = abs(position.held) * price * (s.rules.slippage_bps / 1e4)
-        if why == ledger.TAKE_PROFIT:
-            slippage = min(slippage, abs(position.held) * abs(price - take))
-        _fill(s, s.active[i], -1, (-position.held, price, slippage), why)
+        _leave(s, s.active[i], price, why)
         _cancel(s, s.active[i])
 
 
@@ -421,15 +436,20 @@ def _affordable(rules: Member, shares: float, price: float, free: float) -> floa
 
 
 @inner
-def _limits_within(s: KernelState, free: float) -> None:
-    """Fill orders that only add, against `free` and what it has left; then those that reduce or cross."""
+def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None:
+    """Fill orders that only add, against `free` and what it has left; then those that reduce or cross; then leave what
+    the bar carried on to its stop, or closed beyond its take-profit. `got` is what was entered within the bar."""
+    entered = False
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
-        position.wanted = 0.0
+        position.wanted = position.got = 0.0
         if position.pending < 0 or position.fresh == 0:
             continue
         order = s.orders[position.pending]
-        if not (position.low <= order.limit if order.quantity > 0.0 else position.high >= order.limit):
+        beyond = _clearance(s.rules, order.limit)
+        if not (
+            position.low <= order.limit - beyond if order.quantity > 0.0 else position.high >= order.limit + beyond
+        ):
             continue  # not reached, or a market order: its limit is NaN
         if _reducing(position.held, order.quantity) != 0.0:
             position.wanted = order.quantity
@@ -438,6 +458,8 @@ def _limits_within(s: KernelState, free: float) -> None:
         if got != 0.0:
             _fill(s, s.active[i], position.pending, (got, order.limit, 0.0), ledger.AT_LIMIT)
             free -= _margin(s.rules, got) * abs(got) * order.limit + _commission(s.rules, got, order.limit)
+            position.got = got
+            entered = True
         _done(s, s.active[i], order.quantity, got, ledger.BUYING_POWER)
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
@@ -450,15 +472,48 @@ def _limits_within(s: KernelState, free: float) -> None:
         got = _affordable(s.rules, rest, price, _free_margin(s)) if rest != 0.0 else 0.0
         if got != 0.0:
             _fill(s, s.active[i], position.pending, (got, price, 0.0), ledger.AT_LIMIT)
+            position.got = got
+            entered = True
         _done(s, s.active[i], position.wanted, position.wanted if got == rest else part + got, ledger.BUYING_POWER)
+    if entered and s.account.brackets > 0:
+        _protect_entries(m, s, t)
+
+
+@inner
+def _protect_entries(m: MarketArrays, s: KernelState, t: int) -> None:
+    """Close what was entered within the bar and carried on to its stop, or closed beyond its take-profit."""
+    for i in range(s.account.active):
+        n = s.active[i]
+        position = s.positions[n]
+        if position.fresh == 0 or position.got == 0.0:
+            continue
+        side = 1.0 if position.held > 0.0 else -1.0
+        worst = position.low if position.held > 0.0 else position.high
+        entry, stop, take = s.orders[position.last_order].limit, position.stop, position.take_profit
+        if side * worst <= side * stop:
+            _leave(s, n, side * min(side * stop, side * entry), ledger.STOP)
+        elif side * m.close[t, n] >= side * take + _clearance(s.rules, take):
+            _leave(s, n, side * max(side * take, side * entry), ledger.TAKE_PROFIT)
 
 
 # F. Close, and the loop over bars.
 
 
 @inner
+def _cash_rate(m: MarketArrays, s: KernelState, t: int) -> float:
+    """Return the interest of the session that ends with bar t, as a fraction of the cash carried into it."""
+    rate: float = m.cash_return[t]
+    if not np.isnan(s.rules.cash_interest):
+        rate = s.rules.cash_interest / SESSIONS_A_YEAR
+    return rate + s.rules.margin_spread / SESSIONS_A_YEAR if s.account.carried < 0.0 else rate
+
+
+@inner
 def _close(m: MarketArrays, s: KernelState, t: int) -> None:
-    worth = s.account.cash
+    session_ends = not np.isnan(m.cash_return[t])
+    if session_ends:
+        s.account.cash += s.account.carried * _cash_rate(m, s, t)
+    worth = carried = s.account.cash
     maintenance_long, maintenance_short = s.rules.maintenance_long, s.rules.maintenance_short
     maintenance = 0.0
     kept = 0
@@ -472,6 +527,8 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> None:
         if held != 0.0:
             holding = True
             worth += held * mark
+            if held < 0.0 and s.rules.short_proceeds_earn == 0:
+                carried -= abs(held) * mark
             maintenance += (maintenance_long if held > 0.0 else maintenance_short) * abs(held) * mark
         elif position.pending < 0:
             position.seen = t
@@ -480,6 +537,8 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> None:
         kept += 1
     s.account.active = kept
     s.account.equity = worth
+    if session_ends:
+        s.account.carried = carried
     if holding and worth < maintenance:
         initial = 0.0
         for i in range(kept):
@@ -504,13 +563,13 @@ def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
     if s.account.brackets > 0:
         _protect(s)
     if s.account.pending > 0:
-        _limits_within(s, min(free, _free_margin(s)))
+        _limits_within(m, s, t, min(free, _free_margin(s)))
 
 
 @inner
 def _open_account(s: KernelState, marks: Floats) -> None:
     account = s.account
-    account.cash = account.equity = s.rules.cash
+    account.cash = account.equity = account.carried = s.rules.cash
     account.kept_share = 0.0
     account.active = account.pending = account.brackets = account.call = 0
     account.orders = account.fills = account.refusals = 0
@@ -526,7 +585,7 @@ def _open_account(s: KernelState, marks: Floats) -> None:
 @inner
 def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState, c: Curves, r: int) -> None:
     _open_account(s, m.opening_marks)
-    accrues = s.rules.cash_interest > 0.0 or s.rules.borrow_rate > 0.0
+    accrues = s.rules.borrow_rate > 0.0
     k = s.rules.first
     for t in range(len(m.opens_at)):
         while k < s.rules.end and targets.due[k] <= t:

@@ -39,10 +39,11 @@ class PositionState:
 
 
 class AccountState:
-    """Dollars, when the bar opened, and counts; `call` is 1 while a margin call stands."""
+    """Dollars, when the bar opened, and counts; `call` is 1 while a margin call stands, `carried` earns interest."""
 
     cash: float
     equity: float
+    carried: float
     kept_share: float
     at: int
     active: int

@@ -50,10 +50,14 @@ def _timing(schedule: Mapping[str, object]) -> str:
 
 def _costs(costs: Mapping[str, object]) -> str:
     share, least = _as_stated(costs.get("commission_per_share")), _as_stated(costs.get("commission_min"))
-    borrow, interest = percent(costs.get("borrow_rate")), percent(costs.get("cash_interest"))
+    borrow, spread = percent(costs.get("borrow_rate")), percent(costs.get("margin_spread", 0.0))
+    stated = costs.get("cash_interest")
+    cash = "the return of the cash instrument" if stated == "cash" else f"{percent(stated)} a year"
+    limits = "goes through them by a tick" if costs.get("limit_fill") == "through" else "touches them"
     return (
         f"Costs: commission {share} a share and {_bps(costs.get('commission_bps'))}, at least {least} a fill; "
-        f"slippage {_bps(costs.get('slippage_bps'))}; borrowing shares {borrow} and cash earns {interest} a year."
+        f"slippage {_bps(costs.get('slippage_bps'))}; borrowing shares {borrow} a year. "
+        f"Idle cash earns {cash}, a debit pays that and {spread} a year. Limits fill where the price {limits}."
     )
 
 

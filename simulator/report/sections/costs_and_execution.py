@@ -87,7 +87,7 @@ def tabulate_toggles(run: RunRecord) -> Table | None:
         cells = (total, sharpe, SHARPE_INTERVAL.cell(values, entry["reasons"], short), less, fall)
         rows.append(Row(entry["name"], cells, entry["what"], "chosen" if entry["default"] else ""))
     columns = ("Total return", "Sharpe", "95\u00a0% interval", "Sharpe less the default", "Largest drawdown")
-    title = "The same decisions, filled at another moment"
+    title = "The same decisions, filled otherwise"
     return make_table(title, columns, rows, corner="Filled at") if rows else None
 
 

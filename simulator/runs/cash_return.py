@@ -1,0 +1,39 @@
+"""Return of idle cash, session by session: the cash instrument's, or the stated rate where it has no bars.
+
+It stands on the bars, at the sessions' ends, because both sides take it from there: the engines, which book it on an
+account's cash, and the risk-free return that excess returns subtract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from simulator.config import Assets
+from simulator.evidence.writer import session_ends
+from simulator.market.bars import Bars, at_session_ends
+from simulator.number_format import counted
+
+SESSIONS_A_YEAR = 252
+
+
+def with_cash_return(bars: Bars, context: Bars, assets: Assets, start: int) -> tuple[Bars, str, tuple[str, ...]]:
+    """Return `bars` with their cash return, a sentence on its source in the run that starts at row `start`, and notes
+    where that is not the instrument."""
+    ends, name = session_ends(bars), assets.cash_instrument
+    rate = f"the stated rate of {assets.risk_free_rate:.2%} a year"
+    earned = np.full(len(ends), (1 + assets.risk_free_rate) ** (1 / SESSIONS_A_YEAR) - 1)
+    if name not in context.symbols:
+        source = f"{rate} ({name} has no bars)"
+    else:
+        close = context.close[ends, context.column(name)]
+        moved = np.append(np.nan, close[1:] / close[:-1] - 1)
+        missing = np.isnan(moved)
+        earned = np.where(missing, earned, moved)
+        source, during = f"{name}, {context.sources[context.column(name)]}", ends >= start
+        if (missing & during).any():
+            without = counted(int((missing & during).sum()), "session")
+            source += f"; {rate} for {without} of {during.sum()} without bars of it"
+    notes = (f"risk-free return: {source}",) if rate in source else ()
+    return replace(bars, cash_return=at_session_ends(bars.session_of, earned)), source, notes

@@ -1,0 +1,72 @@
+"""What idle cash earns is what excess returns subtract; what is borrowed pays it and a spread."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simulator
+
+HOLD = """
+from simulator.rules import Rule
+
+
+class Strategy(Rule):
+    name = "hold_{weight}"
+    cadence = "{cadence}"
+
+    def weights(self, snapshot):
+        return {{symbol: {weight} for symbol in snapshot.symbols}}
+"""
+
+
+def holding(workspace: Path, weight: float, cadence: str = "daily") -> str:
+    name = f"hold_{weight:g}".replace(".", "_")
+    (workspace / "strategies" / f"{name}.py").write_text(HOLD.format(weight=weight, cadence=cadence))
+    return name
+
+
+def columns(run: simulator.Run) -> dict[str, np.ndarray]:
+    with (run.folder / "equity.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in ("equity", "risk_free")}
+
+
+def test_an_idle_run_has_an_excess_return_of_exactly_nothing(workspace: Path) -> None:
+    run = simulator.run(holding(workspace, 0), ["SPY"], "2022-01-03", "2023-12-29", workspace=workspace)
+    found = columns(run)
+    returns = found["equity"] / np.append(100_000.0, found["equity"][:-1]) - 1
+    assert returns.tolist() == found["risk_free"].tolist()
+    assert found["equity"][-1] > 105_000
+    assert run.metrics["sharpe"] is None
+
+
+def test_bills_on_credit_lose_the_spread_and_nothing_else(workspace: Path) -> None:
+    (workspace / "config" / "risk.yaml").write_text(
+        "max_weight: 2\nmax_gross: 2\nmax_group: 2\ninitial_margin_long: 0.5\n"
+    )
+    (workspace / "config" / "costs.yaml").write_text("slippage_bps: 0\n")
+    run = simulator.run(holding(workspace, 2), ["BIL"], "2023-01-03", "2023-12-29", workspace=workspace)
+    found = columns(run)
+    excess = (found["equity"] / np.append(100_000.0, found["equity"][:-1]) - 1 - found["risk_free"])[1:]
+    assert excess * 252 == pytest.approx(-0.015, abs=0.0015)  # a debit of 0.9 to 1.1 of equity
+    assert run.metrics["sharpe"] < -5
+
+
+def test_a_stated_rate_in_place_of_the_instrument_is_a_note(workspace: Path) -> None:
+    assets = workspace / "config" / "assets.yaml"
+    assets.write_text(assets.read_text().replace("cash_instrument: BIL", "cash_instrument: XYZ"))
+    run = simulator.run(holding(workspace, 0), ["SPY"], "2022-01-03", "2022-12-30", workspace=workspace)
+    assert run.facts["risk_free"] == "the stated rate of 2.00% a year (XYZ has no bars)"
+    assert f"risk-free return: {run.facts['risk_free']}" in run.facts["notes"]
+    assert run.metrics["total_return"] == pytest.approx(1.02 ** (251 / 252) - 1, rel=1e-9)
+
+
+def test_a_number_overrides_the_instrument(workspace: Path) -> None:
+    (workspace / "config" / "costs.yaml").write_text("cash_interest: 0.0\n")
+    run = simulator.run(holding(workspace, 0), ["SPY"], "2022-01-03", "2022-12-30", workspace=workspace)
+    assert run.metrics["total_return"] == 0.0
+    assert columns(run)["risk_free"].any()
