@@ -13,12 +13,18 @@ from simulator.evidence.writer import session_ends
 from simulator.llm.spending.prices import Prices
 from simulator.runs import measure
 from simulator.runs.accounts import Account
+from simulator.runs.exposure import SkillSeries
 from simulator.runs.run_record import Work
 from simulator.trading.strategy import seats_of
 
 
 def analyse(
-    work: Work, accounts: Sequence[Account], calls: Sequence[CallRow], free: measure.Floats, hold: measure.Floats
+    work: Work,
+    accounts: Sequence[Account],
+    calls: Sequence[CallRow],
+    skill: SkillSeries,
+    free: measure.Floats,
+    hold: measure.Floats,
 ) -> Findings:
     """Keys ``accounts``, ``execution_toggles`` and ``contamination`` of run.json.
 
@@ -26,7 +32,7 @@ def analyse(
     """
     replayed, ledger = work.replayed, work.replayed.ledger
     days = ledger.bars.dates[session_ends(ledger.bars)]
-    daily = Daily(days, measure.session_returns(ledger, work.cash), hold, free)
+    daily = Daily(days, measure.session_returns(ledger, work.cash), hold, free, skill)
     return {
         "accounts": leaderboard(accounts, calls, free, work.cash),
         "execution_toggles": execution_toggles(replayed.inputs, replayed.tape, work.rules.execution, work.cash, free),

@@ -7,21 +7,39 @@ from typing import Literal, TypedDict
 
 from simulator.analysis.unanswered import partial_sentence, replicates_sentence, shortfalls_sentence
 from simulator.evidence.members import describe_model
-from simulator.evidence.records import Contamination, JudgedRun
+from simulator.evidence.records import Contamination, JudgedRun, SkillRecord
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
+from simulator.stats.series import Undefined
+from simulator.stats.skill import deflated_ratio, p_of_trials
 
 FEWEST_SESSIONS = 60
 """Below this, annualised figures are withheld."""
 
-Standing = Literal["too short", "not assessable", "undefined", "loss", "luck", "borderline", "distinct"]
+FEWEST_DECISIONS = 20
+"""Sessions on which targets changed, or a stop or target closed a position; with fewer, noise passes too often."""
+
+SIGNIFICANT, BORDERLINE, WORSE = 0.05, (0.03, 0.07), 0.025
+"""Of the p of all trials; the last of the lower tail of one."""
+
+Standing = Literal[
+    "too short", "not assessable", "nothing", "benchmark", "few", "skill", "borderline", "worse", "paid", "luck",
+    "undefined", "loss", "above cash",
+]  # fmt: skip
 
 JUDGEMENT: dict[Standing, str] = {
+    "benchmark": "is a benchmark",
+    "few": "too few decisions to tell choosing from luck",
+    "skill": "skill beyond its exposure",
+    "worse": "worse than its exposure",
+    "paid": "paid for holding the market, not for choosing",
     "undefined": "cannot be told from luck",
-    "loss": "worse than cash, by more than bad luck explains",
     "luck": "cannot be told from luck",
     "borderline": "borderline",
-    "distinct": "unlikely to be luck alone",
+    "loss": "worse than cash, by more than bad luck explains",
+    "above cash": "above cash, by more than luck explains",
 }
+
+CASH_ONLY = "skill not assessable without positions: tested against cash only"
 
 
 AFTER = "after the models' cut-off"
@@ -45,19 +63,23 @@ class Verdict:
 
 
 def judge(run: JudgedRun) -> Verdict:
-    """Return the verdict on run.json.
+    """Return the verdict on run.json: docs/verdict.md has the words and the rule.
 
-    Rule: the 95 % bootstrap interval of the Sharpe ratio and the one-sided HAC p for a Sharpe ratio ≤ 0 must agree;
-    p from 0.03 to 0.07, or the two in disagreement, is borderline. One of several trials whose deflated Sharpe ratio is
-    below 0.95 is luck, whatever its p. Fewer than 60 sessions get no annualised figure at all. Where models answered,
-    the part after their knowledge cut-off is judged, its p times the number of trials; without 60 sessions of it the
-    run is not assessable. A run that held nothing, or lost everything, needs no test.
+    Judged is what was earned beyond the run's own usual exposure (`simulator.stats.skill`), as the best of all trials
+    on record. Fewer than 60 sessions get no annualised figure at all. Where models answered, the part after their
+    knowledge cut-off is judged; without 60 sessions of it the run is not assessable. A run that held nothing, or lost
+    everything, needs no test.
+
+    Where positions are not on record the Sharpe ratio is judged against cash: its 95 % bootstrap interval and the
+    one-sided HAC p must agree, p from 0.03 to 0.07 is borderline, and one of several trials whose deflated Sharpe ratio
+    is below 0.95 is luck.
     """
     part = part_after_cutoff(run)
     standing: Standing = "not assessable" if part is None else _standing(part)
     details = (
         *(_author(run), replicates_sentence(run), shortfalls_sentence(run)),
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
+        *(_parts(part, standing) if part else "", _sharpe(part, standing) if part else ""),
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
     )
     about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
@@ -89,7 +111,8 @@ def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
         "trials": trials,
         "p_of_all_trials": min(1.0, trials * p) if trials and p is not None else None,
     }
-    return {**run, "sessions": part["sessions"], "inference": inference, "reasons": part["reasons"]}
+    skill = part.get("skill")
+    return {**run, "sessions": part["sessions"], "inference": inference, "skill": skill, "reasons": part["reasons"]}
 
 
 def complete(run: JudgedRun, part: JudgedRun | None) -> bool:
@@ -147,16 +170,48 @@ def _standing(run: JudgedRun) -> Standing:
         return "too short"
     if _ruined(run):
         return "loss"
+    skill = run.get("skill")
+    return _cash_standing(run) if skill is None else _skill_standing(skill, trials_of(run))
+
+
+def _skill_standing(skill: SkillRecord, trials: float) -> Standing:
+    if skill["idle"]:
+        return "nothing"
+    if skill["decisions"] < FEWEST_DECISIONS:
+        return "few" if skill["decisions"] else "benchmark"
+    p, worse, held = p_of_skill(skill, trials), skill["p_worse"], skill["p_excess"]
+    if p is None or worse is None:
+        return "luck"
+    if BORDERLINE[0] <= p <= BORDERLINE[1]:
+        return "borderline"
+    if p < SIGNIFICANT:
+        return "skill"
+    if worse < WORSE:
+        return "worse"
+    return "paid" if held is not None and held < SIGNIFICANT else "luck"
+
+
+def p_of_skill(skill: SkillRecord, trials: float) -> float | None:
+    """Return the p of what was earned beyond the usual exposure, as the best of `trials`; None where undefined."""
+    return None if skill["p"] is None else p_of_trials(skill["p"], trials)
+
+
+def trials_of(run: JudgedRun) -> float:
+    """Return the trials on record, 1 where none are counted."""
+    return inferred(run, "trials") or 1.0
+
+
+def _cash_standing(run: JudgedRun) -> Standing:
     low, high, p = (inferred(run, key) for key in ("sharpe_ci_low", "sharpe_ci_high", "sharpe_p_hac"))
     if _idle(run) or inferred(run, "sharpe") is None or low is None or high is None:
         return "undefined"
     if high < 0:
         return "borderline" if p is not None and p < 0.95 else "loss"
-    if (inferred(run, "trials") or 1) > 1 and _chosen(run):
+    if trials_of(run) > 1 and _chosen(run):
         return "luck"
     if p is not None and (_near(p) or (low > 0) != (p < 0.05)):
         return "borderline"
-    return "luck" if low <= 0 or _chosen(run) else "distinct"
+    return "luck" if low <= 0 or _chosen(run) else "above cash"
 
 
 def _chosen(run: JudgedRun) -> bool:
@@ -191,13 +246,49 @@ def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
     if _ruined(run):
         why = run["reasons"].get("total_return")
         return f"Everything was lost{f': {why}' if why else ''}."
-    if _idle(run):
+    if _idle(run) or standing == "nothing":
         return f"No position was held over {counted(sessions, 'session')}: nothing to judge."
+    skill = run.get("skill")
+    if skill is not None:
+        return _skill_headline(skill, standing, over)
     if sharpe is None:
         why = run["reasons"].get("sharpe") or "no reason recorded"
         return f"The Sharpe ratio {over} is undefined ({why}): nothing to judge."
     bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
-    return f"Sharpe {ratio(sharpe)}, 95\u00a0% interval {bounds} {over}: {JUDGEMENT[standing]}."
+    return f"Sharpe {ratio(sharpe)}, 95\u00a0% interval {bounds} {over}: {JUDGEMENT[standing]}; {CASH_ONLY}."
+
+
+def _skill_headline(skill: SkillRecord, standing: Standing, over: str) -> str:
+    if standing == "benchmark":
+        return f"Target weights never changed {over}: {JUDGEMENT[standing]}."
+    if standing == "few":
+        decided = f"Targets changed on {counted(skill['decisions'], 'session')} {over}"
+        return f"{decided}, {FEWEST_DECISIONS} are needed: {JUDGEMENT[standing]}."
+    bounds = interval(skill["beyond_low"], skill["beyond_high"], percent)
+    earned = f"{percent(skill['beyond'], sign=True)} a year beyond its own usual exposure"
+    return f"{earned}, 95\u00a0% interval {bounds}, {over}: {JUDGEMENT[standing]}."
+
+
+def _parts(run: JudgedRun, standing: Standing) -> str:
+    """The mean excess return in parts."""
+    skill = run.get("skill")
+    if skill is None or standing in ("too short", "nothing", "loss"):
+        return ""
+    whole, exposure, choosing, costs = (
+        percent(skill[key], sign=True) for key in ("excess", "exposure", "choosing", "costs")
+    )
+    return (
+        f"Of {whole} a year over cash its usual exposure earned {exposure}, choosing and timing {choosing}, "
+        f"costs took {costs}."
+    )
+
+
+def _sharpe(run: JudgedRun, standing: Standing) -> str:
+    sharpe = inferred(run, "sharpe")
+    if run.get("skill") is None or sharpe is None or standing in ("too short", "nothing", "loss"):
+        return ""
+    bounds = interval(inferred(run, "sharpe_ci_low"), inferred(run, "sharpe_ci_high"))
+    return f"Sharpe {ratio(sharpe)} over cash, 95\u00a0% interval {bounds}."
 
 
 def _returns(run: JudgedRun) -> str:
@@ -215,6 +306,9 @@ def _returns(run: JudgedRun) -> str:
 
 def _inference(run: JudgedRun, standing: Standing) -> str:
     p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
+    skill = run.get("skill")
+    if skill is not None:
+        return _test(skill, standing, trials_of(run))
     if standing == "too short" or p is None or _idle(run) or _ruined(run):
         return ""
     blocks = f", mean block {ratio(block, 1)} sessions" if block is not None else ""
@@ -225,6 +319,19 @@ def _inference(run: JudgedRun, standing: Standing) -> str:
     return f"{test} Interval: stationary bootstrap{blocks}.{near}"
 
 
+def _test(skill: SkillRecord, standing: Standing, trials: float) -> str:
+    """The p-values behind the verdict."""
+    p = p_of_skill(skill, trials)
+    if standing not in ("skill", "borderline", "worse", "paid", "luck") or p is None:
+        return ""
+    best = f", {p_value(p)} as the best of {counted(int(trials), 'trial')}" if trials > 1 else ""
+    near = " p from 0.03 to 0.07 is borderline." if standing == "borderline" else ""
+    return (
+        f"One-sided p for nothing beyond its exposure: {p_value(skill['p'])} (the larger of {p_value(skill['p_mean'])} "
+        f"by {skill['degrees']} cosines and {p_value(skill['p_ratio'])} by the probabilistic ratio){best}.{near}"
+    )
+
+
 def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
     trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
     if trials is None:
@@ -232,6 +339,9 @@ def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
     if trials == 1:
         return "One trial is on record for these dates and symbols, this one: nothing to deflate for."
     tried = f"{counted(int(trials), 'trial')} were run on overlapping data"
+    if part is not None and part.get("skill") is not None:
+        skill = part["skill"]
+        return f"{tried}; the deflated ratio beyond its exposure is {ratio(deflated_skill(skill, trials))}."
     if withheld(run) or part is None or _idle(run):
         return f"{tried}."
     if not complete(run, part):
@@ -240,6 +350,14 @@ def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
     if deflated is None:
         return f"{tried}; the interval is unadjusted for selection."
     return f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}."
+
+
+def deflated_skill(skill: SkillRecord | None, trials: float) -> float | None:
+    """Return the deflated ratio of what was earned beyond the usual exposure; None where undefined."""
+    if skill is None or skill["ratio"] is None or skill["skew"] is None or skill["kurtosis"] is None:
+        return None
+    found = deflated_ratio(skill["sessions"], skill["ratio"], skill["skew"], skill["kurtosis"], trials)
+    return None if isinstance(found, Undefined) else found
 
 
 def _caution(run: JudgedRun) -> str:

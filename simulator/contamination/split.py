@@ -37,6 +37,7 @@ from simulator.llm.cutoffs import (
 from simulator.llm.spending.prices import Prices
 from simulator.market.calendar import NEW_YORK
 from simulator.number_format import ratio
+from simulator.runs.exposure import SkillSeries, skill_record
 from simulator.runs.measure import sharpe_ends
 from simulator.stats.bootstrap import DRAWS
 from simulator.stats.compare import change_in_mean
@@ -51,6 +52,10 @@ MOST_NUMBERS = 8_000_000
 """Draws times sessions of one bootstrap: very long runs are drawn less often rather than fill the memory."""
 
 CONVENTION = (
+    "alpha: mean of daily returns beyond the run's own usual exposure to its own symbols, times 252, in which no rate "
+    "and no rising market is; interval by stationary bootstrap of the daily values, each part drawn by itself"
+)
+CONVENTION_WITHOUT_POSITIONS = (
     "alpha: mean of daily excess returns less beta times the benchmark's, times 252; beta by OLS in each part by "
     "itself, so that a change of market exposure is no change of alpha; interval by stationary bootstrap of the daily "
     "values, each part drawn by itself"
@@ -59,15 +64,18 @@ CONVENTION = (
 
 @dataclass(frozen=True, eq=False)
 class Daily:
-    """(S,) sessions (datetime64[D], oldest first) and the returns on them: of the run, its benchmark, and cash."""
+    """(S,) sessions (datetime64[D], oldest first) and the returns on them: of the run, its benchmark, and cash; and the
+    run's excess return in parts, where its positions are known."""
 
     sessions: NDArray[np.datetime64]
     returns: Floats
     benchmark: Floats
     free: Floats
+    skill: SkillSeries | None = None
 
     def rows(self, kept: NDArray[np.bool_]) -> Daily:
-        return Daily(self.sessions[kept], self.returns[kept], self.benchmark[kept], self.free[kept])
+        skill = None if self.skill is None else self.skill.rows(kept)
+        return Daily(self.sessions[kept], self.returns[kept], self.benchmark[kept], self.free[kept], skill)
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -145,7 +153,7 @@ def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> AlphaDecay:
         "high": None,
         "flagged": False,
         "draws": DRAWS,
-        "convention": CONVENTION,
+        "convention": CONVENTION if before.skill is not None else CONVENTION_WITHOUT_POSITIONS,
         "reason": None,
     }
     shorter = min(len(before), len(after))
@@ -171,7 +179,12 @@ def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> AlphaDecay:
 
 
 def daily_alpha(part: Daily) -> Floats | Undefined:
-    """(n,) e − β·m per session: excess returns less β times the benchmark's, β by OLS on these sessions."""
+    """(n,) returns per session beyond the run's usual exposure (`simulator.stats.skill`).
+
+    Where positions are not known, e − β·m: excess returns less β times the benchmark's, β by OLS on these sessions.
+    """
+    if part.skill is not None:
+        return part.skill.parts.beyond
     found = alpha_beta(part.returns, part.benchmark, part.free, PERIODS)
     beta = found["beta"]
     if isinstance(beta, Undefined):
@@ -226,7 +239,9 @@ def _described(part: Daily, decisions: int) -> PartRecord:
         }
     values, reasons = split(measures)
     about: OpenSpan = {"from": str(part.sessions[0]) if n else None, "to": str(part.sessions[-1]) if n else None}
+    skill = None if part.skill is None else skill_record(part.skill)
     described = {"sessions": n, **about, "assessable": enough, **values, "reasons": reasons, "decisions": decisions}
+    described["skill"] = skill
     return cast(PartRecord, described)
 
 

@@ -134,8 +134,9 @@ def trace(thesis: Thesis, bars: Bars) -> Standing:
 
     Terms are carried out at the first bar opening at or after them: a position is entered at the open, or at the limit
     where the price goes through it within the bar; stop and target bind from then on, in the bar of an entry at the
-    limit only where they certainly came after it; of two that one bar may have reached the stop counts. New terms on the same side replace the protective prices; on the
-    other side they close at the market and open anew. Bars without a price are passed over.
+    limit only where they certainly came after it; of two that one bar may have reached the stop counts. New terms on
+    the same side replace the protective prices; on the other side they close at the market and open anew. Bars without
+    a price are passed over.
     """
     column = bars.column(thesis.instrument)
     given = [instant(datetime.fromisoformat(terms.at)) for terms in thesis.terms]

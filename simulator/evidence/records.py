@@ -211,6 +211,37 @@ class ModelRecord(TypedDict):
     note: str | None
 
 
+class SkillRecord(TypedDict):
+    """What was earned beyond the run's own usual exposure, and its test; see :mod:`simulator.stats.skill`.
+
+    Returns are means times 252: ``exposure`` + ``choosing`` + ``costs`` = ``excess``, ``choosing`` + ``costs`` =
+    ``beyond`` with its 95 % interval. ``ratio``, ``skew`` and ``kurtosis`` are of ``beyond``, per session;
+    ``decisions`` are sessions on which targets changed or a bracket closed a position.
+    """
+
+    sessions: int
+    decisions: int
+    idle: bool
+    excess: float | None
+    exposure: float | None
+    choosing: float | None
+    costs: float | None
+    beyond: float | None
+    beyond_low: float | None
+    beyond_high: float | None
+    p: float | None
+    p_mean: float | None
+    p_ratio: float | None
+    p_worse: float | None
+    t: float | None
+    degrees: int | None
+    ratio: float | None
+    skew: float | None
+    kurtosis: float | None
+    p_excess: float | None
+    reason: str | None
+
+
 class PartRecord(OpenSpan):
     """Returns of one part of the cut-off split."""
 
@@ -227,6 +258,7 @@ class PartRecord(OpenSpan):
     alpha_t: float | None
     reasons: Reasons
     decisions: int
+    skill: NotRequired[SkillRecord | None]
 
 
 class AlphaDecay(TypedDict):
@@ -276,6 +308,8 @@ class JudgedRun(Span):
     metrics: Metrics
     reasons: Reasons
     inference: Metrics
+    skill: NotRequired[SkillRecord | None]
+    """None in runs of earlier versions, and where only returns are known."""
     benchmarks: dict[str, Benchmark]
     replicates: Replicates
     contamination: Contamination | None

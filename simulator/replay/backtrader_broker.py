@@ -18,7 +18,7 @@ from simulator.replay.backtrader_feed import ArrayFeed, bt
 from simulator.replay.ledger import Ledger
 from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_none, price_or_nan
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_nan, price_or_none
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
 

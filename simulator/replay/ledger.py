@@ -174,3 +174,18 @@ def tradable(bars: Bars) -> NDArray[np.bool_]:
         kept.flags.writeable = False
         _TRADABLE[bars] = kept
     return _TRADABLE[bars]
+
+
+def paid_dividends(bars: Bars) -> Floats:
+    """Return (T, N) dividends a share, read-only.
+
+    One that goes ex on a bar which does not count is paid on the symbol's next that does.
+    """
+    there = tradable(bars)
+    paid = np.where(np.isnan(bars.dividend), 0.0, bars.dividend)
+    if paid.any():
+        for t in np.flatnonzero(~there[:-1].all(axis=1)).tolist():
+            paid[t + 1] += np.where(there[t], 0.0, paid[t])
+        paid = np.where(there, paid, 0.0)
+    paid.flags.writeable = False  # as the arrays of bars are: another kind of array would compile the kernel anew
+    return paid

@@ -43,9 +43,9 @@ def as_json(folder: Path, altered: str = "") -> str:
     """Return the report as numbers: one JSON object, null for what is undefined.
 
     Keys: run, altered, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross,
-    net, weights, trades}, monthly, targets, significance, against_benchmarks, replicates, leaderboard, against_best,
-    ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit, assumptions, biases,
-    notes, and ``tables``: those of the page, with their texts.
+    net, weights, trades}, monthly, targets, significance, skill, against_benchmarks, replicates, leaderboard,
+    against_best, ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit,
+    assumptions, biases, notes, and ``tables``: those of the page, with their texts.
     """
     evidence = read(folder, altered)
     return json.dumps(_numbers(evidence), indent=1, allow_nan=False) + "\n"
@@ -77,6 +77,7 @@ def _numbers(evidence: Evidence) -> dict[str, object]:
         "monthly": _monthly(evidence),
         "targets": [{**asdict(one), "verdict": one.verdict} for one in targets(evidence)],
         "significance": run["inference"],
+        "skill": run.get("skill") or {},
         "against_benchmarks": [asdict(one) for one in against_benchmarks(run, evidence.equity)],
         "replicates": run["replicates"],
         "leaderboard": rank_accounts(run),
@@ -111,6 +112,7 @@ def _tables(report: page.Report) -> list[object]:
         report.figures,
         report.comparison.replicates,
         report.significance.figures,
+        report.significance.origin,
         report.significance.paired,
         members.leaderboard and members.leaderboard.table,
         value and value.added,

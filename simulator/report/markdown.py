@@ -94,6 +94,9 @@ def _significance(report: Report) -> Iterator[str]:
     if report.significance.figures.rows:
         yield "## Significance"
         yield render_table(report.significance.figures, hints="What")
+    if report.significance.origin:
+        yield f"### {report.significance.origin.title}"
+        yield render_table(report.significance.origin, hints="What")
     if report.significance.paired:
         yield f"### {report.significance.paired.title}"
         yield render_table(report.significance.paired)

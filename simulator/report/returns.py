@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from simulator.analysis.returns.summary import About, Description, Figures, PairedDifference, judge_figures
-from simulator.analysis.verdict import JUDGEMENT, Verdict
+from simulator.analysis.verdict import CASH_ONLY, JUDGEMENT, Verdict
 from simulator.number_format import (
     SPACE,
     UNDEFINED,
@@ -329,13 +329,14 @@ def _stats_page(found: Description, read: Returns, command: str) -> bytes:
 
 def _headline_of_several(verdicts: Mapping[str, Verdict]) -> str:
     """Return how many of several strategies stand out, and which."""
-    stand = [name for name, verdict in verdicts.items() if verdict.standing == "distinct"]
+    stand = [name for name, verdict in verdicts.items() if verdict.standing == "above cash"]
     if all(verdict.standing == "too short" for verdict in verdicts.values()):
         return next(iter(verdicts.values())).headline
     if not stand:
         return f"None of {len(verdicts)} strategies can be told from luck, each judged by itself."
     named = ", ".join(stand[:5]) + (f" and {len(stand) - 5} more" if len(stand) > 5 else "")
-    return f"{len(stand)} of {len(verdicts)} strategies, each judged by itself: {JUDGEMENT['distinct']} ({named})."
+    judged = f"{len(stand)} of {len(verdicts)} strategies, each judged by itself"
+    return f"{judged}: {JUDGEMENT['above cash']} ({named}); {CASH_ONLY}."
 
 
 def _compare_page(found: PairedDifference, read: Returns, command: str) -> bytes:

@@ -30,6 +30,7 @@ from simulator.replay.run import Replayed
 from simulator.runs import identity, measure
 from simulator.runs.accounts import Account, own_account, replay_accounts
 from simulator.runs.benchmarks import benchmark_ledgers, exposure_matched
+from simulator.runs.exposure import SkillSeries, skill_record, skill_series
 from simulator.runs.load_inputs import LoadedInputs
 from simulator.runs.replicates import spreads
 from simulator.runs.run_events import run_events
@@ -95,8 +96,9 @@ class Recorded:
     events: Iterable[Event]
 
 
-Analyse = Callable[[Work, Sequence[Account], Sequence[CallRow], measure.Floats, measure.Floats], Findings]
-"""Findings from (work, accounts, llm_calls.jsonl, returns (S,) of the risk-free asset and of buy-and-hold)."""
+Analyse = Callable[[Work, Sequence[Account], Sequence[CallRow], SkillSeries, measure.Floats, measure.Floats], Findings]
+"""Findings from (work, accounts, llm_calls.jsonl, excess returns in parts, returns (S,) of the risk-free asset and of
+buy-and-hold)."""
 
 
 def record_run(work: Work, analyse: Analyse) -> Recorded:
@@ -110,6 +112,8 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     others = [account for account in accounts if account.replayed is not work.replayed]
 
     further = {f"replicate:{n}": each.ledger for n, each in enumerate(work.replicates) if n}
+    instrument = work.config.assets.cash_instrument
+    skill = skill_series(ledger, work.replayed.tape, work.rules.execution, work.cash, free, instrument)
     files = writer.result_files(ledger, work.replayed.results, _curves(free, benchmarks, accounts, further))
     for account in others:
         files |= writer.account_files(account.folder, account.replayed.ledger, account.replayed.results)
@@ -133,7 +137,8 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         "cost_sensitivity": measure.cost_sensitivity(
             work.replayed.inputs, work.replayed.tape, work.rules.execution, work.cash, free
         ),
-        **analyse(work, accounts, calls, free, hold),
+        "skill": skill_record(skill),
+        **analyse(work, accounts, calls, skill, free, hold),
         "audit": {
             "engine": "backtrader",
             "auditor": "kernel",

@@ -62,6 +62,22 @@ def chi2_sf(x: float, degrees: int) -> float:
     return min(total, 1.0)
 
 
+def student_sf(t: float, degrees: int) -> float:
+    """P(T > t) for Student's t with a whole number of degrees of freedom: a finite sum, and no scipy to be loaded.
+
+    Source: Abramowitz & Stegun 26.7.3-4. Absolute error about 1e-16.
+    """
+    angle = math.atan(abs(t) / math.sqrt(degrees))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    term, total = (cosine, 0.0) if degrees % 2 else (1.0, 0.0)
+    for k in range(degrees % 2 + 1, degrees, 2):
+        total += term
+        term *= cosine * cosine * k / (k + 1.0)
+    central = 2.0 / math.pi * (angle + sine * total) if degrees % 2 else sine * total
+    tail = 0.5 * (1.0 - central)
+    return tail if t > 0.0 else 1.0 - tail
+
+
 def student_cdf(t: float, degrees: float, noncentrality: float = 0.0) -> float:
     """P(T ≤ t) for Student's t, noncentral where asked."""
     from scipy.special import nctdtr, stdtr

@@ -73,7 +73,7 @@ class ExecutionRules:
         return cls(**{rule.name: stated[rule.name] for rule in fields(cls)})
 
     def scaled(self, multiple: float) -> ExecutionRules:
-        """Return the same rules with commission, slippage, borrow and margin spread times `multiple`; interest is no cost."""
+        """Return the same rules with commission, slippage, borrow and margin spread times `multiple`."""
         return replace(
             self,
             commission_per_share=self.commission_per_share * multiple,

@@ -366,7 +366,7 @@ def _close(step: _BarStep, session_return: float | None) -> None:
 
 
 def _book_interest(account: Account, rules: ExecutionRules, session_return: float) -> None:
-    """Book the session's interest on the cash carried into it: earned where positive, paid with the spread where not."""
+    """Book the session's interest on the cash carried into it: earned, or paid with the spread where it is a debit."""
     rate = session_return if isnan(rules.cash_interest) else rules.cash_interest / SESSIONS_A_YEAR
     if account.carried < 0.0:
         rate += rules.margin_spread / SESSIONS_A_YEAR

@@ -33,13 +33,16 @@ def facts(sessions: int = 251, sharpe: float | None = 1.21, **inference: Any) ->
 
 def test_the_sentence_carries_the_interval_and_the_number_of_sessions() -> None:
     told = judge(facts()).headline.replace("\u00a0", " ")
-    assert told == "Sharpe 1.21, 95 % interval −0.40 to 2.70 over 251 sessions: cannot be told from luck."
+    assert told == (
+        "Sharpe 1.21, 95 % interval −0.40 to 2.70 over 251 sessions: cannot be told from luck; "
+        "skill not assessable without positions: tested against cash only."
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "standing"),
     [
-        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01}, "distinct"),
+        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01}, "above cash"),
         ({"sharpe_ci_low": -0.1, "sharpe_p_hac": 0.2}, "luck"),
         ({"sharpe_ci_low": 0.0, "sharpe_p_hac": 0.2}, "luck"),
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.03}, "borderline"),
@@ -49,8 +52,8 @@ def test_the_sentence_carries_the_interval_and_the_number_of_sessions() -> None:
         ({"sharpe_ci_low": -3.0, "sharpe_ci_high": -0.2, "sharpe_p_hac": 0.99}, "loss"),
         ({"sharpe_ci_low": None}, "undefined"),
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.8}, "luck"),
-        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.97}, "distinct"),
-        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": None}, "distinct"),
+        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.97}, "above cash"),
+        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": None}, "above cash"),
         ({"sharpe_ci_low": -0.1, "sharpe_p_hac": 0.05, "trials": 3, "dsr": 0.8}, "luck"),
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.04, "trials": 1, "dsr": 0.94}, "borderline"),
         ({"sharpe_ci_low": -3.0, "sharpe_ci_high": -0.2, "sharpe_p_hac": 0.85}, "borderline"),
@@ -110,10 +113,10 @@ def dated(after: dict[str, Any] | None, **found: Any) -> dict[str, Any]:
 def test_the_part_after_the_models_cut_off_is_what_is_judged() -> None:
     part = {"sessions": 120, "sharpe": 2.5, "sharpe_ci_low": 0.4, "sharpe_ci_high": 4.4, "sharpe_p_hac": 0.01}
     verdict = judge(dated(part))
-    assert verdict.standing == "distinct"
+    assert verdict.standing == "above cash"
     assert verdict.headline.replace("\u00a0", " ") == (
         "Sharpe 2.50, 95 % interval 0.40 to 4.40 over 120 sessions after the models' cut-off: "
-        "unlikely to be luck alone."
+        "above cash, by more than luck explains; skill not assessable without positions: tested against cash only."
     )
     told = " ".join(verdict.details).replace("\u00a0", " ")
     assert "Over all 251 sessions, memory included: Sharpe 1.21, 95 % interval −0.40 to 2.70." in told
@@ -156,7 +159,7 @@ def test_the_trials_are_held_against_the_p_of_the_part_that_is_judged() -> None:
     assert verdict.standing == "luck"
     assert any("p after the cut-off, times their number, is 0.080" in said for said in verdict.details)
     few = judge({**run, "inference": {**run["inference"], "trials": 2, "dsr": 0.2}})
-    assert few.standing == "distinct"
+    assert few.standing == "above cash"
 
 
 def test_a_run_that_held_nothing_is_not_called_worse_than_cash() -> None:
@@ -172,3 +175,67 @@ def test_a_total_loss_is_called_one() -> None:
     lost = {"total_return": None, "annual_return": -7.2, "sharpe": -1.0}
     verdict = judge({**run, "metrics": lost, "reasons": {"total_return": "session 51 lost 712%"}})
     assert (verdict.standing, verdict.headline) == ("loss", "Everything was lost: session 51 lost 712%.")
+
+
+def skilled(**changed: Any) -> dict[str, Any]:
+    """A run of 251 sessions whose positions are on record."""
+    skill = {
+        "sessions": 251, "decisions": 40, "idle": False,
+        "excess": 0.08, "exposure": 0.05, "choosing": 0.04, "costs": -0.01, "beyond": 0.03, "beyond_low": -0.01,
+        "beyond_high": 0.07, "p": 0.2, "p_mean": 0.2, "p_ratio": 0.15, "p_worse": 0.8, "t": 0.9, "degrees": 15,
+        "ratio": 0.05, "skew": 0.0, "kurtosis": 3.0, "p_excess": 0.2, "reason": None, **changed,
+    }  # fmt: skip
+    return {**facts(), "skill": skill}
+
+
+@pytest.mark.parametrize(
+    ("changed", "trials", "standing"),
+    [
+        ({"p": 0.01}, 1, "skill"),
+        ({"p": 0.04}, 1, "borderline"),
+        ({"p": 0.07}, 1, "borderline"),
+        ({"p": 0.071}, 1, "luck"),
+        ({"p": 0.01}, 4, "borderline"),
+        ({"p": 0.01}, 20, "luck"),
+        ({"p": 0.001}, 20, "skill"),
+        ({"p": 0.98, "p_worse": 0.02}, 1, "worse"),
+        ({"p": 0.98, "p_worse": 0.026}, 1, "luck"),
+        ({"p_excess": 0.01}, 1, "paid"),
+        ({"p_excess": 0.01}, 500, "paid"),
+        ({"p": 0.001, "decisions": 19}, 1, "few"),
+        ({"p": 0.001, "decisions": 0}, 1, "benchmark"),
+        ({"p": 0.001, "decisions": 0, "idle": True}, 1, "nothing"),
+        ({"p": None, "p_worse": None, "reason": "it does not vary"}, 1, "luck"),
+    ],
+)
+def test_what_lies_beyond_the_usual_exposure_is_judged(changed: dict[str, Any], trials: int, standing: str) -> None:
+    run = skilled(**changed)
+    assert judge({**run, "inference": {**run["inference"], "trials": trials}}).standing == standing
+
+
+def test_the_headline_says_what_lies_beyond_the_exposure_and_the_details_where_the_return_came_from() -> None:
+    run = skilled(p=0.01)
+    verdict = judge({**run, "inference": {**run["inference"], "trials": 2, "dsr": 0.1}})
+    assert verdict.headline.replace("\u00a0", " ") == (
+        "+3.0 % a year beyond its own usual exposure, 95 % interval −1.0 % to 7.0 %, over 251 sessions and 2 trials: "
+        "skill beyond its exposure."
+    )
+    told = " ".join(verdict.details).replace("\u00a0", " ")
+    assert (
+        "Of +8.0 % a year over cash its usual exposure earned +5.0 %, choosing and timing +4.0 %, costs took −1.0 %."
+        in told
+    )
+    assert "0.020 as the best of 2 trials" in told
+    assert "Sharpe 1.21 over cash, 95 % interval −0.40 to 2.70." in told
+
+
+def test_too_short_comes_before_everything_that_is_said_of_skill() -> None:
+    run = skilled(p=0.001)
+    assert judge({**run, "sessions": 59}).standing == "too short"
+
+
+def test_after_the_cut_off_the_skill_of_that_part_is_judged() -> None:
+    part = {"sessions": 120, "sharpe": 0.1, "skill": skilled(p=0.001, sessions=120)["skill"]}
+    verdict = judge({**dated(part), "skill": skilled()["skill"]})
+    assert verdict.standing == "skill"
+    assert "over 120 sessions after the models' cut-off" in verdict.headline.replace("\u00a0", " ")

@@ -52,31 +52,20 @@ class PreparedMarket:
         if not len(bars) or not bars.symbols:
             raise DataError("no bars to replay")
         marks = np.zeros(len(bars.symbols)) if opening_marks is None else opening_marks.astype(np.float64)
-        tradable = ledger.tradable(bars)
         arrays = MarketArrays(
             opens_at=bars.opens_at,
             year=years(bars, SESSIONS_A_YEAR),
             cash_return=bars.cash_return,
-            tradable=tradable,
+            tradable=ledger.tradable(bars),
             open=bars.open,
             high=bars.high,
             low=bars.low,
             close=bars.close,
-            dividend=_carry_dividends(bars.dividend, tradable) if bars.dividend.any() else bars.dividend,
+            dividend=ledger.paid_dividends(bars),
             pays=bool(bars.dividend.any()),
             opening_marks=np.nan_to_num(marks),
         )
         return cls(bars, arrays)
-
-
-def _carry_dividends(dividend: Floats, tradable: NDArray[np.bool_]) -> Floats:
-    """Return (T, N) dividends in which those of bars that do not count are paid on the symbol's next that does."""
-    paid = np.where(np.isnan(dividend), 0.0, dividend)
-    for t in np.flatnonzero(~tradable[:-1].all(axis=1)).tolist():
-        paid[t + 1] += np.where(tradable[t], 0.0, paid[t])
-    paid = np.where(tradable, paid, 0.0)
-    paid.flags.writeable = False  # as those of bars are: another kind of array would be another compilation
-    return paid
 
 
 class Targets(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator.analysis.paired import against_benchmarks
-from simulator.analysis.verdict import Verdict, withheld
+from simulator.analysis.verdict import FEWEST_SESSIONS, Verdict, part_after_cutoff, withheld
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import RunRecord
 from simulator.number_format import UNDEFINED, interval, p_value, percent, ratio, signed_ratio
@@ -15,9 +15,11 @@ from simulator.report.table import Cell, Column, Row, Table, make_row, make_tabl
 
 @dataclass(frozen=True)
 class Significance:
-    """`figures` of the Sharpe ratio, none for short runs; `paired` against the benchmarks; `timing`: was tested."""
+    """`figures` of the Sharpe ratio, none for short runs; `origin` of the return; `paired` against the benchmarks;
+    `timing`: was tested."""
 
     figures: Table
+    origin: Table | None
     paired: Table | None
     timing: bool
 
@@ -25,7 +27,8 @@ class Significance:
 def compose(evidence: Evidence, verdict: Verdict) -> Significance:
     """Return the section; nothing is paired where no test is needed."""
     paired = None if verdict.settled else tabulate_differences(evidence)
-    return Significance(tabulate_significance(evidence.run), paired, "timing_p" in evidence.run["inference"])
+    run = evidence.run
+    return Significance(tabulate_significance(run), tabulate_origin(run), paired, "timing_p" in run["inference"])
 
 
 def tabulate_significance(run: RunRecord) -> Table:
@@ -39,6 +42,26 @@ def tabulate_significance(run: RunRecord) -> Table:
         hint = f"nine in ten redrawn histories, median {percent(median)}"
         rows.append(Row("Largest drawdown", (Cell(band),), hint))
     return make_table("Significance", ("Value",), rows)
+
+
+def tabulate_origin(run: RunRecord) -> Table | None:
+    """Return the mean excess return of the judged sessions in parts; None for short runs and without positions."""
+    part = part_after_cutoff(run)
+    skill = None if part is None else part.get("skill")
+    if skill is None or skill["excess"] is None or skill["sessions"] < FEWEST_SESSIONS:
+        return None
+    beyond = interval(skill["beyond_low"], skill["beyond_high"], percent)
+    rows = [
+        Row(name, (Cell(percent(value, sign=True), value=value), Cell(bounds)), hint)
+        for name, value, bounds, hint in (
+            ("Usual exposure", skill["exposure"], "", "what its own mean weights up to each session would have earned"),
+            ("Choosing and timing", skill["choosing"], "", "what it earned by not holding just these"),
+            ("Costs", skill["costs"], "", "slippage, commissions, borrowed shares and the spread on a debit"),
+            ("Choosing and timing, less costs", skill["beyond"], beyond, "what the verdict is on"),
+            ("Return over cash", skill["excess"], "", "all of it"),
+        )
+    ]
+    return make_table("Where the return over cash came from", ("A year", "95\u00a0% interval"), rows)
 
 
 def tabulate_differences(evidence: Evidence) -> Table | None:

@@ -1,0 +1,141 @@
+"""Skill: does a run earn more than its own usual exposure to its own symbols?
+
+    e   excess return of the run over cash, after costs                       (n,)
+    w   signed weights held when each session opens, x  excess returns of the symbols over it   (n, N)
+    b = Σ w̄ᵢxᵢ, w̄ₜ the mean of w up to t: the usual exposure, known before xₜ                   (n,)
+    d = e − b: choosing and timing, less costs
+
+No slope is estimated and nothing divided by, so one formula serves timing of one symbol, pickers, long/short books and
+leverage alike. A regression on the exposure of the whole sample would look ahead: it takes dip buyers without skill for
+skilled. Returns are simple, per session.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from simulator.errors import DataError
+from simulator.stats.distributions import student_sf
+from simulator.stats.inference import FEWEST, deflated_sharpe, probabilistic_sharpe
+from simulator.stats.metrics import kurtosis, skew
+from simulator.stats.series import Floats, Measure, Undefined, as_matrix, as_series, is_constant
+
+
+@dataclass(frozen=True)
+class MeanTest:
+    """Test of "the mean of a series (n,) per session is 0 or less".
+
+    Attributes
+    ----------
+    sessions, mean : n, and the mean per session
+    t, degrees : mean over its error, by the EWC long-run variance; Student's with so many degrees of freedom
+    p_mean : one-sided p of t; `p_worse` that of the lower tail
+    p_ratio : 1 − PSR(series; 0), which asks skew and tails as well
+    ratio, skew, kurtosis : mean over standard deviation per session (ddof 1), and the moments
+    """
+
+    sessions: int
+    mean: float
+    t: float
+    degrees: int
+    p_mean: float
+    p_worse: float
+    p_ratio: float
+    ratio: float
+    skew: float
+    kurtosis: float
+
+    @property
+    def p(self) -> float:
+        """The larger of `p_mean` and `p_ratio`."""
+        return max(self.p_mean, self.p_ratio)
+
+
+@dataclass(frozen=True)
+class Split:
+    """(n,) parts of a run's excess return e that add up to it: usual exposure, choosing and timing, and costs (≤ 0)."""
+
+    exposure: Floats
+    choosing: Floats
+    costs: Floats
+
+    @property
+    def beyond(self) -> Floats:
+        """(n,) d: what was earned beyond the usual exposure, after costs."""
+        return self.choosing + self.costs
+
+
+def usual_exposure(weights: ArrayLike, moves: ArrayLike) -> Floats:
+    """Return (n,) b = Σ w̄ᵢxᵢ of w and x (n, N); w̄ₜ, the mean of w up to t, is known before xₜ.
+
+    Raises DataError where the shapes differ.
+    """
+    w, x = as_matrix(weights, "weights"), as_matrix(moves, "moves")
+    if w.shape != x.shape:
+        raise DataError(f"weights have shape {w.shape}, moves {x.shape}", mend="align both by session and symbol")
+    usual = np.cumsum(w, axis=0) / np.arange(1, len(w) + 1)[:, None]
+    return np.asarray((usual * x).sum(axis=1))
+
+
+def split_return(excess: ArrayLike, exposure: ArrayLike, costs: ArrayLike) -> Split:
+    """Return the parts of `excess` (n,): b as :func:`usual_exposure` gives it, `costs` as fractions of equity, ≥ 0."""
+    e, b, paid = as_series(excess), as_series(exposure, "exposure"), as_series(costs, "costs")
+    if not e.size == b.size == paid.size:
+        raise DataError(f"{e.size} sessions, {b.size} of exposure, {paid.size} of costs", mend="align all by session")
+    return Split(b, (e - b) + paid, -paid)
+
+
+def cosines(n: int) -> int:
+    """Number B of cosines: max(4, ⌊0.4·n^⅔⌋) (Lazarus, Lewis, Stock & Watson 2018)."""
+    count = int(0.4 * n ** (2.0 / 3.0))
+    # In whole numbers: 1000^⅔ is 99.99… in floating point.
+    return max(4, count + 1 if 125 * (count + 1) ** 3 <= 8 * n * n else count)
+
+
+def ewc_variance(series: Floats, count: int) -> float:
+    """Long-run variance of a series (n,): the mean of the squares of its first `count` cosine transforms, n > `count`.
+
+    Source: Lazarus, Lewis, Stock & Watson (2018). Each transform leaves the mean out by itself.
+    """
+    n = series.size
+    # cos(jπ(t + ½)/n) is the cosine of a whole multiple of π/2n, and those repeat after 4n.
+    table = np.array([math.cos(k * math.pi / (2 * n)) for k in range(4 * n)])
+    odd = 2 * np.arange(n) + 1
+    transforms = [math.fsum(series * table[j * odd % (4 * n)]) for j in range(1, count + 1)]
+    return 2.0 / n * math.fsum(value * value for value in transforms) / count
+
+
+def mean_test(series: ArrayLike) -> MeanTest | Undefined:
+    """Return the test of the mean of `series` (n,).
+
+    Undefined below ten sessions, for a series that does not vary, and where the variance of its ratio is not positive.
+    """
+    d = as_series(series)
+    g3, g4 = skew(d), kurtosis(d)
+    if d.size < FEWEST or is_constant(d) or isinstance(g3, Undefined) or isinstance(g4, Undefined):
+        return Undefined(f"fewer than {FEWEST} sessions" if d.size < FEWEST else "it does not vary")
+    degrees, mean = cosines(d.size), float(np.mean(d))
+    t = mean * math.sqrt(d.size / ewc_variance(d, degrees))
+    ratio = mean / float(np.std(d, ddof=1))
+    psr = probabilistic_sharpe(ratio, d.size, 0.0, g3, g4)
+    if isinstance(psr, Undefined):
+        return psr
+    return MeanTest(d.size, mean, t, degrees, student_sf(t, degrees), student_sf(-t, degrees), 1.0 - psr, ratio, g3, g4)
+
+
+def p_of_trials(p: float, trials: float) -> float:
+    """Return 1 − (1 − p)^N, the p of the best of N = `trials` (Šidák 1967): one more trial never lowers it."""
+    return -math.expm1(trials * math.log1p(-p)) if p < 1.0 else 1.0
+
+
+def deflated_ratio(sessions: int, ratio: float, skew: float, kurtosis: float, trials: float) -> Measure:
+    """PSR of a `ratio` per session against the one the best of `trials` shows without skill, E[max_N]/√n.
+
+    The spread of luck is that of n sessions and not taken from the trials, so that one more never raises the result.
+    Source: Bailey & López de Prado (2014), with σ = 1/√n.
+    """
+    return deflated_sharpe(ratio, sessions, trials, 1.0 / math.sqrt(sessions), skew, kurtosis)

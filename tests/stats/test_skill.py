@@ -1,0 +1,154 @@
+"""Skill: returns beyond a run's own usual exposure, and the test of their mean."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.errors import DataError
+from simulator.stats.distributions import student_cdf, student_sf
+from simulator.stats.series import Undefined
+from simulator.stats.skill import (
+    cosines,
+    deflated_ratio,
+    ewc_variance,
+    mean_test,
+    p_of_trials,
+    split_return,
+    usual_exposure,
+)
+
+REPLICATES = 200
+
+
+def weekly(values: np.ndarray, n: int) -> np.ndarray:
+    return np.repeat(values, 5, axis=0)[:n]
+
+
+def beyond(weights: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    return (weights * moves).sum(axis=1) - usual_exposure(weights, moves)
+
+
+def rejections(series) -> int:
+    found = [mean_test(one) for one in series]
+    return sum(not isinstance(one, Undefined) and one.p < 0.05 for one in found)
+
+
+def test_usual_exposure_is_known_before_the_session_it_is_held_against() -> None:
+    rng = np.random.default_rng(1)
+    w, x = rng.normal(size=(50, 3)), rng.normal(size=(50, 3))
+    by_hand = [sum(w[: t + 1, i].mean() * x[t, i] for i in range(3)) for t in range(50)]
+    assert usual_exposure(w, x) == pytest.approx(by_hand, rel=1e-12)
+    later = w.copy()
+    later[30:] = 9.0
+    assert usual_exposure(later, x)[:30].tolist() == usual_exposure(w, x)[:30].tolist()
+    with pytest.raises(DataError, match="shape"):
+        usual_exposure(w, x[:, :2])
+
+
+def test_the_parts_add_up_to_the_excess_return() -> None:
+    rng = np.random.default_rng(2)
+    e, b, paid = rng.normal(size=(3, 400)) * 0.01
+    parts = split_return(e, b, np.abs(paid))
+    assert parts.exposure + parts.choosing + parts.costs == pytest.approx(e, abs=1e-12)
+    assert parts.beyond == pytest.approx(e - b, abs=1e-12)
+    with pytest.raises(DataError):
+        split_return(e, b, paid[1:])
+
+
+def test_a_constant_weight_earns_its_exposure_and_nothing_beyond() -> None:
+    x = np.random.default_rng(3).normal(size=(100, 1)) * 0.01
+    assert beyond(np.full((100, 1), 1.9), x) == pytest.approx(np.zeros(100), abs=1e-15)
+
+
+@pytest.mark.parametrize("n", [10, 60, 251, 1000])
+def test_the_long_run_variance_is_the_mean_square_of_cosine_transforms(n: int) -> None:
+    x, count = np.random.default_rng(n).normal(size=n) + 5.0, cosines(n)
+    t = np.arange(1, n + 1)
+    transforms = [math.sqrt(2 / n) * np.sum(x * np.cos(np.pi * j * (t - 0.5) / n)) for j in range(1, count + 1)]
+    assert ewc_variance(x, count) == pytest.approx(np.mean(np.square(transforms)), rel=1e-9)
+    assert (cosines(60), cosines(251), cosines(1000)) == (6, 15, 40)
+
+
+@given(st.floats(-40, 40), st.integers(1, 200))
+def test_students_tail_is_that_of_scipy(t: float, degrees: int) -> None:
+    assert student_sf(t, degrees) == pytest.approx(1.0 - student_cdf(t, degrees), abs=1e-14)
+
+
+def test_the_p_is_the_larger_of_the_two_and_undefined_where_nothing_varies() -> None:
+    found = mean_test(np.random.default_rng(5).normal(0.05, 1, 500))
+    assert not isinstance(found, Undefined)
+    assert found.p == max(found.p_mean, found.p_ratio)
+    assert found.p_worse == pytest.approx(1 - found.p_mean, abs=1e-12)
+    assert mean_test(np.full(100, 0.001)) == Undefined("it does not vary")
+    assert mean_test(np.arange(9.0)) == Undefined("fewer than 10 sessions")
+
+
+@settings(max_examples=100)
+@given(
+    st.floats(1e-9, 1.0),
+    st.integers(1, 5000),
+    st.floats(-0.5, 0.5),
+    st.integers(60, 2000),
+    st.floats(-2, 2),
+    st.floats(3, 9),
+)
+def test_one_more_trial_never_helps(p: float, trials: int, ratio: float, n: int, g3: float, g4: float) -> None:
+    assert p_of_trials(p, trials + 1) >= p_of_trials(p, trials)
+    one, more = (deflated_ratio(n, ratio, g3, g4, count) for count in (trials, trials + 1))
+    if not isinstance(one, Undefined):
+        assert not isinstance(more, Undefined)
+        assert more <= one
+
+
+@pytest.mark.parametrize("n", [60, 251, 501])
+@pytest.mark.parametrize("kind", ["coin", "picker", "neutral", "dip buyer", "trend follower"])
+def test_no_book_without_skill_passes_more_often_than_stated(kind: str, n: int) -> None:
+    """In a bull market. 200 replicates: 5 % and what chance may add at 99 %."""
+    rng = np.random.default_rng(17)
+
+    def one() -> np.ndarray:
+        x = 0.0006 + 0.011 * rng.standard_t(4, (n, 2)) / math.sqrt(2)
+        weeks = -(-n // 5)
+        if kind == "coin":
+            w = weekly(rng.random((weeks, 2)) < 0.5, n) * 0.5
+        elif kind == "picker":
+            w = weekly(np.eye(2)[rng.integers(0, 2, weeks)], n)
+        elif kind == "neutral":
+            side = rng.choice([-0.5, 0.5], weeks)
+            w = weekly(np.column_stack([side, -side]), n)
+        else:
+            level = np.vstack([np.zeros((20, 2)), np.cumsum(x, axis=0)])
+            trend = level[19:-1] - level[:-20]
+            w = 0.5 * ((trend < 0) if kind == "dip buyer" else (trend > 0))
+        return beyond(w.astype(float), x)
+
+    assert rejections(one() for _ in range(REPLICATES)) <= 0.05 * REPLICATES + 2.33 * math.sqrt(0.0475 * REPLICATES)
+
+
+@pytest.mark.parametrize("n", [60, 251, 1000])
+@pytest.mark.parametrize("kind", ["exponential", "gamma", "puts"])
+def test_noise_that_leans_left_passes_no_more_often_than_stated(kind: str, n: int) -> None:
+    rng = np.random.default_rng(23)
+
+    def one() -> np.ndarray:
+        if kind == "exponential":
+            return 1.0 - rng.exponential(size=n)
+        if kind == "gamma":  # skew −4
+            return 0.5 - rng.gamma(0.25, 2.0, n)
+        return np.where(rng.random(n) < 0.05, -19.0, 1.0)
+
+    assert rejections(one() for _ in range(REPLICATES)) <= 0.065 * REPLICATES + 2.33 * math.sqrt(0.061 * REPLICATES)
+
+
+def test_planted_skill_is_found_as_often_as_the_noncentral_t_says() -> None:
+    rng, n, ratio = np.random.default_rng(29), 501, 0.12
+    found = rejections(rng.normal(ratio, 1.0, n) for _ in range(REPLICATES))
+    degrees = cosines(n)
+    critical = next(t for t in np.arange(1.0, 3.0, 1e-4) if student_sf(t, degrees) < 0.05)
+    power = 1.0 - student_cdf(float(critical), degrees, ratio * math.sqrt(n))
+    assert abs(found / REPLICATES - power) < 0.05 + 2.33 * math.sqrt(power * (1 - power) / REPLICATES)
