@@ -259,7 +259,9 @@ def _trial(row: RegistryRow) -> Trial:
 
 
 def _elsewhere(trial: Trial, own: Trial, shared: _Sessions) -> str:
-    """Say why a trial tells nothing on the data of the run judged."""
+    """Say why a trial tells nothing of the run judged; one of the same strategy does, on whatever data it was tried."""
+    if trial.strategy == own.strategy:
+        return ""
     if not set(trial.symbols) & set(own.symbols):
         return f"{', '.join(trial.symbols)}: no symbol in common"
     if not shared.count(max(trial.first, own.first), min(trial.last, own.last)):

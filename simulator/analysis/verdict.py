@@ -338,7 +338,7 @@ def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
     if trials == 1:
         return "One trial is on record for these dates and symbols, this one: nothing to deflate for."
-    tried = f"{counted(int(trials), 'trial')} were run on overlapping data"
+    tried = f"{counted(int(trials), 'trial')} were run, of this strategy or on overlapping data"
     if part is not None and part.get("skill") is not None:
         skill = part["skill"]
         return f"{tried}; the deflated ratio beyond its exposure is {ratio(deflated_skill(skill, trials))}."

@@ -74,10 +74,10 @@ def test_distinct_results_on_shared_symbols_and_sessions_count_and_others_say_wh
         row(0),
         row(1),
         row(2, symbols=["QQQ", "SPY"]),
-        row(3, symbols=["QQQ"]),
-        row(4, first="2024-01-01", last="2024-06-28"),
-        row(5, first="2022-01-01", last="2023-01-03"),
-        row(6, first="2022-01-01", last="2023-01-02"),
+        row(3, symbols=["QQQ"], strategy="another"),
+        row(4, first="2024-01-01", last="2024-06-28", strategy="another"),
+        row(5, first="2022-01-01", last="2023-01-03", strategy="another"),
+        row(6, first="2022-01-01", last="2023-01-02", strategy="another"),
         row(7, strategy="buy_and_hold"),
     ]
     tried = trials(rows, judged())
@@ -88,6 +88,12 @@ def test_distinct_results_on_shared_symbols_and_sessions_count_and_others_say_wh
         "id4": "2024-01-01 to 2024-06-28: no session in common",
         "id6": "2022-01-01 to 2023-01-02: no session in common",
     }
+
+
+def test_the_same_strategy_counts_on_whatever_symbols_and_dates_it_was_tried() -> None:
+    one_by_one = [row(n, symbols=[f"S{n}"]) for n in range(18)]
+    assert trials(one_by_one, judged(17, symbols=["S17"])).count == 18
+    assert trials([row(1, first="2015-01-01", last="2015-12-31")], judged()).count == 2
 
 
 def test_an_edit_that_changes_no_result_is_no_new_trial() -> None:
@@ -292,7 +298,7 @@ def test_the_verdict_speaks_of_the_trials_once_they_are_with_the_run(tried_out: 
     run = made[0].facts
     facts = trials_facts(results(workspace), run, made[0].folder)
     told = " ".join(judge(with_trials(run, facts)).details).replace("\u00a0", " ")
-    assert "3 trials were run on overlapping data; the deflated Sharpe ratio is 0." in told
+    assert "3 trials were run, of this strategy or on overlapping data; the deflated ratio beyond" in told
     assert with_trials(run, {**facts, "digest": "of another result"}) == run
 
 
