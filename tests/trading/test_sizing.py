@@ -15,6 +15,7 @@ from simulator.market.bars import instant
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, Order, Rejection, Target
 from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, SHARES, orders_for, place, size
+from simulator.trading.strategy import is_strategy_class
 
 EIGHT = datetime(2024, 1, 3, 13, tzinfo=UTC)
 BOOK = Book(cash=4_000.0, positions={"HELD": 50.0, "SHORT": -10.0}, marks={"HELD": 100.0, "SHORT": 100.0, "NEW": 50.0,
@@ -150,6 +151,28 @@ def test_no_order_is_smaller_than_the_least_trade_except_the_way_out(weight, hel
 def test_a_bracket_takes_effect_at_once_only_on_the_same_side(weight, held, mark, equity):
     _, _, keeps_side = size(weight, False, held, mark, equity, False, 0.0)
     assert keeps_side == (held * weight > 0)
+
+
+def test_a_change_worth_exactly_the_least_trade_is_an_order():
+    assert size(0.1, False, 0.0, 10.0, 1_000.0, False, 100.0) == (DOLLARS, 100.0, False)
+
+
+def test_part_of_a_share_is_bought_in_dollars_too():
+    assert size(0.1, False, 0.5, 1_000.0, 10_000.0, False, 0.0) == (DOLLARS, 500.0, True)
+
+
+def test_a_flat_symbol_has_no_weight():
+    assert Book(100.0, {"A": 2.0}, {"A": 10.0, "B": 5.0}, 120.0).weight("B") == 0.0
+
+
+def test_a_class_decides_where_it_has_both_methods():
+    class Opines:
+        def opine(self): ...
+
+    class Decides(Opines):
+        def decide(self): ...
+
+    assert [is_strategy_class(kind) for kind in (Opines, Decides, object)] == [False, True, False]
 
 
 def test_nothing_is_sized_without_a_price():
