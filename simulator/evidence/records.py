@@ -212,7 +212,7 @@ class ModelRecord(TypedDict):
 
 
 class SkillRecord(TypedDict):
-    """What was earned beyond the run's own usual exposure, and its test; see :mod:`simulator.stats.skill`.
+    """Returns beyond the run's own usual exposure, and their test; see :mod:`simulator.stats.skill`.
 
     Returns are means times 252: ``exposure`` + ``choosing`` + ``costs`` = ``excess``, ``choosing`` + ``costs`` =
     ``beyond`` with its 95 % interval. ``ratio``, ``skew`` and ``kurtosis`` are of ``beyond``, per session;

@@ -1,4 +1,4 @@
-"""What a run earned beyond its own usual exposure, session by session, and the test of it: `skill` of run.json.
+"""Returns of a run beyond its own usual exposure, session by session, and the test of them: `skill` of run.json.
 
 ledger, tape ──► by_session: e, b, costs, sessions with decisions ──► skill_record: their means, and the test of d
 """

@@ -42,7 +42,7 @@ SAME = 1e-9
 """Relative difference of equity within which a replay of the recorded decisions is the run."""
 
 
-UNSTATED: dict[str, dict[str, Any]] = {"costs": {"margin_spread": 0.0, "limit_fill": "touch"}}
+UNSTATED: dict[str, dict[str, float | str]] = {"costs": {"margin_spread": 0.0, "limit_fill": "touch"}}
 """Values of settings in runs that were made before these could be stated."""
 
 

@@ -21,7 +21,16 @@ import numpy as np
 from simulator.compiled import compiled, inner
 from simulator.market.bars import Floats, Instants
 from simulator.replay import ledger
-from simulator.replay.kernel import limits, market, state
+from simulator.replay.kernel import arithmetic, limits, market, state
+from simulator.replay.kernel.arithmetic import (
+    after_cut,
+    clearance,
+    commission_of,
+    free_margin,
+    initial_margin,
+    open_slippage,
+    reducing_part,
+)
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import MarketArrays, Targets
 from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState
@@ -31,68 +40,6 @@ from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, size
 
 TOLERANCE = 1 + 1e-12
 """As in `trading.fills`, and written down again: what the two share, one cannot audit in the other."""
-
-
-# Arithmetic.
-
-
-@inner
-def _margin(rules: Member, shares: float) -> float:
-    return rules.initial_margin_long if shares > 0.0 else rules.initial_margin_short
-
-
-@inner
-def _commission(rules: Member, shares: float, price: float) -> float:
-    if shares == 0.0:
-        return 0.0
-    by_share = abs(shares) * rules.commission_per_share
-    by_value = abs(shares) * price * (rules.commission_bps / 1e4)
-    return max(rules.commission_min, by_share + by_value)
-
-
-@inner
-def _open_slippage(rules: Member, shares: float, price: float, limit: float) -> float:
-    paid = abs(shares) * price * (rules.slippage_bps / 1e4)
-    if np.isnan(limit):
-        return paid
-    return min(paid, abs(shares) * abs(limit - price))
-
-
-@inner
-def _free_margin(s: KernelState) -> float:
-    worth = s.account.cash
-    bound = 0.0
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
-        if position.held != 0.0:
-            worth += position.held * position.mark
-            bound += _margin(s.rules, position.held) * abs(position.held) * position.mark
-    return worth - bound
-
-
-@inner
-def _reducing(held: float, shares: float) -> float:
-    if held == 0.0 or (held > 0.0) == (shares > 0.0):
-        return 0.0
-    return shares if abs(shares) <= abs(held) else -held
-
-
-@inner
-def _after_cut(rules: Member, left: float, price: float) -> float:
-    if rules.whole_shares > 0:
-        left = np.trunc(left)
-    if abs(left) * price < rules.min_trade:
-        return 0.0
-    return left
-
-
-@inner
-def _clearance(rules: Member, limit: float) -> float:
-    """Return how far the price must go beyond `limit` within a bar to fill there."""
-    if rules.limit_through == 0:
-        return 0.0
-    relative = 1e-4 * limit
-    return max(0.01, relative) if limit >= 1.0 else relative
 
 
 # Bookkeeping.
@@ -115,7 +62,7 @@ def _set_bracket(s: KernelState, position: PositionState, stop: float, take: flo
 def _fill(s: KernelState, n: int, order: int, trade: tuple[float, float, float], why: int) -> None:
     """Book `trade` = (shares, price, slippage); `order` is -1 for exits and margin calls."""
     shares, price, slippage = trade
-    commission = _commission(s.rules, shares, price)
+    commission = commission_of(s.rules, shares, price)
     # One after the other, and free margin as two sums: other orders of addition round differently.
     s.account.cash -= shares * price
     s.account.cash -= slippage
@@ -330,12 +277,12 @@ def _open_auction(s: KernelState) -> None:
         if (wanted > 0.0 and position.open > order.limit) or (wanted < 0.0 and position.open < order.limit):
             continue
         position.wanted = wanted
-        position.reducing = _reducing(position.held, wanted)
+        position.reducing = reducing_part(position.held, wanted)
         position.increasing = wanted - position.reducing
         position.got = position.increasing
         increasing = increasing or position.increasing != 0.0
         if position.reducing != 0.0:
-            slippage = _open_slippage(s.rules, position.reducing, position.open, order.limit)
+            slippage = open_slippage(s.rules, position.reducing, position.open, order.limit)
             _fill(s, s.active[i], position.pending, (position.reducing, position.open, slippage), ledger.AT_OPEN)
     why = _share_out(s) if increasing else ledger.BUYING_POWER
     for i in range(s.account.active):
@@ -343,7 +290,7 @@ def _open_auction(s: KernelState) -> None:
         if position.wanted == 0.0:
             continue
         if position.got != 0.0:
-            slippage = _open_slippage(s.rules, position.got, position.open, s.orders[position.pending].limit)
+            slippage = open_slippage(s.rules, position.got, position.open, s.orders[position.pending].limit)
             _fill(s, s.active[i], position.pending, (position.got, position.open, slippage), ledger.AT_OPEN)
         got = position.wanted if position.got == position.increasing else position.reducing + position.got
         _done(s, s.active[i], position.wanted, got, why)
@@ -352,15 +299,15 @@ def _open_auction(s: KernelState) -> None:
 @inner
 def _need(s: KernelState, position: PositionState) -> tuple[float, float]:
     """Return margin with slippage, and commission, of what a position is about to get at the open."""
-    slippage = _open_slippage(s.rules, position.got, position.open, s.orders[position.pending].limit)
-    gross = _margin(s.rules, position.got) * abs(position.got) * position.open + slippage
-    return gross, _commission(s.rules, position.got, position.open)
+    slippage = open_slippage(s.rules, position.got, position.open, s.orders[position.pending].limit)
+    gross = initial_margin(s.rules, position.got) * abs(position.got) * position.open + slippage
+    return gross, commission_of(s.rules, position.got, position.open)
 
 
 @inner
 def _share_out(s: KernelState) -> int:
     """Cut the increasing parts to the free margin; return the reason cuts are logged with."""
-    free = _free_margin(s)
+    free = free_margin(s)
     total = gross_all = commission_all = 0.0
     for i in range(s.account.active):
         position = s.positions[s.active[i]]
@@ -382,7 +329,7 @@ def _share_out(s: KernelState) -> int:
         if together:
             position.got *= scale
         if position.got != position.increasing:
-            position.got = _after_cut(s.rules, position.got, position.open)
+            position.got = after_cut(s.rules, position.got, position.open)
     return ledger.PRO_RATA if together else ledger.BUYING_POWER
 
 
@@ -414,7 +361,7 @@ def _protect(s: KernelState) -> None:
             price, why = position.open, ledger.TAKE_PROFIT
         elif side * worst <= side * stop:
             price, why = stop, ledger.STOP
-        elif side * best >= side * take + _clearance(s.rules, take):
+        elif side * best >= side * take + clearance(s.rules, take):
             price, why = take, ledger.TAKE_PROFIT
         else:
             continue
@@ -427,12 +374,12 @@ def _protect(s: KernelState) -> None:
 
 @inner
 def _affordable(rules: Member, shares: float, price: float, free: float) -> float:
-    gross = _margin(rules, shares) * abs(shares) * price
-    commission = _commission(rules, shares, price)
+    gross = initial_margin(rules, shares) * abs(shares) * price
+    commission = commission_of(rules, shares, price)
     if gross + commission <= free * TOLERANCE:
         return shares
     left = shares * (max(0.0, free - commission) / gross)
-    return _after_cut(rules, left, price) if left != shares else shares
+    return after_cut(rules, left, price) if left != shares else shares
 
 
 @inner
@@ -446,18 +393,18 @@ def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None
         if position.pending < 0 or position.fresh == 0:
             continue
         order = s.orders[position.pending]
-        beyond = _clearance(s.rules, order.limit)
+        beyond = clearance(s.rules, order.limit)
         if not (
             position.low <= order.limit - beyond if order.quantity > 0.0 else position.high >= order.limit + beyond
         ):
             continue  # not reached, or a market order: its limit is NaN
-        if _reducing(position.held, order.quantity) != 0.0:
+        if reducing_part(position.held, order.quantity) != 0.0:
             position.wanted = order.quantity
             continue
         got = _affordable(s.rules, order.quantity, order.limit, free)
         if got != 0.0:
             _fill(s, s.active[i], position.pending, (got, order.limit, 0.0), ledger.AT_LIMIT)
-            free -= _margin(s.rules, got) * abs(got) * order.limit + _commission(s.rules, got, order.limit)
+            free -= initial_margin(s.rules, got) * abs(got) * order.limit + commission_of(s.rules, got, order.limit)
             position.got = got
             entered = True
         _done(s, s.active[i], order.quantity, got, ledger.BUYING_POWER)
@@ -466,10 +413,10 @@ def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None
         if position.wanted == 0.0:
             continue
         price = s.orders[position.pending].limit
-        part = _reducing(position.held, position.wanted)
+        part = reducing_part(position.held, position.wanted)
         _fill(s, s.active[i], position.pending, (part, price, 0.0), ledger.AT_LIMIT)
         rest = position.wanted - part
-        got = _affordable(s.rules, rest, price, _free_margin(s)) if rest != 0.0 else 0.0
+        got = _affordable(s.rules, rest, price, free_margin(s)) if rest != 0.0 else 0.0
         if got != 0.0:
             _fill(s, s.active[i], position.pending, (got, price, 0.0), ledger.AT_LIMIT)
             position.got = got
@@ -492,7 +439,7 @@ def _protect_entries(m: MarketArrays, s: KernelState, t: int) -> None:
         entry, stop, take = s.orders[position.last_order].limit, position.stop, position.take_profit
         if side * worst <= side * stop:
             _leave(s, n, side * min(side * stop, side * entry), ledger.STOP)
-        elif side * m.close[t, n] >= side * take + _clearance(s.rules, take):
+        elif side * m.close[t, n] >= side * take + clearance(s.rules, take):
             _leave(s, n, side * max(side * take, side * entry), ledger.TAKE_PROFIT)
 
 
@@ -544,7 +491,7 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> None:
         for i in range(kept):
             position = s.positions[s.active[i]]
             if position.held != 0.0:
-                initial += _margin(s.rules, position.held) * abs(position.held) * position.mark
+                initial += initial_margin(s.rules, position.held) * abs(position.held) * position.mark
             _cancel(s, s.active[i])
         s.account.kept_share = min(1.0, max(0.0, worth / initial))
         s.account.call = 1
@@ -559,11 +506,11 @@ def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
         _sell_down(s)
     elif s.account.pending > 0:
         _open_auction(s)
-    free = _free_margin(s) if s.account.pending > 0 else 0.0
+    free = free_margin(s) if s.account.pending > 0 else 0.0
     if s.account.brackets > 0:
         _protect(s)
     if s.account.pending > 0:
-        _limits_within(m, s, t, min(free, _free_margin(s)))
+        _limits_within(m, s, t, min(free, free_margin(s)))
 
 
 @inner
@@ -635,6 +582,6 @@ def _entry(sources: int) -> Play:
     return compiled(play, _nrt=False, nogil=True)
 
 
-_COMPILED_IN = (sizing, risk, ledger, state, market, limits)
+_COMPILED_IN = (sizing, risk, ledger, state, market, limits, arithmetic)
 
 play = _entry(crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in _COMPILED_IN)))
