@@ -26,6 +26,9 @@ EXP = (
     *(1.66666666666666019037e-01, -2.77777777770155933842e-03, 6.61375632143793436117e-05),
     *(-1.65339022054652515390e-06, 4.13813679705723846039e-08),
 )
+COSINE, SINE = (
+    tuple((1, -1)[k % 2] / math.factorial(2 * k + odd) for k in range(10)) for odd in (0, 1)
+)  # of z = x²; the sine's are divided by x
 
 
 def dot(a: Floats, b: Floats) -> float:
@@ -145,6 +148,16 @@ def exp(values: ArrayLike) -> Floats:
     c = r - r * r * _polynomial(EXP, r * r)
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(np.ldexp(1.0 - ((low - r * c / (2.0 - c)) - high), np.nan_to_num(k).astype(np.int64)))
+
+
+def turn_cosines(n: int) -> Floats:
+    """Return (4n,) cosines of kπ/2n, k = 0 … 4n − 1: one turn, by the series of cosine and sine up to π/4."""
+    k = np.arange(n + 1)
+    near = np.minimum(k, n - k) * (math.pi / (2 * n))
+    cosine, sine = _polynomial(COSINE, near * near), near * _polynomial(SINE, near * near)
+    quarter = np.where(2 * k <= n, cosine, sine)
+    half = np.concatenate([quarter, -quarter[-2::-1]])
+    return np.concatenate([half, half[-2:0:-1]])
 
 
 def power(base: float, exponent: float) -> float:

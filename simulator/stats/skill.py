@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
+from simulator.numerics import turn_cosines
 from simulator.stats.distributions import student_sf
 from simulator.stats.inference import FEWEST, deflated_sharpe, probabilistic_sharpe
 from simulator.stats.metrics import kurtosis, skew
@@ -91,9 +92,10 @@ def split_return(excess: ArrayLike, exposure: ArrayLike, costs: ArrayLike) -> Sp
 
 def cosines(n: int) -> int:
     """Number B of cosines: max(4, ⌊0.4·n^⅔⌋) (Lazarus, Lewis, Stock & Watson 2018)."""
-    count = int(0.4 * n ** (2.0 / 3.0))
-    # In whole numbers: 1000^⅔ is 99.99… in floating point.
-    return max(4, count + 1 if 125 * (count + 1) ** 3 <= 8 * n * n else count)
+    count = 4
+    while 125 * (count + 1) * (count + 1) * (count + 1) <= 8 * n * n:  # in whole numbers: 1000^⅔ is 99.99… in floats
+        count += 1
+    return count
 
 
 def ewc_variance(series: Floats, count: int) -> float:
@@ -103,7 +105,7 @@ def ewc_variance(series: Floats, count: int) -> float:
     """
     n = series.size
     # cos(jπ(t + ½)/n) is the cosine of a whole multiple of π/2n, and those repeat after 4n.
-    table = np.array([math.cos(k * math.pi / (2 * n)) for k in range(4 * n)])
+    table = turn_cosines(n)
     odd = 2 * np.arange(n) + 1
     transforms = [math.fsum(series * table[j * odd % (4 * n)]) for j in range(1, count + 1)]
     return 2.0 / n * math.fsum(value * value for value in transforms) / count

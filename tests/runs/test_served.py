@@ -168,7 +168,7 @@ def test_answers_of_before_still_hit_and_are_shown_as_not_recorded(workspace: Pa
     assert "warning" not in told
     (run,) = (workspace / "reports").iterdir()
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    assert facts["digest"] == "f7f08593e67cd9861c9a5e713cf8b5a4da34587b046bb7b91249dbb9f6d7a5ed"
+    assert facts["digest"] == "2bd86ee26a211d02ee56aa498a872419d849cfb326e7c0ac27975872992e7b97"
     assert facts["llm"]["served"]["pm.risk"] == [""]
     assert "not recorded" in (run / "report.html").read_text(encoding="utf-8")
     shown = sim("explain", "last", "2024-09-10", cwd=workspace).stdout
