@@ -141,7 +141,7 @@ def test_noise_that_leans_left_passes_no_more_often_than_stated(kind: str, n: in
             return 1.0 - rng.exponential(size=n)
         if kind == "gamma":  # skew −4
             return 0.5 - rng.gamma(0.25, 2.0, n)
-        return np.where(rng.random(n) < 0.05, -19.0, 1.0)
+        return rng.normal(scale=0.5, size=n) + np.where(rng.random(n) < 0.05, -19.0, 1.0)
 
     assert rejections(one() for _ in range(REPLICATES)) <= 0.065 * REPLICATES + 2.33 * math.sqrt(0.061 * REPLICATES)
 
