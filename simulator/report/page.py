@@ -34,7 +34,7 @@ from simulator.report.sections import (
     weights,
 )
 from simulator.report.sections.decisions import write_decisions
-from simulator.report.sections.verdict import draw_sharpe_interval
+from simulator.report.sections.verdict import draw_interval
 from simulator.report.table import Table
 from simulator.store.folders import add_files
 
@@ -115,7 +115,7 @@ def compose(evidence: Evidence) -> Report:
         axis=time_axis(evidence.sessions),
         last=len(evidence.sessions) - 1,
         verdict=verdict,
-        interval=draw_sharpe_interval(run, verdict),
+        interval=draw_interval(run, verdict),
         comparison=comparison.compose(run),
         chart=equity_and_trades.compose(evidence),
         months=monthly_returns.compose(evidence),

@@ -9,15 +9,23 @@ from simulator.report.charts import Forest, draw_intervals
 from simulator.report.sections.equity_and_trades import BENCHMARKS
 
 
-def draw_sharpe_interval(run: RunRecord, verdict: Verdict) -> Forest | None:
-    """Return the interval of the Sharpe ratio beside zero and the benchmarks' Sharpe ratios.
+def draw_interval(run: RunRecord, verdict: Verdict) -> Forest | None:
+    """Return the interval that the verdict is on beside zero.
 
-    None when withheld, undefined, or not the point (nothing held, everything lost). Benchmarks are those of all
-    sessions, so that they are left out where only those after the models' cut-off are judged.
+    It is that of the return beyond the run's own exposure, in percent a year; where positions are not on record that of
+    the Sharpe ratio, with the benchmarks' beside it: those of all sessions, so that they are left out where only those
+    after the models' cut-off are judged. None when withheld, undefined, or not the point (nothing held, everything
+    lost).
     """
     part = part_after_cutoff(run)
     if part is None or verdict.settled or withheld(run):
         return None
+    skill = part.get("skill")
+    if skill is not None:
+        name = "Percent a year beyond its own exposure"
+        fractions = (skill["beyond"], skill["beyond_low"], skill["beyond_high"])
+        point, low, high = (None if value is None else 100 * value for value in fractions)
+        return draw_intervals([(name, "strategy", point, low, high)], verdict.headline, name=name)
     sharpe, low, high = (inferred(part, key) for key in ("sharpe", "sharpe_ci_low", "sharpe_ci_high"))
     if sharpe is None or low is None or high is None:
         return None
