@@ -195,6 +195,7 @@ def test_one_trial_is_not_deflated_and_more_trials_deflate_more():
     assert values[0] == psr
     assert all(b <= a for a, b in itertools.pairwise(values))
     assert round(inference.minimum_backtest_length(45), 1) == 5.0
+    assert inference.minimum_backtest_length(45, 2.0) == inference.minimum_backtest_length(45) / 4
 
 
 @pytest.mark.parametrize("r", [np.full(100, 0.001), np.zeros(100), np.array([0.01]), np.array([0.01, 0.02] * 4)])

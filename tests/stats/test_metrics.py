@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from simulator.errors import DataError
 from simulator.stats import drawdowns, metrics
 from simulator.stats.metrics import summary
-from simulator.stats.series import Undefined
+from simulator.stats.series import Undefined, standard_deviation
 
 STRATEGIES = ("strat_a", "strat_b", "bench")
 
@@ -299,3 +299,8 @@ def test_leverage_scales_volatility_and_leaves_the_sharpe_ratio(r, k):
         return
     assert math.isclose(metrics.volatility(k * r), k * metrics.volatility(r), rel_tol=1e-9)
     assert math.isclose(metrics.sharpe(k * r), metrics.sharpe(r), rel_tol=1e-6, abs_tol=1e-9)
+
+
+def test_two_observations_have_a_spread():
+    assert standard_deviation(np.array([0.01, 0.03])) == pytest.approx(math.sqrt(0.0002))
+    assert isinstance(standard_deviation(np.array([0.01])), Undefined)
