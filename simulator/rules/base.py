@@ -12,9 +12,9 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
 
-from simulator.errors import SimError, UsageError, did_you_mean
+from simulator.errors import UsageError, did_you_mean
 from simulator.market.bars import Snapshot
-from simulator.rules.failure import ENDINGS, as_strategy_error, exit_of_strategy
+from simulator.rules.failure import ENDINGS, OTHERS, as_strategy_error, exit_of_strategy
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
@@ -91,7 +91,7 @@ class Rule(ABC):
     def _call_weights(self, snapshot: Snapshot) -> Mapping[str, float]:
         try:
             return self.weights(snapshot)
-        except SimError:
+        except OTHERS:
             raise
         except ENDINGS as error:
             when = f" (deciding as of {snapshot.as_of.isoformat()})"

@@ -6,11 +6,14 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from simulator.errors import ConfigError
+from simulator.errors import ConfigError, SimError
 from simulator.printing import printable
 
 ENDINGS = (Exception, SystemExit, GeneratorExit)
 """Ways in which code of a strategy fails; Ctrl-C is none of them."""
+
+OTHERS = (SimError, BrokenPipeError)
+"""Of these, errors that are none of the strategy's: said already, or the reader of what it prints is gone."""
 
 
 class StrategyError(ConfigError):

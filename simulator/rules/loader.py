@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from simulator.errors import SimError, UsageError
+from simulator.errors import UsageError
 from simulator.files import read_bytes
 from simulator.rules.base import Rule
-from simulator.rules.failure import ENDINGS, StrategyError, as_strategy_error, relative_path
+from simulator.rules.failure import ENDINGS, OTHERS, StrategyError, as_strategy_error, relative_path
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 
@@ -32,7 +32,7 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Rule |
             strategy.file = path
         # Properties of the user's: they fail here rather than in the middle of a run.
         _ = int(strategy.window), isinstance(strategy, Rule) or strategy.reads
-    except SimError:
+    except OTHERS:
         raise
     except ENDINGS as error:
         raise as_strategy_error(error, path) from error
@@ -53,7 +53,7 @@ def _execute(path: Path) -> ModuleType:
     try:
         # Compiled here rather than imported: an import would leave __pycache__ in the user's folder.
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-    except SimError:
+    except OTHERS:
         del sys.modules[module.__name__]
         raise
     except ENDINGS as error:

@@ -124,6 +124,28 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.medium
+@pytest.mark.fault("machine", "the reader of a table leaves early (`| head -1`)", "a silent end; a run stays recorded")
+def test_a_reader_that_leaves_early_is_not_blamed_on_a_strategy(workspace: Path) -> None:
+    chatty = "from simulator.rules import Rule\nprint('x' * 9_999_999)\nclass Chatty(Rule):\n    pass\n"
+    (workspace / "strategies" / "chatty.py").write_text(chatty)
+    (workspace / "returns.csv").write_text("date,a\n2024-01-02,0.01\n2024-01-03,0.02\n2024-01-04,-0.01\n")
+    run = ("run", "--symbols", "SPY", "--from", "2024-01-02", "--to", "2024-01-31", "--strategy")
+    for words in ((*run, "sma_cross"), ("explain", "last"), ("runs",), ("stats", "returns.csv"), (*run, "chatty")):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [sys.executable, "-m", "simulator", *words],
+            cwd=workspace,
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        os.close(write)
+        assert (done.returncode, done.stderr) == (1, b""), words
+    assert len(list(workspace.glob("reports/*/run.json"))) == 1
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_disk_behind_stdout_is_one_line() -> None:
     with open("/dev/full", "wb") as full:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,3 +39,8 @@ class Console(rich.console.Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
+
+    def on_broken_pipe(self) -> None:
+        # A reader that left ends the command as it does where rich is not at work: rich itself would raise SystemExit.
+        self.quiet = True
+        raise BrokenPipeError(errno.EPIPE, "the reader is gone")
