@@ -252,6 +252,19 @@ def test_what_was_charged_for_a_failure_is_booked(fault: str, serve: Serve, tmp_
     assert till.gateway.cache.keys() == []
 
 
+@pytest.mark.fault("money", "a refusal of the question that tells a cost", "booked; --max-cost holds")
+@pytest.mark.parametrize("fault", ["moderation-paid", "moderation-paid-200"])
+def test_what_was_charged_for_a_refusal_is_booked(fault: str, serve: Serve, tmp_path: Path) -> None:
+    service = serve("--latency", 0, "--faults", 1, "--fault", fault)
+    till = Till(tmp_path, seat_at(service.url), PRICE, limit=0.7)
+    found = till.ask(5)
+    refused = [one for one in found if getattr(one, "outcome", "") == "refusal"]
+    assert [one.usage.cost_usd for one in refused] == pytest.approx([0.1] * service.stats()["requests"])
+    assert till.spent() == pytest.approx(0.1 * len(refused))
+    assert len(refused) == 2, "$0.516 is set aside for the next one"
+    assert sum(isinstance(one, BudgetError) for one in found) == 3
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake is a script with a #! line")
 @pytest.mark.parametrize(
     ("envelope", "expected"),
@@ -309,14 +322,37 @@ def test_a_poisoned_ledger_heals(poison: str, serve: Serve, tmp_path: Path) -> N
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         hour = first.ledger.hour
         db.execute(f"INSERT INTO spent VALUES ('old', {hour}, {poison}, 0.0)")
-        db.execute(f"INSERT INTO spent VALUES ('ahead', {hour + 9999}, 1000.0, 0.0)")
         db.execute(f"INSERT INTO held (holder, run, usd, likely) VALUES (99, 'old', {poison}, {poison})")
         db.execute(f"INSERT INTO breaker VALUES (1, 'open', {hour // 24}, {poison if poison != '1e300' else 'NULL'})")
         db.commit()
     later = Till(tmp_path, seat_at(url), PRICE)
     assert hasattr(later.ask(2)[1], "text")
-    assert "3 impossible amounts taken out" in later.said[0]
+    assert "2 impossible amounts taken out" in later.said[0]
     assert good < later.spent() < 3 * good
+
+
+@pytest.mark.fault("money", "a clock set back or ahead by days, and set right again", "what was paid stays paid")
+@pytest.mark.parametrize("days", [-30, -3, 3, 400])
+def test_no_clock_makes_paid_money_unpaid(days: float, folder: Path, clock: Any) -> None:
+    def grants() -> str:
+        ledger = SharedLedger(folder, clock)
+        budget = Budget(0.5, max_usd_per_day=0.8, ledger=ledger, run="r")
+        try:
+            held = budget.reserve(0.5)
+            assert held is not None
+            budget.settle(held, 0.5)
+            return "asked"
+        except BudgetError as error:
+            with ledger.transaction() as db:
+                return f"{type(error).__name__} {ledger.spending(db, 'r').day:g}"
+        finally:
+            ledger.close()
+
+    assert grants() == "asked"
+    clock.now += days * 86_400
+    assert grants() == ("asked" if days > 0 else "RunBudgetError 0.5"), "days later a run may go on"
+    clock.now -= days * 86_400
+    assert grants() == f"RunBudgetError {1.0 if days == 3 else 0.5:g}"
 
 
 @pytest.mark.parametrize("usd", [math.nan, math.inf, -1.0, -math.inf])

@@ -91,6 +91,13 @@ def _refuse(name: str, status: int, message: str, /, **more: Any) -> Spoil:
     return lambda reply: Reply(error_body(message, **more), status) if name in reply.asked else reply
 
 
+def refuse_for_a_tenth(status: int) -> Spoil:
+    """Refuse the question and charge for it."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "cost": 0.1}
+    refusal = error_body("Your input was flagged by moderation", code=403)
+    return lambda _: Reply({**refusal, "usage": usage}, status)
+
+
 def _page(body: str, kind: str, code: int = 200) -> Spoil:
     return lambda _: Reply(body.encode(), code, {"Content-Type": kind})
 
@@ -265,6 +272,8 @@ FAULTS: Mapping[str, Fault] = {
         "403, input flagged by moderation",
         _status(403, 'Model requires moderation. Your input was flagged for "violence".', code=403, metadata=FLAGGED),
     ),
+    "moderation-paid": Fault("the same, and it tells a cost of $0.10", refuse_for_a_tenth(403)),
+    "moderation-paid-200": Fault("the same inside a 200", refuse_for_a_tenth(200)),
     "content-filter": Fault("finish content_filter", _message("content_filter", content=None)),
     "bare-400": Fault(
         "400 with no body where a schema is sent",

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from simulator.config import Seat
 from simulator.errors import ConfigError, LLMError
 from simulator.keys import read_key, scrub, scrub_bytes
 from simulator.llm.answers import CUT
-from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, canonical_json
+from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Outcome, Usage, canonical_json
 from simulator.llm.providers import Price, TransientError, free, is_local, stamp
 from simulator.llm.providers.complaints import (
     is_passing,
@@ -34,7 +34,7 @@ from simulator.llm.providers.complaints import (
     shorten,
 )
 from simulator.llm.registry import OPENAI_COMPATIBLE
-from simulator.llm.spending.usage import read_number, read_usage
+from simulator.llm.spending.usage import is_told, read_usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -102,12 +102,16 @@ class OpenAICompatible:
         finally:
             client.busy -= 1
         try:
-            return self._read(request, status, headers, content, endpoint.key_env)
+            response = self._read(request, status, headers, content, endpoint.key_env)
         except LLMError as error:
             # Services charge for some answers that are of no use, and say so beside the error.
             if usage := _usage_in(content):
                 error.paid_usd = read_usage(request, "", usage, self._price).cost_usd
             raise
+        if response.usage == Usage() and (usage := _usage_in(content)):
+            # A refusal that stands in an error.
+            return replace(response, usage=read_usage(request, "", usage, self._price))
+        return response
 
     async def close(self) -> None:
         """Close the connections of the running event loop; the next question opens new ones."""
@@ -349,9 +353,13 @@ async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) 
 
 
 def _usage_in(content: bytes) -> Mapping[str, Any]:
-    """The usage a body reports; empty where it reports none, or nothing but zeros."""
+    """The usage a body reports, in itself or in its error; empty where it reports none, or nothing but zeros."""
     try:
-        usage = json.loads(content).get("usage")
-    except (ValueError, AttributeError, RecursionError):
+        body = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
-    return usage if isinstance(usage, dict) and any(read_number(value) for value in usage.values()) else {}
+    for part in (body, body.get("error")) if isinstance(body, dict) else ():
+        usage = part.get("usage") if isinstance(part, dict) else None
+        if isinstance(usage, dict) and is_told(usage):
+            return usage
+    return {}

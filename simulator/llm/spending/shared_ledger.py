@@ -34,7 +34,9 @@ UNSEEN_SECONDS = 3600.0
 """Age after which rows of a process count as left behind where it cannot be looked at: another container, Windows."""
 CHECK_SECONDS = 0.2
 HOUR, DAY = 3600, 86_400
-KEPT_HOURS = 48
+KEPT_HOURS, KEPT_ROWS = 48, 2000
+AHEAD_HOURS = 31 * 24
+"""Hours ahead of the clock that still count for the day; those of a run count however far ahead they are."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS holders (id INTEGER PRIMARY KEY AUTOINCREMENT, place TEXT, pid INT, born TEXT, seen REAL);
@@ -138,8 +140,10 @@ class SharedLedger:
     def spending(self, db: sqlite3.Connection, run: str) -> Spending:
         """Dollars that count against the limits of today (UTC) and, over its last 24 hours, of `run`."""
         first = self.day * DAY // HOUR
+        # Hours ahead were booked before the clock was set back: they count on.
         day, lost = db.execute(
-            "SELECT coalesce(sum(usd), 0.0), coalesce(sum(lost), 0.0) FROM spent WHERE hour >= ?", (first,)
+            "SELECT coalesce(sum(usd), 0.0), coalesce(sum(lost), 0.0) FROM spent WHERE hour BETWEEN ? AND ?",
+            (first, self.hour + AHEAD_HOURS),
         ).fetchone()
         (by_run,) = db.execute(
             "SELECT coalesce(sum(usd), 0.0) FROM spent WHERE run = ? AND hour > ?", (run, self.hour - 24)
@@ -220,8 +224,11 @@ class SharedLedger:
             return
         self._checked, place = now, _place()
         db.execute("UPDATE holders SET seen = ? WHERE id = ?", (now, self._holder))
-        for table in ("spent", "charges"):
-            db.execute(f"DELETE FROM {table} WHERE hour < ?", (self.hour - KEPT_HOURS,))
+        db.execute("DELETE FROM charges WHERE hour < ?", (self.hour - KEPT_HOURS,))
+        # By number and not by age alone: a clock that was days ahead for a while must not have forgotten what was paid.
+        db.execute(
+            "DELETE FROM spent WHERE hour < ? AND (SELECT count(*) FROM spent) > ?", (self.hour - KEPT_HOURS, KEPT_ROWS)
+        )
         self._heal(db)
         for holder, where, pid, since, seen in db.execute(
             "SELECT * FROM holders WHERE id != ?", (self._holder,)
@@ -231,10 +238,10 @@ class SharedLedger:
                 _clear_holder(db, holder, self.hour)
 
     def _heal(self, db: sqlite3.Connection) -> None:
-        """Take out dollars that are NaN, infinite or negative, which earlier versions believed, and rows of a clock
-        that was days ahead, which would count until that day has come."""
+        """Take out dollars that are NaN, infinite or negative, which earlier versions believed. Rows of any other time
+        stay: the clock may be wrong now, and what was paid was paid."""
         usd, lost, likely = (POSSIBLE.format(name) for name in ("usd", "lost", "likely"))
-        now = f"typeof(hour) = 'integer' AND hour <= {self.hour + KEPT_HOURS}"
+        now = "typeof(hour) = 'integer'"
         wrong = db.execute(f"DELETE FROM spent WHERE NOT ({usd} AND {lost} AND {now})").rowcount
         wrong += db.execute(f"DELETE FROM held WHERE NOT ({usd} AND {likely})").rowcount
         db.execute(f"DELETE FROM charges WHERE NOT ({POSSIBLE.format('more')} AND {now})")

@@ -55,6 +55,11 @@ def read_number(value: Any) -> float | None:
         return None
 
 
+def is_told(reported: Mapping[str, Any]) -> bool:
+    """True where a report says anything: a number that is not 0, in itself or in one of its parts."""
+    return any(is_told(one) if isinstance(one, Mapping) else read_number(one) for one in reported.values())
+
+
 def is_amount(usd: float) -> bool:
     """True for dollars that can have been paid: finite, and not below 0."""
     return 0.0 <= usd < math.inf
