@@ -229,7 +229,7 @@ def _prompt(spec: Path, file: str, kind: str) -> Prompt:
             where=f"{spec}:{_last_line(spec, file)}",
             mend="put a copy into the folder: a link, or .., leads out of it",
         )
-    if not path.is_file():
+    if not path.exists():
         near = did_you_mean(file, (str(p.relative_to(spec.parent).as_posix()) for p in spec.parent.rglob("*.md")))
         raise ConfigError(f'no prompt file "{file}"{near}', where=f"{spec}:{_last_line(spec, file)}")
     return load_prompt(path, kind)

@@ -85,9 +85,9 @@ def _find(name: str, folder: Path) -> Path:
             raise UsageError(f'"{name}" is both {rule} and {council}', mend="name one of them by its path")
         return rule if rule.exists() else council
     path = Path(name).expanduser()
-    if path.is_dir() and (path / DEFINITION).is_file():
+    if path.is_dir() and (path / DEFINITION).exists():
         path = path / DEFINITION
-    if path.is_file() and (path.suffix == ".py" or path.name == DEFINITION):
+    if path.exists() and not path.is_dir() and (path.suffix == ".py" or path.name == DEFINITION):
         return path.resolve()
     known = f"there are {', '.join(names)}" if names else f"there is none in {folder}"
     raise UsageError(f'no strategy "{name}"{did_you_mean(Path(name).stem, names)}', mend=known)

@@ -131,7 +131,7 @@ def run_folders(parent: Path) -> list[Path]:
         return []
     with locked(parent):
         on_disk.sweep(parent)
-        return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").is_file())
+        return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").exists())
 
 
 def find_run(parent: Path, name: str) -> Path:
@@ -140,7 +140,7 @@ def find_run(parent: Path, name: str) -> Path:
     Raises UsageError when none or more than one matches.
     """
     direct = Path(name)
-    if (direct / "run.json").is_file():
+    if (direct / "run.json").exists():
         return direct
     folders = run_folders(parent)
     if name == "last" and folders:

@@ -98,6 +98,7 @@ PLACES = (
     "llm_cache/cache.db",
     "strategies/macro_council/strategy.yaml",
     "strategies/macro_council/prompts/pitch.md",
+    "strategies/macro_council/prompts/trend.md",
 )
 
 
@@ -114,6 +115,7 @@ def test_a_pipe_or_a_device_in_the_place_of_a_file_is_one_line(place: str, works
         done = sim(*words, cwd=workspace)
         assert done.stderr.count("\n") == 1, done.stderr
         assert done.stderr.startswith("sim: error: ")
+        assert make is not os.mkfifo or "is a named pipe" in done.stderr, done.stderr
         assert not list(workspace.glob("reports/*"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -418,3 +419,27 @@ def test_notes_of_trades_are_in_the_answer(write: Write, tmp_path: Path) -> None
     found = ask(write(), "--trades", fills(tmp_path / "f.csv", FILLS[::-1]))
     assert own(found)["gross_profit"] == 700.0
     assert found["notes"] == ["Trades were newest first by date; they were turned round."]
+
+
+@pytest.mark.parametrize("head", ["0,1", ",0", "0,1,2", ",0,1", "0;1"])
+@pytest.mark.fault(
+    "returns", "the header counts columns: `0,1`, `,0`", "read; refused where the rows below are numbers too"
+)
+def test_a_header_that_counts_columns_is_one(head: str, tmp_path: Path) -> None:
+    mark = head[-2]
+    width, file = head.count(mark), tmp_path / "counted.csv"
+    days = pd.bdate_range("2023-01-02", periods=12).strftime("%Y-%m-%d")
+    numbers = [mark.join(f"{value:.4f}" for value in R[at : at + width]) for at in range(12)]
+    file.write_text("\n".join([head, *(f"{day}{mark}{row}" for day, row in zip(days, numbers, strict=True))]))
+    found = ask(file)
+    assert (found["from"], found["sessions"], len(found["strategies"])) == ("2023-01-02", 12, width)
+    file.write_text("0,1\n" + "".join(f"{row},{row}\n" for row in R[:12]))
+    assert "has no header" in refusal(file)
+
+
+@pytest.mark.parametrize("form", ["pipe", "device"])
+@pytest.mark.fault("returns", "a named pipe or a device for a file of returns", "one line, nothing waits for it")
+def test_a_file_of_returns_that_is_none_is_called_what_it_is(form: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    assert f"{form}, not a file" in refusal(tmp_path / form)

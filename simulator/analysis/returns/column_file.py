@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import DataError, UsageError
+from simulator.files import read_bytes
 
 DELIMITERS = ",;\t|"
 TITLES = 12
@@ -62,11 +63,14 @@ def read_table(path: Path) -> ColumnFile:
     Raises UsageError where there is no such file, DataError with file and line for what is not a table: no header,
     a column named twice, a row with more or fewer fields than the header.
     """
-    if not path.is_file():
-        raise UsageError(
-            f"no file {path}" if not path.is_dir() else f"{path} is a folder", mend="name a CSV or Parquet file"
-        )
-    content = path.read_bytes()
+    mend = "name a CSV or Parquet file"
+    try:
+        content = read_bytes(path)
+    except FileNotFoundError:
+        raise UsageError(f"no file {path}", mend=mend) from None
+    except OSError as problem:
+        found = "is a folder" if path.is_dir() else str(problem.strerror)
+        raise UsageError(f"{path} {found}", mend=mend) from None
     if content[:4] == b"PAR1":
         return _parquet(path)
     if content[:2] == b"\x1f\x8b":
@@ -109,7 +113,7 @@ def _csv(source: str, text: str) -> ColumnFile:
                 lines.append(reader.line_num)
     except csv.Error as problem:
         raise DataError(f"cannot be read ({problem})", where=f"{source}:{reader.line_num}") from None
-    header = _header(source, lines[0], rows[0])
+    header = _header(source, lines[0], rows[0], rows[1][0].strip() if len(rows) > 1 else "0")
     for row, line in zip(rows, lines, strict=True):
         if len(row) > len(header) and not any(field.strip() for field in row[len(header) :]):
             del row[len(header) :]
@@ -124,14 +128,19 @@ def _csv(source: str, text: str) -> ColumnFile:
     return ColumnFile(source, columns, np.array(lines[1:], dtype=np.int64), "line", delimiter)
 
 
-def _header(source: str, line: int, names: list[str]) -> list[str]:
-    """Return the names of the columns; numbers are names behind a first cell that is none: ``,0``, ``date,10,50``."""
+def _header(source: str, line: int, names: list[str], below: str) -> list[str]:
+    """Return the names of the columns; numbers are names behind a first cell that is none: ``,0``, ``date,10,50``.
+
+    So are ``0,1,2``, as a data frame counts its columns, where the first cell below is no such number.
+    """
     header = [name.strip() for name in names]
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         raise DataError(f'two columns are called "{twice}"', where=f"{source}:{line}", mend="rename one of them")
     numeric = sum(_is_number(name) for name in header)
-    if numeric and numeric >= len(header) - 1 and (not numeric < len(header) or re.match(r"\d", header[0])):
+    dated = not _is_number(below) or re.fullmatch(r"\d{8,}", below)
+    counted = dated and header == [str(i) for i in range(len(header))]
+    if not counted and numeric >= max(1, len(header) - 1) and (numeric == len(header) or re.match(r"\d", header[0])):
         raise DataError(
             "has no header, the first row holds numbers",
             where=f"{source}:{line}",

@@ -93,7 +93,9 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
     table = read_table(path)
     # A spreadsheet's or a data frame's row numbers, which nobody asked for.
     numbered = [n for n in table.names if n.lower() in ("", "index", "unnamed: 0") and _counts(table.texts(n))]
-    at = find_dates([n for n in table.names if n not in numbered])
+    rest = [n for n in table.names if n not in numbered]
+    counted = [n for n in rest[:1] if n.isdecimal() and _is_date("".join(table.texts(n)[:1]))]
+    at = counted[0] if counted else find_dates(rest)
     clock = next(
         (n for n in table.names if n.lower() == "time" and n != at and at and ":" in "".join(table.texts(n)[:1])), None
     )
