@@ -35,7 +35,7 @@ FILLERS = (
     "|spdr|s|p|500|invesco|ishares|vanguard|index|series|inc|corp|usd"
 )
 WRAPPERS = (
-    "pitch|pitches|research|pack|review|reviews|chairman|council|decision|decisions|checkpoint|trade|trades|peer|manager|pm"
+    "pitch|pitches|research|pack|review|reviews|chairman|council|decision|decisions|checkpoint|trade|trades|manager|pm"
     "|portfolio|idea|proposal|position"
 )
 

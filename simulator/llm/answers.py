@@ -104,12 +104,14 @@ def repair_request(request: ChatRequest, response: ChatResponse, error: str) -> 
 
 
 def _read_plain(text: str, model: type[T], known: Mapping[str, Any] | None) -> T | None:
-    """The value of a text that is one object of JSON and fits as it is, as nearly all are."""
+    """The value of a text that is one object of JSON and fits as it is, as nearly all are: without a key more."""
     try:
         content = json.loads(text, object_pairs_hook=_distinct, parse_float=_number, parse_constant=_number)
-        return model.model_validate_json(text.strip(), strict=True, context=known) if type(content) is dict else None
+        value = model.model_validate_json(text.strip(), strict=True, context=known)
     except (ValueError, RecursionError):  # that of pydantic among them
         return None
+    # Models drop keys that they do not know: there the answer may be given again, or taken back.
+    return value if value.model_dump(mode="json") == content else None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -40,6 +40,28 @@ WRAPPERS = frozenset((
     "parameters", "payload", "properties", "report", "response", "result", "results", "structured", "tool", "value",
 ))  # fmt: skip
 """Words of which the key around an answer may be made. "draft", "example" and the like are not among them."""
+HARMLESS = frozenset((
+    "agent", "analysis", "author", "call", "chain", "comment", "comments", "confidence", "created", "date",
+    "description", "explanation", "id", "index", "manager", "meta", "metadata", "model", "name", "note", "notes", "of",
+    "rationale", "reason", "reasoning", "role", "schema", "seat", "summary", "think", "thinking", "thought", "thoughts",
+    "time", "timestamp", "title", "tool", "usage", "version",
+))  # fmt: skip
+"""Words of keys that may stand beside the one around an answer: of prose, and of the service's own."""
+KINDS = frozenset(("kind", "object", "state", "status", "type", "success", "ok", "stop", "finish"))
+FINE = frozenset((
+    "ok", "success", "succeeded", "complete", "completed", "done", "final", "finished", "stop", "true", "1", "200",
+    "function", "functioncall", "tooluse", "toolcall", "object", "message", "json", "text", "answer",
+))  # fmt: skip
+REVISING = frozenset((
+    "final", "finally", "revised", "revision", "corrected", "correction", "amended", "amendment", "adjusted", "actual",
+    "override", "overridden", "instead", "updated", "verdict", "error", "errors", "retracted", "withdrawn", "opposite",
+))  # fmt: skip
+"""Words of a key, itself no field, under which an answer is taken back."""
+TAKEN_BACK = frozenset((
+    "cancelled", "canceled", "declined", "draft", "error", "failed", "rejected", "superseded", "vetoed", "void",
+    "withdrawn",
+))  # fmt: skip
+GIVEN_KEY = re.compile(r"""([^\W_][\w -]*)\\*["'`“”‘’]\s*[:：=]""")
 
 
 @dataclass(frozen=True)
@@ -137,6 +159,9 @@ class _Normaliser:
                     named = ", ".join(map(_short, objects))
                     self.doubt("", f"none of its fields is there; what stands under {named} is not taken for them")
                 break
+            if beside := [name for name, one in value.items() if name != key and not _is_harmless(name, one, known)]:
+                self.doubt("", f"{_short(beside[0])} beside {_short(key)} may be another answer: give one object")
+                return None
             value = objects[key]
             self.fixes.append(f"answer: taken out of {_short(key)}")
         return value
@@ -212,18 +237,31 @@ class _Normaliser:
             if name != key:
                 self.fixes.append(f"{where}: key {_short(key)}")
             found[name] = one
+        more = {key: one for key, one in found.items() if key not in known} if found.keys() & known.keys() else {}
+        if again := [key for key, one in more.items() if _takes_back(key, one, named)]:
+            self.doubt(path, f"{_short(again[0])} beside its fields may be another answer: give one object")
+            return None
         self._fill_in(found, known, path)
         return found
 
     def _fill_in(self, found: dict[str, Any], known: Schema, path: str) -> None:
         """Add what may be missing, unless a number stands under a key that may mean it, as ``stop_loss``."""
-        strangers = [one for key, one in found.items() if key not in known and re.search(r"\d", str(one)[:40])]
+        strangers = [key for key, one in found.items() if key not in known and _may_be_number(key, one, known)]
         there = found.keys() & known.keys()
         for name, kind in known.items():
-            if name in found:
-                continue
             parts = {fold(part): part for part in self._resolve(kind).get("properties", ())}
-            flat = {fold(key): key for key in found}
+            flat = {fold(key): key for key in found if key not in known}
+            if name in found:
+                if isinstance(inner := found[name], dict) and any(
+                    not same(
+                        self.read(found[flat[part]], self._resolve(kind)["properties"][parts[part]], name),
+                        inner.get(parts[part]),
+                    )
+                    for part in parts.keys() & flat.keys()
+                ):
+                    self.doubt(name, f'fields of "{name}" are given again beside it with different values')
+                    found[name] = None
+                continue
             nullable = {"type": "null"} in kind.get("anyOf", ()) and not strangers
             if parts and parts.keys() <= flat.keys():
                 self.fixes.append(f"{name}: its fields stood beside it")
@@ -351,6 +389,45 @@ class _Normaliser:
             return value
         self.fix(path, value, text)
         return text
+
+
+def _is_harmless(key: str, value: Any, known: set[str]) -> bool:
+    """True for what may stand beside the key around an answer: prose about it, what the service adds, nothing."""
+    words = set(words_of(key))
+    return (
+        _says_nothing(value)
+        or (bool(words & KINDS) and fold(str(value)) in FINE)
+        or (words <= HARMLESS and not known & _keys_within(value))
+    )
+
+
+def _takes_back(key: str, value: Any, known: Mapping[str, str]) -> bool:
+    """True where the unknown `key` beside the fields of an answer says that another holds, or brings one."""
+    words = set(words_of(key))
+    if _says_nothing(value):
+        return False
+    if words & KINDS and TAKEN_BACK.intersection(words_of(str(value))):
+        return True
+    return bool(words & REVISING or known.keys() & _keys_within(value))
+
+
+def _says_nothing(value: Any) -> bool:
+    return not value or str(value).strip().casefold() in NOTHING
+
+
+def _keys_within(value: Any) -> set[str]:
+    """Keys given anywhere in `value`, within strings of JSON too, folded."""
+    return {fold(key) for key in GIVEN_KEY.findall(json.dumps(value, ensure_ascii=False))}
+
+
+def _may_be_number(key: str, value: Any, known: Schema) -> bool:
+    """True where an unknown key may hold the number of a field: by a digit in what it says first, or by its name."""
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else ((key, one) for one in value)
+        return any(_may_be_number(name, one, known) for name, one in inner)
+    if _says_nothing(value) or value is True:
+        return False
+    return bool(re.search(r"\d", str(value)[:40])) or not known.keys().isdisjoint(words_of(key))
 
 
 def _plain(text: str) -> str:

@@ -208,8 +208,17 @@ def first_pair_again(answer: Answer, other: str) -> str:
     raise AssertionError(other)
 
 
+def turned(answer: Answer, other: str) -> Answer:
+    """The first field in which the two answers differ, as the other has it."""
+    return dict([next(pair for pair in json.loads(other).items() if answer[pair[0]] != pair[1])])
+
+
 def title(answer: Answer) -> str:
     return next(TITLES[kind] for kind, one in ANSWERS.items() if one.keys() == answer.keys())
+
+
+def renamed_up(answer: Answer) -> Answer:
+    return {key.upper(): one for key, one in answer.items()}
 
 
 READ: dict[str, Form] = {
@@ -267,6 +276,9 @@ READ: dict[str, Form] = {
     "Title_Case keys": lambda a, _: text(renamed(a, str.title)),
     "UPPER CASE keys": lambda a, _: text(renamed(a, lambda key: key.upper().replace("_", " "))),
     "keys with hyphens": lambda a, _: text(renamed(a, lambda key: key.replace("_", "-"))),
+    "with what a service adds": lambda a, _: text(
+        {"status": "completed", "id": "r-1", "error": None, "is_error": False, "usage": {"tokens": 3}, "result": a}
+    ),
     "a key more": lambda a, _: text(a | {"model": "gpt-5.2-pm"}),
     "inner objects in strings": lambda a, _: text(
         {name: text(one) if isinstance(one, dict | list) else one for name, one in a.items()}
@@ -356,6 +368,23 @@ ASKED: dict[str, Form] = {
     "a key given twice with different values": first_pair_again,
     "a key given twice in two cases": lambda a, o: re.sub(
         r'("direction"|"SPY"|"clarity"|"invalidated")(: [^,}]*)', r"\1\2, \1\2", first_pair_again(a, o), count=1
+    ),
+    "a field given again in capitals": lambda a, o: text(a | renamed_up(turned(a, o))),
+    "a field given before in capitals": lambda a, o: text(renamed_up(turned(a, o)) | a),
+    "a list of opposites beside the answer": lambda a, o: f'{{"answer": {text(a)}, "final": [{o}, {o}]}}',
+    "a word of the opposite beside the answer": lambda a, o: text({"answer": a, "revised": {"dir": "SHORT"}}),
+    "a cut string of the opposite beside the answer": lambda a, o: text({"answer": a, "final_answer": o[:-3]}),
+    "the opposite beside the fields": lambda a, o: f'{text(a)[:-1]}, "final": {o}}}',
+    "fields of the opposite under a name that says nothing": lambda a, o: text(a | {"x": [turned(a, o)]}),
+    "the answer of a peer": lambda a, o: text({f"peer_{title(a).lower()}": a}),
+    "an answer with its error": lambda a, o: text({"data": a, "error": "rejected, go the other way"}),
+    "an answer that is rejected": lambda a, o: text({"answer": a, "verdict": "rejected"}),
+    "an answer that is a draft": lambda a, o: text({"response": a, "status": "draft"}),
+    "an answer of status rejected": lambda a, o: text(a | {"status": "rejected"}),
+    "prices under levels": lambda a, o: (
+        text({key: one for key, one in a.items() if key not in PRICES} | {"levels": {"comment": "so " * 20, "sl": 470}})
+        if "stop" in a
+        else None
     ),
     "1e999": lambda a, _: text(a)[:-1] + ', "confidence": 1e999}',
     "NaN": lambda a, _: text(a)[:-1] + ', "confidence": NaN}',

@@ -89,6 +89,28 @@ def test_a_form_that_may_mean_two_things_is_asked_about(kind: str, said: str) ->
     assert reading.error
 
 
+@pytest.mark.fault(
+    "answers",
+    "a field given again in another spelling, or the opposite beside the answer in one object",
+    "asked about, whichever came last",
+)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"DIRECTION": "SHORT", "Conviction": -2},
+        {"final": "SHORT"},
+        {"final": [{"direction": "SHORT"}]},
+        {"draft": "{'direction': 'SHORT'"},
+        {"status": "rejected"},
+    ],
+)
+def test_what_stands_beside_the_fields_can_take_an_answer_back(more: dict[str, Any]) -> None:
+    answer = ANSWERS["pitch"]
+    for said in (answer | more, more | answer):
+        assert read("pitch", text(said)).value is None
+    assert read("pitch", text({"pitch": answer} | more)).value is None
+
+
 @pytest.mark.fault("answers", "an answer cut off at max_tokens that happens to be whole JSON", "asked about, not read")
 @pytest.mark.parametrize("finish", ["length", "LENGTH", "max_tokens"])
 def test_an_answer_that_was_cut_off_is_not_read(finish: str) -> None:

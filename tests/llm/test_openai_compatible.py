@@ -29,6 +29,7 @@ from simulator.llm.providers.openai_compatible import (
     body_of,
     endpoints_of,
     response_format,
+    text_of,
 )
 from simulator.llm.registry import providers_for, request_for
 from simulator.llm.retries import Retry
@@ -275,6 +276,21 @@ def test_refusals_come_in_three_ways(told: Told) -> None:
 def test_text_in_parts_is_put_together(told: Told) -> None:
     told.answer(200, completion([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]))
     assert ask(question(told.url)).text == "ab"
+
+
+@pytest.mark.fault("answers", "a draft in a part of the message that is a thought", "no part of the answer")
+@pytest.mark.parametrize(
+    "thought",
+    [
+        {"type": "reasoning", "text": "a draft"},
+        {"type": "thought", "text": "a draft"},
+        {"type": "thinking", "text": "a draft"},
+        {"type": "text", "thought": True, "text": "a draft"},
+    ],
+)
+def test_parts_that_are_thoughts_are_no_answer(thought: dict[str, object]) -> None:
+    assert text_of([thought, {"type": "output_text", "text": "the "}, {"text": "answer"}]) == "the answer"
+    assert text_of([thought]) == ""
 
 
 @pytest.mark.parametrize(

@@ -183,11 +183,14 @@ class OpenAICompatible:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message; some services send it in parts, or as the object it is the JSON of."""
+    """The text of a message, no thought; some services send it in parts, or as the object it is the JSON of."""
     if isinstance(content, dict):
         return json.dumps(content, ensure_ascii=False)
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+        parts = [part for part in content if isinstance(part, dict) and not part.get("thought")]
+        return "".join(
+            str(part.get("text") or "") for part in parts if part.get("type") in (None, "text", "output_text")
+        )
     return content if isinstance(content, str) else ""
 
 
