@@ -17,7 +17,7 @@ from simulator import files
 from simulator.errors import DataError, SimError
 from simulator.evidence.reader import read_run
 from simulator.evidence.records import RunRecord
-from simulator.store.folders import ADDED_LATER, find_run
+from simulator.store.folders import ADDED_LATER, NAMED, find_run, folder_name, is_partial, partial_name, run_id_of
 from simulator.workspace import Workspace
 
 RESULT_FILES = ("decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv")
@@ -86,6 +86,8 @@ def open_run(workspace: Workspace, name: str, force: bool = False) -> Verified:
 
 
 def _mend(found: Verified) -> str:
+    if found.changed[0].startswith("the folder is named"):
+        return "give it back the name of the run it holds"
     added = [name for name in ADDED_LATER if any(why.startswith(name) for why in found.changed)]
     if len(added) < len(found.changed):
         return f"`{found.run['command']}` writes it again"
@@ -100,6 +102,7 @@ def verify_run(workspace: Workspace, folder: Path) -> Verified:
         run = read_run(folder, trials=False)
         found = _Found(list(_changed_parts(folder, run)))
         _ask_store(workspace, folder, run, found)
+        _check_name(folder, run, found)
         # A run that is made again meanwhile puts another folder in this place.
         if not found.changed or files.identity(folder) == before:
             return Verified(folder, run, tuple(found.changed), tuple(found.notes), found.recorded)
@@ -159,6 +162,19 @@ def check_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None
         raise DataError(changed, where=str(folder), mend=f"`{run['command']}` writes it again")
 
 
+def _check_name(folder: Path, run: RunRecord, found: _Found) -> None:
+    """Add what is wrong with the name of `folder`: another run's is a change, one that is no run's a note."""
+    stopped = run.get("stopped")
+    own = folder_name(run["strategy"], run["from"], stopped["to"] if stopped else run["to"], run["run_id"])
+    own = partial_name(own) if run.get("partial") else own
+    # Not resolved: what a link is called counts, and the current folder has a name of its own.
+    name = folder.absolute().name
+    if name == own:
+        return
+    another = NAMED.fullmatch(name) and (run_id_of(name), is_partial(name)) != (run_id_of(own), is_partial(own))
+    (found.changed if another else found.notes).append(f"the folder is named {name}, but holds {own}")
+
+
 def _changed_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None) -> Iterator[str]:
     parts = run.get("parts")
     if parts is None:
@@ -189,7 +205,6 @@ def _further(folder: Path) -> list[str]:
 def _ask_store(workspace: Workspace, folder: Path, run: RunRecord, found: _Found) -> None:
     from simulator.store.connection import store_place
     from simulator.store.database import Store
-    from simulator.store.folders import run_id_of
 
     own = sha256(files.read_bytes(folder / "run.json"))
     try:

@@ -182,7 +182,7 @@ def simulate(
         work = Work(spec, workspace, config, loaded, staged, rules, replicates, asking.gateway, known, stopped)
         recorded = record_run(work, completion.analyse)
         runtime = _runtime(asking.gateway, started)
-    name = f"{known['strategy']}-{known['from']}-{staged.last}-{known['run_id']}"
+    name = folders.folder_name(known["strategy"], known["from"], str(staged.last), known["run_id"])
     run = _write(workspace, name, recorded, runtime, completion)
     if stopped is not None:
         raise PartialRunError(stopped, run) from stopped

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from simulator.errors import DataError, SimError, UsageError, did_you_mean
 from simulator.files import locked, write_file
 
 PARTIAL = "-partial"
+
+NAMED = re.compile(rf".+(-\d{{4}}-\d\d-\d\d){{2}}-[0-9a-f]{{10}}({PARTIAL})?")
+"""Names of run folders."""
 
 ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html")
 """Files that other commands add to a run's folder, about the result in it."""
@@ -77,6 +81,11 @@ def add_files(folder: Path, content: Mapping[str, bytes]) -> None:
     with locked(folder.parent):
         for name, data in content.items():
             write_file(folder / name, data)
+
+
+def folder_name(strategy: str, first: str, last: str, run_id: str) -> str:
+    """Name of the folder of a whole run."""
+    return f"{strategy}-{first}-{last}-{run_id}"
 
 
 def partial_name(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,35 @@ def test_an_edited_run_json_is_not_the_recorded_one(made: Path, sim: Sim) -> Non
         done = sim("report", folder_of(made).name, cwd=made)
         assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
         path.write_text(content)
+
+
+@pytest.mark.fault(
+    "disk", "run folders exchange their names, or one is renamed", "one line, exit code 3; a name of no run is a note"
+)
+def test_a_folder_holds_the_run_it_is_named_after(made: Path, sim: Sim) -> None:
+    council, reports = folder_of(made), made / "reports"
+    rule = simulator.run("sma_cross", ["SPY"], "2024-01-02", "2024-02-02", workspace=made).folder
+    council.rename(reports / "aside")
+    rule.rename(council)
+    (reports / "aside").rename(rule)
+    assert json.loads(sim("verify", "--all", "--json", cwd=made).stdout)["runs"][0]["changed"] == [
+        f"the folder is named {council.name}, but holds {rule.name}"
+    ]
+    for words in (["verify", rule.name], ["explain", rule.name], ["report", council.name]):
+        done = sim(*words, cwd=made)
+        assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    council.rename(reports / "mine")
+    rule.rename(partial := rule.with_name(f"{council.name}-partial"))
+    shutil.copytree(reports / "mine", rule)
+    states = {str(row["folder"]): (row["state"], len(row["notes"])) for row in verified(sim, made)}
+    assert states.pop(council.name) == ("missing", 0)
+    assert states == {"mine": ("verified", 1), partial.name: ("changed", 0), rule.name: ("verified", 0)}
+    assert f"the folder is named mine, but holds {rule.name}" in sim("explain", ".", cwd=reports / "mine").stderr
+
+
+def verified(sim: Sim, workspace: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(sim("verify", "--all", "--json", cwd=workspace).stdout)["runs"]
+    return rows
 
 
 @pytest.mark.fault("disk", "files are added to or missing from a run folder", "one line that names them, exit code 3")
