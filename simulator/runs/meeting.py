@@ -336,4 +336,4 @@ def _undecided(context: PipelineContext) -> LLMError | DataError | None:
     if not context.facts["symbols"]:
         return DataError(context.no_decision, mend="choose a later date")
     found = f"the meeting ends without a decision: {context.no_decision}"
-    return LLMError(found, mend="`--cache refresh` asks again")
+    return LLMError(found, mend="`--cache retry` asks again what failed")

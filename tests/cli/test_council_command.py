@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 import simulator
 from simulator.config import load_config
 from simulator.errors import UsageError
-from simulator.runs.meeting import meeting_time
+from simulator.runs.meeting import _undecided, meeting_time
 from simulator.workspace import make_workspace
 
 pytestmark = pytest.mark.medium
@@ -202,3 +203,13 @@ def test_what_cannot_be_meant_gets_one_line(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
     assert done.stderr.startswith("sim: error: ")
     assert [one for one in said if one not in done.stderr] == [], done.stderr
+
+
+@pytest.mark.fault(
+    "money", "a stage of `sim council` ends without a decision", "the hint pays for what failed, not for all"
+)
+def test_the_hint_after_failures_asks_again_only_what_failed() -> None:
+    ended: Any = SimpleNamespace(no_decision="pitch: 2 of 5 answered", facts={"symbols": ["SPY"]})
+    assert str(_undecided(ended)).endswith("2 of 5 answered; `--cache retry` asks again what failed")
+    hints = [path for path in Path(simulator.__file__).parent.rglob("*.py") if "`--cache refresh" in path.read_text()]
+    assert not hints
