@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from simulator.llm.forms import without
 from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import RefusedFieldError, TransientError
-from simulator.llm.providers.complaints import is_passing, read_error, refused_field
+from simulator.llm.providers.complaints import is_passing, raise_or_refuse, read_error, refused_field
 from simulator.llm.providers.openai_compatible import Endpoint, OpenAICompatible, answer_in_thought
 from simulator.llm.retries import Retry
 
@@ -122,6 +123,35 @@ def test_a_passing_failure_is_asked_again_and_never_stored(
         ("Invalid API key · Please run /login", True),
         ("当前分组上游负载已饱和，请稍后再试", True),
         ('{"error": "rate limit exceeded"}', True),
+        ("Resource has been exhausted (e.g. check quota).", True),
+        ('{"detail":"Rate limit exceeded"}', True),
+        ('```json\n{"message":"Internal server error"}\n```', True),
+        ('{"code":429,"msg":"slow down"}', True),
+        ('[{"error":{"code":503}}]', True),
+        ('{"error":"timeout"}', True),
+        ("{}", True),
+        ("null", True),
+        ("data: [DONE]", True),
+        ("\u200b\ufeff\u2060", True),
+        ("no healthy upstream", True),
+        ("You are being rate limited.", True),
+        ("Request was throttled. Expected available in 2 seconds.", True),
+        ("ThrottlingException: Rate exceeded", True),
+        ("The AI model is currently overloaded. Please try again later.", True),
+        ("upstream request timeout", True),
+        ("context deadline exceeded", True),
+        ("fetch failed", True),
+        ("Error: socket hang up", True),
+        ("read ECONNRESET", True),
+        ("Provider returned error", True),
+        ('ServiceUnavailableException: {"message":"wait"}', True),
+        ('{"answer": 42}', False),
+        ('{"message": "I cannot help with that"}', False),
+        ('{"conviction": 1, "message": "timeout"}', False),
+        ("conviction: 1\nwhy: the service is temporarily unavailable", False),
+        ("I cannot give advice. Please change the question and try again.", False),
+        ("Demand is exhausted; OPEC's quota and the upstream sector's limit decide.", False),
+        ("[]", False),
         ('{"error": "I cannot say"}', False),
         ('{"conviction": 1}', False),
         ("I would rather talk about the weather.", False),
@@ -131,6 +161,41 @@ def test_a_passing_failure_is_asked_again_and_never_stored(
 )
 def test_texts_that_are_messages_of_a_failure(text: str, passing: bool) -> None:
     assert is_passing(text, {"properties": {"conviction": {}}}) is passing
+
+
+@pytest.mark.fault(
+    "services",
+    "a status that refuses (400 to 404, 422) or a 5xx speaks of moderation or schemas, and of a failure that passes",
+    "asked again: neither a refusal of the question nor of a field; 206 with a part of an answer too",
+)
+@pytest.mark.parametrize(
+    ("status", "complaint"),
+    [
+        (403, "moderation service timeout, please retry"),
+        (400, "moderation service unavailable, try again"),
+        (400, "safety filter temporarily unavailable"),
+        (404, "schema registry temporarily unavailable"),
+        (422, "schema registry temporarily unavailable"),
+        (500, "Unexpected end of JSON object from upstream"),
+        (500, "unknown error while generating structured output"),
+        (500, "grammar engine crashed"),
+        (501, "response_format is not supported"),
+    ],
+)
+def test_words_of_a_passing_failure_win(status: int, complaint: str) -> None:
+    content = json.dumps({"error": {"message": complaint}}).encode()
+    with pytest.raises(TransientError):
+        raise_or_refuse(with_schema(question("http://x/v1"), Vote), status, {}, content)
+
+
+def test_a_message_of_a_failure_is_no_refusal_and_a_part_no_answer() -> None:
+    body = {"choices": [{"message": {"content": None, "refusal": "Service unavailable"}, "finish_reason": "stop"}]}
+    read = OpenAICompatible()._read
+    with pytest.raises(TransientError):
+        read(question("http://x/v1"), 200, {}, json.dumps(body).encode(), "")
+    half = {"choices": [{"message": {"content": '{"convic'}, "finish_reason": "stop"}]}
+    with pytest.raises(TransientError, match="206"):
+        read(question("http://x/v1"), 206, {}, json.dumps(half).encode(), "")
 
 
 @pytest.mark.fault(

@@ -54,20 +54,44 @@ LASTING = (
     "billing",
 )
 
+PASSES = re.compile(
+    r"rate.?limit|too many requests|throttl|overloaded|at capacity|time-?out|timed[ -]?out|deadline exceeded"
+    r"|\bE(CONN|TIMEDOUT|NOTFOUND|AI_AGAIN|PIPE)\w*|socket hang up|fetch failed|bad gateway|gateway (error|time)"
+    r"|(internal|server).{0,3}(server|error)\b|(temporarily|currently) (not available|unavailable|down|busy)"
+    r"|(service|server|backend|filter|registry|provider|moderation|system)\b.{0,30}\b(unavailable|busy|is down)"
+    r"|serviceunavailable|no healthy upstream|from upstream\b|upstream (error|request|connect|host|time|serv)"
+    r"|connection (error|reset|refused|closed|aborted|lost|failed)|network error|unknown error (has )?occurred"
+    r"|try again (later|shortly|soon|in (a|\d))|please retry(?! with)|retry (later|after|in \d|your request)"
+    r"|model (is )?(still |currently )?loading",
+    re.IGNORECASE,
+)
+"""Words of a service's machinery, wherever they stand in a short complaint."""
 PASSING_TEXT = re.compile(
-    r"\W*(API Error\b|(error\W*)?(code\W*)?(408|409|429|5\d\d)\b|rate.?limit(ed|s)?\b|too many requests|overloaded"
+    r"\W*(API Error\b|(error\W*)?(code\W*)?(408|409|429|5\d\d)\b"
     r"|((the|our|this) )?(service|server|model|engine|system|upstream)\b"
     r".{0,40}\b(overloaded|unavailable|busy|at capacity|error)"
-    r"|internal (server )?error|bad gateway|gateway time-?out|temporarily unavailable"
-    r"|connection (error|reset|refused|timed? ?out)|request (was )?(timed? ?out|aborted)"
+    r"|request (was )?aborted|provider returned error|.{0,40}\bresources?\b.{0,20}exhausted"
+    r"|.{0,40}\b(check|exceed\w*)\b.{0,25}\bquota"
     r"|(you.?ve|you have) (hit|reached|exceeded)\b.{0,40}\b(limit|quota)"
     r"|.{0,40}\b(limit|quota) (was |has been )?(reached|exceeded)|(an? )?(unexpected |unknown )?error (has )?occurred"
-    r"|(sorry, )?something went wrong|network error|(request failed with status|http(error)?)\W*(code )?[45]\d\d"
-    r"|(please )?try again (later|in \d)|invalid api key|(your )?credit balance|insufficient (credit|balance|quota)"
-    r"|please run /login|not logged in|oauth token|unauthori[sz]ed|authentication (failed|error)"
+    r"|(sorry, )?something went wrong|(request failed with status|http(error)?)\W*(code )?[45]\d\d"
+    r"|invalid api key|(your )?credit balance|insufficient (credit|balance|quota)"
+    r"|please run /login|not logged in|oauth token|unauthori[sz]ed|authentication (failed|error)|\[done\]$"
     r"|.{0,20}(系统繁忙|服务器?繁忙|请稍后[再重]试|负载已饱和|请求过(多|于频繁)))",
     re.IGNORECASE,
 )
+TROUBLE = re.compile(
+    r"limit|quota|exhausted|overload|throttl|time.?out|timed.out|unavailable|upstream|gateway|connection|retry"
+    r"|try again|busy|capacity|internal|server|crash|unauthori[sz]ed|\b[45]\d\d\b",
+    re.IGNORECASE,
+)
+"""Words of an object that has no fields but `ERROR_FIELD`."""
+ERROR_FIELD = re.compile(
+    r"errors?|message|msg|details?|title|reason|description|success|ok|fault|path|timestamp|param|status|type|code"
+    r"|(error|status|request|trace|retry)_?(code|message|description|id|after)",
+    re.IGNORECASE,
+)
+WRAPPING = re.compile(r"^(```\w*\s*|(data|event):\s*)|\s*```$")
 PAGE = re.compile(r"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
 LONGEST_PASSING = 500
 """Characters up to which a text can be an error message instead of an answer."""
@@ -82,20 +106,44 @@ def begin_of(content: bytes) -> str:
 
 def is_passing(text: str, schema: Mapping[str, Any] | None = None) -> bool:
     """True where a text is no answer but the message of a failure that may pass, or nothing at all."""
-    text = text.strip()
+    text = WRAPPING.sub("", "".join(one for one in text if one.isprintable() or one.isspace()).strip())
     if not text or PAGE.match(text):
         return True
-    fields = ((schema or {}).get("properties") or {}).keys()
-    if text.startswith("{") and '"error"' in text and "error" not in fields:
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return False
-        error = found.get("error") if isinstance(found, dict) and not found.keys() & fields else None
-        return isinstance(error, Mapping) or (isinstance(error, str) and PASSING_TEXT.match(error) is not None)
+    try:
+        found = json.loads(text) if text[0] in '{["n' else text
+    except (ValueError, RecursionError):
+        found = text
+    found = found[0] if isinstance(found, list) and len(found) == 1 else found
+    if isinstance(found, Mapping):
+        return _is_error(found, schema or {})
+    return found is None or (
+        isinstance(found, str) and _tells_of_trouble(found, (schema or {}).get("properties") or {})
+    )
+
+
+def _is_error(found: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    """True for an object of a service instead of the fields of `schema`."""
+    if not found:
+        return bool(schema.get("required", True))
+    if found.keys() & (schema.get("properties") or {}).keys():
+        return False
+    error = found.get("error")
+    if isinstance(error, Mapping) or (isinstance(error, str) and _tells_of_trouble(error, {})):
+        return True
+    return all(map(ERROR_FIELD.fullmatch, found)) and TROUBLE.search(json.dumps(found)) is not None
+
+
+def _tells_of_trouble(text: str, fields: Mapping[str, Any]) -> bool:
+    """True for a short text with words of a service's machinery and none of the `fields` that were asked for."""
+    if len(text) > LONGEST_PASSING:
+        return False
     # A message may carry the service's own error object; any other object may be an answer.
-    plain = "{" not in text or re.search("""["']error["']""", text) is not None
-    return plain and len(text) <= LONGEST_PASSING and PASSING_TEXT.match(text) is not None
+    names = "|".join(map(re.escape, fields))
+    if names and re.search(rf"""(^|["'{{,*])\s*({names})["'*]*\s*[:=]""", text, re.MULTILINE):
+        return False
+    if not names and "{" in text and not re.search("""["']error["']""", text):
+        return False
+    return PASSING_TEXT.match(text) is not None or PASSES.search(text) is not None
 
 
 def is_failure(response: ChatResponse, schema: Mapping[str, Any] | None = None) -> bool:
@@ -112,13 +160,12 @@ def raise_or_refuse(
     complaint = complaint_of(content)
     if status == 429 and "insufficient_quota" in complaint:
         raise LLMError(f"credit is used up ({complaint})", where=request.endpoint, mend="add credit there")
-    # A 5xx is a refusal only where it says so in as many words: what is asked must not depend on a passing failure.
-    refused = (
-        status in (500, 501) and _refuses_schema(request, complaint) and re.search(REFUSED, complaint, re.IGNORECASE)
-    )
-    if status in PASSING or (status >= 500 and not refused):
+    # Words of a passing failure win over all others: what is asked must not depend on it.
+    passes = status in PASSING or status >= 500 or (400 <= status != 402 and PASSES.search(complaint))
+    if passes:
         after = retry_after(headers, datetime.now(UTC))
-        raise TransientError(f"{status} {complaint}".strip(), retry_after=after, throttled=status == 429)
+        throttled = status == 429 or (status < 500 and says_throttled(complaint))
+        raise TransientError(f"{status} {complaint}".strip(), retry_after=after, throttled=throttled)
     text = content.decode("utf-8", "replace")[:2000]
     if status in (400, 403) and FILTERED.search(text) and not PAGE.match(text):
         return ChatResponse(complaint, outcome="refusal", finish="content_filter")
@@ -145,7 +192,7 @@ def refused_field(request: ChatRequest, status: int, complaint: str) -> str | No
 
     One that says nothing at all is taken for a refusal of the schema.
     """
-    if status not in (400, 404, 415, 422, 500, 501):
+    if status not in (400, 404, 415, 422):
         return None
     limit = request.limit_name
     if request.max_tokens is not None and status in (400, 422):
@@ -156,17 +203,14 @@ def refused_field(request: ChatRequest, status: int, complaint: str) -> str | No
     for name in SETTINGS:
         if getattr(request, name) is not None and re.search(rf"\b{name}\b", complaint, re.IGNORECASE):
             return name
-    if _refuses_schema(request, complaint) or (request.sends_schema and status == 400 and BARE.fullmatch(complaint)):
+    about_schema = ABOUT_SCHEMA.search(complaint) or (status == 400 and BARE.fullmatch(complaint))
+    if request.sends_schema and about_schema:
         return "schema"
     if ANY_FIELD.search(complaint):
         sent = ["schema"] if request.sends_schema else []
         sent += [name for name in SETTINGS if getattr(request, name) is not None]
         return sent[0] if sent else None
     return None
-
-
-def _refuses_schema(request: ChatRequest, complaint: str) -> bool:
-    return request.sends_schema and ABOUT_SCHEMA.search(complaint) is not None
 
 
 def read_error(
@@ -228,10 +272,9 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             return max(0.0, seconds)
     try:
         until = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError):
+        return max(0.0, ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds())
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
 
 
 def complaint_of(content: bytes) -> str:

@@ -151,6 +151,8 @@ class OpenAICompatible:
     ) -> ChatResponse:
         if status >= 300:
             return raise_or_refuse(request, status, headers, content, key_env)
+        if status == 206:
+            raise TransientError("206: answered with a part of the answer", perhaps_paid=True)
         body = parse_object(content, headers)
         choices = body.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
@@ -174,12 +176,13 @@ class OpenAICompatible:
             text = answer_in_thought(thought, request.schema)
         usage = read_usage(request, text, body.get("usage"), self._price)
         # Nothing to read after "length" is a thought that used up max_tokens: that lasts.
-        if outcome == "answer" and is_passing(text, request.schema) and not (finish == "length" and not text.strip()):
-            said = f"with {shorten(text)!r} as its answer" if text.strip() else "with no text"
-            raise TransientError(f"answered {said}", throttled=says_throttled(text), perhaps_paid=True)
+        said, judged = refusal or text, refusal or outcome == "answer"
+        if judged and is_passing(said, request.schema) and not (finish == "length" and not said.strip()):
+            what = f"with {shorten(said)!r} as its answer" if said.strip() else "with no text"
+            raise TransientError(f"answered {what}", throttled=says_throttled(said), perhaps_paid=True)
         named = body.get("model")
         served = named.strip()[:LONGEST_NAME] if isinstance(named, str) else ""
-        return ChatResponse(refusal or text, outcome, model=served, usage=usage, finish=finish)
+        return ChatResponse(said, outcome, model=served, usage=usage, finish=finish)
 
 
 def text_of(content: Any) -> str:
