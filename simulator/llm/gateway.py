@@ -501,8 +501,11 @@ class Gateway:
 
     async def _within_budget(self, provider: Provider, request: ChatRequest) -> ChatResponse:
         """Ask once; the money is reserved before and settled exactly once, whatever comes of it."""
-        likely, most = self._estimate_usd(request)
-        while (reserved := self.budget.reserve(most, likely)) is None:
+        while True:
+            # Anew each time: what came meanwhile may have cost more than the table says.
+            likely, most = self._estimate_usd(request)
+            if (reserved := self.budget.reserve(most, likely)) is not None:
+                break
             await asyncio.sleep(0.05)
         self._on_wire.add(request.key)
         try:

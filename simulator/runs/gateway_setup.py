@@ -97,7 +97,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         budget=budget,
         mode=spec.cache,
         estimate_usd=estimate,
-        limiter=FairQueue(limits, budget, estimate, charges.untried),
+        limiter=FairQueue(limits, budget, estimate, charges.untried, charges.at_worst),
         journal=journal,
     )
     with asyncio.Runner() as loop:

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Till:
             budget=self.budget,
             estimate_usd=self.charges.estimate,
             retry=Retry(()),
-            limiter=FairQueue(limits, self.budget, self.charges.estimate, self.charges.untried),
+            limiter=FairQueue(limits, self.budget, self.charges.estimate, self.charges.untried, self.charges.at_worst),
         )
 
     def question(self, number: int = 0) -> ChatRequest:
@@ -430,12 +431,41 @@ def test_a_report_is_read_as_it_is_meant(reported: Any, prompt: int, completion:
     assert seen == [pytest.approx(told) if told is not None else None]
 
 
+@pytest.mark.fault(
+    "money", "models not tried yet, or several processes, at a service that tells 20 × the table",
+    "one trial at a time for the whole endpoint, and what it cost counts for all its models",
+)  # fmt: skip
+@pytest.mark.medium
+def test_one_trial_at_a_time_for_an_endpoint_whatever_the_process(serve: Serve, tmp_path: Path) -> None:
+    service = serve("--latency", 0.1, "--faults", 1, "--fault", "cost-tenth")
+    tills = [Till(tmp_path, seat_at(service.url), Price(input=10, output=20), limit=0.15) for _ in range(3)]
+
+    async def run() -> list[Any]:
+        asked = [
+            till.gateway.ask(replace(till.question(9 * place + number), model=f"m{number % 3}"))
+            for place, till in enumerate(tills)
+            for number in range(9)
+        ]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        for till in tills:
+            await till.gateway.drain()
+        return found
+
+    for till in tills:
+        till.budget.run = "one run in three processes"
+    found = asyncio.run(run())
+    assert service.stats()["requests"] == 1
+    assert sum(isinstance(one, BudgetError) for one in found) == 26
+    assert tills[0].spent() == pytest.approx(0.1)
+    for till in tills:
+        till.ledger.close()
+
+
 def test_what_one_process_was_charged_the_others_set_aside(serve: Serve, tmp_path: Path) -> None:
     service = serve("--latency", 0, "--faults", 1, "--fault", "cost-tenth")
     first, second = (Till(tmp_path, seat_at(service.url), FREE, limit=0.15) for _ in range(2))
     assert second.charges.untried(second.question())
     first.ask()
-    second.charges._read_at.clear()  # a second later
     assert not second.charges.untried(second.question())
     assert second.charges.estimate(second.question()) == (0.1, 0.1)
     assert isinstance(second.ask(2)[1], BudgetError)

@@ -46,6 +46,27 @@ def test_who_waits_for_money_is_let_in_by_date_and_only_when_there_is_some(seed:
     assert later == sorted(later)
 
 
+def test_one_by_one_where_less_is_left_than_a_question_may_cost_at_worst() -> None:
+    budget, inside, most = Budget(1.0), 0, 0
+
+    async def one(queue: FairQueue, number: int) -> None:
+        nonlocal inside, most
+        async with queue.slot(question(number, "2024-01-02")):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    async def all_at_once(at_worst: float) -> None:
+        queue = FairQueue(Unlimited(), budget, lambda _: (0.0, 0.1), at_worst=lambda _: at_worst)
+        await asyncio.gather(*(one(queue, number) for number in range(5)))
+
+    asyncio.run(all_at_once(2.0))
+    assert most == 1
+    asyncio.run(all_at_once(0.9))
+    assert most == 5
+
+
 def test_what_costs_nothing_never_waits() -> None:
     budget = Budget(0.0)
     questions = [question(n, "2024-01-02") for n in range(20)]

@@ -18,9 +18,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from simulator.errors import BudgetError
+from simulator.errors import BudgetError, ConfigError
 from simulator.llm.messages import ChatRequest
 from simulator.llm.spending.prices import OFFLINE, WHERE, Asked, Prices
 from simulator.llm.spending.shared_ledger import SharedLedger, ignore
@@ -64,9 +64,13 @@ class Charges:
             return 0.0, 0.0
         if (stopped := self._stopped.get((request.endpoint, request.model))) is not None:
             raise stopped
-        name = self._name(request)
         likely, most = self.prices.estimate(request)
-        return self._set_aside(name, likely), self._set_aside(name, most)
+        return self._set_aside(request, likely), self._set_aside(request, most)
+
+    def at_worst(self, request: ChatRequest) -> float:
+        """Dollars up to which the service is believed; 0 where it was seen to charge no more than the table says."""
+        most, seen = self.prices.estimate(request)[1], self._seen(self._name(request))
+        return 0.0 if most and seen is not None and seen <= 1.0 else BELIEVED * most or self.max_usd
 
     def untried(self, request: ChatRequest) -> str:
         """Name of a model of which nobody knows yet whether it costs what the table says; empty for any other."""
@@ -81,7 +85,7 @@ class Charges:
         counted = self.prices.cost(request, prompt_tokens, completion_tokens)
         usd = counted if told is None else told
         if told is not None and not (is_amount(told) and (not most or told <= BELIEVED * most)):
-            usd = max(counted, self._set_aside(name, most))
+            usd = max(counted, self._set_aside(request, most))
             self._report(request, "unbelieved", f"told a cost of ${told:,.6g} for one answer, booked are ${usd:,.4f}")
         elif told is not None and not most and told > self.max_usd:
             usd = self.max_usd
@@ -107,18 +111,39 @@ class Charges:
         model = asked.model if price.input or price.output else "*"
         return f"{asked.provider}|{asked.endpoint}|{model}|{price.input:g}|{price.output:g}"
 
-    def _set_aside(self, name: str, usd: float) -> float:
-        """`usd` of the table times what was seen above it; what was seen itself where the table has no price."""
-        seen = self._seen(name) or 0.0
-        return usd * max(1.0, seen) if usd else seen
+    def _set_aside(self, request: ChatRequest, usd: float) -> float:
+        """`usd` of the table times what was seen above it; what was seen itself where the table has no price.
+
+        For a model of which nothing was seen, what was seen at most of the others at that service counts.
+        """
+        seen = self._seen(self._name(request))
+        if not usd:
+            return seen or 0.0
+        return usd * max(1.0, self._seen_beside(request) if seen is None else seen)
+
+    def _seen_beside(self, request: ChatRequest) -> float:
+        """Most times the table that other models of the service were charged, at their prices of now."""
+        service = f"{request.provider}|{request.endpoint}|"
+        told = {name: more for name, more in self._most.items() if name.startswith(service)}
+        for name, more in (self.ledger.charged_at(service) if self.ledger is not None else {}).items():
+            told[name] = max(more, told.get(name, 0.0))
+        return max((more for name, more in told.items() if self._is_beside(request, name, service)), default=0.0)
+
+    def _is_beside(self, request: ChatRequest, name: str, service: str) -> bool:
+        model = name.removeprefix(service).rsplit("|", 2)[0]
+        try:
+            return model != "*" and name == self._name(replace(request, model=model))
+        except ConfigError:
+            return False
 
     def _seen(self, name: str) -> float | None:
         """Times the table's most, or dollars where it has no price, that an answer was charged; None before any was.
 
-        What other processes of the workspace were charged is looked up once a second.
+        What other processes of the workspace were charged is looked up ten times a second, and until it is known.
         """
         now = time.monotonic()
-        if self.ledger is not None and now - self._read_at.get(name, -math.inf) > 1.0:
+        late = name not in self._most or now - self._read_at.get(name, -math.inf) > 0.1
+        if self.ledger is not None and late:
             self._read_at[name] = now
             told = [one for one in (self._most.get(name), self.ledger.most_charged(name)) if one is not None]
             if told:

@@ -22,13 +22,17 @@ from simulator.llm.messages import ChatRequest
 from simulator.llm.spending.budget import Budget
 
 TRIALS, QUICK_SECONDS = 3, 5.0
-"""Questions put alone to a model that fails, and seconds after which one of them counts for all."""
+"""Questions put alone to a model that fails, and seconds after which one of them counts for all of its endpoint."""
+LEASE_SECONDS = 300.0
+"""Seconds that a trial in another process is waited for; one that died is not waited for at all."""
 
 
 class FairQueue:
     """A `gateway.Limiter` before another one. `estimate` gives (likely, at most) dollars of a question.
 
-    A model that is `untried` is asked one question alone: many at once could cost what nobody set aside.
+    A model that is `untried` is asked one question alone, with no other trial at its endpoint in any process of the
+    workspace: many at once could cost what nobody set aside. For the same reason questions go one by one where less is
+    left than one of them may cost `at_worst`.
 
     It only orders who may reserve next. `budget` decides what may be spent and raises when the money is spent: with
     nothing in flight the next in turn is let through so that it does.
@@ -40,11 +44,13 @@ class FairQueue:
         budget: Budget,
         estimate: Callable[[ChatRequest], tuple[float, float]],
         untried: Callable[[ChatRequest], str] = lambda request: "",  # noqa: ARG005
+        at_worst: Callable[[ChatRequest], float] = lambda request: 0.0,  # noqa: ARG005
     ) -> None:
         self._limits, self._budget, self._estimate, self._untried = limits, budget, estimate, untried
+        self._at_worst = at_worst
         self._alone: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._trials: Counter[str] = Counter()
-        self._waiting: list[tuple[str, int, float, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[str, int, float, float, asyncio.Future[None]]] = []
         self._order = count()
         self._promised: dict[int, float] = {}
         self._at_first: float | None = None
@@ -54,15 +60,16 @@ class FairQueue:
         number = next(self._order)
         async with AsyncExitStack() as alone:
             if name := self._unproven(request):
-                await alone.enter_async_context(self._alone[name])
+                await self._wait_for_trials(request, alone)
                 if self._unproven(request):
-                    alone.callback(self._count_trial, name, time.monotonic())
+                    alone.callback(self._count_trial, request, name, time.monotonic())
                 else:
                     await alone.aclose()
             most = self._estimate(request)[1]
             try:
                 if most:
-                    await self._turn(request.purpose.get("session", ""), number, most)
+                    session = request.purpose.get("session", "")
+                    await self._turn(session, number, most, self._at_worst(request))
                 async with self._limits.slot(request) as place:
                     yield place
             finally:
@@ -71,25 +78,38 @@ class FairQueue:
 
     def _unproven(self, request: ChatRequest) -> str:
         name = self._untried(request)
-        return name if self._trials[name] < TRIALS else ""
+        return name if max(self._trials[name], self._trials[_endpoint(request)]) < TRIALS else ""
 
-    def _count_trial(self, name: str, began: float) -> None:
-        # A service that hangs is not waited for again and again by one question after the other.
-        self._trials[name] += 1 if time.monotonic() - began < QUICK_SECONDS else TRIALS
+    async def _wait_for_trials(self, request: ChatRequest, alone: AsyncExitStack) -> None:
+        """Take the endpoint's one trial, for as long as `alone` is open, once others had theirs."""
+        await alone.enter_async_context(self._alone[_endpoint(request)])
+        ledger, key, until = self._budget.ledger, f"trial|{_endpoint(request)}", time.monotonic() + LEASE_SECONDS
+        while ledger is not None and self._unproven(request) and time.monotonic() < until:
+            if ledger.claim(key):
+                alone.callback(ledger.release, key)
+                return
+            await asyncio.sleep(0.05)
 
-    async def _turn(self, session: str, number: int, most: float) -> None:
+    def _count_trial(self, request: ChatRequest, name: str, began: float) -> None:
+        if time.monotonic() - began < QUICK_SECONDS:
+            self._trials[name] += 1
+        elif self._untried(request):
+            # A service that hangs is not waited for again and again by one question after the other.
+            self._trials[_endpoint(request)] = TRIALS
+
+    async def _turn(self, session: str, number: int, most: float, at_worst: float) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (session, number, most, turn))
+        heapq.heappush(self._waiting, (session, number, most, at_worst, turn))
         self._admit()
         await turn
 
     def _admit(self) -> None:
         """Let in, in turn, all that the money left covers; with nothing promised the first whatever it costs."""
         while self._waiting:
-            _, number, most, turn = self._waiting[0]
+            _, number, most, at_worst, turn = self._waiting[0]
             # A turn that is done belongs to a caller that was cancelled while it waited.
             if not turn.done():
-                if self._promised and sum(self._promised.values()) + most > self._left():
+                if self._promised and max(sum(self._promised.values()) + most, at_worst) > self._left():
                     return
                 self._promised[number] = most
                 turn.set_result(None)
@@ -110,3 +130,7 @@ class FairQueue:
                 self._at_first = min(budget.max_usd_per_run - now.run, budget.max_usd_per_day - now.day)
             self._at_first += budget.spent_usd + budget.lost_usd
         return self._at_first - budget.spent_usd - budget.lost_usd
+
+
+def _endpoint(request: ChatRequest) -> str:
+    return request.endpoint or request.provider

@@ -167,6 +167,12 @@ class SharedLedger:
             row = db.execute("SELECT more FROM charges WHERE model = ?", (model,)).fetchone()
         return float(row[0]) if row else None
 
+    def charged_at(self, service: str) -> dict[str, float]:
+        """{model: `most_charged`} of all whose name begins with `service`."""
+        with self.transaction() as db:
+            query = "SELECT model, more FROM charges WHERE substr(model, 1, ?) = ?"
+            return dict(db.execute(query, (len(service), service)).fetchall())
+
     def remember_charge(self, model: str, more: float) -> None:
         """Keep that for the runs that come after."""
         with self.transaction() as db:
