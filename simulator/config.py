@@ -10,6 +10,7 @@ config/schedule.yaml  times of decisions
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -37,14 +39,63 @@ from simulator.keys import is_secret
 
 M = TypeVar("M", bound=BaseModel)
 
+ABOVE_ZERO = math.nextafter(0, 1)
+SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?")
+"""What YAML 1.1 reads in base 60: 1:30 as 90. Left as text, it is a time or a number that is refused."""
+
 LARGEST, DEEPEST, MOST_VALUES = 1_000_000, 50, 100_000
 """Bytes, levels and values of a YAML file: far more than one written by hand, far less than what takes a second."""
+
+
+LONGEST = 4_000
+"""Characters of a number that Python reads."""
 
 
 class Section(BaseModel):
     """A mapping in a config file: frozen, and strict about its keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, given: Any, info: ValidationInfo) -> Any:
+        # Else `true` is taken for 1. Bounded numbers refuse it with what is allowed.
+        field = cls.model_fields[str(info.field_name)]
+        told = any(isinstance(one, BeforeValidator) for one in field.metadata)
+        if isinstance(given, bool) and field.annotation is not bool and not told:
+            raise ValueError("true and false are no value here")
+        return given
+
+
+def _bounded(allowed: str, least: float, most: float, word: str | None = None) -> BeforeValidator:
+    """Numbers from `least` to `most`, and `word`; what else is given is refused with what is `allowed`."""
+
+    def check(given: Any) -> Any:
+        if given == word and word is not None:
+            return given
+        try:
+            number = math.nan if isinstance(given, bool) else float(given)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if least <= number <= most:
+            return number
+        raise ValueError(f"{'' if math.isfinite(number) else 'not a finite number; '}give {allowed}")
+
+    return BeforeValidator(check)
+
+
+def _fraction(most: float, least: float = ABOVE_ZERO) -> BeforeValidator:
+    return _bounded(
+        f"a fraction {'above' if least else 'from'} 0{' up' if least else ''} to {most:g}, 0.5 for 50 %", least, most
+    )
+
+
+def _dollars(least: float, most: float) -> BeforeValidator:
+    return _bounded(f"dollars, from {least:g} to {most:,.0f}", least, most)
+
+
+def _bps() -> BeforeValidator:
+    return _bounded("basis points from 0 to below 10000, 5 for 0.05 %", 0, math.nextafter(10_000, 0))
 
 
 def check_endpoint(url: str) -> str:
@@ -178,7 +229,7 @@ class Account(Section):
 
 
 class Accounts(Section):
-    cash: float = Field(default=100_000.0, gt=0)
+    cash: Annotated[float, _dollars(0.01, 1e15)] = 100_000.0
     """Dollars every account starts with."""
     accounts: dict[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], Account]
     """Names are part of folders and of the variables that hold keys: ``ALPACA_PAPER_KEY_<ACCOUNT>``."""
@@ -202,7 +253,7 @@ class Asset(Section):
 
 class Assets(Section):
     cash_instrument: str = "BIL"
-    risk_free_rate: float = 0.02
+    risk_free_rate: Annotated[float, _bounded("a yearly rate from -0.1 to 1, 0.02 for 2 %", -0.1, 1)] = 0.02
     """Yearly rate, used where the cash instrument has no bars."""
     context: list[str] = []
     """Series shown to strategies but never traded, e.g. VIX."""
@@ -210,29 +261,31 @@ class Assets(Section):
 
 
 class Risk(Section):
-    max_weight: float = Field(default=1.0, gt=0)
+    max_weight: Annotated[float, _fraction(10)] = 1.0
     """Largest |weight| of one symbol."""
-    max_gross: float = Field(default=1.0, gt=0)
-    max_group: float = Field(default=1.0, gt=0)
+    max_gross: Annotated[float, _fraction(10)] = 1.0
+    max_group: Annotated[float, _fraction(10)] = 1.0
     shares: Literal["fractional", "whole"] = "fractional"
-    min_trade: float = Field(default=1.0, ge=0)
+    min_trade: Annotated[float, _dollars(0, 1e9)] = 1.0
     """Dollars below which a change of position is not worth an order."""
-    initial_margin_long: float = Field(default=1.0, gt=0)
-    initial_margin_short: float = Field(default=0.5, gt=0)
-    maintenance_long: float = Field(default=0.25, ge=0)
-    maintenance_short: float = Field(default=0.3, ge=0)
+    initial_margin_long: Annotated[float, _fraction(10)] = 1.0
+    initial_margin_short: Annotated[float, _fraction(10)] = 0.5
+    maintenance_long: Annotated[float, _fraction(10, 0)] = 0.25
+    maintenance_short: Annotated[float, _fraction(10, 0)] = 0.3
 
 
 class Costs(Section):
-    commission_per_share: float = Field(default=0.0, ge=0)
-    commission_bps: float = Field(default=0.0, ge=0)
-    commission_min: float = Field(default=0.0, ge=0)
-    slippage_bps: float = Field(default=2.0, ge=0, lt=10_000)
-    borrow_rate: float = Field(default=0.01, ge=0)
+    commission_per_share: Annotated[float, _dollars(0, 1e6)] = 0.0
+    commission_bps: Annotated[float, _bps()] = 0.0
+    commission_min: Annotated[float, _dollars(0, 1e6)] = 0.0
+    slippage_bps: Annotated[float, _bps()] = 2.0
+    borrow_rate: Annotated[float, _bounded("a yearly rate from 0 to 10, 0.05 for 5 %", 0, 10)] = 0.01
     """Yearly, on the market value of shorts."""
-    cash_interest: Literal["cash"] | Annotated[float, Field(ge=0)] = "cash"
+    cash_interest: Annotated[
+        Literal["cash"] | float, _bounded("a yearly rate from 0 to 1, 0.05 for 5 %, or cash", 0, 1, "cash")
+    ] = "cash"
     """Yearly, on idle cash; "cash" for the return of the cash instrument."""
-    margin_spread: float = Field(default=0.015, ge=0)
+    margin_spread: Annotated[float, _bounded("a yearly rate from 0 to 1, 0.05 for 5 %", 0, 1)] = 0.015
     """Yearly, what borrowed cash costs beyond that."""
     short_proceeds_earn: bool = False
     """Interest is paid on what short sales brought in, too."""
@@ -281,6 +334,13 @@ CONFIG_FILES: dict[str, type[Section]] = {
 }
 
 
+class _Loader(yaml.CSafeLoader):
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and implicit[0] and SEXAGESIMAL.fullmatch(value):
+            return "tag:yaml.org,2002:str"
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+
+
 def load_config(folder: Path) -> Config:
     """Read and check the six files of `folder`. Raises ConfigError naming file and line."""
     accounts = read_yaml(folder / "accounts.yaml", Accounts)
@@ -302,9 +362,9 @@ def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = No
         raise ConfigError(f"cannot be read ({getattr(error, 'strerror', None) or error})", where=str(path)) from None
     try:
         _refuse_depth(text, path)
-        root = yaml.compose(text, Loader=yaml.CSafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
         _refuse_growth(root, path)
-        content = yaml.load(text, Loader=yaml.CSafeLoader)
+        content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -312,8 +372,9 @@ def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = No
     except ValueError as error:
         # A date there is not, a number of more digits than Python reads.
         node = next((node for node in _scalars(root) if _is_unreadable(node)), root)
-        given = f'"{node.value[:40]}": ' if isinstance(node, yaml.ScalarNode) else ""
-        raise ConfigError(f"{given}{error}", where=f"{path}:{_line_of(node, [])}") from None
+        given = node.value if isinstance(node, yaml.ScalarNode) else ""
+        reason = f"a number of {len(given):,} digits" if len(given) > LONGEST else error
+        raise ConfigError(f'"{given[:40]}": {reason}', where=f"{path}:{_line_of(node, [])}") from None
     _refuse_repeated_keys(root, path)
     try:
         return model.model_validate({} if content is None else content, context=dict(context or {}))
@@ -324,7 +385,7 @@ def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = No
 def _refuse_depth(text: str, path: Path) -> None:
     # Before anything is composed: the parser takes a minute for a hundred thousand brackets, and may never return.
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             where = f"{path}:{event.start_mark.line + 1}" if event.start_mark else str(path)
@@ -371,7 +432,7 @@ def _scalars(root: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
 
 def _is_unreadable(node: yaml.ScalarNode) -> bool:
     try:
-        yaml.SafeLoader("").construct_object(node)
+        _Loader("").construct_object(node)
     except (ValueError, yaml.YAMLError):
         return True
     return False

@@ -133,12 +133,29 @@ def test_a_corrupt_parquet_file_is_one_line(workspace: Path, sim: Sim) -> None:
     assert listing(workspace) == before
 
 
+RATE = "give a yearly rate from 0 to 1, 0.05 for 5 %"
+
+
+@pytest.mark.fault(
+    "python", "a rate in config/ is in percent, true, 1:30 or 1e308", "one line that says what is allowed, exit code 2"
+)
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
         ("costs.yaml", "commission_bps: 1\nslipage_bps: 2\n", ["costs.yaml:2", 'did you mean "slippage_bps"?']),
         ("risk.yaml", "shares: some\n", ["risk.yaml:1", "shares", "'some'"]),
         ("risk.yaml", "max_gross: -1\n", ["risk.yaml:1", "max_gross"]),
+        *(
+            ("costs.yaml", f"cash_interest: {given}\n", ["costs.yaml:1: cash_interest was", RATE + ", or cash"])
+            for given in ("1e308", "5", "true", "5%", "null", "-0.05", "BIL", "[1]")
+        ),
+        ("costs.yaml", "margin_spread: 1.5\n", ["margin_spread was 1.5", RATE]),
+        ("costs.yaml", "slippage_bps: 1:30\n", ["slippage_bps was '1:30': not a finite number; give basis points"]),
+        ("costs.yaml", "commission_bps: 10000\n", ["give basis points from 0 to below 10000"]),
+        ("risk.yaml", "max_weight: 50\n", ["max_weight was 50: give a fraction above 0 up to 10, 0.5 for 50 %"]),
+        ("assets.yaml", "risk_free_rate: true\nassets: {}\n", ["risk_free_rate was True", "0.02 for 2 %"]),
+        ("accounts.yaml", "cash: .nan\naccounts: {}\n", ["cash was nan: not a finite number; give dollars"]),
+        ("models.yaml", "max_usd_per_day: true\nprofiles: {}\n", ["max_usd_per_day was True: true and false are"]),
         ("accounts.yaml", "accounts: {A: {model: x\n", ["accounts.yaml:", "not YAML"]),
         ("assets.yaml", "- a\n- list\n", ["assets.yaml:1"]),
         ("models.yaml", b"\xff\xfe", ["models.yaml", "cannot be read"]),
