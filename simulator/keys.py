@@ -75,8 +75,18 @@ def scrub(text: str) -> str:
 
 
 def scrub_bytes(data: bytes) -> bytes:
-    """`scrub` for bytes of any encoding that holds ASCII as it is."""
-    return scrub(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    """`scrub` for bytes in UTF-8 or any encoding that holds ASCII as it is, in UTF-16 and UTF-32; gives UTF-8.
+
+    NULs are left out: readers of JSON take bytes with some for UTF-16, and would read what was not looked at.
+    """
+    import json
+
+    encoding = json.detect_encoding(data)
+    text = data.decode(encoding, "replace") if not encoding.startswith("utf-8") else ""
+    if text.count('"') < 2:
+        # No JSON in that encoding, or a single character; a plain text in it is readable without its NULs.
+        text = data.replace(b"\0", b"").lstrip(b"\xff\xfe").decode("utf-8", "surrogateescape")
+    return scrub(text.replace("\0", "")).encode("utf-8", "surrogateescape")
 
 
 def is_secret(name: str) -> bool:

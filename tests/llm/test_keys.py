@@ -15,6 +15,7 @@ import pytest
 from simulator.config import Models, Seat, read_yaml
 from simulator.errors import ConfigError
 from simulator.keys import read_key, scrub, scrub_bytes
+from simulator.llm.providers.complaints import complaint_of, parse_object
 from simulator.llm.registry import check_seats, request_for
 
 KEY = "sk-or+v1/Ab&c=9\"x<z>'q\\w"
@@ -174,6 +175,22 @@ def test_a_key_broken_across_lines_is_struck_out(text: str, monkeypatch: pytest.
     clean = scrub(text)
     assert "SOME_API_KEY" in clean
     assert len(clean) < 60
+
+
+@pytest.mark.fault("money", "a key in a body in UTF-16 or UTF-32, cut off in its middle", "struck out before it is cut")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_a_key_is_struck_out_in_every_encoding_and_before_it_is_cut(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", KEY)
+    message = f"{'系' * 280} bad key: {KEY}"
+    for escaped in (False, True):
+        body = json.dumps({"error": {"message": message}}, ensure_ascii=escaped).encode(encoding)
+        for content in (body, scrub_bytes(body)):
+            assert KEY[:4] not in complaint_of(content)
+        assert parse_object(scrub_bytes(body), {})["error"]["message"] == message.replace(KEY, "[SOME_API_KEY]")
+    assert b"sk-or" not in scrub_bytes(f"bad key {KEY}".encode(encoding)).replace(b"\0", b"")
+    assert scrub_bytes(b'\0{"type": "result"}') == b'{"type": "result"}'
 
 
 def test_words_that_meet_by_accident_are_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from simulator.errors import LLMError
+from simulator.keys import scrub
 from simulator.llm.forms import ran_out
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.providers import RefusedFieldError, TransientError
@@ -99,7 +100,7 @@ LONGEST_PASSING = 500
 
 def begin_of(content: bytes) -> str:
     """The first printable characters, in one line."""
-    text = " ".join(content.decode("utf-8", "replace").split())
+    text = " ".join(scrub(content.decode("utf-8", "replace")).split())
     shown = "".join(letter for letter in text if letter.isprintable())
     return shown[:SHOWN] + ("…" if len(shown) > SHOWN else "")
 
@@ -283,7 +284,7 @@ def complaint_of(content: bytes) -> str:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        return begin_of(content) if PAGE.match(text) else " ".join(text.split())[:LONGEST_COMPLAINT]
+        return begin_of(content) if PAGE.match(text) else " ".join(scrub(text).split())[:LONGEST_COMPLAINT]
     return shorten(body.get("error", body) if isinstance(body, dict) else body)
 
 
@@ -291,4 +292,5 @@ def shorten(error: Any) -> str:
     if isinstance(error, Mapping):
         parts = [str(error[name]) for name in ("message", "code", "type") if error.get(name)]
         error = ", ".join(dict.fromkeys(parts)) or json.dumps(error)
-    return " ".join(str(error).split())[:LONGEST_COMPLAINT]
+    # Before it is cut: the beginning of a key is no key that could be found.
+    return " ".join(scrub(str(error)).split())[:LONGEST_COMPLAINT]

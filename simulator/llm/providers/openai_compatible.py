@@ -181,7 +181,7 @@ class OpenAICompatible:
             what = f"with {shorten(said)!r} as its answer" if said.strip() else "with no text"
             raise TransientError(f"answered {what}", throttled=says_throttled(said), perhaps_paid=True)
         named = body.get("model")
-        served = named.strip()[:LONGEST_NAME] if isinstance(named, str) else ""
+        served = scrub(named.strip())[:LONGEST_NAME] if isinstance(named, str) else ""
         return ChatResponse(said, outcome, model=served, usage=usage, finish=finish)
 
 
