@@ -102,13 +102,15 @@ def check_endpoint(url: str) -> str:
     """Return `url`, empty or one that can be asked. Raises ValueError that says what is wrong with it."""
     if not url:
         return url
-    shown = url.rpartition("@")[2]
+    shown = "".join(letter for letter in url.rpartition("@")[2] if letter.isprintable())
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, _ = parts.hostname or "", parts.port
+        if not host.isascii():
+            host.encode("idna")
     except ValueError as error:
         raise ValueError(f'endpoint "{shown}" is no URL ({error}), e.g. https://router.requesty.ai/v1') from None
-    if parts.scheme in ("http", "https") and host and not re.search(r"[\s\x00-\x1f]", url):
+    if parts.scheme in ("http", "https") and host and url.isprintable() and " " not in url:
         return url
     local = re.match(r"(localhost|127\.|192\.168\.|10\.|\[?::1)", url)
     full = f"{'http' if local else 'https'}://{shown.lstrip('/')}" if "://" not in url else "https://host/v1"

@@ -30,7 +30,7 @@ from typing import Any, TypeVar, get_args
 import diskcache
 
 from simulator.errors import CacheCorruptError, UsageError
-from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json
+from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json, whole
 from simulator.llm.spending.usage import MOST_TOKENS
 from simulator.llm.storage import REPAIR, RefusedRowError, Store, StoredRow, attach, explain, open_store
 
@@ -367,6 +367,7 @@ def parse_entry(content: Any, *, from_outside: bool = False) -> Entry:
         raise ValueError("key does not match its request")
     if not request.keys() >= {"provider", "model", "messages"} or not all(isinstance(v, str) for v in purpose.values()):
         raise ValueError("request or purpose is not whole")
+    purpose = {whole(name): whole(value) for name, value in purpose.items()}
     return Entry(str(key), request, purpose, response_from(content.get("response"), from_outside=from_outside))
 
 
@@ -393,6 +394,9 @@ def response_from(content: Any, *, from_outside: bool = False) -> ChatResponse:
         or not all(type(number) in (int, float) and -math.inf < number < math.inf for number in numbers.values())
     ):
         raise ValueError("answer has a field of the wrong type")
+    # Texts to be read stay as they are: a repair question shows them, and its key is made of it.
+    text = whole(response.text) if response.outcome == "refusal" else response.text
+    response = replace(response, text=text, model=whole(response.model), finish=whole(response.finish))
     # Compared, never converted: a whole number of a thousand digits is no float.
     wrong = [name for name, number in numbers.items() if not 0 <= number <= MOST[name]]
     if not wrong:

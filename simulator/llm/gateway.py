@@ -38,7 +38,7 @@ from simulator.llm.answers import REPAIR, Reading, StructuredAnswer, T, read_ans
 from simulator.llm.cache import AnswerCache
 from simulator.llm.forms import REFUSED, can_be_refused, forms, ran_out, with_more_room, without
 from simulator.llm.journal import Journal
-from simulator.llm.messages import ChatRequest, ChatResponse, Message, Outcome, Usage
+from simulator.llm.messages import ChatRequest, ChatResponse, Message, Outcome, Usage, whole
 from simulator.llm.providers import Provider, RefusedFieldError, TransientError
 from simulator.llm.providers.complaints import is_failure
 from simulator.llm.retries import Retry
@@ -96,6 +96,11 @@ class Unlimited:
 
     def correct(self, usage: Usage) -> None:  # noqa: ARG002
         return
+
+
+def received(text: str) -> str:
+    """A text of a service as it is kept and shown: without keys, and all of it UTF-8."""
+    return whole(scrub(text))
 
 
 class AskedElsewhereError(Exception):
@@ -344,7 +349,9 @@ class Gateway:
                 response = await self._ask_once(put)
             except RefusedFieldError as error:
                 if error.field in refused:
-                    raise LLMError(error.found, mend="leave it out of its seats in config/models.yaml") from None
+                    raise LLMError(
+                        received(error.found), mend="leave it out of its seats in config/models.yaml"
+                    ) from None
                 refused.add(error.field)
                 if error.certain:
                     known.add(error.field)
@@ -454,7 +461,10 @@ class Gateway:
             except LLMError as error:
                 self._journal_failure(request, error, attempt)
                 parts = error.found, error.where, error.mend
-                error.found, error.where, error.mend = scrub(parts[0]), *(part and scrub(part) for part in parts[1:])
+                error.found, error.where, error.mend = (
+                    received(parts[0]),
+                    *(part and received(part) for part in parts[1:]),
+                )
                 raise error from None
 
     async def _attempt_claimed(
@@ -489,7 +499,7 @@ class Gateway:
         self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
         if not is_in_process(provider):
             response = replace(
-                response, text=scrub(response.text), model=scrub(response.model), finish=scrub(response.finish)
+                response, text=received(response.text), model=received(response.model), finish=received(response.finish)
             )
         if self.mode != "off":
             response = self.cache.put(request, response, replace=self.mode in ("refresh", "retry"))
@@ -533,7 +543,7 @@ class Gateway:
 
     def _journal_failure(self, request: ChatRequest, error: LLMError, attempt: int) -> None:
         if self.journal is not None:
-            self.journal.write(request, None, attempt=attempt, error=scrub(error.found), paid_usd=error.paid_usd)
+            self.journal.write(request, None, attempt=attempt, error=received(error.found), paid_usd=error.paid_usd)
 
     def _last_failure(self, request: ChatRequest, failure: TransientError, attempts: int) -> UnansweredError:
         plural = "s" if attempts > 1 else ""
@@ -542,7 +552,7 @@ class Gateway:
             again = datetime.now(UTC) + timedelta(seconds=min(wait, LONGEST_WAIT))
             until = f"; it asks to be left alone until {again:%Y-%m-%d %H:%M} UTC"
         return UnansweredError(
-            f"no answer after {attempts} attempt{plural} ({scrub(failure.found)}){until}",
+            f"no answer after {attempts} attempt{plural} ({received(failure.found)}){until}",
             where=f"{request.provider}/{request.model}" + (f" at {request.endpoint}" if request.endpoint else ""),
             mend="repeat the command later: answers that came are kept",
         )

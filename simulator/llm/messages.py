@@ -148,6 +148,11 @@ class ChatResponse:
     finish: str = ""
 
 
+def whole(text: str) -> str:
+    """`text` with its surrogate pairs put together, and ``\ufffd`` for half a pair, which is no UTF-8."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

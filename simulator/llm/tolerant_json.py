@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
 
+from simulator.llm.messages import whole
 from simulator.number_format import gate
 
 DEEPEST = 30
@@ -287,10 +288,9 @@ def _whole(reader: _Reader, text: str, begin: int) -> str:
     """`text` with its surrogate pairs put together, halves of one replaced."""
     if not re.search("[\ud800-\udfff]", text):
         return text
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if "\ufffd" in whole:
+    if "\ufffd" in (put_together := whole(text)):
         reader.fix("half of a surrogate pair in the string", begin)
-    return whole
+    return put_together
 
 
 def same(one: Any, other: Any) -> bool:

@@ -242,6 +242,9 @@ def test_a_success_that_says_it_failed_is_not_stored(fake: Fake, cache: AnswerCa
         ("limit reached, resets in 40 minutes", 2400),
         ("You've hit your limit · resets 25pm", 3600),
         ("You've hit your limit · resets 1pm (Nowhere/Atall)", 3600),
+        ("You've hit your limit · resets 1pm (America)", 3600),
+        ("You've hit your limit · resets Feb 29, 1pm (UTC)", 3600),
+        ("limit reached, resets in " + "9" * 400 + "h", 3600),
         ("You've hit your limit", 3600),
     ],
 )
@@ -259,6 +262,28 @@ def test_a_limit_says_until_when_and_is_not_asked_again(fake: Fake, cache: Answe
         put(question(), cache)
     assert "no answer after 1 attempt " in str(caught.value)
     assert (len(fake.seen), cache.keys()) == (1, [])
+
+
+@pytest.mark.fault(
+    "services",
+    "`claude` names a part of the world as its zone: resets 1pm (America)",
+    "one line that says it as it was told, exit 4",
+)
+def test_a_reset_in_no_zone_is_said_as_it_was_told(fake: Fake, cache: AnswerCache) -> None:
+    fake.answer(**envelope(is_error=True, result="You've hit your limit · resets 1pm (America)"))
+    with pytest.raises(UnansweredError, match=r"resets 1pm \(America\)\); it asks to be left alone until") as caught:
+        put(question(), cache)
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(("told", "failed"), [("false", False), ("no", False), (0, False), ("true", True), (1, True)])
+def test_is_error_may_be_told_as_text(fake: Fake, told: object, failed: bool) -> None:
+    fake.answer(**envelope(is_error=told))
+    if failed:
+        with pytest.raises(LLMError):
+            ask(question())
+    else:
+        assert ask(question()).outcome == "answer"
 
 
 @pytest.mark.medium

@@ -116,6 +116,9 @@ def test_variables_no_client_can_be_made_with_are_one_line(
         ("http://host:abc/v1", "is no URL"),
         ("http://[::1/v1", "is no URL"),
         ("https://ho st/v1", "is no URL"),
+        ("https://xn--bücher/v1", "is no URL"),
+        ("https://xn--\u202e.example/v1", "is no URL"),
+        ("https://host/\u202ev1", 'endpoint "https://host/v1" is no URL'),
         ("me:secret@host/v1", 'endpoint "host/v1" is no URL'),
     ],
 )
@@ -124,6 +127,12 @@ def test_an_endpoint_that_is_no_url_is_one_line(endpoint: str, said: str) -> Non
         check_endpoint(endpoint)
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_url_that_the_client_alone_refuses_is_one_line(cache: AnswerCache) -> None:
+    (error,) = put("http://127.0.0.1:1/" + "a" * 70_000, cache)
+    assert isinstance(error, ConfigError)
+    assert "is no URL (URL too long)" in str(error)
 
 
 def test_such_an_endpoint_is_named_with_its_file_and_line(workspace: Path, sim: Any) -> None:

@@ -385,7 +385,8 @@ def test_retry_after_is_read_as_seconds_milliseconds_and_date(told: Told) -> Non
     assert retry_after({"retry-after-ms": "250"}, now) == 0.25
     assert retry_after({"retry-after": "Fri, 02 Jan 2026 03:04:15 GMT"}, now) == 10
     assert retry_after({"retry-after": "Fri, 02 Jan 2026 03:04:00 GMT"}, now) == 0
-    assert retry_after({"retry-after": "soon"}, now) is None
+    for odd in ("soon", "Sun, 06 Nov 99999999999999999999 08:49:37 GMT", "Sun, 06 Nov 2026 99:99:99 GMT", "1e999", ""):
+        assert retry_after({"retry-after": odd}, now) is None
     assert retry_after({}, now) is None
 
 

@@ -25,6 +25,7 @@ from simulator.llm.providers import RefusedFieldError, TransientError
 from simulator.llm.providers.complaints import is_passing, raise_or_refuse, read_error, refused_field
 from simulator.llm.providers.openai_compatible import Endpoint, OpenAICompatible, answer_in_thought
 from simulator.llm.retries import Retry
+from simulator.store.folders import jsonl_bytes
 
 
 class Vote(BaseModel):
@@ -263,6 +264,52 @@ def test_half_a_surrogate_pair_can_be_shown_to_the_model_that_wrote_it(
     bad = serve("--latency", 0, "--fault", "lone-surrogate")
     answered, _ = put(cache, replace(question(bad.url), messages=(Message("user", "half \ud83d a pair"),)))
     assert answered.value == Vote(conviction=0)
+
+
+@pytest.mark.fault(
+    "services",
+    "half a surrogate pair in the name of the model, in a refusal or an error, or in a cassette",
+    "replaced as it enters: what is stored, recorded and replayed can be written",
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "model": "gpt-\ud83d",
+            "choices": [{"message": {"content": '{"conviction": 1}'}, "finish_reason": "st\ud83d"}],
+        },
+        {"choices": [{"message": {"content": None, "refusal": "no \ud83d"}, "finish_reason": "stop"}]},
+        {"error": {"code": 403, "message": "flagged as \ud83d by moderation"}},
+        {"error": {"code": 404, "message": "no \ud83d"}},
+    ],
+)
+def test_half_a_surrogate_pair_stops_where_it_enters(body: dict[str, Any], cache: AnswerCache, tmp_path: Path) -> None:
+    class Service(OpenAICompatible):
+        async def ask(self, request: ChatRequest) -> ChatResponse:
+            return self._read(request, 200, {}, json.dumps(body).encode(), "")
+
+    request = question("http://127.0.0.1:1/v1")
+
+    async def run(into: AnswerCache, mode: Mode) -> Gateway:
+        gateway = Gateway(into, {"openai_compatible": Service()}, mode=mode)
+        answered = await gateway.ask_for(request, Vote)
+        assert answered.response is not None
+        jsonl_bytes([{"served": call.served, "said": answered.error} for call in gateway.calls])
+        return gateway
+
+    if body.get("error", {}).get("code") == 404:
+        with pytest.raises(LLMError) as caught:
+            asyncio.run(run(cache, "record"))
+        assert str(caught.value).encode()
+        return
+    calls = asyncio.run(run(cache, "record")).calls
+    tape = tmp_path / "c.jsonl"
+    write_cassette(cache, tape)
+    with AnswerCache(tmp_path / "elsewhere") as other:
+        # As an older version wrote it.
+        tape.write_text(tape.read_text().replace("\ufffd", "\\ud83d"))
+        read_cassette(other, tape)
+        assert asyncio.run(run(other, "replay")).calls == calls
 
 
 @pytest.mark.parametrize("code", [400, 404, 422, "invalid_request_error"])

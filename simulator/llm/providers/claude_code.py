@@ -119,7 +119,8 @@ class ClaudeCode:
         stopped = str(envelope.get("stop_reason") or envelope.get("subtype") or "")
         outcome: Outcome = "refusal" if stopped == "refusal" else "answer"
         finish = "length" if stopped in CUT else stopped
-        if envelope.get("is_error") or (not text.strip() and not isinstance(result, str)):
+        failed = str(envelope.get("is_error") or "").strip().casefold() not in ("", "false", "no", "0", "none", "null")
+        if failed or (not text.strip() and not isinstance(result, str)):
             _raise_error(envelope)
         if outcome == "answer" and is_passing(text, request.schema) and not (finish == "length" and not text.strip()):
             _raise_used_up(text)
@@ -260,20 +261,21 @@ def seconds_until_reset(text: str, now: datetime) -> float:
     found = RESET.search(text)
     if found is None:
         return UNTOLD
-    if found["span"]:
-        return 3600.0 * int(found["h"] or 0) + 60.0 * int(found["m"] or 0) or UNTOLD
     half = (found["half"] or "").lower()
     try:
+        if found["span"]:
+            return 3600.0 * int(found["h"] or 0) + 60.0 * int(found["m"] or 0) or UNTOLD
         zone = ZoneInfo(found["zone"]) if found["zone"] else None
         hour = int(found["hour"]) % 12 + 12 * (half == "pm") if half else int(found["hour"])
         here = now.astimezone(zone)
         at = here.replace(hour=hour, minute=int(found["minute"] or 0), second=0, microsecond=0)
         if found["month"]:
             at = at.replace(month=MONTHS.index(found["month"].lower()) + 1, day=int(found["day"]))
-    except (ValueError, ZoneInfoNotFoundError):
+        if at <= here:
+            at = at.replace(year=at.year + 1) if found["month"] else at + timedelta(days=1)
+    except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):
+        # OSError: a part of the world, "America", is a folder of zones.
         return UNTOLD
-    if at <= here:
-        at = at.replace(year=at.year + 1) if found["month"] else at + timedelta(days=1)
     return (at - here).total_seconds()
 
 

@@ -306,14 +306,18 @@ def _connect(url: str, endpoint: Endpoint) -> AsyncOpenAI:
         )
     except (ImportError, ValueError, OSError, InvalidURL) as error:
         raise _unusable_environment(error, url) from None
-    client = AsyncOpenAI(
-        api_key=key,
-        admin_api_key="",
-        base_url=url,
-        timeout=timeout,
-        max_retries=0,
-        http_client=http,
-    )
+    try:
+        client = AsyncOpenAI(
+            api_key=key,
+            admin_api_key="",
+            base_url=url,
+            timeout=timeout,
+            max_retries=0,
+            http_client=http,
+        )
+    except InvalidURL as error:
+        where, mend = "config/models.yaml", "check the endpoint of its seats"
+        raise ConfigError(f'endpoint "{url.rpartition("@")[2]}" is no URL ({error})', where=where, mend=mend) from None
     # The SDK takes them from the environment, and would send them to services they do not concern.
     client.organization = client.project = None
     return client
