@@ -16,8 +16,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from simulator.llm.afterword import describe_afterword
 from simulator.llm.messages import ChatRequest, ChatResponse, FrozenSchema, Message
-from simulator.llm.normalise import Normalised, normalise, spare_lists
+from simulator.llm.normalise import Normalised, normalise, spare_lists, wrappers_of
 from simulator.llm.tolerant_json import Found, find_objects, position, scan_objects
 from simulator.number_format import gate
 
@@ -135,8 +136,13 @@ def _read_text(text: str, model: type[T], known: Mapping[str, Any] | None) -> Re
     if len(objects) > MOST_OBJECTS:
         return Reading(error=f"{len(objects)} JSON objects in it")
     last = objects[-1]
-    if last.error is None and _goes_on(text, start, last):
-        return Reading(error=f"it is cut: more was to follow the object at {position(text, last.start)}")
+    if last.end is not None and last.error is None:
+        match describe_afterword(text, start, last.start, last.end, wrappers_of(model)):
+            case "cut":
+                return Reading(error=f"it is cut: more was to follow the object at {position(text, last.start)}")
+            case "more":
+                place = position(text, last.start)
+                return Reading(error=f"another answer may stand behind the object at {place}: give one object alone")
     reading = _read_object(last, model, known)
     if reading.value is None:
         return reading
@@ -167,14 +173,6 @@ def _end_of_thoughts(text: str) -> int | None:
         opened = not (tag["xml"] or tag["other"] or tag["end"])
         ended = ended if opened else tag.end()
     return None if opened else ended
-
-
-def _goes_on(text: str, start: int, last: Found) -> bool:
-    """True where a comma, a list or a code fence follows the last object and goes on: another was to come."""
-    rest = text[last.end :].strip()
-    # A fence left open before the object is its own, and may have been a stop sequence.
-    behind = rest.count("```") - text.count("```", start, last.start) % 2
-    return rest.startswith(",") or rest.endswith("[") or (behind > 0 and behind % 2 == 1)
 
 
 def _describe_without_objects(text: str) -> str:

@@ -121,6 +121,15 @@ def spare_lists(model: type[BaseModel]) -> tuple[str, ...]:
     return model.spare if issubclass(model, Spoken) else ()
 
 
+def wrappers_of(model: type[BaseModel]) -> frozenset[str]:
+    """Return the words of which a key or a mark around an answer may be made."""
+    return _wrappers(fields_of(model), model.vocabulary if issubclass(model, Spoken) else Vocabulary())
+
+
+def _wrappers(root: Schema, words: Vocabulary) -> frozenset[str]:
+    return frozenset((*words_of(str(root.get("title", ""))), *WRAPPERS, *words.wrappers))
+
+
 def fold(text: str) -> str:
     """`text` without case, space and punctuation: ``Thesis_Bullets`` and ``thesisBullets`` are one."""
     return "".join(mark for mark in unicodedata.normalize("NFKC", text).casefold() if mark.isalnum())
@@ -146,7 +155,7 @@ class _Normaliser:
     def unwrap(self, value: Any) -> Any:
         """The answer within ``{"Pitch": {…}}`` and the like: the one object under a key that says it is the answer."""
         known = {fold(name) for name in self.root.get("properties", {})}
-        wrappers = {*words_of(str(self.root.get("title", ""))), *WRAPPERS, *self.words.wrappers}
+        wrappers = _wrappers(self.root, self.words)
         for _ in range(MOST_WRAPPERS):
             if not isinstance(value, dict) or not known or known & {fold(key) for key in value}:
                 break

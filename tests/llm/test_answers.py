@@ -85,6 +85,91 @@ def test_the_error_says_what_is_wrong_in_one_line_that_no_library_version_change
     assert read(text) == (None, error)
 
 
+OPENINGS = [
+    *("{direction", '{方向: "SHORT", 信念: -2', "{(symbol) QQQ", '｛"symbol":"QQQ"', "{" + "a" * 80 + ": 1", "{"),
+    *('["QQQ", 2,', "[\n", "~~~json", "```json\n", "~~~json\n", "\\u007b\\u0022symbol", "&#123;symbol"),
+]
+OTHERS = [
+    *(
+        '{symbol = "QQQ", conviction = 2}',
+        "{symbol => 2}",
+        "{`symbol`: 2}",
+        "{:symbol => 2}",
+        "{&quot;symbol&quot;: 2}",
+    ),
+    *(
+        "{「symbol」: 2}",
+        "{″symbol″: 2}",
+        '｛"symbol":"QQQ"｝',
+        '{"symbol" = "QQQ"}',
+        "{- symbol: QQQ}",
+        "{1:2}",
+        "{2}",
+    ),
+    *('["QQQ", 2]', "```yaml\nsymbol: QQQ\n```", "~~~\nsymbol: QQQ\n~~~", "<answer><symbol>QQQ</symbol></answer>"),
+]
+
+
+@pytest.mark.fault(
+    "answers",
+    "behind a whole object a list, a fence or an object in any notation is opened and never closed",
+    "nothing is read; asked about as cut",
+)
+@pytest.mark.parametrize("more", OPENINGS)
+def test_what_is_opened_behind_the_last_object_and_never_closed_means_a_cut(more: str) -> None:
+    for said in (f"{STRICT}\nFinal: {more}", f"```json\n{STRICT}\n```\nFinal:\n{more}"):
+        value, error = read(said)
+        assert value is None
+        assert "it is cut" in str(error)
+
+
+@pytest.mark.fault(
+    "answers", "behind a whole object another in a notation that is not read", "asked about; neither is taken"
+)
+@pytest.mark.parametrize("more", OTHERS)
+def test_another_notation_behind_the_last_object_is_asked_about(more: str) -> None:
+    for said in (f"{STRICT}\nFinal: {more}", f"```json\n{STRICT}\n```\nFinal:\n{more}\nDone."):
+        assert read(said)[0] is None
+
+
+@pytest.mark.fault("answers", "a draft in marks of a thought that nobody knows", "asked about, not read")
+@pytest.mark.parametrize("said", ["", "\nSo it is QQQ, conviction -2."])
+@pytest.mark.parametrize(
+    "thought",
+    [
+        '<details type="reasoning" done="true"><summary>Thought</summary>{}</details>',
+        *("[REASONING]{}[/REASONING]", "[thought]{}[/thought]", "```thinking\n{}\n```", "```reasoning\n{}\n```"),
+        *("<思考>{}</思考>", "<denken>{}</denken>", "<pensée>{} hm</pensée>", "<ponder>{}</ponder>"),
+        *("<internal>{}</internal>", "<inner_voice>{}</inner_voice>", "<unused94>thought\n{}<unused95>"),
+        *("<|channel>thought\n{}<channel|>", "<!-- thinking: {} -->", "<\u200bthink>{}<\u200b/think>"),
+        *("＜ｔｈｉｎｋ＞{}＜／ｔｈｉｎｋ＞", "&amp;lt;think&amp;gt;{}&amp;lt;/think&amp;gt;", ":::thinking\n{}\n:::"),
+        *("**Thinking**\n{}\n**End of thinking**", "Draft: {}", "## Initial answer\n```json\n{}\n```"),
+    ],
+)
+def test_an_object_in_marks_that_are_not_of_an_answer_is_asked_about(thought: str, said: str) -> None:
+    assert read(thought.replace("{}", STRICT) + said)[0] is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("<answer>{}</answer>", "<final_answer>\n{}\n</final_answer>\nThat is all.", "<vote>{}</vote>"),
+        *(
+            "<tool_call>{}</tool_call>",
+            "{}<|im_end|>",
+            "{}<|eot_id|>",
+            "{}</s>",
+            "{}<end_of_turn>",
+            "[ANSWER]{}[/ANSWER]",
+        ),
+        *("{}\n\nRSI <30 and MA >5 [1], see {if} it holds.", "~~~json\n{}\n~~~", "data: {}\n\ndata: [DONE]"),
+        *("Here is my reasoning: it is late.\n{}", "```json\n{}\n```\nIt pays: 2:1."),
+    ],
+)
+def test_marks_of_an_answer_and_prose_around_it_change_nothing(said: str) -> None:
+    assert read(said.replace("{}", STRICT)) == (SPY, None)
+
+
 def test_a_refusal_is_not_searched_for_an_answer() -> None:
     said = read_answer(ChatResponse(f"I will not. {STRICT}", outcome="refusal"), Vote)
     assert said.value is None
@@ -105,6 +190,7 @@ def test_no_text_makes_reading_fail_otherwise_than_by_saying_so(text: str) -> No
         *(
             '{"a"' + "\n" * 100_000,
             "{" + "/*" * 50_000,
+            *(STRICT + mark * 50_000 for mark in ("\n<p>", "</a", "{ a", "[", "\n~~~ ``` ```", "[/")),
             "<think>" * 15 + '{"a": "x"} ' * 5_000,
             '{"a": "' + '"\n' * 50_000,
         ),
