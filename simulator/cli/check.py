@@ -76,7 +76,7 @@ def check(
         def show_check(one: Check) -> None:
             advance(next(begun), len(wanted), before=one.name, after=one.what)
 
-        done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, show_check)
+        done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, show_check, opened.altered)
     results = [one.to_json() for one in done]
     with locked(folder.parent):  # another process may add its own checks
         facts = merge(folder, results, opened.altered)

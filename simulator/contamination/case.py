@@ -113,14 +113,14 @@ class Case(ReloadedRun):
         return tuple(weights)
 
 
-def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking) -> Case:
-    """Return the run in `folder`, to be asked through `asking`.
+def open_case(folder: Path, workspace: Workspace, config: Config, asking: Asking, altered: str = "") -> Case:
+    """Return the run in `folder`, to be asked through `asking`; `altered` is as in `ReloadedRun`.
 
     Raises DataError where bars or strategy files are not what they were, UsageError where other models sit in its
     seats now: a check of another run would prove nothing.
     """
     run, spec = read_spec(folder)
-    case = Case(**vars(reload_run(folder, run, spec, workspace, config, asking)), asking=asking)
+    case = Case(**vars(reload_run(folder, run, spec, workspace, config, asking, altered)), asking=asking)
     for name, seat in case.seats.items():
         if seat.model_dump(mode="json") != run["config"]["models"].get(name):
             found = f"profile {spec.models} has another model in seat {name} than run {run['run_id']}"

@@ -149,33 +149,34 @@ def run_checks(
     models: bool,
     on_bill: Callable[[Check, Bill], None],
     on_start: Callable[[Check], None],
+    altered: str = "",
 ) -> tuple[Done, ...]:
-    """Make `checks` of the run in `folder`. Every bill is handed to `on_bill` before anything is asked.
+    """Make `checks` of the run in `folder`, `altered` as in `ReloadedRun`.
 
-    Unless `models`, models are not asked: a check whose answers are not all on disk has no result. Raises BudgetError,
-    before anything is asked, where the questions to ask are likely to cost more than `max_cost` dollars together;
-    DataError and UsageError where the run cannot be made again. A check whose questions a service does not answer is
-    not assessable.
+    Every bill is handed to `on_bill` before anything is asked. Unless `models`, models are not asked: a check whose
+    answers are not all on disk has no result. Raises BudgetError, before anything is asked, where the questions to ask
+    are likely to cost more than `max_cost` dollars together; DataError and UsageError where the run cannot be made
+    again. A check whose questions a service does not answer is not assessable.
     """
     facts, spec = read_spec(folder)
     spec = replace(spec, max_cost=max_cost)
     config = config_of(facts, load_config(workspace.config).models)
     bills: dict[str, Bill] = {}
     with plan_check(spec, workspace, config) as plan:
-        case = open_case(folder, workspace, config, plan.asking)
+        case = open_case(folder, workspace, config, plan.asking, altered)
         asks_models = case.asks_models
     for check in checks:
         bills[check.name] = Bill()
         if asks_models and check.ask is not _nothing:
             with plan_check(spec, workspace, config) as plan:
-                case = open_case(folder, workspace, config, plan.asking)
+                case = open_case(folder, workspace, config, plan.asking, altered)
                 plan.asking.loop.run(_ask(check, case))
                 bills[check.name] = plan.bill()
         on_bill(check, bills[check.name])
     if models:
         _check_affordable(checks, bills, max_cost)
     with open_gateway(spec, workspace, config) as asking:
-        case = open_case(folder, workspace, config, asking)
+        case = open_case(folder, workspace, config, asking, altered)
         asking.open_for(f"{facts['run_id']}-check-{'-'.join(check.name for check in checks)}", case.seats)
         done = []
         for check in checks:

@@ -112,10 +112,12 @@ def read(folder: Path, altered: str = "") -> Evidence:
         before = files.identity(folder)
         try:
             evidence = _read(folder, altered)
-        except DataError:
-            if files.identity(folder) == before:
-                raise
-            continue
+        except DataError as error:
+            if files.identity(folder) != before:
+                continue
+            if altered:
+                raise DataError(f"{error.found} ({altered})", where=error.where, mend=error.mend) from None
+            raise
         # A run that is made again meanwhile puts another folder in this place: never half of each.
         if files.identity(folder) == before:
             return evidence
@@ -124,15 +126,19 @@ def read(folder: Path, altered: str = "") -> Evidence:
 def _read(folder: Path, altered: str) -> Evidence:
     run = read_run(folder)
     mend = _again(run)
-    sessions, equity = _read_series(folder / "equity.csv", mend, ("equity", "cash", "gross", "net"))
-    if not sessions:
-        raise DataError("holds no session", where=str(folder / "equity.csv"), mend=mend)
-    if len(sessions) != run["sessions"]:
+    sessions, equity = read_equity(folder, run, ("equity", "cash", "gross", "net"))
+    if len(sessions) != run["sessions"] and not altered:
         counts = f"holds {len(sessions)} sessions, run.json says {run['sessions']}"
         raise DataError(counts, where=str(folder / "equity.csv"), mend=mend)
     weighed_on, weights = _read_series(folder / "weights.csv", mend)
-    if weighed_on != sessions:
+    if weighed_on != sessions and not altered:
         raise DataError("has other sessions than equity.csv", where=str(folder / "weights.csv"), mend=mend)
+    if altered:
+        shared = sorted({*sessions} & ({*weighed_on} if weights else {*sessions}))
+        if not shared:
+            raise DataError("equity.csv and weights.csv share no session", where=str(folder), mend=mend)
+        equity, weights = _at(shared, sessions, equity), _at(shared, weighed_on, weights)
+        sessions = tuple(shared)
     books = read_books(folder, run)
     return Evidence(
         run=run,
@@ -149,6 +155,11 @@ def _read(folder: Path, altered: str) -> Evidence:
         runtime=cast(Runtime, _read_document(folder / "runtime.json", Runtime, mend, run["schema"] != SCHEMA)),
         altered=altered,
     )
+
+
+def _at(chosen: list[date], sessions: tuple[date, ...], series: Mapping[str, Series]) -> dict[str, Series]:
+    rows = [sessions.index(day) for day in chosen] if series else []
+    return {name: values[rows] for name, values in series.items()}
 
 
 def account_curves(run: RunRecord, equity: Mapping[str, Series]) -> dict[str, Series]:
@@ -182,9 +193,14 @@ def with_trials(run: RunRecord, trials: TrialsRecord) -> RunRecord:
     return {**run, "inference": inference, "reasons": reasons}
 
 
-def read_equity(folder: Path, run: RunRecord) -> tuple[tuple[date, ...], dict[str, Series]]:
-    """Return T sessions and the columns (T,) of equity.csv alone. Raises DataError."""
-    return _read_series(folder / "equity.csv", _again(run), ("equity",))
+def read_equity(
+    folder: Path, run: RunRecord, columns: tuple[str, ...] = ("equity",)
+) -> tuple[tuple[date, ...], dict[str, Series]]:
+    """Return T sessions and the columns (T,) of equity.csv, at least `columns`, alone. Raises DataError."""
+    sessions, equity = _read_series(folder / "equity.csv", _again(run), columns)
+    if not sessions:
+        raise DataError("holds no session", where=str(folder / "equity.csv"), mend=_again(run))
+    return sessions, equity
 
 
 def read_books(folder: Path, run: RunRecord, account: str | None = None) -> Books:

@@ -100,6 +100,38 @@ def test_every_reader_refuses_a_changed_folder_and_shows_it_with_a_badge(
         assert badge in (folder_of(made) / "report.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["equity.csv", "weights.csv"])
+@pytest.mark.fault(
+    "disk", "a date or a row of equity.csv or weights.csv changes", "--force shows the sessions both have"
+)
+def test_sessions_that_only_one_file_has_are_left_out_of_what_force_shows(name: str, made: Path, sim: Sim) -> None:
+    path = folder_of(made) / name
+    head, *rows = path.read_text().splitlines()
+    moved = [rows[0].replace("-01-02", "-01-01"), *rows[1:]]
+    for kept in (moved, rows[1:], [rows[1], rows[0], *rows[2:]], [*rows, rows[-1]]):
+        path.write_text("\n".join([head, *kept]) + "\n")
+        for words in (["report"], ["compare", "last", "last", "--draws", "50"]):
+            done = sim(*words, "--force", cwd=made)
+            assert done.returncode == 0, done.stderr
+            assert f"is altered: {name} has changed since the run was made" in done.stderr
+    path.write_text(head + "\n")
+    done = sim("report", "--force", cwd=made)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert name in done.stderr
+
+
+@pytest.mark.fault("disk", "a figure of equity.csv changes", "`sim check --force` plays the decisions, with a warning")
+def test_a_check_of_a_changed_folder_goes_on_and_says_so(made: Path, sim: Sim) -> None:
+    path = folder_of(made) / "equity.csv"
+    *rows, last = path.read_text().splitlines()
+    day, figure, *rest = last.split(",")
+    path.write_text("\n".join([*rows, ",".join([day, "9" + figure, *rest])]) + "\n")
+    done = sim("check", "last", "--only", "costs", "--force", cwd=made)
+    assert done.returncode == 0, done.stderr
+    assert "equity.csv: its decisions, replayed, do not give its equity" in done.stderr
+    assert "is altered: equity.csv has changed" in done.stderr
+
+
 def test_markdown_and_json_of_a_changed_folder_say_so(made: Path, sim: Sim) -> None:
     flip(folder_of(made) / "weights.csv")
     for kind in ("md", "json"):
