@@ -8,6 +8,7 @@ Nothing is free for want of a report: what is missing, 0 or impossible is taken 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ from simulator.llm.messages import ChatRequest, Usage
 from simulator.llm.providers import Price
 
 PROMPT, COMPLETION = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+DETAILS = ("completion_tokens_details", "output_tokens_details")
+COSTS = ("cost", "total_cost", "estimated_cost", "cost_usd", "total_cost_usd")
+TICKS_A_DOLLAR = 1e10
+GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 BESIDE_INPUT = ("cache_creation_input_tokens", "cache_read_input_tokens")
 """Parts of the prompt that Anthropic counts beside ``input_tokens``."""
 MOST_TOKENS = 10_000_000
@@ -35,8 +40,8 @@ def read_usage(request: ChatRequest, text: str, reported: Any, price: Price) -> 
     counted = bool(prompt or completion)
     prompt = prompt or sum(len(message.content.encode("utf-8", "replace")) for message in request.messages) // 4
     completion = completion or len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN
-    details = reported.get("completion_tokens_details")
-    reasoning = _count(details, ("reasoning_tokens",)) if isinstance(details, Mapping) else 0
+    parts = (reported, *(reported.get(name) for name in DETAILS))
+    reasoning = max(_count(part, ("reasoning_tokens",)) for part in parts if isinstance(part, Mapping))
     if reasoning > completion:
         completion += reasoning
     completion = max(completion, _count(reported, ("total_tokens",)) - prompt)
@@ -44,9 +49,15 @@ def read_usage(request: ChatRequest, text: str, reported: Any, price: Price) -> 
 
 
 def read_number(value: Any) -> float | None:
-    """A number, or text that is one; NaN and infinity are numbers too. None for anything else."""
+    """A number, or text that is one, as 12,000 and $0.5 are; NaN and infinity are numbers too. None for anything else.
+
+    Text that only Python takes for a number, as 1_000, is none.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, str):
+        value = value.strip().removeprefix("$")
+        value = value.replace(",", "") if GROUPED.fullmatch(value) else value.replace("_", "?")
     try:
         return float(value)
     except OverflowError:
@@ -82,13 +93,23 @@ def _told_usd(reported: Mapping[str, Any], counted: bool) -> float | None:
     """
     details = reported.get("cost_details")
     upstream = read_number(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None
-    cost = reported.get("cost")
-    if isinstance(cost, Mapping):
-        # Perplexity tells the parts, too.
-        cost = cost.get("total_cost")
-    told = [number for number in (read_number(cost), upstream) if number is not None]
+    ticks = read_number(reported.get("cost_in_usd_ticks"))
+    costs = [*(_dollars(reported.get(name)) for name in COSTS), None if ticks is None else ticks / TICKS_A_DOLLAR]
+    # One sum under several names; NaN, which no sum is above or below, must not get lost among them.
+    known = [number for number in costs if number is not None]
+    cost = next((number for number in known if not is_amount(number)), max(known, default=None))
+    told = [number for number in (cost, upstream) if number is not None]
     if (bad := next((number for number in told if not is_amount(number)), None)) is not None:
         return bad
     own_key = reported.get("is_byok") is True
     total = math.fsum(told) if own_key else max(told, default=0.0)
     return total if total or (told and counted and not own_key) else None
+
+
+def _dollars(cost: Any) -> float | None:
+    """A cost, or the sum of one that is told in parts, as Perplexity does."""
+    if isinstance(cost, Mapping):
+        return next(
+            (told for name in ("total_cost", "total") if (told := read_number(cost.get(name))) is not None), None
+        )
+    return read_number(cost)
