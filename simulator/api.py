@@ -92,7 +92,9 @@ def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[RunProgres
 
     try:
         return execute(spec, workspace, Completion(analyse, count_trials, build), progress)
-    except (SystemExit, GeneratorExit) as error:
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
         raise exit_of_strategy(error) from error
 
 

@@ -10,6 +10,7 @@ the direction of a line or hide, is shown as Python writes it: ``\\x1b``, ``\\u2
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -79,6 +80,12 @@ class PrintableStream:
     def writelines(self, lines: Any) -> None:
         for line in lines:
             self.write(line)
+
+    def close(self) -> None:
+        """Close nothing: a strategy that closes it has not made it, and the command has more to say."""
+
+    def detach(self) -> Any:
+        raise io.UnsupportedOperation("stdout and stderr stay with the command")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

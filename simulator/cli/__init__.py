@@ -164,16 +164,16 @@ def _run(args: Sequence[str] | None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message(), err=True)
         return error.exit_code
-    except SystemExit as error:
-        if _is_of_click(error):  # after completion, and where the reader of stdout is gone
+    except Exception as error:
+        return _print_error(error)
+    except BaseException as error:
+        if isinstance(error, SystemExit) and _is_of_click(error):  # after completion, and where the reader is gone
             if error.code:
                 close_stdout()
             return int(error.code or 0)
         from simulator.rules.failure import exit_of_strategy
 
         return _print_error(exit_of_strategy(error))
-    except Exception as error:
-        return _print_error(error)
     return code or 0
 
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from simulator.errors import UsageError, did_you_mean
 from simulator.market.bars import Snapshot
-from simulator.rules.failure import ENDINGS, OTHERS, as_strategy_error, exit_of_strategy
+from simulator.rules.failure import OTHERS, as_strategy_error, exit_of_strategy
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
@@ -93,7 +93,7 @@ class Rule(ABC):
             return self.weights(snapshot)
         except OTHERS:
             raise
-        except ENDINGS as error:
+        except BaseException as error:
             when = f" (deciding as of {snapshot.as_of.isoformat()})"
             if self.file is not None:
                 raise as_strategy_error(error, self.file, when) from error

@@ -9,11 +9,8 @@ from pathlib import Path
 from simulator.errors import ConfigError, SimError
 from simulator.printing import printable
 
-ENDINGS = (Exception, SystemExit, GeneratorExit)
-"""Ways in which code of a strategy fails; Ctrl-C is none of them."""
-
-OTHERS = (SimError, BrokenPipeError)
-"""Of these, errors that are none of the strategy's: said already, or the reader of what it prints is gone."""
+OTHERS = (SimError, BrokenPipeError, KeyboardInterrupt)
+"""Errors that are none of the strategy's: said already, the reader of what it prints is gone, Ctrl-C."""
 
 
 class StrategyError(ConfigError):
@@ -37,14 +34,22 @@ def as_strategy_error(error: BaseException, path: Path, when: str = "") -> Strat
     text = "".join(traceback.format_exception_only(error))
     if own:
         text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames[own[0] :])) + text
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    message = error.msg if isinstance(error, SyntaxError) else _text(error)
     mend = None if isinstance(error, Exception) else "a strategy returns what it wants and ends nothing"
     where = f"{relative_path(path)}:{line or 1}"
     return StrategyError(f"{type(error).__name__}: {message}{when}", where=where, mend=mend, traceback=text)
 
 
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as another:  # code of the strategy, too
+        return f"its text cannot be made ({type(another).__name__})"
+
+
 def exit_of_strategy(error: BaseException, when: str = "") -> StrategyError:
-    """Return a SystemExit that came out of a run as a failure of its strategy: nothing else ends the program."""
+    """Return an ending that came out of a run, such as SystemExit, as a failure of its strategy: nothing else ends the
+    program."""
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     package, library = str(Path(__file__).parents[1]), sysconfig.get_paths()["stdlib"]
     own = [name for name in frames if not name.startswith((package, library, "<frozen"))]

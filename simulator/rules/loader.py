@@ -13,7 +13,7 @@ from typing import Any
 from simulator.errors import UsageError
 from simulator.files import read_bytes
 from simulator.rules.base import Rule
-from simulator.rules.failure import ENDINGS, OTHERS, StrategyError, as_strategy_error, relative_path
+from simulator.rules.failure import OTHERS, StrategyError, as_strategy_error, relative_path
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 
@@ -34,7 +34,7 @@ def load_rule(path: Path, parameters: Mapping[str, Any] | None = None) -> Rule |
         _ = int(strategy.window), isinstance(strategy, Rule) or strategy.reads
     except OTHERS:
         raise
-    except ENDINGS as error:
+    except BaseException as error:
         raise as_strategy_error(error, path) from error
     loaded: Rule | Strategy[Any] = strategy
     return loaded
@@ -56,7 +56,7 @@ def _execute(path: Path) -> ModuleType:
     except OTHERS:
         del sys.modules[module.__name__]
         raise
-    except ENDINGS as error:
+    except BaseException as error:
         del sys.modules[module.__name__]
         raise as_strategy_error(error, path) from error
     return module

@@ -181,13 +181,18 @@ ENDINGS = {
     "raise GeneratorExit": "GeneratorExit",
     "return self.weights(market)": "RecursionError",
     "raise MemoryError": "MemoryError",
+    "raise type('Stop', (BaseException,), {})('now')": "Stop: now",
+    "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})": "Mute: its text cannot be made (ZeroDiv",
+    "__import__('sys').stdout.close(); 1 / 0": "ZeroDivisionError",
 }
 
 
 @pytest.mark.medium
 @pytest.mark.parametrize("body", ENDINGS)
 @pytest.mark.fault(
-    "python", "a strategy ends the program or runs out of stack", "a failure of the strategy, exit code 2"
+    "python",
+    "a strategy ends the program, runs out of stack or raises what cannot be shown",
+    "a failure of the strategy, exit code 2",
 )
 def test_a_strategy_that_ends_the_program_has_failed(body: str, workspace: Path, sim: Sim) -> None:
     (workspace / "strategies" / "mine.py").write_text(
@@ -203,6 +208,19 @@ def test_a_strategy_that_ends_the_program_has_failed(body: str, workspace: Path,
     assert not list(workspace.glob("reports/*"))
 
 
+@pytest.mark.medium
+@pytest.mark.fault("python", "a strategy closes stdout", "the command prints its result all the same")
+def test_a_strategy_that_closes_stdout_silences_nothing(workspace: Path, sim: Sim) -> None:
+    (workspace / "strategies" / "mine.py").write_text(
+        "import sys\nfrom simulator.rules import Rule\nclass Mine(Rule):\n    def weights(self, market):\n"
+        "        sys.stdout.close(), sys.stderr.close()\n        return {}\n"
+    )
+    span = ("--symbols", "SPY", "--from", "2024-01-02", "--to", "2024-01-31")
+    done = sim("run", "--strategy", "mine", *span, cwd=workspace, own_process=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "report.html" in done.stdout
+
+
 @pytest.mark.parametrize("where", ["import sys\nsys.exit(0)\n", "class A:\n    raise SystemExit\n"])
 def test_a_strategy_file_that_exits_when_it_is_loaded_has_failed(where: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(where)
@@ -211,11 +229,13 @@ def test_a_strategy_file_that_exits_when_it_is_loaded_has_failed(where: str, tmp
 
 
 @pytest.mark.medium
-def test_a_strategy_of_another_class_that_exits_has_failed(workspace: Path, sim: Sim) -> None:
+@pytest.mark.parametrize("ending", ["SystemExit", "type('Stop', (BaseException,), {})"])
+def test_a_strategy_of_another_class_that_exits_has_failed(ending: str, workspace: Path, sim: Sim) -> None:
     (workspace / "strategies" / "mine.py").write_text(
         "from simulator import Decision\nclass Mine:\n    name = 'mine'\n    cadence = 'weekly'\n    window = 1\n"
         "    reads = 'nothing'\n    async def opine(self, snapshot, journal):\n        return None\n"
-        "    def decide(self, snapshot, opinion, book, journal):\n        raise SystemExit(0)\n"
+        "    def decide(self, snapshot, opinion, book, journal):\n"
+        f"        raise {ending}(0)\n"
     )
     done = sim(
         "run",
@@ -231,7 +251,7 @@ def test_a_strategy_of_another_class_that_exits_has_failed(workspace: Path, sim:
         own_process=True,
     )
     assert done.returncode == 2, done.stderr
-    assert "SystemExit: 0" in done.stderr.splitlines()[-1]
+    assert ("SystemExit: 0" if ending == "SystemExit" else "Stop: 0") in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
