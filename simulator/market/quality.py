@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.market.bars import NUMBERS, Bars
+from simulator.market.bars import NUMBERS, Bars, Floats
 from simulator.market.calendar import TABLE_FROM, Sessions, day_of, sessions
 from simulator.market.table import DAILY, PRICES, BarTable, in_hours, step_of
 from simulator.numerics import log
@@ -31,6 +31,8 @@ too: they count where range and volume of that session were ordinary."""
 USUAL, RANGE_WITHIN, VOLUME_WITHIN, MOVES = 20, 2.0, 2.5, 8
 """Bars before whose median is ordinary; how many times of it a session's range and volume (times ratio) may be; how
 many of their daily moves a gap must be worth."""
+WILD = 5.0
+"""Factor within a session by which no price of a security moves unnoticed, whether a split has it or not."""
 COARSE, IN_A_ROW = 4, 8
 """Typical spacing in sessions from which on bars are no daily ones: those of a week are 5 apart, 4 at holidays. So many
 in a row are no halts either."""
@@ -189,20 +191,32 @@ def labels_ends(table: BarTable) -> bool:
 
 
 def jumps(table: BarTable) -> Iterator[Problem]:
-    """Openings far from the close before, by a ratio that splits have."""
+    """Openings far from the close before by a ratio that splits have, and prices WILD times what they were, or less."""
     if len(table) < 2:
         return
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = table.open[1:] / table.close[:-1]
     overnight = table.session_of[1:] != table.session_of[:-1]
-    far = np.maximum(gap, 1 / np.where(gap > 0, gap, np.inf)) >= min(SPLITS) * (1 - OPEN_WITHIN)
-    for row in (np.flatnonzero(far & overnight & np.isfinite(gap)) + 1).tolist():
-        if name := _split_of(table, row):
-            what = (
-                f"opens at {table.open[row]:.10g} after a close of {table.close[row - 1]:.10g}: "
-                f"looks like an unadjusted {name}"
-            )
-            yield Problem(table.symbol, day_of(table.session_of[row]), what, table.where(row))
+    opened, closed = _times(table.open[1:], table.close[:-1]), _times(table.close[1:], table.close[:-1])
+    far = (opened >= min(SPLITS) * (1 - OPEN_WITHIN)) & overnight
+    for row in (np.flatnonzero(far | (opened >= WILD) | (closed >= WILD)) + 1).tolist():
+        name = _split_of(table, row) if far[row - 1] else ""
+        times, verb, price = max(
+            (opened[row - 1], "opens", table.open[row]), (closed[row - 1], "closes", table.close[row])
+        )
+        if name:
+            verb, price, why = "opens", table.open[row], f"looks like an unadjusted {name}"
+        elif times >= WILD:
+            why = f"a factor of {times:,.4g}, as of an unadjusted split or another unit of price"
+        else:
+            continue
+        what = f"{verb} at {price:.10g} after a close of {table.close[row - 1]:.10g}: {why}"
+        yield Problem(table.symbol, day_of(table.session_of[row]), what, table.where(row))
+
+
+def _times(prices: Floats, before: Floats) -> Floats:
+    """Return by how many times `prices` are more or less than `before`, 0 where that is not known."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = np.maximum(prices / before, before / prices)
+    return np.where(np.isfinite(ratio), ratio, 0.0)
 
 
 def _split_of(table: BarTable, row: int) -> str:

@@ -63,6 +63,28 @@ def test_a_jump_near_a_split_ratio_is_named(before: float, after: float, name: s
     ]
 
 
+@pytest.mark.fault(
+    "bars", "a price jumps a thousandfold within a session", "a note with the factor, whether a split has it or not"
+)
+@pytest.mark.parametrize(
+    ("opens", "closes", "said"),
+    [
+        ([0.1, 0.1, 100, 100], [0.1, 0.1, 100, 100], "opens at 100 after a close of 0.1: a factor of 1,000, as of"),
+        (
+            [100, 100, 0.02, 0.02],
+            [100, 100, 0.02, 0.02],
+            "opens at 0.02 after a close of 100: a factor of 5,000, as of",
+        ),
+        ([10, 10, 11, 80], [10, 10, 80, 80], "closes at 80 after a close of 10: a factor of 8, as of an unadjusted"),
+    ],
+)
+def test_a_wild_jump_is_named_whatever_its_ratio(
+    opens: list[float], closes: list[float], said: str, write: Write
+) -> None:
+    (problem,) = found(write("ACME", closing(closes, opens)))
+    assert problem.startswith(f"ACME 2024-01-04: {said}")
+
+
 @pytest.mark.parametrize(
     ("opens", "closes"),
     [
