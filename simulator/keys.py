@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b32decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
+from unicodedata import normalize
 from urllib.parse import unquote, unquote_plus
 
 from simulator.errors import ConfigError
@@ -28,6 +30,12 @@ WITH_PASSWORD = re.compile(r"(\w://[^/\s:@\"']*:)[^/\s@\"']+@")
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00a0"
 ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([nrt])|(?=(.)))", re.DOTALL)
 LONG, WORDS = 10, re.compile(r"[A-Za-z]*\d{0,2}|\d*")
+ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,6}")
+"""A word that may be base64 or base32."""
+URLSAFE, SIGNS = str.maketrans("+/", "-_"), re.compile(r"[\W_]+")
+ASCII_SIGNS = {number: None for number in range(128) if not chr(number).isalnum()}
+FOLDED = 12
+"""Letters and digits from which on a secret is looked for without case and separators."""
 CONTROLS = {"n": "\n", "r": "\r", "t": "\t"}
 
 _configured: set[str] = set()
@@ -58,16 +66,17 @@ def read_key(name: str, where: str | None = None) -> str:
 def scrub(text: str) -> str:
     """`text` with ``[NAME]`` in place of every key and password of the environment.
 
-    They are found as they are, as their repr, JSON-, URL- or HTML-escaped, in hex, and in base64 at any offset; a text
-    that holds one under several such layers is given up whole.
+    They are found as they are, as their repr, JSON-, URL- or HTML-escaped, in hex, and in base64 at any offset. A text
+    is given up whole that holds one under several such layers, in other letters (case, full width), with signs between
+    them, as octal or quoted-printable bytes, in base32, or in base64 of base64 or of UTF-16.
     """
     layers: list[str] = []
     for name, secret in _secrets():
-        layers = layers or list(_layers(text))
+        layers = layers or _readings(text)
         if not _stands_in(secret, layers):
             continue
         text = _spelled(secret).sub(f"[{name}]", text)
-        layers = list(_layers(text))
+        layers = _readings(text)
         # Broken across lines, or under layers no pattern reaches. Words may meet by accident; keys do not.
         if len(secret) >= LONG and not WORDS.fullmatch(secret) and _stands_in(secret, layers):
             text, layers = f"[a text that held {name}]", []
@@ -120,7 +129,11 @@ def _stands_in(secret: str, layers: list[str]) -> bool:
 def _plain(secret: str) -> tuple[str, ...]:
     """Texts of which at least one stands in a text that holds `secret`, once escapes and spaces are taken off."""
     data = secret.encode("utf-8", "surrogateescape")
-    bare = (_without_spaces(text) for text in (secret, data.decode("latin-1")))
+    bare = tuple(_without_spaces(text) for text in (secret, data.decode("latin-1")))
+    folded = _fold(secret)
+    # Words may stand in any text, in any case and with any signs between them; keys have digits.
+    if len(folded) >= FOLDED and any(one.isdigit() for one in folded) and not WORDS.fullmatch(secret):
+        bare = (*bare, folded, "".join(f"{byte:03o}" for byte in data))
     return tuple({*filter(None, bare), data.hex(), data.hex().upper(), *_cores(data)})
 
 
@@ -169,6 +182,31 @@ def _written(one: str) -> str:
     if one.isspace():
         ways += [r"\+", r"\s{1,40}"]
     return f"(?:{'|'.join(ways)})"
+
+
+def _readings(text: str) -> list[str]:
+    """Everything a reader could make of `text`: its layers, what is encoded in its words, all of it folded."""
+    found = list(_layers(text))
+    bare = text.replace("\\/", "/")
+    for _ in range(2):
+        bare = "\n".join(one for word in dict.fromkeys(ENCODED.findall(bare)) for one in _decoded(word))
+        found.append(bare)
+    # The first layer is the text without backslashes and spaces: folded, it is the text folded.
+    return list(dict.fromkeys((*found, *map(_fold, found))))
+
+
+def _decoded(word: str) -> Iterator[str]:
+    """The word out of base64 and base32, where it can be; NULs of UTF-16 left out."""
+    word = word.rstrip("=")
+    for decode, block in ((urlsafe_b64decode, 4), (b32decode, 8)):
+        given = word.translate(URLSAFE) if block == 4 else word.upper()
+        with suppress(ValueError):
+            yield decode(given + "=" * (-len(given) % block)).replace(b"\0", b"").decode("latin-1")
+
+
+def _fold(text: str) -> str:
+    """Letters and digits alone, in lower case and of usual width."""
+    return text.lower().translate(ASCII_SIGNS) if text.isascii() else SIGNS.sub("", normalize("NFKC", text).casefold())
 
 
 def _layers(text: str) -> Iterator[str]:

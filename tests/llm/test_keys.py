@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from base64 import b64encode, encodebytes, urlsafe_b64encode
+from base64 import b32encode, b64encode, encodebytes, urlsafe_b64encode
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -175,6 +175,38 @@ def test_a_key_broken_across_lines_is_struck_out(text: str, monkeypatch: pytest.
     clean = scrub(text)
     assert "SOME_API_KEY" in clean
     assert len(clean) < 60
+
+
+HIDDEN: dict[str, Callable[[str], str]] = {
+    "base32": lambda key: b32encode(key.encode()).decode(),
+    "base64 of base64": lambda key: b64encode(b64encode(f"Bearer {key}".encode())).decode(),
+    "base64 of UTF-16": lambda key: b64encode(key.encode("utf-16-le")).decode(),
+    "octal": lambda key: "".join(f"\\{byte:03o}" for byte in key.encode()),
+    "quoted-printable": lambda key: "".join(f"={byte:02X}" for byte in key.encode()),
+    "hex with colons": lambda key: key.encode().hex(":"),
+    "full width": lambda key: "".join(chr(ord(one) + 0xFEE0) for one in key),
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "zero width between": "\u200b".join,
+    "NUL between": "\0".join,
+    "hyphens between": "-".join,
+}
+
+
+@pytest.mark.fault(
+    "money", "a key in other letters, with signs between, octal, quoted-printable, base32, base64 twice or of UTF-16",
+    "the text is given up",
+)  # fmt: skip
+@pytest.mark.parametrize("form", HIDDEN)
+def test_a_text_that_hides_a_key_is_given_up(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-evil+Qz/93aBcDeFgHiJkLm")
+    written = f"bad key {HIDDEN[form]('sk-evil+Qz/93aBcDeFgHiJkLm')} of yours"
+    for text in (written, json.dumps({"error": written})):
+        assert scrub(text) == "[a text that held SOME_API_KEY]"
+        assert scrub_bytes(text.encode()).startswith(
+            b"[a text that held SOME_API_KEY" if form != "NUL between" else b""
+        )
+        assert b"HiJkLm" not in scrub_bytes(text.encode())
 
 
 @pytest.mark.fault("money", "a key in a body in UTF-16 or UTF-32, cut off in its middle", "struck out before it is cut")

@@ -68,7 +68,8 @@ def read_number(value: Any) -> float | None:
 
 def is_told(reported: Mapping[str, Any]) -> bool:
     """True where a report says anything: a number that is not 0, in itself or in one of its parts."""
-    return any(is_told(one) if isinstance(one, Mapping) else read_number(one) for one in reported.values())
+    parts = (one.values() if isinstance(one, Mapping) else (one,) for one in reported.values())
+    return any(read_number(one) for part in parts for one in part)
 
 
 def is_amount(usd: float) -> bool:
