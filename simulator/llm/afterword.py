@@ -34,6 +34,8 @@ PLAIN = WRAPPERS | frozenset(
 )
 
 
+BEGINNINGS = frozenset(("assistant", "begin", "br", "im", "of", "python", "start", "tag", "text"))
+ASSIGNED = re.compile(r"""\w\s{0,9}=>?\s*["'`“‘]""")
 HEADING = re.compile(
     r"""(?:^|\n)[\s#*_>-]*(?:my[ ]|the[ ]|an?[ ])?(?:brainstorm|draft|example|initial|preliminar|ponder|reason|scratch
         |tentative|think|thought)\w*(?:[ ](?:answer|block|decision|idea|json|only|pitch|process|review|view))?
@@ -68,6 +70,8 @@ def describe_afterword(
         or language.casefold() not in PLAIN_LANGUAGES
         or (CLOSING.search(plain) and not doubled)
         or LIST_OF_TEXTS.search(rest)
+        or ASSIGNED.search(rest)
+        or _is_opened(text[max(start, begin - 100) : begin], PLAIN | BEGINNINGS | wrappers)
         or HEADING.search(text[max(start, begin - 100) : begin])
         or _is_set_apart(rest, PLAIN | wrappers)
     ):
@@ -80,6 +84,14 @@ def _leaves_list_open(rest: str) -> bool:
     for mark in re.finditer(r"[\[\]]", rest):
         depth = depth + 1 if mark[0] == "[" else max(0, depth - 1)
     return depth > 0
+
+
+def _is_opened(before: str, plain: frozenset[str]) -> bool:
+    """True where the last mark before the object is one of no answer and is not closed there."""
+    *_, last = [None, *MARK.finditer(before)]
+    if last is None or last["other"] or last["close"] or END.fullmatch(last["name"]):
+        return False
+    return not plain.issuperset(words_of(last["name"].rpartition(":")[2]))
 
 
 def _is_set_apart(rest: str, plain: frozenset[str]) -> bool:

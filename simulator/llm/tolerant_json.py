@@ -11,6 +11,7 @@ made to complete the first, take the last of the second and pass the third on (j
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
@@ -71,7 +72,11 @@ def scan_objects(text: str, start: int = 0) -> Iterator[Found]:
         if ESCAPED.match(text, at):
             inner = find_objects(ESCAPE.sub(lambda match: CONTROL.get(match[1], match[1]), text[at:]))
             noted = f"JSON within a JSON string at {position(text, at)}"
-            yield from (replace(one, start=at, end=len(text), fixes=(noted, *one.fixes)) for one in inner)
+            # Without their marks, the places of the escapes are those of the inner text.
+            escapes = [match.start() - at - n for n, match in enumerate(ESCAPE.finditer(text, at))]
+            for one in inner:
+                end = None if one.end is None else at + one.end + bisect_left(escapes, one.end)
+                yield replace(one, start=at, end=end, fixes=(noted, *one.fixes))
             return
         if not OPENING.match(text, at):
             at = text.find("{", at + 1)

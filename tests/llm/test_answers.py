@@ -90,6 +90,7 @@ OPENINGS = [
     *('["QQQ", 2,', "[\n", "~~~json", "```json\n", "~~~json\n", "\\u007b\\u0022symbol", "&#123;symbol"),
 ]
 OTHERS = [
+    "dict(symbol='QQQ', conviction=2)",
     *(
         '{symbol = "QQQ", conviction = 2}',
         "{symbol => 2}",
@@ -117,7 +118,8 @@ OTHERS = [
 )
 @pytest.mark.parametrize("more", OPENINGS)
 def test_what_is_opened_behind_the_last_object_and_never_closed_means_a_cut(more: str) -> None:
-    for said in (f"{STRICT}\nFinal: {more}", f"```json\n{STRICT}\n```\nFinal:\n{more}"):
+    escaped = STRICT.replace('"', '\\"')
+    for said in (f"{STRICT}\nFinal: {more}", f"```json\n{STRICT}\n```\nFinal:\n{more}", f"{escaped}\nFinal: {more}"):
         value, error = read(said)
         assert value is None
         assert "it is cut" in str(error)
@@ -143,7 +145,13 @@ def test_another_notation_behind_the_last_object_is_asked_about(more: str) -> No
         *("<internal>{}</internal>", "<inner_voice>{}</inner_voice>", "<unused94>thought\n{}<unused95>"),
         *("<|channel>thought\n{}<channel|>", "<!-- thinking: {} -->", "<\u200bthink>{}<\u200b/think>"),
         *("＜ｔｈｉｎｋ＞{}＜／ｔｈｉｎｋ＞", "&amp;lt;think&amp;gt;{}&amp;lt;/think&amp;gt;", ":::thinking\n{}\n:::"),
-        *("**Thinking**\n{}\n**End of thinking**", "Draft: {}", "## Initial answer\n```json\n{}\n```"),
+        *(
+            "**Thinking**\n{}\n**End of thinking**",
+            "<思考>{} hm",
+            "<think/>{}",
+            "Draft: {}",
+            "## Initial answer\n```json\n{}\n```",
+        ),
     ],
 )
 def test_an_object_in_marks_that_are_not_of_an_answer_is_asked_about(thought: str, said: str) -> None:
@@ -157,6 +165,8 @@ def test_an_object_in_marks_that_are_not_of_an_answer_is_asked_about(thought: st
         *(
             "<tool_call>{}</tool_call>",
             "{}<|im_end|>",
+            "<|im_start|>assistant\n{}",
+            "<function=vote>{}",
             "{}<|eot_id|>",
             "{}</s>",
             "{}<end_of_turn>",
