@@ -79,7 +79,7 @@ class Evidence:
     decisions, orders, fills, rejected : of the account the run reports, as in `Books`
     calls : lines of llm_calls.jsonl
     ablation, checks : ablation.json and checks.json, None where nobody asked
-    runtime : runtime.json
+    runtime : runtime.json; None where it cannot be read: it says nothing of the result
     altered : what has changed in the folder since the run was made; empty where nothing has, or nobody looked
     """
 
@@ -94,7 +94,7 @@ class Evidence:
     calls: tuple[CallRow, ...]
     ablation: AblationRecord | None
     checks: Checks | None
-    runtime: Runtime
+    runtime: Runtime | None
     altered: str = ""
 
     @property
@@ -152,7 +152,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         calls=read_calls(folder, run),
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
         checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
-        runtime=cast(Runtime, _read_document(folder / "runtime.json", Runtime, mend, run["schema"] != SCHEMA)),
+        runtime=_runtime_or_none(folder, run),
         altered=altered,
     )
 
@@ -160,6 +160,19 @@ def _read(folder: Path, altered: str) -> Evidence:
 def _at(chosen: list[date], sessions: tuple[date, ...], series: Mapping[str, Series]) -> dict[str, Series]:
     rows = [sessions.index(day) for day in chosen] if series else []
     return {name: values[rows] for name, values in series.items()}
+
+
+def _runtime_or_none(folder: Path, run: RunRecord) -> Runtime | None:
+    try:
+        return read_runtime(folder, run)
+    except DataError:
+        return None
+
+
+def read_runtime(folder: Path, run: RunRecord) -> Runtime:
+    """Return runtime.json of `folder`. Raises DataError."""
+    found = _read_document(folder / "runtime.json", Runtime, _again(run), run["schema"] != SCHEMA)
+    return cast(Runtime, found)
 
 
 def account_curves(run: RunRecord, equity: Mapping[str, Series]) -> dict[str, Series]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from simulator import files
 from simulator.errors import DataError, SimError
-from simulator.evidence.reader import read_run
+from simulator.evidence.reader import read_run, read_runtime
 from simulator.evidence.records import RunRecord
 from simulator.store.folders import ADDED_LATER, NAMED, find_run, folder_name, is_partial, partial_name, run_id_of
 from simulator.workspace import Workspace
@@ -103,6 +103,7 @@ def verify_run(workspace: Workspace, folder: Path) -> Verified:
         found = _Found(list(_changed_parts(folder, run)))
         _ask_store(workspace, folder, run, found)
         _check_name(folder, run, found)
+        _check_runtime(folder, run, found)
         # A run that is made again meanwhile puts another folder in this place.
         if not found.changed or files.identity(folder) == before:
             return Verified(folder, run, tuple(found.changed), tuple(found.notes), found.recorded)
@@ -160,6 +161,13 @@ def check_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None
     """Raise DataError where a file of `folder`, or one of `names`, is not the one `run` was written with."""
     if changed := next(_changed_parts(folder, run, names), None):
         raise DataError(changed, where=str(folder), mend=f"`{run['command']}` writes it again")
+
+
+def _check_runtime(folder: Path, run: RunRecord, found: _Found) -> None:
+    try:
+        read_runtime(folder, run)
+    except DataError as error:
+        found.notes.append(f"runtime.json {error.found}: run time and spending are unknown")
 
 
 def _check_name(folder: Path, run: RunRecord, found: _Found) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from simulator.council.records import council_record
 from simulator.errors import DataError
-from simulator.evidence.reader import read, read_books, read_run
+from simulator.evidence.reader import read, read_books, read_run, read_runtime
 from simulator.evidence.rows import as_row, decided_by, round_trips
 from simulator.evidence.verify import verify
 
@@ -135,7 +135,6 @@ def test_wrong_content_of_run_json_is_named_by_its_key(council: Path, changed: d
         ("decisions.jsonl", r'^\{"as_of"', '{"at"', r'decisions.jsonl:1: has no key "as_of"'),
         ("fills.csv", r"^0,SPY,2024", "0,SPY,20x4", r'fills.csv:2: at was "20x4.*", not a time'),
         ("llm_calls.jsonl", '"cost_usd":', '"dollars":', r'llm_calls.jsonl:1: has no key "cost_usd"'),
-        ("runtime.json", '"asked": ', '"asked": "x", "y": ', "\"asked\" holds 'x'"),
     ],
 )
 def test_wrong_content_is_named_by_line_and_key(council: Path, name: str, old: str, new: str, found: str) -> None:
@@ -146,6 +145,14 @@ def test_wrong_content_is_named_by_line_and_key(council: Path, name: str, old: s
     path.write_text(after, encoding="utf-8")
     with pytest.raises(DataError, match=f"{found}.*`sim run --strategy macro_council .*` writes it again"):
         read(council)
+
+
+def test_a_wrong_runtime_keeps_no_evidence_from_its_reader(council: Path) -> None:
+    path = change(council, schema=3) / "runtime.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"asked": ', '"asked": "x", "y": '), encoding="utf-8")
+    with pytest.raises(DataError, match=r"holds 'x'.*`sim run --strategy macro_council .*` writes it again"):
+        read_runtime(council, read_run(council))
+    assert read(council).runtime is None
 
 
 def test_a_result_that_was_touched_is_not_the_one_of_its_digest(council: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -248,18 +249,34 @@ def without_event(row: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.fault(
-    "disk", "runtime.json or trials.json of a run is missing or no JSON", "one line, or it is made again"
+    "disk", "runtime.json of a run is missing, a pipe or no JSON", "a note; the report says that run time is unknown"
 )
-def test_what_differs_between_reruns_may_be_missing(made: Path, sim: Sim) -> None:
+@pytest.mark.parametrize("damage", [None, b"\xff\xfe", b'{"asked": "x"}', b'{"seconds": 1e400}', "folder", "pipe"])
+def test_what_differs_between_reruns_may_be_missing(damage: bytes | str | None, made: Path, sim: Sim) -> None:
     folder = folder_of(made)
     (folder / "trials.json").write_text("{")
-    assert sim("report", cwd=made).returncode == 0
-    (folder / "runtime.json").unlink()
-    for words in (["explain", "last"], ["runs"], ["verify"]):
+    path = folder / "runtime.json"
+    path.unlink()
+    if isinstance(damage, bytes):
+        path.write_bytes(damage)
+    elif damage:
+        path.mkdir() if damage == "folder" else os.mkfifo(path)
+    (row,) = verified(sim, made)
+    assert (row["state"], len(row["notes"])) == ("verified", 1)  # type: ignore[arg-type]
+    for words in (["report"], ["explain", "last"], ["runs"]):
         assert sim(*words, cwd=made).returncode == 0
+    assert "Run time and spending unknown" in (folder / "report.html").read_text()
+
+
+@pytest.mark.fault("disk", "trials.json or report.html is a folder", "one line that says so and to remove it")
+@pytest.mark.parametrize("name", ["trials.json", "report.html"])
+def test_a_folder_where_a_file_belongs_is_named(name: str, made: Path, sim: Sim) -> None:
+    path = folder_of(made) / name
+    path.unlink()
+    path.mkdir()
     done = sim("report", cwd=made)
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
-    assert "runtime.json: is missing" in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{name}: is a folder where a file belongs; remove it" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["checks.json", "ablation.json"])

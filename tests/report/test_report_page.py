@@ -175,7 +175,7 @@ def test_the_command_the_id_and_the_digest_are_there(write_run: Any) -> None:
 
 
 FILES = (
-    *("run.json", "runtime.json", "decisions.jsonl", "llm_calls.jsonl"),
+    *("run.json", "decisions.jsonl", "llm_calls.jsonl"),
     *("equity.csv", "weights.csv", "fills.csv", "orders.csv", "rejected.csv"),
 )
 
@@ -202,6 +202,15 @@ def test_a_corrupt_file_is_a_data_error_or_an_empty_list(write_run: Any, name: s
         return
     with pytest.raises(DataError, match=re.escape(name)):
         build(folder)
+
+
+@pytest.mark.parametrize("junk", [None, b"", b"\xff\xfe\x00", b"{", b"[1]\n", b"a,b\n1,2\n"])
+def test_a_lost_runtime_is_unknown_on_the_page(write_run: Any, junk: bytes | None) -> None:
+    folder = write_run(sessions=20)
+    (folder / "runtime.json").unlink()
+    if junk is not None:
+        (folder / "runtime.json").write_bytes(junk)
+    assert "Run time and spending unknown" in build(folder).read_text()
 
 
 @pytest.mark.parametrize(

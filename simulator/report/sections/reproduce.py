@@ -42,8 +42,10 @@ def compose(run: RunRecord) -> Reproduce:
     )
 
 
-def describe_runtime(runtime: Runtime) -> str:
+def describe_runtime(runtime: Runtime | None) -> str:
     """Return the one line that may differ between reruns."""
+    if runtime is None:
+        return "Run time and spending unknown: runtime.json is missing or damaged"
     lost = runtime["lost_usd"]
     return "; ".join(
         filter(
