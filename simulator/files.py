@@ -123,7 +123,7 @@ def check_writable(folder: Path) -> None:
 def unwritable(error: OSError, place: Path) -> SimError:
     """Return `error` as one line about `place`."""
     if isinstance(error, IsADirectoryError):
-        return SimError("is a folder where a file belongs", where=str(place), mend="remove it")
+        return SimError("cannot be written (a folder is there)", where=str(place), mend="remove it")
     mend = "free space or make the folder writable"
     return SimError(f"cannot be written ({error.strerror})", where=str(place), mend=mend)
 

@@ -276,7 +276,7 @@ def test_a_folder_where_a_file_belongs_is_named(name: str, made: Path, sim: Sim)
     path.mkdir()
     done = sim("report", cwd=made)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f"{name}: is a folder where a file belongs; remove it" in done.stderr
+    assert f"{name}: cannot be written (a folder is there); remove it" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["checks.json", "ablation.json"])
