@@ -56,26 +56,30 @@ LASTING = (
 )
 
 PASSES = re.compile(
-    r"rate.?limit|too many requests|throttl|overloaded|at capacity|time-?out|timed[ -]?out|deadline exceeded"
+    r"rate.?limit|too many requests|throttled|throttling|overloaded|time-?out|timed[ -]?out|deadline exceeded"
     r"|\bE(CONN|TIMEDOUT|NOTFOUND|AI_AGAIN|PIPE)\w*|socket hang up|fetch failed|bad gateway|gateway (error|time)"
     r"|(internal|server).{0,3}(server|error)\b|(temporarily|currently) (not available|unavailable|down|busy)"
     r"|(service|server|backend|filter|registry|provider|moderation|system)\b.{0,30}\b(unavailable|busy|is down)"
     r"|serviceunavailable|no healthy upstream|from upstream\b|upstream (error|request|connect|host|time|serv)"
     r"|connection (error|reset|refused|closed|aborted|lost|failed)|network error|unknown error (has )?occurred"
     r"|try again (later|shortly|soon|in (a|\d))|please retry(?! with)|retry (later|after|in \d|your request)"
-    r"|model (is )?(still |currently )?loading",
+    r"|model (is )?(still |currently )?loading|under maintenance|maintenance in progress|stream (error|closed)"
+    r"|concurrent requests|concurrency limit|no available (server|channel|instance|provider|worker|endpoint)"
+    r"|(high|heavy|unusual) (demand right|load on|traffic on)|(reach|connecting to) (the )?(upstream|network|server)"
+    r"|CUDA (error|out of)|code = \w+ desc = ",
     re.IGNORECASE,
 )
 """Words of a service's machinery, wherever they stand in a short complaint."""
 PASSING_TEXT = re.compile(
-    r"\W*(API Error\b|(error\W*)?(code\W*)?(408|409|429|5\d\d)\b"
+    r"(undefined|null|\[object object\]|(an? )?error|loading|please wait)\W*$|(?!\[\])\W*$"
+    r"|\W*(API Error\b|(error\W*)?(code\W*)?(408|409|429|5\d\d)\b"
     r"|((the|our|this) )?(service|server|model|engine|system|upstream)\b"
     r".{0,40}\b(overloaded|unavailable|busy|at capacity|error)"
     r"|request (was )?aborted|provider returned error|.{0,40}\bresources?\b.{0,20}exhausted"
     r"|.{0,40}\b(check|exceed\w*)\b.{0,25}\bquota"
     r"|(you.?ve|you have) (hit|reached|exceeded)\b.{0,40}\b(limit|quota)"
     r"|.{0,40}\b(limit|quota) (was |has been )?(reached|exceeded)|(an? )?(unexpected |unknown )?error (has )?occurred"
-    r"|(sorry, )?something went wrong|(request failed with status|http(error)?)\W*(code )?[45]\d\d"
+    r"|.{0,20}\bEOF\b|(sorry, )?something went wrong|((request failed with )?status|http(error)?)\W*(code )?[45]\d\d"
     r"|invalid api key|(your )?credit balance|insufficient (credit|balance|quota)"
     r"|please run /login|not logged in|oauth token|unauthori[sz]ed|authentication (failed|error)|\[done\]$"
     r"|.{0,20}(系统繁忙|服务器?繁忙|请稍后[再重]试|负载已饱和|请求过(多|于频繁)))",
@@ -83,12 +87,12 @@ PASSING_TEXT = re.compile(
 )
 TROUBLE = re.compile(
     r"limit|quota|exhausted|overload|throttl|time.?out|timed.out|unavailable|upstream|gateway|connection|retry"
-    r"|try again|busy|capacity|internal|server|crash|unauthori[sz]ed|\b[45]\d\d\b",
+    r"|try again|too many|busy|capacity|internal|server|crash|unauthori[sz]ed|\berror\b|\b[45]\d\d\b",
     re.IGNORECASE,
 )
 """Words of an object that has no fields but `ERROR_FIELD`."""
 ERROR_FIELD = re.compile(
-    r"errors?|message|msg|details?|title|reason|description|success|ok|fault|path|timestamp|param|status|type|code"
+    r"errors?|_*type|object|message|msg|details?|title|reason|description|success|ok|fault|path|timestamp|param|status|code"
     r"|(error|status|request|trace|retry)_?(code|message|description|id|after)",
     re.IGNORECASE,
 )
@@ -128,10 +132,11 @@ def _is_error(found: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
         return bool(schema.get("required", True))
     if found.keys() & (schema.get("properties") or {}).keys():
         return False
-    error = found.get("error")
-    if isinstance(error, Mapping) or (isinstance(error, str) and _tells_of_trouble(error, {})):
+    error = found.get("error") or found.get("errors") or found.get("fault")
+    if isinstance(error, Mapping | list) or (isinstance(error, str) and _tells_of_trouble(error, {})):
         return True
-    return all(map(ERROR_FIELD.fullmatch, found)) and TROUBLE.search(json.dumps(found)) is not None
+    told = [value for value in found.values() if value]
+    return all(map(ERROR_FIELD.fullmatch, found)) and (not told or TROUBLE.search(json.dumps(told)) is not None)
 
 
 def _tells_of_trouble(text: str, fields: Mapping[str, Any]) -> bool:
