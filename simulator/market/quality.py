@@ -136,7 +136,11 @@ def _rules(table: BarTable) -> Iterator[tuple[Mask, str]]:
     """(n,) True for the rows at fault, and the sentence about one of them."""
     steps = np.diff(table.key, prepend=table.key[0] - 1)
     yield steps == 0, "is dated like the bar before it: a duplicate"
-    yield steps < 0, "comes after {before}: dates must ascend"
+    first = (
+        np.isin(np.arange(len(table)), np.unique(table.key, return_index=True)[1]) if (steps < 0).any() else steps > 0
+    )
+    yield (steps < 0) & first, "comes after {before}: dates must ascend"
+    yield (steps < 0) & ~first, "comes after {before}: dates must ascend, and this one repeats a bar further up"
     calendar = sessions(day_of(table.session_of.min()), day_of(table.session_of.max()))
     # Minutes of other days are left out like those outside of regular hours: when they were known is clear.
     closed = ~np.isin(table.session_of, calendar.session_of) & table.daily

@@ -119,6 +119,14 @@ def test_everything_wrong_with_a_file_is_listed_in_order_of_dates(write: Write) 
     assert [p.where.rpartition(":")[2] for p in check(read_table(path))] == ["3", "5", "5", "5", "4", "4", "6", "6"]
 
 
+@pytest.mark.fault("bars", "a row repeats a date from further up", "refused with its line, as a repeated one")
+def test_a_row_that_repeats_one_further_up_is_a_duplicate(write: Write) -> None:
+    path = write("ACME", [*closing([10, 10, 10]), "2024-01-02,10,10,10,10,1"])
+    (problem,) = [one for one in check(read_table(path)) if one.refused]
+    assert problem.what == "comes after 2024-01-04: dates must ascend, and this one repeats a bar further up"
+    assert problem.where.endswith("ACME.csv:5")
+
+
 def test_only_what_keeps_a_run_from_starting_is_marked_refused(write: Write) -> None:
     path = write("ACME", [*closing([100, 100, 50]), "2024-01-08,50,50,50,60,1"])
     assert [(str(p.date), p.refused) for p in check(read_table(path))] == [
