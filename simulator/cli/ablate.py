@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from simulator.cli.completers import complete_run
@@ -26,8 +28,8 @@ def ablate(workspace: Workspace, run: str, force: bool, as_json: bool) -> None:
     from simulator.analysis.ablation import ablate as take_apart
     from simulator.evidence.verify import add_parts
     from simulator.files import check_writable
-    from simulator.report import build
     from simulator.report.ablation import FACTS, FILE, page, print_ablation
+    from simulator.report.formats import write
     from simulator.store.folders import json_bytes
 
     opened = open_run(workspace, run, force)
@@ -37,7 +39,8 @@ def ablate(workspace: Workspace, run: str, force: bool, as_json: bool) -> None:
         facts = take_apart(folder, workspace, lambda done, total, part: advance(done, total, after=part))
     if opened.altered:
         facts = {**facts, "altered": opened.altered}
-    add_parts(workspace, folder, opened.run, {FACTS: json_bytes(facts), FILE: page(facts)})
-    build(folder, opened.altered)
+    add = partial(add_parts, workspace, opened.run)
+    add(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
+    write(folder, "html", opened.altered, add)
     place = folder / FILE
     print_result({**facts, "page": str(place)}, as_json, lambda console: print_ablation(facts, place, console))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,8 @@ def check(
     from simulator.contamination.checks import run_checks, select_checks
     from simulator.evidence.verify import add_parts
     from simulator.files import check_writable, locked
-    from simulator.report import build
     from simulator.report.checks import FILE, content, merge, print_bill, print_checks
+    from simulator.report.formats import write
     from simulator.runs.spec import check_max_cost
 
     check_max_cost(max_cost)
@@ -78,9 +79,10 @@ def check(
 
         done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, show_check, opened.altered)
     results = [one.to_json() for one in done]
+    add = partial(add_parts, workspace, opened.run)
     with locked(folder.parent):  # another process may add its own checks
         facts = merge(folder, results, opened.altered)
-        add_parts(workspace, folder, opened.run, content(facts))
+        add(folder, content(facts))
     page = folder / FILE
-    build(folder, opened.altered)
+    write(folder, "html", opened.altered, add)
     print_result({**facts, "page": str(page)}, as_json, lambda console: print_checks(facts, results, page, console))

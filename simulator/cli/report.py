@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from simulator.cli.completers import complete_run
@@ -28,8 +30,9 @@ def report(workspace: Workspace, run: str, kind: str, force: bool) -> None:
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
     from simulator.analysis.trials import count_trials
+    from simulator.evidence.verify import add_parts
     from simulator.report.formats import write
 
     opened = open_run(workspace, run, force)
     count_trials(workspace, opened.folder, opened.run)
-    say(write(opened.folder, kind, opened.altered))
+    say(write(opened.folder, kind, opened.altered, partial(add_parts, workspace, opened.run)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -102,7 +103,7 @@ def run(
             made = simulate(spec, workspace, tick)
         except PartialRunError as error:
             made, stopped = error.run, error
-    files = _write_report(workspace, made.folder, kind) if kind != "html" else ()
+    files = _write_report(workspace, made, kind) if kind != "html" else ()
     facts = {**made.summary(), "files": [str(path) for path in files]}
     print_result(facts, as_json, lambda console: _print_run(made, files, console))
     if stopped is not None:
@@ -127,15 +128,16 @@ def _print_run(made: Run, files: tuple[Path, ...], console: Console) -> None:
         say(path)
 
 
-def _write_report(workspace: Workspace, folder: Path, kind: str) -> tuple[Path, ...]:
+def _write_report(workspace: Workspace, made: Run, kind: str) -> tuple[Path, ...]:
     """Write the report in another form into the run's folder; Markdown also where a repository's readers look for it.
 
     Returns the paths written.
     """
+    from simulator.evidence.verify import add_parts
     from simulator.files import write_file
     from simulator.report.formats import write
 
-    path = write(folder, kind)
+    path = write(made.folder, kind, add=partial(add_parts, workspace, made.facts))
     if kind != "md":
         return (path,)
     return path, write_file(workspace.out / "docs" / "backtest_results.md", path.read_bytes())

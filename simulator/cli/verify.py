@@ -24,8 +24,7 @@ def verify(workspace: Workspace, run: str | None, each: bool, as_json: bool) -> 
     """Hold the files of RUN (the last) against its run.json, and that against the store.
 
     A changed, missing or added file is named and ends in exit code 3. A folder this store does not know, or of an
-    earlier version, is a note. trials.json, runtime.json and report.html stand in no digest: they differ between
-    reruns, or are made of the others.
+    earlier version, is a note. trials.json and runtime.json stand in no digest: they differ between reruns.
     """
     from simulator.errors import DataError, UsageError
     from simulator.evidence.verify import verify_folders

@@ -1,9 +1,9 @@
 """Evidence verified: the files of a run folder held against its run.json, and that against the store.
 
     every file ──sha256──► `parts` of run.json ──sha256──► `run.recorded` in the store
-    ablation, checks ──────sha256──────────────────────► `part.added` in the store
+    report, ablation, checks ──sha256──────────────────► `part.added` in the store
 
-trials.json and runtime.json differ between reruns and report.html is made of all the others: they stand in no digest.
+trials.json and runtime.json differ between reruns: they stand in no digest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ RESULT_FILES = ("decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "e
 FURTHER = ("decisions-replicate-", "accounts/")
 """Beginnings of the names of further files of a result."""
 
-MAKERS = {"ablati": "ablate", "checks": "check"}
+MAKERS = {"ablati": "ablate", "checks": "check", "report": "report"}
+REPORTS = ("report.html", "report.md", "report.json")
+"""Files made of all the others, recorded when they are written since version 0.2."""
+
 FORCE = "--force shows it all the same"
 ELSEWHERE = "not recorded here: its run.json is held against nothing"
 EARLIER = "not recorded here: an earlier version wrote it, without digests of all its files"
@@ -88,7 +91,7 @@ def open_run(workspace: Workspace, name: str, force: bool = False) -> Verified:
 def _mend(found: Verified) -> str:
     if found.changed[0].startswith("the folder is named"):
         return "give it back the name of the run it holds"
-    added = [name for name in ADDED_LATER if any(why.startswith(name) for why in found.changed)]
+    added = [name for name in (*ADDED_LATER, *REPORTS) if any(why.startswith(name) for why in found.changed)]
     if len(added) < len(found.changed):
         return f"`{found.run['command']}` writes it again"
     return f"delete {' and '.join(added)}, `sim {MAKERS[added[0][:6]]} {found.run['run_id']}` makes them again"
@@ -236,8 +239,8 @@ def _ask_store(workspace: Workspace, folder: Path, run: RunRecord, found: _Found
         found.changed.append("run.json is not the one that was recorded")
     elif not found.recorded:
         found.notes.append(EARLIER if known or "parts" not in run else ELSEWHERE)
-    added = [one.event.payload["parts"] for one in stored if one.event.kind == "part.added" and one.digest == result[1]]
-    for name in ADDED_LATER:
+    added = [one.event.payload.get("parts", {}) for one in stored if one.digest == result[1]]
+    for name in (*ADDED_LATER, *REPORTS):
         recorded = {parts[name] for parts in added if name in parts}
         try:
             now = sha256(files.read_bytes(folder / name))
@@ -248,11 +251,11 @@ def _ask_store(workspace: Workspace, folder: Path, run: RunRecord, found: _Found
             continue
         if recorded and now not in recorded:
             found.changed.append(f"{name} has changed since it was written")
-        elif not recorded and found.recorded:
+        elif not recorded and found.recorded and name not in REPORTS:
             found.notes.append(f"{name} is not recorded here")
 
 
-def add_parts(workspace: Workspace, folder: Path, run: RunRecord, content: Mapping[str, bytes]) -> None:
+def add_parts(workspace: Workspace, run: RunRecord, folder: Path, content: Mapping[str, bytes]) -> None:
     """Record files that another command adds to a run's folder, and put them there.
 
     Recorded first: of a command killed in between the store knows more than there is, and what is there stays known.
@@ -265,3 +268,13 @@ def add_parts(workspace: Workspace, folder: Path, run: RunRecord, content: Mappi
     with Store(store_place(workspace.registry)) as store:
         store.record_parts(run["run_id"], run["digest"], part_digests(content))
     add_files(folder, content)
+
+
+def record_page(workspace: Workspace, run: RunRecord, page: Path) -> Path:
+    """Record a page that was built for `run`, and return it. Raises SimError where the store cannot be written."""
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+
+    with Store(store_place(workspace.registry)) as store:
+        store.record_parts(run["run_id"], run["digest"], {page.name: sha256(files.read_bytes(page))})
+    return page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,22 +20,24 @@ from simulator.store.folders import add_files
 FORMATS = ("html", "md", "json")
 
 
-def write(folder: Path, kind: str, altered: str = "") -> Path:
-    """Write the report of a run folder as ``report.<kind>`` into it and return the path; `altered` is as in `read`.
+def write(
+    folder: Path, kind: str, altered: str = "", add: Callable[[Path, Mapping[str, bytes]], None] = add_files
+) -> Path:
+    """Write the report of a run folder as ``report.<kind>``, by `add`, and return the path; `altered` is as in `read`.
 
     Raises UsageError for a format there is not, DataError for a damaged folder, SimError when it cannot be written.
     """
     if kind not in FORMATS:
         raise UsageError(f'no format "{kind}"', mend=f"it is one of {', '.join(FORMATS)}")
     if kind == "html":
-        return page.build(folder, altered)
-    if kind == "md":
+        content = page.render(folder, altered)
+    elif kind == "md":
         from simulator.report.markdown import as_markdown
 
-        content = as_markdown(folder, altered)
+        content = as_markdown(folder, altered).encode()
     else:
-        content = as_json(folder, altered)
-    add_files(folder, {f"report.{kind}": content.encode()})
+        content = as_json(folder, altered).encode()
+    add(folder, {f"report.{kind}": content})
     return folder / f"report.{kind}"
 
 

@@ -19,8 +19,8 @@ from simulator.config import load_config
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
 from simulator.evidence.reader import read_decisions
 from simulator.evidence.records import DecisionRow, RunRecord, Runtime
-from simulator.evidence.verify import check_parts, sha256
-from simulator.files import check_writable
+from simulator.evidence.verify import check_parts, record_page, sha256
+from simulator.files import check_writable, read_bytes
 from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
 from simulator.runs.eta import Forecast, RunProgress, still_usd
@@ -206,19 +206,28 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime
     files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     folder_name = folders.partial_name(name) if facts["partial"] else name
     judged: list[RunRecord] = []
+    pages: dict[str, str] = {}
+    counted: list[int] = []
 
     def finish(staging: Path) -> None:
         judged.append(completion.count_trials(workspace, staging, facts))
-        completion.build(staging)
+        page = completion.build(staging)
+        pages[page.name] = sha256(read_bytes(page))
+        if counted:  # somebody added to the folder after the run was recorded
+            record_page(workspace, facts, page)
+
+    def build(place: Path) -> Path:
+        return record_page(workspace, facts, completion.build(place))
 
     def record() -> None:
         with Store(store_place(workspace.registry)) as store:
-            store.record_run(facts, folder_name, recorded.events, run_json=sha256(files["run.json"]))
+            digests = {"run_json": sha256(files["run.json"]), "parts": dict(pages)}
+            counted.append(store.record_run(facts, folder_name, recorded.events, **digests))
 
     folder = folders.write_folder(workspace.reports, folder_name, files, finish, record)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
-    return Run(folder, judged[-1], runtime, completion.build)
+    return Run(folder, judged[-1], runtime, build)
 
 
 def _questions(spec: RunSpec, loaded: Loaded, staged: LoadedInputs) -> dict[str, int]:

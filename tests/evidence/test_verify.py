@@ -72,7 +72,7 @@ def test_a_changed_byte_of_any_part_is_found(made: Path) -> None:
     assert {"decisions.jsonl", "llm_calls.jsonl", "accounts/CHATGPT/fills.csv"} < set(parts)
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert there - set(parts) - set(added) == {"run.json", "trials.json", "runtime.json", "report.html"}
-    for name in (*parts, *added):
+    for name in (*parts, *added, "report.html"):
         before = (folder / name).read_bytes()
         flip(folder / name)
         assert [why.partition(" ")[0] for why in verify_run(workspace, folder).changed] == [name]
@@ -99,6 +99,22 @@ def test_every_reader_refuses_a_changed_folder_and_shows_it_with_a_badge(
         assert badge in next(made.glob(f"reports/{pattern}")).read_text()
     if words[0] in ("report", "ablate", "check"):
         assert badge in (folder_of(made) / "report.html").read_text()
+
+
+@pytest.mark.fault("disk", "a byte of a report changes", "named by every reader, until it is deleted and built again")
+def test_a_changed_report_is_named_and_one_built_anew_is_not(made: Path, sim: Sim) -> None:
+    for kind in ("html", "md", "json"):
+        page = folder_of(made) / f"report.{kind}"
+        assert sim("report", "--format", kind, cwd=made).returncode == 0
+        assert sim("verify", cwd=made).returncode == 0
+        flip(page)
+        changed = sim("verify", cwd=made)
+        assert (changed.returncode, f"report.{kind} has changed" in changed.stdout) == (3, True), changed
+        refused = sim("report", "--format", kind, cwd=made)
+        assert f"delete report.{kind}, `sim report" in refused.stderr
+        page.unlink()
+        assert sim("report", "--format", kind, cwd=made).returncode == 0
+        assert sim("verify", cwd=made).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["equity.csv", "weights.csv"])

@@ -31,9 +31,15 @@ def rows(place: Path | str) -> dict[str, list[dict[str, Any]]]:
         found = {name: store.rows(name) for name in schema.tables}
         assert not store.rebuild().differed
     return {
-        name: [{column: value for column, value in row.items() if column not in CLOCK} for row in held]
+        name: [{column: value for column, value in _timeless(row).items() if column not in CLOCK} for row in held]
         for name, held in found.items()
     }
+
+
+def _timeless(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the names of a run's pages alone: a page tells how long its run took."""
+    payload = row.get("payload")
+    return {**row, "payload": {**payload, "parts": [*payload["parts"]]}} if payload and "parts" in payload else row
 
 
 def test_the_same_run_makes_equal_rows_in_the_file_and_on_a_server(workspace: Path, sim: Sim, postgres: str) -> None:
