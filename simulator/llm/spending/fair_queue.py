@@ -53,22 +53,32 @@ class FairQueue:
         self._waiting: list[tuple[str, int, float, float, asyncio.Future[None]]] = []
         self._order = count()
         self._promised: dict[int, float] = {}
+        self._awaiting_trial: Counter[str] = Counter()
+        """Questions by date that wait for a trial: later dates do not take the money from them meanwhile."""
         self._at_first: float | None = None
 
     @asynccontextmanager
     async def slot(self, request: ChatRequest) -> AsyncIterator[Any]:
-        number = next(self._order)
+        number, session, trial = next(self._order), request.purpose.get("session", ""), False
         async with AsyncExitStack() as alone:
             if name := self._unproven(request):
-                await self._wait_for_trials(request, alone)
-                if self._unproven(request):
+                self._awaiting_trial[session] += 1
+                try:
+                    await self._wait_for_trials(request, alone)
+                finally:
+                    self._awaiting_trial[session] -= 1
+                    self._awaiting_trial = +self._awaiting_trial
+                    self._admit()
+                trial = bool(self._unproven(request))
+                if trial:
                     alone.callback(self._count_trial, request, name, time.monotonic())
                 else:
                     await alone.aclose()
             most = self._estimate(request)[1]
             try:
-                if most:
-                    session = request.purpose.get("session", "")
+                if most and trial:  # its turn is the trial: an older date may be waiting for just that
+                    self._promised[number] = most
+                elif most:
                     await self._turn(session, number, most, self._at_worst(request))
                 async with self._limits.slot(request) as place:
                     yield place
@@ -106,9 +116,11 @@ class FairQueue:
     def _admit(self) -> None:
         """Let in, in turn, all that the money left covers; with nothing promised the first whatever it costs."""
         while self._waiting:
-            _, number, most, at_worst, turn = self._waiting[0]
+            session, number, most, at_worst, turn = self._waiting[0]
             # A turn that is done belongs to a caller that was cancelled while it waited.
             if not turn.done():
+                if self._awaiting_trial and min(self._awaiting_trial) < session:
+                    return
                 if self._promised and max(sum(self._promised.values()) + most, at_worst) > self._left():
                     return
                 self._promised[number] = most
