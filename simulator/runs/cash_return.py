@@ -14,8 +14,7 @@ from simulator.config import Assets
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Bars, at_session_ends
 from simulator.number_format import counted
-
-SESSIONS_A_YEAR = 252
+from simulator.trading.execution import SESSIONS_A_YEAR
 
 
 def with_cash_return(bars: Bars, context: Bars, assets: Assets, start: int) -> tuple[Bars, str, tuple[str, ...]]:
