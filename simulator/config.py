@@ -143,6 +143,10 @@ class Price(Section):
 
     input: float = Field(ge=0, le=1e6)
     output: float = Field(ge=0, le=1e6)
+    cached_input: float | None = Field(default=None, ge=0, le=1e6)
+    """Of tokens that the service read from its cache; without it, as `input`."""
+    cache_write: float | None = Field(default=None, ge=0, le=1e6)
+    """Of tokens that it put there, where that has a price of its own."""
     cutoff: Annotated[str, BeforeValidator(lambda day: str(day) if isinstance(day, date) else day)] = Field(
         default="", pattern=r"^(\d{4}-(0[1-9]|1[0-2])(-\d{2})?)?$"
     )

@@ -29,6 +29,8 @@ class PlanLine:
     ----------
     calls, hits, misses : questions, those answered on disk, and those to be asked
     prompt_tokens, completion_tokens, usd : of the misses
+    cached_tokens : those of `prompt_tokens` that the service is likely to have read before, and to charge less for
+    saved_usd : dollars that this saves; `usd` is without it at its highest
     seconds : that one answer takes
     past : answers on disk the estimate rests on; 0 = a first guess
     """
@@ -45,11 +47,16 @@ class PlanLine:
     usd: Range
     seconds: float
     past: int
+    cached_tokens: float = 0.0
+    saved_usd: float = 0.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for."""
+    """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for.
+
+    `read_tokens` are those of prompts answered on disk, `reread_tokens` those of them that services had read before.
+    """
 
     strategy: str
     first: str
@@ -63,6 +70,8 @@ class Plan:
     lines: tuple[PlanLine, ...]
     minutes: float
     fails: str | None = None
+    read_tokens: int = 0
+    reread_tokens: int = 0
 
     @property
     def calls(self) -> int:
@@ -76,6 +85,14 @@ class Plan:
     def usd(self) -> Range:
         return sum((line.usd for line in self.lines), Range())
 
+    @property
+    def cached_tokens(self) -> float:
+        return sum(line.cached_tokens for line in self.lines)
+
+    @property
+    def saved_usd(self) -> float:
+        return sum(line.saved_usd for line in self.lines)
+
     def to_json(self) -> dict[str, Any]:
         """Return what ``sim run --plan --json`` prints."""
         names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
@@ -85,7 +102,10 @@ class Plan:
             "misses": self.misses,
             "prompt_tokens": asdict(sum((line.prompt_tokens for line in self.lines), Range())),
             "completion_tokens": asdict(sum((line.completion_tokens for line in self.lines), Range())),
+            "cached_tokens": self.cached_tokens,
+            "on_disk": {"prompt_tokens": self.read_tokens, "cached_tokens": self.reread_tokens},
             "usd": asdict(self.usd),
+            "usd_undiscounted": self.usd.likely + self.saved_usd,
             "minutes": self.minutes,
         }
         return {

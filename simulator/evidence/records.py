@@ -363,7 +363,8 @@ class DecisionRow(TypedDict):
 
 class CallRow(TypedDict):
     """A line of llm_calls.jsonl: one question, the model asked and the one that ``served``, empty where not recorded,
-    and what the answer cost when it was paid for."""
+    and what the answer cost when it was paid for; ``cached_tokens`` where its service read part of the prompt from a
+    cache of its own."""
 
     key: str
     session: str
@@ -377,6 +378,7 @@ class CallRow(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
+    cached_tokens: NotRequired[int]
 
 
 class Runtime(TypedDict):

@@ -38,7 +38,11 @@ P = TypeVar("P")
 
 OUTCOMES = get_args(Outcome)
 PURPOSE = "|purpose|"
-MOST = {"prompt_tokens": MOST_TOKENS, "completion_tokens": MOST_TOKENS, "cost_usd": 1000, "latency_s": 1_000_000}
+MOST = {
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens", "written_tokens"), MOST_TOKENS),
+    "cost_usd": 1000,
+    "latency_s": 1_000_000,
+}
 """Numbers of one answer above which it is not believed, whoever stored it."""
 
 
@@ -373,7 +377,7 @@ def parse_entry(content: Any, *, from_outside: bool = False) -> Entry:
 
 def response_json(response: ChatResponse) -> dict[str, Any]:
     """JSON-able fields of a response. `dataclasses.asdict` takes ten times as long."""
-    return {**vars(response), "usage": vars(response.usage)}
+    return {**vars(response), "usage": response.usage.to_json()}
 
 
 def response_from(content: Any, *, from_outside: bool = False) -> ChatResponse:

@@ -17,8 +17,12 @@ Outcome = Literal["answer", "refusal", "unusable"]
 
 @dataclass(frozen=True)
 class Message:
+    """One message. `shared` are the characters up to which other questions begin alike, shortest first; never part of
+    the key: a service may be told to keep these beginnings."""
+
     role: Literal["system", "user", "assistant"]
     content: str
+    shared: tuple[int, ...] = field(default=(), compare=False)
 
 
 class FrozenSchema(dict[str, Any]):
@@ -123,11 +127,25 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens and dollars of one call, as the provider counted them."""
+    """Tokens and dollars of one call, as the provider counted them.
+
+    Of the prompt's tokens `cached_tokens` were read from the service's cache and `written_tokens` put there: both have
+    prices of their own.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
+    cached_tokens: int = 0
+    written_tokens: int = 0
+
+    def to_json(self) -> dict[str, float]:
+        """Return the fields, without those that came later where they say nothing: older entries stay as they are."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if value or name not in ("cached_tokens", "written_tokens")
+        }
 
 
 @dataclass(frozen=True)

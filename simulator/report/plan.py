@@ -35,8 +35,13 @@ def _sentences(plan: Plan) -> list[str]:
     found = [f"{plan.calls:,} questions: {hits:,} answered on disk, {plan.misses:,} to ask."]
     if plan.usd.high:
         found[0] += f" About ${plan.usd.likely:.2f} (${plan.usd.low:.2f} to ${plan.usd.high:.2f}), {_minutes(plan)}."
+        if plan.saved_usd:
+            found.append(_price_classes(plan))
     elif plan.minutes:
         found[0] += f" No money, {_minutes(plan)}."
+    if plan.reread_tokens:
+        share = plan.reread_tokens / plan.read_tokens
+        found.append(f"Of the prompts answered on disk, services had read {share:.0%} before and charged less for it.")
     if plan.usd.likely > plan.max_cost:
         found.append(f"More than --max-cost {plan.max_cost:g}: the run would stop there and keep what it paid for.")
     elif plan.usd.high > plan.max_cost:
@@ -48,6 +53,19 @@ def _sentences(plan: Plan) -> list[str]:
     if plan.fails:
         found.append(f"As asked for it would fail: {plan.fails}.")
     return found
+
+
+def _price_classes(plan: Plan) -> str:
+    """Tokens by price class, and the total without the discount on what a service reads again."""
+    prompt, completion = (
+        sum((getattr(line, name) for line in plan.lines), Range()) for name in ("prompt_tokens", "completion_tokens")
+    )
+    fresh = prompt.likely - plan.cached_tokens
+    tokens = f"fresh {_count(fresh)}, cached {_count(plan.cached_tokens)}, output {_count(completion.likely)}"
+    return (
+        f"Tokens by price: {tokens}. ${plan.usd.likely + plan.saved_usd:.2f} where nothing is read from a service's "
+        "cache, which no money set aside counts on."
+    )
 
 
 def _minutes(plan: Plan) -> str:
@@ -75,4 +93,8 @@ def _money(line: PlanLine) -> tuple[str, str]:
 
 
 def _thousands(tokens: Range) -> str:
-    return f"{tokens.likely / 1000:,.0f}k" if tokens.likely >= 10_000 else f"{tokens.likely / 1000:,.1f}k"
+    return _count(tokens.likely)
+
+
+def _count(tokens: float) -> str:
+    return f"{tokens / 1000:,.0f}k" if tokens >= 10_000 else f"{tokens / 1000:,.1f}k"

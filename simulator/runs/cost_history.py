@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from simulator.evidence.plan import Range
+from simulator.llm.beginnings import first_beginning
 from simulator.llm.cache import AnswerCache, Entry
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.spending.prices import MILLION, Prices, prompt_tokens
@@ -80,21 +81,40 @@ class Outlay:
     completion: Range
     usd: Range
     past: AnswerHistory
+    cached: float = 0.0
+    saved_usd: float = 0.0
 
 
-def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices) -> Outlay:
+def outlay(asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices, reread: float = 0.0) -> Outlay:
     """Return the outlay of `asked`: one question or more, all of one stage to one model.
 
-    Raises ConfigError for a price nobody knows.
+    Of the tokens of their prompts, as `prices.prompt_tokens` counts them, `reread` are likely to have been read by the
+    service before; none at the highest. Raises ConfigError for a price nobody knows.
     """
     first = asked[0]
     past, price = answer_history(cache, first), prices.price(first)
     puts = 1 + past.again
     prompt = past.prompt.times(puts * sum(prompt_tokens(request)[0] for request in asked))
     completion = past.completion.times(puts * len(asked))
-    return Outlay(
-        prompt, completion, prompt.times(price.input / MILLION) + completion.times(price.output / MILLION), past
-    )
+    usd = prompt.times(price.input / MILLION) + completion.times(price.output / MILLION)
+    discount = 0.0 if price.cached_input is None else max(0.0, price.input - price.cached_input)
+    cached = past.prompt.likely * reread if discount else 0.0
+    saved = cached * discount / MILLION
+    lower = Range(usd.low - min(saved, usd.low), usd.likely - saved, usd.high)
+    return Outlay(prompt, completion, lower, past, cached, saved)
+
+
+def reread_tokens(asked: Iterable[ChatRequest]) -> dict[str, int]:
+    """Return {key: tokens that the service has read before} of questions put in this order: those of the beginning that
+    an earlier one shares."""
+    seen: set[bytes] = set()
+    found: dict[str, int] = {}
+    for request in asked:
+        if (start := first_beginning(request)) is not None:
+            if start.digest in seen:
+                found[request.key] = start.tokens
+            seen.add(start.digest)
+    return found
 
 
 def _request(entry: Entry) -> ChatRequest:

@@ -19,6 +19,7 @@ from simulator.llm.registry import check_seats, providers_for, seats
 from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.charges import Charges
 from simulator.llm.spending.fair_queue import FairQueue
+from simulator.llm.spending.first_ahead import FirstAhead
 from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices
 from simulator.llm.spending.shared_ledger import SharedLedger
@@ -97,7 +98,9 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         budget=budget,
         mode=spec.cache,
         estimate_usd=estimate,
-        limiter=FairQueue(limits, budget, estimate, charges.untried, charges.at_worst),
+        limiter=FirstAhead(
+            FairQueue(limits, budget, estimate, charges.untried, charges.at_worst), charges.prices.discounts
+        ),
         journal=journal,
     )
     with asyncio.Runner() as loop:

@@ -24,7 +24,7 @@ from simulator.llm.spending.limits import KNOWN, Limits
 from simulator.llm.spending.prices import Prices
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
-from simulator.runs.cost_history import outlay
+from simulator.runs.cost_history import outlay, reread_tokens
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.plan_provider import PlanProvider, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
@@ -50,6 +50,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
         asking.loop.run(_meet(again, staged.inputs))
         lines = _lines(asking.gateway, plan_provider.asked, Prices(config.models.prices))
+        paid = [call.usage for call in asking.gateway.calls]
     taken = seats_of(loaded.strategy)
     missing = sum(line.misses for line in lines)
     offline = spec.cache == "replay" and missing
@@ -66,6 +67,8 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         lines=lines,
         minutes=_seconds(lines, taken.values(), config, spec.replicates) / 60,
         fails=f"--cache replay asks nothing, and {missing} answers are not on disk" if offline else None,
+        read_tokens=sum(usage.prompt_tokens for usage in paid),
+        reread_tokens=sum(usage.cached_tokens for usage in paid),
     )
 
 
@@ -84,22 +87,29 @@ def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices)
             unanswered[at].append(missing[call.key])
         else:
             found[at] += 1
+    reread = reread_tokens(missing.values())
     places = sorted({*found, *unanswered}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
-    return tuple(_line(at, found[at], unanswered[at], gateway.cache, prices) for at in places)
+    return tuple(_line(at, found[at], unanswered[at], gateway.cache, prices, reread) for at in places)
 
 
 def _line(
-    at: tuple[str, str, str], hits: int, asked: Sequence[ChatRequest], cache: AnswerCache, prices: Prices
+    at: tuple[str, str, str],
+    hits: int,
+    asked: Sequence[ChatRequest],
+    cache: AnswerCache,
+    prices: Prices,
+    reread: Mapping[str, int],
 ) -> PlanLine:
     name, provider, model = at
     calls, shown = hits + len(asked), model.partition("@")[0]
     nothing = Range()
     if not asked or provider == "offline":
         return PlanLine(name, provider, shown, "", calls, hits, len(asked), nothing, nothing, nothing, 0.0, 0)
-    takes = outlay(asked, cache, prices)
+    takes = outlay(asked, cache, prices, sum(reread.get(request.key, 0) for request in asked))
     return PlanLine(
         *(name, provider, shown, asked[0].endpoint, calls, hits, len(asked)),
         *(takes.prompt, takes.completion, takes.usd, takes.past.seconds, takes.past.answers),
+        *(takes.cached, takes.saved_usd),
     )
 
 

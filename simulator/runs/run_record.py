@@ -250,6 +250,9 @@ def list_calls(gateway: Gateway) -> list[CallRow]:
         }
         for call in gateway.calls
     ]
+    for row, call in zip(rows, gateway.calls, strict=True):
+        if call.usage.cached_tokens:
+            row["cached_tokens"] = call.usage.cached_tokens
     return sorted(rows, key=lambda row: (row["session"], row["stage"], row["seat"], row["replicate"], row["key"]))
 
 

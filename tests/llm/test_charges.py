@@ -436,7 +436,7 @@ def test_once_the_limit_is_spent_not_even_a_hair_is_granted(ledger: SharedLedger
 def test_a_report_is_read_as_it_is_meant(reported: Any, prompt: int, completion: int, told: float | None) -> None:
     seen: list[float | None] = []
 
-    def price(_: ChatRequest, __: int, ___: int, usd: float | None) -> float:
+    def price(_: ChatRequest, __: int, ___: int, usd: float | None, cached: int = 0, written: int = 0) -> float:  # noqa: ARG001
         seen.append(usd)
         return 0.0
 

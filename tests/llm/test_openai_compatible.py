@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -118,6 +119,17 @@ asyncio.run(provider.ask(ChatRequest("openai_compatible", "m", (Message("user", 
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "asking a model needs the openai package; `pip install 'council-simulator[llm]'`" in done.stderr
+
+
+@pytest.mark.fault("services", "400: `cache_control` is not permitted", "asked again without it, under the same key")
+def test_marks_that_a_service_refuses_are_left_out(told: Told) -> None:
+    told.answer(400, {"error": {"message": "messages.0.content.0.cache_control: Extra inputs are not permitted"}})
+    told.answer(200, completion())
+    asked = replace(question(told.url), model="claude-x", messages=(Message("user", "facts buy?", shared=(6,)),))
+    assert ask(asked).text == '{"conviction": 2}'
+    contents = [body["messages"][0]["content"] for _, body in told.sent]
+    assert contents[0][0]["cache_control"] == {"type": "ephemeral"}
+    assert contents[1] == "facts buy?"
 
 
 @pytest.mark.fault(

@@ -34,6 +34,12 @@ def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--seed", type=int, default=0, help="of the faults")
     options.add_argument("--retry-after", type=float, default=1.0, help="seconds a 429 asks for")
     options.add_argument("--price", type=float, nargs=2, metavar=("IN", "OUT"), help="dollars per million tokens")
+    options.add_argument(
+        "--cached",
+        type=float,
+        metavar="USD",
+        help="keep beginnings of prompts, read again at this price per million tokens",
+    )
     options.add_argument("--no-schema", action="store_true", help="refuse response_format, as small servers do")
     options.add_argument("--rules", help="MODULE:NAME of rules to answer by, e.g. simulator.council.analysts:RULES")
     return options.parse_args(words)
@@ -67,6 +73,7 @@ def read_behaviour(given: argparse.Namespace) -> Behaviour:
         retry_after_s=given.retry_after,
         usd_per_million=tuple(given.price) if given.price else None,
         native_schema=not given.no_schema,
+        cached_usd_per_million=given.cached,
     )
 
 

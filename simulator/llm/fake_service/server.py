@@ -20,9 +20,10 @@ from typing import Any
 
 from simulator.errors import SimError
 from simulator.llm.fake_service.faults import FAULTS, Faults, Reply, error_body
+from simulator.llm.fake_service.prefix_cache import PrefixCache, is_claude
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
 from simulator.llm.providers import Provider
-from simulator.llm.providers.openai_compatible import PLAIN
+from simulator.llm.providers.openai_compatible import PLAIN, text_of
 
 SCHEMA_FOLLOWS = PLAIN.partition("{schema}")[0]
 MOST_HEADER = 64 * 1024
@@ -38,6 +39,7 @@ class Behaviour:
     retry_after_s : seconds that ``429-retry-after`` asks for
     usd_per_million : dollars per million prompt and completion tokens, sent as ``usage.cost``; None sends no cost
     native_schema : False refuses ``response_format``, as many small servers do
+    cached_usd_per_million : dollars per million prompt tokens read from its prefix cache; None keeps no cache
     """
 
     latency_s: float = 0.2
@@ -45,6 +47,7 @@ class Behaviour:
     retry_after_s: float = 1.0
     usd_per_million: tuple[float, float] | None = None
     native_schema: bool = True
+    cached_usd_per_million: float | None = None
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Counts:
     at_once: int = 0
     most_at_once: int = 0
     usd: float = 0.0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class FakeService:
@@ -67,6 +72,7 @@ class FakeService:
         self.answers, self.behaviour, self.counts = answers, behaviour or Behaviour(), Counts()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._prefixes = PrefixCache()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listen; returns the base URL. Port 0 takes any that is free."""
@@ -85,12 +91,14 @@ class FakeService:
         """JSON-able: `answered` counts answers delivered, `questions` distinct ones among them, `twice` the rest."""
         counts = self.counts
         answered = counts.paid.total()
+        tokens = {"prompt_tokens": counts.prompt_tokens, "cached_tokens": counts.cached_tokens}
         return {
             "requests": counts.requests,
             "answered": answered,
             "questions": len(counts.paid),
             "twice": answered - len(counts.paid),
             "usd": round(counts.usd, 9),
+            **({} if self.behaviour.cached_usd_per_million is None else tokens),
             "most_at_once": counts.most_at_once,
             "faults": dict(sorted(counts.faults.items())),
         }
@@ -140,7 +148,7 @@ class FakeService:
         name = self.behaviour.faults.draw(question, self.counts.attempts[question])
         self.counts.attempts[question] += 1
         try:
-            reply = whole = Reply(self._completion(request, await self.answers.ask(request)))
+            reply = whole = Reply(self._completion(content, request, await self.answers.ask(request)))
         except SimError as error:
             reply = whole = Reply(error_body(str(error)), 400)
         if name is not None and whole.status == 200:
@@ -150,6 +158,8 @@ class FakeService:
             self.counts.faults[name] += reply is not whole
         if reply.status != 429:
             await asyncio.sleep(self.behaviour.latency_s)
+        if reply.status == 200 and self.behaviour.cached_usd_per_million is not None:
+            self._prefixes.keep(content)
         await self._deliver(connection, question, reply)
 
     async def _deliver(self, connection: _Connection, question: str, reply: Reply) -> None:
@@ -166,7 +176,7 @@ class FakeService:
             self.counts.paid[question] += 1
             self.counts.usd += cost if math.isfinite(cost) else 0.0
 
-    def _completion(self, request: ChatRequest, response: ChatResponse) -> dict[str, Any]:
+    def _completion(self, content: Mapping[str, Any], request: ChatRequest, response: ChatResponse) -> dict[str, Any]:
         refused = response.outcome == "refusal"
         message = {"role": "assistant", "content": None if refused else response.text}
         if refused:
@@ -174,9 +184,19 @@ class FakeService:
         prompt = sum(len(message.content.encode()) for message in request.messages) // 4 + 1
         completion = len(response.text.encode()) // 4 + 1
         usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
+        cached, cached_usd = 0, self.behaviour.cached_usd_per_million
+        if cached_usd is not None:
+            cached, written = self._prefixes.read(content)
+            cached = min(cached, prompt)
+            usage["prompt_tokens_details"] = {"cached_tokens": cached}
+            if is_claude(content):
+                usage["cache_creation_input_tokens"] = min(written, prompt - cached)
+            self.counts.prompt_tokens += prompt
+            self.counts.cached_tokens += cached
         if self.behaviour.usd_per_million is not None:
             prompt_usd, completion_usd = self.behaviour.usd_per_million
-            usage["cost"] = (prompt * prompt_usd + completion * completion_usd) / 1e6
+            fresh_usd = (prompt - cached) * prompt_usd + cached * (cached_usd or 0.0)
+            usage["cost"] = (fresh_usd + completion * completion_usd) / 1e6
         return {
             "id": "rehearsal",
             "object": "chat.completion",
@@ -222,7 +242,7 @@ class _Connection:
 
 def request_of(body: Mapping[str, Any]) -> ChatRequest:
     """Parse a request body. Its schema stands in ``response_format`` or at the end of the prompt."""
-    messages = tuple(Message(message["role"], str(message["content"])) for message in body["messages"])
+    messages = tuple(Message(message["role"], text_of(message["content"])) for message in body["messages"])
     described = body.get("response_format") or {}
     schema = (described.get("json_schema") or {}).get("schema")
     if schema is None and SCHEMA_FOLLOWS in messages[-1].content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
@@ -14,8 +14,22 @@ from urllib.parse import urlsplit
 from simulator.errors import LLMError
 from simulator.llm.messages import ChatRequest, ChatResponse
 
-Price = Callable[[ChatRequest, int, int, float | None], float]
-"""Dollars to book for (request, prompt tokens, completion tokens, dollars told or None)."""
+
+class Price(Protocol):
+    """Dollars to book for an answer with these tokens of prompt and answer, of which its service `told` that cost.
+
+    Of the prompt's, `cached` were read from the service's cache and `written` put there.
+    """
+
+    def __call__(
+        self,
+        request: ChatRequest,
+        prompt_tokens: int,
+        completion_tokens: int,
+        told: float | None,
+        cached: int = 0,
+        written: int = 0,
+    ) -> float: ...
 
 
 class TransientError(LLMError):
@@ -83,7 +97,14 @@ def is_local(url: str) -> bool:
         return False
 
 
-def free(request: ChatRequest, prompt_tokens: int, completion_tokens: int, told: float | None) -> float:  # noqa: ARG001
+def free(
+    request: ChatRequest,  # noqa: ARG001
+    prompt_tokens: int,  # noqa: ARG001
+    completion_tokens: int,  # noqa: ARG001
+    told: float | None,
+    cached: int = 0,  # noqa: ARG001
+    written: int = 0,  # noqa: ARG001
+) -> float:
     """The price of answers that cost what their service tells, and nothing where it tells nothing possible."""
     return told if told is not None and 0.0 <= told < math.inf else 0.0
 

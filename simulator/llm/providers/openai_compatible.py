@@ -52,6 +52,9 @@ INSTALL = "`pip install 'council-simulator[llm]'` installs it"
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 CONNECT_SECONDS = 15.0
+MARKED = re.compile("claude|anthropic", re.IGNORECASE)
+"""Models whose service keeps the beginning of a prompt only where it is told to."""
+MOST_MARKS = 4
 LONGEST_NAME = 200
 """Characters of the name of the model that served."""
 PER_CLIENT = 16
@@ -87,6 +90,7 @@ class OpenAICompatible:
 
     def __init__(self, endpoints: Mapping[str, Endpoint] | None = None, price: Price = free) -> None:
         self._endpoints, self._price = dict(endpoints or {}), price
+        self._refusing_marks: set[str] = set()
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, list[Client]]] = WeakKeyDictionary()
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
@@ -98,7 +102,12 @@ class OpenAICompatible:
     async def _ask(self, request: ChatRequest, client: Client, endpoint: Endpoint) -> ChatResponse:
         client.busy += 1
         try:
-            status, headers, content = await _post(client.sdk, body_of(request), endpoint.timeout_s)
+            body = body_of(request, marked=request.endpoint not in self._refusing_marks)
+            status, headers, content = await _post(client.sdk, body, endpoint.timeout_s)
+            if status in (400, 422) and b"cache_control" in content and "cache_control" in str(body):
+                # A mark changes no answer and is in no key: where it is refused it is left out, once and for all.
+                self._refusing_marks.add(request.endpoint)
+                status, headers, content = await _post(client.sdk, body_of(request, marked=False), endpoint.timeout_s)
         finally:
             client.busy -= 1
         try:
@@ -230,11 +239,18 @@ def endpoints_of(seats: Iterable[Seat]) -> dict[str, Endpoint]:
     return found
 
 
-def body_of(request: ChatRequest) -> dict[str, Any]:
-    """Make the request body. A schema stands in ``response_format`` by `native_schema`, else in the prompt."""
+def body_of(request: ChatRequest, *, marked: bool = True) -> dict[str, Any]:
+    """Make the request body. A schema stands in ``response_format`` by `native_schema`, else in the prompt.
+
+    Beginnings shared with other questions are `marked` with ``cache_control`` for the models that want it.
+    """
     # Half a surrogate pair, which models do write, is no UTF-8; a repair question shows them their answer.
     texts = ((role, text.encode("utf-8", "replace").decode()) for role, text in with_plain_schema(request))
-    messages = [{"role": role, "content": text} for role, text in texts]
+    messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in texts]
+    if marked and MARKED.search(request.model):
+        for message, asked in zip(messages, request.messages, strict=True):
+            if asked.shared:
+                message["content"] = _marked_parts(message["content"], asked.shared[-MOST_MARKS:])
     body: dict[str, Any] = {"model": request.model, "messages": messages}
     if request.schema is not None and request.sends_schema:
         body["response_format"] = response_format(request.schema)
@@ -248,6 +264,12 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         "reasoning": None if request.reasoning is None else dict(request.reasoning),
     }
     return {**body, **{name: value for name, value in given.items() if value is not None}, **(request.extra or {})}
+
+
+def _marked_parts(text: str, ends: tuple[int, ...]) -> list[dict[str, Any]]:
+    starts, mark = (0, *ends), {"cache_control": {"type": "ephemeral"}}
+    cut = [{"type": "text", "text": text[a:b], **mark} for a, b in zip(starts, ends, strict=False)]
+    return [*cut, {"type": "text", "text": text[ends[-1] :]}] if ends[-1] < len(text) else cut
 
 
 def with_plain_schema(request: ChatRequest) -> list[tuple[str, str]]:

@@ -78,11 +78,17 @@ class Charges:
         return name if name and self._seen(name) is None else ""
 
     def charge(
-        self, request: ChatRequest, prompt_tokens: int, completion_tokens: int, told: float | None = None
+        self,
+        request: ChatRequest,
+        prompt_tokens: int,
+        completion_tokens: int,
+        told: float | None = None,
+        cached: int = 0,
+        written: int = 0,
     ) -> float:
         """Dollars to book for an answer of which the service `told` that cost; finite and not below 0."""
         name, most = self._name(request), self.prices.estimate(request)[1]
-        counted = self.prices.cost(request, prompt_tokens, completion_tokens)
+        counted = self.prices.cost(request, prompt_tokens, completion_tokens, cached, written)
         usd = counted if told is None else told
         if told is not None and not (is_amount(told) and (not most or told <= BELIEVED * most)):
             usd = max(counted, self._set_aside(request, most))

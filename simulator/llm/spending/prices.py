@@ -64,7 +64,14 @@ class Prices:
         listed = _listed(asked)
         if listed is None or listed.cost is None or listed.cost.input is None or listed.cost.output is None:
             raise _unknown(asked)
-        return Price(input=listed.cost.input, output=listed.cost.output, cutoff=_cutoff(listed))
+        cost = listed.cost
+        return Price(
+            input=listed.cost.input,
+            output=listed.cost.output,
+            cached_input=cost.cache_read,
+            cache_write=cost.cache_write,
+            cutoff=_cutoff(listed),
+        )
 
     def cutoff(self, asked: Asked) -> date | None:
         """Last day a model can know of; None where neither config nor the tables say.
@@ -81,15 +88,30 @@ class Prices:
         days = [day for day in alike or _listed_cutoffs(asked) if day]
         return max(map(_last_day, days), default=None)
 
-    def cost(self, request: ChatRequest, prompt_tokens: int, completion_tokens: int) -> float:
-        """Dollars of an answer with those tokens."""
+    def cost(
+        self, request: ChatRequest, prompt_tokens: int, completion_tokens: int, cached: int = 0, written: int = 0
+    ) -> float:
+        """Dollars of an answer with those tokens; of the prompt's, `cached` and `written` at their own prices."""
         price = self.price(request)
-        return (prompt_tokens * price.input + completion_tokens * price.output) / MILLION
+        usd = prompt_tokens * price.input + completion_tokens * price.output
+        for tokens, own in ((cached, price.cached_input), (written, price.cache_write)):
+            if tokens and own is not None:
+                usd += tokens * (own - price.input)
+        return usd / MILLION
+
+    def discounts(self, request: ChatRequest) -> bool:
+        """True where tokens that the service has read before are known to cost less."""
+        try:
+            price = self.price(request)
+        except ConfigError:
+            return False
+        return price.cached_input is not None and price.cached_input < price.input
 
     def estimate(self, request: ChatRequest, completion_tokens: float | None = None) -> tuple[float, float]:
         """Return (likely, at most) dollars of a question.
 
-        At most: a token per byte of the prompt and an answer as long as `max_tokens` allows. Likely: four bytes a
+        At most: a token per byte of the prompt, none of them read from a cache and each at the price of putting it
+        there where that is higher, and an answer as long as `max_tokens` allows. Likely: four bytes a
         token, and `completion_tokens` of answer or, before any was seen, a share of `max_tokens`.
         """
         price = self.price(request)
@@ -101,7 +123,7 @@ class Prices:
         most = max(longest, math.ceil(usual))
         return (
             (low * price.input + usual * price.output) / MILLION,
-            (high * price.input + most * price.output) / MILLION,
+            (high * max(price.input, price.cache_write or 0.0) + most * price.output) / MILLION,
         )
 
 

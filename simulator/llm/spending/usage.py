@@ -20,8 +20,19 @@ DETAILS = ("completion_tokens_details", "output_tokens_details")
 COSTS = ("cost", "total_cost", "estimated_cost", "cost_usd", "total_cost_usd")
 TICKS_A_DOLLAR = 1e10
 GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
+WRITTEN = ("cache_creation_input_tokens", "cache_write_tokens", "cache_creation_tokens")
+READ = (
+    "cached_tokens",
+    "cache_read_input_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_tokens",
+    "cached_content_token_count",
+)
+"""Parts of the prompt put into and read from a service's cache: OpenAI, OpenRouter and xAI tell ``cached_tokens`` in
+``prompt_tokens_details``, DeepSeek ``prompt_cache_hit_tokens``, Anthropic ``cache_read_input_tokens``."""
+PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 BESIDE_INPUT = ("cache_creation_input_tokens", "cache_read_input_tokens")
-"""Parts of the prompt that Anthropic counts beside ``input_tokens``."""
+"""Those that Anthropic counts beside ``input_tokens``; others, and routers to it, count them in the prompt's."""
 MOST_TOKENS = 10_000_000
 """Tokens above which a count is no count: no model reads or writes as many at once."""
 BYTES_PER_TOKEN = 4
@@ -45,7 +56,10 @@ def read_usage(request: ChatRequest, text: str, reported: Any, price: Price) -> 
     if reasoning > completion:
         completion += reasoning
     completion = max(completion, _count(reported, ("total_tokens",)) - prompt)
-    return Usage(prompt, completion, price(request, prompt, completion, _told_usd(reported, counted)))
+    told, (cached, written) = _told_usd(reported, counted), _cached(reported, prompt)
+    # Without either as before: whoever prices answers by their tokens alone need not know of caches.
+    more = {"cached": cached, "written": written} if cached or written else {}
+    return Usage(prompt, completion, price(request, prompt, completion, told, **more), cached, written)
 
 
 def read_number(value: Any) -> float | None:
@@ -84,6 +98,13 @@ def _count(reported: Mapping[str, Any], names: tuple[str, ...]) -> int:
         if number is not None and 1 <= number <= MOST_TOKENS:
             return round(number)
     return 0
+
+
+def _cached(reported: Mapping[str, Any], prompt: int) -> tuple[int, int]:
+    """Tokens of the prompt read from the service's cache, and put there; never more than it has together."""
+    parts = [one for one in (reported, *(reported.get(name) for name in PROMPT_DETAILS)) if isinstance(one, Mapping)]
+    read, written = (max(_count(one, names) for one in parts) for names in (READ, WRITTEN))
+    return min(read, prompt), min(written, prompt - min(read, prompt))
 
 
 def _told_usd(reported: Mapping[str, Any], counted: bool) -> float | None:

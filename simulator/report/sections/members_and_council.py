@@ -233,7 +233,12 @@ def tabulate_calls(evidence: Evidence) -> Table | None:
                 ),
                 whole(len(calls)),
                 whole(sum(call["outcome"] != "answer" for call in calls)),
-                whole(sum(call["prompt_tokens"] + call["completion_tokens"] for call in calls)),
+                Cell(
+                    whole(sum(call["prompt_tokens"] + call["completion_tokens"] for call in calls)),
+                    note=f"{whole(again)} read again"
+                    if (again := sum(c.get("cached_tokens", 0) for c in calls))
+                    else "",
+                ),
                 cents(fsum(call["cost_usd"] for call in calls)),
             ),
             served_names(calls[0]["provider"], (call.get("served", "") for call in calls)),
