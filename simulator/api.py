@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ import numpy as np
 from simulator.errors import UsageError, did_you_mean
 from simulator.llm.gateway import Mode
 from simulator.runs.eta import RunProgress
-from simulator.runs.execute import Completion, Run
+from simulator.runs.execute import Completion, Run, nothing_added
 from simulator.runs.execute import simulate as execute
 from simulator.runs.spec import MAX_COST, RunSpec
 from simulator.workspace import Workspace, find_workspace
@@ -39,6 +40,7 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     replicates: int = 1,
     max_cost: float = MAX_COST,
+    factors: str | os.PathLike[str] | None = None,
     progress: Callable[[RunProgress], None] | None = None,
 ) -> Run:
     """Replay a strategy and write its run folder, exactly as ``sim run`` does.
@@ -54,6 +56,7 @@ def run(
     parameters : overrides of the strategy's own parameters
     replicates : how often each question is asked; the metrics are the first's, ``facts["replicates"]`` has the spread
     max_cost : dollars the run may spend on models
+    factors : file of factor returns, Kenneth French's or one of fractions, that the result is held against
     progress : called with a `RunProgress` after each date that was asked or replayed
 
     Raises the errors of :mod:`simulator.errors`; `PartialRunError`, whose ``run`` holds what was decided so far, where
@@ -63,6 +66,7 @@ def run(
     for name, value, kinds, mend in (
         ("strategy", strategy, (str, type), "pass its name, the path of its file, or its class"),
         ("workspace", workspace, (str, os.PathLike, NoneType), "pass the path of a folder made by sim init"),
+        ("factors", factors, (str, os.PathLike, NoneType), "pass the path of a file of factor returns"),
         ("models", models, (str, NoneType), "pass the name of a profile of config/models.yaml"),
         ("parameters", parameters, (Mapping, NoneType), 'pass a dict: {"fast": 20}'),
         ("replicates", replicates, (int,), "pass a whole number from 1 on"),
@@ -80,18 +84,29 @@ def run(
         replicates=replicates,
         max_cost=max_cost,
     )
-    return simulate(spec, find_workspace(workspace), progress)
+    return simulate(spec, find_workspace(workspace), progress, None if factors is None else Path(factors))
 
 
-def simulate(spec: RunSpec, workspace: Workspace, progress: Callable[[RunProgress], None] | None = None) -> Run:
-    """Execute `spec` and complete it with analyses, trials and report: see :func:`simulator.runs.execute.simulate`."""
+def simulate(
+    spec: RunSpec,
+    workspace: Workspace,
+    progress: Callable[[RunProgress], None] | None = None,
+    factors: Path | None = None,
+) -> Run:
+    """Execute `spec` and complete it with analyses, trials, report, and `factors` where a file of them is named: see
+    :func:`simulator.runs.execute.simulate`."""
     from simulator.analysis.run_facts import analyse
     from simulator.analysis.trials import count_trials
     from simulator.report import build
     from simulator.rules.failure import exit_of_strategy
 
+    add: Callable[[Path], Mapping[str, bytes]] = nothing_added
+    if factors is not None:  # read before anything is asked
+        from simulator.analysis.factors import explaining
+
+        add = explaining(factors)
     try:
-        return execute(spec, workspace, Completion(analyse, count_trials, build), progress)
+        return execute(spec, workspace, Completion(analyse, count_trials, build, add), progress)
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -114,6 +114,7 @@ from simulator.market.sources.synthetic import synthetic_bars
 from simulator.numerics import exp, log, log1p
 from simulator.stats import compare, inference, metrics, overfitting, selection, timing
 from simulator.stats import calibration as calibrate
+from simulator.stats.factors import factor_model
 
 rng = np.random.default_rng(11)
 one = rng.standard_t(4, 617) * 0.01 + 4e-4
@@ -139,6 +140,7 @@ found = {
     "entries": vars(timing.random_entries(held[:, 0], one, draws=50)),
     "ranks": str(calibrate.rank_correlation_interval(weekly)),
     "levels": str(calibrate.mean_by_forecast(weekly)),
+    "factors": str(factor_model(one, many[:, :3])),
     "recall": vars(fit_clustered(one, two, rng.random(617), np.arange(617) // 3)),
     "facts": symbol_facts(close, close * 1.01, close * 0.99),
     "volatility": realised_volatility(close),

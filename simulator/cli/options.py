@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -90,6 +91,12 @@ SYMBOLS = click.option(
     help="What may be traded.",
 )
 FORCE = click.option("--force", is_flag=True, help="Show a run that has changed since it was made, with a badge.")
+FACTORS = click.option(
+    "--factors",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Hold the return against factors: Kenneth French's file, or date and fractions.",
+)
 MODELS = click.option("--models", metavar="PROFILE", help="Who answers: a profile of config/models.yaml.")
 MAX_COST = click.option(
     "--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend."

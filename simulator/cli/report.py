@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import click
 
 from simulator.cli.completers import complete_run
-from simulator.cli.options import FORCE, open_run
+from simulator.cli.options import FACTORS, FORCE, open_run
 from simulator.printing import say
 from simulator.workspace import Workspace
 
@@ -22,17 +23,22 @@ from simulator.workspace import Workspace
     show_default=True,
     help="A page, Markdown, or everything the page shows as numbers.",
 )
+@FACTORS
 @FORCE
 @click.pass_obj
-def report(workspace: Workspace, run: str, kind: str, force: bool) -> None:
+def report(workspace: Workspace, run: str, kind: str, factors: Path | None, force: bool) -> None:
     """Build the report of RUN again from its folder and print its path.
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
+    from simulator.analysis.factors import explaining
     from simulator.analysis.trials import count_trials
     from simulator.evidence.verify import add_parts
     from simulator.report.formats import write
 
     opened = open_run(workspace, run, force)
     count_trials(workspace, opened.folder, opened.run)
-    say(write(opened.folder, kind, opened.altered, partial(add_parts, workspace, opened.run)))
+    add = partial(add_parts, workspace, opened.run)
+    if factors is not None:
+        add(opened.folder, explaining(factors)(opened.folder))
+    say(write(opened.folder, kind, opened.altered, add))

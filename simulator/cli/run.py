@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.options import AS_JSON, CACHE_MODE, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections
+from simulator.cli.options import AS_JSON, CACHE_MODE, FACTORS, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.printing import is_animated, say
@@ -46,7 +46,7 @@ class RunCommand(InSections):
     sections: ClassVar = {
         "What is replayed": ("--strategy", "--symbols", "--from", "--set"),
         "Who answers, and for how much": ("--models", "--plan", "--max-cost", "--replicates", "--cache"),
-        "Output": ("--format", "--json", "--help"),
+        "Output": ("--factors", "--format", "--json", "--help"),
     }
     paired: ClassVar = {
         "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]")
@@ -66,6 +66,7 @@ class RunCommand(InSections):
 @MAX_COST
 @click.option("--replicates", type=int, metavar="K", default=1, show_default=True, help="Ask each question K times.")
 @CACHE_MODE
+@FACTORS
 @click.option(
     "--format",
     "kind",
@@ -77,7 +78,15 @@ class RunCommand(InSections):
 @AS_JSON
 @click.pass_obj
 def run(
-    workspace: Workspace, /, first: str, last: str | None, plan: bool, kind: str, as_json: bool, **options: Any
+    workspace: Workspace,
+    /,
+    first: str,
+    last: str | None,
+    plan: bool,
+    kind: str,
+    factors: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Replay a strategy over historical bars and write its report.
 
@@ -100,7 +109,7 @@ def run(
     stopped: PartialRunError | None = None
     with _show_progress() as tick:
         try:
-            made = simulate(spec, workspace, tick)
+            made = simulate(spec, workspace, tick, factors)
         except PartialRunError as error:
             made, stopped = error.run, error
     files = _write_report(workspace, made, kind) if kind != "html" else ()

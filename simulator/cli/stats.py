@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
-from simulator.cli.options import AS_JSON, InSections, apply_options
+from simulator.cli.options import AS_JSON, FACTORS, InSections, apply_options
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.printing import say
@@ -25,7 +25,7 @@ class StatsCommand(InSections):
 
     sections: ClassVar = {
         "What FILE holds": (
-            *("--a", "--b", "--benchmark", "--trades", "--trials", "--blocks"),
+            *("--a", "--b", "--benchmark", "--factors", "--trades", "--trials", "--blocks"),
             *("--rf", "--periods", "--percent", "--prices"),
         ),
         "Output": ("--html", "--json", "--draws", "--seed", "--help"),
@@ -108,9 +108,12 @@ BENCHMARK = click.option("--benchmark", metavar="COL", help="Hold the others aga
 @click.command(cls=WithForms)
 @click.argument("file", type=ReturnsFile("compare", "sweep"))
 @apply_options(
-    BENCHMARK, click.option("--trades", metavar="FILE", type=Path, help="Closed trades (net) or fills."), *SHARED
+    BENCHMARK,
+    click.option("--trades", metavar="FILE", type=Path, help="Closed trades (net) or fills."),
+    FACTORS,
+    *SHARED,
 )
-def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) -> None:
+def stats(file: Path, trades: Path | None, benchmark: str | None, factors: Path | None, **given: Any) -> None:
     """Metrics and significance of the returns in FILE, a CSV or Parquet file with a column `date` and one column of
     returns per session for each strategy.
 
@@ -123,6 +126,11 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, **given: Any) 
 
     returns, settings = _read(file, given)
     settings["benchmark"] = benchmark
+    if factors is not None:
+        from simulator.analysis.factors import unit_of
+        from simulator.analysis.returns.factor_file import read_factors
+
+        settings["factors"] = read_factors(factors, unit_of(returns.dates))
     if trades is not None:
         rest = returns.without(benchmark, settings["risk_free"])
         closed = read_trades(trades, list(rest.columns))

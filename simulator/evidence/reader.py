@@ -34,6 +34,7 @@ from simulator.evidence.records import (
     CallRow,
     Checks,
     DecisionRow,
+    RunFactors,
     RunRecord,
     Runtime,
     TrialsRecord,
@@ -78,7 +79,7 @@ class Evidence:
     weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
     decisions, orders, fills, rejected : of the account the run reports, as in `Books`
     calls : lines of llm_calls.jsonl
-    ablation, checks : ablation.json and checks.json, None where nobody asked
+    ablation, checks, factors : ablation.json, checks.json and factors.json, None where nobody asked
     runtime : runtime.json; None where it cannot be read: it says nothing of the result
     altered : what has changed in the folder since the run was made; empty where nothing has, or nobody looked
     """
@@ -94,6 +95,7 @@ class Evidence:
     calls: tuple[CallRow, ...]
     ablation: AblationRecord | None
     checks: Checks | None
+    factors: RunFactors | None
     runtime: Runtime | None
     altered: str = ""
 
@@ -152,6 +154,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         calls=read_calls(folder, run),
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
         checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
+        factors=read_factors(folder, run),
         runtime=_runtime_or_none(folder, run),
         altered=altered,
     )
@@ -226,6 +229,12 @@ def read_books(folder: Path, run: RunRecord, account: str | None = None) -> Book
         _read_rows(place / "fills.csv", Fill, mend),
         _read_rows(place / "rejected.csv", Rejection, mend),
     )
+
+
+def read_factors(folder: Path, run: RunRecord) -> RunFactors | None:
+    """Return factors.json of `folder`, None where there is none or it is another result's. Raises DataError."""
+    found = cast(RunFactors | None, _read_added(folder, run, "factors.json", RunFactors, "sim report --factors FILE"))
+    return found if found is not None and found["digest"] == run["digest"] else None
 
 
 def read_decisions(path: Path, run: RunRecord) -> tuple[DecisionRow, ...]:

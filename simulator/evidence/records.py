@@ -474,6 +474,22 @@ class About(Span):
     """What had changed in the run's folder when the file was made; missing where nothing had."""
 
 
+def about(run: RunRecord, altered: str = "") -> About:
+    """Return the beginning of a file about `run`; `altered` as in `About`."""
+    found: About = {
+        "run_id": run["run_id"],
+        "digest": run["digest"],
+        "strategy": run["strategy"],
+        "analysts": run["analysts"],
+        "symbols": run["symbols"],
+        "from": run["from"],
+        "to": run["to"],
+        "partial": run["partial"],
+        "command": run["command"],
+    }
+    return {**found, "altered": altered} if altered else found
+
+
 class AblationRecord(About):
     """ablation.json; see :func:`simulator.analysis.ablation.ablate`."""
 
@@ -486,6 +502,60 @@ class AblationRecord(About):
     compared: int
     adjustment: str
     notes: list[str]
+
+
+class FactorRow(TypedDict):
+    """A factor: its loading with HAC t and two-sided p, its mean and what the loading earned, means times periods."""
+
+    name: str
+    part: Literal["market", "style"]
+    loading: float
+    t: float | None
+    p: float | None
+    mean: float
+    contribution: float
+
+
+class FactorFigures(TypedDict):
+    """Regression on factors. Returns are means times the periods of a year: ``market`` (null without such a factor) +
+    ``style`` + ``selection`` = ``excess``, and with ``cash`` the return itself."""
+
+    first: str
+    last: str
+    lag: int
+    alpha: float
+    alpha_t: float | None
+    alpha_p: float | None
+    r_squared: float
+    cash: float
+    excess: float
+    market: float | None
+    style: float
+    selection: float
+    factors: list[FactorRow]
+
+
+class FactorRecord(TypedDict):
+    """Excess returns held against the factors of a file; see :func:`simulator.analysis.factors.explain_by_factors`.
+
+    ``form`` is how the file was read, ``over`` where the risk-free return comes from, ``sessions`` those in common;
+    without figures ``reason`` says why.
+    """
+
+    file: str
+    file_digest: str
+    form: str
+    over: str
+    sessions: int
+    figures: FactorFigures | None
+    reason: str | None
+    notes: list[str]
+
+
+class RunFactors(About):
+    """factors.json."""
+
+    regression: FactorRecord
 
 
 class FigureRecord(TypedDict):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.evidence.reader import read_run
-from simulator.evidence.records import CheckBill, CheckRecord, Checks, FigureRecord
+from simulator.evidence.records import CheckBill, CheckRecord, Checks, FigureRecord, about
 from simulator.files import read_bytes
 from simulator.number_format import (
     UNDEFINED,
@@ -54,20 +54,7 @@ def merge(folder: Path, done: Sequence[CheckRecord], altered: str = "") -> Check
             checks[one["name"]] = {**one, "bill": before["bill"]} if before is not None and paid else one
     order = [name for name in ORDER if name in checks] + [name for name in checks if name not in ORDER]
     checks = {name: checks[name] for name in order}
-    facts: Checks = {
-        "run_id": run["run_id"],
-        "digest": run["digest"],
-        "strategy": run["strategy"],
-        "symbols": run["symbols"],
-        "from": run["from"],
-        "to": run["to"],
-        "analysts": run["analysts"],
-        "partial": run["partial"],
-        "command": run["command"],
-        "verdict": headline(checks),
-        "checks": checks,
-    }
-    return {**facts, "altered": altered} if altered else facts
+    return {**about(run, altered), "verdict": headline(checks), "checks": checks}
 
 
 def content(facts: Checks) -> dict[str, bytes]:

@@ -45,7 +45,7 @@ def as_json(folder: Path, altered: str = "") -> str:
     """Return the report as numbers: one JSON object, null for what is undefined.
 
     Keys: run, altered, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross,
-    net, weights, trades}, monthly, targets, significance, skill, against_benchmarks, replicates, leaderboard,
+    net, weights, trades}, monthly, targets, significance, skill, factors, against_benchmarks, replicates, leaderboard,
     against_best, ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit,
     assumptions, biases, notes, and ``tables``: those of the page, with their texts.
     """
@@ -80,6 +80,7 @@ def _numbers(evidence: Evidence) -> dict[str, object]:
         "targets": [{**asdict(one), "verdict": one.verdict} for one in targets(evidence)],
         "significance": run["inference"],
         "skill": run.get("skill") or {},
+        "factors": evidence.factors["regression"] if evidence.factors else {},
         "against_benchmarks": [asdict(one) for one in against_benchmarks(run, evidence.equity)],
         "replicates": run["replicates"],
         "leaderboard": rank_accounts(run),
@@ -116,6 +117,7 @@ def _tables(report: page.Report) -> list[object]:
         report.significance.figures,
         report.significance.origin,
         report.significance.paired,
+        report.factors and report.factors.table,
         members.leaderboard and members.leaderboard.table,
         value and value.added,
         value and value.earned,

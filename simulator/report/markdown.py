@@ -12,6 +12,7 @@ from simulator.printing import printable
 from simulator.report.page import Report, compose
 from simulator.report.renderers.markdown import bullets, escape, prose, render_table, sparkline
 from simulator.report.sections import monthly_returns
+from simulator.report.sections.factors import FactorSection
 from simulator.report.sections.members_and_council import Leaderboard
 from simulator.report.table import Column, Table, make_row, make_table
 
@@ -29,6 +30,7 @@ def as_markdown(folder: Path, altered: str = "") -> str:
         *_head(evidence, report),
         *_comparison(report),
         *_significance(report),
+        *_factors(report.factors),
         *_members(report),
         *_costs(report),
         *_contamination(report),
@@ -100,6 +102,13 @@ def _significance(report: Report) -> Iterator[str]:
     if report.significance.paired:
         yield f"### {report.significance.paired.title}"
         yield render_table(report.significance.paired)
+
+
+def _factors(found: FactorSection | None) -> Iterator[str]:
+    if found is not None:
+        yield "## Factors"
+        yield render_table(found.table) if found.table else ""
+        yield bullets(found.sentences)
 
 
 def _members(report: Report) -> Iterator[str]:

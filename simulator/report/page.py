@@ -27,6 +27,7 @@ from simulator.report.sections import (
     contamination,
     costs_and_execution,
     equity_and_trades,
+    factors,
     members_and_council,
     monthly_returns,
     reproduce,
@@ -63,6 +64,7 @@ class Report:
     months: tuple[monthly_returns.Year, ...]
     holdings: tuple[weights.Holding, ...]
     significance: significance.Significance
+    factors: factors.FactorSection | None
     members: members_and_council.Members
     calibration: tuple[calibration.Calibrated, ...]
     costs: costs_and_execution.Costs
@@ -121,6 +123,7 @@ def compose(evidence: Evidence) -> Report:
         months=monthly_returns.compose(evidence),
         holdings=weights.compose(evidence),
         significance=significance.compose(evidence, verdict),
+        factors=factors.compose(evidence.factors and evidence.factors["regression"]),
         members=members_and_council.compose(evidence),
         calibration=calibration.compose(run),
         costs=costs_and_execution.compose(evidence),

@@ -26,6 +26,7 @@ from simulator.number_format import (
 )
 from simulator.report.catalogue import DIFFERENCE, GROUPS, RESAMPLING, SELECTION, SIGNIFICANCE, Metric
 from simulator.report.renderers.html import render_page
+from simulator.report.sections.factors import compose
 from simulator.report.table import Cell, Column, Group, Row, Table, make_row, make_table
 
 if TYPE_CHECKING:
@@ -249,7 +250,9 @@ def print_answer(found: Answer, console: Console) -> None:
 
 
 def _print_strategies(found: Description, console: Console) -> None:
+    from simulator.report.renderers.console import Text
     from simulator.report.renderers.terminal import make_grid, print_paragraph
+    from simulator.report.terminal import print_factors
 
     table = _tabulate(found)
     per_table = max((console.width - 26) // 16, 1)
@@ -267,6 +270,10 @@ def _print_strategies(found: Description, console: Console) -> None:
     console.print()
     for name, figures in found.strategies.items():
         print_paragraph(console, f"{name}: {judge_figures(figures).headline}")
+    for name, figures in found.strategies.items():
+        if figures.factors is not None:
+            console.print(Text(f"\n{name}", style="bold"))
+            print_factors(console, compose(figures.factors))
     print_paragraph(console, SELECTION_UNKNOWN, "dim")
 
 
@@ -324,6 +331,7 @@ def _stats_page(found: Description, read: Returns, command: str) -> bytes:
         growth=charts.draw_growth(found.about, read, [column.name for column in table.columns]),
         drawdown=charts.draw_underwater(found.about, read, [column.name for column in table.columns]),
         axis=charts.row_axis(read),
+        factors=[(name, compose(one.factors)) for name, one in found.strategies.items() if one.factors],
     )
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from simulator.analysis.paired import against_best
 from simulator.analysis.verdict import judge
 from simulator.evidence.members import WARNING
-from simulator.evidence.reader import read_equity, read_run
+from simulator.evidence.reader import read_equity, read_factors, read_run
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars
 from simulator.report.page import FILE
@@ -17,6 +17,7 @@ from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import print_paragraph, print_path, print_table
 from simulator.report.sections.all_figures import tabulate_figures
 from simulator.report.sections.assumptions_and_notes import describe_audit, group_sources
+from simulator.report.sections.factors import FactorSection, compose
 from simulator.report.sections.members_and_council import compare_with_best, tabulate_accounts
 
 
@@ -37,6 +38,8 @@ def print_run(folder: Path, console: Console) -> None:
     for sentence in verdict.details:
         print_paragraph(console, sentence)
     console.print()
+    known = read_factors(folder, run)
+    print_factors(console, compose(known and known["regression"]))
     if run["accounts"]:
         print_table(console, tabulate_accounts(run, brief=True))
         console.print()
@@ -51,6 +54,17 @@ def print_run(folder: Path, console: Console) -> None:
         label = "warning" if note.startswith(WARNING) else "note"
         print_paragraph(console, note.removeprefix(WARNING), label=label)
     print_path(console, "report", folder / FILE)
+
+
+def print_factors(console: Console, found: FactorSection | None) -> None:
+    """Print loadings and parts of the return, or why there are none; nothing where nobody named factors."""
+    if found is None:
+        return
+    if found.table:
+        print_table(console, found.table)
+    for sentence in found.sentences:
+        print_paragraph(console, sentence, label="" if found.table else "factors")
+    console.print()
 
 
 def _facts(run: RunRecord) -> str:

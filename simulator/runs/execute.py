@@ -120,6 +120,11 @@ class Run:
         }
 
 
+def nothing_added(_: Path) -> Mapping[str, bytes]:
+    """Return no further files."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Completion:
     """Functions of rooms above this one that complete a run, handed in by the face.
@@ -129,11 +134,13 @@ class Completion:
     analyse : further facts of run.json
     count_trials : writes trials.json into a folder; returns the facts of run.json with what it says
     build : writes the report into a folder; returns its path
+    add : makes further files of a folder, by name, that the report is built of
     """
 
     analyse: Analyse
     count_trials: Callable[[Workspace, Path, RunRecord], RunRecord]
     build: Callable[[Path], Path]
+    add: Callable[[Path], Mapping[str, bytes]] = nothing_added
 
 
 class PartialRunError(LLMError):
@@ -211,6 +218,9 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime
 
     def finish(staging: Path) -> None:
         judged.append(completion.count_trials(workspace, staging, facts))
+        for file, content in completion.add(staging).items():
+            (staging / file).write_bytes(content)
+            pages[file] = sha256(content)
         page = completion.build(staging)
         pages[page.name] = sha256(read_bytes(page))
         if counted:  # somebody added to the folder after the run was recorded

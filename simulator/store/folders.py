@@ -26,7 +26,7 @@ PARTIAL = "-partial"
 NAMED = re.compile(rf".+(-\d{{4}}-\d\d-\d\d){{2}}-[0-9a-f]{{10}}({PARTIAL})?")
 """Names of run folders."""
 
-ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html")
+ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html", "factors.json")
 """Files that other commands add to a run's folder, about the result in it."""
 
 

@@ -63,25 +63,29 @@ def read_table(path: Path) -> ColumnFile:
     Raises UsageError where there is no such file, DataError with file and line for what is not a table: no header,
     a column named twice, a row with more or fewer fields than the header.
     """
+    content = read_content(path)
+    return _parquet(path) if content[:4] == b"PAR1" else _csv(str(path), decode(str(path), content))
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a file. Raises UsageError where there is none."""
     mend = "name a CSV or Parquet file"
     try:
-        content = read_bytes(path)
+        return read_bytes(path)
     except FileNotFoundError:
         raise UsageError(f"no file {path}", mend=mend) from None
     except OSError as problem:
         found = "is a folder" if path.is_dir() else str(problem.strerror)
         raise UsageError(f"{path} {found}", mend=mend) from None
-    if content[:4] == b"PAR1":
-        return _parquet(path)
+
+
+def decode(source: str, content: bytes) -> str:
+    """Return the text of a CSV file, gzipped or not. Raises DataError for what is no text."""
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError) as problem:
-            raise DataError(f"is a broken gzip file ({problem})", where=str(path), mend="pack it again") from None
-    return _csv(str(path), _text(str(path), content))
-
-
-def _text(source: str, content: bytes) -> str:
+            raise DataError(f"is a broken gzip file ({problem})", where=source, mend="pack it again") from None
     if content[:2] == b"PK":
         raise DataError("is a workbook or a zip file", where=source, mend="save the sheet as CSV")
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):

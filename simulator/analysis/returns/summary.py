@@ -26,6 +26,8 @@ from simulator.stats.metrics import PERIODS, summary
 from simulator.stats.series import Floats, Measure, Undefined, split
 
 if TYPE_CHECKING:
+    from simulator.analysis.returns.factor_file import Factors
+    from simulator.evidence.records import FactorRecord
     from simulator.stats.compare import SharpeDifference
 
 Tick = Callable[[str, int, int], None]
@@ -48,6 +50,7 @@ class Settings:
     draws, seed : of every bootstrap
     percent, values : what the columns were said to hold
     warnings, notes : sentences on how periods and trades were read
+    factors : returns of factors that each strategy is held against; None for none
     """
 
     benchmark: str | None = None
@@ -60,6 +63,7 @@ class Settings:
     values: Values = ""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    factors: Factors | None = None
 
 
 Span = TypedDict("Span", {"sessions": int, "from": str | None, "to": str | None})
@@ -102,6 +106,7 @@ class Figures:
     annualised_withheld: bool
     max_drawdown_open: bool | None
     max_drawdown_trough: str | None
+    factors: FactorRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -230,7 +235,20 @@ def _measure(ready: Prepared, settings: Settings, name: str, values: Floats) -> 
         annualised_withheld=metrics.annualised_withheld,
         max_drawdown_open=None if worst is None else worst.open,
         max_drawdown_trough=None if worst is None else ready.read.day(rows.start + worst.trough - 1),
+        factors=None if settings.factors is None else _explain(ready, settings, rows, r, settings.factors),
     )
+
+
+def _explain(ready: Prepared, settings: Settings, rows: slice, returns: Floats, factors: Factors) -> FactorRecord:
+    """Return the regression on factors, over the risk-free return that was named, else over that of the factors."""
+    from simulator.analysis.factors import explain_by_factors
+
+    dates = None if ready.read.dates is None else ready.read.dates[rows]
+    free: Floats | None = ready.free[rows]
+    over = ready.about.risk_free
+    if settings.risk_free is None:
+        free, over = (None, "the factors' own risk-free return") if factors.free is not None else (free, "0")
+    return explain_by_factors(dates, returns, free, over, factors, settings.periods)
 
 
 def judge_figures(figures: Figures) -> Verdict:
