@@ -1,4 +1,4 @@
-"""What a return owes to the market and to styles: its regression on the factors of a file.
+"""Factors behind a return: its regression on those of a file, and what market and styles explain of it.
 
 read_factors ──► Factors ──┐
 returns by date ───────────┴─► sessions both have ──factor_model──► FactorRecord
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from simulator.analysis.returns.factor_file import MARKET, SPOKEN, Factors, Unit, read_factors
 from simulator.analysis.returns.frequency import rows_a_year
+from simulator.evidence.factor_records import FactorFigures, FactorRecord, FactorRow
 from simulator.evidence.reader import read_equity, read_run
-from simulator.evidence.records import FactorFigures, FactorRecord, FactorRow, about
+from simulator.evidence.records import about
 from simulator.number_format import counted, number_of, plain
 from simulator.stats.factors import FactorModel, factor_model
 from simulator.stats.metrics import PERIODS

@@ -28,13 +28,13 @@ from simulator.council.records import (
 )
 from simulator.errors import DataError
 from simulator.evidence import schema
+from simulator.evidence.factor_records import RunFactors
 from simulator.evidence.records import (
     SCHEMA,
     AblationRecord,
     CallRow,
     Checks,
     DecisionRow,
-    RunFactors,
     RunRecord,
     Runtime,
     TrialsRecord,

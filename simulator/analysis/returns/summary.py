@@ -27,7 +27,7 @@ from simulator.stats.series import Floats, Measure, Undefined, split
 
 if TYPE_CHECKING:
     from simulator.analysis.returns.factor_file import Factors
-    from simulator.evidence.records import FactorRecord
+    from simulator.evidence.factor_records import FactorRecord
     from simulator.stats.compare import SharpeDifference
 
 Tick = Callable[[str, int, int], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.evidence.records import FactorRecord
+from simulator.evidence.factor_records import FactorRecord
 from simulator.number_format import counted, p_value, percent, ratio
 from simulator.report.table import Cell, Column, Group, Row, Table
 
