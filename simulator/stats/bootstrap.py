@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import UsageError
 from simulator.numerics import dot, exp, log1p, power
@@ -23,6 +23,7 @@ DRAWS = 10_000
 QUANTILES = (0.05, 0.5, 0.95)
 """Of the maximum drawdown, deepest first."""
 NONE: Floats = np.empty(0)
+Unsigned = NDArray[np.uint64]
 SHORT_BLOCK = 5.0
 """Sessions below which drawing a block costs more than adding it up."""
 
@@ -253,26 +254,27 @@ def _autocovariances(x: Floats) -> tuple[Floats, int]:
     return products / n, min(2 * first, most)
 
 
-def _lengths(n: int, block: float) -> tuple[Floats, Integers]:
-    """Cumulative probabilities of the geometric block length 1 … m, the last one 2, and where to start looking."""
+def _lengths(n: int, block: float) -> tuple[Unsigned, Unsigned]:
+    """Cumulative probabilities of the geometric block length 1 … m in units of 2⁻⁵³, the last one 2, and where to start
+    looking for a number whose ten highest bits are known."""
     if not block >= 1.0:
         raise UsageError(f"a mean block length of {block:g} sessions is not possible", mend="take 1 or more")
     if block == 1.0:
-        return np.array([2.0]), np.zeros(1, dtype=np.int64)
+        return np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint64)
     # exp(-37.5) is below 2⁻⁵³: no random number of 53 bits reaches a longer block.
     most = max(1, min(n, math.ceil(-37.5 / math.log1p(-1.0 / block))))
     cumulative = 1.0 - np.cumprod(np.full(most, 1.0 - 1.0 / block))
     cumulative[-1] = 2.0
     guide = np.searchsorted(cumulative, np.arange(1024) / 1024.0, side="right")
-    return cumulative, guide.astype(np.int64)
+    return np.ceil(cumulative * 2.0**53).astype(np.uint64), guide.astype(np.uint64)
 
 
-def _seeds(draws: int, rng: np.random.Generator) -> np.ndarray:
+def _seeds(draws: int, rng: np.random.Generator) -> Unsigned:
     return rng.integers(0, 2**64, size=draws, dtype=np.uint64)
 
 
 def _draw_histories(
-    excess: Floats, returns: Floats, block: float, seeds: np.ndarray, periods: float = 252
+    excess: Floats, returns: Floats, block: float, seeds: Unsigned, periods: float = 252
 ) -> tuple[Floats, Floats]:
     """Return the Sharpe ratio of `excess` and the maximum drawdown of `returns` in each replicate, (draws,) each.
 

@@ -5,6 +5,9 @@ number on every platform and whatever the number of replicates asked for. A bloc
 the stream: its start, uniform over the n sessions, and its length, geometric, by inversion of the cumulative
 probabilities with a guide table (Devroye 1986, III.2.4), which is twice as fast as taking logarithms. Blocks of one
 session, what returns without autocorrelation ask for, skip the length: a third of the time, the same draws.
+
+Row numbers are unsigned throughout: for a signed one every look-up would first ask if it counts from the end, which
+took half of the time.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 from simulator.compiled import compiled
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+_ONE, _HALF = np.uint64(1), np.uint64(32)
 
 
 _compile = partial(compiled, nogil=True)
@@ -33,33 +37,33 @@ mix = _compile(_mix, inline="always")
 
 def _start(random: Any, n: Any) -> Any:
     # Multiply and shift instead of a remainder: no division, and the bias is below n / 2³².
-    return np.int64(((random >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
+    return ((random >> _HALF) * np.uint64(n)) >> _HALF
 
 
 start_of = _compile(_start, inline="always")
 
 
-def _length(random: Any, cumulative: Any, guide: Any) -> Any:
-    # The upper 53 bits, exactly representable. The last entry of `cumulative` is 2: the search always ends.
-    u = np.float64(random >> np.uint64(11)) * 2.0**-53
-    at = guide[np.int64(u * guide.size)]
-    while cumulative[at] <= u:
-        at += 1
-    return at + 1
+def _length(random: Any, bounds: Any, guide: Any) -> Any:
+    # The upper 53 bits; the highest ten of them look into the guide. No number reaches the last bound: the search ends.
+    number = random >> np.uint64(11)
+    at = guide[random >> np.uint64(54)]
+    while bounds[at] <= number:
+        at += _ONE
+    return at + _ONE
 
 
 length_of = _compile(_length, inline="always")
 
 
-def _draw(seed: Any, n: Any, cumulative: Any, guide: Any, starts: Any, ends: Any) -> Any:
+def _draw(seed: Any, n: Any, bounds: Any, guide: Any, starts: Any, ends: Any) -> Any:
     state = seed
-    at = 0
+    at = np.uint64(0)
     count = 0
     while at < n:
         start = start_of(mix(state + _STEP), n)
         # A block of one session takes its second number all the same, so that streams keep in step.
         state += _STEP + _STEP
-        length = 1 if cumulative.size == 1 else min(length_of(mix(state), cumulative, guide), n - at)
+        length = _ONE if bounds.size == 1 else min(length_of(mix(state), bounds, guide), n - at)
         starts[count] = start
         ends[count] = start + length
         count += 1
@@ -68,7 +72,7 @@ def _draw(seed: Any, n: Any, cumulative: Any, guide: Any, starts: Any, ends: Any
 
 
 draw = _compile(_draw)
-"""(seed, n, cumulative, guide, starts (n,), ends (n,)): write the blocks of one replicate, return how many there are.
+"""(seed, n, bounds, guide, starts (n,), ends (n,)): write the blocks of one replicate, return how many there are.
 A block may end beyond n: rows go on from the beginning there."""
 
 
@@ -102,78 +106,108 @@ def _singles(n: Any, prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any)
 singles = _compile(_singles)
 
 
-def _histories(n: Any, prefix: Any, logs: Any, seeds: Any, cumulative: Any, guide: Any, sums: Any, depths: Any) -> None:
-    if cumulative.size == 1:
+def _path(seed: Any, n: Any, prefix: Any, logs: Any, bounds: Any, guide: Any, path: Any, sums: Any) -> None:
+    state = seed
+    at = np.uint64(0)
+    first = 0.0
+    second = 0.0
+    while at < n:
+        start = start_of(mix(state + _STEP), n)
+        state += _STEP + _STEP
+        length = min(length_of(mix(state), bounds, guide), n - at)
+        if prefix.size:
+            first += prefix[start + length, 0] - prefix[start, 0]
+            second += prefix[start + length, 1] - prefix[start, 1]
+        if logs.size:
+            # Four at once, whatever the length: what is too much is overwritten, and few branches are guessed wrongly.
+            # All are read before one is written: the compiler does not know that the two arrays are not the same.
+            done = np.uint64(0)
+            while done < length:
+                here = start + done
+                there = at + done
+                one, two = logs[here], logs[here + _ONE]
+                three, four = logs[here + np.uint64(2)], logs[here + np.uint64(3)]
+                path[there] = one
+                path[there + _ONE] = two
+                path[there + np.uint64(2)] = three
+                path[there + np.uint64(3)] = four
+                done += np.uint64(4)
+        at += length
+    sums[0] = first
+    sums[1] = second
+
+
+path = _compile(_path)
+"""(seed, n, prefix, logs, bounds, guide, path (n + 4,), sums (2,)): write the logs of one replicate in its order, and
+its sums."""
+
+
+def _deepest(n: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    # Four replicates side by side: each waits for its own last sum, and one alone would leave the processor idle.
+    v0 = v1 = v2 = v3 = 0.0
+    p0 = p1 = p2 = p3 = 0.0
+    w0 = w1 = w2 = w3 = 0.0
+    for i in range(n):
+        v0 += a[i]
+        v1 += b[i]
+        v2 += c[i]
+        v3 += d[i]
+        p0, p1, p2, p3 = max(p0, v0), max(p1, v1), max(p2, v2), max(p3, v3)
+        w0, w1, w2, w3 = min(w0, v0 - p0), min(w1, v1 - p1), min(w2, v2 - p2), min(w3, v3 - p3)
+    return w0, w1, w2, w3
+
+
+deepest = _compile(_deepest)
+
+
+def _histories(n: Any, prefix: Any, logs: Any, seeds: Any, bounds: Any, guide: Any, sums: Any, depths: Any) -> None:
+    if bounds.size == 1:
         singles(n, prefix, logs, seeds, sums, depths)
         return
-    starts = np.empty(n, dtype=np.int64)
-    ends = np.empty(n, dtype=np.int64)
-    path = np.empty(n + 4)
-    for b in range(seeds.size):
-        count = draw(seeds[b], n, cumulative, guide, starts, ends)
-        if prefix.size:
-            first = 0.0
-            second = 0.0
-            for k in range(count):
-                first += prefix[ends[k], 0] - prefix[starts[k], 0]
-                second += prefix[ends[k], 1] - prefix[starts[k], 1]
-            sums[b, 0] = first
-            sums[b, 1] = second
+    paths = np.empty((4, n + 4))
+    last = seeds.size - 1
+    for b in range(0, seeds.size, 4):
+        for lane in range(4):  # the last replicate again where there are no more: it comes out the same
+            row = min(b + lane, last)
+            path(seeds[row], np.uint64(n), prefix, logs, bounds, guide, paths[lane], sums[row])
         if logs.size:
-            at = 0
-            for k in range(count):
-                start = starts[k]
-                # Four at once, whatever the length: what is too much is overwritten, and no branch is guessed wrongly.
-                path[at] = logs[start]
-                path[at + 1] = logs[start + 1]
-                path[at + 2] = logs[start + 2]
-                path[at + 3] = logs[start + 3]
-                length = ends[k] - start
-                for i in range(4, length):
-                    path[at + i] = logs[start + i]
-                at += length
-            value = 0.0
-            peak = 0.0
-            worst = 0.0
-            for i in range(n):
-                value += path[i]
-                peak = max(peak, value)
-                worst = min(worst, value - peak)
-            depths[b] = worst
+            found = deepest(n, paths[0], paths[1], paths[2], paths[3])
+            for lane in range(4):
+                depths[min(b + lane, last)] = found[lane]
 
 
 histories = _compile(_histories)
-"""(n, prefix (2n + 1, 2), logs (2n + 4,), seeds, cumulative, guide, sums (B, 2), depths (B,)): sums of each replicate
+"""(n, prefix (2n + 1, 2), logs (2n + 4,), seeds, bounds, guide, sums (B, 2), depths (B,)): sums of each replicate
 and the logarithm of its deepest drawdown; `prefix` or `logs` may be empty, and its result is then without meaning.
 The series stand twice in both: a block costs two look-ups of running sums however long it is, and never wraps around.
 Both at once is twice as fast as one after the other while blocks are short, for drawing them is most of the work."""
 
 
-def _rows(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
+def _rows(seeds: Any, bounds: Any, guide: Any, out: Any) -> None:
     n = out.shape[1]
     starts = np.empty(n, dtype=np.int64)
     ends = np.empty(n, dtype=np.int64)
     for b in range(seeds.size):
         at = 0
-        for k in range(draw(seeds[b], n, cumulative, guide, starts, ends)):
+        for k in range(draw(seeds[b], np.uint64(n), bounds, guide, starts, ends)):
             for row in range(starts[k], ends[k]):
                 out[b, at] = row if row < n else row - n
                 at += 1
 
 
 rows = _compile(_rows)
-"""(seeds, cumulative, guide, out (B, n)): the row numbers each replicate consists of."""
+"""(seeds, bounds, guide, out (B, n)): the row numbers each replicate consists of."""
 
 
-def _counts(seeds: Any, cumulative: Any, guide: Any, out: Any) -> None:
+def _counts(seeds: Any, bounds: Any, guide: Any, out: Any) -> None:
     n = out.shape[1]
     starts = np.empty(n, dtype=np.int64)
     ends = np.empty(n, dtype=np.int64)
     for b in range(seeds.size):
-        for k in range(draw(seeds[b], n, cumulative, guide, starts, ends)):
+        for k in range(draw(seeds[b], np.uint64(n), bounds, guide, starts, ends)):
             for row in range(starts[k], ends[k]):
                 out[b, row if row < n else row - n] += 1.0
 
 
 counts = _compile(_counts)
-"""(seeds, cumulative, guide, out (B, n) of zeros): how often each row is in each replicate, the same ones as `rows`."""
+"""(seeds, bounds, guide, out (B, n) of zeros): how often each row is in each replicate, the same ones as `rows`."""
