@@ -7,10 +7,8 @@ dollars, volatility is per year (252 sessions).
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import takewhile
 from math import fsum
@@ -18,28 +16,29 @@ from operator import attrgetter
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from simulator.council.fact_table import (
+    AVERAGES,
+    CHANNELS,
+    LOOKBACK,
+    RETURNS,
+    SESSIONS_A_YEAR,
+    VOLATILITIES,
+    Ahead,
+    percent,
+    row_of,
+    tabulate,
+)
 from simulator.council.records import EventFacts, Facts, NewsFacts, VixFacts
-from simulator.market import indicators
-from simulator.market.bars import Bars, Floats, Snapshot
+from simulator.market.bars import Floats, Snapshot
 from simulator.market.calendar import NEW_YORK
-from simulator.numerics import log, products
+from simulator.market.daily import DailyBars, newest_days
+from simulator.numerics import products
 
-LOOKBACK = 400
-"""Sessions looked at: more than 253, so that a few missing bars of one symbol do not shorten what is known of it."""
-RETURNS = (1, 5, 21, 63, 252)
-VOLATILITIES = (21, 63)
-AVERAGES = (20, 50, 200)
-CHANNELS = (20, 55)
 CORRELATION = 63
 EVENT_DAYS = 14
 NEWS_DAYS = 7
 HEADLINES = 10
-SESSIONS_A_YEAR = 252
-SMOOTHED = 251
-"""Sessions that RSI, ATR and MACD start from; a session further back would weigh less than 1e-8."""
-
 OF_A_SYMBOL = (
     "close",
     *(f"return_{k}_pct" for k in RETURNS),
@@ -82,9 +81,10 @@ def _facts(market: Snapshot, symbols: Sequence[str], cash: str, volatility_index
     facts: Facts = {"as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"), "symbols": {}}
     if not symbols or not len(market):
         return facts
-    days = _sessions(market.bars, [n for n, symbol in enumerate(market.symbols) if symbol in symbols])
+    days = newest_days(market.bars, [n for n, symbol in enumerate(market.symbols) if symbol in symbols], LOOKBACK)
     facts["session"] = str(days.dates[-1])
-    known = {symbol: one for n, symbol in enumerate(days.symbols) if (one := _symbol(days, n))}
+    ahead = Ahead.of_bars(market.bars)
+    known = {symbol: one for n, symbol in enumerate(days.symbols) if (one := _symbol(days, n, ahead))}
     facts["symbols"] = {**known}
     if compared:
         if correlations := _correlations(days):
@@ -124,77 +124,16 @@ def symbol_facts(close: Floats, high: Floats, low: Floats) -> dict[str, float]:
     close); ``sma_{20,50,200}_distance_pct``; ``drawdown_252_pct`` (from the highest close); ``prior_high_{20,55}`` and
     ``prior_low_{20,55}`` (extremes of the sessions before the newest).
     """
-    last = float(close[-1])
-    facts = {"close": six_digits(last)}
-    for k in RETURNS:
-        if len(close) > k:
-            facts[f"return_{k}_pct"] = _pct(last / float(close[-1 - k]) - 1)
-    logs = np.diff(log(close[-max(VOLATILITIES) - 1 :]))
-    for k in VOLATILITIES:
-        if len(logs) >= k:
-            facts[f"volatility_{k}_pct"] = _pct(float(logs[-k:].std(ddof=1)) * math.sqrt(SESSIONS_A_YEAR))
-    facts |= _oscillators(close, high, low)
-    for k in AVERAGES:
-        if len(close) >= k:
-            facts[f"sma_{k}_distance_pct"] = _pct(last / float(close[-k:].mean()) - 1)
-    if len(close) > 1:
-        facts["drawdown_252_pct"] = _pct(last / float(close[-SESSIONS_A_YEAR:].max()) - 1)
-    for k in CHANNELS:
-        if len(close) > k:
-            facts[f"prior_high_{k}"] = six_digits(float(high[-1 - k : -1].max()))
-            facts[f"prior_low_{k}"] = six_digits(float(low[-1 - k : -1].min()))
-    return facts
+    return row_of(tabulate(close, high, low, np.array([0]), np.array([len(close)])), 0)
 
 
-def _oscillators(close: Floats, high: Floats, low: Floats) -> dict[str, float]:
-    close, high, low = close[-SMOOTHED:], high[-SMOOTHED:], low[-SMOOTHED:]
-    facts: dict[str, float] = {}
-    if len(close) > 14:
-        facts["rsi_14"] = round(float(indicators.rsi(close, 14)[-1]), 1)
-        facts["atr_14"] = six_digits(float(indicators.atr(high, low, close, 14)[-1]))
-    if len(close) >= 26 + 9:
-        macd = indicators.macd(close)
-        facts["macd_pct"] = round(100 * float(macd.line[-1] / close[-1]), 3) + 0.0
-        facts["macd_signal_pct"] = round(100 * float(macd.signal[-1] / close[-1]), 3) + 0.0
-    return facts
-
-
-@dataclass(frozen=True, eq=False)
-class _Sessions:
-    """Daily closes, highs and lows, shape (k, N), of the newest sessions; intraday bars are put together."""
-
-    symbols: tuple[str, ...]
-    dates: NDArray[np.datetime64]
-    close: Floats
-    high: Floats
-    low: Floats
-
-
-def _sessions(bars: Bars, columns: Sequence[int]) -> _Sessions:
-    starts = np.flatnonzero(np.r_[True, bars.session_of[1:] != bars.session_of[:-1]])[-LOOKBACK:]
-    first = int(starts[0])
-    dates = bars.session_of[starts].astype("datetime64[D]")
-    symbols = tuple(bars.symbols[n] for n in columns)
-    close, high, low = bars.close[first:, columns], bars.high[first:, columns], bars.low[first:, columns]
-    if len(starts) == len(close):
-        return _Sessions(symbols, dates, close, high, low)
-    at = starts - first
-    return _Sessions(symbols, dates, _last_known(close, at), np.fmax.reduceat(high, at), np.fmin.reduceat(low, at))
-
-
-def _last_known(close: Floats, starts: NDArray[np.intp]) -> Floats:
-    """(k, N) the newest close within each of the k sessions that begin at rows `starts`; NaN where there is none."""
-    rows = np.where(np.isnan(close), -1, np.arange(len(close))[:, None])
-    newest = np.maximum.reduceat(rows, starts)
-    there = newest >= starts[:, None]
-    return np.where(there, np.take_along_axis(close, np.where(there, newest, 0), axis=0), np.nan)
-
-
-def _symbol(days: _Sessions, n: int) -> dict[str, float]:
+def _symbol(days: DailyBars, n: int, ahead: Ahead | None) -> dict[str, float]:
     there = ~np.isnan(days.close[:, n])
     if not there.any():
         return {}
-    facts = symbol_facts(days.close[there, n], days.high[there, n], days.low[there, n])
+    facts = None if ahead is None else ahead.of(days.symbols[n])
+    if facts is None:
+        facts = symbol_facts(days.close[there, n], days.high[there, n], days.low[there, n])
     if not there[-1]:
         facts["last_bar"] = str(days.dates[there][-1])  # type: ignore[assignment]  # the one fact that is no number
     return facts
@@ -209,7 +148,7 @@ def _add_relative_strength(symbols: Mapping[str, dict[str, float]]) -> None:
             symbols[symbol]["relative_strength_63_pct"] = round(gain - others, 2) + 0.0
 
 
-def _correlations(days: _Sessions) -> dict[str, float]:
+def _correlations(days: DailyBars) -> dict[str, float]:
     closes = days.close[-CORRELATION - 1 :]
     if len(closes) <= CORRELATION:
         return {}
@@ -231,7 +170,7 @@ def _series(market: Snapshot, symbol: str) -> Floats:
     """The newest daily closes of `symbol`, empty where there are none."""
     for place in (market.context, market):
         if place is not None and symbol in place.symbols and len(place):
-            closes = _sessions(place.bars, [place.symbols.index(symbol)]).close[:, 0]
+            closes = newest_days(place.bars, [place.symbols.index(symbol)], LOOKBACK).close[:, 0]
             return closes[~np.isnan(closes)]
     return np.empty(0)
 
@@ -252,7 +191,7 @@ def _cash_yield(closes: Floats) -> float | None:
     if len(closes) <= CORRELATION:
         return None
     growth = float(closes[-1] / closes[-1 - CORRELATION])
-    return _pct(growth ** (SESSIONS_A_YEAR / CORRELATION) - 1)
+    return percent(growth ** (SESSIONS_A_YEAR / CORRELATION) - 1)
 
 
 def _events(market: Snapshot) -> list[EventFacts]:
@@ -286,15 +225,6 @@ def _news(market: Snapshot, symbols: Collection[str]) -> list[NewsFacts]:
             shown["source"] = news.source
         headlines.append(shown)
     return headlines
-
-
-def _pct(fraction: float) -> float:
-    return round(100 * fraction, 2) + 0.0  # no -0.0
-
-
-def six_digits(price: float) -> float:
-    """Return `price` to six significant digits: enough for a price, and the same text on every machine."""
-    return float(f"{price:.6g}")
 
 
 def last_close(facts: Facts, symbol: str) -> float | None:

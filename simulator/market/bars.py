@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ INSTANTS = ("session_of", "opens_at", "closes_at")
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]
+
+T = TypeVar("T")
 
 
 def _frozen(array: NDArray[Any], dtype: type) -> NDArray[Any]:
@@ -69,6 +71,8 @@ class Bars:
     sources: tuple[str, ...]
     frequency: str = "1d"
     cash_return: Floats = field(default_factory=lambda: np.empty(0))
+    cut_from: tuple[Bars, int] | None = field(default=None, init=False, repr=False)
+    """The bars these are rows of, and the first of the rows; None where they are no part of others, or were changed."""
 
     def __post_init__(self) -> None:
         shape = (len(self.opens_at), len(self.symbols))
@@ -112,12 +116,44 @@ class Bars:
             h.update(array.tobytes())
         return h.hexdigest()
 
+    @cached_property
+    def whole(self) -> Bars:
+        """The bars these are rows of, themselves where they are no part of others."""
+        return self if self.cut_from is None else self.cut_from[0]
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """{symbol: its index on the second axis}."""
+        return {symbol: n for n, symbol in enumerate(self.symbols)} if self.cut_from is None else self.whole.columns
+
+    @cached_property
+    def worked_out(self) -> dict[Any, Any]:
+        """Room for what rests on these bars alone and is worked out once: they never change."""
+        return {}
+
     def column(self, symbol: str) -> int:
         """Index of `symbol` on the second axis; KeyError if it is not here."""
-        try:
-            return self.symbols.index(symbol)
-        except ValueError:
-            raise KeyError(symbol) from None
+        return self.columns[symbol]
+
+    def series(self, what: str, column: int) -> tuple[Instants | None, Floats]:
+        """(k,) the values of one field of one symbol without the missing ones, read-only, and the rows they stand in;
+        None for the rows where none is missing."""
+        key = ("series", what, column)
+        if key not in self.worked_out:
+            values: Floats = np.ascontiguousarray(getattr(self, what)[:, column])
+            rows = np.flatnonzero(~np.isnan(values))
+            values = values[rows]
+            values.flags.writeable = False
+            self.worked_out[key] = (rows if len(rows) < len(self) else None, values)
+        found: tuple[Instants | None, Floats] = self.worked_out[key]
+        return found
+
+    def known(self, what: str, column: int) -> tuple[Floats, int, int]:
+        """Return the `series` of the whole bars, and from where to where in it the rows of these bars stand."""
+        start = 0 if self.cut_from is None else self.cut_from[1]
+        rows, values = self.whole.series(what, column)
+        first, end = (start, start + len(self)) if rows is None else np.searchsorted(rows, (start, start + len(self)))
+        return values, int(first), int(end)
 
     def select(self, symbols: Sequence[str]) -> Bars:
         """The same timeline with only `symbols`, in that order."""
@@ -128,7 +164,10 @@ class Bars:
     def rows(self, start: int, stop: int) -> Bars:
         """Bars `start` (included) to `stop` (excluded), by position."""
         columns = (*INSTANTS, *NUMBERS, "cash_return")
-        return replace(self, **{name: getattr(self, name)[start:stop] for name in columns})
+        cut = replace(self, **{name: getattr(self, name)[start:stop] for name in columns})
+        first = range(len(self))[start:stop].start + (0 if self.cut_from is None else self.cut_from[1])
+        object.__setattr__(cut, "cut_from", (self.whole, first))
+        return cut
 
     def between(self, first: date, last: date) -> Bars:
         """Bars of the sessions `first` to `last`, both included."""
@@ -146,14 +185,49 @@ class Bars:
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no time zone")
         end = int(np.searchsorted(self.closes_at, instant(as_of), side="right"))
-        published = news[: bisect_right(news, as_of, key=lambda one: one.published_at)]
+        known = events if isinstance(events, tuple) else tuple(events)
+        if not all(event.known_at <= as_of for event in known):
+            known = tuple(event for event in known if event.known_at <= as_of)
         return Snapshot(
             self.rows(0, end),
             as_of,
-            tuple(event for event in events if event.known_at <= as_of),
+            known,
             context.snapshot(as_of) if context is not None else None,
-            tuple(published),
+            Beginning(news, bisect_right(news, as_of, key=lambda one: one.published_at)),
         )
+
+
+class Beginning(Sequence[T]):
+    """The first `end` of `items`, which are shared and not copied: what was published by one instant of many."""
+
+    __slots__ = ("_end", "_items")
+
+    def __init__(self, items: Sequence[T], end: int) -> None:
+        self._items, self._end = items, end
+
+    def __len__(self) -> int:
+        return self._end
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[T]: ...
+    def __getitem__(self, at: int | slice) -> T | Sequence[T]:
+        if isinstance(at, slice):
+            return [self._items[n] for n in range(self._end)[at]]
+        return self._items[range(self._end)[at]]
+
+    def __iter__(self) -> Iterator[T]:
+        return (self._items[n] for n in range(self._end))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # as that of a list
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +242,7 @@ class Snapshot:
     as_of: datetime
     events: tuple[Event, ...] = ()
     context: Snapshot | None = None
-    news: tuple[News, ...] = ()
+    news: Sequence[News] = ()
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -184,21 +258,31 @@ class Snapshot:
 
     def has(self, symbol: str) -> bool:
         """True where `symbol` has had at least one bar by `as_of`."""
-        return symbol in self.symbols and len(self.history(symbol)) > 0
+        return symbol in self.bars.columns and len(self.history(symbol, last=1)) > 0
 
     def history(self, symbol: str, what: str = "close", last: int | None = None) -> Floats:
         """(k,) newest `last` values of one field (all where None), oldest first, missing bars left out; k ≤ `last`.
 
-        Raises KeyError for an unknown symbol.
+        A read-only view: copy it to change it. Raises KeyError for an unknown symbol.
         """
-        values: Floats = getattr(self.bars, what)[:, self.bars.column(symbol)]
-        values = values[~np.isnan(values)]
-        return values if last is None else values[max(0, len(values) - last) :]
+        values, first, end = self.bars.known(what, self.bars.column(symbol))
+        return values[first if last is None else max(first, end - last) : end]
 
     def last(self, symbol: str, what: str = "close") -> float:
         """Newest value of one field, NaN where the symbol has had no bar yet."""
         values = self.history(symbol, what, 1)
         return float(values[-1]) if len(values) else float("nan")
+
+    def indicator(self, name: str, symbol: str, *windows: int) -> Any:
+        """(k,) values of an indicator of :mod:`simulator.market.indicators` at each bar of `symbol`, as that function
+        gives them of :meth:`history`, read-only; ``macd`` gives three.
+
+        It is worked out once for all dates of a run, over all of its bars, and cut at `as_of`: no value of an indicator
+        depends on bars after its own. Raises UsageError for an unknown indicator, KeyError for an unknown symbol.
+        """
+        from simulator.market.indicators import along
+
+        return along(self.bars, name, self.bars.column(symbol), windows)
 
 
 def at_session_ends(session_of: Instants, values: Floats | float) -> Floats:

@@ -11,11 +11,13 @@ J. Welles Wilder, New Concepts in Technical Trading Systems (1978): rsi, atr. Ge
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from simulator.market.bars import Floats
+from simulator.errors import UsageError, did_you_mean
+from simulator.market.bars import Bars, Floats
 from simulator.numerics import log
 
 SESSIONS_PER_YEAR = 252
@@ -36,15 +38,15 @@ def sma(x: Floats, n: int) -> Floats:
 
 def ema(x: Floats, n: int) -> Floats:
     """Exponential average with weight 2 / (n + 1) on the newest value, begun with the mean of the first `n`."""
-    return _smooth(_series(x, n), n, 2.0 / (n + 1))
+    return smooth(_series(x, n), n, 2.0 / (n + 1))
 
 
 def rsi(close: Floats, n: int = 14) -> Floats:
     """Wilder's relative strength index, 0 to 100; first known after `n` changes. 100 without losses, 50 without
     any change at all."""
     change = np.diff(_series(close, n), prepend=np.nan)
-    gain = _smooth(np.where(np.isnan(change), np.nan, np.maximum(change, 0.0)), n, 1.0 / n)
-    loss = _smooth(np.where(np.isnan(change), np.nan, np.maximum(-change, 0.0)), n, 1.0 / n)
+    gain = smooth(np.where(np.isnan(change), np.nan, np.maximum(change, 0.0)), n, 1.0 / n)
+    loss = smooth(np.where(np.isnan(change), np.nan, np.maximum(-change, 0.0)), n, 1.0 / n)
     total = gain + loss
     return np.where(total == 0.0, 50.0, 100.0 * gain / np.where(total == 0.0, 1.0, total))
 
@@ -61,7 +63,7 @@ def atr(high: Floats, low: Floats, close: Floats, n: int = 14) -> Floats:
     before = np.concatenate(([np.nan], _series(close, n)[:-1]))[: len(close)]
     spans = np.asarray(high, dtype=np.float64) - low
     true_range = np.maximum(spans, np.maximum(np.abs(high - before), np.abs(low - before)))
-    return _smooth(true_range, n, 1.0 / n)
+    return smooth(true_range, n, 1.0 / n)
 
 
 def returns(x: Floats, k: int = 1) -> Floats:
@@ -115,6 +117,38 @@ def zscore(x: Floats, n: int) -> Floats:
     return (series - sma(series, n)) / np.where(spread > 0.0, spread, np.nan)
 
 
+FIELDS_OF = {
+    **dict.fromkeys(("sma", "ema", "rsi", "macd", "returns", "realised_volatility", "drawdown"), ("close",)),
+    **dict.fromkeys(("rolling_max", "rolling_min", "zscore"), ("close",)),
+    "atr": ("high", "low", "close"),
+}
+"""{indicator of one symbol: the fields it is made of}."""
+
+
+def along(bars: Bars, name: str, column: int, windows: Sequence[int]) -> Any:
+    """Return an indicator of FIELDS_OF on all bars of one symbol: worked out once for the whole bars, and sliced.
+
+    Bars that begin later than the whole have indicators of their own: averages rest on where a series begins.
+    """
+    if name not in FIELDS_OF:
+        guess = did_you_mean(name, FIELDS_OF)
+        raise UsageError(f'no indicator "{name}" of one symbol{guess}', mend=f"there are {', '.join(FIELDS_OF)}")
+    function, fields = globals()[name], FIELDS_OF[name]
+    spans = [bars.known(field, column) for field in fields]
+    first, end = max(span[1] for span in spans), spans[0][2]
+    if first > 0:
+        return function(*(values[first:end] for values, _, _ in spans), *windows)
+    key = ("indicator", name, column, tuple(windows))
+    kept = bars.whole.worked_out
+    if key not in kept:
+        found = function(*(values for values, _, _ in spans), *windows)
+        for values in found if isinstance(found, Macd) else (found,):
+            values.flags.writeable = False
+        kept[key] = found
+    found = kept[key]
+    return Macd(*(values[:end] for values in found)) if isinstance(found, Macd) else found[:end]
+
+
 def _series(x: Floats, n: int) -> Floats:
     if n < 1:
         raise ValueError(f"a window of {n} bars")
@@ -161,7 +195,7 @@ def _rolling_products(a: Floats, b: Floats, n: int) -> Floats:
     return found
 
 
-def _smooth(x: Floats, n: int, weight: float) -> Floats:
+def smooth(x: Floats, n: int, weight: float) -> Floats:
     """Recursive average: the mean of the first `n` values that are known, then ``y += weight · (x − y)``."""
     found = np.full(len(x), np.nan)
     known = np.flatnonzero(~np.isnan(x))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 
@@ -57,10 +59,10 @@ class ReplayInputs:
         return known
 
     @cached_property
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """Knowledge at each decision."""
-        moments = (moment(int(at)) for at in self.instants)
-        return tuple(self.bars.snapshot(at, self.events, self.context, self.news) for at in moments)
+    def snapshots(self) -> Sequence[Snapshot]:
+        """Knowledge at each decision, each put together when it is looked at."""
+        self.bars.worked_out["looked at"] = np.searchsorted(self.bars.closes_at, self.instants, side="right")
+        return _Snapshots(self)
 
     def until(self, k: int) -> ReplayInputs:
         """Return the inputs as they were before decision `k`: the first k, and the bars that open before the next."""
@@ -69,3 +71,28 @@ class ReplayInputs:
         end = int(np.searchsorted(self.bars.opens_at, self.instants[k], side="left"))
         bars, context = self.bars.rows(0, end), self.context.rows(0, end)
         return replace(self, bars=bars, context=context, instants=self.instants[:k], points=self.points[:k])
+
+
+class _Snapshots(Sequence[Snapshot]):
+    """A snapshot for each decision of `inputs`. Those between two announcements of events share one tuple of them."""
+
+    def __init__(self, inputs: ReplayInputs) -> None:
+        self.inputs = inputs
+        self.announced = sorted(event.known_at for event in inputs.events)
+        self.events: dict[int, tuple[Event, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self.inputs.instants)
+
+    @overload
+    def __getitem__(self, k: int) -> Snapshot: ...
+    @overload
+    def __getitem__(self, k: slice) -> Sequence[Snapshot]: ...
+    def __getitem__(self, k: int | slice) -> Snapshot | Sequence[Snapshot]:
+        if isinstance(k, slice):
+            return [self[n] for n in range(len(self))[k]]
+        at = moment(int(self.inputs.instants[k]))
+        known = bisect_right(self.announced, at)
+        if known not in self.events:
+            self.events[known] = tuple(event for event in self.inputs.events if event.known_at <= at)
+        return self.inputs.bars.snapshot(at, self.events[known], self.inputs.context, self.inputs.news)

@@ -16,7 +16,7 @@ import numpy as np
 
 from simulator.config import Config, Schedule, load_config
 from simulator.council.context import PipelineContext
-from simulator.council.facts import LOOKBACK
+from simulator.council.fact_table import LOOKBACK
 from simulator.council.records import AnswerRow, MeetingRecord
 from simulator.council.stages.base import run_stages
 from simulator.errors import CacheCorruptError, CacheMissError, DataError, LLMError, UsageError, did_you_mean

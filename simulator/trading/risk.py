@@ -6,7 +6,7 @@ limits can be swept over a tape without Python. It imports no compiler, for deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import fsum, isfinite
 
@@ -89,8 +89,20 @@ def make_limiter(exact_sum: ExactSum) -> Limiter:
     return limit_weights
 
 
+class _Groups(list[int]):
+    """The group of each weight; `members` are the places of each group's: all of them are summed in one pass."""
+
+    def __init__(self, codes: Iterable[int]) -> None:
+        super().__init__(codes)
+        self.members: dict[int, list[int]] = {}
+        for place, code in enumerate(self):
+            self.members.setdefault(code, []).append(place)
+
+
 def _sum(values: Numbers, groups: Codes, group: int, _: Numbers) -> float:
-    return fsum(abs(value) for value, g in zip(values, groups, strict=True) if group < 0 or g == group)
+    if group < 0 or not isinstance(groups, _Groups):
+        return fsum(abs(value) for value, g in zip(values, groups, strict=True) if group < 0 or g == group)
+    return fsum(abs(values[place]) for place in groups.members.get(group, ()))
 
 
 _limit_weights = make_limiter(_sum)
@@ -111,7 +123,9 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
     others = [s for s, held in book.positions.items() if held and s not in wanted]
     names = sorted({limits.groups.get(s, s) for s in wanted})
     code = {name: number for number, name in enumerate(names)}
-    groups, groups_of_others = ([code.get(limits.groups.get(s, s), -1) for s in which] for which in (wanted, others))
+    groups, groups_of_others = (
+        _Groups(code.get(limits.groups.get(s, s), -1) for s in which) for which in (wanted, others)
+    )
     weights = list(wanted.values())
     asked, room = [0.0] * (len(names) + 1), [0.0] * (len(names) + 1)
     caps = limits.max_weight, limits.max_group, limits.max_gross

@@ -7,7 +7,7 @@ import asyncio
 from simulator.council.anonymity import strike
 from simulator.council.answers import CheckpointReview, checkpoint_of
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.facts import six_digits
+from simulator.council.fact_table import six_digits
 from simulator.council.prompt_files import facts_block, json_text, system_message
 from simulator.council.records import Facts, SymbolFacts
 from simulator.council.stages.base import Setup, Stage
