@@ -41,4 +41,4 @@ def compiled(function: F, **options: Any) -> F:
 
 def inner(function: F) -> F:
     """Compile `function` into the one cached entry, not on its own: a cached part would outlive a change elsewhere."""
-    return cast(F, numba.njit(_nrt=False, nogil=True, error_model="numpy")(function))
+    return cast(F, numba.njit(_nrt=False, nogil=True, error_model="numpy", forceinline=True)(function))

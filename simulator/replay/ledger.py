@@ -136,10 +136,7 @@ class Ledger:
     @cached_property
     def marks(self) -> Floats:
         """(T, N) the price each position is valued at: the newest close, 0 before the first."""
-        traded = tradable(self.bars)
-        newest = np.maximum.accumulate(np.where(traded, np.arange(len(self.bars))[:, None], -1), axis=0)
-        closes = np.take_along_axis(self.bars.close, np.maximum(newest, 0), axis=0)
-        return np.where(newest >= 0, closes, self.opening_marks)
+        return newest_marks(self.bars, self.opening_marks)
 
     @cached_property
     def weights(self) -> Floats:
@@ -174,6 +171,16 @@ def tradable(bars: Bars) -> NDArray[np.bool_]:
         kept.flags.writeable = False
         _TRADABLE[bars] = kept
     return _TRADABLE[bars]
+
+
+def newest_marks(bars: Bars, opening_marks: Floats) -> Floats:
+    """Return (T, N) the newest close of each symbol, of `opening_marks` (N,) before its first bar."""
+    traded = tradable(bars)
+    if traded.all():
+        return bars.close
+    newest = np.maximum.accumulate(np.where(traded, np.arange(len(bars))[:, None], -1), axis=0)
+    closes = np.take_along_axis(bars.close, np.maximum(newest, 0), axis=0)
+    return np.where(newest >= 0, closes, opening_marks)
 
 
 def paid_dividends(bars: Bars) -> Floats:

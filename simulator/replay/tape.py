@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,11 @@ class Tape:
 
     def __len__(self) -> int:
         return len(self.instants)
+
+    @cached_property
+    def priced(self) -> bool:
+        """True where a target has a limit, a stop or a take-profit."""
+        return not all(np.isnan(getattr(self, name)).all() for name in PRICES)
 
     @classmethod
     def from_decisions(cls, decisions: Sequence[Decision], symbols: Sequence[str]) -> Tape:

@@ -1,6 +1,7 @@
 """Arithmetic of the compiled fill rules: margin, costs, and the parts of an order.
 
-As in `trading.fills`, and written down again: what the two share, one cannot audit in the other.
+As in `trading.fills`, and written down again: what the two share, one cannot audit in the other. Rates come divided by
+ten thousand, once for each member (`AccountState`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.compiled import inner
-from simulator.replay.kernel.state import KernelState, Member
+from simulator.replay.kernel.state import AccountState, Member
+
+TOLERANCE = 1 + 1e-12
+"""As in `trading.fills`, and written down again."""
 
 
 @inner
@@ -17,32 +21,17 @@ def initial_margin(rules: Member, shares: float) -> float:
 
 
 @inner
-def commission_of(rules: Member, shares: float, price: float) -> float:
+def commission_of(a: AccountState, rules: Member, shares: float, price: float) -> float:
     if shares == 0.0:
         return 0.0
-    by_share = abs(shares) * rules.commission_per_share
-    by_value = abs(shares) * price * (rules.commission_bps / 1e4)
-    return max(rules.commission_min, by_share + by_value)
+    size = abs(shares)
+    return max(rules.commission_min, size * rules.commission_per_share + size * price * a.commission)
 
 
 @inner
-def open_slippage(rules: Member, shares: float, price: float, limit: float) -> float:
-    paid = abs(shares) * price * (rules.slippage_bps / 1e4)
-    if np.isnan(limit):
-        return paid
-    return min(paid, abs(shares) * abs(limit - price))
-
-
-@inner
-def free_margin(s: KernelState) -> float:
-    worth = s.account.cash
-    bound = 0.0
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
-        if position.held != 0.0:
-            worth += position.held * position.mark
-            bound += initial_margin(s.rules, position.held) * abs(position.held) * position.mark
-    return worth - bound
+def open_slippage(a: AccountState, shares: float, price: float, limit: float) -> float:
+    paid = abs(shares) * price * a.slippage
+    return paid if np.isnan(limit) else min(paid, abs(shares) * abs(limit - price))
 
 
 @inner
@@ -56,9 +45,18 @@ def reducing_part(held: float, shares: float) -> float:
 def after_cut(rules: Member, left: float, price: float) -> float:
     if rules.whole_shares > 0:
         left = np.trunc(left)
-    if abs(left) * price < rules.min_trade:
-        return 0.0
-    return left
+    return 0.0 if abs(left) * price < rules.min_trade else left
+
+
+@inner
+def affordable(a: AccountState, rules: Member, shares: float, price: float, free: float) -> float:
+    """Return what one limit order within the bar gets of `free` margin."""
+    gross = initial_margin(rules, shares) * abs(shares) * price
+    commission = commission_of(a, rules, shares, price)
+    if gross + commission <= free * TOLERANCE:
+        return shares
+    left = shares * (max(0.0, free - commission) / gross)
+    return after_cut(rules, left, price) if left != shares else shares
 
 
 @inner

@@ -18,7 +18,7 @@ from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants
 from simulator.replay.kernel.market import PreparedMarket, Targets, targets_of
 from simulator.replay.kernel.play import play
-from simulator.replay.kernel.state import MEMBER, Curves, KernelState
+from simulator.replay.kernel.state import MEMBER, Curves, Room
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
@@ -91,10 +91,10 @@ class Batch:
 
     @property
     def most_targets(self) -> int:
-        first = self.targets.first
-        return int((first[self.members["end"]] - first[self.members["first"]]).max(initial=0))
+        before = np.concatenate([[0], np.cumsum((~np.isnan(self.targets.weight)).sum(axis=1))])
+        return int((before[self.members["end"]] - before[self.members["first"]]).max(initial=0))
 
-    def play(self, room: KernelState, curves: Curves, first: int, last: int) -> None:
+    def play(self, room: Room, curves: Curves, first: int, last: int) -> None:
         play(self.market.arrays, self.targets, self.members, self.groupings, room, curves, first, last)
 
     def ledger(self, r: int) -> Ledger:
@@ -103,13 +103,14 @@ class Batch:
         bars, targets = self.market.bars, one.most_targets
         shape, fills = (len(bars), len(bars.symbols)), 3 * targets
         while True:
-            curves = Curves(np.empty((1, shape[0])), np.empty(shape[0]), np.zeros(shape))
-            room = KernelState.with_room(shape[1], targets, fills, targets)
+            curves = Curves(np.empty((1, shape[0])), np.empty(shape[0]), np.empty(shape))
+            room = Room.of(shape[1], targets, fills, targets)
             one.play(room, curves, 0, 1)
-            if room.account.fills <= fills:
+            account: Any = room.account[0]
+            if account.fills <= fills:
                 break
-            fills = int(room.account.fills)  # margin calls can make more fills than orders: again, with room for all
-        account, tables = room.account, cast(Any, room)
+            fills = int(account.fills)  # margin calls can make more fills than orders: again, with room for all
+        tables = cast(Any, room)
         return Ledger(
             bars=bars,
             equity=curves.equity[0],
@@ -132,7 +133,7 @@ def play_many(batch: Batch, threads: int = 1) -> Floats:
     step = -(-count // (threads * CHUNKS_A_THREAD)) if threads > 1 else count
 
     def play_chunk(first: int) -> None:
-        batch.play(KernelState.with_room(symbols, batch.most_targets, 0, 0), curves, first, min(first + step, count))
+        batch.play(Room.of(symbols, 0, 0, 0), curves, first, min(first + step, count))
 
     _run(play_chunk, range(0, count, max(1, step)), threads)
     return curves.equity

@@ -6,7 +6,7 @@ import numpy as np
 
 from simulator.compiled import inner
 from simulator.market.bars import Instants
-from simulator.replay.kernel.market import Targets
+from simulator.replay.kernel.market import MarketArrays, Targets
 from simulator.replay.kernel.state import KernelState
 from simulator.trading.risk import Codes, Numbers, make_limiter
 
@@ -60,25 +60,24 @@ limit_weights = inner(make_limiter(exact_sum))
 
 
 @inner
-def limit_decision(targets: Targets, s: KernelState, groupings: Instants, k: int) -> None:
+def limit_decision(m: MarketArrays, targets: Targets, s: KernelState, groupings: Instants, t: int, k: int) -> None:
     """Put the weights of decision `k`, cut to the member's limits on its book, into ``s.limits.weights``."""
-    x, rules, groups = s.limits, s.rules, groupings[s.rules.grouping]
-    first, count, others, last_group = targets.first[k], targets.first[k + 1] - targets.first[k], 0, -1
-    for i in range(count):
-        n = targets.symbol[first + i]
-        s.positions[n].targeted = 1
-        x.weights[i] = targets.weight[first + i]
-        x.groups[i] = groups[n]
-        last_group = max(last_group, groups[n])
-    for i in range(s.account.active):
+    x, a, rules, groups = s.limits, s.account[0], s.rules, groupings[s.rules.grouping]
+    count, others, last_group = 0, 0, -1
+    for n in range(len(s.positions)):
+        if not np.isnan(targets.weight[k, n]):
+            x.weights[count] = targets.weight[k, n]
+            x.groups[count] = groups[n]
+            last_group = max(last_group, groups[n])
+            count += 1
+    for i in range(a.active):
         n = s.active[i]
-        position = s.positions[n]
-        if position.held != 0.0 and position.targeted == 0:
-            x.others[others] = position.held * position.mark / s.account.equity if s.account.equity > 0.0 else 0.0
+        held = s.positions[n].held
+        if held != 0.0 and np.isnan(targets.weight[k, n]):
+            # Held, so a bar has passed: there is one before t.
+            x.others[others] = held * m.mark[t - 1, n] / a.equity if a.equity > 0.0 else 0.0
             x.groups_of_others[others] = groups[n]
             others += 1
-    for i in range(count):
-        s.positions[targets.symbol[first + i]].targeted = 0
     limit_weights(
         x.weights[:count],
         x.groups[:count],

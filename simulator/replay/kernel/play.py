@@ -5,9 +5,12 @@ order pending are touched (`KernelState.active`, kept ascending so that sums run
 with nothing held leaves every sum the same to the last bit, because adding 0.0 does. A comparison with NaN is false: an
 order without a limit and a bracket without a leg need no branch of their own.
 
+Functions called for each order or position take the records they need and not the whole state: arrays are passed
+field by field, and a hundred words a call cost more than what is done with them.
+
     per bar: _decide (A) ──► _accrue, _dividends (B) ──► _trade: auction (C), protection (D), limits (E) ──► _close (F)
 
-In the code `m` is the market, `s` the state of the member that is played, `c` its curves.
+In the code `m` is the market, `s` the state of the member that is played, `a` its account, `c` its curves.
 """
 
 from __future__ import annotations
@@ -19,317 +22,221 @@ from zlib import crc32
 import numpy as np
 
 from simulator.compiled import compiled, inner
-from simulator.market.bars import Floats, Instants
+from simulator.market.bars import Instants
 from simulator.replay import ledger
-from simulator.replay.kernel import arithmetic, limits, market, state
+from simulator.replay.kernel import arithmetic, bookkeeping, limits, market, state
 from simulator.replay.kernel.arithmetic import (
+    TOLERANCE,
+    affordable,
     after_cut,
     clearance,
     commission_of,
-    free_margin,
     initial_margin,
     open_slippage,
     reducing_part,
 )
+from simulator.replay.kernel.bookkeeping import cancel, end_auctioned, end_order, fill, refuse, send, set_bracket
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import MarketArrays, Targets
-from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState
+from simulator.replay.kernel.state import Curves, KernelState, Member, Room
 from simulator.trading import risk, sizing
 from simulator.trading.execution import SESSIONS_A_YEAR
 from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, size
-
-TOLERANCE = 1 + 1e-12
-"""As in `trading.fills`, and written down again: what the two share, one cannot audit in the other."""
-
-
-# Bookkeeping.
-
-
-@inner
-def _bracketed(position: PositionState) -> int:
-    return 0 if np.isnan(position.stop) and np.isnan(position.take_profit) else 1
-
-
-@inner
-def _set_bracket(s: KernelState, position: PositionState, stop: float, take: float) -> None:
-    s.account.brackets -= _bracketed(position)
-    position.stop = stop
-    position.take_profit = take
-    s.account.brackets += _bracketed(position)
-
-
-@inner
-def _fill(s: KernelState, n: int, order: int, trade: tuple[float, float, float], why: int) -> None:
-    """Book `trade` = (shares, price, slippage); `order` is -1 for exits and margin calls."""
-    shares, price, slippage = trade
-    commission = commission_of(s.rules, shares, price)
-    # One after the other, and free margin as two sums: other orders of addition round differently.
-    s.account.cash -= shares * price
-    s.account.cash -= slippage
-    s.account.cash -= commission
-    position = s.positions[n]
-    position.held += shares
-    if order >= 0:
-        position.last_order = order
-    if position.held == 0.0:
-        _set_bracket(s, position, np.nan, np.nan)
-    elif order >= 0 and (position.held > 0.0) == (shares > 0.0):
-        _set_bracket(s, position, s.orders[order].stop, s.orders[order].take_profit)
-    i = s.account.fills
-    s.account.fills = i + 1
-    if i < len(s.fills):
-        row = s.fills[i]
-        row.order_id = position.last_order
-        row.symbol = n
-        row.at = s.account.at
-        row.quantity = shares
-        row.price = price
-        row.slippage = slippage
-        row.commission = commission
-        row.why = why
-
-
-@inner
-def _refuse(s: KernelState, n: int, order: int, at: int, shares: tuple[float, float], why: int) -> None:
-    """Log `shares` = (wanted, got)."""
-    i = s.account.refusals
-    s.account.refusals = i + 1
-    if i < len(s.refusals):
-        row = s.refusals[i]
-        row.order_id = order
-        row.symbol = n
-        row.at = at
-        row.wanted, row.got = shares
-        row.why = why
-
-
-@inner
-def _cancel(s: KernelState, n: int) -> None:
-    position = s.positions[n]
-    if position.pending >= 0:
-        s.orders[position.pending].status = ledger.CANCELLED
-        position.pending = -1
-        s.account.pending -= 1
-
-
-@inner
-def _done(s: KernelState, n: int, wanted: float, got: float, why: int) -> None:
-    position = s.positions[n]
-    order = position.pending
-    position.pending = -1
-    s.account.pending -= 1
-    if got == wanted:
-        s.orders[order].status = ledger.FILLED
-        return
-    s.orders[order].status = ledger.REJECTED if got == 0.0 else ledger.PARTLY_FILLED
-    _refuse(s, n, order, s.account.at, (wanted, got + 0.0), why)  # + 0.0: a cut to nothing may be -0.0
-
-
-@inner
-def _activate(s: KernelState, n: int) -> None:
-    # In symbol order: sums over the active list are to run as those of `trading.fills` do.
-    count = s.account.active
-    i = count
-    while i > 0 and s.active[i - 1] > n:
-        i -= 1
-    if i > 0 and s.active[i - 1] == n:
-        return
-    for j in range(count, i, -1):
-        s.active[j] = s.active[j - 1]
-    s.active[i] = n
-    s.account.active = count + 1
-
 
 # A. Decisions.
 
 
 @inner
-def _newest_mark(m: MarketArrays, s: KernelState, t: int, n: int) -> float:
-    """Return the mark as of the close before bar t, brought up to date when the symbol was not active meanwhile."""
-    position = s.positions[n]
-    if position.held == 0.0 and position.pending < 0:
-        before = t - 1
-        while before > position.seen and not m.tradable[before, n]:
-            before -= 1
-        if before > position.seen:
-            position.mark = m.close[before, n]
-        position.seen = max(position.seen, t - 1)
-    return position.mark
-
-
-@inner
 def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -> None:
-    first, first_order = targets.first[k], s.account.orders
-    for i in range(first, targets.first[k + 1]):
-        n = targets.symbol[i]
+    a, rules = s.account[0], s.rules
+    priced, at, first_order, count = len(targets.limit) > 0, targets.at[k], a.orders, 0
+    for n in range(len(s.positions)):
+        weight = targets.weight[k, n]
+        if np.isnan(weight):
+            continue
+        if rules.grouping >= 0:
+            weight = s.limits.weights[count]
+            count += 1
         position = s.positions[n]
-        mark = _newest_mark(m, s, t, n)
-        _cancel(s, n)
-        limited = not np.isnan(targets.limit[i])
-        whole = s.rules.whole_shares > 0
-        weight = targets.weight[i] if s.rules.grouping < 0 else s.limits.weights[i - first]
+        mark = m.mark[t - 1, n] if t > 0 else m.opening_marks[n]
+        cancel(a, position, s.orders)
+        limit = stop = take = np.nan
+        if priced:
+            limit, stop, take = targets.limit[k, n], targets.stop[k, n], targets.take_profit[k, n]
         verdict, amount, keeps_side = size(
-            weight, limited, position.held, mark, s.account.equity, whole, s.rules.min_trade
+            weight, not np.isnan(limit), position.held, mark, a.equity, rules.whole_shares > 0, rules.min_trade
         )
-        if keeps_side:
-            _set_bracket(s, position, targets.stop[i], targets.take_profit[i])
+        if keeps_side and (priced or a.brackets > 0):
+            set_bracket(a, position, stop, take)
         if verdict == NO_PRICE:
-            _refuse(s, n, -1, targets.at[k], (0.0, 0.0), ledger.NO_PRICE_REASON)
+            refuse(a, s.refusals, n, -1, at, 0.0, 0.0, ledger.NO_PRICE_REASON)
         elif verdict != NO_ORDER:
-            _send(targets, s, i, targets.at[k], verdict == DOLLARS, amount)
+            position.quantity = np.nan if verdict == DOLLARS else amount
+            position.notional = amount if verdict == DOLLARS else np.nan
+            position.limit = limit
+            position.order_stop = stop
+            position.order_take_profit = take
+            send(a, position, s.orders, n, at)
         elif amount != 0.0:
-            _refuse(s, n, -1, targets.at[k], (amount, 0.0), ledger.NO_SHARE_REASON)
-    if s.account.call > 0:
-        for order in range(first_order, s.account.orders):
-            row = s.orders[order]
-            row.status = ledger.REJECTED
-            wanted = row.notional / s.positions[row.symbol].mark if np.isnan(row.quantity) else row.quantity
-            _refuse(s, row.symbol, order, row.submitted_at, (wanted, 0.0), ledger.IN_MARGIN_CALL)
+            refuse(a, s.refusals, n, -1, at, amount, 0.0, ledger.NO_SHARE_REASON)
+    if a.call > 0:
+        _refuse_orders(m, s, t, at, first_order)
+    _list_active(s)
 
 
 @inner
-def _send(targets: Targets, s: KernelState, i: int, at: int, in_dollars: bool, amount: float) -> None:
-    order, n = s.account.orders, targets.symbol[i]
-    row = s.orders[order]
-    row.symbol = n
-    row.submitted_at = at
-    row.quantity = np.nan if in_dollars else amount
-    row.notional = amount if in_dollars else np.nan
-    row.limit = targets.limit[i]
-    row.stop = targets.stop[i]
-    row.take_profit = targets.take_profit[i]
-    row.status = ledger.OPEN
-    s.account.orders = order + 1
-    if s.account.call == 0:
-        s.positions[n].pending = order
-        s.account.pending += 1
-        _activate(s, n)
+def _refuse_orders(m: MarketArrays, s: KernelState, t: int, at: int, first_order: int) -> None:
+    """Refuse the orders of this decision: a margin call stands."""
+    a = s.account[0]
+    for n in range(len(s.positions)):
+        position = s.positions[n]
+        if position.pending >= first_order:
+            mark = m.mark[t - 1, n] if t > 0 else m.opening_marks[n]
+            wanted = position.notional / mark if np.isnan(position.quantity) else position.quantity
+            refuse(a, s.refusals, n, position.pending, at, wanted, 0.0, ledger.IN_MARGIN_CALL)
+            end_order(a, position, s.orders, ledger.REJECTED)
+
+
+@inner
+def _list_active(s: KernelState) -> None:
+    # In symbol order: sums over the active list are to run as those of `trading.fills` do.
+    count = 0
+    for n in range(len(s.positions)):
+        if s.positions[n].held != 0.0 or s.positions[n].pending >= 0:
+            s.active[count] = n
+            count += 1
+    s.account[0].active = count
 
 
 # B. Accruals.
 
 
 @inner
-def _accrue(s: KernelState, year: float) -> None:
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
-        if position.held < 0.0:
-            s.account.cash -= abs(position.held) * position.mark * s.rules.borrow_rate * year
+def _accrue(m: MarketArrays, s: KernelState, t: int) -> None:
+    a = s.account[0]
+    for i in range(a.active):
+        held = s.positions[s.active[i]].held
+        if held < 0.0:
+            a.cash -= abs(held) * m.mark[t - 1, s.active[i]] * s.rules.borrow_rate * m.year[t]
 
 
 @inner
 def _dividends(m: MarketArrays, s: KernelState, t: int) -> None:
-    for i in range(s.account.active):
+    a = s.account[0]
+    for i in range(a.active):
         n = s.active[i]
         paid = m.dividend[t, n]
         if s.positions[n].held != 0.0 and not np.isnan(paid) and m.tradable[t, n]:
-            s.account.cash += s.positions[n].held * paid
-
-
-@inner
-def _arrive(m: MarketArrays, s: KernelState, t: int) -> None:
-    """Put this turn's bars on the positions of active symbols."""
-    s.account.at = m.opens_at[t]
-    for i in range(s.account.active):
-        n = s.active[i]
-        position = s.positions[n]
-        position.fresh = 0
-        if m.tradable[t, n]:
-            position.fresh = 1
-            position.open = m.open[t, n]
-            position.high = m.high[t, n]
-            position.low = m.low[t, n]
-            position.mark = position.open
+            a.cash += s.positions[n].held * paid
 
 
 # C. Open auction.
 
 
 @inner
-def _sell_down(s: KernelState) -> None:
+def _free_margin(m: MarketArrays, s: KernelState, t: int) -> float:
+    worth = s.account[0].cash
+    bound = 0.0
+    for i in range(s.account[0].active):
+        held = s.positions[s.active[i]].held
+        if held != 0.0:
+            mark = m.mark_at_open[t, s.active[i]]
+            worth += held * mark
+            bound += initial_margin(s.rules, held) * abs(held) * mark
+    return worth - bound
+
+
+@inner
+def _sell_down(m: MarketArrays, s: KernelState, t: int) -> None:
     """Cut every position that trades to the share of it that equity carries: the margin call."""
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
-        if position.held == 0.0 or position.fresh == 0:
+    a = s.account[0]
+    for i in range(a.active):
+        n = s.active[i]
+        position = s.positions[n]
+        if position.held == 0.0 or not m.tradable[t, n]:
             continue
-        kept = position.held * s.account.kept_share
+        kept = position.held * a.kept_share
         if s.rules.whole_shares > 0:
             kept = np.trunc(kept)
         change = kept - position.held
         if change != 0.0:
-            slippage = abs(change) * position.open * (s.rules.slippage_bps / 1e4)
-            _fill(s, s.active[i], -1, (change, position.open, slippage), ledger.MARGIN_CALL)
+            price = m.open[t, n]
+            trade = change, price, abs(change) * price * a.slippage
+            fill(a, s.rules, position, s.fills, n, trade, ledger.MARGIN_CALL)
 
 
 @inner
-def _open_auction(s: KernelState) -> None:
+def _open_auction(m: MarketArrays, s: KernelState, t: int) -> None:
     """Fill reducing parts first, then the increasing parts together. `wanted` is 0 where a position has no part."""
+    a, rules = s.account[0], s.rules
+    paid = 1.0 + a.slippage
     increasing = False
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
+    for i in range(a.active):
+        n = s.active[i]
+        position = s.positions[n]
         position.wanted = 0.0
-        if position.pending < 0 or position.fresh == 0:
+        if position.pending < 0 or not m.tradable[t, n]:
             continue
-        order = s.orders[position.pending]
-        wanted = order.quantity
+        price, wanted, limit = m.open[t, n], position.quantity, position.limit
         if np.isnan(wanted):
-            wanted = order.notional / (position.open * (1.0 + s.rules.slippage_bps / 1e4))
-        if (wanted > 0.0 and position.open > order.limit) or (wanted < 0.0 and position.open < order.limit):
+            wanted = position.notional / (price * paid)
+        if (wanted > 0.0 and price > limit) or (wanted < 0.0 and price < limit):
             continue
         position.wanted = wanted
         position.reducing = reducing_part(position.held, wanted)
-        position.increasing = wanted - position.reducing
-        position.got = position.increasing
-        increasing = increasing or position.increasing != 0.0
+        position.got = wanted - position.reducing
+        increasing = increasing or position.got != 0.0
         if position.reducing != 0.0:
-            slippage = open_slippage(s.rules, position.reducing, position.open, order.limit)
-            _fill(s, s.active[i], position.pending, (position.reducing, position.open, slippage), ledger.AT_OPEN)
-    why = _share_out(s) if increasing else ledger.BUYING_POWER
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
+            slippage = open_slippage(a, position.reducing, price, limit)
+            fill(a, rules, position, s.fills, n, (position.reducing, price, slippage), ledger.AT_OPEN)
+    why = _share_out(m, s, t) if increasing else ledger.BUYING_POWER
+    for i in range(a.active):
+        n = s.active[i]
+        position = s.positions[n]
         if position.wanted == 0.0:
             continue
         if position.got != 0.0:
-            slippage = open_slippage(s.rules, position.got, position.open, s.orders[position.pending].limit)
-            _fill(s, s.active[i], position.pending, (position.got, position.open, slippage), ledger.AT_OPEN)
-        got = position.wanted if position.got == position.increasing else position.reducing + position.got
-        _done(s, s.active[i], position.wanted, got, why)
+            slippage = open_slippage(a, position.got, m.open[t, n], position.limit)
+            fill(a, rules, position, s.fills, n, (position.got, m.open[t, n], slippage), ledger.AT_OPEN)
+        whole = position.got == position.wanted - position.reducing
+        end_auctioned(s, n, position.wanted, position.wanted if whole else position.reducing + position.got, why)
 
 
 @inner
-def _need(s: KernelState, position: PositionState) -> tuple[float, float]:
-    """Return margin with slippage, and commission, of what a position is about to get at the open."""
-    slippage = open_slippage(s.rules, position.got, position.open, s.orders[position.pending].limit)
-    gross = initial_margin(s.rules, position.got) * abs(position.got) * position.open + slippage
-    return gross, commission_of(s.rules, position.got, position.open)
-
-
-@inner
-def _share_out(s: KernelState) -> int:
+def _share_out(m: MarketArrays, s: KernelState, t: int) -> int:
     """Cut the increasing parts to the free margin; return the reason cuts are logged with."""
-    free = free_margin(s)
+    a, rules, free = s.account[0], s.rules, _free_margin(m, s, t)
     total = gross_all = commission_all = 0.0
-    for i in range(s.account.active):
+    cut = False
+    for i in range(a.active):
         position = s.positions[s.active[i]]
-        if position.wanted == 0.0 or position.got == 0.0:
+        got = position.got
+        if position.wanted == 0.0 or got == 0.0:
             continue
-        gross, commission = _need(s, position)
-        if gross + commission > free * TOLERANCE:
-            position.got *= max(0.0, free - commission) / gross
-            gross, commission = _need(s, position)
+        price = m.open[t, s.active[i]]
+        for _ in range(2):  # a second time where it was cut
+            # Margin with slippage, and commission, of what the position is about to get.
+            gross = initial_margin(rules, got) * abs(got) * price + open_slippage(a, got, price, position.limit)
+            commission = commission_of(a, rules, got, price)
+            if got != position.got or gross + commission <= free * TOLERANCE:
+                break
+            got *= max(0.0, free - commission) / gross
+        cut = cut or got != position.got
+        position.got = got
         total += gross + commission
         gross_all += gross
         commission_all += commission
     together = total > free * TOLERANCE and gross_all > 0.0
+    if not (together or cut):
+        return ledger.BUYING_POWER
     scale = max(0.0, free - commission_all) / gross_all if together else 1.0
-    for i in range(s.account.active):
+    for i in range(a.active):
         position = s.positions[s.active[i]]
         if position.wanted == 0.0:
             continue
-        if together:
-            position.got *= scale
-        if position.got != position.increasing:
-            position.got = after_cut(s.rules, position.got, position.open)
+        position.got *= scale
+        if position.got != position.wanted - position.reducing:
+            position.got = after_cut(rules, position.got, m.open[t, s.active[i]])
     return ledger.PRO_RATA if together else ledger.BUYING_POWER
 
 
@@ -338,109 +245,123 @@ def _share_out(s: KernelState) -> int:
 
 @inner
 def _leave(s: KernelState, n: int, price: float, why: int) -> None:
-    position = s.positions[n]
-    slippage = abs(position.held) * price * (s.rules.slippage_bps / 1e4)
+    a, position = s.account[0], s.positions[n]
+    size = abs(position.held)
+    slippage = size * price * a.slippage
     if why == ledger.TAKE_PROFIT:
-        slippage = min(slippage, abs(position.held) * abs(price - position.take_profit))
-    _fill(s, n, -1, (-position.held, price, slippage), why)
+        slippage = min(slippage, size * abs(price - position.take_profit))
+    fill(a, s.rules, position, s.fills, n, (-position.held, price, slippage), why)
 
 
 @inner
-def _protect(s: KernelState) -> None:
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
-        stop, take = position.stop, position.take_profit
-        if position.held == 0.0 or position.fresh == 0 or (np.isnan(stop) and np.isnan(take)):
+def _protect(m: MarketArrays, s: KernelState, t: int) -> None:
+    for i in range(s.account[0].active):
+        n = s.active[i]
+        position = s.positions[n]
+        held, stop, take = position.held, position.stop, position.take_profit
+        if held == 0.0 or (np.isnan(stop) and np.isnan(take)) or not m.tradable[t, n]:
             continue
-        side = 1.0 if position.held > 0.0 else -1.0
-        worst = position.low if position.held > 0.0 else position.high
-        best = position.high if position.held > 0.0 else position.low
-        if side * position.open <= side * stop:
-            price, why = position.open, ledger.STOP
-        elif side * position.open >= side * take:
-            price, why = position.open, ledger.TAKE_PROFIT
-        elif side * worst <= side * stop:
-            price, why = stop, ledger.STOP
-        elif side * best >= side * take + clearance(s.rules, take):
-            price, why = take, ledger.TAKE_PROFIT
+        opened, beyond = m.open[t, n], clearance(s.rules, take)
+        if held > 0.0:
+            stopped, taken = opened <= stop, opened >= take
+            stop_touched, take_passed = m.low[t, n] <= stop, m.high[t, n] >= take + beyond
         else:
+            stopped, taken = opened >= stop, opened <= take
+            stop_touched, take_passed = m.high[t, n] >= stop, m.low[t, n] <= take - beyond
+        if not (stopped or taken or stop_touched or take_passed):
             continue
-        _leave(s, s.active[i], price, why)
-        _cancel(s, s.active[i])
+        if stopped:
+            _leave(s, n, opened, ledger.STOP)
+        elif taken:
+            _leave(s, n, opened, ledger.TAKE_PROFIT)
+        elif stop_touched:
+            _leave(s, n, stop, ledger.STOP)
+        else:
+            _leave(s, n, take, ledger.TAKE_PROFIT)
+        cancel(s.account[0], position, s.orders)
 
 
 # E. Limit orders within the bar.
 
 
 @inner
-def _affordable(rules: Member, shares: float, price: float, free: float) -> float:
-    gross = initial_margin(rules, shares) * abs(shares) * price
-    commission = commission_of(rules, shares, price)
-    if gross + commission <= free * TOLERANCE:
-        return shares
-    left = shares * (max(0.0, free - commission) / gross)
-    return after_cut(rules, left, price) if left != shares else shares
-
-
-@inner
 def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None:
     """Fill orders that only add, against `free` and what it has left; then those that reduce or cross; then leave what
     the bar carried on to its stop, or closed beyond its take-profit. `got` is what was entered within the bar."""
+    a, rules = s.account[0], s.rules
     entered = False
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
+    for i in range(a.active):
+        n = s.active[i]
+        position = s.positions[n]
         position.wanted = position.got = 0.0
-        if position.pending < 0 or position.fresh == 0:
+        if position.pending < 0 or not m.tradable[t, n]:
             continue
-        order = s.orders[position.pending]
-        beyond = clearance(s.rules, order.limit)
-        if not (
-            position.low <= order.limit - beyond if order.quantity > 0.0 else position.high >= order.limit + beyond
-        ):
+        limit, quantity = position.limit, position.quantity
+        beyond = clearance(rules, limit)
+        if not (m.low[t, n] <= limit - beyond if quantity > 0.0 else m.high[t, n] >= limit + beyond):
             continue  # not reached, or a market order: its limit is NaN
-        if reducing_part(position.held, order.quantity) != 0.0:
-            position.wanted = order.quantity
+        if reducing_part(position.held, quantity) != 0.0:
+            position.wanted = quantity
             continue
-        got = _affordable(s.rules, order.quantity, order.limit, free)
+        got = affordable(a, rules, quantity, limit, free)
         if got != 0.0:
-            _fill(s, s.active[i], position.pending, (got, order.limit, 0.0), ledger.AT_LIMIT)
-            free -= initial_margin(s.rules, got) * abs(got) * order.limit + commission_of(s.rules, got, order.limit)
+            fill(a, rules, position, s.fills, n, (got, limit, 0.0), ledger.AT_LIMIT)
+            free -= initial_margin(rules, got) * abs(got) * limit + commission_of(a, rules, got, limit)
             position.got = got
             entered = True
-        _done(s, s.active[i], order.quantity, got, ledger.BUYING_POWER)
-    for i in range(s.account.active):
-        position = s.positions[s.active[i]]
-        if position.wanted == 0.0:
+        end_auctioned(s, n, quantity, got, ledger.BUYING_POWER)
+    for i in range(a.active):
+        n = s.active[i]
+        position = s.positions[n]
+        wanted, price = position.wanted, position.limit
+        if wanted == 0.0:
             continue
-        price = s.orders[position.pending].limit
-        part = reducing_part(position.held, position.wanted)
-        _fill(s, s.active[i], position.pending, (part, price, 0.0), ledger.AT_LIMIT)
-        rest = position.wanted - part
-        got = _affordable(s.rules, rest, price, free_margin(s)) if rest != 0.0 else 0.0
+        part = reducing_part(position.held, wanted)
+        fill(a, rules, position, s.fills, n, (part, price, 0.0), ledger.AT_LIMIT)
+        rest = wanted - part
+        got = affordable(a, rules, rest, price, _free_margin(m, s, t)) if rest != 0.0 else 0.0
         if got != 0.0:
-            _fill(s, s.active[i], position.pending, (got, price, 0.0), ledger.AT_LIMIT)
+            fill(a, rules, position, s.fills, n, (got, price, 0.0), ledger.AT_LIMIT)
             position.got = got
             entered = True
-        _done(s, s.active[i], position.wanted, position.wanted if got == rest else part + got, ledger.BUYING_POWER)
-    if entered and s.account.brackets > 0:
+        end_auctioned(s, n, wanted, wanted if got == rest else part + got, ledger.BUYING_POWER)
+    if entered and a.brackets > 0:
         _protect_entries(m, s, t)
 
 
 @inner
 def _protect_entries(m: MarketArrays, s: KernelState, t: int) -> None:
     """Close what was entered within the bar and carried on to its stop, or closed beyond its take-profit."""
-    for i in range(s.account.active):
+    for i in range(s.account[0].active):
         n = s.active[i]
         position = s.positions[n]
-        if position.fresh == 0 or position.got == 0.0:
+        if position.got == 0.0 or not m.tradable[t, n]:
             continue
         side = 1.0 if position.held > 0.0 else -1.0
-        worst = position.low if position.held > 0.0 else position.high
-        entry, stop, take = s.orders[position.last_order].limit, position.stop, position.take_profit
+        worst = m.low[t, n] if position.held > 0.0 else m.high[t, n]
+        entry, stop, take = position.limit, position.stop, position.take_profit
         if side * worst <= side * stop:
             _leave(s, n, side * min(side * stop, side * entry), ledger.STOP)
         elif side * m.close[t, n] >= side * take + clearance(s.rules, take):
             _leave(s, n, side * max(side * take, side * entry), ledger.TAKE_PROFIT)
+
+
+@inner
+def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
+    """Go through C to E of a bar on which something is pending or protected, or a margin call stands."""
+    a = s.account[0]
+    a.at = m.opens_at[t]
+    if a.call > 0:
+        a.call = 0
+        _sell_down(m, s, t)
+    elif a.pending > 0:
+        _open_auction(m, s, t)
+    waiting = a.pending > 0
+    free = _free_margin(m, s, t) if waiting else 0.0
+    if a.brackets > 0:
+        _protect(m, s, t)
+    if waiting and a.pending > 0:
+        _limits_within(m, s, t, min(free, _free_margin(m, s, t)))
 
 
 # F. Close, and the loop over bars.
@@ -452,109 +373,101 @@ def _cash_rate(m: MarketArrays, s: KernelState, t: int) -> float:
     rate: float = m.cash_return[t]
     if not np.isnan(s.rules.cash_interest):
         rate = s.rules.cash_interest / SESSIONS_A_YEAR
-    return rate + s.rules.margin_spread / SESSIONS_A_YEAR if s.account.carried < 0.0 else rate
+    return rate + s.rules.margin_spread / SESSIONS_A_YEAR if s.account[0].carried < 0.0 else rate
 
 
 @inner
 def _close(m: MarketArrays, s: KernelState, t: int) -> None:
+    a, rules = s.account[0], s.rules
     session_ends = not np.isnan(m.cash_return[t])
     if session_ends:
-        s.account.cash += s.account.carried * _cash_rate(m, s, t)
-    worth = carried = s.account.cash
-    maintenance_long, maintenance_short = s.rules.maintenance_long, s.rules.maintenance_short
-    maintenance = 0.0
+        a.cash += a.carried * _cash_rate(m, s, t)
+    worth = carried = a.cash
+    maintenance = gross = 0.0
     kept = 0
-    holding = False
-    for i in range(s.account.active):
+    for i in range(a.active):
         n = s.active[i]
-        position = s.positions[n]
-        mark = m.close[t, n] if m.tradable[t, n] else position.mark
-        position.mark = mark
-        held = position.held
-        if held != 0.0:
-            holding = True
+        held, mark = s.positions[n].held, m.mark[t, n]
+        if held > 0.0:
             worth += held * mark
-            if held < 0.0 and s.rules.short_proceeds_earn == 0:
+            gross += held * mark
+            maintenance += rules.maintenance_long * held * mark
+        elif held < 0.0:
+            worth += held * mark
+            gross -= held * mark
+            if rules.short_proceeds_earn == 0:
                 carried -= abs(held) * mark
-            maintenance += (maintenance_long if held > 0.0 else maintenance_short) * abs(held) * mark
-        elif position.pending < 0:
-            position.seen = t
+            maintenance += rules.maintenance_short * abs(held) * mark
+        elif s.positions[n].pending < 0:
             continue
         s.active[kept] = n
         kept += 1
-    s.account.active = kept
-    s.account.equity = worth
+    a.active = kept
+    a.equity = worth
+    a.gross = gross
     if session_ends:
-        s.account.carried = carried
-    if holding and worth < maintenance:
-        initial = 0.0
-        for i in range(kept):
-            position = s.positions[s.active[i]]
-            if position.held != 0.0:
-                initial += initial_margin(s.rules, position.held) * abs(position.held) * position.mark
-            _cancel(s, s.active[i])
-        s.account.kept_share = min(1.0, max(0.0, worth / initial))
-        s.account.call = 1
+        a.carried = carried
+    if gross > 0.0 and worth < maintenance:
+        _call(m, s, t)
 
 
 @inner
-def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
-    """Go through C to E of a bar on which something is pending or protected, or a margin call stands."""
-    _arrive(m, s, t)
-    if s.account.call > 0:
-        s.account.call = 0
-        _sell_down(s)
-    elif s.account.pending > 0:
-        _open_auction(s)
-    free = free_margin(s) if s.account.pending > 0 else 0.0
-    if s.account.brackets > 0:
-        _protect(s)
-    if s.account.pending > 0:
-        _limits_within(m, s, t, min(free, free_margin(s)))
+def _call(m: MarketArrays, s: KernelState, t: int) -> None:
+    a = s.account[0]
+    initial = 0.0
+    for i in range(a.active):
+        n = s.active[i]
+        position = s.positions[n]
+        if position.held != 0.0:
+            initial += initial_margin(s.rules, position.held) * abs(position.held) * m.mark[t, n]
+        cancel(a, position, s.orders)
+    a.kept_share = min(1.0, max(0.0, a.equity / initial))
+    a.call = 1
 
 
 @inner
-def _open_account(s: KernelState, marks: Floats) -> None:
-    account = s.account
-    account.cash = account.equity = account.carried = s.rules.cash
-    account.kept_share = 0.0
-    account.active = account.pending = account.brackets = account.call = 0
-    account.orders = account.fills = account.refusals = 0
+def _open_account(s: KernelState) -> None:
+    a = s.account[0]
+    a.cash = a.equity = a.carried = s.rules.cash
+    a.slippage = s.rules.slippage_bps / 1e4
+    a.commission = s.rules.commission_bps / 1e4
+    a.kept_share = a.traded = a.costs = a.gross = 0.0
+    a.active = a.pending = a.brackets = a.call = 0
+    a.orders = a.fills = a.refusals = 0
     for n in range(len(s.positions)):
         position = s.positions[n]
         position.held = 0.0
-        position.mark = marks[n]
         position.stop = position.take_profit = np.nan
-        position.pending = position.last_order = position.seen = -1
-        position.targeted = 0
+        position.pending = position.last_order = -1
 
 
 @inner
 def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState, c: Curves, r: int) -> None:
-    _open_account(s, m.opening_marks)
+    _open_account(s)
+    a = s.account[0]
     accrues = s.rules.borrow_rate > 0.0
     k = s.rules.first
     for t in range(len(m.opens_at)):
         while k < s.rules.end and targets.due[k] <= t:
             if s.rules.grouping >= 0:
-                limit_decision(targets, s, groupings, k)
+                limit_decision(m, targets, s, groupings, t, k)
             _decide(m, targets, s, t, k)
             k += 1
         if accrues and m.year[t] > 0.0:
-            _accrue(s, m.year[t])
-        if m.pays:
+            _accrue(m, s, t)
+        if m.pays[0] > 0:
             _dividends(m, s, t)
-        if s.account.pending + s.account.brackets + s.account.call > 0:
+        if a.pending + a.brackets + a.call > 0:
             _trade(m, s, t)
         _close(m, s, t)
-        c.equity[r, t] = s.account.equity
+        c.equity[r, t] = a.equity
         if len(c.positions) > 0:
-            c.cash[t] = s.account.cash
-            for i in range(s.account.active):
-                c.positions[t, s.active[i]] = s.positions[s.active[i]].held
+            c.cash[t] = a.cash
+            for n in range(len(s.positions)):
+                c.positions[t, n] = s.positions[n].held
 
 
-Play = Callable[[MarketArrays, Targets, Sequence[Member], Instants, KernelState, Curves, int, int], None]
+Play = Callable[[MarketArrays, Targets, Sequence[Member], Instants, Room, Curves, int, int], None]
 
 
 def _entry(sources: int) -> Play:
@@ -569,19 +482,27 @@ def _entry(sources: int) -> Play:
         targets: Targets,
         members: Sequence[Member],
         groupings: Instants,
-        room: KernelState,
+        room: Room,
         c: Curves,
         first: int,
         last: int,
     ) -> None:
         for r in range(first, last if sources >= 0 else first):
-            a, p, o, f, x = room.account, room.positions, room.orders, room.fills, room.refusals
-            s = KernelState(a, members[r], p, room.active, o, f, x, room.limits)
+            s = KernelState(
+                room.account,
+                members[r],
+                room.positions,
+                room.active,
+                room.orders,
+                room.fills,
+                room.refusals,
+                room.limits,
+            )
             _play(m, targets, groupings, s, c, r)
 
     return compiled(play, _nrt=False, nogil=True)
 
 
-_COMPILED_IN = (sizing, risk, ledger, state, market, limits, arithmetic)
+_COMPILED_IN = (sizing, risk, ledger, state, market, limits, arithmetic, bookkeeping)
 
 play = _entry(crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in _COMPILED_IN)))

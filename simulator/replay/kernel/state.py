@@ -14,37 +14,44 @@ from simulator.trading.execution import ExecutionRules
 
 
 class PositionState:
-    """One symbol: its position, the bar of this turn (`fresh` = it has one), its order's parts in an auction.
+    """One symbol: its position, the order it waits for, and that order's parts in an auction.
 
-    `pending` is the order waiting and `last_order` the one that filled last (-1 = none); `seen` is the bar the mark is
-    up to date with while the symbol is not active; `targeted` is 1 while a decision on it is cut to limits.
+    `pending` is the order that waits and `last_order` the one that filled last (-1 = none); of `quantity` and
+    `notional` one is NaN. `listed` is 1 while the symbol is among the active ones.
     """
 
     held: float
-    mark: float
     stop: float
     take_profit: float
-    open: float
-    high: float
-    low: float
+    quantity: float
+    notional: float
+    limit: float
+    order_stop: float
+    order_take_profit: float
     wanted: float
     reducing: float
-    increasing: float
     got: float
-    fresh: int
     pending: int
     last_order: int
-    seen: int
-    targeted: int
+    listed: int
 
 
 class AccountState:
-    """Dollars, when the bar opened, and counts; `call` is 1 while a margin call stands, `carried` earns interest."""
+    """Dollars, rates of slippage and commission, the opening instant of the bar, and counts.
+
+    `call` is 1 while a margin call stands; `carried` earns interest. Over all bars so far: `traded` dollars that
+    changed hands, and the `costs` of that.
+    """
 
     cash: float
     equity: float
     carried: float
     kept_share: float
+    slippage: float
+    commission: float
+    traded: float
+    costs: float
+    gross: float
     at: int
     active: int
     pending: int
@@ -88,11 +95,11 @@ class LimitScratch(NamedTuple):
 class KernelState(NamedTuple):
     """Everything that changes while one member is played, and its rules; the tables are used again for the next one.
 
-    `active` lists the symbols with a position or a pending order, ascending. `fills` and
-    `refusals` may have no rows: then they are counted and not kept.
+    `account` has one row. `active` lists the symbols with a position or a pending order, ascending. `orders`, `fills`
+    and `refusals` may have no rows: then they are counted and not kept.
     """
 
-    account: AccountState
+    account: Sequence[AccountState]
     rules: Member
     positions: Sequence[PositionState]
     active: Instants
@@ -101,19 +108,30 @@ class KernelState(NamedTuple):
     refusals: Sequence[RejectionRow]
     limits: LimitScratch
 
+
+class Room(NamedTuple):
+    """A `KernelState` of no member yet."""
+
+    account: Sequence[AccountState]
+    positions: Sequence[PositionState]
+    active: Instants
+    orders: Sequence[OrderRow]
+    fills: Sequence[FillRow]
+    refusals: Sequence[RejectionRow]
+    limits: LimitScratch
+
     @classmethod
-    def with_room(cls, symbols: int, orders: int, fills: int, refusals: int) -> KernelState:
-        """Return a state of no member yet, with room for so many orders and so many rows of fills and refusals."""
-        zeros: Any = np.zeros  # records, typed here by the fields they have
+    def of(cls, symbols: int, orders: int, fills: int, refusals: int) -> Room:
+        """Return room for so many orders and so many rows of fills and refusals."""
+        empty: Any = np.empty  # records, typed here by the fields they have
         floats, codes = np.empty((5, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
         return cls(
-            account=zeros(1, dtype=ACCOUNT)[0],
-            rules=zeros(1, dtype=MEMBER)[0],
-            positions=zeros(symbols, dtype=POSITION),
-            active=np.zeros(symbols, dtype=np.int64),
-            orders=zeros(orders, dtype=ledger.ORDER_COLUMNS),
-            fills=zeros(fills, dtype=ledger.FILL_COLUMNS),
-            refusals=zeros(refusals, dtype=ledger.REJECTION_COLUMNS),
+            account=empty(1, dtype=ACCOUNT),
+            positions=empty(symbols, dtype=POSITION),
+            active=np.empty(symbols, dtype=np.int64),
+            orders=empty(orders, dtype=ledger.ORDER_COLUMNS),
+            fills=empty(fills, dtype=ledger.FILL_COLUMNS),
+            refusals=empty(refusals, dtype=ledger.REJECTION_COLUMNS),
             limits=LimitScratch(floats[0], codes[0], floats[1], codes[1], *floats[2:]),
         )
 
