@@ -20,7 +20,7 @@ from simulator.llm.gateway import Mode
 from simulator.runs.eta import RunProgress
 from simulator.runs.execute import Completion, Run, nothing_added
 from simulator.runs.execute import simulate as execute
-from simulator.runs.spec import MAX_COST, RunSpec
+from simulator.runs.spec import MAX_COST, Batch, RunSpec
 from simulator.workspace import Workspace, find_workspace
 
 Day = str | date | np.datetime64
@@ -41,6 +41,7 @@ def run(
     replicates: int = 1,
     max_cost: float = MAX_COST,
     factors: str | os.PathLike[str] | None = None,
+    batch: Batch | None = None,
     progress: Callable[[RunProgress], None] | None = None,
 ) -> Run:
     """Replay a strategy and write its run folder, exactly as ``sim run`` does.
@@ -57,6 +58,7 @@ def run(
     replicates : how often each question is asked; the metrics are the first's, ``facts["replicates"]`` has the spread
     max_cost : dollars the run may spend on models
     factors : file of factor returns, Kenneth French's or one of fractions, that the result is held against
+    batch : ``all`` or ``meetings`` asks in batches, at half price and in days
     progress : called with a `RunProgress` after each date that was asked or replayed
 
     Raises the errors of :mod:`simulator.errors`; `PartialRunError`, whose ``run`` holds what was decided so far, where
@@ -83,6 +85,7 @@ def run(
         parameters=dict(parameters or {}),
         replicates=replicates,
         max_cost=max_cost,
+        batch=None if batch is None else choose(batch, get_args(Batch), "batch"),
     )
     return simulate(spec, find_workspace(workspace), progress, None if factors is None else Path(factors))
 

@@ -44,6 +44,7 @@ COMMANDS = {
     ),
     "data": Entry("house", "simulator.cli.data:data", "Fetch, list and check bars."),
     "cache": Entry("house", "simulator.cli.cache:cache", "Look into the LLM cache, verify and share it."),
+    "batch": Entry("house", "simulator.cli.batch:batch", "Batches of questions that are out: list, fetch, cancel."),
     "db": Entry("house", "simulator.cli.db:db", "Make, upgrade, look at and rebuild the store of all runs."),
     "completion": Entry(
         "house", "simulator.cli.completion:completion", "Print the completion script of a shell.", False

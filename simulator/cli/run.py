@@ -44,12 +44,20 @@ class RunCommand(InSections):
     """`sim run`, its options by what they decide."""
 
     sections: ClassVar = {
-        "What is replayed": ("--strategy", "--symbols", "--from", "--set"),
-        "Who answers, and for how much": ("--models", "--plan", "--max-cost", "--replicates", "--cache"),
-        "Output": ("--factors", "--format", "--json", "--help"),
+        "What is replayed": ("--strategy", "--symbols", "--from"),
+        "Who answers, and for how much": ("--models", "--plan", "--max-cost", "--batch", "--replicates", "--cache"),
+        "Output": ("--factors", "--format", "--help"),
     }
     paired: ClassVar = {
-        "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]")
+        "--strategy": (
+            "--strategy TEXT, --set NAME=VALUE",
+            "Name or path, and parameters of it, each with a --set.  [default: macro_council]",
+        ),
+        "--format": (
+            "--format [html|md|json], --json",
+            "Also report.md or report.json, md to docs/backtest_results.md too; one JSON object on stdout.",
+        ),
+        "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]"),
     }
 
 
@@ -64,6 +72,13 @@ class RunCommand(InSections):
 @MODELS
 @click.option("--plan", is_flag=True, help="Say what would be asked and what it would cost; ask nothing.")
 @MAX_COST
+@click.option(
+    "--batch",
+    type=click.Choice(["all", "meetings"]),
+    is_flag=False,
+    flag_value="all",
+    help="Ask in batches, at half price, in days; `meetings` leaves checkpoints to ordinary asking.",
+)
 @click.option("--replicates", type=int, metavar="K", default=1, show_default=True, help="Ask each question K times.")
 @CACHE_MODE
 @FACTORS

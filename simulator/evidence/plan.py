@@ -52,6 +52,25 @@ class PlanLine:
 
 
 @dataclass(frozen=True)
+class BatchPlan:
+    """Plan of asking in batches.
+
+    Attributes
+    ----------
+    asked : ``all`` or ``meetings`` where the run is to be asked so, None where it only could be
+    rounds, hours : rounds without repairs, and the longest that they can take
+    usd : of the whole run, with what is asked singly all the same
+    set_aside_usd : the most that is set aside at once
+    """
+
+    asked: str | None
+    rounds: int
+    hours: int
+    usd: Range
+    set_aside_usd: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for.
 
@@ -72,6 +91,7 @@ class Plan:
     fails: str | None = None
     read_tokens: int = 0
     reread_tokens: int = 0
+    batch: BatchPlan | None = None
 
     @property
     def calls(self) -> int:
@@ -84,6 +104,11 @@ class Plan:
     @property
     def usd(self) -> Range:
         return sum((line.usd for line in self.lines), Range())
+
+    @property
+    def paid(self) -> Range:
+        """Dollars of the run as it is asked for: in batches or singly."""
+        return self.batch.usd if self.batch is not None and self.batch.asked else self.usd
 
     @property
     def cached_tokens(self) -> float:
@@ -107,6 +132,7 @@ class Plan:
             "usd": asdict(self.usd),
             "usd_undiscounted": self.usd.likely + self.saved_usd,
             "minutes": self.minutes,
+            "batch": self.batch and asdict(self.batch),
         }
         return {
             **{name: getattr(self, name) for name in names},

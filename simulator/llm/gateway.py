@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from simulator.errors import (
     BudgetError,
@@ -43,6 +43,9 @@ from simulator.llm.providers import Provider, RefusedFieldError, TransientError
 from simulator.llm.providers.complaints import is_failure
 from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
+
+if TYPE_CHECKING:
+    from simulator.llm.rounds import Rounds
 
 Mode = Literal["record", "replay", "refresh", "retry", "off"]
 
@@ -161,6 +164,7 @@ class Gateway:
         self._draining = False
         self._refused: dict[tuple[str, str, str], set[str]] = {}
         self._missed = False
+        self.rounds: Rounds | None = None
 
     @property
     def asked(self) -> int:
@@ -169,6 +173,16 @@ class Gateway:
     @property
     def failed(self) -> int:
         return sum(call.outcome != "answer" for call in self.calls)
+
+    @property
+    def questions(self) -> int:
+        """Distinct questions put to the gateway, whether answered or not."""
+        return len(self._calls)
+
+    @property
+    def in_flight(self) -> int:
+        """Questions without an answer yet."""
+        return len(self._in_flight)
 
     @property
     def cost_usd(self) -> float:
@@ -435,6 +449,11 @@ class Gateway:
     async def _ask_until_answered(self, request: ChatRequest) -> ChatResponse:
         """Attempt until the answer comes, from the provider or, stored meanwhile, from another process."""
         provider = self._provider(request)
+        if self.rounds is not None:
+            if not is_in_process(provider):
+                await self.rounds.begin()
+            if self.rounds.takes(request):
+                return await self.rounds.ask(request)
         limiter = Unlimited() if is_in_process(provider) else self._limiter
         attempt, poll = 1, 0.02
         while True:
@@ -448,7 +467,7 @@ class Gateway:
                 if (response := self.cache.get(request.key)) is not None:
                     return self._count_hit(request, response)
             except TransientError as failure:
-                self._journal_failure(request, failure, attempt)
+                self.keep_failure(request, failure, attempt)
                 wait = self._retry.wait_after(attempt, failure)
                 forsaken = self._draining or request.key not in self._waiting
                 if wait is None or forsaken:
@@ -456,10 +475,10 @@ class Gateway:
                 await self._retry.sleep(wait)
                 attempt += 1
             except RefusedFieldError as error:
-                self._journal_failure(request, error, attempt)
+                self.keep_failure(request, error, attempt)
                 raise
             except LLMError as error:
-                self._journal_failure(request, error, attempt)
+                self.keep_failure(request, error, attempt)
                 parts = error.found, error.where, error.mend
                 error.found, error.where, error.mend = (
                     received(parts[0]),
@@ -496,8 +515,20 @@ class Gateway:
         await slot.count()
         response = await self._within_budget(provider, request)
         slot.correct(response.usage)
-        self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
-        if not is_in_process(provider):
+        return self.keep(request, response, attempt)
+
+    def stored_meanwhile(self, request: ChatRequest) -> ChatResponse | None:
+        """The answer another process has stored since it was looked for; None in modes that ask anew."""
+        found = self.cache.get(request.key) if self.mode == "record" else None
+        return None if found is None else self._count_hit(request, found)
+
+    def keep(
+        self, request: ChatRequest, response: ChatResponse, attempt: int = 1, *, ours: bool = True
+    ) -> ChatResponse:
+        """Store an answer that was paid for, by another run where it is not `ours`. Returns what is stored then."""
+        if ours:
+            self._paid[request.key] = self._paid.get(request.key, 0.0) + response.usage.cost_usd
+        if not is_in_process(self._provider(request)):
             response = replace(
                 response, text=received(response.text), model=received(response.model), finish=received(response.finish)
             )
@@ -541,7 +572,8 @@ class Gateway:
         self.budget.settle(reserved, response.usage.cost_usd)
         return response
 
-    def _journal_failure(self, request: ChatRequest, error: LLMError, attempt: int) -> None:
+    def keep_failure(self, request: ChatRequest, error: LLMError, attempt: int = 1) -> None:
+        """Write an attempt that brought no answer into the journal."""
         if self.journal is not None:
             self.journal.write(request, None, attempt=attempt, error=received(error.found), paid_usd=error.paid_usd)
 

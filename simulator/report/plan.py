@@ -7,7 +7,7 @@ import textwrap
 from rich.console import Console
 from rich.table import Table
 
-from simulator.evidence.plan import Plan, PlanLine, Range
+from simulator.evidence.plan import BatchPlan, Plan, PlanLine, Range
 from simulator.report.renderers.console import Text
 
 
@@ -39,14 +39,16 @@ def _sentences(plan: Plan) -> list[str]:
             found.append(_price_classes(plan))
     elif plan.minutes:
         found[0] += f" No money, {_minutes(plan)}."
+    if plan.batch is not None:
+        found.append(_batches(plan, plan.batch))
     if plan.reread_tokens:
         share = plan.reread_tokens / plan.read_tokens
         found.append(f"Of the prompts answered on disk, services had read {share:.0%} before and charged less for it.")
-    if plan.usd.likely > plan.max_cost:
+    if plan.paid.likely > plan.max_cost:
         found.append(f"More than --max-cost {plan.max_cost:g}: the run would stop there and keep what it paid for.")
-    elif plan.usd.high > plan.max_cost:
+    elif plan.paid.high > plan.max_cost:
         found.append(f"It may come to more than --max-cost {plan.max_cost:g}, where the run would stop.")
-    if plan.usd.high > plan.max_day:
+    if plan.paid.high > plan.max_day:
         found.append(f"All runs of a day may spend ${plan.max_day:g} (max_usd_per_day in config/models.yaml).")
     if guessed := sorted({line.model for line in plan.lines if line.usd.high and not line.past}):
         found.append(f"A first guess for {', '.join(guessed)}: no answers of theirs are on disk yet.")
@@ -66,6 +68,20 @@ def _price_classes(plan: Plan) -> str:
         f"Tokens by price: {tokens}. ${plan.usd.likely + plan.saved_usd:.2f} where nothing is read from a service's "
         "cache, which no money set aside counts on."
     )
+
+
+def _batches(plan: Plan, batch: BatchPlan) -> str:
+    """Return what asking in batches costs, how long it can take, and what it sets aside."""
+    how = f"--batch{' meetings' * (batch.asked == 'meetings')}"
+    rounds = f"{batch.rounds} round{'s' * (batch.rounds > 1)}"
+    money = f"${batch.usd.likely:.2f} (${batch.usd.low:.2f} to ${batch.usd.high:.2f})"
+    text = (
+        f"{'Asked with' if batch.asked else 'With'} {how}, where the service has batches: about {money} in {rounds} of "
+        f"at most 24 h, {batch.hours:,} h in all, and one more for each time that answers must be repaired."
+    )
+    if batch.asked and batch.set_aside_usd > min(plan.max_cost, plan.max_day):
+        return f"{text} A round sets up to ${batch.set_aside_usd:.2f} aside: with less money there are more rounds."
+    return text
 
 
 def _minutes(plan: Plan) -> str:

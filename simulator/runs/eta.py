@@ -42,6 +42,7 @@ class RunProgress:
     asked, cached, cost_usd : answers so far, and dollars paid for them
     expected_usd, seconds_left : of the whole run, and of the asking, as the answers so far suggest; None before the
         first `FEWEST` real calls
+    note : state of the batches that are out
     """
 
     stage: str
@@ -53,12 +54,13 @@ class RunProgress:
     cost_usd: float
     expected_usd: float | None = None
     seconds_left: float | None = None
+    note: str = ""
 
     def describe(self) -> str:
         """Return ``41% cached, $0.42 of about $3.10, 4 min left``; empty before the first answer."""
         answers = self.asked + self.cached
-        if not answers:
-            return ""
+        if self.note or not answers:
+            return self.note
         spent = f"{self.cached / answers:.0%} cached, ${self.cost_usd:.2f}"
         if self.expected_usd is None or self.seconds_left is None:
             return spent

@@ -23,6 +23,7 @@ from simulator.evidence.verify import check_parts, record_page, sha256
 from simulator.files import check_writable, read_bytes
 from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
+from simulator.runs.batches import ask_ahead, batches_of, check_batch
 from simulator.runs.eta import Forecast, RunProgress, still_usd
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import identify
@@ -176,16 +177,22 @@ def simulate(
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
         asking.open_for(known["run_id"], seats_of(loaded.strategy))
+        check_batch(spec, loaded.strategy)
         report = _ticking(progress, asking.gateway, questions) if progress else None
+        command = f"{known['command']} --batch {spec.batch}" if spec.batch else known["command"]
         try:
-            replicates, stopped = replay_replicates(
-                loaded.strategy, spec.replicates, staged.inputs, rules, config.accounts.cash, report, asking.loop
-            )
+            with batches_of(spec, asking, workspace, seats_of(loaded.strategy)) as rounds:
+                if rounds is not None:
+                    ahead = ask_ahead(rounds, loaded.strategy, spec.replicates, staged.inputs, report)
+                    asking.loop.run(ahead)
+                replicates, stopped = replay_replicates(
+                    loaded.strategy, spec.replicates, staged.inputs, rules, config.accounts.cash, report, asking.loop
+                )
         except LLMError as error:
-            raise _continued(error, known["command"], asking.gateway, questions) from error.__cause__
+            raise _continued(error, command, asking.gateway, questions) from error.__cause__
         asking.drain()
         if stopped is not None:
-            stopped = _continued(stopped, known["command"], asking.gateway, questions)
+            stopped = _continued(stopped, command, asking.gateway, questions)
         work = Work(spec, workspace, config, loaded, staged, rules, replicates, asking.gateway, known, stopped)
         recorded = record_run(work, completion.analyse)
         runtime = _runtime(asking.gateway, started)
@@ -256,7 +263,8 @@ def _ticking(progress: Callable[[RunProgress], None], gateway: Gateway, question
     def report(stage: str, done: int, total: int, session: str) -> None:
         usd, seconds = (forecast.expected() if stage == "ask" else None) or (None, None)
         asked, cached, spent = gateway.asked, gateway.cached, gateway.cost_usd
-        progress(RunProgress(stage, done, total, session, asked, cached, spent, usd, seconds))
+        note = gateway.rounds.describe() if gateway.rounds and stage == "ask" else ""
+        progress(RunProgress(stage, done, total, session, asked, cached, spent, usd, seconds, note))
 
     return report
 

@@ -72,7 +72,8 @@ class Asking(Seating):
             self.loop.run(self.gateway.drain(patience_s))
 
 
-def _say(line: str) -> None:
+def say_line(line: str) -> None:
+    """Print a line that does not wait for the result."""
     # At once, and beside what a command prints: money that was booked differently from what was told.
     say(f"sim: {scrub(line)}", err=True)
 
@@ -86,8 +87,8 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
     chosen = seats(config.models, spec.models)
     cache, offline = AnswerCache(workspace.cache), Offline(analysts.RULES, analysts.VERSION)
     real = any(seat.provider != offline.name for seat in chosen.values())
-    ledger = SharedLedger(workspace.cache, say=_say) if real else None
-    charges = Charges(Prices(config.models.prices), config.models.max_usd_per_call, ledger, _say)
+    ledger = SharedLedger(workspace.cache, say=say_line) if real else None
+    charges = Charges(Prices(config.models.prices), config.models.max_usd_per_call, ledger, say_line)
     estimate = Estimate(charges, chosen)
     journal = Journal(workspace.out / "logs" / "llm") if real else None
     budget = Budget(spec.max_cost, max_usd_per_day=config.models.max_usd_per_day, ledger=ledger)

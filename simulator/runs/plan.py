@@ -16,17 +16,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.config import Config, Seat, load_config
-from simulator.evidence.plan import Plan, PlanLine, Range
+from simulator.evidence.plan import BatchPlan, Plan, PlanLine, Range
+from simulator.llm.batch import SHARE, WINDOW_SECONDS
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest
+from simulator.llm.registry import OPENAI_COMPATIBLE
 from simulator.llm.spending.limits import KNOWN, Limits
 from simulator.llm.spending.prices import Prices
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
+from simulator.runs.batches import LEFT_OUT, check_batch
 from simulator.runs.cost_history import outlay, reread_tokens
 from simulator.runs.load_inputs import load_inputs
-from simulator.runs.plan_provider import PlanProvider, plan_gateway
+from simulator.runs.plan_provider import PlanProvider, PlanRounds, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec, check_max_cost
 from simulator.runs.strategies import load_strategy
@@ -46,9 +49,12 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
+        check_batch(spec, loaded.strategy)
         check_replicates(loaded.strategy, spec.replicates)
         again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
-        asking.loop.run(_meet(again, staged.inputs))
+        rounds = PlanRounds(asking.gateway, LEFT_OUT[spec.batch], plan_provider, Prices(config.models.prices))
+        asking.gateway.rounds = rounds
+        asking.loop.run(_meet(again, staged.inputs, rounds))
         lines = _lines(asking.gateway, plan_provider.asked, Prices(config.models.prices))
         paid = [call.usage for call in asking.gateway.calls]
     taken = seats_of(loaded.strategy)
@@ -69,13 +75,26 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         fails=f"--cache replay asks nothing, and {missing} answers are not on disk" if offline else None,
         read_tokens=sum(usage.prompt_tokens for usage in paid),
         reread_tokens=sum(usage.cached_tokens for usage in paid),
+        batch=_in_batches(spec, rounds, lines) if rounds.rounds else None,
     )
 
 
-async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs) -> None:
-    for ahead in await asyncio.gather(*(prefetch(strategy, inputs, silent) for strategy in strategies)):
-        if ahead.stopped is not None:
-            raise ahead.stopped
+async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs, rounds: PlanRounds) -> None:
+    async with rounds.going():
+        for ahead in await asyncio.gather(*(prefetch(strategy, inputs, silent) for strategy in strategies)):
+            if ahead.stopped is not None:
+                raise ahead.stopped
+
+
+def _in_batches(spec: RunSpec, rounds: PlanRounds, lines: Iterable[PlanLine]) -> BatchPlan:
+    """Plan of the run in batches: what is not taken by them at its price, all else at half, without other discounts."""
+    usd = Range()
+    for line in lines:
+        batched = line.provider == OPENAI_COMPATIBLE and line.stage not in rounds.left_out
+        whole = Range(line.usd.low, line.usd.likely + line.saved_usd, line.usd.high)
+        usd += whole.times(SHARE) if batched else line.usd
+    hours = round(WINDOW_SECONDS / 3600) * rounds.rounds
+    return BatchPlan(spec.batch, rounds.rounds, hours, usd, SHARE * rounds.most_usd)
 
 
 def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices) -> tuple[PlanLine, ...]:

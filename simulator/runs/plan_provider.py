@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simulator.config import Config
@@ -17,6 +17,8 @@ from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.messages import ChatRequest, ChatResponse
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import seats
+from simulator.llm.rounds import Rounds
+from simulator.llm.spending.prices import Prices
 from simulator.runs.gateway_setup import Asking
 from simulator.workspace import Workspace
 
@@ -59,6 +61,27 @@ class PlanProvider:
         answer = json.loads((await self._offline.ask(replace(request, model=analyst_for(request)))).text)
         marked = {name: text + MARK if name in FREE_TEXTS else text for name, text in answer.items()}
         return ChatResponse(json.dumps(marked, ensure_ascii=False))
+
+
+@dataclass(eq=False)
+class PlanRounds(Rounds):
+    """Rounds of a plan: counted, and answered at once. `most_usd` is the most that one of them can cost, singly."""
+
+    provider: PlanProvider
+    prices: Prices
+    most_usd: float = field(default=0.0, init=False)
+
+    async def begin(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def put(self) -> None:
+        self.rounds += 1
+        self.most_usd = max(self.most_usd, sum(self.prices.estimate(one.request)[1] for one in self.parked.values()))
+        for key, one in list(self.parked.items()):
+            self.deliver(key, await self.provider.ask(one.request))
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 from simulator.errors import UsageError
 from simulator.llm.gateway import Mode
 
 MAX_COST = 5.0
+Batch = Literal["all", "meetings"]
 
 
 def check_max_cost(usd: float) -> None:
@@ -25,7 +26,8 @@ def check_max_cost(usd: float) -> None:
 class RunSpec:
     """Specification of a run. `last` None = the last session that all symbols have.
 
-    `max_cost` (dollars this run may spend) and `cache` decide whether there are answers, never what they are.
+    `max_cost` (dollars this run may spend), `cache` and `batch` (``all`` or ``meetings`` through batches) decide
+    whether there are answers, never what they are.
     """
 
     strategy: str | type
@@ -37,6 +39,7 @@ class RunSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     replicates: int = 1
     max_cost: float = MAX_COST
+    batch: Batch | None = None
 
     def command(self, strategy: str, last: date) -> list[str]:
         """Return the words of the `sim run` that makes this run again, with everything that was left open filled in."""

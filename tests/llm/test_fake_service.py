@@ -18,6 +18,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from simulator.council.answers import ChairmanDecision, Pitch, ResearchPack, Review
+from simulator.llm.fake_service.batches import BATCH_FAULTS
 from simulator.llm.fake_service.faults import FAULTS, USUAL, Faults
 from simulator.llm.fake_service.invent import Invented
 from simulator.llm.messages import ChatRequest, Message
@@ -159,7 +160,7 @@ def test_a_field_that_is_refused_is_refused_only_where_it_is_sent(serve: Callabl
 def test_the_faults_are_listed_a_line_each() -> None:
     words = [sys.executable, "-m", "simulator.llm.fake_service", "--fault", "list"]
     listed = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
-    assert [line.split()[0] for line in listed] == list(FAULTS)
+    assert [line.split()[0] for line in listed] == [*FAULTS, *BATCH_FAULTS]
     assert all(len(line.split()) > 1 and len(line) < 120 for line in listed)
 
 

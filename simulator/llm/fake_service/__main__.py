@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from simulator.errors import SimError, UsageError, did_you_mean
+from simulator.llm.fake_service.batches import BATCH_FAULTS, BatchBehaviour
 from simulator.llm.fake_service.faults import FAULTS, USUAL, Faults
 from simulator.llm.fake_service.invent import Invented
 from simulator.llm.fake_service.server import Behaviour, FakeService
@@ -41,6 +42,10 @@ def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
         help="keep beginnings of prompts, read again at this price per million tokens",
     )
     options.add_argument("--no-schema", action="store_true", help="refuse response_format, as small servers do")
+    options.add_argument("--batch-delay", type=float, default=0.2, help="seconds a batch takes (default 0.2)")
+    options.add_argument(
+        "--batch-limits", type=int, nargs=2, metavar=("N", "BYTES"), default=(50_000, 200_000_000), help="of a file"
+    )
     options.add_argument("--rules", help="MODULE:NAME of rules to answer by, e.g. simulator.council.analysts:RULES")
     return options.parse_args(words)
 
@@ -63,17 +68,22 @@ def read_behaviour(given: argparse.Namespace) -> Behaviour:
     if given.kinds is not None:
         raise UsageError("--kinds is named --fault now", mend=f"say `--fault {given.kinds}`")
     kinds = tuple(filter(None, (given.fault or "").split(",")))
-    if unknown := [kind for kind in kinds if kind not in FAULTS]:
-        near = did_you_mean(unknown[0], FAULTS)
+    if unknown := [kind for kind in kinds if kind not in {**FAULTS, **BATCH_FAULTS}]:
+        near = did_you_mean(unknown[0], {**FAULTS, **BATCH_FAULTS})
         raise UsageError(f'no fault "{unknown[0]}"{near}', where="--fault", mend="`--fault list` lists them")
     share = given.faults if given.faults is not None else float(bool(kinds))
+    single, batched = (tuple(kind for kind in kinds if (kind in FAULTS) is one) for one in (True, False))
+    # Where only faults of batches are named questions have none, and the other way round.
+    faults = Faults(share if single or not kinds else 0.0, given.seed, single, given.first)
+    batch_faults = Faults(share if batched else 0.0, given.seed, batched, given.first)
     return Behaviour(
         latency_s=given.latency,
-        faults=Faults(share, given.seed, kinds, given.first),
+        faults=faults,
         retry_after_s=given.retry_after,
         usd_per_million=tuple(given.price) if given.price else None,
         native_schema=not given.no_schema,
         cached_usd_per_million=given.cached,
+        batch=BatchBehaviour(given.batch_delay, given.batch_limits[0], given.batch_limits[1], batch_faults),
     )
 
 
@@ -99,7 +109,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parse_options(words)
     if given.fault == "list":
         with suppress(BrokenPipeError):
-            say("\n".join(f"{name:<26}{FAULTS[name].about}" for name in FAULTS))
+            told = {**{name: fault.about for name, fault in FAULTS.items()}, **BATCH_FAULTS}
+            say("\n".join(f"{name:<26}{about}" for name, about in told.items()))
         return 0
     try:
         asyncio.run(serve(FakeService(make_provider(given.rules), read_behaviour(given)), given.host, given.port))

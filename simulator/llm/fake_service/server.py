@@ -1,6 +1,7 @@
 """HTTP side of the fake service: a few hundred connections, one answer per question, latency and faults on the way.
 
 POST /v1/chat/completions    the protocol; any path that ends so
+/v1/files, /v1/batches       batches, see `batches`
 GET  /v1/models              one model
 GET  /stats                  requests, answers, dollars
 """
@@ -19,6 +20,7 @@ from http.client import responses
 from typing import Any
 
 from simulator.errors import SimError
+from simulator.llm.fake_service.batches import BatchBehaviour, Batches, digest_of
 from simulator.llm.fake_service.faults import FAULTS, Faults, Reply, error_body
 from simulator.llm.fake_service.prefix_cache import PrefixCache, is_claude
 from simulator.llm.messages import ChatRequest, ChatResponse, Message
@@ -40,6 +42,7 @@ class Behaviour:
     usd_per_million : dollars per million prompt and completion tokens, sent as ``usage.cost``; None sends no cost
     native_schema : False refuses ``response_format``, as many small servers do
     cached_usd_per_million : dollars per million prompt tokens read from its prefix cache; None keeps no cache
+    batch : of the batch side
     """
 
     latency_s: float = 0.2
@@ -48,6 +51,7 @@ class Behaviour:
     usd_per_million: tuple[float, float] | None = None
     native_schema: bool = True
     cached_usd_per_million: float | None = None
+    batch: BatchBehaviour = field(default_factory=BatchBehaviour)
 
 
 @dataclass
@@ -70,6 +74,7 @@ class FakeService:
 
     def __init__(self, answers: Provider, behaviour: Behaviour | None = None) -> None:
         self.answers, self.behaviour, self.counts = answers, behaviour or Behaviour(), Counts()
+        self.batches = Batches(self.behaviour.batch, self._reply_in_batch, self._count_paid)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._prefixes = PrefixCache()
@@ -101,6 +106,7 @@ class FakeService:
             **({} if self.behaviour.cached_usd_per_million is None else tokens),
             "most_at_once": counts.most_at_once,
             "faults": dict(sorted(counts.faults.items())),
+            **self.batches.stats(),
         }
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -117,7 +123,10 @@ class FakeService:
             self._tasks.discard(task)
             writer.close()
 
-    async def _respond(self, connection: _Connection, method: str, path: str, body: bytes, key: str) -> None:
+    async def _respond(
+        self, connection: _Connection, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        path, _, query = target.partition("?")
         if method == "GET" and path.endswith("/stats"):
             connection.send(200, self.stats())
         elif method == "GET" and path.endswith("/models"):
@@ -128,11 +137,18 @@ class FakeService:
             counts.at_once += 1
             counts.most_at_once = max(counts.most_at_once, counts.at_once)
             try:
-                await self._answer(connection, body, key)
+                await self._answer(connection, body, headers.get("authorization", "").removeprefix("Bearer "))
             finally:
                 counts.at_once -= 1
+        elif (reply := await self.batches.respond(method, path, query, headers, body)) is not None:
+            await self._deliver(connection, "", reply)
         else:
-            connection.send(404, error_body("no such path; there are /v1/chat/completions, /v1/models and /stats"))
+            connection.send(
+                404,
+                error_body(
+                    "no such path; there are /v1/chat/completions, /v1/batches, /v1/files, /v1/models and /stats"
+                ),
+            )
 
     async def _answer(self, connection: _Connection, body: bytes, key: str) -> None:
         try:
@@ -145,6 +161,14 @@ class FakeService:
             connection.send(400, error_body("response_format json_schema is not supported"))
             return
         question = hashlib.sha256(body).hexdigest()
+        reply = await self._reply(content, request, question, key)
+        if reply.status != 429:
+            await asyncio.sleep(self.behaviour.latency_s)
+        if reply.status == 200 and self.behaviour.cached_usd_per_million is not None:
+            self._prefixes.keep(content)
+        await self._deliver(connection, question, reply)
+
+    async def _reply(self, content: Mapping[str, Any], request: ChatRequest, question: str, key: str) -> Reply:
         name = self.behaviour.faults.draw(question, self.counts.attempts[question])
         self.counts.attempts[question] += 1
         try:
@@ -156,11 +180,22 @@ class FakeService:
             reply = FAULTS[name].spoil(whole)
             # A field that is refused and was not sent is no fault.
             self.counts.faults[name] += reply is not whole
-        if reply.status != 429:
-            await asyncio.sleep(self.behaviour.latency_s)
-        if reply.status == 200 and self.behaviour.cached_usd_per_million is not None:
-            self._prefixes.keep(content)
-        await self._deliver(connection, question, reply)
+        return reply
+
+    async def _reply_in_batch(self, content: dict[str, Any], key: str) -> Reply:
+        try:
+            request = request_of(content)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return Reply(error_body(f"not a chat completion request ({error!r})"), 400)
+        if "response_format" in content and not self.behaviour.native_schema:
+            return Reply(error_body("response_format json_schema is not supported"), 400)
+        return await self._reply(content, request, digest_of(content), key)
+
+    def _count_paid(self, question: str, reply: Reply) -> None:
+        if reply.status == 200 and isinstance(reply.body, dict) and "usage" in reply.body:
+            cost = (reply.body["usage"] or {}).get("cost") or 0.0
+            self.counts.paid[question] += 1
+            self.counts.usd += cost if math.isfinite(cost) else 0.0
 
     async def _deliver(self, connection: _Connection, question: str, reply: Reply) -> None:
         data = _response(reply.status, reply.body, reply.headers or {})
@@ -171,10 +206,8 @@ class FakeService:
         elif reply.ending == "cut-body":
             connection.write(data[: data.index(b"\r\n\r\n") - len(data) // 2])
             connection.writer.close()
-        elif connection.write(data) and reply.status == 200 and isinstance(reply.body, dict) and "usage" in reply.body:
-            cost = (reply.body["usage"] or {}).get("cost") or 0.0
-            self.counts.paid[question] += 1
-            self.counts.usd += cost if math.isfinite(cost) else 0.0
+        elif connection.write(data):
+            self._count_paid(question, reply)
 
     def _completion(self, content: Mapping[str, Any], request: ChatRequest, response: ChatResponse) -> dict[str, Any]:
         refused = response.outcome == "refusal"
@@ -212,8 +245,8 @@ class _Connection:
     reader: StreamReader
     writer: StreamWriter
 
-    async def read(self) -> tuple[str, str, bytes, str] | None:
-        """(method, path, body, key) of the next request; None where what came is none."""
+    async def read(self) -> tuple[str, str, bytes, Mapping[str, str]] | None:
+        """(method, path with query, body, headers) of the next request; None where what came is none."""
         lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
@@ -223,7 +256,7 @@ class _Connection:
             self.send(400, error_body("not a request"))
             return None
         body = await self.reader.readexactly(int(length))
-        return words[0], words[1].partition("?")[0], body, headers.get("authorization", "").removeprefix("Bearer ")
+        return words[0], words[1], body, headers
 
     def send(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
         """Write a response. Returns False where nobody is left to read it."""

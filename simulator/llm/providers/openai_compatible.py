@@ -12,9 +12,9 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -103,15 +103,41 @@ class OpenAICompatible:
         client.busy += 1
         try:
             body = body_of(request, marked=request.endpoint not in self._refusing_marks)
-            status, headers, content = await _post(client.sdk, body, endpoint.timeout_s)
+            # Not chat.completions.create, which spends a millisecond on types and lacks fields of some services.
+            post = partial(client.sdk.post, "/chat/completions")
+            status, headers, content = await _send(partial(post, body=body), endpoint.timeout_s)
             if status in (400, 422) and b"cache_control" in content and "cache_control" in str(body):
                 # A mark changes no answer and is in no key: where it is refused it is left out, once and for all.
                 self._refusing_marks.add(request.endpoint)
-                status, headers, content = await _post(client.sdk, body_of(request, marked=False), endpoint.timeout_s)
+                body = body_of(request, marked=False)
+                status, headers, content = await _send(partial(post, body=body), endpoint.timeout_s)
         finally:
             client.busy -= 1
+        return self.read(request, status, headers, content)
+
+    async def send(
+        self, asked: ChatRequest | Seat, method: str, path: str, *, body: Mapping[str, Any] | None = None,
+        file: tuple[str, bytes] | None = None, timeout_s: float = 0.0,
+    ) -> tuple[int, Mapping[str, str], bytes]:  # fmt: skip
+        """(status, headers, body) of another request to the service of `asked`; a `file` goes as a form with `body`.
+
+        Raises TransientError where no answer came within `timeout_s` or, where that is longer, the seat's own time.
+        """
+        endpoint = self._endpoint(asked)
+        sdk, patience = self._client(asked.endpoint, endpoint).sdk, max(timeout_s, endpoint.timeout_s)
+        options: dict[str, Any] = {"timeout": patience}
+        if method == "GET":
+            return await _send(partial(sdk.get, path, options=options), patience)
+        if file is None:
+            return await _send(partial(sdk.post, path, body=body, options=options), patience)
+        options["headers"] = {"Content-Type": "multipart/form-data"}
+        form = [("file", (*file, "application/jsonl"))]
+        return await _send(partial(sdk.post, path, body=body, files=form, options=options), patience)
+
+    def read(self, request: ChatRequest, status: int, headers: Mapping[str, str], content: bytes) -> ChatResponse:
+        """The answer in a response of the service, with its price. Raises as `ask`."""
         try:
-            response = self._read(request, status, headers, content, endpoint.key_env)
+            response = self._read(request, status, headers, content, self._endpoint(request).key_env)
         except LLMError as error:
             # Services charge for some answers that are of no use, and say so beside the error.
             if usage := _usage_in(content):
@@ -361,15 +387,14 @@ def _unusable_environment(error: Exception, url: str) -> ConfigError:
     return ConfigError(found, where=url, mend=mend)
 
 
-async def _post(client: AsyncOpenAI, body: Mapping[str, Any], timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
+async def _send(sent: Callable[..., Awaitable[Any]], timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
     """Return (status, headers, body) of one attempt. Raises TransientError where none came."""
     import openai
     from httpx2 import Response
 
     try:
         async with asyncio.timeout(timeout_s):
-            # Not chat.completions.create, which spends a millisecond on types and lacks fields of some services.
-            raw = await client.post("/chat/completions", cast_to=Response, body=dict(body))
+            raw = await sent(cast_to=Response)
     except openai.APIStatusError as error:
         raw = error.response
     except (TimeoutError, openai.APITimeoutError):

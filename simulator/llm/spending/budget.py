@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from uuid import uuid4
@@ -92,7 +93,7 @@ class Budget:
             else:
                 spent = self.spent_usd + self.lost_usd
                 if spent >= self.max_usd_per_run or spent + usd > self.max_usd_per_run + EVEN:
-                    raise self._over_run(spent, usd)
+                    raise self._over_run(spent, usd, 0.0)
                 number = 0 if spent + self.reserved_usd + usd <= self.max_usd_per_run + EVEN else None
             if number is None:
                 return None
@@ -111,6 +112,30 @@ class Budget:
     def release(self, reserved: Reservation) -> None:
         """Give the money back: nothing was charged."""
         self._close(reserved, 0.0, 0.0)
+
+    def left(self) -> float:
+        """Dollars of the run and of the day that are neither spent nor set aside."""
+        if self.ledger is None:
+            return self.max_usd_per_run - self.spent_usd - self.lost_usd - self.reserved_usd
+        with self.ledger.transaction() as db:
+            now = self.ledger.spending(db, self.run)
+        return min(self.max_usd_per_run - now.run - now.run_held, self.max_usd_per_day - now.day - now.day_held)
+
+    def hand_over(self, reserved: Reservation, enter: Callable[[sqlite3.Connection], None]) -> None:
+        """Have `enter` set the money aside elsewhere in the ledger, in the transaction in which it is free again."""
+        ledger = self.ledger
+        if ledger is None:
+            raise ValueError("money is handed over within a shared ledger")
+        with self._lock, ledger.transaction() as db:
+            self.reserved_usd = max(0.0, self.reserved_usd - reserved.usd)
+            db.execute("DELETE FROM held WHERE id = ?", (reserved.number,))
+            enter(db)
+
+    def add(self, usd: float, lost: float) -> None:
+        """Count what was booked for this run elsewhere, `lost` of it for answers that never came."""
+        with self._lock:
+            self.spent_usd += usd - lost
+            self.lost_usd += lost
 
     def close(self) -> None:
         if self.ledger is not None:
@@ -138,7 +163,7 @@ class Budget:
         with ledger.transaction() as db:
             now = ledger.spending(db, self.run)
             if now.run >= self.max_usd_per_run or now.run + usd > self.max_usd_per_run + EVEN:
-                refused = self._over_run(now.run, usd)
+                refused = self._over_run(now.run, usd, now.out)
             elif not self._breaker_lets_through(db, ledger, now, usd):
                 refused = self._over_day(now, usd)
             elif self._has_room(db, now, usd):
@@ -171,17 +196,21 @@ class Budget:
                 db.execute("INSERT INTO breaker VALUES (1, ?, ?, ?)", (state, ledger.day, self.max_usd_per_day))
         return not over
 
-    def _over_run(self, spent: float, usd: float) -> RunBudgetError:
+    def _over_run(self, spent: float, usd: float, out: float) -> RunBudgetError:
         return RunBudgetError(
-            f"budget of ${self.max_usd_per_run:.2f} is spent: ${spent:.4f} paid, "
+            f"budget of ${self.max_usd_per_run:.2f} is spent: ${spent:.4f} paid{_with_batches(out)}, "
             f"${usd:.4f} at most for the next question",
             wanted_usd=spent + usd,
         )
 
     def _over_day(self, now: Spending, usd: float) -> DayBudgetError:
         return DayBudgetError(
-            f"the day's ${self.max_usd_per_day:.2f} are spent: ${now.day:.4f} paid today by all runs, "
-            f"${usd:.4f} at most for the next question",
+            f"the day's ${self.max_usd_per_day:.2f} are spent: ${now.day:.4f} paid today by all runs"
+            f"{_with_batches(now.out)}, ${usd:.4f} at most for the next question",
             mend="the same command continues after midnight UTC, or now with a larger max_usd_per_day in "
             "config/models.yaml; answers paid for are kept",
         )
+
+
+def _with_batches(out: float) -> str:
+    return f" or, ${out:.4f}, set aside for batches that are out" if out else ""

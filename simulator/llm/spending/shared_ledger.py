@@ -4,6 +4,7 @@
     held       dollars promised to attempts in flight        spent     dollars paid, by run and hour
     questions  who is asking which question                  calls     when which endpoint was asked, for hourly limits
     holders    the processes behind all of these             breaker   whether the day's money is spent
+    batches    questions out in batches, and the money set aside for them: they outlive the process that put them
 
 A process that dies leaves its rows behind. The next one to look sees that it is gone: what it held is booked as likely
 paid, because the service may have charged for an answer, and its questions are free to be asked again.
@@ -48,7 +49,12 @@ CREATE INDEX IF NOT EXISTS calls_at ON calls (endpoint, at);
 CREATE TABLE IF NOT EXISTS breaker (one INT PRIMARY KEY, state TEXT, day INT, usd REAL);
 """
 CHARGES = "CREATE TABLE IF NOT EXISTS charges (model TEXT PRIMARY KEY, hour INT, more REAL) WITHOUT ROWID"
-"""Not part of the format: versions that do not know this table leave it alone."""
+BATCHES = (
+    "CREATE TABLE IF NOT EXISTS batches (name TEXT PRIMARY KEY, run TEXT, endpoint TEXT, model TEXT, questions INT, "
+    "usd REAL, likely REAL, at REAL, holder INT, state TEXT, digest TEXT, file TEXT, batch TEXT) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS batched (key TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID",
+)
+"""Not part of the format, as CHARGES: versions that do not know these tables leave them alone."""
 MOST_USD = 1e6
 """Dollars above which a row is no sum that was paid: one of these would keep a workspace from asking for ever."""
 POSSIBLE = f"(typeof({{0}}) IN ('real', 'integer') AND {{0}} BETWEEN 0 AND {MOST_USD:.0f})"
@@ -62,7 +68,8 @@ def ignore(line: str) -> None:
 class Spending:
     """Dollars of one day and one run: settled ones, and those promised to attempts in flight.
 
-    `lost` is the part of the day's that was booked for attempts whose answer never came.
+    `lost` is the part of the day's that was booked for attempts whose answer never came, `out` the part of both that is
+    set aside for batches: days may pass until it is settled, so that it counts as spent.
     """
 
     day: float
@@ -70,6 +77,11 @@ class Spending:
     run: float
     run_held: float
     lost: float = 0.0
+    out: float = 0.0
+
+
+class OutInBatchError(LLMError):
+    """The question is out in a batch, perhaps for a day."""
 
 
 class SharedLedger:
@@ -151,11 +163,21 @@ class SharedLedger:
         held, held_by_run = db.execute(
             "SELECT coalesce(sum(usd), 0.0), coalesce(sum(usd) FILTER (WHERE run = ?), 0.0) FROM held", (run,)
         ).fetchone()
-        return Spending(day, held, by_run, held_by_run, lost)
+        out, out_by_run = db.execute(
+            "SELECT coalesce(sum(usd), 0.0), coalesce(sum(usd) FILTER (WHERE run = ?), 0.0) FROM batches", (run,)
+        ).fetchone()
+        return Spending(day + out, held, by_run + out_by_run, held_by_run, lost, out)
 
     def claim(self, key: str) -> bool:
-        """Take the question for this process; False while another one, alive, is asking it."""
+        """Take the question for this process; False while another one, alive, is asking it.
+
+        Raises OutInBatchError where its answer is waited for in a batch.
+        """
         with self.transaction() as db:
+            out = db.execute("SELECT batch FROM batched JOIN batches USING (name) WHERE key = ?", (key,)).fetchone()
+            if out is not None:
+                mend = "`sim batch` fetches what is answered and can cancel it"
+                raise OutInBatchError(f"the question {key[:12]} is out in {out[0] or 'a batch'}", mend=mend)
             row = db.execute("SELECT holder FROM questions WHERE key = ?", (key,)).fetchone()
             if row is None:
                 db.execute("INSERT INTO questions VALUES (?, ?)", (key, self._holder))
@@ -207,7 +229,8 @@ class SharedLedger:
             older = _format_of(db) < FORMAT and attach_older(db, self.folder)
             db.execute("BEGIN IMMEDIATE")
             _make_tables(db, self.folder, older)
-            db.execute(CHARGES)
+            for statement in (CHARGES, *BATCHES):
+                db.execute(statement)
             place, started = _place(), born(os.getpid()) or ""
             self._holder = db.execute(
                 "INSERT INTO holders (place, pid, born, seen) VALUES (?, ?, ?, ?) RETURNING id",
@@ -250,6 +273,7 @@ class SharedLedger:
         now = "typeof(hour) = 'integer'"
         wrong = db.execute(f"DELETE FROM spent WHERE NOT ({usd} AND {lost} AND {now})").rowcount
         wrong += db.execute(f"DELETE FROM held WHERE NOT ({usd} AND {likely})").rowcount
+        wrong += db.execute(f"UPDATE batches SET usd = 0.0, likely = 0.0 WHERE NOT ({usd} AND {likely})").rowcount
         db.execute(f"DELETE FROM charges WHERE NOT ({POSSIBLE.format('more')} AND {now})")
         db.execute("DELETE FROM calls WHERE at > ?", (self.clock() + HOUR,))
         db.execute(f"DELETE FROM breaker WHERE NOT {usd}")
