@@ -4,6 +4,10 @@
     names real      as run               dates hidden         two factors, prices and volumes at 100 wherever
     names masked    names hidden         both hidden          something is hidden
     another name    other name (placebo)
+    both hidden, and every number of the facts moved to the nearest of nine values (coarse.py)
+
+Two steps are judged together (Holm): from the run to both hidden, which takes away names, dates and levels, and from
+there to coarse facts, which takes away exact digits: a table of them names asset and date too.
 
 Every arm meets at the run's meetings and trades the real bars under the run's terms; what differs is what it was shown.
 Arms are paired by session. Sources: Glasserman & Lin (2023); Lopez-Lira, Tang & Zhu (2025).
@@ -11,13 +15,14 @@ Arms are paired by session. Sources: Glasserman & Lin (2023); Lopez-Lira, Tang &
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from simulator.contamination.case import Case
+from simulator.contamination.coarse import Coarse
 from simulator.contamination.disguise import SHIFT_WEEKS, Disguise, Disguised, masks, other_names
 from simulator.contamination.results import Figure, Outcome, Result
 from simulator.contamination.split import parts_of
@@ -25,6 +30,7 @@ from simulator.contamination.words import p_text, percent, percents
 from simulator.errors import UsageError
 from simulator.llm.cutoffs import BEFORE
 from simulator.market.bars import Floats
+from simulator.stats.adjust import adjust
 from simulator.stats.compare import compare
 from simulator.stats.mean import mean_of
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, sharpe
@@ -32,6 +38,9 @@ from simulator.stats.series import Undefined, split
 from simulator.trading.strategy import Strategy
 
 AS_RUN, NAMES, DATES, BOTH, PLACEBO = "as run", "names hidden", "dates hidden", "both hidden", "another real name"
+COARSE = "both hidden, coarse facts"
+MASKED, COARSENED = STEPS = "both hidden, less as run", "coarse facts, less both hidden"
+"""What is judged."""
 OTHER_NAME = "another real name, less as run (placebo)"
 LEVEL = 0.05
 NEARLY_NOTHING = 1e-4
@@ -68,11 +77,15 @@ async def ask(case: Case) -> tuple[Arm, ...]:
     for name, disguise in disguises(case).items():
         strategy: Strategy[Any] = Disguised(case.strategy, disguise)
         arms.append(Arm(name, strategy, await case.opine(strategy)))
+    if case.council is not None:
+        coarse = Coarse(case.council, disguises(case)[BOTH])
+        arms.append(Arm(COARSE, coarse, await case.opine(coarse)))
     return tuple(arms)
 
 
 def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
-    """Flagged where, with names and dates hidden, less is earned than as run, beyond chance (two-sided, 5 %).
+    """Flagged where less is earned with names and dates hidden than as run, or with coarse facts than with exact ones,
+    beyond chance: two-sided, 5 % for both steps together.
 
     Judged on the sessions up to the cut-off where there are 60 of them, for memory can sit nowhere else; otherwise on
     all sessions.
@@ -85,17 +98,39 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
         sentence = f"{case.strategy.name} cannot be shown other names: {error.found}"
         return Result("not assessable", f"Not assessable: {sentence}.")
     kept, where = _judged_on(case)
-    figures = [*_effects(returns, kept), *_levels(returns, kept, case.free)]
+    result = judge_arms({name: path[kept] for name, path in returns.items()}, case.free[kept], where)
     notes = [f"judged on {where}", "every arm decides at the run's meetings only, without checkpoints"]
     if PLACEBO not in returns:
         notes.append("no other real name is at hand: there is no placebo")
+    if COARSE not in returns:
+        notes.append("no council: nobody is shown facts, and none are made coarse")
     if any(snapshot.news for snapshot in case.at_meetings.snapshots):
         notes.append("headlines are left out of every arm but the first: they name what is hidden")
-    outcome, sentence = _verdict(figures[0], where)
-    placebo = next((one for one in figures if one.name == OTHER_NAME), None)
-    if outcome == "flagged" and placebo is not None and placebo.value is not None:
+    return replace(result, notes=tuple(notes))
+
+
+def judge_arms(returns: Mapping[str, Floats], free: Floats, where: str) -> Result:
+    """Return the result from `returns` {arm: (n,) by session} and risk-free returns (n,) on the sessions `where`."""
+    figures = [*_effects(returns), *_levels(returns, free)]
+    by_name = {one.name: one for one in figures}
+    steps = [by_name[name] for name in STEPS if name in by_name]
+    told = [_step(one, p, where) for one, p in zip(steps, _adjusted(steps), strict=True)]
+    outcomes = [outcome for outcome, _ in told]
+    outcome = min(outcomes, key=lambda one: one != "flagged")
+    if outcome == "passed" and "shown" in outcomes:
+        outcome = "shown"
+    sentence = " ".join(sentence for _, sentence in told)
+    placebo = by_name.get(OTHER_NAME)
+    if outcomes[0] == "flagged" and placebo is not None and placebo.value is not None:
         sentence += f" Under another real name: {percent(placebo.value, sign=True)}."
-    return Result(outcome, sentence, tuple(figures), tuple(notes))
+    return Result(outcome, sentence, tuple(figures))
+
+
+def _adjusted(steps: Sequence[Figure]) -> list[float | None]:
+    """p of each step, adjusted for the other (Holm); None where there is none to be had."""
+    tested = [one.p for one in steps if one.p is not None]
+    raised = iter(adjust(tested, "holm").tolist() if tested else [])
+    return [None if one.p is None else next(raised) for one in steps]
 
 
 def _judged_on(case: Case) -> tuple[np.ndarray, str]:
@@ -106,11 +141,12 @@ def _judged_on(case: Case) -> tuple[np.ndarray, str]:
     return np.ones(len(case.sessions), dtype=bool), f"all {len(case.sessions)} sessions"
 
 
-def _effects(returns: Mapping[str, Floats], kept: np.ndarray) -> list[Figure]:
-    """Effect of each masking on the mean return a year, the judged one first."""
-    r = {name: values[kept] for name, values in returns.items()}
-    contrasts = {
-        "both hidden, less as run": r[BOTH] - r[AS_RUN],
+def _effects(r: Mapping[str, Floats]) -> list[Figure]:
+    """Effect of each masking on the mean return a year, the judged ones first."""
+    contrasts = {MASKED: r[BOTH] - r[AS_RUN]}
+    if COARSE in r:
+        contrasts[COARSENED] = r[COARSE] - r[BOTH]
+    contrasts |= {
         "hiding names (main effect)": (r[NAMES] - r[AS_RUN] + r[BOTH] - r[DATES]) / 2,
         "hiding dates (main effect)": (r[DATES] - r[AS_RUN] + r[BOTH] - r[NAMES]) / 2,
         "names and dates together (interaction)": r[BOTH] - r[NAMES] - r[DATES] + r[AS_RUN],
@@ -129,25 +165,44 @@ def _effects(returns: Mapping[str, Floats], kept: np.ndarray) -> list[Figure]:
     return found
 
 
-def _levels(returns: Mapping[str, Floats], kept: np.ndarray, free: Floats) -> list[Figure]:
+def _levels(returns: Mapping[str, Floats], free: Floats) -> list[Figure]:
     """Sharpe ratio of each arm."""
-    values, reasons = split({name: sharpe(path[kept], free[kept], PERIODS) for name, path in returns.items()})
+    values, reasons = split({name: sharpe(path, free, PERIODS) for name, path in returns.items()})
     return [Figure(f"{arm}: Sharpe", ratio, "Sharpe", note=reasons.get(arm, "")) for arm, ratio in values.items()]
 
 
-def _verdict(effect: Figure, where: str) -> tuple[Outcome, str]:
-    if effect.value is None or effect.p is None or effect.low is None or effect.high is None:
-        if effect.value is not None and abs(effect.value) < NEARLY_NOTHING:
-            return "passed", SAME
+WORDS = {
+    MASKED: (
+        SAME,
+        "With names, dates and price levels hidden",
+        "it cannot be told apart from the run",
+        "what it earned rests on recognising asset and date",
+        "names or dates mislead it",
+    ),
+    COARSENED: (
+        "It earns the same on coarse facts.",
+        "With facts coarse as well",
+        "it cannot be told apart from the masked one",
+        "what it earned rests on exact digits, by which asset and date can be looked up",
+        "exact digits mislead it",
+    ),
+}
+"""Of each step: the same, what was taken away, no difference, what a loss means, what a gain means."""
+
+
+def _step(effect: Figure, p: float | None, where: str) -> tuple[Outcome, str]:
+    """Outcome of one step and its sentence; `p` is adjusted for the other step."""
+    same, taken, alike, loss, gain = WORDS[effect.name]
+    if effect.value is None or abs(effect.value) < NEARLY_NOTHING:
+        return "passed", same
+    if p is None or effect.low is None or effect.high is None:
         return "not assessable", f"Not assessable: too few sessions differ ({where})."
-    if abs(effect.value) < NEARLY_NOTHING:
-        return "passed", SAME
-    sure = f"({percents(effect.low, effect.high)}, {p_text(effect.p)})"
-    hidden = "With names, dates and price levels hidden"
-    if effect.p >= LEVEL:
-        size = percent(effect.value, sign=True)
-        return "passed", f"{hidden} it cannot be told apart from the run: {size} a year {sure}."
+    sure = f"({percents(effect.low, effect.high)}, {p_text(p)})"
+    if p >= LEVEL:
+        return "passed", f"{taken} {alike}: {percent(effect.value, sign=True)} a year {sure}."
     if effect.value < 0:
-        lost = f"{hidden} it earns {percent(-effect.value)} a year less {sure}"
-        return "flagged", f"FLAGGED: {lost}: what it earned rests on recognising asset and date."
-    return "shown", f"{hidden} it earns {percent(effect.value)} a year more {sure}: names or dates mislead it."
+        return (
+            "flagged",
+            f"FLAGGED: {taken[0].lower()}{taken[1:]} it earns {percent(-effect.value)} a year less {sure}: {loss}.",
+        )
+    return "shown", f"{taken} it earns {percent(effect.value)} a year more {sure}: {gain}."

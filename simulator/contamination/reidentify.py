@@ -1,15 +1,19 @@
 """Re-identification: can the model name asset and quarter from the facts a blind council is shown?
 
-If it can, the blind arms are not blind. Hit rate less chance above 10 points: masking failed.
+If it can, the blind arms are not blind. A guesser who knows the assets and the span of the run, and nothing else, is
+right about one asset a meeting on average, for which is which is drawn anew each time, and about one of the quarters of
+the run, whatever it answers. A hit rate surely above that, and by more than 10 points: masking failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from math import fsum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from simulator.config import Seat
 from simulator.contamination.blind import BOTH, disguises
 from simulator.contamination.case import Case
+from simulator.contamination.disguise import Disguise, masks
 from simulator.contamination.results import Figure, Result
 from simulator.contamination.words import percent
 from simulator.council.prompt_files import json_text
@@ -24,8 +29,8 @@ from simulator.llm.answers import schema_of
 from simulator.llm.messages import Message
 from simulator.llm.registry import request_for
 from simulator.market.calendar import NEW_YORK
-from simulator.stats.mean import mean_of
-from simulator.stats.series import Floats
+from simulator.stats.adjust import adjust
+from simulator.stats.distributions import binomial_low, binomial_sf
 
 if TYPE_CHECKING:
     from simulator.council.strategy import Council
@@ -34,7 +39,8 @@ TITLE = "Reidentification"
 MOST_DATES = 24
 """Meetings asked about, evenly spaced over the run."""
 ALLOWED = 0.10
-"""Hit rate above chance that masking may leave."""
+"""Hit rate above chance that masking may leave, however sure."""
+LEVEL = 0.05
 YEARS_AROUND = 4
 """Quarters offered reach this far before and after the run."""
 
@@ -67,13 +73,29 @@ class Reidentification(BaseModel):
 
 @dataclass(frozen=True)
 class Guess:
-    """One hidden asset at one date: what it was, what it was taken for; `date` counts meetings."""
+    """One hidden asset at one date: what it was, what it was taken for, and by the model in which seat; `date` counts
+    meetings."""
 
     date: int
     asset: str
     taken_for: str
     quarter: str
     taken_for_quarter: str
+    seat: str = ""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """How often a model named `what`, against a guesser: hit rate over `units` that can be guessed apart, its one-sided
+    95 % lower bound, the best a guesser reaches, and p of its having reached as much."""
+
+    what: str
+    seat: str
+    rate: float
+    low: float
+    chance: float
+    p: float
+    units: int
 
 
 async def ask(case: Case) -> tuple[Guess, ...]:
@@ -83,40 +105,78 @@ async def ask(case: Case) -> tuple[Guess, ...]:
     hidden = disguises(case)[BOTH]
     chosen = spread_over(len(case.at_meetings.instants), MOST_DATES)
     models = distinct_models(case.seats)
-    asked = [_one(case, case.council, k, seat, chair, hidden.names) for k in chosen for seat, chair in models]
+    asked = [_one(case, case.council, k, seat, chair, hidden) for k in chosen for seat, chair in models]
     return tuple(guess for some in await asyncio.gather(*asked) for guess in some)
 
 
 def judge(case: Case, guesses: Sequence[Guess]) -> Result:
-    """Flagged where assets or quarters are named more than 10 points better than by chance."""
+    """Flagged where a model names assets or quarters better than a guesser could: more than 10 points above it, and the
+    exact binomial p below 5 % after Holm over models and both questions."""
     if not case.asks_models:
         return Result("not applicable", "Needs a model: rules and analysts recognise nothing.")
     if not guesses:
         return Result("not assessable", "Not assessable: no meeting shows a symbol.")
-    options = len(candidates(case))
-    tried = {
-        "assets": _hits([(g.asset, g.taken_for) for g in guesses], options),
-        "quarters": _hits([(g.quarter, g.taken_for_quarter) for g in guesses], len(quarters_around(case))),
-    }
-    figures: list[Figure] = []
-    rates, failed = [], []
-    for name, (hits, chance) in tried.items():
-        by_date = _by_date(hits, guesses)
-        rate, edge = mean_of(by_date), mean_of(by_date - chance)
-        figures.append(Figure(f"{name} named", rate.value, "share", rate.low, rate.high))
-        figures.append(Figure(f"{name}: chance", chance, "share"))
-        figures.append(Figure(f"{name}: above chance", edge.value, "share", edge.low, edge.high, edge.p))
-        rates.append(f"{name} {percent(rate.value, 0)} (chance {percent(chance, 0)})")
-        failed += [name] if edge.value > ALLOWED else []
-    dates = len({guess.date for guess in guesses})
+    found = recognised(guesses)
+    dates, options = len({guess.date for guess in guesses}), len(candidates(case))
     notes = [f"{dates} meetings, {len(distinct_models(case.seats))} models, {options} assets offered"]
     if len({g.asset for g in guesses}) == 1:
-        notes.append("one asset only: a model that always names it looks as if it recognised it")
-    listed = ", ".join(rates)
+        notes.append("one asset only: recognising it and always naming it are the same; quarters are judged")
+    if not found:
+        return Result("not assessable", "Not assessable: one asset in one quarter can always be guessed.")
+    figures: list[Figure] = []
+    for one in found:
+        name = f"{one.what} named" + (f" by {one.seat}" if len({other.seat for other in found}) > 1 else "")
+        figures.append(Figure(name, one.rate, "share", one.low, 1.0, one.p, f"{one.units} independent questions"))
+        figures.append(Figure(f"{name}: best guesser", one.chance, "share"))
+    listed = ", ".join(f"{one.what} {percent(one.rate, 0)} (chance {percent(one.chance, 0)})" for one in _best(found))
+    failed = masking_failed(found)
     if failed:
         text = f"FLAGGED: masking failed, {' and '.join(failed)} are recognised: {listed}."
         return Result("flagged", text, tuple(figures), tuple(notes))
     return Result("passed", f"Masking holds: {listed}.", tuple(figures), tuple(notes))
+
+
+def recognised(guesses: Sequence[Guess]) -> tuple[Recognised, ...]:
+    """Hit rates of each model on assets and on quarters, where these can be told from guessing.
+
+    Guesses of one meeting hang together, and so do those of one quarter: a meeting is one trial of naming assets, a
+    quarter one of naming quarters, and what was right in part of one counts in part.
+    """
+    found = []
+    for seat in sorted({guess.seat for guess in guesses}):
+        own = [guess for guess in guesses if guess.seat == seat]
+        meetings, quarters = defaultdict(list), defaultdict(list)
+        for guess in own:
+            meetings[guess.date].append(guess.asset == guess.taken_for)
+            quarters[guess.quarter].append(guess.quarter == guess.taken_for_quarter)
+        several = {date: hits for date, hits in meetings.items() if len(hits) > 1}
+        if several:
+            chance = fsum(1 / len(hits) for hits in several.values()) / len(several)
+            found.append(_against_guesser("assets", seat, several, chance))
+        if len(quarters) > 1:
+            found.append(_against_guesser("quarters", seat, quarters, 1 / len(quarters)))
+    return tuple(found)
+
+
+def _against_guesser(what: str, seat: str, trials: Mapping[Any, Sequence[bool]], chance: float) -> Recognised:
+    shares, n = [sum(hits) / len(hits) for hits in trials.values()], len(trials)
+    whole = int(fsum(shares) + 1e-9)  # parts of a hit that do not make a whole one are left: no guesser gains by them
+    low, p = binomial_low(whole, n, 1 - LEVEL), binomial_sf(whole, n, chance)
+    return Recognised(what, seat, fsum(shares) / n, low, chance, p, n)
+
+
+def masking_failed(found: Sequence[Recognised]) -> list[str]:
+    """Return what was named surely, and by more than 10 points, better than a guesser could: assets, quarters."""
+    adjusted = adjust([one.p for one in found], "holm").tolist()
+    pairs = zip(found, adjusted, strict=True)
+    sure = {one.what for one, p in pairs if p < LEVEL and one.rate - one.chance > ALLOWED}
+    return [what for what in ("assets", "quarters") if what in sure]
+
+
+def _best(found: Sequence[Recognised]) -> list[Recognised]:
+    """The surest of each question."""
+    kinds = dict.fromkeys(one.what for one in found)
+    return [min((one for one in found if one.what == kind), key=lambda one: one.p) for kind in kinds]
 
 
 def candidates(case: Case) -> tuple[str, ...]:
@@ -151,9 +211,14 @@ def shuffle(names: Sequence[str], key: str) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{key}|{name}".encode()).digest())
 
 
-async def _one(case: Case, council: Council, k: int, seat: str, chair: Seat, names: Mapping[str, str]) -> list[Guess]:
+async def _one(case: Case, council: Council, k: int, seat: str, chair: Seat, hidden: Disguise) -> list[Guess]:
     real = case.at_meetings.snapshots[k]
-    facts = council.open(disguises(case)[BOTH].snapshot(real)).facts
+    # Which hidden name is which is drawn for each meeting, and the facts stand in the order of hidden names: else a
+    # model that always gives the same answer could be right at every meeting, and be taken for one that recognises.
+    order = shuffle(real.symbols, f"hidden {k}")
+    names = dict(zip(order, masks(order).values(), strict=True))
+    shuffled = replace(real, bars=real.bars.select(order))
+    facts = council.open(replace(hidden, names=names).snapshot(shuffled)).facts
     shown = [symbol for symbol in real.symbols if names[symbol] in facts["symbols"]]
     if not shown:
         return []
@@ -169,21 +234,4 @@ async def _one(case: Case, council: Council, k: int, seat: str, chair: Seat, nam
     answered = await case.asking.gateway.ask_for(request, Reidentification)
     guess = answered.value or Reidentification(assets={}, quarter="")
     quarter = f"{day.year}Q{(day.month + 2) // 3}"
-    return [Guess(k, symbol, guess.assets.get(names[symbol], ""), quarter, guess.quarter) for symbol in shown]
-
-
-def _hits(pairs: Sequence[tuple[str, str]], options: int) -> tuple[Floats, float]:
-    """(n,) 1 where right, and the hit rate of guesses that have nothing to do with the truth: what was named how often
-    against what was right how often; one in `options` where only one thing ever was right."""
-    truth, named = [a for a, _ in pairs], [b for _, b in pairs]
-    hits = np.array([float(a == b) for a, b in pairs])
-    if len(set(truth)) < 2:
-        return hits, 1 / options
-    chance = sum(truth.count(one) * named.count(one) for one in set(truth)) / len(pairs) ** 2
-    return hits, max(chance, 1 / options)
-
-
-def _by_date(hits: Floats, guesses: Sequence[Guess]) -> Floats:
-    """(dates,) mean of each date, oldest first."""
-    dates = np.array([guess.date for guess in guesses])
-    return np.array([hits[dates == day].mean() for day in np.unique(dates)])
+    return [Guess(k, symbol, guess.assets.get(names[symbol], ""), quarter, guess.quarter, seat) for symbol in shown]

@@ -10,7 +10,7 @@ Snapshot ──facts──► research ─► pitch ─► review ─► chairma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from simulator.config import Seat
 from simulator.council.checkpoint import Checkpoint
 from simulator.council.context import PipelineContext
 from simulator.council.facts import market_facts, select_facts
+from simulator.council.records import Facts
 from simulator.council.spec import CouncilSpec, Definition
 from simulator.council.stages import (
     ChairmanStage,
@@ -71,6 +72,7 @@ class Council:
         seated = _assign_seats(definition, seats)
         self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))))
         self.stages = stages_of(spec)
+        self._shown: Callable[[Facts], Facts] = _as_they_are
 
     @property
     def spec(self) -> CouncilSpec:
@@ -115,6 +117,12 @@ class Council:
         """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
         return Council(self.definition, self.seats, self.setup.gateway, replicate, self.setup.accounts)
 
+    def showing(self, rewrite: Callable[[Facts], Facts]) -> Council:
+        """The same council whose meetings are shown what `rewrite` makes of the facts."""
+        other = self.replicated(self.setup.replicate)
+        other._shown = rewrite
+        return other
+
     def member(self, seat: str) -> Member:
         """The strategy that trades the pitch of the manager in `seat`, from the council's own opinions."""
         if seat not in self.members:
@@ -131,7 +139,7 @@ class Council:
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=self.question,
-            facts=facts,
+            facts=self._shown(facts),
             metadata=self.metadata(snapshot),
             no_decision=None if facts["symbols"] else "no symbol has had a bar yet",
         )
@@ -204,6 +212,10 @@ def stages_of(spec: CouncilSpec) -> tuple[Stage, ...]:
     if spec.stages.review.enabled:
         stages.append(ReviewStage())
     return (*stages, ChairmanStage())
+
+
+def _as_they_are(facts: Facts) -> Facts:
+    return facts
 
 
 def _assign_seats(definition: Definition, seats: Mapping[str, Seat]) -> dict[str, Seat]:

@@ -78,6 +78,29 @@ def student_sf(t: float, degrees: int) -> float:
     return tail if t > 0.0 else 1.0 - tail
 
 
+def binomial_sf(hits: int, trials: int, p: float) -> float:
+    """P(X ≥ hits) of a binomial X: its terms added up, the smallest first."""
+    if hits <= 0 or p >= 1.0:
+        return 1.0
+    term, odds = 1.0, p / (1.0 - p)
+    for _ in range(trials):
+        term *= 1.0 - p
+    terms = []
+    for k in range(trials + 1):
+        terms.append(term)
+        term *= odds * (trials - k) / (k + 1)
+    return min(math.fsum(terms[hits:]), 1.0)
+
+
+def binomial_low(hits: int, trials: int, level: float = 0.95) -> float:
+    """Lower bound of a share of which `hits` in `trials` were seen, one-sided at `level` (Clopper & Pearson 1934)."""
+    low, high = 0.0, hits / trials
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if binomial_sf(hits, trials, middle) < 1.0 - level else (low, middle)
+    return low
+
+
 def student_cdf(t: float, degrees: float, noncentrality: float = 0.0) -> float:
     """P(T ≤ t) for Student's t, noncentral where asked."""
     from scipy.special import nctdtr, stdtr

@@ -64,12 +64,17 @@ Plant = Callable[..., Planted]
 def table(workspace: Path, **said: Any) -> dict[str, Any]:
     """What the server is given: the week after each session's open, and the close before it."""
     folder = find_workspace(workspace)
-    loaded = load_bars(SYMBOLS, folder.bar_folders, first=START, last=END, history=60)
+    loaded = load_bars(SYMBOLS, folder.bar_folders, first=START, last=END, history=100)
     bars, days = loaded.bars, [str(day) for day in loaded.bars.dates]
     ahead = np.minimum(np.arange(len(bars)) + 5, len(bars) - 1)
     moved = bars.open[ahead] / bars.open - 1
     return {
         "next": {s: dict(zip(days, moved[:, n].tolist(), strict=True)) for n, s in enumerate(bars.symbols)},
+        "prints": {
+            " ".join(str(round(100 * (c[i - 1] / c[i - 1 - k] - 1), 2) + 0.0) for k in (5, 21, 63)): (s, days[i])
+            for s, c in zip(bars.symbols, bars.close.T.tolist(), strict=True)
+            for i in range(64, len(bars))
+        },
         "close": {s: dict(zip(days, bars.close[:, n].tolist(), strict=True)) for n, s in enumerate(bars.symbols)},
         **said,
     }

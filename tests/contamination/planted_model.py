@@ -1,8 +1,10 @@
 """A model that remembers the future of a council of two, or only seems to. Not a test by itself.
 
-Its table: ``kind`` (memoriser or honest), ``cutoff``, and by symbol and session ``next`` (return over the week after)
-and ``close`` (at the close before). Up to the cut-off the memoriser answers from ``next`` of the name and the date it
-is shown, and tosses a coin after it, or where it knows neither. The honest model follows momentum.
+Its table: ``kind`` (memoriser, reader or honest), ``cutoff``, by symbol and session ``next`` (return over the week
+after) and ``close`` (at the close before), and ``prints``, {three returns to two decimals: [symbol, session]}. Up to
+the cut-off the memoriser answers from ``next`` of the name and the date it is shown, the reader from that of whatever
+asset and date the returns it is shown belong to; both toss a coin after it, or where they know neither. Asked which
+asset it was shown, the reader says it cannot tell, unless it ``sees_through``. The honest model follows momentum.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from simulator.llm.providers.offline import facts_of
 
 MONTH = "return_21_pct"
 """The fact the honest model goes by."""
+
+PRINT = ("return_5_pct", MONTH, "return_63_pct")
+"""The facts by which the reader finds asset and date."""
 
 
 class PlantedModel:
@@ -37,7 +42,8 @@ class PlantedModel:
             chosen = max(symbols, key=lambda name: symbols[name].get(MONTH, 0.0))
             sign = 1 if symbols[chosen].get(MONTH, 0.0) > 0 else -1
         else:
-            chosen, sign = self._remembered(symbols, day) or self._coin(symbols, day)
+            look_up = self._looked_up if self.table["kind"] == "reader" else self._remembered
+            chosen, sign = look_up(symbols, day) or self._coin(symbols, day)
         close = symbols[chosen]["close"]
         return {
             "instrument": chosen,
@@ -57,21 +63,37 @@ class PlantedModel:
         return {"closes": {name: by[day] if known and day in by else None for name, by in self.table["close"].items()}}
 
     def reidentification(self, request: ChatRequest) -> dict[str, Any]:
-        hidden = sorted(facts_of(request)["symbols"])
-        real = sorted(self.table["next"])
+        hidden = facts_of(request)["symbols"]
         if self.table.get("sees_through"):
-            return {"assets": dict(zip(hidden, real, strict=True)), "quarter": "2022Q1"}
-        return {"assets": dict.fromkeys(hidden, real[0]), "quarter": "2022Q1"}
+            known = {name: self._print_of(shown) for name, shown in hidden.items()}
+            return {"assets": {name: found[0] for name, found in known.items() if found}, "quarter": "2022Q1"}
+        return {"assets": dict.fromkeys(hidden, min(self.table["next"])), "quarter": "2022Q1"}
+
+    def _print_of(self, shown: dict[str, Any]) -> list[str] | None:
+        found: list[str] | None = self.table["prints"].get(" ".join(str(shown.get(name)) for name in PRINT))
+        return found
+
+    def _looked_up(self, symbols: dict[str, Any], _day: str) -> tuple[str, int] | None:
+        """The symbol that moves most over the next week, by the digits of its returns alone."""
+        known = {name: found for name, shown in symbols.items() if (found := self._print_of(shown))}
+        moves = {
+            name: self.table["next"][real][day] for name, (real, day) in known.items() if day <= self.table["cutoff"]
+        }
+        return _largest(moves)
 
     def _remembered(self, symbols: dict[str, Any], day: str) -> tuple[str, int] | None:
         """The symbol that moves most over the next week, and where to, by name and date alone."""
         known = {name: self.table["next"].get(name, {}).get(day) for name in symbols}
         known = {name: moved for name, moved in known.items() if moved is not None}
-        if not known or day > self.table["cutoff"]:
-            return None
-        chosen = max(known, key=lambda name: abs(known[name]))
-        return chosen, 1 if known[chosen] > 0 else -1
+        return None if day > self.table["cutoff"] else _largest(known)
 
     def _coin(self, symbols: dict[str, Any], day: str) -> tuple[str, int]:
         toss = hashlib.sha256(f"toss {day}".encode()).digest()
         return sorted(symbols)[toss[0] % len(symbols)], 1 if toss[1] % 2 else -1
+
+
+def _largest(moves: dict[str, float]) -> tuple[str, int] | None:
+    if not moves:
+        return None
+    chosen = max(moves, key=lambda name: abs(moves[name]))
+    return chosen, 1 if moves[chosen] > 0 else -1
