@@ -86,7 +86,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Recognised:
-    """How often a model named `what`, against a guesser: hit rate over `units` that can be guessed apart, its one-sided
+    """Hit rate of a model in naming `what`, beside a guesser's: `rate` over `units` that can be guessed apart, its one-sided
     95 % lower bound, the best a guesser reaches, and p of its having reached as much."""
 
     what: str
@@ -128,7 +128,9 @@ def judge(case: Case, guesses: Sequence[Guess]) -> Result:
         name = f"{one.what} named" + (f" by {one.seat}" if len({other.seat for other in found}) > 1 else "")
         figures.append(Figure(name, one.rate, "share", one.low, 1.0, one.p, f"{one.units} independent questions"))
         figures.append(Figure(f"{name}: best guesser", one.chance, "share"))
-    listed = ", ".join(f"{one.what} {percent(one.rate, 0)} (chance {percent(one.chance, 0)})" for one in _best(found))
+    surest = {one.what: one for one in sorted(found, key=lambda one: -one.p)}
+    rates = [f"{what} {percent(one.rate, 0)} (chance {percent(one.chance, 0)})" for what, one in sorted(surest.items())]
+    listed = ", ".join(rates)
     failed = masking_failed(found)
     if failed:
         text = f"FLAGGED: masking failed, {' and '.join(failed)} are recognised: {listed}."
@@ -171,12 +173,6 @@ def masking_failed(found: Sequence[Recognised]) -> list[str]:
     pairs = zip(found, adjusted, strict=True)
     sure = {one.what for one, p in pairs if p < LEVEL and one.rate - one.chance > ALLOWED}
     return [what for what in ("assets", "quarters") if what in sure]
-
-
-def _best(found: Sequence[Recognised]) -> list[Recognised]:
-    """The surest of each question."""
-    kinds = dict.fromkeys(one.what for one in found)
-    return [min((one for one in found if one.what == kind), key=lambda one: one.p) for kind in kinds]
 
 
 def candidates(case: Case) -> tuple[str, ...]:

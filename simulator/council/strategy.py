@@ -72,7 +72,7 @@ class Council:
         seated = _assign_seats(definition, seats)
         self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))))
         self.stages = stages_of(spec)
-        self._shown: Callable[[Facts], Facts] = _as_they_are
+        self._shown: Callable[[Facts], Facts] | None = None
 
     @property
     def spec(self) -> CouncilSpec:
@@ -139,7 +139,7 @@ class Council:
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=self.question,
-            facts=self._shown(facts),
+            facts=facts if self._shown is None else self._shown(facts),
             metadata=self.metadata(snapshot),
             no_decision=None if facts["symbols"] else "no symbol has had a bar yet",
         )
@@ -212,10 +212,6 @@ def stages_of(spec: CouncilSpec) -> tuple[Stage, ...]:
     if spec.stages.review.enabled:
         stages.append(ReviewStage())
     return (*stages, ChairmanStage())
-
-
-def _as_they_are(facts: Facts) -> Facts:
-    return facts
 
 
 def _assign_seats(definition: Definition, seats: Mapping[str, Seat]) -> dict[str, Seat]:
