@@ -86,8 +86,8 @@ class Guess:
 
 @dataclass(frozen=True)
 class Recognised:
-    """Hit rate of a model in naming `what`, beside a guesser's: `rate` over `units` that can be guessed apart, its one-sided
-    95 % lower bound, the best a guesser reaches, and p of its having reached as much."""
+    """Hit rate of a model in naming `what`: `rate` over `units` that can be guessed apart, its one-sided 95 % lower
+    bound, the chance of the best guesser, and p of one's having reached as much."""
 
     what: str
     seat: str
