@@ -16,11 +16,10 @@ from typing import Any, get_args
 import numpy as np
 
 from simulator.errors import UsageError, did_you_mean
-from simulator.llm.gateway import Mode
 from simulator.runs.eta import RunProgress
 from simulator.runs.execute import Completion, Run, nothing_added
 from simulator.runs.execute import simulate as execute
-from simulator.runs.spec import MAX_COST, Batch, RunSpec
+from simulator.runs.spec import MAX_COST, Batch, CacheMode, RunSpec
 from simulator.workspace import Workspace, find_workspace
 
 Day = str | date | np.datetime64
@@ -36,7 +35,7 @@ def run(
     *,
     workspace: str | os.PathLike[str] | None = None,
     models: str | None = None,
-    cache: Mode = "record",
+    cache: CacheMode = "record",
     parameters: Mapping[str, Any] | None = None,
     replicates: int = 1,
     max_cost: float = MAX_COST,
@@ -53,7 +52,7 @@ def run(
     start, end : first and last session: ``"2024-01-31"``, date, datetime, pandas Timestamp or numpy datetime64, of
         which the date counts; without `end` the last session that all symbols have
     models : profile of ``config/models.yaml``
-    cache : what the LLM cache may do; ``replay`` never asks, ``retry`` asks stored failures again
+    cache : as `--cache`: ``replay`` never asks, ``retry`` asks stored failures again, ``verify-opinions`` compares
     parameters : overrides of the strategy's own parameters
     replicates : how often each question is asked; the metrics are the first's, ``facts["replicates"]`` has the spread
     max_cost : dollars the run may spend on models
@@ -81,7 +80,7 @@ def run(
         first=parse_date(start, "start"),
         last=None if end is None else parse_date(end, "end"),
         models=models,
-        cache=choose(cache, get_args(Mode), "cache"),
+        cache=choose(cache, get_args(CacheMode), "cache"),
         parameters=dict(parameters or {}),
         replicates=replicates,
         max_cost=max_cost,

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from simulator.cli.options import AS_JSON, CACHE_MODE, MAX_COST, MODELS, STRATEGY, SYMBOLS, apply_options
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, apply_options, cache_mode
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.printing import say
@@ -15,7 +15,7 @@ from simulator.workspace import Workspace
 AS_OF = click.option(
     "--as-of", required=True, metavar="DATE", help="Day of the meeting, or an instant: 2024-01-31T08:00."
 )
-of_meeting = apply_options(AS_OF, STRATEGY, SYMBOLS, MODELS, MAX_COST, CACHE_MODE, AS_JSON)
+of_meeting = apply_options(AS_OF, STRATEGY, SYMBOLS, MODELS, MAX_COST, cache_mode(), AS_JSON)
 
 
 @click.group()

@@ -101,10 +101,14 @@ MODELS = click.option("--models", metavar="PROFILE", help="Who answers: a profil
 MAX_COST = click.option(
     "--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend."
 )
-CACHE_MODE = click.option(
-    "--cache",
-    type=click.Choice(["record", "replay", "refresh", "retry", "off"]),
-    default="record",
-    show_default=True,
-    help="replay never asks; refresh asks again; retry asks again what failed.",
-)
+
+
+def cache_mode(*more: str, hint: str = "") -> Decorator:
+    """Return the option ``--cache``, with `more` modes than those of the gateway and a `hint` at them."""
+    return click.option(
+        "--cache",
+        type=click.Choice(["record", "replay", "refresh", "retry", "off", *more]),
+        default="record",
+        show_default=True,
+        help=f"replay never asks; refresh asks again; retry asks again what failed{hint}.",
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.options import AS_JSON, CACHE_MODE, FACTORS, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections
+from simulator.cli.options import AS_JSON, FACTORS, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, cache_mode
 from simulator.cli.output import print_result
 from simulator.cli.progress import progress_bar
 from simulator.printing import is_animated, say
@@ -80,7 +80,7 @@ class RunCommand(InSections):
     help="Ask in batches, at half price, in days; `meetings` leaves checkpoints to ordinary asking.",
 )
 @click.option("--replicates", type=int, metavar="K", default=1, show_default=True, help="Ask each question K times.")
-@CACHE_MODE
+@cache_mode("verify-opinions", hint="; verify-opinions forms every kept opinion again")
 @FACTORS
 @click.option(
     "--format",

@@ -93,5 +93,5 @@ class Planning:
 def plan_check(spec: RunSpec, workspace: Workspace, config: Config) -> Iterator[Planning]:
     """A gateway over the workspace's cache that asks nobody and writes nothing."""
     plan_provider = CheckStandIns()
-    with plan_gateway(workspace, config, spec.models, spec.cache, plan_provider) as asking:
+    with plan_gateway(workspace, config, spec.models, spec.mode, plan_provider) as asking:
         yield Planning(asking, plan_provider, Prices(config.models.prices))

@@ -19,6 +19,8 @@ import numpy as np
 from simulator.config import Seat
 from simulator.council.context import PipelineContext
 from simulator.council.facts import checkpoint_facts, select_facts
+from simulator.council.keep_opinion import checkpoint_row, read_checkpoint
+from simulator.council.records import DecisionRecord
 from simulator.council.revision import Revision, execute, revise
 from simulator.council.stages.checkpoint import CheckpointStage
 from simulator.council.thesis import Followed, open_theses, trace
@@ -79,6 +81,18 @@ class Checkpoint:
             theses=theses,
             metadata=metadata,
         )
+
+    @property
+    def basis(self) -> str:
+        return f"checkpoint {self.council.basis}"
+
+    def write_opinion(self, opinion: PipelineContext) -> Mapping[str, object]:
+        return checkpoint_row(opinion)
+
+    def read_opinion(self, content: DecisionRecord, snapshot: Snapshot) -> PipelineContext:
+        opened = PipelineContext(snapshot.as_of, self.council.question, metadata=self.council.metadata(snapshot))
+        read = read_checkpoint(opened, content)
+        return replace(read, revisions=revise(read, self.council.spec))
 
     def minutes(self, opinion: PipelineContext) -> Mapping[str, Any]:
         """The record of a checkpoint before any account acted on it; JSON-able."""

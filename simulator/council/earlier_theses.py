@@ -50,22 +50,24 @@ def _restore(as_of: datetime, record: DecisionRecord) -> PipelineContext:
         as_of=as_of,
         user_query=meeting["user_query"],
         facts=meeting["facts"],
-        research_packs=_answers(meeting["research"], ResearchPack),
-        pm_pitches=_answers(meeting["pitches"], Pitch),
-        peer_reviews=_answers(meeting["reviews"], Review),
-        chairman_decision=None if chairman is None else _answers([chairman], ChairmanDecision)[0],
+        research_packs=read_answers(meeting["research"], ResearchPack),
+        pm_pitches=read_answers(meeting["pitches"], Pitch),
+        peer_reviews=read_answers(meeting["reviews"], Review),
+        chairman_decision=None if chairman is None else read_answers([chairman], ChairmanDecision)[0],
         execution_results=tuple(_execution(row) for row in meeting.get("execution", ())),
         metadata={name: value for name, value in record.items() if name not in (*OF_THE_MEETING, *DERIVED)},
         no_decision=meeting["no_decision"],
     )
 
 
-def _answers(rows: Iterable[AnswerRow[Any]], model: type[A]) -> tuple[Answered[A], ...]:
+def read_answers(rows: Iterable[AnswerRow[Any]], model: type[A]) -> tuple[Answered[A], ...]:
+    """Return the answers of rows that `write_record.answer_row` wrote. Raises ValueError, KeyError or TypeError."""
     answers = []
     for row in rows:
         value = model.model_validate(row["answer"]) if "answer" in row else None
         error = None if value else str(row["error"])
-        answers.append(Answered(row["seat"], tuple(row["keys"]), value, error, row.get("about")))
+        fixes = tuple(row.get("fixes", ()))
+        answers.append(Answered(row["seat"], tuple(row["keys"]), value, error, row.get("about"), fixes))
     return tuple(answers)
 
 

@@ -10,6 +10,7 @@ Snapshot ──facts──► research ─► pitch ─► review ─► chairma
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,8 +18,10 @@ from typing import Any
 from simulator.config import Seat
 from simulator.council.checkpoint import Checkpoint
 from simulator.council.context import PipelineContext
+from simulator.council.earlier_theses import restore_meeting
 from simulator.council.facts import market_facts, select_facts
-from simulator.council.records import Facts
+from simulator.council.keep_opinion import meeting_row
+from simulator.council.records import DecisionRecord, Facts
 from simulator.council.spec import CouncilSpec, Definition
 from simulator.council.stages import (
     ChairmanStage,
@@ -132,6 +135,25 @@ class Council:
     async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> PipelineContext:
         """The meeting up to the chairman's decision."""
         return await run_stages(self.stages, self.open(snapshot), self.setup)
+
+    @cached_property
+    def basis(self) -> str:
+        """The definition, its prompt files, who sits where, and what else its questions are made of, as JSON."""
+        parts = {
+            "name": self.name,
+            "files": dict(self.definition.files),
+            "spec": self.spec.model_dump(mode="json"),
+            "seats": {seat: model.model_dump(mode="json") for seat, model in self.seats.items()},
+            "accounts": self.setup.accounts,
+            "replicate": self.setup.replicate,
+        }
+        return json.dumps(parts)
+
+    def write_opinion(self, opinion: PipelineContext) -> Mapping[str, object]:
+        return meeting_row(opinion)
+
+    def read_opinion(self, content: DecisionRecord, snapshot: Snapshot) -> PipelineContext:
+        return restore_meeting(snapshot.as_of, content, self.metadata(snapshot))
 
     def open(self, snapshot: Snapshot) -> PipelineContext:
         """The context a meeting starts with: the question, the facts, who sits where."""

@@ -29,10 +29,11 @@ from typing import Any, TypeVar, get_args
 
 import diskcache
 
-from simulator.errors import CacheCorruptError, UsageError
+from simulator.errors import CacheCorruptError, SimError, UsageError
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json, whole
 from simulator.llm.spending.usage import MOST_TOKENS
 from simulator.llm.storage import REPAIR, RefusedRowError, Store, StoredRow, attach, explain, open_store
+from simulator.llm.trace import current_trace
 
 P = TypeVar("P")
 
@@ -129,6 +130,20 @@ class AnswerCache:
         """Question and answer of that key, None when it was never asked."""
         return self._read(key, entry_from)
 
+    def stands(self, answers: Mapping[str, str | None]) -> bool:
+        """Return True where every entry of {key: digest} is whole and has its digest; missing, where that is None."""
+        try:
+            store = self._open()
+            for key, read in answers.items():
+                blob = None if store is None else store.blob(key)
+                if blob is not None:
+                    unpack(key, blob)
+                if (None if blob is None else _digest_of(blob)) != read:
+                    return False
+        except (RefusedRowError, ValueError, sqlite3.Error, SimError):
+            return False  # whoever reads it in earnest says what is wrong
+        return True
+
     def find(self, prefix: str) -> Entry:
         """Return the one entry whose key begins with `prefix`. Raises UsageError where none or several do."""
         prefix = prefix.lower()
@@ -148,7 +163,9 @@ class AnswerCache:
         Returns the answer that is stored then: the one already there unless `replace`, so that of two processes that
         asked the same question at once both go on with the first answer.
         """
-        if self._write([_row(Entry(request.key, request.canonical(), request.purpose, response))], replace):
+        row = _row(Entry(request.key, request.canonical(), request.purpose, response))
+        if self._write([row], replace):
+            _note(request.key, row[1])
             return response
         return self.get(request.key) or response
 
@@ -184,6 +201,8 @@ class AnswerCache:
 
         The circles, by label: same model, schema and purpose; same model and schema; any. Bad entries are left out.
         """
+        if (trace := current_trace()) is not None:
+            trace.complete = False
         exact = label(request.canonical(), request.purpose)
         family = exact.partition(PURPOSE)[0] + PURPOSE
         circles = (("tag = ?", (exact,)), ("tag >= ? AND tag < ?", (family, family + "\uffff")), ("1", ()))
@@ -272,14 +291,17 @@ class AnswerCache:
     def _read(self, key: str, parse: Callable[[str, bytes], P]) -> P | None:
         store = self._open()
         if store is None:
+            _note(key, None)
             return None
         try:
             blob = store.blob(key)
-            return None if blob is None else parse(key, blob)
+            parsed = None if blob is None else parse(key, blob)
         except (RefusedRowError, ValueError) as error:
             raise self._corrupt(key, error) from None
         except sqlite3.Error as error:
             raise explain(error, self.folder) from None
+        _note(key, blob)
+        return parsed
 
     def _rows(
         self, where: str = "1", values: tuple[str, ...] = (), order: str = "key, raw", most: int = -1
@@ -343,6 +365,15 @@ def unpack(key: str, blob: bytes) -> tuple[bytes, bytes]:
         raise ValueError("does not match its digest")
     answer, _, question = body.partition(b"\n")
     return answer, question
+
+
+def _digest_of(blob: bytes) -> str:
+    return blob.partition(b"\n")[0].decode()
+
+
+def _note(key: str, blob: bytes | None) -> None:
+    if (trace := current_trace()) is not None:
+        trace.answers[key] = None if blob is None else _digest_of(blob)
 
 
 def digest(key: str, body: bytes) -> bytes:

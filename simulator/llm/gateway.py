@@ -19,10 +19,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from simulator.errors import (
     BudgetError,
@@ -38,11 +37,13 @@ from simulator.llm.answers import REPAIR, Reading, StructuredAnswer, T, read_ans
 from simulator.llm.cache import AnswerCache
 from simulator.llm.forms import REFUSED, can_be_refused, forms, ran_out, with_more_room, without
 from simulator.llm.journal import Journal
-from simulator.llm.messages import ChatRequest, ChatResponse, Message, Outcome, Usage, whole
+from simulator.llm.limiter import Limiter, Slot, Unlimited
+from simulator.llm.messages import ChatRequest, ChatResponse, Message, Outcome, whole
 from simulator.llm.providers import Provider, RefusedFieldError, TransientError
 from simulator.llm.providers.complaints import is_failure
 from simulator.llm.retries import Retry
 from simulator.llm.spending.budget import Budget
+from simulator.llm.trace import Call, current_trace
 
 if TYPE_CHECKING:
     from simulator.llm.rounds import Rounds
@@ -55,50 +56,6 @@ LONGEST_WAIT = 10 * 365 * 86_400.0
 
 MOST_SIMILAR = 8
 """Stored repair questions looked at for the one an earlier version put."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One question of a run, for its evidence: equal in a cold run and in its rerun from the cache.
-
-    `served` is the model that answered, as its service named it; empty where that was not recorded. `usage` is what
-    the answer cost when it was paid for, in this run or another.
-    """
-
-    key: str
-    provider: str
-    model: str
-    purpose: Mapping[str, str]
-    outcome: Outcome
-    usage: Usage
-    served: str = ""
-
-
-class Slot(Protocol):
-    """A place at an endpoint."""
-
-    async def count(self) -> None:
-        """Count a call, once there is room for it in the hour and the minute."""
-
-    def correct(self, usage: Usage) -> None:
-        """Replace the estimated tokens of the call by those it used."""
-
-
-class Limiter(Protocol):
-    """Calls at once, by the hour, tokens by the minute: a question is asked while its slot is held."""
-
-    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Slot]: ...
-
-
-class Unlimited:
-    def slot(self, request: ChatRequest) -> AbstractAsyncContextManager[Slot]:  # noqa: ARG002
-        return nullcontext(self)
-
-    async def count(self) -> None:
-        return
-
-    def correct(self, usage: Usage) -> None:  # noqa: ARG002
-        return
 
 
 def received(text: str) -> str:
@@ -248,6 +205,8 @@ class Gateway:
             # Taken when it came, by a version that held it against nothing, and nobody can be asked now: it stands.
             as_it_was = read_answer(response, model)
             if as_it_was.value is not None:
+                if (trace := current_trace()) is not None:
+                    trace.complete = False  # where somebody can be asked, it does not stand
                 return StructuredAnswer(as_it_was.value, None, keys, response, as_it_was.fixes)
         repair, response, read = await self._ask_and_read(repair_question, model, known)
         if response.outcome != "refusal" and (read.error is None) is (response.outcome == "unusable"):
@@ -320,9 +279,27 @@ class Gateway:
             put, response = await self._ask_in_form(request)
         elif recorded is None:
             self._count_hit(put, response)
-        if recorded is None:
-            self._record(request, put, response)
+        call = self._record(request, put, response) if recorded is None else recorded
+        if (trace := current_trace()) is not None:
+            trace.calls.setdefault(request.key, replace(call, purpose=dict(put.purpose)))
         return put, response
+
+    def take(self, calls: Mapping[str, Call]) -> None:
+        """Record questions {key: call} whose stored answers were read before, as if they were put again."""
+        for key, call in calls.items():
+            if self._calls.get(key) is None:
+                self._calls[key] = call
+                answer = ChatResponse("", call.outcome, call.served, call.usage, call.latency_s)
+                self._count_hit(call, answer)
+
+    def refusals_of(self, provider: str, endpoint: str, model: str) -> set[str]:
+        """Fields that a service is known to refuse, from answers on disk and from this run."""
+        service = (provider, endpoint, model)
+        if service not in self._refused:
+            self._refused[service] = set() if self.mode == "off" else self.cache.refusals(*service)
+        if (trace := current_trace()) is not None:
+            trace.refusals["|".join(service)] = sorted(self._refused[service])
+        return self._refused[service]
 
     def _miss(self, request: ChatRequest) -> CacheMissError:
         """The error of a miss, explained once: where dates are asked side by side, hundreds miss together."""
@@ -347,11 +324,7 @@ class Gateway:
         return asked if asked is not None or self.mode in ("refresh", "off") else self.cache.get(key)
 
     def _refusals(self, request: ChatRequest) -> set[str]:
-        """Fields that the service of `request` is known to refuse, from answers on disk and from this run."""
-        service = (request.provider, request.endpoint, request.model)
-        if service not in self._refused:
-            self._refused[service] = set() if self.mode == "off" else self.cache.refusals(*service)
-        return self._refused[service]
+        return self.refusals_of(request.provider, request.endpoint, request.model)
 
     async def _ask_in_form(self, request: ChatRequest) -> tuple[ChatRequest, ChatResponse]:
         """Ask, without what the service refuses: a field is left out once it has been refused."""
@@ -373,8 +346,8 @@ class Gateway:
                 known.update(refused)
                 return put, response
 
-    def _record(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> None:
-        self._calls[request.key] = Call(
+    def _record(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> Call:
+        call = Call(
             key=put.key,
             provider=put.provider,
             model=put.model,
@@ -382,7 +355,12 @@ class Gateway:
             outcome=response.outcome,
             usage=response.usage,
             served=response.model,
+            latency_s=response.latency_s,
         )
+        self._calls[request.key] = call
+        if (trace := current_trace()) is not None:
+            trace.calls[request.key] = call
+        return call
 
     def _judge(self, request: ChatRequest, put: ChatRequest, response: ChatResponse) -> ChatResponse:
         """Store and record `response` under the outcome it has now that it was read."""
@@ -504,7 +482,7 @@ class Gateway:
             # Released after the answer is stored, so that whoever claims next finds it on disk.
             ledger.release(request.key)
 
-    def _count_hit(self, request: ChatRequest, response: ChatResponse) -> ChatResponse:
+    def _count_hit(self, request: ChatRequest | Call, response: ChatResponse) -> ChatResponse:
         self.cached += 1
         if self.journal is not None:
             self.journal.write(request, response, hit=True)

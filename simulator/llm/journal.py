@@ -17,6 +17,7 @@ from pathlib import Path
 
 from simulator.files import keep_private
 from simulator.llm.messages import ChatRequest, ChatResponse
+from simulator.llm.trace import Call
 
 
 class Journal:
@@ -33,7 +34,7 @@ class Journal:
 
     def write(
         self,
-        request: ChatRequest,
+        request: ChatRequest | Call,
         response: ChatResponse | None,
         *,
         hit: bool = False,

@@ -14,6 +14,7 @@ from typing import Any
 
 from simulator.errors import LLMError, NoResultError
 from simulator.replay.inputs import ReplayInputs
+from simulator.replay.kept_opinions import KeptOpinions
 from simulator.trading.strategy import Strategy, slice_journal, strategy_at
 
 Progress = Callable[[str, int, int, str], None]
@@ -41,9 +42,11 @@ class Prefetched:
     until: int | None = None
 
 
-async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progress) -> Prefetched:
+async def prefetch(
+    strategy: Strategy[Any], inputs: ReplayInputs, report: Progress, kept: KeptOpinions | None = None
+) -> Prefetched:
     """Ask for all opinions that rest on the market or on minutes, side by side; of questions that queue the oldest
-    date's go first. None for a strategy without such opinions.
+    date's go first. Those in `kept` are taken from there. None for a strategy without such opinions.
 
     A point that reads minutes waits for the point before: meetings and their checkpoints go on side by side,
     checkpoints of one meeting one after the other.
@@ -54,12 +57,18 @@ async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progre
     deciding = [strategy_at(strategy, name) for name in inputs.points]
     tasks: dict[int, asyncio.Task[Any]] = {}
 
+    recall = None if kept is None else kept.over(inputs.snapshots)
+
     async def opine(k: int) -> Any:
-        before = None
-        if deciding[k].reads == "minutes" and k:
+        one, before = deciding[k], None
+        if one.reads == "minutes" and k:
             # Given up, this date cancels the one before it, which by then has failed or is given up as well.
             before = deciding[k - 1], inputs.snapshots[k - 1], await tasks[k - 1]
-        return await deciding[k].opine(inputs.snapshots[k], slice_journal(deciding[k], (), before))
+
+        async def form() -> Any:
+            return await one.opine(inputs.snapshots[k], slice_journal(one, (), before))
+
+        return await (form() if recall is None else recall.opine(k, one, form))
 
     for k, one in enumerate(deciding):
         if one.reads == "market" or (one.reads == "minutes" and (k - 1 in tasks or not k)):
@@ -72,6 +81,8 @@ async def prefetch(strategy: Strategy[Any], inputs: ReplayInputs, report: Progre
     finally:
         for task in waited:
             task.cancel()
+        if kept is not None:
+            kept.close()
     await asyncio.gather(*waited, return_exceptions=True)
     answered = {k: tasks[k].result() for k in dates[:failed]}
     if failed is None:

@@ -19,6 +19,7 @@ from simulator.errors import LLMError, NoResultError
 from simulator.market.bars import Snapshot
 from simulator.replay import audit, backtrader_engine, kernel
 from simulator.replay.inputs import ReplayInputs
+from simulator.replay.kept_opinions import KeptOpinions
 from simulator.replay.ledger import Ledger
 from simulator.replay.prefetch import Progress, prefetch, silent
 from simulator.replay.tape import Tape
@@ -52,15 +53,17 @@ def replay_strategy(
     cash: float,
     progress: Progress | None = None,
     loop: asyncio.Runner | None = None,
+    kept: KeptOpinions | None = None,
 ) -> Replayed:
-    """Replay `strategy` over `inputs` with both engines, within `loop` where its connections live there.
+    """Replay `strategy` over `inputs` with both engines, within `loop` where its connections live there. Opinions in
+    `kept` are not formed again.
 
     Where the asking stopped early (budget spent, a question refused for good) the dates decided so far are replayed;
     with none the error itself is raised. Raises AuditError when the engines differ by over 1e-9 of equity.
     """
     report = progress or silent
     with nullcontext(loop) if loop else asyncio.Runner() as running:
-        ahead = running.run(prefetch(strategy, inputs, report))
+        ahead = running.run(prefetch(strategy, inputs, report, kept))
         if ahead.stopped is not None:
             if not ahead.until:
                 raise ahead.stopped

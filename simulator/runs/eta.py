@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from simulator.llm.gateway import Call, Gateway
+from simulator.llm.gateway import Gateway
+from simulator.llm.trace import Call
 
 FEWEST = 20
 """Real calls before anything is said."""

@@ -25,7 +25,7 @@ from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
 from simulator.runs.batches import ask_ahead, batches_of, check_batch
 from simulator.runs.eta import Forecast, RunProgress, still_usd
-from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.gateway_setup import open_gateway, open_opinions
 from simulator.runs.identity import identify
 from simulator.runs.load_inputs import LoadedInputs, load_inputs
 from simulator.runs.replicates import replay_replicates
@@ -179,14 +179,16 @@ def simulate(
         asking.open_for(known["run_id"], seats_of(loaded.strategy))
         check_batch(spec, loaded.strategy)
         report = _ticking(progress, asking.gateway, questions) if progress else None
+        kept = open_opinions(spec, workspace, asking.gateway)
         command = f"{known['command']} --batch {spec.batch}" if spec.batch else known["command"]
         try:
             with batches_of(spec, asking, workspace, seats_of(loaded.strategy)) as rounds:
                 if rounds is not None:
                     ahead = ask_ahead(rounds, loaded.strategy, spec.replicates, staged.inputs, report)
                     asking.loop.run(ahead)
+                cash, loop = config.accounts.cash, asking.loop
                 replicates, stopped = replay_replicates(
-                    loaded.strategy, spec.replicates, staged.inputs, rules, config.accounts.cash, report, asking.loop
+                    loaded.strategy, spec.replicates, staged.inputs, rules, cash, report, loop, kept
                 )
         except LLMError as error:
             raise _continued(error, command, asking.gateway, questions) from error.__cause__

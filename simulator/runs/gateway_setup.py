@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
 from simulator.llm.journal import Journal
 from simulator.llm.messages import ChatRequest
+from simulator.llm.opinions import OpinionStore
 from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import check_seats, providers_for, seats
 from simulator.llm.spending.budget import Budget
@@ -24,6 +26,8 @@ from simulator.llm.spending.limits import Limits
 from simulator.llm.spending.prices import Prices
 from simulator.llm.spending.shared_ledger import SharedLedger
 from simulator.printing import say
+from simulator.replay.kept_opinions import KeptOpinions
+from simulator.runs.identity import code_digest, digest_of, packages
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Seating
 from simulator.workspace import Workspace
@@ -97,7 +101,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         cache,
         providers_for(chosen, offline, charges.charge),
         budget=budget,
-        mode=spec.cache,
+        mode=spec.mode,
         estimate_usd=estimate,
         limiter=FirstAhead(
             FairQueue(limits, budget, estimate, charges.untried, charges.at_worst), charges.prices.discounts
@@ -114,3 +118,12 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
             if journal is not None:
                 journal.close()
             cache.close()
+
+
+def open_opinions(spec: RunSpec, workspace: Workspace, gateway: Gateway) -> KeptOpinions | None:
+    """Return the opinions kept in the workspace; None where every question is to be put, whatever is stored."""
+    if spec.cache not in ("record", "replay", "verify-opinions"):
+        return None
+    code = digest_of([code_digest(), dict(packages()), platform.python_version()])
+    verify = spec.cache == "verify-opinions"
+    return KeptOpinions(OpinionStore(workspace.cache, gateway), gateway, code, verify)

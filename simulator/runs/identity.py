@@ -59,7 +59,7 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         "sources": dict(zip(inputs.bars.symbols, inputs.bars.sources, strict=True)),
         "context": dict(zip(inputs.context.symbols, inputs.context.sources, strict=True)),
         "notes": list(staged.notes),
-        "packages": packages(),
+        "packages": dict(packages()),
     }
     made_of = {name: value for name, value in described.items() if name not in NOT_IN_ID}
     return {**described, "run_id": run_id({**made_of, "code": code_digest(), "replicates": spec.replicates})}
@@ -89,11 +89,11 @@ def run_id(parts: Mapping[str, object]) -> str:
 
 @cache
 def code_digest() -> str:
-    """sha256 (hex) over the sources and templates of the installed package."""
+    """sha256 (hex) over the sources, tables and templates of the installed package."""
     h = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         inside = path.relative_to(PACKAGE)
-        if path.suffix in {".py", ".html", ".css", ".js"} and inside.parts[0] != "_workspace":
+        if path.suffix in {".py", ".json", ".csv", ".html", ".css", ".js"} and inside.parts[0] != "_workspace":
             h.update(inside.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return h.hexdigest()
 
@@ -111,7 +111,8 @@ def code_version() -> Code:
     }
 
 
-def packages() -> dict[str, str]:
+@cache
+def packages() -> Mapping[str, str]:
     """Versions of the packages that can change a number."""
     return {name: metadata.version(name) for name in NUMERICS}
 

@@ -45,7 +45,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     check_max_cost(spec.max_cost)
     config = load_config(workspace.config)
     plan_provider = PlanProvider()
-    with plan_gateway(workspace, config, spec.models, spec.cache, plan_provider) as asking:
+    with plan_gateway(workspace, config, spec.models, spec.mode, plan_provider) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)

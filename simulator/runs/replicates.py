@@ -12,6 +12,7 @@ import numpy as np
 from simulator.errors import LLMError, NoResultError, UsageError
 from simulator.evidence.records import Metrics, Spread
 from simulator.replay.inputs import ReplayInputs
+from simulator.replay.kept_opinions import KeptOpinions
 from simulator.replay.prefetch import Progress
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.trading.cycle import TradingRules
@@ -26,6 +27,7 @@ def replay_replicates(
     cash: float,
     progress: Progress | None,
     loop: asyncio.Runner,
+    kept: KeptOpinions | None,
 ) -> tuple[tuple[Replayed, ...], LLMError | None]:
     """A replay per replicate, and why there are fewer dates or replicates than asked for.
 
@@ -37,7 +39,7 @@ def replay_replicates(
     for number in range(replicates):
         again = replicate_of(strategy, number)
         try:
-            replayed = replay_strategy(again, inputs, rules, cash, _part(progress, number, replicates), loop)
+            replayed = replay_strategy(again, inputs, rules, cash, _part(progress, number, replicates), loop, kept)
         except LLMError as stopped:
             if not replays or isinstance(stopped, NoResultError):
                 raise

@@ -15,6 +15,9 @@ from simulator.llm.gateway import Mode
 MAX_COST = 5.0
 Batch = Literal["all", "meetings"]
 
+CacheMode = Literal[Mode, "verify-opinions"]
+"""Mode of the gateway, and ``verify-opinions``: as ``record``, with every kept opinion formed again and compared."""
+
 
 def check_max_cost(usd: float) -> None:
     """Raise UsageError for what is no limit: NaN, infinite, negative, no number."""
@@ -35,11 +38,16 @@ class RunSpec:
     first: date
     last: date | None = None
     models: str | None = None
-    cache: Mode = "record"
+    cache: CacheMode = "record"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     replicates: int = 1
     max_cost: float = MAX_COST
     batch: Batch | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """Mode of the gateway."""
+        return "record" if self.cache == "verify-opinions" else self.cache
 
     def command(self, strategy: str, last: date) -> list[str]:
         """Return the words of the `sim run` that makes this run again, with everything that was left open filled in."""

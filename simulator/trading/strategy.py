@@ -76,6 +76,25 @@ class KeepsMinutes(Protocol):
 
 
 @runtime_checkable
+class KeepsOpinions(Protocol):
+    """A strategy whose opinions rest on snapshot, minutes, stored answers and `basis` alone, and can be written down:
+    one that was formed before is read again, and nobody is asked."""
+
+    @property
+    def basis(self) -> str:
+        """All else an opinion is made of, beside the code of this package."""
+
+    def write_opinion(self, opinion: Any) -> Mapping[str, object]:
+        """Return `opinion`, JSON-able."""
+
+    def read_opinion(self, content: Mapping[str, Any], snapshot: Snapshot) -> Any:
+        """Return the opinion behind `content` at `snapshot`; its minutes and decisions are those of the one written.
+
+        Raises ValueError, KeyError, TypeError or SimError for any other shape.
+        """
+
+
+@runtime_checkable
 class Checkpointed(KeepsMinutes, Protocol):
     """A strategy that may look again between its meetings, at the times of config/schedule.yaml."""
 

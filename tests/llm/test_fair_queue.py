@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from simulator.llm.gateway import Unlimited
+from simulator.llm.limiter import Unlimited
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.spending import fair_queue
 from simulator.llm.spending.budget import Budget

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from simulator.llm.cache import AnswerCache
-from simulator.llm.gateway import Call, Gateway
+from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatRequest, ChatResponse, Message, Usage
+from simulator.llm.trace import Call
 from simulator.runs.eta import FEWEST, Forecast, still_usd
 
 

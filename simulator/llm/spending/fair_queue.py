@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Any
 
-from simulator.llm.gateway import Limiter
+from simulator.llm.limiter import Limiter
 from simulator.llm.messages import ChatRequest
 from simulator.llm.spending.budget import Budget
 
@@ -28,7 +28,7 @@ LEASE_SECONDS = 300.0
 
 
 class FairQueue:
-    """A `gateway.Limiter` before another one. `estimate` gives (likely, at most) dollars of a question.
+    """A `limiter.Limiter` before another one. `estimate` gives (likely, at most) dollars of a question.
 
     A model that is `untried` is asked one question alone, with no other trial at its endpoint in any process of the
     workspace: many at once could cost what nobody set aside. For the same reason questions go one by one where less is

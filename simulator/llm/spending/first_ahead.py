@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from simulator.llm.beginnings import first_beginning
-from simulator.llm.gateway import Limiter, Slot
+from simulator.llm.limiter import Limiter, Slot
 from simulator.llm.messages import ChatRequest
 
 
 class FirstAhead:
-    """A `gateway.Limiter` before another one.
+    """A `limiter.Limiter` before another one.
 
     Where a service charges less for what it has read before (`discounts`), questions that begin alike wait for the
     first of them: for one attempt, whatever comes of it, and for no other reason.

@@ -117,7 +117,7 @@ class Gate:
 
 
 class Limits:
-    """The limits of all endpoints. Implements `gateway.Limiter`.
+    """The limits of all endpoints. Implements `limiter.Limiter`.
 
     Parameters
     ----------
