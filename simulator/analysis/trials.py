@@ -1,8 +1,8 @@
 """Results that count as trials of a run, and what is left of its Sharpe ratio once it is admitted there were others.
 
-    rows of the registry + run.json ──trials──► Trials ──deflated──► DSR
-                                                   ▲
-    equity.csv of the runs counted ──correlations──┘
+    store, reports/, earlier trials.json ──► rows + run.json ──trials──► Trials ──► N, by which the verdict is corrected
+                                                                           │
+    equity.csv of the runs counted ──correlations──────────────────────────┴──deflate──► DSR as published
 
 What is a trial and why: docs/decisions/0006-trials.md. The number grows as a workspace is used, so none of this stands
 in run.json or in the digest of a result; it goes to ``trials.json`` beside them.
@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,14 +22,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DataError
-from simulator.evidence.reader import read_equity, read_run, with_trials
+from simulator.evidence.reader import read_equity, read_run, read_trials, with_trials
 from simulator.evidence.records import Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
-from simulator.evidence.verify import check_parts
+from simulator.evidence.unrecorded import Seen, all_results
+from simulator.evidence.verify import check_parts, own_name
 from simulator.market import calendar
+from simulator.market.months import BarMonths, shared_keys
+from simulator.number_format import counted
 from simulator.numerics import products, weighing
 from simulator.stats import inference
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
+from simulator.store.events import definition_of
 from simulator.store.folders import add_files, json_bytes
 from simulator.workspace import Workspace
 
@@ -45,13 +50,21 @@ FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe")
 FEWEST_COMMON = 20
 """Sessions two trials must share for their correlation to be taken; with fewer they count as independent."""
 
+MOST_LISTED = 200
+"""Trials that trials.json lists of each kind; `sim runs --trials` lists all."""
+
+ITSELF, SAME_STRATEGY = "this run", "same strategy"
+
 MOST_READ = 100
 """Run folders opened for correlations. Of more, evenly spaced ones stand for all."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One result. `sharpe` is annual over its own `sessions`, None where undefined; `first` is the date asked for."""
+    """One result. `sharpe` is annual over its own `sessions`, None where undefined; `first` is the date asked for.
+
+    `why` says why it counts, or why not; `definition` is the digest of the strategy's file, empty where not on record.
+    """
 
     run_id: str
     digest: str
@@ -63,7 +76,10 @@ class Trial:
     folder: str
     sessions: int
     sharpe: float | None
+    why: str = ""
     figures: tuple[str, ...] = field(default=(), repr=False)
+    definition: str = field(default="", repr=False)
+    bar_months: BarMonths = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True)
@@ -76,14 +92,16 @@ class Trials:
     effective : how many independent trials they amount to, 1 … count; None before `correlated`
     sharpe_variance : variance of their Sharpe ratios per session, at the length of the run; None below two of them
     counted : the run first, the others as they were made
-    left_out : the others of the registry, each with the reason
+    left_out : the others of the registry
+    at_least : why there may be more than are counted; empty where nothing tells of any
     """
 
     count: int
     effective: float | None
     sharpe_variance: float | None
     counted: tuple[Trial, ...]
-    left_out: tuple[tuple[Trial, str], ...]
+    left_out: tuple[Trial, ...]
+    at_least: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,28 +117,29 @@ class Excess:
         return self.returns - self.free
 
 
-def trials(rows: Iterable[RegistryRow], run: RunRecord) -> Trials:
+def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> Trials:
     """Return the trials that count against `run` of the rows of a registry, whether or not it is among them.
 
     The variance is that of SRᵢ√Tᵢ over T, the Sharpe ratios brought to the T sessions of the run: with trials of one
     length it is the variance of their Sharpe ratios, and a trial of two weeks does not drown years.
     """
-    own = _trial({**run, "first": run["from"], "last": run["to"], "folder": ""})
+    own = _trial({**run, "first": run["from"], "last": run["to"], "folder": "", "definition": definition_of(run)})
     others = [_trial(row) for row in rows]
     whole = {t.run_id for t in (own, *others) if not t.partial}
     latest = {t.run_id: t.digest for t in (*others, own) if t.partial}
-    shared = _Sessions((own, *others))
-    counted, left_out = [replace(own, sessions=int(run["sessions"]))], []
+    shared = _Shared(own, others)
+    among, left_out = [replace(own, sessions=int(run["sessions"]), why=ITSELF)], list[Trial]()
+    seen: dict[object, str] = {}
+    _repeated(own, seen)
     for bare in others:
         if (bare.run_id, bare.digest) == (own.run_id, own.digest):
             continue
-        trial = replace(bare, sessions=shared.count(bare.first, bare.last))
-        why = _elsewhere(trial, own, shared) or _unfinished(trial, whole, latest) or _repeated(trial, counted)
-        if why:
-            left_out.append((trial, why))
-        else:
-            counted.append(trial)
-    return Trials(len(counted), None, _variance(counted), tuple(counted), tuple(left_out))
+        counts, why = shared.relation(bare)
+        why_not = "" if counts else why
+        why_not = why_not or _unfinished(bare, whole, latest) or _repeated(bare, seen)
+        trial = replace(bare, sessions=shared.count(bare.first, bare.last), why=why_not or why)
+        (left_out if why_not else among).append(trial)
+    return Trials(len(among), None, _variance(among), tuple(among), tuple(left_out), at_least)
 
 
 def with_correlations(tried: Trials, excess: Mapping[str, Excess | None]) -> Trials:
@@ -165,27 +184,46 @@ def deflate(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> tuple
     return {"trials": tried.count, **values}, reasons
 
 
-def trials_facts(rows: Iterable[RegistryRow], run: RunRecord, folder: Path) -> TrialsRecord:
-    """Return the content of trials.json for the run in `folder`, whose siblings hold the other runs.
+def trials_facts(
+    seen: Seen, run: RunRecord, folder: Path, reports: Path | None = None, most: int | None = None
+) -> TrialsRecord:
+    """Return the content of trials.json for the run in `folder`; `reports` (its parent) holds the other runs.
 
-    Keys: ``run_id``, ``digest``, ``inference`` (as `deflated`, without its reasons), ``reasons``, ``counted`` and
-    ``left_out`` (rows with run_id, digest, strategy, symbols, first, last, partial, folder, sessions, sharpe; the
-    latter with ``why``). Raises DataError when equity.csv of `folder` cannot be read; other folders may be gone.
+    Keys: ``run_id``, ``digest``, ``summary`` (what was counted, in a sentence), ``at_least``, ``inference`` (as
+    `deflate`, without its reasons), ``reasons``, ``counted`` and ``left_out``: rows with run_id, digest, strategy,
+    symbols, first, last, partial, folder, sessions, sharpe, why; at most `most` of each. Raises DataError when
+    equity.csv of `folder` cannot be read; other folders may be gone.
     """
     own = read_excess(folder)
     if own is None:
         raise DataError("cannot be read", where=str(folder / "equity.csv"), mend=f"`{run['command']}` writes it again")
-    tried = trials(rows, run)
-    tried = with_correlations(tried, {str(run["digest"]): own, **_read_all(tried.counted[1:], folder.parent)})
+    tried = trials(seen.rows, run, seen.at_least)
+    others = _read_all(tried.counted[1:], folder.parent if reports is None else reports)
+    tried = with_correlations(tried, {str(run["digest"]): own, **others})
     inferred, reasons = deflate(own.returns, own.free, tried)
     return {
         "run_id": run["run_id"],
         "digest": run["digest"],
+        "summary": summarise(tried),
+        "at_least": tried.at_least,
         "inference": inferred,
         "reasons": reasons,
-        "counted": [_row(t) for t in tried.counted],
-        "left_out": [{**_row(t), "why": why} for t, why in tried.left_out],
+        "counted": [_row(t) for t in tried.counted[:most]],
+        "left_out": [_row(t) for t in tried.left_out[:most]],
     }
+
+
+def summarise(tried: Trials) -> str:
+    """Return a sentence on how many trials are counted and which: this run, its strategy elsewhere, its bars."""
+    own, *others = tried.counted
+    same = sum(trial.why.startswith(SAME_STRATEGY) for trial in others)
+    kinds = [f"{counted(same, 'other result')} of {own.strategy} on any bars"] if same else []
+    if elsewhere := len(others) - same:
+        kinds.append(f"{counted(elsewhere, 'result')} of other strategies on the same bars")
+    how_many = counted(tried.count, "trial")
+    number = f"At least {how_many}" if tried.at_least else how_many
+    of = f"this run, {' and '.join(kinds)}" if kinds else f"this run; no other of {own.strategy} or on the same bars"
+    return f"{number} counted: {of}{f' ({tried.at_least})' if tried.at_least else ''}."
 
 
 def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecord:
@@ -194,12 +232,13 @@ def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecor
     The run counts itself, whether it has been recorded yet or not. Raises DataError for a folder that cannot be read,
     SimError for a store that cannot.
     """
-    from simulator.evidence.unrecorded import all_results
     from simulator.store.connection import store_place
     from simulator.store.database import Store
 
     with Store(store_place(workspace.registry)) as store:
-        facts = trials_facts(all_results(store, workspace.reports), run, folder)
+        seen = all_results(store, workspace.reports)
+    seen = with_earlier(seen, run, [folder, workspace.reports / own_name(run)])
+    facts = trials_facts(seen, run, folder, workspace.reports, MOST_LISTED)
     add_files(folder, {FILE: json_bytes(facts)})
     return with_trials(run, facts)
 
@@ -222,19 +261,68 @@ def read_excess(folder: Path, digest: str | None = None) -> Excess | None:
     return found if np.isfinite(found.excess).all() else None
 
 
-class _Sessions:
-    """Exchange sessions that the trials cover, counted between any two of their dates."""
+def with_earlier(seen: Seen, run: RunRecord, folders: Iterable[Path]) -> Seen:
+    """Return `seen` with the trials an earlier trials.json of the same run lists and nothing else tells of any more."""
+    known = {(row["run_id"], row["digest"]) for row in (run, *seen.rows)}
+    lost: dict[tuple[str, str], RegistryRow] = {}
+    for folder in folders:
+        for row in read_trials(folder, run):
+            if (name := (row["run_id"], row["digest"])) not in known:
+                lost[name] = {**row, "folder": "", "metrics": {"sharpe": row["sharpe"]}}
+    if not lost:
+        return seen
+    gone = f"{counted(len(lost), 'of them')} only an earlier trials.json tells of"
+    return Seen((*seen.rows, *lost.values()), "; ".join(filter(None, (seen.at_least, gone))))
 
-    def __init__(self, over: Sequence[Trial]) -> None:
-        first = max(min(date.fromisoformat(t.first) for t in over), calendar.TABLE_FROM)
-        last = max(date.fromisoformat(t.last) for t in over)
+
+class _Shared:
+    """Strategy, months of bars, symbols and sessions that other trials share with the one that is judged."""
+
+    def __init__(self, own: Trial, others: Sequence[Trial]) -> None:
+        first = max(min(date.fromisoformat(t.first) for t in (own, *others)), calendar.TABLE_FROM)
+        last = max(date.fromisoformat(t.last) for t in (own, *others))
         self._days = calendar.sessions(first, max(first, last)).session_of
+        self._own, self._keys = own, dict(shared_keys(own.bar_months))
+        self.count = cache(self._count)
+        self._months_of: dict[int, dict[tuple[str, str], int]] = {}
 
-    def count(self, first: str, last: str) -> int:
+    def _count(self, first: str, last: str) -> int:
         """Sessions from `first` to `last`, both included; 0 where they are the wrong way round."""
         low, high = (calendar.day_number(date.fromisoformat(d)) for d in (first, last))
         between = np.searchsorted(self._days, (low, high + 1))
         return max(int(between[1] - between[0]), 0)
+
+    def relation(self, trial: Trial) -> tuple[bool, str]:
+        """Return whether a trial counts, and why or why not."""
+        own = self._own
+        if trial.strategy == own.strategy:
+            return True, SAME_STRATEGY
+        if trial.definition and trial.definition == own.definition:
+            return True, f"{SAME_STRATEGY} under another name"
+        common = self._months(trial)
+        if common:
+            return True, "; ".join(
+                f"{counted(months, 'common month')} of {theirs}{f' (here {ours})' if ours != theirs else ''}"
+                for (theirs, ours), months in common.items()
+            )
+        named = [symbol for symbol in trial.symbols if symbol in own.symbols]
+        if not named:
+            bars = " and no month of bars" if trial.bar_months and own.bar_months else ""
+            return False, f"{', '.join(trial.symbols)}: no symbol{bars} in common"
+        if not self.count(max(trial.first, own.first), min(trial.last, own.last)):
+            return False, f"{trial.first} to {trial.last}: no session in common"
+        return True, f"{', '.join(named)} on common dates"
+
+    def _months(self, trial: Trial) -> dict[tuple[str, str], int]:
+        """{(symbol of the trial, symbol of the run): months in common}, by the content of their bars."""
+        place = id(trial.bar_months)
+        if place not in self._months_of:
+            pairs: dict[tuple[str, str], set[str]] = {}
+            for key, theirs in shared_keys(trial.bar_months) if self._keys else ():
+                if (ours := self._keys.get(key)) is not None:
+                    pairs.setdefault((theirs, ours), set()).add(key.partition(".")[0])
+            self._months_of[place] = {pair: len(months) for pair, months in pairs.items()}
+        return self._months_of[place]
 
 
 def _trial(row: RegistryRow) -> Trial:
@@ -255,18 +343,9 @@ def _trial(row: RegistryRow) -> Trial:
         sessions=0,
         sharpe=None if sharpe is None else float(sharpe),
         figures=() if None in figures[:2] else written,
+        definition=str(row.get("definition") or ""),
+        bar_months=row.get("bar_months") or {},
     )
-
-
-def _elsewhere(trial: Trial, own: Trial, shared: _Sessions) -> str:
-    """Say why a trial tells nothing of the run judged; one of the same strategy does, on whatever data it was tried."""
-    if trial.strategy == own.strategy:
-        return ""
-    if not set(trial.symbols) & set(own.symbols):
-        return f"{', '.join(trial.symbols)}: no symbol in common"
-    if not shared.count(max(trial.first, own.first), min(trial.last, own.last)):
-        return f"{trial.first} to {trial.last}: no session in common"
-    return ""
 
 
 def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str:
@@ -277,25 +356,28 @@ def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str
     return "" if latest[trial.run_id] == trial.digest else f"an earlier stop of {trial.run_id}, which went on"
 
 
-def _repeated(trial: Trial, counted: Sequence[Trial]) -> str:
-    for other in counted:
-        if other.digest == trial.digest:
-            return f"the same result as {other.run_id}"
-        alike = (other.figures, other.first, other.last) == (trial.figures, trial.first, trial.last)
-        if trial.figures and alike:
-            return f"the same returns as {other.run_id}"
-    return ""
+def _repeated(trial: Trial, seen: dict[object, str]) -> str:
+    """Say which of the trials in `seen` had the same result, or put this one among them."""
+    returns = (trial.figures, trial.first, trial.last)
+    same = seen.get(trial.digest)
+    alike = seen.get(returns) if trial.figures else None
+    if same is None and alike is None:
+        seen[trial.digest] = trial.run_id
+        if trial.figures:
+            seen[returns] = trial.run_id
+        return ""
+    return f"the same result as {same}" if same else f"the same returns as {alike}"
 
 
-def _variance(counted: Sequence[Trial]) -> float | None:
+def _variance(among: Sequence[Trial]) -> float | None:
     per_session = [
         t.sharpe / math.sqrt(SESSIONS_A_YEAR) * math.sqrt(t.sessions)
-        for t in counted
+        for t in among
         if t.sharpe is not None and t.sessions
     ]
-    if len(per_session) < 2 or not counted[0].sessions:
+    if len(per_session) < 2 or not among[0].sessions:
         return None
-    return float(np.var(per_session, ddof=1)) / counted[0].sessions
+    return float(np.var(per_session, ddof=1)) / among[0].sessions
 
 
 def _mean_correlation(known: Sequence[Excess]) -> float:
@@ -359,5 +441,5 @@ def _read_all(others: Sequence[Trial], reports: Path) -> dict[str, Excess | None
 
 
 def _row(trial: Trial) -> TrialRow:
-    row = {name: value for name, value in vars(trial).items() if name != "figures"}
+    row = {name: value for name, value in vars(trial).items() if name in TrialRow.__annotations__}
     return cast(TrialRow, {**row, "symbols": list(trial.symbols)})

@@ -71,8 +71,8 @@ def judge(run: JudgedRun) -> Verdict:
     everything, needs no test.
 
     Where positions are not on record the Sharpe ratio is judged against cash: its 95 % bootstrap interval and the
-    one-sided HAC p must agree, p from 0.03 to 0.07 is borderline, and one of several trials whose deflated Sharpe ratio
-    is below 0.95 is luck.
+    one-sided HAC p must agree, p from 0.03 to 0.07 is borderline, and one of several trials whose p as the best of them
+    is not below 0.05 is luck. The deflated Sharpe ratio as published decides nothing: near copies raise it.
     """
     part = part_after_cutoff(run)
     standing: Standing = "not assessable" if part is None else _standing(part)
@@ -101,15 +101,12 @@ def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
     part = split["parts"]["after"]
     if part["sessions"] == run["sessions"]:
         return {**run}  # all of it, and yet after the cut-off
-    # The deflated Sharpe ratio of run.json is one of all sessions, those that may be remembered included.
-    trials, p = inferred(run, "trials"), part["sharpe_p_hac"]
     inference = {
         "sharpe": part["sharpe"],
-        "sharpe_p_hac": p,
+        "sharpe_p_hac": part["sharpe_p_hac"],
         "sharpe_ci_low": part["sharpe_ci_low"],
         "sharpe_ci_high": part["sharpe_ci_high"],
-        "trials": trials,
-        "p_of_all_trials": min(1.0, trials * p) if trials and p is not None else None,
+        "trials": inferred(run, "trials"),
     }
     skill = part.get("skill")
     return {**run, "sessions": part["sessions"], "inference": inference, "skill": skill, "reasons": part["reasons"]}
@@ -216,8 +213,14 @@ def _cash_standing(run: JudgedRun) -> Standing:
 
 def _chosen(run: JudgedRun) -> bool:
     """Return whether so many trials without skill would have shown as much."""
-    deflated, corrected = inferred(run, "dsr"), inferred(run, "p_of_all_trials")
-    return (deflated is not None and deflated < 0.95) or (corrected is not None and corrected >= 0.05)
+    corrected = _p_of_best(run)
+    return corrected is not None and corrected >= SIGNIFICANT
+
+
+def _p_of_best(run: JudgedRun) -> float | None:
+    """The p for a Sharpe ratio of zero or less, as the best of all trials."""
+    p = inferred(run, "sharpe_p_hac")
+    return None if p is None else p_of_trials(p, trials_of(run))
 
 
 def _ruined(run: JudgedRun) -> bool:
@@ -333,23 +336,19 @@ def _test(skill: SkillRecord, standing: Standing, trials: float) -> str:
 
 
 def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
-    trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
+    trials = inferred(run, "trials")
     if trials is None:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
+    tried = run["reasons"].get("trials", f"{counted(int(trials), 'trial')} counted").removesuffix(".")
     if trials == 1:
-        return "One trial is on record for these dates and symbols, this one: nothing to deflate for."
-    tried = f"{counted(int(trials), 'trial')} were run, of this strategy or on overlapping data"
+        return f"{tried}."
     if part is not None and part.get("skill") is not None:
         skill = part["skill"]
         return f"{tried}; the deflated ratio beyond its exposure is {ratio(deflated_skill(skill, trials))}."
     if withheld(run) or part is None or _idle(run):
         return f"{tried}."
-    if not complete(run, part):
-        corrected = inferred(part, "p_of_all_trials")
-        return f"{tried}; p after the cut-off, times their number, is {p_value(corrected)}."
-    if deflated is None:
-        return f"{tried}; the interval is unadjusted for selection."
-    return f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}."
+    after = "" if complete(run, part) else f" {AFTER}"
+    return f"{tried}; p{after} as the best of them is {p_value(_p_of_best(part))}."
 
 
 def deflated_skill(skill: SkillRecord | None, trials: float) -> float | None:

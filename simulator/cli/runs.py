@@ -30,13 +30,14 @@ def runs(workspace: Workspace, chosen: str | None, as_json: bool) -> None:
 
     store = Store(store_place(workspace.registry))
     if chosen is not None:
-        from simulator.analysis.trials import trials_facts
+        from simulator.analysis.trials import trials_facts, with_earlier
         from simulator.evidence.unrecorded import all_results
         from simulator.report.run_list import print_trials
 
         opened = open_run(workspace, chosen)
         with store:
-            facts = trials_facts(all_results(store, workspace.reports), opened.run, opened.folder)
+            seen = with_earlier(all_results(store, workspace.reports), opened.run, [opened.folder])
+        facts = trials_facts(seen, opened.run, opened.folder, workspace.reports)
         print_result(facts, as_json, lambda console: print_trials(facts, console))
         return
     from simulator.evidence.unrecorded import find_unrecorded

@@ -37,6 +37,7 @@ from simulator.evidence.records import (
     DecisionRow,
     RunRecord,
     Runtime,
+    TrialRow,
     TrialsRecord,
 )
 from simulator.market.bars import instant
@@ -201,12 +202,24 @@ def read_run(folder: Path, trials: bool = True) -> RunRecord:
 def with_trials(run: RunRecord, trials: TrialsRecord) -> RunRecord:
     """Return `run` with ``inference`` and ``reasons`` of trials.json added; as it is where they are another result's.
 
+    The reason of ``trials`` is the sentence on what was counted.
     The number of trials grows with the workspace, so it stands beside run.json and in no digest.
     """
     if trials["digest"] != run["digest"]:
         return run
     inference, reasons = {**run["inference"], **trials["inference"]}, {**run["reasons"], **trials["reasons"]}
+    if "summary" in trials:
+        reasons["trials"] = trials["summary"]
     return {**run, "inference": inference, "reasons": reasons}
+
+
+def read_trials(folder: Path, run: RunRecord) -> list[TrialRow]:
+    """Return the trials that trials.json of `folder` lists; none where it is not there or cannot be read."""
+    try:
+        found = _read_added(folder, run, "trials.json", TrialsRecord, "sim report")
+    except DataError:
+        return []
+    return cast(TrialsRecord, found)["counted"] if found else []
 
 
 def read_equity(

@@ -333,6 +333,8 @@ class RunRecord(Identity, Findings, JudgedRun):
     account: str | None
     cost_sensitivity: list[CostRow]
     audit: Audit | None
+    bar_months: NotRequired[dict[str, list[str]]]
+    """Digests of the traded bars by month, see :mod:`simulator.market.months`; none in folders of 0.1."""
     parts: NotRequired[dict[str, str]]
     """{file: sha256} of all written with it but trials.json, runtime.json and the report; none in folders of 0.1."""
 
@@ -404,10 +406,7 @@ class TrialRow(TypedDict):
     folder: str
     sessions: int
     sharpe: float | None
-
-
-class LeftOutTrial(TrialRow):
-    why: str
+    why: NotRequired[str]
 
 
 class TrialsRecord(TypedDict):
@@ -415,10 +414,12 @@ class TrialsRecord(TypedDict):
 
     run_id: str
     digest: str
+    summary: NotRequired[str]
+    at_least: NotRequired[str]
     inference: Metrics
     reasons: Reasons
     counted: list[TrialRow]
-    left_out: list[LeftOutTrial]
+    left_out: list[TrialRow]
 
 
 class PairRecord(TypedDict):

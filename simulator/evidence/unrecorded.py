@@ -19,8 +19,8 @@ from simulator.evidence.verify import check_parts, part_digests, sha256
 from simulator.files import read_bytes
 from simulator.market.bars import instant
 from simulator.store.database import Store
-from simulator.store.events import Event, Kind
-from simulator.store.folders import added_later, run_folders
+from simulator.store.events import Event, Kind, definition_of
+from simulator.store.folders import added_later, dated_folders
 
 COUNCIL_EVENTS: Mapping[object, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
 """Kinds of record that are events of their own; what members did shows in their fills."""
@@ -44,6 +44,8 @@ class Unrecorded:
         kept = ("run_id", "digest", "strategy", "symbols", "parameters", "metrics", "partial")
         return {
             **{name: run.get(name) for name in kept},
+            "definition": definition_of(run),
+            "bar_months": run.get("bar_months"),
             "first": run["from"],
             "last": run["to"],
             "folder": self.folder.name,
@@ -54,37 +56,67 @@ class Unrecorded:
         }
 
 
+@dataclass(frozen=True)
+class Folders:
+    """Run folders without their results in the store, the oldest first, and the names of those that cannot be read."""
+
+    found: tuple[Unrecorded, ...]
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Rows of every result somebody saw; `at_least` says why there may have been more, empty where nothing tells so."""
+
+    rows: tuple[Row, ...]
+    at_least: str = ""
+
+
 def find_unrecorded(results: Sequence[Row], reports: Path) -> list[Unrecorded]:
+    """Return the run folders of `reports` whose result is not among `results`, see `compare_folders`."""
+    return list(compare_folders(results, reports).found)
+
+
+def compare_folders(results: Sequence[Row], reports: Path) -> Folders:
     """Return the run folders of `reports` whose result is not among `results`, all rows of the registry.
 
-    A folder that was not written since its name was last recorded is not opened; one that cannot be read, or whose
-    files have changed, is left out: `sim verify --all` names it.
+    A folder that was not written since its name was last recorded is not opened, nor is one parsed whose run.json is
+    known byte by byte; one that cannot be read, or whose files have changed, is named by `sim verify --all`.
     """
     known = {(row["run_id"], row["digest"]) for row in results}
+    contents = {row.get("run_json") for row in results}
     seen: dict[str, str] = {}
     for row in results:
         name = str(row["folder"])
         seen[name] = max(str(row["last_run_at"]), seen.get(name, ""))
-    found = []
-    for folder in run_folders(reports):
+    found, broken = [], []
+    for folder, written_ns in dated_folders(reports):
+        written_at = datetime.fromtimestamp(written_ns / 1e9, UTC).isoformat(timespec="microseconds")
+        if written_at <= seen.get(folder.name, ""):
+            continue
         try:
-            written = datetime.fromtimestamp((folder / "run.json").stat().st_mtime, UTC)
-            written_at = written.isoformat(timespec="microseconds")
-            if written_at <= seen.get(folder.name, ""):
+            if sha256(read_bytes(folder / "run.json")) in contents:
                 continue
             run = read_run(folder)
             if (run["run_id"], run["digest"]) not in known:
                 check_parts(folder, run)
                 found.append(Unrecorded(folder, run, written_at))
+        except FileNotFoundError:
+            continue  # replaced or removed meanwhile
         except (DataError, OSError):
-            continue
-    return sorted(found, key=lambda one: one.written_at)
+            broken.append(folder.name)
+    return Folders(tuple(sorted(found, key=lambda one: one.written_at)), tuple(broken))
 
 
-def all_results(store: Store, reports: Path) -> list[Row]:
+def all_results(store: Store, reports: Path) -> Seen:
     """Return every result somebody saw: those of the store, then those that only their folders tell of."""
-    results = store.results()
-    return [*results, *(one.row for one in find_unrecorded(results, reports))]
+    results, began = store.results(), store.began()
+    folders = compare_folders(results, reports)
+    first = [one.written_at for one in folders.found] + [str(row["first_run_at"]) for row in results]
+    why = ["run folders are older than the store"] if first and (began is None or min(first) < began) else []
+    if folders.broken:
+        why.append(f"{', '.join(folders.broken[:3])} cannot be read")
+    return Seen((*results, *(one.row for one in folders.found)), "; ".join(why))
 
 
 def record_unrecorded(store: Store, reports: Path) -> list[str]:

@@ -173,11 +173,16 @@ def _check_runtime(folder: Path, run: RunRecord, found: _Found) -> None:
         found.notes.append(f"runtime.json {error.found}: run time and spending are unknown")
 
 
+def own_name(run: RunRecord) -> str:
+    """Return the name of the folder that `run` was written to."""
+    stopped = run.get("stopped")
+    name = folder_name(run["strategy"], run["from"], stopped["to"] if stopped else run["to"], run["run_id"])
+    return partial_name(name) if run.get("partial") else name
+
+
 def _check_name(folder: Path, run: RunRecord, found: _Found) -> None:
     """Add what is wrong with the name of `folder`: another run's is a change, one that is no run's a note."""
-    stopped = run.get("stopped")
-    own = folder_name(run["strategy"], run["from"], stopped["to"] if stopped else run["to"], run["run_id"])
-    own = partial_name(own) if run.get("partial") else own
+    own = own_name(run)
     # Not resolved: what a link is called counts, and the current folder has a name of its own.
     name = folder.absolute().name
     if name == own:

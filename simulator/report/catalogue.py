@@ -189,13 +189,13 @@ SIGNIFICANCE: tuple[Metric, ...] = (
     Metric("sharpe_p_iid", "p, independent normal", "", p_value, "for comparison only", "lower"),
     Metric("psr", "Probabilistic Sharpe", "%", percent, "probability that the true one is above zero", "higher"),
     Metric("min_trl", "Minimum track record", "sessions", whole, "sessions needed for 95\u00a0% of that", "lower"),
-    Metric("trials", "Trials", "", whole, "results on overlapping data, this one included"),
+    Metric("trials", "Trials", "", whole, "results of this strategy or on the same bars, this one included"),
     Metric("effective_trials", "Effective trials", "", ratio, "after their correlation"),
     Metric(
         "expected_max_sharpe", "Best by luck", "a year", ratio, "expected best Sharpe of so many trials without skill"
     ),
-    Metric("dsr", "Deflated Sharpe", "%", percent, "probability that the true one is above the best by luck", "higher"),
-    Metric("dsr_effective", "Deflated, effective", "%", percent, "for the effective number of trials", "higher"),
+    Metric("dsr", "Deflated, as published", "%", percent, "true one above the best by luck; decides nothing", "higher"),
+    Metric("dsr_effective", "… effective trials", "%", percent, "as published; decides nothing", "higher"),
     Metric("timing_percentile", "Timing", "%", percent, "of all shifts in time, those that earn less", "higher"),
     Metric("timing_p", "p, timing", "", p_value, "that some other time would have done as well, one-sided", "lower"),
     Metric(
@@ -264,7 +264,7 @@ SELECTION: tuple[Metric, ...] = (
     Metric("reality_check_p", "Reality check p", "", p_value, "largest Sharpe ratio, recentred, own sd", "lower"),
     Metric(
         "dsr_of_best",
-        "Deflated Sharpe ratio",
+        "Deflated, as published",
         "%",
         percent,
         "probability that the best has skill",

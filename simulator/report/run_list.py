@@ -35,16 +35,14 @@ def print_trials(trials: TrialsRecord, console: Console) -> None:
 def _sentences(trials: TrialsRecord) -> Iterator[str]:
     found, reasons = trials["inference"], trials["reasons"]
     many, effective = len(trials["counted"]), found["effective_trials"]
-    worth = "" if effective is None or many == 1 else f", worth {ratio(effective, 1)} independent ones"
-    yield f"{counted(many, 'trial')} on the data of {trials['run_id']}{worth}.".replace("\u00a0", " ")
+    worth = "" if effective is None or many == 1 else f", for {ratio(effective, 1)} independent trials"
+    yield str(trials.get("summary", counted(many, "trial"))).replace("\u00a0", " ")
     if found["dsr"] is None:
         yield f"The deflated Sharpe ratio is n/a: {reasons['dsr']}."
-    elif many == 1:
-        yield f"Nothing to deflate: the Sharpe ratio is above 0 with probability {percent(found['dsr'])}."
-    else:
+    elif many > 1:
         best = ratio(found["expected_max_sharpe"])
-        yield f"Without skill the best of as many is expected to show a Sharpe ratio of {best};"
-        yield f"that of this run is above it with probability {percent(found['dsr'])} (deflated Sharpe ratio)."
+        yield f"As published, which decides nothing{worth}: without skill the best is expected to show a Sharpe ratio"
+        yield f"of {best}; that of this run is above it with probability {percent(found['dsr'])} (deflated)."
 
 
 def _name(row: Row) -> str:
@@ -73,7 +71,12 @@ RUNS: Columns = {
     "Sharpe": lambda row: ratio(row["metrics"].get("sharpe")),
     "drawdown": lambda row: percent(row["metrics"].get("max_drawdown")),
 }
-COUNTED: Columns = {"counted": RUNS["id"], **WHAT, "Sharpe": lambda row: ratio(row["sharpe"])}
+COUNTED: Columns = {
+    "counted": RUNS["id"],
+    **WHAT,
+    "Sharpe": lambda row: ratio(row["sharpe"]),
+    "why": lambda row: str(row.get("why", "")),
+}
 LEFT_OUT: Columns = {"left out": RUNS["id"], "strategy": _name, "why": lambda row: str(row["why"])}
 
 WRAPPED = ("strategy", "symbols", "why")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import NotRequired, TypedDict
 
 from simulator.config import Config
@@ -24,6 +25,7 @@ from simulator.evidence.records import (
 )
 from simulator.llm.forms import describe_refusals
 from simulator.llm.gateway import Gateway
+from simulator.market.months import month_digests
 from simulator.number_format import counted, plain, price
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import Replayed
@@ -146,6 +148,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         },
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.replicates),
+        "bar_months": month_digests(inputs.bars, inputs.bars.dates[inputs.start].astype(date)),
         "parts": verify.part_digests(files),
     }
 

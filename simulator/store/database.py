@@ -21,15 +21,16 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from simulator.errors import SimError
 from simulator.files import keep_private, refuse_special, tighten
 from simulator.store import connection, revisions
-from simulator.store.events import KINDS, Event, Stored
+from simulator.store.events import KINDS, Event, Stored, definition_of
 from simulator.store.folders import is_partial
+from simulator.store.packing import PACKED, Packer, without_facts
 from simulator.store.projections import Row, count_recording, key_of, newest, project
 from simulator.store.schema import HEAD, PROJECTIONS, events, runs, schema
 
 REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics")
 """Facts without which a run is not counted."""
 
-OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command")
+OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command", "bar_months")
 OF_FOLDERS = ("run.recorded", "part.added")
 """Events about the folder of a run; all others happened in it."""
 
@@ -154,7 +155,8 @@ class Store:
         last = int(db.scalar(select(func.max(events.c.position))) or 0)
         now = self._clock().astimezone(UTC).isoformat(timespec="microseconds")
         stored = [Stored(last + i, run_id, digest, now, event) for i, event in enumerate(new, 1)]
-        db.execute(events.insert(), [_event_row(one) for one in stored])
+        packer = Packer()
+        db.execute(events.insert(), [_event_row(one, packer) for one in stored])
         return stored
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,11 +183,21 @@ class Store:
         """Every distinct result (run_id and digest) ever recorded, the first made first."""
         return self._rows(select(runs).order_by(runs.c.first_run_at, runs.c.run_id, runs.c.digest))
 
+    def began(self) -> str | None:
+        """The instant at which the first event was recorded (ISO, UTC); None in an empty store."""
+        with self._reading() as db:
+            return None if db is None else db.scalar(select(events.c.recorded_at).where(events.c.position == 1))
+
     def rows(self, table: str, run_id: str | None = None) -> list[dict[str, Any]]:
         """Rows of one of the tables by key, of one run or of all."""
         columns = schema.tables[table]
         query = select(columns).order_by(*columns.primary_key.columns)
-        return self._rows(query if run_id is None else query.where(columns.c.run_id == run_id))
+        rows = self._rows(query if run_id is None else query.where(columns.c.run_id == run_id))
+        if columns is events:
+            packer = Packer()
+            for row in rows:
+                row["payload"] = _payload(row["position"], row, row.pop("packed"), packer)
+        return rows
 
     def _rows(self, query: Select[Any]) -> list[Row]:
         with self._reading() as db:
@@ -310,14 +322,18 @@ class Store:
 
 def _recording(facts: Mapping[str, Any], folder: str, further: Mapping[str, object]) -> Event:
     known = {name: facts[name] for name in REGISTERED} | {name: facts[name] for name in OPTIONAL if name in facts}
-    payload = {"parameters": {}, "partial": is_partial(folder), **known, **further, "folder": folder}
+    about = {"parameters": {}, "partial": is_partial(folder), "definition": definition_of(facts)}
+    payload = {**about, **known, **further, "folder": folder}
     return Event("run.recorded", None, None, payload)
 
 
-def _event_row(stored: Stored) -> Row:
+def _event_row(stored: Stored, packer: Packer) -> Row:
     event = stored.event
     if event.kind not in KINDS:
         raise SimError(f'the store knows no event "{event.kind}"')
+    place, packed = (stored.run_id, stored.digest, event.kind), None
+    if event.kind in PACKED:
+        packed = packer.pack(place, connection.compact(without_facts(event.payload)))
     return {
         "position": stored.position,
         "run_id": stored.run_id,
@@ -326,8 +342,23 @@ def _event_row(stored: Stored) -> Row:
         "at": event.at,
         "account": event.account,
         "recorded_at": stored.recorded_at,
-        "payload": event.payload,
+        "payload": {} if packed else event.payload,
+        "packed": packed,
     }
+
+
+def _payload(position: int, row: Mapping[str, Any], packed: bytes | None, packer: Packer) -> Any:
+    """Return the payload of an event; events of older stores stand as JSON. Raises SimError where it cannot be read."""
+    payload = row["payload"]
+    try:
+        if packed is not None and not isinstance(payload, connection.Unreadable):
+            payload = packer.unpack((row["run_id"], row["digest"], row["kind"]), packed)
+    except ValueError:
+        payload = connection.Unreadable("")
+    if isinstance(payload, connection.Unreadable):
+        mend = "restore a copy of the store; events are never rewritten"
+        raise SimError(f"event {position} of the store is not JSON", mend=mend)
+    return payload
 
 
 def _fetch(db: Connection, query: Select[Any]) -> list[Row]:
@@ -345,11 +376,10 @@ def _history(db: Connection, run_id: str, digest: str) -> Iterator[Stored]:
 
 
 def _read(db: Connection, query: Select[Any]) -> Iterator[Stored]:
+    packer = Packer()
     for row in db.execute(query.order_by(events.c.position), execution_options={"yield_per": CHUNK}):
-        if isinstance(row.payload, connection.Unreadable):
-            mend = "restore a copy of the store; events are never rewritten"
-            raise SimError(f"event {row.position} of the store is not JSON", mend=mend)
-        event = Event(row.kind, row.at, row.account, row.payload)
+        payload = _payload(row.position, dict(row._mapping), row.packed, packer)
+        event = Event(row.kind, row.at, row.account, payload)
         yield Stored(row.position, row.run_id, row.digest, row.recorded_at, event)
 
 
@@ -357,7 +387,8 @@ def _replace(db: Connection, table: Table, run_id: str | None, rows: list[Row]) 
     """Replace what `table` holds, of one run or of all, by `rows`."""
     db.execute(table.delete() if run_id is None else table.delete().where(table.c.run_id == run_id))
     if rows:
-        db.execute(table.insert(), rows)
+        # In the order of their keys: so SQLite fills its pages.
+        db.execute(table.insert(), sorted(rows, key=lambda row: key_of(table, row)))
 
 
 # ── rebuilding ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -37,6 +37,13 @@ class Event:
     payload: Mapping[str, Any]
 
 
+def definition_of(run: Mapping[str, Any]) -> str:
+    """Return the digest of the file that defines the strategy of run.json `run`; empty where none is on record."""
+    files: Mapping[str, str] = run.get("strategy_files") or {}
+    council = (digest for name, digest in files.items() if name.endswith("strategy.yaml"))
+    return next(council, next(iter(files.values()), ""))
+
+
 @dataclass(frozen=True)
 class Stored:
     """An event in its place: `position` counts all events of a store from 1, without a gap."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,19 @@ def run_folders(parent: Path) -> list[Path]:
     with locked(parent):
         on_disk.sweep(parent)
         return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").exists())
+
+
+def dated_folders(parent: Path) -> list[tuple[Path, int]]:
+    """Complete run folders and the nanoseconds at which their run.json was written, oldest name first."""
+    if not parent.is_dir():
+        return []
+    found = []
+    with locked(parent):
+        on_disk.sweep(parent)
+        for entry in sorted(entry for entry in os.listdir(parent) if not entry.startswith(".")):
+            with suppress(OSError):
+                found.append((parent / entry, os.stat(f"{parent}/{entry}/run.json").st_mtime_ns))
+    return found
 
 
 def find_run(parent: Path, name: str) -> Path:

@@ -18,6 +18,7 @@ from sqlalchemy import Boolean, Float, Integer, String, Table
 
 from simulator.store import schema
 from simulator.store.events import Stored
+from simulator.store.packing import KEY_DIGITS
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -65,7 +66,8 @@ def count_recording(before: Row | None, stored: Stored) -> Row:
         "last_run_at": stored.recorded_at,
         "event": stored.position,
     }
-    return _row(schema.runs, row)
+    metrics = row["metrics"] if isinstance(row["metrics"], Mapping) else {}
+    return _row(schema.runs, {**row, **{name: metrics.get(name) for name in schema.FIGURES}})
 
 
 def newest(results: Collection[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -98,15 +100,13 @@ def _meeting(stored: Stored, _folds: _Folds) -> _Made:
     at = _instant(stored)
     models: Mapping[str, str] = record.get("seats") or {}
     scores: Mapping[str, float] = record.get("scores") or {}
-    more = {name: value for name, value in record.items() if name not in _SHOWN}
     yield (
         schema.pipeline_runs,
         {
             **at,
             "session": payload.get("session"),
-            **_some(record, "no_decision", "user_query", "seats", "scores", "net_votes", "labels"),
+            **_some(record, "no_decision", "user_query", "seats", "scores", "net_votes"),
             "execution_results": record.get("execution"),
-            "metadata": more,
         },
     )
     for part in record.get("research") or ():
@@ -117,13 +117,6 @@ def _meeting(stored: Stored, _folds: _Folds) -> _Made:
         yield schema.peer_reviews, {**at, **_seat(part, models), **_review(part)}
     if part := record.get("chairman"):
         yield schema.chairman_decisions, {**at, **_seat(part, models), **_answer(part)}
-
-
-_SHOWN = {
-    *("kind", "facts", "research", "pitches", "reviews", "chairman", "execution"),
-    *("no_decision", "user_query", "seats", "scores", "net_votes", "labels"),
-}
-"""Parts of a record that have columns or tables of their own. The facts stay with the event: they are half of it."""
 
 
 def _checkpoint(stored: Stored, _folds: _Folds) -> _Made:
@@ -160,7 +153,7 @@ def _fill(stored: Stored, folds: _Folds) -> _Made:
 
 def _calls(stored: Stored, folds: _Folds) -> _Made:
     for call in stored.event.payload["calls"]:
-        yield schema.llm_calls, {**call, "number": folds.calls}
+        yield schema.llm_calls, {**call, "key": str(call["key"])[:KEY_DIGITS], "number": folds.calls}
         folds.calls += 1
 
 
@@ -192,7 +185,7 @@ def _instant(stored: Stored) -> Row:
 
 
 def _seat(part: Mapping[str, Any], models: Mapping[str, str]) -> Row:
-    return {"model": models.get(part["seat"]), **_some(part, "seat", "about", "keys", "error")}
+    return {"model": models.get(part["seat"]), **_some(part, "seat", "about", "error")}
 
 
 def _answer(part: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -204,7 +197,7 @@ def _review(part: Mapping[str, Any]) -> Row:
     scores: Mapping[str, int] = answer.get("scores") or {}
     given = [scores[name] for name in schema.DIMENSIONS if scores.get(name) is not None]
     mean = sum(given) / len(given) if given else None
-    return {**_some(answer, "kill_shot", "flip_condition"), **scores, "mean_score": mean}
+    return {**scores, "mean_score": mean}
 
 
 def _some(values: Mapping[str, Any], *names: str) -> Row:

@@ -3,17 +3,33 @@
 Keys are made of the facts of a row (run, instant, seat), never handed out by the database, so SQLite and PostgreSQL
 hold equal rows. Instants are ISO text: those of the market as they were written, those of the clock in UTC. `event` is
 the position of the event a row was last computed from.
+
+Rows hold what is asked across runs: numbers, labels, names. Texts that models wrote stay in the events, which keep long
+payloads packed, and in the run folders.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import DDL, JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, event
+from sqlalchemy import (
+    DDL,
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    event,
+)
 from sqlalchemy.types import TypeEngine
 
-HEAD = "0002"
-KNOWN = ("0001", "0002")
+HEAD = "0003"
+KNOWN = ("0001", "0002", "0003")
 """Revisions of simulator/store/migrations, oldest first."""
 
 schema = MetaData()
@@ -45,8 +61,12 @@ events = Table(
     *_all(String, "at", "account"),
     *_not_null(String, "recorded_at"),
     *_not_null(JSON(none_as_null=True), "payload"),
-    Index("events_of_result", "run_id", "digest", "position"),
+    Column("packed", LargeBinary),
+    Index("events_of_result", "run_id", "position"),
 )
+
+FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe", "exposure")
+"""Metrics with a column of their own in `runs`: lists and counts of trials read no others."""
 
 runs = Table(
     "runs",
@@ -61,7 +81,16 @@ runs = Table(
     *_not_null(Integer, "times"),
     *_not_null(String, "first_run_at", "last_run_at"),
     *_not_null(Integer, "event"),
+    *_all(Float, *FIGURES),
+    *_all(String, "definition", "run_json"),
+    *_json("bar_months"),
 )
+
+
+def _short_rows(name: str, *columns: Column[Any]) -> Table:
+    # A table that is its own index on SQLite: keys are half of a short row. Long ones would waste its pages.
+    return Table(name, schema, *columns, sqlite_with_rowid=False)
+
 
 pipeline_runs = Table(
     "pipeline_runs",
@@ -69,7 +98,7 @@ pipeline_runs = Table(
     *_key("run_id", "replicate", "as_of"),
     *_not_null(Integer, "event"),
     *_all(String, "session", "no_decision", "user_query"),
-    *_json("seats", "scores", "net_votes", "labels", "execution_results", "metadata"),
+    *_json("seats", "scores", "net_votes", "execution_results"),
 )
 
 research_packs = Table(
@@ -78,9 +107,8 @@ research_packs = Table(
     *_key("run_id", "replicate", "as_of", "seat"),
     *_not_null(Integer, "event"),
     *_all(String, "model", "macro_regime"),
-    *_json("top_narratives", "consensus_map", "tradable_candidates", "event_calendar"),
+    *_json("consensus_map", "tradable_candidates", "event_calendar"),
     *_all(String, "error"),
-    *_json("keys"),
 )
 
 pm_pitches = Table(
@@ -91,9 +119,8 @@ pm_pitches = Table(
     *_all(String, "model", "instrument", "direction", "horizon"),
     *_all(Integer, "conviction"),
     *_all(Float, "stop", "target", "score"),
-    *_json("thesis_bullets", "indicators"),
+    *_json("indicators"),
     *_all(String, "invalidation", "error"),
-    *_json("keys"),
 )
 
 DIMENSIONS = (
@@ -106,16 +133,14 @@ DIMENSIONS = (
     "tradeability",
 )
 
-peer_reviews = Table(
+peer_reviews = _short_rows(
     "peer_reviews",
-    schema,
     *_key("run_id", "replicate", "as_of", "seat", "about"),
     *_not_null(Integer, "event"),
     *_all(String, "model"),
     *_all(Integer, *DIMENSIONS),
     *_all(Float, "mean_score"),
-    *_all(String, "kill_shot", "flip_condition", "error"),
-    *_json("keys"),
+    *_all(String, "error"),
 )
 
 chairman_decisions = Table(
@@ -126,12 +151,10 @@ chairman_decisions = Table(
     *_all(String, "seat", "model"),
     *_json("approved_trades", "rejected_trades"),
     *_all(String, "dissent_summary", "monitoring_plan", "error"),
-    *_json("keys"),
 )
 
-checkpoints = Table(
+checkpoints = _short_rows(
     "checkpoints",
-    schema,
     *_key("run_id", "replicate", "as_of", "number"),
     *_not_null(Integer, "event"),
     *_all(String, "session", "meeting", "seat", "author", "model", "instrument", "direction"),
@@ -139,15 +162,11 @@ checkpoints = Table(
     *_all(String, "action", "state"),
     *_json("entry", "exit"),
     *_all(Float, "stop", "target"),
-    *_all(String, "invalidation"),
-    *_json("answer"),
-    *_all(String, "error", "reason"),
-    *_json("keys"),
+    *_all(String, "error"),
 )
 
-trades = Table(
+trades = _short_rows(
     "trades",
-    schema,
     *_key("run_id", "account", "number"),
     *_not_null(Integer, "event"),
     *_all(String, "order_id", "symbol", "at", "session"),
@@ -155,9 +174,8 @@ trades = Table(
     *_all(String, "why", "decided_at"),
 )
 
-positions = Table(
+positions = _short_rows(
     "positions",
-    schema,
     *_key("run_id", "account", "number"),
     *_not_null(Integer, "event"),
     *_all(String, "symbol", "opened_at", "closed_at"),
@@ -174,9 +192,8 @@ approvals = Table(
     *_json("asked", "settled"),
 )
 
-llm_calls = Table(
+llm_calls = _short_rows(
     "llm_calls",
-    schema,
     *_key("run_id", "number"),
     *_not_null(Integer, "event"),
     *_all(String, "key", "session", "stage", "seat"),

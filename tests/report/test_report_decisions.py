@@ -195,8 +195,8 @@ def test_trials_of_the_same_result_reach_the_verdict_and_others_do_not(write_run
         content = {"digest": written, "inference": {"trials": 7, "dsr": 0.4}, "reasons": {}}
         (folder / "trials.json").write_text(json.dumps(content), encoding="utf-8")
         html = build(folder).read_text(encoding="utf-8")
-        assert ("7\u00a0trials were run, of this strategy or on overlapping data" in html) == known
-        assert ("Deflated Sharpe" in html) == known
+        assert ("7\u00a0trials counted; " in html) == known
+        assert ("Deflated, as published" in html) == known
 
 
 def test_checks_of_this_result_join_the_contamination_and_others_do_not(write_run: Any) -> None:

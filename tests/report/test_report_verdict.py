@@ -51,8 +51,8 @@ def test_the_sentence_carries_the_interval_and_the_number_of_sessions() -> None:
         ({"sharpe_ci_low": 0.1, "sharpe_p_hac": 0.2}, "borderline"),
         ({"sharpe_ci_low": -3.0, "sharpe_ci_high": -0.2, "sharpe_p_hac": 0.99}, "loss"),
         ({"sharpe_ci_low": None}, "undefined"),
-        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.8}, "luck"),
-        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.97}, "above cash"),
+        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.01, "trials": 40, "dsr": 0.97}, "luck"),
+        ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.001, "trials": 40, "dsr": 0.8}, "above cash"),
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": None}, "above cash"),
         ({"sharpe_ci_low": -0.1, "sharpe_p_hac": 0.05, "trials": 3, "dsr": 0.8}, "luck"),
         ({"sharpe_ci_low": 0.3, "sharpe_p_hac": 0.04, "trials": 1, "dsr": 0.94}, "borderline"),
@@ -80,8 +80,8 @@ def test_an_undefined_sharpe_ratio_is_told_with_its_reason() -> None:
 
 def test_unknown_trials_are_called_unadjusted_and_known_ones_counted() -> None:
     assert any("Unadjusted for selection" in s for s in judge(facts()).details)
-    known = judge(facts(trials=40, dsr=0.8)).details
-    assert any(s.startswith("40\u00a0trials were run") and "0.80" in s for s in known)
+    known = judge(facts(trials=40, dsr=0.8, sharpe_p_hac=0.001)).details
+    assert any(s.startswith("40\u00a0trials counted; p as the best of them is 0.039") for s in known)
     assert not any("Unadjusted" in s for s in known)
 
 
@@ -157,7 +157,7 @@ def test_the_trials_are_held_against_the_p_of_the_part_that_is_judged() -> None:
     run = dated(part)
     verdict = judge({**run, "inference": {**run["inference"], **remembered}})
     assert verdict.standing == "luck"
-    assert any("p after the cut-off, times their number, is 0.080" in said for said in verdict.details)
+    assert any("p after the models' cut-off as the best of them is 0.077" in said for said in verdict.details)
     few = judge({**run, "inference": {**run["inference"], "trials": 2, "dsr": 0.2}})
     assert few.standing == "above cash"
 

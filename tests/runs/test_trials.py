@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import simulator
@@ -17,12 +18,15 @@ from simulator.analysis.trials import (
     Trials,
     deflate,
     read_excess,
+    summarise,
     trials,
     trials_facts,
     with_correlations,
+    with_earlier,
 )
 from simulator.errors import DataError
 from simulator.evidence.reader import with_trials
+from simulator.evidence.unrecorded import Seen, all_results, record_unrecorded
 from simulator.stats.inference import expected_maximum
 from simulator.stats.selection import effective_trials
 from simulator.store.database import Store
@@ -56,7 +60,7 @@ def judged(number: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def left_out(tried: Trials) -> dict[str, str]:
-    return {trial.run_id: why for trial, why in tried.left_out}
+    return {trial.run_id: trial.why for trial in tried.left_out}
 
 
 def counted(tried: Trials) -> list[str]:
@@ -248,9 +252,9 @@ def tried_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[simu
     return folder, made
 
 
-def results(workspace: Path) -> list[dict[str, Any]]:
+def results(workspace: Path) -> Seen:
     with Store(workspace / "sim.db") as store:
-        return store.results()
+        return all_results(store, workspace / "reports")
 
 
 def test_a_real_registry_counts_three_trials_of_six_runs(tried_out: Any) -> None:
@@ -258,7 +262,7 @@ def test_a_real_registry_counts_three_trials_of_six_runs(tried_out: Any) -> None
     facts = trials_facts(results(workspace), made[0].facts, made[0].folder)
     assert {t["run_id"] for t in facts["counted"]} == {run.facts["run_id"] for run in made[:3]}
     assert {t["run_id"]: t["why"].split(": ")[1] for t in facts["left_out"]} == {
-        made[3].facts["run_id"]: "no symbol in common",
+        made[3].facts["run_id"]: "no symbol and no month of bars in common",
         made[4].facts["run_id"]: "no session in common",
     }
     sharpes = [run.metrics["sharpe"] for run in made[:3]]
@@ -273,7 +277,7 @@ def test_a_real_registry_counts_three_trials_of_six_runs(tried_out: Any) -> None
 
 def test_sessions_counted_by_the_calendar_are_those_of_the_run(tried_out: Any) -> None:
     workspace, made = tried_out
-    tried = trials(results(workspace), made[0].facts)
+    tried = trials(results(workspace).rows, made[0].facts)
     assert {t.run_id: t.sessions for t in tried.counted} == {r.facts["run_id"]: r.facts["sessions"] for r in made[:3]}
 
 
@@ -298,13 +302,14 @@ def test_the_verdict_speaks_of_the_trials_once_they_are_with_the_run(tried_out: 
     run = made[0].facts
     facts = trials_facts(results(workspace), run, made[0].folder)
     told = " ".join(judge(with_trials(run, facts)).details).replace("\u00a0", " ")
-    assert "3 trials were run, of this strategy or on overlapping data; the deflated ratio beyond" in told
+    counted = "3 trials counted: this run, 1 other result of sma_cross on any bars and 1 result of other strategies on"
+    assert f"{counted} the same bars; the deflated ratio beyond" in told
     assert with_trials(run, {**facts, "digest": "of another result"}) == run
 
 
 def test_a_folder_that_cannot_be_read_is_a_stated_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"equity\.csv: cannot be read; `sim run again` writes it again"):
-        trials_facts([], {**judged(), "command": "sim run again"}, tmp_path)
+        trials_facts(Seen(()), {**judged(), "command": "sim run again"}, tmp_path)
 
 
 def test_what_never_held_anything_says_nothing_of_the_spread_of_luck() -> None:
@@ -316,3 +321,154 @@ def test_what_never_held_anything_says_nothing_of_the_spread_of_luck() -> None:
     assert found.count == 3
     assert [trial.sharpe for trial in found.counted if trial.run_id == idle["run_id"]] == [None]
     assert found.sharpe_variance == trials([tried], own).sharpe_variance
+
+
+def months(*digests: str, symbol: str = "SPY", first: str = "2023-01") -> dict[str, Any]:
+    return {"symbols": [symbol], "bar_months": {symbol: [first, *digests]}}
+
+
+JANUARY, FEBRUARY, MARCH = "a" * 16, "b" * 16, "c" * 16
+
+
+def test_one_common_month_of_bars_counts_whatever_the_symbol_is_called() -> None:
+    own = judged(**months(JANUARY, FEBRUARY))
+    rows = [
+        row(1, strategy="another", **months(JANUARY, FEBRUARY, symbol="COPY")),
+        row(2, strategy="another", **months(FEBRUARY, MARCH, symbol="CUT", first="2023-02")),
+        row(3, strategy="another", **months("d" * 8 + "a" * 8, symbol="ROUNDED")),
+        row(4, strategy="another", **months(JANUARY, symbol="LATER", first="2023-02")),
+        row(5, strategy="another", **months(MARCH, "", symbol="OTHER")),
+        row(6, strategy="another"),
+        row(7, strategy="renamed", symbols=["QQQ"], definition="sha of the file"),
+    ]
+    tried = trials(rows, {**own, "strategy_files": {"s.py": "sha of the file"}})
+    found = {trial.run_id: trial.why.replace("\u00a0", " ") for trial in tried.counted}
+    assert found == {
+        "id0": "this run",
+        "id1": "2 common months of COPY (here SPY)",
+        "id2": "1 common month of CUT (here SPY)",
+        "id3": "1 common month of ROUNDED (here SPY)",
+        "id6": "SPY on common dates",
+        "id7": "same strategy under another name",
+    }
+    assert left_out(tried) == {
+        "id4": "LATER: no symbol and no month of bars in common",
+        "id5": "OTHER: no symbol and no month of bars in common",
+    }
+    of = "this run, 1 other result of s on any bars and 4 results of other strategies on the same bars"
+    assert summarise(tried).replace("\u00a0", " ") == f"6 trials counted: {of}."
+
+
+def test_one_more_trial_never_lowers_p_nor_raises_the_deflated_ratio_in_a_hundred_random_registries() -> None:
+    from simulator.analysis.verdict import deflated_skill, p_of_skill
+
+    rng = np.random.default_rng(12)
+    for _ in range(100):
+        skill: Any = {
+            "sessions": int(rng.integers(60, 1000)),
+            "ratio": float(rng.normal(0.03, 0.05)),
+            "skew": float(rng.normal(0, 0.5)),
+            "kurtosis": float(rng.uniform(2.5, 6.0)),
+            "p": float(rng.uniform(0, 0.3)),
+        }
+        rows: list[dict[str, Any]] = []
+        before = (0, 0.0, 2.0)
+        for number in range(1, int(rng.integers(3, 40))):
+            # Near copies, repetitions and strangers; some are stops of others.
+            sharpe = float(rng.choice([0.5, rng.normal()]))
+            changes = {
+                "strategy": str(rng.choice(["s", "t"])),
+                "symbols": [str(rng.choice(["SPY", "QQQ"]))],
+                "metrics": {**row(1)["metrics"], "total_return": sharpe, "sharpe": sharpe},
+                "bar_months": {"X": ["2023-01", str(rng.choice([JANUARY, MARCH]))]},
+            }
+            rows.append(row(number, **changes))
+            count = trials(rows, judged(**months(JANUARY))).count
+            now = (count, p_of_skill(skill, count) or 0.0, deflated_skill(skill, count) or 0.0)
+            assert now[0] >= before[0]
+            assert now[1] >= before[1]
+            assert now[2] <= before[2]
+            before = now
+
+
+def test_what_only_an_earlier_file_tells_of_counts_and_the_number_is_a_lower_bound(tmp_path: Path) -> None:
+    lost = {**row(4, strategy="another"), "sessions": 250, "sharpe": 0.4}
+    facts = {"run_id": "id0", "digest": "x", "inference": {}, "reasons": {}, "counted": [lost], "left_out": []}
+    (tmp_path / "trials.json").write_text(json.dumps(facts))
+    seen = with_earlier(Seen((row(1),)), {**judged(), "command": "sim run"}, [tmp_path])
+    assert seen.at_least.replace("\u00a0", " ") == "1 of them only an earlier trials.json tells of"
+    tried = trials(seen.rows, judged(), seen.at_least)
+    assert counted(tried) == ["id0", "id1", "id4"]
+    assert summarise(tried).startswith("At least 3")
+    assert with_earlier(Seen((row(1), row(4))), {**judged(), "command": "sim run"}, [tmp_path]).at_least == ""
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[simulator.Run]]:
+    """A workspace in which one symbol, and copies of its bars under other names, were tried one by one."""
+    from simulator.workspace import make_workspace
+
+    folder = tmp_path_factory.mktemp("escapes") / "workspace"
+    make_workspace(folder, git=False)
+    bars = pd.read_parquet(folder / "data" / "sample" / "SPY.parquet")
+    bars = bars[bars["date"].astype(str).str[:4] >= "2022"] if "date" in bars else bars.loc["2022":]
+    prices = ["open", "high", "low", "close"]
+    shapes = {
+        "COPY": bars,
+        "CENTS": bars.assign(**{name: (bars[name] * 2).round(2) for name in prices}),
+        "CUT": bars[bars.index >= bars.index[70]],
+        "LONGER": pd.concat([bars.iloc[:-20], bars.iloc[-20:].assign(volume=1)]),
+    }
+    for name, shape in shapes.items():
+        shape.to_parquet(folder / "data" / f"{name}.parquet")
+    span = {"start": "2023-01-03", "end": "2023-04-28", "workspace": folder}
+    made = [simulator.run("sma_cross", ["SPY"], **span)]
+    made += [simulator.run("random_entry", [name], parameters={"seed": n}, **span) for n, name in enumerate(shapes)]
+    made.append(simulator.run("sma_cross", ["QQQ"], **span))
+    return folder, made
+
+
+def test_bars_under_another_name_scale_or_length_count_and_so_do_symbols_one_by_one(one_by_one: Any) -> None:
+    workspace, made = one_by_one
+    facts = trials_facts(results(workspace), made[0].facts, made[0].folder)
+    found = {",".join(t["symbols"]): t["why"].replace("\u00a0", " ") for t in facts["counted"]}
+    assert found == {
+        "SPY": "this run",
+        "COPY": "4 common months of COPY (here SPY)",
+        "CENTS": found["CENTS"],
+        "CUT": "4 common months of CUT (here SPY)",
+        "LONGER": "4 common months of LONGER (here SPY)",
+        "QQQ": "same strategy",
+    }
+    assert found["CENTS"].endswith("of CENTS (here SPY)")
+    assert facts["at_least"] == ""
+
+
+def test_a_deleted_store_leaves_the_number_and_says_at_least(one_by_one: Any) -> None:
+    workspace, made = one_by_one
+    before = trials_facts(results(workspace), made[0].facts, made[0].folder)
+    (workspace / "sim.db").unlink()
+    gone = trials_facts(results(workspace), made[0].facts, made[0].folder)
+    assert gone["inference"]["trials"] == before["inference"]["trials"] == 6
+    assert gone["at_least"] == "run folders are older than the store"
+    again = simulator.run("sma_cross", ["SPY"], "2023-01-03", "2023-04-28", workspace=workspace)
+    told = json.loads((again.folder / "trials.json").read_text())
+    assert told["inference"]["trials"] == 6
+    assert told["summary"].startswith("At least 6")
+    assert told["at_least"] == "run folders are older than the store"
+    with Store(workspace / "sim.db") as store:
+        assert len(record_unrecorded(store, workspace / "reports")) == 5
+    recorded = results(workspace)
+    assert recorded.at_least == "run folders are older than the store"
+    assert trials_facts(recorded, made[0].facts, made[0].folder)["inference"]["trials"] == 6
+
+
+def test_a_folder_that_cannot_be_read_makes_the_number_a_lower_bound(one_by_one: Any) -> None:
+    workspace, made = one_by_one
+    torn = made[1].folder / "run.json"
+    whole = torn.read_bytes()
+    torn.write_bytes(whole[:100])
+    try:
+        assert results(workspace).at_least.endswith(f"{made[1].folder.name} cannot be read")
+    finally:
+        torn.write_bytes(whole)

@@ -124,7 +124,7 @@ def test_rebuilding_puts_right_whatever_was_done_to_a_table(
     store.record_run(run(2), "b", [fill("SPY", 1, 10)])
     before = everything(store)
     with engine.begin() as db:
-        db.execute(text("UPDATE pm_pitches SET conviction = 2, thesis_bullets = '[]' WHERE seat = 'pm.trend'"))
+        db.execute(text("UPDATE pm_pitches SET conviction = 2, indicators = '[]' WHERE seat = 'pm.trend'"))
         db.execute(text("UPDATE runs SET times = 40, metrics = '{}' WHERE run_id = 'id2'"))
         db.execute(text("DELETE FROM trades WHERE run_id = 'id2'"))
         db.execute(text("DELETE FROM peer_reviews"))
@@ -209,6 +209,7 @@ def test_a_registry_of_the_version_before_is_brought_forward_with_its_rows(place
         )
         assert (second["run_id"], second["first"], second["last"]) == ("b", "2024-01-02", "2024-12-30")
         assert not store.rebuild().differed
+        assert [row["sharpe"] for row in store.results()] == [None, 0.1]
         assert store.record_run(run(1, run_id="a", digest="da", **{"from": "2024-01-02", "to": "2024-06-28"}), "a") == 2
         assert [row["times"] for row in store.runs()] == [8, 1]
         assert not store.rebuild().differed
@@ -247,21 +248,29 @@ def test_rubbish_in_a_column_of_json_is_put_right(tmp_path: Path, happened: list
         store.record_run(run(1), "a", happened)
         before = everything(store)
         with sqlite3.connect(tmp_path / "sim.db") as db:
-            db.execute("UPDATE pm_pitches SET thesis_bullets = 'rubbish', stop = 'low', conviction = 'high'")
+            db.execute("UPDATE pm_pitches SET indicators = 'rubbish', stop = 'low', conviction = 'high'")
             db.execute("UPDATE runs SET metrics = '', partial = 7")
         db.close()
         assert set(store.rebuild().differed) == {"pm_pitches", "runs"}
         assert everything(store) == before
 
 
-def test_an_event_that_was_broken_by_force_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "payload = '{' WHERE position = 2",
+        "packed = X'00' WHERE position = 2",
+        "packed = NULL, payload = '{' WHERE position = 2",
+    ],
+)
+def test_an_event_that_was_broken_by_force_is_named(tmp_path: Path, broken: str) -> None:
     with Store(tmp_path / "sim.db") as store:
-        store.record_run(run(1), "a", [fill("SPY", 1, 10)])
+        store.record_run(run(1), "a", [fill("SPY", 1, 10), fill("QQQ", 1, 10)])
         with sqlite3.connect(tmp_path / "sim.db") as db:
             db.execute("DROP TRIGGER events_refuse_update")
-            db.execute("UPDATE events SET payload = '{' WHERE position = 1")
+            db.execute(f"UPDATE events SET {broken}")
         db.close()
-        with pytest.raises(SimError, match="event 1 of the store is not JSON; restore a copy"):
+        with pytest.raises(SimError, match="event 2 of the store is not JSON; restore a copy"):
             store.rebuild()
 
 
@@ -336,7 +345,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_store_as_it_was(tmp_path: Path) 
         "import sys, resource; from pathlib import Path; from simulator.store.database import Store\n"
         "from simulator.store.events import Event\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
-        "event = Event('meeting.held', '2024-01-02', None, {'record': {'facts': 'x' * 1_000_000}})\n"
+        "event = Event('approval.asked', '2024-01-02', None, {'id': 'x' * 1_000_000})\n"
         f"try: Store(Path(sys.argv[1])).record_run({run(2)}, 'a', [event])\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simulator.analysis.unanswered import count_replicates
-from simulator.analysis.verdict import inferred, withheld
+from simulator.analysis.verdict import inferred, p_of_skill, withheld
 from simulator.evidence.members import BY_RULE, who_by_seat
 from simulator.evidence.records import RunRecord
-from simulator.number_format import counted, number_of, ratio, whole
+from simulator.number_format import counted, number_of, p_value, whole
 from simulator.report.sections.assumptions_and_notes import describe_audit
 
 Standing = Literal["handled", "partly", "open"]
@@ -68,13 +68,14 @@ def _memory(run: RunRecord) -> Bias:
 
 
 def _selection(run: RunRecord) -> Bias:
-    trials, deflated = inferred(run, "trials"), inferred(run, "dsr")
+    trials, skill = inferred(run, "trials"), run.get("skill")
     if trials is None:
         return Bias("Selection", "open", "How many variants were tried before this one is not known here.")
-    tried = f"{counted(int(trials), 'trial')} on overlapping data {'is' if trials == 1 else 'are'} on record"
-    if deflated is None:
-        return Bias("Selection", "partly", f"{tried}; the figures are not deflated for them.")
-    return Bias("Selection", "handled", f"{tried}; the deflated Sharpe ratio is {ratio(deflated)}.")
+    tried = run["reasons"].get("trials", f"{counted(int(trials), 'trial')} counted").removesuffix(".")
+    best = p_of_skill(skill, trials) if skill else None
+    if best is None:
+        return Bias("Selection", "partly", f"{tried}; the figures are not corrected for them.")
+    return Bias("Selection", "handled", f"{tried}; p of skill as the best of them is {p_value(best)}.")
 
 
 def _length(run: RunRecord) -> Bias:

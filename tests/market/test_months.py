@@ -1,0 +1,94 @@
+"""Digests of bars by month: what does not change them, and what does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from simulator.market.bars import Bars
+from simulator.market.calendar import sessions
+from simulator.market.months import month_digests, shared_keys
+
+FIRST = date(2023, 1, 3)
+
+
+def bars_of(closes: np.ndarray, first: date = date(2022, 12, 1), symbol: str = "A") -> Bars:
+    """Daily bars of one symbol with these closes, from `first` on."""
+    days = sessions(first, date(2023, 12, 29)).session_of[: len(closes)]
+    at = days * 86_400_000_000_000
+    column = closes[:, None]
+    zero = np.zeros_like(column)
+    return Bars((symbol,), at + 1, at + 2, column, column, column, column, zero, zero, days, ("",))
+
+
+def prices(count: int = 150, seed: int = 1) -> np.ndarray:
+    moves = np.random.default_rng(seed).normal(0.0005, 0.012, count)
+    return np.round(400 * np.cumprod(1 + moves), 2)
+
+
+def common(one: Bars, other: Bars) -> int:
+    """Months that two symbols have in common."""
+    keys = [{key for key, _ in shared_keys(month_digests(bars, FIRST))} for bars in (one, other)]
+    return len({key.partition(".")[0] for key in keys[0] & keys[1]})
+
+
+def test_a_month_has_two_digests_and_too_short_a_one_none() -> None:
+    found = month_digests(bars_of(prices(90)), FIRST)
+    assert list(found) == ["A"]
+    first, *digests = found["A"]
+    assert first == "2023-01"
+    # The fifth month holds 7 sessions: enough for the returns, too few for their order.
+    assert [len(digest) for digest in digests] == [16, 16, 16, 8]
+    assert month_digests(bars_of(np.full(60, 7.0)), FIRST)["A"] == ["2023-01", "", ""]
+    assert month_digests(bars_of(prices(1)), FIRST)["A"] == ["2023-01"]
+
+
+@pytest.mark.parametrize("scale", [10.0, 0.1, 1 / 3, 1e-4])
+def test_a_name_and_a_scale_change_nothing(scale: float) -> None:
+    own = bars_of(prices())
+    assert month_digests(bars_of(prices() * scale, symbol="B"), FIRST)["B"] == month_digests(own, FIRST)["A"]
+
+
+def test_prices_rescaled_and_rounded_again_still_share_months() -> None:
+    own = bars_of(prices())
+    assert common(own, bars_of(np.round(prices() * 0.5, 2))) >= 1
+    assert common(own, bars_of(np.round(prices() * 2.5, 2))) >= 3
+
+
+def test_what_was_cut_off_or_appended_leaves_the_other_months() -> None:
+    own, whole = bars_of(prices(120)), common(bars_of(prices(120)), bars_of(prices(120)))
+    assert common(own, bars_of(prices(140))) >= whole - 1
+    later = sessions(date(2022, 12, 1), date(2023, 12, 29)).session_of[30].astype("datetime64[D]").astype(date)
+    assert common(own, bars_of(prices(120)[30:], later)) >= whole - 1
+
+
+def test_other_bars_share_no_month() -> None:
+    own = bars_of(prices())
+    assert common(own, bars_of(prices(seed=2))) == 0
+    reversed_sign = 400 * np.cumprod(1 - np.diff(prices(), prepend=prices()[0]) / prices())
+    assert common(own, bars_of(reversed_sign)) == 0
+    shifted = bars_of(prices(), date(2023, 1, 3))
+    assert common(own, shifted) == 0
+
+
+def test_minutes_have_the_months_of_their_sessions_last_closes() -> None:
+    daily = bars_of(prices(60))
+    twice = {name: np.repeat(getattr(daily, name), 2, axis=0) for name in ("open", "high", "low", "close", "volume")}
+    twice["close"][::2] *= 1.01
+    at = np.repeat(daily.opens_at, 2) + np.tile([0, 2], 60)
+    minutes = replace(
+        daily, opens_at=at, closes_at=at + 1, dividend=np.zeros((120, 1)), session_of=np.repeat(daily.session_of, 2),
+        cash_return=np.empty(0), frequency="1min", **twice,
+    )  # fmt: skip
+    assert month_digests(minutes, FIRST) == month_digests(daily, FIRST)
+
+
+def test_sessions_without_a_bar_of_its_own_change_nothing() -> None:
+    one = bars_of(prices(60))
+    gap = np.insert(prices(60), 10, np.nan)
+    other = bars_of(gap)
+    days = np.insert(one.session_of, 10, one.session_of[9])
+    assert month_digests(replace(other, session_of=days, cash_return=np.empty(0)), FIRST) == month_digests(one, FIRST)
