@@ -20,6 +20,7 @@ import numpy as np
 
 from simulator.analysis import variants
 from simulator.analysis.pairs import Pair, adjust_pairs, compare_returns
+from simulator.analysis.verdict import describe_skill
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.records import meeting_record
@@ -32,6 +33,7 @@ from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import silent
 from simulator.replay.run import Replayed, play
 from simulator.runs import measure
+from simulator.runs.exposure import skill_record
 from simulator.runs.reload import RecordedDecisions, ReloadedRun, config_of, read_spec, reload_run
 from simulator.runs.strategies import Seating
 from simulator.trading.schedule import MEETING
@@ -233,6 +235,7 @@ def _variant_record(
 ) -> VariantRecord:
     done, pair, accounts = played[one.name], pairs.get(one.name), case.config.accounts.accounts
     summary = measure.account(done.ledger, case.cash, case.free)
+    skill = skill_record(case.skill(done))
     values = {name: summary.values[name] for name in METRICS if name in summary.values}
     return {
         "name": one.name,
@@ -243,6 +246,8 @@ def _variant_record(
         "account": next((name for name, account in accounts.items() if one.seat and account.role == one.seat), None),
         "metrics": values,
         "reasons": {name: why for name, why in summary.reasons.items() if name in values},
+        "skill": skill,
+        "judgement": describe_skill(skill),
         "against": one.against,
         "meetings_changed": None if one.against is None else _changed(case, done, played[one.against]),
         "pair": None if pair is None else pair.to_json(),

@@ -20,9 +20,10 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from simulator.analysis.divergence import ConfigurationDifference, Divergence, first_divergence
+from simulator.analysis.verdict import judge
 from simulator.errors import UsageError
 from simulator.evidence.members import who_by_seat
-from simulator.evidence.reader import Evidence, read
+from simulator.evidence.reader import Evidence, read, read_beyond
 from simulator.evidence.records import Metrics, OpenSpan, Reasons, RunRecord, Span, Stopped
 from simulator.runs.measure import SESSIONS_A_YEAR
 from simulator.stats import bootstrap, power
@@ -53,6 +54,7 @@ class ComparedRun(Span):
     strategy: str
     symbols: list[str]
     sessions: int
+    verdict: str
     command: str
     partial: bool
     altered: str
@@ -72,6 +74,19 @@ class MetricRow(TypedDict):
 
     key: str
     values: list[float | None]
+
+
+class BeyondRecord(TypedDict):
+    """Returns beyond each run's own usual exposure on the common sessions, a year: their means, and the difference with
+    its 95 % interval and p (paired stationary bootstrap); `reason` why there is none."""
+
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    reason: str | None
 
 
 class PairFigures(TypedDict):
@@ -96,6 +111,7 @@ class RunPair(CommonSpan):
     figures: PairFigures
     values: dict[str, float | None]
     reasons: Reasons
+    beyond: BeyondRecord
     standing: Standing
     diverging: Divergence | None
 
@@ -129,6 +145,7 @@ class LabelledRun:
     evidence: Evidence
     returns: Floats
     free: Floats
+    beyond: Mapping[date, float]
 
     @property
     def run(self) -> RunRecord:
@@ -213,7 +230,7 @@ def _labelled(label: str, folder: Path, altered: str) -> LabelledRun:
     with np.errstate(divide="ignore", invalid="ignore"):
         returns = np.nan_to_num(closes[1:] / closes[:-1] - 1.0, nan=0.0, posinf=0.0, neginf=0.0)
     free = np.nan_to_num(evidence.equity.get("risk_free", np.zeros(len(returns))))
-    return LabelledRun(label, folder, evidence, returns, free)
+    return LabelledRun(label, folder, evidence, returns, free, read_beyond(folder, evidence.run))
 
 
 def _about(one: LabelledRun) -> ComparedRun:
@@ -227,6 +244,7 @@ def _about(one: LabelledRun) -> ComparedRun:
         "from": run["from"],
         "to": run["to"],
         "sessions": run["sessions"],
+        "verdict": judge(run).headline,
         "command": run["command"],
         "partial": run["partial"],
         "altered": one.evidence.altered,
@@ -274,9 +292,26 @@ def _pair(one: LabelledRun, other: LabelledRun, draws: int, seed: int) -> RunPai
         "figures": {"a": _figures(*a), "b": _figures(*b)},
         "values": values,
         "reasons": reasons,
+        "beyond": _beyond(one, other, days, draws, seed),
         "standing": judge_pair(same, len(days), values),
         "diverging": first_divergence(one.evidence, other.evidence, find_differences([one.run, other.run])),
     }
+
+
+def _beyond(one: LabelledRun, other: LabelledRun, days: Sequence[date], draws: int, seed: int) -> BeyondRecord:
+    nothing: BeyondRecord = dict.fromkeys(BeyondRecord.__annotations__)  # type: ignore[assignment]
+    shared = [day for day in days if day in one.beyond and day in other.beyond]
+    if len(shared) < FEWEST_COMMON:
+        old = "a run of an earlier version has no returns beyond its exposure by session"
+        return {
+            **nothing,
+            "reason": f"fewer than {FEWEST_COMMON} common sessions" if one.beyond and other.beyond else old,
+        }
+    a, b = (np.array([run.beyond[day] for day in shared]) for run in (one, other))
+    apart = mean_of(a - b, SESSIONS_A_YEAR, draws, seed)
+    means = {"a": float(a.mean()) * SESSIONS_A_YEAR, "b": float(b.mean()) * SESSIONS_A_YEAR}
+    why = None if apart.p is not None else "the two differ by the same amount every session"
+    return {**means, "difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p, "reason": why}  # type: ignore[typeddict-item]
 
 
 def judge_pair(same: str | None, sessions: int, values: Metrics) -> Standing:

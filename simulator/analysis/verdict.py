@@ -188,6 +188,14 @@ def _skill_standing(skill: SkillRecord, trials: float) -> Standing:
     return "paid" if held is not None and held < SIGNIFICANT else "luck"
 
 
+def describe_skill(skill: SkillRecord, trials: float = 1.0) -> str:
+    """Return the words of the verdict on what `skill` tests, without its figures: docs/verdict.md."""
+    if withheld(skill):
+        return "too few sessions for a verdict"
+    standing = _skill_standing(skill, trials)
+    return "nothing to judge" if standing == "nothing" else JUDGEMENT[standing]
+
+
 def p_of_skill(skill: SkillRecord, trials: float) -> float | None:
     """Return the p of what was earned beyond the usual exposure, as the best of `trials`; None where undefined."""
     return None if skill["p"] is None else p_of_trials(skill["p"], trials)

@@ -3,18 +3,21 @@ filled at another moment."""
 
 from __future__ import annotations
 
+from datetime import date
 from math import fsum
 
 from simulator.analysis.toggles import NEXT_OPEN, replay_toggles
+from simulator.analysis.verdict import describe_skill
 from simulator.contamination.case import Case
 from simulator.contamination.results import Figure, Outcome, Result
-from simulator.contamination.split import Daily, contamination_facts
+from simulator.contamination.split import Daily, contamination_facts, parts_of
 from simulator.contamination.words import percent
 from simulator.evidence.members import served_by_seat
 from simulator.llm.spending.prices import Prices
 from simulator.replay import kernel
 from simulator.runs import measure
 from simulator.runs.benchmarks import benchmark_ledgers
+from simulator.runs.exposure import SkillSeries, skill_record
 from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.mean import mean_of
 from simulator.stats.metrics import PERIODS, total_return
@@ -27,7 +30,8 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     """`contamination` of run.json worked out again, with the cut-offs config/models.yaml says now."""
     done = case.recorded
     hold = benchmark_ledgers(done.inputs, case.rules.execution, case.cash)["buy_and_hold"]
-    daily = Daily(case.sessions, case.returns(done), measure.session_returns(hold, case.cash), case.free)
+    skill = case.skill(done)
+    daily = Daily(case.sessions, case.returns(done), measure.session_returns(hold, case.cash), case.free, skill)
     served = served_by_seat(case.calls)
     found = contamination_facts(case.seats, Prices(case.config.models.prices), done.results, daily, served=served)
     notes = tuple(note for note in (found["mend"],) if note)
@@ -37,10 +41,11 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     if found["parts"] is None or decay is None:
         return Result("not assessable", found["verdict"], (), notes)
     figures: list[Figure] = []
+    where = parts_of(case.sessions, date.fromisoformat(found["cutoff"] or ""))
     for name, part in found["parts"].items():
         ends = part["sharpe_ci_low"], part["sharpe_ci_high"]
         figures.append(Figure(f"{name}: Sharpe", part["sharpe"], "Sharpe", *ends, note=f"{part['sessions']} sessions"))
-        figures.append(Figure(f"{name}: alpha", part["alpha"], "a year"))
+        figures.append(_beyond(name, skill.rows(where[name])))
     why = decay["reason"] or ""
     figures.append(Figure("alpha after, less before", decay["value"], "a year", decay["low"], decay["high"], note=why))
     both = found["assessable"] and decay["low"] is not None and not decay["reason"]
@@ -96,6 +101,13 @@ def _sharpe(name: str, returns: Floats, free: Floats) -> Figure:
     if isinstance(found, Undefined):
         return Figure(name, None, "Sharpe", note=found.reason)
     return Figure(name, found.estimate, "Sharpe", found.low, found.high)
+
+
+def _beyond(name: str, part: SkillSeries) -> Figure:
+    """Return beyond the usual exposure in one part, and the verdict's words on it, as one trial."""
+    skill = skill_record(part)
+    ends = skill["beyond_low"], skill["beyond_high"]
+    return Figure(f"{name}: beyond its exposure", skill["beyond"], "a year", *ends, skill["p"], describe_skill(skill))
 
 
 def _earned(returns: Floats) -> float:

@@ -128,7 +128,7 @@ def contamination_facts(
         }
     parts = {name: daily.rows(there) for name, there in parts_of(daily.sessions, cutoff).items()}
     decided = Counter(part_of(day, cutoff) for day in days)
-    described = {name: _described(parts[name], decided[name]) for name in PARTS}
+    described = {name: _described(parts[name], decided[name], judged=name == AFTER) for name in PARTS}
     decay = alpha_decay(parts[BEFORE], parts[AFTER])
     return {
         **found,
@@ -222,8 +222,8 @@ def parts_of(sessions: NDArray[np.datetime64], cutoff: date) -> dict[Part, NDArr
     return {BEFORE: sessions <= last, GREY: (sessions > last) & (sessions <= grey), AFTER: sessions > grey}
 
 
-def _described(part: Daily, decisions: int) -> PartRecord:
-    """Describe a part; intervals only where there are sessions enough."""
+def _described(part: Daily, decisions: int, judged: bool) -> PartRecord:
+    """Describe a part; intervals only where there are sessions enough, the test of skill only where it is `judged`."""
     n, enough = len(part), len(part) >= ENOUGH_SESSIONS
     names = ("total_return", "annual_return", "sharpe", "sharpe_p_hac", *ENDS)
     few = Undefined(f"fewer than {ENOUGH_SESSIONS} sessions")
@@ -239,7 +239,7 @@ def _described(part: Daily, decisions: int) -> PartRecord:
         }
     values, reasons = split(measures)
     about: OpenSpan = {"from": str(part.sessions[0]) if n else None, "to": str(part.sessions[-1]) if n else None}
-    skill = None if part.skill is None else skill_record(part.skill)
+    skill = skill_record(part.skill) if judged and part.skill is not None else None
     described = {"sessions": n, **about, "assessable": enough, **values, "reasons": reasons, "decisions": decisions}
     described["skill"] = skill
     return cast(PartRecord, described)

@@ -58,6 +58,10 @@ COUNCIL_RECORDS: dict[str, type] = {
 }
 
 
+EXPOSURE = "exposure.csv"
+"""Excess return of every session in parts: of the result and of bars, so not in the digest of the result."""
+
+
 @dataclass(frozen=True)
 class Books:
     """Decisions and trades of one account, in file order."""
@@ -230,6 +234,16 @@ def read_equity(
     if not sessions:
         raise DataError("holds no session", where=str(folder / "equity.csv"), mend=_again(run))
     return sessions, equity
+
+
+def read_beyond(folder: Path, run: RunRecord) -> dict[date, float]:
+    """Return {session: return beyond the run's usual exposure} of exposure.csv, empty where an earlier version wrote
+    none. Raises DataError."""
+    if not (folder / EXPOSURE).exists():
+        return {}
+    sessions, series = _read_series(folder / EXPOSURE, _again(run), ("choosing", "costs"))
+    beyond = series["choosing"] + series["costs"]
+    return dict(zip(sessions, beyond.tolist(), strict=True))
 
 
 def read_books(folder: Path, run: RunRecord, account: str | None = None) -> Books:

@@ -447,6 +447,9 @@ class VariantRecord(TypedDict):
     account: str | None
     metrics: Metrics
     reasons: Reasons
+    skill: NotRequired[SkillRecord]
+    judgement: NotRequired[str]
+    """Words of the verdict on the variant by itself, as one trial."""
     against: str | None
     meetings_changed: int | None
     pair: PairRecord | None

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.evidence.reader import EXPOSURE
 from simulator.evidence.records import DecisionRow, TargetRow
 from simulator.evidence.rows import FILL_COLUMNS, ORDER_COLUMNS, REJECTION_COLUMNS, as_row, exchange_time
 from simulator.evidence.verify import RESULT_FILES
@@ -46,6 +47,12 @@ def account_files(folder: str, ledger: Ledger, results: Sequence[CycleResult]) -
     """The files of an account beside the run's own, in a folder of its own; its equity is a column of equity.csv."""
     files = result_files(ledger, results, {})
     return {f"{folder}/{name}": files[name] for name in RESULT_FILES if name != "equity.csv"}
+
+
+def exposure_file(bars: Bars, parts: Mapping[str, NDArray[np.float64]]) -> dict[str, bytes]:
+    """Return exposure.csv: a column for each of `parts` (S,) of the excess return, a row for each session."""
+    sessions = [str(day) for day in bars.dates[session_ends(bars)]]
+    return {EXPOSURE: csv_bytes(("session", *parts), _table(sessions, parts.values()))}
 
 
 def replicate_file(number: int) -> str:

@@ -55,7 +55,7 @@ def page(facts: AblationRecord) -> bytes:
         "name": facts["strategy"],
         "facts": _facts(facts),
         "headline": headline(facts),
-        "details": (METHOD, *facts["notes"]),
+        "details": (METHOD, *filter(None, (describe_judgements(facts),)), *facts["notes"]),
         "rule": RULE,
         "added": tabulate_added(facts),
         "earned": tabulate_earned(facts),
@@ -76,6 +76,16 @@ def headline(facts: AblationRecord) -> str:
     return f"On this run none of {pairs} can be told apart once all are counted: it may be chance."
 
 
+def describe_judgements(facts: AblationRecord) -> str:
+    """Return the verdict on each variant by itself; empty in a file of an earlier version."""
+    alike: dict[str, list[str]] = {}
+    for one in facts["variants"]:
+        if "judgement" in one:
+            alike.setdefault(one["judgement"], []).append(one["name"])
+    judged = "; ".join(f"{', '.join(names)}: {words}" for words, names in alike.items())
+    return f"Each by itself, as one trial: {judged}." if judged else ""
+
+
 def _is_clear(one: VariantRecord) -> bool:
     return (one["verdict"] or "").startswith(("better", "worse"))
 
@@ -87,9 +97,12 @@ def tabulate_earned(facts: AblationRecord, caption: bool = False) -> Table:
         total, sharpe, fall = (
             METRICS[key].cell(one["metrics"], {}, withheld(facts)) for key in ("total_return", "sharpe", "max_drawdown")
         )
+        skill = one.get("skill")
+        beyond = "" if skill is None or withheld(facts) else signed_percent(skill["beyond"])
+        judged = Cell(beyond, one.get("judgement", ""))
         changed = "" if one["meetings_changed"] is None else f"{one['meetings_changed']} of {facts['meetings']}"
-        rows.append(Row(_name(one, one["name"]), (total, sharpe, fall, Cell(changed)), one["what"]))
-    columns = ("Return", "Sharpe", "Drawdown", "Meetings changed")
+        rows.append(Row(_name(one, one["name"]), (total, sharpe, fall, judged, Cell(changed)), one["what"]))
+    columns = ("Return", "Sharpe", "Drawdown", "Beyond a year", "Meetings changed")
     return make_table("What each variant earned", columns, rows, corner="Variant", caption=caption)
 
 
@@ -149,8 +162,8 @@ def print_ablation(facts: AblationRecord, path: Path, console: Console) -> None:
             print_paragraph(console, f"{part}: {one['pair']['reason']}", "dim")
     console.print()
     print_paragraph(console, headline(facts), "bold")
-    for note in facts["notes"]:
-        print_paragraph(console, f"note: {note}")
+    for sentence in (describe_judgements(facts), *(f"note: {note}" for note in facts["notes"])):
+        print_paragraph(console, sentence)
     console.print(Text(f"page: {path}"), soft_wrap=True)
 
 

@@ -55,9 +55,17 @@ def judge_comparison(facts: Comparison) -> ComparisonVerdict:
     """Return the verdict on a comparison. It may be "cannot tell them apart", it is never "no difference"."""
     pairs = facts["pairs"]
     if len(pairs) > 1:
-        return ComparisonVerdict(_headline_of_many(pairs), tuple(_about_runs(facts)), "")
+        return ComparisonVerdict(_headline_of_many(pairs), (*_own_verdicts(facts), *_about_runs(facts)), "")
     pair = pairs[0]
-    details = [_over(facts, pair), _returns(pair), _together(pair), _power(pair), *_about_runs(facts)]
+    details = [
+        _over(facts, pair),
+        _returns(pair),
+        _beyond(pair),
+        *_own_verdicts(facts),
+        _together(pair),
+        _power(pair),
+        *_about_runs(facts),
+    ]
     return ComparisonVerdict(_headline(facts, pair), tuple(d for d in details if d), describe_parting(pair))
 
 
@@ -131,6 +139,21 @@ def _returns(pair: RunPair) -> str:
     found = f"difference {signed_percent(values['return_difference'])}, 95{SPACE}% interval {bounds}"
     p = f", p {p_value(values['return_p'])}" if values["return_p"] is not None else ""
     return f"Mean return a year: {means[0]}, {means[1]}; {found}{p} (paired stationary bootstrap)."
+
+
+def _beyond(pair: RunPair) -> str:
+    """The difference of what the two earned beyond their own usual exposure, which is what their verdicts judge."""
+    beyond = pair["beyond"]
+    if pair["sessions"] < FEWEST_SESSIONS or beyond["p"] is None:
+        return ""
+    means = f"{signed_percent(beyond['a'])} for {pair['a']}, {signed_percent(beyond['b'])} for {pair['b']}"
+    found = f"difference {signed_percent(beyond['difference'])}, 95{SPACE}% interval"
+    bounds = interval(beyond["low"], beyond["high"], percent)
+    return f"A year beyond its own usual exposure: {means}; {found} {bounds}, p {p_value(beyond['p'])}."
+
+
+def _own_verdicts(facts: Comparison) -> Iterator[str]:
+    yield from (f"{run['label']} by itself: {run['verdict']}" for run in facts["runs"])
 
 
 def _together(pair: RunPair) -> str:

@@ -39,6 +39,11 @@ class SkillSeries:
     decided: Flags
     held: Flags
 
+    @property
+    def columns(self) -> dict[str, Floats]:
+        """Columns of exposure.csv: ``exposure`` + ``choosing`` + ``costs`` = ``excess``."""
+        return {"excess": self.excess, **vars(self.parts)}
+
     def rows(self, kept: Flags) -> SkillSeries:
         parts = Split(self.parts.exposure[kept], self.parts.choosing[kept], self.parts.costs[kept])
         return SkillSeries(self.excess[kept], parts, self.decided[kept], self.held[kept])

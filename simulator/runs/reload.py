@@ -26,6 +26,7 @@ from simulator.printing import say
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.run import Replayed
 from simulator.runs import measure
+from simulator.runs.exposure import SkillSeries, skill_series
 from simulator.runs.identity import data_digest
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
@@ -88,6 +89,11 @@ class ReloadedRun:
     def free(self) -> Floats:
         """(S,) risk-free return of each session."""
         return measure.risk_free(self.inputs, self.cash)
+
+    def skill(self, replayed: Replayed) -> SkillSeries:
+        """Returns of `replayed` on the run's bars beyond its own usual exposure."""
+        instrument = self.config.assets.cash_instrument
+        return skill_series(replayed.ledger, replayed.tape, self.rules.execution, self.cash, self.free, instrument)
 
     def check_reproduced(self, replayed: Replayed) -> None:
         """Raise DataError where `replayed`, the recorded decisions, does not give the equity in the folder.

@@ -119,6 +119,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     files = writer.result_files(ledger, work.replayed.results, _curves(free, benchmarks, accounts, further))
     for account in others:
         files |= writer.account_files(account.folder, account.replayed.ledger, account.replayed.results)
+    files |= writer.exposure_file(ledger.bars, skill.columns)
     files |= {writer.replicate_file(n): writer.decision_lines(d.results) for n, d in enumerate(work.replicates) if n}
     calls = list_calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import simulator
+from simulator.analysis.verdict import judge
+from simulator.evidence.reader import read_run
 from simulator.workspace import make_workspace
 
 pytestmark = pytest.mark.medium
@@ -62,6 +64,12 @@ def test_json_has_verdict_pairs_and_what_differs(made: Any, sim: Sim, tmp_path: 
     assert facts["pairs"][0]["values"]["sharpe_difference"] == pytest.approx(
         runs[0].metrics["sharpe"] - runs[1].metrics["sharpe"]
     )
+    assert [run["verdict"] for run in facts["runs"]] == [judge(read_run(run.folder)).headline for run in runs[:2]]
+    earned = [run.facts["skill"]["beyond"] for run in runs[:2]]
+    beyond = facts["pairs"][0]["beyond"]
+    assert [beyond["a"], beyond["b"]] == pytest.approx(earned, abs=1e-12)
+    assert beyond["difference"] == pytest.approx(earned[0] - earned[1], abs=1e-12)
+    assert beyond["low"] < beyond["difference"] < beyond["high"]
     assert facts["configuration"] == [{"key": "parameters.fast", "values": [None, 20]}]
     assert facts["page"] == str(page)
     assert page.read_bytes().startswith(b"<!doctype html>")

@@ -46,6 +46,8 @@ def test_the_cut_off_split_flags_the_memoriser_and_not_the_honest_model(memorise
     assert "FLAGGED, what was earned before may be memory" in found.verdict
     shown = figures(found)
     assert shown["before: Sharpe"].value > 3
+    assert shown["before: beyond its exposure"].p < 0.01
+    assert shown["after: beyond its exposure"].note == "cannot be told from luck"
     assert shown["after: Sharpe"].low < 0 < shown["after: Sharpe"].high
     assert shown["alpha after, less before"].high < 0
     assert result(honest, "cutoff").outcome == "passed"

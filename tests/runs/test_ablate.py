@@ -20,6 +20,7 @@ import simulator
 from simulator.analysis import variants
 from simulator.analysis.ablation import Case, ablate, open_case
 from simulator.analysis.pairs import adjust_pairs, compare_returns
+from simulator.analysis.verdict import describe_skill
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.spec import CouncilSpec, load_definition
@@ -344,6 +345,9 @@ def test_every_variant_is_held_against_what_differs_from_it_in_one_thing(
     own = facts["variants"][0]["metrics"]
     assert own["total_return"] == pytest.approx(run.metrics["total_return"], rel=1e-9)
     assert own["sharpe"] == pytest.approx(run.metrics["sharpe"], rel=1e-9)
+    judged = facts["variants"][0]
+    assert judged["skill"]["beyond"] == pytest.approx(run.facts["skill"]["beyond"], abs=1e-12)
+    assert judged["judgement"] == describe_skill(judged["skill"])
 
 
 def test_the_offline_chairman_votes_so_its_absence_changes_nothing(facts: dict[str, Any]) -> None:

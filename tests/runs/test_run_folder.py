@@ -15,7 +15,7 @@ pytestmark = pytest.mark.medium
 
 FILES = {
     *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
-    *("llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
+    *("exposure.csv", "llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
 }
 
 PERIOD = ("2024-01-02", "2024-03-28")
