@@ -62,7 +62,8 @@ def disguises(case: Case) -> dict[str, Disguise]:
     symbols, assets = case.inputs.bars.symbols, case.config.assets
     hidden, other = masks(symbols), other_names(symbols, assets.assets, (assets.cash_instrument, *assets.context))
     spec = case.council.spec if case.council is not None else None
-    beside = (assets.cash_instrument, *((spec.cash, spec.volatility_index) if spec is not None else ()))
+    shown = () if spec is None else (spec.cash, spec.volatility_index, *((spec.benchmark,) if spec.opening else ()))
+    beside = (assets.cash_instrument, *shown)
     found = {
         NAMES: Disguise(hidden, beside=beside),
         DATES: Disguise({}, SHIFT_WEEKS, beside=beside),

@@ -22,7 +22,7 @@ from simulator.market.bars import FIELDS, Bars, Floats, Snapshot, instant
 from simulator.market.calendar import NEW_YORK
 from simulator.market.events import Event
 from simulator.trading.model import Book, Cadence, Decision, Target
-from simulator.trading.strategy import Reads, Strategy
+from simulator.trading.strategy import Narrows, Reads, Strategy
 
 SHIFT_WEEKS = 5235
 """Weeks that masked dates are moved: a hundred years and a season, in whole weeks so that weekdays stay."""
@@ -154,7 +154,12 @@ class Disguised(Wrapper):
 
     async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> Any:
         """Return the strategy's opinion on the masked market."""
-        return await self.strategy.opine(self.disguise.snapshot(snapshot), ())
+        return await self.strategy.opine(self.seen(snapshot), ())
+
+    def seen(self, snapshot: Snapshot) -> Snapshot:
+        """Return the masked market: of many symbols those that the strategy chooses by the volumes of the real one."""
+        chosen = self.strategy.narrow(snapshot) if isinstance(self.strategy, Narrows) else snapshot
+        return self.disguise.snapshot(chosen)
 
     def decide(self, snapshot: Snapshot, opinion: Any, book: Book, _journal: Sequence[Decision]) -> Decision:
         """Return the strategy's decision, in the names and prices of the real market."""

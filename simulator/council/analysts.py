@@ -30,7 +30,14 @@ from simulator.council.vote import decide_by_vote
 from simulator.number_format import decimals, price_text, round_price
 
 if TYPE_CHECKING:
-    from simulator.council.records import ChairmanAnswer, CheckpointAnswer, PitchAnswer, ResearchAnswer, ReviewAnswer
+    from simulator.council.records import (
+        ChairmanAnswer,
+        CheckpointAnswer,
+        PickedAnswer,
+        PitchAnswer,
+        ResearchAnswer,
+        ReviewAnswer,
+    )
 
 LABEL = "rule-based analysts, no LLM"
 
@@ -458,6 +465,16 @@ def _narratives(market: Facts, horizon: str) -> list[str]:
     return narratives
 
 
+def screen(prompt: Facts) -> PickedAnswer:
+    """Return all symbols, those that moved farthest for their volatility first."""
+    symbols = prompt["facts"]["market"]["symbols"]
+    moved = {
+        s: abs(known.get("return_252_pct", 0.0)) / known.get("volatility_63_pct", 20.0) for s, known in symbols.items()
+    }
+    ranked = sorted(symbols, key=lambda s: (-moved[s], s))
+    return {"symbols": ranked, "reason": f"{ranked[0]} moved farthest for its volatility over the year."}
+
+
 def chairman(prompt: Facts) -> ChairmanAnswer:
     """Return the score-weighted vote, written down."""
     return decide_by_vote(prompt["facts"])
@@ -506,4 +523,5 @@ RULES: dict[str, Callable[[Facts], Mapping[str, object]]] = {
     "macro/ResearchPack": partial(research, ("sma_200_distance_pct", "return_63_pct"), "over the quarter"),
     "narrative/ResearchPack": partial(research, ("sma_20_distance_pct", "return_21_pct"), "over the month"),
     "chairman/ChairmanDecision": chairman,
+    "screener/Shortlist": screen,
 }

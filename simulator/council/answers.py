@@ -46,6 +46,15 @@ class Answer(Spoken):
         return super().model_json_schema(*args, **kwargs) if cls.schema_sent is None else cls.schema_sent
 
 
+class Picked(Answer):
+    """Symbols a meeting is to be about, best first."""
+
+    schema_sent = SCHEMAS["Shortlist"]
+
+    symbols: Annotated[tuple[Text, ...], Field(min_length=1)]
+    reason: Text
+
+
 class Candidate(Answer):
     ticker: Text
     rationale: Text
@@ -213,6 +222,19 @@ def decision_on(symbols: tuple[str, ...]) -> type[ChairmanDecision]:
     model = create_model("ChairmanDecision", __base__=ChairmanDecision, approved_trades=(tuple[trade, ...], ...))
     sent, parts = SCHEMAS["ChairmanDecision"], SCHEMAS["ChairmanDecision"]["$defs"]
     model.schema_sent = {**sent, "$defs": {**parts, "ApprovedTrade": _on_symbols(parts["ApprovedTrade"], symbols)}}
+    return model
+
+
+@lru_cache(maxsize=64)
+def picked_of(symbols: tuple[str, ...]) -> type[Picked]:
+    """Return `Picked` of `symbols` alone."""
+    choice: Any = _one_of(symbols)
+    model = create_model(
+        "Shortlist", __base__=Picked, symbols=(Annotated[tuple[choice, ...], Field(min_length=1)], ...)
+    )
+    sent = SCHEMAS["Shortlist"]
+    listed = {**sent["properties"]["symbols"], "items": {"enum": list(symbols), "type": "string"}}
+    model.schema_sent = {**sent, "properties": {**sent["properties"], "symbols": listed}}
     return model
 
 

@@ -14,14 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from simulator.config import Seat
 from simulator.council.context import PipelineContext
 from simulator.council.facts import checkpoint_facts, select_facts
 from simulator.council.keep_opinion import checkpoint_row, read_checkpoint
 from simulator.council.records import DecisionRecord
 from simulator.council.revision import Revision, execute, revise
+from simulator.council.shortlist import priced_symbols
 from simulator.council.stages.checkpoint import CheckpointStage
 from simulator.council.thesis import Followed, open_theses, trace
 from simulator.council.write_record import checkpoint_minutes, execution_row, revision_row
@@ -73,7 +72,9 @@ class Checkpoint:
         symbols = [symbol for symbol in snapshot.symbols if symbol in asked]
         facts = checkpoint_facts(snapshot, symbols, spec.cash, spec.volatility_index)
         meeting = record.get("meeting") or record.get("facts", {}).get("as_of")
-        metadata = {**self.council.metadata(snapshot), "meeting": meeting, "symbols": _priced_symbols(snapshot)}
+        metadata = {**self.council.metadata(snapshot), "meeting": meeting, "symbols": priced_symbols(snapshot)}
+        if "may_hold" in record:
+            metadata["may_hold"] = record["may_hold"]
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=self.council.question,
@@ -106,7 +107,9 @@ class Checkpoint:
         targets, done = _carry_out(own, opinion, self.council, book)
         return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion), **done})
 
-    def decide_alone(self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book) -> Decision:
+    def decide_alone(
+        self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
+    ) -> Decision:
         """A target for the thesis of the manager in `seat` where its terms changed, else none."""
         own = [one for one in opinion.revisions if one.thesis.seat == seat]
         targets, done = _carry_out(own, opinion, self.council, book)
@@ -128,13 +131,3 @@ def _carry_out(
     done = [one for one in results if one is not None and not isinstance(one, str)]
     record: dict[str, Any] = {"execution": [execution_row(one) for one in done]}
     return tuple(one.target for one in done), record | ({"notes": notes} if notes else {})
-
-
-def _priced_symbols(snapshot: Snapshot) -> tuple[str, ...]:
-    """Symbols that have had a bar by now."""
-    newest = snapshot.bars.close[-1] if len(snapshot) else np.empty(0)
-    return tuple(
-        symbol
-        for n, symbol in enumerate(snapshot.symbols)
-        if len(newest) and (not np.isnan(newest[n]) or snapshot.has(symbol))
-    )

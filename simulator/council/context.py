@@ -13,6 +13,7 @@ from simulator.council.records import Facts
 
 if TYPE_CHECKING:
     from simulator.council.revision import Revision
+    from simulator.council.shortlist import Shortlist
     from simulator.council.stages.execution import Executed
     from simulator.council.thesis import Followed
 
@@ -61,6 +62,7 @@ class PipelineContext:
     metadata : ``timestamps`` (of market time, none of the clock), ``seats`` {seat: provider/model}, ``prompts``
         {file: first 12 hex digits of its sha256}; at a checkpoint also ``symbols`` and ``meeting``
     no_decision : why the meeting ended without a decision (a stage missed its quorum), else None
+    shortlist : the symbols the meeting is about, where it is not about all
     """
 
     as_of: datetime
@@ -76,6 +78,7 @@ class PipelineContext:
     revisions: tuple[Revision, ...] = ()
     metadata: Metadata = field(default_factory=dict)
     no_decision: str | None = None
+    shortlist: Shortlist | None = None
 
     def only(self, names: Iterable[str]) -> PipelineContext:
         """Return the same context with every field blank that is not among `names`, those a stage declared it reads."""

@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from simulator.council.answers import Answer, ChairmanDecision, Pitch, ResearchPack, Review
+from simulator.council.answers import Answer, ChairmanDecision, Picked, Pitch, ResearchPack, Review
 from simulator.council.context import Answered, Metadata, PipelineContext
 from simulator.council.records import AnswerRow, DecisionRecord, ExecutionRow, meeting_record
+from simulator.council.shortlist import Shortlist
 from simulator.council.stages.execution import Executed
 from simulator.errors import DataError
 from simulator.trading.model import Target
@@ -20,7 +21,7 @@ from simulator.trading.model import Target
 A = TypeVar("A", bound=Answer)
 
 OF_THE_MEETING = ("kind", "no_decision", "user_query", "facts", "research", "pitches", "reviews", "chairman")
-DERIVED = ("labels", "scores", "net_votes", "opened", "execution")
+DERIVED = ("labels", "scores", "net_votes", "opened", "execution", "shortlist", "may_hold")
 """Keys of a record; what else stands in it is metadata."""
 
 
@@ -45,7 +46,8 @@ def _restore(as_of: datetime, record: DecisionRecord) -> PipelineContext:
     meeting = meeting_record(record)
     if meeting is None:
         raise ValueError(f"its kind is {record['kind']!r}")
-    chairman = meeting.get("chairman")
+    chairman, row = meeting.get("chairman"), meeting.get("shortlist")
+    said = read_answers([row["answer"]], Picked)[0] if row and "answer" in row else None
     return PipelineContext(
         as_of=as_of,
         user_query=meeting["user_query"],
@@ -57,6 +59,9 @@ def _restore(as_of: datetime, record: DecisionRecord) -> PipelineContext:
         execution_results=tuple(_execution(row) for row in meeting.get("execution", ())),
         metadata={name: value for name, value in record.items() if name not in (*OF_THE_MEETING, *DERIVED)},
         no_decision=meeting["no_decision"],
+        shortlist=None
+        if row is None
+        else Shortlist(tuple(row["symbols"]), row["of"], row["by"], tuple(row["held"]), said),
     )
 
 

@@ -47,7 +47,7 @@ OF_A_SYMBOL = (
     *(f"sma_{k}_distance_pct" for k in AVERAGES),
     "drawdown_252_pct",
     *(f"prior_{edge}_{k}" for k in CHANNELS for edge in ("high", "low")),
-    "relative_strength_63_pct",
+    *("relative_strength_63_pct", "benchmark_correlation_63"),
 )
 OF_THE_MARKET = ("correlations", "vix", "cash_yield_pct", "events", "news")
 FACTS = (*OF_A_SYMBOL, *OF_THE_MARKET)
@@ -70,6 +70,23 @@ def market_facts(market: Snapshot, cash: str = "BIL", volatility_index: str = "V
     return _facts(market, market.symbols, cash, volatility_index, compared=True)
 
 
+def listed_facts(
+    market: Snapshot, symbols: Sequence[str], cash: str, volatility_index: str, benchmark: str, strongest: int
+) -> Facts:
+    """Return :func:`market_facts` of `symbols` alone, in which each has a bounded part.
+
+    ``correlations`` are those pairs that are among the `strongest` of either symbol, whatever their sign; the one with
+    `benchmark`, looked up as `cash` is, stands with the symbol, without its name: ``benchmark_correlation_63``.
+    """
+    facts = _facts(market, symbols, cash, volatility_index, compared=True, strongest=strongest)
+    days = _daily(market, benchmark)
+    if days is not None and facts["symbols"]:
+        own = newest_days(market.bars, [market.symbols.index(symbol) for symbol in facts["symbols"]], LOOKBACK)
+        for symbol, correlation in _correlations_with(own, days).items():
+            facts["symbols"][symbol] = {**facts["symbols"][symbol], "benchmark_correlation_63": correlation}
+    return facts
+
+
 def checkpoint_facts(
     market: Snapshot, symbols: Sequence[str], cash: str = "BIL", volatility_index: str = "VIX"
 ) -> Facts:
@@ -77,7 +94,15 @@ def checkpoint_facts(
     return _facts(market, symbols, cash, volatility_index, compared=False)
 
 
-def _facts(market: Snapshot, symbols: Sequence[str], cash: str, volatility_index: str, *, compared: bool) -> Facts:
+def _facts(
+    market: Snapshot,
+    symbols: Sequence[str],
+    cash: str,
+    volatility_index: str,
+    *,
+    compared: bool,
+    strongest: int | None = None,
+) -> Facts:
     facts: Facts = {"as_of": market.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"), "symbols": {}}
     if not symbols or not len(market):
         return facts
@@ -87,7 +112,7 @@ def _facts(market: Snapshot, symbols: Sequence[str], cash: str, volatility_index
     known = {symbol: one for n, symbol in enumerate(days.symbols) if (one := _symbol(days, n, ahead))}
     facts["symbols"] = {**known}
     if compared:
-        if correlations := _correlations(days):
+        if correlations := _correlations(days, strongest):
             facts["correlations"] = correlations
         _add_relative_strength(known)
     if vix := _vix(_series(market, volatility_index)):
@@ -148,7 +173,8 @@ def _add_relative_strength(symbols: Mapping[str, dict[str, float]]) -> None:
             symbols[symbol]["relative_strength_63_pct"] = round(gain - others, 2) + 0.0
 
 
-def _correlations(days: DailyBars) -> dict[str, float]:
+def _correlations(days: DailyBars, strongest: int | None) -> dict[str, float]:
+    """{"A/B": correlation} of all pairs, or of those among the `strongest` of either, whatever their sign."""
     closes = days.close[-CORRELATION - 1 :]
     if len(closes) <= CORRELATION:
         return {}
@@ -157,22 +183,53 @@ def _correlations(days: DailyBars) -> dict[str, float]:
     deviations = returns[:, whole] - returns[:, whole].mean(axis=0)
     norms = np.sqrt((deviations * deviations).sum(axis=0))
     together = products(deviations, deviations)
+    moving = [i for i in range(len(whole)) if norms[i] > 0]
+    found = {
+        (i, j): round(float(together[i, j] / (norms[i] * norms[j])), 2) + 0.0
+        for n, i in enumerate(moving)
+        for j in moving[n + 1 :]
+    }
+    if strongest is not None:
+        partners: dict[int, list[tuple[float, tuple[int, int]]]] = {i: [] for i in moving}
+        for pair, correlation in found.items():
+            for i in pair:
+                partners[i].append((-abs(correlation), pair))
+        kept = {pair for own in partners.values() for _, pair in sorted(own)[:strongest]}
+        found = {pair: correlation for pair, correlation in found.items() if pair in kept}
+    return {f"{days.symbols[whole[i]]}/{days.symbols[whole[j]]}": correlation for (i, j), correlation in found.items()}
+
+
+def _correlations_with(days: DailyBars, other: DailyBars) -> dict[str, float]:
+    """{symbol: correlation of its daily returns with those of the one symbol of `other`, on the same sessions}."""
+    closes, dates = days.close[-CORRELATION - 1 :], days.dates[-CORRELATION - 1 :]
+    at = np.searchsorted(other.dates, dates)
+    if len(dates) <= CORRELATION or at[-1] >= len(other.dates) or (other.dates[at] != dates).any():
+        return {}
+    both = np.hstack((closes, other.close[at]))
+    returns = both[1:] / both[:-1] - 1
+    deviations = returns - returns.mean(axis=0)
+    norms = np.sqrt((deviations * deviations).sum(axis=0))
+    together = products(deviations, deviations[:, -1:])[:, 0]
     return {
-        f"{days.symbols[whole[i]]}/{days.symbols[whole[j]]}": round(float(together[i, j] / (norms[i] * norms[j])), 2)
-        + 0.0
-        for i in range(len(whole))
-        for j in range(i + 1, len(whole))
-        if norms[i] > 0 and norms[j] > 0
+        symbol: round(float(together[n] / (norms[n] * norms[-1])), 2) + 0.0
+        for n, symbol in enumerate(days.symbols)
+        if norms[n] > 0 and norms[-1] > 0
     }
 
 
 def _series(market: Snapshot, symbol: str) -> Floats:
     """The newest daily closes of `symbol`, empty where there are none."""
+    days = _daily(market, symbol)
+    closes = np.empty(0) if days is None else days.close[:, 0]
+    return closes[~np.isnan(closes)]
+
+
+def _daily(market: Snapshot, symbol: str) -> DailyBars | None:
+    """The newest sessions of `symbol`, from the context first; None where it is not known."""
     for place in (market.context, market):
         if place is not None and symbol in place.symbols and len(place):
-            closes = newest_days(place.bars, [place.symbols.index(symbol)], LOOKBACK).close[:, 0]
-            return closes[~np.isnan(closes)]
-    return np.empty(0)
+            return newest_days(place.bars, [place.symbols.index(symbol)], LOOKBACK)
+    return None
 
 
 def _vix(levels: Floats) -> VixFacts | None:

@@ -13,7 +13,7 @@ from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import read_answers
 from simulator.council.records import DecisionRecord
 from simulator.council.thesis import Followed, Standing, Terms, Thesis
-from simulator.council.write_record import answer_row
+from simulator.council.write_record import answer_row, shortlist_row
 
 
 def meeting_row(opinion: PipelineContext) -> Mapping[str, object]:
@@ -28,6 +28,7 @@ def meeting_row(opinion: PipelineContext) -> Mapping[str, object]:
         "pitches": [answer_row(one) for one in opinion.pm_pitches],
         "reviews": [answer_row(one) for one in opinion.peer_reviews],
         "chairman": None if chairman is None else answer_row(chairman),
+        **({} if opinion.shortlist is None else {"shortlist": shortlist_row(opinion.shortlist)}),
     }
 
 
@@ -37,6 +38,7 @@ def checkpoint_row(opinion: PipelineContext) -> Mapping[str, object]:
         "facts": opinion.facts,
         "meeting": opinion.metadata["meeting"],
         "symbols": opinion.metadata["symbols"],
+        **({"may_hold": opinion.metadata["may_hold"]} if "may_hold" in opinion.metadata else {}),
         "theses": [
             {**vars(one.thesis), "terms": [vars(terms) for terms in one.thesis.terms], "standing": vars(one.standing)}
             for one in opinion.theses
@@ -55,11 +57,12 @@ def read_checkpoint(opened: PipelineContext, row: DecisionRecord) -> PipelineCon
         lists = {"thesis_bullets": tuple(one["thesis_bullets"]), "terms": tuple(Terms(**t) for t in one["terms"])}
         of_thesis = {name: value for name, value in one.items() if name != "standing"}
         theses.append(Followed(Thesis(**{**of_thesis, **lists}), Standing(**one["standing"])))
+    held = {"may_hold": row["may_hold"]} if "may_hold" in row else {}
     return PipelineContext(
         as_of=opened.as_of,
         user_query=opened.user_query,
         facts=row["facts"],
         theses=tuple(theses),
         checkpoint_reviews=read_answers(row["reviews"], CheckpointReview),
-        metadata={**opened.metadata, "meeting": row["meeting"], "symbols": tuple(row["symbols"])},
+        metadata={**opened.metadata, "meeting": row["meeting"], "symbols": tuple(row["symbols"]), **held},
     )

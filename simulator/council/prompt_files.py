@@ -6,6 +6,14 @@
     checkpoint  besides            instrument  direction
 
 `facts` is JSON text and stands in the one ```json block of a stage's prompt.
+
+In a council with an `opening`, all questions of a meeting begin alike, and services charge less for what they have read
+before: the system message is the same for everyone, and the user message is the opening's facts (those of the market),
+the stage's prompt with facts of its own, and in that one, as `persona`, the seat's.
+
+    system  (system message)   user_query  max_trades  half_size  full_size
+    facts   (user message …)   as_of  symbols  user_query  facts
+    stage   (… goes on)        as before, and persona; `facts` only where the stage has any
 """
 
 from __future__ import annotations
@@ -35,7 +43,18 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "review": (*STAGE, "label"),
     "chairman": STAGE,
     "checkpoint": (*STAGE, "instrument", "direction"),
+    "shortlist": (*STAGE, "size"),
 }
+
+OPENING: dict[str, tuple[str, ...]] = {
+    "system": ("user_query", "max_trades", "half_size", "full_size"),
+    "facts": ("as_of", "symbols", "user_query", "facts"),
+    **{name: ("persona", *names) for name, names in VARIABLES.items() if name != "persona"},
+    "persona": ("symbols",),
+}
+"""The same in a council with an opening."""
+WITHOUT_FACTS = ("research", "shortlist")
+"""Stages that have no facts beside the opening's."""
 
 FACTS_BLOCK = re.compile(r"^```json\s*\n\s*\{\{-?\s*facts\s*-?\}\}\s*\n```\s*$", re.MULTILINE)
 
@@ -69,11 +88,11 @@ def system_message(persona: Prompt, symbols: tuple[str, ...]) -> Message:
     return Message("system", persona.render(symbols=symbols))
 
 
-def load_prompt(path: Path, kind: str) -> Prompt:
-    """Read, check and compile the prompt file `path` of `kind` (a key of VARIABLES).
+def load_prompt(path: Path, kind: str, declared: Mapping[str, tuple[str, ...]] = VARIABLES) -> Prompt:
+    """Read, check and compile the prompt file `path` of `kind`, a key of `declared`: VARIABLES or OPENING.
 
     Raises ConfigError, naming file and line, for bad syntax, a variable not declared for this kind, and a stage's
-    prompt that does not show ``{{ facts }}`` in exactly one ```json block.
+    prompt that does not show ``{{ facts }}`` in exactly one ```json block, or its persona where it has to.
     """
     try:
         raw = read_bytes(path, LARGEST)
@@ -90,8 +109,15 @@ def load_prompt(path: Path, kind: str) -> Prompt:
         )
     except TemplateSyntaxError as error:
         raise ConfigError(f"bad template: {error.message}", where=f"{path}:{error.lineno}") from None
-    _check_variables(tree, path, VARIABLES[kind])
-    if "facts" in VARIABLES[kind]:
+    names = declared[kind]
+    if "persona" in names:
+        names = tuple(name for name in names if name != "facts" or kind not in WITHOUT_FACTS)
+        if "persona" not in meta.find_undeclared_variables(tree):
+            raise ConfigError(
+                "does not show its persona", where=f"{path}:1", mend="say {{ persona }} where it is to stand"
+            )
+    _check_variables(tree, path, names)
+    if "facts" in names:
         _check_facts(source, path)
     return Prompt(path, template, hashlib.sha256(raw).hexdigest())
 

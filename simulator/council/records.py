@@ -74,6 +74,11 @@ class ResearchAnswer(TypedDict):
     event_calendar: list[dict[str, str]]
 
 
+class PickedAnswer(TypedDict):
+    symbols: list[str]
+    reason: str
+
+
 class PitchAnswer(TypedDict):
     instrument: str
     direction: Direction
@@ -211,11 +216,23 @@ class ExecutionRow(TypedDict):
 # --------------------------------------------------------------------------------------------------------- records
 
 
+class ShortlistRow(TypedDict):
+    """The ``symbols`` a meeting was about, ``of`` so many: ``by`` a rule or the seat of a model, whose ``answer``
+    stands here; ``held`` are on it because an account may hold them."""
+
+    by: str
+    of: int
+    symbols: list[str]
+    held: list[str]
+    answer: NotRequired[AnswerRow[PickedAnswer]]
+
+
 class MeetingRecord(TypedDict):
     """The council's account at a meeting, see :func:`simulator.council.write_record.minutes`.
 
     ``labels`` {reader: {label: seat}}, ``scores`` {seat: mean review score}, ``net_votes`` {symbol: votes}; ``opened``
-    with checkpoints only; ``execution`` once an account acted.
+    with checkpoints only; ``execution`` once an account acted; ``shortlist``, and ``may_hold``, the instruments that
+    some account may hold from now on, where the meeting was about a part of the symbols.
     """
 
     kind: Literal["council"]
@@ -233,6 +250,8 @@ class MeetingRecord(TypedDict):
     net_votes: dict[str, float]
     opened: NotRequired[list[OpenedThesis]]
     execution: NotRequired[list[ExecutionRow]]
+    shortlist: NotRequired[ShortlistRow]
+    may_hold: NotRequired[list[str]]
 
 
 class CheckpointRecord(TypedDict):
@@ -246,6 +265,7 @@ class CheckpointRecord(TypedDict):
     theses: list[RevisedThesis]
     execution: NotRequired[list[ExecutionRow]]
     notes: NotRequired[list[str]]
+    may_hold: NotRequired[list[str]]
 
 
 class MemberRecord(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from simulator.config import Section, read_yaml
 from simulator.council.facts import FACTS
-from simulator.council.prompt_files import Prompt, load_prompt
+from simulator.council.prompt_files import OPENING, VARIABLES, Prompt, load_prompt
 from simulator.council.vote import VOTE
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.files import read_bytes, read_text
@@ -74,6 +75,35 @@ class CheckpointSpec(Section):
         return self
 
 
+class OpeningSpec(Section):
+    """Prompts that all questions of a meeting begin with: the system message, and the facts of the market."""
+
+    system: str
+    facts: str
+
+
+class ShortlistSpec(Section):
+    """List of the symbols a meeting is about where more than `size` have a price: `size` of them, and what is held.
+
+    By rule, or, with a `prompt`, by the model in `seat`, which is shown `SCREENED` facts of all symbols.
+    """
+
+    size: int = Field(default=24, ge=2, le=1000)
+    rank_by: Annotated[tuple[Literal["liquidity", "momentum"], ...], Field(min_length=1)] = ("liquidity", "momentum")
+    """Ranks are added, see simulator/council/shortlist.py."""
+    held: bool = True
+    """What may be held stays on the list; meetings then wait for the answers of the one before."""
+    prompt: str = ""
+    persona: str = ""
+    seat: SeatName = "screener"
+
+    @model_validator(mode="after")
+    def _check_prompt(self) -> ShortlistSpec:
+        if bool(self.prompt) != bool(self.persona):
+            raise ValueError("give both prompt and persona, or neither")
+        return self
+
+
 class Stages(Section):
     research: ResearchSpec
     pitch: PitchSpec
@@ -97,7 +127,30 @@ class CouncilSpec(Section):
     volatility_index: str = "VIX"
     facts: Annotated[tuple[FactName, ...], Field(min_length=1)] | None = None
     """Names of the facts shown, of each symbol and of the market; None shows all. `close` and `atr_14` always are."""
+    opening: OpeningSpec | None = None
+    """Absent, questions are put as they were before there were openings: their answers stay in the cache."""
+    correlations: int = Field(default=3, ge=0, le=1000)
+    """Strongest correlations shown of each symbol; all pairs where there is no `opening`."""
+    benchmark: str = "SPY"
+    """Series that every symbol's correlation with is shown where there is an `opening`."""
+    shortlist: ShortlistSpec | None = None
     stages: Stages
+
+    @model_validator(mode="after")
+    def _shorten(self) -> CouncilSpec:
+        if self.opening is None and self.shortlist is not None and self.shortlist.prompt:
+            raise ValueError("a model's shortlist needs an opening")
+        return self
+
+    @property
+    def listing(self) -> ShortlistSpec | None:
+        """The shortlist: as given, the usual one where there is an opening, else none."""
+        return self.shortlist or (None if self.opening is None else ShortlistSpec())
+
+    @property
+    def screener(self) -> str | None:
+        """Seat of the model that makes the shortlist."""
+        return self.shortlist.seat if self.shortlist is not None and self.shortlist.prompt else None
 
     @field_validator("sizes")
     @classmethod
@@ -123,13 +176,15 @@ class CouncilSpec(Section):
     def seats(self) -> tuple[str, ...]:
         """Every seat that is asked something."""
         chairman = (self.stages.chairman.seat,) if self.stages.chairman.enabled else ()
-        return (*self.researchers, *self.managers, *chairman)
+        screener = () if self.screener is None else (self.screener,)
+        return (*screener, *self.researchers, *self.managers, *chairman)
 
     @property
     def questions(self) -> dict[str, int]:
         """{stage: questions a meeting asks when nobody fails}."""
         stages, n = self.stages, len(self.managers)
         return {
+            **({} if self.screener is None else {"shortlist": 1}),
             "research": len(self.researchers),
             "pitch": n,
             "review": n * (n - 1) if stages.review.enabled else 0,
@@ -152,17 +207,19 @@ def percent(fraction: float) -> str:
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """A council's compiled prompts: the task of each stage, the persona of each seat, the reviewers' common one, and
-    one for checkpoints where there is one."""
+    one for checkpoints where there is one, and the opening."""
 
     tasks: Mapping[str, Prompt]
     personas: Mapping[str, Prompt]
     reviewer: Prompt
     checkpoint: Prompt | None = None
+    opening: tuple[Prompt, Prompt] | None = None
+    """System message and facts that all questions of a meeting begin with."""
 
     @property
     def all(self) -> tuple[Prompt, ...]:
-        known = (*self.tasks.values(), *self.personas.values(), self.reviewer)
-        return known if self.checkpoint is None else (*known, self.checkpoint)
+        checkpoint = () if self.checkpoint is None else (self.checkpoint,)
+        return (*self.tasks.values(), *self.personas.values(), self.reviewer, *checkpoint, *(self.opening or ()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +249,8 @@ def load_definition(path: Path, parameters: Mapping[str, object] | None = None) 
         spec = _override(spec, parameters)
     stages = spec.stages
     taken = [*stages.research.seats, *stages.pitch.seats, stages.chairman.seat]
+    if spec.screener is not None:
+        taken.append(spec.screener)
     if twice := next((seat for n, seat in enumerate(taken) if seat in taken[:n]), None):
         raise ConfigError(f'seat "{twice}" is taken twice', where=f"{path}:{_last_line(path, twice)}")
     if VOTE in taken:
@@ -201,13 +260,17 @@ def load_definition(path: Path, parameters: Mapping[str, object] | None = None) 
             mend="call the seat something else",
         )
     personas = stages.research.seats | stages.pitch.seats | {stages.chairman.seat: stages.chairman.persona}
+    tasks = {name: file for name in Stages.model_fields if (file := getattr(stages, name).prompt)}
+    if spec.shortlist is not None and spec.shortlist.prompt:
+        personas[spec.shortlist.seat], tasks["shortlist"] = spec.shortlist.persona, spec.shortlist.prompt
+    opening = spec.opening
+    load = partial(_prompt, path, declared=VARIABLES if opening is None else OPENING)
     prompts = Prompts(
-        tasks={
-            name: _prompt(path, file, name) for name in Stages.model_fields if (file := getattr(stages, name).prompt)
-        },
-        personas={seat: _prompt(path, file, "persona") for seat, file in personas.items()},
-        reviewer=_prompt(path, stages.review.persona, "persona"),
-        checkpoint=_prompt(path, stages.checkpoint.persona, "persona") if stages.checkpoint.persona else None,
+        tasks={name: load(file, name) for name, file in tasks.items()},
+        personas={seat: load(file, "persona") for seat, file in personas.items()},
+        reviewer=load(stages.review.persona, "persona"),
+        checkpoint=load(stages.checkpoint.persona, "persona") if stages.checkpoint.persona else None,
+        opening=None if opening is None else (load(opening.system, "system"), load(opening.facts, "facts")),
     )
     files = {path.name: hashlib.sha256(read_bytes(path)).hexdigest()}
     for prompt in prompts.all:
@@ -215,7 +278,7 @@ def load_definition(path: Path, parameters: Mapping[str, object] | None = None) 
     return Definition(path.parent.name, path, spec, prompts, dict(sorted(files.items())))
 
 
-def _prompt(spec: Path, file: str, kind: str) -> Prompt:
+def _prompt(spec: Path, file: str, kind: str, declared: Mapping[str, tuple[str, ...]]) -> Prompt:
     path = spec.parent / file
     if Path(file).is_absolute():
         raise ConfigError(
@@ -232,7 +295,7 @@ def _prompt(spec: Path, file: str, kind: str) -> Prompt:
     if not path.exists():
         near = did_you_mean(file, (str(p.relative_to(spec.parent).as_posix()) for p in spec.parent.rglob("*.md")))
         raise ConfigError(f'no prompt file "{file}"{near}', where=f"{spec}:{_last_line(spec, file)}")
-    return load_prompt(path, kind)
+    return load_prompt(path, kind, declared)
 
 
 def _last_line(path: Path, text: str) -> int:

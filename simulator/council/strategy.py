@@ -1,4 +1,4 @@
-"""The council as a Strategy.
+"""The council as a Strategy. Of more symbols than fit on its shortlist it sees that part.
 
 Snapshot ──facts──► research ─► pitch ─► review ─► chairman ──► PipelineContext     opine: market only, 28 questions
                                                                       │
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +20,16 @@ from simulator.config import Seat
 from simulator.council.checkpoint import Checkpoint
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
-from simulator.council.facts import market_facts, select_facts
+from simulator.council.facts import listed_facts, market_facts, select_facts
 from simulator.council.keep_opinion import meeting_row
 from simulator.council.records import DecisionRecord, Facts
+from simulator.council.shortlist import (
+    SCREENED,
+    Shortlist,
+    held_by_minutes,
+    priced_symbols,
+    shortlist_by_rule,
+)
 from simulator.council.spec import CouncilSpec, Definition
 from simulator.council.stages import (
     ChairmanStage,
@@ -35,6 +43,7 @@ from simulator.council.stages import (
 )
 from simulator.council.stages.base import run_stages
 from simulator.council.stages.execution import carry_out
+from simulator.council.stages.shortlist import ShortlistStage
 from simulator.council.thesis import new_york
 from simulator.council.vote import VOTE
 from simulator.council.write_record import evidence, member_evidence, minutes
@@ -52,8 +61,6 @@ class Council:
     the snapshot and the answers of the gateway, `decide` of the opinion and the book.
     """
 
-    reads: Reads = "market"
-
     def __init__(
         self,
         definition: Definition,
@@ -61,11 +68,13 @@ class Council:
         gateway: Gateway,
         replicate: int = 0,
         accounts: Iterable[str] = ("COUNCIL",),
+        traded: int = 0,
     ) -> None:
         """`seats` maps each seat of the definition (or ``*``) to a model. Raises ConfigError for a seat without one.
 
         Councils that differ in `replicate` put the same questions, each to be answered anew. `accounts` are names of
-        accounts, struck out of what reviewers read as seats and models are.
+        accounts, struck out of what reviewers read as seats and models are. `traded` is the number of symbols: where
+        they do not all fit on the shortlist and it holds what may be held, a meeting reads the minutes before it.
         """
         spec = definition.spec
         self.name: str = definition.name
@@ -76,6 +85,10 @@ class Council:
         self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))))
         self.stages = stages_of(spec)
         self._shown: Callable[[Facts], Facts] | None = None
+        self.traded = traded
+        listing = spec.listing
+        follows = listing is not None and listing.held and traded > listing.size
+        self.reads: Reads = "minutes" if follows else "market"
 
     @property
     def spec(self) -> CouncilSpec:
@@ -118,7 +131,7 @@ class Council:
 
     def replicated(self, replicate: int) -> Council:
         """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
-        return Council(self.definition, self.seats, self.setup.gateway, replicate, self.setup.accounts)
+        return Council(self.definition, self.seats, self.setup.gateway, replicate, self.setup.accounts, self.traded)
 
     def showing(self, rewrite: Callable[[Facts], Facts]) -> Council:
         """The same council whose meetings are shown what `rewrite` makes of the facts."""
@@ -132,9 +145,9 @@ class Council:
             raise UsageError(f'{self.name} has no manager "{seat}"{did_you_mean(seat, self.members)}')
         return Member(self, seat)
 
-    async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> PipelineContext:
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
         """The meeting up to the chairman's decision."""
-        return await run_stages(self.stages, self.open(snapshot), self.setup)
+        return await self.hold(self.stages, snapshot, journal)
 
     @cached_property
     def basis(self) -> str:
@@ -155,16 +168,46 @@ class Council:
     def read_opinion(self, content: DecisionRecord, snapshot: Snapshot) -> PipelineContext:
         return restore_meeting(snapshot.as_of, content, self.metadata(snapshot))
 
-    def open(self, snapshot: Snapshot) -> PipelineContext:
+    async def hold(self, stages: Sequence[Stage], snapshot: Snapshot, journal: Sequence[Decision]) -> PipelineContext:
+        """The meeting up to the last of `stages`: the shortlist where there is one, and what is said of it."""
+        shortlist = None
+        if (listing := self.spec.listing) is not None:
+            held = held_by_minutes(journal) if listing.held else ()
+            shortlist = shortlist_by_rule(snapshot, listing, held)
+        if shortlist is not None and self.spec.screener is not None:
+            context = self.open(snapshot, select_facts(self._facts_of(snapshot, snapshot.symbols), SCREENED))
+            shortlist = await ShortlistStage(shortlist, snapshot).screen(context, self.setup)
+        return await run_stages(stages, self.open(snapshot, shortlist=shortlist), self.setup)
+
+    def narrow(self, snapshot: Snapshot) -> Snapshot:
+        """`snapshot` with the symbols that a rule puts on the shortlist alone: volumes rank them, and a market that is
+        shown masked has none to go by."""
+        listing = None if self.spec.screener else self.spec.listing
+        shortlist = None if listing is None else shortlist_by_rule(snapshot, listing, ())
+        return snapshot if shortlist is None else replace(snapshot, bars=snapshot.bars.select(shortlist.symbols))
+
+    def open(
+        self, snapshot: Snapshot, facts: Facts | None = None, shortlist: Shortlist | None = None
+    ) -> PipelineContext:
         """The context a meeting starts with: the question, the facts, who sits where."""
-        facts = select_facts(market_facts(snapshot, self.spec.cash, self.spec.volatility_index), self.spec.facts)
+        if facts is None:
+            symbols = snapshot.symbols if shortlist is None else shortlist.symbols
+            facts = select_facts(self._facts_of(snapshot, symbols), self.spec.facts)
         return PipelineContext(
             as_of=snapshot.as_of,
             user_query=self.question,
             facts=facts if self._shown is None else self._shown(facts),
             metadata=self.metadata(snapshot),
             no_decision=None if facts["symbols"] else "no symbol has had a bar yet",
+            shortlist=shortlist,
         )
+
+    def _facts_of(self, snapshot: Snapshot, symbols: Sequence[str]) -> Facts:
+        spec = self.spec
+        if spec.opening is None and len(symbols) == len(snapshot.symbols):
+            return market_facts(snapshot, spec.cash, spec.volatility_index)
+        benchmark, strongest = (spec.benchmark, spec.correlations) if spec.opening else ("", len(symbols))
+        return listed_facts(snapshot, symbols, spec.cash, spec.volatility_index, benchmark, strongest)
 
     def metadata(self, snapshot: Snapshot) -> Mapping[str, Any]:
         """Of a context: ``timestamps`` (``as_of``, and ``newest_bar``, its close), ``seats``, ``prompts``."""
@@ -181,14 +224,36 @@ class Council:
         """The record of a meeting before any account acted on it; JSON-able."""
         return minutes(opinion, self.setup)
 
-    def decide(
-        self, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
-    ) -> Decision:
+    def decide(self, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]) -> Decision:
         """Targets for every symbol that has a price, or none at all where the meeting made no decision."""
         done = ExecutionStage().run(opinion, self.spec, book)
-        return Decision(snapshot.as_of, tuple(one.target for one in done.execution_results), evidence(done, self.setup))
+        targets = tuple(one.target for one in done.execution_results)
+        unlisted = self._unlisted(snapshot, opinion, book, journal) if targets else ()
+        return Decision(snapshot.as_of, (*targets, *unlisted), evidence(done, self.setup))
 
-    def decide_alone(self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book) -> Decision:
+    def _unlisted(
+        self, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]
+    ) -> tuple[Target, ...]:
+        """Targets of 0 for what the meeting was not about: nothing is held, or ordered, that nobody may speak of.
+
+        Those of symbols in the `book`, and of symbols targeted since the meeting before; of all where there is none.
+        """
+        priced, listing = priced_symbols(snapshot), self.spec.listing
+        if listing is None or len(priced) <= listing.size:
+            return ()
+        concerned = {symbol for symbol, shares in book.positions.items() if shares}
+        for decision in reversed(journal):
+            concerned |= {target.symbol for target in decision.targets if target.weight}
+            if decision.record.get("kind") in ("council", "member"):
+                break
+        else:
+            concerned |= {*priced}
+        symbols = (s for s in snapshot.symbols if s in concerned and s not in opinion.facts["symbols"])
+        return tuple(Target(symbol, 0.0, reason="not on the shortlist") for symbol in symbols)
+
+    def decide_alone(
+        self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]
+    ) -> Decision:
         """The pitch of `seat` at its own conviction, out of everything else; no targets without a usable pitch."""
         pitch = opinion.pitches.get(seat)
         if pitch is None:
@@ -201,6 +266,7 @@ class Council:
             done.target if done and symbol == pitch.instrument else Target(symbol, 0.0, reason="not pitched")
             for symbol in opinion.facts["symbols"]
         )
+        targets = (*targets, *self._unlisted(snapshot, opinion, book, journal))
         return Decision(snapshot.as_of, targets, member_evidence(opinion, seat, done))
 
 
@@ -220,11 +286,9 @@ class Member:
         checkpoint = self.council.checkpoint
         return None if checkpoint is None else Member(checkpoint, self.name)
 
-    def decide(
-        self, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
-    ) -> Decision:
+    def decide(self, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]) -> Decision:
         """Targets for what the manager itself proposed."""
-        return self.council.decide_alone(self.name, snapshot, opinion, book)
+        return self.council.decide_alone(self.name, snapshot, opinion, book, journal)
 
 
 def stages_of(spec: CouncilSpec) -> tuple[Stage, ...]:

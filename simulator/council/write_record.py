@@ -19,8 +19,10 @@ from simulator.council.records import (
     MeetingRecord,
     MemberRecord,
     RevisedThesis,
+    ShortlistRow,
 )
 from simulator.council.revision import Revision, theses_of
+from simulator.council.shortlist import Shortlist, may_hold
 from simulator.council.stages.base import Setup
 from simulator.council.stages.chairman import chairman_labels
 from simulator.council.stages.checkpoint import return_since_entry
@@ -63,9 +65,24 @@ def minutes(context: PipelineContext, setup: Setup) -> MeetingRecord:
         "scores": {seat: round(vote.score, 3) for seat, vote in votes.items() if vote.score is not None},
         "net_votes": net_votes(votes, 3),
     }
+    if context.shortlist is not None:
+        record["shortlist"], record["may_hold"] = shortlist_row(context.shortlist), may_hold(context)
     if spec.stages.checkpoint.enabled:
         record["opened"] = [thesis_row(one) for one in theses_of(context, spec)]
     return record
+
+
+def shortlist_row(shortlist: Shortlist) -> ShortlistRow:
+    """Return the list a meeting was about as JSON; ``answer`` where a model made it."""
+    row: ShortlistRow = {
+        "by": shortlist.by,
+        "of": shortlist.of,
+        "symbols": list(shortlist.symbols),
+        "held": list(shortlist.held),
+    }
+    if shortlist.answered is not None:
+        row["answer"] = answer_row(shortlist.answered)
+    return row
 
 
 def member_evidence(context: PipelineContext, seat: str, done: Executed | None) -> MemberRecord:
@@ -81,7 +98,7 @@ def member_evidence(context: PipelineContext, seat: str, done: Executed | None) 
 
 def checkpoint_minutes(context: PipelineContext) -> CheckpointRecord:
     """Return the record of a checkpoint before any account acted on it."""
-    return {
+    record: CheckpointRecord = {
         "kind": "checkpoint",
         "meeting": context.metadata["meeting"],
         "facts": context.facts,
@@ -89,6 +106,9 @@ def checkpoint_minutes(context: PipelineContext) -> CheckpointRecord:
         "prompts": prompts_digest(context),
         "theses": [revision_row(one, context.facts) for one in context.revisions],
     }
+    if "may_hold" in context.metadata:
+        record["may_hold"] = context.metadata["may_hold"]
+    return record
 
 
 def revision_row(revision: Revision, facts: Facts) -> RevisedThesis:

@@ -74,6 +74,7 @@ class BatchPlan:
 class Plan:
     """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for.
 
+    `shortlist` says which of many symbols a meeting is about, and whether meetings wait for each other because of it.
     `read_tokens` are those of prompts answered on disk, `reread_tokens` those of them that services had read before.
     """
 
@@ -89,6 +90,7 @@ class Plan:
     lines: tuple[PlanLine, ...]
     minutes: float
     fails: str | None = None
+    shortlist: str | None = None
     read_tokens: int = 0
     reread_tokens: int = 0
     batch: BatchPlan | None = None
@@ -120,7 +122,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``sim run --plan --json`` prints."""
-        names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "fails")
+        names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day")
         total = {
             "calls": self.calls,
             "hits": self.calls - self.misses,
@@ -135,7 +137,7 @@ class Plan:
             "batch": self.batch and asdict(self.batch),
         }
         return {
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in (*names, "fails", "shortlist")},
             "from": self.first,
             "to": self.last,
             "total": total,

@@ -6,6 +6,7 @@ schema, where the service is sent one ─► messages before ─► text up to a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.llm.messages import ChatRequest, canonical_json
@@ -41,8 +42,15 @@ def first_beginning(request: ChatRequest) -> Beginning | None:
     return Beginning(hashlib.sha256(about + text).digest(), tokens)
 
 
-def mark_shared(texts: list[str], *first: int) -> tuple[int, ...]:
-    """Return the marks of questions with these texts: those of `first`, and where all of `texts` begin to differ."""
-    lowest, highest = min(texts), max(texts)
-    alike = next((n for n, (a, b) in enumerate(zip(lowest, highest, strict=False)) if a != b), len(lowest))
-    return tuple(sorted({*first, alike} if len(texts) > 1 and alike > max(first, default=0) else {*first}))
+def mark_shared(texts: Sequence[str], first: int) -> tuple[int, ...]:
+    """Return the marks of questions with these texts, which are alike up to `first`: there, and where they begin to
+    differ."""
+    alike, differ = first, min(map(len, texts))
+    while alike < differ:  # texts are long and many: halves are compared, not letters
+        middle = (alike + differ + 1) // 2
+        start = texts[0][alike:middle]
+        if all(text.startswith(start, alike) for text in texts):
+            alike = middle
+        else:
+            differ = middle - 1
+    return (first, alike) if len(texts) > 1 and alike > first else (first,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from simulator.council.records import AnswerRow, MeetingRecord, ReviewAnswer, RevisedThesis
+from simulator.council.records import AnswerRow, MeetingRecord, ReviewAnswer, RevisedThesis, ShortlistRow
 from simulator.number_format import price, price_text, ratio
 
 PRICES = {"limit": "limit", "stop": "stop", "take_profit": "take profit"}
@@ -25,6 +25,16 @@ def describe_thesis(thesis: RevisedThesis) -> str:
         f"{thesis['action']} {thesis['direction']} {thesis['instrument']}, {changed}, {thesis['state']}{since}{where}. "
         f"{reason}"
     ).strip()
+
+
+def describe_shortlist(row: ShortlistRow) -> str:
+    """Return which of many symbols a meeting was about, in words."""
+    held = f"; on it because held: {', '.join(row['held'])}" if row["held"] else ""
+    answer = row.get("answer", {})
+    reason = answer["answer"]["reason"] if "answer" in answer else ""
+    failed = f"no answer ({answer['error']}), so by " if answer.get("error") else ""
+    how = f"{len(row['symbols'])} of {row['of']} symbols, by {failed}{row['by']}{held}"
+    return f"{how}: {', '.join(row['symbols'])}. {reason}".strip()
 
 
 def flatten_facts(content: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:

@@ -39,6 +39,7 @@ from simulator.report.catalogue import GROUPS
 from simulator.report.decision_text import (
     PRICES,
     SHOWN_OF_KEY,
+    describe_shortlist,
     describe_thesis,
     find_label,
     find_reviews,
@@ -153,6 +154,8 @@ def show_record(record: CouncilRecord, found: Explanation) -> Iterator[Renderabl
 
 
 def _show_meeting(record: MeetingRecord, members: Members, symbol: str | None) -> Iterator[RenderableType]:
+    if "shortlist" in record:
+        yield Text(f"\nShortlist: {describe_shortlist(record['shortlist'])}")
     if record["no_decision"]:
         yield Text(f"\nNo decision: {record['no_decision']}", "bold")
     yield from _show_research(record, members)

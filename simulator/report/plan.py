@@ -44,6 +44,8 @@ def _sentences(plan: Plan) -> list[str]:
     if plan.reread_tokens:
         share = plan.reread_tokens / plan.read_tokens
         found.append(f"Of the prompts answered on disk, services had read {share:.0%} before and charged less for it.")
+    if plan.shortlist:
+        found.append(plan.shortlist)
     if plan.paid.likely > plan.max_cost:
         found.append(f"More than --max-cost {plan.max_cost:g}: the run would stop there and keep what it paid for.")
     elif plan.paid.high > plan.max_cost:

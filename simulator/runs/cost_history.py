@@ -16,7 +16,14 @@ from simulator.llm.spending.prices import MILLION, Prices, prompt_tokens
 SAMPLE = 200
 """Latest answers that are read, per stage and model."""
 
-USUAL_TOKENS = {"ResearchPack": 600, "Pitch": 400, "Review": 250, "ChairmanDecision": 600, "CheckpointReview": 150}
+USUAL_TOKENS = {
+    "Shortlist": 300,
+    "ResearchPack": 600,
+    "Pitch": 400,
+    "Review": 250,
+    "ChairmanDecision": 600,
+    "CheckpointReview": 150,
+}
 """Tokens of an answer by the title of its schema, for a model that has answered none yet."""
 USUAL_SECONDS = 10.0
 UNSURE = (0.5, 2.0)

@@ -171,7 +171,7 @@ def simulate(
     with Store(store_place(workspace.registry)) as store:
         store.check()
     with open_gateway(spec, workspace, config) as asking:
-        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
         rules = TradingRules.from_config(config)

@@ -18,7 +18,6 @@ from simulator.config import Config, Schedule, load_config
 from simulator.council.context import PipelineContext
 from simulator.council.fact_table import LOOKBACK
 from simulator.council.records import AnswerRow, MeetingRecord
-from simulator.council.stages.base import run_stages
 from simulator.errors import CacheCorruptError, CacheMissError, DataError, LLMError, UsageError, did_you_mean
 from simulator.evidence.meeting import MeetingFacts, StageResults
 from simulator.evidence.members import describe_model, served_by_seat, warn_of_substitutes
@@ -145,7 +144,7 @@ def hold_meeting(request: MeetingRequest, workspace: Workspace, progress: Progre
         snapshot = _snapshot(request, when, council, workspace, config)
         asking.open_for(_ledger_name(request, when), council.seats)
         questions = sum(council.questions.get(stage.name, 0) for stage in stages)
-        work = run_stages(stages, council.open(snapshot), council.setup)
+        work = council.hold(stages, snapshot, ())
         try:
             context = asking.loop.run(_with_progress(work, asking.gateway, questions, progress))
         except LLMError as error:
@@ -170,7 +169,7 @@ def estimate_cost(request: MeetingRequest, workspace: Workspace) -> MeetingCost:
         council = _council(request, workspace, asking)
         when = meeting_time(request.as_of, config.schedule, council.cadence)
         snapshot = _snapshot(request, when, council, workspace, config)
-        asking.loop.run(run_stages(_stages(council, request.up_to), council.open(snapshot), council.setup))
+        asking.loop.run(council.hold(_stages(council, request.up_to), snapshot, ()))
     missing = [question for question in plan_provider.asked.values() if question.provider != OFFLINE]
     estimates = [prices.estimate(question) for question in missing]
     return MeetingCost(len(missing), sum(likely for likely, _ in estimates), sum(most for _, most in estimates))

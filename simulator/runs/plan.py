@@ -36,7 +36,7 @@ from simulator.runs.strategies import load_strategy
 from simulator.trading.strategy import Strategy, points_of, seats_of
 from simulator.workspace import Workspace
 
-STAGES = ("research", "pitch", "review", "chairman", "checkpoint")
+STAGES = ("shortlist", "research", "pitch", "review", "chairman", "checkpoint")
 
 
 def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
@@ -46,7 +46,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     config = load_config(workspace.config)
     plan_provider = PlanProvider()
     with plan_gateway(workspace, config, spec.models, spec.mode, plan_provider) as asking:
-        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters)
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
         check_batch(spec, loaded.strategy)
@@ -58,6 +58,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         lines = _lines(asking.gateway, plan_provider.asked, Prices(config.models.prices))
         paid = [call.usage for call in asking.gateway.calls]
     taken = seats_of(loaded.strategy)
+    follows = loaded.strategy.reads == "minutes"
     missing = sum(line.misses for line in lines)
     offline = spec.cache == "replay" and missing
     return Plan(
@@ -71,8 +72,9 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         max_cost=spec.max_cost,
         max_day=config.models.max_usd_per_day,
         lines=lines,
-        minutes=_seconds(lines, taken.values(), config, spec.replicates) / 60,
+        minutes=_seconds(lines, taken.values(), config, spec.replicates, staged.inputs.meetings if follows else 1) / 60,
         fails=f"--cache replay asks nothing, and {missing} answers are not on disk" if offline else None,
+        shortlist=_describe_shortlist(loaded.strategy, len(spec.symbols)),
         read_tokens=sum(usage.prompt_tokens for usage in paid),
         reread_tokens=sum(usage.cached_tokens for usage in paid),
         batch=_in_batches(spec, rounds, lines) if rounds.rounds else None,
@@ -132,8 +134,22 @@ def _line(
     )
 
 
-def _seconds(lines: Sequence[PlanLine], taken: Iterable[Seat], config: Config, replicates: int) -> float:
-    """Seconds of asking: as many questions at once as each endpoint is asked, and no stage before the last.
+def _describe_shortlist(strategy: Strategy[Any], traded: int) -> str | None:
+    from simulator.council.strategy import Council
+
+    listing = strategy.spec.listing if isinstance(strategy, Council) else None
+    if listing is None or not isinstance(strategy, Council) or traded <= listing.size:
+        return None
+    by = f"the model in seat {listing.seat}" if strategy.spec.screener else " and ".join(listing.rank_by)
+    held = "sold where it leaves the list"
+    if listing.held:
+        held = "on it too: meetings wait for the one before (`held: false` asks them side by side)"
+    return f"A meeting is about {listing.size} of {traded} symbols, by {by}; what may be held is {held}."
+
+
+def _seconds(lines: Sequence[PlanLine], taken: Iterable[Seat], config: Config, replicates: int, in_a_row: int) -> float:
+    """Seconds of asking: as many questions at once as each endpoint is asked, and no stage before the last, of as many
+    meetings as go `in_a_row`.
 
     What an endpoint's calls per hour and tokens per minute do not allow at once is waited for.
     """
@@ -143,7 +159,7 @@ def _seconds(lines: Sequence[PlanLine], taken: Iterable[Seat], config: Config, r
             by_endpoint[line.endpoint or line.provider].append(line)
     limits = Limits.for_seats(taken, config.models.limits)
     chain = sum(max(line.seconds for line in lines if line.stage == name) for name in {line.stage for line in lines})
-    longest = replicates * chain
+    longest = replicates * in_a_row * chain
     for endpoint, here in by_endpoint.items():
         limit = config.models.limits.get(endpoint) or KNOWN.get(endpoint)
         busy = sum(line.misses * line.seconds for line in here) / limits.room(endpoint)

@@ -188,7 +188,7 @@ def reload_run(
 
     Raises DataError where strategy files, bars, events or dates of decision are not what they were.
     """
-    loaded = load_strategy(spec.strategy, workspace.strategies, seating, spec.parameters)
+    loaded = load_strategy(spec.strategy, workspace.strategies, seating, spec.parameters, len(spec.symbols))
     _check_files(run, loaded.files)
     window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
     staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)

@@ -59,9 +59,14 @@ def available(folder: Path) -> tuple[str, ...]:
 
 
 def load_strategy(
-    strategy: str | type, folder: Path, seating: Seating | None = None, parameters: Mapping[str, Any] | None = None
+    strategy: str | type,
+    folder: Path,
+    seating: Seating | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    traded: int = 0,
 ) -> Loaded:
-    """Return the strategy called `strategy` in `folder`, at that path, or of that class, with `parameters` set.
+    """Return the strategy called `strategy` in `folder`, at that path, or of that class, with `parameters` set, for so
+    many symbols `traded`.
 
     A name wins over a path. Raises UsageError for an unknown name (with the nearest one), ConfigError and its kin,
     naming file and line, for a file that is wrong. `seating` is needed by councils only.
@@ -74,7 +79,7 @@ def load_strategy(
         made = load_rule(path, chosen)
         digest = hashlib.sha256(read_bytes(path)).hexdigest()
         return Loaded(_as_strategy(made), {_relative(path, folder): digest}, None, chosen)
-    return _council(path, folder, seating, chosen)
+    return _council(path, folder, seating, chosen, traded)
 
 
 def _find(name: str, folder: Path) -> Path:
@@ -93,14 +98,14 @@ def _find(name: str, folder: Path) -> Path:
     raise UsageError(f'no strategy "{name}"{did_you_mean(Path(name).stem, names)}', mend=known)
 
 
-def _council(path: Path, folder: Path, seating: Seating | None, parameters: dict[str, Any]) -> Loaded:
+def _council(path: Path, folder: Path, seating: Seating | None, parameters: dict[str, Any], traded: int) -> Loaded:
     from simulator.council.spec import load_definition
     from simulator.council.strategy import Council
 
     if seating is None:
         raise UsageError(f'"{path.parent.name}" is a council and needs models to ask')
     definition = load_definition(path, parameters)
-    council = Council(definition, seating.seats, seating.gateway, accounts=seating.accounts)
+    council = Council(definition, seating.seats, seating.gateway, accounts=seating.accounts, traded=traded)
     base = _relative(path.parent, folder)
     files = {f"{base}/{name}": digest for name, digest in definition.files.items()}
     return Loaded(council, files, _label(council), parameters)

@@ -104,6 +104,14 @@ class Checkpointed(KeepsMinutes, Protocol):
 
 
 @runtime_checkable
+class Narrows(Protocol):
+    """A strategy that looks at a part of many symbols, by what cannot be told once they are masked."""
+
+    def narrow(self, snapshot: Snapshot) -> Snapshot:
+        """Return `snapshot` with that part alone."""
+
+
+@runtime_checkable
 class Scheduled(Protocol):
     """A strategy that brings its own named points."""
 

@@ -78,6 +78,7 @@ def test_every_seat_of_the_offline_profile_has_its_rules():
         "narrative/ResearchPack",
         "chairman/ChairmanDecision",
         "chairman/CheckpointReview",
+        "screener/Shortlist",
     }
 
 

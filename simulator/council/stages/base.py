@@ -6,8 +6,8 @@ import asyncio
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -17,9 +17,10 @@ from simulator.council.anonymity import names_to_strike
 from simulator.council.answers import Answer
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.facts import last_closes
-from simulator.council.prompt_files import system_message
+from simulator.council.prompt_files import Prompt, facts_block, json_text, system_message
 from simulator.council.spec import CouncilSpec, Prompts
 from simulator.llm.answers import StructuredAnswer, T, schema_of
+from simulator.llm.beginnings import mark_shared
 from simulator.llm.messages import ChatRequest, Message
 from simulator.llm.registry import request_for
 from simulator.market.calendar import NEW_YORK
@@ -33,6 +34,15 @@ class Gateway(Protocol):
     async def ask_for(
         self, request: ChatRequest, model: type[T], known: Mapping[str, float] | None = None
     ) -> StructuredAnswer[T]: ...
+
+
+@dataclass(frozen=True)
+class Question:
+    """Parts of a question that are its own: whose it is, facts beside those of the market (JSON texts), variables."""
+
+    persona: Prompt
+    facts: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +76,33 @@ class Setup:
             "full_size": self.spec.sizes_in_percent["full"],
         }
 
-    def persona(self, seat: str, context: PipelineContext) -> Message:
-        """The system message of `seat`."""
-        return system_message(self.prompts.personas[seat], traded_symbols(context))
-
-    def task(self, stage: str, variables: Mapping[str, Any], facts: str, **more: Any) -> Message:
-        """The user message of `stage`."""
-        return Message("user", self.prompts.tasks[stage].render(**variables, **more, facts=facts))
+    def messages(
+        self, stage: str, variables: Mapping[str, Any], market: str, questions: Sequence[Question]
+    ) -> Sequence[tuple[Message, ...]]:
+        """The messages of `questions` of one stage, all of them on the same facts of the `market` (JSON text)."""
+        task, symbols = self.prompts.tasks[stage], variables["symbols"]
+        if self.prompts.opening is None:
+            asked: list[tuple[Message, ...]] = []
+            for one in questions:
+                facts = facts_block(market=market, **one.facts)
+                text = task.render(**variables, **one.more, facts=facts)
+                asked.append((system_message(one.persona, symbols), Message("user", text)))
+            return asked
+        system, facts_file = self.prompts.opening
+        first = Message("system", system.render(**variables))
+        opening = facts_file.render(**variables, facts=facts_block(market=market)).rstrip() + "\n\n"
+        texts = [
+            opening
+            + task.render(
+                **variables,
+                **one.more,
+                facts=facts_block(**one.facts),
+                persona=system_message(one.persona, symbols).content.strip(),
+            )
+            for one in questions
+        ]
+        shared = mark_shared(texts, len(opening)) if texts else ()
+        return [(first, Message("user", text, shared)) for text in texts]
 
     async def ask(
         self,
@@ -101,12 +131,21 @@ class Setup:
         return Answered(seat, answered.keys, answered.value, answered.error, about, answered.fixes)
 
     async def ask_each(
-        self, context: PipelineContext, stage: str, seats: Iterable[str], task: Message, model: type[A]
+        self, context: PipelineContext, stage: str, seats: Sequence[str], model: type[A], **parts: str
     ) -> tuple[Answered[A], ...]:
-        """Put the same task to all `seats` at once, each as its own persona; answers in the order of `seats`."""
+        """Put one question to all `seats` at once, each as its own persona; answers in the order of `seats`.
+
+        `parts` are facts beside those of the market, JSON texts.
+        """
+        asked = self.messages(
+            stage,
+            self.variables(context),
+            json_text(context.facts, 2),
+            [Question(self.prompts.personas[seat], parts) for seat in seats],
+        )
         return tuple(
             await asyncio.gather(
-                *(self.ask(context, stage, seat, (self.persona(seat, context), task), model) for seat in seats)
+                *(self.ask(context, stage, seat, messages, model) for seat, messages in zip(seats, asked, strict=True))
             )
         )
 

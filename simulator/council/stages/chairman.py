@@ -7,8 +7,8 @@ from math import fsum
 from simulator.council.anonymity import labels, strike
 from simulator.council.answers import DIMENSIONS, ChairmanDecision, decision_on
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompt_files import facts_block, json_text
-from simulator.council.stages.base import Setup, Stage
+from simulator.council.prompt_files import json_text
+from simulator.council.stages.base import Question, Setup, Stage
 from simulator.council.stages.review import anonymous_facts, anonymous_pitches
 from simulator.council.vote import VOTE, Ballot, ReviewSummary, decide_by_vote, net_votes, votes_of
 
@@ -32,12 +32,10 @@ class ChairmanStage(Stage):
         }
         if not setup.spec.stages.chairman.enabled:
             return Answered(VOTE, (), model.model_validate(decide_by_vote(ballot)))
-        block = facts_block(
-            market=json_text(anonymous_facts(context, setup), 2),
-            **{name: json_text(part, 1) for name, part in ballot.items()},
-        )
         seat = setup.spec.stages.chairman.seat
-        messages = (setup.persona(seat, context), setup.task(self.name, variables, block))
+        question = Question(setup.prompts.personas[seat], {name: json_text(part, 1) for name, part in ballot.items()})
+        market = json_text(anonymous_facts(context, setup), 2)
+        (messages,) = setup.messages(self.name, variables, market, [question])
         return await setup.ask(context, self.name, seat, messages, model)
 
     def shortfall(self, produced: Answered[ChairmanDecision], setup: Setup) -> str | None:  # noqa: ARG002

@@ -8,9 +8,9 @@ from simulator.council.anonymity import strike
 from simulator.council.answers import CheckpointReview, checkpoint_of
 from simulator.council.context import Answered, PipelineContext
 from simulator.council.fact_table import six_digits
-from simulator.council.prompt_files import facts_block, json_text, system_message
+from simulator.council.prompt_files import json_text
 from simulator.council.records import Facts, SymbolFacts
-from simulator.council.stages.base import Setup, Stage
+from simulator.council.stages.base import Question, Setup, Stage
 from simulator.council.thesis import Followed, new_york
 
 
@@ -24,20 +24,18 @@ class CheckpointStage(Stage):
         instruments = {one.thesis.instrument for one in asked}
         markets = {symbol: json_text(_market_of(context.facts, symbol), 2) for symbol in instruments}
         variables = setup.variables(context) if asked else {}
-        shared = setup.prompts.checkpoint
 
         async def one(followed: Followed) -> Answered[CheckpointReview]:
             thesis = followed.thesis
-            facts = facts_block(
-                market=markets[thesis.instrument],
-                position=json_text(position_facts(followed, context.facts["symbols"][thesis.instrument])),
-                thesis=json_text(_anonymous_thesis(followed, setup), 1),
+            question = Question(
+                setup.prompts.checkpoint or setup.prompts.personas[thesis.seat],
+                {
+                    "position": json_text(position_facts(followed, context.facts["symbols"][thesis.instrument])),
+                    "thesis": json_text(_anonymous_thesis(followed, setup), 1),
+                },
+                {"instrument": thesis.instrument, "direction": thesis.direction},
             )
-            more = {"instrument": thesis.instrument, "direction": thesis.direction}
-            persona = (
-                setup.persona(thesis.seat, context) if shared is None else system_message(shared, variables["symbols"])
-            )
-            messages = (persona, setup.task(self.name, variables, facts, **more))
+            (messages,) = setup.messages(self.name, variables, markets[thesis.instrument], [question])
             model = checkpoint_of(thesis.direction)
             return await setup.ask(context, self.name, thesis.seat, messages, model, about=thesis.instrument)
 

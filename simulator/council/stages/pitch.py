@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from simulator.council.answers import Pitch, pitch_on
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompt_files import facts_block, json_text
-from simulator.council.stages.base import Setup, Stage
+from simulator.council.prompt_files import json_text
+from simulator.council.stages.base import Setup, Stage, traded_symbols
 
 
 class PitchStage(Stage):
@@ -14,11 +14,10 @@ class PitchStage(Stage):
     writes = "pm_pitches"
 
     async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Answered[Pitch], ...]:
-        parts = {"market": json_text(context.facts, 2)}
+        parts = {}
         # In order of seat names, not of the file, so that the order of seats changes no prompt.
         by_seat = sorted(context.research_packs, key=lambda one: one.seat)
         if packs := [one.value.model_dump() for one in by_seat if one.value is not None]:
             parts["research"] = json_text(packs)
-        variables = setup.variables(context)
-        task = setup.task(self.name, variables, facts_block(**parts))
-        return await setup.ask_each(context, self.name, setup.spec.managers, task, pitch_on(variables["symbols"]))
+        model = pitch_on(traded_symbols(context))
+        return await setup.ask_each(context, self.name, setup.spec.managers, model, **parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from simulator.council.answers import ResearchPack
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompt_files import facts_block, json_text
 from simulator.council.stages.base import Setup, Stage
 
 
@@ -14,6 +13,4 @@ class ResearchStage(Stage):
     writes = "research_packs"
 
     async def produce(self, context: PipelineContext, setup: Setup) -> tuple[Answered[ResearchPack], ...]:
-        facts = facts_block(market=json_text(context.facts, 2))
-        task = setup.task(self.name, setup.variables(context), facts)
-        return await setup.ask_each(context, self.name, setup.spec.researchers, task, ResearchPack)
+        return await setup.ask_each(context, self.name, setup.spec.researchers, ResearchPack)

@@ -11,9 +11,9 @@ from typing import cast
 from simulator.council.anonymity import labels, strike
 from simulator.council.answers import Review
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.prompt_files import facts_block, json_text, system_message
+from simulator.council.prompt_files import facts_block, json_text
 from simulator.council.records import Facts, NewsFacts, PitchAnswer
-from simulator.council.stages.base import Setup, Stage
+from simulator.council.stages.base import Question, Setup, Stage
 
 
 class ReviewStage(Stage):
@@ -25,19 +25,21 @@ class ReviewStage(Stage):
         market = json_text(anonymous_facts(context, setup), 2)
         shown = {seat: json_text(pitch) for seat, pitch in anonymous_pitches(context, setup).items()}
         variables = setup.variables(context)
-        persona = system_message(setup.prompts.reviewer, variables["symbols"])
-
-        async def one(reviewer: str, seat: str, label: str, pitches: str) -> Answered[Review]:
-            facts = facts_block(market=market, pitches=pitches, review=json_text(label))
-            task = setup.task(self.name, variables, facts, label=label)
-            return await setup.ask(context, self.name, reviewer, (persona, task), Review, about=seat)
-
-        questions = []
+        asking = []
         for reviewer in setup.spec.managers:
             order = reviewer_labels(context, reviewer, setup)
-            pitches = facts_block(**{order[seat]: shown[seat] for seat in order if seat in shown})
-            questions += [one(reviewer, seat, order[seat], pitches) for seat in order if seat in shown]
-        return tuple(await asyncio.gather(*questions))
+            labelled = [(seat, order[seat]) for seat in order if seat in shown]
+            pitches = facts_block(**{label: shown[seat] for seat, label in labelled})
+            questions = [
+                Question(setup.prompts.reviewer, {"pitches": pitches, "review": json_text(label)}, {"label": label})
+                for _, label in labelled
+            ]
+            asked = setup.messages(self.name, variables, market, questions)
+            asking += [
+                setup.ask(context, self.name, reviewer, messages, Review, about=seat)
+                for (seat, _), messages in zip(labelled, asked, strict=True)
+            ]
+        return tuple(await asyncio.gather(*asking))
 
 
 def reviewer_labels(context: PipelineContext, reviewer: str, setup: Setup) -> dict[str, str]:

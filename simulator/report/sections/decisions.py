@@ -22,7 +22,7 @@ from simulator.council.records import (
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import DecisionRow, TargetRow
 from simulator.number_format import number_of
-from simulator.report.decision_text import describe_thesis, find_label, find_reviews, flatten_facts
+from simulator.report.decision_text import describe_shortlist, describe_thesis, find_label, find_reviews, flatten_facts
 from simulator.report.sections.equity_and_trades import embed_json, list_trades
 
 MOST_BYTES = 1_400_000
@@ -137,7 +137,9 @@ def _record(record: CouncilRecord, text: Texts, without: frozenset[str]) -> dict
     if record["kind"] in ("council", "checkpoint"):
         facts = record["facts"]
         parts["facts"] = lambda: _facts(facts["symbols"], text)
-        around = {key: value for key, value in facts.items() if key not in ("symbols", "as_of")}
+        around: dict[str, object] = {key: value for key, value in facts.items() if key not in ("symbols", "as_of")}
+        if record["kind"] == "council" and "shortlist" in record:
+            around = {"shortlist": describe_shortlist(record["shortlist"]), **around}
         parts["around"] = lambda: [[key.replace("_", " "), text(value)] for key, value in flatten_facts(around)]
     if record["kind"] == "council":
         parts["research"] = lambda: [_research(one, text) for one in record["research"]]
