@@ -14,7 +14,8 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ LATE_SECONDS = 2 * 3600.0
 """Seconds beyond its window after which a batch that does not end is waited for no longer."""
 FIRST_LOOK, LAST_LOOK, RARER = 0.25, 60.0, 1.4
 """Seconds before the first look at a batch, at most between two, and times how much longer each wait is."""
+QUEUE_FULL = "token_limit_exceeded"
 MOST_TRIES = 3
 """Batches a question is put in before the run stops."""
 BUSY_SECONDS = 0.5
@@ -80,6 +82,7 @@ class BatchAsker(Rounds):
     limits: Limits = field(kw_only=True, default_factory=Limits)
     sleep: Callable[[float], Awaitable[None]] = field(kw_only=True, default=asyncio.sleep)
     say: Callable[[str], None] = field(kw_only=True, default=ignore)
+    narrow: bool = field(default=False, init=False)
     out: dict[str, Batch | None] = field(default_factory=dict, init=False)
     _checked: asyncio.Future[list[None]] | None = field(default=None, init=False)
 
@@ -199,7 +202,7 @@ class BatchAsker(Rounds):
                 here.append([])
                 size[to] = len(line)
             here[-1].append(one)
-        return [chunk for here in chunks.values() for chunk in here]
+        return [chunk for here in chunks.values() for chunk in here[: 1 if self.narrow else None]]
 
     async def _carry_out(self, row: BatchRow) -> None:
         """Put a batch, or go on with one that was put before, until its answers are stored and its money is booked."""
@@ -252,6 +255,8 @@ class BatchAsker(Rounds):
             try:
                 now = await self.service.look(asked, row.batch)
             except TransientError as failure:
+                if not trouble:
+                    self.say(f"{row.batch} cannot be looked at now ({received(failure.found)}), and is waited for")
                 trouble = failure.found
             except ConfigError:
                 mend = f"`sim batch forget {row.batch}` books its likely price and has its questions asked again"
@@ -275,6 +280,10 @@ class BatchAsker(Rounds):
         """
         if batch.status == "failed":
             self.forget(row, 0.0)
+            if QUEUE_FULL in batch.errors and len(requests) > 1:
+                # The service takes only so many tokens of a model at once: half as many next time, one batch at a time.
+                self.narrow, self.limits = True, replace(self.limits, questions=len(requests) // 2)
+                return
             found = f"batch {row.batch} of {row.model} failed validation ({received(batch.errors) or 'no reason told'})"
             raise LLMError(found, where=row.endpoint, mend="nothing was charged")
         earned = Earnings()
@@ -300,7 +309,9 @@ class BatchAsker(Rounds):
         try:
             if line is None:
                 raise TransientError("was not answered in its batch, which says nothing of it", perhaps_paid=True)
-            response = self.service.read(request, line)
+            # Hours in a queue say nothing of how long an answer takes.
+            asked_at = f"{datetime.fromtimestamp(row.at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            response = replace(self.service.read(request, line), asked_at=asked_at)
         except LLMError as error:
             parts = (error.found, error.where, error.mend)
             error.found, error.where, error.mend = (received(parts[0]), *(one and received(one) for one in parts[1:]))

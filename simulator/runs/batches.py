@@ -29,7 +29,6 @@ from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.charges import Charges
 from simulator.llm.spending.prices import Prices
 from simulator.llm.spending.shared_ledger import FILE, SharedLedger
-from simulator.printing import say
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import Progress, prefetch, silent
 from simulator.runs.gateway_setup import Asking, Estimate, say_line
@@ -54,24 +53,31 @@ def check_batch(spec: RunSpec, strategy: Strategy[Any]) -> None:
         raise UsageError("--batch with --cache off: answers that come a day later must be kept", mend="leave one out")
 
 
-@contextmanager
-def batches_of(
-    spec: RunSpec, asking: Asking, workspace: Workspace, seats: Mapping[str, Seat]
-) -> Iterator[BatchAsker | None]:
-    """Rounds of batches for the block's `ask_ahead` where `spec` says so. After Ctrl-C batches stay out."""
-    ledger, estimate, gateway = asking.gateway.budget.ledger, asking.estimate, asking.gateway
-    if not spec.batch or spec.cache == "replay" or ledger is None or estimate is None:
-        yield None
+def ask_in_batches(
+    spec: RunSpec,
+    workspace: Workspace,
+    asking: Asking,
+    strategy: Strategy[Any],
+    inputs: ReplayInputs,
+    report: Progress | None,
+    command: str,
+) -> None:
+    """Ask all that can be asked ahead, in batches. What stops it stops the questions of the replay too.
+
+    After Ctrl-C batches stay out, and a line says that `command` continues. Raises as `prefetch`.
+    """
+    ledger, gateway = asking.gateway.budget.ledger, asking.gateway
+    if spec.cache == "replay" or ledger is None or asking.estimate is None:
         return
-    asker = _make_asker(gateway, ledger, estimate, workspace, seats.values(), LEFT_OUT[spec.batch])
+    seats = seats_of(strategy).values()
+    asker = _make_asker(gateway, ledger, asking.estimate, workspace, seats, LEFT_OUT[spec.batch])
     gateway.rounds = asker
     try:
-        yield asker
+        asking.loop.run(ask_ahead(asker, strategy, spec.replicates, inputs, report))
     except KeyboardInterrupt:
         if out := [row for row in asker.ledger.rows() if row.run == gateway.budget.run]:
             questions, names = sum(row.questions for row in out), ", ".join(row.batch or row.name[:8] for row in out)
-            say(f"sim: {questions:,} questions stay out in {names}: the same command continues, `sim batch` lists them",
-                err=True)  # fmt: skip
+            say_line(f"{questions:,} questions stay out in {names}: `{command}` continues")
         raise
 
 
@@ -118,7 +124,7 @@ def at_half(charge: Price) -> Price:
 async def ask_ahead(
     rounds: Rounds, strategy: Strategy[Any], replicates: int, inputs: ReplayInputs, report: Progress | None
 ) -> None:
-    """Ask all that can be asked ahead, in `rounds`. What stops it stops the questions of the replay too."""
+    """Ask ahead for all replicates side by side, in `rounds`."""
     check_replicates(strategy, replicates)
     async with rounds.going():
         work = [

@@ -75,7 +75,8 @@ def answer_history(cache: AnswerCache, request: ChatRequest) -> AnswerHistory:
         answers=len(alike),
         prompt=Range(ratio, ratio, ratio),
         completion=Range(float(low), float(lengths.mean()), float(high)),
-        seconds=float(np.mean([entry.response.latency_s for entry in alike])),
+        # Answers of batches have no latency.
+        seconds=float(np.mean([one.response.latency_s for one in alike if one.response.latency_s] or [USUAL_SECONDS])),
         again=repairs / max(1, len(alike) - repairs),
     )
 

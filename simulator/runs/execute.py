@@ -23,7 +23,6 @@ from simulator.evidence.verify import check_parts, record_page, sha256
 from simulator.files import check_writable, read_bytes
 from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
-from simulator.runs.batches import ask_ahead, batches_of, check_batch
 from simulator.runs.eta import Forecast, RunProgress, still_usd
 from simulator.runs.gateway_setup import open_gateway, open_opinions
 from simulator.runs.identity import identify
@@ -177,19 +176,20 @@ def simulate(
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
         asking.open_for(known["run_id"], seats_of(loaded.strategy))
-        check_batch(spec, loaded.strategy)
+        if spec.batch:
+            from simulator.runs.batches import ask_in_batches, check_batch
+
+            check_batch(spec, loaded.strategy)
         report = _ticking(progress, asking.gateway, questions) if progress else None
         kept = open_opinions(spec, workspace, asking.gateway)
         command = f"{known['command']} --batch {spec.batch}" if spec.batch else known["command"]
         try:
-            with batches_of(spec, asking, workspace, seats_of(loaded.strategy)) as rounds:
-                if rounds is not None:
-                    ahead = ask_ahead(rounds, loaded.strategy, spec.replicates, staged.inputs, report)
-                    asking.loop.run(ahead)
-                cash, loop = config.accounts.cash, asking.loop
-                replicates, stopped = replay_replicates(
-                    loaded.strategy, spec.replicates, staged.inputs, rules, cash, report, loop, kept
-                )
+            if spec.batch:
+                ask_in_batches(spec, workspace, asking, loaded.strategy, staged.inputs, report, command)
+            cash, loop = config.accounts.cash, asking.loop
+            replicates, stopped = replay_replicates(
+                loaded.strategy, spec.replicates, staged.inputs, rules, cash, report, loop, kept
+            )
         except LLMError as error:
             raise _continued(error, command, asking.gateway, questions) from error.__cause__
         asking.drain()

@@ -28,7 +28,7 @@ from simulator.llm.fake_service.faults import Faults, Reply, error_body
 
 ENDPOINT = "/v1/chat/completions"
 HALF = 0.5
-SLOW = 10.0
+SLOW, QUEUE = 10.0, 5
 PARTS = {"validating": 0.2, "in_progress": 0.9, "finalizing": 1.0}
 """Parts of a batch's time at whose end it leaves that state."""
 
@@ -49,6 +49,7 @@ BATCH_FAULTS: Mapping[str, str] = {
     "batch-poll-503": "503 to every second look at a batch",
     "batch-cut-file": "every second download of answers ends amid them",
     "batch-gone": "404 to a look at a batch that was created",
+    "batch-queue-full": "more than five questions are more than the queue takes",
     "batch-echo": "the key in the error of a batch that fails validation",
 }
 
@@ -170,6 +171,9 @@ class Batches:
         if fault in ("batch-invalid", "batch-echo"):
             told = f"not with {key}" if fault == "batch-echo" else "the rehearsal fails it"
             errors = [{"code": "invalid_request", "message": told, "param": None, "line": 1}]
+        if fault == "batch-queue-full" and len(lines) > QUEUE:
+            told = "Enqueued token limit reached for the model"
+            errors = [{"code": "token_limit_exceeded", "message": told, "param": None, "line": None}]
         shown = {
             "id": f"batch_{number + 1}",
             "object": "batch",

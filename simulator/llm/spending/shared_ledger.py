@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulator.errors import LLMError
+from simulator.errors import LLMError, NoResultError
 from simulator.files import born, is_alive, keep_private
 from simulator.llm.spending.older_ledger import attach_older, copy_older
 
@@ -80,7 +80,7 @@ class Spending:
     out: float = 0.0
 
 
-class OutInBatchError(LLMError):
+class OutInBatchError(NoResultError):
     """The question is out in a batch, perhaps for a day."""
 
 
