@@ -33,6 +33,7 @@ COMMANDS = {
     "runs": Entry("research", "simulator.cli.runs:runs", "List the runs made so far."),
     "explain": Entry("research", "simulator.cli.explain:explain", "From a number or a date to the answers behind it."),
     "verify": Entry("research", "simulator.cli.verify:verify", "Is a run folder still what the run wrote?"),
+    "protocol": Entry("research", "simulator.cli.protocol:protocol", "What must be shown before it may be believed?"),
     "compare": Entry("research", "simulator.cli.compare:compare", "Are runs different, since when, and over what?"),
     "check": Entry("research", "simulator.cli.check:check", "Did its models know the future? What do they go by?"),
     "ablate": Entry("research", "simulator.cli.ablate:ablate", "What each part of a council adds, by recorded votes."),

@@ -78,17 +78,20 @@ class Evidence:
 
     Attributes
     ----------
+    folder : where it lies
     run : run.json, with what trials.json adds to its inference
     sessions : T exchange sessions, oldest first
     equity : column of equity.csv → (T,) values, NaN where the field is empty
     weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
     decisions, orders, fills, rejected : of the account the run reports, as in `Books`
     calls : lines of llm_calls.jsonl
+    trials : those that trials.json lists
     ablation, checks, factors : ablation.json, checks.json and factors.json, None where nobody asked
     runtime : runtime.json; None where it cannot be read: it says nothing of the result
     altered : what has changed in the folder since the run was made; empty where nothing has, or nobody looked
     """
 
+    folder: Path
     run: RunRecord
     sessions: tuple[date, ...]
     equity: Mapping[str, Series]
@@ -100,6 +103,7 @@ class Evidence:
     calls: tuple[CallRow, ...]
     ablation: AblationRecord | None
     checks: Checks | None
+    trials: tuple[TrialRow, ...]
     factors: RunFactors | None
     runtime: Runtime | None
     altered: str = ""
@@ -148,6 +152,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         sessions = tuple(shared)
     books = read_books(folder, run)
     return Evidence(
+        folder=folder,
         run=run,
         sessions=sessions,
         equity=equity,
@@ -159,6 +164,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         calls=read_calls(folder, run),
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
         checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
+        trials=tuple(read_trials(folder, run)),
         factors=read_factors(folder, run),
         runtime=_runtime_or_none(folder, run),
         altered=altered,

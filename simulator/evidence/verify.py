@@ -103,7 +103,7 @@ def verify_run(workspace: Workspace, folder: Path) -> Verified:
     while True:
         before = files.identity(folder)
         run = read_run(folder, trials=False)
-        found = _Found(list(_changed_parts(folder, run)))
+        found = _Found(list(changed_parts(folder, run)))
         _ask_store(workspace, folder, run, found)
         _check_name(folder, run, found)
         _check_runtime(folder, run, found)
@@ -162,7 +162,7 @@ def verify(folder: Path, run: RunRecord) -> None:
 
 def check_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None) -> None:
     """Raise DataError where a file of `folder`, or one of `names`, is not the one `run` was written with."""
-    if changed := next(_changed_parts(folder, run, names), None):
+    if changed := next(changed_parts(folder, run, names), None):
         raise DataError(changed, where=str(folder), mend=f"`{run['command']}` writes it again")
 
 
@@ -191,7 +191,8 @@ def _check_name(folder: Path, run: RunRecord, found: _Found) -> None:
     (found.changed if another else found.notes).append(f"the folder is named {name}, but holds {own}")
 
 
-def _changed_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None) -> Iterator[str]:
+def changed_parts(folder: Path, run: RunRecord, names: Iterable[str] | None = None) -> Iterator[str]:
+    """Yield a sentence for each file of `folder`, or of `names`, that is not the one `run` was written with."""
     parts = run.get("parts")
     if parts is None:
         # Version 1 took its digest over other files.

@@ -47,7 +47,7 @@ def as_json(folder: Path, altered: str = "") -> str:
     Keys: run, altered, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross,
     net, weights, trades}, monthly, targets, significance, skill, factors, against_benchmarks, replicates, leaderboard,
     against_best, ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit,
-    assumptions, biases, notes, and ``tables``: those of the page, with their texts.
+    assumptions, biases, notes, protocol, and ``tables``: those of the page, with their texts.
     """
     evidence = read(folder, altered)
     return json.dumps(_numbers(evidence), indent=1, allow_nan=False) + "\n"
@@ -97,6 +97,7 @@ def _numbers(evidence: Evidence) -> dict[str, object]:
         "assumptions": report.assumptions.assumptions,
         "biases": [asdict(one) for one in report.biases],
         "notes": run["notes"],
+        "protocol": [asdict(one) for one in report.protocol],
         "tables": _tables(report),
     }
 

@@ -36,6 +36,7 @@ def as_markdown(folder: Path, altered: str = "") -> str:
         *_contamination(report),
         *_assumptions(report),
         *_reproduce(report),
+        *_protocol(report),
     ]
     return printable("\n\n".join(filter(None, parts))) + "\n"
 
@@ -181,3 +182,15 @@ def _reproduce(report: Report) -> Iterator[str]:
     yield f"```console\n{report.reproduce.command}\n```"
     rows = [make_row(name, (value,)) for name, value in report.reproduce.identity]
     yield render_table(make_table("Identity", (Column("", words=True),), rows))
+
+
+def _protocol(report: Report) -> Iterator[str]:
+    yield "## Reporting protocol"
+    for review in dict.fromkeys(one.review for one in report.protocol):
+        rows = [
+            make_row(one.question, (one.standing, one.evidence, one.where or one.command))
+            for one in report.protocol
+            if one.review == review
+        ]
+        columns = [Column(name, words=True) for name in ("Standing", "Evidence", "Where, or the command that shows it")]
+        yield render_table(make_table("Reporting protocol", columns, rows, corner=review), write=prose)

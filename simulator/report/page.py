@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from simulator.analysis.protocol import Answer, answer_protocol
 from simulator.analysis.verdict import Verdict, judge
 from simulator.evidence.reader import Evidence, read
 from simulator.evidence.records import RunRecord
@@ -73,6 +74,7 @@ class Report:
     assumptions: assumptions_and_notes.Assumptions
     biases: tuple[bias_checklist.Bias, ...]
     reproduce: reproduce.Reproduce
+    protocol: tuple[Answer, ...]
 
 
 def build(folder: Path, altered: str = "") -> Path:
@@ -132,6 +134,7 @@ def compose(evidence: Evidence) -> Report:
         assumptions=assumptions_and_notes.compose(run),
         biases=bias_checklist.compose(run),
         reproduce=reproduce.compose(run),
+        protocol=answer_protocol(evidence),
     )
 
 

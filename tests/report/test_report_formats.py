@@ -27,7 +27,7 @@ def test_markdown_has_the_sections_of_the_page_in_their_order(write_run: Any) ->
     heads = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
         *("Targets", "Comparison", "Monthly returns", "Weights", "Significance", "Members and council", "Calibration"),
-        *("Costs and execution", "Assumptions", "Bias checklist", "Reproduce"),
+        *("Costs and execution", "Assumptions", "Bias checklist", "Reproduce", "Reporting protocol"),
     ]
     assert text.count("COUNCIL") >= 2
     assert "\u00a0" not in text

@@ -21,7 +21,7 @@ TWELVE = ("SPY", "QQQ", "IWM", "DIA", "EEM", "TLT", "HYG", "GLD", "SLV", "USO", 
 LABEL = "rule-based analysts, no LLM"
 SECTIONS = (
     *("verdict", "comparison", "chart", "monthly", "weights", "significance", "members", "calibration", "costs"),
-    *("figures", "assumptions", "biases", "reproduce"),
+    *("figures", "assumptions", "biases", "reproduce", "protocol"),
 )
 AWKWARD: dict[str, dict[str, Any]] = {
     "one session": {"sessions": 1},

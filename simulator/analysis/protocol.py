@@ -1,0 +1,353 @@
+"""Reporting protocol: thirteen questions of two reviews of the field, answered from the evidence of a run.
+
+arXiv 2605.16895 asks for six things before a result may be believed, arXiv 2606.08285 for seven. Each is *shown*, with
+its figure and where it stands, whether or not the figure is good; *not shown*, with the command that would show it; or
+*does not apply*, and why. No answer is taken on trust: all are worked out of the files of the run folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from math import fsum
+from typing import Literal
+
+import numpy as np
+
+from simulator.analysis.periods import period_returns
+from simulator.analysis.verdict import part_after_cutoff
+from simulator.evidence.reader import Evidence
+from simulator.evidence.records import CheckRecord, RunRecord
+from simulator.evidence.verify import changed_parts
+from simulator.market.bars import instant
+from simulator.number_format import (
+    counted,
+    dollars,
+    interval,
+    number_of,
+    p_value,
+    percent,
+    ratio,
+    signed_percent,
+    signed_ratio,
+    small,
+    whole,
+)
+
+Standing = Literal["shown", "not shown", "does not apply"]
+
+FIRST, SECOND = "arXiv 2605.16895", "arXiv 2606.08285"
+
+EXACT = 1e-9
+"""Relative difference of two engines' equity up to which they agree."""
+
+MOST_NAMED = 6
+"""Years, symbols or accounts that a sentence lists; of more, the first and the last by size."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer to one question: `evidence` is the figure or the reason, `where` it stands where it is shown, `command`
+    what would show it where it is not."""
+
+    key: str
+    review: str
+    question: str
+    standing: Standing
+    evidence: str
+    where: str = ""
+    command: str = ""
+
+
+Found = tuple[Standing, str, str]
+"""Standing, evidence, and the place or the command."""
+
+
+def answer_protocol(evidence: Evidence) -> tuple[Answer, ...]:
+    """Return the thirteen answers, in the order of the reviews."""
+    answers = []
+    for review, key, question, work_out in QUESTIONS:
+        standing, sentence, more = work_out(evidence)
+        where, command = (more, "") if standing == "shown" else ("", more)
+        answers.append(Answer(key, review, question, standing, sentence, where, command))
+    return tuple(answers)
+
+
+def _temporal_integrity(evidence: Evidence) -> Found:
+    if not evidence.orders:
+        return "does not apply", "Nothing was ordered.", ""
+    decided = np.array(sorted(instant(datetime.fromisoformat(row["as_of"])) for row in evidence.decisions))
+    sent = {order.id: order.submitted_at for order in evidence.orders}
+    stray = sum(not decided.size or at < decided[0] for at in sent.values())
+    early = sum(fill.at < sent.get(fill.order_id, fill.at) for fill in evidence.fills)
+    orphans = sum(fill.order_id not in sent for fill in evidence.fills)
+    if stray or early or orphans:
+        found = f"{early} fills before their order, {orphans} without one, {stray} orders before any decision."
+        return "not shown", found, evidence.run["command"]
+    total = counted(len(evidence.fills), "fill")
+    found = f"No order of {whole(len(sent))} precedes its decision, and of {total} not one its order."
+    return "shown", found, "decisions.jsonl, orders.csv, fills.csv"
+
+
+def _frictions(evidence: Evidence) -> Found:
+    run = evidence.run
+    if not evidence.fills:
+        return "does not apply", "Nothing was traded.", ""
+    rows = {row["multiple"]: row for row in run["cost_sensitivity"]}
+    if not rows:
+        return "not shown", "The run was not replayed at other costs.", run["command"]
+    dearest = rows[max(rows)]
+    if not dearest["costs_paid"]:
+        stated = f"state slippage_bps in config/costs.yaml, then {run['command']}"
+        return "not shown", "Trading was free of charge.", stated
+    found = ", ".join(
+        f"{signed_percent(row['metrics'].get('total_return'))} at {multiple:g}× ({dollars(row['costs_paid'])} paid)"
+        for multiple, row in sorted(rows.items())
+    )
+    return "shown", f"Total return {found}.", "Costs and execution"
+
+
+def _counterfactuals(evidence: Evidence) -> Found:
+    if not evidence.run["llm"]["models"] and not _made(evidence, "inputs", "blind"):
+        return "does not apply", f"{_who_decided(evidence.run)}: no name or date can be recognised.", ""
+    return _by_checks(evidence, "blind", "inputs")
+
+
+def _calibration(evidence: Evidence) -> Found:
+    run = evidence.run
+    if not run["accounts"]:
+        return "does not apply", "Its rules state no conviction.", ""
+    stated = [(one["name"], one["calibration"]) for one in run["accounts"]]
+    known = [(name, found) for name, found in stated if found and number_of(found["ic"]) is not None]
+    if not known:
+        why = next((f" ({why})" for _, found in stated if found for why in found["reasons"].values()), "")
+        longer = _again(run, first=_later(evidence.sessions[0], -365))
+        return "not shown", f"No conviction can be held against what followed{why}.", longer
+    name, found = max(known, key=lambda pair: pair[1]["n"])
+    bounds = interval(found["ic_low"], found["ic_high"], signed_ratio)
+    sentence = (
+        f"Rank correlation of {name}'s conviction with what followed {signed_ratio(found['ic'])} ({bounds}) over "
+        f"{whole(found['n'])} pitches; of {counted(len(known), 'account')}."
+    )
+    return "shown", sentence, "Calibration"
+
+
+def _numerical_execution(evidence: Evidence) -> Found:
+    audit, again = evidence.run["audit"], evidence.run["command"]
+    difference = None if audit is None else number_of(audit["max_relative_difference"])
+    if audit is None or difference is None:
+        return "not shown", "No second engine replayed it.", again
+    engines = f"{audit['engine']} and {audit['auditor']} differ by {small(difference) if difference else 'nothing'}"
+    if difference > EXACT:
+        return "not shown", f"{engines} of equity, more than {small(EXACT)}.", again
+    return "shown", f"{engines} in cash, positions and equity at any bar.", "Assumptions and notes"
+
+
+def _disaggregation(evidence: Evidence) -> Found:
+    run = evidence.run
+    years = period_returns(evidence.sessions, evidence.equity["equity"], float(run["cash"]), lambda day: (day.year,))
+    accounts = {one["name"]: one["metrics"].get("total_return") for one in run["accounts"]}
+    by_year = {str(year): value for (year,), value in years.items()}
+    parts = [
+        f"by year {_listed(by_year, signed_percent)}" if len(years) > 1 else "",
+        f"by symbol {_listed(_profits(evidence), partial(dollars, sign=True))}" if len(run["symbols"]) > 1 else "",
+        f"by account {_listed(accounts, signed_percent)}" if len(accounts) > 1 else "",
+    ]
+    if not any(parts):
+        return "does not apply", "One symbol, one year, one account.", ""
+    sentence = "; ".join(filter(None, parts))
+    return "shown", f"{sentence[:1].upper()}{sentence[1:]}.", "Monthly returns, Weights, Members; fills.csv"
+
+
+def _profits(evidence: Evidence) -> dict[str, float | None]:
+    """{symbol: dollars its trades made after costs}, what is held at its last weight; the rest is not of trades."""
+    equity, cash = float(evidence.equity["equity"][-1]), float(evidence.run["cash"])
+    found: dict[str, float | None] = {}
+    for symbol in evidence.run["symbols"]:
+        paid = (
+            fill.quantity * fill.price + fill.slippage + fill.commission
+            for fill in evidence.fills
+            if fill.symbol == symbol
+        )
+        weights = evidence.weights.get(symbol)
+        held = 0.0 if weights is None or not len(weights) or np.isnan(weights[-1]) else float(weights[-1]) * equity
+        found[symbol] = held - fsum(paid)
+    found["dividends and interest"] = equity - cash - fsum(value or 0.0 for value in found.values())
+    return found
+
+
+def _split_transparency(evidence: Evidence) -> Found:
+    run, found = evidence.run, evidence.run["contamination"]
+    if not run["llm"]["models"]:
+        return "does not apply", f"{_who_decided(run)}: nothing was trained.", ""
+    if found is None or found["parts"] is None:
+        why = found["verdict"] if found else "The run knows no cut-off of its models."
+        return "not shown", why, (found and found["mend"]) or run["command"]
+    parts = ", ".join(f"{name} {counted(part['sessions'], 'session')}" for name, part in found["parts"].items())
+    return "shown", f"Latest cut-off {found['cutoff']}, grey until {found['grey_until']}: {parts}.", "Contamination"
+
+
+def _held_out(evidence: Evidence) -> Found:
+    run = evidence.run
+    if not run["llm"]["models"]:
+        return _held_out_of_rule(evidence)
+    found, part = run["contamination"], part_after_cutoff(run)
+    if part is None or found is None or not found["assessable"]:
+        later = found and found["grey_until"] and _again(run, first=_later(date.fromisoformat(found["grey_until"]), 1))
+        why = found["verdict"] if found else "No session is known to lie after the models' cut-off."
+        return "not shown", why, later or (found and found["mend"]) or run["command"]
+    skill = part.get("skill")
+    beyond = f": {signed_percent(skill['beyond'])} a year beyond its exposure, p {p_value(skill['p'])}" if skill else ""
+    later = counted(part["sessions"], "session")
+    return "shown", f"{later} after the models' cut-off{beyond}.", "Verdict, Contamination"
+
+
+def _held_out_of_rule(evidence: Evidence) -> Found:
+    run = evidence.run
+    before = [row for row in evidence.trials if row["strategy"] == run["strategy"] and row["last"] < run["from"]]
+    if before:
+        last = max(before, key=lambda row: row["last"])
+        own = ratio(run["metrics"].get("sharpe"))
+        sentence = (
+            f"{run['strategy']} was run before on {last['first']} to {last['last']} (run {last['run_id']}, Sharpe "
+            f"{ratio(last['sharpe'])}); here it is {own}, on sessions that follow."
+        )
+        return "shown", sentence, "trials.json"
+    at = len(evidence.sessions) * 2 // 3
+    sentence = "No earlier dates are on record on which the rule was chosen; the second of two runs would show it."
+    if not at:
+        return "not shown", sentence, run["command"]
+    first, second = _again(run, last=evidence.sessions[at - 1]), _again(run, first=evidence.sessions[at])
+    return "not shown", sentence, f"{first} && {second}"
+
+
+def _cost_and_turnover(evidence: Evidence) -> Found:
+    run = evidence.run
+    turnover, skill = number_of(run["metrics"].get("turnover")), run.get("skill")
+    if not evidence.fills:
+        return "does not apply", "Nothing was traded.", ""
+    if turnover is None:
+        return "not shown", "Turnover is not on record.", run["command"]
+    paid = fsum(fill.slippage + fill.commission for fill in evidence.fills)
+    costs = f", {percent(-(number_of(skill['costs']) or 0.0), 2)} a year" if skill else ""
+    sentence = f"Turnover {ratio(turnover)}× a year; {dollars(paid)} paid{costs}."
+    return "shown", sentence, "All figures, Costs and execution"
+
+
+def _execution_semantics(evidence: Evidence) -> Found:
+    run = evidence.run
+    if not evidence.fills:
+        return "does not apply", "Nothing was traded.", ""
+    default = next((row for row in run["execution_toggles"] if row["default"]), None)
+    others = [row for row in run["execution_toggles"] if not row["default"]]
+    if default is None or not others:
+        return "not shown", "The decisions were not filled at other moments.", run["command"]
+    total = signed_percent(default["metrics"].get("total_return"))
+    changed = ", ".join(f"{row['name']} {signed_percent(row['total_return_less_default'])}" for row in others)
+    return "shown", f"Filled at {default['name']}: total return {total}; otherwise: {changed}.", "Costs and execution"
+
+
+def _universe(evidence: Evidence) -> Found:
+    run = evidence.run
+    unknown = [symbol for symbol in run["symbols"] if not run["sources"].get(symbol)]
+    if unknown or not run["data_digest"]:
+        lacking = f"The source of {', '.join(unknown[:MOST_NAMED])}" if unknown else "The digest of the bars"
+        return "not shown", f"{lacking} is not on record.", run["command"]
+    sources = ", ".join(dict.fromkeys(run["sources"].values()))
+    sentence = (
+        f"{counted(len(run['symbols']), 'symbol')}, named in the command and not by a rule: what is no longer listed "
+        f"is not among them. Bars: {sources}, sha256 {run['data_digest'][:10]}."
+    )
+    return "shown", sentence, "Assumptions and notes, run.json"
+
+
+def _artifacts(evidence: Evidence) -> Found:
+    run, code, again = evidence.run, evidence.run["code"], evidence.run["command"]
+    parts = run.get("parts")
+    if not parts:
+        return "not shown", "run.json holds no digest of its files.", again
+    changed = tuple(changed_parts(evidence.folder, run)) or ((evidence.altered,) if evidence.altered else ())
+    if changed:
+        return "not shown", f"Not what the run wrote: {'; '.join(changed[:3])}.", again
+    if code is None or code["dirty"]:
+        why = "The code that made it is not on record, or had uncommitted changes."
+        return "not shown", why, f"git commit, then {again}"
+    version = code["commit"] or f"version {code.get('version', '?')}"
+    answers = f"; {counted(run['llm']['calls'], 'answer')}, keys in llm_calls.jsonl" if run["llm"]["calls"] else ""
+    sentence = f"{counted(len(parts), 'file')} with the sha256 in run.json; code {version[:10]} ({code['digest'][:10]})"
+    return "shown", f"{sentence}{answers}.", "Reproduce, run.json"
+
+
+def _by_checks(evidence: Evidence, *names: str) -> Found:
+    """Answer by checks of `sim check`: shown where one has a result and none is flagged."""
+    made = _made(evidence, *names)
+    flagged = [one["verdict"] for one in made if one["outcome"] == "flagged"]
+    models = " --models" if evidence.run["llm"]["models"] else ""
+    command = f"sim check {evidence.run['run_id']} --only {','.join(names)}{models}"
+    done = [one["verdict"] for one in made if one["outcome"] in ("passed", "shown")]
+    if flagged:
+        return "not shown", " ".join(flagged), command
+    if done:
+        return "shown", " ".join(done), "Contamination, checks.json"
+    spared = [one["verdict"] for one in made if one["outcome"] == "not applicable"]
+    if spared and len(spared) == len(made):
+        return "does not apply", " ".join(spared), ""
+    return "not shown", " ".join(one["verdict"] for one in made) or "It was not checked.", command
+
+
+def _made(evidence: Evidence, *names: str) -> list[CheckRecord]:
+    """Return the checks of the run's own result by these names."""
+    checks = evidence.checks
+    if checks is None or checks["digest"] != evidence.run["digest"]:
+        return []
+    return [checks["checks"][name] for name in names if name in checks["checks"]]
+
+
+def _who_decided(run: RunRecord) -> str:
+    return "Rule-based analysts answered, no model" if run["llm"]["calls"] else "Rules decide, no model was asked"
+
+
+def _again(run: RunRecord, first: date | None = None, last: date | None = None) -> str:
+    """Return the command of the run with other dates."""
+    command = run["command"]
+    if first is not None:
+        command = command.replace(f"--from {run['from']}", f"--from {first}")
+    return command if last is None else command.replace(f"--to {run['to']}", f"--to {last}")
+
+
+def _later(day: date, days: int) -> date:
+    return date.fromordinal(day.toordinal() + days)
+
+
+def _listed(values: Mapping[str, float | None], write: Callable[[object], str]) -> str:
+    named = [f"{name} {write(value)}" for name, value in values.items()]
+    if len(named) <= MOST_NAMED:
+        return ", ".join(named)
+    known = sorted((value, name) for name, value in values.items() if value is not None)
+    ends = ", ".join(f"{name} {write(value)}" for value, name in (known[-1], known[0])) if known else ""
+    return f"of {len(named)} the best and the worst {ends}"
+
+
+QUESTIONS: tuple[tuple[str, str, str, Callable[[Evidence], Found]], ...] = (
+    (FIRST, "temporal_integrity", "Temporal integrity: is every order after its decision, every fill after its order?",
+     _temporal_integrity),
+    (FIRST, "frictions", "Frictions: what is left at other costs?", _frictions),
+    (FIRST, "counterfactual_robustness", "Counterfactual robustness: do decisions go by facts, not by names and dates?",
+     _counterfactuals),
+    (FIRST, "calibration", "Calibration: does more follow where conviction is higher?", _calibration),
+    (FIRST, "numerical_execution", "Numerical execution: does a second engine find the same books?",
+     _numerical_execution),
+    (FIRST, "disaggregation", "Disaggregation: which years, symbols and accounts did it come from?", _disaggregation),
+    (SECOND, "point_in_time", "Point-in-time controls: do decisions stay when later bars are noise?",
+     lambda evidence: _by_checks(evidence, "future")),
+    (SECOND, "split_transparency", "Split transparency: which sessions lie before and after the models' cut-off?",
+     _split_transparency),
+    (SECOND, "held_out", "Held-out evaluation: how did it do on sessions nobody could have chosen it on?", _held_out),
+    (SECOND, "cost_and_turnover", "Cost and turnover: how much was traded, at what cost?", _cost_and_turnover),
+    (SECOND, "execution_semantics", "Execution semantics: at which prices is it filled, and what if at others?",
+     _execution_semantics),
+    (SECOND, "universe", "Universe definition: which symbols, chosen how, from which source?", _universe),
+    (SECOND, "artifacts", "Artifact release: can all of it be had and made again?", _artifacts),
+)  # fmt: skip

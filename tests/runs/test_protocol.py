@@ -1,0 +1,200 @@
+"""The reporting protocol: every answer follows from evidence, and turns when the evidence does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simulator
+from simulator.analysis.protocol import Answer, answer_protocol
+from simulator.evidence.reader import Evidence, read
+from simulator.workspace import make_workspace
+
+from ..conftest import Sim
+
+pytestmark = pytest.mark.medium
+
+FIRST, LAST = "2022-06-01", "2023-05-31"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    workspace = tmp_path_factory.mktemp("protocol") / "w"
+    make_workspace(workspace, git=False)
+    yield workspace
+    shutil.rmtree(workspace)
+
+
+@pytest.fixture(scope="module")
+def rule(place: Path) -> Evidence:
+    """A year and a day of a rule on two symbols; its code is on record, whatever the checkout looks like."""
+    found = read(simulator.run("sma_cross", "SPY,QQQ", FIRST, LAST, parameters={"fast": 5}, workspace=place).folder)
+    return with_run(found, code={"digest": "c" * 64, "commit": "abc", "dirty": False, "version": "0.2"})
+
+
+def with_run(evidence: Evidence, **entries: Any) -> Evidence:
+    return replace(evidence, run={**evidence.run, **entries})
+
+
+def asked(evidence: Evidence, **found: Any) -> Evidence:
+    """The same run as if a model had decided it; `found` of its cut-off split."""
+    split: Any = {
+        "verdict": "Said.",
+        "flagged": False,
+        "assessable": False,
+        "mend": "state its cut-off",
+        "models": [],
+        "cutoff": None,
+        "grey_until": None,
+        "parts": None,
+        **found,
+    }
+    return with_run(evidence, llm={**evidence.run["llm"], "models": ["gpt"]}, contamination=split)
+
+
+def checked(evidence: Evidence, name: str, outcome: str) -> Evidence:
+    one: Any = {"name": name, "outcome": outcome, "verdict": f"It was {outcome}."}
+    return replace(evidence, checks={"digest": evidence.run["digest"], "checks": {name: one}})  # type: ignore[arg-type]
+
+
+def calibrated(evidence: Evidence, ic: float | None) -> Evidence:
+    found = {"n": 40, "ic": ic, "ic_low": -0.1, "ic_high": 0.3, "reasons": {} if ic else {"ic": "too few"}}
+    return with_run(evidence, accounts=[{"name": "COUNCIL", "metrics": {"total_return": 0.1}, "calibration": found}])
+
+
+def priced(evidence: Evidence, multiple: float) -> Evidence:
+    rows = [{**row, "costs_paid": row["costs_paid"] * multiple} for row in evidence.run["cost_sensitivity"]]
+    return with_run(evidence, cost_sensitivity=rows)
+
+
+def audited(evidence: Evidence, difference: float) -> Evidence:
+    audit = {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": difference}
+    return with_run(evidence, audit=audit)
+
+
+def early(evidence: Evidence) -> Evidence:
+    return replace(evidence, fills=(replace(evidence.fills[0], at=evidence.orders[0].submitted_at - 1),))
+
+
+def tried(evidence: Evidence, strategy: str, last: str) -> Evidence:
+    row: Any = {"run_id": "0123456789", "strategy": strategy, "first": "2020-01-02", "last": last, "sharpe": 1.0}
+    return replace(evidence, trials=(row,))
+
+
+PART = {"sessions": 100, "reasons": {}, "sharpe": 1.0, "sharpe_p_hac": 0.2, "sharpe_ci_low": -1, "sharpe_ci_high": 2}
+PARTS = {"before": {"sessions": 100}, "grey": {"sessions": 50}, "after": PART}
+SPLIT = {"cutoff": "2022-10-01", "grey_until": "2022-12-30", "parts": PARTS}
+
+CASES: list[tuple[str, str, Callable[[Evidence], Evidence], str]] = [
+    ("temporal_integrity", "shown", lambda e: e, "not one its order"),
+    ("temporal_integrity", "not shown", early, "1 fills before their order"),
+    ("temporal_integrity", "not shown", lambda e: replace(e, decisions=e.decisions[30:]), "orders before any decision"),
+    ("temporal_integrity", "does not apply", lambda e: replace(e, orders=()), "Nothing was ordered"),
+    ("frictions", "shown", lambda e: e, "at 5×"),
+    ("frictions", "not shown", lambda e: priced(e, 0.0), "free of charge"),
+    ("frictions", "not shown", lambda e: with_run(e, cost_sensitivity=[]), "not replayed at other costs"),
+    ("frictions", "does not apply", lambda e: replace(e, fills=()), "Nothing was traded"),
+    ("counterfactual_robustness", "does not apply", lambda e: e, "no model was asked"),
+    ("counterfactual_robustness", "not shown", asked, "not checked"),
+    ("counterfactual_robustness", "shown", lambda e: checked(asked(e), "blind", "passed"), "It was passed."),
+    ("counterfactual_robustness", "not shown", lambda e: checked(asked(e), "inputs", "flagged"), "It was flagged."),
+    ("calibration", "does not apply", lambda e: e, "no conviction"),
+    ("calibration", "shown", lambda e: calibrated(e, 0.1), "+0.10 (−0.10 to +0.30) over 40 pitches"),
+    ("calibration", "not shown", lambda e: calibrated(e, None), "too few"),
+    ("numerical_execution", "shown", lambda e: e, "differ by nothing"),
+    ("numerical_execution", "not shown", lambda e: audited(e, 1e-6), "more than"),
+    ("numerical_execution", "not shown", lambda e: with_run(e, audit=None), "No second engine"),
+    ("disaggregation", "shown", lambda e: e, "By year 2022"),
+    ("disaggregation", "does not apply", lambda e: with_run(of_one_year(e), symbols=["SPY"]), "One symbol, one year"),
+    ("point_in_time", "not shown", lambda e: e, "not checked"),
+    ("point_in_time", "shown", lambda e: checked(e, "future", "passed"), "It was passed."),
+    ("point_in_time", "not shown", lambda e: checked(e, "future", "flagged"), "It was flagged."),
+    ("point_in_time", "not shown", lambda e: checked(e, "future", "not asked"), "not asked"),
+    ("point_in_time", "not shown", lambda e: with_run(checked(e, "future", "passed"), digest="other"), "not checked"),
+    ("split_transparency", "does not apply", lambda e: e, "nothing was trained"),
+    ("split_transparency", "not shown", asked, "Said."),
+    ("split_transparency", "shown", lambda e: asked(e, **SPLIT), "before 100 sessions, grey 50 sessions"),
+    ("held_out", "not shown", lambda e: e, "No earlier dates"),
+    ("held_out", "shown", lambda e: tried(e, "sma_cross", "2021-12-31"), "Sharpe 1.00); here it is"),
+    ("held_out", "not shown", lambda e: tried(e, "sma_cross", "2022-12-30"), "No earlier dates"),
+    ("held_out", "not shown", lambda e: tried(e, "another", "2021-12-31"), "No earlier dates"),
+    ("held_out", "not shown", lambda e: asked(e, **SPLIT), "Said."),
+    ("held_out", "shown", lambda e: asked(e, **SPLIT, assessable=True), "100 sessions after the models' cut-off"),
+    ("cost_and_turnover", "shown", lambda e: e, "× a year; $"),
+    ("cost_and_turnover", "not shown", lambda e: with_run(e, metrics={}), "not on record"),
+    ("execution_semantics", "shown", lambda e: e, "Filled at next open"),
+    ("execution_semantics", "not shown", lambda e: with_run(e, execution_toggles=[]), "not filled at other"),
+    ("universe", "shown", lambda e: e, "2 symbols, named in the command"),
+    ("universe", "not shown", lambda e: with_run(e, sources={"SPY": "sample"}), "source of QQQ"),
+    ("artifacts", "shown", lambda e: e, "files with the sha256"),
+    ("artifacts", "not shown", lambda e: with_run(e, code=None), "code that made it"),
+    ("artifacts", "not shown", lambda e: with_run(e, code={**e.run["code"], "dirty": True}), "uncommitted"),
+    ("artifacts", "not shown", lambda e: with_run(e, parts={"fills.csv": "0" * 64}), "fills.csv has changed"),
+    ("artifacts", "not shown", lambda e: with_run(e, parts=None), "no digest"),
+]
+
+
+def of_one_year(evidence: Evidence) -> Evidence:
+    equity = {name: values[:40] for name, values in evidence.equity.items()}
+    return replace(evidence, sessions=evidence.sessions[:40], equity=equity)
+
+
+def answer(evidence: Evidence, key: str) -> Answer:
+    return next(one for one in answer_protocol(evidence) if one.key == key)
+
+
+@pytest.mark.parametrize(("key", "standing", "change", "words"), CASES)
+def test_an_answer_turns_with_its_evidence(
+    rule: Evidence, key: str, standing: str, change: Callable[[Evidence], Evidence], words: str
+) -> None:
+    found = answer(change(rule), key)
+    assert found.standing == standing
+    assert words in found.evidence.replace("\u00a0", " ")
+    assert bool(found.where) == (standing == "shown")
+    assert bool(found.command) == (standing == "not shown")
+
+
+def test_there_are_six_questions_of_one_review_and_seven_of_the_other(rule: Evidence) -> None:
+    reviews = [one.review for one in answer_protocol(rule)]
+    assert (reviews.count("arXiv 2605.16895"), reviews.count("arXiv 2606.08285")) == (6, 7)
+    assert {key for key, *_ in CASES} == {one.key for one in answer_protocol(rule)}
+
+
+def test_profits_by_symbol_add_up_to_what_was_earned(rule: Evidence) -> None:
+    from simulator.analysis.protocol import _profits
+
+    assert sum(_profits(rule).values()) == pytest.approx(rule.equity["equity"][-1] - 100_000, abs=1e-6)
+    assert 0 < _profits(rule)["dividends and interest"] < 10_000
+
+
+def test_the_commands_it_names_show_what_was_not_shown(sim: Sim, place: Path, rule: Evidence) -> None:
+    run_id = rule.run["run_id"]
+    before = json.loads(sim("protocol", run_id, "--json", cwd=place).stdout)["answers"]
+    commands = {one["key"]: one["command"] for one in before if one["standing"] == "not shown"}
+    assert sim(*commands["point_in_time"].split()[1:], cwd=place).returncode == 0
+    for words in commands["held_out"].split(" && "):
+        assert sim(*words.split()[1:], cwd=place).returncode == 0
+    again = sim("protocol", run_id, "--json", cwd=place).stdout
+    assert {one["key"]: one["standing"] for one in json.loads(again)["answers"]}["point_in_time"] == "shown"
+    later = json.loads(sim("protocol", "--json", cwd=place).stdout)["answers"]
+    assert {one["key"]: one["standing"] for one in later}["held_out"] == "shown"
+    told = sim("protocol", cwd=place).stdout
+    assert told.count("\nshown ") == sum(one["standing"] == "shown" for one in later)
+
+
+def test_a_changed_folder_shows_no_artifacts(sim: Sim, place: Path, rule: Evidence) -> None:
+    with (rule.folder / "llm_calls.jsonl").open("a") as file:
+        file.write("\n")
+    try:
+        assert sim("protocol", rule.run["run_id"], cwd=place).returncode == 3
+        forced = json.loads(sim("protocol", rule.run["run_id"], "--force", "--json", cwd=place).stdout)["answers"]
+        assert {one["key"]: one["standing"] for one in forced}["artifacts"] == "not shown"
+    finally:
+        content = (rule.folder / "llm_calls.jsonl").read_bytes()
+        (rule.folder / "llm_calls.jsonl").write_bytes(content[:-1])
