@@ -39,7 +39,20 @@ JUDGEMENT: dict[Standing, str] = {
     "above cash": "above cash, by more than luck explains",
 }
 
+AGAINST: dict[Standing, str] = {
+    "above cash": "above {}, by more than luck explains",
+    "loss": "below {}, by more than bad luck explains",
+    "luck": "cannot be told from {}",
+    "borderline": "borderline",
+}
+"""Returns without positions, held against other returns: exposure to those is not taken out, so none of it is skill."""
+
 CASH_ONLY = "skill not assessable without positions: tested against cash only"
+
+
+def against_only(benchmark: str) -> str:
+    """Return what can be said of returns held against those of `benchmark`, without positions."""
+    return CASH_ONLY.replace("cash only", f"the returns of {benchmark} only")
 
 
 AFTER = "after the models' cut-off"
@@ -168,7 +181,13 @@ def _standing(run: JudgedRun) -> Standing:
     if _ruined(run):
         return "loss"
     skill = run.get("skill")
-    return _cash_standing(run) if skill is None else _skill_standing(skill, trials_of(run))
+    if skill is None:
+        return _cash_standing(run)
+    found = _skill_standing(skill, trials_of(run))
+    if "against" in skill:
+        of_returns: dict[Standing, Standing] = {"skill": "above cash", "worse": "loss", "paid": "luck"}
+        return of_returns.get(found, found)
+    return found
 
 
 def _skill_standing(skill: SkillRecord, trials: float) -> Standing:
@@ -260,6 +279,10 @@ def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
     if _idle(run) or standing == "nothing":
         return f"No position was held over {counted(sessions, 'session')}: nothing to judge."
     skill = run.get("skill")
+    if skill is not None and "against" in skill:
+        other, bounds = skill["against"], interval(skill["beyond_low"], skill["beyond_high"], percent)
+        earned = f"{percent(skill['beyond'], sign=True)} a year beyond {other}, 95\u00a0% interval {bounds}, {over}"
+        return f"{earned}: {AGAINST[standing].format(other)}; {against_only(other)}."
     if skill is not None:
         return _skill_headline(skill, standing, over)
     if sharpe is None:
@@ -283,7 +306,7 @@ def _skill_headline(skill: SkillRecord, standing: Standing, over: str) -> str:
 def _parts(run: JudgedRun, standing: Standing) -> str:
     """The mean excess return in parts."""
     skill = run.get("skill")
-    if skill is None or standing in ("too short", "nothing", "loss"):
+    if skill is None or "against" in skill or standing in ("too short", "nothing", "loss"):
         return ""
     whole, exposure, choosing, costs = (
         percent(skill[key], sign=True) for key in ("excess", "exposure", "choosing", "costs")
@@ -319,7 +342,7 @@ def _inference(run: JudgedRun, standing: Standing) -> str:
     p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
     skill = run.get("skill")
     if skill is not None:
-        return _test(skill, standing, trials_of(run))
+        return _test(skill, standing, trials_of(run), skill.get("against", "its exposure"))
     if standing == "too short" or p is None or _idle(run) or _ruined(run):
         return ""
     blocks = f", mean block {ratio(block, 1)} sessions" if block is not None else ""
@@ -330,15 +353,15 @@ def _inference(run: JudgedRun, standing: Standing) -> str:
     return f"{test} Interval: stationary bootstrap{blocks}.{near}"
 
 
-def _test(skill: SkillRecord, standing: Standing, trials: float) -> str:
+def _test(skill: SkillRecord, standing: Standing, trials: float, beyond: str) -> str:
     """The p-values behind the verdict."""
     p = p_of_skill(skill, trials)
-    if standing not in ("skill", "borderline", "worse", "paid", "luck") or p is None:
+    if standing in ("too short", "nothing", "benchmark", "few") or p is None:
         return ""
     best = f", {p_value(p)} as the best of {counted(int(trials), 'trial')}" if trials > 1 else ""
     near = " p from 0.03 to 0.07 is borderline." if standing == "borderline" else ""
     return (
-        f"One-sided p for nothing beyond its exposure: {p_value(skill['p'])} (the larger of {p_value(skill['p_mean'])} "
+        f"One-sided p for nothing beyond {beyond}: {p_value(skill['p'])} (the larger of {p_value(skill['p_mean'])} "
         f"by {skill['degrees']} cosines and {p_value(skill['p_ratio'])} by the probabilistic ratio){best}.{near}"
     )
 

@@ -102,7 +102,7 @@ SHARED = (
 )
 """Options of all three forms, after those each has of its own."""
 
-BENCHMARK = click.option("--benchmark", metavar="COL", help="Hold the others against this column.")
+BENCHMARK = click.option("--benchmark", metavar="COL|FILE", help="Hold the others against it.")
 
 
 @click.command(cls=WithForms)
@@ -125,7 +125,7 @@ def stats(file: Path, trades: Path | None, benchmark: str | None, factors: Path 
     from simulator.analysis.returns.trades import read_trades
 
     returns, settings = _read(file, given)
-    settings["benchmark"] = benchmark
+    returns, settings["benchmark"] = _lay_benchmark(returns, benchmark, given)
     if factors is not None:
         from simulator.analysis.factors import unit_of
         from simulator.analysis.returns.factor_file import read_factors
@@ -189,6 +189,7 @@ def sweep(file: Path, benchmark: str | None, trials: int | None, blocks: int | N
     from simulator.analysis.returns.summary import Settings
 
     returns, settings = _read(file, given)
+    returns, benchmark = _lay_benchmark(returns, benchmark, given)
     with _show_progress() as tick:
         found = judge_best(returns, Settings(benchmark=benchmark, **settings), trials, blocks, tick)
     _print(found, returns, given)
@@ -209,6 +210,17 @@ def _read(file: Path, given: dict[str, Any]) -> tuple[Returns, dict[str, Any]]:
     periods, warnings = choose_periods(returns, given["periods"])
     kept = {key: given[key] for key in ("percent", "values", "draws", "seed")}
     return returns, {**kept, "risk_free": given["rf"], "periods": periods, "warnings": warnings}
+
+
+def _lay_benchmark(returns: Returns, named: str | None, given: dict[str, Any]) -> tuple[Returns, str | None]:
+    """Return `returns` with the benchmark among its columns, and the name of that: a column of it, or of a file."""
+    if named is None or named in returns.columns or not Path(named).is_file():
+        return returns, named
+    from simulator.analysis.returns.load import add_benchmark, read_returns
+    from simulator.analysis.returns.scale import returns_of
+
+    path = Path(named)
+    return add_benchmark(returns, path, returns_of(read_returns(path, percent=given["percent"]), given["values"]))
 
 
 def _print(found: Answer, returns: Returns, given: dict[str, Any]) -> None:

@@ -240,6 +240,8 @@ class SkillRecord(TypedDict):
     kurtosis: float | None
     p_excess: float | None
     reason: str | None
+    against: NotRequired[str]
+    """Name of the returns that this lies beyond, where those are given and positions are not known."""
 
 
 class PartRecord(OpenSpan):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from simulator.analysis.returns.summary import About, Description, Figures, PairedDifference, judge_figures
-from simulator.analysis.verdict import CASH_ONLY, JUDGEMENT, Verdict
+from simulator.analysis.verdict import AGAINST, CASH_ONLY, JUDGEMENT, Verdict, against_only
 from simulator.number_format import (
     SPACE,
     UNDEFINED,
@@ -269,7 +269,7 @@ def _print_strategies(found: Description, console: Console) -> None:
         print_paragraph(console, f"({mark}) {why}", "dim")
     console.print()
     for name, figures in found.strategies.items():
-        print_paragraph(console, f"{name}: {judge_figures(figures).headline}")
+        print_paragraph(console, f"{name}: {figures.verdict}")
     for name, figures in found.strategies.items():
         if figures.factors is not None:
             console.print(Text(f"\n{name}", style="bold"))
@@ -325,7 +325,7 @@ def _stats_page(found: Description, read: Returns, command: str) -> bytes:
         subject="Returns",
         metrics=table,
         verdicts=[(name, verdict.headline) for name, verdict in verdicts.items()],
-        headline=_headline_of_several(verdicts) if others else first.headline,
+        headline=_headline_of_several(verdicts, found.about.benchmark) if others else first.headline,
         details=(SELECTION_UNKNOWN.replace("`", ""),) if others else first.details,
         forest=charts.draw_sharpes(found),
         growth=charts.draw_growth(found.about, read, [column.name for column in table.columns]),
@@ -335,7 +335,7 @@ def _stats_page(found: Description, read: Returns, command: str) -> bytes:
     )
 
 
-def _headline_of_several(verdicts: Mapping[str, Verdict]) -> str:
+def _headline_of_several(verdicts: Mapping[str, Verdict], benchmark: str | None) -> str:
     """Return how many of several strategies stand out, and which."""
     stand = [name for name, verdict in verdicts.items() if verdict.standing == "above cash"]
     if all(verdict.standing == "too short" for verdict in verdicts.values()):
@@ -344,6 +344,8 @@ def _headline_of_several(verdicts: Mapping[str, Verdict]) -> str:
         return f"None of {len(verdicts)} strategies can be told from luck, each judged by itself."
     named = ", ".join(stand[:5]) + (f" and {len(stand) - 5} more" if len(stand) > 5 else "")
     judged = f"{len(stand)} of {len(verdicts)} strategies, each judged by itself"
+    if benchmark is not None:
+        return f"{judged}: {AGAINST['above cash'].format(benchmark)} ({named}); {against_only(benchmark)}."
     return f"{judged}: {JUDGEMENT['above cash']} ({named}); {CASH_ONLY}."
 
 

@@ -109,24 +109,30 @@ def _decided(ledger: Ledger, tape: Tape) -> Flags:
     return decided
 
 
-def skill_record(series: SkillSeries) -> SkillRecord:
-    """Return the parts of the mean excess return a year, which add up to it, and the test of what lies beyond the usual
-    exposure."""
+def beyond_returns(returns: Floats, other: Floats, free: Floats) -> SkillSeries:
+    """Return the series of `returns` (S,) beyond those of `other`, where nothing but returns is known: d = r − b."""
+    every = np.ones(len(returns), dtype=np.bool_)
+    return SkillSeries(returns - free, Split(other - free, returns - other, np.zeros(len(returns))), every, every)
+
+
+def skill_record(series: SkillSeries, periods: float = SESSIONS_A_YEAR, draws: int = DRAWS) -> SkillRecord:
+    """Return the parts of the mean excess return a year of `periods` sessions, which add up to it, and the test of what
+    lies beyond the usual exposure."""
     parts, size = series.parts, series.excess.size
     beyond = parts.beyond
     found: MeanTest | Undefined = mean_test(beyond) if size else Undefined("no session")
     held: MeanTest | Undefined = mean_test(series.excess) if size else Undefined("no session")
-    ends = mean_of(beyond, SESSIONS_A_YEAR, DRAWS) if size else None
+    ends = mean_of(beyond, periods, draws) if size else None
     tested = None if isinstance(found, Undefined) else found
     return {
         "sessions": size,
         "decisions": int(series.decided.sum()),
         "idle": not bool(series.held.any()),
-        "excess": _a_year(series.excess),
-        "exposure": _a_year(parts.exposure),
-        "choosing": _a_year(parts.choosing),
-        "costs": _a_year(parts.costs),
-        "beyond": _a_year(beyond),
+        "excess": _a_year(series.excess, periods),
+        "exposure": _a_year(parts.exposure, periods),
+        "choosing": _a_year(parts.choosing, periods),
+        "costs": _a_year(parts.costs, periods),
+        "beyond": _a_year(beyond, periods),
         "beyond_low": None if ends is None else ends.low,
         "beyond_high": None if ends is None else ends.high,
         "p": None if tested is None else tested.p,
@@ -143,5 +149,5 @@ def skill_record(series: SkillSeries) -> SkillRecord:
     }
 
 
-def _a_year(values: Floats) -> float | None:
-    return float(np.mean(values)) * SESSIONS_A_YEAR if values.size else None
+def _a_year(values: Floats, periods: float) -> float | None:
+    return float(np.mean(values)) * periods if values.size else None

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from simulator.cli.stats import stats
 from simulator.errors import DataError, SimError, UsageError
+from simulator.stats.skill import mean_test
 
 GOLDEN = Path(__file__).parents[1] / "stats" / "golden"
 
@@ -125,6 +126,35 @@ def test_inference_through_the_command_is_that_of_r(ask, golden):
     want = expected("performance_analytics")["strat_a"]["inference"]["ref_ann_0.00"]
     assert found["strat_a"]["psr"] == pytest.approx(want["psr_2012"], rel=1e-9)
     assert found["strat_a"]["min_trl"] == pytest.approx(want["mintrl_2012_obs"], rel=1e-9)
+
+
+def test_against_a_benchmark_the_verdicts_test_is_of_what_lies_beyond_its_returns_column_or_file(ask, write):
+    rng = np.random.default_rng(3)
+    market = rng.normal(0.0005, 0.01, 300)
+    better, like = market + rng.normal(0.002, 0.004, 300), market + rng.normal(0.0, 0.004, 300)
+    both = write(better, like, market)
+    found = ask(both, "--benchmark", "c")
+    test = mean_test(better - market)
+    assert found["strategies"]["a"]["beyond"]["p"] == test.p < 0.001
+    tested = "skill not assessable without positions: tested against the returns of c only."
+    assert found["strategies"]["a"]["verdict"].endswith(
+        f"300\xa0sessions: above c, by more than luck explains; {tested}"
+    )
+    assert found["strategies"]["b"]["verdict"].endswith(f"cannot be told from c; {tested}")
+    assert found["benchmark_metrics"]["verdict"].endswith("tested against cash only.")
+    days = np.datetime64("2020-01-01") + np.arange(300)
+    rows = [f"{day},{value!r}" for day, value in zip(days, map(float, market), strict=True)]
+    alone = write(text="\n".join(["date,c", *rows]), name="market.csv")
+    apart = ask(write(better, like, name="both.csv"), "--benchmark", alone)
+    assert apart["strategies"] == found["strategies"]
+    late = write(text="\n".join(["date,c", *rows[5:]]), name="late.csv")
+    short = ask(write(better, like, name="both.csv"), "--benchmark", late)["strategies"]["a"]
+    assert short["beyond"] is None
+    assert short["verdict"].endswith("tested against cash only.")
+    with pytest.raises(UsageError, match="has 2 columns"):
+        ask(write(better), "--benchmark", write(better, like, name="both.csv"))
+    with pytest.raises(DataError, match="has no date in common"):
+        ask(write(better), "--benchmark", write(text="date,c\n1999-01-04,0.01\n", name="old.csv"))
 
 
 @pytest.mark.parametrize(("case", "blocks"), [("S8_all", 8), ("S12_all", 12)])

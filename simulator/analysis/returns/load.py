@@ -128,6 +128,28 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
     return read
 
 
+def add_benchmark(read: Returns, path: Path, other: Returns) -> tuple[Returns, str]:
+    """Return `read` with the one column of `other`, read from `path`, on its dates, and the name it has there.
+
+    Sessions that `other` lacks are NaN. Raises UsageError where it has several columns, DataError without dates in
+    both, or a date in common.
+    """
+    if len(other.columns) != 1:
+        columns = ", ".join(list(other.columns)[:12])
+        raise UsageError(f"--benchmark {path} has {len(other.columns)} columns", mend=f"keep one of {columns}")
+    ((column, values),) = other.columns.items()
+    if read.dates is None or other.dates is None:
+        where = read.source if read.dates is None else str(path)
+        raise DataError("has no column of dates to lay the benchmark by", where=where, mend="add a column date")
+    name = column if column not in read.columns else path.stem if path.stem not in read.columns else f"{path}"
+    known = dict(zip(other.dates.astype("datetime64[D]").tolist(), values.tolist(), strict=True))
+    laid = np.array([known.get(day, np.nan) for day in read.dates.astype("datetime64[D]").tolist()])
+    if not np.isfinite(laid).any():
+        raise DataError(f"has no date in common with {read.source}", where=str(path), mend="check the years of both")
+    note = f"The benchmark is {name} of {path}."
+    return replace(read, columns={**read.columns, name: laid}, notes=(*read.notes, note)), name
+
+
 def find_dates(names: Sequence[str], known: Sequence[str] = DATE_NAMES) -> str | None:
     """Return the one of `names` that comes first among `known` names of dates, None where none does."""
     plain = {name: re.sub(r"[\s_/.-]+", "", name.lower()) for name in names}

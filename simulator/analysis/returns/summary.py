@@ -20,6 +20,7 @@ from simulator.analysis.returns.load import Returns
 from simulator.analysis.returns.scale import LIKE_CASH, Values, check_scale
 from simulator.analysis.verdict import Verdict, judge
 from simulator.errors import DataError, UsageError
+from simulator.evidence.records import JudgedRun, SkillRecord
 from simulator.stats.bootstrap import DRAWS
 from simulator.stats.inference import inference_summary
 from simulator.stats.metrics import PERIODS, summary
@@ -106,6 +107,9 @@ class Figures:
     annualised_withheld: bool
     max_drawdown_open: bool | None
     max_drawdown_trough: str | None
+    beyond: SkillRecord | None = None
+    """The test of what lies beyond the returns of the benchmark; None without one."""
+    verdict: str = ""
     factors: FactorRecord | None = None
 
 
@@ -228,15 +232,24 @@ def _measure(ready: Prepared, settings: Settings, name: str, values: Floats) -> 
     if lacking:
         reasons |= dict.fromkeys(RELATIVE, f"the benchmark lacks sessions of {name}")
     worst = metrics.drawdown
-    return Figures(
+    figures = Figures(
         span=measure_span(ready.read.rows(rows)),
         values={**metrics.values, **inference.values},
         reasons=reasons,
         annualised_withheld=metrics.annualised_withheld,
         max_drawdown_open=None if worst is None else worst.open,
         max_drawdown_trough=None if worst is None else ready.read.day(rows.start + worst.trough - 1),
+        beyond=None if benchmark is None or lacking else _beyond(r, benchmark, free, settings),
         factors=None if settings.factors is None else _explain(ready, settings, rows, r, settings.factors),
     )
+    return replace(figures, verdict=judge_figures(figures).headline)
+
+
+def _beyond(returns: Floats, benchmark: Floats, free: Floats, settings: Settings) -> SkillRecord:
+    from simulator.runs.exposure import beyond_returns, skill_record
+
+    found = skill_record(beyond_returns(returns, benchmark, free), settings.periods, settings.draws)
+    return {**found, "against": settings.benchmark or ""}
 
 
 def _explain(ready: Prepared, settings: Settings, rows: slice, returns: Floats, factors: Factors) -> FactorRecord:
@@ -252,24 +265,24 @@ def _explain(ready: Prepared, settings: Settings, rows: slice, returns: Floats, 
 
 
 def judge_figures(figures: Figures) -> Verdict:
-    """Return the verdict on one strategy, by the rule of a run's report."""
-    return judge(
-        {
-            "from": figures.span["from"] or "",
-            "to": figures.span["to"] or "",
-            "sessions": figures.span["sessions"],
-            "metrics": figures.values,
-            "inference": figures.values,
-            "reasons": figures.reasons,
-            "benchmarks": {},
-            "analysts": None,
-            "partial": False,
-            "contamination": None,
-            "llm": {"calls": 0, "failed": 0, "cost_usd": 0.0, "analysts": None, "models": [], "cache_entries": ""},
-            "replicates": {"count": 1},
-            "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
-        }
-    )
+    """Return the verdict on one strategy, by the rule of a run's report: on what lies beyond the benchmark's returns,
+    where there is one."""
+    judged: JudgedRun = {
+        "from": figures.span["from"] or "",
+        "to": figures.span["to"] or "",
+        "sessions": figures.span["sessions"],
+        "metrics": figures.values,
+        "inference": figures.values,
+        "reasons": figures.reasons,
+        "benchmarks": {},
+        "analysts": None,
+        "partial": False,
+        "contamination": None,
+        "llm": {"calls": 0, "failed": 0, "cost_usd": 0.0, "analysts": None, "models": [], "cache_entries": ""},
+        "replicates": {"count": 1},
+        "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
+    }
+    return judge(judged if figures.beyond is None else {**judged, "skill": figures.beyond})
 
 
 def compare_two(
