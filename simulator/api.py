@@ -16,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 
 from simulator.errors import UsageError, did_you_mean
+from simulator.replay.inputs import Engine
 from simulator.runs.eta import RunProgress
 from simulator.runs.execute import Completion, Run, nothing_added
 from simulator.runs.execute import simulate as execute
@@ -41,6 +42,7 @@ def run(
     max_cost: float = MAX_COST,
     factors: str | os.PathLike[str] | None = None,
     batch: Batch | None = None,
+    engine: Engine = "auto",
     progress: Callable[[RunProgress], None] | None = None,
 ) -> Run:
     """Replay a strategy and write its run folder, exactly as ``sim run`` does.
@@ -56,6 +58,7 @@ def run(
     parameters : overrides of the strategy's own parameters
     replicates : how often each question is asked; the metrics are the first's, ``facts["replicates"]`` has the spread
     max_cost : dollars the run may spend on models
+    engine : ``backtrader``, or ``kernel``, of which backtrader audits a slice; ``auto`` takes that past 200,000 bars
     factors : file of factor returns, Kenneth French's or one of fractions, that the result is held against
     batch : ``all`` or ``meetings`` asks in batches, at half price and in days
     progress : called with a `RunProgress` after each date that was asked or replayed
@@ -63,30 +66,35 @@ def run(
     Raises the errors of :mod:`simulator.errors`; `PartialRunError`, whose ``run`` holds what was decided so far, where
     the money or the answers ran out.
     """
-    strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
-    for name, value, kinds, mend in (
-        ("strategy", strategy, (str, type), "pass its name, the path of its file, or its class"),
+    _check_kinds(
+        ("strategy", strategy, (str, type, os.PathLike), "pass its name, the path of its file, or its class"),
         ("workspace", workspace, (str, os.PathLike, NoneType), "pass the path of a folder made by sim init"),
         ("factors", factors, (str, os.PathLike, NoneType), "pass the path of a file of factor returns"),
         ("models", models, (str, NoneType), "pass the name of a profile of config/models.yaml"),
         ("parameters", parameters, (Mapping, NoneType), 'pass a dict: {"fast": 20}'),
         ("replicates", replicates, (int,), "pass a whole number from 1 on"),
-    ):
-        if not isinstance(value, kinds):
-            raise UsageError(f"{name} was {value!r:.60}", mend=mend)
+    )
     spec = RunSpec(
-        strategy=strategy,
+        strategy=os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy,
         symbols=parse_symbols(symbols),
         first=parse_date(start, "start"),
-        last=None if end is None else parse_date(end, "end"),
+        last=end if end is None else parse_date(end, "end"),
         models=models,
         cache=choose(cache, get_args(CacheMode), "cache"),
         parameters=dict(parameters or {}),
         replicates=replicates,
         max_cost=max_cost,
         batch=None if batch is None else choose(batch, get_args(Batch), "batch"),
+        engine=choose(engine, get_args(Engine), "engine"),
     )
     return simulate(spec, find_workspace(workspace), progress, None if factors is None else Path(factors))
+
+
+def _check_kinds(*given: tuple[str, object, tuple[type, ...], str]) -> None:
+    """Raise UsageError for the first (name, value, kinds, what to pass instead) that is of none of its kinds."""
+    for name, value, kinds, mend in given:
+        if not isinstance(value, kinds):
+            raise UsageError(f"{name} was {value!r:.60}", mend=mend)
 
 
 def simulate(

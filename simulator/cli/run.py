@@ -69,6 +69,13 @@ class RunCommand(InSections):
 @click.option(
     "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_parse_parameters, help="A strategy parameter."
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "backtrader", "kernel"]),
+    default="auto",
+    hidden=True,  # auto does for all but who doubts it: docs/performance.md
+    help="Who plays; auto takes the kernel for rules past 200,000 bars, backtrader then audits a slice.",
+)
 @MODELS
 @click.option("--plan", is_flag=True, help="Say what would be asked and what it would cost; ask nothing.")
 @MAX_COST

@@ -64,7 +64,7 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
         ledger = kernel.replay_tape(inputs.traded, done.tape, rules, case.cash, inputs.opening_marks)
         rows[multiple] = (
             measure.session_returns(ledger, case.cash),
-            fsum(fill.slippage + fill.commission for fill in ledger.fills),
+            fsum((ledger.fill_rows["slippage"] + ledger.fill_rows["commission"]).tolist()),
         )
     figures = [_sharpe(f"Sharpe at {multiple:g} × the costs", rows[multiple][0], case.free) for multiple in rows]
     lost = mean_of(rows[2.0][0] - rows[1.0][0], PERIODS)

@@ -99,9 +99,23 @@ class AccountAudit(TypedDict):
     max_relative_difference: float
 
 
+class SliceRecord(Span):
+    """Sessions of the audited slice of a run, and the bars, fills, dividends and rejections it holds, ``of`` how many
+    bars of symbols; its place follows from the run's digest."""
+
+    bars: int
+    fills: int
+    dividends: int
+    rejections: int
+    of: int
+
+
 class Audit(AccountAudit):
+    """The engine that played and the one that audited: everything, or a ``slice``."""
+
     engine: str
     auditor: str
+    slice: NotRequired[SliceRecord]
 
 
 class ConvictionLevel(TypedDict):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simulator.evidence.records import DecisionRow
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK
+from simulator.replay.ledger import Ledger
 from simulator.stats.series import Floats
+from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES
 from simulator.trading.model import Fill, OrderRecord, Rejection
 
 FILL_COLUMNS = ("order_id", "symbol", "at", "session", "quantity", "price", "slippage", "commission", "why")
@@ -22,6 +27,54 @@ ORDER_COLUMNS = (
 def exchange_time(at: int | datetime) -> str:
     """Return an instant in New York time, ISO 8601 with offset; `at` in nanoseconds since the epoch or aware."""
     return (moment(at) if isinstance(at, int) else at).astimezone(NEW_YORK).isoformat()
+
+
+def exchange_times(at: NDArray[np.int64]) -> list[str]:
+    """Return instants (M,), nanoseconds since the epoch, in New York time: each that recurs is written once."""
+    distinct, where = np.unique(at, return_inverse=True)
+    texts = [exchange_time(moment) for moment in distinct.tolist()]
+    return [texts[n] for n in where.tolist()]
+
+
+def order_rows(ledger: Ledger) -> Iterator[Sequence[object]]:
+    """Yield the rows of orders.csv."""
+    rows = ledger.order_rows
+    kinds = np.where(np.isnan(rows["limit"]), "market", "limit").tolist()
+    numbers = ([None if x != x else x for x in rows[name].tolist()] for name in ORDER_COLUMNS[4:9])
+    status = [STATUSES[code] for code in rows["status"].tolist()]
+    yield from zip(
+        range(len(rows)),
+        _symbols(ledger, rows),
+        exchange_times(rows["submitted_at"]),
+        kinds,
+        *numbers,
+        status,
+        strict=True,
+    )
+
+
+def fill_rows(ledger: Ledger) -> Iterator[Sequence[object]]:
+    """Yield the rows of fills.csv."""
+    return _event_rows(ledger, ledger.fill_rows, FILL_COLUMNS, FILL_WHYS)
+
+
+def rejection_rows(ledger: Ledger) -> Iterator[Sequence[object]]:
+    """Yield the rows of rejected.csv."""
+    return _event_rows(ledger, ledger.rejection_rows, REJECTION_COLUMNS, REJECTION_WHYS)
+
+
+def _event_rows(
+    ledger: Ledger, rows: NDArray[np.void], names: Sequence[str], whys: Sequence[str]
+) -> Iterator[Sequence[object]]:
+    at = exchange_times(rows["at"])
+    numbers = (rows[name].tolist() for name in names[4:-1])
+    why = [whys[code] for code in rows["why"].tolist()]
+    sessions = (time[:10] for time in at)
+    yield from zip(rows["order_id"].tolist(), _symbols(ledger, rows), at, sessions, *numbers, why, strict=True)
+
+
+def _symbols(ledger: Ledger, rows: NDArray[np.void]) -> list[str]:
+    return [ledger.bars.symbols[n] for n in rows["symbol"].tolist()]
 
 
 def as_row(one: OrderRecord | Fill | Rejection) -> dict[str, object]:
@@ -53,3 +106,12 @@ def round_trips(fills: Sequence[Fill]) -> Floats:
         [fill.price for fill in fills],
         [fill.slippage + fill.commission for fill in fills],
     ).round_trips()
+
+
+def round_trips_of(ledger: Ledger) -> Floats:
+    """Return :func:`round_trips` of the fills of a ledger."""
+    from simulator.stats.trades import closed_trades
+
+    rows = ledger.fill_rows
+    costs = rows["slippage"] + rows["commission"]
+    return closed_trades(rows["symbol"], rows["at"], rows["quantity"], rows["price"], costs).round_trips()

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from simulator.evidence.reader import EXPOSURE
 from simulator.evidence.records import DecisionRow, TargetRow
-from simulator.evidence.rows import FILL_COLUMNS, ORDER_COLUMNS, REJECTION_COLUMNS, as_row, exchange_time
+from simulator.evidence.rows import (
+    FILL_COLUMNS,
+    ORDER_COLUMNS,
+    REJECTION_COLUMNS,
+    exchange_time,
+    fill_rows,
+    order_rows,
+    rejection_rows,
+)
 from simulator.evidence.verify import RESULT_FILES
 from simulator.market.bars import Bars
 from simulator.replay.ledger import Ledger
@@ -35,9 +43,9 @@ def result_files(
     }
     return {
         "decisions.jsonl": decision_lines(results),
-        "orders.csv": csv_bytes(ORDER_COLUMNS, (list(as_row(order).values()) for order in ledger.orders)),
-        "fills.csv": csv_bytes(FILL_COLUMNS, (list(as_row(fill).values()) for fill in ledger.fills)),
-        "rejected.csv": csv_bytes(REJECTION_COLUMNS, (list(as_row(one).values()) for one in ledger.rejections)),
+        "orders.csv": csv_bytes(ORDER_COLUMNS, order_rows(ledger)),
+        "fills.csv": csv_bytes(FILL_COLUMNS, fill_rows(ledger)),
+        "rejected.csv": csv_bytes(REJECTION_COLUMNS, rejection_rows(ledger)),
         "equity.csv": csv_bytes(("session", *columns), _table(sessions, columns.values())),
         "weights.csv": csv_bytes(("session", *bars.symbols), _table(sessions, ledger.weights[ends].T)),
     }
@@ -83,7 +91,7 @@ def _decision(result: CycleResult) -> DecisionRow:
 
 
 def _target(target: Target) -> TargetRow:
-    return cast(TargetRow, {k: v for k, v in vars(target).items() if v is not None and v != ""})
+    return cast(TargetRow, {k: v for k in Target.__slots__ if (v := getattr(target, k)) is not None and v != ""})
 
 
 def _table(sessions: Sequence[str], columns: Iterable[NDArray[np.float64]]) -> Iterable[list[Any]]:

@@ -108,6 +108,18 @@ class Bars:
         mask.flags.writeable = False
         return mask
 
+    @property
+    def fresh_within(self) -> NDArray[np.bool_]:
+        """(N,) True where a symbol has a bar of its own in these rows."""
+        start = 0 if self.cut_from is None else self.cut_from[1]
+        if start:
+            return np.asarray(self.fresh.any(axis=0))
+        if "first" not in self.whole.worked_out:
+            fresh = self.whole.fresh
+            self.whole.worked_out["first"] = np.where(fresh.any(axis=0), fresh.argmax(axis=0), len(fresh))
+        first: Instants = self.whole.worked_out["first"]
+        return first < len(self)
+
     @cached_property
     def digest(self) -> str:
         """sha256 (hex) over symbols, instants and every number: equal digests mean equal bars."""
@@ -259,6 +271,11 @@ class Snapshot:
     def has(self, symbol: str) -> bool:
         """True where `symbol` has had at least one bar by `as_of`."""
         return symbol in self.bars.columns and len(self.history(symbol, last=1)) > 0
+
+    @property
+    def listed(self) -> NDArray[np.bool_]:
+        """(N,) True where a symbol has had at least one bar by `as_of`."""
+        return self.bars.fresh_within
 
     def history(self, symbol: str, what: str = "close", last: int | None = None) -> Floats:
         """(k,) newest `last` values of one field (all where None), oldest first, missing bars left out; k ≤ `last`.

@@ -8,6 +8,7 @@ Cerebro ──next, once per bar────────►      │       ◄�
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +21,15 @@ from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_nan, price_or_none
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An account in the middle of a run: its state after a bar, the number of orders so far, and that bar's session."""
+
+    account: Account
+    orders: int
+    session: int
 
 
 class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
@@ -36,15 +46,20 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         rules: ExecutionRules,
         cash: float,
         opening_marks: Floats,
+        entry: Entry | None = None,
     ) -> None:
         super().__init__()
         self.bars, self.clock, self.feeds, self.rules, self.opening_marks = bars, clock, feeds, rules, opening_marks
-        self.account = Account.opened(cash, dict(zip(bars.symbols, opening_marks.tolist(), strict=True)))
+        opened = Account.opened(cash, dict(zip(bars.symbols, opening_marks.tolist(), strict=True)))
+        self.account = opened if entry is None else entry.account
+        self.first_id = 0 if entry is None else entry.orders
+        self.session_before = None if entry is None else entry.session
         self.startingcash = self.account.cash
         self.sessions, self.opens_at = bars.session_of.tolist(), bars.opens_at.tolist()
         self.cash_return = bars.cash_return.tolist()
         self.orders: list[Order] = []
         self.status: list[OrderStatus] = []
+        self.earlier: dict[int, OrderStatus] = {}
         self.fills: list[Fill] = []
         self.rejections: list[Rejection] = []
         self.equity: list[float] = []
@@ -59,7 +74,7 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
 
     @property
     def next_id(self) -> int:
-        return len(self.orders)
+        return self.first_id + len(self.orders)
 
     def submit(self, orders: Iterable[Order], refused: Iterable[Rejection] = ()) -> None:
         """Take the orders of one decision; during a margin call refuse them."""
@@ -67,8 +82,8 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
             self.account.position(rejection.symbol)
             self.rejections.append(rejection)
         for order in orders:
-            if order.id != len(self.orders):
-                raise BrokerError(f"order {order.id} on {order.symbol} came where {len(self.orders)} was next")
+            if order.id != self.next_id:
+                raise BrokerError(f"order {order.id} on {order.symbol} came where {self.next_id} was next")
             events = fills.submit(self.account, order)
             self.orders.append(order)
             self.status.append("open")
@@ -97,7 +112,8 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
     def next(self) -> None:
         """Step the account through the bar that has come."""
         t, now, sessions = len(self.equity), self.clock.now(), self.sessions
-        year = 1.0 / SESSIONS_A_YEAR if t > 0 and sessions[t] != sessions[t - 1] else 0.0
+        before = sessions[t - 1] if t else self.session_before
+        year = 1.0 / SESSIONS_A_YEAR if before is not None and sessions[t] != before else 0.0
         bars = [feed.bar(now) for feed in self.feeds]
         earned = price_or_none(self.cash_return[t])
         self._record(fills.on_bar(self.account, bars, self.opens_at[t], year, self.rules, earned))
@@ -109,7 +125,10 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         self.fills += events.fills
         self.rejections += events.rejections
         for order, status in events.ended:
-            self.status[order.id] = status
+            if order.id < self.first_id:
+                self.earlier[order.id] = status
+            else:
+                self.status[order.id - self.first_id] = status
 
     def ledger(self) -> Ledger:
         """Return the books so far."""

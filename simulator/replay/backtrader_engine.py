@@ -11,12 +11,13 @@ import numpy as np
 
 from simulator.errors import DataError
 from simulator.market.bars import Bars, Floats, Instants
-from simulator.replay.backtrader_broker import ReplayBroker
+from simulator.replay.backtrader_broker import Entry, ReplayBroker
 from simulator.replay.backtrader_feed import bt, clock, feeds
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
 from simulator.trading.broker import ImmediateBroker
 from simulator.trading.execution import ExecutionRules
+from simulator.trading.fills import STATUSES
 from simulator.trading.sizing import place
 
 Decide = Callable[[int, ImmediateBroker], None]
@@ -64,11 +65,23 @@ def replay(
 
     Raises DataError when there are no bars.
     """
+    return _run(bars, instants, decide, rules, cash, opening_marks).ledger()
+
+
+def _run(
+    bars: Bars,
+    instants: Instants,
+    decide: Decide,
+    rules: ExecutionRules,
+    cash: float,
+    opening_marks: Floats | None,
+    entry: Entry | None = None,
+) -> ReplayBroker:
     if not len(bars) or not bars.symbols:
         raise DataError("no bars to replay")
     known = np.zeros(len(bars.symbols)) if opening_marks is None else np.nan_to_num(opening_marks.astype(np.float64))
     timekeeper, columns = clock(bars), feeds(bars)
-    broker = ReplayBroker(bars, timekeeper, columns, rules, cash, known)
+    broker = ReplayBroker(bars, timekeeper, columns, rules, cash, known, entry)
     cerebro = bt.Cerebro(stdstats=False, runonce=True, preload=True, cheat_on_open=True)
     cerebro.broker = broker
     for feed in (timekeeper, *columns):
@@ -76,7 +89,7 @@ def replay(
     due = {"instants": instants.tolist(), "opens_at": bars.opens_at.tolist()}
     cerebro.addstrategy(_BarDecisions, decide=decide, **due)
     cerebro.run()
-    return broker.ledger()
+    return broker
 
 
 def replay_tape(
@@ -89,3 +102,19 @@ def replay_tape(
         place(tape.decision(k), broker, rules)
 
     return replay(bars, tape.instants, decide, rules, cash, opening_marks)
+
+
+def replay_part(
+    bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats, entry: Entry | None
+) -> tuple[Ledger, dict[int, int]]:
+    """Play `tape` over a part of a run that is entered with an account as it stands there; None opens a new one.
+
+    Returns the books of the part, its orders counted on from those before, and {order sent before: its status} of those
+    that ended in it, by the codes of a ledger's rows.
+    """
+
+    def decide(k: int, broker: ImmediateBroker) -> None:
+        place(tape.decision(k), broker, rules)
+
+    broker = _run(bars, tape.instants, decide, rules, cash, opening_marks, entry)
+    return broker.ledger(), {number: STATUSES.index(status) for number, status in broker.earlier.items()}

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from simulator.market.events import Event
 from simulator.market.news import News
 from simulator.trading.schedule import MEETING
 
+Engine = Literal["auto", "backtrader", "kernel"]
+
 
 @dataclass(frozen=True, eq=False)
 class ReplayInputs:
@@ -22,7 +24,8 @@ class ReplayInputs:
 
     `bars` and `context` reach back before the run; trading starts at row `start`. `instants` (K,) are the moments of
     decision, nanoseconds since the epoch, `points` the name of each; all are meetings where none are given. `risk_free`
-    is a sentence on where the cash return of `bars` comes from.
+    is a sentence on where the cash return of `bars` comes from. `engine` plays: the kernel where there are very many
+    bars and the strategy does not read its account, if nobody chose.
     """
 
     bars: Bars
@@ -33,6 +36,7 @@ class ReplayInputs:
     points: tuple[str, ...] = ()
     news: Sequence[News] = ()
     risk_free: str = ""
+    engine: Engine = "auto"
 
     def __post_init__(self) -> None:
         if not self.points:

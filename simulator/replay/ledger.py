@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_type_hints
+from typing import Any, get_type_hints
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -97,22 +97,25 @@ class Ledger:
     @cached_property
     def orders(self) -> tuple[OrderRecord, ...]:
         """Every order in order of id."""
-        return tuple(
-            OrderRecord(
-                id=number,
-                symbol=self.bars.symbols[n],
-                submitted_at=submitted_at,
-                quantity=price_or_none(quantity),
-                notional=price_or_none(notional),
-                kind="market" if np.isnan(limit) else "limit",
-                limit=price_or_none(limit),
-                stop=price_or_none(stop),
-                take_profit=price_or_none(take_profit),
-                status=STATUSES[status],
-            )
-            for number, (n, submitted_at, quantity, notional, limit, stop, take_profit, status) in enumerate(
-                self.order_rows.tolist()
-            )
+        return tuple(self._order(number, row) for number, row in enumerate(self.order_rows.tolist()))
+
+    def order(self, number: int) -> OrderRecord:
+        """Return one order."""
+        return self._order(number, self.order_rows[number].item())
+
+    def _order(self, number: int, row: tuple[Any, ...]) -> OrderRecord:
+        n, submitted_at, quantity, notional, limit, stop, take_profit, status = row
+        return OrderRecord(
+            id=number,
+            symbol=self.bars.symbols[n],
+            submitted_at=submitted_at,
+            quantity=price_or_none(quantity),
+            notional=price_or_none(notional),
+            kind="market" if np.isnan(limit) else "limit",
+            limit=price_or_none(limit),
+            stop=price_or_none(stop),
+            take_profit=price_or_none(take_profit),
+            status=STATUSES[status],
         )
 
     @cached_property

@@ -4,37 +4,48 @@ points ──► prefetch ──► play: reference engine, per point ───�
            (all dates    │    (opine) ► (consult) ► plan ► carry_out         │
             at once)     └──────────────── tape ──► kernel ──► audit: largest difference
 
+Very many bars are played by the kernel, where a strategy decides by the market alone (or `engine` says so); the
+reference engine audits a slice of them once the run has its digest (:mod:`simulator.replay.slice`).
+
 What was asked ahead can be played again, for another account: `play` puts no question where there is an opinion.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simulator.errors import LLMError, NoResultError
+import numpy as np
+
+from simulator.errors import LLMError, NoResultError, UsageError
 from simulator.market.bars import Snapshot
 from simulator.replay import audit, backtrader_engine, kernel
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.kept_opinions import KeptOpinions
 from simulator.replay.ledger import Ledger
 from simulator.replay.prefetch import Progress, prefetch, silent
-from simulator.replay.tape import Tape
+from simulator.replay.tape import Tape, due_at
 from simulator.trading.broker import ImmediateBroker
 from simulator.trading.cycle import CycleResult, TradingRules, plan
-from simulator.trading.model import Decision
+from simulator.trading.model import Book, Decision
+from simulator.trading.risk import limit
 from simulator.trading.sizing import carry_out
-from simulator.trading.strategy import Consults, Strategy, slice_journal, strategy_at
+from simulator.trading.strategy import Consults, DecidesAlone, Strategy, slice_journal, strategy_at
+
+MANY_BARS = 200_000
+"""Bars of symbols, counted each, past which the kernel plays what it can: backtrader takes ten seconds for them."""
 
 
 @dataclass(frozen=True)
 class Replayed:
     """Result of a replay: books, decisions, the opinions behind them, and how far the two engines differ.
 
-    `inputs` end early where `stopped` says why there were no further opinions.
+    `inputs` end early where `stopped` says why there were no further opinions. Where the kernel was the `engine`,
+    `largest_difference` is NaN: a slice is to be audited.
     """
 
     inputs: ReplayInputs
@@ -44,6 +55,7 @@ class Replayed:
     largest_difference: float
     opinions: Mapping[int, Any] = field(default_factory=dict)
     stopped: LLMError | None = None
+    engine: str = "backtrader"
 
 
 def replay_strategy(
@@ -62,6 +74,10 @@ def replay_strategy(
     with none the error itself is raised. Raises AuditError when the engines differ by over 1e-9 of equity.
     """
     report = progress or silent
+    if chosen := choose_engine(strategy, inputs):
+        done = _play_ahead(chosen, inputs, rules, cash, report)
+        if done is not None:
+            return done
     with nullcontext(loop) if loop else asyncio.Runner() as running:
         ahead = running.run(prefetch(strategy, inputs, report, kept))
         if ahead.stopped is not None:
@@ -70,6 +86,47 @@ def replay_strategy(
             inputs = inputs.until(ahead.until)
         done = play(strategy, inputs, rules, cash, ahead.opinions, report, running)
     return done if ahead.stopped is None else replace(done, stopped=ahead.stopped)
+
+
+def choose_engine(strategy: Strategy[Any], inputs: ReplayInputs) -> DecidesAlone | None:
+    """Return the strategy as one that the kernel can play, where it is asked for or past MANY_BARS; else None.
+
+    Raises UsageError where the kernel is asked for and the strategy reads its account.
+    """
+    engine = inputs.engine
+    if engine == "backtrader" or (engine == "auto" and int(inputs.traded.fresh.sum()) <= MANY_BARS):
+        return None
+    if isinstance(strategy, DecidesAlone):
+        return strategy
+    if engine == "kernel":
+        raise UsageError(
+            f"{strategy.name} reads its account, which the kernel cannot ask",
+            mend="leave --engine out; a rule (see `simulator.rules`) can be played by the kernel",
+        )
+    return None
+
+
+def _play_ahead(
+    strategy: DecidesAlone, inputs: ReplayInputs, rules: TradingRules, cash: float, report: Progress
+) -> Replayed | None:
+    """Decide on every date, then play all of them by the kernel; None where risk limits would need the account, for a
+    decision leaves a symbol alone that may be held."""
+    nothing = Book(cash, {}, {}, cash)
+    results: list[CycleResult] = []
+    named: set[str] = set()
+    due = due_at(inputs.traded, inputs.instants)
+    for k in np.flatnonzero(due < len(inputs.traded)).tolist():
+        snapshot = inputs.snapshots[k]
+        decision = strategy.decide_alone(snapshot)
+        now = {target.symbol for target in decision.targets}
+        if not named <= now:
+            return None
+        named = now
+        results.append(CycleResult(decision, *limit(decision, nothing, rules.limits)))
+        report("replay", k + 1, len(inputs.instants), str(snapshot.session))
+    tape = Tape.from_decisions([one.allowed for one in results], inputs.bars.symbols)
+    ledger = kernel.replay_tape(inputs.traded, tape, rules.execution, cash, inputs.opening_marks)
+    return Replayed(inputs, ledger, tuple(results), tape, math.nan, engine="kernel")
 
 
 def play(

@@ -69,15 +69,17 @@ class Tape:
         """The tape of `decisions`, oldest first. Raises UsageError for a target on a symbol not among `symbols`."""
         column = {symbol: n for n, symbol in enumerate(symbols)}
         cells = {name: np.full((len(decisions), len(symbols)), np.nan) for name in ("weight", *PRICES)}
+        weights, priced = cells["weight"], [(name, cells[name]) for name in PRICES]
         for k, decision in enumerate(decisions):
             for target in decision.targets:
                 check(target)
-                if target.symbol not in column:
+                n = column.get(target.symbol)
+                if n is None:
                     raise UsageError(f'no bars for "{target.symbol}"', where=f"decision of {decision.as_of}")
-                n = column[target.symbol]
-                cells["weight"][k, n] = target.weight
-                for name in PRICES:
-                    cells[name][k, n] = price_or_nan(getattr(target, name))
+                weights[k, n] = target.weight
+                if target.limit is not None or target.stop is not None or target.take_profit is not None:
+                    for name, prices in priced:
+                        prices[k, n] = price_or_nan(getattr(target, name))
         return cls(np.array([instant(d.as_of) for d in decisions], dtype=np.int64), tuple(symbols), **cells)
 
     def aligned(self, symbols: Sequence[str]) -> Tape:
@@ -85,6 +87,11 @@ class Tape:
         if self.symbols != tuple(symbols):
             raise UsageError(f"the tape is for {', '.join(self.symbols)}, the bars for {', '.join(symbols)}")
         return self
+
+    def between(self, due: NDArray[np.intp], first: int, end: int) -> Tape:
+        """The decisions whose bar, of `due` (K,), is `first` or a later one before `end`."""
+        kept = (due >= first) & (due < end)
+        return Tape(self.instants[kept], self.symbols, *(getattr(self, name)[kept] for name in ("weight", *PRICES)))
 
     def shifted(self, bars: Bars, steps: int) -> Tape:
         """The same targets carried out `steps` bars later (earlier if negative) than they would be on `bars`.

@@ -78,11 +78,13 @@ class Rule(ABC):
         something that is not a finite number.
         """
         weights = self._check(self._call_weights(snapshot), snapshot)
-        reasons = {symbol: f"{self.name} wants {weight:.1%} of equity" for symbol, weight in weights.items()}
+        # Texts that recur are one object: there is a target for each symbol at each date.
+        reasons = {weight: f"{self.name} wants {weight:.1%} of equity" for weight in weights.values()}
+        none, listed = f"{self.name} wants none", snapshot.listed
         targets = tuple(
-            Target(symbol, weights.get(symbol, 0.0), reason=reasons.get(symbol, f"{self.name} wants none"))
-            for symbol in snapshot.symbols
-            if snapshot.has(symbol)
+            Target(symbol, weights.get(symbol, 0.0), reason=reasons[weights[symbol]] if symbol in weights else none)
+            for symbol, there in zip(snapshot.symbols, listed.tolist(), strict=True)
+            if there
         )
         parameters = {key: getattr(self, key) for key in self.parameters()}
         record = {"kind": "rule", "rule": self.name, "parameters": parameters, "weights": weights}
@@ -147,6 +149,10 @@ class RuleStrategy:
 
     def decide(self, snapshot: Snapshot, _opinion: None, _book: Book, _journal: Sequence[Decision]) -> Decision:
         """Return the decision of the rule, which reads neither the account nor its own past."""
+        return self.decide_alone(snapshot)
+
+    def decide_alone(self, snapshot: Snapshot) -> Decision:
+        """Return the decision of the rule."""
         return self.rule.decide(snapshot)
 
 

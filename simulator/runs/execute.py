@@ -10,7 +10,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,6 +173,7 @@ def simulate(
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
+        staged = replace(staged, inputs=replace(staged.inputs, engine=spec.engine))
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
         asking.open_for(known["run_id"], seats_of(loaded.strategy))

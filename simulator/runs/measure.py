@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.evidence.records import CostRow
-from simulator.evidence.rows import round_trips
+from simulator.evidence.rows import round_trips_of
 from simulator.evidence.writer import session_ends
 from simulator.replay import kernel
 from simulator.replay.inputs import ReplayInputs
@@ -61,7 +61,7 @@ def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None 
         SESSIONS_A_YEAR,
         weights=ledger.weights[ends],
         traded=traded_share(ledger),
-        trades=round_trips(ledger.fills),
+        trades=round_trips_of(ledger),
     )
 
 
@@ -77,8 +77,9 @@ def traded_share(ledger: Ledger) -> Floats:
     """(S,) dollars that changed hands in each session over the equity at its close; 0 where none is left."""
     ends = session_ends(ledger.bars)
     volume = np.zeros(len(ledger.bars))
-    rows = np.searchsorted(ledger.bars.opens_at, [f.at for f in ledger.fills], side="right") - 1
-    np.add.at(volume, rows, [abs(f.quantity) * f.price for f in ledger.fills])
+    fills = ledger.fill_rows
+    rows = np.searchsorted(ledger.bars.opens_at, fills["at"], side="right") - 1
+    np.add.at(volume, rows, np.abs(fills["quantity"]) * fills["price"])
     per_session = np.add.reduceat(volume, np.r_[0, ends[:-1] + 1])
     equity = ledger.equity[ends]
     return np.where(equity > 0, per_session / np.where(equity > 0, equity, 1.0), 0.0)
@@ -113,6 +114,6 @@ def cost_sensitivity(
     rows: list[CostRow] = []
     for multiple in COST_MULTIPLES:
         ledger = kernel.replay_tape(inputs.traded, tape, rules.scaled(multiple), cash, inputs.opening_marks)
-        paid = fsum(f.slippage + f.commission for f in ledger.fills)
+        paid = fsum((ledger.fill_rows["slippage"] + ledger.fill_rows["commission"]).tolist())
         rows.append({"multiple": multiple, "costs_paid": paid, "metrics": dict(account(ledger, cash, free).values)})
     return rows

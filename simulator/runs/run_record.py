@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +13,7 @@ from simulator.errors import LLMError
 from simulator.evidence import verify, writer
 from simulator.evidence.members import served_by_seat, warn_of_substitutes
 from simulator.evidence.records import (
+    Audit,
     Benchmark,
     CallRow,
     Findings,
@@ -27,8 +29,9 @@ from simulator.llm.forms import describe_refusals
 from simulator.llm.gateway import Gateway
 from simulator.market.months import month_digests
 from simulator.number_format import counted, plain, price
-from simulator.replay.ledger import Ledger
+from simulator.replay.ledger import NO_SHARE_REASON, Ledger, tradable
 from simulator.replay.run import Replayed
+from simulator.replay.slice import audit_slice, choose_slice
 from simulator.runs import identity, measure
 from simulator.runs.accounts import Account, own_account, replay_accounts
 from simulator.runs.benchmarks import benchmark_ledgers, exposure_matched
@@ -125,6 +128,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
+    digest = verify.result_digest(files)
     facts: RunRecord = {
         **work.identity,
         "notes": [
@@ -132,7 +136,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
             *(*describe_refusals(work.gateway.refusals), *warn_of_substitutes(calls)),
         ],
         **_partial(work),
-        "digest": verify.result_digest(files),
+        "digest": digest,
         "risk_free": inputs.risk_free,
         **_own(work, free, hold),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
@@ -142,11 +146,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         ),
         "skill": skill_record(skill),
         **analyse(work, accounts, calls, skill, free, hold),
-        "audit": {
-            "engine": "backtrader",
-            "auditor": "kernel",
-            "max_relative_difference": work.replayed.largest_difference,
-        },
+        "audit": _audit(work, digest),
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.replicates),
         "bar_months": month_digests(inputs.bars, inputs.bars.dates[inputs.start].astype(date)),
@@ -159,13 +159,39 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     return Recorded(files, facts, events())
 
 
+def _audit(work: Work, digest: str) -> Audit:
+    """Return how far the engines differ; where the kernel played, on the slice that `digest` leads to.
+
+    Raises AuditError where they disagree there.
+    """
+    done, inputs = work.replayed, work.replayed.inputs
+    if done.engine == "backtrader":
+        return {"engine": "backtrader", "auditor": "kernel", "max_relative_difference": done.largest_difference}
+    chosen = choose_slice(done.ledger, digest)
+    found = audit_slice(done.ledger, done.tape, work.rules.execution, work.cash, inputs.opening_marks, chosen)
+    days = inputs.traded.dates
+    return {
+        "engine": "kernel",
+        "auditor": "backtrader",
+        "max_relative_difference": found.difference,
+        "slice": {
+            "from": str(days[found.first]),
+            "to": str(days[found.end - 1]),
+            "bars": found.bars,
+            "fills": found.fills,
+            "dividends": found.dividends,
+            "rejections": found.rejections,
+            "of": int(tradable(inputs.traded).sum()),
+        },
+    }
+
+
 def _trading_notes(work: Work) -> Iterator[str]:
     """Sentences on what was asked for and could not be meant or had: no whole share, more than the account holds."""
     ledger, largest = work.replayed.ledger, work.rules.limits.max_weight
-    refused = [one for one in ledger.rejections if one.why == "less than one share"]
-    for symbol in dict.fromkeys(one.symbol for one in refused):
-        times = counted(sum(one.symbol == symbol for one in refused), "time")
-        last = price(float(ledger.marks[-1, ledger.bars.column(symbol)]))
+    refused = ledger.rejection_rows["symbol"][ledger.rejection_rows["why"] == NO_SHARE_REASON]
+    for n, count in Counter(refused.tolist()).items():
+        symbol, times, last = ledger.bars.symbols[n], counted(count, "time"), price(float(ledger.marks[-1, n]))
         mend = "`shares: fractional` in config/risk.yaml buys parts of one"
         yield f"{symbol}: the weight bought no whole share {plain(times)}, one is {last}; {mend}"
     beyond = [t for r in work.replayed.results for t in r.decision.targets if abs(t.weight) > max(1.0, largest)]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from simulator.errors import UsageError
 from simulator.llm.gateway import Mode
+from simulator.replay.inputs import Engine
 
 MAX_COST = 5.0
 Batch = Literal["all", "meetings"]
@@ -30,7 +31,7 @@ class RunSpec:
     """Specification of a run. `last` None = the last session that all symbols have.
 
     `max_cost` (dollars this run may spend), `cache` and `batch` (``all`` or ``meetings`` through batches) decide
-    whether there are answers, never what they are.
+    whether there are answers, never what they are; `engine` decides who plays and who audits, never the books.
     """
 
     strategy: str | type
@@ -42,6 +43,7 @@ class RunSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     replicates: int = 1
     max_cost: float = MAX_COST
+    engine: Engine = "auto"
     batch: Batch | None = None
 
     @property
@@ -55,6 +57,8 @@ class RunSpec:
         words += ["--from", str(self.first), "--to", str(last)]
         if self.models:
             words += ["--models", self.models]
+        if self.engine != "auto":
+            words += ["--engine", self.engine]
         if self.replicates > 1:
             words += ["--replicates", str(self.replicates)]
         for name, value in sorted(self.parameters.items()):

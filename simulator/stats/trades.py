@@ -71,7 +71,7 @@ class ClosedTrades:
         return np.array(ended, dtype=np.float64)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Position:
     quantity: float = 0.0
     price: float = 0.0
@@ -99,16 +99,18 @@ def closed_trades(
     if codes.size == 0:
         return _as_columns([])
     q, p, c = as_series(quantities, "quantities"), as_series(prices, "prices"), as_series(costs, "costs")
-    _check(codes, at, q, p, c)
-    held: dict[int, _Position] = {}
-    rows: list[tuple[float, ...]] = []
-    for code, time, quantity, price, cost in zip(
-        codes.tolist(), at.tolist(), q.tolist(), p.tolist(), c.tolist(), strict=True
-    ):
-        row = _apply(held.setdefault(code, _Position()), time, quantity, price, cost)
+    order = np.argsort(codes, kind="stable")
+    _check(codes, at, q, p, c, order)
+    position, last = _Position(), None
+    rows: list[tuple[int, tuple[float, ...]]] = []
+    columns = (values[order].tolist() for values in (codes, at, q, p, c))
+    for place, code, time, quantity, price, cost in zip(order.tolist(), *columns, strict=True):
+        if code != last:
+            position, last = _Position(), code
+        row = _apply(position, time, quantity, price, cost)
         if row is not None:
-            rows.append((code, *row))
-    return _as_columns(rows)
+            rows.append((place, (code, *row)))
+    return _as_columns([row for _, row in sorted(rows)])
 
 
 def trade_statistics(net: ArrayLike, scratch: float = SCRATCH) -> dict[str, Measure]:
@@ -189,7 +191,7 @@ def _add(position: _Position, time: int, quantity: float, price: float, cost: fl
     position.costs += cost
 
 
-def _check(codes: Integers, at: Integers, q: Floats, p: Floats, c: Floats) -> None:
+def _check(codes: Integers, at: Integers, q: Floats, p: Floats, c: Floats, order: Integers) -> None:
     if not codes.size == at.size == q.size == p.size == c.size:
         raise DataError(
             f"fills have {codes.size} symbols, {at.size} times, {q.size} quantities, {p.size} prices, {c.size} costs",
@@ -200,14 +202,12 @@ def _check(codes: Integers, at: Integers, q: Floats, p: Floats, c: Floats) -> No
     if (p <= 0.0).any():
         at_fill = int(np.argmax(p <= 0.0))
         raise DataError(f"fill {at_fill} has price {p[at_fill]}", mend="prices are positive dollars per share")
-    for code in np.unique(codes):
-        own = np.flatnonzero(codes == code)
-        back = np.flatnonzero(np.diff(at[own]) < 0)
-        if back.size:
-            raise DataError(
-                f"fill {own[back[0] + 1]} is earlier than the fill before it of the same symbol",
-                mend="sort fills by time",
-            )
+    back = np.flatnonzero((np.diff(at[order]) < 0) & (np.diff(codes[order]) == 0))
+    if back.size:
+        raise DataError(
+            f"fill {order[back[0] + 1]} is earlier than the fill before it of the same symbol",
+            mend="sort fills by time",
+        )
 
 
 def _as_columns(rows: list[tuple[float, ...]]) -> ClosedTrades:

@@ -21,7 +21,7 @@ Protect = tuple[str, float | None, float | None]
 """Symbol, stop and take-profit price of a position; None = none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """A weight to hold of one symbol.
 

@@ -68,6 +68,14 @@ class Consults(Protocol[Opinion]):
 
 
 @runtime_checkable
+class DecidesAlone(Protocol):
+    """A strategy that decides by the market alone: no account and no earlier decision enters."""
+
+    def decide_alone(self, snapshot: Snapshot) -> Decision:
+        """Return what `decide` returns whatever the opinion, the book and the journal."""
+
+
+@runtime_checkable
 class KeepsMinutes(Protocol):
     """A strategy whose opinions can be written down for the next point to read."""
 

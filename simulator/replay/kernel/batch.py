@@ -22,6 +22,7 @@ from simulator.replay.kernel.state import MEMBER, Curves, Room
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
+from simulator.trading.fills import Account, Position
 from simulator.trading.risk import Limits
 
 T = TypeVar("T")
@@ -99,6 +100,10 @@ class Batch:
 
     def ledger(self, r: int) -> Ledger:
         """Return the books of member `r`."""
+        return self.ledger_and_state(r)[0]
+
+    def ledger_and_state(self, r: int) -> tuple[Ledger, Room]:
+        """Return the books of member `r` and the state after its last bar."""
         one = Batch(self.market, self.targets, self.members[r : r + 1], self.groupings)
         bars, targets = self.market.bars, one.most_targets
         shape, fills = (len(bars), len(bars.symbols)), 3 * targets
@@ -111,7 +116,7 @@ class Batch:
                 break
             fills = int(account.fills)  # margin calls can make more fills than orders: again, with room for all
         tables = cast(Any, room)
-        return Ledger(
+        books = Ledger(
             bars=bars,
             equity=curves.equity[0],
             cash=curves.cash,
@@ -121,6 +126,24 @@ class Batch:
             rejection_rows=tables.refusals[: account.refusals],
             opening_marks=self.market.arrays.opening_marks,
         )
+        return books, room
+
+
+def enter(bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_marks: Floats) -> tuple[Account, Ledger]:
+    """Return the account as it stands after the last of `bars`, ready to be played on, and its books so far."""
+    batch = Batch.of(PreparedMarket.of(bars, opening_marks), tape, rules, cash)
+    books, state = batch.ledger_and_state(0)
+    marks, account = books.marks[-1].tolist(), state.account[0]
+    positions = {}
+    for n, symbol in enumerate(bars.symbols):
+        p = state.positions[n]
+        pending = None if p.pending < 0 else books.order(int(p.pending))
+        held, stop, take = float(p.held), float(p.stop), float(p.take_profit)
+        positions[symbol] = Position(symbol, marks[n], held, stop, take, pending, int(p.last_order))
+    cash, equity, carried, kept = (
+        float(x) for x in (account.cash, account.equity, account.carried, account.kept_share)
+    )
+    return Account(cash, equity, carried, positions, account.call > 0, kept), books
 
 
 def play_many(batch: Batch, threads: int = 1) -> Floats:

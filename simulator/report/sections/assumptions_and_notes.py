@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from simulator.evidence.records import RunRecord
-from simulator.number_format import dollars, number_of, percent, ratio, rough_percent, small
+from simulator.number_format import counted, dollars, number_of, percent, ratio, rough_percent, small, whole
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,12 @@ def describe_audit(run: RunRecord) -> str:
     if audit is None or number_of(audit["max_relative_difference"]) is None:
         return "Not audited by a second engine."
     engines, difference = f"{audit['engine']} and {audit['auditor']}", audit["max_relative_difference"]
+    part = audit.get("slice")
+    if part is not None:
+        held = [counted(part["fills"], "fill"), counted(part["dividends"], "dividend")]
+        held.append(counted(part["rejections"], "rejection"))
+        where = f"{whole(part['bars'])} of {whole(part['of'])} bars, {part['from']} to {part['to']}"
+        engines = f"the kernel played every bar; on a slice of {where} ({', '.join(held)}) {engines}"
     if difference == 0:
         return f"{engines} agree to the last bit in cash, positions and equity."
     return f"{engines} differ by at most {small(difference)} of equity."
