@@ -9,7 +9,7 @@ SETUP  := pyproject.toml constraints.txt hatch_build.py
 # What points another Python elsewhere must not reach into .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
-.PHONY: help run test test-fast test-slow check bench pictures wheel clean
+.PHONY: help run test test-fast test-slow check bench kernels pictures wheel clean
 
 help:
 	@echo 'make run        set up, then replay the council over the sample bars and write a report'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-slow  the tests that take longer than ten seconds'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make bench      the benchmarks'
+	@echo 'make kernels    the loops compiled ahead, anew after a change in them (Linux on 64-bit x86, needs cc)'
 	@echo 'make pictures   the pictures of README, made anew (needs Chromium)'
 	@echo 'make wheel      build dist/*.whl and dist/*.tar.gz'
 	@echo 'make clean      remove .venv and what tools left behind; reports and cache stay'
@@ -46,6 +47,10 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@for file in benchmarks/*.py; do echo "==> $$file"; $(PY) $$file || exit 1; done
+
+kernels: $(VENV)/.installed
+	@echo '==> simulator/compiled_ahead'
+	@$(PY) compile_ahead.py
 
 pictures: $(VENV)/.installed
 	@echo '==> docs/pictures'

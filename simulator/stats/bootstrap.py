@@ -81,7 +81,7 @@ def stationary_rows(n: int, block: float, draws: int, rng: np.random.Generator) 
     from simulator.stats import bootstrap_kernels
 
     out = np.empty((draws, n), dtype=np.int64)
-    bootstrap_kernels.rows(_seeds(draws, rng), *_lengths(n, block), out)
+    bootstrap_kernels.rows(_seeds(draws, rng), *_lengths(n, block), out, *np.empty((2, n), dtype=np.int64))
     return out
 
 
@@ -90,7 +90,7 @@ def stationary_counts(n: int, block: float, draws: int, rng: np.random.Generator
     from simulator.stats import bootstrap_kernels
 
     out = np.zeros((draws, n))
-    bootstrap_kernels.counts(_seeds(draws, rng), *_lengths(n, block), out)
+    bootstrap_kernels.counts(_seeds(draws, rng), *_lengths(n, block), out, *np.empty((2, n), dtype=np.int64))
     return out
 
 
@@ -294,7 +294,9 @@ def _draw_histories(
         # exp(-800) is 0 in floating point: a total loss without an infinity. Four more: see the kernel's look-ahead.
         logs = np.concatenate((np.tile(np.maximum(log1p(returns), -800.0), 2), np.zeros(4)))
     sums, depths = np.empty((seeds.size, 2)), np.empty(seeds.size)
-    bootstrap_kernels.histories(n, prefix, logs, seeds, *_lengths(n, block), sums, depths)
+    bounds, guide = _lengths(n, block)
+    room = np.empty((4, n + 4)), np.empty((n, 3))
+    bootstrap_kernels.histories(n, (prefix, logs), seeds, bounds, guide, (sums, depths), room)
     ratios = _ratios(sums[:, 0], sums[:, 1], float(excess.mean()), n, periods) if excess.size else NONE
     return ratios, exp(depths) - 1.0 if returns.size else NONE
 

@@ -1,4 +1,4 @@
-"""Compiled loops of the stationary bootstrap. Importing this module loads numba: do so where draws are made.
+"""Compiled loops of the stationary bootstrap.
 
 Each replicate has a 64-bit seed and a stream of its own (SplitMix64: Steele, Lea & Flood 2014), so it is the same
 number on every platform and whatever the number of replicates asked for. A block is drawn from two numbers of
@@ -12,38 +12,31 @@ took half of the time.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from simulator.compiled import compiled
+from simulator.compiled import entry, inner
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _ONE, _HALF = np.uint64(1), np.uint64(32)
 
 
-_compile = partial(compiled, nogil=True)
-
-
-def _mix(state: Any) -> Any:
+@inner
+def mix(state: Any) -> Any:
     z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
-mix = _compile(_mix, inline="always")
-
-
-def _start(random: Any, n: Any) -> Any:
+@inner
+def start_of(random: Any, n: Any) -> Any:
     # Multiply and shift instead of a remainder: no division, and the bias is below n / 2³².
     return ((random >> _HALF) * np.uint64(n)) >> _HALF
 
 
-start_of = _compile(_start, inline="always")
-
-
-def _length(random: Any, bounds: Any, guide: Any) -> Any:
+@inner
+def length_of(random: Any, bounds: Any, guide: Any) -> Any:
     # The upper 53 bits; the highest ten of them look into the guide. No number reaches the last bound: the search ends.
     number = random >> np.uint64(11)
     at = guide[random >> np.uint64(54)]
@@ -52,10 +45,9 @@ def _length(random: Any, bounds: Any, guide: Any) -> Any:
     return at + _ONE
 
 
-length_of = _compile(_length, inline="always")
-
-
-def _draw(seed: Any, n: Any, bounds: Any, guide: Any, starts: Any, ends: Any) -> Any:
+@inner
+def draw(seed: Any, n: Any, bounds: Any, guide: Any, starts: Any, ends: Any) -> Any:
+    # Blocks of one replicate. One may end beyond n: rows go on from the beginning there.
     state = seed
     at = np.uint64(0)
     count = 0
@@ -71,18 +63,13 @@ def _draw(seed: Any, n: Any, bounds: Any, guide: Any, starts: Any, ends: Any) ->
     return count
 
 
-draw = _compile(_draw)
-"""(seed, n, bounds, guide, starts (n,), ends (n,)): write the blocks of one replicate, return how many there are.
-A block may end beyond n: rows go on from the beginning there."""
-
-
-def _singles(n: Any, prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any) -> None:
+@inner
+def singles(n: Any, prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any, own: Any) -> None:
     # Differences of running sums, not the values themselves: the same bits as with longer blocks.
-    own = np.zeros((n, 3))
-    if prefix.size:
-        own[:, :2] = prefix[1 : n + 1] - prefix[:n]
-    if logs.size:
-        own[:, 2] = logs[:n]
+    for i in range(n):
+        own[i, 0] = prefix[i + 1, 0] - prefix[i, 0] if prefix.size else 0.0
+        own[i, 1] = prefix[i + 1, 1] - prefix[i, 1] if prefix.size else 0.0
+        own[i, 2] = logs[i] if logs.size else 0.0
     for b in range(seeds.size):
         state = seeds[b] + _STEP
         first = 0.0
@@ -103,10 +90,9 @@ def _singles(n: Any, prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any)
         depths[b] = worst
 
 
-singles = _compile(_singles)
-
-
-def _path(seed: Any, n: Any, prefix: Any, logs: Any, bounds: Any, guide: Any, path: Any, sums: Any) -> None:
+@inner
+def path(seed: Any, n: Any, prefix: Any, logs: Any, bounds: Any, guide: Any, way: Any, sums: Any) -> None:
+    # The logs of one replicate in its order, into `way` (n + 4,), and its sums.
     state = seed
     at = np.uint64(0)
     first = 0.0
@@ -127,22 +113,18 @@ def _path(seed: Any, n: Any, prefix: Any, logs: Any, bounds: Any, guide: Any, pa
                 there = at + done
                 one, two = logs[here], logs[here + _ONE]
                 three, four = logs[here + np.uint64(2)], logs[here + np.uint64(3)]
-                path[there] = one
-                path[there + _ONE] = two
-                path[there + np.uint64(2)] = three
-                path[there + np.uint64(3)] = four
+                way[there] = one
+                way[there + _ONE] = two
+                way[there + np.uint64(2)] = three
+                way[there + np.uint64(3)] = four
                 done += np.uint64(4)
         at += length
     sums[0] = first
     sums[1] = second
 
 
-path = _compile(_path)
-"""(seed, n, prefix, logs, bounds, guide, path (n + 4,), sums (2,)): write the logs of one replicate in its order, and
-its sums."""
-
-
-def _deepest(n: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+@inner
+def deepest(n: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     # Four replicates side by side: each waits for its own last sum, and one alone would leave the processor idle.
     v0 = v1 = v2 = v3 = 0.0
     p0 = p1 = p2 = p3 = 0.0
@@ -157,36 +139,36 @@ def _deepest(n: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     return w0, w1, w2, w3
 
 
-deepest = _compile(_deepest)
+@entry(__file__)
+def histories(n: Any, series: Any, seeds: Any, bounds: Any, guide: Any, found: Any, room: Any) -> None:
+    """Write the sums of each replicate and the logarithm of its deepest drawdown.
 
-
-def _histories(n: Any, prefix: Any, logs: Any, seeds: Any, bounds: Any, guide: Any, sums: Any, depths: Any) -> None:
+    `series` are prefix (2n + 1, 2) and logs (2n + 4,), of which one may be empty, and its result is then without
+    meaning; `found` are sums (B, 2) and depths (B,), `room` is (4, n + 4) and (n, 3) to work in. The series stand
+    twice in both: a block costs two look-ups of running sums however long it is, and never wraps around. Both at once
+    is twice as fast as one after the other while blocks are short, for drawing them is most of the work.
+    """
+    prefix, logs = series
+    sums, depths = found
+    paths, own = room
     if bounds.size == 1:
-        singles(n, prefix, logs, seeds, sums, depths)
+        singles(n, prefix, logs, seeds, sums, depths, own)
         return
-    paths = np.empty((4, n + 4))
     last = seeds.size - 1
     for b in range(0, seeds.size, 4):
         for lane in range(4):  # the last replicate again where there are no more: it comes out the same
             row = min(b + lane, last)
             path(seeds[row], np.uint64(n), prefix, logs, bounds, guide, paths[lane], sums[row])
         if logs.size:
-            found = deepest(n, paths[0], paths[1], paths[2], paths[3])
+            worst = deepest(n, paths[0], paths[1], paths[2], paths[3])
             for lane in range(4):
-                depths[min(b + lane, last)] = found[lane]
+                depths[min(b + lane, last)] = worst[lane]
 
 
-histories = _compile(_histories)
-"""(n, prefix (2n + 1, 2), logs (2n + 4,), seeds, bounds, guide, sums (B, 2), depths (B,)): sums of each replicate
-and the logarithm of its deepest drawdown; `prefix` or `logs` may be empty, and its result is then without meaning.
-The series stand twice in both: a block costs two look-ups of running sums however long it is, and never wraps around.
-Both at once is twice as fast as one after the other while blocks are short, for drawing them is most of the work."""
-
-
-def _rows(seeds: Any, bounds: Any, guide: Any, out: Any) -> None:
+@entry(__file__)
+def rows(seeds: Any, bounds: Any, guide: Any, out: Any, starts: Any, ends: Any) -> None:
+    """Write into `out` (B, n) the row numbers each replicate consists of; `starts` and `ends` (n,) are to work in."""
     n = out.shape[1]
-    starts = np.empty(n, dtype=np.int64)
-    ends = np.empty(n, dtype=np.int64)
     for b in range(seeds.size):
         at = 0
         for k in range(draw(seeds[b], np.uint64(n), bounds, guide, starts, ends)):
@@ -195,19 +177,11 @@ def _rows(seeds: Any, bounds: Any, guide: Any, out: Any) -> None:
                 at += 1
 
 
-rows = _compile(_rows)
-"""(seeds, bounds, guide, out (B, n)): the row numbers each replicate consists of."""
-
-
-def _counts(seeds: Any, bounds: Any, guide: Any, out: Any) -> None:
+@entry(__file__)
+def counts(seeds: Any, bounds: Any, guide: Any, out: Any, starts: Any, ends: Any) -> None:
+    """Add to `out` (B, n) how often each row is in each replicate; `starts` and `ends` (n,) are to work in."""
     n = out.shape[1]
-    starts = np.empty(n, dtype=np.int64)
-    ends = np.empty(n, dtype=np.int64)
     for b in range(seeds.size):
         for k in range(draw(seeds[b], np.uint64(n), bounds, guide, starts, ends)):
             for row in range(starts[k], ends[k]):
                 out[b, row if row < n else row - n] += 1.0
-
-
-counts = _compile(_counts)
-"""(seeds, bounds, guide, out (B, n) of zeros): how often each row is in each replicate, the same ones as `rows`."""

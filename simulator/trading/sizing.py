@@ -1,19 +1,16 @@
-"""From target weights to orders: one compiled rule for both engines and for forward trading.
+"""From target weights to orders: one rule for both engines and for forward trading.
 
     Decision ──► orders_for(decision, book) ──► Instructions: cancels, protects, orders, refused ──► Broker
 
-The rule is section A of docs/decisions/0001-fill-rules.md.
+The rule is section A of docs/decisions/0001-fill-rules.md. Here it runs as plain Python, in the replay kernel compiled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from math import isnan
+from math import isnan, modf
 
-import numpy as np
-
-from simulator.compiled import compiled
 from simulator.errors import UsageError
 from simulator.market.bars import instant
 from simulator.trading.broker import ImmediateBroker
@@ -24,41 +21,55 @@ NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 """Verdicts on a target: nothing to do, an order in shares, an order in dollars, or no price to size by."""
 
 
-@partial(compiled, _nrt=False)
-def size(
-    weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, min_trade: float
-) -> tuple[int, float, bool]:
-    """Return the order that a target `weight` of one symbol leads to.
+Size = Callable[[float, bool, float, float, float, bool, float], tuple[int, float, bool]]
 
-    Parameters
-    ----------
-    weight : signed fraction of `equity`
-    limited : True for a limit order
-    held, mark : signed shares held now, and the last known price (0 = none yet)
-    equity : dollars
 
-    Returns
-    -------
-    verdict : NO_ORDER, SHARES, DOLLARS or NO_PRICE
-    amount : signed shares, or dollars to buy for; with NO_ORDER the part of a share wanted where only whole ones are
-    keeps_side : True where the position held now stays on its side, so that a new bracket protects it at once
-    """
-    if mark == 0.0:
-        return NO_PRICE, 0.0, False
-    want = 0.0
-    if equity > 0.0:
-        want = weight * equity / mark
-        if whole_shares:
-            fraction, want = want, np.trunc(want)
-            if want == 0.0 and held == 0.0 and fraction != 0.0 and abs(fraction) * mark >= min_trade:
-                return NO_ORDER, fraction, False
-    keeps_side = (held > 0.0 and want > 0.0) or (held < 0.0 and want < 0.0)
-    change = want - held
-    if change == 0.0 or (want != 0.0 and abs(change) * mark < min_trade):
-        return NO_ORDER, 0.0, keeps_side
-    if change > 0.0 and held >= 0.0 and not limited and not whole_shares:
-        return DOLLARS, change * mark, keeps_side
-    return SHARES, change, keeps_side
+def make_size(truncate: Callable[[float], float]) -> Size:
+    """Return the rule, resting on a function that cuts a number to whole ones: plain Python or compiled."""
+
+    def size(
+        weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, min_trade: float
+    ) -> tuple[int, float, bool]:
+        """Return the order that a target `weight` of one symbol leads to.
+
+        Parameters
+        ----------
+        weight : signed fraction of `equity`
+        limited : True for a limit order
+        held, mark : signed shares held now, and the last known price (0 = none yet)
+        equity : dollars
+
+        Returns
+        -------
+        verdict : NO_ORDER, SHARES, DOLLARS or NO_PRICE
+        amount : signed shares, or dollars to buy for; with NO_ORDER the part of a share where only whole ones count
+        keeps_side : True where the position held now stays on its side, so that a new bracket protects it at once
+        """
+        if mark == 0.0:
+            return NO_PRICE, 0.0, False
+        want = 0.0
+        if equity > 0.0:
+            want = weight * equity / mark
+            if whole_shares:
+                fraction, want = want, truncate(want)
+                if want == 0.0 and held == 0.0 and fraction != 0.0 and abs(fraction) * mark >= min_trade:
+                    return NO_ORDER, fraction, False
+        keeps_side = (held > 0.0 and want > 0.0) or (held < 0.0 and want < 0.0)
+        change = want - held
+        if change == 0.0 or (want != 0.0 and abs(change) * mark < min_trade):
+            return NO_ORDER, 0.0, keeps_side
+        if change > 0.0 and held >= 0.0 and not limited and not whole_shares:
+            return DOLLARS, change * mark, keeps_side
+        return SHARES, change, keeps_side
+
+    return size
+
+
+def _truncate(number: float) -> float:
+    return modf(number)[1]
+
+
+size = make_size(_truncate)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -110,20 +109,6 @@ def install(wheel: Path, python: Path) -> None:
     code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     site = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     zipfile.ZipFile(wheel).extractall(site)
-    take_compiled_code(Path(site))
-
-
-def take_compiled_code(site: Path) -> None:
-    """Spare the wheel half a minute of compiling what this checkout has compiled: the same bytes at the same time, as
-    far as numba can see."""
-    for compiled in (ROOT / "simulator").rglob("__pycache__/*.nb[ic]"):
-        folder = site / compiled.parent.relative_to(ROOT)
-        folder.mkdir(exist_ok=True)
-        shutil.copy2(compiled, folder)
-    for source in (ROOT / "simulator").rglob("*.py"):
-        installed = site / source.relative_to(ROOT)
-        assert installed.read_bytes() == source.read_bytes()
-        shutil.copystat(source, installed)
 
 
 @pytest.fixture(scope="module")

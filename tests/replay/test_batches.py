@@ -7,6 +7,7 @@ from math import fsum
 from threading import Thread
 from time import perf_counter
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from simulator.errors import DataError, UsageError
 from simulator.replay import backtrader_engine, kernel
 from simulator.replay.kernel import Batch, PreparedMarket
-from simulator.replay.kernel.limits import exact_sum
+from simulator.replay.kernel import limits as limits_compiled
 from simulator.replay.tape import Tape
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.risk import Limits, limit
 from simulator.trading.sizing import place
 
+exact_sum = numba.njit(_nrt=False, error_model="numpy")(limits_compiled.exact_sum)
 ARRAYS = ("equity", "cash", "positions", "order_rows", "fill_rows", "rejection_rows")
 MEMBERS = 12
 

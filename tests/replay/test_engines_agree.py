@@ -139,4 +139,4 @@ def test_the_kernel_is_compiled_once_whatever_it_is_given(scenario_of, bars_of, 
     bars = bars_of({"A": [(10.0, 10.0, 10.0, 10.0)]})
     market = PreparedMarket.of(bars, np.array([10]))
     kernel.play_many(Batch.of(market, tape_of(bars), ExecutionRules(whole_shares=True, min_trade=1), 1_000))
-    assert len(play.signatures) == 1
+    assert len(play._ahead) == 1

@@ -15,13 +15,12 @@ In the code `m` is the market, `s` the state of the member that is played, `a` i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from zlib import crc32
+from collections.abc import Sequence
+from inspect import getsource
 
 import numpy as np
 
-from simulator.compiled import compiled, inner
+from simulator.compiled import entry, inner
 from simulator.market.bars import Instants
 from simulator.replay import ledger
 from simulator.replay.kernel import arithmetic, bookkeeping, limits, market, state
@@ -39,9 +38,11 @@ from simulator.replay.kernel.bookkeeping import cancel, end_auctioned, end_order
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import MarketArrays, Targets
 from simulator.replay.kernel.state import Curves, KernelState, Member, Room
-from simulator.trading import risk, sizing
 from simulator.trading.execution import SESSIONS_A_YEAR
-from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, size
+from simulator.trading.risk import make_limiter
+from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, make_size
+
+size = inner(make_size(np.trunc))
 
 # A. Decisions.
 
@@ -467,42 +468,25 @@ def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState
                 c.positions[t, n] = s.positions[n].held
 
 
-Play = Callable[[MarketArrays, Targets, Sequence[Member], Instants, Room, Curves, int, int], None]
-
-
-def _entry(sources: int) -> Play:
-    """Return the one function that is cached: it plays members `first` to before `last`, each from the start.
-
-    numba's cache knows only this file: a kernel kept from before a change in sizing would go on using the old sizes.
-    So `sources`, a number that changes with every file compiled into it, stands in its closure.
-    """
-
-    def play(
-        m: MarketArrays,
-        targets: Targets,
-        members: Sequence[Member],
-        groupings: Instants,
-        room: Room,
-        c: Curves,
-        first: int,
-        last: int,
-    ) -> None:
-        for r in range(first, last if sources >= 0 else first):
-            s = KernelState(
-                room.account,
-                members[r],
-                room.positions,
-                room.active,
-                room.orders,
-                room.fills,
-                room.refusals,
-                room.limits,
-            )
-            _play(m, targets, groupings, s, c, r)
-
-    return compiled(play, _nrt=False, nogil=True)
-
-
-_COMPILED_IN = (sizing, risk, ledger, state, market, limits, arithmetic, bookkeeping)
-
-play = _entry(crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in _COMPILED_IN)))
+@entry(
+    *(str(module.__file__) for module in (arithmetic, bookkeeping, limits, market, state)),
+    __file__,
+    getsource(make_limiter),
+    getsource(make_size),
+    repr([value for name, value in vars(ledger).items() if name.isupper() and isinstance(value, int)]),
+)
+def play(
+    m: MarketArrays,
+    targets: Targets,
+    members: Sequence[Member],
+    groupings: Instants,
+    room: Room,
+    c: Curves,
+    first: int,
+    last: int,
+) -> None:
+    """Play members `first` to before `last`, each from the start."""
+    for r in range(first, last):
+        a, p, active, orders, fills, refusals, limits = room
+        s = KernelState(a, members[r], p, active, orders, fills, refusals, limits)
+        _play(m, targets, groupings, s, c, r)
