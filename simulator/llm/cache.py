@@ -33,6 +33,7 @@ from simulator.errors import CacheCorruptError, SimError, UsageError
 from simulator.llm.messages import ChatRequest, ChatResponse, Outcome, Usage, canonical_json, whole
 from simulator.llm.spending.usage import MOST_TOKENS
 from simulator.llm.storage import REPAIR, RefusedRowError, Store, StoredRow, attach, explain, open_store
+from simulator.llm.totals import CORRUPT, DOLLAR, Adding, Totals, add_totals, keep_totals, read_totals
 from simulator.llm.trace import current_trace
 
 P = TypeVar("P")
@@ -243,35 +244,51 @@ class AnswerCache:
         return removed
 
     def stats(self) -> CacheStats:
-        """Counts and sums over all entries; bad ones are counted, not raised."""
+        """Counts and sums over all entries, as they were when last counted or stored since (`simulator.llm.totals`).
+
+        Bad ones are counted, not raised.
+        """
+        store, totals = self._open(), None
+        if store is not None:
+            try:
+                totals = read_totals(store)
+            except sqlite3.Error as error:
+                raise explain(error, self.folder) from None
+        if totals is None:
+            totals = self._count()
+            if store is not None:
+                try:
+                    keep_totals(store, totals)
+                except (diskcache.Timeout, sqlite3.Error):
+                    store.forget_transaction()  # a file that may only be read
+        sound = {place: total for place, total in totals.items() if place[1] != CORRUPT}
         outcomes: Counter[str] = Counter()
         models: Counter[str] = Counter()
-        usages: list[Usage] = []
-        times: list[str] = []
-        corrupt = 0
+        for (model, outcome), total in sound.items():
+            models[model] += total.entries
+            outcomes[outcome] += total.entries
+        return CacheStats(
+            entries=outcomes.total(),
+            bytes=sum(path.stat().st_size for path in self.folder.glob("cache.db*")),
+            corrupt=sum(total.entries for total in totals.values()) - outcomes.total(),
+            outcomes=dict(sorted(outcomes.items())),
+            models=dict(sorted(models.items())),
+            prompt_tokens=sum(int(total.prompt_tokens) for total in sound.values()),
+            completion_tokens=sum(int(total.completion_tokens) for total in sound.values()),
+            cost_usd=sum(total.cost for total in sound.values()) / DOLLAR,
+            first_asked=min((total.first for total in sound.values() if total.first), default=""),
+            last_asked=max((total.last for total in sound.values()), default=""),
+        )
+
+    def _count(self) -> Totals:
+        adding = Adding()
         for row in self._rows(order="rowid"):
             try:
                 response = _response(row.key, row.blob)
             except ValueError:
-                corrupt += 1
-                continue
-            outcomes[response.outcome] += 1
-            models["/".join(str(row.tag).split("|")[:2])] += 1
-            usages.append(response.usage)
-            times.append(response.asked_at)
-        times = list(filter(None, times)) or [""]
-        return CacheStats(
-            entries=len(usages),
-            bytes=sum(path.stat().st_size for path in self.folder.glob("cache.db*")),
-            corrupt=corrupt,
-            outcomes=dict(sorted(outcomes.items())),
-            models=dict(sorted(models.items())),
-            prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-            completion_tokens=sum(usage.completion_tokens for usage in usages),
-            cost_usd=math.fsum(usage.cost_usd for usage in usages),
-            first_asked=min(times),
-            last_asked=max(times),
-        )
+                response = None
+            adding.add(row.tag, response)
+        return adding.totals
 
     def verify(self, *, repair: bool = False) -> Verification:
         """Read every entry and check it against its digest and its key.
@@ -314,16 +331,20 @@ class AnswerCache:
         except sqlite3.Error as error:
             raise explain(error, self.folder) from None
 
-    def _write(self, rows: Iterable[tuple[str, bytes, str]], replace: bool) -> int:
-        """Write (key, blob, label) rows in one transaction. Returns how many were written."""
+    def _write(self, rows: Iterable[tuple[str, bytes, str, ChatResponse]], replace: bool) -> int:
+        """Write (key, blob, label, answer) rows in one transaction. Returns how many were written."""
         if self._store is None:
             self._store = open_store(self.folder)
-        store, written = self._store, 0
+        store, written, adding = self._store, 0, Adding()
         write = store.set if replace else store.add
         try:
             with store.transact():
-                for key, blob, tag in rows:
-                    written += bool(write(key, blob, tag=tag))
+                for key, blob, tag, response in rows:
+                    if write(key, blob, tag=tag):
+                        written += 1
+                        adding.add(tag, _as_read(response))
+                if written and not replace:
+                    add_totals(store, adding.totals)
         except (diskcache.Timeout, sqlite3.Error, OSError) as error:
             store.forget_transaction()
             raise explain(_cause(error), self.folder) from None
@@ -354,8 +375,16 @@ def pack(entry: Entry) -> bytes:
     return digest(entry.key, body) + b"\n" + body
 
 
-def _row(entry: Entry) -> tuple[str, bytes, str]:
-    return entry.key, pack(entry), label(entry.request, entry.purpose)
+def _row(entry: Entry) -> tuple[str, bytes, str, ChatResponse]:
+    return entry.key, pack(entry), label(entry.request, entry.purpose), entry.response
+
+
+def _as_read(response: ChatResponse) -> ChatResponse | None:
+    """The answer as it will be read: of numbers that cannot be nothing is believed. None where it is no answer then."""
+    try:
+        return response_from(response_json(response))
+    except ValueError:
+        return None
 
 
 def unpack(key: str, blob: bytes) -> tuple[bytes, bytes]:
@@ -377,7 +406,9 @@ def _note(key: str, blob: bytes | None) -> None:
 
 
 def digest(key: str, body: bytes) -> bytes:
-    return hashlib.sha256(b"%b\n%b" % (key.encode(), body)).hexdigest().encode()
+    found = hashlib.sha256(key.encode() + b"\n")
+    found.update(body)
+    return found.hexdigest().encode()
 
 
 def entry_from(key: Any, blob: bytes | RefusedRowError) -> Entry:

@@ -7,19 +7,29 @@ a file that is no sound database         ──► good rows to a new file, the 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import sqlite3
+import zlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from simulator.errors import CacheCorruptError
 from simulator.files import folder_aside, keep_private
-from simulator.llm.cache import AnswerCache, BadEntry, Entry, Verification, entry_from
+from simulator.llm.cache import OUTCOMES, AnswerCache, BadEntry, Entry, Verification, entry_from, unpack
+from simulator.llm.messages import ChatResponse, Usage
 from simulator.llm.storage import (
     FILE,
     BytesDisk,
@@ -33,6 +43,12 @@ from simulator.llm.storage import (
 )
 
 QUARANTINE = "quarantine.jsonl"
+ANSWER_FIELDS = {field.name for field in fields(ChatResponse)}
+USAGE_FIELDS = {field.name for field in fields(Usage)}
+PLAIN_PURPOSE = re.compile(rb'\{"purpose":\{(?:"[\w.:/ -]*":"[\w.:/@ +-]*"(?:,(?!$)|$))*')
+"""The beginning of a question whose labels hold nothing that JSON escapes."""
+
+THREADS, AT_ONCE = min(4, os.cpu_count() or 1), 256
 GIVE_UP = 100_000
 """Unreadable rows one after the other, after which a broken file counts as read to its end."""
 
@@ -66,20 +82,74 @@ def _check_file(store: Store, folder: Path) -> None:
 
 
 def _verify_rows(store: Store, folder: Path, repair: bool) -> Verification:
-    entries, bad = 0, []
+    entries, bad = 0, list[tuple[int, BadEntry]]()
     # In the order of the file: by key it would be read back and forth.
-    for row in store.rows(order="rowid"):
-        try:
-            entry_from(row.key, row.blob)
-            entries += 1
-        except ValueError as error:
-            bad.append((row.rowid, BadEntry(_printable(row.key), str(error))))
+    rows = store.raw_rows(order="rowid")
+    pending: deque[Future[tuple[int, list[tuple[int, BadEntry]]]]] = deque()
+    # Unpacking and hashing leave Python's lock to other threads; few rows at a time, for a cache outgrows memory.
+    with ThreadPoolExecutor(THREADS) as pool:
+        for some in iter(lambda: rows.fetchmany(AT_ONCE), []):
+            pending.append(pool.submit(_check_rows, store, some))
+            if len(pending) > 2 * THREADS:
+                sound, found = pending.popleft().result()
+                entries, bad = entries + sound, bad + found
+        for checked in pending:
+            sound, found = checked.result()
+            entries, bad = entries + sound, bad + found
     moved = folder / QUARANTINE if repair and bad else None
     if moved:
         with store.transact():
             _quarantine(store, bad, moved)
     named = sorted((entry for _, entry in bad), key=lambda entry: entry.key)
     return Verification(entries, tuple(named), moved)
+
+
+def _check_rows(store: Store, rows: list[tuple[Any, ...]]) -> tuple[int, list[tuple[int, BadEntry]]]:
+    """Return the number of sound rows, and the bad ones with their numbers."""
+    bad = []
+    for row in map(store.checked, rows):
+        try:
+            _check_entry(row.key, row.blob)
+        except ValueError as error:
+            bad.append((row.rowid, BadEntry(_printable(row.key), str(error))))
+    return len(rows) - len(bad), bad
+
+
+def _check_entry(key: Any, blob: bytes | RefusedRowError) -> None:
+    """Raise ValueError where `entry_from` does, in a quarter of its time.
+
+    A question whose bytes have the sha256 that is its key is what was asked, and need not be parsed; anything unusual
+    is left to `entry_from`.
+    """
+    if not isinstance(blob, RefusedRowError) and isinstance(key, str):
+        answer, packed = unpack(key, blob)
+        try:
+            head, _, request = zlib.decompress(packed)[:-1].partition(b'},"request":')
+            if (
+                hashlib.sha256(request).hexdigest() == key
+                and b'"messages":[' in request
+                and b'"model":' in request
+                and b'"provider":' in request
+                and PLAIN_PURPOSE.fullmatch(head)
+                and _is_plain(from_json(answer))
+            ):
+                return
+        except (ValueError, TypeError, KeyError, OverflowError, zlib.error):
+            pass  # entry_from says what is wrong
+    entry_from(key, blob)
+
+
+def _is_plain(answer: dict[str, Any]) -> bool:
+    """Return whether an answer has fields of today, each of its kind."""
+    usage, latency = answer["usage"], answer["latency_s"]
+    return (
+        answer.keys() == ANSWER_FIELDS
+        and usage.keys() <= USAGE_FIELDS
+        and answer["outcome"] in OUTCOMES
+        and {type(answer[name]) for name in ("text", "model", "asked_at", "finish")} == {str}
+        and {type(number) for number in (latency, *usage.values())} <= {int, float}
+        and -math.inf < latency + sum(usage.values()) < math.inf
+    )
 
 
 def _quarantine(store: Store, bad: list[tuple[int, BadEntry]], target: Path) -> None:

@@ -130,6 +130,9 @@ class Store(diskcache.Cache):  # type: ignore[misc]
     def sql(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         return self._con.execute(statement, values)
 
+    def executemany(self, statement: str, values: list[tuple[Any, ...]]) -> None:
+        self._con.executemany(statement, values)
+
     def blob(self, key: str) -> bytes | None:
         """Return the bytes under `key`, None without a row. Raises RefusedRowError for a row that was tampered with.
 
@@ -146,13 +149,22 @@ class Store(diskcache.Cache):  # type: ignore[misc]
         self, where: str = "1", values: tuple[Any, ...] = (), order: str = "key, raw", most: int = -1
     ) -> Iterator[StoredRow]:
         """Rows, refused ones among them. Those written meanwhile may or may not be seen."""
+        return map(self.checked, self.raw_rows(where, values, order, most))
+
+    def raw_rows(
+        self, where: str = "1", values: tuple[str, ...] = (), order: str = "key, raw", most: int = -1
+    ) -> sqlite3.Cursor:
+        """Rows as they stand, for `checked`."""
         columns = "rowid, tag, key, raw, expire_time, mode, filename, value"
-        statement = f"SELECT {columns} FROM Cache WHERE {where} ORDER BY {order} LIMIT ?"
-        for rowid, tag, key, *rest in self.sql(statement, (*values, most)):
-            try:
-                yield StoredRow(rowid, tag, key, check_row(self._disk, key, *rest))
-            except RefusedRowError as refused:
-                yield StoredRow(rowid, tag, key, refused)
+        return self.sql(f"SELECT {columns} FROM Cache WHERE {where} ORDER BY {order} LIMIT ?", (*values, most))
+
+    def checked(self, row: tuple[Any, ...]) -> StoredRow:
+        """Return a row of `raw_rows` with its bytes, or why they were refused."""
+        rowid, tag, key, *rest = row
+        try:
+            return StoredRow(rowid, tag, key, check_row(self._disk, key, *rest))
+        except RefusedRowError as refused:
+            return StoredRow(rowid, tag, key, refused)
 
     def forget_transaction(self) -> None:
         """Give up what a failed write left open: diskcache leaves the transaction of a failed COMMIT as it is."""
