@@ -84,8 +84,8 @@ class Checkpoint:
         )
 
     @property
-    def basis(self) -> str:
-        return f"checkpoint {self.council.basis}"
+    def basis(self) -> str | None:
+        return self.council.basis and f"checkpoint {self.council.basis}"
 
     def write_opinion(self, opinion: PipelineContext) -> Mapping[str, object]:
         return checkpoint_row(opinion)

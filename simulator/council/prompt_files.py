@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
@@ -33,6 +34,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from simulator.errors import ConfigError, did_you_mean
 from simulator.files import read_bytes
 from simulator.llm.messages import Message
+from simulator.template_code import TemplateCode
 
 STAGE = ("as_of", "symbols", "user_query", "max_trades", "half_size", "full_size", "facts")
 
@@ -62,6 +64,7 @@ LARGEST = 1_000_000
 """Bytes of a prompt."""
 
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+_code = TemplateCode(__file__)
 _encoder = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -102,14 +105,22 @@ def load_prompt(path: Path, kind: str, declared: Mapping[str, tuple[str, ...]] =
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError("is not UTF-8", where=f"{path}:{line}") from None
+    names = declared[kind]
+    kept = _code.get_bucket(_environment, " ".join((kind, *names)), str(path), source)
+    if kept.code is None:
+        kept.code = _compile(source, path, kind, names)
+        _code.set_bucket(kept)
+    template = Template.from_code(_environment, kept.code, _environment.make_globals(None))
+    return Prompt(path, template, hashlib.sha256(raw).hexdigest())
+
+
+def _compile(source: str, path: Path, kind: str, names: tuple[str, ...]) -> CodeType:
+    """Return the code of a prompt that passed every check."""
     try:
         tree = _environment.parse(source, filename=str(path))
-        template = Template.from_code(
-            _environment, _environment.compile(source, filename=str(path)), _environment.make_globals(None)
-        )
+        code = _environment.compile(source, filename=str(path))
     except TemplateSyntaxError as error:
         raise ConfigError(f"bad template: {error.message}", where=f"{path}:{error.lineno}") from None
-    names = declared[kind]
     if "persona" in names:
         names = tuple(name for name in names if name != "facts" or kind not in WITHOUT_FACTS)
         if "persona" not in meta.find_undeclared_variables(tree):
@@ -119,7 +130,7 @@ def load_prompt(path: Path, kind: str, declared: Mapping[str, tuple[str, ...]] =
     _check_variables(tree, path, names)
     if "facts" in names:
         _check_facts(source, path)
-    return Prompt(path, template, hashlib.sha256(raw).hexdigest())
+    return code
 
 
 def _check_variables(tree: nodes.Template, path: Path, declared: tuple[str, ...]) -> None:

@@ -150,8 +150,11 @@ class Council:
         return await self.hold(self.stages, snapshot, journal)
 
     @cached_property
-    def basis(self) -> str:
-        """The definition, its prompt files, who sits where, and what else its questions are made of, as JSON."""
+    def basis(self) -> str | None:
+        """The definition, its prompt files, who sits where, and what else its questions are made of, as JSON; None
+        where facts are shown rewritten."""
+        if self._shown is not None:
+            return None
         parts = {
             "name": self.name,
             "files": dict(self.definition.files),

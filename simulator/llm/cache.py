@@ -135,15 +135,14 @@ class AnswerCache:
         """Return True where every entry of {key: digest} is whole and has its digest; missing, where that is None."""
         try:
             store = self._open()
-            for key, read in answers.items():
-                blob = None if store is None else store.blob(key)
-                if blob is not None:
-                    unpack(key, blob)
-                if (None if blob is None else _digest_of(blob)) != read:
-                    return False
+            found = {} if store is None else store.blobs(list(answers))
+            for key, blob in found.items():
+                unpack(key, blob)
+            return {key: _digest_of(blob) for key, blob in found.items()} == {
+                key: read for key, read in answers.items() if read is not None
+            }
         except (RefusedRowError, ValueError, sqlite3.Error, SimError):
             return False  # whoever reads it in earnest says what is wrong
-        return True
 
     def find(self, prefix: str) -> Entry:
         """Return the one entry whose key begins with `prefix`. Raises UsageError where none or several do."""

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ from simulator.files import keep_private, name_aside, refuse_special, sweep, tig
 FILE = "cache.db"
 FORMAT = 1
 BUSY_SECONDS = 60.0
+MOST_AT_ONCE = 500
+"""Keys looked up with one statement: SQLite has taken 999 since its beginnings."""
 REPAIR = "`sim cache verify --repair` moves what is broken aside and loses nothing"
 KEPT = "make room and allow writing there, then repeat the command: stored answers are kept"
 
@@ -144,6 +146,18 @@ class Store(diskcache.Cache):  # type: ignore[misc]
         if len(rows) > 1:
             raise RefusedRowError("stands in two rows")
         return check_row(self._disk, key, *rows[0])
+
+    def blobs(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return {key: `blob`} of those of `keys` that there are. Raises RefusedRowError as `blob`."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), MOST_AT_ONCE):
+            some = keys[start : start + MOST_AT_ONCE]
+            columns, marks = "key, raw, expire_time, mode, filename, value", ",".join("?" * len(some))
+            for key, *rest in self.sql(f"SELECT {columns} FROM Cache WHERE key IN ({marks})", tuple(some)):
+                if key in found:
+                    raise RefusedRowError("stands in two rows")
+                found[key] = check_row(self._disk, key, *rest)
+        return found
 
     def rows(
         self, where: str = "1", values: tuple[Any, ...] = (), order: str = "key, raw", most: int = -1

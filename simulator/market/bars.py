@@ -196,15 +196,19 @@ class Bars:
         """
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no time zone")
+        known = tuple(event for event in events if event.known_at <= as_of)
+        return self.snapshot_with(as_of, known, context, news)
+
+    def snapshot_with(
+        self, as_of: datetime, known: tuple[Event, ...], context: Bars | None, news: Sequence[News]
+    ) -> Snapshot:
+        """Return the `snapshot` at `as_of`, whose events were chosen before."""
         end = int(np.searchsorted(self.closes_at, instant(as_of), side="right"))
-        known = events if isinstance(events, tuple) else tuple(events)
-        if not all(event.known_at <= as_of for event in known):
-            known = tuple(event for event in known if event.known_at <= as_of)
         return Snapshot(
             self.rows(0, end),
             as_of,
             known,
-            context.snapshot(as_of) if context is not None else None,
+            context.snapshot_with(as_of, (), None, ()) if context is not None else None,
             Beginning(news, bisect_right(news, as_of, key=lambda one: one.published_at)),
         )
 

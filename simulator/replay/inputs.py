@@ -16,6 +16,8 @@ from simulator.market.news import News
 from simulator.trading.schedule import MEETING
 
 Engine = Literal["auto", "backtrader", "kernel"]
+MOST_SNAPSHOTS = 4096
+"""Snapshots held at once, for the accounts of a council that look at the same ones in turn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,7 @@ class _Snapshots(Sequence[Snapshot]):
         self.inputs = inputs
         self.announced = sorted(event.known_at for event in inputs.events)
         self.events: dict[int, tuple[Event, ...]] = {}
+        self.made: dict[int, Snapshot] = {}
 
     def __len__(self) -> int:
         return len(self.inputs.instants)
@@ -95,8 +98,15 @@ class _Snapshots(Sequence[Snapshot]):
     def __getitem__(self, k: int | slice) -> Snapshot | Sequence[Snapshot]:
         if isinstance(k, slice):
             return [self[n] for n in range(len(self))[k]]
+        if k not in self.made:
+            if len(self.made) >= MOST_SNAPSHOTS:
+                self.made.clear()
+            self.made[k] = self._make(k)
+        return self.made[k]
+
+    def _make(self, k: int) -> Snapshot:
         at = moment(int(self.inputs.instants[k]))
         known = bisect_right(self.announced, at)
         if known not in self.events:
             self.events[known] = tuple(event for event in self.inputs.events if event.known_at <= at)
-        return self.inputs.bars.snapshot(at, self.events[known], self.inputs.context, self.inputs.news)
+        return self.inputs.bars.snapshot_with(at, self.events[known], self.inputs.context, self.inputs.news)

@@ -54,6 +54,7 @@ class Recall:
     def __init__(self, kept: KeptOpinions, snapshots: Sequence[Snapshot]) -> None:
         self._kept, self._snapshots = kept, snapshots
         self._marks: dict[int, str] = {}
+        self._able: dict[Strategy[Any], KeepsOpinions | None] = {}
 
     async def opine(self, k: int, strategy: Strategy[Any], form: Callable[[], Awaitable[Any]]) -> Any:
         """Return the opinion of `strategy` at point `k`, by `form` where none is kept.
@@ -62,20 +63,23 @@ class Recall:
         that is not the one kept, where these are verified.
         """
         after = self._marks.get(k - 1, "" if not k else None) if strategy.reads == "minutes" else ""
-        if after is None or not isinstance(strategy, KeepsOpinions):
+        if strategy not in self._able:
+            self._able[strategy] = strategy if isinstance(strategy, KeepsOpinions) else None
+        able = self._able[strategy]
+        if after is None or able is None or able.basis is None:
             return await form()
-        key = _digest(self._kept.code, strategy.basis, self._digests[k], after)
+        key = _digest(self._kept.code, able.basis, self._digests[k], after)
         found = self._kept.store.find(key)
         if found is not None and not self._kept.verify:
             with suppress(ValueError, KeyError, TypeError, SimError):
-                opinion = strategy.read_opinion(json.loads(found.content), self._snapshots[k])
+                opinion = able.read_opinion(json.loads(found.content), self._snapshots[k])
                 self._kept.gateway.take(found.calls)
                 self._kept.taken += 1
                 self._marks[k] = _digest(key, found.content)
                 return opinion
         with tracing() as trace:
             opinion = await form()
-        made = KeptOpinion(json.dumps(strategy.write_opinion(opinion)), trace.calls)
+        made = KeptOpinion(json.dumps(able.write_opinion(opinion)), trace.calls)
         self._marks[k] = _digest(key, made.content)
         if found is None:
             self._kept.store.keep(key, made.content, trace)

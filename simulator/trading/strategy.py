@@ -89,8 +89,8 @@ class KeepsOpinions(Protocol):
     one that was formed before is read again, and nobody is asked."""
 
     @property
-    def basis(self) -> str:
-        """All else an opinion is made of, beside the code of this package."""
+    def basis(self) -> str | None:
+        """All else an opinion is made of, beside the code of this package; None where that cannot be said."""
 
     def write_opinion(self, opinion: Any) -> Mapping[str, object]:
         """Return `opinion`, JSON-able."""

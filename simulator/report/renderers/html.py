@@ -37,6 +37,8 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    from simulator.template_code import TemplateCode
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -44,6 +46,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=TemplateCode(__file__),
     )
     environment.filters |= {"drawn": Markup, "breakable": _breakable, "coded": _coded, "ranged": _ranged}
     environment.globals["style"] = Markup(read_template("style.css"))
