@@ -2,7 +2,7 @@
 
     import simulator
     run = simulator.run(strategy="macro_council", symbols=["SPY", "QQQ"], start="2024-01-01")
-    run.metrics["sharpe"], run.equity, run.decisions, run.report()
+    run, run.returns, run.trades, run.plot(), run.verdict, run.report()
 
 Names are loaded when they are first used, so that importing the package costs nothing.
 """
@@ -16,7 +16,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "run": "simulator.api",
-    "Run": "simulator.runs.execute",
+    "load": "simulator.api",
+    "compare": "simulator.api",
+    "Run": "simulator.notebook.run",
     "Bars": "simulator.market.bars",
     "Snapshot": "simulator.market.bars",
     "Strategy": "simulator.trading.strategy",
@@ -26,17 +28,34 @@ _HOMES = {
     "Fill": "simulator.trading.model",
 }
 
-__all__ = ["Bars", "Decision", "Fill", "Order", "Run", "Snapshot", "Strategy", "Target", "run"]
+__all__ = [
+    "Bars",
+    "Decision",
+    "Fill",
+    "Order",
+    "Run",
+    "Snapshot",
+    "Strategy",
+    "Target",
+    "compare",
+    "load",
+    "run",
+    "runs",
+    "stats",
+]
 
 if TYPE_CHECKING:
-    from simulator.api import run
+    from simulator import runs, stats
+    from simulator.api import compare, load, run
     from simulator.market.bars import Bars, Snapshot
-    from simulator.runs.execute import Run
+    from simulator.notebook.run import Run
     from simulator.trading.model import Decision, Fill, Order, Target
     from simulator.trading.strategy import Strategy
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("runs", "stats"):  # rooms that can be used as they are: simulator.runs(), simulator.stats.summary(r)
+        return importlib.import_module(f"simulator.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'simulator' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

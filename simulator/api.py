@@ -1,4 +1,4 @@
-"""The Python face: one function for the one job.
+"""The Python face: a run, runs made before, and what is asked about them.
 
 run = simulator.run(strategy="sma_cross", symbols=["SPY", "QQQ"], start="2024-01-01")
 """
@@ -8,33 +8,44 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from types import FunctionType, NoneType
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
 from simulator.errors import UsageError, did_you_mean
 from simulator.replay.inputs import Engine
 from simulator.runs.eta import RunProgress
-from simulator.runs.execute import Completion, Run, nothing_added
+from simulator.runs.execute import Completion, FinishedRun, PartialRunError, nothing_added
 from simulator.runs.execute import simulate as execute
 from simulator.runs.spec import MAX_COST, Batch, CacheMode, RunSpec
 from simulator.workspace import Workspace, find_workspace
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simulator.notebook.answers import Answer
+    from simulator.notebook.run import Run
+
 Day = str | date | np.datetime64
 """A date as people have it in Python; datetime and pandas Timestamp are dates."""
+
+Place = str | os.PathLike[str]
 
 
 # The options of `sim run` by the same names: grouped, they would have to be learned twice.
 def run(
-    strategy: str | os.PathLike[str] | type = "macro_council",
+    strategy: Place | type | Callable[..., Mapping[str, float]] = "macro_council",
     symbols: str | Iterable[str] = ("SPY", "QQQ"),
     start: Day = "2024-01-01",
     end: Day | None = None,
     *,
-    workspace: str | os.PathLike[str] | None = None,
+    bars: pd.DataFrame | Mapping[str, pd.DataFrame] | Place | None = None,
+    workspace: Place | None = None,
     models: str | None = None,
     cache: CacheMode = "record",
     parameters: Mapping[str, Any] | None = None,
@@ -43,16 +54,19 @@ def run(
     factors: str | os.PathLike[str] | None = None,
     batch: Batch | None = None,
     engine: Engine = "auto",
-    progress: Callable[[RunProgress], None] | None = None,
+    progress: bool | Callable[[RunProgress], None] | None = None,
 ) -> Run:
-    """Replay a strategy and write its run folder, exactly as ``sim run`` does.
+    """Replay a strategy and write its run folder, exactly as ``sim run`` does; in a notebook too.
 
     Parameters
     ----------
-    strategy : name of a strategy in the workspace, path of a strategy file or folder, or a class derived from `Rule`
+    strategy : name of a strategy in the workspace, path of one, a class derived from `Rule`, or a function
+        ``decide(market, fast=20) -> {"SPY": 0.6}``; source and all that these two read is kept in the run's folder
     symbols : what may be traded: ``"SPY"``, ``"SPY,QQQ"``, or a list, in any case
     start, end : first and last session: ``"2024-01-31"``, date, datetime, pandas Timestamp or numpy datetime64, of
         which the date counts; without `end` the last session that all symbols have
+    bars : bars instead of the workspace's: a DataFrame with open, high, low, close, volume by date, one per symbol, one
+        with two levels of columns, or a folder; kept in the workspace, read and cut at each date as files are
     models : profile of ``config/models.yaml``
     cache : as `--cache`: ``replay`` never asks, ``retry`` asks stored failures again, ``verify-opinions`` compares
     parameters : overrides of the strategy's own parameters
@@ -61,22 +75,18 @@ def run(
     engine : ``backtrader``, or ``kernel``, of which backtrader audits a slice; ``auto`` takes that past 200,000 bars
     factors : file of factor returns, Kenneth French's or one of fractions, that the result is held against
     batch : ``all`` or ``meetings`` asks in batches, at half price and in days
-    progress : called with a `RunProgress` after each date that was asked or replayed
+    progress : a bar (True; None shows one in notebooks), or a function called with a `RunProgress` after each date that
+        was asked or replayed
 
-    Raises the errors of :mod:`simulator.errors`; `PartialRunError`, whose ``run`` holds what was decided so far, where
-    the money or the answers ran out.
+    Raises the errors of :mod:`simulator.errors`; `PartialRunError` where money or answers ran out, whose ``run`` holds
+    what was decided so far. Interrupted it keeps that and all paid answers: ``simulator.load("last")`` has it.
     """
-    _check_kinds(
-        ("strategy", strategy, (str, type, os.PathLike), "pass its name, the path of its file, or its class"),
-        ("workspace", workspace, (str, os.PathLike, NoneType), "pass the path of a folder made by sim init"),
-        ("factors", factors, (str, os.PathLike, NoneType), "pass the path of a file of factor returns"),
-        ("models", models, (str, NoneType), "pass the name of a profile of config/models.yaml"),
-        ("parameters", parameters, (Mapping, NoneType), 'pass a dict: {"fast": 20}'),
-        ("replicates", replicates, (int,), "pass a whole number from 1 on"),
-    )
+    strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
+    _check_kinds(strategy, workspace, factors, models, parameters, replicates)
+    place, names = find_workspace(workspace), parse_symbols(symbols)
     spec = RunSpec(
-        strategy=os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy,
-        symbols=parse_symbols(symbols),
+        strategy=strategy,
+        symbols=names,
         first=parse_date(start, "start"),
         last=end if end is None else parse_date(end, "end"),
         models=models,
@@ -86,15 +96,59 @@ def run(
         max_cost=max_cost,
         batch=None if batch is None else choose(batch, get_args(Batch), "batch"),
         engine=choose(engine, get_args(Engine), "engine"),
+        bars=_place_bars(bars, names, place),
     )
-    return simulate(spec, find_workspace(workspace), progress, None if factors is None else Path(factors))
+    return _run_in_thread(spec, place, progress, None if factors is None else Path(factors))
 
 
-def _check_kinds(*given: tuple[str, object, tuple[type, ...], str]) -> None:
-    """Raise UsageError for the first (name, value, kinds, what to pass instead) that is of none of its kinds."""
-    for name, value, kinds, mend in given:
-        if not isinstance(value, kinds):
+def _check_kinds(*given: object) -> None:
+    """Raise UsageError for the first of six arguments of `run` that is no strategy, path, name, dict or number."""
+    path = (str, os.PathLike, NoneType)
+    kinds: tuple[tuple[str, tuple[type, ...], str], ...] = (
+        ("strategy", (str, type, FunctionType, partial), "pass its name, its path, its class or a function"),
+        ("workspace", path, "pass the path of a folder made by sim init"),
+        ("factors", path, "pass the path of a file of factor returns"),
+        ("models", (str, NoneType), "pass the name of a profile of config/models.yaml"),
+        ("parameters", (Mapping, NoneType), 'pass a dict: {"fast": 20}'),
+        ("replicates", (int,), "pass a whole number from 1 on"),
+    )
+    for value, (name, accepted, mend) in zip(given, kinds, strict=True):
+        if not isinstance(value, accepted):
             raise UsageError(f"{name} was {value!r:.60}", mend=mend)
+
+
+def load(name: Place = "last", workspace: Place | None = None) -> Run:
+    """Return a run made before: by its id, its folder or the beginning of that name, or ``"last"``.
+
+    Raises UsageError where there is none, DataError for a folder that has changed since it was made.
+    """
+    from simulator.notebook import run as notebook
+    from simulator.report import build
+
+    return notebook.load(os.fspath(name), find_workspace(workspace), build)
+
+
+def runs(workspace: Place | None = None) -> pd.DataFrame:
+    """Return the runs of a workspace, the newest last: what ``sim runs`` lists, with a column per metric."""
+    import pandas as pd
+
+    from simulator.evidence.unrecorded import list_runs
+
+    rows = [{**row, **cast(Mapping[str, object], row["metrics"])} for row in list_runs(find_workspace(workspace))]
+    table = pd.DataFrame(rows).drop(columns=["metrics"], errors="ignore")
+    for name in ("first", "last", "first_run_at", "last_run_at"):
+        if name in table:
+            table[name] = pd.to_datetime(table[name])
+    return table
+
+
+def compare(*chosen: Run | str, workspace: Place | None = None, draws: int = 10_000, seed: int = 0) -> Answer:
+    """Return how two to eight runs, or their ids, differ and since when, as ``sim compare`` does."""
+    from simulator.notebook.answers import compare as answer
+    from simulator.notebook.run import Run
+
+    own = next((one.workspace for one in chosen if isinstance(one, Run)), None)
+    return answer(chosen, own or find_workspace(workspace), draws, seed)
 
 
 def simulate(
@@ -102,7 +156,7 @@ def simulate(
     workspace: Workspace,
     progress: Callable[[RunProgress], None] | None = None,
     factors: Path | None = None,
-) -> Run:
+) -> FinishedRun:
     """Execute `spec` and complete it with analyses, trials, report, and `factors` where a file of them is named: see
     :func:`simulator.runs.execute.simulate`."""
     from simulator.analysis.run_facts import analyse
@@ -121,6 +175,38 @@ def simulate(
         raise
     except BaseException as error:
         raise exit_of_strategy(error) from error
+
+
+def _run_in_thread(
+    spec: RunSpec,
+    workspace: Workspace,
+    progress: bool | Callable[[RunProgress], None] | None,
+    factors: Path | None,
+) -> Run:
+    """Execute `spec` beside whatever event loop the caller has, showing progress where he is."""
+    from simulator.notebook.progress import NotebookProgress, in_notebook
+    from simulator.notebook.run import Run
+    from simulator.notebook.worker import call_in_thread
+
+    shown = NotebookProgress() if progress is True or (progress is None and in_notebook()) else None
+    with shown or nullcontext(progress if callable(progress) else lambda _: None) as show:
+        try:
+            made = call_in_thread(lambda report: simulate(spec, workspace, report, factors), show)
+        except PartialRunError as error:
+            error.run = Run(error.run, workspace)  # type: ignore[assignment]
+            raise
+    return Run(made, workspace)
+
+
+def _place_bars(
+    given: pd.DataFrame | Mapping[str, pd.DataFrame] | Place | None, symbols: Sequence[str], workspace: Workspace
+) -> str | None:
+    """Return the folder of bars that were passed, written where they were no folder yet."""
+    if given is None or isinstance(given, str | os.PathLike):
+        return None if given is None else os.fspath(given)
+    from simulator.notebook.frames import store_frames
+
+    return store_frames(given, symbols, workspace)
 
 
 def parse_symbols(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ SimError                  exit 1   the run itself failed
 ├── DataError             exit 3   bars are missing, unreadable or inconsistent (names symbol and date)
 ├── LLMError              exit 4   an answer could not be had
 │   ├── BudgetError                the budget is spent; what was paid for is kept
+│   ├── StoppedByUserError  exit 130   somebody stopped a run while answers were waited for; they are kept
 │   ├── NoResultError              nothing is made of the answers that came; they are kept
 │   │   ├── UnansweredError        a question that kept failing in passing
 │   │   ├── CacheMissError         mode `replay` and the answer is not on disk
@@ -70,6 +71,10 @@ class LLMError(SimError):
 
 class BudgetError(LLMError):
     pass
+
+
+class StoppedByUserError(LLMError):
+    exit_code = 130
 
 
 class NoResultError(LLMError):

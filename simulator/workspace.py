@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from simulator.errors import UsageError
@@ -50,6 +50,8 @@ class Workspace:
 
     root: Path
     out: Path
+    bars: Path | None = None
+    """Folder whose bars come before all others, for one run."""
 
     @property
     def strategies(self) -> Path:
@@ -66,8 +68,22 @@ class Workspace:
 
     @property
     def bar_folders(self) -> tuple[Path, ...]:
-        """Folders searched for bars, in this order: downloaded ones, then the shipped sample."""
-        return tuple(dict.fromkeys((self.data, self.root / "data", self.root / "data" / "sample")))
+        """Folders searched for bars, in this order: the run's own, downloaded ones, then the shipped sample."""
+        own = () if self.bars is None else (self.bars,)
+        return tuple(dict.fromkeys((*own, self.data, self.root / "data", self.root / "data" / "sample")))
+
+    def reading(self, bars: str | None) -> Workspace:
+        """Return the workspace with the bars of that folder before all others; a relative path is sought in it first.
+
+        Raises UsageError where there is no such folder.
+        """
+        if bars is None:
+            return self
+        path = Path(bars).expanduser()
+        for folder in (self.out / path, current_folder() / path):
+            if folder.is_dir():
+                return replace(self, bars=folder)
+        raise UsageError(f"no folder {bars}", mend="--bars names a folder with SYMBOL.csv or SYMBOL.parquet")
 
     @property
     def events(self) -> Path:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from simulator.runs.eta import RunProgress
-    from simulator.runs.execute import Run
+    from simulator.runs.execute import FinishedRun
     from simulator.runs.spec import RunSpec
 
 STAGES = {"ask": "asking", "replay": "replaying"}
@@ -49,6 +49,10 @@ class RunCommand(InSections):
         "Output": ("--factors", "--format", "--help"),
     }
     paired: ClassVar = {
+        "--symbols": (
+            "--symbols TEXT, --bars DIR",
+            "What may be traded, and bars that come before the workspace's.  [default: SPY,QQQ]",
+        ),
         "--strategy": (
             "--strategy TEXT, --set NAME=VALUE",
             "Name or path, and parameters of it, each with a --set.  [default: macro_council]",
@@ -66,6 +70,7 @@ class RunCommand(InSections):
 @SYMBOLS
 @click.option("--from", "first", default="2024-01-01")
 @click.option("--to", "last")
+@click.option("--bars", metavar="DIR", help="Take bars from DIR where it has them.")
 @click.option(
     "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_parse_parameters, help="A strategy parameter."
 )
@@ -151,7 +156,7 @@ def _print_plan(spec: RunSpec, workspace: Workspace, as_json: bool) -> None:
     print_result(plan.to_json(), as_json, lambda console: print_plan(plan, console))
 
 
-def _print_run(made: Run, files: tuple[Path, ...], console: Console) -> None:
+def _print_run(made: FinishedRun, files: tuple[Path, ...], console: Console) -> None:
     from simulator.report.terminal import print_run
 
     print_run(made.folder, console)
@@ -159,7 +164,7 @@ def _print_run(made: Run, files: tuple[Path, ...], console: Console) -> None:
         say(path)
 
 
-def _write_report(workspace: Workspace, made: Run, kind: str) -> tuple[Path, ...]:
+def _write_report(workspace: Workspace, made: FinishedRun, kind: str) -> tuple[Path, ...]:
     """Write the report in another form into the run's folder; Markdown also where a repository's readers look for it.
 
     Returns the paths written.

@@ -25,28 +25,24 @@ from simulator.workspace import Workspace
 @click.pass_obj
 def runs(workspace: Workspace, chosen: str | None, as_json: bool) -> None:
     """List the distinct runs made in this workspace, the newest last."""
-    from simulator.store.connection import store_place
-    from simulator.store.database import Store
-
-    store = Store(store_place(workspace.registry))
     if chosen is not None:
         from simulator.analysis.trials import trials_facts, with_earlier
         from simulator.evidence.unrecorded import all_results
         from simulator.report.run_list import print_trials
+        from simulator.store.connection import store_place
+        from simulator.store.database import Store
 
         opened = open_run(workspace, chosen)
-        with store:
+        with Store(store_place(workspace.registry)) as store:
             seen = with_earlier(all_results(store, workspace.reports), opened.run, [opened.folder])
         facts = trials_facts(seen, opened.run, opened.folder, workspace.reports)
         print_result(facts, as_json, lambda console: print_trials(facts, console))
         return
-    from simulator.evidence.unrecorded import find_unrecorded
+    from simulator.evidence.unrecorded import list_runs
     from simulator.report.run_list import print_runs
 
-    with store:
-        rows = [{**row, "recorded": True} for row in store.runs()]
-        found = [{**one.row, "recorded": False} for one in find_unrecorded(store.results(), workspace.reports)]
-    listed = sorted([*rows, *found], key=lambda row: row["first_run_at"]) if found else rows
+    listed = list_runs(workspace)
+    found = [row for row in listed if not row["recorded"]]
     if listed or as_json:
         print_result(listed, as_json, lambda console: print_runs(listed, console))
     else:

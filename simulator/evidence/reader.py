@@ -41,10 +41,12 @@ from simulator.evidence.records import (
     TrialsRecord,
 )
 from simulator.market.bars import instant
-from simulator.trading.model import Fill, OrderRecord, Rejection
+from simulator.trading.model import Fill, OrderRecord, Rejection, RoundTrip
 
 Series = NDArray[np.float64]
-R = TypeVar("R", Fill, OrderRecord, Rejection)
+R = TypeVar("R", Fill, OrderRecord, Rejection, RoundTrip)
+
+TRADES = "trades.csv"
 
 ACCOUNT = "account:"
 MEMBER = "member:"
@@ -252,10 +254,17 @@ def read_beyond(folder: Path, run: RunRecord) -> dict[date, float]:
     return dict(zip(sessions, beyond.tolist(), strict=True))
 
 
+def read_weights(place: Path, run: RunRecord) -> tuple[tuple[date, ...], dict[str, Series]]:
+    """Return T sessions and the weight (T,) of each symbol at the close, of the account whose books stand in `place`.
+
+    Raises DataError.
+    """
+    return _read_series(place / "weights.csv", _again(run))
+
+
 def read_books(folder: Path, run: RunRecord, account: str | None = None) -> Books:
     """Return decisions and trades of `account`, of the run's own where it is None. Raises DataError."""
-    place = folder if account in (None, run["account"]) else folder / "accounts" / str(account)
-    mend = _again(run)
+    place, mend = folder_of_account(folder, run, account), _again(run)
     return Books(
         read_decisions(place / "decisions.jsonl", run),
         _read_rows(place / "orders.csv", OrderRecord, mend),
@@ -268,6 +277,20 @@ def read_factors(folder: Path, run: RunRecord) -> RunFactors | None:
     """Return factors.json of `folder`, None where there is none or it is another result's. Raises DataError."""
     found = cast(RunFactors | None, _read_added(folder, run, "factors.json", RunFactors, "sim report --factors FILE"))
     return found if found is not None and found["digest"] == run["digest"] else None
+
+
+def read_trades(folder: Path, run: RunRecord, account: str | None = None) -> tuple[RoundTrip, ...] | None:
+    """Return the round trips of `account`, of the run's own where it is None; None in folders made before version 0.2,
+    which do not hold them. Raises DataError."""
+    place = folder_of_account(folder, run, account)
+    if TRADES not in run.get("parts", {}):
+        return None
+    return _read_rows(place / TRADES, RoundTrip, _again(run))
+
+
+def folder_of_account(folder: Path, run: RunRecord, account: str | None) -> Path:
+    """Return where the books of `account` stand in a run folder; None is the run's own account."""
+    return folder if account in (None, run["account"]) else folder / "accounts" / str(account)
 
 
 def read_decisions(path: Path, run: RunRecord) -> tuple[DecisionRow, ...]:
@@ -421,8 +444,10 @@ def _instant(text: str) -> int:
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("at", "submitted_at"), _instant),
+    **dict.fromkeys(("at", "submitted_at", "entry_at"), _instant),
+    "exit_at": lambda text: _instant(text) if text else None,
     "int": int,
+    "int | None": lambda text: int(text) if text else None,
     "float": _finite,
     "float | None": _number_or_none,
 }

@@ -54,6 +54,8 @@ class Identity(Span):
     context: dict[str, str]
     notes: list[str]
     packages: dict[str, str]
+    bars: NotRequired[str]
+    """Folder whose bars came before those of the workspace, relative to it where it lies within."""
 
 
 class Stopped(TypedDict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from datetime import datetime
 
 import numpy as np
@@ -15,13 +16,16 @@ from simulator.market.calendar import NEW_YORK
 from simulator.replay.ledger import Ledger
 from simulator.stats.series import Floats
 from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES
-from simulator.trading.model import Fill, OrderRecord, Rejection
+from simulator.trading.model import Fill, OrderRecord, Rejection, RoundTrip
 
 FILL_COLUMNS = ("order_id", "symbol", "at", "session", "quantity", "price", "slippage", "commission", "why")
 REJECTION_COLUMNS = ("order_id", "symbol", "at", "session", "wanted", "got", "why")
 ORDER_COLUMNS = (
     *("id", "symbol", "submitted_at", "kind", "quantity", "notional", "limit", "stop", "take_profit", "status"),
 )
+
+
+TRADE_COLUMNS = tuple(field.name for field in fields(RoundTrip))
 
 
 def exchange_time(at: int | datetime) -> str:
@@ -77,8 +81,11 @@ def _symbols(ledger: Ledger, rows: NDArray[np.void]) -> list[str]:
     return [ledger.bars.symbols[n] for n in rows["symbol"].tolist()]
 
 
-def as_row(one: OrderRecord | Fill | Rejection) -> dict[str, object]:
-    """Return the columns of an order, a fill or a rejection by name."""
+def as_row(one: OrderRecord | Fill | Rejection | RoundTrip) -> dict[str, object]:
+    """Return the columns of an order, a fill, a rejection or a round trip by name."""
+    if isinstance(one, RoundTrip):
+        times = {"entry_at": one.entry_at, "exit_at": one.exit_at}
+        return {**vars(one), **{name: None if at is None else exchange_time(at) for name, at in times.items()}}
     if isinstance(one, OrderRecord):
         values = {**vars(one), "submitted_at": exchange_time(one.submitted_at)}
         return {name: values[name] for name in ORDER_COLUMNS}

@@ -18,9 +18,11 @@ from simulator.evidence.rows import exchange_time
 from simulator.evidence.verify import check_parts, part_digests, sha256
 from simulator.files import read_bytes
 from simulator.market.bars import instant
+from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.store.events import Event, Kind, definition_of
 from simulator.store.folders import added_later, dated_folders
+from simulator.workspace import Workspace
 
 COUNCIL_EVENTS: Mapping[object, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
 """Kinds of record that are events of their own; what members did shows in their fills."""
@@ -117,6 +119,15 @@ def all_results(store: Store, reports: Path) -> Seen:
     if folders.broken:
         why.append(f"{', '.join(folders.broken[:3])} cannot be read")
     return Seen((*results, *(one.row for one in folders.found)), "; ".join(why))
+
+
+def list_runs(workspace: Workspace) -> list[Row]:
+    """Return the distinct runs of a workspace as rows, the newest last; ``recorded`` is False where only a folder tells
+    of one."""
+    with Store(store_place(workspace.registry)) as store:
+        rows: list[Row] = [{**row, "recorded": True} for row in store.runs()]
+        found = [{**one.row, "recorded": False} for one in find_unrecorded(store.results(), workspace.reports)]
+    return sorted([*rows, *found], key=lambda row: str(row["first_run_at"])) if found else rows
 
 
 def record_unrecorded(store: Store, reports: Path) -> list[str]:

@@ -14,6 +14,8 @@ from simulator.evidence.rows import (
     FILL_COLUMNS,
     ORDER_COLUMNS,
     REJECTION_COLUMNS,
+    TRADE_COLUMNS,
+    as_row,
     exchange_time,
     fill_rows,
     order_rows,
@@ -24,7 +26,7 @@ from simulator.market.bars import Bars
 from simulator.replay.ledger import Ledger
 from simulator.store.folders import csv_bytes, jsonl_bytes
 from simulator.trading.cycle import CycleResult
-from simulator.trading.model import Target
+from simulator.trading.model import RoundTrip, Target
 
 
 def result_files(
@@ -61,6 +63,11 @@ def exposure_file(bars: Bars, parts: Mapping[str, NDArray[np.float64]]) -> dict[
     """Return exposure.csv: a column for each of `parts` (S,) of the excess return, a row for each session."""
     sessions = [str(day) for day in bars.dates[session_ends(bars)]]
     return {EXPOSURE: csv_bytes(("session", *parts), _table(sessions, parts.values()))}
+
+
+def trade_lines(trips: Iterable[RoundTrip]) -> bytes:
+    """Return the content of trades.csv."""
+    return csv_bytes(TRADE_COLUMNS, (list(as_row(trip).values()) for trip in trips))
 
 
 def replicate_file(number: int) -> str:

@@ -8,17 +8,20 @@ points ──► reads the market ───────────────�
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from simulator.errors import LLMError, NoResultError
+from simulator.errors import LLMError, NoResultError, StoppedByUserError
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.kept_opinions import KeptOpinions
 from simulator.trading.strategy import Strategy, slice_journal, strategy_at
 
+T = TypeVar("T")
+
 Progress = Callable[[str, int, int, str], None]
-"""Called with (stage, done, total, session) after each piece of work, and while answers are waited for."""
+"""Called with (stage, done, total, session) after each piece of work, and while answers are waited for. To raise
+KeyboardInterrupt there stops the asking and leaves what was answered so far a partial result."""
 
 
 def silent(*_: Any) -> None:
@@ -53,6 +56,7 @@ async def prefetch(
 
     When a date cannot be answered, no younger one is begun or continued, and the older ones are finished. Raises what
     the date raised, unless it is a stop that leaves the older dates' opinions good: then they are returned with it.
+    KeyboardInterrupt raised by `report` is such a stop, at the first date that is not answered yet.
     """
     deciding = [strategy_at(strategy, name) for name in inputs.points]
     tasks: dict[int, asyncio.Task[Any]] = {}
@@ -76,8 +80,12 @@ async def prefetch(
     if not tasks:
         return Prefetched()
     dates, waited = list(tasks), list(tasks.values())
+    error: BaseException | None = None
     try:
         failed = await _wait_for(waited, [inputs.snapshots[k].session for k in dates], report)
+    except KeyboardInterrupt:
+        failed = next((k for k, task in enumerate(waited) if not _is_answered(task)), len(waited) - 1)
+        error = StoppedByUserError("interrupted")
     finally:
         for task in waited:
             task.cancel()
@@ -87,10 +95,31 @@ async def prefetch(
     answered = {k: tasks[k].result() for k in dates[:failed]}
     if failed is None:
         return Prefetched(answered)
-    error = waited[failed].exception()
+    error = error or waited[failed].exception()
     if isinstance(error, LLMError) and not isinstance(error, NoResultError):
         return Prefetched(answered, error, dates[failed])
     raise error or asyncio.CancelledError
+
+
+def _is_answered(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+async def ask_alone(question: Coroutine[Any, Any, T], beat: Callable[[], None]) -> T:
+    """Return the answer of one question, with `beat` called while it is waited for.
+
+    Raises StoppedByUserError where that raises KeyboardInterrupt.
+    """
+    task = asyncio.ensure_future(question)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=HEARTBEAT)
+            beat()
+    except KeyboardInterrupt:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise StoppedByUserError("interrupted") from None
+    return task.result()
 
 
 async def _wait_for(tasks: Sequence[asyncio.Task[Any]], sessions: Sequence[Any], report: Progress) -> int | None:

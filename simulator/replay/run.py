@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +27,7 @@ from simulator.replay import audit, backtrader_engine, kernel
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.kept_opinions import KeptOpinions
 from simulator.replay.ledger import Ledger
-from simulator.replay.prefetch import Progress, prefetch, silent
+from simulator.replay.prefetch import Progress, ask_alone, prefetch, silent
 from simulator.replay.tape import Tape, due_at
 from simulator.trading.broker import ImmediateBroker
 from simulator.trading.cycle import CycleResult, TradingRules, plan
@@ -149,20 +149,26 @@ def play(
     journal: list[Decision] = []
     before: tuple[Strategy[Any], Snapshot, Any] | None = None
 
+    def heard(k: int, session: str) -> None:
+        report("replay", k, len(inputs.instants), session)
+
+    def ask(k: int, question: Coroutine[Any, Any, Any]) -> Any:
+        return loop.run(ask_alone(question, lambda: heard(k, str(inputs.snapshots[k].session))))
+
     def decide(k: int, broker: ImmediateBroker) -> None:
         nonlocal before
         snapshot, name = inputs.snapshots[k], inputs.points[k]
         deciding, past, book, opinion = at[name], tuple(journal), broker.book(), opinions.get(k)
         if k not in opinions and deciding.reads != "nothing":
-            opinion = loop.run(deciding.opine(snapshot, slice_journal(deciding, past, before)))
+            opinion = ask(k, deciding.opine(snapshot, slice_journal(deciding, past, before)))
         before = deciding, snapshot, opinion
         if name in consulting:
-            opinion = loop.run(consulting[name].consult(snapshot, opinion, book, past))
+            opinion = ask(k, consulting[name].consult(snapshot, opinion, book, past))
         intent = plan(snapshot, deciding, book, past, rules, opinion, broker.next_id)
         carry_out(intent, broker)
         results.append(CycleResult(intent.decision, intent.allowed, intent.cuts))
         journal.append(intent.decision)
-        report("replay", k + 1, len(inputs.instants), str(snapshot.session))
+        heard(k + 1, str(snapshot.session))
 
     execution, marks, stopped = rules.execution, inputs.opening_marks, None
     try:

@@ -11,20 +11,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.config import load_config
-from simulator.errors import CacheCorruptError, CacheMissError, LLMError, UsageError
-from simulator.evidence.reader import read_decisions
-from simulator.evidence.records import DecisionRow, RunRecord, Runtime
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError, StoppedByUserError, UsageError
+from simulator.evidence.records import RunRecord, Runtime
 from simulator.evidence.verify import check_parts, record_page, sha256
 from simulator.files import check_writable, read_bytes
 from simulator.llm.spending.budget import RunBudgetError
 from simulator.replay.prefetch import Progress
 from simulator.runs.eta import Forecast, RunProgress, still_usd
-from simulator.runs.gateway_setup import open_gateway, open_opinions
+from simulator.runs.gateway_setup import SECONDS_AFTER_STOP, open_gateway, open_opinions
 from simulator.runs.identity import identify
 from simulator.runs.load_inputs import LoadedInputs, load_inputs
 from simulator.runs.replicates import replay_replicates
@@ -39,8 +37,6 @@ from simulator.trading.strategy import Asks, points_of, seats_of, strategy_at
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from simulator.llm.gateway import Gateway
 
 SPARE = 1.2
@@ -48,7 +44,7 @@ SPARE = 1.2
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class FinishedRun:
     """A finished run: its folder, and the content of run.json (with trials.json) and runtime.json.
 
     `build` makes its report.
@@ -63,21 +59,6 @@ class Run:
     def metrics(self) -> dict[str, float | None]:
         """Names and conventions as in `simulator.stats.metrics`; None where undefined."""
         return dict(self.facts["metrics"])
-
-    @cached_property
-    def equity(self) -> pd.Series:
-        """Dollars at the close of each session, indexed by session."""
-        import pandas as pd
-
-        check_parts(self.folder, self.facts, ("equity.csv",))
-        table = pd.read_csv(self.folder / "equity.csv", index_col="session", parse_dates=True)
-        return table["equity"]
-
-    @cached_property
-    def decisions(self) -> list[DecisionRow]:
-        """Lines of decisions.jsonl."""
-        check_parts(self.folder, self.facts, ("decisions.jsonl",))
-        return list(read_decisions(self.folder / "decisions.jsonl", self.facts))
 
     @property
     def undecided(self) -> LLMError | None:
@@ -146,19 +127,21 @@ class Completion:
 class PartialRunError(LLMError):
     """The run stopped early. What was paid for is kept, and `run` is what was decided so far, marked partial."""
 
-    def __init__(self, stopped: LLMError, run: Run) -> None:
+    def __init__(self, stopped: LLMError, run: FinishedRun) -> None:
         self.run = run
+        self.exit_code = stopped.exit_code
         super().__init__(stopped.found, where=stopped.where, mend=stopped.mend)
 
 
 def simulate(
     spec: RunSpec, workspace: Workspace, completion: Completion, progress: Callable[[RunProgress], None] | None = None
-) -> Run:
+) -> FinishedRun:
     """Replay, measure, write the run folder, count the run. Raises the errors of `simulator.errors`.
 
     The folder is written when everything is known, in one step; a killed run leaves only cached answers behind, which
     the same command uses. Where the budget is spent or a service refuses for good, what was decided so far goes into a
-    folder of its own, marked partial, and the LLMError that is raised carries it as `PartialRunError.run`.
+    folder of its own, marked partial, and the LLMError that is raised carries it as `PartialRunError.run`. So it is
+    where `progress` raises KeyboardInterrupt while answers are waited for.
     """
     started = time.perf_counter()
     if not spec.symbols:
@@ -172,7 +155,7 @@ def simulate(
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
-        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
         staged = replace(staged, inputs=replace(staged.inputs, engine=spec.engine))
         rules = TradingRules.from_config(config)
         known, questions = identify(spec, config, loaded, staged), _questions(spec, loaded, staged)
@@ -193,7 +176,7 @@ def simulate(
             )
         except LLMError as error:
             raise _continued(error, command, asking.gateway, questions) from error.__cause__
-        asking.drain()
+        asking.drain(SECONDS_AFTER_STOP if isinstance(stopped, StoppedByUserError) else None)
         if stopped is not None:
             stopped = _continued(stopped, command, asking.gateway, questions)
         work = Work(spec, workspace, config, loaded, staged, rules, replicates, asking.gateway, known, stopped)
@@ -216,7 +199,9 @@ def _continued(error: LLMError, command: str, gateway: Gateway, questions: Mappi
     return error
 
 
-def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime, completion: Completion) -> Run:
+def _write(
+    workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime, completion: Completion
+) -> FinishedRun:
     """Record what happened in the store, and put the folder with its report into its place. A whole run takes the place
     of what was there before."""
     facts = recorded.facts
@@ -247,7 +232,7 @@ def _write(workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime
     folder = folders.write_folder(workspace.reports, folder_name, files, finish, record)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
-    return Run(folder, judged[-1], runtime, build)
+    return FinishedRun(folder, judged[-1], runtime, build)
 
 
 def _questions(spec: RunSpec, loaded: Loaded, staged: LoadedInputs) -> dict[str, int]:

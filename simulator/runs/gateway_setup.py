@@ -32,7 +32,7 @@ from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Seating
 from simulator.workspace import Workspace
 
-SECONDS_AFTER_STOP = 2.0
+SECONDS_AFTER_STOP = 1.0
 """Seconds that answers on their way are waited for when a run ends by an error or by Ctrl-C."""
 
 

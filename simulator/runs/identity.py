@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import fields
@@ -28,7 +27,7 @@ PACKAGE = Path(simulator.__file__).parent
 NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jinja2", "exchange_calendars")
 """Packages whose version can change a number or a page."""
 
-NOT_IN_ID = ("run_id", "command", "analysts", "sources", "context", "notes", "packages")
+NOT_IN_ID = ("run_id", "command", "analysts", "sources", "context", "notes", "packages", "bars")
 """Parts of an identity that follow from the others, or from the machine."""
 
 
@@ -54,13 +53,15 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         "strategy_files": dict(loaded.files),
         "data_digest": data_digest(inputs),
         "code": code_version(),
-        "command": shlex.join(spec.command(loaded.strategy.name, staged.last)),
+        "command": spec.command(loaded.strategy.name, staged.last),
         "analysts": loaded.label,
         "sources": dict(zip(inputs.bars.symbols, inputs.bars.sources, strict=True)),
         "context": dict(zip(inputs.context.symbols, inputs.context.sources, strict=True)),
         "notes": list(staged.notes),
         "packages": dict(packages()),
     }
+    if spec.bars is not None:
+        described["bars"] = spec.bars
     made_of = {name: value for name, value in described.items() if name not in NOT_IN_ID}
     return {**described, "run_id": run_id({**made_of, "code": code_digest(), "replicates": spec.replicates})}
 

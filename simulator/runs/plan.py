@@ -48,7 +48,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     with plan_gateway(workspace, config, spec.models, spec.mode, plan_provider) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
-        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
         check_batch(spec, loaded.strategy)
         check_replicates(loaded.strategy, spec.replicates)
         again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]

@@ -147,6 +147,7 @@ def read_spec(folder: Path) -> tuple[RunRecord, RunSpec]:
         models=run["models"],
         parameters=dict(run["parameters"]),
         replicates=run["replicates"]["count"],
+        bars=run.get("bars"),
     )
     return run, spec
 
@@ -191,7 +192,7 @@ def reload_run(
     loaded = load_strategy(spec.strategy, workspace.strategies, seating, spec.parameters, len(spec.symbols))
     _check_files(run, loaded.files)
     window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
-    staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace, config)
+    staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
     if data_digest(staged.inputs) != run["data_digest"]:
         raise DataError(f"bars or events have changed since run {run['run_id']}", mend=again(run))
     decisions = tuple(

@@ -12,6 +12,7 @@ from simulator.config import Config
 from simulator.errors import LLMError
 from simulator.evidence import verify, writer
 from simulator.evidence.members import served_by_seat, warn_of_substitutes
+from simulator.evidence.reader import TRADES
 from simulator.evidence.records import (
     Audit,
     Benchmark,
@@ -38,6 +39,7 @@ from simulator.runs.benchmarks import benchmark_ledgers, exposure_matched
 from simulator.runs.exposure import SkillSeries, skill_record, skill_series
 from simulator.runs.load_inputs import LoadedInputs
 from simulator.runs.replicates import spreads
+from simulator.runs.round_trips import round_trips
 from simulator.runs.run_events import run_events
 from simulator.runs.shortfalls import shortfalls
 from simulator.runs.spec import RunSpec
@@ -126,6 +128,11 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     files |= {writer.replicate_file(n): writer.decision_lines(d.results) for n, d in enumerate(work.replicates) if n}
     calls = list_calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
+    if work.loaded.source is not None:
+        files["strategy.py"] = work.loaded.source.encode()
+    digest = verify.result_digest(files)
+    files[TRADES] = writer.trade_lines(round_trips(ledger))
+    files |= {f"{one.folder}/{TRADES}": writer.trade_lines(round_trips(one.replayed.ledger)) for one in others}
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
     digest = verify.result_digest(files)

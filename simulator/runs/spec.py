@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from numbers import Real
@@ -30,11 +31,12 @@ def check_max_cost(usd: float) -> None:
 class RunSpec:
     """Specification of a run. `last` None = the last session that all symbols have.
 
+    `bars` is a folder whose bars come before those of the workspace.
     `max_cost` (dollars this run may spend), `cache` and `batch` (``all`` or ``meetings`` through batches) decide
     whether there are answers, never what they are; `engine` decides who plays and who audits, never the books.
     """
 
-    strategy: str | type
+    strategy: str | type | Callable[..., Any]
     symbols: tuple[str, ...]
     first: date
     last: date | None = None
@@ -45,14 +47,23 @@ class RunSpec:
     max_cost: float = MAX_COST
     engine: Engine = "auto"
     batch: Batch | None = None
+    bars: str | None = None
 
     @property
     def mode(self) -> Mode:
         """Mode of the gateway."""
         return "record" if self.cache == "verify-opinions" else self.cache
 
-    def command(self, strategy: str, last: date) -> list[str]:
-        """Return the words of the `sim run` that makes this run again, with everything that was left open filled in."""
+    def command(self, strategy: str, last: date) -> str:
+        """Return what makes this run again, with everything that was left open filled in: a `sim run`, or the call of a
+        strategy that was passed from Python."""
+        if not isinstance(self.strategy, str):
+            given = (
+                *(("symbols", list(self.symbols)), ("start", str(self.first)), ("end", str(last))),
+                *(("models", self.models), ("parameters", dict(self.parameters)), ("bars", self.bars)),
+            )
+            told = "".join(f", {name}={value!r}" for name, value in given if value)
+            return f"simulator.run({strategy}{told})"
         words = ["sim", "run", "--strategy", strategy, "--symbols", ",".join(self.symbols)]
         words += ["--from", str(self.first), "--to", str(last)]
         if self.models:
@@ -61,6 +72,8 @@ class RunSpec:
             words += ["--engine", self.engine]
         if self.replicates > 1:
             words += ["--replicates", str(self.replicates)]
+        if self.bars:
+            words += ["--bars", self.bars]
         for name, value in sorted(self.parameters.items()):
             words += ["--set", f"{name}={value}"]
-        return words
+        return shlex.join(words)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from simulator.config import Seat
 from simulator.errors import UsageError, did_you_mean
 from simulator.files import read_bytes
 from simulator.rules import Rule, RuleStrategy, load_rule
+from simulator.rules.functions import rule_of
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ class Loaded:
     label : what its answers rest on where that is no LLM, e.g. ``rule-based analysts, no LLM``; None where nothing
         is asked or models answer
     parameters : overrides it was loaded with; with `files` they make up its part of a run's id
+    source : its text and that of all it reads, where it was passed from Python; None where files hold it
     """
 
     strategy: Strategy[Any]
     files: Mapping[str, str]
     label: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
 
 
 def available(folder: Path) -> tuple[str, ...]:
@@ -59,21 +61,21 @@ def available(folder: Path) -> tuple[str, ...]:
 
 
 def load_strategy(
-    strategy: str | type,
+    strategy: str | type | Callable[..., Any],
     folder: Path,
     seating: Seating | None = None,
     parameters: Mapping[str, Any] | None = None,
     traded: int = 0,
 ) -> Loaded:
-    """Return the strategy called `strategy` in `folder`, at that path, or of that class, with `parameters` set, for so
-    many symbols `traded`.
+    """Return the strategy called `strategy` in `folder`, at that path, of that class or function, with
+    `parameters`, for so many symbols `traded`.
 
     A name wins over a path. Raises UsageError for an unknown name (with the nearest one), ConfigError and its kin,
     naming file and line, for a file that is wrong. `seating` is needed by councils only.
     """
     chosen = dict(parameters or {})
-    if isinstance(strategy, type):
-        return _from_class(strategy, chosen)
+    if not isinstance(strategy, str):
+        return _from_python(strategy, chosen)
     path = _find(strategy, folder)
     if path.suffix == ".py":
         made = load_rule(path, chosen)
@@ -120,17 +122,15 @@ def _label(council: Council) -> str | None:
     return LABEL if len(offline) == len(council.setup.seats) else f"{LABEL} (in {', '.join(offline)})"
 
 
-def _from_class(kind: type, parameters: dict[str, Any]) -> Loaded:
+def _from_python(given: type | Callable[..., Any], parameters: dict[str, Any]) -> Loaded:
+    from simulator.rules.python_source import source_of
+
+    kind = given if isinstance(given, type) else rule_of(given)
     if not issubclass(kind, Rule) and not is_strategy_class(kind):
         raise UsageError(f"{kind.__name__} is no strategy", mend="derive it from simulator.rules.Rule")
-    try:
-        source = inspect.getsource(kind)
-    except (OSError, TypeError):
-        # Typed at a prompt: there is no text to tell two versions apart, so its bytecode has to do.
-        code = [f.__code__ for f in vars(kind).values() if inspect.isfunction(f)]
-        source = repr([(c.co_name, c.co_code.hex(), c.co_names, repr(c.co_consts)) for c in code])
+    source = source_of(given)
     digest = hashlib.sha256(source.encode()).hexdigest()
-    return Loaded(_as_strategy(kind(**parameters)), {kind.__name__: digest}, None, parameters)
+    return Loaded(_as_strategy(kind(**parameters)), {kind.__name__: digest}, None, parameters, source)
 
 
 def _as_strategy(made: Rule | Strategy[Any]) -> Strategy[Any]:

@@ -9,3 +9,21 @@ series, distributions                     the ground under all of it
 
 Nothing here knows of markets, orders or LLMs. Each module states its conventions at the top, its sources by function.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.notebook.statistics import summary
+
+__all__ = ["summary"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return ``summary``, which takes pandas objects and so stands rooms above; loaded when it is first used."""
+    if name != "summary":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from simulator.notebook.statistics import summary
+
+    return summary

@@ -129,6 +129,48 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class RoundTrip:
+    """A position from flat to flat, or still open at the end of a replay.
+
+    Attributes
+    ----------
+    side : ``long`` or ``short``
+    entry_at, exit_at : opening instants of the bars of the first and the last fill; None while open
+    quantity : shares bought of a long position, sold of a short one, over its life
+    entry_price, exit_price : average price of these, and of what was closed; None where nothing was
+    costs : dollars of slippage and commission
+    pnl : dollars earned after costs; while open what is left is worth its newest close
+    pnl_fraction : `pnl` as a fraction of `quantity` × `entry_price`
+    sessions : exchange sessions from entry to exit, 0 within one; to the last session while open
+    mae, mfe : worst and best price while it was held, as a fraction of the average price paid till then, in the
+        direction of profit: mae ≤ 0 ≤ mfe. Lows and highs of a bar count from the entry on, those of the entry's own
+        bar only where it filled at the open; of the bar it ends in only what lies between the open and the exit
+    mae_usd, mfe_usd : the same times the shares held then, in dollars
+    entry_order, exit_order : ids of the orders behind the first and the last fill, as in `Fill`
+    ended : ``open`` (a decision), ``limit``, ``stop``, ``take_profit``, ``margin_call``; ``still held`` while open
+    """
+
+    symbol: str
+    side: str
+    entry_at: int
+    exit_at: int | None
+    quantity: float
+    entry_price: float
+    exit_price: float | None
+    costs: float
+    pnl: float
+    pnl_fraction: float
+    sessions: int
+    mae: float
+    mfe: float
+    mae_usd: float
+    mfe_usd: float
+    entry_order: int
+    exit_order: int | None
+    ended: str
+
+
+@dataclass(frozen=True)
 class OrderReport:
     """An order as its broker has it: `filled` signed shares so far; ``open`` while more may fill,
     ``partly_filled`` where the rest never will."""

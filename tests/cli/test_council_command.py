@@ -45,7 +45,7 @@ def council(sim: Sim, met: simulator.Run, *words: str, code: int = 0) -> dict[st
 
 @pytest.mark.parametrize("row", [0, 1, 12, -1])
 def test_a_meeting_a_run_has_held_is_had_from_disk_and_decides_the_same(row: int, met: simulator.Run, sim: Sim) -> None:
-    rows = [one for one in met.decisions if one["record"]["kind"] == "council"]
+    rows = [one for one in met.records if one["record"]["kind"] == "council"]
     held = rows[row]["record"]
     said = council(sim, met, "run", "--as-of", rows[row]["session"], "--cache", "replay")
     assert (said["llm"]["asked"], said["llm"]["cached"], said["llm"]["cost_usd"]) == (0, 28, 0.0)

@@ -229,7 +229,7 @@ def test_the_python_face_reads_no_changed_file(made: Path) -> None:
     (run.folder / "report.html").unlink()
     for name in ("equity.csv", "decisions.jsonl"):
         (run.folder / name).write_bytes((run.folder / name).read_bytes() + b"\n")
-    for read in (lambda: run.equity, lambda: run.decisions, run.report):
+    for read in (lambda: run.equity, lambda: run.records, run.report):
         with pytest.raises(DataError, match="has changed since the run was made"):
             read()
 

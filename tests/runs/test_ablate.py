@@ -234,7 +234,7 @@ def test_what_is_no_record_of_a_meeting_is_refused(changes: dict[str, Any]) -> N
 
 
 def test_a_recalled_meeting_has_the_record_it_was_recalled_from(run: simulator.Run, case: Case) -> None:
-    rows = [row for row in run.decisions if row["record"]["kind"] == "council"]
+    rows = [row for row in run.records if row["record"]["kind"] == "council"]
     assert len(rows) == len(case.meetings) == 26
     for row, meeting in zip(rows, case.meetings, strict=True):
         assert json.loads(json.dumps(evidence(meeting, case.council.setup))) == row["record"]
@@ -286,7 +286,7 @@ def test_the_vote_is_what_a_council_without_a_chairman_decides_whatever_the_chai
     case = open_case(folder, found)
     spec = case.council.spec
     voted = [variants.drop_chairman(meeting, spec) for meeting in case.meetings]
-    theirs = [row["record"] for row in leaderless.decisions if row["record"]["kind"] == "council"]
+    theirs = [row["record"] for row in leaderless.records if row["record"]["kind"] == "council"]
     assert any(approved(meeting) for meeting in voted)
     for meeting, record in zip(voted, theirs, strict=True):
         decided = record["chairman"]["answer"]["approved_trades"]

@@ -31,7 +31,7 @@ def test_an_intraday_run_from_the_first_session_starts_one_session_later(first: 
     (workspace / "data" / "HALFHR.csv").write_text("\n".join(["timestamp,open,high,low,close,volume", *rows]))
     run = simulator.run("buy_and_hold", ["HALFHR"], first, workspace=workspace)
     assert "trading starts one session later than asked: 2024-03-04 is the first bar there is" in run.facts["notes"]
-    assert str(run.decisions[0]["as_of"]).startswith("2024-03-05")
+    assert str(run.records[0]["as_of"]).startswith("2024-03-05")
     later = simulator.run("buy_and_hold", ["HALFHR"], "2024-03-05", workspace=workspace)
     assert run.facts["metrics"] == later.facts["metrics"]
 

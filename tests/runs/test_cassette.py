@@ -32,11 +32,11 @@ def test_the_debate_of_a_real_model_replays_with_the_network_cut(
     monkeypatch.setattr(socket.socket, "connect", cut)
     run = simulator.run(*DEBATE, models="local", cache="replay", workspace=imported)
     assert run.facts["digest"] == "2bd86ee26a211d02ee56aa498a872419d849cfb326e7c0ac27975872992e7b97"
-    assert len(run.decisions) == 4
+    assert len(run.records) == 4
     assert run.facts["analysts"] is None
     assert (run.runtime["asked"], run.runtime["cost_usd"]) == (0, 0.0)
     assert run.facts["audit"]["max_relative_difference"] == 0.0
-    pitches = [said for decision in run.decisions for said in decision["record"]["pitches"]]
+    pitches = [said for decision in run.records for said in decision["record"]["pitches"]]
     assert len(pitches) == 12
     assert all(said["answer"]["thesis_bullets"] for said in pitches)
     assert run.facts["shortfalls"]["failed"], "the answer that stayed cut off after its repair is on record"

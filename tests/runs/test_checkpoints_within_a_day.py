@@ -46,7 +46,7 @@ def replayed(workspace: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]
         writer.writerows(rows)
     run = simulator.run("macro_council", ["SPY"], FIRST, LAST, workspace=workspace)
     assert run.facts["audit"]["max_relative_difference"] == 0.0
-    return [{**row, "notes": run.facts["notes"]} for row in run.decisions]
+    return [{**row, "notes": run.facts["notes"]} for row in run.records]
 
 
 @pytest.fixture(scope="module")

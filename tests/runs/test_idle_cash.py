@@ -41,7 +41,7 @@ def test_an_idle_run_has_an_excess_return_of_exactly_nothing(workspace: Path) ->
     returns = found["equity"] / np.append(100_000.0, found["equity"][:-1]) - 1
     assert returns.tolist() == found["risk_free"].tolist()
     assert found["equity"][-1] > 105_000
-    assert run.metrics["sharpe"] is None
+    assert run.facts["metrics"]["sharpe"] is None
 
 
 def test_bills_on_credit_lose_the_spread_and_nothing_else(workspace: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_partial_run_continues_from_its_answers(v2: Path) -> None:
     """Two of three meetings were decided when the money ran out: they are decided the same."""
     run = simulator.run(models="dry", start="2024-05-01", end="2024-05-07", cache="replay", workspace=v2)
     first = [json.loads(line) for line in (v2 / "reports" / PARTIAL / "decisions.jsonl").read_text().splitlines()]
-    assert run.decisions == first[: len(run.decisions)]
+    assert run.records == first[: len(run.records)]
     assert run.runtime["asked"] == 0
 
 

@@ -17,7 +17,7 @@ PERIOD = ("2024-01-02", "2024-01-19")
 def told(run: simulator.Run) -> dict[str, list[str]]:
     """{as_of: headlines shown}."""
     shown = {}
-    for row in run.decisions:
+    for row in run.records:
         shown[row["as_of"][:16]] = [news["headline"] for news in row["record"]["facts"].get("news", [])]
     return shown
 

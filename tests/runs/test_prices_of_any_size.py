@@ -53,7 +53,7 @@ def trade(folder: Path, strategy: str, scale: float) -> simulator.Run:
 
 
 def wanted(run: simulator.Run) -> list[tuple[str, list[tuple[str, float]]]]:
-    return [(one["as_of"], [(t["symbol"], round(t["weight"], 5)) for t in one["targets"]]) for one in run.decisions]
+    return [(one["as_of"], [(t["symbol"], round(t["weight"], 5)) for t in one["targets"]]) for one in run.records]
 
 
 def fills(run: simulator.Run) -> list[dict[str, str]]:
@@ -96,7 +96,7 @@ def test_small_prices_are_shown_with_their_digits(workspace: Path, sim: Sim) -> 
     assert f" {price(float(fill['price']))} " in shown.stdout
     shown = sim("explain", run.folder.name, fill["session"], cwd=workspace)
     assert f" at {price(float(fill['price']))} (" in shown.stdout
-    for one in run.decisions:
+    for one in run.records:
         for target in one["targets"]:
             assert all(0.2 < target[n] / 4.7e-5 < 5 for n in ("limit", "stop", "take_profit") if target.get(n))
 
@@ -165,7 +165,7 @@ def test_an_account_that_held_nothing_has_no_ratio_to_risk(interest: str, earned
     (workspace / "config" / "costs.yaml").write_text(f"cash_interest: {interest}\n")
     run = simulator.run(Nothing, "SPY", *SPAN, workspace=workspace)
     for name in ("sharpe", "sortino"):
-        assert run.metrics[name] is None
+        assert run.facts["metrics"][name] is None
         assert run.facts["reasons"][name]
     assert run.facts["inference"]["sharpe_ci_low"] is None
     assert run.metrics["total_return"] == pytest.approx(earned, abs=2e-3)
@@ -213,7 +213,7 @@ def test_weights_that_cannot_be_meant_are_one_line_with_the_way_out(workspace: P
 @pytest.mark.medium
 def test_weights_of_numpy_and_a_weight_of_five_are_read(workspace: Path) -> None:
     np, pd = pytest.importorskip("numpy"), pytest.importorskip("pandas")
-    assert weigh(workspace, {"SPY": np.float32(0.5)}).decisions[0]["targets"][0]["weight"] == 0.5
+    assert weigh(workspace, {"SPY": np.float32(0.5)}).records[0]["targets"][0]["weight"] == 0.5
     (note,) = [n for n in weigh(workspace, {"SPY": 5}).facts["notes"] if "times the equity" in n]
     assert note == "SPY was wanted at 5 times the equity and cut to 1: weights are fractions, 0.05 is 5 %"
     for table in (pd.Series({"SPY": 0.5}), pd.DataFrame({"SPY": [0.5]})):

@@ -94,8 +94,8 @@ class Half(Rule):
         ({"cache": None}, "cache was None; it is one of record"),
         ({"models": "ofline"}, 'did you mean "offline"?'),
         ({"strategy": "buy_and_hodl"}, 'did you mean "buy_and_hold"?'),
-        ({"strategy": None}, "strategy was None; pass its name, the path of its file, or its class"),
-        ({"strategy": Half()}, "pass its name, the path of its file, or its class"),
+        ({"strategy": None}, "strategy was None; pass its name, its path, its class or a function"),
+        ({"strategy": Half()}, "pass its name, its path, its class or a function"),
         ({"strategy": "sma_cross", "parameters": {"fats": 5}}, 'did you mean "fast"?'),
         ({"parameters": "fast=20"}, "parameters was 'fast=20'; pass a dict: {\"fast\": 20}"),
         ({"models": 5}, "models was 5; pass the name of a profile"),
@@ -121,5 +121,5 @@ def test_an_unknown_keyword_is_refused_and_a_path_is_a_strategy(workspace: Path)
         simulator.run(symbol="SPY", workspace=workspace)  # type: ignore[call-arg]
     arguments = ("SPY", dt.datetime(2024, 1, 2), pd.Timestamp("2024-01-31"))
     by_path = simulator.run(workspace / "strategies" / "buy_and_hold.py", *arguments, workspace=workspace)
-    assert by_path.metrics == simulator.run("buy_and_hold", ["spy"], "2024-01-02", DAY.replace(day=31),
-                                            workspace=workspace).metrics  # fmt: skip
+    assert by_path.id == simulator.run("buy_and_hold", ["spy"], "2024-01-02", DAY.replace(day=31),
+                                            workspace=workspace).id  # fmt: skip

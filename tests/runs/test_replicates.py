@@ -44,7 +44,7 @@ def test_every_question_is_asked_k_times_and_the_spread_is_that_of_k_tapes(moody
     made = run(workspace, replicates=K)
     # The first replicate is the single run's: its answers were on disk.
     assert made.runtime["cached"] == asked
-    assert made.metrics == single.metrics
+    assert made.metrics.equals(single.metrics)
     calls = lines(made.folder / "llm_calls.jsonl")
     assert {call["replicate"] for call in calls} == set(range(K))
     assert len({call["key"] for call in calls}) == len(calls)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.medium
 
 FILES = {
     *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
-    *("exposure.csv", "llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
+    *("trades.csv", "exposure.csv", "llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
 }
 
 PERIOD = ("2024-01-02", "2024-03-28")
@@ -85,7 +85,7 @@ def test_the_two_engines_agree_to_the_last_bit(council: simulator.Run) -> None:
 
 def test_every_question_of_the_council_is_on_record(council: simulator.Run) -> None:
     calls = [json.loads(line) for line in (council.folder / "llm_calls.jsonl").read_text().splitlines()]
-    records = [row["record"] for row in council.decisions]
+    records = [row["record"] for row in council.records]
     meetings = sum(record["kind"] == "council" for record in records)
     theses = [t for record in records if record["kind"] == "checkpoint" for t in record["theses"] if t["keys"]]
     asked = {"research": 2, "pitch": 5, "review": 20, "chairman": 1}
@@ -110,7 +110,7 @@ def test_six_accounts_trade_side_by_side(council: simulator.Run) -> None:
 
 
 def test_every_account_but_the_council_s_has_its_books_in_a_folder_of_its_own(council: simulator.Run) -> None:
-    kept = {"decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "weights.csv"}
+    kept = {"decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "weights.csv", "trades.csv"}
     folders = {
         folder.name: {file.name for file in folder.iterdir()} for folder in (council.folder / "accounts").iterdir()
     }

@@ -39,11 +39,11 @@ def statistics(strategy: str, workspace: Path) -> dict[str, Any]:
     run = simulator.run(strategy, *COMMANDS.get(strategy, RULE), workspace=workspace)
     orders = (run.folder / "orders.csv").read_bytes()
     return {
-        "decisions": len(run.decisions),
+        "decisions": len(run.records),
         "orders": len(orders.splitlines()) - 1,
         "orders_sha256": hashlib.sha256(orders).hexdigest(),
         "digest": run.facts["digest"],
-        **{name: run.metrics[name] for name in NAMES},
+        **{name: run.facts["metrics"][name] for name in NAMES},
     }
 
 

@@ -48,7 +48,7 @@ def test_it_is_what_pandas_makes_of_equity_weights_and_bars(run: simulator.Run, 
 
 
 def test_decisions_are_sessions_on_which_a_target_changed(run: simulator.Run) -> None:
-    targets = pd.DataFrame([{t["symbol"]: t["weight"] for t in row["targets"]} for row in run.decisions]).ffill()
+    targets = pd.DataFrame([{t["symbol"]: t["weight"] for t in row["targets"]} for row in run.records]).ffill()
     changed = (targets.diff().abs() > 0).any(axis=1)
     assert run.facts["skill"]["decisions"] == int(changed.sum())
 

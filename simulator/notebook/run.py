@@ -1,0 +1,323 @@
+"""A run as Python has it: its tables, its verdict, its charts, and the commands that ask about it.
+
+run folder ──read──► Evidence ──tables──► returns, equity, trades, fills, weights … (of the run and of each account)
+                            └─► card (in a notebook), plot, report, check, ablate, explain, compare
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from simulator.errors import LLMError, UsageError
+from simulator.evidence.reader import (
+    Books,
+    Evidence,
+    account_curves,
+    folder_of_account,
+    read,
+    read_books,
+    read_trades,
+    read_weights,
+)
+from simulator.evidence.records import DecisionRow, Metrics, RunRecord, Runtime
+from simulator.evidence.verify import check_parts
+from simulator.runs.execute import FinishedRun
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simulator.analysis.verdict import Verdict
+    from simulator.notebook.answers import Answer
+    from simulator.notebook.plots import Plots
+
+
+class Account:
+    """The books of one account of a run. Tables are made when they are first looked at.
+
+    All are indexed by ``session`` (T exchange sessions, oldest first) or have a row per event; money is in dollars,
+    weights and returns are fractions, times those of New York. Raises DataError where the folder has changed.
+    """
+
+    def __init__(self, run: Run, name: str | None, metrics: Metrics) -> None:
+        self._run, self.name = run, name
+        self._metrics = metrics
+
+    def __repr__(self) -> str:
+        return f"Account({self.name}: {self.equity.iloc[-1]:,.0f} dollars, {len(self.fills)} fills)"
+
+    @property
+    def metrics(self) -> pd.Series:
+        """float64 by name as in `simulator.stats.metrics`; NaN where undefined, ``run.facts["reasons"]`` says why."""
+        import pandas as pd
+
+        return pd.Series(dict(self._metrics), dtype="float64", name=self._title)
+
+    @cached_property
+    def equity(self) -> pd.Series:
+        """(T,) dollars at the close of each session."""
+        from simulator.notebook.tables import tabulate_series
+
+        own = self.name in (None, self._run.facts["account"])
+        curves = account_curves(self._run.facts, self._run.evidence.equity)
+        path = self._run.evidence.equity["equity"] if own else curves[str(self.name)]
+        return tabulate_series(self._run.evidence.sessions, {self._title: path})[self._title]
+
+    @cached_property
+    def returns(self) -> pd.Series:
+        """(T,) simple returns of each session after costs, the first from the cash at the start. In the shape that
+        quantstats and pyfolio take."""
+        before = self.equity.shift(1, fill_value=float(self._run.facts["cash"]))
+        return self.equity / before - 1.0
+
+    @cached_property
+    def drawdowns(self) -> pd.DataFrame:
+        """Losses from a peak, the deepest first: depth, peak, trough, recovery (NaT while open), sessions."""
+        from simulator.notebook.tables import tabulate_drawdowns
+
+        return tabulate_drawdowns(self.returns)
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """Round trips, each position from flat to flat, by entry: columns as in `simulator.trading.model.RoundTrip`."""
+        from simulator.notebook.tables import tabulate_trades
+
+        self._check("trades.csv")
+        trips = read_trades(self._run.folder, self._run.facts, self.name)
+        if trips is None:
+            why = "was made before round trips were kept"
+            raise UsageError(why, where=str(self._run.folder), mend=f"`{self._run.facts['command']}` makes it again")
+        return tabulate_trades(trips, self._books.decisions, self._books.orders)
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """Executions in order of time: order_id, symbol, at, session, quantity, price, slippage, commission, why."""
+        from simulator.notebook.tables import tabulate_fills
+
+        return tabulate_fills(self._books.fills)
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """Orders as they were sent and what became of them: id, symbol, submitted_at, kind, quantity, notional, limit,
+        stop, take_profit, status."""
+        from simulator.notebook.tables import tabulate_orders
+
+        return tabulate_orders(self._books.orders)
+
+    @cached_property
+    def rejections(self) -> pd.DataFrame:
+        """Orders, or parts of them, that were not carried out: order_id, symbol, at, session, wanted, got, why."""
+        from simulator.notebook.tables import tabulate_rejections
+
+        return tabulate_rejections(self._books.rejected)
+
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """One row per decision and target: as_of, session, symbol, weight (wanted), allowed, order, limit, stop,
+        take_profit, conviction, reason. `records` has the whole."""
+        from simulator.notebook.tables import tabulate_decisions
+
+        return tabulate_decisions(self._books.decisions)
+
+    @property
+    def records(self) -> list[DecisionRow]:
+        """Lines of decisions.jsonl: targets, risk limits, and the debate or rule behind them."""
+        return list(self._books.decisions)
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        """(T, N) signed fraction of equity by symbol at each close."""
+        from simulator.notebook.tables import tabulate_series
+
+        self._check("weights.csv")
+        sessions, weights = read_weights(self._folder, self._run.facts)
+        return tabulate_series(sessions, weights)
+
+    @cached_property
+    def positions(self) -> pd.DataFrame:
+        """(T, N) signed shares by symbol at each close."""
+        from simulator.notebook.tables import tabulate_positions
+
+        return tabulate_positions(self._books.fills, self._run.evidence.sessions, self._run.facts["symbols"])
+
+    @property
+    def _folder(self) -> Path:
+        return folder_of_account(self._run.folder, self._run.facts, self.name)
+
+    def _check(self, *names: str) -> None:
+        """Raise DataError where one of the account's files has changed since the run was made."""
+        place = self._folder.relative_to(self._run.folder)
+        check_parts(self._run.folder, self._run.facts, [(place / name).as_posix() for name in names])
+
+    @property
+    def _title(self) -> str:
+        return self.name or self._run.facts["strategy"]
+
+    @cached_property
+    def _books(self) -> Books:
+        self._check("decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv")
+        return read_books(self._run.folder, self._run.facts, self.name)
+
+
+class Run(Account):
+    """A finished run. What `Account` has is that of the account the run reports; `accounts` has the others.
+
+    Attributes
+    ----------
+    folder : its run folder
+    facts, runtime : content of run.json (with trials.json) and of runtime.json
+    """
+
+    def __init__(self, made: FinishedRun, workspace: Workspace) -> None:
+        self.folder: Path = made.folder
+        self.facts: RunRecord = made.facts
+        self.runtime: Runtime = made.runtime
+        self.workspace = workspace
+        self._made = made
+        super().__init__(self, made.facts["account"], made.facts["metrics"])
+
+    def __repr__(self) -> str:
+        from simulator.notebook.card import describe
+
+        return describe(self)
+
+    def _repr_html_(self) -> str:
+        from simulator.notebook.card import render
+
+        return render(self)
+
+    @property
+    def id(self) -> str:
+        """Ten hex digits: the same made of the same."""
+        return self.facts["run_id"]
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """All of the run folder. Raises DataError where it has changed since the run was made."""
+        check_parts(self.folder, self.facts)
+        return read(self.folder)
+
+    @cached_property
+    def accounts(self) -> Mapping[str, Account]:
+        """Accounts of a council by name, its own among them; empty for a rule."""
+        own = {one["name"]: Account(self, one["name"], one["metrics"]) for one in self.facts["accounts"]}
+        return MappingProxyType(own)
+
+    @cached_property
+    def benchmarks(self) -> pd.DataFrame:
+        """(T, B) dollars at the close of buy_and_hold, equal_weight and exposure_matched, with the same cash."""
+        from simulator.notebook.tables import tabulate_series
+
+        there = {name: path for name, path in self.evidence.equity.items() if name in self.facts["benchmarks"]}
+        return tabulate_series(self.evidence.sessions, there)
+
+    @property
+    def risk_free(self) -> pd.Series:
+        """(T,) return of the cash instrument in each session, the one excess returns subtract."""
+        from simulator.notebook.tables import tabulate_series
+
+        return tabulate_series(self.evidence.sessions, {"risk_free": self.evidence.equity["risk_free"]})["risk_free"]
+
+    def closes(self, symbol: str) -> pd.Series:
+        """(T,) close of `symbol` in each session, from the workspace's bars, NaN where it has none.
+
+        Raises DataError where these are no longer the bars of the run: a fill lies outside its bar.
+        """
+        from simulator.notebook.prices import closes_of
+
+        return closes_of(self, symbol)
+
+    @cached_property
+    def llm(self) -> pd.DataFrame:
+        """One row per question: key, session, stage, seat, replicate, provider, model, served, outcome, prompt_tokens,
+        completion_tokens, cost_usd; empty for a rule."""
+        from simulator.notebook.tables import tabulate_calls
+
+        return tabulate_calls(self.evidence.calls)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Is this an edge, or luck? ``verdict.headline`` is the sentence, docs/verdict.md the rule."""
+        from simulator.analysis.verdict import judge
+
+        return judge(self.facts)
+
+    @property
+    def plot(self) -> Plots:
+        """Charts with matplotlib: ``run.plot()``, ``run.plot.equity(ax=ax)``, ``run.plot.save("run.png")``."""
+        from simulator.notebook.plots import Plots
+
+        return Plots(self)
+
+    @property
+    def undecided(self) -> LLMError | None:
+        """Error that names meetings without a decision because too few members answered; None where there is none."""
+        return self._made.undecided
+
+    def report(self) -> Path:
+        """Path of report.html, built again where somebody removed it."""
+        return self._made.report()
+
+    def summary(self) -> dict[str, object]:
+        """Return what ``sim run --json`` prints."""
+        return self._made.summary()
+
+    def compare(self, *others: Run | str) -> Answer:
+        """Return how this run differs from `others`, and since when; see :func:`simulator.compare`."""
+        from simulator.notebook.answers import compare
+
+        return compare([self, *others], self.workspace)
+
+    def check(self, *only: str, models: bool = False, max_cost: float = 5.0) -> Answer:
+        """Return what the decisions rest on, as ``sim check`` does: `only` names checks, `models` lets it ask them.
+
+        The page goes into the folder, as does the report built again.
+        """
+        from simulator.notebook.answers import check
+
+        return check(self, only or None, models, max_cost)
+
+    def ablate(self) -> Answer:
+        """Return what each part of a council adds, as ``sim ablate`` does. Nobody is asked."""
+        from simulator.notebook.answers import ablate
+
+        return ablate(self)
+
+    def explain(self, date: object = None, symbol: str | None = None, account: str | None = None) -> Answer:
+        """Return what is behind the run's numbers, or behind the decision in force on `date`, as ``sim explain``."""
+        from simulator.notebook.answers import explain
+
+        return explain(self, date, symbol, account)
+
+
+def load(name: str | Path, workspace: Workspace, build: Callable[[Path], Path]) -> Run:
+    """Return the run of that id, folder or beginning of its name, or ``"last"``; `build` makes its report.
+
+    Raises UsageError where there is none, DataError for one that has changed since it was made.
+    """
+    from simulator.evidence.reader import read_run, read_runtime
+    from simulator.evidence.verify import open_run, record_page
+
+    found = open_run(workspace, str(name))
+    facts = read_run(found.folder)
+    made = FinishedRun(
+        found.folder,
+        facts,
+        read_runtime(found.folder, facts),
+        partial(_build, workspace=workspace, facts=facts, build=build, record=record_page),
+    )
+    return Run(made, workspace)
+
+
+def _build(
+    folder: Path,
+    workspace: Workspace,
+    facts: RunRecord,
+    build: Callable[[Path], Path],
+    record: Callable[[Workspace, RunRecord, Path], Path],
+) -> Path:
+    return record(workspace, facts, build(folder))

@@ -1,0 +1,63 @@
+"""Work in a thread of its own: a notebook, or whatever else has an event loop, has one running in the thread that asks.
+
+caller's thread ◄─ progress ─ worker's thread: runs its own event loop
+       └─ Ctrl-C, "interrupt kernel" ─► the next report of progress raises KeyboardInterrupt there
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+PATIENCE_S = 5.0
+"""Seconds after an interruption within which the worker has to have put away what it has."""
+
+
+class _Call(Generic[T, P]):
+    """One piece of work, what it reports, and how it ended."""
+
+    def __init__(self, work: Callable[[Callable[[P], None]], T]) -> None:
+        self.work, self.reports, self.stop = work, SimpleQueue[P | None](), threading.Event()
+        self.result: list[T] = []
+        self.error: BaseException | None = None
+
+    def report(self, now: P) -> None:
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+        self.reports.put(now)
+
+    def run(self) -> None:
+        try:
+            self.result.append(self.work(self.report))
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.reports.put(None)
+
+
+def call_in_thread(work: Callable[[Callable[[P], None]], T], show: Callable[[P], None]) -> T:
+    """Return what ``work(report)`` returns in another thread; `show` is called here with all that it reports.
+
+    Raises what it raised. After KeyboardInterrupt here, or an error of `show`, the next report stops the work, which is
+    waited for `PATIENCE_S` seconds; its own error, should it have one to tell, is the cause of the one raised.
+    """
+    call: _Call[T, P] = _Call(work)
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(call.run,), name="simulator", daemon=True)
+    thread.start()
+    try:
+        while (now := call.reports.get()) is not None:
+            show(now)
+        thread.join()
+    except BaseException as error:
+        call.stop.set()
+        thread.join(PATIENCE_S)
+        raise error from call.error
+    if call.error is not None:
+        raise call.error
+    return call.result[0]

@@ -1,0 +1,51 @@
+"""Work beside the caller's thread: what it reports arrives there, and what is raised there stops it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from simulator.notebook.worker import call_in_thread
+
+
+def test_the_work_runs_elsewhere_and_its_reports_are_shown_here_in_order() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def work(report) -> int:
+        for n in range(3):
+            report(n)
+        return threading.get_ident()
+
+    here = threading.get_ident()
+    assert call_in_thread(work, lambda n: seen.append((n, threading.get_ident()))) != here
+    assert seen == [(0, here), (1, here), (2, here)]
+
+
+def test_an_error_of_the_work_is_raised_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        call_in_thread(lambda _: 1 / 0, print)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ValueError])
+def test_what_is_raised_here_stops_the_work_at_its_next_report(raised: type[BaseException]) -> None:
+    ended = threading.Event()
+
+    def work(report) -> None:
+        try:
+            while True:
+                report(1)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    def show(_: int) -> None:
+        raise raised
+
+    begun = time.monotonic()
+    with pytest.raises(raised) as error:
+        call_in_thread(work, show)
+    assert ended.is_set()
+    assert isinstance(error.value.__cause__, KeyboardInterrupt)
+    assert time.monotonic() - begun < 2
