@@ -51,7 +51,7 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     replicates: int = 1,
     max_cost: float = MAX_COST,
-    factors: str | os.PathLike[str] | None = None,
+    factors: Place | None = None,
     batch: Batch | None = None,
     engine: Engine = "auto",
     progress: bool | Callable[[RunProgress], None] | None = None,
@@ -75,8 +75,7 @@ def run(
     engine : ``backtrader``, or ``kernel``, of which backtrader audits a slice; ``auto`` takes that past 200,000 bars
     factors : file of factor returns, Kenneth French's or one of fractions, that the result is held against
     batch : ``all`` or ``meetings`` asks in batches, at half price and in days
-    progress : a bar (True; None shows one in notebooks), or a function called with a `RunProgress` after each date that
-        was asked or replayed
+    progress : a bar (True; None shows one in notebooks), or a function called with a `RunProgress` after each date
 
     Raises the errors of :mod:`simulator.errors`; `PartialRunError` where money or answers ran out, whose ``run`` holds
     what was decided so far. Interrupted it keeps that and all paid answers: ``simulator.load("last")`` has it.
