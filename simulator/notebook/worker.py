@@ -7,8 +7,10 @@ caller's thread ◄─ progress ─ worker's thread: runs its own event loop
 from __future__ import annotations
 
 import contextvars
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -24,13 +26,16 @@ class _Call(Generic[T, P]):
 
     def __init__(self, work: Callable[[Callable[[P], None]], T]) -> None:
         self.work, self.reports, self.stop = work, SimpleQueue[P | None](), threading.Event()
+        self.stopped = False
         self.result: list[T] = []
         self.error: BaseException | None = None
 
     def report(self, now: P) -> None:
-        if self.stop.is_set():
+        if not self.stop.is_set():
+            self.reports.put(now)
+        elif not self.stopped:  # once: what was done so far may be put away then
+            self.stopped = True
             raise KeyboardInterrupt
-        self.reports.put(now)
 
     def run(self) -> None:
         try:
@@ -51,9 +56,10 @@ def call_in_thread(work: Callable[[Callable[[P], None]], T], show: Callable[[P],
     thread = threading.Thread(target=contextvars.copy_context().run, args=(call.run,), name="simulator", daemon=True)
     thread.start()
     try:
-        while (now := call.reports.get()) is not None:
-            show(now)
-        thread.join()
+        with _interruptible():
+            while (now := call.reports.get()) is not None:
+                show(now)
+            thread.join()
     except BaseException as error:
         call.stop.set()
         thread.join(PATIENCE_S)
@@ -61,3 +67,19 @@ def call_in_thread(work: Callable[[Callable[[P], None]], T], show: Callable[[P],
     if call.error is not None:
         raise call.error
     return call.result[0]
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt at once: an event loop's own handler waits for the loop to go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -235,6 +235,32 @@ def test_ctrl_c_while_asking_ends_at_once_and_keeps_what_was_answered(dry, works
     assert run(workspace).runtime["asked"] == DATES * PER_DATE - stored
 
 
+IN_A_LOOP = """
+import asyncio, sys, simulator
+async def cell():
+    simulator.run(start="2024-01-02", end="2024-02-16", models="dry", max_cost=50.0, workspace=sys.argv[1])
+asyncio.run(cell())
+"""
+
+
+def test_an_interrupted_notebook_keeps_the_dates_that_were_decided_and_every_answer(dry, workspace: Path) -> None:
+    service = dry("--latency", 0.1, concurrency=16)
+    kernel = subprocess.Popen([sys.executable, "-c", IN_A_LOOP, str(workspace)], stderr=subprocess.PIPE)
+    waiting_for(service, 4 * PER_DATE)
+    began = time.monotonic()
+    kernel.send_signal(signal.SIGINT)
+    _, said = kernel.communicate(timeout=30)
+    assert time.monotonic() - began < 5  # 2 s where nothing else runs
+    assert "KeyboardInterrupt" in said.decode().splitlines()[-1]
+    partial_run = simulator.load("last", workspace=workspace)
+    assert partial_run.facts["partial"]
+    assert 0 < len(partial_run.records) < DATES
+    assert verified(workspace) == service.stats()["answered"]
+    whole = run(workspace)
+    assert whole.records[: len(partial_run.records)] == partial_run.records
+    assert service.stats()["answered"] <= DATES * PER_DATE + 16
+
+
 def test_after_twenty_answers_a_run_says_what_it_will_cost(dry, workspace: Path, sim: Any) -> None:
     dry("--latency", 0.05, concurrency=8)
     done = sim(*WORDS, "--workspace", workspace)
