@@ -54,13 +54,13 @@ def make_size(truncate: Callable[[float], float]) -> Size:
                 fraction, want = want, truncate(want)
                 if want == 0.0 and held == 0.0 and fraction != 0.0 and abs(fraction) * mark >= min_trade:
                     return NO_ORDER, fraction, False
-        keeps_side = (held > 0.0 and want > 0.0) or (held < 0.0 and want < 0.0)
+        keeps_side = ((held > 0.0) & (want > 0.0)) | ((held < 0.0) & (want < 0.0))
         change = want - held
         if change == 0.0 or (want != 0.0 and abs(change) * mark < min_trade):
             return NO_ORDER, 0.0, keeps_side
-        if change > 0.0 and held >= 0.0 and not limited and not whole_shares:
-            return DOLLARS, change * mark, keeps_side
-        return SHARES, change, keeps_side
+        # One answer rather than two branches: which it is nobody can guess, the processor neither.
+        dollars = (change > 0.0) & (held >= 0.0) & (not limited) & (not whole_shares)
+        return DOLLARS if dollars else SHARES, change * mark if dollars else change, keeps_side
 
     return size
 

@@ -36,9 +36,8 @@ def open_slippage(a: AccountState, shares: float, price: float, limit: float) ->
 
 @inner
 def reducing_part(held: float, shares: float) -> float:
-    if held == 0.0 or (held > 0.0) == (shares > 0.0):
-        return 0.0
-    return shares if abs(shares) <= abs(held) else -held
+    part = shares if abs(shares) <= abs(held) else -held
+    return 0.0 if (held == 0.0) | ((held > 0.0) == (shares > 0.0)) else part
 
 
 @inner

@@ -82,7 +82,8 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
             refuse(a, s.refusals, n, -1, at, amount, 0.0, ledger.NO_SHARE_REASON)
     if a.call > 0:
         _refuse_orders(m, s, t, at, first_order)
-    _list_active(s)
+    if a.orders > first_order:
+        _list_symbols(s)
 
 
 @inner
@@ -99,14 +100,18 @@ def _refuse_orders(m: MarketArrays, s: KernelState, t: int, at: int, first_order
 
 
 @inner
-def _list_active(s: KernelState) -> None:
-    # In symbol order: sums over the active list are to run as those of `trading.fills` do.
-    count = 0
+def _list_symbols(s: KernelState) -> None:
+    # In symbol order: sums over the active list are to run as those of `trading.fills` do. Written whether listed or
+    # not, and counted only then: which it is nobody can guess, the processor neither.
+    active = waiting = 0
     for n in range(len(s.positions)):
-        if s.positions[n].held != 0.0 or s.positions[n].pending >= 0:
-            s.active[count] = n
-            count += 1
-    s.account[0].active = count
+        pends = s.positions[n].pending >= 0
+        s.waiting[waiting] = n
+        waiting += int(pends)
+        s.active[active] = n
+        active += int(pends | (s.positions[n].held != 0.0))
+    s.account[0].active = active
+    s.account[0].waiting = waiting
 
 
 # B. Accruals.
@@ -168,53 +173,54 @@ def _sell_down(m: MarketArrays, s: KernelState, t: int) -> None:
 
 @inner
 def _open_auction(m: MarketArrays, s: KernelState, t: int) -> None:
-    """Fill reducing parts first, then the increasing parts together. `wanted` is 0 where a position has no part."""
+    """Fill reducing parts first, then the increasing parts together."""
     a, rules = s.account[0], s.rules
     paid = 1.0 + a.slippage
-    increasing = False
-    for i in range(a.active):
-        n = s.active[i]
+    bids, reducing, increasing = s.auction[0], s.auction[1], s.auction[2]
+    count = less = more = 0
+    for i in range(a.waiting):
+        n = s.waiting[i]
         position = s.positions[n]
-        position.wanted = 0.0
         if position.pending < 0 or not m.tradable[t, n]:
             continue
         price, wanted, limit = m.open[t, n], position.quantity, position.limit
-        if np.isnan(wanted):
-            wanted = position.notional / (price * paid)
-        if (wanted > 0.0 and price > limit) or (wanted < 0.0 and price < limit):
+        bought = position.notional / (price * paid)
+        wanted = bought if np.isnan(wanted) else wanted
+        if ((wanted > 0.0) & (price > limit)) | ((wanted < 0.0) & (price < limit)) | (wanted == 0.0):
             continue
-        position.wanted = wanted
-        position.reducing = reducing_part(position.held, wanted)
-        position.got = wanted - position.reducing
-        increasing = increasing or position.got != 0.0
-        if position.reducing != 0.0:
-            slippage = open_slippage(a, position.reducing, price, limit)
-            fill(a, rules, position, s.fills, n, (position.reducing, price, slippage), ledger.AT_OPEN)
-    why = _share_out(m, s, t) if increasing else ledger.BUYING_POWER
-    for i in range(a.active):
-        n = s.active[i]
+        part = reducing_part(position.held, wanted)
+        position.wanted, position.reducing, position.got = wanted, part, wanted - part
+        bids[count] = reducing[less] = increasing[more] = n
+        count += 1
+        less += int(part != 0.0)
+        more += int(wanted - part != 0.0)
+    for i in range(less):
+        n = reducing[i]
         position = s.positions[n]
-        if position.wanted == 0.0:
-            continue
+        slippage = open_slippage(a, position.reducing, m.open[t, n], position.limit)
+        fill(a, rules, position, s.fills, n, (position.reducing, m.open[t, n], slippage), ledger.AT_OPEN)
+    why = _share_out(m, s, t, more) if more > 0 else ledger.BUYING_POWER
+    for i in range(more):
+        n = increasing[i]
+        position = s.positions[n]
         if position.got != 0.0:
             slippage = open_slippage(a, position.got, m.open[t, n], position.limit)
             fill(a, rules, position, s.fills, n, (position.got, m.open[t, n], slippage), ledger.AT_OPEN)
+    for i in range(count):
+        position = s.positions[bids[i]]
         whole = position.got == position.wanted - position.reducing
-        end_auctioned(s, n, position.wanted, position.wanted if whole else position.reducing + position.got, why)
+        end_auctioned(s, bids[i], position.wanted, position.wanted if whole else position.reducing + position.got, why)
 
 
 @inner
-def _share_out(m: MarketArrays, s: KernelState, t: int) -> int:
-    """Cut the increasing parts to the free margin; return the reason cuts are logged with."""
-    a, rules, free = s.account[0], s.rules, _free_margin(m, s, t)
+def _share_out(m: MarketArrays, s: KernelState, t: int, count: int) -> int:
+    """Cut the first `count` increasing parts to the free margin; return the reason cuts are logged with."""
+    a, rules, free, increasing = s.account[0], s.rules, _free_margin(m, s, t), s.auction[2]
     total = gross_all = commission_all = 0.0
     cut = False
-    for i in range(a.active):
-        position = s.positions[s.active[i]]
+    for i in range(count):
+        position, price = s.positions[increasing[i]], m.open[t, increasing[i]]
         got = position.got
-        if position.wanted == 0.0 or got == 0.0:
-            continue
-        price = m.open[t, s.active[i]]
         for _ in range(2):  # a second time where it was cut
             # Margin with slippage, and commission, of what the position is about to get.
             gross = initial_margin(rules, got) * abs(got) * price + open_slippage(a, got, price, position.limit)
@@ -231,13 +237,11 @@ def _share_out(m: MarketArrays, s: KernelState, t: int) -> int:
     if not (together or cut):
         return ledger.BUYING_POWER
     scale = max(0.0, free - commission_all) / gross_all if together else 1.0
-    for i in range(a.active):
-        position = s.positions[s.active[i]]
-        if position.wanted == 0.0:
-            continue
+    for i in range(count):
+        position = s.positions[increasing[i]]
         position.got *= scale
         if position.got != position.wanted - position.reducing:
-            position.got = after_cut(rules, position.got, m.open[t, s.active[i]])
+            position.got = after_cut(rules, position.got, m.open[t, increasing[i]])
     return ledger.PRO_RATA if together else ledger.BUYING_POWER
 
 
@@ -291,8 +295,8 @@ def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None
     the bar carried on to its stop, or closed beyond its take-profit. `got` is what was entered within the bar."""
     a, rules = s.account[0], s.rules
     entered = False
-    for i in range(a.active):
-        n = s.active[i]
+    for i in range(a.waiting):
+        n = s.waiting[i]
         position = s.positions[n]
         position.wanted = position.got = 0.0
         if position.pending < 0 or not m.tradable[t, n]:
@@ -311,8 +315,8 @@ def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None
             position.got = got
             entered = True
         end_auctioned(s, n, quantity, got, ledger.BUYING_POWER)
-    for i in range(a.active):
-        n = s.active[i]
+    for i in range(a.waiting):
+        n = s.waiting[i]
         position = s.positions[n]
         wanted, price = position.wanted, position.limit
         if wanted == 0.0:
@@ -333,8 +337,8 @@ def _limits_within(m: MarketArrays, s: KernelState, t: int, free: float) -> None
 @inner
 def _protect_entries(m: MarketArrays, s: KernelState, t: int) -> None:
     """Close what was entered within the bar and carried on to its stop, or closed beyond its take-profit."""
-    for i in range(s.account[0].active):
-        n = s.active[i]
+    for i in range(s.account[0].waiting):
+        n = s.waiting[i]
         position = s.positions[n]
         if position.got == 0.0 or not m.tradable[t, n]:
             continue
@@ -433,7 +437,7 @@ def _open_account(s: KernelState) -> None:
     a.slippage = s.rules.slippage_bps / 1e4
     a.commission = s.rules.commission_bps / 1e4
     a.kept_share = a.traded = a.costs = a.gross = 0.0
-    a.active = a.pending = a.brackets = a.call = 0
+    a.active = a.waiting = a.pending = a.brackets = a.call = 0
     a.orders = a.fills = a.refusals = 0
     for n in range(len(s.positions)):
         position = s.positions[n]
@@ -487,6 +491,6 @@ def play(
 ) -> None:
     """Play members `first` to before `last`, each from the start."""
     for r in range(first, last):
-        a, p, active, orders, fills, refusals, limits = room
-        s = KernelState(a, members[r], p, active, orders, fills, refusals, limits)
+        a, p, active, waiting, auction, orders, fills, refusals, limits = room
+        s = KernelState(a, members[r], p, active, waiting, auction, orders, fills, refusals, limits)
         _play(m, targets, groupings, s, c, r)

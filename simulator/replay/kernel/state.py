@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.market.bars import Floats, Instants
 from simulator.replay import ledger
@@ -17,7 +18,7 @@ class PositionState:
     """One symbol: its position, the order it waits for, and that order's parts in an auction.
 
     `pending` is the order that waits and `last_order` the one that filled last (-1 = none); of `quantity` and
-    `notional` one is NaN. `listed` is 1 while the symbol is among the active ones.
+    `notional` one is NaN.
     """
 
     held: float
@@ -33,7 +34,6 @@ class PositionState:
     got: float
     pending: int
     last_order: int
-    listed: int
 
 
 class AccountState:
@@ -54,6 +54,7 @@ class AccountState:
     gross: float
     at: int
     active: int
+    waiting: int
     pending: int
     brackets: int
     call: int
@@ -77,6 +78,9 @@ class Member(ExecutionRules):
     end: int
 
 
+Indices = NDArray[np.uint64]
+"""Columns of symbols. Unsigned: for a signed one every look-up would first ask if it counts from the end."""
+
 POSITION, ACCOUNT, MEMBER = ledger.record(PositionState), ledger.record(AccountState), ledger.record(Member)
 
 
@@ -95,14 +99,17 @@ class LimitScratch(NamedTuple):
 class KernelState(NamedTuple):
     """Everything that changes while one member is played, and its rules; the tables are used again for the next one.
 
-    `account` has one row. `active` lists the symbols with a position or a pending order, ascending. `orders`, `fills`
-    and `refusals` may have no rows: then they are counted and not kept.
+    `account` has one row. Lists of symbols, all ascending: `active` have a position or a pending order, `waiting` had a
+    pending order when they were last listed; `auction` (3, N) take part in the open auction, with what reduces and with
+    what increases. `orders`, `fills` and `refusals` may have no rows: then they are counted and not kept.
     """
 
     account: Sequence[AccountState]
     rules: Member
     positions: Sequence[PositionState]
-    active: Instants
+    active: Indices
+    waiting: Indices
+    auction: Indices
     orders: Sequence[OrderRow]
     fills: Sequence[FillRow]
     refusals: Sequence[RejectionRow]
@@ -114,7 +121,9 @@ class Room(NamedTuple):
 
     account: Sequence[AccountState]
     positions: Sequence[PositionState]
-    active: Instants
+    active: Indices
+    waiting: Indices
+    auction: Indices
     orders: Sequence[OrderRow]
     fills: Sequence[FillRow]
     refusals: Sequence[RejectionRow]
@@ -128,7 +137,9 @@ class Room(NamedTuple):
         return cls(
             account=empty(1, dtype=ACCOUNT),
             positions=empty(symbols, dtype=POSITION),
-            active=np.empty(symbols, dtype=np.int64),
+            active=np.empty(symbols, dtype=np.uint64),
+            waiting=np.empty(symbols, dtype=np.uint64),
+            auction=np.empty((3, symbols), dtype=np.uint64),
             orders=empty(orders, dtype=ledger.ORDER_COLUMNS),
             fills=empty(fills, dtype=ledger.FILL_COLUMNS),
             refusals=empty(refusals, dtype=ledger.REJECTION_COLUMNS),
