@@ -14,12 +14,13 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from simulator.errors import BudgetError, ConfigError, LLMError, UnansweredError
+from simulator.errors import BudgetError, ConfigError, LLMError, SimError, UnansweredError
 from simulator.files import write_file
 from simulator.llm.batch_service import Batch, BatchService, Line, NotCreatedError, file_of
 from simulator.llm.gateway import received
@@ -36,8 +37,9 @@ MOST_QUESTIONS, MOST_BYTES = 50_000, 200_000_000
 WINDOW_SECONDS = 24 * 3600.0
 LATE_SECONDS = 2 * 3600.0
 """Seconds beyond its window after which a batch that does not end is waited for no longer."""
-FIRST_LOOK, LAST_LOOK, RARER = 0.25, 60.0, 1.4
-"""Seconds before the first look at a batch, at most between two, and times how much longer each wait is."""
+FIRST_LOOK, LAST_LOOK, RARER, LONGEST_PAUSE = 0.25, 60.0, 1.4, 3600.0
+"""Seconds before the first look at a batch, at most between two, times how much longer each wait is, and seconds that a
+service may ask to be left alone."""
 QUEUE_FULL = "token_limit_exceeded"
 MOST_TRIES = 3
 """Batches a question is put in before the run stops."""
@@ -100,6 +102,7 @@ class BatchAsker(Rounds):
         """Put what is parked. Raises LLMError for what ends the run: the money is spent, a batch failed validation or
         was cancelled, a service stays away."""
         await self.begin()
+        self._sweep()
         known = self.ledger.names(self.parked)
         going = [row for row in self.ledger.rows() if row.run == self.budget.run or row.name in known.values()]
         try:
@@ -126,6 +129,22 @@ class BatchAsker(Rounds):
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
         self._find_stored()
+
+    async def finish(self) -> None:
+        """Settle batches of this run whose answers were all stored before the process that waited for them died."""
+        for row in self.ledger.rows():
+            requests = self.read_record(row.name) if row.run == self.budget.run and row.batch else []
+            with suppress(SimError):  # or it stays out, and counts
+                if requests and (now := await self.service.look(requests[0], row.batch)).ended:
+                    self.settle(row, requests, now, await self.service.lines(requests[0], now))
+
+    def _sweep(self) -> None:
+        """Remove records of batches that are settled: a row is entered before its record and taken out before it."""
+        records = list(self.folder.glob("*.jsonl"))
+        rows = {row.name for row in self.ledger.rows()}
+        for path in records:
+            if path.stem not in rows:
+                path.unlink(missing_ok=True)
 
     def describe(self) -> str:
         """Return ``batch round 2: 31 of 56 answers``; empty before the first."""
@@ -208,6 +227,8 @@ class BatchAsker(Rounds):
         """Put a batch, or go on with one that was put before, until its answers are stored and its money is booked."""
         requests = self.read_record(row.name)
         if not requests:
+            if self.ledger.row(row.name) is None:
+                return  # settled by another process meanwhile
             # Killed before its record was written: nothing was sent.
             if row.state == NEW and self.ledger.adopt(row.name):
                 self.ledger.settle(row, 0.0)
@@ -255,6 +276,7 @@ class BatchAsker(Rounds):
             try:
                 now = await self.service.look(asked, row.batch)
             except TransientError as failure:
+                wait = max(wait, min(failure.retry_after or 0.0, LONGEST_PAUSE))
                 if not trouble:
                     self.say(f"{row.batch} cannot be looked at now ({received(failure.found)}), and is waited for")
                 trouble = failure.found
@@ -347,12 +369,17 @@ class BatchAsker(Rounds):
     def read_record(self, name: str) -> list[ChatRequest]:
         """The questions of a batch, with the keys they were put under; none where there is no such record."""
         try:
-            text = self._record(name).read_text(encoding="utf-8")
+            text = self._record(name).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
         except OSError as error:
             raise LLMError(f"cannot be read ({error.strerror})", where=str(self._record(name))) from None
-        return [request_of(**json.loads(line)) for line in text.splitlines()]
+        try:
+            return [request_of(**json.loads(line)) for line in text.splitlines()]
+        except (ValueError, KeyError, TypeError) as error:
+            mend = f"`sim batch forget {name[:8]}` books its likely price and has its questions asked again"
+            where = str(self._record(name))
+            raise LLMError(f"record of a batch is no record ({error})", where=where, mend=mend) from None
 
 
 def request_of(request: Mapping[str, Any], purpose: Mapping[str, str]) -> ChatRequest:

@@ -23,7 +23,6 @@ from simulator.llm.messages import ChatRequest
 from simulator.llm.providers import Price
 from simulator.llm.providers.openai_compatible import OpenAICompatible, endpoints_of
 from simulator.llm.registry import OPENAI_COMPATIBLE
-from simulator.llm.rounds import Rounds
 from simulator.llm.spending.batch_ledger import NEW, BatchLedger, BatchRow
 from simulator.llm.spending.budget import Budget
 from simulator.llm.spending.charges import Charges
@@ -122,11 +121,11 @@ def at_half(charge: Price) -> Price:
 
 
 async def ask_ahead(
-    rounds: Rounds, strategy: Strategy[Any], replicates: int, inputs: ReplayInputs, report: Progress | None
+    asker: BatchAsker, strategy: Strategy[Any], replicates: int, inputs: ReplayInputs, report: Progress | None
 ) -> None:
-    """Ask ahead for all replicates side by side, in `rounds`."""
+    """Ask ahead for all replicates side by side in rounds of `asker`."""
     check_replicates(strategy, replicates)
-    async with rounds.going():
+    async with asker.going():
         work = [
             asyncio.create_task(
                 prefetch(replicate_of(strategy, number), inputs, silent if number else report or silent)
@@ -136,7 +135,8 @@ async def ask_ahead(
         try:
             for ahead in await asyncio.gather(*work):
                 if ahead.stopped is not None:
-                    rounds.stop(ahead.stopped)
+                    asker.stop(ahead.stopped)
+            await asker.finish()
         finally:
             for task in work:
                 task.cancel()

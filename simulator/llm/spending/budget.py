@@ -163,7 +163,7 @@ class Budget:
         with ledger.transaction() as db:
             now = ledger.spending(db, self.run)
             if now.run >= self.max_usd_per_run or now.run + usd > self.max_usd_per_run + EVEN:
-                refused = self._over_run(now.run, usd, now.out)
+                refused = self._over_run(now.run, usd, now.run_out)
             elif not self._breaker_lets_through(db, ledger, now, usd):
                 refused = self._over_day(now, usd)
             elif self._has_room(db, now, usd):

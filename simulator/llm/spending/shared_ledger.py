@@ -68,8 +68,8 @@ def ignore(line: str) -> None:
 class Spending:
     """Dollars of one day and one run: settled ones, and those promised to attempts in flight.
 
-    `lost` is the part of the day's that was booked for attempts whose answer never came, `out` the part of both that is
-    set aside for batches: days may pass until it is settled, so that it counts as spent.
+    `lost` is the part of the day's that was booked for attempts whose answer never came, `out` and `run_out` the parts
+    that are set aside for batches: days may pass until these are settled, so that they count as spent.
     """
 
     day: float
@@ -78,6 +78,7 @@ class Spending:
     run_held: float
     lost: float = 0.0
     out: float = 0.0
+    run_out: float = 0.0
 
 
 class OutInBatchError(NoResultError):
@@ -166,7 +167,7 @@ class SharedLedger:
         out, out_by_run = db.execute(
             "SELECT coalesce(sum(usd), 0.0), coalesce(sum(usd) FILTER (WHERE run = ?), 0.0) FROM batches", (run,)
         ).fetchone()
-        return Spending(day + out, held, by_run + out_by_run, held_by_run, lost, out)
+        return Spending(day + out, held, by_run + out_by_run, held_by_run, lost, out, out_by_run)
 
     def claim(self, key: str) -> bool:
         """Take the question for this process; False while another one, alive, is asking it.
