@@ -121,10 +121,9 @@ def load(name: Place = "last", workspace: Place | None = None) -> Run:
 
     Raises UsageError where there is none, DataError for a folder that has changed since it was made.
     """
-    from simulator.notebook import run as notebook
-    from simulator.report import build
+    from simulator.notebook.run import load as found
 
-    return notebook.load(os.fspath(name), find_workspace(workspace), build)
+    return found(os.fspath(name), find_workspace(workspace))
 
 
 def runs(workspace: Place | None = None) -> pd.DataFrame:

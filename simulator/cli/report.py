@@ -18,10 +18,10 @@ from simulator.workspace import Workspace
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["html", "md", "json"]),
+    type=click.Choice(["html", "md", "json", "png"]),
     default="html",
     show_default=True,
-    help="A page, Markdown, or everything the page shows as numbers.",
+    help="A page, Markdown, everything the page shows as numbers, or a picture.",
 )
 @FACTORS
 @FORCE
@@ -41,4 +41,11 @@ def report(workspace: Workspace, run: str, kind: str, factors: Path | None, forc
     add = partial(add_parts, workspace, opened.run)
     if factors is not None:
         add(opened.folder, explaining(factors)(opened.folder))
-    say(write(opened.folder, kind, opened.altered, add))
+    if kind != "png":
+        say(write(opened.folder, kind, opened.altered, add))
+        return
+    from simulator.notebook.plots import PICTURE
+    from simulator.notebook.run import Run
+
+    add(opened.folder, {PICTURE: Run.of(opened.folder, workspace).plot.picture("png")})
+    say(opened.folder / PICTURE)

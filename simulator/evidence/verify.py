@@ -25,7 +25,7 @@ FURTHER = ("decisions-replicate-", "accounts/")
 """Beginnings of the names of further files of a result."""
 
 MAKERS = {"ablati": "ablate", "checks": "check", "factor": "report --factors FILE", "report": "report"}
-REPORTS = ("report.html", "report.md", "report.json")
+REPORTS = ("report.html", "report.md", "report.json", "report.png")
 """Files made of all the others, recorded when they are written since version 0.2."""
 
 FORCE = "--force shows it all the same"

@@ -167,10 +167,13 @@ def explain(run: Run, date: object, symbol: str | None, account: str | None) -> 
 
 
 def _print(show: Callable[[Console], object], width: int = 100) -> str:
-    """Return what `show` prints."""
-    from simulator.report.renderers.console import Console as Plain
+    """Return what `show` prints, without colours."""
+    from rich.text import Text
 
-    console = Plain()
+    from simulator.report.renderers.console import Console as OnScreen
+
+    console = OnScreen()
     console.file, console.width = io.StringIO(), width
     show(console)
-    return printable(console.file.getvalue().rstrip())
+    lines = (Text.from_ansi(line).plain.rstrip() for line in console.file.getvalue().rstrip().splitlines())
+    return printable("\n".join(lines))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from simulator.errors import UsageError
+from simulator.files import write_file
 from simulator.stats import drawdowns
 from simulator.stats.series import Undefined
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 OWN, HOLD, EQUAL, LOSS, GAIN = "#1f5fa8", "#8a8a8a", "#c9a227", "#b3403a", "#2f7d4f"
 BENCHMARKS = {"equal_weight": ("Equal-weight", EQUAL, "-"), "buy_and_hold": ("Buy-and-hold", HOLD, "--")}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+PICTURE = "report.png"
 SESSIONS_A_YEAR = 252
 
 
@@ -42,21 +46,25 @@ class Plots:
         figure.suptitle(self._run.verdict.headline, fontsize=10, wrap=True)
         return list(axes)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the figure of the whole run; the ending of `path` says in which format. Returns the path."""
+        written = Path(path)
+        content = self.picture(written.suffix.lstrip("."))
+        return write_file(written, content)
+
+    def picture(self, kind: str) -> bytes:
+        """Return the figure of the whole run as ``png``, ``svg``, ``pdf``, …"""
         from matplotlib import pyplot
 
-        written = Path(path)
         self()
         try:
-            pyplot.gcf().savefig(written, dpi=150)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"cannot be written ({error})", where=str(written), mend="name a .png, .svg or .pdf"
-            ) from None
+            pyplot.gcf().savefig(content := BytesIO(), dpi=150, format=kind)
+        except ValueError as error:
+            found = f"no picture can be made as .{kind} ({str(error).splitlines()[0]})"
+            raise UsageError(found, mend="name a .png, .svg or .pdf") from None
         finally:
             pyplot.close()
-        return written
+        return content.getvalue()
 
     def equity(self, ax: Axes | None = None) -> Axes:
         """Draw dollars at the close, of the run and of its benchmarks."""

@@ -6,8 +6,8 @@ run folder ──read──► Evidence ──tables──► returns, equity, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -20,11 +20,13 @@ from simulator.evidence.reader import (
     folder_of_account,
     read,
     read_books,
+    read_run,
+    read_runtime,
     read_trades,
     read_weights,
 )
 from simulator.evidence.records import DecisionRow, Metrics, RunRecord, Runtime
-from simulator.evidence.verify import check_parts
+from simulator.evidence.verify import check_parts, record_page
 from simulator.runs.execute import FinishedRun
 from simulator.workspace import Workspace
 
@@ -180,6 +182,18 @@ class Run(Account):
         self._made = made
         super().__init__(self, made.facts["account"], made.facts["metrics"])
 
+    @classmethod
+    def of(cls, folder: Path, workspace: Workspace) -> Run:
+        """Return the run in `folder`. Raises DataError where run.json or runtime.json cannot be read."""
+        facts = read_run(folder)
+
+        def report(place: Path) -> Path:
+            from simulator.report import build
+
+            return record_page(workspace, facts, build(place))
+
+        return cls(FinishedRun(folder, facts, read_runtime(folder, facts), report), workspace)
+
     def __repr__(self) -> str:
         from simulator.notebook.card import describe
 
@@ -294,30 +308,11 @@ class Run(Account):
         return explain(self, date, symbol, account)
 
 
-def load(name: str | Path, workspace: Workspace, build: Callable[[Path], Path]) -> Run:
-    """Return the run of that id, folder or beginning of its name, or ``"last"``; `build` makes its report.
+def load(name: str, workspace: Workspace) -> Run:
+    """Return the run of that id, folder or beginning of its name, or ``"last"``.
 
     Raises UsageError where there is none, DataError for one that has changed since it was made.
     """
-    from simulator.evidence.reader import read_run, read_runtime
-    from simulator.evidence.verify import open_run, record_page
+    from simulator.evidence.verify import open_run
 
-    found = open_run(workspace, str(name))
-    facts = read_run(found.folder)
-    made = FinishedRun(
-        found.folder,
-        facts,
-        read_runtime(found.folder, facts),
-        partial(_build, workspace=workspace, facts=facts, build=build, record=record_page),
-    )
-    return Run(made, workspace)
-
-
-def _build(
-    folder: Path,
-    workspace: Workspace,
-    facts: RunRecord,
-    build: Callable[[Path], Path],
-    record: Callable[[Workspace, RunRecord, Path], Path],
-) -> Path:
-    return record(workspace, facts, build(folder))
+    return Run.of(open_run(workspace, name).folder, workspace)
