@@ -48,7 +48,7 @@ def check(
     execution   filled at the close and the open of the bar before
     future      bars after each decision replaced by noise: it must not change
     inputs      signs of all facts flipped: it should change
-    blind       names, dates and price levels hidden; another real name as placebo
+    blind       names, dates and price levels hidden, then exact digits too
     reidentify  does the model see through that?
     recall      are forecasts better where it remembers more?
     replicates  the same questions asked again

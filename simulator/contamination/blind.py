@@ -15,7 +15,7 @@ Arms are paired by session. Sources: Glasserman & Lin (2023); Lopez-Lira, Tang &
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from simulator.errors import UsageError
 from simulator.llm.cutoffs import BEFORE
 from simulator.market.bars import Floats
 from simulator.stats.adjust import adjust
+from simulator.stats.bootstrap import DRAWS
 from simulator.stats.compare import compare
 from simulator.stats.mean import mean_of
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, sharpe
@@ -39,7 +40,7 @@ from simulator.trading.strategy import Strategy
 
 AS_RUN, NAMES, DATES, BOTH, PLACEBO = "as run", "names hidden", "dates hidden", "both hidden", "another real name"
 COARSE = "both hidden, coarse facts"
-MASKED, COARSENED = STEPS = "both hidden, less as run", "coarse facts, less both hidden"
+MASKED, COARSENED = "both hidden, less as run", "coarse facts, less both hidden"
 """What is judged."""
 OTHER_NAME = "another real name, less as run (placebo)"
 LEVEL = 0.05
@@ -78,7 +79,7 @@ async def ask(case: Case) -> tuple[Arm, ...]:
     for name, disguise in disguises(case).items():
         strategy: Strategy[Any] = Disguised(case.strategy, disguise)
         arms.append(Arm(name, strategy, await case.opine(strategy)))
-    if case.council is not None:
+    if case.council is not None and case.asks_models:
         coarse = Coarse(case.council, disguises(case)[BOTH])
         arms.append(Arm(COARSE, coarse, await case.opine(coarse)))
     return tuple(arms)
@@ -104,7 +105,7 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
     if PLACEBO not in returns:
         notes.append("no other real name is at hand: there is no placebo")
     if COARSE not in returns:
-        notes.append("no council: nobody is shown facts, and none are made coarse")
+        notes.append("no model is shown facts: none are made coarse")
     if any(snapshot.news for snapshot in case.at_meetings.snapshots):
         notes.append("headlines are left out of every arm but the first: they name what is hidden")
     return replace(result, notes=tuple(notes))
@@ -112,26 +113,33 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
 
 def judge_arms(returns: Mapping[str, Floats], free: Floats, where: str) -> Result:
     """Return the result from `returns` {arm: (n,) by session} and risk-free returns (n,) on the sessions `where`."""
-    figures = [*_effects(returns), *_levels(returns, free)]
-    by_name = {one.name: one for one in figures}
-    steps = [by_name[name] for name in STEPS if name in by_name]
-    told = [_step(one, p, where) for one, p in zip(steps, _adjusted(steps), strict=True)]
+    steps = judge_steps(returns, where)
+    effects = _effects(returns)
+    sentence = steps.verdict
+    placebo = next((one for one in effects if one.name == OTHER_NAME), None)
+    if steps.outcome == "flagged" and placebo is not None and placebo.value is not None:
+        sentence += f" Under another real name: {percent(placebo.value, sign=True)}."
+    return Result(steps.outcome, sentence, (*steps.figures, *effects, *_levels(returns, free)))
+
+
+def judge_steps(r: Mapping[str, Floats], where: str, draws: int = DRAWS) -> Result:
+    """Return the result of the two steps that are judged, the first alone where no facts were made coarse."""
+    steps = [_effect(MASKED, r[BOTH] - r[AS_RUN], draws)]
+    if COARSE in r:
+        steps.append(_effect(COARSENED, r[COARSE] - r[BOTH], draws))
+    tested = [one.p for one in steps if one.p is not None]
+    adjusted = iter(adjust(tested, "holm").tolist() if tested else [])
+    told = [_step(one, None if one.p is None else next(adjusted), where) for one in steps]
     outcomes = [outcome for outcome, _ in told]
     outcome = min(outcomes, key=lambda one: one != "flagged")
     if outcome == "passed" and "shown" in outcomes:
         outcome = "shown"
-    sentence = " ".join(sentence for _, sentence in told)
-    placebo = by_name.get(OTHER_NAME)
-    if outcomes[0] == "flagged" and placebo is not None and placebo.value is not None:
-        sentence += f" Under another real name: {percent(placebo.value, sign=True)}."
-    return Result(outcome, sentence, tuple(figures))
+    return Result(outcome, " ".join(sentence for _, sentence in told), tuple(steps))
 
 
-def _adjusted(steps: Sequence[Figure]) -> list[float | None]:
-    """p of each step, adjusted for the other (Holm); None where there is none to be had."""
-    tested = [one.p for one in steps if one.p is not None]
-    raised = iter(adjust(tested, "holm").tolist() if tested else [])
-    return [None if one.p is None else next(raised) for one in steps]
+def _effect(name: str, difference: Floats, draws: int = DRAWS) -> Figure:
+    mean = mean_of(difference, PERIODS, draws)
+    return Figure(name, mean.value, "a year", mean.low, mean.high, mean.p)
 
 
 def _judged_on(case: Case) -> tuple[np.ndarray, str]:
@@ -143,11 +151,8 @@ def _judged_on(case: Case) -> tuple[np.ndarray, str]:
 
 
 def _effects(r: Mapping[str, Floats]) -> list[Figure]:
-    """Effect of each masking on the mean return a year, the judged ones first."""
-    contrasts = {MASKED: r[BOTH] - r[AS_RUN]}
-    if COARSE in r:
-        contrasts[COARSENED] = r[COARSE] - r[BOTH]
-    contrasts |= {
+    """Effects on the mean return a year that explain what is judged."""
+    contrasts = {
         "hiding names (main effect)": (r[NAMES] - r[AS_RUN] + r[BOTH] - r[DATES]) / 2,
         "hiding dates (main effect)": (r[DATES] - r[AS_RUN] + r[BOTH] - r[NAMES]) / 2,
         "names and dates together (interaction)": r[BOTH] - r[NAMES] - r[DATES] + r[AS_RUN],
@@ -155,10 +160,7 @@ def _effects(r: Mapping[str, Floats]) -> list[Figure]:
     if PLACEBO in r:
         contrasts[OTHER_NAME] = r[PLACEBO] - r[AS_RUN]
         contrasts["both hidden, less placebo"] = r[BOTH] - r[PLACEBO]
-    found = []
-    for name, difference in contrasts.items():
-        mean = mean_of(difference, PERIODS)
-        found.append(Figure(name, mean.value, "a year", mean.low, mean.high, mean.p))
+    found = [_effect(name, difference) for name, difference in contrasts.items()]
     tested = compare(r[BOTH], r[AS_RUN], 0.0, PERIODS) if np.ptp(r[BOTH] - r[AS_RUN]) else Undefined("the same")
     if not isinstance(tested, Undefined):
         label = "both hidden, less as run: Sharpe"

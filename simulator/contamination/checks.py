@@ -70,7 +70,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "blind",
         "Blind A/B",
-        "names and dates hidden, prices and volumes at 100; another real name as placebo",
+        "names and dates hidden, prices at 100; then facts without exact digits; another real name as placebo",
         blind.judge,
         blind.ask,
     ),

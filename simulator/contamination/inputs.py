@@ -63,10 +63,15 @@ def judge_flipped(case: Case, asked: Flipped) -> Result:
     notes = () if asked.again is not None else ("nobody in it is a model: replicates are all the same",)
     stay, alike = (percent(share.value, 0) for share in shares)
     compared = f"{stay} of decisions stay when the facts are turned upside down, {alike}"
-    if gap.value <= CLOSE:
+    if barely_used(flipped, again):
         sentence = f"FLAGGED: {compared} when they are not: decisions barely use their inputs."
         return Result("flagged", sentence, figures, notes)
     return Result("passed", f"{compared} when the same is asked again: decisions use their inputs.", figures, notes)
+
+
+def barely_used(flipped: Floats, again: Floats) -> bool:
+    """Return whether decisions stay (n,) under flipped facts as often as between replicates, or nearly."""
+    return float(np.mean(again - flipped)) <= CLOSE
 
 
 async def ask_replicates(case: Case) -> tuple[Mapping[int, Any], ...]:

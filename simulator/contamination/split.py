@@ -39,7 +39,6 @@ from simulator.market.calendar import NEW_YORK
 from simulator.number_format import ratio
 from simulator.runs.exposure import SkillSeries, skill_record
 from simulator.runs.measure import sharpe_ends
-from simulator.stats.bootstrap import DRAWS
 from simulator.stats.compare import change_in_mean
 from simulator.stats.inference import sharpe_p
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, alpha_beta, annual_return, sharpe, total_return
@@ -48,17 +47,14 @@ from simulator.trading.cycle import CycleResult
 
 ENDS = ("sharpe_ci_low", "sharpe_ci_high")
 
-MOST_NUMBERS = 8_000_000
-"""Draws times sessions of one bootstrap: very long runs are drawn less often rather than fill the memory."""
-
 CONVENTION = (
     "alpha: mean of daily returns beyond the run's own usual exposure to its own symbols, times 252, in which no rate "
-    "and no rising market is; interval by stationary bootstrap of the daily values, each part drawn by itself"
+    "and no rising market is; interval by Student's t with the EWC variance of each part"
 )
 CONVENTION_WITHOUT_POSITIONS = (
     "alpha: mean of daily excess returns less beta times the benchmark's, times 252; beta by OLS in each part by "
-    "itself, so that a change of market exposure is no change of alpha; interval by stationary bootstrap of the daily "
-    "values, each part drawn by itself"
+    "itself, so that a change of market exposure is no change of alpha; interval by Student's t with the EWC variance "
+    "of each part"
 )
 
 
@@ -142,7 +138,7 @@ def contamination_facts(
     }
 
 
-def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> AlphaDecay:
+def alpha_decay(before: Daily, after: Daily) -> AlphaDecay:
     """α_after − α_before a year: ``value``, ``low``, ``high`` (95 %), ``flagged`` when the interval lies below 0.
 
     Convention as `CONVENTION`; nothing is flagged on fewer than 60 sessions a side, `reason` says so.
@@ -152,7 +148,7 @@ def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> AlphaDecay:
         "low": None,
         "high": None,
         "flagged": False,
-        "draws": DRAWS,
+        "draws": 0,
         "convention": CONVENTION if before.skill is not None else CONVENTION_WITHOUT_POSITIONS,
         "reason": None,
     }
@@ -162,8 +158,7 @@ def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> AlphaDecay:
     old, new = daily_alpha(before), daily_alpha(after)
     if isinstance(old, Undefined) or isinstance(new, Undefined):
         return {**found, "reason": next(one.reason for one in (old, new) if isinstance(one, Undefined))}
-    draws = max(min(DRAWS, MOST_NUMBERS // max(old.size, new.size)), 1_000)
-    change = change_in_mean(old, new, PERIODS, draws=draws, seed=seed)
+    change = change_in_mean(old, new, PERIODS)
     if isinstance(change, Undefined):
         return {**found, "reason": change.reason}
     short = shorter < ENOUGH_SESSIONS
@@ -173,7 +168,6 @@ def alpha_decay(before: Daily, after: Daily, seed: int = 0) -> AlphaDecay:
         "low": change.low,
         "high": change.high,
         "flagged": change.decayed and not short,
-        "draws": draws,
         "reason": f"fewer than {ENOUGH_SESSIONS} sessions on one side: shown, not judged" if short else None,
     }
 

@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike
 from simulator.errors import DataError
 from simulator.numerics import correlation as pearson
 from simulator.numerics import decompose, dot, least_squares, matmul, power, products, weighing
-from simulator.stats.bootstrap import DRAWS, block_length, count_rows, interval, sharpe_pair_draws, stationary_rows
-from simulator.stats.distributions import normal_cdf
+from simulator.stats.bootstrap import DRAWS, block_length, count_rows, interval, sharpe_pair_draws
+from simulator.stats.distributions import normal_cdf, student_reach
 from simulator.stats.hac import sharpe_influence
 from simulator.stats.metrics import PERIODS
 from simulator.stats.power import detectable_difference
 from simulator.stats.series import Floats, Integers, Undefined, align, as_series, excess_over, is_constant
+from simulator.stats.skill import cosines, ewc_variance
 
 Kernel = Literal["parzen", "prewhitened"]
 Verdict = Literal["the first is better", "the second is better", "cannot tell them apart"]
@@ -206,22 +207,24 @@ class Change:
         return self.high < 0.0
 
 
-def change_in_mean(
-    before: ArrayLike, after: ArrayLike, periods: float = PERIODS, *, draws: int = DRAWS, seed: int = 0
-) -> Change | Undefined:
-    """mean(after) − mean(before), times P, two stretches of one history, each bootstrapped by itself.
+def change_in_mean(before: ArrayLike, after: ArrayLike, periods: float = PERIODS) -> Change | Undefined:
+    """mean(after) − mean(before), times P, two stretches of one history with long-run variances of their own.
 
-    Stationary bootstrap with the automatic block length of each, percentile interval. Undefined below 10 sessions a
-    side.
+    EWC variances (Lazarus, Lewis, Stock & Watson 2018), Student's t with Welch's degrees of freedom, rounded down: a
+    bootstrap of some sixty sessions is too narrow. Undefined below 10 sessions a side, and where neither varies.
     """
     old, new = as_series(before, "before"), as_series(after, "after")
     if min(old.size, new.size) < 10:
         return Undefined("fewer than 10 sessions on one side")
-    rng = np.random.default_rng(seed)
-    means = [x[stationary_rows(x.size, block_length(x), draws, rng)].mean(axis=1) for x in (old, new)]
+    if is_constant(old) and is_constant(new):
+        return Undefined("neither varies")
+    counts = [cosines(x.size) for x in (old, new)]
+    variances = [ewc_variance(x, count) / x.size for x, count in zip((old, new), counts, strict=True)]
+    total = variances[0] + variances[1]
+    degrees = total * total / math.fsum(v * v / count for v, count in zip(variances, counts, strict=True))
+    reach = student_reach(int(degrees + 1e-9), 0.025) * math.sqrt(total) * periods
     difference = float(new.mean() - old.mean()) * periods
-    low, high = interval((means[1] - means[0]) * periods, difference)
-    return Change(difference, low, high)
+    return Change(difference, difference - reach, difference + reach)
 
 
 def _ratio(x: Floats) -> float:

@@ -78,6 +78,17 @@ def student_sf(t: float, degrees: int) -> float:
     return tail if t > 0.0 else 1.0 - tail
 
 
+def student_reach(degrees: int, tail: float) -> float:
+    """t with P(T > t) = `tail` < ½ for a whole number of degrees of freedom, by halving: no scipy to be loaded."""
+    low, high = 0.0, 1.0
+    while student_sf(high, degrees) > tail:
+        low, high = high, 2.0 * high
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if student_sf(middle, degrees) > tail else (low, middle)
+    return high
+
+
 def binomial_sf(hits: int, trials: int, p: float) -> float:
     """P(X ≥ hits) of a binomial X: its terms added up, the smallest first."""
     if hits <= 0 or p >= 1.0:

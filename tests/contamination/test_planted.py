@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,19 +71,22 @@ def test_hiding_names_and_dates_takes_the_memorisers_gain_away_and_leaves_the_ho
 
 
 def test_who_looks_up_returns_by_their_digits_is_found_on_coarse_facts_though_it_denies_to_recognise(
-    plant: Plant,
+    plant: Plant, sim: Any
 ) -> None:
     reader = plant("reader", end=date(2022, 12, 30))
-    found = result(reader, "blind")
-    assert found.outcome == "flagged"
-    assert found.verdict.startswith("With names, dates and price levels hidden it cannot be told apart from the run")
-    assert "FLAGGED: with facts coarse as well it earns" in found.verdict
-    shown = figures(found)
-    assert shown["both hidden: Sharpe"].value > 3
-    assert shown["coarse facts, less both hidden"].high < -0.3
-    denied = result(reader, "reidentify")
-    assert denied.outcome == "passed"
-    assert denied.verdict == "Masking holds: assets 50 % (chance 50 %), quarters 0 % (chance 50 %)."
+    words = ("check", "last", "--only", "blind,reidentify", "--models", "--max-cost", 50, "--json")
+    done = sim(*words, "--workspace", reader.workspace)
+    assert done.returncode == 0, done.stderr
+    found, denied = (json.loads(done.stdout)["checks"][name] for name in ("blind", "reidentify"))
+    assert (found["bill"]["calls"], denied["bill"]["calls"]) == (6 * 2 * 27, 24)
+    assert found["outcome"] == "flagged"
+    assert found["verdict"].startswith("With names, dates and price levels hidden it cannot be told apart from the run")
+    assert "FLAGGED: with facts coarse as well it earns" in found["verdict"]
+    shown = {one["name"]: one for one in found["figures"]}
+    assert shown["both hidden: Sharpe"]["value"] > 3
+    assert shown["coarse facts, less both hidden"]["high"] < -0.3
+    assert denied["outcome"] == "passed"
+    assert denied["verdict"] == "Masking holds: assets 50 % (chance 50 %), quarters 0 % (chance 50 %)."
 
 
 def test_a_memoriser_does_not_care_for_the_facts_and_an_honest_model_turns_with_them(
