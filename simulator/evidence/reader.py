@@ -40,6 +40,7 @@ from simulator.evidence.records import (
     TrialRow,
     TrialsRecord,
 )
+from simulator.evidence.row_table import RowTable
 from simulator.market.bars import instant
 from simulator.trading.model import Fill, OrderRecord, Rejection, RoundTrip
 
@@ -69,9 +70,9 @@ class Books:
     """Decisions and trades of one account, in file order."""
 
     decisions: tuple[DecisionRow, ...]
-    orders: tuple[OrderRecord, ...]
-    fills: tuple[Fill, ...]
-    rejected: tuple[Rejection, ...]
+    orders: RowTable[OrderRecord]
+    fills: RowTable[Fill]
+    rejected: RowTable[Rejection]
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ class Evidence:
     sessions: tuple[date, ...]
     equity: Mapping[str, Series]
     weights: Mapping[str, Series]
-    orders: tuple[OrderRecord, ...]
-    fills: tuple[Fill, ...]
-    rejected: tuple[Rejection, ...]
+    orders: RowTable[OrderRecord]
+    fills: RowTable[Fill]
+    rejected: RowTable[Rejection]
     decisions: tuple[DecisionRow, ...]
     calls: tuple[CallRow, ...]
     ablation: AblationRecord | None
@@ -388,22 +389,37 @@ def _read_table(path: Path, columns: tuple[str, ...], mend: str) -> tuple[list[s
 def _read_series(path: Path, mend: str, columns: tuple[str, ...] = ()) -> tuple[tuple[date, ...], dict[str, Series]]:
     """Return the sessions of a table, and its other columns as arrays with NaN for what is empty."""
     header, rows = _read_table(path, ("session", *columns), mend)
-    parsers = [date.fromisoformat if name == "session" else _number for name in header]
-    read = _parsed(path, header, rows, parsers, mend)
-    by_name = dict(zip(header, zip(*read, strict=True), strict=True)) if read else {}
-    series = {name: np.array(by_name.get(name, ())) for name in header if name != "session"}
+    days = header.index("session")
+    numbers = np.empty((len(rows), len(header)))
+    try:
+        sessions = tuple(date.fromisoformat(row[days]) for row in rows)
+        for n, row in enumerate(rows):
+            row[days] = ""
+            numbers[n] = [_number(text) for text in row]
+    except ValueError:
+        header, rows = _read_table(path, ("session", *columns), mend)
+        _parsed(path, header, rows, [date.fromisoformat if name == "session" else _number for name in header], mend)
+    series = {name: numbers[:, n].copy() for n, name in enumerate(header) if name != "session"}
     renamed = {ACCOUNT + n[len(MEMBER) :] if n.startswith(MEMBER) else n: values for n, values in series.items()}
-    return cast(tuple[date, ...], by_name.get("session", ())), renamed
+    return sessions, renamed
 
 
-def _read_rows(path: Path, kind: type[R], mend: str) -> tuple[R, ...]:
+def _read_rows(path: Path, kind: type[R], mend: str) -> RowTable[R]:
     """Return the rows of a table as `kind`, whose fields name its columns."""
     names = [field.name for field in fields(kind)]
     header, rows = _read_table(path, tuple(names), mend)
     at = [header.index(name) for name in names]
-    chosen = [[row[n] for n in at] for row in rows]
     parsers = [_PARSERS.get(field.name) or _PARSERS.get(str(field.type), str) for field in fields(kind)]
-    return tuple(kind(*values) for values in _parsed(path, names, chosen, parsers, mend))
+    columns: dict[str, list[object]] = {}
+    for name, n, parse in zip(names, at, parsers, strict=True):
+        known: dict[str, object] = {}  # instants, symbols and words recur: each is read once, and held once
+        try:
+            for text in {row[n] for row in rows}:
+                known[text] = parse(text)
+        except ValueError:
+            _parsed(path, names, [[row[n] for n in at] for row in rows], parsers, mend)
+        columns[name] = [known[row[n]] for row in rows]
+    return RowTable(kind, columns)
 
 
 def _parsed(

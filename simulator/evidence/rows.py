@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.evidence.records import DecisionRow
+from simulator.evidence.row_table import RowTable
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK
 from simulator.replay.ledger import Ledger
@@ -97,7 +98,11 @@ def as_row(one: OrderRecord | Fill | Rejection | RoundTrip) -> dict[str, object]
 def decided_by(decisions: Sequence[DecisionRow], orders: Sequence[OrderRecord]) -> dict[int, int]:
     """Return {order id: position of the decision that submitted it}, the last one made no later than that."""
     made = [instant(datetime.fromisoformat(decision["as_of"])) for decision in decisions]
-    found = {order.id: bisect_right(made, order.submitted_at) - 1 for order in orders}
+    if isinstance(orders, RowTable):
+        sent = np.searchsorted(made, np.array(orders.column("submitted_at"), dtype=np.int64), side="right") - 1
+        found = dict(zip(orders.column("id"), sent.tolist(), strict=True))
+    else:
+        found = {order.id: bisect_right(made, order.submitted_at) - 1 for order in orders}
     return {number: at for number, at in found.items() if at >= 0}
 
 

@@ -27,6 +27,9 @@ from simulator.workspace import Workspace
 COUNCIL_EVENTS: Mapping[object, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
 """Kinds of record that are events of their own; what members did shows in their fills."""
 
+MOST_FILLS = 20_000
+"""Fills of an account that the store holds as events; of one with more they stand in its folder alone."""
+
 Row = Mapping[str, object]
 """A row of the registry: `simulator.store.database.Store.results`."""
 
@@ -172,6 +175,8 @@ def _meetings(decisions: Sequence[DecisionRow], account: str | None, replicate: 
 
 def _fills(folder: Path, run: RunRecord, account: str | None) -> Iterator[Event]:
     books = read_books(folder, run, account)
+    if len(books.fills) > MOST_FILLS:
+        return
     decided = {order.id: exchange_time(order.submitted_at) for order in books.orders}
     for fill in books.fills:
         at = exchange_time(fill.at)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from simulator.evidence.records import CallRow
 from simulator.evidence.rows import exchange_time
-from simulator.evidence.unrecorded import COUNCIL_EVENTS
+from simulator.evidence.unrecorded import COUNCIL_EVENTS, MOST_FILLS
 from simulator.market.bars import instant
 from simulator.replay.run import Replayed
 from simulator.runs.accounts import Account, council_account
@@ -22,7 +22,8 @@ def run_events(
 
     `replicates` are its replays: meetings and checkpoints of further ones carry their number as ``replicate``; 0, or
     nothing where `replicates` is empty, is the council's own account. Fills are those of every account, in their order;
-    of a rule, which has none, those of the first replicate, with account None. All calls are one event, the last,
+    of a rule, which has none, those of the first replicate, with account None; none of an account with more than
+    MOST_FILLS. All calls are one event, the last,
     with no instant; a run that asked nothing has none. Equal arguments give equal events.
     """
     council = council_account(accounts)
@@ -50,6 +51,8 @@ def _council_events(replayed: Replayed, account: str | None, replicate: int) -> 
 
 def _fill_events(replayed: Replayed, account: str | None) -> Iterator[Timed]:
     ledger = replayed.ledger
+    if len(ledger.fill_rows) > MOST_FILLS:
+        return
     decided = [exchange_time(order.submitted_at) for order in ledger.orders]
     for fill in ledger.fills:
         at = exchange_time(fill.at)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars, number_of, percent, ratio, rough_percent, small, whole
 
+MOST_SOURCES = 50
+"""Lines that sources take."""
+
 
 @dataclass(frozen=True)
 class Assumptions:
@@ -92,10 +95,15 @@ def _bps(value: object) -> str:
 
 
 def group_sources(sources: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return (source, its symbols), in the order of the symbols."""
+    """Return (source, its symbols), in the order of the symbols; files by their folder where there are very many."""
     grouped: dict[str, list[str]] = {}
     for symbol, source in sources.items():
         grouped.setdefault(source, []).append(symbol)
+    if len(grouped) > MOST_SOURCES:
+        grouped = {}
+        for symbol, source in sources.items():
+            folder, slash, _ = source.rpartition("/")
+            grouped.setdefault(f"{folder}/" if slash else source, []).append(symbol)
     return tuple((source, ", ".join(symbols)) for source, symbols in grouped.items())
 
 

@@ -95,10 +95,10 @@ def count_orders(evidence: Evidence) -> Orders:
     """Return orders, fills and refusals, counted."""
     return Orders(
         total=len(evidence.orders),
-        statuses=_count(order.status for order in evidence.orders),
-        ways=_count(fill.why for fill in evidence.fills),
-        slippage=cents(fsum(fill.slippage for fill in evidence.fills)),
-        commission=cents(fsum(fill.commission for fill in evidence.fills)),
+        statuses=_count(evidence.orders.column("status")),
+        ways=_count(evidence.fills.column("why")),
+        slippage=cents(fsum(evidence.fills.column("slippage"))),
+        commission=cents(fsum(evidence.fills.column("commission"))),
         refused=_gather_refusals(evidence.rejected),
         decisions=len(evidence.decisions),
         cut=sum(1 for decision in evidence.decisions if decision["cuts"]),

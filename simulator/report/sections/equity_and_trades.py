@@ -14,7 +14,7 @@ from simulator.analysis.periods import drawdown
 from simulator.evidence.members import name_account, name_seat, who_by_seat
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.records import RunRecord
-from simulator.evidence.rows import decided_by
+from simulator.evidence.rows import decided_by, exchange_time
 from simulator.number_format import UNDEFINED, counted, dollars, percent, signed_percent, whole
 from simulator.printing import printable_values
 from simulator.report import drawing
@@ -26,6 +26,10 @@ BENCHMARKS = {"buy_and_hold": ("hold", "Buy-and-hold"), "equal_weight": ("equal"
 
 FORCED = ("stop", "take_profit", "margin_call")
 """Why a position was closed by its protection."""
+
+
+MOST_TRADES = 5_000
+"""Trades a page lists: more nobody reads, and a browser is slow with."""
 
 
 class Trade(NamedTuple):
@@ -69,19 +73,25 @@ def compose(evidence: Evidence) -> EquityAndTrades:
 def list_trades(evidence: Evidence) -> list[Trade]:
     """Return the fills of the run's own account, in file order."""
     behind = decided_by(evidence.decisions, evidence.orders)
-    number = {day: n for n, day in enumerate(evidence.sessions)}
+    number = {str(day): n for n, day in enumerate(evidence.sessions)}
+    fills = evidence.fills
+    at = fills.column("at")
+    session = {moment: number.get(exchange_time(moment)[:10], -1) for moment in set(at)}
+    names = ("symbol", "quantity", "price", "why", "order_id")
     return [
-        Trade(
-            number[fill.session],
-            fill.symbol,
-            _short(fill.quantity),
-            _short(fill.price),
-            fill.why.replace("_", " "),
-            behind.get(fill.order_id, -1),
-        )
-        for fill in evidence.fills
-        if fill.session in number
+        Trade(session[moment], symbol, _short(shares), _short(price), why.replace("_", " "), behind.get(order, -1))
+        for moment, symbol, shares, price, why, order in zip(at, *map(fills.column, names), strict=True)
+        if session[moment] >= 0
     ]
+
+
+def largest_trades(trades: Sequence[Trade]) -> Sequence[Trade]:
+    """Return the MOST_TRADES that moved most dollars, in their order; all where there are no more."""
+    if len(trades) <= MOST_TRADES:
+        return trades
+    worth = np.array([abs(trade.shares * trade.price) for trade in trades])
+    kept = np.sort(np.argsort(-worth, kind="stable")[:MOST_TRADES])
+    return [trades[n] for n in kept.tolist()]
 
 
 def _short(value: float) -> float:
@@ -154,7 +164,10 @@ def _count_trades(trades: Sequence[Trade]) -> str:
     bought = sum(trade.shares > 0 for trade in trades)
     forced = sum(trade.why in {why.replace("_", " ") for why in FORCED} for trade in trades)
     closed = f", {whole(forced)} of them by stop, target or margin call" if forced else ""
-    return f"{counted(bought, 'purchase')} and {counted(len(trades) - bought, 'sale')}{closed}."
+    shown = (
+        f" The {whole(MOST_TRADES)} largest are listed here, fills.csv has all." if len(trades) > MOST_TRADES else ""
+    )
+    return f"{counted(bought, 'purchase')} and {counted(len(trades) - bought, 'sale')}{closed}.{shown}"
 
 
 def _numbers(evidence: Evidence, trades: Sequence[Trade]) -> str:
@@ -168,7 +181,7 @@ def _numbers(evidence: Evidence, trades: Sequence[Trade]) -> str:
             "who": _name_seats(run),
             "days": [day.isoformat() for day in evidence.sessions],
             "curves": {**curves, "gross": _rounded(own["gross"], 4), "net": _rounded(own["net"], 4)},
-            "trades": trades,
+            "trades": largest_trades(trades),
         }
     )
 

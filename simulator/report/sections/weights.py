@@ -13,6 +13,9 @@ from simulator.report import drawing
 from simulator.report.drawing import Frame, Panel
 from simulator.report.sections.equity_and_trades import FORCED, Trade, draw_markers, list_trades, mean
 
+MOST_PANELS = 40
+"""Panels of a page: those of the symbols held most. weights.csv has all."""
+
 
 @dataclass(frozen=True)
 class Holding:
@@ -32,11 +35,24 @@ def compose(evidence: Evidence) -> tuple[Holding, ...]:
     ticks = drawing.percent_ticks(drawing.steps(low, high, 3))
     every = list_trades(evidence)
     holdings = []
-    for symbol, weight in evidence.weights.items():
-        trades = [trade for trade in every if trade.symbol == symbol]
+    by_symbol: dict[str, list[Trade]] = {}
+    for trade in every:
+        by_symbol.setdefault(trade.symbol, []).append(trade)
+    for symbol, weight in _largest(evidence).items():
+        trades = by_symbol.get(symbol, [])
         panel = drawing.draw([drawing.staircase("weight", weight), *draw_markers(trades)], frame, ticks)
         holdings.append(Holding(symbol, panel, _summary(weight, trades)))
     return tuple(holdings)
+
+
+def _largest(evidence: Evidence) -> dict[str, Series]:
+    """Return the weights of the MOST_PANELS symbols that were held most, in their order."""
+    weights = evidence.weights
+    if len(weights) <= MOST_PANELS:
+        return dict(weights)
+    sizes = {symbol: float(np.nansum(np.abs(weight))) for symbol, weight in weights.items()}
+    kept = set(sorted(sizes, key=lambda symbol: -sizes[symbol])[:MOST_PANELS])
+    return {symbol: weight for symbol, weight in weights.items() if symbol in kept}
 
 
 def _summary(weight: Series, trades: Sequence[Trade]) -> str:
