@@ -286,7 +286,7 @@ def read_trades(folder: Path, run: RunRecord, account: str | None = None) -> tup
     place = folder_of_account(folder, run, account)
     if TRADES not in run.get("parts", {}):
         return None
-    return _read_rows(place / TRADES, RoundTrip, _again(run))
+    return tuple(_read_rows(place / TRADES, RoundTrip, _again(run)))
 
 
 def folder_of_account(folder: Path, run: RunRecord, account: str | None) -> Path:
