@@ -9,15 +9,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from types import FunctionType, NoneType
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-import numpy as np
-
 from simulator.errors import UsageError, did_you_mean
+from simulator.market.calendar import Day, parse_date
 from simulator.replay.inputs import Engine
 from simulator.runs.eta import RunProgress
 from simulator.runs.execute import Completion, FinishedRun, PartialRunError, nothing_added
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
 
     from simulator.notebook.answers import Answer
     from simulator.notebook.run import Run
-
-Day = str | date | np.datetime64
-"""A date as people have it in Python; datetime and pandas Timestamp are dates."""
 
 Place = str | os.PathLike[str]
 
@@ -214,23 +209,6 @@ def parse_symbols(given: str | Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(word for text in words for word in re.split(r"[,;\s]+", text.upper()) if word))
     except (TypeError, AttributeError):
         raise UsageError(f"symbols was {given!r:.60}", mend='name them: "SPY,QQQ" or ["SPY", "QQQ"]') from None
-
-
-def parse_date(given: Day, name: str) -> date:
-    """Return the day of a date in any of Python's forms. Raises UsageError naming the argument,
-    also for a year no exchange calendar has."""
-    from simulator.market.calendar import check_year
-
-    value: object = given.astype("datetime64[us]").item() if isinstance(given, np.datetime64) else given
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            value = None
-    # NaT of pandas is a datetime that equals nothing, itself included.
-    if not isinstance(value, date) or value != value:
-        raise UsageError(f'{name} was "{given}", which is not a date', mend="write it as 2024-01-31")
-    return check_year(value.date() if isinstance(value, datetime) else value, name)
 
 
 def choose(given: str, words: Sequence[str], name: str) -> Any:

@@ -42,7 +42,7 @@ def explain(
         print_result({**trace.to_json(), **badge}, as_json, lambda console: print_trace(trace, console))
     else:
         from simulator.analysis.explain import explain_decision
-        from simulator.api import parse_date
+        from simulator.market.calendar import parse_date
         from simulator.report.explain import print_explanation
 
         found = explain_decision(folder, parse_date(date, "DATE"), symbol and symbol.upper(), account)

@@ -31,7 +31,6 @@ def report(workspace: Workspace, run: str, kind: str, factors: Path | None, forc
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
-    from simulator.analysis.factors import explaining
     from simulator.analysis.trials import count_trials
     from simulator.evidence.verify import add_parts
     from simulator.report.formats import write
@@ -40,6 +39,8 @@ def report(workspace: Workspace, run: str, kind: str, factors: Path | None, forc
     count_trials(workspace, opened.folder, opened.run)
     add = partial(add_parts, workspace, opened.run)
     if factors is not None:
+        from simulator.analysis.factors import explaining
+
         add(opened.folder, explaining(factors)(opened.folder))
     if kind != "png":
         say(write(opened.folder, kind, opened.altered, add))

@@ -125,7 +125,8 @@ def run(
     Exits 4 where models did not answer: the money was spent or a service kept failing, and the result is partial; or
     meetings ended without a decision because too few members answered. The same command continues.
     """
-    from simulator.api import parse_date, simulate
+    from simulator.api import simulate
+    from simulator.market.calendar import parse_date
     from simulator.runs.execute import PartialRunError
     from simulator.runs.spec import RunSpec
 

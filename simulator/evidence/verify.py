@@ -221,12 +221,11 @@ def _further(folder: Path) -> list[str]:
 
 def _ask_store(workspace: Workspace, folder: Path, run: RunRecord, found: _Found) -> None:
     from simulator.store.connection import store_place
-    from simulator.store.database import Store
+    from simulator.store.evidence import read_evidence
 
     own = sha256(files.read_bytes(folder / "run.json"))
     try:
-        with Store(store_place(workspace.registry)) as store:
-            stored = store.evidence({run["run_id"], run_id_of(folder.name)})
+        stored = read_evidence(store_place(workspace.registry), {run["run_id"], run_id_of(folder.name)})
     except SimError as error:
         found.notes.append(f"not held against the store: {error}")
         return

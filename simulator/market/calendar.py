@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 from simulator.errors import DataError, UsageError
 from simulator.market.bars import Instants
 
+Day = str | date | np.datetime64
+"""A date as people have it in Python; datetime and pandas Timestamp are dates."""
+
 NEW_YORK = ZoneInfo("America/New_York")
 TABLE = Path(__file__).with_name("closures.csv")
 TABLE_FROM = date(1953, 1, 1)
@@ -83,6 +86,21 @@ def check_year(day: date, name: str) -> date:
         mend = f"name a day from {YEARS[0]} to {YEARS[-1]}"
         raise UsageError(f"{name} was {day}, a year without an exchange calendar", mend=mend)
     return day
+
+
+def parse_date(given: Day, name: str) -> date:
+    """Return the day of a date in any of Python's forms. Raises UsageError naming the argument,
+    also for a year no exchange calendar has."""
+    value: object = given.astype("datetime64[us]").item() if isinstance(given, np.datetime64) else given
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            value = None
+    # NaT of pandas is a datetime that equals nothing, itself included.
+    if not isinstance(value, date) or value != value:
+        raise UsageError(f'{name} was "{given}", which is not a date', mend="write it as 2024-01-31")
+    return check_year(value.date() if isinstance(value, datetime) else value, name)
 
 
 def day_number(day: date) -> int:

@@ -160,7 +160,7 @@ def explain(run: Run, date: object, symbol: str | None, account: str | None) -> 
             raise UsageError(f'symbol "{symbol}" without a date', mend='say which: run.explain("2024-03-08", "SPY")')
         trace = trace_account(run.folder, account)
         return Answer("", pd.DataFrame(), trace.to_json(), None, _print(lambda console: print_trace(trace, console)))
-    from simulator.api import parse_date
+    from simulator.market.calendar import parse_date
 
     found = explain_decision(run.folder, parse_date(date, "date"), symbol and symbol.upper(), account)  # type: ignore[arg-type]
     return Answer("", pd.DataFrame(), found.to_json(), None, _print(lambda console: print_explanation(found, console)))

@@ -8,6 +8,20 @@
 The room knows nothing of how the numbers were made: what is not in the folder is not in the report.
 """
 
-from simulator.report.page import build, render
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.report.page import build, render
 
 __all__ = ["build", "render"]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: whoever prints a table needs no page.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from simulator.report import page
+
+    return getattr(page, name)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
     from sqlalchemy.exc import SQLAlchemyError
 
+KNOWN = ("0001", "0002", "0003")
+"""Revisions of simulator/store/migrations, oldest first."""
+HEAD = KNOWN[-1]
+
 VARIABLE = "DATABASE_URL"
 DRIVER = "postgresql+psycopg"
 EXTRA = "`pip install 'council-simulator[postgres]'`"

@@ -21,19 +21,17 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from simulator.errors import SimError
 from simulator.files import keep_private, refuse_special, tighten
 from simulator.store import connection, revisions
-from simulator.store.events import KINDS, Event, Stored, definition_of
+from simulator.store.connection import HEAD
+from simulator.store.events import KINDS, OF_FOLDERS, Event, Stored, definition_of
 from simulator.store.folders import is_partial
 from simulator.store.packing import PACKED, Packer, without_facts
 from simulator.store.projections import Row, count_recording, key_of, newest, project
-from simulator.store.schema import HEAD, PROJECTIONS, events, runs, schema
+from simulator.store.schema import PROJECTIONS, events, runs, schema
 
 REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics")
 """Facts without which a run is not counted."""
 
 OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command", "bar_months")
-OF_FOLDERS = ("run.recorded", "part.added")
-"""Events about the folder of a run; all others happened in it."""
-
 CHUNK = 500
 """Rows read at a time."""
 

@@ -20,6 +20,8 @@ Kind = Literal[
 ]
 
 KINDS: tuple[str, ...] = get_args(Kind)
+OF_FOLDERS: tuple[Kind, ...] = ("run.recorded", "part.added")
+"""Events about the folder of a run; all others happened in it."""
 
 
 @dataclass(frozen=True)

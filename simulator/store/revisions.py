@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.errors import SimError
-from simulator.store.schema import HEAD, KNOWN, schema, versions
+from simulator.store.connection import HEAD, KNOWN
+from simulator.store.schema import schema, versions
 
 if TYPE_CHECKING:
     from alembic.config import Config

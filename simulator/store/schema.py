@@ -28,10 +28,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-HEAD = "0003"
-KNOWN = ("0001", "0002", "0003")
-"""Revisions of simulator/store/migrations, oldest first."""
-
 schema = MetaData()
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from math import inf, isnan, nan
+from typing import TYPE_CHECKING
 
-from simulator.config import Costs, Risk
 from simulator.errors import UsageError
+
+if TYPE_CHECKING:
+    from simulator.config import Costs, Risk
 
 SESSIONS_A_YEAR = 252
 

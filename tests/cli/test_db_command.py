@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from simulator.store.connection import HEAD
 from simulator.store.database import Store
 from simulator.store.events import Event
-from simulator.store.schema import HEAD
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import simulator
-from simulator.api import choose, parse_date, parse_symbols
+from simulator.api import choose, parse_symbols
 from simulator.errors import UsageError
+from simulator.market.calendar import parse_date
 from simulator.rules import Rule, Snapshot
 
 DAY = dt.date(2024, 1, 2)

@@ -21,9 +21,10 @@ from sqlalchemy import Engine, create_engine, text
 import simulator
 from simulator.errors import SimError, UsageError
 from simulator.store import connection, revisions
+from simulator.store.connection import HEAD, KNOWN
 from simulator.store.database import Change, Store
 from simulator.store.events import Event
-from simulator.store.schema import HEAD, KNOWN, POSTGRES_GUARDS, PROJECTIONS, SQLITE_GUARDS, schema
+from simulator.store.schema import POSTGRES_GUARDS, PROJECTIONS, SQLITE_GUARDS, schema
 
 from .conftest import fill, run
 
