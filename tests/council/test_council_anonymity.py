@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -17,6 +16,7 @@ from simulator.config import load_config
 from simulator.council import analysts
 from simulator.council.anonymity import labels, names_to_strike, strike
 from simulator.council.strategy import Council
+from simulator.llm.providers.offline import facts_of
 
 ROOT = Path(__file__).parents[2]
 SEATS = ("pm.trend", "pm.reversion", "pm.risk", "pm.carry", "pm.breakout")
@@ -140,7 +140,7 @@ def test_the_label_in_the_prompt_is_that_of_the_pitch_the_review_is_booked_to(he
     decision, opinion = held.decisions[0], held.opinions[0]
     asked = [r for r in held.gateway.heard if r.purpose["stage"] == "review"][:20]
     for request in asked:
-        facts = json.loads(re.search(r"```json\n(.*?)\n```", request.messages[-1].content, re.DOTALL)[1])
+        facts = facts_of(request)
         label = facts["review"]
         seat = decision.record["labels"][request.purpose["seat"]][label]
         assert seat == request.purpose["about"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.council.prompt_files import VARIABLES, facts_block, json_text, load_prompt
+from simulator.council.prompt_files import OPENING, VARIABLES, facts_block, json_text, load_prompt
 from simulator.council.spec import CouncilSpec, Stages, load_definition
 from simulator.errors import ConfigError, UsageError
 
@@ -146,9 +146,9 @@ def test_a_checkpoint_may_have_a_persona_of_its_own(council, convene, year):
     assert "prompts/cool.md" in load_definition(council).files
     meetings = convene(path=council)
     meetings.follow(year.points[:2])
-    asked = [r.messages[0].content for r in meetings.gateway.heard if r.purpose["stage"] == "checkpoint"]
+    asked = [r.messages[-1].content for r in meetings.gateway.heard if r.purpose["stage"] == "checkpoint"]
     assert asked
-    assert set(asked) == {"You keep a cool head about SPY, QQQ."}
+    assert {text.rpartition("## Who you are\n\n")[2] for text in asked} == {"You keep a cool head about SPY, QQQ."}
 
 
 def test_an_unknown_variable_in_the_checkpoints_prompt_is_named_with_its_line(council):
@@ -214,13 +214,14 @@ def test_a_template_that_fails_names_its_line_and_cannot_leave_its_sandbox(tmp_p
 
 @pytest.mark.parametrize("path", sorted((ROOT / "strategies/macro_council/prompts").glob("*.md")), ids=lambda p: p.stem)
 def test_every_shipped_prompt_renders_to_plain_text(path):
-    kind = path.stem if path.stem in VARIABLES else "persona"
+    kind = "system" if path.stem == "council" else path.stem if path.stem in OPENING else "persona"
     values = {"as_of": "now", "symbols": ("SPY",), "user_query": "What?", "facts": "{}", "label": "B", "max_trades": 3}
-    values |= {"half_size": "10%", "full_size": "20%", "instrument": "GLD", "direction": "LONG"}
-    text = load_prompt(path, kind).render(**{name: values[name] for name in VARIABLES[kind]})
+    values |= {"persona": "You.", "half_size": "10%", "full_size": "20%", "instrument": "GLD", "direction": "LONG"}
+    text = load_prompt(path, kind, OPENING).render(**{name: values[name] for name in OPENING[kind]})
     assert "{{" not in text
     assert ("SPY" in text) == ("{{ symbols" in path.read_text())
-    assert text.count("```json\n{}\n```") == (kind != "persona")
+    assert text.count("```json\n{}\n```") == (kind not in ("persona", "system", "research"))
+    assert text.count("You.") == ("persona" in OPENING[kind])
 
 
 def test_parameters_replace_keys_of_the_file(council):

@@ -89,8 +89,10 @@ class Setup:
                 asked.append((system_message(one.persona, symbols), Message("user", text)))
             return asked
         system, facts_file = self.prompts.opening
-        first = Message("system", system.render(**variables))
-        opening = facts_file.render(**variables, facts=facts_block(market=market)).rstrip() + "\n\n"
+        # Not as the stage sees it: some are not shown the question, and the opening is the same for all.
+        shared = {**variables, "user_query": " ".join(self.spec.user_query.split())}
+        first = Message("system", system.render(**shared))
+        opening = facts_file.render(**shared, facts=facts_block(market=market)).rstrip() + "\n\n"
         texts = [
             opening
             + task.render(
@@ -101,8 +103,8 @@ class Setup:
             )
             for one in questions
         ]
-        shared = mark_shared(texts, len(opening)) if texts else ()
-        return [(first, Message("user", text, shared)) for text in texts]
+        marks = mark_shared(texts, len(opening)) if texts else ()
+        return [(first, Message("user", text, marks)) for text in texts]
 
     async def ask(
         self,

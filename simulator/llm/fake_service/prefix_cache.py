@@ -22,13 +22,13 @@ class PrefixCache:
     def __init__(self) -> None:
         self._kept: set[bytes] = set()
 
-    def read(self, body: Mapping[str, Any]) -> tuple[int, int]:
-        """Return (tokens read from the cache, tokens to be put there) of a prompt that is about to be answered."""
+    def read(self, body: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Return (tokens, those read from the cache, those to be put there) of a prompt about to be answered."""
         found, longest = 0, 0
         for tokens, digest in self._beginnings(body):
             longest = tokens
             found = tokens if digest in self._kept else found
-        return found, longest - found
+        return len(_prompt(body)[0]) // BYTES + 1, found, longest - found
 
     def keep(self, body: Mapping[str, Any]) -> None:
         """Keep the beginnings of a prompt that was answered."""

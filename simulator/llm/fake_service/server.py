@@ -219,11 +219,11 @@ class FakeService:
         usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
         cached, cached_usd = 0, self.behaviour.cached_usd_per_million
         if cached_usd is not None:
-            cached, written = self._prefixes.read(content)
-            cached = min(cached, prompt)
+            prompt, cached, written = self._prefixes.read(content)
+            usage["prompt_tokens"] = prompt
             usage["prompt_tokens_details"] = {"cached_tokens": cached}
             if is_claude(content):
-                usage["cache_creation_input_tokens"] = min(written, prompt - cached)
+                usage["cache_creation_input_tokens"] = written
             self.counts.prompt_tokens += prompt
             self.counts.cached_tokens += cached
         if self.behaviour.usd_per_million is not None:
