@@ -135,7 +135,6 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     files |= {f"{one.folder}/{TRADES}": writer.trade_lines(round_trips(one.replayed.ledger)) for one in others}
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
-    digest = verify.result_digest(files)
     facts: RunRecord = {
         **work.identity,
         "notes": [
