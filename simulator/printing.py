@@ -54,7 +54,9 @@ def printable_values(value: Any) -> Any:
         return printable(value)
     if isinstance(value, dict):
         return {printable_values(key): printable_values(one) for key, one in value.items()}
-    return [printable_values(one) for one in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):  # of which most, and most of them, are numbers
+        return [one if type(one) is float or type(one) is int else printable_values(one) for one in value]
+    return value
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -20,6 +20,7 @@ from simulator.analysis.periods import period_returns
 from simulator.analysis.verdict import part_after_cutoff
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import CheckRecord, RunRecord
+from simulator.evidence.row_table import column_of
 from simulator.evidence.verify import changed_parts
 from simulator.market.bars import instant
 from simulator.number_format import (
@@ -142,7 +143,8 @@ def _numerical_execution(evidence: Evidence) -> Found:
     engines = f"{audit['engine']} and {audit['auditor']} differ by {small(difference) if difference else 'nothing'}"
     if difference > EXACT:
         return "not shown", f"{engines} of equity, more than {small(EXACT)}.", again
-    return "shown", f"{engines} in cash, positions and equity at any bar.", "Assumptions and notes"
+    where = "at any bar" if "slice" not in audit else "at any bar of the audited slice"
+    return "shown", f"{engines} in cash, positions and equity {where}.", "Assumptions and notes"
 
 
 def _disaggregation(evidence: Evidence) -> Found:
@@ -165,15 +167,16 @@ def _profits(evidence: Evidence) -> dict[str, float | None]:
     """{symbol: dollars its trades made after costs}, what is held at its last weight; the rest is not of trades."""
     equity, cash = float(evidence.equity["equity"][-1]), float(evidence.run["cash"])
     found: dict[str, float | None] = {}
+    paid: dict[str, list[float]] = {}
+    names = ("symbol", "quantity", "price", "slippage", "commission")
+    for symbol, quantity, price, slippage, commission in zip(
+        *(column_of(evidence.fills, name) for name in names), strict=True
+    ):
+        paid.setdefault(symbol, []).append(quantity * price + slippage + commission)
     for symbol in evidence.run["symbols"]:
-        paid = (
-            fill.quantity * fill.price + fill.slippage + fill.commission
-            for fill in evidence.fills
-            if fill.symbol == symbol
-        )
         weights = evidence.weights.get(symbol)
         held = 0.0 if weights is None or not len(weights) or np.isnan(weights[-1]) else float(weights[-1]) * equity
-        found[symbol] = held - fsum(paid)
+        found[symbol] = held - fsum(paid.get(symbol, ()))
     found["dividends and interest"] = equity - cash - fsum(value or 0.0 for value in found.values())
     return found
 

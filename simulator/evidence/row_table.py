@@ -8,6 +8,11 @@ from typing import Any, Generic, TypeVar, overload
 R = TypeVar("R")
 
 
+def column_of(rows: Sequence[Any], name: str) -> Sequence[Any]:
+    """Return one field of rows, which need not be columns."""
+    return rows.column(name) if isinstance(rows, RowTable) else [vars(row)[name] for row in rows]
+
+
 class RowTable(Sequence[R], Generic[R]):
     """Rows of one `kind`, whose fields name the columns, each of them a sequence of M values."""
 

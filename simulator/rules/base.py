@@ -108,8 +108,9 @@ class Rule(ABC):
             mend = "return a dict, e.g. {'SPY': 0.6}; {} holds nothing; dict(series) makes one of a pandas Series"
             raise UsageError(f"{self.name}: weights was {_describe(weights)} on {snapshot.session}", mend=mend)
         checked: dict[str, float] = {}
+        known = snapshot.bars.columns
         for symbol, weight in weights.items():
-            if symbol not in snapshot.symbols:
+            if symbol not in known:
                 guess = did_you_mean(str(symbol), snapshot.symbols)
                 raise UsageError(f'{self.name}: no symbol "{symbol}" in this run{guess}', mend="see --symbols")
             checked[symbol] = number = _fraction(weight)

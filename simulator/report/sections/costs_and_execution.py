@@ -11,6 +11,7 @@ from typing import NamedTuple
 from simulator.analysis.verdict import withheld
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import RunRecord
+from simulator.evidence.row_table import column_of
 from simulator.number_format import UNDEFINED, cents, dollars, percent, signed_ratio, whole
 from simulator.report.catalogue import METRICS, SHARPE_INTERVAL, WITHHELD
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
@@ -95,10 +96,10 @@ def count_orders(evidence: Evidence) -> Orders:
     """Return orders, fills and refusals, counted."""
     return Orders(
         total=len(evidence.orders),
-        statuses=_count(evidence.orders.column("status")),
-        ways=_count(evidence.fills.column("why")),
-        slippage=cents(fsum(evidence.fills.column("slippage"))),
-        commission=cents(fsum(evidence.fills.column("commission"))),
+        statuses=_count(column_of(evidence.orders, "status")),
+        ways=_count(column_of(evidence.fills, "why")),
+        slippage=cents(fsum(column_of(evidence.fills, "slippage"))),
+        commission=cents(fsum(column_of(evidence.fills, "commission"))),
         refused=_gather_refusals(evidence.rejected),
         decisions=len(evidence.decisions),
         cut=sum(1 for decision in evidence.decisions if decision["cuts"]),

@@ -14,6 +14,7 @@ from simulator.analysis.periods import drawdown
 from simulator.evidence.members import name_account, name_seat, who_by_seat
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.records import RunRecord
+from simulator.evidence.row_table import column_of
 from simulator.evidence.rows import decided_by, exchange_time
 from simulator.number_format import UNDEFINED, counted, dollars, percent, signed_percent, whole
 from simulator.printing import printable_values
@@ -75,12 +76,12 @@ def list_trades(evidence: Evidence) -> list[Trade]:
     behind = decided_by(evidence.decisions, evidence.orders)
     number = {str(day): n for n, day in enumerate(evidence.sessions)}
     fills = evidence.fills
-    at = fills.column("at")
+    at = column_of(fills, "at")
     session = {moment: number.get(exchange_time(moment)[:10], -1) for moment in set(at)}
-    names = ("symbol", "quantity", "price", "why", "order_id")
+    columns = [column_of(fills, name) for name in ("symbol", "quantity", "price", "why", "order_id")]
     return [
         Trade(session[moment], symbol, _short(shares), _short(price), why.replace("_", " "), behind.get(order, -1))
-        for moment, symbol, shares, price, why, order in zip(at, *map(fills.column, names), strict=True)
+        for moment, symbol, shares, price, why, order in zip(at, *columns, strict=True)
         if session[moment] >= 0
     ]
 
