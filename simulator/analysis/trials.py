@@ -11,12 +11,12 @@ in run.json or in the digest of a result; it goes to ``trials.json`` beside them
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,14 +53,14 @@ FEWEST_COMMON = 20
 MOST_LISTED = 200
 """Trials that trials.json lists of each kind; `sim runs --trials` lists all."""
 
+NO_MONTHS: BarMonths = {}
 ITSELF, SAME_STRATEGY = "this run", "same strategy"
 
-MOST_READ = 100
+MOST_READ = 20
 """Run folders opened for correlations. Of more, evenly spaced ones stand for all."""
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """One result. `sharpe` is annual over its own `sessions`, None where undefined; `first` is the date asked for.
 
     `why` says why it counts, or why not; `definition` is the digest of the strategy's file, empty where not on record.
@@ -77,9 +77,9 @@ class Trial:
     sessions: int
     sharpe: float | None
     why: str = ""
-    figures: tuple[str, ...] = field(default=(), repr=False)
-    definition: str = field(default="", repr=False)
-    bar_months: BarMonths = field(default_factory=dict, repr=False, hash=False)
+    figures: tuple[float | None, ...] = ()
+    definition: str = ""
+    bar_months: BarMonths = NO_MONTHS
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
     whole = {t.run_id for t in (own, *others) if not t.partial}
     latest = {t.run_id: t.digest for t in (*others, own) if t.partial}
     shared = _Shared(own, others)
-    among, left_out = [replace(own, sessions=int(run["sessions"]), why=ITSELF)], list[Trial]()
-    seen: dict[object, str] = {}
+    among, left_out = [own._replace(sessions=int(run["sessions"]), why=ITSELF)], list[Trial]()
+    seen: dict[object, list[Trial]] = {}
     _repeated(own, seen)
     for bare in others:
         if (bare.run_id, bare.digest) == (own.run_id, own.digest):
@@ -137,7 +137,7 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
         counts, why = shared.relation(bare)
         why_not = "" if counts else why
         why_not = why_not or _unfinished(bare, whole, latest) or _repeated(bare, seen)
-        trial = replace(bare, sessions=shared.count(bare.first, bare.last), why=why_not or why)
+        trial = bare._replace(sessions=shared.count(bare.first, bare.last), why=why_not or why)
         (left_out if why_not else among).append(trial)
     return Trials(len(among), None, _variance(among), tuple(among), tuple(left_out), at_least)
 
@@ -198,7 +198,7 @@ def trials_facts(
     if own is None:
         raise DataError("cannot be read", where=str(folder / "equity.csv"), mend=f"`{run['command']}` writes it again")
     tried = trials(seen.rows, run, seen.at_least)
-    others = _read_all(tried.counted[1:], folder.parent if reports is None else reports)
+    others = _read_all(tried.counted[1:], folder.parent if reports is None else reports, seen.folders)
     tried = with_correlations(tried, {str(run["digest"]): own, **others})
     inferred, reasons = deflate(own.returns, own.free, tried)
     return {
@@ -233,10 +233,8 @@ def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecor
     SimError for a store that cannot.
     """
     from simulator.store.connection import store_place
-    from simulator.store.database import Store
 
-    with Store(store_place(workspace.registry)) as store:
-        seen = all_results(store, workspace.reports)
+    seen = all_results(store_place(workspace.registry), workspace.reports)
     seen = with_earlier(seen, run, [folder, workspace.reports / own_name(run)])
     facts = trials_facts(seen, run, folder, workspace.reports, MOST_LISTED)
     add_files(folder, {FILE: json_bytes(facts)})
@@ -272,7 +270,7 @@ def with_earlier(seen: Seen, run: RunRecord, folders: Iterable[Path]) -> Seen:
     if not lost:
         return seen
     gone = f"{counted(len(lost), 'of them')} only an earlier trials.json tells of"
-    return Seen((*seen.rows, *lost.values()), "; ".join(filter(None, (seen.at_least, gone))))
+    return replace(seen, rows=(*seen.rows, *lost.values()), at_least="; ".join(filter(None, (seen.at_least, gone))))
 
 
 class _Shared:
@@ -284,7 +282,7 @@ class _Shared:
         self._days = calendar.sessions(first, max(first, last)).session_of
         self._own, self._keys = own, dict(shared_keys(own.bar_months))
         self.count = cache(self._count)
-        self._months_of: dict[int, dict[tuple[str, str], int]] = {}
+        self._months_of: dict[int, str] = {}
 
     def _count(self, first: str, last: str) -> int:
         """Sessions from `first` to `last`, both included; 0 where they are the wrong way round."""
@@ -299,12 +297,8 @@ class _Shared:
             return True, SAME_STRATEGY
         if trial.definition and trial.definition == own.definition:
             return True, f"{SAME_STRATEGY} under another name"
-        common = self._months(trial)
-        if common:
-            return True, "; ".join(
-                f"{counted(months, 'common month')} of {theirs}{f' (here {ours})' if ours != theirs else ''}"
-                for (theirs, ours), months in common.items()
-            )
+        if common := self._months(trial):
+            return True, common
         named = [symbol for symbol in trial.symbols if symbol in own.symbols]
         if not named:
             bars = " and no month of bars" if trial.bar_months and own.bar_months else ""
@@ -313,15 +307,18 @@ class _Shared:
             return False, f"{trial.first} to {trial.last}: no session in common"
         return True, f"{', '.join(named)} on common dates"
 
-    def _months(self, trial: Trial) -> dict[tuple[str, str], int]:
-        """{(symbol of the trial, symbol of the run): months in common}, by the content of their bars."""
+    def _months(self, trial: Trial) -> str:
+        """Say which symbols have months in common, by the content of their bars; empty where none has."""
         place = id(trial.bar_months)
         if place not in self._months_of:
             pairs: dict[tuple[str, str], set[str]] = {}
             for key, theirs in shared_keys(trial.bar_months) if self._keys else ():
                 if (ours := self._keys.get(key)) is not None:
                     pairs.setdefault((theirs, ours), set()).add(key.partition(".")[0])
-            self._months_of[place] = {pair: len(months) for pair, months in pairs.items()}
+            self._months_of[place] = "; ".join(
+                f"{counted(len(months), 'common month')} of {theirs}{f' (here {ours})' if ours != theirs else ''}"
+                for (theirs, ours), months in pairs.items()
+            )
         return self._months_of[place]
 
 
@@ -329,22 +326,22 @@ def _trial(row: RegistryRow) -> Trial:
     metrics = row["metrics"]
     # What never held anything has no Sharpe ratio to be lucky with: that of cash lagging the risk-free return is vast.
     sharpe = metrics.get("sharpe") if metrics.get("exposure") != 0.0 else None
-    figures = [metrics.get(name) for name in FIGURES]
-    written = tuple("none" if value is None else f"{value:.12g}" for value in figures)
+    figures = tuple(map(metrics.get, FIGURES))
     return Trial(
-        run_id=str(row["run_id"]),
-        digest=str(row["digest"]),
-        strategy=str(row["strategy"]),
-        symbols=tuple(row["symbols"]),
-        first=str(row["first"]),
-        last=str(row["last"]),
-        partial=bool(row.get("partial")),
-        folder=str(row["folder"]),
-        sessions=0,
-        sharpe=None if sharpe is None else float(sharpe),
-        figures=() if None in figures[:2] else written,
-        definition=str(row.get("definition") or ""),
-        bar_months=row.get("bar_months") or {},
+        row["run_id"],
+        row["digest"],
+        row["strategy"],
+        tuple(row["symbols"]),
+        row["first"],
+        row["last"],
+        bool(row.get("partial")),
+        row["folder"],
+        0,
+        None if sharpe is None else float(sharpe),
+        "",
+        () if None in figures[:2] else figures,
+        row.get("definition") or "",
+        row.get("bar_months") or NO_MONTHS,
     )
 
 
@@ -356,17 +353,23 @@ def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str
     return "" if latest[trial.run_id] == trial.digest else f"an earlier stop of {trial.run_id}, which went on"
 
 
-def _repeated(trial: Trial, seen: dict[object, str]) -> str:
+def _repeated(trial: Trial, seen: dict[object, list[Trial]]) -> str:
     """Say which of the trials in `seen` had the same result, or put this one among them."""
-    returns = (trial.figures, trial.first, trial.last)
-    same = seen.get(trial.digest)
-    alike = seen.get(returns) if trial.figures else None
-    if same is None and alike is None:
-        seen[trial.digest] = trial.run_id
-        if trial.figures:
-            seen[returns] = trial.run_id
-        return ""
-    return f"the same result as {same}" if same else f"the same returns as {alike}"
+    for other in seen.get(trial.digest, ()):
+        return f"the same result as {other.run_id}"
+    seen[trial.digest] = [trial]
+    if trial.figures:
+        alike = seen.setdefault((_digits(trial.figures[0]), trial.first, trial.last), [])
+        for other in alike:
+            if [*map(_digits, other.figures)] == [*map(_digits, trial.figures)]:
+                del seen[trial.digest]
+                return f"the same returns as {other.run_id}"
+        alike.append(trial)
+    return ""
+
+
+def _digits(value: float | None) -> str:
+    return "none" if value is None else f"{value:.12g}"
 
 
 def _variance(among: Sequence[Trial]) -> float | None:
@@ -431,9 +434,9 @@ def _deflated(e: Floats, number: float, spread: float) -> Measure:
     return inference.deflated_sharpe(float(e.mean() / e.std(ddof=1)), e.size, number, spread, g3, g4)
 
 
-def _read_all(others: Sequence[Trial], reports: Path) -> dict[str, Excess | None]:
+def _read_all(others: Sequence[Trial], reports: Path, folders: Collection[str]) -> dict[str, Excess | None]:
     """Returns by digest of the trials whose folders still hold them; None for those not opened."""
-    there = [t for t in others if (reports / t.folder / "run.json").is_file()]
+    there = [t for t in others if t.folder in folders]
     opened = set(np.linspace(0, len(there) - 1, min(len(there), MOST_READ)).astype(int).tolist())
     unread = {t.digest: None for i, t in enumerate(there) if i not in opened}
     read = {t.digest: read_excess(reports / t.folder, t.digest) for t in there if t.digest not in unread}
@@ -441,5 +444,5 @@ def _read_all(others: Sequence[Trial], reports: Path) -> dict[str, Excess | None
 
 
 def _row(trial: Trial) -> TrialRow:
-    row = {name: value for name, value in vars(trial).items() if name in TrialRow.__annotations__}
+    row = {name: value for name, value in trial._asdict().items() if name in TrialRow.__annotations__}
     return cast(TrialRow, {**row, "symbols": list(trial.symbols)})

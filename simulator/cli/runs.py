@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from simulator.cli.completers import complete_run
@@ -9,6 +12,12 @@ from simulator.cli.options import open_run
 from simulator.cli.output import print_result
 from simulator.printing import say
 from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MANY = 200
+"""Runs above which a list is written in plain columns, at once."""
 
 
 @click.command()
@@ -30,23 +39,55 @@ def runs(workspace: Workspace, chosen: str | None, as_json: bool) -> None:
         from simulator.evidence.unrecorded import all_results
         from simulator.report.run_list import print_trials
         from simulator.store.connection import store_place
-        from simulator.store.database import Store
 
         opened = open_run(workspace, chosen)
-        with Store(store_place(workspace.registry)) as store:
-            seen = with_earlier(all_results(store, workspace.reports), opened.run, [opened.folder])
-        facts = trials_facts(seen, opened.run, opened.folder, workspace.reports)
+        seen = all_results(store_place(workspace.registry), workspace.reports)
+        facts = trials_facts(
+            with_earlier(seen, opened.run, [opened.folder]), opened.run, opened.folder, workspace.reports
+        )
         print_result(facts, as_json, lambda console: print_trials(facts, console))
         return
     from simulator.evidence.unrecorded import list_runs
-    from simulator.report.run_list import print_runs
 
-    listed = list_runs(workspace)
+    listed = list_runs(workspace, short=not as_json)
     found = [row for row in listed if not row["recorded"]]
-    if listed or as_json:
-        print_result(listed, as_json, lambda console: print_runs(listed, console))
+    if len(listed) > MANY and not as_json:
+        say(_in_columns(listed))
+    elif listed or as_json:
+        print_result(listed, as_json, lambda console: _show(listed, console))
     else:
         say("no runs yet; `sim run` makes one")
     if found:
         names = ", ".join(str(row["folder"]) for row in found[:3]) + (" …" if len(found) > 3 else "")
         say(f"sim: note: not recorded here: {names}; `sim db rebuild` records what is not", err=True)
+
+
+def _show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
+    from simulator.report.run_list import print_runs
+
+    print_runs(rows, console)
+
+
+def _in_columns(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line for each run, as `print_runs` has them, but not folded: a table of thousands is searched."""
+    from simulator.number_format import percent, ratio
+
+    heads = ("id", "strategy", "symbols", "from", "to", "return", "Sharpe", "drawdown")
+    lines = [heads]
+    for row in rows:
+        metrics, symbols = row["metrics"], row["symbols"]
+        lines.append(
+            (
+                row["run_id"],
+                f"{row['strategy']}, partial" if row["partial"] else row["strategy"],
+                ",".join(symbols) if len(symbols) < 3 else f"{symbols[0]} +{len(symbols) - 1}",
+                row["first"],
+                row["last"],
+                percent(metrics.get("total_return")),
+                ratio(metrics.get("sharpe")),
+                percent(metrics.get("max_drawdown")),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    form = " ".join(f"{{:{'>' if at > 4 else '<'}{width}}}" for at, width in enumerate(widths))
+    return "\n".join(form.format(*line).rstrip() for line in lines)

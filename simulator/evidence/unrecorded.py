@@ -5,24 +5,24 @@ They were looked at like all others, so they are listed and counted as trials; `
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from simulator.council.records import council_record
 from simulator.errors import DataError
-from simulator.evidence.reader import read_books, read_calls, read_decisions, read_run
-from simulator.evidence.records import DecisionRow, RunRecord
-from simulator.evidence.rows import exchange_time
-from simulator.evidence.verify import check_parts, part_digests, sha256
 from simulator.files import read_bytes
-from simulator.market.bars import instant
-from simulator.store.connection import store_place
-from simulator.store.database import Store
 from simulator.store.events import Event, Kind, definition_of
 from simulator.store.folders import added_later, dated_folders
+from simulator.store.listing import Listing, by_run, list_results
 from simulator.workspace import Workspace
+
+# What reads a folder is imported where one is read: mostly there is none to read, and lists are wanted at once.
+if TYPE_CHECKING:
+    from simulator.evidence.records import DecisionRow, RunRecord
+    from simulator.store.database import Store
 
 COUNCIL_EVENTS: Mapping[object, Kind] = {"council": "meeting.held", "checkpoint": "checkpoint.held"}
 """Kinds of record that are events of their own; what members did shows in their fills."""
@@ -63,18 +63,23 @@ class Unrecorded:
 
 @dataclass(frozen=True)
 class Folders:
-    """Run folders without their results in the store, the oldest first, and the names of those that cannot be read."""
+    """Run folders without their results in the store, the oldest first; names of the unreadable, and of all."""
 
     found: tuple[Unrecorded, ...]
     broken: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Rows of every result somebody saw; `at_least` says why there may have been more, empty where nothing tells so."""
+    """Rows of every result somebody saw, and the names of the run folders there are.
+
+    `at_least` says why there may have been more; it is empty where nothing tells so.
+    """
 
     rows: tuple[Row, ...]
     at_least: str = ""
+    folders: frozenset[str] = frozenset()
 
 
 def find_unrecorded(results: Sequence[Row], reports: Path) -> list[Unrecorded]:
@@ -95,46 +100,61 @@ def compare_folders(results: Sequence[Row], reports: Path) -> Folders:
         name = str(row["folder"])
         seen[name] = max(str(row["last_run_at"]), seen.get(name, ""))
     found, broken = [], []
-    for folder, written_ns in dated_folders(reports):
-        written_at = datetime.fromtimestamp(written_ns / 1e9, UTC).isoformat(timespec="microseconds")
-        if written_at <= seen.get(folder.name, ""):
+    folders = dated_folders(reports)
+    for name, written_ns in folders.items():
+        recorded_at = seen.get(name)
+        if recorded_at and written_ns <= datetime.fromisoformat(recorded_at).timestamp() * 1e9:
             continue
+        from simulator.evidence.reader import read_run
+        from simulator.evidence.verify import check_parts
+
+        folder = reports / name
         try:
-            if sha256(read_bytes(folder / "run.json")) in contents:
+            if hashlib.sha256(read_bytes(folder / "run.json")).hexdigest() in contents:
                 continue
             run = read_run(folder)
+            written_at = datetime.fromtimestamp(written_ns / 1e9, UTC).isoformat(timespec="microseconds")
             if (run["run_id"], run["digest"]) not in known:
                 check_parts(folder, run)
                 found.append(Unrecorded(folder, run, written_at))
         except FileNotFoundError:
             continue  # replaced or removed meanwhile
         except (DataError, OSError):
-            broken.append(folder.name)
-    return Folders(tuple(sorted(found, key=lambda one: one.written_at)), tuple(broken))
+            broken.append(name)
+    return Folders(tuple(sorted(found, key=lambda one: one.written_at)), tuple(broken), frozenset(folders))
 
 
-def all_results(store: Store, reports: Path) -> Seen:
-    """Return every result somebody saw: those of the store, then those that only their folders tell of."""
-    results, began = store.results(), store.began()
-    folders = compare_folders(results, reports)
+def all_results(place: Path | str, reports: Path) -> Seen:
+    """Return every result somebody saw: those of the store at `place`, then those that only their folders tell of."""
+    listing = list_results(place)
+    return add_folders(listing, compare_folders(listing.rows, reports))
+
+
+def add_folders(listing: Listing, folders: Folders) -> Seen:
+    """Return what the store lists and only folders tell of, and whether there may have been more."""
+    results, began = listing.rows, listing.began
     first = [one.written_at for one in folders.found] + [str(row["first_run_at"]) for row in results]
     why = ["run folders are older than the store"] if first and (began is None or min(first) < began) else []
     if folders.broken:
         why.append(f"{', '.join(folders.broken[:3])} cannot be read")
-    return Seen((*results, *(one.row for one in folders.found)), "; ".join(why))
+    return Seen((*results, *(one.row for one in folders.found)), "; ".join(why), folders.names)
 
 
-def list_runs(workspace: Workspace) -> list[Row]:
+def list_runs(workspace: Workspace, short: bool = False) -> list[Row]:
     """Return the distinct runs of a workspace as rows, the newest last; ``recorded`` is False where only a folder tells
-    of one."""
-    with Store(store_place(workspace.registry)) as store:
-        rows: list[Row] = [{**row, "recorded": True} for row in store.runs()]
-        found = [{**one.row, "recorded": False} for one in find_unrecorded(store.results(), workspace.reports)]
+    of one. With `short` they have the few metrics that lists are made of, and are there at once."""
+    from simulator.store.connection import store_place
+
+    results = list_results(store_place(workspace.registry), short).rows
+    rows: list[Row] = [{**row, "recorded": True} for row in by_run(results)]
+    found = [{**one.row, "recorded": False} for one in find_unrecorded(results, workspace.reports)]
     return sorted([*rows, *found], key=lambda row: str(row["first_run_at"])) if found else rows
 
 
 def record_unrecorded(store: Store, reports: Path) -> list[str]:
     """Record every run folder the store does not know, the oldest first; returns their names."""
+    from simulator.evidence.verify import part_digests, sha256
+
     found = find_unrecorded(store.results(), reports)
     for one in found:
         digest = sha256(read_bytes(one.folder / "run.json"))
@@ -148,6 +168,9 @@ def record_unrecorded(store: Store, reports: Path) -> list[str]:
 
 def _events(folder: Path, run: RunRecord) -> list[Event]:
     """Events of a run as `simulator.runs.run_events` has them; none where a folder of an earlier version lacks some."""
+    from simulator.evidence.reader import read_calls, read_decisions
+    from simulator.market.bars import instant
+
     try:
         own, calls = run["account"], read_calls(folder, run)
         events = [*_meetings(read_decisions(folder / "decisions.jsonl", run), own, 0)]
@@ -164,6 +187,8 @@ def _events(folder: Path, run: RunRecord) -> list[Event]:
 
 
 def _meetings(decisions: Sequence[DecisionRow], account: str | None, replicate: int) -> Iterator[Event]:
+    from simulator.council.records import council_record
+
     for row in decisions:
         record = council_record(row["record"])
         if record is None or record["kind"] not in COUNCIL_EVENTS:
@@ -174,6 +199,9 @@ def _meetings(decisions: Sequence[DecisionRow], account: str | None, replicate: 
 
 
 def _fills(folder: Path, run: RunRecord, account: str | None) -> Iterator[Event]:
+    from simulator.evidence.reader import read_books
+    from simulator.evidence.rows import exchange_time
+
     books = read_books(folder, run, account)
     if len(books.fills) > MOST_FILLS:
         return

@@ -24,8 +24,9 @@ from simulator.store import connection, revisions
 from simulator.store.connection import HEAD
 from simulator.store.events import KINDS, OF_FOLDERS, Event, Stored, definition_of
 from simulator.store.folders import is_partial
+from simulator.store.listing import by_run, newest
 from simulator.store.packing import PACKED, Packer, without_facts
-from simulator.store.projections import Row, count_recording, key_of, newest, project
+from simulator.store.projections import Row, count_recording, key_of, project
 from simulator.store.schema import PROJECTIONS, events, runs, schema
 
 REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics")
@@ -164,18 +165,7 @@ class Store:
 
         `partial` is True where every result of it stopped early.
         """
-        by_run: dict[str, list[Row]] = {}
-        for row in self.results():
-            by_run.setdefault(row["run_id"], []).append(row)
-        return [
-            {
-                **newest(rows)[run_id],
-                "times": sum(row["times"] for row in rows),
-                "first_run_at": min(row["first_run_at"] for row in rows),
-                "last_run_at": max(row["last_run_at"] for row in rows),
-            }
-            for run_id, rows in by_run.items()
-        ]
+        return by_run(self.results())
 
     def results(self) -> list[dict[str, Any]]:
         """Every distinct result (run_id and digest) ever recorded, the first made first."""

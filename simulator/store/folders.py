@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,16 +144,18 @@ def run_folders(parent: Path) -> list[Path]:
         return sorted(p for p in parent.iterdir() if not p.name.startswith(".") and (p / "run.json").exists())
 
 
-def dated_folders(parent: Path) -> list[tuple[Path, int]]:
-    """Complete run folders and the nanoseconds at which their run.json was written, oldest name first."""
+def dated_folders(parent: Path) -> dict[str, int]:
+    """{name of a complete run folder: nanoseconds at which its run.json was written}, oldest name first."""
     if not parent.is_dir():
-        return []
-    found = []
+        return {}
+    found = {}
     with locked(parent):
         on_disk.sweep(parent)
         for entry in sorted(entry for entry in os.listdir(parent) if not entry.startswith(".")):
-            with suppress(OSError):
-                found.append((parent / entry, os.stat(f"{parent}/{entry}/run.json").st_mtime_ns))
+            try:
+                found[entry] = os.stat(f"{parent}/{entry}/run.json").st_mtime_ns
+            except OSError:
+                continue
     return found
 
 

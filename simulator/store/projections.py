@@ -9,7 +9,7 @@ that all databases hold the same; the event keeps it as it came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy import Boolean, Float, Integer, String, Table
 
 from simulator.store import schema
 from simulator.store.events import Stored
+from simulator.store.listing import FIGURES
 from simulator.store.packing import KEY_DIGITS
 
 Row = dict[str, Any]
@@ -67,14 +68,7 @@ def count_recording(before: Row | None, stored: Stored) -> Row:
         "event": stored.position,
     }
     metrics = row["metrics"] if isinstance(row["metrics"], Mapping) else {}
-    return _row(schema.runs, {**row, **{name: metrics.get(name) for name in schema.FIGURES}})
-
-
-def newest(results: Collection[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """{run_id: its newest row of `runs`}: the last recorded, a whole run before any that stopped early."""
-    ranked = sorted(results, key=lambda row: (not row["partial"], row["event"]))
-    last = {row["run_id"]: row for row in ranked}
-    return {row["run_id"]: last[row["run_id"]] for row in results}
+    return _row(schema.runs, {**row, **{name: metrics.get(name) for name in FIGURES}})
 
 
 # ── from one event ──────────────────────────────────────────────────────────────────────────────────────────────────

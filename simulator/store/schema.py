@@ -28,6 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from simulator.store.listing import FIGURES
+
 schema = MetaData()
 versions = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
@@ -60,9 +62,6 @@ events = Table(
     Column("packed", LargeBinary),
     Index("events_of_result", "run_id", "position"),
 )
-
-FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe", "exposure")
-"""Metrics with a column of their own in `runs`: lists and counts of trials read no others."""
 
 runs = Table(
     "runs",

@@ -149,3 +149,18 @@ def test_trials_of_a_run_that_does_not_exist_are_one_line(made: Any, sim: Sim) -
     done = sim("runs", "--trials", "nowhere", cwd=made[0])
     assert (done.returncode, done.stdout) == (2, "")
     assert 'no run "nowhere"' in done.stderr
+
+
+def test_a_long_list_of_runs_stands_in_plain_columns(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from simulator.cli import runs as command
+    from simulator.workspace import Workspace
+
+    folder, runs = made
+    place = Workspace(folder, folder)
+    short = CliRunner().invoke(command.runs, [], obj=place).output
+    monkeypatch.setattr(command, "MANY", 1)
+    long = CliRunner().invoke(command.runs, [], obj=place).output
+    assert [line.split()[0] for line in long.splitlines()] == ["id", *ids(runs)]
+    assert long.split() == short.split()

@@ -253,8 +253,7 @@ def tried_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[simu
 
 
 def results(workspace: Path) -> Seen:
-    with Store(workspace / "sim.db") as store:
-        return all_results(store, workspace / "reports")
+    return all_results(workspace / "sim.db", workspace / "reports")
 
 
 def test_a_real_registry_counts_three_trials_of_six_runs(tried_out: Any) -> None:
