@@ -1,73 +1,120 @@
-"""Size and power of the verdict's test: books and noise without skill, planted skill. Table of docs/verdict.md.
+"""Size and power of the verdict: books and noise without skill, planted skill, and the shipped coin on the sample bars.
 
-    python benchmarks/verdict_size.py [--replicates 2000]
+    python benchmarks/verdict_size.py [--replicates 1000] [--seeds 200] [--only PART] [--write]
 
-Each cell is the share of simulated histories in which p < 0.05 as one trial, in percent.
+`--write` puts the tables into docs/verdict.md. Without it 100 replicates and 20 seeds are tried, and printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 
+from simulator.analysis.verdict import judge
+from simulator.config import load_config
+from simulator.evidence.records import SkillRecord
+from simulator.market.load import load_bars
+from simulator.replay import kernel
+from simulator.replay.tape import Tape
+from simulator.rules.loader import load_rule
+from simulator.runs import exposure, measure
+from simulator.runs.exposure import skill_record, skill_series
+from simulator.runs.load_inputs import load_inputs
+from simulator.stats.distributions import student_cdf, student_sf
 from simulator.stats.series import Undefined
-from simulator.stats.skill import mean_test, usual_exposure
+from simulator.stats.skill import cosines, mean_test, p_of_trials, usual_exposure
+from simulator.trading.cycle import TradingRules
+from simulator.trading.strategy import points_of
+from simulator.workspace import find_workspace
 
 LENGTHS = (60, 125, 251, 501, 1000)
 DRIFT, SPREAD = 0.0006, 0.011
 """A session's mean excess return and its standard deviation in the bull market: 15 % and 17 % a year."""
 
-Series = Callable[[np.random.Generator, int], np.ndarray]
+WARM = 60
+"""Moves before the first session, for books that look back."""
+
+BEST_OF, CASH = 20, 100_000.0
+PERIODS = (("2018-01-02", "2018-12-31"), ("2019-01-02", "2021-12-31"), ("2022-01-03", "2022-12-30"),
+           ("2023-01-03", "2024-12-30"))  # fmt: skip
+
+Floats = np.ndarray
+Series = Callable[[np.random.Generator, int, int], Floats]
+"""(R, n) histories of what is tested, by generator, n and R."""
+
+Weigh = Callable[[np.random.Generator, Floats], Floats]
+"""Weights (T, N) held over moves (T, N), known before each."""
 
 
-def garch(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Standardised GARCH(1, 1) with Student's t of 5 degrees: α 0.08, β 0.9."""
-    shocks, out, variance = rng.standard_t(5, n + 200) / math.sqrt(5 / 3), np.empty(n + 200), 1.0
+def garch(rng: np.random.Generator, n: int, count: int) -> Floats:
+    """(R, n) standardised GARCH(1, 1) with Student's t of 5 degrees: α 0.08, β 0.9."""
+    shocks, out = rng.standard_t(5, (n + 200, count)) / math.sqrt(5 / 3), np.empty((n + 200, count))
+    variance = np.ones(count)
     for t, shock in enumerate(shocks):
-        out[t] = math.sqrt(variance) * shock
+        out[t] = np.sqrt(variance) * shock
         variance = 0.02 + 0.08 * out[t] ** 2 + 0.9 * variance
-    return out[200:]
+    return out[200:].T
 
 
-def ar1(rng: np.random.Generator, n: int) -> np.ndarray:
-    x = rng.normal(size=n)
+def ar1(rng: np.random.Generator, n: int, count: int) -> Floats:
+    x = rng.normal(size=(count, n))
     for t in range(1, n):
-        x[t] += 0.2 * x[t - 1]
+        x[:, t] += 0.2 * x[:, t - 1]
     return x
 
 
-def book(weigh: Callable[[np.random.Generator, np.ndarray], np.ndarray]) -> Series:
-    """Returns beyond its usual exposure of the weights (n, 2) that `weigh` makes of the moves before each session."""
+def independent(rng: np.random.Generator, n: int, count: int) -> Floats:
+    return rng.normal(size=(count, n))
 
-    def series(rng: np.random.Generator, n: int) -> np.ndarray:
-        moves = DRIFT + SPREAD * np.column_stack([garch(rng, n + 60), garch(rng, n + 60)])
-        w, x = weigh(rng, moves)[60:], moves[60:]
-        return (w * x).sum(axis=1) - usual_exposure(w, x)
+
+def book(weigh: Weigh, shocks: Series = garch) -> Series:
+    """Returns beyond its usual exposure of a book of two symbols in the bull market."""
+
+    def series(rng: np.random.Generator, n: int, count: int) -> Floats:
+        moves = DRIFT + SPREAD * np.stack([shocks(rng, n + WARM, count) for _ in range(2)], axis=-1)
+        return np.array([beyond(weigh(rng, one)[WARM:], one[WARM:]) for one in moves])
 
     return series
 
 
-def weekly(values: np.ndarray, n: int) -> np.ndarray:
+def beyond(w: Floats, x: Floats) -> Floats:
+    return (w * x).sum(axis=1) - usual_exposure(w, x)
+
+
+def weekly(values: Floats, n: int) -> Floats:
     return np.repeat(values, 5, axis=0)[:n]
 
 
-def coins(rng: np.random.Generator, moves: np.ndarray) -> np.ndarray:
-    return weekly(0.5 * (rng.random((len(moves) // 5 + 1, 2)) < 0.5), len(moves))
+def coins(rng: np.random.Generator, moves: Floats) -> Floats:
+    n, symbols = moves.shape
+    return weekly((rng.random((n // 5 + 1, symbols)) < 0.5) / symbols, n)
 
 
-def pick(rng: np.random.Generator, moves: np.ndarray) -> np.ndarray:
+def graded(rng: np.random.Generator, moves: Floats) -> Floats:
+    return weekly(rng.random((len(moves) // 5 + 1, 2)) / 2, len(moves))
+
+
+def pick(rng: np.random.Generator, moves: Floats) -> Floats:
     return weekly(np.eye(2)[rng.integers(0, 2, len(moves) // 5 + 1)], len(moves))
 
 
-def neutral(rng: np.random.Generator, moves: np.ndarray) -> np.ndarray:
+def neutral(rng: np.random.Generator, moves: Floats) -> Floats:
     side = rng.choice([-0.5, 0.5], len(moves) // 5 + 1)
     return weekly(np.column_stack([side, -side]), len(moves))
 
 
-def trend_of(moves: np.ndarray, sessions: int) -> np.ndarray:
+def tilt(rng: np.random.Generator, moves: Floats) -> Floats:
+    noise = rng.uniform(-0.1, 0.1, (len(moves) // 5 + 1, 2))
+    return weekly(np.array([0.2, 0.7]) + noise, len(moves))
+
+
+def trend_of(moves: Floats, sessions: int) -> Floats:
     """(n, 2) return over the sessions before each, 0 where there are too few."""
     level = np.vstack([np.zeros((1, 2)), np.cumsum(moves, axis=0)])
     trend = np.zeros(moves.shape)
@@ -75,7 +122,11 @@ def trend_of(moves: np.ndarray, sessions: int) -> np.ndarray:
     return trend
 
 
-def double_down(_: np.random.Generator, moves: np.ndarray) -> np.ndarray:
+def dips(sessions: int) -> Weigh:
+    return lambda _, moves: 0.5 * (trend_of(moves, sessions) < 0)
+
+
+def double_down(_: np.random.Generator, moves: Floats) -> Floats:
     """A tenth in each, doubled up to eight times after each losing week, back to a tenth after a winning one."""
     w, size = np.full(moves.shape, 0.1), np.full(2, 0.1)
     for start in range(0, len(moves), 5):
@@ -85,46 +136,245 @@ def double_down(_: np.random.Generator, moves: np.ndarray) -> np.ndarray:
     return w
 
 
-KINDS: dict[str, Series] = {
-    "noise: iid normal": lambda rng, n: rng.normal(size=n),
-    "noise: Student t, 4 degrees": lambda rng, n: rng.standard_t(4, n),
+def informed(ic: float) -> Weigh:
+    """Holds half in each symbol in the weeks a signal of that correlation with the week's return is above 0."""
+
+    def weigh(rng: np.random.Generator, moves: Floats) -> Floats:
+        weeks = np.add.reduceat(moves, np.arange(0, len(moves), 5), axis=0)
+        scale = SPREAD * math.sqrt(5)
+        signal = ic * (weeks - 5 * DRIFT) / scale + math.sqrt(1 - ic * ic) * rng.normal(size=weeks.shape)
+        return weekly(0.5 * (signal > 0), len(moves))
+
+    return weigh
+
+
+def drawn(p: float, loss: float) -> Series:
+    return lambda rng, n, count: (
+        rng.normal(scale=0.5, size=(count, n)) + np.where(rng.random((count, n)) < p, -loss, 1.0)
+    )
+
+
+def nvidia(rng: np.random.Generator, n: int, count: int) -> Floats:
+    """Weekly coins over stretches of NVDA's sample bars, which begin at random."""
+    moves = sample_moves("NVDA")
+    starts = rng.integers(0, len(moves) - n + 1, count)
+    return np.array([beyond(coins(rng, one), one) for one in (moves[at : at + n, None] for at in starts)])
+
+
+@cache
+def sample_moves(symbol: str) -> Floats:
+    folder = Path(__file__).parents[1] / "data"
+    bars = load_bars([symbol, "BIL"], folder, first=date(2018, 1, 2), last=date(2024, 12, 30)).bars
+    moves = bars.close[1:] / bars.close[:-1] - 1.0
+    return moves[:, 0] - moves[:, 1]
+
+
+def bulls(shocks: Series) -> dict[str, Series]:
+    return {
+        "buys 20-session dips": book(dips(20), shocks),
+        "buys 60-session dips": book(dips(60), shocks),
+        "follows the 50-session trend": book(lambda _, moves: 0.5 * (trend_of(moves, 50) > 0), shocks),
+        "doubles down": book(double_down, shocks),
+    }
+
+
+NULLS: dict[str, Series] = {
+    "noise: iid normal": independent,
+    "noise: Student t, 4 degrees": lambda rng, n, count: rng.standard_t(4, (count, n)),
     "noise: AR(1), 0.2": ar1,
     "noise: GARCH-t": garch,
-    "noise: 1 − Exp(1)": lambda rng, n: 1.0 - rng.exponential(size=n),
-    "noise: gamma, skew −4": lambda rng, n: 0.5 - rng.gamma(0.25, 2.0, n),
-    "noise: puts that lose in 5 %": lambda rng, n: (
-        rng.normal(scale=0.5, size=n) + np.where(rng.random(n) < 0.05, -19.0, 1.0)
-    ),
-    "noise: a disaster in 1 %": lambda rng, n: (
-        rng.normal(scale=0.5, size=n) + np.where(rng.random(n) < 0.01, -99.0, 1.0)
-    ),
-    "bull market: weekly coin a symbol": book(coins),
-    "bull market: weekly picker, fully invested": book(pick),
-    "bull market: long one, short the other": book(neutral),
-    "bull market: buys 20-session dips": book(lambda _, moves: 0.5 * (trend_of(moves, 20) < 0)),
-    "bull market: buys 60-session dips": book(lambda _, moves: 0.5 * (trend_of(moves, 60) < 0)),
-    "bull market: follows the 50-session trend": book(lambda _, moves: 0.5 * (trend_of(moves, 50) > 0)),
-    "bull market: doubles down": book(double_down),
-    "skill: 0.06 a session": lambda rng, n: rng.normal(0.06, 1, n),
-    "skill: 0.12 a session": lambda rng, n: rng.normal(0.12, 1, n),
+    "skewed: 1 − Exp(1)": lambda rng, n, count: 1.0 - rng.exponential(size=(count, n)),
+    "skewed: gamma, skew −4": lambda rng, n, count: 0.5 - rng.gamma(0.25, 2.0, (count, n)),
+    "skewed: puts that lose in 5 %": drawn(0.05, 19.0),
+    "bull: weekly coin a symbol": book(coins),
+    "bull: weekly graded coin a symbol": book(graded),
+    "bull: weekly picker, fully invested": book(pick),
+    "bull: long one, short the other": book(neutral),
+    "bull: constant tilt and noise": book(tilt),
+    **{f"bull: {name}": series for name, series in bulls(garch).items()},
+    **{f"iid bull: {name}": series for name, series in bulls(independent).items()},
+    "NVDA's bars: weekly coin": nvidia,
 }
+UNTESTABLE: dict[str, Series] = {"a disaster in 1 %": drawn(0.01, 99.0)}
+
+BOUNDS = {"skewed": 6.5, "doubles down": 8.0, "": 5.0}
+"""Percent called skill at most, by a part of the name: the first that fits."""
 
 
-def share(series: Series, n: int, replicates: int) -> float:
-    """Percent of histories called significant; the seed is that of the length."""
-    rng = np.random.default_rng(n)
-    found = [mean_test(series(rng, n)) for _ in range(replicates)]
-    return 100.0 * sum(not isinstance(one, Undefined) and one.p < 0.05 for one in found) / replicates
+def bound(name: str, replicates: int) -> float:
+    """Percent up to which chance takes a share at its bound, at 99 %."""
+    most = next(most for part, most in BOUNDS.items() if part in name)
+    return most + 233 * math.sqrt(most / 100 * (1 - most / 100) / replicates)
+
+
+def p_values(series: Series, n: int, replicates: int) -> Floats:
+    """(R,) p of each history as one trial; 1 where undefined. The seed is that of the length."""
+    found = map(mean_test, series(np.random.default_rng(n), n, replicates))
+    return np.array([1.0 if isinstance(one, Undefined) else one.p for one in found])
+
+
+def share(p: Floats, trials: float = 1) -> float:
+    """Percent below 0.05 as the best of so many trials."""
+    return 100.0 * float(np.mean([p_of_trials(one, trials) < 0.05 for one in p.tolist()]))
+
+
+def best(p: Floats, of: int) -> Floats:
+    """The smallest p of each `of` in a row, as the best of so many."""
+    return p[: len(p) // of * of].reshape(-1, of).min(axis=1)
+
+
+def noncentral(ratio: float, n: int, trials: float = 1) -> float:
+    """Power in percent of Student's t with the EWC degrees of freedom at a true ratio per session."""
+    level = 1.0 - 0.95 ** (1.0 / trials)
+    low, high = 0.0, 1e3
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_sf(middle, cosines(n)) > level else (low, middle)
+    return 100.0 * (1.0 - student_cdf(low, cosines(n), ratio * math.sqrt(n)))
+
+
+def true_ratio(series: Series) -> float:
+    d = series(np.random.default_rng(1), 1000, 400)
+    return float(d.mean() / d.std())
+
+
+def table(head: str, columns: tuple[str, ...], rows: Iterator[tuple[str, list[str]]]) -> str:
+    lines = [f"| {head} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for name, cells in rows:
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def sizes(replicates: int) -> Iterator[tuple[str, list[str]]]:
+    for name, series in {**NULLS, **UNTESTABLE}.items():
+        found = [share(p_values(series, n, replicates)) for n in LENGTHS]
+        over = [" **!**" if name in NULLS and one > bound(name, replicates) else "" for one in found]
+        yield name, [f"{one:.1f}{mark}" for one, mark in zip(found, over, strict=True)]
+
+
+def best_sizes(replicates: int) -> Iterator[tuple[str, list[str]]]:
+    for name in ("noise: iid normal", "noise: GARCH-t", "skewed: 1 − Exp(1)", "bull: weekly coin a symbol"):
+        found = [share(best(p_values(NULLS[name], n, replicates), BEST_OF), BEST_OF) for n in LENGTHS]
+        yield name, [f"{one:.1f}" for one in found]
+
+
+def powers(replicates: int) -> Iterator[tuple[str, list[str]]]:
+    for ic in (0.1, 0.2, 0.3):
+        series = book(informed(ic))
+        ratio = true_ratio(series)
+        p = {n: p_values(series, n, replicates) for n in LENGTHS}
+        for trials in (1, 20, 1000):
+            cells = [f"{share(p[n], trials):.0f} ({noncentral(ratio, n, trials):.0f})" for n in LENGTHS]
+            yield f"IC {ic:g} (true ratio {ratio:.3f} a session), {trials:,} trial{'s'[: trials > 1]}", cells
+
+
+class Replay:
+    """SPY and QQQ over a period of the sample, played by the kernel and judged by the verdict, each run for itself."""
+
+    def __init__(self, first: str, last: str) -> None:
+        workspace = find_workspace(Path(__file__).parents[1])
+        self.config = load_config(workspace.config)
+        self.rules = TradingRules.from_config(self.config)
+        rule = load_rule(workspace.strategies / "random_entry.py")
+        span = (date.fromisoformat(first), date.fromisoformat(last))
+        points = points_of(rule, self.config.schedule)
+        self.inputs = load_inputs(("SPY", "QQQ"), *span, rule.window, points, workspace, self.config).inputs
+        self.free = measure.risk_free(self.inputs, CASH)
+        self.file = workspace.strategies / "random_entry.py"
+        self.market = kernel.PreparedMarket.of(self.inputs.traded, self.inputs.opening_marks)
+
+    def shipped(self, seed: int) -> Tape:
+        """What the shipped coin decides."""
+        rule = load_rule(self.file, {"seed": seed})
+        decisions = [rule.decide(snapshot) for snapshot in self.inputs.snapshots]
+        return Tape.from_decisions(decisions, self.inputs.bars.symbols)
+
+    def drawn(self, weigh: Weigh, seed: int) -> Tape:
+        """What a book that looks at nothing decides at the same instants."""
+        at = self.inputs.instants
+        weight = weigh(np.random.default_rng(seed), np.zeros((5 * len(at), 2)))[::5]
+        nothing = np.full(weight.shape, np.nan)
+        return Tape(at, self.inputs.bars.symbols, weight, nothing, nothing, nothing)
+
+    def skill(self, tape: Tape) -> SkillRecord:
+        ledger = kernel.Batch.of(self.market, tape, self.rules.execution, CASH).ledger(0)
+        cash = self.config.assets.cash_instrument
+        return skill_record(skill_series(ledger, tape, self.rules.execution, CASH, self.free, cash))
+
+
+def standing(skill: SkillRecord, trials: float) -> str:
+    """The word of the verdict."""
+    return judge(
+        {
+            "from": "", "to": "", "partial": False, "sessions": skill["sessions"], "analysts": None, "metrics": {},
+            "reasons": {}, "inference": {"trials": trials}, "skill": skill, "benchmarks": {},
+            "replicates": {"count": 1},
+            "contamination": None, "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
+            "llm": {"calls": 0, "failed": 0, "cost_usd": 0.0, "analysts": None, "models": [], "cache_entries": ""},
+        }
+    ).standing  # fmt: skip
+
+
+def on_the_sample(seeds: int) -> Iterator[tuple[str, list[str]]]:
+    """Percent called skill, and beside it "paid for holding the market", by period."""
+    exposure.DRAWS = 100  # of the interval beside the verdict, which decides nothing
+    replays = [Replay(*period) for period in PERIODS]
+    books: dict[str, Callable[[Replay, int], Tape]] = {
+        "random_entry, as shipped": Replay.shipped,
+        **{
+            name: partial(lambda weigh, replay, seed: replay.drawn(weigh, seed), weigh)
+            for name, weigh in (
+                ("graded coin a symbol", graded), ("picker at 100 %", pick), ("long one, short the other", neutral),
+                ("constant tilt and noise", tilt),
+            )
+        },
+    }  # fmt: skip
+    for name, tape in books.items():
+        many = seeds * (3 if name.startswith("random") else 1)
+        found = [[replay.skill(tape(replay, seed)) for seed in range(many)] for replay in replays]
+        words = [[standing(one, 1) for one in record] for record in found]
+        yield name, [f"{percent_of(w, 'skill'):.1f} ({percent_of(w, 'paid'):.0f})" for w in words]
+        if name.startswith("random"):
+            tops = [
+                [min(skills[at : at + BEST_OF], key=lambda one: one["p"] or 1.0) for at in range(0, many, BEST_OF)]
+                for skills in found
+            ]
+            cells = [f"{percent_of([standing(one, BEST_OF) for one in top], 'skill'):.1f}" for top in tops]
+            yield f"the best of {BEST_OF} of them, {BEST_OF} trials ({len(tops[0])} times)", cells
+
+
+def percent_of(words: list[str], word: str) -> float:
+    return 100.0 * words.count(word) / len(words)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--replicates", type=int, default=100)
-    replicates = options.parse_args().replicates
-    print("| % of histories with p < 0.05 | " + " | ".join(f"n = {n}" for n in LENGTHS) + " |")
-    print("|---|" + "---|" * len(LENGTHS))
-    for name, series in KINDS.items():
-        print(f"| {name} | " + " | ".join(f"{share(series, n, replicates):.1f}" for n in LENGTHS) + " |", flush=True)
+    options.add_argument("--seeds", type=int, default=20)
+    options.add_argument("--only", choices=("size", "best", "power", "sample"))
+    options.add_argument("--write", action="store_true")
+    given = options.parse_args()
+    lengths, periods = tuple(f"n = {n}" for n in LENGTHS), tuple(f"{a[:4]} to {b[:4]}" for a, b in PERIODS)
+    parts = {
+        "size": ("% with p < 0.05", lengths, sizes(given.replicates)),
+        "best": (f"% with p < 0.05, the best of {BEST_OF}", lengths, best_sizes(4 * given.replicates)),
+        "power": ("% found (by the noncentral t)", lengths, powers(given.replicates)),
+        "sample": ("% skill (% paid)", periods, on_the_sample(given.seeds)),
+    }
+    for name, part in parts.items():
+        if given.only in (None, name):
+            content = table(*part)
+            if given.write:
+                write(name, content)
+
+
+def write(name: str, content: str) -> None:
+    """Put a table between its marks in docs/verdict.md."""
+    page = Path(__file__).parents[1] / "docs" / "verdict.md"
+    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(first)
+    page.write_text(f"{before}{first}\n{content}\n{last}{rest.partition(last)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -9,6 +10,7 @@ from simulator.analysis.unanswered import partial_sentence, replicates_sentence,
 from simulator.evidence.members import describe_model
 from simulator.evidence.records import Contamination, JudgedRun, SkillRecord
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
+from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Undefined
 from simulator.stats.skill import deflated_ratio, p_of_trials
 
@@ -20,6 +22,12 @@ FEWEST_DECISIONS = 20
 
 SIGNIFICANT, BORDERLINE, WORSE = 0.05, (0.03, 0.07), 0.025
 """Of the p of all trials; the last of the lower tail of one."""
+
+LEFT, STEADY = -1.0, 4.0
+"""Skew from which on, and ratio a year beyond which, a return has the shape of sold options."""
+
+RARE = 5
+"""Disasters rarer than about 5/n cannot be tested by anything."""
 
 Standing = Literal[
     "too short", "not assessable", "nothing", "benchmark", "few", "skill", "borderline", "worse", "paid", "luck",
@@ -96,7 +104,7 @@ def judge(run: JudgedRun) -> Verdict:
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
     )
     about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
-    headline = " ".join(filter(None, (partial_sentence(run), about, _caution(run))))
+    headline = " ".join(filter(None, (partial_sentence(run), about, _caution(run), _shape(part, standing))))
     settled = _ruined(run) or _idle(run)
     return Verdict(
         standing, headline, _returns(run), tuple(filter(None, details)), settled, part=not complete(run, part)
@@ -395,6 +403,24 @@ def _caution(run: JudgedRun) -> str:
     split = _cutoff_split(run)
     flagged = split is not None and split["flagged"]
     return "Flagged: what was earned before the models' cut-off may be memory." if flagged else ""
+
+
+def _shape(run: JudgedRun | None, standing: Standing) -> str:
+    """A word on payoffs that earn a little often and lose much rarely, where the verdict speaks for the run.
+
+    They lean to the left; where their loss has not come yet, they earn more for their spread than anything else does.
+    """
+    if run is None or standing not in ("skill", "borderline", "above cash"):
+        return ""
+    skill = run.get("skill")
+    skew = skill["skew"] if skill else inferred(run, "skew")
+    yearly = (skill["ratio"] or 0.0) * math.sqrt(PERIODS) if skill else inferred(run, "sharpe")
+    leans = f"It leans to the left (skew {ratio(skew)})" if skew is not None and skew < LEFT else ""
+    steady = f"It earns {ratio(yearly)} times its spread a year" if yearly is not None and yearly > STEADY else ""
+    if not leans and not steady:
+        return ""
+    rare = counted(run["sessions"] // RARE, "session")
+    return f"{leans or steady}, as short volatility does: a loss rarer than once in {rare} may not have come yet."
 
 
 def _memory(run: JudgedRun, part: JudgedRun | None) -> str:

@@ -189,6 +189,22 @@ def skilled(**changed: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"p": 0.01, "skew": -1.5}, "It leans to the left (skew −1.50), as short volatility does"),
+        ({"p": 0.04, "skew": -4.0}, "a loss rarer than once in 50 sessions may not have come yet."),
+        ({"p": 0.001, "ratio": 0.4}, "It earns 6.35 times its spread a year, as short volatility does"),
+        ({"p": 0.01, "skew": -0.9}, ""),
+        ({"p": 0.5, "skew": -4.0}, ""),
+    ],
+)
+def test_the_shape_of_sold_options_is_named_beside_the_verdict(changed: dict[str, Any], words: str) -> None:
+    headline = judge(skilled(**changed)).headline.replace("\u00a0", " ")
+    assert words in headline
+    assert ("short volatility" in headline) == bool(words)
+
+
+@pytest.mark.parametrize(
     ("changed", "trials", "standing"),
     [
         ({"p": 0.01}, 1, "skill"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -144,6 +147,35 @@ def test_noise_that_leans_left_passes_no_more_often_than_stated(kind: str, n: in
         return rng.normal(scale=0.5, size=n) + np.where(rng.random(n) < 0.05, -19.0, 1.0)
 
     assert rejections(one() for _ in range(REPLICATES)) <= 0.065 * REPLICATES + 2.33 * math.sqrt(0.061 * REPLICATES)
+
+
+@pytest.fixture(scope="module")
+def table() -> ModuleType:
+    """The benchmark that makes the tables of docs/verdict.md."""
+    path = Path(__file__).parents[2] / "benchmarks" / "verdict_size.py"
+    spec = importlib.util.spec_from_file_location("verdict_size", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.medium
+def test_every_null_of_the_table_keeps_to_its_bound(table: ModuleType) -> None:
+    """200 of the histories at n = 125; docs/verdict.md has all lengths, by the same functions."""
+    found = {name: table.share(table.p_values(series, 125, REPLICATES)) for name, series in table.NULLS.items()}
+    assert len(found) >= 20
+    assert {name: share for name, share in found.items() if share > table.bound(name, REPLICATES)} == {}
+
+
+@pytest.mark.medium
+def test_a_known_ic_is_found_as_often_as_the_noncentral_t_says(table: ModuleType) -> None:
+    series = table.book(table.informed(0.3))
+    ratio = table.true_ratio(series)
+    found = table.share(table.p_values(series, 251, REPLICATES))
+    power = table.noncentral(ratio, 251)
+    assert abs(found - power) < 5 + 233 * math.sqrt(power / 100 * (1 - power / 100) / REPLICATES)
 
 
 def test_planted_skill_is_found_as_often_as_the_noncentral_t_says() -> None:
