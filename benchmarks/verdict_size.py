@@ -110,7 +110,7 @@ def neutral(rng: np.random.Generator, moves: Floats) -> Floats:
 
 
 def tilt(rng: np.random.Generator, moves: Floats) -> Floats:
-    noise = rng.uniform(-0.1, 0.1, (len(moves) // 5 + 1, 2))
+    noise = rng.normal(0.0, 0.1, (len(moves) // 5 + 1, 2))
     return weekly(np.array([0.2, 0.7]) + noise, len(moves))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import simulator
+from simulator.analysis.verdict import judge
 
 HOLD = """
 from simulator.rules import Rule
@@ -32,7 +33,7 @@ def holding(workspace: Path, weight: float, cadence: str = "daily") -> str:
 def columns(run: simulator.Run) -> dict[str, np.ndarray]:
     with (run.folder / "equity.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name]) for row in rows]) for name in ("equity", "risk_free")}
+    return {name: np.array([float(row[name]) for row in rows]) for name in ("equity", "cash", "risk_free")}
 
 
 def test_an_idle_run_has_an_excess_return_of_exactly_nothing(workspace: Path) -> None:
@@ -54,6 +55,24 @@ def test_bills_on_credit_lose_the_spread_and_nothing_else(workspace: Path) -> No
     excess = (found["equity"] / np.append(100_000.0, found["equity"][:-1]) - 1 - found["risk_free"])[1:]
     assert excess * 252 == pytest.approx(-0.015, abs=0.0015)  # a debit of 0.9 to 1.1 of equity
     assert run.metrics["sharpe"] < -5
+
+
+@pytest.mark.parametrize("cadence", ["once", "weekly"])
+def test_a_debit_costs_the_spread_to_the_last_digit_and_is_no_skill(workspace: Path, cadence: str) -> None:
+    """What is borrowed to hold bills earns them and pays them: what is left is the spread on the debit carried."""
+    (workspace / "config" / "risk.yaml").write_text(
+        "max_weight: 2\nmax_gross: 2\nmax_group: 2\ninitial_margin_long: 0.5\n"
+    )
+    (workspace / "config" / "costs.yaml").write_text("slippage_bps: 0\n")
+    run = simulator.run(holding(workspace, 2, cadence), ["BIL"], "2022-01-03", "2023-12-29", workspace=workspace)
+    found = columns(run)
+    if cadence == "once":
+        before = found["equity"][:-1]
+        excess = found["equity"][1:] / before - 1 - found["risk_free"][1:]
+        assert excess == pytest.approx(found["cash"][:-1] / before * 0.015 / 252, abs=1e-15)
+    verdict = judge(run.facts)
+    assert verdict.standing in ("nothing", "worse", "benchmark")
+    assert "nothing to judge" in verdict.headline
 
 
 def test_a_stated_rate_in_place_of_the_instrument_is_a_note(workspace: Path) -> None:
