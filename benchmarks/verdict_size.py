@@ -260,13 +260,17 @@ def best_sizes(replicates: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def powers(replicates: int) -> Iterator[tuple[str, list[str]]]:
-    for ic in (0.1, 0.2, 0.3):
-        series = book(informed(ic))
+    for market, shocks, ic in (("iid", independent, 0.1), ("iid", independent, 0.2), ("iid", independent, 0.3),
+                               ("GARCH-t", garch, 0.2)):  # fmt: skip
+        series = book(informed(ic), shocks)
         ratio = true_ratio(series)
         p = {n: p_values(series, n, replicates) for n in LENGTHS}
         for trials in (1, 20, 1000):
             cells = [f"{share(p[n], trials):.0f} ({noncentral(ratio, n, trials):.0f})" for n in LENGTHS]
-            yield f"IC {ic:g} (true ratio {ratio:.3f} a session), {trials:,} trial{'s'[: trials > 1]}", cells
+            yield (
+                f"{market} bull, IC {ic:g} (true ratio {ratio:.3f} a session), {trials:,} trial{'s'[: trials > 1]}",
+                cells,
+            )
 
 
 class Replay:

@@ -126,6 +126,7 @@ def run(
     meetings ended without a decision because too few members answered. The same command continues.
     """
     from simulator.api import simulate
+    from simulator.evidence.reader import read_factors
     from simulator.market.calendar import parse_date
     from simulator.runs.execute import PartialRunError
     from simulator.runs.spec import RunSpec
@@ -142,6 +143,8 @@ def run(
             made, stopped = error.run, error
     files = _write_report(workspace, made, kind) if kind != "html" else ()
     facts = {**made.summary(), "files": [str(path) for path in files]}
+    if factors is not None and (known := read_factors(made.folder, made.facts)):
+        facts["factors"] = known["regression"]
     print_result(facts, as_json, lambda console: _print_run(made, files, console))
     if stopped is not None:
         raise stopped
