@@ -2,8 +2,8 @@
 
 python benchmarks/startup.py [--repeat 7] [--json]
 
-Where a cached rerun's seconds go: 1.3 into importing and loading others' code (numba 0.6; sqlalchemy, backtrader, scipy
-0.2 each), 0.8 into putting its 2,600 questions again, 0.4 into replaying six accounts, the rest into figures and files.
+Where a cached rerun's seconds go: 0.8 into importing others' code and ours, 0.4 each into the report and the analyses,
+0.2 each into taking the kept opinions, the other accounts and the files. benchmarks/rerun.py has it as ratios.
 """
 
 from __future__ import annotations
