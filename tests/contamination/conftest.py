@@ -30,6 +30,7 @@ user_query: Which position should be held until the next meeting?
 cadence: weekly
 window: 60
 sizes: {1: 0.5, 2: 1.0}
+opening: {system: prompts/council.md, facts: prompts/facts.md}
 facts: [return_5_pct, return_21_pct, return_63_pct, volatility_21_pct]
 stages:
   research: {enabled: false, prompt: prompts/research.md, seats: {research.1: prompts/macro.md}}
