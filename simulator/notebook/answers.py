@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -15,11 +14,11 @@ from simulator.evidence.verify import add_parts
 from simulator.files import check_writable, locked
 from simulator.notebook.worker import call_in_thread
 from simulator.printing import printable
+from simulator.report.renderers.console import capture
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
     from simulator.notebook.run import Run
 
@@ -83,7 +82,7 @@ def compare(runs: Sequence[Run | str], workspace: Workspace, draws: int = 10_000
         table,
         {"verdict": vars(verdict), **facts},
         page,
-        _print(lambda console: print_comparison(facts, page, console)),
+        capture(lambda console: print_comparison(facts, page, console)),
     )
 
 
@@ -117,7 +116,7 @@ def check(run: Run, only: Sequence[str] | None, models: bool, max_cost: float) -
     ]
     columns = ["check", "outcome", "figure", "value", "low", "high", "p", "note"]
     table = pd.DataFrame(rows, columns=columns)
-    text = _print(lambda console: print_checks(facts, results, page, console))
+    text = capture(lambda console: print_checks(facts, results, page, console))
     return Answer(facts["verdict"], table, facts, page, text)
 
 
@@ -144,7 +143,7 @@ def ablate(run: Run) -> Answer:
         for one in facts["variants"]
     ]
     place = run.folder / FILE
-    text = _print(lambda console: print_ablation(facts, place, console))
+    text = capture(lambda console: print_ablation(facts, place, console))
     return Answer(headline(facts), pd.DataFrame(rows), facts, place, text)
 
 
@@ -159,21 +158,8 @@ def explain(run: Run, date: object, symbol: str | None, account: str | None) -> 
         if symbol is not None:
             raise UsageError(f'symbol "{symbol}" without a date', mend='say which: run.explain("2024-03-08", "SPY")')
         trace = trace_account(run.folder, account)
-        return Answer("", pd.DataFrame(), trace.to_json(), None, _print(lambda console: print_trace(trace, console)))
+        return Answer("", pd.DataFrame(), trace.to_json(), None, capture(lambda console: print_trace(trace, console)))
     from simulator.market.calendar import parse_date
 
     found = explain_decision(run.folder, parse_date(date, "date"), symbol and symbol.upper(), account)  # type: ignore[arg-type]
-    return Answer("", pd.DataFrame(), found.to_json(), None, _print(lambda console: print_explanation(found, console)))
-
-
-def _print(show: Callable[[Console], object], width: int = 100) -> str:
-    """Return what `show` prints, without colours."""
-    from rich.text import Text
-
-    from simulator.report.renderers.console import Console as OnScreen
-
-    console = OnScreen()
-    console.file, console.width = io.StringIO(), width
-    show(console)
-    lines = (Text.from_ansi(line).plain.rstrip() for line in console.file.getvalue().rstrip().splitlines())
-    return printable("\n".join(lines))
+    return Answer("", pd.DataFrame(), found.to_json(), None, capture(lambda console: print_explanation(found, console)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+import io
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import rich.console
@@ -44,3 +45,12 @@ class Console(rich.console.Console):
         # A reader that left ends the command as it does where rich is not at work: rich itself would raise SystemExit.
         self.quiet = True
         raise BrokenPipeError(errno.EPIPE, "the reader is gone")
+
+
+def capture(show: Callable[[Console], object], width: int = 100) -> str:
+    """Return what `show` prints, without colours."""
+    console = Console()
+    console.file, console.width = io.StringIO(), width
+    show(console)
+    lines = console.file.getvalue().rstrip().splitlines()
+    return "\n".join(rich.text.Text.from_ansi(line).plain.rstrip() for line in lines)
