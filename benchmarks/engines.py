@@ -201,6 +201,10 @@ def show_batch(bars: Bars, members: int = 1_000) -> None:
         print(f"{'kernel: play_many, threads: ' + str(threads):<44}{least / members * 1e3:>10.5f}")
 
 
+def final_equity(batch: kernel.Batch) -> float:
+    return float(CASH * (1 + kernel.play_many(batch).total_return[0]))
+
+
 def main() -> None:
     os.environ["TQDM_DISABLE"] = "1"  # backtesting.py's progress bar
     bars = market()
@@ -208,7 +212,9 @@ def main() -> None:
     contenders: list[tuple[str, Run | None, int]] = [
         (
             "kernel: equity curve",
-            lambda: float(kernel.play_many(kernel.Batch.of(prepared, crosses(bars), RULES, CASH))[0, -1]),
+            lambda: float(
+                CASH * (1 + kernel.play_many(kernel.Batch.of(prepared, crosses(bars), RULES, CASH)).total_return[0])
+            ),
             50,
         ),
         ("kernel: whole ledger", lambda: float(kernel.replay_tape(bars, crosses(bars), RULES, CASH).equity[-1]), 50),

@@ -1,4 +1,4 @@
-from simulator.rules import Rule, Snapshot
+from simulator.rules import Rule, Snapshot, vector_forms
 
 
 class Momentum(Rule):
@@ -9,6 +9,7 @@ class Momentum(Rule):
 
     cadence = "monthly"
     window = 253
+    weights_for = classmethod(vector_forms.momentum_12_1)
 
     def weights(self, market: Snapshot) -> dict[str, float]:
         closes = {symbol: market.history(symbol, last=253) for symbol in market.symbols}

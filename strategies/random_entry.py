@@ -1,4 +1,4 @@
-from simulator.rules import Rule, Snapshot, uniform
+from simulator.rules import Rule, Snapshot, uniform, vector_forms
 
 
 class RandomEntry(Rule):
@@ -6,6 +6,7 @@ class RandomEntry(Rule):
 
     seed = 0
     probability = 0.5
+    weights_for = classmethod(vector_forms.random_entry)
 
     def weights(self, market: Snapshot) -> dict[str, float]:
         day = market.as_of.date()

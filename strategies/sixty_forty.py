@@ -1,4 +1,4 @@
-from simulator.rules import Rule, Snapshot, UsageError
+from simulator.rules import Rule, Snapshot, UsageError, vector_forms
 
 
 class SixtyForty(Rule):
@@ -7,6 +7,7 @@ class SixtyForty(Rule):
     cadence = "monthly"
     stocks = 0.6
     bond_funds = ("AGG", "BND", "IEF", "TLT", "TLH", "IEI", "SHY", "GOVT", "LQD", "HYG", "TIP", "BIL", "SHV", "SGOV")
+    weights_for = classmethod(vector_forms.constant)
 
     def weights(self, market: Snapshot) -> dict[str, float]:
         bonds = [symbol for symbol in market.symbols if symbol in self.bond_funds]

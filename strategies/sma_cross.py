@@ -1,4 +1,4 @@
-from simulator.rules import Rule, Snapshot
+from simulator.rules import Rule, Snapshot, vector_forms
 
 
 class SmaCross(Rule):
@@ -6,6 +6,7 @@ class SmaCross(Rule):
 
     fast = 50
     slow = 200
+    weights_for = classmethod(vector_forms.sma_cross)
 
     @property
     def window(self) -> int:

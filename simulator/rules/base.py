@@ -12,9 +12,12 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from simulator.errors import UsageError, did_you_mean
-from simulator.market.bars import Snapshot
+from simulator.market.bars import Floats, Snapshot
 from simulator.rules.failure import OTHERS, as_strategy_error, exit_of_strategy
+from simulator.rules.occasions import Occasions
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
@@ -62,6 +65,16 @@ class Rule(ABC):
 
         `market` ends at the newest bar closed by ``market.as_of``; what is returned fills at the next open.
         """
+
+    @classmethod
+    def weights_for(cls, market: Occasions, parameters: Mapping[str, Any]) -> Floats:
+        """Return (K, N) targets at all dates of `market` for one set of parameters: the vector form of the rule.
+
+        Row k is what `decide` gives at date k, bit for bit: from bars that have closed by then, to be filled at the
+        next open; 0 for what is not held, NaN, left alone, for a symbol without a bar yet. Here the step form is asked
+        date by date. A rule that can tell all dates at once overrides this, and sweeps over it are fast.
+        """
+        return step_by_step(cls, market, parameters)
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:
@@ -123,6 +136,16 @@ class Rule(ABC):
                 mend = f"weights are fractions of equity: write {number / 100:g} for {number:g} %"
                 raise UsageError(f"{found} on {snapshot.session}, {number:,.0%} of equity", mend=mend)
         return checked
+
+
+def step_by_step(kind: type[Rule], market: Occasions, parameters: Mapping[str, Any]) -> Floats:
+    """Return (K, N) what the step form of the rule `kind` decides at each date of `market`."""
+    rule = kind(**parameters)
+    targets = np.full((len(market), len(market.symbols)), np.nan)
+    for k in range(len(market)):
+        for target in rule.decide(market.snapshot(k)).targets:
+            targets[k, market.bars.column(target.symbol)] = target.weight
+    return targets
 
 
 class RuleStrategy:

@@ -87,7 +87,7 @@ def test_a_batch_is_its_members_played_one_by_one_to_the_last_bit(scenario_of, s
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     sets = batch_of(scenario, seed)
     batch = Batch.of(market, *sets)
-    curves, books = kernel.play_many(batch), kernel.play_books(batch)
+    curves, books = kernel.play_many(batch, paths=True).equity, kernel.play_books(batch)
     assert curves.shape == (MEMBERS, len(scenario.bars))
     for curve, ledger, (tape, rules, cash, limits) in zip(curves, books, zip(*sets, strict=True), strict=True):
         alone = kernel.replay_tape(scenario.bars, tape, rules, float(cash), scenario.opening_marks, limits)
@@ -100,7 +100,10 @@ def test_threads_give_the_same_bytes(scenario_of, threads):
     scenario = scenario_of(4)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     batch = Batch.of(market, *batch_of(scenario, 4))
-    assert kernel.play_many(batch, threads).tobytes() == kernel.play_many(batch).tobytes()
+    assert (
+        kernel.play_many(batch, threads, paths=True).equity.tobytes()
+        == kernel.play_many(batch, paths=True).equity.tobytes()
+    )
     one, many = kernel.play_books(batch), kernel.play_books(batch, threads)
     assert [b.fill_rows.tobytes() for b in one] == [b.fill_rows.tobytes() for b in many]
 
@@ -125,7 +128,7 @@ def test_a_prepared_market_is_played_again_and_again_without_being_changed(scena
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
     before = [np.asarray(array).tobytes() for array in market.arrays]
     sets = scenario.tape, scenario.rules, scenario.cash
-    curves = [kernel.play_many(Batch.of(market, *sets))[0].tobytes() for _ in range(3)]
+    curves = [kernel.play_many(Batch.of(market, *sets), paths=True).equity[0].tobytes() for _ in range(3)]
     assert curves == [kernel.replay_tape(*scenario).equity.tobytes()] * 3
     assert [np.asarray(array).tobytes() for array in market.arrays] == before
 
@@ -133,11 +136,14 @@ def test_a_prepared_market_is_played_again_and_again_without_being_changed(scena
 def test_one_of_each_is_for_all_and_numbers_that_do_not_agree_are_refused(scenario_of, bars_of):
     scenario = scenario_of(3)
     market = PreparedMarket.of(scenario.bars, scenario.opening_marks)
-    curves = kernel.play_many(Batch.of(market, scenario.tape, scenario.rules, [scenario.cash] * 4))
+    curves = kernel.play_many(Batch.of(market, scenario.tape, scenario.rules, [scenario.cash] * 4), paths=True).equity
     assert [curve.tobytes() for curve in curves] == [kernel.replay_tape(*scenario).equity.tobytes()] * 4
     with pytest.raises(UsageError, match="do not agree in number: 1 tapes, 2 rules, 3 cash, 1 limits"):
         kernel.play_many(Batch.of(market, scenario.tape, [scenario.rules] * 2, [1.0] * 3))
-    assert kernel.play_many(Batch.of(market, [], scenario.rules, 1.0)).shape == (0, len(scenario.bars))
+    assert kernel.play_many(Batch.of(market, [], scenario.rules, 1.0), paths=True).equity.shape == (
+        0,
+        len(scenario.bars),
+    )
     with pytest.raises(DataError, match="no bars to replay"):
         PreparedMarket.of(bars_of({"A": [None]}).rows(0, 0))
 
@@ -146,7 +152,9 @@ def test_a_batch_of_scaled_costs_is_what_the_reference_engine_gives(scenario_of)
     bars, tape, rules, cash, marks = scenario_of(3)
     scaled = [rules.scaled(multiple) for multiple in (0.0, 1.0, 5.0)]
     for curve, each in zip(
-        kernel.play_many(Batch.of(PreparedMarket.of(bars, marks), tape, scaled, cash)), scaled, strict=True
+        kernel.play_many(Batch.of(PreparedMarket.of(bars, marks), tape, scaled, cash), paths=True).equity,
+        scaled,
+        strict=True,
     ):
         assert curve.tolist() == backtrader_engine.replay_tape(bars, tape, each, cash, marks).equity.tolist()
 
@@ -154,7 +162,9 @@ def test_a_batch_of_scaled_costs_is_what_the_reference_engine_gives(scenario_of)
 def test_rules_of_each_member_are_its_own(bars_of, tape_of):
     bars = bars_of({"A": [(100.0, 101.0, 99.0, 100.0)] * 2})
     rules = [ExecutionRules(commission_min=dollars) for dollars in (0.0, 1.0, 2.5)]
-    curves = kernel.play_many(Batch.of(PreparedMarket.of(bars), tape_of(bars, (1, {"A": 0.5})), rules, 1_000.0))
+    curves = kernel.play_many(
+        Batch.of(PreparedMarket.of(bars), tape_of(bars, (1, {"A": 0.5})), rules, 1_000.0), paths=True
+    ).equity
     assert curves[:, -1].tolist() == [1_000.0, 999.0, 997.5]
 
 

@@ -69,7 +69,7 @@ def check_seeds(scenario_of, seeds) -> Counter[str]:
         assert differing(mine, theirs) == [], f"seed {seed}: {largest_difference(mine, theirs)}"
         assert audit(mine, theirs) == 0.0
         batch = Batch.of(PreparedMarket.of(scenario.bars, scenario.opening_marks), *list(scenario)[1:4])
-        assert kernel.play_many(batch).tobytes() == mine.equity.tobytes()
+        assert kernel.play_many(batch, paths=True).equity.tobytes() == mine.equity.tobytes()
         assert np.isfinite(mine.equity).all()
         seen += branches(mine)
     return seen

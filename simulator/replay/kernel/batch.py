@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants
-from simulator.replay.kernel.market import PreparedMarket, Targets, targets_of
+from simulator.replay.kernel.market import PreparedMarket, Targets, read_only, targets_of
 from simulator.replay.kernel.play import play
 from simulator.replay.kernel.state import MEMBER, Curves, Room
 from simulator.replay.ledger import Ledger
@@ -29,6 +29,35 @@ T = TypeVar("T")
 
 CHUNKS_A_THREAD = 4
 """Members differ in work: a few chunks more than threads keep the last thread from playing alone."""
+
+AT_ONCE = 2**21
+"""Weights worked out before they are played: 16 MB a thread."""
+
+Weigh = Callable[[int], Floats]
+"""Called with the number of a member; returns its weights (K, N), NaN where a symbol is left alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Measures of R members, each (R,), as `simulator.stats.metrics` defines them up to rounding.
+
+    Attributes
+    ----------
+    total_return, max_drawdown : fractions, the latter 0 or negative
+    sharpe : a year's, in excess of the cash instrument; NaN where nothing was traded or returns do not vary
+    exposure : mean gross weight at the sessions' closes
+    turnover : a year's, half of what was bought and sold over equity
+    costs : dollars of commission and slippage
+    equity : (R, T) dollars at each close, where asked for
+    """
+
+    total_return: Floats
+    sharpe: Floats
+    max_drawdown: Floats
+    exposure: Floats
+    turnover: Floats
+    costs: Floats
+    equity: Floats | None = None
 
 
 def replay_tape(
@@ -49,12 +78,16 @@ def replay_tape(
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """R parameter sets over one market, as compiled code takes them: `members` (R,) records, `groupings` (G, N)."""
+    """R parameter sets over one market, as compiled code takes them: `members` (R,) records, `groupings` (G, N).
+
+    With `weigh` each member has decisions of its own at the instants of `targets`, worked out when it is played.
+    """
 
     market: PreparedMarket
     targets: Targets
     members: Any
     groupings: Instants
+    weigh: Weigh | None = None
 
     @classmethod
     def of(
@@ -87,6 +120,40 @@ class Batch:
         groupings = _limit_members(members, listed["limits"], market.bars.symbols)
         return cls(market, targets_of(market.bars, unique), members, groupings)
 
+    @classmethod
+    def weighed(
+        cls,
+        market: PreparedMarket,
+        instants: Instants,
+        weigh: Weigh,
+        rules: ExecutionRules | Sequence[ExecutionRules],
+        cash: float | Sequence[float] | Floats,
+        limits: Limits | Sequence[Limits | None] | None = None,
+    ) -> Batch:
+        """Return the batch whose member r decides at `instants` (K,) for the weights ``weigh(r)``, such as
+        :meth:`simulator.rules.Rule.weights_for` gives. R is the number of `rules`, `cash` or `limits`."""
+        none = np.full((len(instants), len(market.bars.symbols)), np.nan)
+        batch = cls.of(market, Tape(instants, market.bars.symbols, none, none, none, none), rules, cash, limits)
+        return replace(batch, weigh=weigh)
+
+    def part(self, first: int, last: int) -> Batch:
+        """Return members `first` to before `last` as a batch, their weights worked out."""
+        members = self.members[first:last]
+        if self.weigh is None:
+            return replace(self, members=members)
+        decisions, symbols = self.targets.weight.shape
+        weights = np.empty((last - first, decisions, symbols))
+        for r in range(first, last):
+            weights[r - first] = self.weigh(r)
+        members = members.copy()
+        members["first"] = np.arange(len(members)) * decisions
+        members["end"] = members["first"] + decisions
+        due, at = (np.tile(each, len(members)) for each in (self.targets.due, self.targets.at))
+        no_prices = self.targets.limit[:0]
+        weight = read_only(weights.reshape(-1, symbols))
+        targets = Targets(read_only(due), read_only(at), weight, no_prices, no_prices, no_prices)
+        return replace(self, members=members, targets=targets, weigh=None)
+
     def __len__(self) -> int:
         return len(self.members)
 
@@ -95,8 +162,8 @@ class Batch:
         before = np.concatenate([[0], np.cumsum((~np.isnan(self.targets.weight)).sum(axis=1))])
         return int((before[self.members["end"]] - before[self.members["first"]]).max(initial=0))
 
-    def play(self, room: Room, curves: Curves, first: int, last: int) -> None:
-        play(self.market.arrays, self.targets, self.members, self.groupings, room, curves, first, last)
+    def play(self, room: Room, curves: Curves) -> None:
+        play(self.market.arrays, self.targets, self.members, self.groupings, room, curves)
 
     def ledger(self, r: int) -> Ledger:
         """Return the books of member `r`."""
@@ -104,13 +171,13 @@ class Batch:
 
     def ledger_and_state(self, r: int) -> tuple[Ledger, Room]:
         """Return the books of member `r` and the state after its last bar."""
-        one = Batch(self.market, self.targets, self.members[r : r + 1], self.groupings)
+        one = self.part(r, r + 1)
         bars, targets = self.market.bars, one.most_targets
         shape, fills = (len(bars), len(bars.symbols)), 3 * targets
         while True:
-            curves = Curves(np.empty((1, shape[0])), np.empty(shape[0]), np.empty(shape))
+            curves = Curves(np.empty((1, shape[0])), np.empty(shape[0]), np.empty(shape), np.empty((0, 0)))
             room = Room.of(shape[1], targets, fills, targets)
-            one.play(room, curves, 0, 1)
+            one.play(room, curves)
             account: Any = room.account[0]
             if account.fills <= fills:
                 break
@@ -146,20 +213,27 @@ def enter(bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_ma
     return Account(cash, equity, carried, positions, account.call > 0, kept), books
 
 
-def play_many(batch: Batch, threads: int = 1) -> Floats:
-    """Return (R, T) equity in dollars of each member at each close.
+def play_many(batch: Batch, threads: int = 1, paths: bool = False) -> Results:
+    """Return the measures of each member, with `paths` its equity in dollars at each close.
 
     Row r has the bytes that playing member r alone gives, whatever the number of threads.
     """
-    symbols, count = len(batch.market.bars.symbols), len(batch)
-    curves = Curves(np.empty((count, len(batch.market.bars))), np.empty(0), np.empty((0, 0)))
+    symbols, count, bars = len(batch.market.bars.symbols), len(batch), len(batch.market.bars)
+    equity, measures = np.empty((count if paths else 0, bars)), np.empty((count, 6))
     step = -(-count // (threads * CHUNKS_A_THREAD)) if threads > 1 else count
+    if batch.weigh is not None:
+        step = min(step, AT_ONCE // max(1, batch.targets.weight.size))
+    step = max(1, step)
 
     def play_chunk(first: int) -> None:
-        batch.play(Room.of(symbols, 0, 0, 0), curves, first, min(first + step, count))
+        part = batch.part(first, min(first + step, count))
+        row = equity[first : first + step] if paths else np.empty((1, bars))
+        curves = Curves(row, np.empty(0), np.empty((0, 0)), measures[first : first + step])
+        part.play(Room.of(symbols, 0, 0, 0), curves)
 
-    _run(play_chunk, range(0, count, max(1, step)), threads)
-    return curves.equity
+    _run(play_chunk, range(0, count, step), threads)
+    columns = {each.name: column for each, column in zip(fields(Results)[:6], measures.T.copy(), strict=True)}
+    return Results(**columns, equity=equity if paths else None)
 
 
 def play_books(batch: Batch, threads: int = 1) -> list[Ledger]:

@@ -82,8 +82,8 @@ def _arrays(bars: Bars, opening_marks: Floats) -> MarketArrays:
         high=bars.high,
         low=bars.low,
         close=bars.close,
-        mark=_read_only(mark),
-        mark_at_open=_read_only(mark_at_open),
+        mark=read_only(mark),
+        mark_at_open=read_only(mark_at_open),
         dividend=ledger.paid_dividends(bars),
         pays=np.array([bars.dividend.any()], dtype=np.int64),
         opening_marks=opening_marks,
@@ -114,10 +114,10 @@ def targets_of(bars: Bars, tapes: Sequence[Tape]) -> Targets:
 
 
 def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return _read_only(np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays)))
+    return read_only(np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays)))
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view as the arrays of bars are: to numba another kind of array is another kernel to compile."""
     view = array.view()
     view.flags.writeable = False

@@ -21,7 +21,7 @@ from inspect import getsource
 import numpy as np
 
 from simulator.compiled import entry, inner
-from simulator.market.bars import Instants
+from simulator.market.bars import Floats, Instants
 from simulator.replay import ledger
 from simulator.replay.kernel import arithmetic, bookkeeping, limits, market, state
 from simulator.replay.kernel.arithmetic import (
@@ -412,6 +412,10 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> None:
     a.gross = gross
     if session_ends:
         a.carried = carried
+        if worth > 0.0:
+            a.exposure += gross / worth
+            a.turnover += a.traded / worth
+        a.traded = 0.0
     if gross > 0.0 and worth < maintenance:
         _call(m, s, t)
 
@@ -436,7 +440,7 @@ def _open_account(s: KernelState) -> None:
     a.cash = a.equity = a.carried = s.rules.cash
     a.slippage = s.rules.slippage_bps / 1e4
     a.commission = s.rules.commission_bps / 1e4
-    a.kept_share = a.traded = a.costs = a.gross = 0.0
+    a.kept_share = a.traded = a.costs = a.gross = a.exposure = a.turnover = 0.0
     a.active = a.waiting = a.pending = a.brackets = a.call = 0
     a.orders = a.fills = a.refusals = 0
     for n in range(len(s.positions)):
@@ -449,7 +453,7 @@ def _open_account(s: KernelState) -> None:
 @inner
 def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState, c: Curves, r: int) -> None:
     _open_account(s)
-    a = s.account[0]
+    a, row = s.account[0], min(r, len(c.equity) - 1)
     accrues = s.rules.borrow_rate > 0.0
     k = s.rules.first
     for t in range(len(m.opens_at)):
@@ -465,11 +469,42 @@ def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState
         if a.pending + a.brackets + a.call > 0:
             _trade(m, s, t)
         _close(m, s, t)
-        c.equity[r, t] = a.equity
+        c.equity[row, t] = a.equity
         if len(c.positions) > 0:
             c.cash[t] = a.cash
             for n in range(len(s.positions)):
                 c.positions[t, n] = s.positions[n].held
+
+
+@inner
+def _measure(m: MarketArrays, s: KernelState, equity: Floats, found: Floats) -> None:
+    """Write the measures of one member, as simulator.stats.metrics defines them; NaN where there is none."""
+    a = s.account[0]
+    sessions = 0
+    before = peak = s.rules.cash
+    total = squares = worst = 0.0
+    for t in range(len(equity)):
+        earned = m.cash_return[t]
+        if np.isnan(earned):
+            continue
+        worth = equity[t]
+        excess = worth / before - 1.0 - earned
+        total += excess
+        squares += excess * excess
+        before = worth
+        peak = max(peak, worth)
+        if worth < (1.0 + worst) * peak:  # a deeper loss is rare, and dividing takes long
+            worst = worth / peak - 1.0
+        sessions += 1
+    mean = total / sessions
+    variance = (squares - sessions * mean * mean) / (sessions - 1)
+    varies = a.fills > 0 and sessions > 1 and variance > 1e-26  # less is rounding
+    found[0] = before / s.rules.cash - 1.0
+    found[1] = mean / np.sqrt(variance) * np.sqrt(float(SESSIONS_A_YEAR)) if varies else np.nan
+    found[2] = worst
+    found[3] = a.exposure / sessions
+    found[4] = a.turnover / sessions / 2.0 * SESSIONS_A_YEAR
+    found[5] = a.costs
 
 
 @entry(
@@ -486,11 +521,11 @@ def play(
     groupings: Instants,
     room: Room,
     c: Curves,
-    first: int,
-    last: int,
 ) -> None:
-    """Play members `first` to before `last`, each from the start."""
-    for r in range(first, last):
+    """Play every member, each from the start."""
+    for r in range(len(members)):
         a, p, active, waiting, auction, orders, fills, refusals, limits = room
         s = KernelState(a, members[r], p, active, waiting, auction, orders, fills, refusals, limits)
         _play(m, targets, groupings, s, c, r)
+        if len(c.measures) > 0:
+            _measure(m, s, c.equity[min(r, len(c.equity) - 1)], c.measures[r])

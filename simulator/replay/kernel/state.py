@@ -39,8 +39,8 @@ class PositionState:
 class AccountState:
     """Dollars, rates of slippage and commission, the opening instant of the bar, and counts.
 
-    `call` is 1 while a margin call stands; `carried` earns interest. Over all bars so far: `traded` dollars that
-    changed hands, and the `costs` of that.
+    `call` is 1 while a margin call stands; `carried` earns interest. `traded` are dollars that changed hands in this
+    session; over all sessions so far, `costs` of that, sums of `exposure` and of `turnover` as fractions of equity.
     """
 
     cash: float
@@ -52,6 +52,8 @@ class AccountState:
     traded: float
     costs: float
     gross: float
+    exposure: float
+    turnover: float
     at: int
     active: int
     waiting: int
@@ -148,8 +150,10 @@ class Room(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Dollars at every close: `equity` (R, T); `cash` (T,) and `positions` (T, N) where R is 1 and books are kept."""
+    """Dollars at every close, `equity` (R, T), or (1, T) where each member may write over the one before; `cash` (T,)
+    and `positions` (T, N) where books are kept; `measures` (R, 6) in the order of `batch.Results`, or (0, 0)."""
 
     equity: Floats
     cash: Floats
     positions: Floats
+    measures: Floats
