@@ -19,6 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The one folder code may lie in."""
     folder = tmp_path / "code"
     monkeypatch.setattr(template_code, "_folders", lambda: iter([folder]))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
     return folder
 
 

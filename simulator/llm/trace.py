@@ -28,7 +28,7 @@ class Call:
     outcome: Outcome
     usage: Usage
     served: str = ""
-    latency_s: float = 0.0
+    latency_s: float = field(default=0.0, repr=False, compare=False)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from io import BytesIO
@@ -116,7 +117,7 @@ class Plots:
         if len(excess) <= window:
             raise UsageError(f"{len(excess)} sessions are too few for a window of {window}", mend="pass window=63")
         rolled = excess.rolling(window)
-        sharpe = rolled.mean() / rolled.std() * SESSIONS_A_YEAR**0.5
+        sharpe = rolled.mean() / rolled.std() * math.sqrt(SESSIONS_A_YEAR)
         ax.plot(sharpe.index, sharpe, color=OWN, linewidth=1.4)
         ax.axhline(0, color=HOLD, linewidth=0.8)
         return _finish(ax, f"Sharpe ratio over {window} sessions")

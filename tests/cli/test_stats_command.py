@@ -137,11 +137,9 @@ def test_against_a_benchmark_the_verdicts_test_is_of_what_lies_beyond_its_return
     test = mean_test(better - market)
     assert found["strategies"]["a"]["beyond"]["p"] == test.p < 0.001
     tested = "skill not assessable without positions: tested against the returns of c only."
-    assert found["strategies"]["a"]["verdict"].endswith(
-        f"300\xa0sessions: above c, by more than luck explains; {tested}"
-    )
-    assert found["strategies"]["b"]["verdict"].endswith(f"cannot be told from c; {tested}")
-    assert found["benchmark_metrics"]["verdict"].endswith("tested against cash only.")
+    assert f"300\xa0sessions: above c, by more than luck explains; {tested}" in found["strategies"]["a"]["verdict"]
+    assert f"cannot be told from c; {tested}" in found["strategies"]["b"]["verdict"]
+    assert "tested against cash only." in found["benchmark_metrics"]["verdict"]
     days = np.datetime64("2020-01-01") + np.arange(300)
     rows = [f"{day},{value!r}" for day, value in zip(days, map(float, market), strict=True)]
     alone = write(text="\n".join(["date,c", *rows]), name="market.csv")
@@ -150,7 +148,7 @@ def test_against_a_benchmark_the_verdicts_test_is_of_what_lies_beyond_its_return
     late = write(text="\n".join(["date,c", *rows[5:]]), name="late.csv")
     short = ask(write(better, like, name="both.csv"), "--benchmark", late)["strategies"]["a"]
     assert short["beyond"] is None
-    assert short["verdict"].endswith("tested against cash only.")
+    assert "tested against cash only." in short["verdict"]
     with pytest.raises(UsageError, match="has 2 columns"):
         ask(write(better), "--benchmark", write(better, like, name="both.csv"))
     with pytest.raises(DataError, match="has no date in common"):

@@ -167,7 +167,10 @@ def test_what_is_printed_around_the_envelope_does_no_harm(fake: Fake) -> None:
 
 def test_a_cost_that_is_not_told_is_worked_out(fake: Fake) -> None:
     fake.answer(**{name: value for name, value in envelope().items() if name != "total_cost_usd"})
-    assert ask(question(), price=lambda _, prompt, completion, __: prompt + completion / 10).usage.cost_usd == 15638.6
+    assert (
+        ask(question(), price=lambda _, prompt, completion, *__, **___: prompt + completion / 10).usage.cost_usd
+        == 15638.6
+    )
 
 
 def test_cut_off_and_refused_are_answers_that_were_paid_for(fake: Fake) -> None:

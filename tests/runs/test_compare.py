@@ -100,10 +100,10 @@ def test_an_edit_that_changes_nothing_is_named_and_found_to_change_nothing(again
 def test_another_parameter_is_found_at_the_first_decision_it_changes(made: Runs, against: Compare) -> None:
     facts, told = against("slow", "fast")
     found = facts["pairs"][0]["diverging"]
-    wanted = [{t["symbol"]: t["weight"] for t in d["targets"]} for d in made["slow"].decisions]
-    other = [{t["symbol"]: t["weight"] for t in d["targets"]} for d in made["fast"].decisions]
+    wanted = [{t["symbol"]: t["weight"] for t in d["targets"]} for d in made["slow"].records]
+    other = [{t["symbol"]: t["weight"] for t in d["targets"]} for d in made["fast"].records]
     first = next(i for i, (a, b) in enumerate(zip(wanted, other, strict=True)) if a != b)
-    assert (found["what"], found["as_of"]) == ("decision", made["slow"].decisions[first]["as_of"])
+    assert (found["what"], found["as_of"]) == ("decision", made["slow"].records[first]["as_of"])
     assert found["a"]["weight"] == wanted[first][found["symbol"]]
     assert found["b"]["weight"] == other[first][found["symbol"]]
     assert (found["why"]["path"], found["why"]["a"], found["why"]["b"]) == ("parameters.fast", 50, 20)

@@ -128,7 +128,7 @@ def test_what_means_one_thing_is_traded_without_a_second_question(council: Run, 
     done, writer = council(READ[form])
     assert (done.folder / "fills.csv").read_bytes() == meant
     assert writer.repairs == []
-    (first, *_) = done.decisions[0]["record"]["pitches"]
+    (first, *_) = done.records[0]["record"]["pitches"]
     assert bool(first.get("fixes")) is (form != "plain")
 
 

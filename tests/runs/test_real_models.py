@@ -181,15 +181,15 @@ def test_a_changed_prompt_is_named_when_only_the_cache_may_answer(dry, workspace
     asked = service.stats()["requests"]
     assert run(workspace, cache="replay").runtime["asked"] == 0
     prompt = workspace / "strategies" / "macro_council" / "prompts" / "review.md"
-    prompt.write_text(prompt.read_text().replace("Judge the pitch, not the person", "Judge the person"))
+    prompt.write_text(prompt.read_text().replace("Judge the pitch, not the person;", "Judge the person;"))
     with pytest.raises(CacheMissError):
         run(workspace, cache="replay")
     done = sim(*WORDS, "--cache", "replay", "--workspace", workspace)
     assert done.returncode == 4
     assert "stage=review" in done.stderr
     assert "asked against stored: messages[1].content line" in done.stderr
-    assert '"- Judge the person' in done.stderr
-    assert '"- Judge the pitch, not the person' in done.stderr
+    assert '"Judge the person;' in done.stderr
+    assert '"Judge the pitch, not the person;' in done.stderr
     assert service.stats()["requests"] == asked
 
 

@@ -98,7 +98,7 @@ def test_the_money_running_out_amid_a_later_replicate_leaves_the_whole_ones(serv
     facts = stopped.value.run.facts
     assert (facts["partial"], facts["replicates"]["count"], facts["stopped"]["replicates"]) == (True, 2, 3)
     assert facts["stopped"]["decided"] == facts["stopped"]["planned"] == 4
-    assert facts["metrics"] == once.metrics
+    assert facts["metrics"] == once.facts["metrics"]
 
 
 @pytest.mark.parametrize("number", [0, -1])

@@ -50,7 +50,7 @@ def test_a_member_that_refuses_is_named_and_the_others_meet_without_it(serve: Se
     after = {(c["session"], c["stage"], c["seat"]): c["key"] for c in calls(torn)}
     assert all(after[spot] == key for spot, key in before.items() if spot[2] != "pm.risk")
     # Those who review see its pitch nowhere, and every other pitch under the label it always had.
-    for one, other in zip(whole.decisions, torn.decisions, strict=True):
+    for one, other in zip(whole.records, torn.records, strict=True):
         assert one["record"]["labels"] == other["record"]["labels"]
         assert one["record"]["facts"] == other["record"]["facts"]
     words = ("run", "--models", "dry", "--from", PERIOD["start"], "--to", PERIOD["end"], "--workspace", workspace)
