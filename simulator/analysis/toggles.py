@@ -11,8 +11,9 @@ And the same with the other rule for limits and take-profits: filled at a touch,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,9 @@ def execution_toggles(
     statistics), ``reasons``, ``sharpe_ci_low``, ``sharpe_ci_high`` (95 %, stationary bootstrap),
     ``sharpe_less_default`` and ``total_return_less_default``. `free` (S,) is the risk-free return of each session.
     """
-    plays = (*replay_toggles(inputs, tape, rules, cash), replay_other_limits(inputs, tape, rules, cash))
-    rows = [_row(one, free, seed) for one in plays]
+    # By `map`, which lets go of one play before the next is made.
+    rows = list(map(partial(_row, free=free, seed=seed), replay_toggles(inputs, tape, rules, cash)))
+    rows.append(_row(replay_other_limits(inputs, tape, rules, cash), free, seed))
     default = rows[0]["metrics"]
     for row in rows:
         row["sharpe_less_default"] = _less(row["metrics"]["sharpe"], default["sharpe"])
@@ -81,25 +83,21 @@ def _less(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
 
 
-def replay_toggles(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> tuple[Toggled, ...]:
-    """Return the three replays, next open first, each with the same S sessions.
+def replay_toggles(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> Iterator[Toggled]:
+    """Yield the three replays, next open first, each with the same S sessions, and hold none of them.
 
     Those that look ahead begin one bar before the run, so that its first decision has an earlier bar to fill at.
     """
     early = replace(inputs, start=max(inputs.start - 1, 0))
     bars, before = early.traded, inputs.start - early.start
-    auctions = with_closing_auctions(bars)
-    plays: Sequence[tuple[str, Bars, Tape, int]] = (
-        (NEXT_OPEN, inputs.traded, tape, 0),
-        (SAME_CLOSE, auctions, at_closes(bars, tape), 2 * before),
-        (SAME_OPEN, bars, tape.shifted(bars, -1), before),
-    )
-    made = []
-    for name, on, filled, skipped in plays:
-        marks = inputs.opening_marks if on is inputs.traded else early.opening_marks
+
+    def play(name: str, on: Bars, filled: Tape, marks: Floats, skipped: int) -> Toggled:
         ledger = kernel.replay_tape(on, filled, rules, cash, marks)
-        made.append(Toggled(name, ledger, _returns(ledger, cash, skipped)))
-    return tuple(made)
+        return Toggled(name, ledger, _returns(ledger, cash, skipped))
+
+    yield play(NEXT_OPEN, inputs.traded, tape, inputs.opening_marks, 0)
+    yield play(SAME_CLOSE, with_closing_auctions(bars), at_closes(bars, tape), early.opening_marks, 2 * before)
+    yield play(SAME_OPEN, bars, tape.shifted(bars, -1), early.opening_marks, before)
 
 
 def replay_other_limits(inputs: ReplayInputs, tape: Tape, rules: ExecutionRules, cash: float) -> Toggled:
@@ -140,8 +138,10 @@ def at_closes(bars: Bars, tape: Tape) -> Tape:
 
 
 def _woven(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Rows of both in turn."""
-    return np.stack((first, second), axis=1).reshape(2 * len(first), *first.shape[1:])
+    """Rows of both in turn, read-only so that bars take them as they are."""
+    both = np.stack((first, second), axis=1).reshape(2 * len(first), *first.shape[1:])
+    both.flags.writeable = False
+    return both
 
 
 def _returns(ledger: Ledger, cash: float, skipped: int) -> Floats:

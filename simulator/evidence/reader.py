@@ -395,7 +395,9 @@ def _read_series(path: Path, mend: str, columns: tuple[str, ...] = ()) -> tuple[
         sessions = tuple(date.fromisoformat(row[days]) for row in rows)
         for n, row in enumerate(rows):
             row[days] = ""
-            numbers[n] = [_number(text) for text in row]
+            numbers[n] = [float(text) if text else math.nan for text in row]
+            if not np.isfinite(numbers[n]).all():
+                numbers[n] = [_number(text) for text in row]
     except ValueError:
         header, rows = _read_table(path, ("session", *columns), mend)
         _parsed(path, header, rows, [date.fromisoformat if name == "session" else _number for name in header], mend)

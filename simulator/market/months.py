@@ -52,7 +52,10 @@ def _of_symbol(bars: Bars, column: int, first: date) -> list[str]:
     begin = int(np.datetime64(first, "M").astype(int))
     end = int(months[-1]) if len(months) else begin - 1
     cuts = np.searchsorted(months, np.arange(begin, end + 2))
-    digests = [_digest(returns[low:high]) for low, high in pairwise(cuts)]
+    digits = np.floor(returns * FOUR_DIGITS + 0.5 + TIE).astype("<i8")
+    # Bits that differ from one scale to another must not decide which of two equal returns comes first.
+    rounded = np.round(returns, 9)
+    digests = [_digest(digits[low:high], rounded[low:high]) for low, high in pairwise(cuts.tolist())]
     return [str(np.datetime64(first, "M")), *digests]
 
 
@@ -61,13 +64,12 @@ def _returns(closes: Floats) -> Floats:
         return np.nan_to_num(closes[1:] / closes[:-1] - 1.0, posinf=0.0, neginf=0.0)
 
 
-def _digest(returns: Floats) -> str:
-    digits = np.floor(returns * FOUR_DIGITS + 0.5 + TIE).astype("<i8")
-    if len(returns) < FEWEST or (digits == digits[0]).all():
+def _digest(digits: NDArray[np.int64], rounded: Floats) -> str:
+    if len(digits) < FEWEST or (digits == digits[0]).all():
         return ""
-    # Bits that differ from one scale to another must not decide which of two equal returns comes first.
-    order = np.argsort(np.round(returns, 9), kind="stable").astype("<i8")
-    return _short(digits) + (_short(order) if len(returns) >= FEWEST_ORDERED else "")
+    if len(digits) < FEWEST_ORDERED:
+        return _short(digits)
+    return _short(digits) + _short(rounded.argsort(kind="stable").astype("<i8", copy=False))
 
 
 def _short(numbers: NDArray[np.int64]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -48,7 +49,7 @@ def print_run(folder: Path, console: Console) -> None:
             print_paragraph(console, sentence)
             console.print()
     for source, symbols in group_sources(run["sources"]):
-        print_paragraph(console, f"{symbols}: {source}", label="bars")
+        print_paragraph(console, f"{_first_few(symbols.split(', '))}: {source}", label="bars")
     print_paragraph(console, describe_audit(run), label="audit")
     for note in run["notes"]:
         label = "warning" if note.startswith(WARNING) else "note"
@@ -69,6 +70,10 @@ def print_factors(console: Console, found: FactorSection | None) -> None:
 
 def _facts(run: RunRecord) -> str:
     symbols = run["symbols"]
-    named = ", ".join(symbols[:6]) + (f" and {len(symbols) - 6} more" if len(symbols) > 6 else "")
+    named = _first_few(symbols)
     sessions = counted(run["sessions"], "session")
     return f"{named} · {run['from']} to {run['to']} · {sessions} · {dollars(run['cash'])}"
+
+
+def _first_few(symbols: Sequence[str]) -> str:
+    return ", ".join(symbols[:6]) + (f" and {len(symbols) - 6} more" if len(symbols) > 6 else "")

@@ -88,8 +88,14 @@ def write_decisions(evidence: Evidence, most: int = MOST_BYTES) -> str:
     acting = {trade.decision for trade in list_trades(evidence)}
     every = list(enumerate(evidence.decisions))
     few = every[:: max(1, len(every) // SAMPLE)]
+
+    def hopeless(brevity: Brevity) -> bool:
+        return len(_write(few, brevity, acting).encode()) * len(every) / max(1, len(few)) > HOPE * most
+
     for brevity in BREVITIES:
-        if len(_write(few, brevity, acting).encode()) * len(every) / max(1, len(few)) > HOPE * most:
+        if hopeless(brevity):
+            if brevity is BREVITIES[0] and hopeless(BREVITIES[-1]):
+                break
             continue
         content = _write(every, brevity, acting)
         if len(content.encode()) <= most:
