@@ -11,7 +11,7 @@ before), and is looked up in the account's book when it acts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, cast
 
@@ -288,7 +288,7 @@ def _standing(at: _Position, bars: Bars, first: int, prices: Mapping[str, Floats
 
 def terms_row(terms: Terms) -> TermsRow:
     """Return `terms` as JSON, without what is None."""
-    return cast(TermsRow, {name: value for name, value in asdict(terms).items() if value is not None})
+    return cast(TermsRow, {name: value for name, value in vars(terms).items() if value is not None})
 
 
 def thesis_row(thesis: Thesis) -> OpenedThesis:

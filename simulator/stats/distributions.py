@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from simulator.later import load_later
 from simulator.numerics import exp
 
 _NORMAL = NormalDist()
@@ -114,6 +115,7 @@ def binomial_low(hits: int, trials: int, level: float = 0.95) -> float:
 
 def student_cdf(t: float, degrees: float, noncentrality: float = 0.0) -> float:
     """P(T ≤ t) for Student's t, noncentral where asked."""
+    load_later("numpy.f2py")  # scipy looks at whatever numpy has
     from scipy.special import nctdtr, stdtr
 
     return float(nctdtr(degrees, noncentrality, t)) if noncentrality else float(stdtr(degrees, t))
@@ -121,6 +123,7 @@ def student_cdf(t: float, degrees: float, noncentrality: float = 0.0) -> float:
 
 def student_quantile(p: float, degrees: float) -> float:
     """t with P(T ≤ t) = p for a central Student t."""
+    load_later("numpy.f2py")
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, p))
