@@ -249,7 +249,11 @@ def _execution_semantics(evidence: Evidence) -> Found:
         return "not shown", "The decisions were not filled at other moments.", run["command"]
     total = signed_percent(default["metrics"].get("total_return"))
     changed = ", ".join(f"{row['name']} {signed_percent(row['total_return_less_default'])}" for row in others)
-    return "shown", f"Filled at {default['name']}: total return {total}; otherwise: {changed}.", "Costs and execution"
+    return (
+        "shown",
+        f"Filled at {default['name']}: total return {total}; filled otherwise it changes by: {changed}.",
+        "Costs and execution",
+    )
 
 
 def _universe(evidence: Evidence) -> Found:

@@ -55,6 +55,8 @@ AGAINST: dict[Standing, str] = {
 }
 """Returns without positions, held against other returns: exposure to those is not taken out, so none of it is skill."""
 
+UNTESTED: tuple[Standing, ...] = ("too short", "nothing", "benchmark", "few")
+
 CASH_ONLY = "skill not assessable without positions: tested against cash only"
 
 
@@ -267,7 +269,8 @@ def _ruined(run: JudgedRun) -> bool:
 
 
 def _idle(run: JudgedRun) -> bool:
-    return number_of(run["metrics"].get("exposure")) == 0
+    skill = run.get("skill")
+    return number_of(run["metrics"].get("exposure")) == 0 if skill is None else skill["idle"]
 
 
 def _near(p: float) -> bool:
@@ -285,7 +288,8 @@ def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
         why = run["reasons"].get("total_return")
         return f"Everything was lost{f': {why}' if why else ''}."
     if _idle(run) or standing == "nothing":
-        return f"No position was held over {counted(sessions, 'session')}: nothing to judge."
+        what = "Nothing but the cash instrument" if number_of(run["metrics"].get("exposure")) else "No position"
+        return f"{what} was held over {counted(sessions, 'session')}: nothing to judge."
     skill = run.get("skill")
     if skill is not None and "against" in skill:
         other, bounds = skill["against"], interval(skill["beyond_low"], skill["beyond_high"], percent)
@@ -364,7 +368,7 @@ def _inference(run: JudgedRun, standing: Standing) -> str:
 def _test(skill: SkillRecord, standing: Standing, trials: float, beyond: str) -> str:
     """The p-values behind the verdict."""
     p = p_of_skill(skill, trials)
-    if standing in ("too short", "nothing", "benchmark", "few") or p is None:
+    if standing in UNTESTED or p is None:
         return ""
     best = f", {p_value(p)} as the best of {counted(int(trials), 'trial')}" if trials > 1 else ""
     near = " p from 0.03 to 0.07 is borderline." if standing == "borderline" else ""
@@ -379,10 +383,10 @@ def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
     if trials is None:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
     tried = run["reasons"].get("trials", f"{counted(int(trials), 'trial')} counted").removesuffix(".")
-    if trials == 1:
+    skill = None if part is None else part.get("skill")
+    if trials == 1 or (skill is not None and _skill_standing(skill, trials) in UNTESTED):
         return f"{tried}."
-    if part is not None and part.get("skill") is not None:
-        skill = part["skill"]
+    if skill is not None:
         return f"{tried}; the deflated ratio beyond its exposure is {ratio(deflated_skill(skill, trials))}."
     if withheld(run) or part is None or _idle(run):
         return f"{tried}."

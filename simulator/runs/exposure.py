@@ -14,7 +14,6 @@ from simulator.evidence.records import SkillRecord
 from simulator.evidence.writer import session_ends
 from simulator.replay.ledger import Ledger, paid_dividends
 from simulator.replay.tape import Tape, due_at
-from simulator.runs.measure import session_returns
 from simulator.stats.mean import mean_of
 from simulator.stats.series import Floats, Undefined
 from simulator.stats.skill import MeanTest, Split, mean_test, split_return, usual_exposure
@@ -66,7 +65,11 @@ def skill_series(
     exposure = np.add.reduceat(usual_exposure(weights, moves), firsts)
     risky = np.array([symbol != cash_instrument for symbol in bars.symbols])
     held = (ledger.positions[:, risky] != 0).any(axis=1)
-    excess = session_returns(ledger, cash) - free
+    # A position that began and ended within one bar was held too.
+    at = np.searchsorted(bars.opens_at, ledger.fill_rows["at"], side="right") - 1
+    held[at[risky[ledger.fill_rows["symbol"]]]] = True
+    closes = ledger.equity[ends]
+    excess = closes / np.r_[cash, closes[:-1]] - 1 - free
     return SkillSeries(
         excess,
         split_return(excess, exposure, np.add.reduceat(_costs(ledger, rules, cash), firsts)),

@@ -42,6 +42,10 @@ def test_an_idle_run_has_an_excess_return_of_exactly_nothing(workspace: Path) ->
     returns = found["equity"] / np.append(100_000.0, found["equity"][:-1]) - 1
     assert returns.tolist() == found["risk_free"].tolist()
     assert found["equity"][-1] > 105_000
+    with (run.folder / "exposure.csv").open(newline="") as file:
+        assert {float(row[name]) for row in csv.DictReader(file) for name in row if name != "session"} == {0.0}
+    assert (run.facts["skill"]["excess"], run.facts["skill"]["p"], run.facts["skill"]["ratio"]) == (0.0, None, None)
+    assert "No position was held" in run.verdict.headline
     assert run.facts["metrics"]["sharpe"] is None
 
 
@@ -55,6 +59,7 @@ def test_bills_on_credit_lose_the_spread_and_nothing_else(workspace: Path) -> No
     excess = (found["equity"] / np.append(100_000.0, found["equity"][:-1]) - 1 - found["risk_free"])[1:]
     assert excess * 252 == pytest.approx(-0.015, abs=0.0015)  # a debit of 0.9 to 1.1 of equity
     assert run.metrics["sharpe"] < -5
+    assert "Nothing but the cash instrument was held" in run.verdict.headline
 
 
 @pytest.mark.parametrize("cadence", ["once", "weekly"])
@@ -89,3 +94,25 @@ def test_a_number_overrides_the_instrument(workspace: Path) -> None:
     run = simulator.run(holding(workspace, 0), ["SPY"], "2022-01-03", "2022-12-30", workspace=workspace)
     assert run.metrics["total_return"] == 0.0
     assert columns(run)["risk_free"].any()
+
+
+SCALP = """
+from simulator.trading.model import Decision, Target
+from simulator.rules import Rule
+class Scalp:
+    name, cadence, window, reads = "scalp", "daily", 1, "nothing"
+    async def opine(self, snapshot, journal):
+        return None
+    def decide(self, snapshot, opinion, book, journal):
+        last = snapshot.last("SPY")
+        return Decision(snapshot.as_of, (Target("SPY", 0.5, "limit", last * 0.999, last * 0.99, last * 1.001),))
+"""
+
+
+def test_positions_that_begin_and_end_within_a_bar_are_held_and_judged(workspace: Path) -> None:
+    (workspace / "strategies" / "scalp.py").write_text(SCALP)
+    run = simulator.run("scalp", ["SPY"], "2023-01-03", "2023-12-29", workspace=workspace)
+    within = run.trades[run.trades["sessions"] == 0]
+    assert len(within) > 20
+    assert run.facts["skill"]["idle"] is False
+    assert "nothing to judge" not in run.verdict.headline
