@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -48,6 +49,9 @@ Series = NDArray[np.float64]
 R = TypeVar("R", Fill, OrderRecord, Rejection, RoundTrip)
 
 TRADES = "trades.csv"
+
+ROWS_AT_ONCE = 4096
+"""Rows of a table that are held as texts: they take several times the room of what they say."""
 
 ACCOUNT = "account:"
 MEMBER = "member:"
@@ -409,18 +413,25 @@ def _read_series(path: Path, mend: str, columns: tuple[str, ...] = ()) -> tuple[
 def _read_rows(path: Path, kind: type[R], mend: str) -> RowTable[R]:
     """Return the rows of a table as `kind`, whose fields name its columns."""
     names = [field.name for field in fields(kind)]
-    header, rows = _read_table(path, tuple(names), mend)
-    at = [header.index(name) for name in names]
     parsers = [_PARSERS.get(field.name) or _PARSERS.get(str(field.type), str) for field in fields(kind)]
-    columns: dict[str, list[object]] = {}
-    for name, n, parse in zip(names, at, parsers, strict=True):
-        known: dict[str, object] = {}  # instants, symbols and words recur: each is read once, and held once
-        try:
-            for text in {row[n] for row in rows}:
-                known[text] = parse(text)
-        except ValueError:
-            _parsed(path, names, [[row[n] for n in at] for row in rows], parsers, mend)
-        columns[name] = [known[row[n]] for row in rows]
+    columns: dict[str, list[object]] = {name: [] for name in names}
+    known: list[dict[str, object]] = [{} for _ in names]  # what recurs is read once, and held once
+    lines = csv.reader(_read_text(path, mend).splitlines())
+    try:
+        header = next(lines, [])
+        at = [header.index(name) for name in names]
+        while rows := list(islice(lines, ROWS_AT_ONCE)):
+            if any(len(row) != len(header) for row in rows):
+                raise ValueError("a row is as long as the header")
+            for values, n, parse, texts in zip(columns.values(), at, parsers, known, strict=True):
+                for text in {row[n] for row in rows}.difference(texts):
+                    texts[text] = parse(text)
+                values += [texts[row[n]] for row in rows]
+    except (ValueError, csv.Error):  # from the beginning, to say where
+        header, rows = _read_table(path, tuple(names), mend)
+        at = [header.index(name) for name in names]
+        _parsed(path, names, [[row[n] for n in at] for row in rows], parsers, mend)
+        raise
     return RowTable(kind, columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -71,8 +71,8 @@ def compose(evidence: Evidence) -> EquityAndTrades:
     )
 
 
-def list_trades(evidence: Evidence) -> list[Trade]:
-    """Return the fills of the run's own account, in file order."""
+def list_trades(evidence: Evidence, symbols: Collection[str] | None = None) -> list[Trade]:
+    """Return the fills of the run's own account, in file order; only those of `symbols` where they are given."""
     behind = decided_by(evidence.decisions, evidence.orders)
     number = {str(day): n for n, day in enumerate(evidence.sessions)}
     fills = evidence.fills
@@ -82,7 +82,7 @@ def list_trades(evidence: Evidence) -> list[Trade]:
     return [
         Trade(session[moment], symbol, _short(shares), _short(price), why.replace("_", " "), behind.get(order, -1))
         for moment, symbol, shares, price, why, order in zip(at, *columns, strict=True)
-        if session[moment] >= 0
+        if session[moment] >= 0 and (symbols is None or symbol in symbols)
     ]
 
 

@@ -33,12 +33,11 @@ def compose(evidence: Evidence) -> tuple[Holding, ...]:
     low, high = drawing.bounds([np.array([0.0, 0.05]), *evidence.weights.values()], room=0.0)
     frame = Frame(-1, len(evidence.sessions) - 1, low, high, 66, lane=True)
     ticks = drawing.percent_ticks(drawing.steps(low, high, 3))
-    every = list_trades(evidence)
-    holdings = []
+    holdings, shown = [], _largest(evidence)
     by_symbol: dict[str, list[Trade]] = {}
-    for trade in every:
+    for trade in list_trades(evidence, shown):
         by_symbol.setdefault(trade.symbol, []).append(trade)
-    for symbol, weight in _largest(evidence).items():
+    for symbol, weight in shown.items():
         trades = by_symbol.get(symbol, [])
         panel = drawing.draw([drawing.staircase("weight", weight), *draw_markers(trades)], frame, ticks)
         holdings.append(Holding(symbol, panel, _summary(weight, trades)))
