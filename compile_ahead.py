@@ -6,6 +6,7 @@ simulator/compiled.py for what is done with the files.
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import tempfile
 from collections import defaultdict
@@ -111,13 +112,16 @@ def main() -> None:
     compiled.AHEAD.mkdir(exist_ok=True)
     for old in compiled.AHEAD.glob("*.so"):
         old.unlink()
+    digests: list[str] = []
     by_library = defaultdict(list)
     for symbol, (entry, given) in recorded().items():
         by_library[entry.library].append((symbol, machine_code(entry, given, symbol)))
     for library, codes in by_library.items():
         with tempfile.TemporaryDirectory() as name:
             link(library, codes, Path(name))
+        digests.append(f"{hashlib.sha256(library.read_bytes()).hexdigest()}  {library.name}\n")
         print(f"{library.name}: {library.stat().st_size:,} bytes, {len(codes)} loops")
+    compiled.DIGESTS.write_text("".join(sorted(digests)))
 
 
 def link(library: Path, codes: list[tuple[str, bytes]], folder: Path) -> None:

@@ -40,6 +40,8 @@ CALLING = "array objects, whole numbers, floats"
 """How machine code takes its arguments; written into its name, so that no other is called so."""
 
 AHEAD = Path(__file__).parent / "compiled_ahead"
+DIGESTS = AHEAD / "sha256"
+"""What `sha256sum` says of the libraries."""
 
 Array = NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -158,7 +160,9 @@ def _opened(library: Path) -> ctypes.CDLL | None:
     fits = sys.platform == "linux" and BASELINE == os.environ["NUMBA_CPU_NAME"] == "x86-64-v2" and not interpreted()
     usual = sys.maxsize > 2**32 and not sysconfig.get_config_var("Py_GIL_DISABLED")  # objects begin with two words
     try:
-        return ctypes.CDLL(str(library)) if fits and usual else None
+        # A file that was cut short, by a full disk say, would end the process once it is called.
+        whole = fits and usual and hashlib.sha256(library.read_bytes()).hexdigest() in DIGESTS.read_text().split()
+        return ctypes.CDLL(str(library)) if whole else None
     except OSError:  # not there, another C library, a folder from which nothing may be run
         return None
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,16 @@ def test_arrays_with_gaps_are_not_given_to_machine_code() -> None:
     compiled._flatten((whole[:, ::2], whole.T, whole[:0], whole[1], whole[:, 1]), [], [], [], kinds)
     assert kinds[1::2] == [-1, -1, 2, 1, -1]
     assert play.library.name == "play.so"
+
+
+@ahead
+@pytest.mark.fault(
+    "machine", "a library of compiled loops was cut short or changed", "it is not loaded, numba compiles"
+)
+@pytest.mark.parametrize("content", [lambda whole: whole[:16384], lambda whole: whole[:-1] + b"x", lambda _: b""])
+def test_a_damaged_library_is_not_loaded(content: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    whole = play.library.read_bytes()
+    assert compiled._opened(play.library) is not None
+    damaged = tmp_path / "play.so"
+    damaged.write_bytes(content(whole))
+    assert compiled._opened(damaged) is None
