@@ -268,19 +268,19 @@ def add_parts(workspace: Workspace, run: RunRecord, folder: Path, content: Mappi
     Raises SimError where the store or the folder cannot be written.
     """
     from simulator.store.connection import store_place
-    from simulator.store.database import Store
+    from simulator.store.evidence import record_parts
     from simulator.store.folders import add_files
 
-    with Store(store_place(workspace.registry)) as store:
-        store.record_parts(run["run_id"], run["digest"], part_digests(content))
+    record_parts(store_place(workspace.registry), run["run_id"], run["digest"], part_digests(content))
     add_files(folder, content)
 
 
 def record_page(workspace: Workspace, run: RunRecord, page: Path) -> Path:
     """Record a page that was built for `run`, and return it. Raises SimError where the store cannot be written."""
     from simulator.store.connection import store_place
-    from simulator.store.database import Store
+    from simulator.store.evidence import record_parts
 
-    with Store(store_place(workspace.registry)) as store:
-        store.record_parts(run["run_id"], run["digest"], {page.name: sha256(files.read_bytes(page))})
+    record_parts(
+        store_place(workspace.registry), run["run_id"], run["digest"], {page.name: sha256(files.read_bytes(page))}
+    )
     return page
