@@ -73,7 +73,7 @@ def run(
     progress : a bar (True; None shows one in notebooks), or a function called with a `RunProgress` after each date
 
     Raises the errors of :mod:`simulator.errors`; `PartialRunError` where money or answers ran out, whose ``run`` holds
-    what was decided so far. Interrupted it keeps that and all paid answers: ``simulator.load("last")`` has it.
+    what was decided so far. Interrupted while models are asked it keeps that too, and says where.
     """
     strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
     _check_kinds(strategy, workspace, factors, models, parameters, replicates)
@@ -188,6 +188,12 @@ def _run_in_thread(
         except PartialRunError as error:
             error.run = Run(error.run, workspace)  # type: ignore[assignment]
             raise
+        except KeyboardInterrupt as error:
+            kept = error.__cause__.run.folder if isinstance(error.__cause__, PartialRunError) else None
+            what = (
+                f"what was decided so far is in {kept}" if kept else "no run was kept, answers that were paid for are"
+            )
+            raise KeyboardInterrupt(what) from error.__cause__
     return Run(made, workspace)
 
 

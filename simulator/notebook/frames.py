@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -29,6 +30,9 @@ def store_frames(given: pd.DataFrame | Mapping[str, pd.DataFrame], symbols: Sequ
     Equal bars have one folder. Raises UsageError for what is no table of bars, or has none for one of `symbols`.
     """
     tables = {name.upper(): table for name, table in _by_symbol(given, symbols).items()}
+    odd = [name for name in symbols if not re.fullmatch(r"[A-Z0-9^=_-][A-Z0-9.^=_-]*", name)]
+    if odd:
+        raise UsageError(f'"{odd[0]}" is no symbol that a file can be named by', mend="letters, digits and . ^ = _ -")
     missing = [name for name in symbols if name not in tables]
     if missing:
         raise UsageError(f"bars has none of {missing[0]}, but of {', '.join(sorted(tables))}", mend=SHAPES)
@@ -93,9 +97,9 @@ def _as_parquet(symbol: str, table: pd.DataFrame) -> bytes:
     if not _names_prices(list(table.columns)):
         raise UsageError(f"bars of {symbol} has columns {', '.join(map(str, table.columns[:8]))}", mend=SHAPES)
     kept = table.rename(columns=lambda name: str(name))
-    if isinstance(kept.index, pd.DatetimeIndex | pd.PeriodIndex) or kept.index.dtype == object:
+    if not isinstance(kept.index, pd.RangeIndex):
         index = kept.index.to_timestamp() if isinstance(kept.index, pd.PeriodIndex) else kept.index
-        kept = kept.set_axis(index.rename("date"), axis=0).reset_index()
+        kept = kept.set_axis(index.rename("date"), axis=0).sort_index(kind="stable").reset_index()
     try:
         return bytes(kept.to_parquet(index=False))
     except (ValueError, TypeError, OSError) as error:

@@ -248,7 +248,7 @@ class Run(Account):
     @cached_property
     def llm(self) -> pd.DataFrame:
         """One row per question: key, session, stage, seat, replicate, provider, model, served, outcome, prompt_tokens,
-        completion_tokens, cost_usd; empty for a rule."""
+        cached_tokens (of these), completion_tokens, cost_usd; empty for a rule."""
         from simulator.notebook.tables import tabulate_calls
 
         return tabulate_calls(self.evidence.calls)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -87,12 +87,15 @@ def tabulate_decisions(decisions: Sequence[DecisionRow]) -> pd.DataFrame:
 
 
 def tabulate_calls(calls: Sequence[CallRow]) -> pd.DataFrame:
-    """One row per question: the columns of llm_calls.jsonl, cost_usd in dollars, session a timestamp."""
+    """One row per question: the columns of llm_calls.jsonl, cost_usd in dollars, session a timestamp, tokens int64."""
     table = pd.DataFrame(list(calls), columns=list(CallRow.__annotations__))
     table["session"] = pd.to_datetime(table["session"], errors="coerce").dt.as_unit("ns")
-    return table.astype(
-        {"prompt_tokens": "int64", "completion_tokens": "int64", "cost_usd": "float64", "replicate": "int64"}
-    )
+    kinds = get_type_hints(CallRow)
+    whole = [name for name in kinds if name == "replicate" or name.endswith("_tokens")]
+    for name in whole:
+        table[name] = table[name].astype("float64").fillna(0).astype("int64")
+    texts = [name for name, kind in kinds.items() if kind is str and name != "session"]
+    return table.astype({**dict.fromkeys(texts, "object"), "cost_usd": "float64"})
 
 
 def tabulate_drawdowns(returns: pd.Series) -> pd.DataFrame:

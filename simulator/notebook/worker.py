@@ -7,6 +7,7 @@ caller's thread ◄─ progress ─ worker's thread: runs its own event loop
 from __future__ import annotations
 
 import contextvars
+import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,8 +18,9 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 P = TypeVar("P")
 
-PATIENCE_S = 5.0
-"""Seconds after an interruption within which the worker has to have put away what it has."""
+NOTICE_S, PATIENCE_S = 0.75, 5.0
+"""Seconds after an interruption until work that reports nothing is broken off, and until what puts away what it has is
+left to itself."""
 
 
 class _Call(Generic[T, P]):
@@ -50,7 +52,7 @@ def call_in_thread(work: Callable[[Callable[[P], None]], T], show: Callable[[P],
     """Return what ``work(report)`` returns in another thread; `show` is called here with all that it reports.
 
     Raises what it raised. After KeyboardInterrupt here, or an error of `show`, the next report stops the work, which is
-    waited for `PATIENCE_S` seconds; its own error, should it have one to tell, is the cause of the one raised.
+    waited for; work that reports nothing is broken off. Its own error is the cause of the one raised.
     """
     call: _Call[T, P] = _Call(work)
     thread = threading.Thread(target=contextvars.copy_context().run, args=(call.run,), name="simulator", daemon=True)
@@ -62,7 +64,15 @@ def call_in_thread(work: Callable[[Callable[[P], None]], T], show: Callable[[P],
             thread.join()
     except BaseException as error:
         call.stop.set()
-        thread.join(PATIENCE_S)
+        thread.join(NOTICE_S)
+        if thread.is_alive() and not call.stopped and thread.ident is not None:
+            call.stopped = True
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt)
+            )
+            thread.join(NOTICE_S)
+        elif call.stopped:
+            thread.join(PATIENCE_S)
         raise error from call.error
     if call.error is not None:
         raise call.error

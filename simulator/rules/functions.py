@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from simulator.errors import UsageError
@@ -21,7 +22,8 @@ def rule_of(function: Decide) -> type[Rule]:
     Arguments after the first are its parameters, so each has a default; of these ``cadence`` and ``window`` say when it
     decides and how many bars it needs, as in `Rule`. Raises UsageError for a function that cannot be one.
     """
-    name = getattr(function, "__name__", type(function).__name__).strip("<>")
+    named = function.func if isinstance(function, partial) else function
+    name = getattr(named, "__name__", type(named).__name__).strip("<>")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise UsageError(f"{name} is asynchronous or a generator", mend="write `def decide(market)` returning weights")
     try:

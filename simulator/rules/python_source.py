@@ -10,22 +10,26 @@ whose outcome depends on something nobody recorded cannot be run again.
 from __future__ import annotations
 
 import ast
-import builtins
 import dis
 import hashlib
+import importlib
 import inspect
 import linecache
 import sys
 import sysconfig
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
 from functools import partial
 from importlib import metadata
 from pathlib import Path, PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,57 +37,94 @@ import numpy as np
 from simulator.errors import UsageError
 
 PLAIN = (int, float, complex, bool, str, bytes, type(None), date, time, timedelta, Decimal, Fraction, PurePath, range)
+DEEPEST = 50
+"""Levels of lists within lists; one that holds itself has no end."""
+
 LONGEST = 200
 """Characters up to which a value is written out; longer ones, arrays and tables stand as their digest."""
 
 
 class _Reader:
-    """Collects the text of everything a strategy is made of, each part once."""
+    """Collects the text of everything a strategy is made of, in the order in which it is read, each part once."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.parts: dict[str, str] = {}
-        self.seen: set[int] = set()
+        self.parts: list[tuple[str, str]] = []
+        self.seen: dict[int, int] = {}
+        self.kept: list[Any] = []
 
-    def add(self, part: Any) -> None:
-        if id(part) in self.seen:
-            return
-        self.seen.add(id(part))
-        self.parts[f"{part.__qualname__}"] = _text_of(part)
-        if isinstance(part, type):
-            for base in part.__bases__:
-                if not _is_library(base):
-                    self.add(base)
-            for name, member in vars(part).items():
-                for function in _functions_of(member):
-                    self._read(function, f"{part.__qualname__}.{name}")
-                if not name.startswith(("__", "_abc_")) and not list(_functions_of(member)):
-                    self._value(f"{part.__qualname__}.{name}", member)
-        else:
-            self._read(part, part.__qualname__)
+    def note(self, name: str, text: str) -> None:
+        self.parts.append((name, text))
 
-    def _read(self, function: FunctionType, owner: str) -> None:
-        defaults = {f"default {n}": value for n, value in enumerate(function.__defaults__ or ())}
-        for name, value in {**defaults, **(function.__kwdefaults__ or {}), **_outside(function)}.items():
-            self._value(name, value, owner)
-
-    def _value(self, name: str, value: Any, owner: str = "") -> None:
-        if isinstance(value, ModuleType):
-            self.parts[name] = _module(value)
+    def read(self, name: str, value: Any, lenient: bool = False) -> None:
+        """Note what `name` stands for; what has no text is refused, or left out where `lenient`."""
+        if id(value) in self.seen:
+            self.note(name, f"as part {self.seen[id(value)]}")
+        elif isinstance(value, ModuleType):
+            self._module(name, value)
         elif isinstance(value, partial):
-            self._value(f"{name}.func", value.func, owner)
-            self._value(f"{name}.args", (value.args, value.keywords), owner)
+            self.read(f"{name}.func", value.func)
+            self.read(f"{name}.args", [list(value.args), value.keywords])
         elif _is_code(value) and _is_library(value):
-            self.parts[name] = f"{value.__module__}.{value.__qualname__} of {_version(value.__module__)}"
-        elif isinstance(value, FunctionType | type):
-            self.add(value)
-        else:
-            written = _write(value)
-            if written is None:
-                what = f"a value of type {type(value).__name__}"
-                found = f'{self.name} reads "{name}", {what}, whose content cannot be hashed'
-                raise UsageError(found, where=owner or None, mend="pass it as a parameter, or make it of plain values")
-            self.parts[name] = written
+            self.note(name, f"{value.__module__}.{value.__qualname__} of {_version(value.__module__)}")
+        elif isinstance(value, type):
+            self._class(name, value)
+        elif isinstance(value, FunctionType):
+            self._function(name, value)
+        elif hasattr(value, "cache_info") and hasattr(value, "__wrapped__"):
+            self.read(name, value.__wrapped__)
+        elif isinstance(value, Enum):
+            self.read(f"{name}.__class__", type(value))
+            self.note(name, value.name)
+        elif is_dataclass(value):
+            self.read(f"{name}.__class__", type(value))
+            self.read(name, {field.name: getattr(value, field.name) for field in fields(value)}, lenient)
+        elif (written := _write(value)) is not None:
+            self.note(name, written)
+        elif not lenient:
+            what = f"a value of type {type(value).__name__}"
+            found = f'{self.name} reads "{name}", {what}, whose content cannot be hashed'
+            raise UsageError(found, mend="pass it as a parameter, or make it of plain values")
+
+    def _remember(self, value: Any) -> None:
+        self.seen[id(value)] = len(self.parts)
+        self.kept.append(value)  # else another object may have its id
+
+    def _function(self, name: str, function: FunctionType) -> None:
+        self._remember(function)
+        self.note(name, _text_of_function(function))
+        arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
+        defaults = function.__defaults__ or ()
+        values = dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True))
+        own = {key: value for key, value in vars(function).items() if key != "__wrapped__"}
+        for key, value in {**values, **(function.__kwdefaults__ or {}), **_outside(function), **own}.items():
+            self.read(key, value)
+
+    def _class(self, name: str, kind: type) -> None:
+        self._remember(kind)
+        self.note(name, _text_of_class(kind))
+        for base in kind.__bases__:
+            self.read(base.__qualname__, base)
+        if issubclass(kind, Enum):
+            self.read(f"{kind.__qualname__}.members", {key: one.value for key, one in kind.__members__.items()})
+            return
+        for key, member in vars(kind).items():
+            functions = list(_functions_of(member))
+            for function in functions:
+                self.read(f"{kind.__qualname__}.{key}", function)
+            if not functions and not key.startswith(("__", "_abc_")):
+                self.read(f"{kind.__qualname__}.{key}", member, lenient=is_dataclass(kind))
+
+    def _module(self, name: str, module: ModuleType) -> None:
+        self._remember(module)
+        if _is_installed(module):
+            self.note(name, f"module {module.__name__} {_version(module.__name__)}")
+            return
+        content = Path(str(module.__file__)).read_bytes()
+        self.note(name, f"module {module.__name__} sha256:{hashlib.sha256(content).hexdigest()}")
+        for key, value in sorted(vars(module).items()):  # as they are now: somebody may have set them since
+            if not key.startswith("__"):
+                self.read(f"{module.__name__}.{key}", value, lenient=True)
 
 
 def source_of(strategy: Callable[..., Any] | type) -> str:
@@ -91,15 +132,15 @@ def source_of(strategy: Callable[..., Any] | type) -> str:
 
     Raises UsageError for a value that has no such text.
     """
-    reader = _Reader(strategy.__qualname__)
-    reader.add(strategy)
-    first, *others = reader.parts.items()
-    blocks = [first[1], *(f"# {name}\n{text}" for name, text in sorted(others))]
-    return "\n\n".join(block.rstrip() for block in blocks) + "\n"
+    name = getattr(strategy, "__qualname__", type(strategy).__name__)
+    reader = _Reader(name)
+    reader.read(name, strategy)
+    (_, first), *others = reader.parts
+    return "\n\n".join([first.rstrip(), *(f"# {key}\n{text.rstrip()}" for key, text in others)]) + "\n"
 
 
 def _outside(function: FunctionType) -> dict[str, Any]:
-    """Return what a function reads of its closure and its globals, also within the functions it holds."""
+    """Return what a function reads of its closure, its globals and what it imports, also within functions it holds."""
     found: dict[str, Any] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -107,11 +148,16 @@ def _outside(function: FunctionType) -> dict[str, Any]:
                 found[name] = cell.cell_contents
         except ValueError:  # not bound yet
             continue
-    lines = (line for code in _codes(function.__code__) for line in dis.get_instructions(code))
-    names = [line.argval for line in lines if line.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    lines = [line for code in _codes(function.__code__) for line in dis.get_instructions(code)]
     there = function.__globals__
-    found |= {name: there[name] for name in dict.fromkeys(names) if name in there and name not in found}
-    return {name: value for name, value in found.items() if not (name in vars(builtins) and name not in there)}
+    for line in lines:
+        name = line.argval
+        if line.opname in ("LOAD_GLOBAL", "LOAD_NAME") and name in there:
+            found.setdefault(name, there[name])
+        elif line.opname == "IMPORT_NAME" and isinstance(name, str):
+            with suppress(ImportError):
+                found.setdefault(name, importlib.import_module(name))
+    return found
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -124,29 +170,38 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def _functions_of(member: Any) -> Iterator[FunctionType]:
     """Yield the functions behind a member of a class: methods of every kind, and those of a property."""
     parts = (member.fget, member.fset) if isinstance(member, property) else (getattr(member, "__func__", member),)
-    bare = (inspect.unwrap(part) if callable(part) else part for part in parts)
-    yield from (one for one in bare if isinstance(one, FunctionType))
+    yield from (one for one in parts if isinstance(one, FunctionType))
 
 
-def _text_of(part: Any) -> str:
-    """Return the source of a function or class; without any, its bytecode, which tells two versions apart."""
+def _text_of_function(function: FunctionType) -> str:
+    """Return the source of a function itself, not of what it wraps; a lambda's with its place in the line."""
+    code = function.__code__
     try:
-        return textwrap.dedent(_class_text(part) if isinstance(part, type) else inspect.getsource(part))
+        text = textwrap.dedent(inspect.getsource(code))
     except (OSError, TypeError, SyntaxError):
-        codes = [code for one in _all_functions(part) for code in _codes(one.__code__)]
-        return repr(
-            [
-                (c.co_name, c.co_code.hex(), c.co_names, [k for k in c.co_consts if not isinstance(k, CodeType)])
-                for c in codes
-            ]
-        )
+        return _bytecode([function])
+    if code.co_name != "<lambda>":
+        return text
+    columns = [column for _, _, *place in code.co_positions() for column in place if column is not None]
+    return f"{text.rstrip()}\n# columns {min(filter(None, columns))} to {max(columns)}" if any(columns) else text
 
 
-def _all_functions(part: Any) -> list[FunctionType]:
-    """Return a function alone, or those of a class."""
-    if not isinstance(part, type):
-        return [part]
-    return [one for member in vars(part).values() for one in _functions_of(member)]
+def _text_of_class(kind: type) -> str:
+    try:
+        return textwrap.dedent(_class_text(kind))
+    except (OSError, TypeError, SyntaxError):
+        return _bytecode(_all_functions(kind))
+
+
+def _bytecode(functions: list[FunctionType]) -> str:
+    """Return what tells two versions apart where there is no source: their instructions and constants."""
+    codes = [code for one in functions for code in _codes(one.__code__)]
+    plain = [[one for one in c.co_consts if not isinstance(one, CodeType)] for c in codes]
+    return repr([(c.co_name, c.co_code.hex(), c.co_names, p) for c, p in zip(codes, plain, strict=True)])
+
+
+def _all_functions(kind: type) -> list[FunctionType]:
+    return [one for member in vars(kind).values() for one in _functions_of(member)]
 
 
 def _class_text(kind: type) -> str:
@@ -192,13 +247,6 @@ def _is_installed(module: ModuleType) -> bool:
     return any(Path(place).is_relative_to(folder) for folder in folders if folder)
 
 
-def _module(module: ModuleType) -> str:
-    if _is_installed(module):
-        return f"module {module.__name__} {_version(module.__name__)}"
-    content = Path(str(module.__file__)).read_bytes()
-    return f"module {module.__name__} sha256:{hashlib.sha256(content).hexdigest()}"
-
-
 def _version(module: str | None) -> str:
     root = str(module).partition(".")[0]
     try:
@@ -207,20 +255,20 @@ def _version(module: str | None) -> str:
         return root
 
 
-def _write(value: Any) -> str | None:
+def _write(value: Any, depth: int = 0) -> str | None:
     """Return a value as text that says all of it, a long one as its digest; None where there is no such text."""
-    if isinstance(value, PLAIN) or value is Ellipsis:
-        return _short(repr(value))
-    if isinstance(value, np.generic):
+    if depth > DEEPEST:
+        return None
+    if isinstance(value, PLAIN) or value is Ellipsis or isinstance(value, np.generic):
         return _short(repr(value))
     if isinstance(value, list | tuple):
-        return _join(type(value).__name__, [_write(one) for one in value])
+        return _join(type(value).__name__, [_write(one, depth + 1) for one in value])
     if isinstance(value, set | frozenset):
-        parts = [_write(one) for one in value]
+        parts = [_write(one, depth + 1) for one in value]
         return None if None in parts else _join(type(value).__name__, sorted(str(part) for part in parts))
-    if isinstance(value, Mapping):
-        return _join(type(value).__name__, [_write(one) for pair in value.items() for one in pair])
-    if isinstance(value, np.ndarray) and value.dtype != object:
+    if type(value) in (dict, OrderedDict, Counter, MappingProxyType):
+        return _join(type(value).__name__, [_write(one, depth + 1) for pair in value.items() for one in pair])
+    if type(value) is np.ndarray and not value.dtype.hasobject:
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return f"array {value.dtype} {value.shape} sha256:{digest}"
     if type(value).__module__.startswith("pandas"):

@@ -128,6 +128,9 @@ def _from_python(given: type | Callable[..., Any], parameters: dict[str, Any]) -
     kind = given if isinstance(given, type) else rule_of(given)
     if not issubclass(kind, Rule) and not is_strategy_class(kind):
         raise UsageError(f"{kind.__name__} is no strategy", mend="derive it from simulator.rules.Rule")
+    if missing := sorted(getattr(kind, "__abstractmethods__", ())):
+        mend = "write def weights(self, market) returning target weights, e.g. {'SPY': 0.6}"
+        raise UsageError(f"{kind.__name__} has no method {', '.join(missing)}", mend=mend)
     source = source_of(given)
     digest = hashlib.sha256(source.encode()).hexdigest()
     return Loaded(_as_strategy(kind(**parameters)), {kind.__name__: digest}, None, parameters, source)

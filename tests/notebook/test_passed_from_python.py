@@ -111,12 +111,32 @@ def test_bars_after_a_date_change_no_decision_before_it(lab: Path) -> None:
         (pd.DataFrame({"close": [1.0]}), "columns close"),
         ({"GLD": pd.DataFrame({"open": [1.0]})}, "bars has none of SPY, but of GLD"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_bars_is_one_line(given: Any, found: str, lab: Path) -> None:
     with pytest.raises(UsageError, match=found):
         simulator.run("buy_and_hold", "SPY", bars=given, workspace=lab, **SPAN)
     with pytest.raises(UsageError, match="no folder nowhere"):
         simulator.run("buy_and_hold", "SPY", bars="nowhere", workspace=lab, **SPAN)
+
+
+@pytest.mark.parametrize("symbol", ["../X", "BTC/USD", ".", "A B"])
+def test_a_symbol_that_is_no_name_of_a_file_is_refused(symbol: str, lab: Path) -> None:
+    before = sorted((lab / "data").rglob("*"))
+    with pytest.raises(UsageError, match=r"is no symbol that a file can be named by|bars has none of"):
+        simulator.run("buy_and_hold", [symbol], bars={symbol: bars_of(lab, "SPY")}, workspace=lab, **SPAN)
+    assert sorted((lab / "data").rglob("*")) == before
+
+
+def test_an_index_of_dates_in_any_form_and_order_is_read(lab: Path) -> None:
+    spy = bars_of(lab, "SPY").loc["2022-12-01":"2023-06-30"]
+    texts, numbers, mixed = spy.copy(), spy.copy(), spy.sample(frac=1, random_state=1)
+    texts.index = spy.index.strftime("%Y-%m-%d")
+    numbers.index = spy.index.strftime("%Y%m%d").astype(int)
+    found = {
+        simulator.run("buy_and_hold", "SPY", bars=one, workspace=lab, **SPAN).facts["digest"]
+        for one in (spy, texts, numbers, mixed)
+    }
+    assert len(found) == 1
 
 
 @pytest.mark.fault("python", "bars= holds an impossible price", "it is refused as in a file, nothing is recorded")

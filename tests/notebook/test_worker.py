@@ -49,3 +49,19 @@ def test_what_is_raised_here_stops_the_work_at_its_next_report(raised: type[Base
     assert ended.is_set()
     assert isinstance(error.value.__cause__, KeyboardInterrupt)
     assert time.monotonic() - begun < 2
+
+
+def test_work_that_reports_nothing_is_broken_off() -> None:
+    def work(report) -> None:
+        report(1)
+        while True:
+            pass
+
+    def show(_: int) -> None:
+        raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        call_in_thread(work, show)
+    assert time.monotonic() - begun < 4  # 1 s where nothing else runs
+    assert "simulator" not in [thread.name for thread in threading.enumerate() if thread.is_alive()]

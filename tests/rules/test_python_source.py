@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
 import threading
+from collections import defaultdict
 from functools import partial
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -121,3 +124,90 @@ def test_a_function_is_a_rule_whose_further_arguments_are_parameters() -> None:
 def test_a_function_that_cannot_be_a_rule_is_one_line(text: str, found: str) -> None:
     with pytest.raises(UsageError, match=found):
         rule_of(function(text))
+
+
+MAKE = "def make(n):\n    def f():\n        return n\n    return f\na, b = make(x), make(y)\n"
+WRAP = """
+import functools
+def scaled(function):
+    @functools.wraps(function)
+    def inner(market):
+        return factor * function(market)
+    return inner
+@scaled
+def decide(market):
+    return 1
+"""
+ENUM = "import enum\nclass Size(enum.Enum):\n    A = level\ndef decide(market):\n    return Size.A.value\n"
+CLASSED = """
+import dataclasses
+@dataclasses.dataclass
+class P:
+    w: float = 0.5
+p = P(level)
+def decide(market, given=p):
+    return given.w
+"""
+
+
+@pytest.mark.fault(
+    "python", "two values of one name, a decorator, an attribute or a helper of a helper differ", "it is another run"
+)
+@pytest.mark.parametrize(
+    ("text", "one", "other"),
+    [
+        (MAKE + "def decide(market):\n    return a() + b()\n", {"x": 1, "y": 2}, {"x": 3, "y": 2}),
+        (MAKE + "def decide(market):\n    return a() - b()\n", {"x": 1, "y": 2}, {"x": 2, "y": 1}),
+        ("def h1(k=x): return k\ndef h2(k=y): return k\ndef decide(market):\n    return h1() + h2()\n",
+         {"x": 1, "y": 2}, {"x": 3, "y": 2}),
+        (WRAP, {"factor": 1}, {"factor": 2}),
+        ("def decide(market):\n    return decide.s\ndecide.s = level\n", {"level": 1}, {"level": 2}),
+        ("import functools\n@functools.lru_cache\ndef h(x):\n    return level\ndef decide(market):\n    return h(1)\n",
+         {"level": 1}, {"level": 2}),
+        (ENUM, {"level": 1}, {"level": 2}),
+        (CLASSED, {"level": 1}, {"level": 2}),
+        ("decide = [lambda m: {'SPY': 0.1}, lambda m: {'QQQ': 0.9}][pick]\n", {"pick": 0}, {"pick": 1}),
+    ],
+)  # fmt: skip
+def test_what_differs_only_somewhere_below_is_another_source(text: str, one: Any, other: Any) -> None:
+    first, second = (source_of(cell(text, **reads)["decide"]) for reads in (one, other))
+    assert first != second
+    assert first == source_of(cell(text, **one)["decide"])
+
+
+def test_modules_of_the_user_count_with_what_they_hold_now_and_what_they_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "deep_b.py").write_text("X = 1\n")
+    (tmp_path / "deep_a.py").write_text("import deep_b\nSCALE = 1\n")
+    decide = function("def decide(market):\n    import deep_a\n    return deep_a.SCALE\n")
+    texts = [source_of(decide)]
+    sys.modules["deep_a"].SCALE = 2
+    texts.append(source_of(decide))
+    (tmp_path / "deep_b.py").write_text("X = 10\n")
+    texts.append(source_of(decide))
+    assert len(set(texts)) == 3
+    for name in ("deep_a", "deep_b"):
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("value", [defaultdict(int), np.ma.array([1.0, 2.0], mask=[True, False])])
+def test_a_value_that_is_more_than_it_shows_is_refused(value: Any) -> None:
+    with pytest.raises(UsageError, match="whose content cannot be hashed"):
+        source_of(function(DECIDE, share=value))
+
+
+def test_a_list_that_holds_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(UsageError, match='decide reads "share", a value of type list'):
+        source_of(function(DECIDE, share=endless))
+
+
+def test_a_partial_function_is_a_rule_with_what_was_bound() -> None:
+    decide = function("def decide(market, w=0.2):\n    return {'SPY': w}\n")
+    kind = rule_of(partial(decide, w=0.3))
+    assert kind().weights(None) == {"SPY": 0.3}  # type: ignore[arg-type]
+    assert kind.__name__ == "decide"
+    assert source_of(partial(decide, w=0.3)) != source_of(partial(decide, w=0.4))

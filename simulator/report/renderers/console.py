@@ -35,7 +35,7 @@ class Console(rich.console.Console):
 
     def __init__(self, err: bool = False) -> None:
         color = "auto" if is_coloured() else None
-        super().__init__(file=stream_of(err), color_system=color, markup=False, emoji=False)  # type: ignore[arg-type]
+        super().__init__(file=stream_of(err), color_system=color, markup=False, emoji=False, force_jupyter=False)  # type: ignore[arg-type]
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for text, style, control in super().render(renderable, options):
