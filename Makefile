@@ -1,9 +1,11 @@
 # `make run` and `make test` need Python 3.11, 3.12 or 3.13 and nothing else: they make .venv and install into it.
-# Another Python: make run PYTHON=/path/to/python3.12
+# Another Python: make run PYTHON=/path/to/python3.12. Where uv is on PATH it installs, and pip where it cannot.
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
-PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile
+UV     := command -v uv >/dev/null && uv pip install --quiet --python $(PY)
+WANTED := --constraint constraints.txt --editable
 SETUP  := pyproject.toml constraints.txt hatch_build.py
 
 # What points another Python elsewhere must not reach into .venv.
@@ -67,24 +69,27 @@ clean:
 
 # A stamp is written only after its installation went through, so an interrupted one is repeated.
 $(VENV)/.installed: $(SETUP) | $(PY)
-	@echo '==> installing the simulator (about a minute)'
-	@$(PIP) --editable .
+	@echo '==> installing the simulator (up to a minute)'
+	@{ $(UV) $(WANTED) .; } || $(PIP) $(WANTED) .
 	@touch $@
 
 $(VENV)/.installed-test: $(SETUP) | $(PY)
-	@echo '==> installing the simulator and what its tests need (about a minute)'
-	@$(PIP) --editable '.[test]'
+	@echo '==> installing the simulator and what its tests need (up to a minute)'
+	@{ $(UV) $(WANTED) '.[test]'; } || $(PIP) $(WANTED) '.[test]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(SETUP) | $(PY)
-	@echo '==> installing the simulator and its tools (about a minute)'
-	@$(PIP) --editable '.[dev]'
+	@echo '==> installing the simulator and its tools (up to a minute)'
+	@{ $(UV) $(WANTED) '.[dev]'; } || $(PIP) $(WANTED) '.[dev]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
 
 # A Python found on PATH may be a shim that runs nothing, or lack venv (Debian ships it apart): each is tried.
+# uv needs no venv of Python's; --seed puts pip into .venv, which then installs where uv cannot or is gone.
 $(PY):
 	@lacking=; for python in $${PYTHON:-python3.13 python3.12 python3.11 python3 python}; do \
 	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 || continue; \
+	  command -v uv >/dev/null && rm -rf $(VENV) && echo "==> making $(VENV) with uv and $$python ($$("$$python" --version))" && \
+	  uv venv --quiet --seed --python "$$("$$python" -c 'import sys; print(sys.executable)')" $(VENV) && exit 0; \
 	  "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || { lacking=$$python; continue; }; \
 	  echo "==> making $(VENV) with $$python ($$("$$python" --version))"; \
 	  "$$python" -m venv --clear $(VENV) && exit 0; \
