@@ -80,6 +80,7 @@ class Trial(NamedTuple):
     figures: tuple[float | None, ...] = ()
     definition: str = ""
     bar_months: BarMonths = NO_MONTHS
+    counted_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -266,10 +267,10 @@ def with_earlier(seen: Seen, run: RunRecord, folders: Iterable[Path]) -> Seen:
     for folder in folders:
         for row in read_trials(folder, run):
             if (name := (row["run_id"], row["digest"])) not in known:
-                lost[name] = {**row, "folder": "", "metrics": {"sharpe": row["sharpe"]}}
+                lost[name] = {**row, "folder": "", "metrics": {"sharpe": row["sharpe"]}, "counted_before": True}
     if not lost:
         return seen
-    gone = f"{counted(len(lost), 'of them')} only an earlier trials.json tells of"
+    gone = f"of {len(lost)} only an earlier trials.json tells"
     return replace(seen, rows=(*seen.rows, *lost.values()), at_least="; ".join(filter(None, (seen.at_least, gone))))
 
 
@@ -299,6 +300,8 @@ class _Shared:
             return True, f"{SAME_STRATEGY} under another name"
         if common := self._months(trial):
             return True, common
+        if trial.counted_before:
+            return True, "counted before, by an earlier trials.json"
         named = [symbol for symbol in trial.symbols if symbol in own.symbols]
         if not named:
             bars = " and no month of bars" if trial.bar_months and own.bar_months else ""
@@ -342,6 +345,7 @@ def _trial(row: RegistryRow) -> Trial:
         () if None in figures[:2] else figures,
         row.get("definition") or "",
         row.get("bar_months") or NO_MONTHS,
+        bool(row.get("counted_before")),
     )
 
 

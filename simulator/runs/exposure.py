@@ -25,6 +25,9 @@ Flags = NDArray[np.bool_]
 DRAWS = 2_000
 """Of the interval of a mean: enough for two digits of its ends."""
 
+SLIVER = 0.01
+"""Fraction of equity from which on a target that differs is a decision."""
+
 BRACKETS = tuple(FILL_WHYS.index(why) for why in ("stop", "take_profit"))
 
 
@@ -95,16 +98,19 @@ def _costs(ledger: Ledger, rules: ExecutionRules, cash: float) -> Floats:
 
 
 def _decided(ledger: Ledger, tape: Tape) -> Flags:
-    """(T,) bars at which a target differs from the last one of its symbol, or a stop or take-profit closed a position.
+    """(T,) bars at which a target is a hundredth of equity or more from where it last changed, or changes between none
+    and some, or at which a stop or take-profit closed a position.
 
-    The first target of a symbol is where it begins and no change.
+    The first target of a symbol is where it begins and no change; slivers are none either, or any number of decisions
+    could be had for nothing.
     """
     bars = ledger.bars
     decided = np.zeros(len(bars), dtype=np.bool_)
     last = np.full(len(bars.symbols), np.nan)
     for row, weight in zip(due_at(bars, tape.instants).tolist(), tape.weight, strict=True):
-        changed = ~np.isnan(weight) & ~np.isnan(last) & (weight != last)
-        last = np.where(np.isnan(weight), last, weight)
+        differs = (np.abs(weight - last) >= SLIVER * (1 - 1e-9)) | ((weight == 0) != (last == 0))
+        changed = differs & ~np.isnan(weight) & ~np.isnan(last)
+        last = np.where(changed | np.isnan(last), weight, last)
         if row < len(bars) and changed.any():
             decided[row] = True
     at = ledger.fill_rows["at"][np.isin(ledger.fill_rows["why"], BRACKETS)]

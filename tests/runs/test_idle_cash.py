@@ -116,3 +116,20 @@ def test_positions_that_begin_and_end_within_a_bar_are_held_and_judged(workspace
     assert len(within) > 20
     assert run.facts["skill"]["idle"] is False
     assert "nothing to judge" not in run.verdict.headline
+
+
+TINY = """
+from simulator.rules import Rule
+class Tiny(Rule):
+    cadence = "daily"
+    def weights(self, market):
+        return {"SPY": 0.5 + step * (len(market) % 2)}
+"""
+
+
+@pytest.mark.parametrize(("step", "many"), [("1e-9", False), ("0.009", False), ("0.02", True)])
+def test_slivers_are_no_decisions(step: str, many: bool, workspace: Path) -> None:
+    (workspace / "strategies" / "tiny.py").write_text(TINY.replace("step", step))
+    run = simulator.run("tiny", ["SPY"], "2023-01-03", "2023-06-30", workspace=workspace)
+    assert (run.facts["skill"]["decisions"] > 100) is many
+    assert many or "is a benchmark" in run.verdict.headline

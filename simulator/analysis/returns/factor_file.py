@@ -36,6 +36,9 @@ FREE = ("rf", "riskfree", "r_f", "risk_free", "risk-free")
 MARKET = ("mkt-rf", "mktrf", "mkt_rf", "mkt", "market", "market-rf", "market_rf", "mkt-rf.", "rm-rf", "rmrf")
 """Names of the columns of the risk-free return and of the market's excess return, in any case."""
 
+MARKS = (-0.9999, -9.99, -99.99, -999.0)
+"""What stands for a missing value in a file of fractions, which other programs made of French's."""
+
 MISSING = -0.99989
 """Returns from here on down are marks of what is missing: −99.99 and −999 among percentages."""
 
@@ -169,8 +172,16 @@ def _ordered(
     form: str,
 ) -> Factors:
     """Return rows by date, the risk-free return apart, of `columns` as fractions."""
-    columns = {name: np.where(values <= MISSING, np.nan, values) for name, values in columns.items()}
-    _check_size(source, columns, unit, percent=form.startswith("percent"))
+    percent = form.startswith("percent")
+    gone = (lambda v: v <= MISSING) if percent else (lambda v: np.isin(v, MARKS))
+    columns = {name: np.where(gone(values), np.nan, values) for name, values in columns.items()}
+    _check_size(source, columns, unit, percent=percent)
+    for name, values in columns.items():
+        if not percent and (values <= -1.0).any():
+            found = f'column "{name}" holds {float(np.nanmin(values)):g}, a loss of more than everything'
+            raise DataError(
+                found, where=source, mend="write fractions (0.0029), percent signs, or nothing where missing"
+            )
     try:
         dates = np.array([_iso(text) for text in texts], dtype=f"datetime64[{unit}]")
     except ValueError:
