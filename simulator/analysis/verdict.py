@@ -55,6 +55,9 @@ AGAINST: dict[Standing, str] = {
 }
 """Returns without positions, held against other returns: exposure to those is not taken out, so none of it is skill."""
 
+DRIFT = 0.25
+"""Change of the net exposure between the first and the last third of the sessions from which on a word is said."""
+
 UNTESTED: tuple[Standing, ...] = ("too short", "nothing", "benchmark", "few")
 
 CASH_ONLY = "skill not assessable without positions: tested against cash only"
@@ -106,7 +109,9 @@ def judge(run: JudgedRun) -> Verdict:
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
     )
     about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
-    headline = " ".join(filter(None, (partial_sentence(run), about, _caution(run), _shape(part, standing))))
+    headline = " ".join(
+        filter(None, (partial_sentence(run), about, _caution(run), _shape(part, standing), _drift(part, standing)))
+    )
     settled = _ruined(run) or _idle(run)
     return Verdict(
         standing, headline, _returns(run), tuple(filter(None, details)), settled, part=not complete(run, part)
@@ -425,6 +430,21 @@ def _shape(run: JudgedRun | None, standing: Standing) -> str:
         return ""
     rare = counted(run["sessions"] // RARE, "session")
     return f"{leans or steady}, as short volatility does: a loss rarer than once in {rare} may not have come yet."
+
+
+def _drift(run: JudgedRun | None, standing: Standing) -> str:
+    """A word on an exposure that moved one way: the usual exposure, the mean so far, lags behind it, so that one change
+    of level in a rising market passes for choosing."""
+    skill = run.get("skill") if run else None
+    if not skill or standing not in ("skill", "borderline") or not {"early", "late"} <= set(skill):
+        return ""
+    early, late = skill["early"], skill["late"]
+    if abs(late - early) < DRIFT:
+        return ""
+    return (
+        f"Its net exposure went from {percent(early, 0)} in the first third to {percent(late, 0)} in the last: such a "
+        f"change of level is one choice, and its usual exposure lags behind it."
+    )
 
 
 def _memory(run: JudgedRun, part: JudgedRun | None) -> str:

@@ -256,6 +256,9 @@ class SkillRecord(TypedDict):
     kurtosis: float | None
     p_excess: float | None
     reason: str | None
+    early: NotRequired[float]
+    late: NotRequired[float]
+    """Mean net exposure in the first and the last third of the sessions."""
     against: NotRequired[str]
     """Name of the returns that this lies beyond, where those are given and positions are not known."""
 

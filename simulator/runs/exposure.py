@@ -34,12 +34,13 @@ BRACKETS = tuple(FILL_WHYS.index(why) for why in ("stop", "take_profit"))
 @dataclass(frozen=True, eq=False)
 class SkillSeries:
     """(S,) by session: the excess return and its parts; where targets changed or a bracket closed a position; where
-    something but the cash instrument was held."""
+    something but the cash instrument was held; the net exposure as it opens, None where positions are not known."""
 
     excess: Floats
     parts: Split
     decided: Flags
     held: Flags
+    net: Floats | None = None
 
     @property
     def columns(self) -> dict[str, Floats]:
@@ -48,7 +49,8 @@ class SkillSeries:
 
     def rows(self, kept: Flags) -> SkillSeries:
         parts = Split(self.parts.exposure[kept], self.parts.choosing[kept], self.parts.costs[kept])
-        return SkillSeries(self.excess[kept], parts, self.decided[kept], self.held[kept])
+        net = None if self.net is None else self.net[kept]
+        return SkillSeries(self.excess[kept], parts, self.decided[kept], self.held[kept], net)
 
 
 def skill_series(
@@ -78,6 +80,7 @@ def skill_series(
         split_return(excess, exposure, np.add.reduceat(_costs(ledger, rules, cash), firsts)),
         np.logical_or.reduceat(_decided(ledger, tape), firsts),
         np.logical_or.reduceat(held | np.r_[False, held[:-1]], firsts),
+        weights[firsts].sum(axis=1),
     )
 
 
@@ -133,6 +136,10 @@ def skill_record(series: SkillSeries, periods: float = SESSIONS_A_YEAR, draws: i
     held: MeanTest | Undefined = mean_test(series.excess) if size else Undefined("no session")
     ends = mean_of(beyond, periods, draws) if size else None
     tested = None if isinstance(found, Undefined) else found
+    third = size // 3
+    net: dict[str, float] = {}
+    if series.net is not None and third:
+        net = {"early": float(series.net[:third].mean()), "late": float(series.net[-third:].mean())}
     return {
         "sessions": size,
         "decisions": int(series.decided.sum()),
@@ -155,6 +162,7 @@ def skill_record(series: SkillSeries, periods: float = SESSIONS_A_YEAR, draws: i
         "kurtosis": None if tested is None else tested.kurtosis,
         "p_excess": None if isinstance(held, Undefined) else held.p,
         "reason": found.reason if isinstance(found, Undefined) else None,
+        **net,  # type: ignore[typeddict-item]
     }
 
 

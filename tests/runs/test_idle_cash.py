@@ -133,3 +133,24 @@ def test_slivers_are_no_decisions(step: str, many: bool, workspace: Path) -> Non
     run = simulator.run("tiny", ["SPY"], "2023-01-03", "2023-06-30", workspace=workspace)
     assert (run.facts["skill"]["decisions"] > 100) is many
     assert many or "is a benchmark" in run.verdict.headline
+
+
+RAMP = """
+from simulator.rules import Rule
+class Ramp(Rule):
+    cadence = "daily"
+    n = 0
+    def weights(self, market):
+        self.__dict__["n"] = self.n + 1
+        return {"NVDA": min(1.0, 0.002 * self.n)}
+"""
+
+
+def test_an_exposure_that_only_rises_is_said_where_it_passes_for_skill(workspace: Path) -> None:
+    (workspace / "strategies" / "ramp.py").write_text(RAMP)
+    run = simulator.run("ramp", ["NVDA"], "2023-01-03", "2024-12-30", workspace=workspace)
+    skill = run.facts["skill"]
+    assert skill["early"] == pytest.approx(run.weights["NVDA"].shift(fill_value=0)[:167].mean(), abs=1e-9)
+    assert skill["late"] > 0.75
+    assert run.verdict.standing in ("skill", "borderline")
+    assert "Its net exposure went from 17" in run.verdict.headline
