@@ -54,6 +54,8 @@ class Identity(Span):
     context: dict[str, str]
     notes: list[str]
     packages: dict[str, str]
+    definition: NotRequired[str]
+    """Digest of what a rule's file does, whatever its name, comments and layout."""
     bars: NotRequired[str]
     """Folder whose bars came before those of the workspace, relative to it where it lies within."""
 

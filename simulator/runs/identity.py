@@ -27,7 +27,7 @@ PACKAGE = Path(simulator.__file__).parent
 NUMERICS = ("backtrader", "numpy", "numba", "scipy", "pyarrow", "pydantic", "jinja2", "exchange_calendars")
 """Packages whose version can change a number or a page."""
 
-NOT_IN_ID = ("run_id", "command", "analysts", "sources", "context", "notes", "packages", "bars")
+NOT_IN_ID = ("run_id", "command", "analysts", "sources", "context", "notes", "packages", "bars", "definition")
 """Parts of an identity that follow from the others, or from the machine."""
 
 
@@ -60,6 +60,8 @@ def identify(spec: RunSpec, config: Config, loaded: Loaded, staged: LoadedInputs
         "notes": list(staged.notes),
         "packages": dict(packages()),
     }
+    if loaded.definition:
+        described["definition"] = loaded.definition
     if spec.bars is not None:
         described["bars"] = spec.bars
     made_of = {name: value for name, value in described.items() if name not in NOT_IN_ID}

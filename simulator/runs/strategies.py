@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Loaded:
         is asked or models answer
     parameters : overrides it was loaded with; with `files` they make up its part of a run's id
     source : its text and that of all it reads, where it was passed from Python; None where files hold it
+    definition : digest by which a copy of a rule under another name is known (`definition_digest`); empty for councils
     """
 
     strategy: Strategy[Any]
@@ -49,6 +51,7 @@ class Loaded:
     label: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
+    definition: str = ""
 
 
 def available(folder: Path) -> tuple[str, ...]:
@@ -79,9 +82,22 @@ def load_strategy(
     path = _find(strategy, folder)
     if path.suffix == ".py":
         made = load_rule(path, chosen)
-        digest = hashlib.sha256(read_bytes(path)).hexdigest()
-        return Loaded(_as_strategy(made), {_relative(path, folder): digest}, None, chosen)
+        content = read_bytes(path)
+        files = {_relative(path, folder): hashlib.sha256(content).hexdigest()}
+        return Loaded(_as_strategy(made), files, None, chosen, None, definition_digest(content))
     return _council(path, folder, seating, chosen, traded)
+
+
+def definition_digest(source: bytes) -> str:
+    """sha256 (hex) of what a strategy's file does: without comments, layout, docstrings, and the name of its class."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body[0] = ast.Pass()
+            if isinstance(node, ast.ClassDef) and node in tree.body:
+                node.name = "Strategy"
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 
 def _find(name: str, folder: Path) -> Path:

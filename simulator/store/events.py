@@ -40,7 +40,10 @@ class Event:
 
 
 def definition_of(run: Mapping[str, Any]) -> str:
-    """Return the digest of the file that defines the strategy of run.json `run`; empty where none is on record."""
+    """Return the digest of what defines the strategy of run.json `run`, of its file where an earlier version wrote it;
+    empty where none is on record."""
+    if run.get("definition"):
+        return str(run["definition"])
     files: Mapping[str, str] = run.get("strategy_files") or {}
     council = (digest for name, digest in files.items() if name.endswith("strategy.yaml"))
     return next(council, next(iter(files.values()), ""))

@@ -27,6 +27,7 @@ from simulator.analysis.trials import (
 from simulator.errors import DataError
 from simulator.evidence.reader import with_trials
 from simulator.evidence.unrecorded import Seen, all_results, record_unrecorded
+from simulator.runs.strategies import definition_digest
 from simulator.stats.inference import expected_maximum
 from simulator.stats.selection import effective_trials
 from simulator.store.database import Store
@@ -471,3 +472,12 @@ def test_a_folder_that_cannot_be_read_makes_the_number_a_lower_bound(one_by_one:
         assert results(workspace).at_least.endswith(f"{made[1].folder.name} cannot be read")
     finally:
         torn.write_bytes(whole)
+
+
+def test_a_copy_with_comments_another_layout_and_another_class_is_the_same_definition() -> None:
+    source = b'class A(Rule):\n    """One."""\n    n = 2\n    def weights(self, m):\n        return {"SPY": 1/self.n}\n'
+    copy = source.replace(b"class A", b"# mine\n\nclass B").replace(b"One", b"Two").replace(b"n = 2", b"n = 2  # two")
+    copy = copy.replace(b"        return", b"      return").replace(b"1/self.n", b"1 / self.n")
+    assert copy.count(b"\n") == source.count(b"\n") + 2
+    assert definition_digest(source) == definition_digest(copy)
+    assert definition_digest(source) != definition_digest(source.replace(b"n = 2", b"n = 3"))
