@@ -102,10 +102,11 @@ def on_the_way(house: House, *texts: str) -> None:
     """Put a batch and leave it out, as after Ctrl-C."""
 
     async def leave() -> None:
-        async def stay(_: float) -> None:
+        async def stay(*_: object) -> None:
             await asyncio.sleep(60)
 
-        house.asker.sleep = stay
+        # Not looked at once: a batch that has ended by then would be settled.
+        house.asker._wait = stay
         async with house.asker.going():
             asked = [asyncio.create_task(house.gateway.ask(house.question(text))) for text in texts]
             while not any(row.batch for row in house.asker.ledger.rows()):
