@@ -27,7 +27,7 @@ from simulator.council.records import meeting_record
 from simulator.errors import LLMError, UsageError
 from simulator.evidence.members import who_answers
 from simulator.evidence.reader import read_decisions
-from simulator.evidence.records import AblationRecord, Choice, VariantRecord
+from simulator.evidence.records import AblationRecord, Choice, VariantRecord, about
 from simulator.market.bars import Floats
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import silent
@@ -113,16 +113,8 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
     pairs = adjust_pairs(pairs)
     run, points = case.facts, case.inputs.points
     return {
-        "run_id": run["run_id"],
-        "digest": run["digest"],
-        "strategy": run["strategy"],
-        "analysts": run["analysts"],
-        "symbols": run["symbols"],
-        "from": run["from"],
-        "to": run["to"],
-        "partial": run["partial"],
+        **about(run),
         "sessions": run["sessions"],
-        "command": run["command"],
         "cash": case.cash,
         "meetings": case.inputs.meetings,
         "checkpoints": len(points) - case.inputs.meetings,

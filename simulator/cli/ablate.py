@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
 
 from simulator.cli.completers import complete_run
@@ -25,22 +23,10 @@ def ablate(workspace: Workspace, run: str, force: bool, as_json: bool) -> None:
     reviews, weighing, each manager and deciding together are left out in turn; each difference comes with a paired
     interval. Writes ablation.html and ablation.json into the folder and builds the report again.
     """
-    from simulator.analysis.ablation import ablate as take_apart
-    from simulator.evidence.verify import add_parts
-    from simulator.files import check_writable
-    from simulator.report.ablation import FACTS, FILE, page, print_ablation
-    from simulator.report.formats import write
-    from simulator.store.folders import json_bytes
+    from simulator.notebook.commands import ablate_run
+    from simulator.report.ablation import print_ablation
 
     opened = open_run(workspace, run, force)
-    folder = opened.folder
-    check_writable(folder)
     with progress_bar() as advance:
-        facts = take_apart(folder, workspace, lambda done, total, part: advance(done, total, after=part))
-    if opened.altered:
-        facts = {**facts, "altered": opened.altered}
-    add = partial(add_parts, workspace, opened.run)
-    add(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
-    write(folder, "html", opened.altered, add)
-    place = folder / FILE
-    print_result({**facts, "page": str(place)}, as_json, lambda console: print_ablation(facts, place, console))
+        facts, page = ablate_run(opened, workspace, lambda done, total, part: advance(done, total, after=part))
+    print_result({**facts, "page": str(page)}, as_json, lambda console: print_ablation(facts, page, console))

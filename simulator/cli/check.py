@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -56,17 +55,13 @@ def check(
     Every check says first what it would ask and what that costs. Writes checks.html and checks.json into the folder
     and builds the report again.
     """
-    from simulator.contamination.checks import run_checks, select_checks
-    from simulator.evidence.verify import add_parts
-    from simulator.files import check_writable, locked
-    from simulator.report.checks import FILE, content, merge, print_bill, print_checks
-    from simulator.report.formats import write
+    from simulator.contamination.checks import select_checks
+    from simulator.notebook.commands import check_run
+    from simulator.report.checks import print_bill, print_checks
     from simulator.runs.spec import check_max_cost
 
     check_max_cost(max_cost)
     opened, wanted = open_run(workspace, run, force), select_checks(only)
-    folder = opened.folder
-    check_writable(folder)
 
     def show_bill(one: Check, bill: Bill) -> None:
         print_bill(one.name, str(bill), err=as_json)
@@ -77,12 +72,5 @@ def check(
         def show_check(one: Check) -> None:
             advance(next(begun), len(wanted), before=one.name, after=one.what)
 
-        done = run_checks(folder, workspace, wanted, max_cost, models, show_bill, show_check, opened.altered)
-    results = [one.to_json() for one in done]
-    add = partial(add_parts, workspace, opened.run)
-    with locked(folder.parent):  # another process may add its own checks
-        facts = merge(folder, results, opened.altered)
-        add(folder, content(facts))
-    page = folder / FILE
-    write(folder, "html", opened.altered, add)
+        facts, results, page = check_run(opened, workspace, wanted, max_cost, models, show_bill, show_check)
     print_result({**facts, "page": str(page)}, as_json, lambda console: print_checks(facts, results, page, console))

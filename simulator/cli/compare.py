@@ -29,14 +29,10 @@ def compare(
     A, B … are folders of reports/, beginnings of their names, ids, or "last". With three or more every pair is tested
     and p adjusted for all of them. The page goes to reports/compare-A-B/.
     """
-    from simulator.analysis.compare import common_sessions, compare_runs
+    from simulator.notebook.commands import compare_runs
     from simulator.report.comparison import judge_comparison, print_comparison
-    from simulator.report.comparison_page import render_comparison, write_comparison
 
     opened = [open_run(workspace, run, force) for run in runs]
-    folders, altered = [one.folder for one in opened], [one.altered for one in opened]
-    facts, compared = compare_runs(folders, altered=altered, draws=draws, seed=seed)
-    sessions = common_sessions([one.evidence for one in compared])
-    page = write_comparison(facts, render_comparison(facts, compared, sessions), workspace.reports, html)
+    facts, page = compare_runs(opened, workspace, draws, seed, html)
     result = {"verdict": asdict(judge_comparison(facts)), **facts, "page": str(page)}
     print_result(result, as_json, lambda console: print_comparison(facts, page, console))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import UsageError
-from simulator.evidence.verify import add_parts
-from simulator.files import check_writable, locked
+from simulator.notebook.commands import ablate_run, check_run, compare_runs
 from simulator.notebook.worker import call_in_thread
 from simulator.printing import printable
+from simulator.replay.prefetch import silent
 from simulator.report.renderers.console import capture
 from simulator.workspace import Workspace
 
@@ -53,10 +52,6 @@ class Answer:
         return printable(f"{headline}{table}{text}{place}")
 
 
-def ignore(*_told: object) -> None:
-    """Progress for nobody."""
-
-
 def compare(runs: Sequence[Run | str], workspace: Workspace, draws: int = 10_000, seed: int = 0) -> Answer:
     """Return the comparison of two to eight runs, or their ids: metrics side by side in its table.
 
@@ -64,15 +59,11 @@ def compare(runs: Sequence[Run | str], workspace: Workspace, draws: int = 10_000
     """
     import pandas as pd
 
-    from simulator.analysis.compare import common_sessions, compare_runs
     from simulator.evidence.verify import open_run
     from simulator.report.comparison import judge_comparison, print_comparison
-    from simulator.report.comparison_page import render_comparison, write_comparison
 
-    folders = [open_run(workspace, one).folder if isinstance(one, str) else one.folder for one in runs]
-    facts, compared = compare_runs(folders, draws=draws, seed=seed)
-    days = common_sessions([one.evidence for one in compared])
-    page = write_comparison(facts, render_comparison(facts, compared, days), workspace.reports)
+    opened = [open_run(workspace, one) if isinstance(one, str) else one.verified for one in runs]
+    facts, page = compare_runs(opened, workspace, draws, seed)
     verdict = judge_comparison(facts)
     labels = [f"{one['label']} {one['strategy']}" for one in facts["runs"]]
     rows = {one["key"]: one["values"] for one in facts["metrics"]}
@@ -90,25 +81,16 @@ def check(run: Run, only: Sequence[str] | None, models: bool, max_cost: float) -
     """Return what the checks found: a row per figure with its interval and p in the table."""
     import pandas as pd
 
-    from simulator.contamination.checks import run_checks, select_checks
-    from simulator.report.checks import FILE, content, merge, print_checks
-    from simulator.report.formats import write
+    from simulator.contamination.checks import select_checks
+    from simulator.report.checks import print_checks
     from simulator.runs.spec import check_max_cost
 
     check_max_cost(max_cost)
-    wanted, folder = select_checks(only), run.folder
-    check_writable(folder)
+    wanted = select_checks(only)
     # In a thread of its own: a notebook's has an event loop that another must not run within.
-    done = call_in_thread(
-        lambda _report: run_checks(folder, run.workspace, wanted, max_cost, models, ignore, ignore), ignore
+    facts, results, page = call_in_thread(
+        lambda _: check_run(run.verified, run.workspace, wanted, max_cost, models, silent, silent), silent
     )
-    results = [one.to_json() for one in done]
-    add = partial(add_parts, run.workspace, run.facts)
-    with locked(folder.parent):
-        facts = merge(folder, results)
-        add(folder, content(facts))
-    page = folder / FILE
-    write(folder, "html", "", add)
     rows = [
         {"check": one["name"], "outcome": one["outcome"], "figure": figure.get("name"), **figure}
         for one in results
@@ -124,16 +106,9 @@ def ablate(run: Run) -> Answer:
     """Return what each part of the council adds: a row per variant in the table."""
     import pandas as pd
 
-    from simulator.analysis.ablation import ablate as take_apart
-    from simulator.report.ablation import FACTS, FILE, headline, page, print_ablation
-    from simulator.report.formats import write
-    from simulator.store.folders import json_bytes
+    from simulator.report.ablation import headline, print_ablation
 
-    check_writable(run.folder)
-    facts = call_in_thread(lambda _report: take_apart(run.folder, run.workspace), ignore)
-    add = partial(add_parts, run.workspace, run.facts)
-    add(run.folder, {FACTS: json_bytes(facts), FILE: page(facts)})
-    write(run.folder, "html", "", add)
+    facts, page = call_in_thread(lambda _: ablate_run(run.verified, run.workspace), silent)
     rows = [
         {
             **{name: one[name] for name in ("name", "part", "against", "meetings_changed", "verdict")},
@@ -142,9 +117,8 @@ def ablate(run: Run) -> Answer:
         }
         for one in facts["variants"]
     ]
-    place = run.folder / FILE
-    text = capture(lambda console: print_ablation(facts, place, console))
-    return Answer(headline(facts), pd.DataFrame(rows), facts, place, text)
+    text = capture(lambda console: print_ablation(facts, page, console))
+    return Answer(headline(facts), pd.DataFrame(rows), facts, page, text)
 
 
 def explain(run: Run, date: object, symbol: str | None, account: str | None) -> Answer:

@@ -15,6 +15,7 @@ import pandas as pd
 from simulator.errors import UsageError
 from simulator.files import write_file
 from simulator.stats import drawdowns
+from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Undefined
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ OWN, HOLD, EQUAL, LOSS, GAIN = "#1f5fa8", "#8a8a8a", "#c9a227", "#b3403a", "#2f7
 BENCHMARKS = {"equal_weight": ("Equal-weight", EQUAL, "-"), "buy_and_hold": ("Buy-and-hold", HOLD, "--")}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 PICTURE = "report.png"
-SESSIONS_A_YEAR = 252
 
 
 class Plots:
@@ -117,7 +117,7 @@ class Plots:
         if len(excess) <= window:
             raise UsageError(f"{len(excess)} sessions are too few for a window of {window}", mend="pass window=63")
         rolled = excess.rolling(window)
-        sharpe = rolled.mean() / rolled.std() * math.sqrt(SESSIONS_A_YEAR)
+        sharpe = rolled.mean() / rolled.std() * math.sqrt(PERIODS)
         ax.plot(sharpe.index, sharpe, color=OWN, linewidth=1.4)
         ax.axhline(0, color=HOLD, linewidth=0.8)
         return _finish(ax, f"Sharpe ratio over {window} sessions")

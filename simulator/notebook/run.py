@@ -26,7 +26,7 @@ from simulator.evidence.reader import (
     read_weights,
 )
 from simulator.evidence.records import DecisionRow, Metrics, RunRecord, Runtime
-from simulator.evidence.verify import check_parts, record_page
+from simulator.evidence.verify import Verified, check_parts, record_page
 from simulator.runs.execute import FinishedRun
 from simulator.workspace import Workspace
 
@@ -208,6 +208,11 @@ class Run(Account):
     def id(self) -> str:
         """Ten hex digits: the same made of the same."""
         return self.facts["run_id"]
+
+    @property
+    def verified(self) -> Verified:
+        """The folder as commands take it."""
+        return Verified(self.folder, self.facts)
 
     @cached_property
     def evidence(self) -> Evidence:

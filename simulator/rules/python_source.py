@@ -127,14 +127,14 @@ class _Reader:
                 self.read(f"{module.__name__}.{key}", value, lenient=True)
 
 
-def source_of(strategy: Callable[..., Any] | type) -> str:
-    """Return the text of `strategy` and of everything of the user's that it reads, decided by their content alone.
+def source_of(passed: Callable[..., Any] | type) -> str:
+    """Return the text of the strategy `passed` and of all of the user's that it reads, decided by content alone.
 
     Raises UsageError for a value that has no such text.
     """
-    name = getattr(strategy, "__qualname__", type(strategy).__name__)
+    name = getattr(passed, "__qualname__", type(passed).__name__)
     reader = _Reader(name)
-    reader.read(name, strategy)
+    reader.read(name, passed)
     (_, first), *others = reader.parts
     return "\n\n".join([first.rstrip(), *(f"# {key}\n{text.rstrip()}" for key, text in others)]) + "\n"
 
