@@ -5,10 +5,8 @@ The last line of the file is the run-time line, the only part that differs betwe
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from simulator.analysis.protocol import Answer, answer_protocol
@@ -18,7 +16,7 @@ from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars
 from simulator.report.charts import Forest
 from simulator.report.drawing import MONTHS, TimeAxis, time_axis
-from simulator.report.renderers.html import read_template, render_page
+from simulator.report.renderers.html import join_scripts, render_page
 from simulator.report.sections import (
     all_figures,
     assumptions_and_notes,
@@ -46,6 +44,10 @@ LARGEST = 1_990_000
 
 PLACE_OF_DECISIONS = "<!--debates-->"
 """Mark in the template where they go: nothing out of a run folder reaches the page with ``<`` in it."""
+
+
+SCRIPTS = ("report.js", "drawer.js")
+"""Files of the page's script, in the order they run; they share one scope."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,35 @@ class Report:
     protocol: tuple[Answer, ...]
 
 
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: ``templates/sections/ID.html``, its name in the navigation, and when it is there."""
+
+    id: str
+    name: str
+    shown: Callable[[Report], object] = lambda _: True
+
+
+SECTIONS = (
+    Section("comparison", "Comparison"),
+    Section("chart", "Equity and trades"),
+    Section("monthly", "Months"),
+    Section("weights", "Weights", lambda report: report.holdings),
+    Section("significance", "Significance"),
+    Section("factors", "Factors", lambda report: report.factors),
+    Section("members", "Members"),
+    Section("calibration", "Calibration", lambda report: report.calibration),
+    Section("costs", "Costs"),
+    Section("figures", "All figures"),
+    Section("contamination", "Contamination", lambda report: report.contamination),
+    Section("assumptions", "Assumptions"),
+    Section("biases", "Biases"),
+    Section("reproduce", "Reproduce"),
+    Section("protocol", "Protocol"),
+)
+"""Order of the page."""
+
+
 def build(folder: Path, altered: str = "") -> Path:
     """Write ``folder/report.html`` from the files of a run folder and return its path; `altered` is as in `read`.
 
@@ -89,23 +120,15 @@ def build(folder: Path, altered: str = "") -> Path:
 
 def render(folder: Path, altered: str = "") -> bytes:
     """Return the report of a run folder as UTF-8 HTML. Nothing but the folder's content decides its bytes."""
-    from markupsafe import Markup
-
     evidence = read(folder, altered)
     report = compose(evidence)
-    script, digest = _script()
-    own = {"script": Markup(script), "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
+    script, digest = join_scripts(*SCRIPTS)
+    own = {"script": script, "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
+    own["sections"] = [section for section in SECTIONS if section.shown(report)]
     names = {"name": report.run["strategy"], "headline": report.verdict.headline, "month_names": MONTHS}
     page = render_page("report.html", **vars(report), **own, **names)
     decisions = write_decisions(evidence, LARGEST - len(page.encode()))
     return page.replace(PLACE_OF_DECISIONS, decisions, 1).encode()
-
-
-@cache
-def _script() -> tuple[str, str]:
-    """Return the page's one script and its sha256, by which the page's policy lets it in."""
-    script = read_template("report.js")
-    return script, base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def compose(evidence: Evidence) -> Report:

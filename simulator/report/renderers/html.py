@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -33,6 +35,22 @@ def read_template(name: str) -> str:
 
 
 @cache
+def join_scripts(*names: str) -> tuple[Markup, str]:
+    """Return files among the templates as a page's one script, and the sha256 by which its policy admits it."""
+    from markupsafe import Markup
+
+    script = "\n".join(('"use strict";', "(() => {", *(read_template(name).rstrip() for name in names), "})();", ""))
+    return Markup(script), base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+@cache
+def _read_style(name: str) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(read_template(name))
+
+
+@cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -49,7 +67,7 @@ def _environment() -> Environment:
         bytecode_cache=TemplateCode(__file__),
     )
     environment.filters |= {"drawn": Markup, "breakable": _breakable, "coded": _coded, "ranged": _ranged}
-    environment.globals["style"] = Markup(read_template("style.css"))
+    environment.globals["style"] = _read_style
     return environment
 
 
