@@ -124,9 +124,9 @@ def render(folder: Path, altered: str = "") -> bytes:
     report = compose(evidence)
     script, digest = join_scripts(*SCRIPTS)
     own = {"script": script, "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
-    own["sections"] = [section for section in SECTIONS if section.shown(report)]
+    shown = [section for section in SECTIONS if section.shown(report)]
     names = {"name": report.run["strategy"], "headline": report.verdict.headline, "month_names": MONTHS}
-    page = render_page("report.html", **vars(report), **own, **names)
+    page = render_page("report.html", **vars(report), **own, **names, sections=shown)
     decisions = write_decisions(evidence, LARGEST - len(page.encode()))
     return page.replace(PLACE_OF_DECISIONS, decisions, 1).encode()
 
