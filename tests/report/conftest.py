@@ -6,8 +6,12 @@ import csv
 import hashlib
 import json
 import math
+import os
 import re
-from collections.abc import Callable
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,6 +19,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 MEMBERS = ("CHATGPT", "GEMINI", "CLAUDE", "GROQ", "DEEPSEEK")
@@ -477,3 +484,104 @@ CONFIG = {
         "maintenance_short": 0.3,
     },
 }
+
+
+class Browser:
+    """Chromium at the other end of a pipe, spoken to in the DevTools protocol."""
+
+    def __init__(self, profile: Path) -> None:
+        to_browser, from_us = os.pipe()
+        from_browser, to_us = os.pipe()
+        # Chromium reads descriptor 3 and writes descriptor 4.
+        wired = f'exec "$@" 3<&{to_browser} 4>&{to_us}'
+        command = ["bash", "-c", wired, "-", str(CHROMIUM), *QUIET]
+        self.process = subprocess.Popen(
+            [*command, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
+            pass_fds=(to_browser, to_us),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(to_us)
+        self.pipe_out, self.pipe_in = os.fdopen(from_us, "wb"), os.fdopen(from_browser, "rb")
+        self.number, self.session, self.left_over = 0, "", b""
+        self.events: list[dict[str, Any]] = []
+        target = self.ask("Target.getTargets")["targetInfos"]
+        page = next(t["targetId"] for t in target if t["type"] == "page")
+        self.session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.number += 1
+        wanted = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            wanted["sessionId"] = self.session
+        self.pipe_out.write(json.dumps(wanted).encode() + b"\0")
+        self.pipe_out.flush()
+        while True:
+            message = self._next()
+            if message.get("id") == self.number:
+                assert "error" not in message, message
+                return dict(message["result"])
+            self.events.append(message)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self.left_over:
+            read = os.read(self.pipe_in.fileno(), 1 << 20)
+            assert read, "the browser has gone"
+            self.left_over += read
+        line, _, self.left_over = self.left_over.partition(b"\0")
+        return dict(json.loads(line))
+
+    def open(self, page: Path, width: int = 1440, height: int = 1000) -> None:
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.events.clear()
+        self.ask("Page.navigate", url=page.as_uri())
+        deadline = time.monotonic() + 30
+        while self.run("document.readyState") != "complete" or self.run("location.href") == "about:blank":
+            assert time.monotonic() < deadline, "the page does not load"
+            time.sleep(0.02)
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression."""
+        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def press(self, key: str, shift: bool = False) -> None:
+        code = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}[key]
+        named = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", **named, **text)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", **named)
+
+    def click(self, x: float, y: float) -> None:
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    @property
+    def complaints(self) -> list[dict[str, Any]]:
+        """What was written to the console, thrown, or refused, since the page was opened."""
+        loud = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [event for event in self.events if event.get("method") in loud]
+
+    @property
+    def requests(self) -> list[str]:
+        sent = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith("data:")]
+
+    def close(self) -> None:
+        self.session = ""
+        self.ask("Browser.close")
+        self.process.wait(timeout=20)
+        self.pipe_out.close()
+        self.pipe_in.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    it = Browser(tmp_path_factory.mktemp("profile"))
+    yield it
+    it.close()

@@ -4,134 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shutil
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from simulator.report import build
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = [
-    pytest.mark.medium,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
-]
-
-QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-
-
-class Browser:
-    """Chromium at the other end of a pipe, spoken to in the DevTools protocol."""
-
-    def __init__(self, profile: Path) -> None:
-        to_browser, from_us = os.pipe()
-        from_browser, to_us = os.pipe()
-        # Chromium reads descriptor 3 and writes descriptor 4.
-        wired = f'exec "$@" 3<&{to_browser} 4>&{to_us}'
-        command = ["bash", "-c", wired, "-", str(CHROMIUM), *QUIET]
-        self.process = subprocess.Popen(
-            [*command, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(to_browser, to_us),
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_browser)
-        os.close(to_us)
-        self.pipe_out, self.pipe_in = os.fdopen(from_us, "wb"), os.fdopen(from_browser, "rb")
-        self.number, self.session, self.left_over = 0, "", b""
-        self.events: list[dict[str, Any]] = []
-        target = self.ask("Target.getTargets")["targetInfos"]
-        page = next(t["targetId"] for t in target if t["type"] == "page")
-        self.session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
-
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self.number += 1
-        wanted = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            wanted["sessionId"] = self.session
-        self.pipe_out.write(json.dumps(wanted).encode() + b"\0")
-        self.pipe_out.flush()
-        while True:
-            message = self._next()
-            if message.get("id") == self.number:
-                assert "error" not in message, message
-                return dict(message["result"])
-            self.events.append(message)
-
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self.left_over:
-            read = os.read(self.pipe_in.fileno(), 1 << 20)
-            assert read, "the browser has gone"
-            self.left_over += read
-        line, _, self.left_over = self.left_over.partition(b"\0")
-        return dict(json.loads(line))
-
-    def open(self, page: Path, width: int = 1440, height: int = 1000) -> None:
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.events.clear()
-        self.ask("Page.navigate", url=page.as_uri())
-        deadline = time.monotonic() + 30
-        while self.run("document.readyState") != "complete" or self.run("location.href") == "about:blank":
-            assert time.monotonic() < deadline, "the page does not load"
-            time.sleep(0.02)
-
-    def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
-        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def press(self, key: str, shift: bool = False) -> None:
-        code = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}[key]
-        named = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
-        text = {"text": "\r"} if key == "Enter" else {}
-        self.ask("Input.dispatchKeyEvent", type="keyDown", **named, **text)
-        self.ask("Input.dispatchKeyEvent", type="keyUp", **named)
-
-    def click(self, x: float, y: float) -> None:
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-
-    @property
-    def complaints(self) -> list[dict[str, Any]]:
-        """What was written to the console, thrown, or refused, since the page was opened."""
-        loud = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-        return [event for event in self.events if event.get("method") in loud]
-
-    @property
-    def requests(self) -> list[str]:
-        sent = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
-        return [url for url in sent if not url.startswith("data:")]
-
-    def close(self) -> None:
-        self.session = ""
-        self.ask("Browser.close")
-        self.process.wait(timeout=20)
-        self.pipe_out.close()
-        self.pipe_in.close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    it = Browser(tmp_path_factory.mktemp("profile"))
-    yield it
-    it.close()
-
+pytestmark = pytest.mark.medium
 
 HEADING = "document.querySelector('#debate h2').textContent"
 IS_OPEN = "document.getElementById('debate').open"
 SAID = "document.querySelector('.overlay').getAttribute('aria-valuetext')"
 
 
-def marker(browser: Browser, which: int) -> tuple[float, float, dict[str, Any]]:
+def marker(browser: Any, which: int) -> tuple[float, float, dict[str, Any]]:
     """Where a trade stands on the screen, and what the page's own data says of it."""
     browser.run("document.querySelector('.strips').scrollIntoView({block: 'center', behavior: 'instant'})")
     data = {k: v for one in ("evidence", "debates") for k, v in browser.run(f"JSON.parse({one}.textContent)").items()}
@@ -143,7 +30,7 @@ def marker(browser: Browser, which: int) -> tuple[float, float, dict[str, Any]]:
     return box[0] + box[2] * (trade[0] + 0.5) / len(data["days"]), box[1] + box[3] * row, data
 
 
-def test_the_page_opens_without_a_word_on_the_console_and_asks_for_nothing(write_run: Any, browser: Browser) -> None:
+def test_the_page_opens_without_a_word_on_the_console_and_asks_for_nothing(write_run: Any, browser: Any) -> None:
     page = build(write_run())
     browser.open(page)
     assert browser.complaints == []
@@ -154,7 +41,7 @@ def test_the_page_opens_without_a_word_on_the_console_and_asks_for_nothing(write
     assert browser.run(drawn) == 5
 
 
-def test_the_page_forbids_itself_every_request_and_every_foreign_script(write_run: Any, browser: Browser) -> None:
+def test_the_page_forbids_itself_every_request_and_every_foreign_script(write_run: Any, browser: Any) -> None:
     page = build(write_run(sessions=80))
     foreign = '<img src="http://127.0.0.1:9/x.png"><script>document.title = "taken over"</script></main>'
     page.write_text(page.read_text(encoding="utf-8").replace("</main>", foreign), encoding="utf-8")
@@ -164,7 +51,7 @@ def test_the_page_forbids_itself_every_request_and_every_foreign_script(write_ru
     assert browser.run("document.title") != "taken over"
 
 
-def test_a_click_on_a_trade_opens_the_debate_behind_it(write_run: Any, browser: Browser) -> None:
+def test_a_click_on_a_trade_opens_the_debate_behind_it(write_run: Any, browser: Any) -> None:
     browser.open(build(write_run()))
     x, y, data = marker(browser, 12)
     trade = data["trades"][12]
@@ -181,7 +68,7 @@ def test_a_click_on_a_trade_opens_the_debate_behind_it(write_run: Any, browser: 
     assert browser.complaints == []
 
 
-def test_the_chart_is_walked_with_keys_alone(write_run: Any, browser: Browser) -> None:
+def test_the_chart_is_walked_with_keys_alone(write_run: Any, browser: Any) -> None:
     browser.open(build(write_run()))
     browser.run("document.querySelector('.overlay').focus()")
     browser.press("Home")
@@ -205,7 +92,7 @@ def test_the_chart_is_walked_with_keys_alone(write_run: Any, browser: Browser) -
     assert browser.complaints == []
 
 
-def test_a_checkpoint_shows_its_theses(write_run: Any, browser: Browser) -> None:
+def test_a_checkpoint_shows_its_theses(write_run: Any, browser: Any) -> None:
     browser.open(build(write_run()))
     browser.run("document.querySelector('.overlay').focus()")
     browser.press("Home")
@@ -218,7 +105,7 @@ def test_a_checkpoint_shows_its_theses(write_run: Any, browser: Browser) -> None
 
 @pytest.mark.parametrize("shape", [{"members": ()}, {"trades": False}, {"sessions": 1}, {"ruin": True}])
 def test_runs_without_debates_or_trades_complain_of_nothing(
-    write_run: Any, browser: Browser, shape: dict[str, Any]
+    write_run: Any, browser: Any, shape: dict[str, Any]
 ) -> None:
     browser.open(build(write_run(**shape)))
     browser.run("document.querySelector('.overlay').focus()")
@@ -228,7 +115,7 @@ def test_runs_without_debates_or_trades_complain_of_nothing(
     assert browser.run(SAID)
 
 
-def test_names_cannot_become_markup_in_the_debate(write_run: Any, browser: Browser) -> None:
+def test_names_cannot_become_markup_in_the_debate(write_run: Any, browser: Any) -> None:
     folder = write_run(sessions=60)
     path = folder / "decisions.jsonl"
     nasty = "</script><img src=x onerror=alert(1)>"
@@ -243,7 +130,7 @@ def test_names_cannot_become_markup_in_the_debate(write_run: Any, browser: Brows
 
 
 @pytest.mark.parametrize("width", [375, 1440])
-def test_nothing_sticks_out_sideways(write_run: Any, browser: Browser, width: int) -> None:
+def test_nothing_sticks_out_sideways(write_run: Any, browser: Any, width: int) -> None:
     names = {"symbols": ("SPY", "QQQ", "A_RATHER_LONG_SYMBOL"), "strategy": "a_strategy_with_a_long_name" * 2}
     browser.open(build(write_run(**names)), width)
     assert browser.run("document.documentElement.scrollWidth") <= width
@@ -258,7 +145,7 @@ def test_nothing_sticks_out_sideways(write_run: Any, browser: Browser, width: in
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_prints_whole_on_few_pages_whatever_the_screen_likes(write_run: Any, browser: Browser, scheme: str) -> None:
+def test_it_prints_whole_on_few_pages_whatever_the_screen_likes(write_run: Any, browser: Any, scheme: str) -> None:
     browser.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     browser.open(build(write_run()))
     printed = base64.b64decode(browser.ask("Page.printToPDF", preferCSSPageSize=True)["data"])
@@ -275,7 +162,7 @@ def test_it_prints_whole_on_few_pages_whatever_the_screen_likes(write_run: Any, 
     browser.ask("Emulation.setEmulatedMedia", media="", features=[])
 
 
-def test_everything_but_the_cursor_is_there_without_a_script(write_run: Any, browser: Browser) -> None:
+def test_everything_but_the_cursor_is_there_without_a_script(write_run: Any, browser: Any) -> None:
     browser.ask("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(build(write_run()))
@@ -287,7 +174,7 @@ def test_everything_but_the_cursor_is_there_without_a_script(write_run: Any, bro
         browser.ask("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_a_run_of_a_few_weeks_with_several_draws_fits_a_phone(write_run: Any, browser: Browser) -> None:
+def test_a_run_of_a_few_weeks_with_several_draws_fits_a_phone(write_run: Any, browser: Any) -> None:
     folder = write_run(sessions=30)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     spread = dict.fromkeys(("mean", "min", "max", "sd"), 0.01234)
