@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from itertools import islice
@@ -91,6 +91,8 @@ class Evidence:
     equity : column of equity.csv → (T,) values, NaN where the field is empty
     weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
     decisions, orders, fills, rejected : of the account the run reports, as in `Books`
+    trips : account → its round trips, those of a run without accounts under ""; empty in folders made before version
+        0.2, which do not hold them
     calls : lines of llm_calls.jsonl
     trials : those that trials.json lists
     ablation, checks, factors : ablation.json, checks.json and factors.json, None where nobody asked
@@ -106,6 +108,7 @@ class Evidence:
     orders: RowTable[OrderRecord]
     fills: RowTable[Fill]
     rejected: RowTable[Rejection]
+    trips: Mapping[str, Sequence[RoundTrip]]
     decisions: tuple[DecisionRow, ...]
     calls: tuple[CallRow, ...]
     ablation: AblationRecord | None
@@ -119,6 +122,11 @@ class Evidence:
     def accounts(self) -> dict[str, Series]:
         """Account → (T,) dollars at the close, the council's own account among them."""
         return account_curves(self.run, self.equity)
+
+    @property
+    def own_trips(self) -> Sequence[RoundTrip] | None:
+        """Round trips of the account the run reports, by entry; None where the folder holds none."""
+        return self.trips.get(self.run["account"] or "")
 
 
 def read(folder: Path, altered: str = "") -> Evidence:
@@ -158,6 +166,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         equity, weights = _at(shared, sessions, equity), _at(shared, weighed_on, weights)
         sessions = tuple(shared)
     books = read_books(folder, run)
+    trips = {name: read_trades(folder, run, name) for name in [one["name"] for one in run["accounts"]] or [""]}
     return Evidence(
         folder=folder,
         run=run,
@@ -167,6 +176,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         orders=books.orders,
         fills=books.fills,
         rejected=books.rejected,
+        trips={name: rows for name, rows in trips.items() if rows is not None},
         decisions=books.decisions,
         calls=read_calls(folder, run),
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
@@ -284,13 +294,13 @@ def read_factors(folder: Path, run: RunRecord) -> RunFactors | None:
     return found if found is not None and found["digest"] == run["digest"] else None
 
 
-def read_trades(folder: Path, run: RunRecord, account: str | None = None) -> tuple[RoundTrip, ...] | None:
+def read_trades(folder: Path, run: RunRecord, account: str | None = None) -> RowTable[RoundTrip] | None:
     """Return the round trips of `account`, of the run's own where it is None; None in folders made before version 0.2,
     which do not hold them. Raises DataError."""
-    place = folder_of_account(folder, run, account)
-    if TRADES not in run.get("parts", {}):
+    name = TRADES if account in (None, "", run["account"]) else f"accounts/{account}/{TRADES}"
+    if name not in run.get("parts", {}):
         return None
-    return tuple(_read_rows(place / TRADES, RoundTrip, _again(run)))
+    return _read_rows(folder / name, RoundTrip, _again(run))
 
 
 def folder_of_account(folder: Path, run: RunRecord, account: str | None) -> Path:

@@ -101,12 +101,12 @@ def tabulate_calls(calls: Sequence[CallRow]) -> pd.DataFrame:
 def tabulate_drawdowns(returns: pd.Series) -> pd.DataFrame:
     """Every loss from a peak, the deepest first: depth (negative fraction), sessions of peak, trough and recovery (NaT
     while open), and sessions from the peak to the recovery. The peak is NaT where it is the start."""
-    found = stats.drawdowns(returns.to_numpy())
+    found = stats.deepest_drawdowns(returns.to_numpy())
     falls = () if isinstance(found, Undefined) else found
     day = [pd.NaT, *returns.index]
     rows = [
         (one.depth, day[one.peak], day[one.trough], pd.NaT if one.recovery is None else day[one.recovery], one.sessions)
-        for one in sorted(falls, key=lambda one: one.depth)
+        for one in falls
     ]
     table = pd.DataFrame(rows, columns=list(DRAWDOWN_COLUMNS))
     times = dict.fromkeys(("peak", "trough", "recovery"), "datetime64[ns]")

@@ -78,10 +78,16 @@ def drawdowns(returns: ArrayLike) -> tuple[Drawdown, ...] | Undefined:
     return tuple(losses)
 
 
+def deepest_drawdowns(returns: ArrayLike) -> tuple[Drawdown, ...] | Undefined:
+    """Return every drawdown, the deepest first, the earlier of equals before the later."""
+    every = drawdowns(returns)
+    return every if isinstance(every, Undefined) else tuple(sorted(every, key=lambda one: one.depth))
+
+
 def worst_drawdown(returns: ArrayLike) -> Drawdown | Undefined | None:
     """Return the deepest drawdown, the earlier of equals; None when the path never fell."""
-    every = drawdowns(returns)
-    return every if isinstance(every, Undefined) else min(every, key=lambda d: d.depth, default=None)
+    every = deepest_drawdowns(returns)
+    return every if isinstance(every, Undefined) else next(iter(every), None)
 
 
 def max_drawdown(returns: ArrayLike) -> Measure:
