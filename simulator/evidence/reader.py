@@ -288,6 +288,11 @@ def read_books(folder: Path, run: RunRecord, account: str | None = None) -> Book
     )
 
 
+def read_orders(folder: Path, run: RunRecord, account: str | None = None) -> RowTable[OrderRecord]:
+    """Return the orders of `account`, of the run's own where it is None. Raises DataError."""
+    return _read_rows(folder_of_account(folder, run, account) / "orders.csv", OrderRecord, _again(run))
+
+
 def read_factors(folder: Path, run: RunRecord) -> RunFactors | None:
     """Return factors.json of `folder`, None where there is none or it is another result's. Raises DataError."""
     found = cast(RunFactors | None, _read_added(folder, run, "factors.json", RunFactors, "sim report --factors FILE"))
@@ -298,7 +303,7 @@ def read_trades(folder: Path, run: RunRecord, account: str | None = None) -> Row
     """Return the round trips of `account`, of the run's own where it is None; None in folders made before version 0.2,
     which do not hold them. Raises DataError."""
     name = TRADES if account in (None, "", run["account"]) else f"accounts/{account}/{TRADES}"
-    if name not in run.get("parts", {}):
+    if name not in (run.get("parts") or {}):
         return None
     return _read_rows(folder / name, RoundTrip, _again(run))
 

@@ -31,6 +31,7 @@ from simulator.report.sections import (
     monthly_returns,
     reproduce,
     significance,
+    trades,
     weights,
 )
 from simulator.report.sections.decisions import write_decisions
@@ -46,7 +47,7 @@ PLACE_OF_DECISIONS = "<!--debates-->"
 """Mark in the template where they go: nothing out of a run folder reaches the page with ``<`` in it."""
 
 
-SCRIPTS = ("report.js", "drawer.js")
+SCRIPTS = ("report.js", "drawer.js", "sorting.js", "trade_table.js")
 """Files of the page's script, in the order they run; they share one scope."""
 
 
@@ -64,6 +65,7 @@ class Report:
     interval: Forest | None
     comparison: comparison.ComparisonSection
     chart: equity_and_trades.EquityAndTrades
+    trades: trades.Trades | None
     months: tuple[monthly_returns.Year, ...]
     holdings: tuple[weights.Holding, ...]
     significance: significance.Significance
@@ -91,6 +93,7 @@ class Section:
 SECTIONS = (
     Section("comparison", "Comparison"),
     Section("chart", "Equity and trades"),
+    Section("trades", "Trades", lambda report: report.trades),
     Section("monthly", "Months"),
     Section("weights", "Weights", lambda report: report.holdings),
     Section("significance", "Significance"),
@@ -145,6 +148,7 @@ def compose(evidence: Evidence) -> Report:
         interval=draw_interval(run, verdict),
         comparison=comparison.compose(run),
         chart=equity_and_trades.compose(evidence),
+        trades=trades.compose(evidence),
         months=monthly_returns.compose(evidence),
         holdings=weights.compose(evidence),
         significance=significance.compose(evidence, verdict),

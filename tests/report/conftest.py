@@ -93,8 +93,11 @@ def write_folder(folder: Path, shape: Shape) -> Path:
     write_csv(folder / "fills.csv", FILLS, fills)
     write_csv(folder / "rejected.csv", REJECTED, rejected)
     write_csv(folder / "orders.csv", ORDERS, orders)
+    write_csv(folder / "trades.csv", TRADES, round_trips(fills, sessions))
     write_evidence(folder, shape, sessions)
     facts = run_json(shape, sessions, columns, len(fills))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    facts["parts"] = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     (folder / "run.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
     runtime = {
         "seconds": 2.13,
@@ -111,6 +114,12 @@ def write_folder(folder: Path, shape: Shape) -> Path:
 FILLS = ["order_id", "symbol", "at", "session", "quantity", "price", "slippage", "commission", "why"]
 REJECTED = ["order_id", "symbol", "at", "session", "wanted", "got", "why"]
 ORDERS = ["id", "symbol", "submitted_at", "kind", "quantity", "notional", "limit", "stop", "take_profit", "status"]
+
+
+TRADES = [
+    *("symbol", "side", "entry_at", "exit_at", "quantity", "entry_price", "exit_price", "costs", "pnl", "pnl_fraction"),
+    *("sessions", "mae", "mfe", "mae_usd", "mfe_usd", "entry_order", "exit_order", "ended"),
+]
 
 
 def weekdays(start: date, count: int) -> list[date]:
@@ -157,6 +166,34 @@ def trade(shape: Shape, sessions: list[date], rng: np.random.Generator) -> tuple
     return weights, fills, rejected, orders
 
 
+def round_trips(fills: list[Any], sessions: list[date]) -> list[list[Any]]:
+    """Rows of trades.csv: the fills of each symbol from flat to flat, at prices that move a little."""
+    trips: list[list[Any]] = []
+    for symbol in dict.fromkeys(fill[1] for fill in fills):
+        own, held = [fill for fill in fills if fill[1] == symbol], 0.0
+        first = own[0]
+        for fill in own:
+            first = first if held else fill
+            closed = (bool(held) and abs(held + fill[4]) < 1e-6) or held * (held + fill[4]) < 0
+            held = 0.0 if abs(held + fill[4]) < 1e-6 else held + fill[4]
+            if closed or fill is own[-1]:
+                trips.append(round_trip(first, fill if closed else None, sessions))
+                first = fill
+    return sorted(trips, key=lambda trip: trip[2])
+
+
+def round_trip(first: list[Any], last: list[Any] | None, sessions: list[date]) -> list[Any]:
+    size, side = abs(first[4]) or 1.0, "long" if first[4] > 0 else "short"
+    days = sessions.index(last[3] if last else sessions[-1]) - sessions.index(first[3])
+    gain = (first[0] * 37 % 19 - 8) / 400
+    end = [last[2], size, first[5], first[5] * (1 + gain)] if last else ["", size, first[5], ""]
+    paid = size * first[5]
+    extremes = [-0.02 + min(gain, 0), 0.03 + max(gain, 0)]
+    result = [first[6] * 2, gain * paid, gain, days, *extremes, *(paid * one for one in extremes)]
+    why = [first[0], last[0], last[8]] if last else [first[0], "", "still held"]
+    return [first[1], side, first[2], *end, *result, *why]
+
+
 def write_csv(path: Path, header: list[str], rows: Any) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -199,7 +236,9 @@ def write_evidence(folder: Path, shape: Shape, sessions: list[date]) -> None:
             ORDERS,
             [[0, "SPY", mine[member][0]["as_of"], "market", number + 1, *"    ", "filled"]],
         )
-        write_csv(place / "fills.csv", FILLS, [[0, "SPY", at, sessions[0], number + 1, 472.3, 0.09, 0.0, "open"]])
+        fills = [[0, "SPY", at, sessions[0], number + 1, 472.3, 0.09, 0.0, "open"]]
+        write_csv(place / "fills.csv", FILLS, fills)
+        write_csv(place / "trades.csv", TRADES, round_trips(fills, sessions))
         write_csv(place / "rejected.csv", REJECTED, [])
 
 
@@ -533,18 +572,20 @@ class Browser:
         line, _, self.left_over = self.left_over.partition(b"\0")
         return dict(json.loads(line))
 
-    def open(self, page: Path, width: int = 1440, height: int = 1000) -> None:
+    def open(self, page: Path, width: int = 1440, height: int = 1000, fragment: str = "") -> None:
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        if fragment:  # from the same page it would be no loading of it
+            self.ask("Page.navigate", url="about:blank")
         self.events.clear()
-        self.ask("Page.navigate", url=page.as_uri())
+        self.ask("Page.navigate", url=page.as_uri() + (f"#{fragment}" if fragment else ""))
         deadline = time.monotonic() + 30
         while self.run("document.readyState") != "complete" or self.run("location.href") == "about:blank":
             assert time.monotonic() < deadline, "the page does not load"
             time.sleep(0.02)
 
     def run(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
-        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        """The value of a JavaScript expression, of a promise when it is kept."""
+        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 

@@ -20,7 +20,18 @@ from simulator.report import build, render
 TWELVE = ("SPY", "QQQ", "IWM", "DIA", "EEM", "TLT", "HYG", "GLD", "SLV", "USO", "UUP", "BIL")
 LABEL = "rule-based analysts, no LLM"
 SECTIONS = (
-    *("verdict", "comparison", "chart", "monthly", "weights", "significance", "members", "calibration", "costs"),
+    *(
+        "verdict",
+        "comparison",
+        "chart",
+        "trades",
+        "monthly",
+        "weights",
+        "significance",
+        "members",
+        "calibration",
+        "costs",
+    ),
     *("figures", "assumptions", "biases", "reproduce", "protocol"),
 )
 AWKWARD: dict[str, dict[str, Any]] = {
@@ -143,7 +154,7 @@ def test_names_and_notes_cannot_become_markup(write_run: Any) -> None:
     found = page(folder)
     assert found.faults == []
     assert "img" not in found.tags
-    assert found.tags.count("script") == 3
+    assert found.tags.count("script") == 4
     assert found.text.count("""alert("x")""") >= 6
     assert "49" not in re.sub(r"\W49|49\W|\d", "", found.text)
 

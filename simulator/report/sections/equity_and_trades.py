@@ -80,7 +80,7 @@ def list_trades(evidence: Evidence, symbols: Collection[str] | None = None) -> l
     session = {moment: number.get(exchange_time(moment)[:10], -1) for moment in set(at)}
     columns = [column_of(fills, name) for name in ("symbol", "quantity", "price", "why", "order_id")]
     return [
-        Trade(session[moment], symbol, _short(shares), _short(price), why.replace("_", " "), behind.get(order, -1))
+        Trade(session[moment], symbol, shorten(shares), shorten(price), why.replace("_", " "), behind.get(order, -1))
         for moment, symbol, shares, price, why, order in zip(at, *columns, strict=True)
         if session[moment] >= 0 and (symbols is None or symbol in symbols)
     ]
@@ -95,8 +95,8 @@ def largest_trades(trades: Sequence[Trade]) -> Sequence[Trade]:
     return [trades[n] for n in kept.tolist()]
 
 
-def _short(value: float) -> float:
-    """To four decimals, below 1 to six significant digits."""
+def shorten(value: float) -> float:
+    """Return `value` to four decimals, below 1 to six significant digits."""
     return round(value, 4) if abs(value) >= 1 else float(f"{value:.6g}")
 
 

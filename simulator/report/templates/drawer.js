@@ -63,12 +63,87 @@ function fill(n) {
   sheet.querySelector(".content").scrollTop = 0;
   shown = n;
 }
+// Every debate has an address: #debate-2024-01-02-0800. A link to it opens it, going back closes it.
+const address = (n) => `debate-${held.decisions[n].at.replace(" ", "-").replace(":", "")}`;
+const addresses = new Map(held.decisions.map((_, n) => [address(n), n]));
+const here = () => addresses.get(location.hash.slice(1)) ?? -1;
+const bare = () => location.href.split("#")[0];
+// `entered`: the history has an entry for the drawer, which closing takes back. That happens later: what is opened
+// meanwhile waits for its own entry.
+let entered = false, returning = false, opened = null;
+
+function show(n) {
+  fill(n);
+  if (sheet.open) return;
+  opened = document.activeElement;
+  sheet.showModal();
+}
 function open(n) {
   if (n < 0) return;
-  fill(n);
-  if (!sheet.open) sheet.showModal();
+  if (sheet.open) return turn(n - shown);
+  show(n);
+  if (!returning) enter();
 }
-const turn = (step) => { if (held.decisions[shown + step]) fill(shown + step); };
+function write(method, url) {
+  try {
+    history[method](null, "", url);
+    return true;
+  } catch {
+    return false; // a page inside another one may have no address of its own
+  }
+}
+function enter() {
+  entered = write("pushState", `#${address(shown)}`);
+}
+function turn(step) {
+  if (!held.decisions[shown + step]) return;
+  fill(shown + step);
+  if (!returning) write("replaceState", `#${address(shown)}`);
+}
+function closed() {
+  (opened?.isConnected && opened !== document.body ? opened : slider).focus({ preventScroll: true });
+  if (here() < 0) return;
+  if (entered) {
+    returning = true;
+    history.back();
+  } else write("replaceState", bare());
+  entered = false;
+}
+window.addEventListener("popstate", () => {
+  if (returning) {
+    returning = false;
+    if (sheet.open) enter();
+    return;
+  }
+  const n = here();
+  entered = n >= 0;
+  if (n >= 0) show(n);
+  else if (sheet.open) sheet.close();
+});
+document.addEventListener("click", (event) => {
+  const n = addresses.get(event.target.closest("a[href^='#debate-']")?.hash.slice(1));
+  if (n === undefined || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  open(n);
+});
+
+async function copyLink(event) {
+  const button = event.currentTarget, link = `${bare()}#${address(shown)}`;
+  try {
+    await navigator.clipboard.writeText(link);
+  } catch {
+    // Where a page from disk may not write there, the older way does.
+    const field = make("textarea", "unseen");
+    field.value = link;
+    button.after(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy link"; }, 1500);
+}
+sheet.querySelector(".copy").addEventListener("click", copyLink);
 sheet.querySelector(".previous").addEventListener("click", () => turn(-1));
 sheet.querySelector(".next").addEventListener("click", () => turn(1));
 sheet.querySelector(".close").addEventListener("click", () => sheet.close());
@@ -77,4 +152,5 @@ sheet.addEventListener("keydown", (event) => {
   if (event.key === "ArrowRight") turn(1);
   if (event.key === "ArrowLeft") turn(-1);
 });
-sheet.addEventListener("close", () => slider.focus({ preventScroll: true }));
+sheet.addEventListener("close", closed);
+if (here() >= 0) show(here());

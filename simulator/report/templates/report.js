@@ -12,9 +12,11 @@ const NEAR = 14;
 const WORDS = { council: "Meeting", checkpoint: "Checkpoint" };
 let at = last, pinned = -1, shown = -1;
 
-const number = (x, digits) => (x < 0 ? "−" : "") + Math.abs(x).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-const signed = (x, digits) => (x > 0 ? "+" : "") + number(x, digits);
-const money = (x, digits = 0) => x == null ? "n/a" : (x < 0 ? "−$" : "$") + number(Math.abs(x), digits);
+const size = (x, digits) => Math.abs(x).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const sign = (x, digits, plus = "") => /[1-9]/.test(size(x, digits)) ? (x < 0 ? "−" : plus) : "";
+const number = (x, digits) => sign(x, digits) + size(x, digits);
+const signed = (x, digits) => sign(x, digits, "+") + size(x, digits);
+const money = (x, digits = 0) => x == null ? "n/a" : `${sign(x, digits)}$${size(x, digits)}`;
 const exact = (x, digits, least) => (+x.toPrecision(digits)).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: 20 });
 const price = (x) => Math.abs(x) >= 10 ? money(x, 2) : "$" + exact(x, 5, 2);
 const count = (x) => x === 0 || x >= 1 ? number(x, 2) : exact(x, 4, 0);
