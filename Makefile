@@ -28,6 +28,7 @@ help:
 run: $(VENV)/.installed
 	@echo '==> sim run --from 2024-01-01 --symbols SPY,QQQ'
 	@$(VENV)/bin/sim run --from 2024-01-01 --symbols SPY,QQQ
+	@echo '==> `. $(VENV)/bin/activate` puts sim on PATH for this shell; $(VENV)/bin/sim is it'
 
 test: $(VENV)/.installed-test
 	@echo '==> pytest'

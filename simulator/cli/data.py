@@ -82,7 +82,7 @@ def fetch(
 
     \b
     yahoo      Yahoo Finance: pip install 'council-simulator[yahoo]'
-    alpaca     Alpaca: pip install 'council-simulator[alpaca]', keys in ALPACA_API_KEY, ALPACA_SECRET_KEY
+    alpaca     Alpaca: keys in ALPACA_API_KEY, ALPACA_SECRET_KEY
     files      a folder of yours: SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet; or one file of one or more symbols
     synthetic  of no market, from a seed: for tests and null models
     """

@@ -23,5 +23,5 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         say(json.dumps({"ok": not broken, "findings": [finding._asdict() for finding in findings]}))
     for finding in [] if as_json else findings:
         mend = f"; {finding.mend}" if finding.mend else ""
-        say(f"{finding.state:<8}{finding.what:<14}{finding.found}{mend}")
+        say(f"{finding.state:<8}{finding.what:<16}{finding.found}{mend}")
     ctx.exit(1 if broken else 0)

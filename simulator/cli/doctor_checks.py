@@ -17,7 +17,7 @@ from simulator.workspace import MARKER, Workspace, find_workspace, shipped
 DISTRIBUTION = "council-simulator"
 
 # Distributions that are imported under another name.
-IMPORTED_AS = {"pyyaml": "yaml"}
+IMPORTED_AS = {"alpaca-py": "alpaca", "pyyaml": "yaml"}
 
 # What pyproject.toml writes, no more: `name`, `name>=1.2` or `name==1.2`, with or without an extra.
 REQUIREMENT = re.compile(
@@ -26,9 +26,7 @@ REQUIREMENT = re.compile(
 )
 
 EXTRAS = {
-    "llm": "models that answer over a network",
     "yahoo": "`sim data fetch --source yahoo`",
-    "alpaca": "`sim data fetch --source alpaca`",
     "postgres": "a DATABASE_URL that names a server",
 }
 

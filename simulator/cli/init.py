@@ -11,7 +11,14 @@ import click
 from simulator.cli.options import AS_JSON
 from simulator.errors import SimError, UsageError
 from simulator.printing import say
-from simulator.workspace import current_folder, finish_workspace, make_workspace, refuse_unreadable_name
+from simulator.workspace import (
+    MARKER,
+    current_folder,
+    find_workspace,
+    finish_workspace,
+    make_workspace,
+    refuse_unreadable_name,
+)
 
 
 @click.command()
@@ -35,13 +42,31 @@ def init(folder: Path, add_missing: bool, as_json: bool) -> None:
     except OSError as error:
         mend = "free some space or name another folder"
         raise SimError(f"cannot be made a workspace ({error.strerror})", where=str(folder), mend=mend) from error
+    other, note = _find_other_workspace(folder)
     if as_json:
-        say(json.dumps({"workspace": str(folder), "added": added}))
+        say(json.dumps({"workspace": str(folder), "added": added, "other_workspace": other and str(other)}))
     elif not added:
         say(f"{folder} lacks nothing.")
     else:
         what = f"added {', '.join(added)}" if add_missing and held else "workspace made"
         say(f"{folder}: {what}\nNext: cd {folder} && sim run --from 2024-01-01 --symbols SPY,QQQ")
+    if note and not as_json:
+        say(note)
+
+
+def _find_other_workspace(folder: Path) -> tuple[Path | None, str]:
+    """Return the workspace that commands may take instead of the one in `folder`, and where they do."""
+    if named := os.environ.get("SIM_WORKSPACE"):
+        other = (current_folder() / Path(named).expanduser()).resolve()
+        note = (
+            f"SIM_WORKSPACE is set: commands work in {other} wherever they are typed; `unset SIM_WORKSPACE` ends that"
+        )
+        return (None, "") if other == folder.resolve() else (other, note)
+    for start in (current_folder(), folder.parent):
+        other = find_workspace(start=start).root
+        if other != folder.resolve() and start.resolve().is_relative_to(other) and (other / MARKER).is_file():
+            return other, f"Commands typed in {folder} work there, elsewhere in {other} they work in that workspace"
+    return None, ""
 
 
 def _list_contents(folder: Path) -> set[str]:

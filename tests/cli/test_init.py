@@ -84,6 +84,26 @@ def test_init_inside_a_git_hook_leaves_the_repository_of_the_hook_alone(tmp_path
     assert not hooked.exists()
 
 
+def test_init_inside_another_workspace_says_which_one_commands_will_use(workspace: Path, sim: Sim) -> None:
+    below = workspace / "below"
+    below.mkdir()
+    made = below / "lab"
+    line = f"Commands typed in {made} work there, elsewhere in {workspace} they work in that workspace"
+    assert sim("init", "lab", cwd=below).stdout.splitlines()[-1] == line
+    assert json.loads(sim("init", "two", "--json", cwd=below).stdout)["other_workspace"] == str(workspace)
+    assert str(workspace) in sim("doctor", cwd=below).stdout
+    assert str(made) in sim("doctor", cwd=made).stdout
+    assert f"elsewhere in {workspace} " in sim("init", workspace / "far", cwd=workspace.parent).stdout
+    assert json.loads(sim("init", "free", "--json", cwd=workspace.parent).stdout)["other_workspace"] is None
+
+
+def test_init_says_that_a_variable_names_another_workspace(tmp_path: Path, workspace: Path, sim: Sim) -> None:
+    named = {"SIM_WORKSPACE": str(workspace)}
+    assert f"SIM_WORKSPACE is set: commands work in {workspace} " in sim("init", "lab", env=named).stdout
+    assert sim("init", "--add-missing", workspace, env=named).stdout == f"{workspace} lacks nothing.\n"
+    assert sim("doctor", cwd=tmp_path / "lab", env=named).stdout.count(str(tmp_path / "lab")) == 0
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_a_disk_that_fills_up_leaves_the_folder_as_it_was(there: bool, tmp_path: Path, sim: Sim) -> None:
     folder = tmp_path / "deep" / "workspace"

@@ -88,7 +88,7 @@ def test_the_tour_has_ten_stops() -> None:
 
 @pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.partition(":")[0])
 def test_each_stop_names_a_function_and_what_comes_in_and_goes_out(stop: str) -> None:
-    """Its commands are typed in tests/cli/test_readme.py."""
+    """Its commands are typed in tests/packaging/test_readme.py."""
     named = re.findall(r"`(simulator/[\w/]+\.py)`: `([\w.]+)`", stop)
     assert named
     assert f"`{named[0][0]}`: `{named[0][1]}`" in stop.splitlines()[0]

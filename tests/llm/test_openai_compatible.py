@@ -118,7 +118,7 @@ sys.modules["openai"] = None
 asyncio.run(provider.ask(ChatRequest("openai_compatible", "m", (Message("user", "a"),), "http://127.0.0.1:1/v1")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "asking a model needs the openai package; `pip install 'council-simulator[llm]'`" in done.stderr
+    assert "asking a model needs the openai package; `pip install openai`" in done.stderr
 
 
 @pytest.mark.fault("services", "400: `cache_control` is not permitted", "asked again without it, under the same key")

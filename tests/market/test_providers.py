@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -169,15 +170,17 @@ def test_a_server_that_is_not_there_is_one_line(exchange: Exchange) -> None:
     assert exchange.asked == []
 
 
-@pytest.mark.parametrize(("module", "extra"), [("yfinance", "yahoo"), ("alpaca.data.historical", "alpaca")])
-def test_a_missing_extra_ends_in_the_command_that_installs_it(
-    module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("source", "module", "install"),
+    [(yahoo, "yfinance", r"'council-simulator\[yahoo\]'"), (alpaca, "alpaca.data.historical", "alpaca-py")],
+)
+def test_a_missing_package_ends_in_the_command_that_installs_it(
+    source: ModuleType, module: str, install: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setenv("ALPACA_API_KEY", KEY)
     monkeypatch.setenv("ALPACA_SECRET_KEY", SECRET)
-    source = {"yahoo": yahoo, "alpaca": alpaca}[extra]
-    with pytest.raises(UsageError, match=rf"is not installed; pip install 'council-simulator\[{extra}\]'"):
+    with pytest.raises(UsageError, match=f"is not installed; pip install {install}"):
         source.fetch(["SPY"], *SPAN, nothing)
 
 

@@ -4,10 +4,10 @@ import json
 import os
 import re
 import subprocess
-import sys
 import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,23 +17,17 @@ from simulator.workspace import shipped
 
 ROOT = Path(simulator.__file__).parent.parent
 
+Build = Callable[[Path, str], Path]
+Environment = Callable[[Path, Path], Path]
+
 pytestmark = [
     pytest.mark.medium,
     pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs a checkout to build from"),
 ]
 
 
-def build(folder: Path, kind: str) -> Path:
-    """The built distribution; build requirements come from this environment, so nothing is downloaded."""
-    code = f"import sys, hatchling.build as b; print(b.build_{kind}(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
-    )
-    return folder / done.stdout.split()[-1]
-
-
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("wheel"), "wheel")
 
 
@@ -65,7 +59,7 @@ def test_the_wheel_holds_the_starter_files_byte_by_byte(wheel: Path) -> None:
     assert [path for path in starter if path.suffix == ".parquet"]
 
 
-def test_the_source_distribution_holds_what_a_build_and_the_tests_need(tmp_path: Path) -> None:
+def test_the_source_distribution_holds_what_a_build_and_the_tests_need(build: Build, tmp_path: Path) -> None:
     made = build(tmp_path, "sdist")
     top = made.name.removesuffix(".tar.gz")
     with tarfile.open(made) as held:
@@ -90,33 +84,10 @@ def test_an_editable_install_puts_no_second_simulator_into_site_packages() -> No
     assert not (site / "simulator").exists()
 
 
-def empty_environment(folder: Path) -> Path:
-    """A new virtual environment that sees the packages of this one except ours. Returns its Python."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
-    python = folder / "bin" / "python"
-    site = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    # A plain path line: .pth files that lie there, our editable one among them, are not read.
-    (Path(site) / "outer.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return python
-
-
-def install(wheel: Path, python: Path) -> None:
-    code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    site = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    zipfile.ZipFile(wheel).extractall(site)
-
-
 @pytest.fixture(scope="module")
-def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Python of an environment in another folder with the wheel installed."""
-    python = empty_environment(tmp_path_factory.mktemp("elsewhere") / "venv")
-    install(wheel, python)
-    return python
+def elsewhere(wheel: Path, environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment in another folder with the wheel installed, and no extras."""
+    return environment(tmp_path_factory.mktemp("elsewhere") / "venv", wheel) / "bin" / "python"
 
 
 def call(python: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -48,7 +48,7 @@ BROKEN_OFF = {"error", "abort", "aborted", "cancelled", "canceled", "timeout", "
               "insufficient_system_resource"}  # fmt: skip
 WITHHELD = {"content_filter", "sensitive", "safety", "recitation", "prohibited_content"}
 """Ends of a text, as services name them: it broke off, it was withheld."""
-INSTALL = "`pip install 'council-simulator[llm]'` installs it"
+INSTALL = "`pip install openai` installs it"
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 CONNECT_SECONDS = 15.0
@@ -78,7 +78,7 @@ class Client:
 
 
 class OpenAICompatible:
-    """A provider over HTTP. Needs the ``llm`` extra; says so on the first question and not before.
+    """A provider over HTTP. The SDK is imported by the first question and not before.
 
     Parameters
     ----------

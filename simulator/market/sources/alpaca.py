@@ -71,7 +71,7 @@ def _client(key: str, secret: str, url: str | None) -> Any:
         from alpaca.data.historical import StockHistoricalDataClient
         from requests.adapters import HTTPAdapter
     except ImportError:
-        raise UsageError("alpaca-py is not installed", mend="pip install 'council-simulator[alpaca]'") from None
+        raise UsageError("alpaca-py is not installed", mend="pip install alpaca-py") from None
 
     class TimedAdapter(HTTPAdapter):
         def send(self, *args: Any, **kwargs: Any) -> Any:

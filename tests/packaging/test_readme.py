@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -14,6 +15,8 @@ import simulator
 from simulator.cli import COMMANDS
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
+Build = Callable[[Path, str], Path]
+Environment = Callable[[Path, Path], Path]
 
 README = Path(simulator.__file__).parent.parent / "README.md"
 TOUR = README.parent / "docs" / "tour.md"
@@ -26,18 +29,19 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[list[str]]:
-    lines = [line for block in blocks("console") for line in block.splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("sim ")]
-
-
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One workspace for all commands, in their order: later ones rest on what earlier ones made."""
+def lab(build: Build, environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One workspace for all blocks, in their order: later ones rest on what earlier ones made.
+
+    Its .venv holds what ``pip install -e .`` brings and no extra: the one that BARE_VENV names, or one that is made.
+    """
     from simulator.workspace import make_workspace
 
     folder = tmp_path_factory.mktemp("readme") / "workspace"
     make_workspace(folder, git=False)
+    given = os.environ.get("BARE_VENV")
+    made = Path(given) if given else environment(folder.parent / "venv", build(folder.parent, "editable"))
+    (folder / ".venv").symlink_to(made)
     for block in blocks("python"):
         path, _, text = block.partition("\n")
         if path.startswith("# strategies/"):
@@ -45,11 +49,25 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_a_command_of_the_readme_works(words: list[str], lab: Path, sim: Sim) -> None:
-    done = sim(*words, cwd=lab)
+def in_shell(lab: Path, script: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """What a person sees who types these lines into a shell in which the first block of the page was typed."""
+    without = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    words = ["bash", "-euo", "pipefail", "-c", f". .venv/bin/activate\n{script}"]
+    return subprocess.run(
+        words, cwd=lab, env={**without, **more}, capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.partition("\n")[0][:50])
+def test_a_block_of_the_readme_runs_as_printed_where_there_are_no_extras(block: str, lab: Path) -> None:
+    done = in_shell(lab, block)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    assert done.stdout.strip() or block.startswith(". ")
+
+
+def test_there_are_no_extras_where_blocks_of_the_readme_are_typed(lab: Path) -> None:
+    code = "from importlib.util import find_spec as f; print(*filter(f, ['pytest', 'yfinance', 'psycopg', 'openai']))"
+    assert in_shell(lab, f'python -c "{code}"').stdout == "openai\n"
 
 
 def test_commands_of_the_tour_print_what_it_shows(lab: Path, sim: Sim) -> None:
@@ -65,12 +83,13 @@ def test_commands_of_the_tour_print_what_it_shows(lab: Path, sim: Sim) -> None:
             assert [line for line in lines if " ".join(line.split()) not in words] == []
 
 
-def test_the_python_example_of_the_readme_works(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(lab)
-    examples = [block for block in blocks("python") if not block.startswith("# strategies/")]
-    assert examples
-    for example in examples:
-        exec(compile(example, str(README), "exec"), {})
+def test_the_python_example_of_the_readme_works(lab: Path) -> None:
+    (example,) = [block for block in blocks("python") if not block.startswith("# strategies/")]
+    (lab / "example.py").write_text(example)
+    done = in_shell(lab, "python example.py")
+    assert done.returncode == 0, done.stderr
+    assert "momentum_12_1" in done.stdout
+    assert (lab / "run.png").stat().st_size > 10_000
 
 
 def test_the_readme_lists_the_commands_there_are() -> None:
