@@ -31,6 +31,7 @@ from simulator.report.sections import (
     monthly_returns,
     reproduce,
     significance,
+    summary,
     trades,
     weights,
 )
@@ -63,6 +64,7 @@ class Report:
     last: int
     verdict: Verdict
     interval: Forest | None
+    tiles: tuple[summary.Tile, ...]
     comparison: comparison.ComparisonSection
     chart: equity_and_trades.EquityAndTrades
     trades: trades.Trades | None
@@ -91,9 +93,9 @@ class Section:
 
 
 SECTIONS = (
-    Section("comparison", "Comparison"),
     Section("chart", "Equity and trades"),
     Section("trades", "Trades", lambda report: report.trades),
+    Section("comparison", "Comparison"),
     Section("monthly", "Months"),
     Section("weights", "Weights", lambda report: report.holdings),
     Section("significance", "Significance"),
@@ -129,7 +131,8 @@ def render(folder: Path, altered: str = "") -> bytes:
     own = {"script": script, "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
     shown = [section for section in SECTIONS if section.shown(report)]
     names = {"name": report.run["strategy"], "headline": report.verdict.headline, "month_names": MONTHS}
-    page = render_page("report.html", **vars(report), **own, **names, sections=shown)
+    sentences = [*filter(None, (report.verdict.returns,)), *report.verdict.details]
+    page = render_page("report.html", **vars(report), **own, **names, sections=shown, sentences=sentences)
     decisions = write_decisions(evidence, LARGEST - len(page.encode()))
     return page.replace(PLACE_OF_DECISIONS, decisions, 1).encode()
 
@@ -146,6 +149,7 @@ def compose(evidence: Evidence) -> Report:
         last=len(evidence.sessions) - 1,
         verdict=verdict,
         interval=draw_interval(run, verdict),
+        tiles=summary.compose(evidence),
         comparison=comparison.compose(run),
         chart=equity_and_trades.compose(evidence),
         trades=trades.compose(evidence),
