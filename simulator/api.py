@@ -150,11 +150,12 @@ def simulate(
     progress: Callable[[RunProgress], None] | None = None,
     factors: Path | None = None,
 ) -> FinishedRun:
-    """Execute `spec` and complete it with analyses, trials, report, and `factors` where a file of them is named: see
-    :func:`simulator.runs.execute.simulate`."""
+    """Execute `spec` and complete it with analyses, trials, report, its row in ``reports/index.html``, and `factors`
+    where a file of them is named: see :func:`simulator.runs.execute.simulate`."""
     from simulator.analysis.run_facts import analyse
     from simulator.analysis.trials import count_trials
     from simulator.report import build
+    from simulator.report.shelf import keep_shelf
     from simulator.rules.failure import exit_of_strategy
 
     add: Callable[[Path], Mapping[str, bytes]] = nothing_added
@@ -163,7 +164,12 @@ def simulate(
 
         add = explaining(factors)
     try:
-        return execute(spec, workspace, Completion(analyse, count_trials, build, add), progress)
+        made = execute(spec, workspace, Completion(analyse, count_trials, build, add), progress)
+        keep_shelf(made.folder, workspace.reports)
+        return made
+    except PartialRunError as stopped:
+        keep_shelf(stopped.run.folder, workspace.reports)
+        raise
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -35,6 +35,9 @@ Standing = Literal[
 ]  # fmt: skip
 
 JUDGEMENT: dict[Standing, str] = {
+    "too short": "too few sessions for a verdict",
+    "not assessable": "not assessable",
+    "nothing": "nothing to judge",
     "benchmark": "is a benchmark",
     "few": "too few decisions to tell choosing from luck",
     "skill": "skill beyond its exposure",
@@ -224,10 +227,7 @@ def _skill_standing(skill: SkillRecord, trials: float) -> Standing:
 
 def describe_skill(skill: SkillRecord, trials: float = 1.0) -> str:
     """Return the words of the verdict on what `skill` tests, without its figures: docs/verdict.md."""
-    if withheld(skill):
-        return "too few sessions for a verdict"
-    standing = _skill_standing(skill, trials)
-    return "nothing to judge" if standing == "nothing" else JUDGEMENT[standing]
+    return JUDGEMENT["too short" if withheld(skill) else _skill_standing(skill, trials)]
 
 
 def p_of_skill(skill: SkillRecord, trials: float) -> float | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from simulator.cli.completers import complete_run
-from simulator.cli.options import AS_JSON, FORCE, open_run
-from simulator.cli.output import print_result
+from simulator.cli.options import AS_JSON, FORCE, OPEN, open_run
+from simulator.cli.output import open_page, print_result
 from simulator.workspace import Workspace
 
 
@@ -19,10 +19,18 @@ from simulator.workspace import Workspace
 @click.option("--draws", type=click.IntRange(1), default=10_000, show_default=True, help="Bootstrap replicates.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the bootstrap.")
 @FORCE
+@OPEN
 @AS_JSON
 @click.pass_obj
 def compare(
-    workspace: Workspace, runs: tuple[str, ...], html: Path | None, draws: int, seed: int, force: bool, as_json: bool
+    workspace: Workspace,
+    /,
+    runs: tuple[str, ...],
+    html: Path | None,
+    opened: bool,
+    as_json: bool,
+    force: bool,
+    **resampling: int,
 ) -> None:
     """Are runs different, since which decision, and what was different about them?
 
@@ -32,7 +40,9 @@ def compare(
     from simulator.notebook.commands import compare_runs
     from simulator.report.comparison import judge_comparison, print_comparison
 
-    opened = [open_run(workspace, run, force) for run in runs]
-    facts, page = compare_runs(opened, workspace, draws, seed, html)
+    found = [open_run(workspace, run, force) for run in runs]
+    facts, page = compare_runs(found, workspace, target=html, **resampling)
     result = {"verdict": asdict(judge_comparison(facts)), **facts, "page": str(page)}
     print_result(result, as_json, lambda console: print_comparison(facts, page, console))
+    if opened:
+        open_page(page)

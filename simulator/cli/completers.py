@@ -34,7 +34,7 @@ complete_strategy = _offer(_list_strategies)
 complete_cassette = _offer(lambda workspace: {path.stem for path in _list_entries(workspace.cassettes)})
 """Exported answers in ``llm_cache/cassettes/``, by name."""
 
-complete_run = _offer(lambda workspace: {path.name for path in _list_entries(workspace.reports)})
+complete_run = _offer(lambda workspace: {path.name for path in _list_entries(workspace.reports) if path.is_dir()})
 """Finished run folders of ``reports/``."""
 
 

@@ -79,6 +79,7 @@ def apply_options(*options: Decorator) -> Decorator:
 
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+OPEN = click.option("--open", "opened", is_flag=True, help="Open the page in a browser, where there is a display.")
 STRATEGY = click.option(
     "--strategy", default="macro_council", show_default=True, shell_complete=complete_strategy, help="Name or path."
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from simulator.cli.completers import complete_run
-from simulator.cli.options import FACTORS, FORCE, open_run
+from simulator.cli.options import FACTORS, FORCE, OPEN, open_run
+from simulator.cli.output import open_page
 from simulator.printing import say
 from simulator.workspace import Workspace
 
@@ -25,8 +26,9 @@ from simulator.workspace import Workspace
 )
 @FACTORS
 @FORCE
+@OPEN
 @click.pass_obj
-def report(workspace: Workspace, run: str, kind: str, factors: Path | None, force: bool) -> None:
+def report(workspace: Workspace, run: str, kind: str, factors: Path | None, force: bool, opened: bool) -> None:
     """Build the report of RUN again from its folder and print its path.
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
@@ -34,19 +36,24 @@ def report(workspace: Workspace, run: str, kind: str, factors: Path | None, forc
     from simulator.analysis.trials import count_trials
     from simulator.evidence.verify import add_parts
     from simulator.report.formats import write
+    from simulator.report.shelf import keep_shelf
 
-    opened = open_run(workspace, run, force)
-    count_trials(workspace, opened.folder, opened.run)
-    add = partial(add_parts, workspace, opened.run)
+    found = open_run(workspace, run, force)
+    count_trials(workspace, found.folder, found.run)
+    add = partial(add_parts, workspace, found.run)
     if factors is not None:
         from simulator.analysis.factors import explaining
 
-        add(opened.folder, explaining(factors)(opened.folder))
+        add(found.folder, explaining(factors)(found.folder))
     if kind != "png":
-        say(write(opened.folder, kind, opened.altered, add))
-        return
-    from simulator.notebook.plots import PICTURE
-    from simulator.notebook.run import Run
+        path = write(found.folder, kind, found.altered, add)
+    else:
+        from simulator.notebook.plots import PICTURE
+        from simulator.notebook.run import Run
 
-    add(opened.folder, {PICTURE: Run.of(opened.folder, workspace).plot.picture("png")})
-    say(opened.folder / PICTURE)
+        path = found.folder / PICTURE
+        add(found.folder, {PICTURE: Run.of(found.folder, workspace).plot.picture("png")})
+    say(path)
+    keep_shelf(found.folder, workspace.reports)
+    if opened:
+        open_page(path)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.options import AS_JSON, FACTORS, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, cache_mode
-from simulator.cli.output import print_result
+from simulator.cli.options import AS_JSON, FACTORS, MAX_COST, MODELS, OPEN, STRATEGY, SYMBOLS, InSections, cache_mode
+from simulator.cli.output import open_page, print_result
 from simulator.cli.progress import progress_bar
 from simulator.printing import is_animated, say
 from simulator.workspace import Workspace
@@ -58,8 +58,9 @@ class RunCommand(InSections):
             "Name or path, and parameters of it, each with a --set.  [default: macro_council]",
         ),
         "--format": (
-            "--format [html|md|json], --json",
-            "Also report.md or report.json, md to docs/backtest_results.md too; one JSON object on stdout.",
+            "--format [html|md|json], --json, --open",
+            "Also report.md or report.json, md to docs/backtest_results.md too; one JSON object on stdout; "
+            "the report in a browser, where there is a display.",
         ),
         "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]"),
     }
@@ -102,6 +103,7 @@ class RunCommand(InSections):
     show_default=True,
     help="Also report.md or report.json; md goes to docs/backtest_results.md too.",
 )
+@OPEN
 @AS_JSON
 @click.pass_obj
 def run(
@@ -112,6 +114,7 @@ def run(
     plan: bool,
     kind: str,
     factors: Path | None,
+    opened: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -146,6 +149,8 @@ def run(
     if factors is not None and (known := read_factors(made.folder, made.facts)):
         facts["factors"] = known["regression"]
     print_result(facts, as_json, lambda console: _print_run(made, files, console))
+    if opened:
+        open_page(made.report())
     if stopped is not None:
         raise stopped
     if made.undecided is not None:

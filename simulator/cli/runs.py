@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from simulator.cli.completers import complete_run
-from simulator.cli.options import open_run
-from simulator.cli.output import print_result
+from simulator.cli.options import OPEN, open_run
+from simulator.cli.output import open_page, print_result
 from simulator.printing import say
 from simulator.workspace import Workspace
 
@@ -30,36 +30,51 @@ MANY = 200
     shell_complete=complete_run,
     help="What counts as a trial of RUN (the last), and why.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout; with --trials one object.")
+@click.option("--html", is_flag=True, help="Bring reports/index.html, the table of all runs, up to date instead.")
+@OPEN
+@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout; with --trials or --html one object.")
 @click.pass_obj
-def runs(workspace: Workspace, chosen: str | None, as_json: bool) -> None:
-    """List the distinct runs made in this workspace, the newest last."""
+def runs(workspace: Workspace, chosen: str | None, html: bool, opened: bool, as_json: bool) -> None:
+    """List the distinct runs made in this workspace, the newest last.
+
+    As a page with --html or --open: to sort, filter and compare, without a server.
+    """
+    if html or opened:
+        _write_shelf(workspace, opened, as_json)
+        return
     if chosen is not None:
         from simulator.analysis.trials import trials_facts, with_earlier
         from simulator.evidence.unrecorded import all_results
         from simulator.report.run_list import print_trials
         from simulator.store.connection import store_place
 
-        opened = open_run(workspace, chosen)
+        found = open_run(workspace, chosen)
         seen = all_results(store_place(workspace.registry), workspace.reports)
-        facts = trials_facts(
-            with_earlier(seen, opened.run, [opened.folder]), opened.run, opened.folder, workspace.reports
-        )
+        facts = trials_facts(with_earlier(seen, found.run, [found.folder]), found.run, found.folder, workspace.reports)
         print_result(facts, as_json, lambda console: print_trials(facts, console))
         return
     from simulator.evidence.unrecorded import list_runs
 
     listed = list_runs(workspace, short=not as_json)
-    found = [row for row in listed if not row["recorded"]]
+    unrecorded = [row for row in listed if not row["recorded"]]
     if len(listed) > MANY and not as_json:
         say(_in_columns(listed))
     elif listed or as_json:
         print_result(listed, as_json, lambda console: _show(listed, console))
     else:
         say("no runs yet; `sim run` makes one")
-    if found:
-        names = ", ".join(str(row["folder"]) for row in found[:3]) + (" …" if len(found) > 3 else "")
+    if unrecorded:
+        names = ", ".join(str(row["folder"]) for row in unrecorded[:3]) + (" …" if len(unrecorded) > 3 else "")
         say(f"sim: note: not recorded here: {names}; `sim db rebuild` records what is not", err=True)
+
+
+def _write_shelf(workspace: Workspace, opened: bool, as_json: bool) -> None:
+    from simulator.report.shelf import update_shelf
+
+    page = update_shelf(workspace.reports)
+    print_result({"page": str(page)}, as_json, lambda _: say(page))
+    if opened:
+        open_page(page)
 
 
 def _show(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

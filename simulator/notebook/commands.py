@@ -25,11 +25,14 @@ def compare_runs(
     """Compare two to eight runs and write the page, to `target` or ``reports/compare-A-B/``. Returns (facts, page)."""
     from simulator.analysis import compare
     from simulator.report.comparison_page import render_comparison, write_comparison
+    from simulator.report.shelf import keep_shelf
 
     folders, altered = [one.folder for one in opened], [one.altered for one in opened]
     facts, compared = compare.compare_runs(folders, altered=altered, draws=draws, seed=seed)
     days = compare.common_sessions([one.evidence for one in compared])
-    return facts, write_comparison(facts, render_comparison(facts, compared, days), workspace.reports, target)
+    page = write_comparison(facts, render_comparison(facts, compared, days), workspace.reports, target)
+    keep_shelf(page.parent, workspace.reports)
+    return facts, page
 
 
 def check_run(
@@ -48,6 +51,7 @@ def check_run(
     from simulator.contamination.checks import run_checks
     from simulator.report.checks import FILE, content, merge
     from simulator.report.formats import write
+    from simulator.report.shelf import keep_shelf
 
     folder = opened.folder
     check_writable(folder)
@@ -58,6 +62,7 @@ def check_run(
         facts = merge(folder, results, opened.altered)
         add(folder, content(facts))
     write(folder, "html", opened.altered, add)
+    keep_shelf(folder, workspace.reports)
     return facts, results, folder / FILE
 
 
@@ -69,6 +74,7 @@ def ablate_run(opened: Verified, workspace: Workspace, progress: Progress | None
     from simulator.analysis.ablation import ablate
     from simulator.report.ablation import FACTS, FILE, page
     from simulator.report.formats import write
+    from simulator.report.shelf import keep_shelf
     from simulator.store.folders import json_bytes
 
     folder = opened.folder
@@ -79,4 +85,5 @@ def ablate_run(opened: Verified, workspace: Workspace, progress: Progress | None
     add = partial(add_parts, workspace, opened.run)
     add(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
     write(folder, "html", opened.altered, add)
+    keep_shelf(folder, workspace.reports)
     return facts, folder / FILE

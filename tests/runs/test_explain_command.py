@@ -33,7 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(lab: Path) -> Path:
-    return next(path for path in (lab / "reports").iterdir() if not path.name.startswith("."))
+    return next(path for path in (lab / "reports").iterdir() if path.is_dir())
 
 
 def accounts(run: Path) -> dict[str, dict[str, Any]]:

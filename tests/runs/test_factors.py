@@ -67,7 +67,7 @@ def test_a_run_is_held_against_the_file_and_its_folder_says_which(sim: Sim, work
     assert "F-F.csv, percent" in done.stdout
     again = sim(*words, "--set", "fast=10", "--factors", file, "--json", cwd=workspace)
     assert json.loads(again.stdout)["factors"]["figures"]["lag"] == 4
-    (folder,) = (workspace / "reports").iterdir()
+    (folder,) = (workspace / "reports").glob("*/")
     equity = pd.read_csv(folder / "equity.csv", index_col="session", parse_dates=True)
     returns = equity["equity"] / equity["equity"].shift(1, fill_value=100_000.0) - 1
     excess = (returns - equity["risk_free"]).to_numpy()

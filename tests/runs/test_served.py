@@ -166,7 +166,7 @@ def test_answers_of_before_still_hit_and_are_shown_as_not_recorded(workspace: Pa
     told = " ".join(done.stdout.split())
     assert "pm.risk · local (served: not recorded) (CLAUDE)" in told
     assert "warning" not in told
-    (run,) = (workspace / "reports").iterdir()
+    (run,) = (workspace / "reports").glob("*/")
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert facts["digest"] == "2bd86ee26a211d02ee56aa498a872419d849cfb326e7c0ac27975872992e7b97"
     assert facts["llm"]["served"]["pm.risk"] == [""]
