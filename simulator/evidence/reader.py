@@ -65,6 +65,9 @@ COUNCIL_RECORDS: dict[str, type] = {
 }
 
 
+PRICES = "prices.csv"
+"""Closes of the symbols traded most: of bars, so not in the digest of the result."""
+
 EXPOSURE = "exposure.csv"
 """Excess return of every session in parts: of the result and of bars, so not in the digest of the result."""
 
@@ -90,6 +93,8 @@ class Evidence:
     sessions : T exchange sessions, oldest first
     equity : column of equity.csv → (T,) values, NaN where the field is empty
     weights : symbol → (T,) signed fraction of equity at the close, NaN where the field is empty
+    prices : symbol → (T,) newest close of each session, NaN before there is one, of the symbols traded most; empty in
+        folders of earlier versions
     decisions, orders, fills, rejected : of the account the run reports, as in `Books`
     trips : account → its round trips, those of a run without accounts under ""; empty in folders made before version
         0.2, which do not hold them
@@ -105,6 +110,7 @@ class Evidence:
     sessions: tuple[date, ...]
     equity: Mapping[str, Series]
     weights: Mapping[str, Series]
+    prices: Mapping[str, Series]
     orders: RowTable[OrderRecord]
     fills: RowTable[Fill]
     rejected: RowTable[Rejection]
@@ -173,6 +179,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         sessions=sessions,
         equity=equity,
         weights=weights,
+        prices=_read_prices(folder, run, sessions),
         orders=books.orders,
         fills=books.fills,
         rejected=books.rejected,
@@ -275,6 +282,15 @@ def read_weights(place: Path, run: RunRecord) -> tuple[tuple[date, ...], dict[st
     Raises DataError.
     """
     return _read_series(place / "weights.csv", _again(run))
+
+
+def _read_prices(folder: Path, run: RunRecord, sessions: tuple[date, ...]) -> dict[str, Series]:
+    if PRICES not in (run.get("parts") or {}):
+        return {}
+    days, closes = _read_series(folder / PRICES, _again(run))
+    row = {day: n for n, day in enumerate(days)}
+    at = np.array([row.get(day, len(days)) for day in sessions])
+    return {symbol: np.append(values, math.nan)[at] for symbol, values in closes.items()}
 
 
 def read_books(folder: Path, run: RunRecord, account: str | None = None) -> Books:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.evidence.reader import EXPOSURE
+from simulator.evidence.reader import EXPOSURE, PRICES
 from simulator.evidence.records import DecisionRow, TargetRow
 from simulator.evidence.rows import (
     FILL_COLUMNS,
@@ -27,6 +27,9 @@ from simulator.replay.ledger import Ledger
 from simulator.store.folders import csv_bytes, jsonl_bytes
 from simulator.trading.cycle import CycleResult
 from simulator.trading.model import RoundTrip, Target
+
+MOST_PRICES = 40
+"""Symbols whose closes a run folder holds for its charts."""
 
 
 def result_files(
@@ -63,6 +66,19 @@ def exposure_file(bars: Bars, parts: Mapping[str, NDArray[np.float64]]) -> dict[
     """Return exposure.csv: a column for each of `parts` (S,) of the excess return, a row for each session."""
     sessions = [str(day) for day in bars.dates[session_ends(bars)]]
     return {EXPOSURE: csv_bytes(("session", *parts), _table(sessions, parts.values()))}
+
+
+def prices_file(ledgers: Sequence[Ledger]) -> dict[str, bytes]:
+    """Return prices.csv: of the MOST_PRICES symbols that accounts over the same bars traded most, the newest close of
+    each session, empty before there is one."""
+    bars, own = ledgers[0].bars, ledgers[0]
+    fills = np.sum([np.bincount(one.fill_rows["symbol"], minlength=len(bars.symbols)) for one in ledgers], axis=0)
+    kept = np.sort(np.argsort(-fills, kind="stable")[: min(MOST_PRICES, int(np.count_nonzero(fills)))])
+    ends = session_ends(bars)
+    marks = own.marks[ends][:, kept]
+    columns = np.where(marks > 0, marks, np.nan).T
+    names = ("session", *(bars.symbols[n] for n in kept.tolist()))
+    return {PRICES: csv_bytes(names, _table([str(day) for day in bars.dates[ends]], columns))}
 
 
 def trade_lines(trips: Iterable[RoundTrip]) -> bytes:

@@ -40,7 +40,7 @@ class Layer:
     """One drawn thing. `name` is its CSS class; `x`, `y` in data units, NaN breaks a line.
 
     ``line`` is a polyline, ``area`` is filled down to zero, ``dots`` stay round however the panel is stretched;
-    ``buys``, ``sells`` and ``exits`` are markers in the strip, `y` unused.
+    ``buys``, ``sells`` and ``exits`` are markers: in the strip, where the frame has one, `y` unused.
     """
 
     name: str
@@ -132,7 +132,9 @@ def _outline(layer: Layer, frame: Frame) -> str:
     if layer.shape == "dots":
         points = zip(across.tolist(), _down(layer.y, frame).tolist(), strict=True)
         return "".join(f"M{_unit(x)} {_unit(y)}h0" for x, y in points if math.isfinite(y))
-    return "".join(_marker(x, layer.shape, frame.height, len(across)) for x in across.tolist())
+    down = np.full(len(across), frame.height - LANE / 2) if frame.lane else _down(layer.y, frame)
+    wide = min(4.0, max(1.0, 0.25 * WIDTH / max(1, len(across))))
+    return "".join(_marker(x, y, layer.shape, wide) for x, y in zip(across.tolist(), down.tolist(), strict=True))
 
 
 def _down(values: Floats, frame: Frame) -> Floats:
@@ -155,9 +157,9 @@ def _polyline(x: Floats, y: Floats) -> str:
     return "".join(words)
 
 
-def _marker(x: float, shape: Shape, height: int, count: int) -> str:
-    """▲ bought, ▼ sold, ✕ closed by protection, in the strip at the foot. The more there are, the slimmer each is."""
-    wide, tall, y = min(4.0, max(1.0, 0.25 * WIDTH / count)), 4.0, height - LANE / 2
+def _marker(x: float, y: float, shape: Shape, wide: float) -> str:
+    """▲ bought, ▼ sold, ✕ closed by protection. The more there are, the slimmer each is."""
+    tall = 4.0
     left, right, top, bottom = _unit(x - wide), _unit(x + wide), _unit(y - tall), _unit(y + tall)
     if shape == "exits":
         return f"M{left} {bottom}L{right} {top}M{left} {top}L{right} {bottom}"

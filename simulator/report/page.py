@@ -29,6 +29,7 @@ from simulator.report.sections import (
     factors,
     members_and_council,
     monthly_returns,
+    prices,
     reproduce,
     significance,
     summary,
@@ -68,6 +69,7 @@ class Report:
     comparison: comparison.ComparisonSection
     chart: equity_and_trades.EquityAndTrades
     trades: trades.Trades | None
+    prices: prices.Prices | None
     months: tuple[monthly_returns.Year, ...]
     holdings: tuple[weights.Holding, ...]
     significance: significance.Significance
@@ -95,6 +97,7 @@ class Section:
 SECTIONS = (
     Section("chart", "Equity and trades"),
     Section("trades", "Trades", lambda report: report.trades),
+    Section("prices", "Prices", lambda report: report.prices),
     Section("comparison", "Comparison"),
     Section("monthly", "Months"),
     Section("weights", "Weights", lambda report: report.holdings),
@@ -153,6 +156,7 @@ def compose(evidence: Evidence) -> Report:
         comparison=comparison.compose(run),
         chart=equity_and_trades.compose(evidence),
         trades=trades.compose(evidence),
+        prices=prices.compose(evidence),
         months=monthly_returns.compose(evidence),
         holdings=weights.compose(evidence),
         significance=significance.compose(evidence, verdict),

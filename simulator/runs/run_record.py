@@ -132,6 +132,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         files["strategy.py"] = work.loaded.source.encode()
     digest = verify.result_digest(files)
     files[TRADES] = writer.trade_lines(round_trips(ledger))
+    files |= writer.prices_file([ledger, *(one.replayed.ledger for one in others)])
     files |= {f"{one.folder}/{TRADES}": writer.trade_lines(round_trips(one.replayed.ledger)) for one in others}
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)

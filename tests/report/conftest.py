@@ -94,6 +94,10 @@ def write_folder(folder: Path, shape: Shape) -> Path:
     write_csv(folder / "rejected.csv", REJECTED, rejected)
     write_csv(folder / "orders.csv", ORDERS, orders)
     write_csv(folder / "trades.csv", TRADES, round_trips(fills, sessions))
+    prices = 472.3 * np.cumprod(1 + returns, axis=0)
+    write_csv(
+        folder / "prices.csv", ["session", *shape.symbols], ([s, *p] for s, p in zip(sessions, prices, strict=True))
+    )
     write_evidence(folder, shape, sessions)
     facts = run_json(shape, sessions, columns, len(fills))
     files = sorted(path for path in folder.rglob("*") if path.is_file())

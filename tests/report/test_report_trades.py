@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_a_debate_has_an_address_that_opens_it_and_going_back_closes_it(write_ru
     browser.run("new Promise(done => { addEventListener('popstate', done, { once: true }); history.go(1) })")
     assert browser.run(IS_OPEN)
     browser.press("Escape")
-    browser.press("Enter")  # opened again before the history has caught up
+    browser.run("document.getElementById('opener').click()")  # before the history has caught up
     browser.run("new Promise(done => setTimeout(done, 50))")
     assert browser.run(IS_OPEN)
     browser.open(page, fragment=address.partition("#")[2])
@@ -147,20 +148,21 @@ def test_the_script_of_tables_sorts_one_it_does_not_know(tmp_path: Path, browser
     assert browser.complaints == []
 
 
-def test_a_folder_without_round_trips_says_which_command_adds_them(write_run: Any) -> None:
+def test_a_folder_without_round_trips_and_prices_says_which_command_adds_them(write_run: Any) -> None:
     folder = write_run(sessions=40)
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     del facts["parts"]
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     html = build(folder).read_text(encoding="utf-8")
     assert "An earlier version wrote this folder, without round trips; <code>sim run" in html
+    assert "An earlier version wrote this folder, without prices; <code>sim run" in html
     assert 'id="trips"' not in html
+    assert "data-symbol" not in html
 
 
-def test_a_run_that_never_traded_has_no_section_of_trades(write_run: Any) -> None:
+def test_a_run_that_never_traded_has_no_section_of_trades_and_prices(write_run: Any) -> None:
     html = build(write_run(trades=False, members=())).read_text(encoding="utf-8")
-    assert 'id="trades"' not in html
-    assert 'href="#trades"' not in html
+    assert not re.search('(id="|href="#)(trades|prices)"', html)
 
 
 def test_paper_shows_the_newest_trades_without_a_script(write_run: Any) -> None:
@@ -169,3 +171,35 @@ def test_paper_shows_the_newest_trades_without_a_script(write_run: Any) -> None:
     table = re.search(r'<table class="trades.*?</table>', html, re.S)
     assert table is not None
     assert table[0].count("<tr>") == min(25, len(trips(folder))) + 1
+
+
+def test_the_symbols_traded_most_have_a_chart_with_each_trade(write_run: Any) -> None:
+    symbols = tuple(f"S{n:02}" for n in range(14))
+    folder = write_run(symbols=symbols, members=())
+    with (folder / "fills.csv").open(encoding="utf-8") as file:
+        traded = Counter(row["symbol"] for row in csv.DictReader(file))
+    html = build(folder).read_text(encoding="utf-8")
+    charts = dict(re.findall(r'<figure class="holding" data-symbol="(\w+)">(.*?)</figure>', html, re.S))
+    assert set(charts) <= {name for name, count in traded.items() if count >= sorted(traded.values())[-12]}
+    assert len(charts) == 12
+    assert "8 further symbols" in html
+    assert "The 12 symbols traded most, of 14." in html
+    for name, chart in charts.items():
+        shapes = re.findall(r'class="(?:buys|sells|exits)" d="([^"]*)"', chart)
+        drawn = sum(path.count("z") or path.count("M") // 2 for path in shapes)
+        assert drawn == traded[name]
+
+
+@pytest.mark.medium
+def test_a_click_on_a_price_opens_the_debate_behind_the_trade_there(write_run: Any, browser: Any) -> None:
+    browser.open(build(write_run()))
+    browser.run("document.querySelector('.prices figure').scrollIntoView({block: 'center', behavior: 'instant'})")
+    symbol = browser.run("document.querySelector('.prices figure').dataset.symbol")
+    data = browser.run("JSON.parse(evidence.textContent)")
+    trade = [one for one in data["trades"] if one[1] == symbol][4]
+    box = browser.run(
+        "(b => [b.left, b.top, b.width, b.height])(document.querySelector('.prices .canvas').getBoundingClientRect())"
+    )
+    browser.click(box[0] + box[2] * (trade[0] + 0.5) / len(data["days"]), box[1] + box[3] / 2)
+    assert browser.run(IS_OPEN)
+    assert symbol in browser.run("document.querySelector('#debate .plainlist').textContent")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.medium
 
 FILES = {
     *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
-    *("trades.csv", "exposure.csv", "llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
+    *("trades.csv", "prices.csv", "exposure.csv", "llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
 }
 
 PERIOD = ("2024-01-02", "2024-03-28")
@@ -211,3 +211,30 @@ def test_a_run_of_one_session_says_what_cannot_be_known_of_it(workspace: Path) -
     run = simulator.run("macro_council", ["SPY", "QQQ"], "2024-06-03", "2024-06-03", workspace=workspace)
     assert run.facts["sessions"] == 1
     assert run.facts["inference"]["timing_p"] is None
+
+
+def test_prices_are_those_that_positions_are_worth_and_stops_those_that_closed_them(council: simulator.Run) -> None:
+    from simulator.evidence.reader import read
+    from simulator.evidence.rows import exchange_time
+    from simulator.report.sections.prices import protection
+
+    evidence = read(council.folder)
+    held = {symbol: [] for symbol in evidence.prices}  # type: dict[str, list[float]]
+    for day in evidence.sessions:
+        for symbol, shares in held.items():
+            these = [f.quantity for f in evidence.fills if f.symbol == symbol and exchange_time(f.at)[:10] == str(day)]
+            shares.append((shares[-1] if shares else 0.0) + sum(these))
+    assert set(held) == {fill.symbol for fill in evidence.fills}
+    for symbol, shares in held.items():
+        worth = evidence.weights[symbol] * evidence.equity["equity"]
+        assert shares * evidence.prices[symbol] == pytest.approx(worth, abs=1e-6)
+    levels, number = protection(evidence, list(held)), {str(day): n for n, day in enumerate(evidence.sessions)}
+    ended = [fill for fill in evidence.fills if fill.why in ("stop", "take_profit")]
+    assert ended
+    for fill in ended:
+        one, session = levels[fill.symbol], number[exchange_time(fill.at)[:10]]
+        long = fill.quantity < 0
+        if fill.why == "stop":
+            assert (fill.price <= one.stop[session]) if long else (fill.price >= one.stop[session])
+        else:
+            assert (fill.price >= one.target[session]) if long else (fill.price <= one.target[session])

@@ -51,3 +51,16 @@ if (trips) {
     if (!event.target.closest("a, button")) event.target.closest("tr.opens")?.querySelector(".entered a").click();
   });
 }
+// A click on a price chart opens the debate behind the nearest trade of its symbol.
+document.querySelectorAll(".prices figure").forEach((figure) => {
+  const own = held.trades.filter((trade) => trade[1] === figure.dataset.symbol && held.decisions[trade[5]]);
+  const canvas = figure.querySelector(".canvas");
+  if (!own.length) return;
+  canvas.classList.add("opens");
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect(), width = box.width / (last + 1);
+    const far = (trade) => Math.abs((trade[0] + 0.5) * width - (event.clientX - box.left));
+    const nearest = own.reduce((best, trade) => far(trade) < far(best) ? trade : best);
+    if (far(nearest) <= Math.max(NEAR, width)) open(nearest[5]);
+  });
+});
