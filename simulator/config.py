@@ -94,6 +94,19 @@ def _dollars(least: float, most: float) -> BeforeValidator:
     return _bounded(f"dollars, from {least:g} to {most:,.0f}", least, most)
 
 
+def _check_least(given: Any) -> float | str:
+    """Return dollars as a number, and percent of equity as text that ends in %."""
+    text = str(given).replace(" ", "")
+    unit = "%" if text.endswith("%") else ""
+    try:
+        number = math.nan if isinstance(given, bool) else float(text.removesuffix("%").removeprefix("$"))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= (100 if unit else 1e9) or (unit and text.startswith("$")):
+        raise ValueError("give percent of equity, 0.1% up to 100%, or dollars, 50 or $50, up to 1,000,000,000")
+    return f"{number:.15g}%" if unit else number
+
+
 def _bps() -> BeforeValidator:
     return _bounded("basis points from 0 to below 10000, 5 for 0.05 %", 0, math.nextafter(10_000, 0))
 
@@ -272,12 +285,22 @@ class Risk(Section):
     max_gross: Annotated[float, _fraction(10)] = 1.0
     max_group: Annotated[float, _fraction(10)] = 1.0
     shares: Literal["fractional", "whole"] = "fractional"
-    min_trade: Annotated[float, _dollars(0, 1e9)] = 1.0
-    """Dollars below which a change of position is not worth an order."""
+    min_trade: Annotated[float | str, BeforeValidator(_check_least)] = "0.1%"
+    """Dollars, or percent of equity, below which a change of position is not worth an order."""
     initial_margin_long: Annotated[float, _fraction(10)] = 1.0
     initial_margin_short: Annotated[float, _fraction(10)] = 0.5
     maintenance_long: Annotated[float, _fraction(10, 0)] = 0.25
     maintenance_short: Annotated[float, _fraction(10, 0)] = 0.3
+
+    @property
+    def least_dollars(self) -> float:
+        """`min_trade` where it is stated in dollars, else 0."""
+        return 0.0 if isinstance(self.min_trade, str) else self.min_trade
+
+    @property
+    def least_share(self) -> float:
+        """`min_trade` as a fraction of equity where it is stated in percent, else 0."""
+        return float(self.min_trade[:-1]) / 100 if isinstance(self.min_trade, str) else 0.0
 
 
 class Costs(Section):

@@ -44,7 +44,10 @@ SAME = 1e-9
 """Relative difference of equity within which a replay of the recorded decisions is the run."""
 
 
-UNSTATED: dict[str, dict[str, float | str]] = {"costs": {"margin_spread": 0.0, "limit_fill": "touch"}}
+UNSTATED: dict[str, dict[str, float | str]] = {
+    "costs": {"margin_spread": 0.0, "limit_fill": "touch"},
+    "risk": {"min_trade": 0.0},
+}
 """Values of settings in runs that were made before these could be stated."""
 
 

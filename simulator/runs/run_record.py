@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NotRequired, TypedDict
 
+import numpy as np
+
 from simulator.config import Config
 from simulator.errors import LLMError
 from simulator.evidence import verify, writer
@@ -30,7 +32,7 @@ from simulator.llm.forms import describe_refusals
 from simulator.llm.gateway import Gateway
 from simulator.market.months import month_digests
 from simulator.number_format import counted, plain, price
-from simulator.replay.ledger import NO_SHARE_REASON, Ledger, tradable
+from simulator.replay.ledger import NO_SHARE_REASON, TOO_SMALL_REASON, Ledger, tradable
 from simulator.replay.run import Replayed
 from simulator.replay.slice import audit_slice, choose_slice
 from simulator.runs import identity, measure
@@ -201,6 +203,7 @@ def _trading_notes(work: Work) -> Iterator[str]:
         symbol, times, last = ledger.bars.symbols[n], counted(count, "time"), price(float(ledger.marks[-1, n]))
         mend = "`shares: fractional` in config/risk.yaml buys parts of one"
         yield f"{symbol}: the weight bought no whole share {plain(times)}, one is {last}; {mend}"
+    yield from _name_left_out(work)
     beyond = [t for r in work.replayed.results for t in r.decision.targets if abs(t.weight) > max(1.0, largest)]
     if beyond:
         most = max(beyond, key=lambda target: abs(target.weight))
@@ -208,6 +211,22 @@ def _trading_notes(work: Work) -> Iterator[str]:
             f"{most.symbol} was wanted at {most.weight:g} times the equity and cut to {largest:g}: "
             f"weights are fractions, {abs(most.weight) / 100:g} is {abs(most.weight):g} %"
         )
+
+
+def _name_left_out(work: Work) -> Iterator[str]:
+    """Sentence on changes that were too small for an order; those of symbols not held leave a target at nothing."""
+    ledger, rules = work.replayed.ledger, work.rules.execution
+    rows = ledger.rejection_rows[ledger.rejection_rows["why"] == TOO_SMALL_REASON]
+    if not len(rows):
+        return
+    before = np.searchsorted(ledger.bars.opens_at, rows["at"]) - 1
+    entries = int(((before < 0) | (ledger.positions[before, rows["symbol"]] == 0)).sum())
+    least = f"{100 * rules.min_trade_share:.15g} % of equity" if rules.min_trade_share else f"${rules.min_trade:,.15g}"
+    also = f", {entries} of them to enter a symbol" if entries else ""
+    yield (
+        f"{plain(counted(len(rows), 'change'))} below {least} left out as too small{also}: see rejected.csv; "
+        "`min_trade` in config/risk.yaml sets the size"
+    )
 
 
 def _own(work: Work, free: measure.Floats, hold: measure.Floats) -> Result:

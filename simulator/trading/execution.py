@@ -43,7 +43,7 @@ class ExecutionRules:
     maintenance_long, maintenance_short : the same at every close, else a margin call
     limit_through : within a bar a limit or take-profit fills only where the price goes through it by a tick
     whole_shares : quantities are truncated toward zero
-    min_trade : dollars below which a change of position is not worth an order
+    min_trade, min_trade_share : dollars, and fraction of equity, below which a change of position is not worth an order
     """
 
     commission_per_share: float = 0.0
@@ -61,6 +61,7 @@ class ExecutionRules:
     limit_through: bool = False
     whole_shares: bool = False
     min_trade: float = 1.0
+    min_trade_share: float = 0.0
 
     def __post_init__(self) -> None:
         stated = vars(self) | {"cash_interest": 0.0 if isnan(self.cash_interest) else self.cash_interest}
@@ -73,7 +74,12 @@ class ExecutionRules:
         stated["whole_shares"] = risk.shares == "whole"
         stated["limit_through"] = costs.limit_fill == "through"
         stated["cash_interest"] = nan if costs.cash_interest == "cash" else costs.cash_interest
+        stated |= {"min_trade": risk.least_dollars, "min_trade_share": risk.least_share}
         return cls(**{rule.name: stated[rule.name] for rule in fields(cls)})
+
+    def least_worth(self, equity: float) -> float:
+        """Return the dollars below which a change of position is not worth an order, at an equity of `equity`."""
+        return max(self.min_trade, self.min_trade_share * equity)
 
     def scaled(self, multiple: float) -> ExecutionRules:
         """Return the same rules with commission, slippage, borrow and margin spread times `multiple`."""

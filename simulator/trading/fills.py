@@ -21,7 +21,9 @@ from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
 
 FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
-RejectionWhy = Literal["no price yet", "margin call", "buying power", "buying power, pro rata", "less than one share"]
+RejectionWhy = Literal[
+    "no price yet", "margin call", "buying power", "buying power, pro rata", "less than one share", "too small"
+]
 
 STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
 FILL_WHYS: tuple[str, ...] = get_args(FillWhy)
@@ -243,7 +245,7 @@ def _share_out(step: _BarStep, parts: Sequence[tuple[Order, float, float]]) -> t
     if together:
         scale = max(0.0, free - commission_all) / gross_all
         shares = [size * scale for size in shares]
-    got = [_after_cut(rules, part, size, price) for (_, part, price), size in zip(parts, shares, strict=True)]
+    got = [_after_cut(step, part, size, price) for (_, part, price), size in zip(parts, shares, strict=True)]
     return got, "buying power, pro rata" if together else "buying power"
 
 
@@ -322,7 +324,7 @@ def _fill_limits(step: _BarStep, free_after_open: float) -> None:
     free = min(free_after_open, _free_margin(step))
     for position, order, price, shares, reducing in reached:
         if reducing == 0.0:
-            got = _affordable(rules, shares, price, free)
+            got = _affordable(step, shares, price, free)
             if got != 0.0:
                 _fill(step, position, order, (got, price, 0.0), "limit")
                 free -= _margin(rules, got) * abs(got) * price + _commission(rules, got, price)
@@ -332,7 +334,7 @@ def _fill_limits(step: _BarStep, free_after_open: float) -> None:
         if reducing != 0.0:
             _fill(step, position, order, (reducing, price, 0.0), "limit")
             part = shares - reducing
-            got = _affordable(rules, part, price, _free_margin(step)) if part != 0.0 else 0.0
+            got = _affordable(step, part, price, _free_margin(step)) if part != 0.0 else 0.0
             if got != 0.0:
                 _fill(step, position, order, (got, price, 0.0), "limit")
                 entries[position.symbol] = price
@@ -449,21 +451,22 @@ def _reducing_part(position: Position, shares: float) -> float:
     return shares if abs(shares) <= abs(position.shares) else -position.shares
 
 
-def _affordable(rules: ExecutionRules, shares: float, price: float, free: float) -> float:
+def _affordable(step: _BarStep, shares: float, price: float, free: float) -> float:
     """Return what one limit order within the bar gets of `free` margin."""
+    rules = step.rules
     gross = _margin(rules, shares) * abs(shares) * price
     commission = _commission(rules, shares, price)
     if gross + commission <= free * TOLERANCE:
         return shares
-    return _after_cut(rules, shares, shares * (max(0.0, free - commission) / gross), price)
+    return _after_cut(step, shares, shares * (max(0.0, free - commission) / gross), price)
 
 
-def _after_cut(rules: ExecutionRules, wanted: float, left: float, price: float) -> float:
+def _after_cut(step: _BarStep, wanted: float, left: float, price: float) -> float:
     """Return `left` in whole shares where those are asked for, and 0.0 when it is not worth an order."""
     if left == wanted:  # not cut: an order that sizing allowed is not dropped for its size here
         return wanted
-    left = _whole(rules, left)
-    return 0.0 if abs(left) * price < rules.min_trade else left
+    left = _whole(step.rules, left)
+    return 0.0 if abs(left) * price < step.rules.least_worth(step.account.equity) else left
 
 
 def _whole(rules: ExecutionRules, shares: float) -> float:

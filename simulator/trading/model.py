@@ -112,7 +112,7 @@ class Rejection:
     """An order, or part of one, that was not carried out: `wanted` shares against `got`, and the rule that said so.
 
     `order_id` is -1 where a target never became an order: ``no price yet`` (without a price its shares are unknown, and
-    `wanted` is 0), ``less than one share`` where only whole ones are bought.
+    `wanted` is 0), ``less than one share`` where only whole ones are bought, ``too small`` for an order.
     """
 
     order_id: int

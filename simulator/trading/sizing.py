@@ -20,6 +20,8 @@ from simulator.trading.model import Book, Decision, Order, Protect, Rejection, T
 NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
 """Verdicts on a target: nothing to do, an order in shares, an order in dollars, or no price to size by."""
 
+CENT = 0.01
+"""Dollars below which a change is rounding, and not named as left out."""
 
 Size = Callable[[float, bool, float, float, float, bool, float], tuple[int, float, bool]]
 
@@ -28,7 +30,7 @@ def make_size(truncate: Callable[[float], float]) -> Size:
     """Return the rule, resting on a function that cuts a number to whole ones: plain Python or compiled."""
 
     def size(
-        weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, min_trade: float
+        weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, least: float
     ) -> tuple[int, float, bool]:
         """Return the order that a target `weight` of one symbol leads to.
 
@@ -37,27 +39,30 @@ def make_size(truncate: Callable[[float], float]) -> Size:
         weight : signed fraction of `equity`
         limited : True for a limit order
         held, mark : signed shares held now, and the last known price (0 = none yet)
-        equity : dollars
+        equity, least : dollars, and those below which a change is not worth an order; leaving a position always is
 
         Returns
         -------
         verdict : NO_ORDER, SHARES, DOLLARS or NO_PRICE
-        amount : signed shares, or dollars to buy for; with NO_ORDER the part of a share where only whole ones count
+        amount : signed shares, or dollars to buy for; with NO_ORDER the shares left out: worth less than `least`, or
+            where only whole ones count a part of one
         keeps_side : True where the position held now stays on its side, so that a new bracket protects it at once
         """
         if mark == 0.0:
             return NO_PRICE, 0.0, False
-        want = 0.0
+        want = asked = 0.0
         if equity > 0.0:
-            want = weight * equity / mark
+            want = asked = weight * equity / mark
             if whole_shares:
-                fraction, want = want, truncate(want)
-                if want == 0.0 and held == 0.0 and fraction != 0.0 and abs(fraction) * mark >= min_trade:
-                    return NO_ORDER, fraction, False
+                want = truncate(asked)
         keeps_side = ((held > 0.0) & (want > 0.0)) | ((held < 0.0) & (want < 0.0))
         change = want - held
-        if change == 0.0 or (want != 0.0 and abs(change) * mark < min_trade):
-            return NO_ORDER, 0.0, keeps_side
+        small = abs(change) * mark < least
+        if (held == 0.0 or keeps_side) and (small or change == 0.0):
+            left_out = asked if want == 0.0 else change
+            return NO_ORDER, left_out if abs(left_out) * mark >= CENT else 0.0, keeps_side
+        if small:  # out is always worth an order, so little on the other side is not
+            change = -held
         # One answer rather than two branches: which it is nobody can guess, the processor neither.
         dollars = (change > 0.0) & (held >= 0.0) & (not limited) & (not whole_shares)
         return DOLLARS if dollars else SHARES, change * mark if dollars else change, keeps_side
@@ -81,7 +86,8 @@ class Instructions:
     cancels : symbols whose open orders are withdrawn: all that have a target
     protects : new protective prices of positions that stay on their side
     orders : at most one a symbol, ids counting up from the `first_id` given
-    refused : targets that did not become orders: the symbol has no price yet, or the weight buys no whole share
+    refused : targets that did not become orders: the symbol has no price yet, the weight buys no whole share, or the
+        change is too small
     """
 
     cancels: tuple[str, ...] = ()
@@ -104,15 +110,14 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
     protect: list[Protect] = []
     orders: list[Order] = []
     refused: list[Rejection] = []
+    equity, least = float(book.equity), float(rules.least_worth(book.equity))
     for symbol in ordered:
         target = targets[symbol]
         check(target)
         cancel.append(symbol)
         held, mark = float(book.positions.get(symbol, 0.0)), float(book.marks.get(symbol, 0.0))
         limited = target.limit is not None
-        verdict, amount, keeps_side = size(
-            float(target.weight), limited, held, mark, float(book.equity), rules.whole_shares, float(rules.min_trade)
-        )
+        verdict, amount, keeps_side = size(float(target.weight), limited, held, mark, equity, rules.whole_shares, least)
         if keeps_side:
             protect.append((symbol, target.stop, target.take_profit))
         if verdict == NO_PRICE:
@@ -120,7 +125,8 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
         elif verdict != NO_ORDER:
             orders.append(_order(first_id + len(orders), at, target, verdict, amount))
         elif amount:
-            refused.append(Rejection(-1, symbol, at, amount, 0.0, "less than one share"))
+            why = "too small" if abs(amount) * mark < least else "less than one share"
+            refused.append(Rejection(-1, symbol, at, amount, 0.0, why))
     return Instructions(tuple(cancel), tuple(protect), tuple(orders), tuple(refused))
 
 

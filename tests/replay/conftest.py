@@ -184,6 +184,7 @@ def _random_rules(rng: np.random.Generator) -> ExecutionRules:
         maintenance_short=some(0.3, 0.3, 0.15),
         whole_shares=bool(rng.random() < 0.4),
         min_trade=some(0, 1, 1, 200),
+        min_trade_share=some(0, 0, 0.001, 0.05),
     )
 
 

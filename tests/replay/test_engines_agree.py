@@ -119,6 +119,7 @@ def any_rules(draw):
         maintenance_long=draw(st.sampled_from([0.2, 0.9])),
         whole_shares=draw(st.booleans()),
         min_trade=draw(st.sampled_from([0.0, 50.0])),
+        min_trade_share=draw(st.sampled_from([0.0, 0.05])),
     )
 
 

@@ -162,6 +162,28 @@ def test_what_is_left_of_a_cut_order_is_dropped_when_it_is_worth_less_than_the_l
     assert [(r.wanted, r.got) for r in (*kept.rejections, *dropped.rejections)] == [(5.0, 0.5), (5.0, 0.0)]
 
 
+def test_the_least_trade_may_be_a_part_of_the_equity_of_the_last_close(replay, bars_of, tape_of):
+    bars = bars_of({"A": [CALM, (100.0, 200.0, 100.0, 200.0), *[(200.0, 200.0, 200.0, 200.0)] * 3], "B": [CALM] * 5})
+    tape = tape_of(
+        bars, (1, {"A": 0.5, "B": 0.004}), (2, {"A": 0.66, "B": 0.01}), (3, {"A": 0.6599}), (4, {"A": 0.0, "B": 0.0})
+    )
+    ledger = replay(bars, tape, ExecutionRules(min_trade_share=0.01), 10_000.0, None)
+    # 50 shares double: equity is 15,000, a hundredth of it 150; 100 more dollars of A are too few, 150 of B enough
+    assert [(f.symbol, f.quantity) for f in ledger.fills] == [("A", 50.0), ("B", 1.5), ("A", -50.0), ("B", -1.5)]
+    assert [(r.symbol, r.wanted, r.got, r.why) for r in ledger.rejections] == [
+        ("B", 0.4, 0.0, "too small"),
+        ("A", -0.5, 0.0, "too small"),
+        ("A", pytest.approx(-0.5075), 0.0, "too small"),
+    ]
+
+
+def test_what_is_left_of_a_cut_order_is_dropped_below_the_least_part_of_equity(replay, bars_of, tape_of):
+    bars = bars_of({"A": [CALM] * 3, "B": [CALM] * 3})
+    tape = tape_of(bars, (1, {"A": 0.95}), (2, {"B": 0.5}))
+    kept, dropped = (replay(bars, tape, ExecutionRules(min_trade_share=m), 1_000.0, None) for m in (0.05, 0.0505))
+    assert [ledger.positions[-1].tolist() for ledger in (kept, dropped)] == [[9.5, 0.5], [9.5, 0.0]]
+
+
 def test_equity_of_exactly_the_maintenance_margin_is_enough(replay, bars_of, tape_of):
     calls = []
     for close in (160.0, 160.5):

@@ -31,7 +31,7 @@ def test_the_debate_of_a_real_model_replays_with_the_network_cut(
 
     monkeypatch.setattr(socket.socket, "connect", cut)
     run = simulator.run(*DEBATE, models="local", cache="replay", workspace=imported)
-    assert run.facts["digest"] == "2bd86ee26a211d02ee56aa498a872419d849cfb326e7c0ac27975872992e7b97"
+    assert run.facts["digest"] == "4f59cc9c99c5e7abb47a0a277b3fa5fded0692ee0d6ef10f2997af7760ef6eb1"
     assert len(run.records) == 4
     assert run.facts["analysts"] is None
     assert (run.runtime["asked"], run.runtime["cost_usd"]) == (0, 0.0)

@@ -148,6 +148,26 @@ def test_a_share_that_nobody_can_afford_is_rejected_and_noted(workspace: Path, s
     assert facts["audit"]["max_relative_difference"] == 0
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize(("least", "stated"), [("0.1%", "0.1 % of equity"), ("$150", "$150")])
+def test_changes_that_were_left_out_are_counted_in_a_note_and_named_among_the_assumptions(
+    least: str, stated: str, workspace: Path, sim: Sim
+) -> None:
+    config = workspace / "config" / "risk.yaml"
+    config.write_text(config.read_text().replace("min_trade: 0.1%", f"min_trade: {least}"))
+    done = sim("run", "--strategy", "equal_weight", "--symbols", "SPY,QQQ", "--from", "2023-01-03", cwd=workspace)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (workspace / "reports").glob("equal_weight-*")
+    rejected = list(csv.DictReader((folder / "rejected.csv").read_text().splitlines()))
+    small = [one for one in rejected if one["why"] == "too small"]
+    assert small
+    assert f"note {len(small)} changes below {stated} left out as too small: see rejected.csv" in " ".join(
+        done.stdout.split()
+    )
+    page = (folder / "report.html").read_text().replace("\u00a0", " ")
+    assert f"a change below {stated} is not traded, leaving a position always is" in page
+
+
 def _span() -> tuple[str, ...]:
     return "--from", SPAN[0], "--to", SPAN[1]
 

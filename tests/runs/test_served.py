@@ -168,7 +168,7 @@ def test_answers_of_before_still_hit_and_are_shown_as_not_recorded(workspace: Pa
     assert "warning" not in told
     (run,) = (workspace / "reports").glob("*/")
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    assert facts["digest"] == "2bd86ee26a211d02ee56aa498a872419d849cfb326e7c0ac27975872992e7b97"
+    assert facts["digest"] == "4f59cc9c99c5e7abb47a0a277b3fa5fded0692ee0d6ef10f2997af7760ef6eb1"
     assert facts["llm"]["served"]["pm.risk"] == [""]
     assert "not recorded" in (run / "report.html").read_text(encoding="utf-8")
     shown = sim("explain", "last", "2024-09-10", cwd=workspace).stdout

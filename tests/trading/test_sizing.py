@@ -157,6 +157,28 @@ def test_a_change_worth_exactly_the_least_trade_is_an_order():
     assert size(0.1, False, 0.0, 10.0, 1_000.0, False, 100.0) == (DOLLARS, 100.0, False)
 
 
+@pytest.mark.parametrize(("held", "weight"), [(0.05, 0.0), (0.05, -0.05), (-0.05, 0.05)])
+def test_a_position_however_small_is_left_and_nothing_small_is_opened_beyond_it(held, weight):
+    assert size(weight, False, held, 1_000.0, 1_000.0, False, 200.0) == (SHARES, -held, False)
+
+
+@pytest.mark.parametrize(
+    ("target", "rules", "left_out"),
+    [
+        (Target("HELD", 0.6255), ExecutionRules(min_trade_share=0.001), 0.04),  # 4 of 8 dollars
+        (Target("NEW", 0.0009), ExecutionRules(min_trade_share=0.001), 0.144),
+        (Target("NEW", 0.0009), ExecutionRules(min_trade=8.0, whole_shares=True), 0.144),
+        (Target("SHORT", -0.1255), ExecutionRules(min_trade=4.5), -0.04),
+        (Target("HELD", 0.625 + 1e-7), ExecutionRules(min_trade_share=0.001), None),  # less than a cent is rounding
+    ],
+)
+def test_a_change_that_is_left_out_is_named(target, rules, left_out):
+    sizing = sized(target, rules=rules)
+    assert sizing.orders == ()
+    found = [(one.order_id, one.symbol, one.wanted, one.got, one.why) for one in sizing.refused]
+    assert found == [(-1, target.symbol, pytest.approx(left_out), 0.0, "too small")] * (left_out is not None)
+
+
 def test_part_of_a_share_is_bought_in_dollars_too():
     assert size(0.1, False, 0.5, 1_000.0, 10_000.0, False, 0.0) == (DOLLARS, 500.0, True)
 

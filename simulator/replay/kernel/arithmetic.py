@@ -41,10 +41,16 @@ def reducing_part(held: float, shares: float) -> float:
 
 
 @inner
-def after_cut(rules: Member, left: float, price: float) -> float:
+def least_worth(a: AccountState, rules: Member) -> float:
+    """Return the dollars below which a change of position is not worth an order, at the last close's equity."""
+    return max(rules.min_trade, rules.min_trade_share * a.equity)
+
+
+@inner
+def after_cut(a: AccountState, rules: Member, left: float, price: float) -> float:
     if rules.whole_shares > 0:
         left = np.trunc(left)
-    return 0.0 if abs(left) * price < rules.min_trade else left
+    return 0.0 if abs(left) * price < least_worth(a, rules) else left
 
 
 @inner
@@ -55,7 +61,7 @@ def affordable(a: AccountState, rules: Member, shares: float, price: float, free
     if gross + commission <= free * TOLERANCE:
         return shares
     left = shares * (max(0.0, free - commission) / gross)
-    return after_cut(rules, left, price) if left != shares else shares
+    return after_cut(a, rules, left, price) if left != shares else shares
 
 
 @inner

@@ -31,6 +31,7 @@ from simulator.replay.kernel.arithmetic import (
     clearance,
     commission_of,
     initial_margin,
+    least_worth,
     open_slippage,
     reducing_part,
 )
@@ -51,6 +52,7 @@ size = inner(make_size(np.trunc))
 def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -> None:
     a, rules = s.account[0], s.rules
     priced, at, first_order, count = len(targets.limit) > 0, targets.at[k], a.orders, 0
+    least = least_worth(a, rules)
     for n in range(len(s.positions)):
         weight = targets.weight[k, n]
         if np.isnan(weight):
@@ -65,7 +67,7 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
         if priced:
             limit, stop, take = targets.limit[k, n], targets.stop[k, n], targets.take_profit[k, n]
         verdict, amount, keeps_side = size(
-            weight, not np.isnan(limit), position.held, mark, a.equity, rules.whole_shares > 0, rules.min_trade
+            weight, not np.isnan(limit), position.held, mark, a.equity, rules.whole_shares > 0, least
         )
         if keeps_side and (priced or a.brackets > 0):
             set_bracket(a, position, stop, take)
@@ -79,7 +81,8 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
             position.order_take_profit = take
             send(a, position, s.orders, n, at)
         elif amount != 0.0:
-            refuse(a, s.refusals, n, -1, at, amount, 0.0, ledger.NO_SHARE_REASON)
+            why = ledger.TOO_SMALL_REASON if abs(amount) * mark < least else ledger.NO_SHARE_REASON
+            refuse(a, s.refusals, n, -1, at, amount, 0.0, why)
     if a.call > 0:
         _refuse_orders(m, s, t, at, first_order)
     if a.orders > first_order:
@@ -241,7 +244,7 @@ def _share_out(m: MarketArrays, s: KernelState, t: int, count: int) -> int:
         position = s.positions[increasing[i]]
         position.got *= scale
         if position.got != position.wanted - position.reducing:
-            position.got = after_cut(rules, position.got, m.open[t, increasing[i]])
+            position.got = after_cut(a, rules, position.got, m.open[t, increasing[i]])
     return ledger.PRO_RATA if together else ledger.BUYING_POWER
 
 

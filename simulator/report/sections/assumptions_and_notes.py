@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from simulator.evidence.records import RunRecord
-from simulator.number_format import counted, dollars, number_of, percent, ratio, rough_percent, small, whole
+from simulator.number_format import SPACE, counted, dollars, number_of, percent, ratio, rough_percent, small, whole
 
 MOST_SOURCES = 50
 """Lines that sources take."""
@@ -71,8 +71,12 @@ def _sizing(risk: Mapping[str, object]) -> str:
         if number_of(risk.get(key)) is not None
     ]
     shares = str(risk.get("shares", "fractional")).capitalize()
-    least = _as_stated(risk.get("min_trade"))
-    return f"Limits, as parts of equity: {', '.join(limits)}. {shares} shares; a change below {least} is not traded."
+    stated = risk.get("min_trade")
+    least = f"{stated.removesuffix('%')}{SPACE}% of equity" if isinstance(stated, str) else _as_stated(stated)
+    return (
+        f"Limits, as parts of equity: {', '.join(limits)}. {shares} shares; a change below {least} is not traded, "
+        "leaving a position always is."
+    )
 
 
 def _margin(risk: Mapping[str, object]) -> str:
