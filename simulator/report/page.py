@@ -49,7 +49,7 @@ PLACE_OF_DECISIONS = "<!--debates-->"
 """Mark in the template where they go: nothing out of a run folder reaches the page with ``<`` in it."""
 
 
-SCRIPTS = ("report.js", "drawer.js", "sorting.js", "trade_table.js")
+SCRIPTS = ("report.js", "drawer.js", "zoom.js", "sections.js", "sorting.js", "trade_table.js")
 """Files of the page's script, in the order they run; they share one scope."""
 
 

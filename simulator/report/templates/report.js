@@ -10,6 +10,9 @@ const last = held.days.length - 1;
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 const NEAR = 14;
 const WORDS = { council: "Meeting", checkpoint: "Checkpoint" };
+const view = { from: 0, to: last };
+// Of the zoom: to show other sessions, and a drag that a click ends.
+let reveal = () => {}, dragging = false;
 let at = last, pinned = -1, shown = -1;
 
 const size = (x, digits) => Math.abs(x).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -49,9 +52,14 @@ function describe(i) {
   return `${day(held.days[i])}: ${said.join(", ")}${trades.length ? "; " + trades.map(traded).join("; ") : ""}`;
 }
 
+// Share of the width at which the close of session i stands; the one before the first stands at the left edge.
+const placeOf = (i) => (i - view.from + 1) / (view.to - view.from + 1);
+
 function move(i) {
   at = Math.min(last, Math.max(0, i));
-  cursor.style.left = `${100 * (at + 1) / (last + 1)}%`;
+  const beside = at < view.from ? at - view.from : Math.max(0, at - view.to);
+  if (beside) reveal(view.from + beside, view.to + beside);
+  cursor.style.left = `${100 * placeOf(at)}%`;
   stack.classList.add("moved");
   slider.setAttribute("aria-valuenow", at);
   slider.setAttribute("aria-valuetext", describe(at));
@@ -70,25 +78,27 @@ function move(i) {
 
 const under = (event) => {
   const box = slider.getBoundingClientRect();
-  return Math.round((event.clientX - box.left) / box.width * (last + 1)) - 1;
+  const i = Math.round((event.clientX - box.left) / box.width * (view.to - view.from + 1)) - 1 + view.from;
+  return Math.min(view.to, Math.max(view.from, i));
 };
 function nearestTrade(event) {
-  const width = slider.getBoundingClientRect().width / (last + 1);
+  const width = slider.getBoundingClientRect().width / (view.to - view.from + 1);
   // Markers stand half a session before the close they belong to.
-  const here = (event.clientX - slider.getBoundingClientRect().left) / width - 0.5;
+  const here = (event.clientX - slider.getBoundingClientRect().left) / width - 0.5 + view.from;
   let best = -1;
-  for (const i of tradeDays) if (best < 0 || Math.abs(i - here) < Math.abs(best - here)) best = i;
+  for (const i of tradeDays) if (i >= view.from && i <= view.to && (best < 0 || Math.abs(i - here) < Math.abs(best - here))) best = i;
   return best >= 0 && Math.abs(best - here) * width <= Math.max(NEAR, width) ? best : -1;
 }
 slider.addEventListener("pointermove", (event) => {
-  if (event.pointerType !== "mouse") return;
+  if (event.pointerType !== "mouse" || dragging && event.buttons) return;
   const near = overMarkers(event) ? nearestTrade(event) : -1;
   slider.style.cursor = near >= 0 ? "pointer" : "crosshair";
   move(near >= 0 ? near : under(event));
 });
 slider.addEventListener("pointerleave", () => { if (pinned >= 0) move(pinned); });
 slider.addEventListener("click", (event) => {
-  const near = nearestTrade(event);
+  if (dragging) return;
+  const near = overMarkers(event) ? nearestTrade(event) : -1;
   pinned = near >= 0 ? near : under(event);
   move(pinned);
   if (near >= 0) open(decisionOn(near, upperRow(event)));
@@ -99,7 +109,7 @@ function upperRow(event) {
 }
 function overMarkers(event) {
   const strip = stack.querySelector(".strips")?.getBoundingClientRect();
-  return strip && event.clientY >= strip.top - 4 && event.clientY <= strip.bottom + 4;
+  return strip && event.clientY >= strip.top - 8 && event.clientY <= strip.bottom + 8;
 }
 
 slider.addEventListener("keydown", (event) => {
