@@ -74,9 +74,7 @@ def explain_decision(folder: Path, day: date, symbol: str | None = None, account
     account the run does not have.
     """
     run = read_run(folder)
-    if symbol is not None and symbol not in run["symbols"]:
-        near, mend = did_you_mean(symbol, run["symbols"]), f"it traded {', '.join(run['symbols'])}"
-        raise UsageError(f'"{symbol}" was not traded in this run{near}', mend=mend)
+    symbol = symbol and find_symbol(run, symbol)
     name = find_account(run, account)
     books = read_books(folder, run, name)
     meetings: dict[str, Occasion | None] = {}
@@ -105,6 +103,15 @@ def find_account(run: RunRecord, name: str | None) -> str | None:
         raise UsageError("this run has one account only", mend="leave --account out")
     near = did_you_mean(name.upper(), seats)
     raise UsageError(f'no account "{name}" in this run{near}', mend=f"it has {', '.join(seats)}")
+
+
+def find_symbol(run: RunRecord, symbol: str) -> str:
+    """Return the traded symbol of that name, in any case. Raises UsageError."""
+    name = symbol.upper()
+    if name in run["symbols"]:
+        return name
+    near, mend = did_you_mean(name, run["symbols"]), f"it traded {', '.join(run['symbols'])}"
+    raise UsageError(f'"{name}" was not traded in this run{near}', mend=mend)
 
 
 def _occasion(row: DecisionRow) -> Occasion | None:
@@ -215,12 +222,13 @@ class Trace:
         return {**vars(self), "trades": trades}
 
 
-def trace_account(folder: Path, account: str | None = None) -> Trace:
-    """Return an account's numbers with the trades, decisions and answers behind them.
+def trace_account(folder: Path, account: str | None = None, symbol: str | None = None) -> Trace:
+    """Return an account's numbers with the trades, decisions and answers behind them; with `symbol` those on it.
 
-    Raises UsageError for an account the run does not have, DataError for a damaged folder.
+    Raises UsageError for an account or symbol the run does not have, DataError for a damaged folder.
     """
     run = read_run(folder)
+    symbol = symbol and find_symbol(run, symbol)
     name = find_account(run, account)
     books = read_books(folder, run, name)
     council = books if name == run["account"] else read_books(folder, run)
@@ -247,25 +255,32 @@ def trace_account(folder: Path, account: str | None = None) -> Trace:
         trades=tuple(
             TracedFill(fill, books.decisions[behind[fill.order_id]] if fill.order_id in behind else None)
             for fill in books.fills
+            if symbol in (None, fill.symbol)
         ),
-        decisions=_trace_decisions(books, behind, council),
+        decisions=_trace_decisions(books, behind, council, symbol),
         calls=tuple(call for call in read_calls(folder, run) if entry is None or call["seat"] == entry["seat"]),
     )
 
 
-def _trace_decisions(books: Books, behind: Mapping[int, int], council: Books) -> tuple[TracedDecision, ...]:
-    ordered = Counter(behind.values())
+def _trace_decisions(
+    books: Books, behind: Mapping[int, int], council: Books, symbol: str | None
+) -> tuple[TracedDecision, ...]:
+    ordered = Counter(behind[order.id] for order in _about(books.orders, symbol) if order.id in behind)
     meetings = ((row["as_of"], meeting_record(row["record"])) for row in council.decisions)
     scores = {as_of: meeting["scores"] for as_of, meeting in meetings if meeting}
     traced = []
     for at, row in enumerate(books.decisions):
         record = council_record(row["record"])
+        opinions = _opinions(row, record, scores.get(row["as_of"], {}))
+        about = [one for one in opinions if symbol in (None, one["instrument"])]
+        if symbol and not about and not ordered[at]:
+            continue
         traced.append(
             TracedDecision(
                 as_of=row["as_of"],
                 session=row["session"],
                 kind=record["kind"] if record else "rule",
-                opinions=_opinions(row, record, scores.get(row["as_of"], {})),
+                opinions=about,
                 orders=ordered[at],
                 keys=list_keys(record) if record else [],
             )

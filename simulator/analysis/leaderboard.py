@@ -26,7 +26,11 @@ class Skill(TypedDict):
 
 
 def leaderboard(
-    accounts: Sequence[Account], calls: Sequence[CallRow], free_returns: measure.Floats, cash: float
+    accounts: Sequence[Account],
+    calls: Sequence[CallRow],
+    free_returns: measure.Floats,
+    cash: float,
+    hold: measure.Floats | None = None,
 ) -> list[AccountRecord]:
     """The entries of ``accounts`` in run.json, in the order given; a pure function, JSON-able, None for undefined.
 
@@ -37,7 +41,8 @@ def leaderboard(
 
     A manager's pitches are held against what followed over their own horizons; the council's approved trades until
     the next meeting, and its ``reviews`` are those of all pitches together: what the chairman could learn from them.
-    Both are None for accounts of something else than a council. `free_returns` (S,) are per session.
+    Both are None for accounts of something else than a council. `free_returns` and `hold`, those of buy-and-hold, (S,)
+    are per session.
     """
     council = council_account(accounts)
     return [
@@ -48,7 +53,7 @@ def leaderboard(
             "decisions": sum(
                 any(target.weight for target in result.decision.targets) for result in one.replayed.results
             ),
-            **_measured(one, free_returns, cash),
+            **_measured(one, free_returns, cash, hold),
             "llm": own_calls(calls, one.seat),
             **_measure_skill(one, council),
             "audit": {"max_relative_difference": one.replayed.largest_difference},
@@ -78,9 +83,9 @@ def _bill(calls: Iterable[CallRow]) -> CallCosts:
     return {"calls": len(costs), "cost_usd": fsum(costs)}
 
 
-def _measured(account: Account, free: measure.Floats, cash: float) -> Measured:
+def _measured(account: Account, free: measure.Floats, cash: float, hold: measure.Floats | None) -> Measured:
     ledger = account.replayed.ledger
-    summary = measure.account(ledger, cash, free)
+    summary = measure.account(ledger, cash, free, hold)
     # The interval alone: the rest of the inference on a Sharpe ratio costs several times as much and is not shown.
     ends, reasons = split(measure.sharpe_ends(measure.session_returns(ledger, cash), free))
     return {

@@ -34,7 +34,7 @@ def analyse(
     days = ledger.bars.dates[session_ends(ledger.bars)]
     daily = Daily(days, measure.session_returns(ledger, work.cash), hold, free, skill)
     return {
-        "accounts": leaderboard(accounts, calls, free, work.cash),
+        "accounts": leaderboard(accounts, calls, free, work.cash, hold),
         "execution_toggles": execution_toggles(replayed.inputs, replayed.tape, work.rules.execution, work.cash, free),
         "contamination": contamination_facts(
             seats_of(work.loaded.strategy),

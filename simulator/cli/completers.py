@@ -58,12 +58,31 @@ def complete_decision(ctx: click.Context, _param: click.Parameter, incomplete: s
     return months if len(months) > 1 and len(incomplete) < len("2024-01") else found
 
 
-def complete_account(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Accounts of the run named before."""
+def complete_topic(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of numbers, and the dates as `complete_decision` has them."""
+    from simulator.report.catalogue import METRICS
+
+    dates = [] if incomplete[:1].isalpha() else complete_decision(ctx, param, incomplete)
+    return [*dates, *_filter_names(METRICS, incomplete.lower())]
+
+
+def complete_symbol_of_run(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Symbols of the run named before: the columns of its weights."""
     folder = _find_run_folder(ctx)
-    return _filter_names(
-        [path.name for path in _list_entries(folder / "accounts")] if folder else (), incomplete.upper()
-    )
+    path = folder / "weights.csv" if folder else None
+    if path is None or not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return _filter_names(lines.readline().strip().split(",")[1:], incomplete.upper())
+
+
+def complete_account(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Accounts of the run named before, and the benchmarks its numbers are held against."""
+    folder = _find_run_folder(ctx)
+    if folder is None:
+        return []
+    accounts = _filter_names([path.name for path in _list_entries(folder / "accounts")], incomplete.upper())
+    return [*accounts, *_filter_names(("buy_and_hold", "equal_weight", "exposure_matched"), incomplete)]
 
 
 def _find_run_folder(ctx: click.Context) -> Path | None:

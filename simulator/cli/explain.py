@@ -1,10 +1,12 @@
-"""`sim explain RUN [DATE]`: from a number or a date to the answers behind it."""
+"""`sim explain RUN [NUMBER | DATE]`: from a number or a date to what is behind it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from simulator.cli.completers import complete_account, complete_decision, complete_run
+from simulator.cli.completers import complete_account, complete_run, complete_symbol_of_run, complete_topic
 from simulator.cli.options import FORCE, open_run
 from simulator.cli.output import print_result
 from simulator.workspace import Workspace
@@ -12,38 +14,32 @@ from simulator.workspace import Workspace
 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
-@click.argument("date", required=False, shell_complete=complete_decision)
-@click.argument("symbol", required=False)
-@click.option("--account", metavar="NAME", shell_complete=complete_account, help="Another account than the council's.")
+@click.argument("what", metavar="[NUMBER|DATE]", required=False, shell_complete=complete_topic)
+@click.argument("symbol", required=False, shell_complete=complete_symbol_of_run)
+@click.option("--account", metavar="NAME", shell_complete=complete_account, help="Another account, or a benchmark.")
+@click.option(
+    "--symbol", "only", metavar="SYMBOL", shell_complete=complete_symbol_of_run, help="What concerns it only."
+)
+@click.option("--trades", type=click.IntRange(1), metavar="N", help="The N trades that added or took most.")
+@click.option("--page", type=click.IntRange(1), metavar="N", help="Forty rows at a time, from page 1 on.")
 @FORCE
 @click.option("--json", "as_json", is_flag=True, help="The whole record as one JSON object.")
 @click.pass_obj
 def explain(
-    workspace: Workspace,
-    run: str,
-    date: str | None,
-    symbol: str | None,
-    account: str | None,
-    force: bool,
-    as_json: bool,
+    workspace: Workspace, /, run: str, symbol: str | None, only: str | None, force: bool, as_json: bool, **options: Any
 ) -> None:
     """From the numbers of RUN back to the answers behind them.
 
-    Without DATE: an account's numbers, its trades and the decision behind each. With DATE: what each member saw, said
-    and voted on the decision in force then, and what came of it; with SYMBOL only what concerns it.
+    \b
+    sim explain last                     an account's numbers, its trades, the decision behind each
+    sim explain last sharpe              how a number is worked out, and what each session adds to it
+    sim explain last alpha --trades 5    … and the five trades that added or took most
+    sim explain last 2024-03-08 SPY      what each member saw, said and voted then, and what came of it
+
+    A terminal shows what is longer than its screen in $PAGER; --page turns the pages of a table by number.
     """
+    from simulator.notebook.commands import Topic, explain_run
+
     opened = open_run(workspace, run, force)
-    folder, badge = opened.folder, {"altered": opened.altered} if opened.altered else {}
-    if date is None:
-        from simulator.analysis.explain import trace_account
-        from simulator.report.explain import print_trace
-
-        trace = trace_account(folder, account)
-        print_result({**trace.to_json(), **badge}, as_json, lambda console: print_trace(trace, console))
-    else:
-        from simulator.analysis.explain import explain_decision
-        from simulator.market.calendar import parse_date
-        from simulator.report.explain import print_explanation
-
-        found = explain_decision(folder, parse_date(date, "DATE"), symbol and symbol.upper(), account)
-        print_result({**found.to_json(), **badge}, as_json, lambda console: print_explanation(found, console))
+    facts, show = explain_run(opened, Topic(symbol=only or symbol, **options))
+    print_result(facts, as_json, show, paged=True)

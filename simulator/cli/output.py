@@ -20,15 +20,18 @@ SECONDS_TO_OPEN = 3.0
 """Seconds a browser is waited for, so that it is there when the command ends; a slow one opens later."""
 
 
-def print_result(facts: Any, as_json: bool, show: Callable[[Console], object]) -> None:
-    """Print `facts` as one line of JSON, or let `show` write them to the terminal."""
+def print_result(facts: Any, as_json: bool, show: Callable[[Console], object], paged: bool = False) -> None:
+    """Print `facts` as one line of JSON, or let `show` write them to the terminal, page by page where that is asked."""
     if as_json:
         # ASCII: half a surrogate pair, which models do send, cannot be printed.
         say(json.dumps(facts, default=str))
         return
-    from simulator.report.renderers.console import Console
+    from simulator.report.renderers.console import Console, show_paged
 
-    show(Console())
+    if paged:
+        show_paged(Console(), show)
+    else:
+        show(Console())
 
 
 def open_page(page: Path) -> None:

@@ -266,14 +266,18 @@ def read_equity(
     return sessions, equity
 
 
-def read_beyond(folder: Path, run: RunRecord) -> dict[date, float]:
-    """Return {session: return beyond the run's usual exposure} of exposure.csv, empty where an earlier version wrote
-    none. Raises DataError."""
+def read_exposure(folder: Path, run: RunRecord) -> tuple[tuple[date, ...], dict[str, Series]]:
+    """Return sessions and columns of exposure.csv, none where an earlier version wrote none. Raises DataError."""
     if not (folder / EXPOSURE).exists():
-        return {}
-    sessions, series = _read_series(folder / EXPOSURE, _again(run), ("choosing", "costs"))
-    beyond = series["choosing"] + series["costs"]
-    return dict(zip(sessions, beyond.tolist(), strict=True))
+        return (), {}
+    return _read_series(folder / EXPOSURE, _again(run), ("choosing", "costs"))
+
+
+def read_beyond(folder: Path, run: RunRecord) -> dict[date, float]:
+    """Return {session: return beyond the run's usual exposure} of exposure.csv, empty where there is none. Raises
+    DataError."""
+    sessions, series = read_exposure(folder, run)
+    return dict(zip(sessions, (series["choosing"] + series["costs"]).tolist(), strict=True)) if sessions else {}
 
 
 def read_weights(place: Path, run: RunRecord) -> tuple[tuple[date, ...], dict[str, Series]]:

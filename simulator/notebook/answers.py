@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from simulator.errors import UsageError
-from simulator.notebook.commands import ablate_run, check_run, compare_runs
+from simulator.notebook.commands import Topic, ablate_run, check_run, compare_runs, explain_run
 from simulator.notebook.worker import call_in_thread
 from simulator.printing import printable
 from simulator.replay.prefetch import silent
@@ -121,19 +120,17 @@ def ablate(run: Run) -> Answer:
     return Answer(headline(facts), pd.DataFrame(rows), facts, page, text)
 
 
-def explain(run: Run, date: object, symbol: str | None, account: str | None) -> Answer:
-    """Return what is behind an account's numbers, or with `date` behind the decision in force then."""
+def explain(run: Run, topic: Topic) -> Answer:
+    """Return what is behind an account's numbers, behind one of them, or behind a decision; a row per part of a number
+    in the table."""
     import pandas as pd
 
-    from simulator.analysis.explain import explain_decision, trace_account
-    from simulator.report.explain import print_explanation, print_trace
-
-    if date is None:
-        if symbol is not None:
-            raise UsageError(f'symbol "{symbol}" without a date', mend='say which: run.explain("2024-03-08", "SPY")')
-        trace = trace_account(run.folder, account)
-        return Answer("", pd.DataFrame(), trace.to_json(), None, capture(lambda console: print_trace(trace, console)))
-    from simulator.market.calendar import parse_date
-
-    found = explain_decision(run.folder, parse_date(date, "date"), symbol and symbol.upper(), account)  # type: ignore[arg-type]
-    return Answer("", pd.DataFrame(), found.to_json(), None, capture(lambda console: print_explanation(found, console)))
+    facts, show = explain_run(run.verified, topic)
+    table = pd.DataFrame(cast(list[dict[str, object]], facts.get("rows", [])))
+    for name in ("session", "entry", "exit", "decided"):
+        if name in table:
+            table[name] = pd.to_datetime(table[name]).astype("datetime64[ns]")
+    if "session" in table:
+        table = table.set_index("session")
+    text = capture(show)
+    return Answer(text.partition("\n")[0] if "metric" in facts else "", table, facts, None, text)

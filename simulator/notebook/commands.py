@@ -1,19 +1,26 @@
-"""Work of `sim compare`, `check` and `ablate` between parsing and printing, for the shell and for Python alike."""
+"""Work of `sim compare`, `check`, `ablate` and `explain` between parsing and printing, for shell and Python alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulator.errors import UsageError
 from simulator.evidence.verify import Verified, add_parts
 from simulator.files import check_writable, locked
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from simulator.analysis.ablation import Progress
     from simulator.analysis.compare import Comparison
+    from simulator.analysis.explain import Explanation
+    from simulator.analysis.explain_number import ExplainedNumber
     from simulator.contamination.bill import Bill
     from simulator.contamination.checks import Check
     from simulator.evidence.records import AblationRecord, CheckRecord, Checks
@@ -87,3 +94,59 @@ def ablate_run(opened: Verified, workspace: Workspace, progress: Progress | None
     write(folder, "html", opened.altered, add)
     keep_shelf(folder, workspace.reports)
     return facts, folder / FILE
+
+
+@dataclass(frozen=True)
+class Topic:
+    """The question about a run: `what` is a number by its key or name, a date, or None for all; `symbol` and `trades`
+    narrow it, `page` is that of a long table."""
+
+    what: str | date | None = None
+    symbol: str | None = None
+    account: str | None = None
+    trades: int | None = None
+    page: int | None = None
+
+
+def explain_run(opened: Verified, topic: Topic) -> tuple[dict[str, object], Callable[[Console], None]]:
+    """Return the explanation of a run's numbers, of one of them, or of a decision: facts, and what prints them.
+
+    Raises UsageError for what the run does not have, DataError for a damaged folder.
+    """
+    badge: dict[str, object] = {"altered": opened.altered} if opened.altered else {}
+    if topic.what is None:
+        from simulator.analysis.explain import trace_account
+        from simulator.report.explain import print_trace
+
+        trace = trace_account(opened.folder, topic.account, topic.symbol)
+        largest = explain_number_of(opened, topic, "final_equity") if topic.trades else None
+        trades = {"largest_trades": list(largest.rows)} if largest else {}
+        return {**trace.to_json(), **trades, **badge}, lambda console: print_trace(trace, console, largest, topic.page)
+    if isinstance(topic.what, str) and not topic.what[:1].isdigit():
+        from simulator.report.explain_number import find_metric, print_number, to_json
+
+        number = explain_number_of(opened, topic, find_metric(topic.what).key)
+        return {**to_json(number), **badge}, lambda console: print_number(number, console, topic.page)
+    if topic.trades or topic.page:
+        name = "--trades" if topic.trades else "--page"
+        raise UsageError(f"{name} with a date", mend="leave it out, or name a number as sharpe")
+    from simulator.report.explain import print_explanation
+
+    found = explain_date(opened, topic)
+    return {**found.to_json(), **badge}, lambda console: print_explanation(found, console)
+
+
+def explain_number_of(opened: Verified, topic: Topic, metric: str) -> ExplainedNumber:
+    """Return a number of the run with the parts that `topic` asks for."""
+    from simulator.analysis.explain_number import explain_number
+
+    return explain_number(opened.folder, metric, topic.account, topic.symbol, topic.trades)
+
+
+def explain_date(opened: Verified, topic: Topic) -> Explanation:
+    """Return the decision in force on the date of `topic`."""
+    from simulator.analysis.explain import explain_decision
+    from simulator.market.calendar import parse_date
+
+    day = parse_date(topic.what, "DATE")  # type: ignore[arg-type]
+    return explain_decision(opened.folder, day, topic.symbol, topic.account)

@@ -306,11 +306,24 @@ class Run(Account):
 
         return ablate(self)
 
-    def explain(self, date: object = None, symbol: str | None = None, account: str | None = None) -> Answer:
-        """Return what is behind the run's numbers, or behind the decision in force on `date`, as ``sim explain``."""
-        from simulator.notebook.answers import explain
+    def explain(
+        self,
+        what: object = None,
+        symbol: str | None = None,
+        account: str | None = None,
+        trades: int | None = None,
+        page: int | None = None,
+    ) -> Answer:
+        """Return what is behind a number of the run (``"sharpe"``), behind the decision in force on a date, or behind
+        all its numbers, as ``sim explain``.
 
-        return explain(self, date, symbol, account)
+        Of a number the ``table`` has a row per session, or for each of as many `trades` as asked for, and a column
+        ``part``: what it adds.
+        """
+        from simulator.notebook.answers import explain
+        from simulator.notebook.commands import Topic
+
+        return explain(self, Topic(what, symbol, account, trades, page))  # type: ignore[arg-type]
 
 
 def load(name: str, workspace: Workspace) -> Run:

@@ -207,6 +207,46 @@ SIGNIFICANCE: tuple[Metric, ...] = (
 )
 """Inference on a Sharpe ratio, beyond its interval."""
 
+SKILL: tuple[Metric, ...] = (
+    Metric(
+        "usual_exposure",
+        "Usual exposure",
+        "% a year",
+        signed_percent,
+        "what its own mean weights up to each session would have earned",
+        flags="annual",
+    ),
+    Metric(
+        "choosing",
+        "Choosing and timing",
+        "% a year",
+        signed_percent,
+        "what it earned by not holding just these",
+        "higher",
+        "annual",
+    ),
+    Metric(
+        "costs",
+        "Costs",
+        "% a year",
+        signed_percent,
+        "slippage, commissions, borrowed shares and the spread on a debit",
+        "higher",
+        "annual",
+    ),
+    Metric(
+        "beyond",
+        "Choosing and timing, less costs",
+        "% a year",
+        signed_percent,
+        "what the verdict is on",
+        "higher",
+        "annual",
+    ),
+    Metric("excess", "Return over cash", "% a year", signed_percent, "all of it", "higher", "annual"),
+)
+"""Mean excess return in parts, as `skill` of run.json has it."""
+
 RESAMPLING: tuple[Metric, ...] = (
     Metric("eta", "η", "", ratio, "in place of √P"),
     Metric("block_length", "Mean block", "sessions", tenths, "sessions"),
@@ -280,7 +320,7 @@ SELECTION: tuple[Metric, ...] = (
 )
 """Corrections for having been chosen as the best of many."""
 
-CATALOGUE: tuple[Metric, ...] = tuple(chain(*GROUPS.values(), SIGNIFICANCE, RESAMPLING, DIFFERENCE, SELECTION))
+CATALOGUE: tuple[Metric, ...] = tuple(chain(*GROUPS.values(), SIGNIFICANCE, SKILL, RESAMPLING, DIFFERENCE, SELECTION))
 """Every metric; no two have one key."""
 
 METRICS: dict[str, Metric] = {metric.key: metric for metric in CATALOGUE}

@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 
 from simulator.analysis.explain import Explanation, Opinion, Trace, list_keys
+from simulator.analysis.explain_number import ExplainedNumber
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.council.records import (
     AnswerRow,
@@ -45,6 +46,7 @@ from simulator.report.decision_text import (
     find_reviews,
     flatten_facts,
 )
+from simulator.report.explain_number import Page, choose_page, print_turn, tabulate_parts
 from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import make_grid, print_table
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
@@ -289,15 +291,32 @@ def _ruling(chairman: AnswerRow[ChairmanAnswer], symbol: str | None) -> str:
     return " ".join([*approved, *rejected, *rest])
 
 
-def print_trace(found: Trace, console: Console) -> None:
-    """Print numbers, trades, then every decision that was a meeting or led to an order."""
-    console.print(Text(f"{found.name}, {found.run}", "bold"))
-    if found.analysts:
-        console.print(Text(found.analysts, "italic"))
-    console.print()
-    print_table(console, tabulate_numbers(found), headings=False, hints=True)
-    console.print(Text(f"\n{counted(len(found.trades), 'trade')}, and the decision behind each", "bold"))
-    print_table(console, tabulate_trades(found))
+def print_trace(
+    found: Trace, console: Console, largest: ExplainedNumber | None = None, page: int | None = None
+) -> None:
+    """Print numbers, trades, then every decision that was a meeting or led to an order.
+
+    `largest` are trades to print instead of all fills; from the second `page` on there are no more than trades.
+    """
+    rows = choose_page(len(found.trades if largest is None else largest.rows), page)
+    if rows.number == 1:
+        console.print(Text(f"{found.name}, {found.run}", "bold"))
+        if found.analysts:
+            console.print(Text(found.analysts, "italic"))
+        console.print()
+        print_table(console, tabulate_numbers(found), headings=False, hints=True)
+    if largest is None:
+        console.print(Text(f"\n{counted(len(found.trades), 'trade')}, and the decision behind each", "bold"))
+        print_table(console, tabulate_trades(found, rows))
+    else:
+        console.print(Text(f"\n{counted(len(largest.rows), 'trade')} that earned or lost most", "bold"))
+        print_table(console, tabulate_parts(largest, rows))
+    print_turn(console, rows)
+    if rows.number == 1:
+        _print_decisions(found, console)
+
+
+def _print_decisions(found: Trace, console: Console) -> None:
     acting = [one for one in found.decisions if one["orders"] or one["kind"] in ("council", "member")]
     console.print(Text(f"\n{counted(len(found.decisions), 'decision')}, with what was wanted", "bold"))
     rows = [
@@ -353,10 +372,10 @@ def tabulate_numbers(found: Trace) -> Table:
     return make_table("Numbers", [Column("")], rows)
 
 
-def tabulate_trades(found: Trace) -> Table:
-    """Return the trade list of an account: its fills, and the session of the decision behind each."""
+def tabulate_trades(found: Trace, page: Page) -> Table:
+    """Return a page of an account's fills, and the session of the decision behind each."""
     rows = []
-    for one in found.trades:
+    for one in found.trades[page.first : page.end]:
         fill = one.fill
         cells = (
             "bought" if fill.quantity > 0 else "sold",

@@ -15,6 +15,7 @@ import pytest
 import simulator
 from simulator.analysis.explain import trace_account
 from simulator.llm.cache import AnswerCache
+from simulator.report.catalogue import METRICS
 from simulator.stats.trades import closed_trades, trade_statistics
 
 pytestmark = pytest.mark.medium
@@ -114,7 +115,12 @@ def test_the_shell_completes_runs_dates_and_accounts(lab: Path, run: Path, monke
         return [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
 
     assert offered("explain", "macro") == [run.name]
-    assert offered("explain", run.name, "") == ["2024-01", "2024-02", "2024-03", "2024-04"]
+    months = ["2024-01", "2024-02", "2024-03", "2024-04"]
+    assert offered("explain", run.name, "") == [*months, *sorted(METRICS)]
+    assert offered("explain", run.name, "sharpe") == [name for name in sorted(METRICS) if name.startswith("sharpe")]
+    assert offered("explain", run.name, "max_d") == ["max_drawdown", "max_drawdown_band", "max_drawdown_sessions"]
+    assert offered("explain", run.name, "sharpe", "--symbol", "") == ["QQQ", "SPY"]
+    assert offered("explain", run.name, "sharpe", "--account", "b") == ["buy_and_hold"]
     assert "2024-02-05" in offered("explain", run.name, "2024-02")
     assert offered("explain", run.name, "--account", "g") == ["GEMINI", "GROQ"]
 

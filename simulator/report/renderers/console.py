@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -45,6 +46,16 @@ class Console(rich.console.Console):
         # A reader that left ends the command as it does where rich is not at work: rich itself would raise SystemExit.
         self.quiet = True
         raise BrokenPipeError(errno.EPIPE, "the reader is gone")
+
+
+def show_paged(console: Console, show: Callable[[Console], object]) -> None:
+    """Let `show` write to the reader's pager where `console` is a terminal, which leaves what fits a screen alone."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        show(console)
+        return
+    os.environ.setdefault("LESS", "FRX")  # as git does: quit on one screen, let colours pass, leave the text there
+    with console.pager(styles=console.color_system is not None):
+        show(console)
 
 
 def capture(show: Callable[[Console], object], width: int = 100) -> str:

@@ -8,8 +8,8 @@ from simulator.analysis.paired import against_benchmarks
 from simulator.analysis.verdict import FEWEST_SESSIONS, Verdict, part_after_cutoff, withheld
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import RunRecord
-from simulator.number_format import UNDEFINED, interval, p_value, percent, ratio, signed_ratio
-from simulator.report.catalogue import SIGNIFICANCE
+from simulator.number_format import UNDEFINED, interval, p_value, percent, ratio, rough_percent, signed_ratio
+from simulator.report.catalogue import METRICS, SIGNIFICANCE, SKILL
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
 
 
@@ -36,11 +36,9 @@ def tabulate_significance(run: RunRecord) -> Table:
     inference = run["inference"]
     shown = [metric for metric in SIGNIFICANCE if metric.key in inference and not withheld(run)]
     rows = [Row(metric.name, (metric.cell(inference, run["reasons"]),), metric.help) for metric in shown]
-    low, median, high = (inference.get(f"max_drawdown_{quantile}") for quantile in (5, 50, 95))
-    band = interval(low, high, percent)
-    if rows and UNDEFINED not in (band, percent(median)):
-        hint = f"nine in ten redrawn histories, median {percent(median)}"
-        rows.append(Row("Largest drawdown", (Cell(band),), hint))
+    band, median = METRICS["max_drawdown_band"], rough_percent(inference.get("max_drawdown_50"))
+    if rows and UNDEFINED not in (band.write(inference), median):
+        rows.append(Row(band.name, (band.cell(inference, run["reasons"]),), f"{band.help}, median {median}"))
     return make_table("Significance", ("Value",), rows)
 
 
@@ -50,17 +48,9 @@ def tabulate_origin(run: RunRecord) -> Table | None:
     skill = None if part is None else part.get("skill")
     if skill is None or skill["excess"] is None or skill["sessions"] < FEWEST_SESSIONS:
         return None
-    beyond = interval(skill["beyond_low"], skill["beyond_high"], percent)
-    rows = [
-        Row(name, (Cell(percent(value, sign=True), value=value), Cell(bounds)), hint)
-        for name, value, bounds, hint in (
-            ("Usual exposure", skill["exposure"], "", "what its own mean weights up to each session would have earned"),
-            ("Choosing and timing", skill["choosing"], "", "what it earned by not holding just these"),
-            ("Costs", skill["costs"], "", "slippage, commissions, borrowed shares and the spread on a debit"),
-            ("Choosing and timing, less costs", skill["beyond"], beyond, "what the verdict is on"),
-            ("Return over cash", skill["excess"], "", "all of it"),
-        )
-    ]
+    values = {**skill, "usual_exposure": skill["exposure"]}
+    bounds = {"beyond": interval(skill["beyond_low"], skill["beyond_high"], percent)}
+    rows = [Row(one.name, (one.cell(values, {}), Cell(bounds.get(one.key, ""))), one.help) for one in SKILL]
     return make_table("Where the return over cash came from", ("A year", "95\u00a0% interval"), rows)
 
 
