@@ -64,9 +64,9 @@ def by_holding_time(trips: Iterable[RoundTrip]) -> tuple[Part, ...]:
     return tuple(sorted(parts, key=lambda one: float(one.key)))
 
 
-def total(trips: Sequence[RoundTrip]) -> Part:
+def total(trips: Sequence[RoundTrip], key: str = "") -> Part:
     """Return all positions as one part; `mean` and `sessions` are 0 where there is none."""
-    return _part("", trips)
+    return _part(key, trips)
 
 
 def _parts(trips: Iterable[RoundTrip], key: Callable[[RoundTrip], str | float]) -> list[Part]:

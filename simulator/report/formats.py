@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from simulator.analysis.paired import Paired, against_benchmarks, against_best, rank_accounts
 from simulator.analysis.periods import drawdown, period_returns
+from simulator.analysis.profit import Part, by_holding_time, by_reason, by_symbol
 from simulator.analysis.targets import targets
 from simulator.errors import UsageError
 from simulator.evidence.reader import Evidence, Series, read
 from simulator.report import page
+from simulator.report.sections.distribution import Histogram
+from simulator.report.sections.profit import account_profit, name_class
+from simulator.stats.drawdowns import Drawdown
 from simulator.store.folders import add_files
 
 FORMATS = ("html", "md", "json")
@@ -45,9 +50,10 @@ def as_json(folder: Path, altered: str = "") -> str:
     """Return the report as numbers: one JSON object, null for what is undefined.
 
     Keys: run, altered, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross,
-    net, weights, trades}, monthly, targets, significance, skill, factors, against_benchmarks, replicates, leaderboard,
-    against_best, ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit,
-    assumptions, biases, notes, protocol, and ``tables``: those of the page, with their texts.
+    net, weights, trades}, monthly, profit {symbols, reasons, time_held, accounts}, rolling {window: {figure: values}},
+    drawdowns, distribution {sessions, months}, targets, significance, skill, factors, against_benchmarks, replicates,
+    leaderboard, against_best, ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data,
+    audit, assumptions, biases, notes, protocol, and ``tables``: those of the page, with their texts.
     """
     evidence = read(folder, altered)
     return json.dumps(_numbers(evidence), indent=1, allow_nan=False) + "\n"
@@ -77,6 +83,18 @@ def _numbers(evidence: Evidence) -> dict[str, object]:
         "reasons": run["reasons"],
         "chart": _chart(evidence),
         "monthly": _monthly(evidence),
+        "profit": _profit(evidence),
+        "rolling": {
+            str(one.window): {name: _list(vars(one)[name]) for name in ("sharpe", "volatility", "beta")}
+            for one in (report.rolling.rolls if report.rolling else ())
+        },
+        "drawdowns": [
+            _drawdown(one, evidence.sessions) for one in (report.drawdowns.falls if report.drawdowns else ())
+        ],
+        "distribution": {
+            f"{one.name}s": _distribution(one)
+            for one in (report.distribution.histograms if report.distribution else ())
+        },
         "targets": [{**asdict(one), "verdict": one.verdict} for one in targets(evidence)],
         "significance": run["inference"],
         "skill": run.get("skill") or {},
@@ -115,6 +133,10 @@ def _tables(report: page.Report) -> list[object]:
     tables = (
         report.figures,
         report.comparison.replicates,
+        *(part.table for part in (report.profit.parts if report.profit else ())),
+        report.rolling and report.rolling.table,
+        report.drawdowns and report.drawdowns.table,
+        report.distribution and report.distribution.table,
         report.significance.figures,
         report.significance.origin,
         report.significance.paired,
@@ -161,6 +183,35 @@ def _monthly(evidence: Evidence) -> dict[str, Mapping[str, float | None]]:
             months = period_returns(evidence.sessions, evidence.equity[name], cash, lambda day: (day.year, day.month))
             found[name] = {f"{year}-{month:02}": value for (year, month), value in months.items()}
     return found
+
+
+def _profit(evidence: Evidence) -> dict[str, list[dict[str, object]]]:
+    trips = evidence.own_trips or ()
+    parts = {"symbols": by_symbol(trips), "reasons": by_reason(trips), "time_held": by_holding_time(trips)}
+    accounts = [{**_part(part), "net": net} for part, net in account_profit(evidence)]
+    return {**{name: list(map(_part, kind)) for name, kind in parts.items()}, "accounts": accounts}
+
+
+def _part(one: Part) -> dict[str, object]:
+    key = one.key if isinstance(one.key, str) else name_class(one.key)
+    return {**asdict(one), "key": key, "hit_rate": one.hit_rate}
+
+
+def _drawdown(one: Drawdown, sessions: Sequence[date]) -> dict[str, object]:
+    """Return a drawdown with dates for its points; None for the start and for what has not come."""
+    points = {name: vars(one)[name] for name in ("peak", "trough", "recovery")}
+    days = {name: sessions[at - 1].isoformat() if at else None for name, at in points.items()}
+    return {"depth": one.depth, **days, "sessions": one.sessions}
+
+
+def _distribution(one: Histogram) -> dict[str, object]:
+    found = one.found
+    ends = {"best": found.best, "worst": found.worst}
+    return {
+        "edges": found.edges,
+        "counts": found.counts,
+        **{name: {one.labels[at]: value for at, value in places} for name, places in ends.items()},
+    }
 
 
 def _list(values: Series) -> list[float | None]:

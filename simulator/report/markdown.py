@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from simulator.analysis.targets import targets
@@ -29,6 +30,7 @@ def as_markdown(folder: Path, altered: str = "") -> str:
     parts = [
         *_head(evidence, report),
         *_comparison(report),
+        *_course(report),
         *_significance(report),
         *_factors(report.factors),
         *_members(report),
@@ -87,8 +89,30 @@ def _comparison(report: Report) -> Iterator[str]:
     if report.comparison.replicates:
         yield f"### {report.comparison.replicates.title}"
         yield render_table(report.comparison.replicates)
+
+
+def _course(report: Report) -> Iterator[str]:
+    profit, distribution = report.profit, report.distribution
+    if profit:
+        yield "## Profit and loss"
+        yield bullets((*profit.sentences, profit.why))
+        for part in profit.parts:
+            yield f"### {part.name}"
+            yield render_table(part.table)
+    if report.rolling:
+        yield "## Rolling figures"
+        for group in report.rolling.table.groups:
+            yield render_table(replace(report.rolling.table, groups=(group,), corner=group.title))
+    if report.drawdowns:
+        yield "## Drawdowns"
+        yield render_table(report.drawdowns.table)
+        yield escape(report.drawdowns.sentence)
     yield "## Monthly returns"
     yield render_table(monthly_returns.tabulate(report.months))
+    if distribution:
+        yield "## Distribution"
+        yield bullets(one.spoken for one in distribution.histograms)
+        yield render_table(distribution.table)
     yield "## Weights"
     yield bullets(f"{holding.symbol}: {holding.summary}" for holding in report.holdings)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from simulator.analysis.course import course_of
 from simulator.analysis.protocol import Answer, answer_protocol
 from simulator.analysis.verdict import Verdict, judge
 from simulator.evidence.reader import Evidence, read
@@ -25,12 +26,16 @@ from simulator.report.sections import (
     comparison,
     contamination,
     costs_and_execution,
+    distribution,
+    drawdowns,
     equity_and_trades,
     factors,
     members_and_council,
     monthly_returns,
     prices,
+    profit,
     reproduce,
+    rolling,
     significance,
     summary,
     trades,
@@ -70,7 +75,11 @@ class Report:
     chart: equity_and_trades.EquityAndTrades
     trades: trades.Trades | None
     prices: prices.Prices | None
+    profit: profit.Profit | None
+    rolling: rolling.RollingSection | None
+    drawdowns: drawdowns.DrawdownSection | None
     months: tuple[monthly_returns.Year, ...]
+    distribution: distribution.DistributionSection | None
     holdings: tuple[weights.Holding, ...]
     significance: significance.Significance
     factors: factors.FactorSection | None
@@ -98,8 +107,12 @@ SECTIONS = (
     Section("chart", "Equity and trades"),
     Section("trades", "Trades", lambda report: report.trades),
     Section("prices", "Prices", lambda report: report.prices),
+    Section("profit", "Profit and loss", lambda report: report.profit),
     Section("comparison", "Comparison"),
+    Section("rolling", "Rolling", lambda report: report.rolling),
+    Section("drawdowns", "Drawdowns", lambda report: report.drawdowns),
     Section("monthly", "Months"),
+    Section("distribution", "Distribution", lambda report: report.distribution),
     Section("weights", "Weights", lambda report: report.holdings),
     Section("significance", "Significance"),
     Section("factors", "Factors", lambda report: report.factors),
@@ -143,6 +156,7 @@ def render(folder: Path, altered: str = "") -> bytes:
 def compose(evidence: Evidence) -> Report:
     """Return everything the page shows."""
     run, verdict = evidence.run, judge(evidence.run)
+    course = course_of(evidence)
     return Report(
         run=run,
         title=f"{run['strategy']}: {run['from']} to {run['to']}{', partial' if run['partial'] else ''}",
@@ -157,7 +171,11 @@ def compose(evidence: Evidence) -> Report:
         chart=equity_and_trades.compose(evidence),
         trades=trades.compose(evidence),
         prices=prices.compose(evidence),
+        profit=profit.compose(evidence),
+        rolling=rolling.compose(course, evidence.sessions),
+        drawdowns=drawdowns.compose(course, evidence.sessions),
         months=monthly_returns.compose(evidence),
+        distribution=distribution.compose(evidence, course),
         holdings=weights.compose(evidence),
         significance=significance.compose(evidence, verdict),
         factors=factors.compose(evidence.factors and evidence.factors["regression"]),

@@ -26,7 +26,16 @@ def test_markdown_has_the_sections_of_the_page_in_their_order(write_run: Any) ->
     text = as_markdown(write_run())
     heads = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
-        *("Targets", "Comparison", "Monthly returns", "Weights", "Significance", "Members and council", "Calibration"),
+        *(
+            "Targets",
+            "Comparison",
+            "Profit and loss",
+            "Rolling figures",
+            "Drawdowns",
+            "Monthly returns",
+            "Distribution",
+        ),
+        *("Weights", "Significance", "Members and council", "Calibration"),
         *("Costs and execution", "Assumptions", "Bias checklist", "Reproduce", "Reporting protocol"),
     ]
     assert text.count("COUNCIL") >= 2

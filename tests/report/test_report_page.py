@@ -20,8 +20,8 @@ from simulator.report import build, render
 TWELVE = ("SPY", "QQQ", "IWM", "DIA", "EEM", "TLT", "HYG", "GLD", "SLV", "USO", "UUP", "BIL")
 LABEL = "rule-based analysts, no LLM"
 SECTIONS = (
-    *("verdict", "chart", "trades", "prices", "comparison", "monthly", "weights", "significance", "members"),
-    *("calibration", "costs"),
+    *("verdict", "chart", "trades", "prices", "profit", "comparison", "rolling", "drawdowns", "monthly"),
+    *("distribution", "weights", "significance", "members", "calibration", "costs"),
     *("figures", "assumptions", "biases", "reproduce", "protocol"),
 )
 AWKWARD: dict[str, dict[str, Any]] = {
