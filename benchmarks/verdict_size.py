@@ -28,7 +28,7 @@ from simulator.runs.exposure import skill_record, skill_series
 from simulator.runs.load_inputs import load_inputs
 from simulator.stats.distributions import student_cdf, student_sf
 from simulator.stats.series import Undefined
-from simulator.stats.skill import cosines, mean_test, p_of_trials, usual_exposure
+from simulator.stats.skill import cosines, level_reward, mean_so_far, mean_test, p_of_trials
 from simulator.trading.cycle import TradingRules
 from simulator.trading.strategy import points_of
 from simulator.workspace import find_workspace
@@ -46,7 +46,10 @@ PERIODS = (("2018-01-02", "2018-12-31"), ("2019-01-02", "2021-12-31"), ("2022-01
 
 Floats = np.ndarray
 Series = Callable[[np.random.Generator, int, int], Floats]
-"""(R, n) histories of what is tested, by generator, n and R."""
+"""(R, n) histories, by generator, n and R."""
+
+Tested = Callable[[np.random.Generator, int, int], Iterator[tuple[Floats, float]]]
+"""Of R histories (n,) what is tested, and the reward of its change of level."""
 
 Weigh = Callable[[np.random.Generator, Floats], Floats]
 """Weights (T, N) held over moves (T, N), known before each."""
@@ -73,18 +76,24 @@ def independent(rng: np.random.Generator, n: int, count: int) -> Floats:
     return rng.normal(size=(count, n))
 
 
-def book(weigh: Weigh, shocks: Series = garch) -> Series:
+def book(weigh: Weigh, shocks: Series = garch) -> Tested:
     """Returns beyond its usual exposure of a book of two symbols in the bull market."""
 
-    def series(rng: np.random.Generator, n: int, count: int) -> Floats:
+    def tested(rng: np.random.Generator, n: int, count: int) -> Iterator[tuple[Floats, float]]:
         moves = DRIFT + SPREAD * np.stack([shocks(rng, n + WARM, count) for _ in range(2)], axis=-1)
-        return np.array([beyond(weigh(rng, one)[WARM:], one[WARM:]) for one in moves])
+        return (beyond(weigh(rng, one)[WARM:], one[WARM:]) for one in moves)
 
-    return series
+    return tested
 
 
-def beyond(w: Floats, x: Floats) -> Floats:
-    return (w * x).sum(axis=1) - usual_exposure(w, x)
+def bare(series: Series) -> Tested:
+    """Returns without positions."""
+    return lambda rng, n, count: ((one, 0.0) for one in series(rng, n, count))
+
+
+def beyond(w: Floats, x: Floats) -> tuple[Floats, float]:
+    ahead = w - mean_so_far(w)
+    return (ahead * x).sum(axis=1), level_reward(ahead, x)
 
 
 def weekly(values: Floats, n: int) -> Floats:
@@ -136,6 +145,33 @@ def double_down(_: np.random.Generator, moves: Floats) -> Floats:
     return w
 
 
+def ramp(_: np.random.Generator, moves: Floats) -> Floats:
+    """A thousandth more in each every session, up to one half; a weight that only falls is as much below its mean."""
+    return np.minimum(0.001 * np.maximum(np.arange(len(moves)) - WARM, 0), 0.5)[:, None] * np.ones((1, 2))
+
+
+def late(_: np.random.Generator, moves: Floats) -> Floats:
+    """Nothing for half of the time, everything after."""
+    return np.where(np.arange(len(moves)) < WARM + (len(moves) - WARM) // 2, 0.0, 0.5)[:, None] * np.ones((1, 2))
+
+
+def saver(after_losses: bool) -> Weigh:
+    """Buys for a hundredth of the money in each symbol every week, or two after its losing weeks, and never sells."""
+
+    def weigh(_: np.random.Generator, moves: Floats) -> Floats:
+        w, held, cash = np.zeros(moves.shape), np.zeros(2), 1.0
+        for t in range(WARM, len(moves)):
+            if t % 5 == 0:
+                wanted = 0.02 * (moves[t - 5 : t].sum(axis=0) < 0) if after_losses else np.full(2, 0.01)
+                bought = wanted * min(1.0, cash / max(wanted.sum(), 1e-9))
+                held, cash = held + bought, cash - bought.sum()
+            w[t] = held / (held.sum() + cash)
+            held = held * (1 + moves[t])
+        return w
+
+    return weigh
+
+
 def informed(ic: float) -> Weigh:
     """Holds half in each symbol in the weeks a signal of that correlation with the week's return is above 0."""
 
@@ -154,11 +190,11 @@ def drawn(p: float, loss: float) -> Series:
     )
 
 
-def nvidia(rng: np.random.Generator, n: int, count: int) -> Floats:
+def nvidia(rng: np.random.Generator, n: int, count: int) -> Iterator[tuple[Floats, float]]:
     """Weekly coins over stretches of NVDA's sample bars, which begin at random."""
     moves = sample_moves("NVDA")
     starts = rng.integers(0, len(moves) - n + 1, count)
-    return np.array([beyond(coins(rng, one), one) for one in (moves[at : at + n, None] for at in starts)])
+    return (beyond(coins(rng, one), one) for one in (moves[at : at + n, None] for at in starts))
 
 
 @cache
@@ -169,23 +205,27 @@ def sample_moves(symbol: str) -> Floats:
     return moves[:, 0] - moves[:, 1]
 
 
-def bulls(shocks: Series) -> dict[str, Series]:
+def bulls(shocks: Series) -> dict[str, Tested]:
     return {
         "buys 20-session dips": book(dips(20), shocks),
         "buys 60-session dips": book(dips(60), shocks),
         "follows the 50-session trend": book(lambda _, moves: 0.5 * (trend_of(moves, 50) > 0), shocks),
         "doubles down": book(double_down, shocks),
+        "a little more every session": book(ramp, shocks),
+        "out for half of the time, then in": book(late, shocks),
+        "buys every week, never sells": book(saver(after_losses=False), shocks),
+        "buys after losing weeks, never sells": book(saver(after_losses=True), shocks),
     }
 
 
-NULLS: dict[str, Series] = {
-    "noise: iid normal": independent,
-    "noise: Student t, 4 degrees": lambda rng, n, count: rng.standard_t(4, (count, n)),
-    "noise: AR(1), 0.2": ar1,
-    "noise: GARCH-t": garch,
-    "skewed: 1 − Exp(1)": lambda rng, n, count: 1.0 - rng.exponential(size=(count, n)),
-    "skewed: gamma, skew −4": lambda rng, n, count: 0.5 - rng.gamma(0.25, 2.0, (count, n)),
-    "skewed: puts that lose in 5 %": drawn(0.05, 19.0),
+NULLS: dict[str, Tested] = {
+    "noise: iid normal": bare(independent),
+    "noise: Student t, 4 degrees": bare(lambda rng, n, count: rng.standard_t(4, (count, n))),
+    "noise: AR(1), 0.2": bare(ar1),
+    "noise: GARCH-t": bare(garch),
+    "skewed: 1 − Exp(1)": bare(lambda rng, n, count: 1.0 - rng.exponential(size=(count, n))),
+    "skewed: gamma, skew −4": bare(lambda rng, n, count: 0.5 - rng.gamma(0.25, 2.0, (count, n))),
+    "skewed: puts that lose in 5 %": bare(drawn(0.05, 19.0)),
     "bull: weekly coin a symbol": book(coins),
     "bull: weekly graded coin a symbol": book(graded),
     "bull: weekly picker, fully invested": book(pick),
@@ -195,7 +235,7 @@ NULLS: dict[str, Series] = {
     **{f"iid bull: {name}": series for name, series in bulls(independent).items()},
     "NVDA's bars: weekly coin": nvidia,
 }
-UNTESTABLE: dict[str, Series] = {"a disaster in 1 %": drawn(0.01, 99.0)}
+UNTESTABLE: dict[str, Tested] = {"a disaster in 1 %": bare(drawn(0.01, 99.0))}
 
 BOUNDS = {"skewed": 6.5, "doubles down": 8.0, "": 5.0}
 """Percent called skill at most, by a part of the name: the first that fits."""
@@ -207,9 +247,9 @@ def bound(name: str, replicates: int) -> float:
     return most + 233 * math.sqrt(most / 100 * (1 - most / 100) / replicates)
 
 
-def p_values(series: Series, n: int, replicates: int) -> Floats:
+def p_values(tested: Tested, n: int, replicates: int) -> Floats:
     """(R,) p of each history as one trial; 1 where undefined. The seed is that of the length."""
-    found = map(mean_test, series(np.random.default_rng(n), n, replicates))
+    found = [mean_test(d, level) for d, level in tested(np.random.default_rng(n), n, replicates)]
     return np.array([1.0 if isinstance(one, Undefined) else one.p for one in found])
 
 
@@ -233,8 +273,11 @@ def noncentral(ratio: float, n: int, trials: float = 1) -> float:
     return 100.0 * (1.0 - student_cdf(low, cosines(n), ratio * math.sqrt(n)))
 
 
-def true_ratio(series: Series) -> float:
-    d = series(np.random.default_rng(1), 1000, 400)
+def true_ratio(tested: Tested, n: int, sessions: int = 2_000_000) -> float:
+    """Ratio per session of histories of n, over so many sessions in all: where volatility comes in clusters, it takes
+    many histories, and is another in short ones."""
+    rng, count = np.random.default_rng(1), 100
+    d = np.array([one for _ in range(max(1, sessions // (n * count))) for one, _ in tested(rng, n, count)])
     return float(d.mean() / d.std())
 
 
@@ -263,14 +306,12 @@ def powers(replicates: int) -> Iterator[tuple[str, list[str]]]:
     for market, shocks, ic in (("iid", independent, 0.1), ("iid", independent, 0.2), ("iid", independent, 0.3),
                                ("GARCH-t", garch, 0.2)):  # fmt: skip
         series = book(informed(ic), shocks)
-        ratio = true_ratio(series)
+        ratio = {n: true_ratio(series, n) for n in LENGTHS}
         p = {n: p_values(series, n, replicates) for n in LENGTHS}
         for trials in (1, 20, 1000):
-            cells = [f"{share(p[n], trials):.0f} ({noncentral(ratio, n, trials):.0f})" for n in LENGTHS]
-            yield (
-                f"{market} bull, IC {ic:g} (true ratio {ratio:.3f} a session), {trials:,} trial{'s'[: trials > 1]}",
-                cells,
-            )
+            cells = [f"{share(p[n], trials):.0f} ({noncentral(ratio[n], n, trials):.0f})" for n in LENGTHS]
+            known = f"{market} bull, IC {ic:g} (true ratio {ratio[1000]:.3f} a session)"
+            yield f"{known}, {trials:,} trial{'s'[: trials > 1]}", cells
 
 
 class Replay:

@@ -58,9 +58,6 @@ AGAINST: dict[Standing, str] = {
 }
 """Returns without positions, held against other returns: exposure to those is not taken out, so none of it is skill."""
 
-DRIFT = 0.25
-"""Change of the net exposure between the first and the last third of the sessions from which on a word is said."""
-
 UNTESTED: tuple[Standing, ...] = ("too short", "nothing", "benchmark", "few")
 
 CASH_ONLY = "skill not assessable without positions: tested against cash only"
@@ -376,10 +373,12 @@ def _test(skill: SkillRecord, standing: Standing, trials: float, beyond: str) ->
     if standing in UNTESTED or p is None:
         return ""
     best = f", {p_value(p)} as the best of {counted(int(trials), 'trial')}" if trials > 1 else ""
+    level = skill.get("p_level")
+    moved = f", and half of {p_value(level)} without its change of level" if level and level / 2 == skill["p"] else ""
     near = " p from 0.03 to 0.07 is borderline." if standing == "borderline" else ""
     return (
-        f"One-sided p for nothing beyond {beyond}: {p_value(skill['p'])} (the larger of {p_value(skill['p_mean'])} "
-        f"by {skill['degrees']} cosines and {p_value(skill['p_ratio'])} by the probabilistic ratio){best}.{near}"
+        f"One-sided p for nothing beyond {beyond}: {p_value(skill['p'])} (the largest of {p_value(skill['p_mean'])} by "
+        f"{skill['degrees']} cosines, {p_value(skill['p_ratio'])} by the probabilistic ratio{moved}){best}.{near}"
     )
 
 
@@ -433,18 +432,16 @@ def _shape(run: JudgedRun | None, standing: Standing) -> str:
 
 
 def _drift(run: JudgedRun | None, standing: Standing) -> str:
-    """A word on an exposure that moved one way: the usual exposure, the mean so far, lags behind it, so that one change
-    of level in a rising market passes for choosing."""
-    skill = run.get("skill") if run else None
-    if not skill or standing not in ("skill", "borderline") or not {"early", "late"} <= set(skill):
+    """A word on an exposure that moved one way, where without its reward, or its cost, the verdict is another: the
+    usual exposure, the mean so far, lags behind it, so that one change of level would pass for choosing."""
+    skill = run.get("skill") if run and standing in ("luck", "paid") else None
+    if run is None or skill is None or skill["p_mean"] is None or skill["p_ratio"] is None or "level" not in skill:
         return ""
-    early, late = skill["early"], skill["late"]
-    if abs(late - early) < DRIFT:
+    passes = p_of_trials(max(skill["p_mean"], skill["p_ratio"]), trials_of(run)) < SIGNIFICANT
+    if not passes and 1.0 - skill["p_mean"] >= WORSE:
         return ""
-    return (
-        f"Its net exposure went from {percent(early, 0)} in the first third to {percent(late, 0)} in the last: such a "
-        f"change of level is one choice, and its usual exposure lags behind it."
-    )
+    level = percent(skill["level"], sign=True)
+    return f"An exposure that moved one way accounts for {level} a year of it: that is one choice."
 
 
 def _memory(run: JudgedRun, part: JudgedRun | None) -> str:

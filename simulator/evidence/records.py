@@ -258,9 +258,9 @@ class SkillRecord(TypedDict):
     kurtosis: float | None
     p_excess: float | None
     reason: str | None
-    early: NotRequired[float]
-    late: NotRequired[float]
-    """Mean net exposure in the first and the last third of the sessions."""
+    level: NotRequired[float]
+    p_level: NotRequired[float | None]
+    """Of ``beyond``, the reward of an exposure that moved one way, and the p without it where it is a gain."""
     against: NotRequired[str]
     """Name of the returns that this lies beyond, where those are given and positions are not known."""
 

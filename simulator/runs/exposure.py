@@ -16,7 +16,7 @@ from simulator.replay.ledger import Ledger, paid_dividends
 from simulator.replay.tape import Tape, due_at
 from simulator.stats.mean import mean_of
 from simulator.stats.series import Floats, Undefined
-from simulator.stats.skill import MeanTest, Split, mean_test, split_return, usual_exposure
+from simulator.stats.skill import MeanTest, Split, level_reward, mean_so_far, mean_test, split_return
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.fills import FILL_WHYS
 
@@ -34,13 +34,15 @@ BRACKETS = tuple(FILL_WHYS.index(why) for why in ("stop", "take_profit"))
 @dataclass(frozen=True, eq=False)
 class SkillSeries:
     """(S,) by session: the excess return and its parts; where targets changed or a bracket closed a position; where
-    something but the cash instrument was held; the net exposure as it opens, None where positions are not known."""
+    something but the cash instrument was held. `ahead` and `moves` (S, N): weights less their mean so far, and excess
+    returns of the symbols; None where positions are not known."""
 
     excess: Floats
     parts: Split
     decided: Flags
     held: Flags
-    net: Floats | None = None
+    ahead: Floats | None = None
+    moves: Floats | None = None
 
     @property
     def columns(self) -> dict[str, Floats]:
@@ -49,8 +51,13 @@ class SkillSeries:
 
     def rows(self, kept: Flags) -> SkillSeries:
         parts = Split(self.parts.exposure[kept], self.parts.choosing[kept], self.parts.costs[kept])
-        net = None if self.net is None else self.net[kept]
-        return SkillSeries(self.excess[kept], parts, self.decided[kept], self.held[kept], net)
+        ahead, moves = (None if one is None else one[kept] for one in (self.ahead, self.moves))
+        return SkillSeries(self.excess[kept], parts, self.decided[kept], self.held[kept], ahead, moves)
+
+    @property
+    def level(self) -> float:
+        """Reward per session of an exposure that moved one way; 0 where positions are not known."""
+        return 0.0 if self.ahead is None or self.moves is None else level_reward(self.ahead, self.moves)
 
 
 def skill_series(
@@ -67,7 +74,8 @@ def skill_series(
     moves[ends] -= free[:, None]
     weights = np.vstack([np.zeros(len(bars.symbols)), ledger.weights[:-1]])
     firsts = np.r_[0, ends[:-1] + 1]
-    exposure = np.add.reduceat(usual_exposure(weights, moves), firsts)
+    usual = mean_so_far(weights)
+    exposure = np.add.reduceat((usual * moves).sum(axis=1), firsts)
     risky = np.array([symbol != cash_instrument for symbol in bars.symbols])
     held = (ledger.positions[:, risky] != 0).any(axis=1)
     # A position that began and ended within one bar was held too.
@@ -80,7 +88,8 @@ def skill_series(
         split_return(excess, exposure, np.add.reduceat(_costs(ledger, rules, cash), firsts)),
         np.logical_or.reduceat(_decided(ledger, tape), firsts),
         np.logical_or.reduceat(held | np.r_[False, held[:-1]], firsts),
-        weights[firsts].sum(axis=1),
+        np.add.reduceat(weights - usual, firsts) / np.diff(np.r_[firsts, len(bars)])[:, None],
+        np.add.reduceat(moves, firsts),
     )
 
 
@@ -132,14 +141,11 @@ def skill_record(series: SkillSeries, periods: float = SESSIONS_A_YEAR, draws: i
     lies beyond the usual exposure."""
     parts, size = series.parts, series.excess.size
     beyond = parts.beyond
-    found: MeanTest | Undefined = mean_test(beyond) if size else Undefined("no session")
+    level = series.level if size else 0.0
+    found: MeanTest | Undefined = mean_test(beyond, level) if size else Undefined("no session")
     held: MeanTest | Undefined = mean_test(series.excess) if size else Undefined("no session")
     ends = mean_of(beyond, periods, draws) if size else None
     tested = None if isinstance(found, Undefined) else found
-    third = size // 3
-    net: dict[str, float] = {}
-    if series.net is not None and third:
-        net = {"early": float(series.net[:third].mean()), "late": float(series.net[-third:].mean())}
     return {
         "sessions": size,
         "decisions": int(series.decided.sum()),
@@ -162,7 +168,8 @@ def skill_record(series: SkillSeries, periods: float = SESSIONS_A_YEAR, draws: i
         "kurtosis": None if tested is None else tested.kurtosis,
         "p_excess": None if isinstance(held, Undefined) else held.p,
         "reason": found.reason if isinstance(found, Undefined) else None,
-        **net,  # type: ignore[typeddict-item]
+        "level": level * periods,
+        "p_level": None if tested is None else tested.p_level,
     }
 
 

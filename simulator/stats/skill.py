@@ -4,6 +4,10 @@
     w   signed weights held when each session opens, x  excess returns of the symbols over it   (n, N)
     b = Σ w̄ᵢxᵢ, w̄ₜ the mean of w up to t: the usual exposure, known before xₜ                   (n,)
     d = e − b: choosing and timing, less costs
+    level = Σ mean(wᵢ − w̄ᵢ)·mean(xᵢ): of the mean of d, the reward of an exposure that moved one way
+
+w̄ lags behind an exposure that only rises, or only falls: d then holds the mean of the market, and a rising one would
+pass for choosing, or a rise that was missed for choosing badly. So d must pass without that reward, too, at half the p.
 
 No slope is estimated and nothing divided by, so one formula serves timing of one symbol, pickers, long/short books and
 leverage alike. A regression on the exposure of the whole sample would look ahead: it takes dip buyers without skill for
@@ -36,6 +40,8 @@ class MeanTest:
     t, degrees : mean over its error, by the EWC long-run variance; Student's with so many degrees of freedom
     p_mean : one-sided p of t; `p_worse` that of the lower tail
     p_ratio : 1 − PSR(series; 0), which asks skew and tails as well
+    p_level : the larger of the two without the reward of the change of level, where that is a gain; `p_worse` takes
+        half of its own where it is a loss
     ratio, skew, kurtosis : mean over standard deviation per session (ddof 1), and the moments
     """
 
@@ -46,14 +52,16 @@ class MeanTest:
     p_mean: float
     p_worse: float
     p_ratio: float
+    p_level: float
     ratio: float
     skew: float
     kurtosis: float
 
     @property
     def p(self) -> float:
-        """The larger of `p_mean` and `p_ratio`."""
-        return max(self.p_mean, self.p_ratio)
+        """The largest of `p_mean`, `p_ratio` and half of `p_level`: with all of that, a tenth of histories without
+        choosing would keep below 0.05 for its change of level alone."""
+        return max(self.p_mean, self.p_ratio, self.p_level / 2)
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,21 @@ def usual_exposure(weights: ArrayLike, moves: ArrayLike) -> Floats:
     w, x = as_matrix(weights, "weights"), as_matrix(moves, "moves")
     if w.shape != x.shape:
         raise DataError(f"weights have shape {w.shape}, moves {x.shape}", mend="align both by session and symbol")
-    usual = np.cumsum(w, axis=0) / np.arange(1, len(w) + 1)[:, None]
-    return np.asarray((usual * x).sum(axis=1))
+    return np.asarray((mean_so_far(w) * x).sum(axis=1))
+
+
+def mean_so_far(weights: Floats) -> Floats:
+    """Return w̄ of w (n, N): row t is the mean of the rows up to t."""
+    return np.asarray(np.cumsum(weights, axis=0) / np.arange(1, len(weights) + 1)[:, None])
+
+
+def level_reward(ahead: ArrayLike, moves: ArrayLike) -> float:
+    """Return Σ mean(aᵢ)·mean(xᵢ), per session, of a = w − w̄ and x (n, N): what a change of level earned.
+
+    It looks at the whole sample, and only ever takes from what is to be shown.
+    """
+    a, x = as_matrix(ahead, "weights"), as_matrix(moves, "moves")
+    return math.fsum((a.mean(axis=0) * x.mean(axis=0)).tolist())
 
 
 def split_return(excess: ArrayLike, exposure: ArrayLike, costs: ArrayLike) -> Split:
@@ -111,8 +132,8 @@ def ewc_variance(series: Floats, count: int) -> float:
     return 2.0 / n * math.fsum(value * value for value in transforms) / count
 
 
-def mean_test(series: ArrayLike) -> MeanTest | Undefined:
-    """Return the test of the mean of `series` (n,).
+def mean_test(series: ArrayLike, level: float = 0.0) -> MeanTest | Undefined:
+    """Return the test of the mean of `series` (n,), of which a change of level earned `level` per session.
 
     Undefined below ten sessions, for a series that does not vary, and where the variance of its ratio is not positive.
     """
@@ -121,12 +142,17 @@ def mean_test(series: ArrayLike) -> MeanTest | Undefined:
     if d.size < FEWEST or is_constant(d) or isinstance(g3, Undefined) or isinstance(g4, Undefined):
         return Undefined(f"fewer than {FEWEST} sessions" if d.size < FEWEST else "it does not vary")
     degrees, mean = cosines(d.size), float(np.mean(d))
-    t = mean * math.sqrt(d.size / ewc_variance(d, degrees))
-    ratio = mean / float(np.std(d, ddof=1))
+    root, deviation = math.sqrt(d.size / ewc_variance(d, degrees)), float(np.std(d, ddof=1))
+    t, ratio = mean * root, mean / deviation
+    gained, lost = mean - max(level, 0.0), mean - min(level, 0.0)
     psr = probabilistic_sharpe(ratio, d.size, 0.0, g3, g4)
+    without = probabilistic_sharpe(gained / deviation, d.size, 0.0, g3, g4)
     if isinstance(psr, Undefined):
         return psr
-    return MeanTest(d.size, mean, t, degrees, student_sf(t, degrees), student_sf(-t, degrees), 1.0 - psr, ratio, g3, g4)
+    p_worse = max(student_sf(-t, degrees), student_sf(-lost * root, degrees) / 2)
+    p_level = max(student_sf(gained * root, degrees), 1.0 if isinstance(without, Undefined) else 1.0 - without)
+    p_mean = student_sf(t, degrees)
+    return MeanTest(d.size, mean, t, degrees, p_mean, p_worse, 1.0 - psr, p_level, ratio, g3, g4)
 
 
 def p_of_trials(p: float, trials: float) -> float:

@@ -44,7 +44,10 @@ def test_it_is_what_pandas_makes_of_equity_weights_and_bars(run: simulator.Run, 
         assert skill[key] == pytest.approx(252 * values.mean(), abs=1e-7), key
     assert skill["exposure"] + skill["choosing"] + skill["costs"] == pytest.approx(skill["excess"], abs=1e-12)
     assert skill["beyond_low"] < skill["beyond"] < skill["beyond_high"]
-    assert skill["p"] == pytest.approx(mean_test(beyond.to_numpy()).p, abs=1e-6)
+    level = ((held - held.expanding().mean()).mean() * moves.mean()).sum()
+    assert skill["level"] == pytest.approx(252 * level, abs=1e-9)
+    test = mean_test(beyond.to_numpy(), level)
+    assert (skill["p"], skill["p_worse"]) == pytest.approx((test.p, test.p_worse), abs=1e-6)
 
 
 def test_decisions_are_sessions_on_which_a_target_changed(run: simulator.Run) -> None:

@@ -19,6 +19,7 @@ from simulator.stats.skill import (
     cosines,
     deflated_ratio,
     ewc_variance,
+    level_reward,
     mean_test,
     p_of_trials,
     split_return,
@@ -86,10 +87,28 @@ def test_students_tail_is_that_of_scipy(t: float, degrees: int) -> None:
 def test_the_p_is_the_larger_of_the_two_and_undefined_where_nothing_varies() -> None:
     found = mean_test(np.random.default_rng(5).normal(0.05, 1, 500))
     assert not isinstance(found, Undefined)
-    assert found.p == max(found.p_mean, found.p_ratio)
+    assert found.p == max(found.p_mean, found.p_ratio) == found.p_level
     assert found.p_worse == pytest.approx(1 - found.p_mean, abs=1e-12)
     assert mean_test(np.full(100, 0.001)) == Undefined("it does not vary")
     assert mean_test(np.arange(9.0)) == Undefined("fewer than 10 sessions")
+
+
+def test_the_reward_of_a_change_of_level_is_taken_out_at_half_the_p_and_never_added() -> None:
+    d = np.random.default_rng(6).normal(0.1, 1, 500)
+    plain, shifted = mean_test(d), mean_test(d - 0.07)
+    assert not isinstance(plain, Undefined)
+    assert not isinstance(shifted, Undefined)
+    gained, lost = mean_test(d, 0.07), mean_test(-d, -0.07)
+    assert not isinstance(gained, Undefined)
+    assert not isinstance(lost, Undefined)
+    assert gained.p_level == pytest.approx(max(shifted.p_mean, shifted.p_ratio), rel=1e-9)
+    assert gained.p == gained.p_level / 2 > plain.p
+    assert (gained.p_mean, gained.p_ratio, gained.p_worse) == (plain.p_mean, plain.p_ratio, plain.p_worse)
+    assert lost.p_worse == pytest.approx(shifted.p_mean / 2, rel=1e-9)
+    against = mean_test(d, -0.07)
+    assert not isinstance(against, Undefined)
+    assert against.p == plain.p
+    assert level_reward([[0.0], [1.0], [2.0]], [[0.03], [0.0], [0.0]]) == pytest.approx(0.01)
 
 
 @settings(max_examples=100)
@@ -172,7 +191,7 @@ def test_every_null_of_the_table_keeps_to_its_bound(table: ModuleType) -> None:
 @pytest.mark.medium
 def test_a_known_ic_is_found_as_often_as_the_noncentral_t_says(table: ModuleType) -> None:
     series = table.book(table.informed(0.3))
-    ratio = table.true_ratio(series)
+    ratio = table.true_ratio(series, 251, 400_000)
     found = table.share(table.p_values(series, 251, REPLICATES))
     power = table.noncentral(ratio, 251)
     assert abs(found - power) < 5 + 233 * math.sqrt(power / 100 * (1 - power / 100) / REPLICATES)
