@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from simulator.errors import SimError
 from simulator.files import locked, read_bytes, write_file
-from simulator.number_format import counted
+from simulator.number_format import counted, gate
 from simulator.printing import say
 from simulator.report.renderers.html import TEMPLATES, join_scripts, render_page
 from simulator.store.folders import NAMED, is_partial, run_id_of
@@ -41,18 +41,18 @@ COMPARED = re.compile(r"compare(-[0-9a-f]{10}){2,}")
 """Names of folders of comparisons."""
 
 PLACE_OF_ROWS = "<!--rows-->"
-ROWS = re.compile(r'<tbody data-rows="([0-9a-f]{64})">\n(.*)</tbody>', re.DOTALL)
+DIGEST = re.compile(r' data-rows="([0-9a-f]{64})"')
 ROW = re.compile(r'<tr data-folder="([^"]*)" data-key="([^"]*)" data-words="([^"]*)">')
 MADE_BY = ("report/shelf.py", "report/templates/shelf_row.html", "report/catalogue.py", "analysis/verdict.py")
 """Files that decide the text of a row, which another version of them makes anew."""
 
-POINTS, HEIGHT = 48, 28
+POINTS, HEIGHT = 48, 56
 """Of a sparkline."""
 ATTEMPTS = 8
 """Times that folders which keep changing are looked at; then their rows are those of a moment ago."""
 MOST_SYMBOLS, MOST_MODELS = 4, 3
-MOST_AT_ONCE, PAGE = 5000, 1000
-"""Rows that are all shown, and rows at a time where there are more."""
+PAGE = 500
+"""Rows shown at a time, and without a script."""
 SKILL, BROKEN = "skill beyond its exposure", "cannot be read"
 
 
@@ -63,6 +63,15 @@ class Place:
     name: str
     key: str
     written: int
+
+
+@dataclass(frozen=True)
+class Spark:
+    """A curve in the SVG viewBox `box`: its path, and a line where it starts."""
+
+    box: str
+    path: str
+    start: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Row:
     symbols: str = ""
     first: str = ""
     last: str = ""
-    spark: str = ""
+    spark: Spark | None = None
     figures: tuple[Cell, ...] = ()
     counts: tuple[Cell, ...] = ()
     models: str = ""
@@ -164,18 +173,19 @@ def _read_page(page: Path) -> bytes:
 def _read_rows(page: bytes) -> dict[str, tuple[str, str]]:
     """{folder: (key, row)} of a page; none where somebody changed it or another version made it."""
     try:
-        found = ROWS.search(page.decode())
+        text = page.decode()
     except UnicodeDecodeError:
         return {}
-    if found is None or _digest(found[2]) != found[1]:
+    lines = [line for line in text.split("\n") if line.startswith("<tr data-folder=")]
+    claimed = DIGEST.search(text)
+    if claimed is None or claimed[1] != _digest(lines):
         return {}
     # A folder whose name has to be escaped is not found again, and read each time.
-    lines = ((ROW.match(line), line) for line in found[2].splitlines())
-    return {match[1]: (match[2], line) for match, line in lines if match}
+    return {match[1]: (match[2], line) for match, line in zip(map(ROW.match, lines), lines, strict=True) if match}
 
 
-def _digest(rows: str) -> str:
-    return hashlib.sha256(_version() + rows.encode()).hexdigest()
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256(_version() + "\n".join(lines).encode()).hexdigest()
 
 
 @cache
@@ -291,19 +301,16 @@ def _shorten(names: Sequence[str], most: int) -> str:
     return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
 
 
-def _draw(folder: Path, run: RunRecord) -> str:
-    """Return the equity of a run as a path, and the cash it began with as a line. Raises DataError."""
-    import numpy as np
-
+def _draw(folder: Path, run: RunRecord) -> Spark:
+    """Return the equity of a run, and the cash it began with. Raises DataError."""
     from simulator.errors import DataError
     from simulator.evidence.verify import check_parts
-    from simulator.report import drawing
 
     try:
         head, *lines = read_bytes(folder / "equity.csv").decode().splitlines()
         at = head.split(",").index("equity")
         picked = sorted({round(i * (run["sessions"] - 1) / (POINTS - 1)) for i in range(POINTS)})
-        path = np.array([run["cash"], *(float(lines[i].split(",", at + 1)[at]) for i in picked)], dtype=np.float64)
+        path = [gate(run["cash"]), *(gate(float(lines[i].split(",", at + 1)[at])) for i in picked)]
     except (OSError, ValueError, LookupError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no table of the sessions"
         raise DataError(
@@ -311,9 +318,10 @@ def _draw(folder: Path, run: RunRecord) -> str:
         ) from None
     if run.get("parts"):  # of older folders all files would have to be read
         check_parts(folder, run, ["equity.csv"])
-    low, high = drawing.bounds([path])
-    frame = drawing.Frame(0.0, float(len(path) - 1), low, high, HEIGHT)
-    return drawing.draw([drawing.line("spark", path)], frame, [(float(run["cash"]), "")]).paths
+    low, high = min(path), max(path)
+    down = [round((high - value) / ((high - low) or 1.0) * HEIGHT) for value in path]
+    line = " ".join(f"{across} {y}" for across, y in enumerate(down))
+    return Spark(f"0 0 {len(path) - 1} {HEIGHT}", f"M{line}", f"M0 {down[0]}H{len(path) - 1}")
 
 
 def _spell(nanoseconds: int) -> str:
@@ -331,21 +339,23 @@ def _summarise(runs: int, skilled: int) -> str:
 
 
 def _render(lines: Sequence[str], compared: Sequence[str]) -> bytes:
-    rows = "".join(f"{line}\n" for line in lines)
-    script, script_digest = join_scripts("shelf.js", "sorting.js")
+    shown, more = ("".join(f"{line}\n" for line in part) for part in (lines[:PAGE], lines[PAGE:]))
+    script, script_digest = join_scripts("sorting.js", "shelf.js")
     verdicts = Counter(match[3] for match in map(ROW.match, lines) if match)
     page = render_page(
         "shelf.html",
         title="Runs",
         name="Runs",
-        page=PAGE if len(lines) > MOST_AT_ONCE else None,
+        page=PAGE,
         headline=_summarise(len(lines), verdicts[SKILL]),
         empty=not lines,
         verdicts=verdicts.most_common(),
-        digest=_digest(rows),
+        digest=_digest(lines),
         compared=[(name, name.split("-")[1:]) for name in compared],
         comparison=COMPARISON,
         script=script,
         script_digest=script_digest,
     )
-    return page.replace(PLACE_OF_ROWS, rows, 1).encode()
+    for part in (shown, more):
+        page = page.replace(PLACE_OF_ROWS, part, 1)
+    return page.encode()

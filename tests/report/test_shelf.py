@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,7 @@ def test_a_workspace_without_runs_has_an_empty_shelf(tmp_path: Path) -> None:
 ADD = """
 import shutil, sys
 from pathlib import Path
+from typing import Any
 from simulator.report.shelf import update_shelf
 reports, prefix = Path(sys.argv[1]), sys.argv[2]
 for number in range(12):
@@ -222,3 +224,84 @@ def test_a_run_is_whole_where_the_shelf_cannot_be_written(workspace: Path, sim) 
     os.rmdir(workspace / "reports" / "index.html")
     assert sim("runs", "--html", cwd=workspace).returncode == 0
     assert len(rows_of(workspace / "reports")) == 1
+
+
+SHOWN = "[...document.querySelectorAll('tbody tr')].map(row => row.dataset.folder.slice(0, 5))"
+TYPE = "(f => { f.value = %r; f.dispatchEvent(new Event('input')) })(document.querySelector('input[type=search]'))"
+CHOOSE = "(l => { l.value = %r; l.dispatchEvent(new Event('change')) })(document.querySelector('select'))"
+
+
+@pytest.mark.medium
+def test_the_table_is_sorted_filtered_and_ticked(reports: Path, browser: Any) -> None:
+    (reports / "compare-aaaaaaaaaa-bbbbbbbbbb").mkdir()
+    (reports / "compare-aaaaaaaaaa-bbbbbbbbbb" / "comparison.html").write_text("a page")
+    for folder in reports.glob("*-20*"):  # runs whose folders have their names
+        content = (folder / "run.json").read_text()
+        (folder / "run.json").write_text(re.sub('"run_id": "[^"]+"', f'"run_id": "{folder.name[-10:]}"', content))
+    browser.open(update_shelf(reports))
+    assert browser.complaints == []
+    assert browser.requests == [(reports / "index.html").as_uri()]
+    heads = "[...document.querySelectorAll('thead th')]"
+    assert browser.run(f"{heads}.findIndex(th => th.ariaSort)") == 12
+    returns = {name[:5]: read_run(reports / name)["metrics"]["total_return"] for name in rows_of(reports)}
+    browser.run(f"{heads}[4].querySelector('button').focus()")
+    browser.press("Enter")
+    assert browser.run(SHOWN) == sorted(returns, key=returns.__getitem__, reverse=True)
+    browser.press("Enter")
+    assert browser.run(f"{heads}[4].ariaSort") == "ascending"
+    assert browser.run(SHOWN) == sorted(returns, key=returns.__getitem__)
+    browser.run(TYPE % "sma")
+    assert browser.run(SHOWN) == ["sma_c"]
+    browser.run(TYPE % "")
+    browser.run(CHOOSE % "macro_council")
+    assert browser.run(SHOWN) == ["counc"]
+    browser.run(CHOOSE % "")
+    tick = "document.querySelector('input[value=%s]').click()"
+    browser.run(tick % "bbbbbbbbbb")
+    assert browser.run("document.querySelector('#compare .command').hidden")
+    browser.run(tick % "aaaaaaaaaa")
+    assert browser.run("document.querySelector('#compare code').textContent") == "sim compare bbbbbbbbbb aaaaaaaaaa"
+    link = browser.run("document.querySelector('#compare a').getAttribute('href')")
+    assert (reports / link).read_text() == "a page"
+    browser.run("document.querySelector('.copy').click()")
+    assert (
+        browser.run("new Promise(done => setTimeout(() => done(document.querySelector('.copy').textContent), 100))")
+        == "Copied"
+    )
+    browser.run(tick % "cccccccccc")
+    assert browser.run("document.querySelector('#compare a').hidden")
+    browser.run("document.querySelector('.clear').click()")
+    assert browser.run("document.getElementById('compare').hidden")
+    assert browser.run("document.querySelectorAll('input:checked').length") == 0
+    assert browser.complaints == []
+    for width in (390, 1440):
+        browser.open(reports / "index.html", width=width)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.medium
+def test_thousands_of_runs_are_shown_page_by_page_and_sorted_and_filtered_as_a_whole(
+    reports: Path, browser: Any
+) -> None:
+    update_shelf(reports)
+    row = next(
+        line for name, (_, line) in shelf._read_rows((reports / "index.html").read_bytes()).items() if "sma" in name
+    )
+    lines = [
+        row.replace('data-value="sma_cross"', f'data-value="sma {number}"').replace("9f86", f"id{number}")
+        for number in range(5001)
+    ]
+    (reports / "index.html").write_bytes(shelf._render(lines, []))
+    browser.open(reports / "index.html")
+    count = "document.querySelector('.count').textContent"
+    assert browser.run(count) == "1 to 500 of 5,001 runs"
+    assert browser.run("document.querySelectorAll('tbody tr').length") == 500
+    browser.run("[...document.querySelectorAll('.pager button')][1].click()")
+    assert browser.run(count) == "501 to 1,000 of 5,001 runs"
+    names = "[...document.querySelectorAll('tbody th')].map(th => th.dataset.value)"
+    browser.run("document.querySelector('thead th:nth-child(2) button').click()")
+    browser.run("document.querySelector('thead th:nth-child(2) button').click()")
+    assert browser.run(names)[:2] == ["sma 5000", "sma 4999"]
+    browser.run(TYPE % "id4242")
+    assert browser.run(names) == ["sma 4242"]
+    assert len(rows_of(reports)) == 3
