@@ -8,9 +8,9 @@ import sys
 LOOK = """
 import sys
 from simulator.replay.backtrader_feed import bt
-from simulator.stats.distributions import student_quantile
+from simulator.stats.distributions import student_cdf
 
-student_quantile(0.975, 4.0)
+student_cdf(0.975, 4.0)
 print("backtrader.indicators.sma" in sys.modules, "numpy.f2py.f2py2e" in sys.modules)
 from backtrader.indicators import SMA
 import numpy.f2py

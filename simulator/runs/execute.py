@@ -29,9 +29,8 @@ from simulator.runs.replicates import replay_replicates
 from simulator.runs.run_record import Analyse, Recorded, Work, record_run
 from simulator.runs.spec import RunSpec, check_max_cost
 from simulator.runs.strategies import Loaded, load_strategy
-from simulator.store import folders
+from simulator.store import evidence, folders
 from simulator.store.connection import store_place
-from simulator.store.database import Store
 from simulator.trading.cycle import TradingRules
 from simulator.trading.strategy import Asks, points_of, seats_of, strategy_at
 from simulator.workspace import Workspace
@@ -150,8 +149,7 @@ def simulate(
     config = load_config(workspace.config)
     # What cannot be recorded in the end is not asked for in the beginning.
     check_writable(workspace.reports)
-    with Store(store_place(workspace.registry)) as store:
-        store.check()
+    evidence.check(store_place(workspace.registry))
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
@@ -225,9 +223,8 @@ def _write(
         return record_page(workspace, facts, completion.build(place))
 
     def record() -> None:
-        with Store(store_place(workspace.registry)) as store:
-            digests = {"run_json": sha256(files["run.json"]), "parts": dict(pages)}
-            counted.append(store.record_run(facts, folder_name, recorded.events, **digests))
+        place, digests = store_place(workspace.registry), {"run_json": sha256(files["run.json"]), "parts": dict(pages)}
+        counted.append(evidence.record_run(place, facts, folder_name, recorded.events, **digests))
 
     folder = folders.write_folder(workspace.reports, folder_name, files, finish, record)
     if not facts["partial"]:

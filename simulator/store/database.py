@@ -22,17 +22,12 @@ from simulator.errors import SimError
 from simulator.files import keep_private, refuse_special, tighten
 from simulator.store import connection, revisions
 from simulator.store.connection import HEAD
-from simulator.store.events import KINDS, OF_FOLDERS, Event, Stored, definition_of
-from simulator.store.folders import is_partial
+from simulator.store.events import KINDS, OF_FOLDERS, Event, Stored, recording
 from simulator.store.listing import by_run, newest
 from simulator.store.packing import PACKED, Packer, without_facts
 from simulator.store.projections import Row, count_recording, key_of, project
 from simulator.store.schema import PROJECTIONS, events, runs, schema
 
-REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics")
-"""Facts without which a run is not counted."""
-
-OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command", "bar_months")
 CHUNK = 500
 """Rows read at a time."""
 
@@ -125,7 +120,7 @@ class Store:
         with self._writing() as db:
             known = db.scalar(of_result.where(events.c.kind.not_in(OF_FOLDERS)).limit(1)) is not None
             new = [] if known else [event for event in happened if event.kind not in OF_FOLDERS]
-            stored = self._append(db, run_id, digest, [*new, _recording(facts, folder, further)])
+            stored = self._append(db, run_id, digest, [*new, recording(facts, folder, further)])
             before = _fetch(db, select(runs).where(runs.c.run_id == run_id))
             same = next((row for row in before if row["digest"] == digest), None)
             row = count_recording(same, stored[-1])
@@ -306,13 +301,6 @@ class Store:
             return int(pages or 0) * int(size or 0)
         sizes = (db.scalar(select(func.pg_total_relation_size(name))) for name in names)
         return sum(int(size or 0) for size in sizes)
-
-
-def _recording(facts: Mapping[str, Any], folder: str, further: Mapping[str, object]) -> Event:
-    known = {name: facts[name] for name in REGISTERED} | {name: facts[name] for name in OPTIONAL if name in facts}
-    about = {"parameters": {}, "partial": is_partial(folder), "definition": definition_of(facts)}
-    payload = {**about, **known, **further, "folder": folder}
-    return Event("run.recorded", None, None, payload)
 
 
 def _event_row(stored: Stored, packer: Packer) -> Row:

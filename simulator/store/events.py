@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from simulator.store.folders import is_partial
+
 Kind = Literal[
     "run.recorded",
     "part.added",
@@ -22,6 +24,10 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 OF_FOLDERS: tuple[Kind, ...] = ("run.recorded", "part.added")
 """Events about the folder of a run; all others happened in it."""
+
+REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics")
+"""Facts without which a run is not counted."""
+OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command", "bar_months")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,13 @@ def definition_of(run: Mapping[str, Any]) -> str:
     files: Mapping[str, str] = run.get("strategy_files") or {}
     council = (digest for name, digest in files.items() if name.endswith("strategy.yaml"))
     return next(council, next(iter(files.values()), ""))
+
+
+def recording(facts: Mapping[str, Any], folder: str, further: Mapping[str, object]) -> Event:
+    """Return the event that counts a run: run.json `facts`, the name of its folder, and what is kept beside them."""
+    known = {name: facts[name] for name in REGISTERED} | {name: facts[name] for name in OPTIONAL if name in facts}
+    about = {"parameters": {}, "partial": is_partial(folder), "definition": definition_of(facts)}
+    return Event("run.recorded", None, None, {**about, **known, **further, "folder": folder})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from simulator.errors import DataError
-from simulator.stats.distributions import student_cdf, student_sf
+from simulator.stats.distributions import student_cdf, student_quantile, student_sf
 from simulator.stats.series import Undefined
 from simulator.stats.skill import (
     cosines,
@@ -82,6 +82,13 @@ def test_the_long_run_variance_is_the_mean_square_of_cosine_transforms(n: int) -
 def test_students_tail_is_that_of_scipy(t: float, degrees: int) -> None:
     assume(abs(t) > 1e-3)  # nearer to 0 scipy gives 0.5
     assert student_sf(t, degrees) == pytest.approx(1.0 - student_cdf(t, degrees), abs=1e-13)
+
+
+@given(st.floats(0.001, 0.999), st.floats(1.0, 5_000.0))
+def test_students_quantile_is_that_of_scipy(p: float, degrees: float) -> None:
+    from scipy.special import stdtrit
+
+    assert student_quantile(p, degrees) == pytest.approx(float(stdtrit(degrees, p)), rel=2e-13, abs=1e-15)
 
 
 def test_the_p_is_the_larger_of_the_two_and_undefined_where_nothing_varies() -> None:

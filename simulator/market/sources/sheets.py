@@ -236,8 +236,8 @@ def _read_parquet(path: Path, shown: str, symbol: str) -> Sheet:
     for role, column in columns.items():
         if pyarrow.types.is_dictionary(column.type):
             columns[role] = column.dictionary_decode()
-    undated = columns["date"].is_null()
-    if undated.true_count and all(columns[price].filter(undated).null_count == undated.true_count for price in PRICES):
+    undated = columns["date"].is_null() if columns["date"].null_count else None
+    if undated is not None and all(columns[price].filter(undated).null_count == undated.true_count for price in PRICES):
         columns = {role: column.filter(columns["date"].is_valid()) for role, column in columns.items()}  # empty rows
     return _rows_of_symbol(Sheet(shown, columns, None), symbol)
 
