@@ -32,11 +32,13 @@ def record_parts(place: Path | str, run_id: str, digest: str, parts: Mapping[str
     """Append {file: sha256} of what another command adds to the folder of a result. Raises as `Store`."""
     if isinstance(place, Path) and place.is_file():
         with suppress(OSError, sqlite3.Error, ValueError):
-            return _append_parts(place, run_id, digest, parts)
+            with _writing(place) as db:
+                _append(db, run_id, digest, "part.added", compact({"parts": dict(parts)}))
+            return
     from simulator.store.database import Store
 
     with Store(place) as store:
-        return store.record_parts(run_id, digest, parts)
+        store.record_parts(run_id, digest, parts)
 
 
 def check(place: Path | str) -> None:
@@ -85,11 +87,6 @@ def _count_again(path: Path, event: Event, run_id: str, digest: str) -> int:
         counted = "UPDATE runs SET times = times + 1, last_run_at = ?, event = ? WHERE run_id = ? AND digest = ?"
         db.execute(counted, (now, at, run_id, digest))
         return int(db.execute("SELECT count(DISTINCT run_id) FROM runs").fetchone()[0])
-
-
-def _append_parts(path: Path, run_id: str, digest: str, parts: Mapping[str, str]) -> None:
-    with _writing(path) as db:
-        _append(db, run_id, digest, "part.added", compact({"parts": dict(parts)}))
 
 
 @contextmanager
