@@ -314,10 +314,10 @@ class _Shared:
         """Say which symbols have months in common, by the content of their bars; empty where none has."""
         place = id(trial.bar_months)
         if place not in self._months_of:
-            pairs: dict[tuple[str, str], set[str]] = {}
-            for key, theirs in shared_keys(trial.bar_months) if self._keys else ():
+            pairs: dict[tuple[str, str], set[int]] = {}
+            for key, (theirs, _) in shared_keys(trial.bar_months) if self._keys else ():
                 if (ours := self._keys.get(key)) is not None:
-                    pairs.setdefault((theirs, ours), set()).add(key.partition(".")[0])
+                    pairs.setdefault((theirs, ours[0]), set()).add(ours[1])
             self._months_of[place] = "; ".join(
                 f"{counted(len(months), 'common month')} of {theirs}{f' (here {ours})' if ours != theirs else ''}"
                 for (theirs, ours), months in pairs.items()

@@ -31,17 +31,17 @@ def prices(count: int = 150, seed: int = 1) -> np.ndarray:
 
 def common(one: Bars, other: Bars) -> int:
     """Months that two symbols have in common."""
-    keys = [{key for key, _ in shared_keys(month_digests(bars, FIRST))} for bars in (one, other)]
-    return len({key.partition(".")[0] for key in keys[0] & keys[1]})
+    ours, theirs = (dict(shared_keys(month_digests(bars, FIRST))) for bars in (one, other))
+    return len({month for key, (_, month) in ours.items() if key in theirs})
 
 
-def test_a_month_has_two_digests_and_too_short_a_one_none() -> None:
+def test_a_month_has_three_digests_and_too_short_a_one_none() -> None:
     found = month_digests(bars_of(prices(90)), FIRST)
     assert list(found) == ["A"]
     first, *digests = found["A"]
     assert first == "2023-01"
     # The fifth month holds 7 sessions: enough for the returns, too few for their order.
-    assert [len(digest) for digest in digests] == [16, 16, 16, 8]
+    assert [len(digest) for digest in digests] == [28, 28, 28, 8]
     assert month_digests(bars_of(np.full(60, 7.0)), FIRST)["A"] == ["2023-01", "", ""]
     assert month_digests(bars_of(prices(1)), FIRST)["A"] == ["2023-01"]
 
@@ -70,8 +70,37 @@ def test_other_bars_share_no_month() -> None:
     assert common(own, bars_of(prices(seed=2))) == 0
     reversed_sign = 400 * np.cumprod(1 - np.diff(prices(), prepend=prices()[0]) / prices())
     assert common(own, bars_of(reversed_sign)) == 0
-    shifted = bars_of(prices(), date(2023, 1, 3))
-    assert common(own, shifted) == 0
+
+
+@pytest.mark.parametrize("change", ["a session later", "a quarter later", "no first session of a month", "no tenth"])
+def test_sessions_left_out_and_dates_that_were_moved_are_no_other_market(change: str) -> None:
+    own = bars_of(prices())
+    months = own.dates.astype("datetime64[M]")
+    kept = {
+        "no first session of a month": np.r_[True, months[1:] == months[:-1]],
+        "no tenth": np.arange(150) % 10 != 9,
+    }.get(change)
+    if kept is None:
+        assert common(own, bars_of(prices(), date(2022, 12, 2) if "session" in change else date(2023, 3, 1))) >= 3
+        return
+    thinned = {name: getattr(own, name)[kept] for name in ("opens_at", "closes_at", "session_of", "dividend")}
+    prices_kept = {name: getattr(own, name)[kept] for name in ("open", "high", "low", "close", "volume")}
+    assert common(own, replace(own, **thinned, **prices_kept, cash_return=np.empty(0))) >= 1
+
+
+def test_returns_as_those_of_cash_are_nobodys() -> None:
+    rates = [np.random.default_rng(seed).integers(0, 4, 150) / 1e4 for seed in (1, 2)]
+    one, other = (bars_of(100 * np.cumprod(1 + rate), first) for rate, first in
+                  zip(rates, (date(2022, 12, 1), date(2022, 12, 2)), strict=True))  # fmt: skip
+    assert {len(digest) for digest in month_digests(one, FIRST)["A"][1:4]} == {16}
+    assert common(one, other) == 0
+
+
+def test_digests_of_earlier_versions_still_meet_those_of_now() -> None:
+    now = month_digests(bars_of(prices()), FIRST)["A"]
+    earlier = {"B": [now[0], *(digest[:16] for digest in now[1:])]}
+    ours = dict(shared_keys({"A": now}))
+    assert len({ours[key][1] for key, _ in shared_keys(earlier)}) == len(now) - 1
 
 
 def test_minutes_have_the_months_of_their_sessions_last_closes() -> None:
