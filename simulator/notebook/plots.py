@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from io import BytesIO
@@ -15,7 +14,6 @@ import pandas as pd
 from simulator.errors import UsageError
 from simulator.files import write_file
 from simulator.stats import drawdowns
-from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Undefined
 
 if TYPE_CHECKING:
@@ -110,17 +108,16 @@ class Plots:
             ax.stackplot(shown.index, side.T.to_numpy(), labels=labels, alpha=0.75, linewidth=0)
         return _finish(ax, "Weights, % of equity", legend=True)
 
-    def rolling(self, window: int = 126, ax: Axes | None = None) -> Axes:
-        """Draw the Sharpe ratio over the `window` sessions before each date, over the cash instrument, a year."""
+    def rolling(self, window: int = 126, ax: Axes | None = None, figure: str = "sharpe") -> Axes:
+        """Draw `figure` of the `window` sessions up to each: ``sharpe``, ``volatility`` or ``beta``, as `run.rolling`."""
+        names = {"sharpe": "Sharpe ratio", "volatility": "Volatility", "beta": "Beta to buy-and-hold"}
+        if figure not in names:
+            raise UsageError(f'no rolling figure "{figure}"', mend=f"it is one of {', '.join(names)}")
+        values = self._run.rolling(window)[figure]
         ax = _axes(ax)
-        excess = self._run.returns - self._run.risk_free
-        if len(excess) <= window:
-            raise UsageError(f"{len(excess)} sessions are too few for a window of {window}", mend="pass window=63")
-        rolled = excess.rolling(window)
-        sharpe = rolled.mean() / rolled.std() * math.sqrt(PERIODS)
-        ax.plot(sharpe.index, sharpe, color=OWN, linewidth=1.4)
+        ax.plot(values.index, values, color=OWN, linewidth=1.4)
         ax.axhline(0, color=HOLD, linewidth=0.8)
-        return _finish(ax, f"Sharpe ratio over {window} sessions")
+        return _finish(ax, f"{names[figure]} over {window} sessions")
 
     def trades(self, ax: Axes | None = None) -> Axes:
         """Draw each round trip that ended: when, and what it earned in percent of its entry."""

@@ -83,6 +83,21 @@ class Account:
 
         return tabulate_drawdowns(self.returns)
 
+    def rolling(self, window: int = 126) -> pd.DataFrame:
+        """(T, 3) Sharpe ratio, volatility (both a year) and beta to buy-and-hold of the `window` sessions up to each:
+        sharpe, volatility, beta, NaN before the first is full. As in the report."""
+        from simulator.notebook.tables import tabulate_series
+        from simulator.stats.rolling import roll
+
+        if not 3 <= window <= len(self.returns):
+            few = f"{len(self.returns)} sessions have no window of {window}"
+            raise UsageError(few, mend=f"pass window={max(3, min(63, len(self.returns)))}")
+        hold = self._run.benchmarks.get("buy_and_hold")
+        against = None if hold is None else hold / hold.shift(1, fill_value=float(self._run.facts["cash"])) - 1.0
+        found = roll(self.returns.to_numpy(), window, self._run.risk_free.to_numpy(), against)
+        columns = {name: vars(found)[name] for name in ("sharpe", "volatility", "beta")}
+        return tabulate_series(self._run.evidence.sessions, columns)
+
     @cached_property
     def trades(self) -> pd.DataFrame:
         """Round trips, each position from flat to flat, by entry: columns as in `simulator.trading.model.RoundTrip`."""

@@ -42,6 +42,9 @@ def test_lines_are_the_run_s_own_numbers(made: simulator.Run) -> None:
     rolled = made.plot.rolling(63).get_lines()[0].get_ydata()
     excess = (made.returns - made.risk_free).iloc[-63:]
     assert rolled[-1] == pytest.approx(excess.mean() / excess.std() * 252**0.5, rel=1e-9)
+    assert made.rolling(63)["sharpe"].tolist()[62:] == list(rolled)[62:]
+    volatility = made.plot.rolling(63, figure="volatility").get_lines()[0].get_ydata()
+    assert volatility[-1] == pytest.approx(made.returns.iloc[-63:].std() * 252**0.5, rel=1e-9)
     months = monthly_returns(made.returns)
     assert (1 + months.stack()).prod() - 1 == pytest.approx(made.metrics["total_return"], rel=1e-9)
     closes = made.plot.prices("SPY").get_lines()[0].get_ydata()
@@ -66,7 +69,8 @@ def test_all_of_a_run_is_a_picture(made: simulator.Run, tmp_path: Path, sim: Any
 def test_what_cannot_be_drawn_is_one_line(made: simulator.Run, lab: Path) -> None:
     for draw, found in (
         (made.plot.leaderboard, "trend has one account"),
-        (lambda: made.plot.rolling(400), "311 sessions are too few for a window of 400"),
+        (lambda: made.plot.rolling(400), "311 sessions have no window of 400"),
+        (lambda: made.plot.rolling(63, figure="alpha"), 'no rolling figure "alpha"'),
         (lambda: made.plot.prices("GLD"), 'no "GLD" in this run'),
     ):
         with pytest.raises(UsageError, match=found):
