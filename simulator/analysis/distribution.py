@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,7 @@ class Distribution:
     Attributes
     ----------
     edges, counts : (B + 1,) fractions and (B,) returns from each edge up to, not including, the next
-    best, worst : (position, return) of the largest and the smallest, EXTREMES of them at most, the earlier of equals
-        before the later; no return is in both
+    best, worst : (position, return) of the largest and the smallest, EXTREMES of them at most, none in both
     """
 
     edges: tuple[float, ...]
@@ -40,14 +38,11 @@ def distribute(returns: Floats, most: int) -> Distribution:
     edges = np.arange(first, last + 1) * step
     counts = np.bincount(np.searchsorted(edges, returns, side="right") - 1, minlength=last - first)
     order = np.argsort(returns, kind="stable").tolist()
-    falling = np.argsort(-returns, kind="stable").tolist()
+    above, below = min(EXTREMES, -(-len(order) // 2)), min(EXTREMES, len(order) // 2)
+    best = sorted(order[len(order) - above :], key=lambda at: (-returns[at], at))
     return Distribution(
         tuple(edges.tolist()),
         tuple(counts.tolist()),
-        _pick(returns, falling[: min(EXTREMES, -(-len(returns) // 2))]),
-        _pick(returns, order[: min(EXTREMES, len(returns) // 2)]),
+        tuple((at, float(returns[at])) for at in best),
+        tuple((at, float(returns[at])) for at in order[:below]),
     )
-
-
-def _pick(returns: Floats, at: Sequence[int]) -> tuple[tuple[int, float], ...]:
-    return tuple((n, float(returns[n])) for n in at)

@@ -109,7 +109,7 @@ class Plots:
         return _finish(ax, "Weights, % of equity", legend=True)
 
     def rolling(self, window: int = 126, ax: Axes | None = None, figure: str = "sharpe") -> Axes:
-        """Draw `figure` of the `window` sessions up to each: ``sharpe``, ``volatility`` or ``beta``, as `run.rolling`."""
+        """Draw ``sharpe``, ``volatility`` or ``beta`` of the `window` sessions up to each, as `run.rolling` has it."""
         names = {"sharpe": "Sharpe ratio", "volatility": "Volatility", "beta": "Beta to buy-and-hold"}
         if figure not in names:
             raise UsageError(f'no rolling figure "{figure}"', mend=f"it is one of {', '.join(names)}")
