@@ -106,8 +106,9 @@ def keep_shelf(folder: Path, reports: Path) -> None:
         return
     try:
         update_shelf(reports)
-    except SimError as error:
-        say(f"sim: note: {error.where or reports / FILE}: {error.found}; `sim runs --html` writes it", err=True)
+    except (SimError, OSError) as error:
+        why = error.found if isinstance(error, SimError) else error.strerror
+        say(f"sim: note: {reports / FILE}: {why}; `sim runs --html` writes it", err=True)
 
 
 def update_shelf(reports: Path) -> Path:
@@ -250,7 +251,9 @@ def _compose_row(folder: Path, place: Place) -> Row:
 def _pages(folder: Path, place: Place) -> tuple[tuple[str, str], ...]:
     """Return (address, name) of the pages there are."""
     found = {"report.html": "report", **PAGES}
-    return tuple((f"{quote(place.name)}/{file}", name) for file, name in found.items() if (folder / file).is_file())
+    return tuple(
+        (f"{quote(os.fsencode(place.name))}/{file}", name) for file, name in found.items() if (folder / file).is_file()
+    )
 
 
 def _figures(run: RunRecord) -> Iterator[Cell]:

@@ -124,8 +124,14 @@ def test_a_page_that_somebody_changed_is_made_anew(reports: Path, change: Callab
 
 def test_names_and_texts_of_others_are_only_text(reports: Path, write_run: WriteRun) -> None:
     write_run("reports/<img src=x>-2024-01-02-2024-12-18-eeeeeeeeee", strategy="<script>alert(1)</script>\n\u202e")
+    shutil.copytree(
+        reports / "council-2024-01-02-2024-12-18-aaaaaaaaaa",
+        reports / "\udcff-2024-01-02-2024-12-18-ffffffffff",
+    )
+    (reports / "\udcff-2024-01-02-2024-12-18-ffffffffff" / "report.html").write_text("a page")
     rows_of(reports)
     page = (reports / "index.html").read_text()
+    assert 'href="%FF-2024-01-02-2024-12-18-ffffffffff/' in page
     assert "<img" not in page
     assert "<script>alert" not in page
     assert "\\u202e" in page
