@@ -43,7 +43,7 @@ def printable(text: str) -> str:
 
     Half a surrogate pair, which models do send, is ``?``.
     """
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return STEERING.sub(_escape, text.replace("\r\n", "\n"))
 

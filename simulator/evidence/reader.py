@@ -209,8 +209,7 @@ def _runtime_or_none(folder: Path, run: RunRecord) -> Runtime | None:
 
 def read_runtime(folder: Path, run: RunRecord) -> Runtime:
     """Return runtime.json of `folder`. Raises DataError."""
-    found = _read_document(folder / "runtime.json", Runtime, _again(run), run["schema"] != SCHEMA)
-    return cast(Runtime, found)
+    return cast(Runtime, read_document(folder / "runtime.json", Runtime, run))
 
 
 def account_curves(run: RunRecord, equity: Mapping[str, Series]) -> dict[str, Series]:
@@ -361,6 +360,11 @@ def _read_added(folder: Path, run: RunRecord, name: str, kind: type, command: st
         return None
     # Such a file has no version of its own: an earlier program may have left it beside a result that stayed the same.
     return _read_document(folder / name, kind, f"`{command} {run['run_id']}` writes it again", older=True)
+
+
+def read_document(path: Path, kind: type, run: RunRecord) -> object:
+    """Return a JSON file that was written with `run`, held against its type. Raises DataError."""
+    return _read_document(path, kind, _again(run), run["schema"] != SCHEMA)
 
 
 def _read_document(path: Path, kind: type, mend: str, older: bool) -> object:

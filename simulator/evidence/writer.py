@@ -93,7 +93,7 @@ def replicate_file(number: int) -> str:
 
 def decision_lines(results: Sequence[CycleResult]) -> bytes:
     """Return the content of decisions.jsonl."""
-    return jsonl_bytes(_decision(result) for result in results)
+    return jsonl_bytes(decision_row(result) for result in results)
 
 
 def session_ends(bars: Bars) -> NDArray[np.intp]:
@@ -101,7 +101,8 @@ def session_ends(bars: Bars) -> NDArray[np.intp]:
     return np.flatnonzero(np.r_[bars.session_of[1:] != bars.session_of[:-1], True])
 
 
-def _decision(result: CycleResult) -> DecisionRow:
+def decision_row(result: CycleResult) -> DecisionRow:
+    """Return a line of decisions.jsonl."""
     decision, allowed = result.decision, result.allowed
     return {
         "as_of": exchange_time(decision.as_of),

@@ -110,14 +110,10 @@ def draw(layers: Sequence[Layer], frame: Frame, ticks: Sequence[tuple[float, str
     edge = np.array([frame.left, frame.right])
     grid = [Layer("zero" if v == 0 else "grid", "line", edge, np.array([v, v])) for v, _ in shown]
     return Panel(
-        paths=_paths([*grid, *layers], frame),
+        paths="".join(f'<path class="{one.name}" d="{_outline(one, frame)}"/>' for one in (*grid, *layers)),
         height=frame.height,
         ticks=tuple(Tick(round(_from_top(v, frame), 2), label) for v, label in shown),
     )
-
-
-def _paths(layers: Sequence[Layer], frame: Frame) -> str:
-    return "".join(f'<path class="{layer.name}" d="{_outline(layer, frame)}"/>' for layer in layers)
 
 
 def _outline(layer: Layer, frame: Frame) -> str:

@@ -14,6 +14,7 @@ from simulator.config import Config
 from simulator.errors import LLMError
 from simulator.evidence import verify, writer
 from simulator.evidence.members import served_by_seat, warn_of_substitutes
+from simulator.evidence.prompts import prompts_before, prompts_file
 from simulator.evidence.reader import TRADES
 from simulator.evidence.records import (
     Audit,
@@ -30,6 +31,7 @@ from simulator.evidence.records import (
 )
 from simulator.llm.forms import describe_refusals
 from simulator.llm.gateway import Gateway
+from simulator.market.bars import instant
 from simulator.market.months import month_digests
 from simulator.number_format import counted, plain, price
 from simulator.replay.ledger import NO_SHARE_REASON, TOO_SMALL_REASON, Ledger, tradable
@@ -49,7 +51,7 @@ from simulator.runs.strategies import Loaded
 from simulator.stats.inference import inference_summary
 from simulator.stats.metrics import Summary
 from simulator.store.events import Event
-from simulator.store.folders import jsonl_bytes
+from simulator.store.folders import folder_name, jsonl_bytes
 from simulator.trading.cycle import TradingRules
 from simulator.workspace import Workspace
 
@@ -135,6 +137,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     digest = verify.result_digest(files)
     files[TRADES] = writer.trade_lines(round_trips(ledger))
     files |= writer.prices_file([ledger, *(one.replayed.ledger for one in others)])
+    files |= _prompts(work, files)
     files |= {f"{one.folder}/{TRADES}": writer.trade_lines(round_trips(one.replayed.ledger)) for one in others}
 
     hold = measure.session_returns(benchmarks["buy_and_hold"], work.cash)
@@ -166,6 +169,20 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         yield from run_events(accounts, calls, work.replicates)
 
     return Recorded(files, facts, events())
+
+
+def _prompts(work: Work, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return prompts.json, of an earlier making of the run where that would be the same."""
+    known = work.identity
+    if not work.gateway.calls:
+        return {}
+    name = folder_name(known["strategy"], known["from"], str(work.staged.last), known["run_id"])
+    if (before := prompts_before(work.workspace.reports / name, files)) is not None:
+        return before
+    sent = set(work.replayed.ledger.order_rows["submitted_at"].tolist())
+    results = work.replayed.results
+    acting = [n for n, result in enumerate(results) if instant(result.decision.as_of) in sent]
+    return prompts_file([writer.decision_row(result) for result in results], acting, work.gateway.cache)
 
 
 def _audit(work: Work, digest: str) -> Audit:

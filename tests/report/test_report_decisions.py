@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from simulator.errors import DataError
+from simulator.evidence.prompts import PromptsRecord
 from simulator.evidence.reader import read
 from simulator.market.bars import instant
 from simulator.report import build
 from simulator.report.sections import contamination
-from simulator.report.sections.decisions import MOST_BYTES, write_decisions
+from simulator.report.sections.decisions import MOST_BYTES, write_decisions, write_prompts
 from simulator.report.sections.equity_and_trades import embed_json, list_trades
 
 
@@ -213,3 +215,20 @@ def test_checks_of_this_result_join_the_contamination_and_others_do_not(write_ru
         html = build(folder).read_text(encoding="utf-8")
         assert ("Sharpe falls when names are masked." in html) == known
         assert ('class="finding flagged">Flagged by 1 of 1 check.' in html) == known
+
+
+RECORD: dict[str, Any] = {
+    "lines": [f'{n}: <what> is "said"\u202e, at length\n' for n in range(300)],
+    "prompts": {f"{n:012x}{0:052x}": [{"role": "user", "lines": f"0-2,{n}"}] for n in range(3, 300)},
+}
+
+
+@pytest.mark.parametrize("most", [20, 30, 200, 1_000, 5_000, 100_000])
+def test_as_many_prompts_as_have_room_are_there_with_their_lines(most: int) -> None:
+    content = write_prompts(cast(PromptsRecord, RECORD), most)
+    assert len(content.encode()) <= max(most, len('{"lines":[],"prompts":{}}'))
+    found = json.loads(content)
+    assert list(found["prompts"]) == [key[:12] for key in list(RECORD["prompts"])[: len(found["prompts"])]]
+    assert len(found["lines"]) == (len(found["prompts"]) + 3 if found["prompts"] else 0)
+    assert len(found["prompts"]) >= min(297, (most - 400) // 100)
+    assert not re.search("[<\u202e]", content)

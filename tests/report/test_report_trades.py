@@ -203,3 +203,27 @@ def test_a_click_on_a_price_opens_the_debate_behind_the_trade_there(write_run: A
     browser.click(box[0] + box[2] * (trade[0] + 0.5) / len(data["days"]), box[1] + box[3] / 2)
     assert browser.run(IS_OPEN)
     assert symbol in browser.run("document.querySelector('#debate .plainlist').textContent")
+
+
+@pytest.mark.medium
+def test_the_prompts_of_a_debate_are_read_where_the_folder_has_them(write_run: Any, browser: Any) -> None:
+    folder = write_run(sessions=30)
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    first = json.loads((folder / "decisions.jsonl").read_text(encoding="utf-8").splitlines()[0])["record"]
+    key = first["pitches"][0]["keys"][0]
+    prompts = {key: [{"role": "system", "lines": "0"}, {"role": "user", "lines": "1-2,1"}]}
+    kept = {"lines": ["Be brief.\n", "<b>one</b>\n", "two\n\n"], "prompts": prompts}
+    (folder / "prompts.json").write_text(json.dumps(kept), encoding="utf-8")
+    facts["parts"]["prompts.json"] = ""
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    browser.open(build(folder), fragment="debate-2024-01-02-0800")
+    asked = "[...document.querySelectorAll('#debate .prompt summary')].map(one => one.textContent)"
+    assert [one.partition(" (")[0] for one in browser.run(asked)] == ["Pitch · pm.trend · rule-based"]
+    browser.run("document.querySelector('#debate .prompt').open = true")
+    browser.run("new Promise(requestAnimationFrame)")
+    words = "[...document.querySelectorAll('#debate .prompt pre')].map(one => one.textContent)"
+    assert browser.run(words) == ["Be brief.\n", "<b>one</b>\ntwo\n\n<b>one</b>\n"]
+    told = browser.run("document.querySelector('#debate .content').textContent")
+    assert "Review · pm.risk" in told
+    assert f"sim cache show {first['reviews'][0]['keys'][0][:12]}" in told
+    assert browser.complaints == []

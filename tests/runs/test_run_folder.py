@@ -15,7 +15,16 @@ pytestmark = pytest.mark.medium
 
 FILES = {
     *("run.json", "decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "equity.csv", "weights.csv"),
-    *("trades.csv", "prices.csv", "exposure.csv", "llm_calls.jsonl", "runtime.json", "trials.json", "report.html"),
+    *(
+        "trades.csv",
+        "prices.csv",
+        "prompts.json",
+        "exposure.csv",
+        "llm_calls.jsonl",
+        "runtime.json",
+        "trials.json",
+        "report.html",
+    ),
 }
 
 PERIOD = ("2024-01-02", "2024-03-28")
@@ -238,3 +247,33 @@ def test_prices_are_those_that_positions_are_worth_and_stops_those_that_closed_t
             assert (fill.price <= one.stop[session]) if long else (fill.price >= one.stop[session])
         else:
             assert (fill.price >= one.target[session]) if long else (fill.price <= one.target[session])
+
+
+def test_the_prompts_of_a_folder_are_those_that_were_asked(council: simulator.Run, tmp_path: Path) -> None:
+    from simulator.evidence.prompts import prompts_before
+    from simulator.llm.cache import AnswerCache
+
+    content = (council.folder / "prompts.json").read_bytes()
+    kept = json.loads(content)
+    asked = [json.loads(line)["key"] for line in (council.folder / "llm_calls.jsonl").read_text().splitlines()]
+    assert set(kept["prompts"]) <= set(asked)
+    assert len(kept["prompts"]) > 100
+    with AnswerCache(council.folder.parents[1] / "llm_cache") as cache:
+        for key, messages in list(kept["prompts"].items())[::5]:
+            entry = cache.entry(key)
+            assert entry is not None
+            read = [(one["role"], "".join(kept["lines"][n] for n in spread(one["lines"]))) for one in messages]
+            assert read == [(one["role"], one["content"]) for one in entry.request["messages"]]
+    parts = {
+        name: (council.folder / name).read_bytes() for name in ("llm_calls.jsonl", "decisions.jsonl", "orders.csv")
+    }
+    assert prompts_before(council.folder, parts) == {"prompts.json": content}
+    assert prompts_before(council.folder, {**parts, "orders.csv": b"others"}) is None
+    assert prompts_before(tmp_path, parts) is None
+    again = simulator.run("macro_council", ["SPY", "QQQ", "GLD"], *PERIOD, workspace=council.folder.parents[1])
+    assert (again.folder / "prompts.json").read_bytes() == content
+
+
+def spread(runs: str) -> list[int]:
+    ends = [[int(number) for number in run.split("-")] for run in runs.split(",")]
+    return [n for run in ends for n in range(run[0], run[-1] + 1)]

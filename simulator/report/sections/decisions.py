@@ -6,8 +6,12 @@ two megabytes, decisions are shortened, step by step, and the page says so; the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
 
 from simulator.council.records import (
     AnswerRow,
@@ -19,6 +23,7 @@ from simulator.council.records import (
     ReviewAnswer,
     council_record,
 )
+from simulator.evidence.prompts import PromptsRecord, questions_of, read_prompts
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import DecisionRow, TargetRow
 from simulator.number_format import number_of
@@ -34,6 +39,8 @@ LONG = 20
 SAMPLE = 50
 """Decisions from which the size of all is guessed."""
 
+NUMBER = re.compile(r"\d+")
+
 HOPE = 4.0
 """Sentences recur more often among all decisions than among a few, so that all may take less than was guessed."""
 
@@ -48,7 +55,14 @@ class Brevity:
     longest: int = 4_000
 
 
-DEBATE = frozenset({"facts", "around", "reviews", "research", "pitches", "chairman", "theses"})
+MOST_PROMPTS = 1_200_000
+"""Most bytes of prompts, after the decisions: those of decisions that led to trades first."""
+
+NO_PROMPTS = ',"lines":[],"prompts":{}'
+
+SHOWN_OF_KEY = 12
+
+DEBATE = frozenset({"facts", "around", "reviews", "research", "pitches", "chairman", "theses", "asked"})
 
 BREVITIES = (
     Brevity(""),
@@ -83,8 +97,45 @@ class Texts:
 def write_decisions(evidence: Evidence, most: int = MOST_BYTES) -> str:
     """Return every decision of the run's own account, as JSON within `most` bytes.
 
-    Its keys: ``decisions`` (see `_decision`), ``texts``, and ``left_out``: what had to go, in words.
+    Its keys: ``decisions`` (see `_decision`), ``texts``, ``left_out``: what had to go, in words, and as many
+    ``prompts`` as there is room for, {beginning of key: [[role, numbers of ``lines``]]}.
     """
+    content = _write_debates(evidence, most - len(NO_PROMPTS))
+    room = min(MOST_PROMPTS, most - len(content.encode()))
+    return f"{content[:-1]},{write_prompts(read_prompts(evidence.folder, evidence.run), room)[1:]}"
+
+
+def write_prompts(record: PromptsRecord, most: int) -> str:
+    """Return the first prompts of `record` that have room in `most` bytes, and their lines, as JSON.
+
+    Lines are numbered in the order of their first use: those of the first prompts are the first lines.
+    """
+    rows = {
+        key[:SHOWN_OF_KEY]: [[one["role"], one["lines"]] for one in messages]
+        for key, messages in record["prompts"].items()
+    }
+    lines, needed, sizes = record["lines"], [], []
+    used = 0
+    for row in rows.values():
+        need = max((int(number) for _, numbers in row for number in NUMBER.findall(numbers)), default=-1) + 1
+        own = sum(len(role) + len(numbers) + 8 for role, numbers in row) + SHOWN_OF_KEY + 6
+        new = "".join(lines[used:need])
+        sizes.append(
+            own + len(new.encode()) + sum(new.count(one) for one in '"\n') + 5 * new.count("<") + 3 * (need - used)
+        )
+        used = max(used, need)
+        needed.append(used)
+    room = most
+    while True:
+        taken = int(np.searchsorted(np.cumsum(sizes), room, side="right"))
+        shown = dict(islice(rows.items(), taken))
+        content = embed_json({"lines": lines[: needed[taken - 1]] if taken else [], "prompts": shown})
+        if not taken or len(content.encode()) <= most:
+            return content
+        room -= len(content.encode()) - most  # letters that take more room than was thought
+
+
+def _write_debates(evidence: Evidence, most: int) -> str:
     acting = {trade.decision for trade in list_trades(evidence)}
     every = list(enumerate(evidence.decisions))
     few = every[:: max(1, len(every) // SAMPLE)]
@@ -117,7 +168,7 @@ def _decision(decision: DecisionRow, text: Texts, without: frozenset[str]) -> di
 
     at, kind, none (why there is no decision), meeting, targets [[symbol, weight, order, limit, stop, take profit,
     reason]], cuts, facts [symbols, labels, rows], around [[name, value]], research [[seat, regime, narratives]],
-    pitches (objects), chairman, votes [[symbol, votes]], theses [[seat, text]].
+    pitches (objects), chairman, votes [[symbol, votes]], theses [[seat, text]], asked (see `_asked`).
     """
     record = council_record(decision["record"])
     parts = {} if record is None else _record(record, text, without)
@@ -139,7 +190,7 @@ def _decision(decision: DecisionRow, text: Texts, without: frozenset[str]) -> di
 
 
 def _record(record: CouncilRecord, text: Texts, without: frozenset[str]) -> dict[str, Callable[[], object]]:
-    parts: dict[str, Callable[[], object]] = {}
+    parts: dict[str, Callable[[], object]] = {"asked": lambda: _asked(record, text)}
     if record["kind"] in ("council", "checkpoint"):
         facts = record["facts"]
         parts["facts"] = lambda: _facts(facts["symbols"], text)
@@ -155,6 +206,11 @@ def _record(record: CouncilRecord, text: Texts, without: frozenset[str]) -> dict
     if record["kind"] == "checkpoint":
         parts["theses"] = lambda: [[text(one["seat"]), text(describe_thesis(one))] for one in record["theses"]]
     return parts
+
+
+def _asked(record: CouncilRecord, text: Texts) -> list[object]:
+    """[[what was asked, of whom and about whose pitch, beginning of its key]]"""
+    return [[text(f"{one.stage}|{one.seat}|{one.about}"), one.key[:SHOWN_OF_KEY]] for one in questions_of(record)]
 
 
 def _facts(symbols: Mapping[str, Mapping[str, object]], text: Texts) -> list[object]:

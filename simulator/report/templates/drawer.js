@@ -40,6 +40,31 @@ function target([symbol, weight, order, limit, stop, take, why]) {
   return make("p", "", make("b", "", `${symbol} ${weight === 0 ? "flat" : percent(weight, 0)}`), prices ? ` (${prices})` : "", why === "" ? "" : `: ${text(why)}`);
 }
 
+const ASKED = { shortlist: "Shortlist", research: "Research", pitch: "Pitch", review: "Review", chairman: "Ruling", checkpoint: "Thesis" };
+function spread(runs) {
+  return runs.split(",").flatMap((run) => {
+    const [first, last] = run.split("-").map(Number);
+    return held.lines.slice(first, (last ?? first) + 1);
+  }).join("");
+}
+function prompt([what, key]) {
+  const [stage, seat, about] = text(what).split("|");
+  const label = `${ASKED[stage] ?? stage} · ${named(seat)}${about ? `, on the pitch of ${about}` : ""}`;
+  const command = make("code", "", `sim cache show ${key}`);
+  if (!held.prompts[key]) return make("p", "dim", `${label}: `, command);
+  const it = make("details", "prompt", make("summary", "", label));
+  it.addEventListener("toggle", () => {
+    if (it.childElementCount > 1) return;
+    for (const [role, runs] of held.prompts[key]) {
+      const words = make("pre", "", spread(runs));
+      words.tabIndex = 0;
+      it.append(make("p", "dim", role), words);
+    }
+    it.append(make("p", "dim", command, " has its settings and the answer as it came."));
+  });
+  return it;
+}
+
 function fill(n) {
   const it = held.decisions[n];
   const followed = held.trades.filter((trade) => trade[5] === n);
@@ -55,6 +80,7 @@ function fill(n) {
   if (it.research) parts.push(head("Research"), ...it.research.map(([seat, regime, stories]) => make("div", "", make("p", "", make("b", "", `${named(seat)}: `), text(regime)), list(stories.map(text), "thesis"))));
   if (it.facts) parts.push(head("Seen"), facts(it.facts));
   if (it.around) parts.push(make("p", "dim", it.around.map(([name, value]) => `${name} ${text(value)}`).join(" · ")));
+  if (it.asked) parts.push(head("Prompts"), ...it.asked.map(prompt));
   parts.push(make("p", "dim source", make("code", "", `sim explain ${held.run} ${it.at.slice(0, 10)}`), " has the whole record and the keys of its answers."));
   sheet.querySelector(".content").replaceChildren(...parts);
   sheet.querySelector("h2").textContent = `${WORDS[it.kind] ?? "Decision"} of ${day(it.at)}, ${it.at.slice(11)}`;
