@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import FunctionType, NoneType
@@ -70,7 +69,7 @@ def run(
     engine : ``backtrader``, or ``kernel``, of which backtrader audits a slice; ``auto`` takes that past 200,000 bars
     factors : file of factor returns, Kenneth French's or one of fractions, that the result is held against
     batch : ``all`` or ``meetings`` asks in batches, at half price and in days
-    progress : a bar (True; None shows one in notebooks), or a function called with a `RunProgress` after each date
+    progress : a bar (True; None shows one in notebooks only), or a function called with a `RunProgress` after each date
 
     Raises the errors of :mod:`simulator.errors`; `PartialRunError` where money or answers ran out, whose ``run`` holds
     what was decided so far. Interrupted while models are asked it keeps that too, and says where.
@@ -183,23 +182,23 @@ def _run_in_thread(
     factors: Path | None,
 ) -> Run:
     """Execute `spec` beside whatever event loop the caller has, showing progress where he is."""
-    from simulator.notebook.progress import NotebookProgress, in_notebook
+    from simulator.notebook.progress import choose_progress
     from simulator.notebook.run import Run
     from simulator.notebook.worker import call_in_thread
 
-    shown = NotebookProgress() if progress is True or (progress is None and in_notebook()) else None
-    with shown or nullcontext(progress if callable(progress) else lambda _: None) as show:
+    with choose_progress(progress) as show:
         try:
             made = call_in_thread(lambda report: simulate(spec, workspace, report, factors), show)
         except PartialRunError as error:
             error.run = Run(error.run, workspace)  # type: ignore[assignment]
             raise
         except KeyboardInterrupt as error:
-            kept = error.__cause__.run.folder if isinstance(error.__cause__, PartialRunError) else None
+            cause = None if isinstance(error.__cause__, KeyboardInterrupt) else error.__cause__
+            kept = cause.run.folder if isinstance(cause, PartialRunError) else None
             what = (
                 f"what was decided so far is in {kept}" if kept else "no run was kept, answers that were paid for are"
             )
-            raise KeyboardInterrupt(what) from error.__cause__
+            raise KeyboardInterrupt(what) from cause
     return Run(made, workspace)
 
 

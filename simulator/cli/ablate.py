@@ -7,7 +7,7 @@ import click
 from simulator.cli.completers import complete_run
 from simulator.cli.options import AS_JSON, FORCE, open_run
 from simulator.cli.output import print_result
-from simulator.cli.progress import progress_bar
+from simulator.report.renderers.progress import progress_bar
 from simulator.workspace import Workspace
 
 

@@ -8,8 +8,8 @@ import click
 
 from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, apply_options, cache_mode
 from simulator.cli.output import print_result
-from simulator.cli.progress import progress_bar
 from simulator.printing import say
+from simulator.report.renderers.progress import progress_bar
 from simulator.workspace import Workspace
 
 AS_OF = click.option(

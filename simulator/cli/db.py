@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from simulator.cli.options import AS_JSON
-from simulator.cli.progress import progress_bar
 from simulator.printing import say
+from simulator.report.renderers.progress import progress_bar
 
 if TYPE_CHECKING:
     from simulator.store.database import Change, Store

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,18 +11,15 @@ import click
 
 from simulator.cli.options import AS_JSON, FACTORS, MAX_COST, MODELS, OPEN, STRATEGY, SYMBOLS, InSections, cache_mode
 from simulator.cli.output import open_page, print_result
-from simulator.cli.progress import progress_bar
-from simulator.printing import is_animated, say
+from simulator.printing import say
+from simulator.report.renderers.progress import show_run
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from simulator.runs.eta import RunProgress
     from simulator.runs.execute import FinishedRun
     from simulator.runs.spec import RunSpec
-
-STAGES = {"ask": "asking", "replay": "replaying"}
 
 
 def _parse_parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
@@ -139,7 +134,7 @@ def run(
         _print_plan(spec, workspace, as_json)
         return
     stopped: PartialRunError | None = None
-    with _show_progress() as tick:
+    with show_run() as tick:
         try:
             made = simulate(spec, workspace, tick, factors)
         except PartialRunError as error:
@@ -186,22 +181,3 @@ def _write_report(workspace: Workspace, made: FinishedRun, kind: str) -> tuple[P
     if kind != "md":
         return (path,)
     return path, write_file(workspace.out / "docs" / "backtest_results.md", path.read_bytes())
-
-
-@contextmanager
-def _show_progress() -> Iterator[Callable[[RunProgress], None]]:
-    """A bar for asking and one for replaying: date, time left, share of cached answers, dollars. Where stderr is no
-    terminal, one line once the first real calls tell what the run will cost."""
-    with progress_bar() as advance:
-        announced = is_animated()
-
-        def tick(now: RunProgress) -> None:
-            nonlocal announced
-            stage = STAGES[now.stage]
-            advance(now.done, now.total, before=f"{stage:<9} {now.session}", after=now.describe(), line=stage)
-            # Rules answer for nothing and at once: there is nothing to announce.
-            if not announced and ((now.expected_usd or 0.0) > 0.0 or (now.seconds_left or 0.0) >= 10.0):
-                announced = True
-                say(f"sim: {now.asked} answers so far: {now.describe()}", err=True)
-
-        yield tick

@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 
 from simulator.cli.options import AS_JSON, FACTORS, InSections, apply_options
 from simulator.cli.output import print_result
-from simulator.cli.progress import progress_bar
 from simulator.printing import say
+from simulator.report.renderers.progress import progress_bar
 
 if TYPE_CHECKING:
     from simulator.analysis.returns.load import Returns

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from html import escape
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from simulator.report.renderers.progress import STAGES, show_run
+
 if TYPE_CHECKING:
     from simulator.runs.eta import RunProgress
-
-STAGES = {"ask": "asking", "replay": "replaying"}
 
 EVERY_S = 0.2
 """Seconds between two updates: more than that nobody sees."""
@@ -23,6 +24,18 @@ def in_notebook() -> bool:
     """True where output goes to a notebook: the kernel's shell is there, and it is no terminal's."""
     shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def choose_progress(
+    given: bool | Callable[[RunProgress], None] | None,
+) -> AbstractContextManager[Callable[[RunProgress], None]]:
+    """Return what shows how far a run is: a function that was given, a bar in a notebook, and where True asks for one
+    the bar of a terminal."""
+    if callable(given):
+        return nullcontext(given)
+    if in_notebook() and given is not False:
+        return NotebookProgress()
+    return show_run() if given else nullcontext(lambda _: None)
 
 
 class NotebookProgress:

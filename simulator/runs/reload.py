@@ -6,7 +6,7 @@ run.json, decisions.jsonl ──► configuration, strategy, inputs ──► sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from simulator.config import CONFIG_FILES, Config, Models
-from simulator.errors import DataError
+from simulator.errors import DataError, UsageError
 from simulator.evidence.reader import read_decisions, read_equity, read_run
 from simulator.evidence.records import RunRecord
 from simulator.evidence.writer import session_ends
@@ -30,7 +30,7 @@ from simulator.runs.exposure import SkillSeries, skill_series
 from simulator.runs.identity import data_digest
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import Seating, load_strategy
+from simulator.runs.strategies import SOURCE, Seating, load_strategy, passed_before
 from simulator.trading.cycle import TradingRules
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.schedule import MEETING
@@ -155,6 +155,18 @@ def read_spec(folder: Path) -> tuple[RunRecord, RunSpec]:
     return run, spec
 
 
+def _passed_strategy(run: RunRecord) -> type | Callable[..., Any] | None:
+    """Return the class or function that was passed from Python as the strategy of `run`, None where files hold it."""
+    if SOURCE not in run.get("parts", {}):
+        return None
+    (digest,) = run["strategy_files"].values()
+    if (found := passed_before(digest)) is None:
+        what = f"{run['strategy']} of run {run['run_id']} was passed from Python and is not known here"
+        mend = f"in the session that defines it, `run = {run['command']}` finds the run again, then run.check()"
+        raise UsageError(what, mend=mend)
+    return found
+
+
 def again(run: RunRecord) -> str:
     """Return what mends a run that cannot be reloaded any more."""
     return f"`{run['command']}` runs it again"
@@ -190,9 +202,11 @@ def reload_run(
 ) -> ReloadedRun:
     """Return the run in `folder`; `run` and `spec` are those of :func:`read_spec`. Councils ask through `seating`.
 
-    Raises DataError where strategy files, bars, events or dates of decision are not what they were.
+    Raises DataError where strategy files, bars, events or dates of decision are not what they were, UsageError where
+    the strategy was passed from Python and this process never ran it.
     """
-    loaded = load_strategy(spec.strategy, workspace.strategies, seating, spec.parameters, len(spec.symbols))
+    strategy = _passed_strategy(run) or spec.strategy
+    loaded = load_strategy(strategy, workspace.strategies, seating, spec.parameters, len(spec.symbols))
     _check_files(run, loaded.files)
     window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
     staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
@@ -214,5 +228,7 @@ def _check_files(run: RunRecord, now: Mapping[str, str]) -> None:
     then = run["strategy_files"]
     changed = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     if changed:
+        if SOURCE in run.get("parts", {}):
+            raise DataError(f"{changed[0]}, or what it reads, has changed since run {run['run_id']}", mend=again(run))
         more = f" and {len(changed) - 1} more files have" if len(changed) > 1 else " has"
         raise DataError(f"strategies/{changed[0]}{more} changed since run {run['run_id']}", mend=again(run))

@@ -47,7 +47,7 @@ from simulator.runs.round_trips import round_trips
 from simulator.runs.run_events import run_events
 from simulator.runs.shortfalls import shortfalls
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import Loaded
+from simulator.runs.strategies import SOURCE, Loaded
 from simulator.stats.inference import inference_summary
 from simulator.stats.metrics import Summary
 from simulator.store.events import Event
@@ -133,7 +133,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     calls = list_calls(work.gateway)
     files["llm_calls.jsonl"] = jsonl_bytes(calls)
     if work.loaded.source is not None:
-        files["strategy.py"] = work.loaded.source.encode()
+        files[SOURCE] = work.loaded.source.encode()
     digest = verify.result_digest(files)
     files[TRADES] = writer.trade_lines(round_trips(ledger))
     files |= writer.prices_file([ledger, *(one.replayed.ledger for one in others)])

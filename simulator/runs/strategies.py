@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 DEFINITION = "strategy.yaml"
 
+SOURCE = "strategy.py"
+"""File of a run folder that holds the text of a strategy passed from Python."""
+
+MOST_PASSED = 64
+"""Strategies passed from Python that a process remembers, the newest."""
+
+_passed: dict[str, type | Callable[..., Any]] = {}
+
 
 @dataclass(frozen=True)
 class Seating:
@@ -149,7 +157,20 @@ def _from_python(given: type | Callable[..., Any], parameters: dict[str, Any]) -
         raise UsageError(f"{kind.__name__} has no method {', '.join(missing)}", mend=mend)
     source = source_of(given)
     digest = hashlib.sha256(source.encode()).hexdigest()
-    return Loaded(_as_strategy(kind(**parameters)), {kind.__name__: digest}, None, parameters, source)
+    made = _as_strategy(kind(**parameters))
+    _passed.pop(digest, None)
+    _passed[digest] = given
+    for oldest in list(_passed)[:-MOST_PASSED]:
+        del _passed[oldest]
+    return Loaded(made, {kind.__name__: digest}, None, parameters, source)
+
+
+def passed_before(digest: str) -> type | Callable[..., Any] | None:
+    """Return the class or function of that source that this process ran before; None where there is none.
+
+    It may have changed since: what loads it again looks at its digest.
+    """
+    return _passed.get(digest)
 
 
 def _as_strategy(made: Rule | Strategy[Any]) -> Strategy[Any]:

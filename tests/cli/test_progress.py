@@ -12,7 +12,7 @@ pytestmark = pytest.mark.medium
 
 WORK = """
 import time
-from simulator.cli.progress import progress_bar
+from simulator.report.renderers.progress import progress_bar
 
 with progress_bar() as advance:
     advance(1, 4, before="asking 2024-06-03", after="$0.42")

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +167,136 @@ def test_a_folder_of_bars_is_an_option_of_the_command_too(lab: Path, sim: Any) -
     done = sim(*words[1:], "--json", cwd=lab)
     assert done.returncode == 0, done.stderr
     assert made.id in done.stdout
+
+
+SHARE = {"SPY": 0.6}
+
+
+def scaled(_market: Snapshot, k: float = 1.0) -> dict[str, float]:
+    """A share that stands outside of it."""
+    return {symbol: weight * k for symbol, weight in SHARE.items()}
+
+
+@pytest.mark.parametrize("passed", [Trend, trend, partial(scaled, k=0.5), lambda _: {"SPY": 0.7}])
+def test_what_was_passed_is_checked_as_a_file_is(passed: Any, lab: Path) -> None:
+    made = simulator.run(passed, "SPY,QQQ", workspace=lab, **SPAN)
+    answer = made.check("future", "costs")
+    assert set(answer.table["check"]) == {"future", "costs"}
+    again = simulator.load(made.id, lab).check("future")
+    assert again.table.loc[0, "check"] == "future"
+    assert "byte for byte" in again.text
+    with pytest.raises(UsageError, match="is no council"):
+        made.ablate()
+
+
+@pytest.mark.fault(
+    "python", "a value read by a strategy has changed before its run is checked", "DataError names the strategy"
+)
+def test_what_has_changed_since_is_not_checked(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = simulator.run(scaled, "SPY", workspace=lab, **SPAN)
+    monkeypatch.setitem(SHARE, "SPY", 0.3)
+    with pytest.raises(DataError, match=f"scaled, or what it reads, has changed since run {made.id}"):
+        made.check("future")
+
+
+@pytest.mark.fault(
+    "python", "`sim check` of a strategy that was passed from Python", "one line says how to find it again in Python"
+)
+def test_the_command_cannot_run_what_it_never_saw_and_says_so(lab: Path, sim: Any) -> None:
+    made = simulator.run(scaled, "SPY", workspace=lab, **SPAN)
+    words = [sys.executable, "-m", "simulator", "check", made.id]
+    done = subprocess.run(words, cwd=lab, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"scaled of run {made.id} was passed from Python and is not known here" in done.stderr
+    assert "`run = simulator.run(scaled, symbols=['SPY']" in done.stderr
+    assert "is no council" in sim("ablate", made.id, cwd=lab).stderr
+
+
+def test_runs_in_several_threads_do_not_mix(lab: Path) -> None:
+    def of(share: float) -> Any:
+        return lambda _: {"SPY": share}
+
+    shares = (0.31, 0.62, 0.31)
+
+    async def at_once() -> list[simulator.Run]:
+        each = (asyncio.to_thread(simulator.run, of(s), "SPY", workspace=lab, **SPAN) for s in shares)
+        return await asyncio.gather(*each)
+
+    first, second, same = asyncio.run(at_once())
+    assert (first.id, first.folder) == (same.id, same.folder)
+    assert first.id != second.id
+    for made, share in ((first, 0.31), (second, 0.62)):
+        assert made.weights["SPY"].iloc[1:].mean() == pytest.approx(share, abs=0.03)
+        pd.testing.assert_series_equal(made.equity, simulator.run(of(share), "SPY", workspace=lab, **SPAN).equity)
+
+
+TERMINAL = """
+import simulator
+def slow(market, cadence="daily"):
+    import time
+    time.sleep(0.01)
+    return {"SPY": 0.5}
+print("made", simulator.run(slow, "SPY", "2023-01-03", "2023-06-30", progress=True, workspace=".").id)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of Unix")
+def test_a_script_in_a_terminal_may_have_the_bar_of_the_command(lab: Path) -> None:
+    ours, theirs = os.openpty()
+    kept = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", TERMINAL], cwd=lab, env=kept, stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux ends a closed terminal so
+        while part := os.read(ours, 65536):
+            shown += part
+    assert child.communicate()[0].startswith("made ")
+    assert b"replaying 2023-0" in shown
+
+
+CELLS = (
+    "import simulator, time",
+    "def slow(market, cadence='daily'): time.sleep(0.05); print('deciding'); return {'SPY': 0.5}\n",
+    "run = simulator.run(slow, 'SPY', '2021-01-04', '2023-12-29', workspace='.')",
+)
+
+
+@pytest.mark.skipif(not find_spec("IPython") or sys.platform == "win32", reason="IPython in a terminal of Unix")
+@pytest.mark.fault("python", "Ctrl-C in IPython while a run is made", "it ends within two seconds, the next cell works")
+def test_ipython_runs_a_cell_is_interrupted_and_goes_on(lab: Path) -> None:
+    import pty
+    import select
+
+    shell = [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(lab)
+        os.execvpe(shell[0], shell, {**os.environ, "TERM": "dumb", "IPYTHONDIR": str(lab / "ipython")})
+    shown = b""
+
+    def wait_for(what: bytes, seconds: float = 60.0) -> float:
+        nonlocal shown
+        begun, seen = time.monotonic(), len(shown)
+        while what not in shown[seen:]:
+            assert time.monotonic() - begun < seconds, shown[-2000:]
+            if select.select([terminal], [], [], 0.1)[0]:
+                shown += os.read(terminal, 65536)
+        return time.monotonic() - begun
+
+    try:
+        for number, cell in enumerate(CELLS, 1):
+            wait_for(f"In [{number}]".encode())
+            os.write(terminal, cell.encode() + b"\n")
+        wait_for(b"deciding\r\ndeciding")
+        os.write(terminal, b"\x03")
+        assert wait_for(b"In [4]") < 5  # below 1 s where nothing else runs
+        assert b"KeyboardInterrupt: no run was kept" in shown
+        os.write(terminal, b"print(simulator.run(slow, 'SPY', '2023-12-01', '2023-12-29', workspace='.'))\n")
+        wait_for(b"costs $")
+        os.write(terminal, b"exit()\n")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
