@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,21 @@ def test_a_block_of_the_readme_runs_as_printed_where_there_are_no_extras(block: 
     done = in_shell(lab, block)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() or block.startswith(". ")
+
+
+def test_models_are_asked_as_the_readme_has_it_typed(lab: Path, serve: Callable[..., Any]) -> None:
+    """A service on this machine stands in for the one of the profile, which the packaged prices know by its address."""
+    (block,) = (block for block in blocks("sh") if "--models" in block)
+    service = serve("--latency", 0.001)
+    models = lab / "config" / "models.yaml"
+    text = models.read_text().replace("https://router.requesty.ai/v1", service.url)
+    listed = ("anthropic/claude-sonnet-4-5", "anthropic/claude-opus-4-5")
+    prices = "".join(f"  {name}: {{input: 1, output: 1, cutoff: 2024-01}}\n" for name in listed)
+    models.write_text(text.replace("\nprices:\n", f"\nprices:\n{prices}"))
+    done = in_shell(lab, block, REQUESTY_API_KEY="a-key-of-a-test")
+    assert done.returncode == 0, done.stderr
+    assert service.stats()["answered"] > 100
+    assert "--cache replay" in block.splitlines()[-1]
 
 
 def test_there_are_no_extras_where_blocks_of_the_readme_are_typed(lab: Path) -> None:
