@@ -39,6 +39,8 @@ def runs(workspace: Workspace, chosen: str | None, html: bool, opened: bool, as_
 
     As a page with --html or --open: to sort, filter and compare, without a server.
     """
+    if (html or opened) and chosen is not None:
+        raise click.UsageError("--trials is printed; leave out --html and --open")
     if html or opened:
         _write_shelf(workspace, opened, as_json)
         return

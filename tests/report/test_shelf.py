@@ -213,6 +213,7 @@ def test_every_command_brings_the_shelf_up_to_date_and_opens_its_page(
     assert run("runs", "--open") == [f"{place}/index.html"]
     assert said[-1] == f"{workspace}/reports/index.html\n"
     assert run("runs", "--html") == []
+    assert sim("runs", "--html", "--trials", cwd=workspace).returncode == 2
     assert run("runs", "--open", CI="true") == []
     assert run("runs", "--open", BROWSER="") == []
 
