@@ -9,6 +9,10 @@ from decimal import Decimal
 MINUS = "\u2212"
 SPACE = "\u00a0"
 UNDEFINED = "n/a"
+NEVER = "not in this lifetime"
+LIFETIME, SESSIONS_A_YEAR = 100, 252
+"""Years that nobody waits for, and sessions of one."""
+
 MOST = 1e15
 """Beyond it, either way, no number from outside is believed: no price, no amount, no count of tokens is as large."""
 
@@ -33,19 +37,22 @@ def number_of(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def ratio(value: object, digits: int = 2, sign: bool = False) -> str:
-    """``1.21``, ``−0.40``; with `sign` also ``+1.21``."""
+def ratio(value: object, digits: int | None = None, sign: bool = False) -> str:
+    """``1.21``, ``−0.40``; with `sign` also ``+1.21``. Without `digits` two of them, none from 1,000 on."""
     x = number_of(value)
     if x is None:
         return UNDEFINED
+    if digits is None:
+        digits = 2 if abs(x) < 1000 else 0
     text = f"{abs(x):,.{digits}f}"
     zero = not text.strip("0.,")
     return ("" if zero else MINUS if x < 0 else "+" if sign else "") + text
 
 
 def percent(value: object, digits: int = 1, sign: bool = False) -> str:
-    """A fraction as ``12.3 %``."""
+    """A fraction as ``12.3 %``; without digits from 1,000 % on."""
     x = number_of(value)
+    digits = digits if x is None or abs(x) < 10 else 0
     return UNDEFINED if x is None else ratio(100 * x, digits, sign) + SPACE + "%"
 
 
@@ -149,6 +156,20 @@ def axis_number(value: float) -> str:
 def plain(text: str) -> str:
     """`text` with ordinary spaces: for terminals and plain files."""
     return text.replace(SPACE, " ")
+
+
+def years(value: object) -> str:
+    """``3.2 years``, ``12 years``; from a century on NEVER, as a time that somebody would have to wait."""
+    x = number_of(value)
+    if x is None:
+        return UNDEFINED
+    return NEVER if x >= LIFETIME else f"{ratio(x, 1 if x < 10 else 0)} years"
+
+
+def sessions_needed(value: object) -> str:
+    """``812``; from a century of sessions on NEVER."""
+    x = number_of(value)
+    return NEVER if x is not None and x >= LIFETIME * SESSIONS_A_YEAR else whole(value)
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

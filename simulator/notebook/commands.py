@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -37,7 +37,9 @@ def compare_runs(
     folders, altered = [one.folder for one in opened], [one.altered for one in opened]
     facts, compared = compare.compare_runs(folders, altered=altered, draws=draws, seed=seed)
     days = compare.common_sessions([one.evidence for one in compared])
-    page = write_comparison(facts, render_comparison(facts, compared, days), workspace.reports, target)
+    beside = [one for one in opened if target is None and one.folder.resolve().parent == workspace.reports.resolve()]
+    links = {one.run["run_id"]: f"../{one.folder.name}/report.html" for one in beside}
+    page = write_comparison(facts, render_comparison(facts, compared, days, links), workspace.reports, target)
     keep_shelf(page.parent, workspace.reports)
     return facts, page
 
@@ -68,6 +70,7 @@ def check_run(
     with locked(folder.parent):  # another process may add its own checks
         facts = merge(folder, results, opened.altered)
         add(folder, content(facts))
+    _link_pages(opened, add)
     write(folder, "html", opened.altered, add)
     keep_shelf(folder, workspace.reports)
     return facts, results, folder / FILE
@@ -91,6 +94,7 @@ def ablate_run(opened: Verified, workspace: Workspace, progress: Progress | None
         facts = {**facts, "altered": opened.altered}
     add = partial(add_parts, workspace, opened.run)
     add(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
+    _link_pages(opened, add)
     write(folder, "html", opened.altered, add)
     keep_shelf(folder, workspace.reports)
     return facts, folder / FILE
@@ -150,3 +154,17 @@ def explain_date(opened: Verified, topic: Topic) -> Explanation:
 
     day = parse_date(topic.what, "DATE")  # type: ignore[arg-type]
     return explain_decision(opened.folder, day, topic.symbol, topic.account)
+
+
+def _link_pages(opened: Verified, add: Callable[[Path, Mapping[str, bytes]], None]) -> None:
+    """Write the pages of ablation and checks again where a run has both, so that each leads to the other."""
+    from simulator.evidence.reader import read
+    from simulator.report import ablation, checks
+
+    folder = opened.folder
+    if not ((folder / ablation.FACTS).exists() and (folder / checks.FACTS).exists()):
+        return
+    evidence = read(folder, opened.altered)
+    if evidence.ablation is not None and evidence.checks is not None:
+        pages = {ablation.FILE: ablation.page(evidence.ablation, checked=True)}
+        add(folder, pages | {checks.FILE: checks.page(evidence.checks, ablated=True)})

@@ -11,7 +11,8 @@ from simulator.evidence.reader import Evidence
 from simulator.evidence.records import AblationRecord, VariantRecord
 from simulator.number_format import counted, interval, p_value, signed_percent, signed_ratio
 from simulator.report.catalogue import METRICS, WITHHELD
-from simulator.report.renderers.html import render_page
+from simulator.report.charts import Forest, draw_intervals
+from simulator.report.renderers.html import list_pages, render_page
 from simulator.report.table import Cell, Column, Row, Table, make_table
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def compose_council_value(evidence: Evidence) -> CouncilValue | None:
     return CouncilValue(headline(facts), RULE, tabulate_added(facts), tabulate_earned(facts, caption=True))
 
 
-def page(facts: AblationRecord) -> bytes:
-    """Return ablation.html as UTF-8: one file, no network, decided by `facts` (ablation.json) alone."""
+def page(facts: AblationRecord, checked: bool = False) -> bytes:
+    """Return ablation.html as UTF-8: no network, decided by `facts` (ablation.json) and what lies beside it."""
     content = {
         "run": facts,
         "title": f"What the council adds: {facts['strategy']}, {facts['from']} to {facts['to']}",
@@ -57,6 +58,8 @@ def page(facts: AblationRecord) -> bytes:
         "headline": headline(facts),
         "details": (METHOD, *filter(None, (describe_judgements(facts),)), *facts["notes"]),
         "rule": RULE,
+        "forest": draw_added(facts),
+        "pages": list_pages("Ablation", checks=checked),
         "added": tabulate_added(facts),
         "earned": tabulate_earned(facts),
         "choices": _tabulate_choices(facts),
@@ -177,6 +180,18 @@ def _facts(facts: AblationRecord) -> tuple[str, ...]:
         f"run {facts['run_id']}",
         "recorded votes, nobody asked",
     )
+
+
+def draw_added(facts: AblationRecord) -> Forest | None:
+    """Return what each part adds to the Sharpe ratio, with its interval; None where none could be computed."""
+    rows, spoken = [], []
+    for one in facts["variants"]:
+        if one["pair"] and one["pair"]["sharpe"] is not None and not withheld(facts):
+            label, pair = _name(one, one["part"].removeprefix("the ")), one["pair"]
+            css = "s0" if _is_clear(one) else "equal"
+            rows.append((label, css, pair["sharpe"], pair["sharpe_low"], pair["sharpe_high"]))
+            spoken.append(f"{label} {signed_ratio(pair['sharpe'])}")
+    return draw_intervals(rows, f"What each part adds to the Sharpe ratio: {'; '.join(spoken)}.", room=0.05)
 
 
 def _tabulate_choices(facts: AblationRecord) -> Table:

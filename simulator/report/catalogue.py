@@ -19,9 +19,11 @@ from simulator.number_format import (
     percent,
     ratio,
     rough_percent,
+    sessions_needed,
     signed_percent,
     signed_ratio,
     whole,
+    years,
 )
 from simulator.report.table import Cell
 
@@ -188,7 +190,9 @@ SIGNIFICANCE: tuple[Metric, ...] = (
     Metric("sharpe_p_hac", "p, HAC", "", p_value, "of a Sharpe ratio of zero or less, one-sided", "lower"),
     Metric("sharpe_p_iid", "p, independent normal", "", p_value, "for comparison only", "lower"),
     Metric("psr", "Probabilistic Sharpe", "%", percent, "probability that the true one is above zero", "higher"),
-    Metric("min_trl", "Minimum track record", "sessions", whole, "sessions needed for 95\u00a0% of that", "lower"),
+    Metric(
+        "min_trl", "Minimum track record", "sessions", sessions_needed, "sessions needed for 95\u00a0% of that", "lower"
+    ),
     Metric("trials", "Trials", "", whole, "results of this strategy or on the same bars, this one included"),
     Metric("effective_trials", "Effective trials", "", ratio, "after their correlation"),
     Metric(
@@ -281,7 +285,9 @@ DIFFERENCE: tuple[Metric, ...] = (
         "detectable_difference", "Detectable difference", "a year", ratio, "found four times in five at this length"
     ),
     Metric("power", "Power", "%", percent, "for a true difference as large as the one seen"),
-    Metric("sessions_needed", "Sessions needed", "sessions", whole, "to find that difference four times in five"),
+    Metric(
+        "sessions_needed", "Sessions needed", "sessions", sessions_needed, "to find that difference four times in five"
+    ),
     Metric("block_length_paired", "Block", "sessions", whole, "sessions, circular bootstrap", source="block_length"),
 )
 """Difference of two accounts on the same sessions."""
@@ -316,7 +322,7 @@ SELECTION: tuple[Metric, ...] = (
     Metric("pbo", "PBO", "%", percent, "", "lower"),
     Metric("prob_oos_loss", "Loss out of sample", "%", percent, "splits in which the best in sample lost", "lower"),
     Metric("is_oos_slope", "Slope, in to out of sample", "", ratio, "", "higher"),
-    Metric("minimum_backtest_years", "Minimum backtest length", "years", tenths, "years"),
+    Metric("minimum_backtest_years", "Minimum backtest length", "years", years),
 )
 """Corrections for having been chosen as the best of many."""
 

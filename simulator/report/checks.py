@@ -24,7 +24,7 @@ from simulator.number_format import (
     whole,
 )
 from simulator.printing import say
-from simulator.report.renderers.html import render_page
+from simulator.report.renderers.html import list_pages, render_page
 from simulator.report.table import Cell, Row, Table, make_table
 from simulator.store.folders import json_bytes
 
@@ -57,9 +57,9 @@ def merge(folder: Path, done: Sequence[CheckRecord], altered: str = "") -> Check
     return {**about(run, altered), "verdict": headline(checks), "checks": checks}
 
 
-def content(facts: Checks) -> dict[str, bytes]:
-    """Return checks.json and checks.html by name."""
-    return {FACTS: json_bytes(facts), FILE: page(facts)}
+def content(facts: Checks, ablated: bool = False) -> dict[str, bytes]:
+    """Return checks.json and checks.html by name; `ablated`: there is a page of the ablation beside it."""
+    return {FACTS: json_bytes(facts), FILE: page(facts, ablated)}
 
 
 def headline(checks: dict[str, CheckRecord]) -> str:
@@ -79,8 +79,8 @@ def headline(checks: dict[str, CheckRecord]) -> str:
     return f"{counted(judged, 'check')} passed, none flagged: no sign of memory or of looking ahead in these.{rest}"
 
 
-def page(facts: Checks) -> bytes:
-    """Return checks.html as UTF-8: one file, no network, decided by `facts` (checks.json) alone."""
+def page(facts: Checks, ablated: bool = False) -> bytes:
+    """Return checks.html as UTF-8: one file, no network, decided by `facts` (checks.json) and what lies beside it."""
     checks = facts["checks"].values()
     shown = {
         "run": facts,
@@ -92,6 +92,7 @@ def page(facts: Checks) -> bytes:
         "tables": {one["name"]: tabulate_check(one) for one in checks},
         "bills": {one["name"]: describe_bill(one["bill"]) for one in checks},
         "command": f"sim check {facts['run_id']}",
+        "pages": list_pages("Checks", ablation=ablated),
     }
     return render_page(FILE, **shown).encode()
 

@@ -12,6 +12,8 @@ from simulator.analysis.compare import ComparedRun, Comparison, RunPair
 from simulator.analysis.divergence import Divergence
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.number_format import (
+    NEVER,
+    SESSIONS_A_YEAR,
     SPACE,
     cents,
     counted,
@@ -27,6 +29,7 @@ from simulator.number_format import (
     signed_percent,
     signed_ratio,
     whole,
+    years,
 )
 from simulator.report.catalogue import GROUPS, WITHHELD, WITHHELD_WHY
 from simulator.report.renderers.console import Text
@@ -38,8 +41,6 @@ MOST_ROWS = 12
 
 CURVES = ("strategy", "hold", "equal", "fourth", "fifth", "sixth", "seventh", "eighth")
 """CSS classes of A, B …"""
-
-SESSIONS_A_YEAR = 252
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,10 @@ def _power(pair: RunPair) -> str:
     needed, found = pair["values"]["sessions_needed"], pair["values"]["detectable"]
     if pair["sessions"] < FEWEST_SESSIONS or needed is None or found is None:
         return ""
-    years = needed / SESSIONS_A_YEAR
-    length = f"{ratio(years, 1 if years < 10 else 0)} years"
+    length = years(needed / SESSIONS_A_YEAR)
+    found_in = length if length == NEVER else f"four times in five in {length}"
     return (
-        f"Power: a true difference of this size is found four times in five in {length}; "
+        f"Power: a true difference of this size is found {found_in}; "
         f"in {counted(pair['sessions'], 'session')} only one of {ratio(found)} or more is."
     )
 
@@ -308,7 +309,7 @@ def tabulate_configuration(facts: Comparison) -> Table:
 def tabulate_pairs(facts: Comparison) -> Table:
     """Return a row per pair; only for three runs or more."""
     rows = [_pair_row(pair) for pair in facts["pairs"]] if len(facts["pairs"]) > 1 else []
-    columns = ("Sharpe difference", f"95{SPACE}% interval", "p", "p, Holm", "Correlation", "Years needed")
+    columns = ("Sharpe difference", f"95{SPACE}% interval", "p", "p, Holm", "Correlation", "Time needed")
     return make_table("Pairs", columns, rows)
 
 
@@ -333,7 +334,7 @@ def _pair_row(pair: RunPair) -> Row:
         p_value(values["p"]),
         p_value(values.get("p_adjusted")),
         ratio(values["correlation"]),
-        WITHHELD if hidden else ratio(needed / SESSIONS_A_YEAR if needed is not None else None, 1),
+        WITHHELD if hidden else years(None if needed is None else needed / SESSIONS_A_YEAR),
     )
     return make_row(f"{pair['a']} and {pair['b']}", cells, STANDINGS[pair["standing"]])
 

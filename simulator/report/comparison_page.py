@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from simulator.analysis.compare import Comparison, LabelledRun
 from simulator.analysis.verdict import FEWEST_SESSIONS
 from simulator.errors import SimError
 from simulator.files import write_file
-from simulator.number_format import number_of, p_value, percent, ratio, signed_percent, whole
+from simulator.number_format import number_of, p_value, percent, ratio, sessions_needed, signed_percent
 from simulator.report import comparison, drawing
 from simulator.report.catalogue import METRICS
 from simulator.report.charts import Chart, Curve, Forest, Key, draw_growth, draw_intervals, span, speak, spell
@@ -25,8 +25,11 @@ FILE = "comparison.html"
 BASE = 100.0
 
 
-def render_comparison(facts: Comparison, runs: Sequence[LabelledRun], days: Sequence[date]) -> bytes:
-    """Return the page as UTF-8 HTML; the same bytes for the same facts. `days` are the sessions all runs have."""
+def render_comparison(
+    facts: Comparison, runs: Sequence[LabelledRun], days: Sequence[date], links: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the page as UTF-8 HTML; the same bytes for the same facts. `days` are the sessions all runs have, `links`
+    the addresses of reports by run id."""
     verdict = comparison.judge_comparison(facts)
     curves = [
         Curve(css, one.label, np.asarray(BASE * np.cumprod(np.r_[1.0, 1.0 + one.on(days)[0]]), dtype=np.float64))
@@ -41,6 +44,7 @@ def render_comparison(facts: Comparison, runs: Sequence[LabelledRun], days: Sequ
         "details": verdict.details,
         "parting": verdict.parting,
         "classes": CURVES,
+        "links": links or {},
         "interval": _draw_interval(facts, verdict.headline),
         "equity": _draw_equity(curves, days) if len(days) > 1 else None,
         "relative": _draw_lead(curves, days, facts) if len(days) > 1 and len(runs) == 2 else None,
@@ -126,5 +130,5 @@ def _statistics(facts: Comparison) -> list[tuple[str, str, str]]:
     ]
     needed = values["sessions_needed"]
     if needed is not None:
-        rows.append(("Needed", whole(round(needed)), "sessions to find this difference, 80\u00a0% power"))
+        rows.append(("Needed", sessions_needed(round(needed)), "sessions to find this difference, 80\u00a0% power"))
     return rows

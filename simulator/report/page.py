@@ -17,7 +17,7 @@ from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars
 from simulator.report.charts import Forest
 from simulator.report.drawing import MONTHS, TimeAxis, time_axis
-from simulator.report.renderers.html import join_scripts, render_page
+from simulator.report.renderers.html import join_scripts, list_pages, render_page
 from simulator.report.sections import (
     all_figures,
     assumptions_and_notes,
@@ -147,8 +147,9 @@ def render(folder: Path, altered: str = "") -> bytes:
     own = {"script": script, "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
     shown = [section for section in SECTIONS if section.shown(report)]
     names = {"name": report.run["strategy"], "headline": report.verdict.headline, "month_names": MONTHS}
+    pages = list_pages("Report", ablation=evidence.ablation is not None, checks=evidence.checks is not None)
     sentences = [*filter(None, (report.verdict.returns,)), *report.verdict.details]
-    page = render_page("report.html", **vars(report), **own, **names, sections=shown, sentences=sentences)
+    page = render_page("report.html", **vars(report), **own, **names, sections=shown, sentences=sentences, pages=pages)
     decisions = write_decisions(evidence, LARGEST - len(page.encode()))
     return page.replace(PLACE_OF_DECISIONS, decisions, 1).encode()
 

@@ -12,6 +12,7 @@ import numpy as np
 from simulator.analysis.returns.summary import About, Description, Figures, PairedDifference, judge_figures
 from simulator.analysis.verdict import AGAINST, CASH_ONLY, JUDGEMENT, Verdict, against_only
 from simulator.number_format import (
+    NEVER,
     SPACE,
     UNDEFINED,
     counted,
@@ -23,6 +24,7 @@ from simulator.number_format import (
     rough_percent,
     signed_ratio,
     whole,
+    years,
 )
 from simulator.report.catalogue import DIFFERENCE, GROUPS, RESAMPLING, SELECTION, SIGNIFICANCE, Metric
 from simulator.report.renderers.html import render_page
@@ -133,7 +135,10 @@ def list_difference_details(found: PairedDifference) -> tuple[str, ...]:
     )
     needed = number_of(values["sessions_needed"])
     if needed is not None and needed > sessions:
-        power += f" It would take {ratio(needed / periods, 1)} years to find it four times in five."
+        length = years(needed / periods)
+        power += (
+            f" It is found {length}." if length == NEVER else f" It would take {length} to find it four times in five."
+        )
     if found.verdict == "cannot tell them apart":
         return (power, "Not finding a difference is not finding that there is none.")
     return (power,)
@@ -175,7 +180,7 @@ def tabulate_selection(found: BestOfMany) -> Table:
     own = {
         "best_sharpe": (f"Best Sharpe, {found.best}", ""),
         "pbo": ("PBO", _blocks_used(found)),
-        "minimum_backtest_years": ("Minimum backtest length", f"years; there are {ratio(found.values['years'], 1)}"),
+        "minimum_backtest_years": ("Minimum backtest length", f"there are {ratio(found.values['years'], 1)}"),
     }
     rows = []
     for metric in SELECTION:

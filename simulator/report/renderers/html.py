@@ -29,6 +29,13 @@ def render_table(table: Table) -> str:
     return printable(str(_environment().get_template("macros.html").module.table(table)))  # type: ignore[attr-defined]
 
 
+def list_pages(current: str, ablation: bool = False, checks: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return (name, address) of the pages of a run's folder, without an address for the current one; none if alone."""
+    there = {"Report": True, "Ablation": ablation, "Checks": checks, current: True}
+    pages = tuple((name, "" if name == current else f"{name.lower()}.html") for name, shown in there.items() if shown)
+    return pages if len(pages) > 1 else ()
+
+
 def read_template(name: str) -> str:
     """Return the text of a file among the templates."""
     return (TEMPLATES / name).read_text(encoding="utf-8")

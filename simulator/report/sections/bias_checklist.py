@@ -8,7 +8,7 @@ from typing import Literal
 from simulator.analysis.unanswered import count_replicates
 from simulator.analysis.verdict import inferred, p_of_skill, withheld
 from simulator.evidence.records import RunRecord
-from simulator.number_format import counted, p_value, whole
+from simulator.number_format import NEVER, counted, p_value, sessions_needed, whole
 
 Standing = Literal["handled", "partly", "open"]
 
@@ -59,7 +59,9 @@ def _length(run: RunRecord) -> Bias:
         )
     if needed <= sessions:
         return Bias("Sample size", "handled", f"{have}; {whole(needed)} are enough for a Sharpe ratio as high as this.")
-    return Bias("Sample size", "open", f"{have}; a Sharpe ratio as high as this needs {whole(needed)}.")
+    length = sessions_needed(needed)
+    length = "more than a lifetime" if length == NEVER else length
+    return Bias("Sample size", "open", f"{have}; a Sharpe ratio as high as this needs {length}.")
 
 
 def _replicates(run: RunRecord) -> Bias:

@@ -12,13 +12,20 @@ from simulator.number_format import UNDEFINED, interval, p_value, percent, ratio
 from simulator.report.catalogue import METRICS, SIGNIFICANCE, SKILL
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
 
+FIRST = tuple(METRICS[key].name for key in ("sharpe_p_hac", "detectable_sharpe", "min_trl", "max_drawdown_band"))
+"""Names of the figures shown first, those that say most to a reader who knows none of them."""
+
+MAIN = 4
+"""Figures that are shown at once, the others on demand."""
+
 
 @dataclass(frozen=True)
 class Significance:
-    """`figures` of the Sharpe ratio, none for short runs; `origin` of the return; `paired` against the benchmarks;
-    `timing`: was tested."""
+    """`figures` of the Sharpe ratio, none for short runs, the `main` ones first; `origin` of the return; `paired`
+    against the benchmarks; `timing`: was tested."""
 
     figures: Table
+    main: int
     origin: Table | None
     paired: Table | None
     timing: bool
@@ -28,7 +35,7 @@ def compose(evidence: Evidence, verdict: Verdict) -> Significance:
     """Return the section; nothing is paired where no test is needed."""
     paired = None if verdict.settled else tabulate_differences(evidence)
     run = evidence.run
-    return Significance(tabulate_significance(run), tabulate_origin(run), paired, "timing_p" in run["inference"])
+    return Significance(tabulate_significance(run), MAIN, tabulate_origin(run), paired, "timing_p" in run["inference"])
 
 
 def tabulate_significance(run: RunRecord) -> Table:
@@ -39,7 +46,8 @@ def tabulate_significance(run: RunRecord) -> Table:
     band, median = METRICS["max_drawdown_band"], rough_percent(inference.get("max_drawdown_50"))
     if rows and UNDEFINED not in (band.write(inference), median):
         rows.append(Row(band.name, (band.cell(inference, run["reasons"]),), f"{band.help}, median {median}"))
-    return make_table("Significance", ("Value",), rows)
+    first = [row for name in FIRST for row in rows if row.label == name]
+    return make_table("Significance", ("Value",), first + [row for row in rows if row not in first])
 
 
 def tabulate_origin(run: RunRecord) -> Table | None:

@@ -23,7 +23,7 @@ const money = (x, digits = 0) => x == null ? "n/a" : `${sign(x, digits)}$${size(
 const exact = (x, digits, least) => (+x.toPrecision(digits)).toLocaleString("en-US", { minimumFractionDigits: least, maximumFractionDigits: 20 });
 const price = (x) => Math.abs(x) >= 10 ? money(x, 2) : "$" + exact(x, 5, 2);
 const count = (x) => x === 0 || x >= 1 ? number(x, 2) : exact(x, 4, 0);
-const percent = (x, digits = 1) => x == null ? "n/a" : number(100 * x, digits) + "\u00a0%";
+const percent = (x, digits = 1) => x == null ? "n/a" : number(100 * x, Math.abs(x) < 10 ? digits : 0) + "\u00a0%";
 const day = (iso) => `${+iso.slice(8, 10)} ${MONTHS[+iso.slice(5, 7) - 1]} ${iso.slice(0, 4)}`;
 const text = (x) => typeof x === "number" ? held.texts[x] : x ?? "";
 
