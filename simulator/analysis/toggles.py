@@ -156,7 +156,7 @@ def _returns(ledger: Ledger, cash: float, skipped: int) -> Floats:
 def _row(one: Toggled, free: Floats, seed: int) -> ToggleRow:
     ends = session_ends(one.ledger.bars)[-len(one.returns) :]
     found = summary(
-        one.returns, free, None, measure.SESSIONS_A_YEAR, weights=one.ledger.weights[ends],
+        one.returns, free, None, measure.SESSIONS_A_YEAR, weights=one.ledger.weights_at(ends),
         traded=measure.traded_share(one.ledger)[-len(one.returns) :],
     )  # fmt: skip
     interval, _ = split(measure.sharpe_ends(one.returns, free, seed))

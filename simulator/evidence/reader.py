@@ -431,22 +431,30 @@ def _read_table(path: Path, columns: tuple[str, ...], mend: str) -> tuple[list[s
 
 def _read_series(path: Path, mend: str, columns: tuple[str, ...] = ()) -> tuple[tuple[date, ...], dict[str, Series]]:
     """Return the sessions of a table, and its other columns as arrays with NaN for what is empty."""
-    header, rows = _read_table(path, ("session", *columns), mend)
-    days = header.index("session")
-    numbers = np.empty((len(rows), len(header)))
+    lines = _read_text(path, mend).splitlines()
+    numbers: Series = np.empty((0, 0))
+    sessions: list[date] = []
     try:
-        sessions = tuple(date.fromisoformat(row[days]) for row in rows)
-        for n, row in enumerate(rows):
+        rows = csv.reader(lines)
+        header = next(rows, [])
+        if not {"session", *columns} <= {*header}:
+            raise ValueError("a column is not there")
+        days, numbers = header.index("session"), np.empty((len(lines), len(header)))
+        for n, row in enumerate(rows):  # one at a time: texts take many times the room of their numbers
+            if len(row) != len(header):
+                raise ValueError("a row is as long as the header")
+            sessions.append(date.fromisoformat(row[days]))
             row[days] = ""
             numbers[n] = [float(text) if text else math.nan for text in row]
             if not np.isfinite(numbers[n]).all():
                 numbers[n] = [_number(text) for text in row]
-    except ValueError:
-        header, rows = _read_table(path, ("session", *columns), mend)
-        _parsed(path, header, rows, [date.fromisoformat if name == "session" else _number for name in header], mend)
-    series = {name: numbers[:, n].copy() for n, name in enumerate(header) if name != "session"}
+    except (ValueError, csv.Error):  # from the beginning, to say where
+        header, table = _read_table(path, ("session", *columns), mend)
+        _parsed(path, header, table, [date.fromisoformat if name == "session" else _number for name in header], mend)
+        raise
+    series = {name: numbers[: len(sessions), n].copy() for n, name in enumerate(header) if name != "session"}
     renamed = {ACCOUNT + n[len(MEMBER) :] if n.startswith(MEMBER) else n: values for n, values in series.items()}
-    return sessions, renamed
+    return tuple(sessions), renamed
 
 
 def _read_rows(path: Path, kind: type[R], mend: str) -> RowTable[R]:

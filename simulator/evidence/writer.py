@@ -38,12 +38,12 @@ def result_files(
     """The six files the digest is taken over. `curves` are further columns of equity.csv, one value a session."""
     bars = ledger.bars
     ends = session_ends(bars)
-    sessions = [str(d) for d in bars.dates[ends]]
+    sessions, weights = [str(d) for d in bars.dates[ends]], ledger.weights_at(ends)
     columns = {
         "equity": ledger.equity[ends],
         "cash": ledger.cash[ends],
-        "gross": ledger.gross[ends],
-        "net": ledger.net[ends],
+        "gross": np.abs(weights).sum(axis=1),
+        "net": weights.sum(axis=1),
         **curves,
     }
     return {
@@ -52,7 +52,7 @@ def result_files(
         "fills.csv": csv_bytes(FILL_COLUMNS, fill_rows(ledger)),
         "rejected.csv": csv_bytes(REJECTION_COLUMNS, rejection_rows(ledger)),
         "equity.csv": csv_bytes(("session", *columns), _table(sessions, columns.values())),
-        "weights.csv": csv_bytes(("session", *bars.symbols), _table(sessions, ledger.weights[ends].T)),
+        "weights.csv": csv_bytes(("session", *bars.symbols), _table(sessions, weights.T)),
     }
 
 
@@ -119,4 +119,5 @@ def _target(target: Target) -> TargetRow:
 
 
 def _table(sessions: Sequence[str], columns: Iterable[NDArray[np.float64]]) -> Iterable[list[Any]]:
-    return ([day, *values] for day, *values in zip(sessions, *(c.tolist() for c in columns), strict=True))
+    rows = np.column_stack(list(columns))
+    return ([day, *row.tolist()] for day, row in zip(sessions, rows, strict=True))

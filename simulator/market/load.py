@@ -213,10 +213,10 @@ def _one_frequency(traded: list[BarTable]) -> tuple[list[BarTable], list[str]]:
 
 
 def _regular_hours(table: BarTable) -> BarTable:
-    kept = table.take(in_hours(table, sessions(table.first, table.last)))
-    if not len(kept):
+    within = in_hours(table, sessions(table.first, table.last))
+    if not within.any():
         raise DataError(f"{table.symbol} has no bar within regular hours", where=table.path)
-    return kept
+    return table if within.all() else table.take(within)
 
 
 def _fitting(tables: list[BarTable], frequency: str) -> tuple[list[BarTable], list[str]]:
@@ -231,7 +231,7 @@ def _assemble(traded: list[BarTable], shown: list[BarTable], window: _Window, no
     end, about_end = _end(traded, window)
     notes += about_end
     begin = min(t.session_of[0] for t in traded)
-    days = np.unique(np.concatenate([t.session_of for t in traded]))
+    days = np.unique(np.concatenate([np.unique(t.session_of) for t in traded]))
     if end < day_number(window.first) or not ((days >= day_number(window.first)) & (days <= end)).any():
         raise _empty(traded, window)
     calendar = sessions(day_of(begin), day_of(end))
@@ -260,10 +260,12 @@ def _end(traded: list[BarTable], window: _Window) -> tuple[int, list[str]]:
         missing = len(sessions(day_of(latest + 1), window.last)) if latest < asked else 0
         note = f"the bars end on {day_of(latest)}, {missing} sessions before --to {window.last}"
         return min(asked, latest), [note] if missing else []
-    common = set(traded[0].session_of.tolist()).intersection(*(t.session_of.tolist() for t in traded[1:]))
-    if not common:
+    common = np.unique(traded[0].session_of)
+    for table in traded[1:]:
+        common = common[np.isin(common, table.session_of)]
+    if not len(common):
         raise DataError(f"there is no session on which all of {', '.join(ends)} have bars", mend="give --to a date")
-    end = max(common)
+    end = int(common[-1])
     whose = "all symbols have" if len(traded) > 1 else f"{traded[0].symbol} has"
     further = [f"{symbol} goes on to {day_of(day)}" for symbol, day in ends.items() if day > end]
     tail = f" ({', '.join(further)})" if further else ""

@@ -137,6 +137,8 @@ def to_bars(tables: Sequence[BarTable], timeline: Sessions, frequency: str = DAI
         rows, taken = _places(table, timeline, frequency)
         for name, array in arrays.items():
             array[rows, column] = getattr(table, name)[taken]
+    for array in arrays.values():
+        array.flags.writeable = False  # bars take them as they are, and copy none
     return Bars(
         symbols=tuple(t.symbol for t in tables),
         session_of=timeline.session_of,

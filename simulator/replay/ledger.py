@@ -141,18 +141,23 @@ class Ledger:
         """(T, N) the price each position is valued at: the newest close, 0 before the first."""
         return newest_marks(self.bars, self.opening_marks)
 
-    @cached_property
+    @property
     def weights(self) -> Floats:
         """(T, N) signed fraction of equity at each close; 0 where flat and where no equity is left."""
-        worth = np.where(self.equity > 0, self.equity, np.inf)[:, None]
-        return np.where(self.positions != 0, self.positions * self.marks / worth, 0.0)
+        return self.weights_at(slice(None))
 
-    @cached_property
+    def weights_at(self, rows: slice | NDArray[np.intp]) -> Floats:
+        """Return :attr:`weights` at the closes of the bars `rows`, such as the ends of sessions."""
+        equity, positions = self.equity[rows], self.positions[rows]
+        worth = np.where(equity > 0, equity, np.inf)[:, None]
+        return np.where(positions != 0, positions * self.marks[rows] / worth, 0.0)
+
+    @property
     def gross(self) -> Floats:
         """(T,) sum of |weights|."""
         return np.asarray(np.abs(self.weights).sum(axis=1))
 
-    @cached_property
+    @property
     def net(self) -> Floats:
         """(T,) sum of weights."""
         return np.asarray(self.weights.sum(axis=1))

@@ -115,15 +115,15 @@ def _play_ahead(
     results: list[CycleResult] = []
     named: set[str] = set()
     due = due_at(inputs.traded, inputs.instants)
-    for k in np.flatnonzero(due < len(inputs.traded)).tolist():
-        snapshot = inputs.snapshots[k]
-        decision = strategy.decide_alone(snapshot)
+    count = int(np.count_nonzero(due < len(inputs.traded)))  # instants rise, so these are the first ones
+    snapshots = inputs.snapshots[:count]
+    for k, decision in enumerate(strategy.decide_ahead(snapshots, inputs.bars, inputs.instants[:count])):
         now = {target.symbol for target in decision.targets}
         if not named <= now:
             return None
         named = now
         results.append(CycleResult(decision, *limit(decision, nothing, rules.limits)))
-        report("replay", k + 1, len(inputs.instants), str(snapshot.session))
+        report("replay", k + 1, len(inputs.instants), str(snapshots[k].session))
     tape = Tape.from_decisions([one.allowed for one in results], inputs.bars.symbols)
     ledger = kernel.replay_tape(inputs.traded, tape, rules.execution, cash, inputs.opening_marks)
     return Replayed(inputs, ledger, tuple(results), tape, math.nan, engine="kernel")

@@ -72,7 +72,7 @@ def skill_series(
     there = before > 0
     moves = np.where(there, (ledger.marks + paid_dividends(bars)) / np.where(there, before, 1.0) - 1.0, 0.0)
     moves[ends] -= free[:, None]
-    weights = np.vstack([np.zeros(len(bars.symbols)), ledger.weights[:-1]])
+    weights = np.vstack([np.zeros(len(bars.symbols)), ledger.weights_at(slice(-1))])
     firsts = np.r_[0, ends[:-1] + 1]
     usual = mean_so_far(weights)
     exposure = np.add.reduceat((usual * moves).sum(axis=1), firsts)

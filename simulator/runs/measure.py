@@ -59,7 +59,7 @@ def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None 
         free,
         benchmark,
         SESSIONS_A_YEAR,
-        weights=ledger.weights[ends],
+        weights=ledger.weights_at(ends),
         traded=traded_share(ledger),
         trades=round_trips_of(ledger),
     )
@@ -98,7 +98,7 @@ def timing(ledger: Ledger) -> tuple[dict[str, float | None], dict[str, str]]:
     if len(ends) < 2:
         return dict.fromkeys(names), dict.fromkeys(names, "there is but one session")
     opens = np.r_[0, ends[:-1] + 1]
-    weights, close, opened = ledger.weights[ends], ledger.bars.close[ends], ledger.bars.open[opens]
+    weights, close, opened = ledger.weights_at(ends), ledger.bars.close[ends], ledger.bars.open[opens]
     with np.errstate(invalid="ignore"):
         night, day = np.nan_to_num(opened[1:] / close[:-1] - 1), np.nan_to_num(close[1:] / opened[1:] - 1)
     found = circular_shifts(np.hstack([weights[:-1], weights[1:]]), np.hstack([night, day]))

@@ -117,7 +117,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
     inputs, ledger = work.replayed.inputs, work.replayed.ledger
     free = measure.risk_free(inputs, work.cash)
     benchmarks = benchmark_ledgers(inputs, work.rules.execution, work.cash)
-    net = float(ledger.net[writer.session_ends(ledger.bars)].mean())
+    net = float(ledger.weights_at(writer.session_ends(ledger.bars)).sum(axis=1).mean())
     benchmarks["exposure_matched"] = exposure_matched(inputs, work.rules.execution, work.cash, net)
     accounts = replay_accounts(work.loaded.strategy, work.replayed, work.rules, work.config.accounts)
     others = [account for account in accounts if account.replayed is not work.replayed]

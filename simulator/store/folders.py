@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,15 @@ def json_bytes(value: Any) -> bytes:
 
 def jsonl_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """One compact JSON object per line."""
-    lines = (json.dumps(r, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n" for r in rows)
-    return "".join(lines).encode()
+    write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+    return b"".join(f"{write(row)}\n".encode() for row in rows)
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """CSV with full-precision numbers; None is an empty field."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return out.getvalue().encode()
+    content, given = [], chain([columns], rows)
+    while some := list(islice(given, 4096)):  # io.StringIO takes four bytes a character
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows(some)
+        content.append(out.getvalue().encode())
+    return b"".join(content)

@@ -120,6 +120,11 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
         if isinstance(target.weight, str | None) or not isfinite(target.weight):
             raise UsageError(f"weight of {target.symbol} was {target.weight}", mend="give a finite fraction of equity")
     wanted = {t.symbol: t.weight for t in decision.targets}
+    sizes = [abs(weight) for weight in wanted.values()]
+    smallest = min(limits.max_group, limits.max_gross)
+    # What all hold together no group exceeds: of very many symbols few decisions need a look at each group.
+    if not book.positions and fsum(sizes) <= smallest and max(sizes, default=0.0) <= limits.max_weight:
+        return decision, ()
     others = [s for s, held in book.positions.items() if held and s not in wanted]
     names = sorted({limits.groups.get(s, s) for s in wanted})
     code = {name: number for number, name in enumerate(names)}

@@ -9,13 +9,13 @@ Replay and forward trading ask here for the capabilities of a strategy; nobody l
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from simulator import config
 from simulator.config import Seat
 from simulator.errors import UsageError
-from simulator.market.bars import Snapshot
+from simulator.market.bars import Bars, Instants, Snapshot
 from simulator.trading.model import Book, Cadence, Decision
 from simulator.trading.schedule import MEETING, Point
 
@@ -73,6 +73,9 @@ class DecidesAlone(Protocol):
 
     def decide_alone(self, snapshot: Snapshot) -> Decision:
         """Return what `decide` returns whatever the opinion, the book and the journal."""
+
+    def decide_ahead(self, snapshots: Sequence[Snapshot], bars: Bars, instants: Instants) -> Iterator[Decision]:
+        """Yield `decide_alone` of each of `snapshots`: knowledge of `bars` at `instants` (K,)."""
 
 
 @runtime_checkable

@@ -116,12 +116,17 @@ def _count(words: Iterable[str]) -> tuple[tuple[str, int], ...]:
 
 def _gather_refusals(rows: Sequence[Rejection]) -> tuple[Refusal, ...]:
     found = []
-    for rule, count in _count(row.why for row in rows):
-        mine = [row for row in rows if _words(row.why) == rule]
-        symbols = list(dict.fromkeys(row.symbol for row in mine))
+    columns = [column_of(rows, name) for name in ("symbol", "wanted", "got")]
+    by_rule: dict[str, list[int]] = {}
+    for n, why in enumerate(column_of(rows, "why")):
+        by_rule.setdefault(_words(why), []).append(n)
+    for rule, mine in sorted(by_rule.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        count, first, last = len(mine), rows[mine[0]].session, rows[mine[-1]].session
+        of_symbols, of_wanted, of_got = ([column[n] for n in mine] for column in columns)
+        symbols = list(dict.fromkeys(of_symbols))
         named = ", ".join(symbols[:4]) + (f" and {len(symbols) - 4} more" if len(symbols) > 4 else "")
-        span = str(mine[0].session) if len(mine) == 1 else f"{mine[0].session} to {mine[-1].session}"
-        wanted, got = fsum(abs(row.wanted) for row in mine), fsum(abs(row.got) for row in mine)
+        span = str(first) if count == 1 else f"{first} to {last}"
+        wanted, got = fsum(map(abs, of_wanted)), fsum(map(abs, of_got))
         found.append(Refusal(rule, whole(count), named, span, percent(got / wanted) if wanted > 0 else UNDEFINED))
     return tuple(found)
 
