@@ -24,6 +24,17 @@ SEATS = {
 PRICE = (3.0, 15.0)
 
 
+@pytest.fixture(scope="session")
+def readme_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of `sim run --from 2024-01-01 --symbols SPY,QQQ`, as it is shipped: idle cash earns the bill rate."""
+    import simulator
+    from simulator.workspace import make_workspace
+
+    workspace = tmp_path_factory.mktemp("readme") / "w"
+    make_workspace(workspace, git=False)
+    return simulator.run(symbols=["SPY", "QQQ"], start="2024-01-01", workspace=workspace).folder
+
+
 @pytest.fixture
 def serve(serve: Serve) -> Serve:
     """``serve("--latency", 0.01, …)``: a service that knows the analysts' rules, and has a price."""

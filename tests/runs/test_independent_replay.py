@@ -15,14 +15,8 @@ SYMBOLS, SPREAD, BPS = ["SPY", "QQQ"], 0.015, 2e-4
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`sim run --from 2024-01-01 --symbols SPY,QQQ`, as it is shipped: idle cash earns the bill rate."""
-    import simulator
-    from simulator.workspace import make_workspace
-
-    workspace = tmp_path_factory.mktemp("readme") / "w"
-    make_workspace(workspace, git=False)
-    return simulator.run(symbols=SYMBOLS, start="2024-01-01", workspace=workspace).folder
+def folder(readme_run: Path) -> Path:
+    return readme_run
 
 
 @pytest.fixture(scope="module")
