@@ -59,6 +59,11 @@ def printable_values(value: Any) -> Any:
     return value
 
 
+def is_printable_json(text: str) -> bool:
+    """Return True where JSON `text` surely says the same with `printable_values` as without: nothing in it steers."""
+    return STEERING.search(text) is None and re.search(r"\\[bfru]", text) is None
+
+
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
     before = found.string[max(0, found.start() - 2) : found.start()].rstrip("\ufe0f")

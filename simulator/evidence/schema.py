@@ -56,12 +56,20 @@ def _checker(kind: Any, older: bool) -> Check:
     if origin in (Union, UnionType):
         return _one_of([_checker(one, older) for one in args if one is not NoneType], NoneType in args)
     if origin is list:
-        return _container(list, _checker(args[0], older), lambda value: enumerate(value), "[{}]")
+        return _container(list, args[0], older, lambda value: enumerate(value), "[{}]")
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _container(dict, _checker(args[1], older), lambda value: value.items(), "{}")
+        return _container(dict, args[1], older, lambda value: value.items(), "{}")
     if kind is object:
         return lambda _: None
     return _plain((int, float) if kind is float else (kind,), args if origin is Literal else None)
+
+
+def _sure_kinds(kind: Any) -> frozenset[type]:
+    """Return types of values that are of `kind` whatever they hold, if finite: most need no call to be checked."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (NotRequired, Union, UnionType):
+        return frozenset[type]().union(*(_sure_kinds(one) for one in args if one is not NoneType))
+    return frozenset((int, float) if kind is float else (kind,) if kind in (str, int, bool) else ())
 
 
 def _plain(kinds: tuple[Any, ...], allowed: tuple[Any, ...] | None) -> Check:
@@ -77,11 +85,17 @@ def _plain(kinds: tuple[Any, ...], allowed: tuple[Any, ...] | None) -> Check:
     return plain
 
 
-def _container(kind: type, inner: Check, entries: Callable[[Any], Iterable[tuple[object, object]]], name: str) -> Check:
+def _container(
+    kind: type, held: Any, older: bool, entries: Callable[[Any], Iterable[tuple[object, object]]], name: str
+) -> Check:
+    inner, sure = _checker(held, older), _sure_kinds(held)
+
     def container(value: object) -> None:
         if not isinstance(value, kind):
             raise MismatchError(f"holds {str(value)[:40]!r}")
         for key, one in entries(value):
+            if type(one) in sure and (type(one) is not float or isfinite(one)):
+                continue
             try:
                 inner(one)
             except MismatchError as error:
@@ -95,13 +109,17 @@ def _document(kind: Any, args: tuple[Any, ...], older: bool) -> Check:
     if args:
         hints = {key: hint[args] if getattr(hint, "__parameters__", ()) else hint for key, hint in hints.items()}
     # `__optional_keys__` misses what stands in annotations that are kept as text.
-    checks = [(key, _checker(hint, older), get_origin(hint) is NotRequired) for key, hint in hints.items()]
+    checks = [
+        (key, _sure_kinds(hint), _checker(hint, older), get_origin(hint) is NotRequired) for key, hint in hints.items()
+    ]
 
     def document(value: object) -> None:
         if not isinstance(value, dict):
             raise MismatchError(f"holds {str(value)[:40]!r}")
-        for key, inner, optional in checks:
+        for key, sure, inner, optional in checks:
             found = value.get(key)
+            if type(found) in sure and (type(found) is not float or isfinite(found)):
+                continue
             if found is None:
                 if optional:
                     continue

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from simulator.evidence.records import RunRecord
 from simulator.evidence.row_table import column_of
 from simulator.evidence.rows import decided_by, exchange_time
 from simulator.number_format import UNDEFINED, counted, dollars, percent, signed_percent, whole
-from simulator.printing import printable_values
+from simulator.printing import is_printable_json, printable_values
 from simulator.report import drawing
 from simulator.report.charts import Chart, Curve, Key, draw_drawdown, draw_growth, span, speak, spell
 from simulator.report.drawing import LANE, Frame, Layer, Panel, Shape
@@ -195,8 +196,9 @@ def _name_seats(run: RunRecord) -> dict[str, str]:
 
 def embed_json(value: object) -> str:
     """Return compact JSON that may stand inside a script element: no ``<``, no NaN, its texts printable."""
-    text = json.dumps(printable_values(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
+    write = partial(json.dumps, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = write(value)
+    return (text if is_printable_json(text) else write(printable_values(value))).replace("<", "\\u003c")
 
 
 def _rounded(values: Series, digits: int) -> list[float | None]:
