@@ -188,7 +188,7 @@ def draw_added(facts: AblationRecord) -> Forest | None:
     for one in facts["variants"]:
         if one["pair"] and one["pair"]["sharpe"] is not None and not withheld(facts):
             label, pair = _name(one, one["part"].removeprefix("the ")), one["pair"]
-            css = "s0" if _is_clear(one) else "equal"
+            css = "s0" if _is_clear(one) else "s7"
             rows.append((label, css, pair["sharpe"], pair["sharpe_low"], pair["sharpe_high"]))
             spoken.append(f"{label} {signed_ratio(pair['sharpe'])}")
     return draw_intervals(rows, f"What each part adds to the Sharpe ratio: {'; '.join(spoken)}.", room=0.05)
