@@ -129,7 +129,7 @@ def _outline(layer: Layer, frame: Frame) -> str:
         points = zip(across.tolist(), _down(layer.y, frame).tolist(), strict=True)
         return "".join(f"M{_unit(x)} {_unit(y)}h0" for x, y in points if math.isfinite(y))
     down = np.full(len(across), frame.height - LANE / 2) if frame.lane else _down(layer.y, frame)
-    wide = min(4.0, max(1.0, 0.25 * WIDTH / max(1, len(across))))
+    wide = min(4.0 if frame.lane else 6.0, max(1.0, 0.25 * WIDTH / max(1, len(across))))
     return "".join(_marker(x, y, layer.shape, wide) for x, y in zip(across.tolist(), down.tolist(), strict=True))
 
 

@@ -6,8 +6,10 @@ import csv
 import json
 import re
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -50,8 +52,7 @@ def press_sort(browser: Any, head: str) -> None:
 
 def trips(folder: Path, account: str = "") -> list[dict[str, str]]:
     place = folder / "accounts" / account if account else folder
-    with (place / "trades.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(place / "trades.csv")
 
 
 @pytest.mark.medium
@@ -227,3 +228,37 @@ def test_the_prompts_of_a_debate_are_read_where_the_folder_has_them(write_run: A
     assert "Review · pm.risk" in told
     assert f"sim cache show {first['reviews'][0]['keys'][0][:12]}" in told
     assert browser.complaints == []
+
+
+def test_every_number_of_the_table_is_that_of_trades_csv(write_run: Any) -> None:
+    folder = write_run(symbols=("SPY", "QQQ", "GLD"))
+    found = re.search(r'id="trips">(.*?)</script>', build(folder).read_text(encoding="utf-8"), re.S)
+    assert found is not None
+    data = json.loads(found[1])
+    sessions = [row["session"] for row in csv_rows(folder / "equity.csv")]
+    rows: dict[str, list[list[Any]]] = {name: [] for name in data["accounts"]}
+    for row in data["rows"]:
+        rows[data["accounts"][row[0]]].append(row)
+    assert set(rows) == {"COUNCIL", *(place.name for place in (folder / "accounts").iterdir())}
+    for account, shown in rows.items():
+        for row, trip in zip(shown, trips(folder, "" if account == "COUNCIL" else account), strict=True):
+            assert data["symbols"][row[1]] == trip["symbol"]
+            assert row[2] == (1 if trip["side"] == "long" else -1)
+            for at, name in ((row[3], "entry_at"), (row[4], "exit_at")):
+                day, minute = (None, 0) if at is None else divmod(at, 1440)
+                when = "" if day is None else f"{sessions[day]}T{minute // 60:02}:{minute % 60:02}"
+                assert when == (in_new_york(trip[name]) if trip[name] else "")
+            names = ("sessions", "quantity", "entry_price", "exit_price", "costs", "pnl", "pnl_fraction", "mae", "mfe")
+            for value, name in zip(row[5:14], names, strict=True):
+                close = {"rel": 1e-5, "abs": 0.0051 if name in ("costs", "pnl") else 5.1e-6}
+                assert value == (pytest.approx(float(trip[name]), **close) if trip[name] else None)
+            assert data["endings"][row[14]] == trip["ended"].replace("open", "decision").replace("_", " ")
+
+
+def in_new_york(at: str) -> str:
+    return datetime.fromisoformat(at).astimezone(ZoneInfo("America/New_York")).isoformat()[:16]
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
