@@ -177,7 +177,7 @@ def test_the_command_the_id_and_the_digest_are_there(write_run: Any) -> None:
 
 FILES = (
     *("run.json", "decisions.jsonl", "llm_calls.jsonl"),
-    *("equity.csv", "weights.csv", "fills.csv", "orders.csv", "rejected.csv"),
+    *("equity.csv", "weights.csv", "fills.csv", "orders.csv", "rejected.csv", "trades.csv", "prices.csv"),
 )
 
 

@@ -39,7 +39,7 @@ LONG = 20
 SAMPLE = 50
 """Decisions from which the size of all is guessed."""
 
-NUMBER = re.compile(r"\d+")
+NUMBER = re.compile(r"\d{1,9}")
 
 HOPE = 4.0
 """Sentences recur more often among all decisions than among a few, so that all may take less than was guessed."""

@@ -71,8 +71,10 @@ def compose(evidence: Evidence) -> Prices | None:
     by_symbol: dict[str, list[Trade]] = {}
     for trade in trades:
         by_symbol.setdefault(trade.symbol, []).append(trade)
-    priced = [symbol for symbol in by_symbol if symbol in evidence.prices]
+    priced = [symbol for symbol in by_symbol if np.isfinite(evidence.prices.get(symbol, math.nan)).any()]
     chosen = sorted(priced, key=lambda symbol: -len(by_symbol[symbol]))[:MOST_CHARTS]
+    if not chosen:
+        return None
     levels = protection(evidence, chosen)
     charts = tuple(_draw(evidence, symbol, by_symbol[symbol], levels[symbol]) for symbol in chosen)
     left = len(by_symbol) - len(chosen)
