@@ -11,8 +11,8 @@ import click
 
 from simulator.cli.options import AS_JSON, FACTORS, MAX_COST, MODELS, OPEN, STRATEGY, SYMBOLS, InSections, cache_mode
 from simulator.cli.output import open_page, print_result
+from simulator.notebook.progress import show_run
 from simulator.printing import say
-from simulator.report.renderers.progress import show_run
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -1,20 +1,23 @@
-"""A line in a notebook's output that says how far a run is, and is gone when it is done."""
+"""Progress of a run: a line in a notebook's output, or the bar of a terminal, gone when it is done."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from html import escape
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from simulator.report.renderers.progress import STAGES, show_run
+from simulator.printing import is_animated, say
+from simulator.report.renderers.progress import progress_bar
 
 if TYPE_CHECKING:
     from simulator.runs.eta import RunProgress
+
+STAGES = {"ask": "asking", "replay": "replaying"}
 
 EVERY_S = 0.2
 """Seconds between two updates: more than that nobody sees."""
@@ -24,6 +27,25 @@ def in_notebook() -> bool:
     """True where output goes to a notebook: the kernel's shell is there, and it is no terminal's."""
     shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+@contextmanager
+def show_run() -> Iterator[Callable[[RunProgress], None]]:
+    """Yield what shows how far a run is, on a bar for asking and one for replaying: date, time left, share of cached
+    answers, dollars. Where stderr is no terminal, one line once the first real calls tell what the run will cost."""
+    with progress_bar() as advance:
+        announced = is_animated()
+
+        def tick(now: RunProgress) -> None:
+            nonlocal announced
+            stage = STAGES[now.stage]
+            advance(now.done, now.total, before=f"{stage:<9} {now.session}", after=now.describe(), line=stage)
+            # Rules answer for nothing and at once: there is nothing to announce.
+            if not announced and ((now.expected_usd or 0.0) > 0.0 or (now.seconds_left or 0.0) >= 10.0):
+                announced = True
+                say(f"sim: {now.asked} answers so far: {now.describe()}", err=True)
+
+        yield tick
 
 
 def choose_progress(

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from simulator.printing import guard_streams, is_animated, say
-
-if TYPE_CHECKING:
-    from simulator.runs.eta import RunProgress
-
-STAGES = {"ask": "asking", "replay": "replaying"}
+from simulator.printing import guard_streams, is_animated
 
 _standing = threading.Lock()
 
@@ -66,22 +61,3 @@ def _bars() -> Iterator[Advance]:
             bars.update(tasks[line], completed=done, total=total, description=before, after=after, visible=late)
 
         yield advance
-
-
-@contextmanager
-def show_run() -> Iterator[Callable[[RunProgress], None]]:
-    """Yield what shows how far a run is, on a bar for asking and one for replaying: date, time left, share of cached
-    answers, dollars. Where stderr is no terminal, one line once the first real calls tell what the run will cost."""
-    with progress_bar() as advance:
-        announced = is_animated()
-
-        def tick(now: RunProgress) -> None:
-            nonlocal announced
-            stage = STAGES[now.stage]
-            advance(now.done, now.total, before=f"{stage:<9} {now.session}", after=now.describe(), line=stage)
-            # Rules answer for nothing and at once: there is nothing to announce.
-            if not announced and ((now.expected_usd or 0.0) > 0.0 or (now.seconds_left or 0.0) >= 10.0):
-                announced = True
-                say(f"sim: {now.asked} answers so far: {now.describe()}", err=True)
-
-        yield tick
