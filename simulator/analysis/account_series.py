@@ -24,7 +24,7 @@ from simulator.evidence.reader import (
     read_run,
     read_weights,
 )
-from simulator.evidence.records import RunRecord
+from simulator.evidence.records import AccountRecord, RunRecord
 from simulator.evidence.row_table import column_of
 from simulator.evidence.rows import decided_by, exchange_times
 from simulator.numerics import power
@@ -210,8 +210,21 @@ def _figures(run: RunRecord, name: str | None, benchmark: bool) -> tuple[dict[st
         values: dict[str, object] = dict(run["benchmarks"][str(name)])
         reasons = values.pop("reasons", None)
         return values, dict(reasons) if isinstance(reasons, Mapping) else {}
-    if name == run["account"]:
-        return {**run["inference"], **run["metrics"]}, dict(run["reasons"])
-    entry = next(one for one in run["accounts"] if one["name"] == name)
+    entry = next((one for one in run["accounts"] if one["name"] == name), None)
+    asked, why = _opinions(entry) if entry else ({}, {})
+    if entry is None or name == run["account"]:
+        return {**run["inference"], **run["metrics"], **asked}, {**run["reasons"], **why}
     ends = {"sharpe_ci_low": entry["sharpe_ci_low"], "sharpe_ci_high": entry["sharpe_ci_high"]}
-    return {**ends, **entry["metrics"]}, dict(entry["reasons"])
+    return {**ends, **entry["metrics"], **asked}, {**entry["reasons"], **why}
+
+
+def _opinions(entry: AccountRecord) -> tuple[dict[str, object], dict[str, str]]:
+    """Return what an account's answers cost, and how its convictions and the reviews of its pitches came out."""
+    bill, convictions, reviews = entry["llm"], entry["calibration"], entry["reviews"]
+    values: dict[str, object] = {"llm_cost": bill["cost_usd"]} if bill else {}
+    reasons: dict[str, str] = {}
+    if convictions:
+        values["calibration"], reasons["calibration"] = convictions["ic"], convictions["reasons"].get("ic", "")
+    if reviews:
+        values["reviews"], reasons["reviews"] = reviews["correlation"], reviews["reasons"].get("correlation", "")
+    return values, {name: why for name, why in reasons.items() if why}

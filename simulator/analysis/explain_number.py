@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from simulator.analysis.account_series import AccountSeries, read_account
+import numpy as np
+
+from simulator.analysis.account_series import AccountSeries, Held, read_account
 from simulator.analysis.explain import find_symbol
-from simulator.analysis.parts import METHODS, Method, Parts, by_symbol, largest_trades, of_symbol
+from simulator.analysis.parts import BY_SYMBOL, METHODS, Columns, Method, Parts, by_session, by_trade
 from simulator.analysis.verdict import FEWEST_SESSIONS, part_after_cutoff
 from simulator.errors import UsageError
 from simulator.evidence.members import name_account
 from simulator.number_format import number_of
+from simulator.stats.series import Floats
 
 SKILL = ("beyond", "beyond_low", "beyond_high", "choosing", "costs", "excess", "reason")
 """What is known of the return beyond the usual exposure, by the names it has in run.json."""
@@ -147,3 +150,61 @@ def _rows(s: AccountSeries, shown: Parts) -> tuple[dict[str, object], ...]:
         }
         for one, row in zip(shown.held, rows, strict=True)
     )
+
+
+def by_symbol(s: AccountSeries, key: str, found: Parts) -> dict[str, float]:
+    """Return what each symbol adds to a number; empty where that cannot be told.
+
+    What is left to the whole are dividends, interest, borrowing, and a benchmark's return where that is taken off.
+    """
+    sums: dict[str, float] = {}
+    if key in BY_SYMBOL:
+        for symbol in s.weights:
+            parts = BY_SYMBOL[key](s, symbol).parts
+            sums[symbol] = 0.0 if parts is None else float(parts.sum())
+    for one, part in zip(*parts_of_trades(s, found), strict=True):
+        sums[one.symbol] = sums.get(one.symbol, 0.0) + part
+    return sums
+
+
+def parts_of_trades(s: AccountSeries, found: Parts) -> tuple[Sequence[Held], list[float]]:
+    """Return trades, or positions still held, and what each adds to a number; none where that cannot be told."""
+    if found.slope is None:
+        return found.held, [] if found.parts is None or not found.held else found.parts.tolist()
+    worth = found.slope if found.in_dollars else found.slope / s.before
+    return s.held, [float((worth[one.sessions] * _earned(s, found, one)).sum()) for one in s.held]
+
+
+def _earned(s: AccountSeries, found: Parts, one: Held) -> Floats:
+    """Return the dollars of a position in its sessions that a number counts."""
+    return one.dollars - one.before * s.free[one.sessions] if found.over_cash else one.dollars
+
+
+def of_symbol(s: AccountSeries, key: str, found: Parts, symbol: str) -> Parts | None:
+    """Return the parts of a number that come from `symbol`; None where that cannot be told."""
+    if key in BY_SYMBOL:
+        return replace(BY_SYMBOL[key](s, symbol), steps=found.steps)
+    if found.slope is not None:
+        earned = np.zeros(len(s.equity))
+        for one in s.held:
+            if one.symbol == symbol:
+                earned[one.sessions] += _earned(s, found, one)
+        worth = found.slope if found.in_dollars else found.slope / s.before
+        name = "P&L over cash" if found.over_cash else "P&L"
+        columns: Columns = {"weight": (s.weights[symbol], "%"), name: (earned, "$")}
+        return by_session(s, worth * earned, columns, found.steps)
+    return _of_trades(s, found, [n for n, one in enumerate(found.held) if one.symbol == symbol]) if found.held else None
+
+
+def largest_trades(s: AccountSeries, found: Parts, count: int, symbol: str | None) -> Parts | None:
+    """Return the `count` trades, or positions still held, that add or take most; None where that cannot be told."""
+    held, parts = parts_of_trades(s, found)
+    whole = by_trade(s, held, np.array(parts), found.steps)
+    ranked = sorted(range(len(held)), key=lambda n: (-abs(parts[n]), -abs(held[n].pnl)))
+    chosen = [n for n in ranked if symbol in (None, held[n].symbol)][:count]
+    return None if found.slope is None and not found.held else _of_trades(s, whole, sorted(chosen))
+
+
+def _of_trades(s: AccountSeries, found: Parts, rows: Sequence[int]) -> Parts:
+    parts = None if found.parts is None else found.parts[list(rows)]
+    return by_trade(s, [found.held[n] for n in rows], parts, found.steps)

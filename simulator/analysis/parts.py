@@ -16,7 +16,7 @@ import numpy as np
 
 from simulator.analysis.account_series import AccountSeries, Held
 from simulator.analysis.verdict import part_after_cutoff
-from simulator.evidence.reader import read_exposure, read_trials
+from simulator.evidence.reader import read_calls, read_exposure, read_trials
 from simulator.number_format import number_of
 from simulator.stats.drawdowns import Drawdown, underwater, worst_drawdown
 from simulator.stats.hac import newey_west_lag
@@ -78,12 +78,13 @@ def _mean(values: Floats) -> Figure:
     return ("mean a session", float(np.mean(values)), "%")
 
 
-def _by_session(s: AccountSeries, parts: Floats, columns: Columns, steps: tuple[Figure, ...] = ()) -> Parts:
+def by_session(s: AccountSeries, parts: Floats, columns: Columns, steps: tuple[Figure, ...] = ()) -> Parts:
+    """Return parts with a row for each session of the run."""
     return Parts([str(day) for day in s.sessions], parts, columns, steps=steps)
 
 
 def _linear(s: AccountSeries, slope: Floats, x: Floats, columns: Columns, steps: tuple[Figure, ...] = ()) -> Parts:
-    return replace(_by_session(s, slope * x, columns, steps), slope=slope, over_cash="excess" in columns)
+    return replace(by_session(s, slope * x, columns, steps), slope=slope, over_cash="excess" in columns)
 
 
 def _equity(s: AccountSeries) -> Columns:
@@ -160,7 +161,7 @@ def _alpha(s: AccountSeries, in_errors: bool = False) -> Parts:
     lag: Figure = ("lags of the HAC error", float(newey_west_lag(len(left))), "n")
     more: tuple[Figure, ...] = (("alpha a year", alpha, "%"), ("its HAC error", error, "%"), lag) if in_errors else ()
     steps: tuple[Figure, ...] = (("beta", beta, ""), _mean(s.excess), ("buy-and-hold's mean", market, "%"), *more)
-    found = _by_session(s, k * left, {**_market(s), "not explained": (left, "%")}, steps)
+    found = by_session(s, k * left, {**_market(s), "not explained": (left, "%")}, steps)
     return replace(found, slope=k * (1.0 - len(left) * market * slope), over_cash=True)
 
 
@@ -183,7 +184,7 @@ def _drawdown(s: AccountSeries, count: bool = False) -> Parts:
     slope[worst.peak : worst.trough] = 1 / s.before[worst.peak]
     parts = np.ones(len(slope)) if count else slope * (s.equity - s.before)
     columns = {**_equity(s), "from the peak": (below[1:], "%")}
-    found = _by_session(s, parts[rows], {n: (values[rows], unit) for n, (values, unit) in columns.items()})
+    found = by_session(s, parts[rows], {n: (values[rows], unit) for n, (values, unit) in columns.items()})
     labels = found.labels[rows]
     return replace(found, labels=labels, steps=_turns(s, worst), slope=None if count else slope, in_dollars=True)
 
@@ -194,14 +195,14 @@ def _ulcer(s: AccountSeries) -> Parts:
         return Parts(parts=np.zeros(0))
     fallen = below[1:]
     parts = fallen * fallen / (len(fallen) * value)
-    return _by_session(s, parts, {**_equity(s), "from the peak": (fallen, "%")})
+    return by_session(s, parts, {**_equity(s), "from the peak": (fallen, "%")})
 
 
 def _omega(s: AccountSeries) -> Parts:
     lost = float(-np.minimum(s.returns, 0.0).sum())
     gained = np.maximum(s.returns, 0.0)
     steps: tuple[Figure, ...] = (("sum of the gains", float(gained.sum()), "%"), ("sum of the losses", lost, "%"))
-    return _by_session(s, gained / lost, _equity(s), steps)
+    return by_session(s, gained / lost, _equity(s), steps)
 
 
 def _moment(s: AccountSeries, order: int) -> Parts:
@@ -209,7 +210,7 @@ def _moment(s: AccountSeries, order: int) -> Parts:
     z = away / math.sqrt(float(np.mean(away * away)))
     power = z * z * z if order == 3 else z * z * z * z
     columns: Columns = {"return": (s.returns, "%"), "deviations": (z, "")}
-    return _by_session(s, power / len(z), columns, (_mean(s.returns),))
+    return by_session(s, power / len(z), columns, (_mean(s.returns),))
 
 
 def _quantile(s: AccountSeries, level: float) -> Parts:
@@ -242,7 +243,9 @@ def _tails(s: AccountSeries) -> Parts:
 
 def _from(*keys: tuple[str, str, Unit]) -> Callable[[AccountSeries], Parts]:
     """Return the method of a number that is worked out from others, each (name, key, unit)."""
-    return lambda s: Parts(steps=tuple((name, _figure(s, key), unit) for name, key, unit in keys))
+    return lambda s: Parts(
+        steps=tuple((name, value, unit) for name, key, unit in keys if (value := _figure(s, key)) is not None)
+    )
 
 
 def by_trade(s: AccountSeries, held: Sequence[Held], parts: Floats | None, steps: tuple[Figure, ...] = ()) -> Parts:
@@ -304,7 +307,7 @@ def _turnover(s: AccountSeries, symbol: str | None = None) -> Parts:
     there = s.equity > 0
     share = np.where(there, traded / np.where(there, s.equity, 1.0), 0.0)
     columns: Columns = {"equity": (s.equity, "$"), "traded": (traded, "$"), "of equity": (share, "%")}
-    return _by_session(s, share / 2 * PERIODS / len(share), columns)
+    return by_session(s, share / 2 * PERIODS / len(share), columns)
 
 
 def _exposure(s: AccountSeries, symbol: str | None = None) -> Parts:
@@ -313,7 +316,7 @@ def _exposure(s: AccountSeries, symbol: str | None = None) -> Parts:
     gross = np.zeros(len(s.equity))
     for name, weights in s.weights.items():
         gross += np.abs(weights) if symbol in (None, name) else 0.0
-    return _by_session(s, gross / len(gross), {"equity": (s.equity, "$"), "gross weight": (gross, "%")})
+    return by_session(s, gross / len(gross), {"equity": (s.equity, "$"), "gross weight": (gross, "%")})
 
 
 def _skill(s: AccountSeries, *names: str) -> Parts:
@@ -328,11 +331,36 @@ def _skill(s: AccountSeries, *names: str) -> Parts:
     return Parts([str(day) for day in sessions[kept]], mine * PERIODS / len(mine), columns, steps=(_mean(mine),))
 
 
+def _cost_of_answers(s: AccountSeries) -> Parts:
+    """Return what the questions to the account's seat cost, by session."""
+    seat = next((one["seat"] for one in s.run["accounts"] if one["name"] == s.name), None)
+    costs: dict[str, list[float]] = {}
+    for call in read_calls(s.folder, s.run):
+        if call["seat"] == seat and call["replicate"] == 0:
+            costs.setdefault(call["session"], []).append(call["cost_usd"])
+    asked = np.array([float(len(one)) for one in costs.values()])
+    parts = np.array([math.fsum(one) for one in costs.values()])
+    return Parts(list(costs), parts, {"questions": (asked, "n")})
+
+
+def _settled(s: AccountSeries, reviews: bool = False) -> Parts:
+    """Return of how many convictions, or reviewed pitches, a correlation is, and its interval."""
+    entry = next((one for one in s.run["accounts"] if one["name"] == s.name), None)
+    found: tuple[float | None, ...] = ()
+    if entry and reviews and (scores := entry["reviews"]):
+        found = (scores["n"], scores["low"], scores["high"])
+    elif entry and not reviews and (convictions := entry["calibration"]):
+        found = (convictions["n"], convictions["ic_low"], convictions["ic_high"])
+    units: tuple[tuple[str, Unit], ...] = (("settled", "n"), ("95 % interval, from", ""), ("to", ""))
+    known = zip(units, found, strict=False)
+    return Parts(steps=tuple((name, float(value), unit) for (name, unit), value in known if value is not None))
+
+
 def _lag_one(s: AccountSeries) -> Parts:
     away = s.excess - s.excess.mean()
     before = np.r_[0.0, away[:-1]]
     columns: Columns = {"from the mean": (away, "%"), "the session before": (before, "%")}
-    return _by_session(s, away * before / float((away * away).sum()), columns)
+    return by_session(s, away * before / float((away * away).sum()), columns)
 
 
 def _lags(s: AccountSeries) -> Parts:
@@ -439,6 +467,16 @@ METHODS: dict[str, Method] = {
         lambda s: _skill(s, "costs"),
     ),
     "excess": Method("mean × 252 of the return over cash", lambda s: _skill(s, "excess")),
+    "llm_cost": Method(
+        "sum of what the questions to its seat cost, from the cache at the price once paid", _cost_of_answers
+    ),
+    "calibration": Method(
+        "rank correlation of each conviction with the return over its horizon; decisions.jsonl and the bars have both",
+        _settled,
+    ),
+    "reviews": Method(
+        "correlation of the mean score of each pitch with the return over its horizon", partial(_settled, reviews=True)
+    ),
     "sharpe_se_hac": Method(
         "HAC error of the mean of z − SR·(z² − 1)/2, z the standardised excess return, × √252",
         lambda s: Parts(steps=(*_shape(s).steps, ("lags", float(newey_west_lag(len(s.excess))), "n"))),
@@ -497,61 +535,3 @@ METHODS: dict[str, Method] = {
 
 BY_SYMBOL: dict[str, Callable[[AccountSeries, str], Parts]] = {"turnover": _turnover, "exposure": _exposure}
 """Numbers that are no returns and yet sums over symbols."""
-
-
-def by_symbol(s: AccountSeries, key: str, found: Parts) -> dict[str, float]:
-    """Return what each symbol adds to a number; empty where that cannot be told.
-
-    What is left to the whole are dividends, interest, borrowing, and a benchmark's return where that is taken off.
-    """
-    sums: dict[str, float] = {}
-    if key in BY_SYMBOL:
-        for symbol in s.weights:
-            parts = BY_SYMBOL[key](s, symbol).parts
-            sums[symbol] = 0.0 if parts is None else float(parts.sum())
-    for one, part in zip(*parts_of_trades(s, found), strict=True):
-        sums[one.symbol] = sums.get(one.symbol, 0.0) + part
-    return sums
-
-
-def parts_of_trades(s: AccountSeries, found: Parts) -> tuple[Sequence[Held], list[float]]:
-    """Return trades, or positions still held, and what each adds to a number; none where that cannot be told."""
-    if found.slope is None:
-        return found.held, [] if found.parts is None or not found.held else found.parts.tolist()
-    worth = found.slope if found.in_dollars else found.slope / s.before
-    return s.held, [float((worth[one.sessions] * _earned(s, found, one)).sum()) for one in s.held]
-
-
-def _earned(s: AccountSeries, found: Parts, one: Held) -> Floats:
-    """Return the dollars of a position in its sessions that a number counts."""
-    return one.dollars - one.before * s.free[one.sessions] if found.over_cash else one.dollars
-
-
-def of_symbol(s: AccountSeries, key: str, found: Parts, symbol: str) -> Parts | None:
-    """Return the parts of a number that come from `symbol`; None where that cannot be told."""
-    if key in BY_SYMBOL:
-        return replace(BY_SYMBOL[key](s, symbol), steps=found.steps)
-    if found.slope is not None:
-        earned = np.zeros(len(s.equity))
-        for one in s.held:
-            if one.symbol == symbol:
-                earned[one.sessions] += _earned(s, found, one)
-        worth = found.slope if found.in_dollars else found.slope / s.before
-        name = "P&L over cash" if found.over_cash else "P&L"
-        columns: Columns = {"weight": (s.weights[symbol], "%"), name: (earned, "$")}
-        return _by_session(s, worth * earned, columns, found.steps)
-    return _of_trades(s, found, [n for n, one in enumerate(found.held) if one.symbol == symbol]) if found.held else None
-
-
-def largest_trades(s: AccountSeries, found: Parts, count: int, symbol: str | None) -> Parts | None:
-    """Return the `count` trades, or positions still held, that add or take most; None where that cannot be told."""
-    held, parts = parts_of_trades(s, found)
-    whole = by_trade(s, held, np.array(parts), found.steps)
-    ranked = sorted(range(len(held)), key=lambda n: (-abs(parts[n]), -abs(held[n].pnl)))
-    chosen = [n for n in ranked if symbol in (None, held[n].symbol)][:count]
-    return None if found.slope is None and not found.held else _of_trades(s, whole, sorted(chosen))
-
-
-def _of_trades(s: AccountSeries, found: Parts, rows: Sequence[int]) -> Parts:
-    parts = None if found.parts is None else found.parts[list(rows)]
-    return by_trade(s, [found.held[n] for n in rows], parts, found.steps)

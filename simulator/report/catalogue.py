@@ -251,6 +251,15 @@ SKILL: tuple[Metric, ...] = (
 )
 """Mean excess return in parts, as `skill` of run.json has it."""
 
+ANSWERS: tuple[Metric, ...] = (
+    Metric("llm_cost", "LLM cost", "$", cents, "of the questions to its seat", "lower"),
+    Metric(
+        "calibration", "Calibration", "", signed_ratio, "rank correlation of convictions and what followed", "higher"
+    ),
+    Metric("reviews", "Reviews", "", signed_ratio, "correlation of mean scores and what followed", "higher"),
+)
+"""Figures of an account whose decisions were answers."""
+
 RESAMPLING: tuple[Metric, ...] = (
     Metric("eta", "η", "", ratio, "in place of √P"),
     Metric("block_length", "Mean block", "sessions", tenths, "sessions"),
@@ -326,7 +335,9 @@ SELECTION: tuple[Metric, ...] = (
 )
 """Corrections for having been chosen as the best of many."""
 
-CATALOGUE: tuple[Metric, ...] = tuple(chain(*GROUPS.values(), SIGNIFICANCE, SKILL, RESAMPLING, DIFFERENCE, SELECTION))
+CATALOGUE: tuple[Metric, ...] = tuple(
+    chain(*GROUPS.values(), SIGNIFICANCE, SKILL, ANSWERS, RESAMPLING, DIFFERENCE, SELECTION)
+)
 """Every metric; no two have one key."""
 
 METRICS: dict[str, Metric] = {metric.key: metric for metric in CATALOGUE}

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import simulator
+from simulator.analysis import profit
 from simulator.analysis.account_series import read_account
 from simulator.analysis.explain_number import ExplainedNumber, explain_figure, explain_number
 from simulator.analysis.parts import METHODS
@@ -120,6 +121,11 @@ def test_accounts_of_a_council_have_the_numbers_of_the_leaderboard_and_are_held_
         for key, found in every(folders["council"], entry["name"]).items():
             if key in entry["metrics"]:
                 assert found.values[key] == entry["metrics"][key]
+        bill = explain_number(folders["council"], "llm_cost", entry["name"])
+        assert bill.total == pytest.approx(entry["llm"]["cost_usd"])
+        assert sum(row["questions"] for row in bill.rows) == entry["llm"]["calls"]
+        for key, value in (("calibration", entry["calibration"]["ic"]), ("reviews", entry["reviews"]["correlation"])):
+            assert explain_number(folders["council"], key, entry["name"]).values[key] == value
     own = next(one for one in run["accounts"] if one["name"] == run["account"])
     assert own["metrics"] == run["metrics"]
 
@@ -159,6 +165,8 @@ def test_positions_earn_what_the_trades_of_the_folder_did(name: str, folders: di
     assert [one[:2] for one in ours] == [one[:2] for one in theirs]
     assert [one[2] for one in ours] == pytest.approx([one[2] for one in theirs], abs=1e-6)
     assert all(row["decided"] <= row["entry"] for row in found.rows)
+    shown = {part.key: part.pnl for part in profit.by_symbol(read(folders[name]).trades)}
+    assert found.by_symbol == pytest.approx(shown)
 
 
 def test_numbers_recomputed_by_pandas_alone(folders: dict[str, Path]) -> None:
