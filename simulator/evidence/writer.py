@@ -119,5 +119,5 @@ def _target(target: Target) -> TargetRow:
 
 
 def _table(sessions: Sequence[str], columns: Iterable[NDArray[np.float64]]) -> Iterable[list[Any]]:
-    rows = np.column_stack(list(columns))
+    rows = np.reshape(list(columns), (-1, len(sessions))).T  # also where there is no column
     return ([day, *row.tolist()] for day, row in zip(sessions, rows, strict=True))

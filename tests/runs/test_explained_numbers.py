@@ -165,7 +165,7 @@ def test_positions_earn_what_the_trades_of_the_folder_did(name: str, folders: di
     assert [one[:2] for one in ours] == [one[:2] for one in theirs]
     assert [one[2] for one in ours] == pytest.approx([one[2] for one in theirs], abs=1e-6)
     assert all(row["decided"] <= row["entry"] for row in found.rows)
-    shown = {part.key: part.pnl for part in profit.by_symbol(read(folders[name]).trades)}
+    shown = {part.key: part.pnl for part in profit.by_symbol(read(folders[name]).own_trips or ())}
     assert found.by_symbol == pytest.approx(shown)
 
 
