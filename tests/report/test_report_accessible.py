@@ -92,6 +92,10 @@ def test_no_page_a_command_writes_has_a_violation(workspace: Path, browser: Any)
     browser.open(council / "ablation.html")
     names = "[...document.querySelectorAll('.pages a')].map(a => [a.textContent, a.getAttribute('href')])"
     assert browser.run(names) == [["Report", "report.html"], ["Ablation", None], ["Checks", "checks.html"]]
+    assert browser.run("document.querySelectorAll('.forest .bar').length") >= 3
+    (comparison,) = workspace.glob("reports/compare-*/comparison.html")
+    browser.open(comparison)
+    assert browser.run("document.querySelectorAll('.runs a').length") == 2
     for page in pages:
         browser.open(page)
         local = "[...document.querySelectorAll('a[href]')].map(a => a.href).filter(a => a.startsWith('file:'))"

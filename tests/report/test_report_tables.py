@@ -51,6 +51,21 @@ def rows(table: Table) -> dict[str, Row]:
     return {row.label: row for row in table.rows}
 
 
+def test_no_number_is_more_exact_than_anybody_can_use() -> None:
+    assert [number_format.ratio(x) for x in (999.994, 1000.4, -54321.987)] == ["999.99", "1,000", "−54,322"]
+    assert [number_format.percent(x) for x in (9.994, 10.004, -1234.5678)] == [
+        "999.4\u00a0%",
+        "1,000\u00a0%",
+        "−123,457\u00a0%",
+    ]
+    assert number_format.cents(12345.678) == "$12,345.68"
+    assert [number_format.years(x) for x in (3.24, 12.4, 99.4, 100, 236_045, None)] == [
+        "3.2 years", "12 years", "99 years", "not in this lifetime", "not in this lifetime", "n/a",
+    ]  # fmt: skip
+    assert number_format.sessions_needed(812.3) == "812"
+    assert METRICS["min_trl"].format(59_483_340.0) == METRICS["minimum_backtest_years"].format(1e9)
+
+
 def test_months_compound_to_years_and_years_to_the_total(write_run: Any) -> None:
     folder = write_run(sessions=600)
     evidence = read(folder)
