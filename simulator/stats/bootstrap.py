@@ -8,6 +8,7 @@ same numbers on every machine.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +50,13 @@ class Interval:
     level: float
     block_length: float
     draws: int
+
+
+IntervalAndBand = tuple[Interval | Undefined, tuple[float, ...] | Undefined]
+"""Interval of a Sharpe ratio, and quantiles of the maximum drawdown."""
+
+CHUNK = 4
+"""Replicates whose numbers are drawn at a time for all series: they and one series fit the processor's cache."""
 
 
 def block_length(series: ArrayLike, scheme: Scheme = "stationary") -> float:
@@ -176,20 +184,41 @@ def interval_and_band(
     level: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
-) -> tuple[Interval | Undefined, tuple[float, ...] | Undefined]:
+) -> IntervalAndBand:
     """Return `sharpe_interval` and `drawdown_band` of one strategy, the same to the last bit, in about half the time.
 
     With the same seed and block length both look at the same histories, which are drawn once.
     """
-    r, e = as_series(returns), excess_over(returns, risk_free)
-    length = block_length(e)
-    together = length < SHORT_BLOCK and length == block_length(r)
-    if not together or e.size < 10 or is_constant(e) or (r < -1.0).any():
-        found = sharpe_interval(e, 0.0, periods, level=level, draws=draws, seed=seed)
-        return found, drawdown_band(r, draws=draws, seed=seed)
-    replicates, depths = _draw_histories(e, r, length, _seeds(draws, np.random.default_rng(seed)), periods)
-    band = tuple(float(q) for q in np.quantile(depths, QUANTILES))
-    return _sharpe_interval(e, replicates, length, level, periods), band
+    return intervals_and_bands([(returns, risk_free)], periods, level=level, draws=draws, seed=seed)[0]
+
+
+def intervals_and_bands(
+    series: Sequence[tuple[ArrayLike, ArrayLike | float]],
+    periods: float = 252,
+    *,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[IntervalAndBand]:
+    """Return `interval_and_band` of each (returns, risk-free return); those of one length share what they draw from."""
+    found: dict[int, IntervalAndBand] = {}
+    together: dict[int, list[tuple[int, Floats, Floats, float]]] = {}
+    for number, (returns, risk_free) in enumerate(series):
+        r, e = as_series(returns), excess_over(returns, risk_free)
+        length = block_length(e)
+        same = length < SHORT_BLOCK and length == block_length(r)
+        if same and e.size >= 10 and not is_constant(e) and not (r < -1.0).any():
+            together.setdefault(e.size, []).append((number, e, r, length))
+        else:
+            alone = sharpe_interval(e, 0.0, periods, level=level, draws=draws, seed=seed)
+            found[number] = alone, drawdown_band(r, draws=draws, seed=seed)
+    seeds = _seeds(draws, np.random.default_rng(seed))
+    for alike in together.values():
+        drawn = _draw_many([(e, r) for _, e, r, _ in alike], [length for *_, length in alike], seeds, periods)
+        for (number, e, _, length), (replicates, depths) in zip(alike, drawn, strict=True):
+            band = tuple(float(q) for q in np.quantile(depths, QUANTILES))
+            found[number] = _sharpe_interval(e, replicates, length, level, periods), band
+    return [found[number] for number in range(len(series))]
 
 
 def _sharpe_interval(
@@ -280,25 +309,54 @@ def _draw_histories(
 
     Where one of the two is `NONE`, so is its result.
     """
+    return _draw_many([(excess, returns)], [block], seeds, periods)[0]
+
+
+def _draw_many(
+    pairs: Sequence[tuple[Floats, Floats]], blocks: Sequence[float], seeds: Unsigned, periods: float = 252
+) -> list[tuple[Floats, Floats]]:
+    """Return `_draw_histories` of each pair of excess returns and returns, all of one length, or all of one `NONE`.
+
+    The same to the last bit as one by one; the numbers they are drawn from are the same, and drawn once.
+    """
     from simulator.stats import bootstrap_kernels
 
-    n = max(excess.size, returns.size)
-    prefix, logs = np.empty((0, 2)), NONE
-    if excess.size:
-        # Running sums of x and x² of the centred series. Centred, for a variance out of sums of squares cancels.
-        centred = np.tile(excess - excess.mean(), 2)
-        prefix = np.zeros((2 * n + 1, 2))
-        np.cumsum(centred, out=prefix[1:, 0])
-        np.cumsum(centred**2, out=prefix[1:, 1])
-    if returns.size:
-        # exp(-800) is 0 in floating point: a total loss without an infinity. Four more: see the kernel's look-ahead.
-        logs = np.concatenate((np.tile(np.maximum(log1p(returns), -800.0), 2), np.zeros(4)))
-    sums, depths = np.empty((seeds.size, 2)), np.empty(seeds.size)
-    bounds, guide = _lengths(n, block)
-    room = np.empty((4, n + 4)), np.empty((n, 3))
-    bootstrap_kernels.histories(n, (prefix, logs), seeds, bounds, guide, (sums, depths), room)
-    ratios = _ratios(sums[:, 0], sums[:, 1], float(excess.mean()), n, periods) if excess.size else NONE
-    return ratios, exp(depths) - 1.0 if returns.size else NONE
+    count, n = len(pairs), max(pairs[0][0].size, pairs[0][1].size)
+    sharpe_too, depth_too = pairs[0][0].size > 0, pairs[0][1].size > 0
+    prefix = np.zeros((count, 2 * n + 1 if sharpe_too else 0, 2))
+    logs = np.zeros((count, 2 * n + 4 if depth_too else 0))
+    lengths = [_lengths(n, block) for block in blocks]
+    bounds = np.full((count, max(one.size for one, _ in lengths)), 2**63, dtype=np.uint64)
+    guides = np.zeros((count, 1024), dtype=np.uint64)
+    for i, ((excess, returns), (ends, guide)) in enumerate(zip(pairs, lengths, strict=True)):
+        if sharpe_too:
+            # Running sums of x and x² of the centred series. Centred, for a variance out of sums of squares cancels.
+            centred = np.tile(excess - excess.mean(), 2)
+            np.cumsum(centred, out=prefix[i, 1:, 0])
+            np.cumsum(centred**2, out=prefix[i, 1:, 1])
+        if depth_too:
+            # exp(-800) is 0 in floating point: a total loss without an infinity. Four more: the kernel looks ahead.
+            logs[i, : 2 * n] = np.tile(np.maximum(log1p(returns), -800.0), 2)
+        if ends.size > 1:
+            bounds[i, : ends.size], guides[i] = ends, guide
+    single = any(block == 1.0 for block in blocks)
+    own = np.zeros((count, n if single else 0, 3))
+    if single and sharpe_too:
+        own[:, :, :2] = np.diff(prefix[:, : n + 1], axis=1)
+    if single and depth_too:
+        own[:, :, 2] = logs[:, :n]
+    starts = np.empty((CHUNK, n if single or count > 1 else 0), dtype=np.uint64)
+    numbers = np.empty((CHUNK, n if count > 1 and max(blocks) > 1.0 else 0), dtype=np.uint64)
+    sums, depths = np.empty((count, seeds.size, 2)), np.empty((count, seeds.size))
+    room = np.empty((4, n + 4)), starts, numbers
+    bootstrap_kernels.histories(n, (prefix, logs, own), seeds, bounds, guides, (sums, depths), room)
+    return [
+        (
+            _ratios(one[:, 0], one[:, 1], float(excess.mean()), n, periods) if sharpe_too else NONE,
+            exp(depth) - 1.0 if depth_too else NONE,
+        )
+        for (excess, _), one, depth in zip(pairs, sums, depths, strict=True)
+    ]
 
 
 def _ratios(first: Floats, second: Floats, centre: float, n: int, periods: float) -> Floats:

@@ -64,43 +64,58 @@ def draw(seed: Any, n: Any, bounds: Any, guide: Any, starts: Any, ends: Any) -> 
 
 
 @inner
-def singles(n: Any, prefix: Any, logs: Any, seeds: Any, sums: Any, depths: Any, own: Any) -> None:
-    # Differences of running sums, not the values themselves: the same bits as with longer blocks.
-    for i in range(n):
-        own[i, 0] = prefix[i + 1, 0] - prefix[i, 0] if prefix.size else 0.0
-        own[i, 1] = prefix[i + 1, 1] - prefix[i, 1] if prefix.size else 0.0
-        own[i, 2] = logs[i] if logs.size else 0.0
+def fill(seeds: Any, n: Any, starts: Any, numbers: Any) -> None:
+    # The first n starts of each replicate, and where `numbers` is as long, what their lengths are drawn from.
     for b in range(seeds.size):
-        state = seeds[b] + _STEP
-        first = 0.0
-        second = 0.0
-        value = 0.0
-        peak = 0.0
-        worst = 0.0
-        for _ in range(n):
-            at = start_of(mix(state), n)
+        state = seeds[b]
+        for k in range(n):
+            starts[b, k] = start_of(mix(state + _STEP), np.uint64(n))
             state += _STEP + _STEP
-            first += own[at, 0]
-            second += own[at, 1]
-            value += own[at, 2]
-            peak = max(peak, value)
-            worst = min(worst, value - peak)
-        sums[b, 0] = first
-        sums[b, 1] = second
-        depths[b] = worst
+            if numbers.size:
+                numbers[b, k] = mix(state)
 
 
 @inner
-def path(seed: Any, n: Any, prefix: Any, logs: Any, bounds: Any, guide: Any, way: Any, sums: Any) -> None:
-    # The logs of one replicate in its order, into `way` (n + 4,), and its sums.
+def singles(n: Any, own: Any, one: Any, two: Any, found: Any, depths: Any) -> None:
+    # Blocks of one session, two replicates side by side: differences of running sums, the same bits as longer blocks.
+    first = other_first = second = other_second = 0.0
+    value = other = peak = other_peak = worst = other_worst = 0.0
+    for k in range(n):
+        here, there = one[k], two[k]
+        first += own[here, 0]
+        second += own[here, 1]
+        value += own[here, 2]
+        other_first += own[there, 0]
+        other_second += own[there, 1]
+        other += own[there, 2]
+        peak, other_peak = max(peak, value), max(other_peak, other)
+        worst, other_worst = min(worst, value - peak), min(other_worst, other - other_peak)
+    found[0, 0], found[0, 1] = first, second
+    depths[0] = worst
+    found[-1, 0], found[-1, 1] = other_first, other_second
+    depths[-1] = other_worst
+
+
+@inner
+def path(seed: Any, n: Any, series: Any, lengths: Any, drawn: Any, way: Any, sums: Any) -> None:
+    # The logs of one replicate in its order, into `way` (n + 4,), and its sums. `drawn` are its numbers, if at hand.
+    prefix, logs = series
+    bounds, guide = lengths
+    starts, numbers = drawn
     state = seed
     at = np.uint64(0)
+    block = 0
     first = 0.0
     second = 0.0
     while at < n:
-        start = start_of(mix(state + _STEP), n)
-        state += _STEP + _STEP
-        length = min(length_of(mix(state), bounds, guide), n - at)
+        if numbers.size:
+            start, number = np.uint64(starts[block]), numbers[block]
+            block += 1
+        else:
+            start = start_of(mix(state + _STEP), n)
+            state += _STEP + _STEP
+            number = mix(state)
+        length = min(length_of(number, bounds, guide), n - at)
         if prefix.size:
             first += prefix[start + length, 0] - prefix[start, 0]
             second += prefix[start + length, 1] - prefix[start, 1]
@@ -141,28 +156,42 @@ def deepest(n: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
 @entry(__file__)
 def histories(n: Any, series: Any, seeds: Any, bounds: Any, guide: Any, found: Any, room: Any) -> None:
-    """Write the sums of each replicate and the logarithm of its deepest drawdown.
+    """Write the sums of each replicate of S series and the logarithm of its deepest drawdown.
 
-    `series` are prefix (2n + 1, 2) and logs (2n + 4,), of which one may be empty, and its result is then without
-    meaning; `found` are sums (B, 2) and depths (B,), `room` is (4, n + 4) and (n, 3) to work in. The series stand
+    `series` are prefix (S, 2n + 1, 2), logs (S, 2n + 4), of which one may have no column, and its result is then
+    without meaning, and own (S, n, 3), the difference of the sums and the logarithm of each session, which a series
+    without blocks needs. `bounds` (S, m) end beyond the last length; one whose first is beyond it has blocks of one
+    session. `found` are sums (S, B, 2) and depths (S, B); `room` is (4, n + 4) to work in, and (C, n) starts and
+    numbers of C replicates, drawn once for all series; without them each is drawn where it is used. The series stand
     twice in both: a block costs two look-ups of running sums however long it is, and never wraps around. Both at once
     is twice as fast as one after the other while blocks are short, for drawing them is most of the work.
     """
-    prefix, logs = series
+    prefix, logs, own = series
     sums, depths = found
-    paths, own = room
-    if bounds.size == 1:
-        singles(n, prefix, logs, seeds, sums, depths, own)
-        return
-    last = seeds.size - 1
-    for b in range(0, seeds.size, 4):
-        for lane in range(4):  # the last replicate again where there are no more: it comes out the same
-            row = min(b + lane, last)
-            path(seeds[row], np.uint64(n), prefix, logs, bounds, guide, paths[lane], sums[row])
-        if logs.size:
-            worst = deepest(n, paths[0], paths[1], paths[2], paths[3])
-            for lane in range(4):
-                depths[min(b + lane, last)] = worst[lane]
+    paths, starts, numbers = room
+    chunk = starts.shape[0]
+    for begin in range(0, seeds.size, chunk):
+        count = min(chunk, seeds.size - begin)
+        if starts.shape[1]:
+            fill(seeds[begin : begin + count], n, starts, numbers)
+        for s in range(bounds.shape[0]):
+            if own.shape[1] and bounds[s, 0] >> np.uint64(54):
+                for b in range(0, count, 2):
+                    last = min(b + 1, count - 1)  # the same again where there is no other: it comes out the same
+                    ours, theirs = sums[s, begin + b : begin + last + 1], depths[s, begin + b : begin + last + 1]
+                    singles(n, own[s], starts[b], starts[last], ours, theirs)
+                continue
+            for b in range(0, count, 4):
+                for lane in range(4):
+                    row = min(b + lane, count - 1)
+                    drawn = starts[row], numbers[row]
+                    own_series, lengths = (prefix[s], logs[s]), (bounds[s], guide[s])
+                    ours = sums[s, begin + row]
+                    path(seeds[begin + row], np.uint64(n), own_series, lengths, drawn, paths[lane], ours)
+                if logs.shape[1]:
+                    worst = deepest(n, paths[0], paths[1], paths[2], paths[3])
+                    for lane in range(4):
+                        depths[s, begin + min(b + lane, count - 1)] = worst[lane]
 
 
 @entry(__file__)

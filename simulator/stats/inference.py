@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
 from simulator.numerics import dot
-from simulator.stats.bootstrap import DRAWS, Interval, interval_and_band
+from simulator.stats.bootstrap import DRAWS, Interval, IntervalAndBand, interval_and_band
 from simulator.stats.distributions import chi2_sf, normal_cdf, normal_quantile
 from simulator.stats.hac import mean_error, newey_west_lag, sharpe_influence
 from simulator.stats.metrics import ENOUGH_SESSIONS, PERIODS, Summary, kurtosis, sharpe, skew
@@ -200,8 +200,11 @@ def inference_summary(
     draws: int = DRAWS,
     seed: int = 0,
     level: float = 0.95,
+    drawn: IntervalAndBand | None = None,
 ) -> Summary:
     """Every figure of a report on one Sharpe ratio; undefined entries are None with their reason.
+
+    `drawn` is its `interval_and_band` where that is known already.
 
     values : sharpe; sharpe_se_hac (annual); sharpe_p_hac and sharpe_p_iid (one-sided, SR ≤ 0; the second normal and
     without lags, to be shown beside the first only); sharpe_ci_low, sharpe_ci_high and block_length (stationary
@@ -212,13 +215,14 @@ def inference_summary(
     """
     e = excess_over(returns, risk_free)
     n = e.size
+    drawn = drawn or interval_and_band(returns, risk_free, periods, level=level, draws=draws, seed=seed)
     measures: dict[str, Measure] = {
         "years": n / periods,
         "sharpe": sharpe(e, 0.0, periods),
         "sharpe_se_hac": sharpe_error(e, 0.0, periods),
         "sharpe_p_hac": sharpe_p(e),
         "sharpe_p_iid": sharpe_p(e, lag=0),
-        **_bootstrap_figures(*interval_and_band(returns, risk_free, periods, level=level, draws=draws, seed=seed)),
+        **_bootstrap_figures(*drawn),
         **_probabilistic(e),
         **_dependence(e, periods),
         "detectable_sharpe": detectable_sharpe(n, periods),

@@ -157,3 +157,15 @@ def test_one_pass_for_interval_and_band_changes_no_bit_of_either(scale):
         got = bootstrap.interval_and_band(r, rf, draws=300, seed=5)
         assert got[0] == bootstrap.sharpe_interval(r, rf, draws=300, seed=5)
         assert got[1] == bootstrap.drawdown_band(r, draws=300, seed=5)
+
+
+def test_series_drawn_side_by_side_have_the_bits_of_each_alone():
+    rng = np.random.default_rng(10)
+    some = [rng.normal(0.0004, 0.01, n) for n in (90, 90, 75, 90, 90)]
+    some[1] = some[1] + 0.6 * np.roll(some[1], 1)  # longer blocks
+    some[3] = np.full(90, 0.001)
+    assert len({bootstrap.block_length(one) == 1.0 for one in some}) == 2
+    together = bootstrap.intervals_and_bands([(one, 0.0) for one in some], draws=41)
+    assert together == [bootstrap.interval_and_band(one, draws=41) for one in some]
+    alone = [(bootstrap.sharpe_interval(one, draws=41), bootstrap.drawdown_band(one, draws=41)) for one in some]
+    assert together == alone

@@ -21,7 +21,7 @@ from simulator.analysis.returns.scale import LIKE_CASH, Values, check_scale
 from simulator.analysis.verdict import Verdict, judge
 from simulator.errors import DataError, UsageError
 from simulator.evidence.records import JudgedRun, SkillRecord
-from simulator.stats.bootstrap import DRAWS
+from simulator.stats.bootstrap import DRAWS, IntervalAndBand, intervals_and_bands
 from simulator.stats.inference import inference_summary
 from simulator.stats.metrics import PERIODS, summary
 from simulator.stats.series import Floats, Measure, Undefined, split
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Tick = Callable[[str, int, int], None]
 Json = dict[str, object]
+
+TOGETHER = 8
+"""Strategies whose bootstrap histories are drawn side by side: more spare little, and progress is seen less often."""
 
 LIKE_BENCHMARK = ("bench", "benchmark", "index", "market", "mkt")
 RELATIVE = ("alpha", "beta", "alpha_t", "information_ratio")
@@ -207,27 +210,43 @@ def describe(read: Returns, settings: Settings, tick: Tick = ignore_progress) ->
     figures: dict[str, Figures] = {}
     # The compiled loops, where the time goes, hold no lock of the interpreter.
     with ThreadPoolExecutor(min(len(columns), cpu_count() or 1)) as pool:
-        jobs = {name: pool.submit(_measure, ready, settings, name, values) for name, values in columns.items()}
-        for name, job in jobs.items():
-            figures[name] = job.result()
-            tick("bootstrap", len(figures), len(jobs))
+        names, size = list(columns), min(TOGETHER, -(-len(columns) // (cpu_count() or 1)))
+        parts = [{name: columns[name] for name in names[at : at + size]} for at in range(0, len(names), size)]
+        for job in [pool.submit(_measure_many, ready, settings, part) for part in parts]:
+            figures |= job.result()
+            tick("bootstrap", len(figures), len(names))
     own = figures.pop(settings.benchmark) if settings.benchmark else None
     if own is not None:
         own = replace(own, reasons={**own.reasons, **dict.fromkeys(RELATIVE, "it is the benchmark itself")})
     return Description(ready.about, figures, own)
 
 
-def _measure(ready: Prepared, settings: Settings, name: str, values: Floats) -> Figures:
+def _measure_many(ready: Prepared, settings: Settings, columns: Mapping[str, Floats]) -> dict[str, Figures]:
+    """Return the figures of each column; bootstrap histories of one length are drawn from the same numbers, once."""
+    rows = {name: _span(ready, name, values) for name, values in columns.items()}
+    series = [(columns[name][own], ready.free[own]) for name, own in rows.items()]
+    drawn = intervals_and_bands(series, settings.periods, draws=settings.draws, seed=settings.seed)
+    each = zip(columns.items(), drawn, strict=True)
+    return {name: _measure(ready, settings, name, values, found) for (name, values), found in each}
+
+
+def _span(ready: Prepared, name: str, values: Floats) -> slice:
     there = np.flatnonzero(np.isfinite(values))
     if not there.size:
         raise DataError(f'column "{name}" is empty', where=ready.read.source, mend="leave it out")
-    rows = slice(int(there[0]), int(there[-1]) + 1)
+    return slice(int(there[0]), int(there[-1]) + 1)
+
+
+def _measure(
+    ready: Prepared, settings: Settings, name: str, values: Floats, drawn: IntervalAndBand | None = None
+) -> Figures:
+    rows = _span(ready, name, values)
     r, free = values[rows], ready.free[rows]
     benchmark = None if ready.benchmark is None or name == settings.benchmark else ready.benchmark[rows]
     lacking = benchmark is not None and bool(np.isnan(benchmark).any())
     trades = (settings.trades or {}).get(name)
     metrics = summary(r, free, None if lacking else benchmark, settings.periods, trades=trades)
-    inference = inference_summary(r, free, settings.periods, draws=settings.draws, seed=settings.seed)
+    inference = inference_summary(r, free, settings.periods, draws=settings.draws, seed=settings.seed, drawn=drawn)
     reasons = {**metrics.reasons, **inference.reasons}
     if lacking:
         reasons |= dict.fromkeys(RELATIVE, f"the benchmark lacks sessions of {name}")
