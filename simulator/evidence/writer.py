@@ -70,9 +70,11 @@ def exposure_file(bars: Bars, parts: Mapping[str, NDArray[np.float64]]) -> dict[
 
 def prices_file(ledgers: Sequence[Ledger]) -> dict[str, bytes]:
     """Return prices.csv: of the MOST_PRICES symbols that accounts over the same bars traded most, the newest close of
-    each session, empty before there is one."""
+    each session, empty before there is one; no file where nothing was traded."""
     bars, own = ledgers[0].bars, ledgers[0]
     fills = np.sum([np.bincount(one.fill_rows["symbol"], minlength=len(bars.symbols)) for one in ledgers], axis=0)
+    if not fills.any():
+        return {}
     kept = np.sort(np.argsort(-fills, kind="stable")[: min(MOST_PRICES, int(np.count_nonzero(fills)))])
     ends = session_ends(bars)
     marks = own.marks[ends][:, kept]

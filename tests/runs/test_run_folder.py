@@ -277,3 +277,17 @@ def test_the_prompts_of_a_folder_are_those_that_were_asked(council: simulator.Ru
 def spread(runs: str) -> list[int]:
     ends = [[int(number) for number in run.split("-")] for run in runs.split(",")]
     return [n for run in ends for n in range(run[0], run[-1] + 1)]
+
+
+def test_a_run_that_never_traded_has_no_prices_and_its_report_is_built(tmp_path: Path) -> None:
+    from simulator.workspace import make_workspace
+
+    make_workspace(tmp_path, git=False)
+
+    def decide(market: object) -> dict[str, float]:
+        del market
+        return {}
+
+    run = simulator.run(decide, ["SPY"], *PERIOD, workspace=tmp_path)
+    assert not (run.folder / "prices.csv").exists()
+    assert 'id="prices"' not in run.report().read_text(encoding="utf-8")
