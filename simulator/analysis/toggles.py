@@ -116,9 +116,10 @@ def with_closing_auctions(bars: Bars) -> Bars:
     there = tradable(bars)
     closes = np.where(there, bars.close, np.nan)
     behind = dict.fromkeys(("open", "high", "low", "close"), closes)
-    behind |= {"volume": np.where(there, 0.0, np.nan), "dividend": np.zeros_like(bars.close)}
+    behind |= {"dividend": np.zeros_like(bars.close)}
     within = np.full(len(bars), np.nan)
     woven: dict[str, Any] = {name: _woven(getattr(bars, name), after) for name, after in behind.items()}
+    woven["volume"] = woven["close"]  # nobody looks at volume here, and bars of a year of minutes fill the memory
     return replace(
         bars,
         opens_at=_woven(bars.opens_at, bars.closes_at - TICK),

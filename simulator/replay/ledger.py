@@ -196,6 +196,8 @@ def paid_dividends(bars: Bars) -> Floats:
 
     One that goes ex on a bar which does not count is paid on the symbol's next that does.
     """
+    if not bars.dividend.any():  # NaN counts as something
+        return bars.dividend
     there = tradable(bars)
     paid = np.where(np.isnan(bars.dividend), 0.0, bars.dividend)
     if paid.any():
