@@ -6,6 +6,7 @@ main ──► sim (this file) ──► COMMANDS[name] ──► simulator.cli.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -139,8 +140,10 @@ def sim(workspace: str | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the console script. Exits 0, or with the code of the error (simulator/errors.py), 130 after Ctrl-C."""
-    # Objects of a run live until its end: collecting garbage at every turn costs an eighth of its time.
-    gc.set_threshold(100_000, 50, 50)
+    # Objects of a run live until its end: collecting garbage at every turn costs an eighth of its time, and to look
+    # through all of them for cycles before the process ends a twentieth.
+    gc.set_threshold(300_000, 50, 50)
+    atexit.register(gc.disable)
     from simulator.errors import UsageError
     from simulator.printing import fill_streams, guard_streams
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import fields
@@ -94,10 +95,14 @@ def run_id(parts: Mapping[str, object]) -> str:
 def code_digest() -> str:
     """sha256 (hex) over the sources, tables and templates of the installed package."""
     h = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*")):
-        inside = path.relative_to(PACKAGE)
-        if path.suffix in {".py", ".json", ".csv", ".html", ".css", ".js"} and inside.parts[0] != "_workspace":
-            h.update(inside.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    kinds = (".py", ".json", ".csv", ".html", ".css", ".js")
+    found = [
+        os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names if name.endswith(kinds)
+    ]
+    insides = (os.path.relpath(path, PACKAGE).split(os.sep) for path in found)  # not Path: ten times as long
+    for parts in sorted(parts for parts in insides if parts[0] != "_workspace"):
+        with open(os.path.join(PACKAGE, *parts), "rb") as file:
+            h.update("/".join(parts).encode() + b"\0" + file.read() + b"\0")
     return h.hexdigest()
 
 
