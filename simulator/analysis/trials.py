@@ -128,7 +128,11 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
     others = [_trial(row) for row in rows]
     whole = {t.run_id for t in (own, *others) if not t.partial}
     latest = {t.run_id: t.digest for t in (*others, own) if t.partial}
-    shared = _Shared(own, others)
+    shared = stored = _Shared(own, others)
+    recorded = next((one for one in others if (one.run_id, one.digest) == (own.run_id, own.digest)), own)
+    told = (recorded.strategy, recorded.symbols, recorded.definition, recorded.bar_months)
+    if told != (own.strategy, own.symbols, own.definition, own.bar_months):
+        stored = _Shared(recorded, others)
     among, left_out = [own._replace(sessions=int(run["sessions"]), why=ITSELF)], list[Trial]()
     seen: dict[object, list[Trial]] = {}
     _repeated(own, seen)
@@ -136,6 +140,8 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
         if (bare.run_id, bare.digest) == (own.run_id, own.digest):
             continue
         counts, why = shared.relation(bare)
+        if not counts:  # run.json was edited, perhaps: what the store has of the run counts as well
+            counts, why = stored.relation(bare)
         why_not = "" if counts else why
         why_not = why_not or _unfinished(bare, whole, latest) or _repeated(bare, seen)
         trial = bare._replace(sessions=shared.count(bare.first, bare.last), why=why_not or why)

@@ -115,6 +115,13 @@ def test_another_result_of_the_same_run_is_a_trial() -> None:
     assert trials([row(0), again], judged()).count == 2
 
 
+def test_a_run_json_that_was_edited_counts_what_the_store_has_of_the_run_as_well() -> None:
+    rows = [row(0, **months(JANUARY)), row(1), row(2, strategy="another", **months(JANUARY, symbol="COPY"))]
+    assert trials(rows, judged(**months(JANUARY))).count == 3
+    edited = judged(strategy="mine", symbols=["OTHER"], bar_months={})
+    assert trials(rows, edited).count == 3
+
+
 def test_figures_that_are_unknown_make_nothing_alike() -> None:
     blank = [row(n, metrics={"sharpe": None}) for n in (1, 2)]
     tried = trials(blank, judged())
