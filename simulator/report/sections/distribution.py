@@ -61,7 +61,7 @@ def compose(evidence: Evidence, course: Course | Undefined) -> DistributionSecti
 
 
 def _draw(name: str, labels: tuple[str, ...], returns: Floats) -> Histogram:
-    found = distribute(returns, int(min(40, 2 + 1.5 * len(returns) ** 0.5)))
+    found = distribute(returns, int(min(40, 2 + 1.5 * math.sqrt(len(returns)))))
     edges, counts = np.array(found.edges), np.array(found.counts, dtype=np.float64)
     x, y, losses = np.repeat(edges, 2)[1:-1], np.repeat(counts, 2), 2 * int((edges < 0).sum())
     frame = Frame(float(edges[0]), float(edges[-1]), 0.0, float(counts.max()) * 1.06, 170)
