@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FunctionType, NoneType
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 Place = str | os.PathLike[str]
 
 
+@contextmanager
+def _saying_what_is_kept() -> Iterator[None]:
+    """Let an interruption, whenever it comes, say what is left of the run."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        cause = None if isinstance(error.__cause__, KeyboardInterrupt) else error.__cause__
+        kept = cause.run.folder if isinstance(cause, PartialRunError) else None
+        what = f"what was decided so far is in {kept}" if kept else "no run was kept, answers that were paid for are"
+        raise KeyboardInterrupt(what) from cause
+
+
+@_saying_what_is_kept()
 # The options of `sim run` by the same names: grouped, they would have to be learned twice.
 def run(
     strategy: Place | type | Callable[..., Mapping[str, float]] = "macro_council",
@@ -192,13 +206,6 @@ def _run_in_thread(
         except PartialRunError as error:
             error.run = Run(error.run, workspace)  # type: ignore[assignment]
             raise
-        except KeyboardInterrupt as error:
-            cause = None if isinstance(error.__cause__, KeyboardInterrupt) else error.__cause__
-            kept = cause.run.folder if isinstance(cause, PartialRunError) else None
-            what = (
-                f"what was decided so far is in {kept}" if kept else "no run was kept, answers that were paid for are"
-            )
-            raise KeyboardInterrupt(what) from cause
     return Run(made, workspace)
 
 

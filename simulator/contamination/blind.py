@@ -27,7 +27,7 @@ from simulator.contamination.disguise import SHIFT_WEEKS, Disguise, Disguised, m
 from simulator.contamination.results import Figure, Outcome, Result
 from simulator.contamination.split import parts_of
 from simulator.contamination.words import p_text, percent, percents
-from simulator.errors import UsageError
+from simulator.errors import SimError, UsageError
 from simulator.llm.cutoffs import BEFORE
 from simulator.market.bars import Floats
 from simulator.stats.adjust import adjust
@@ -96,8 +96,11 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
     try:
         for arm in arms:
             returns[arm.name] = case.returns(case.play(arm.strategy, case.at_meetings, arm.opinions))
-    except UsageError as error:
-        sentence = f"{case.strategy.name} cannot be shown other names: {error.found}"
+    except Exception as error:
+        if case.council is not None and not isinstance(error, UsageError):
+            raise
+        found = error.found if isinstance(error, SimError) else f"{type(error).__name__}: {error}"  # of its own code
+        sentence = f"{case.strategy.name} cannot be shown other names: {found}"
         return Result("not assessable", f"Not assessable: {sentence}.")
     kept, where = _judged_on(case)
     result = judge_arms({name: path[kept] for name, path in returns.items()}, case.free[kept], where)

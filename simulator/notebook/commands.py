@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from simulator.errors import UsageError
 from simulator.evidence.verify import Verified, add_parts
 from simulator.files import check_writable, locked
+from simulator.stopping import refuse_if_stopped
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def check_run(
     check_writable(folder)
     done = run_checks(folder, workspace, wanted, max_cost, models, on_bill, on_start, opened.altered)
     results = [one.to_json() for one in done]
+    refuse_if_stopped()
     add = partial(add_parts, workspace, opened.run)
     with locked(folder.parent):  # another process may add its own checks
         facts = merge(folder, results, opened.altered)

@@ -1,7 +1,8 @@
 """Work in a thread of its own: a notebook, or whatever else has an event loop, has one running in the thread that asks.
 
 caller's thread ◄─ progress ─ worker's thread: runs its own event loop
-       └─ Ctrl-C, "interrupt kernel" ─► the next report of progress raises KeyboardInterrupt there
+       └─ Ctrl-C, "interrupt kernel" ─► every report of progress from then on raises KeyboardInterrupt there, as does
+          `refuse_if_stopped`: work whose code swallowed one decides nothing more and writes nothing
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
+
+from simulator.stopping import CHECK
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -33,13 +36,16 @@ class _Call(Generic[T, P]):
         self.error: BaseException | None = None
 
     def report(self, now: P) -> None:
-        if not self.stop.is_set():
-            self.reports.put(now)
-        elif not self.stopped:  # once: what was done so far may be put away then
+        self.check()
+        self.reports.put(now)
+
+    def check(self) -> None:
+        if self.stop.is_set():
             self.stopped = True
             raise KeyboardInterrupt
 
     def run(self) -> None:
+        CHECK.set(self.check)
         try:
             self.result.append(self.work(self.report))
         except BaseException as error:

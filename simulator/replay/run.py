@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import LLMError, NoResultError, UsageError
+from simulator.errors import LLMError, NoResultError, StoppedByUserError, UsageError
 from simulator.market.bars import Snapshot
 from simulator.replay import audit, backtrader_engine, kernel
 from simulator.replay.inputs import ReplayInputs
@@ -84,7 +84,9 @@ def replay_strategy(
             if not ahead.until:
                 raise ahead.stopped
             inputs = inputs.until(ahead.until)
-        done = play(strategy, inputs, rules, cash, ahead.opinions, report, running)
+        # Stopped by whoever sees the progress: to tell him of what is put away would stop that too.
+        told = silent if isinstance(ahead.stopped, StoppedByUserError) else report
+        done = play(strategy, inputs, rules, cash, ahead.opinions, told, running)
     return done if ahead.stopped is None else replace(done, stopped=ahead.stopped)
 
 

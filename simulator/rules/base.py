@@ -18,6 +18,7 @@ from simulator.errors import UsageError, did_you_mean
 from simulator.market.bars import Bars, Floats, Instants, Snapshot
 from simulator.rules.failure import OTHERS, as_strategy_error, exit_of_strategy
 from simulator.rules.occasions import Occasions
+from simulator.stopping import refuse_if_stopped
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
@@ -135,7 +136,7 @@ class Rule(ABC):
 
     def _call_weights(self, snapshot: Snapshot) -> Mapping[str, float]:
         try:
-            return self.weights(snapshot)
+            found = self.weights(snapshot)
         except OTHERS:
             raise
         except BaseException as error:
@@ -145,6 +146,8 @@ class Rule(ABC):
             if isinstance(error, Exception):
                 raise
             raise exit_of_strategy(error, when) from error
+        refuse_if_stopped()  # a bare `except:` in it may have swallowed the interruption
+        return found
 
     def _check(self, weights: Mapping[str, float], snapshot: Snapshot) -> dict[str, float]:
         if not isinstance(weights, Mapping):

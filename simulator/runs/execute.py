@@ -29,6 +29,7 @@ from simulator.runs.replicates import replay_replicates
 from simulator.runs.run_record import Analyse, Recorded, Work, record_run
 from simulator.runs.spec import RunSpec, check_max_cost
 from simulator.runs.strategies import Loaded, load_strategy
+from simulator.stopping import refuse_if_stopped
 from simulator.store import evidence, folders
 from simulator.store.connection import store_place
 from simulator.trading.cycle import TradingRules
@@ -223,6 +224,8 @@ def _write(
         return record_page(workspace, facts, completion.build(place))
 
     def record() -> None:
+        if not facts["partial"]:
+            refuse_if_stopped()
         place, digests = store_place(workspace.registry), {"run_json": sha256(files["run.json"]), "parts": dict(pages)}
         counted.append(evidence.record_run(place, facts, folder_name, recorded.events, **digests))
 

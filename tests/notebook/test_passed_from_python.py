@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -300,3 +301,36 @@ def test_ipython_runs_a_cell_is_interrupted_and_goes_on(lab: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(terminal)
+
+
+@pytest.mark.fault(
+    "python", "a decide function swallows the interruption (`except:`)", "no run is written, now or later"
+)
+def test_a_function_that_swallows_its_interruption_makes_no_run(lab: Path) -> None:
+    def careful(market: Snapshot, cadence: str = "monthly") -> dict[str, float]:  # noqa: ARG001
+        try:
+            time.sleep(1)
+        except BaseException:
+            return {}
+        return {"SPY": 0.5}
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = sorted(lab.glob("reports/*"))
+    with pytest.raises(KeyboardInterrupt, match="no run was kept"):
+        simulator.run(careful, "SPY", "2023-01-03", "2023-04-28", workspace=lab, progress=stop)
+    for thread in [one for one in threading.enumerate() if one.name == "simulator"]:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert sorted(lab.glob("reports/*")) == before
+
+
+def test_a_function_that_reads_a_symbol_by_name_cannot_be_shown_other_names(lab: Path) -> None:
+    def by_name(market: Snapshot) -> dict[str, float]:
+        closes = market.history("SPY", last=5)
+        return {"SPY": 0.5 if closes[-1] > closes.mean() else 0.6}
+
+    answer = simulator.run(by_name, "SPY", workspace=lab, **SPAN).check("blind")
+    assert answer.table["outcome"].tolist() == ["not assessable"]
+    assert "cannot be shown other names: KeyError: 'SPY'" in answer.text.replace("\n", " ")

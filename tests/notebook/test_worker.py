@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from simulator.notebook.worker import call_in_thread
+from simulator.stopping import refuse_if_stopped
 
 
 def test_the_work_runs_elsewhere_and_its_reports_are_shown_here_in_order() -> None:
@@ -49,6 +51,35 @@ def test_what_is_raised_here_stops_the_work_at_its_next_report(raised: type[Base
     assert ended.is_set()
     assert isinstance(error.value.__cause__, KeyboardInterrupt)
     assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_work_that_swallows_its_interruption_writes_nothing(last: bool) -> None:
+    ended, written = threading.Event(), []
+
+    def work(report) -> None:
+        try:
+            report(1)
+            try:
+                while True:
+                    time.sleep(0.01)
+            except:  # noqa: E722
+                pass
+            if not last:
+                with suppress(KeyboardInterrupt):
+                    report(2)
+            refuse_if_stopped()
+            written.append(1)
+        finally:
+            ended.set()
+
+    def show(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call_in_thread(work, show)
+    assert ended.wait(5)
+    assert not written
 
 
 def test_work_that_reports_nothing_is_broken_off() -> None:
