@@ -55,25 +55,23 @@ class _Position:
     first: _Fill
     side: float
     quantity: float = 0.0
-    price: float = 0.0
     entered: float = 0.0
     paid: float = 0.0
     left: float = 0.0
     received: float = 0.0
     costs: float = 0.0
-    mae: float = 0.0
-    mfe: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
     mae_usd: float = 0.0
     mfe_usd: float = 0.0
 
     def add(self, quantity: float, price: float, cost: float) -> None:
         """Book shares bought of a long position, sold of a short one; `quantity` is positive here."""
         self.quantity += quantity
-        self.price += quantity / self.quantity * (price - self.price)
         self.entered, self.paid, self.costs = self.entered + quantity, self.paid + quantity * price, self.costs + cost
 
     def close(self, quantity: float, price: float, cost: float) -> None:
-        """Book shares of it that were closed; the average price of the others stays."""
+        """Book shares of it that were closed."""
         self.quantity = max(0.0, self.quantity - quantity)
         self.left, self.received, self.costs = self.left + quantity, self.received + quantity * price, self.costs + cost
 
@@ -81,11 +79,16 @@ class _Position:
         """Take note of the prices that what is held has been through; NaN where there were none."""
         if not low <= high:
             return
-        worst, best = (low, high) if self.side > 0 else (high, low)
-        against, along = self.side * (worst - self.price), self.side * (best - self.price)
-        self.mae, self.mfe = min(self.mae, against / self.price), max(self.mfe, along / self.price)
-        self.mae_usd = min(self.mae_usd, against * self.quantity)
-        self.mfe_usd = max(self.mfe_usd, along * self.quantity)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        earned = [self.side * (self.received - self.paid + self.quantity * price) for price in (low, high)]
+        self.mae_usd, self.mfe_usd = min(self.mae_usd, *earned), max(self.mfe_usd, *earned)
+
+    def excursions(self, entry: float) -> tuple[float, float]:
+        """Return the worst and the best price it has been through as fractions of `entry`, one side of 0 each."""
+        if not self.low <= self.high:
+            return 0.0, 0.0
+        moves = [self.side * (price - entry) / entry for price in (self.low, self.high)]
+        return min(0.0, *moves), max(0.0, *moves)
 
 
 class _Walk:
@@ -167,20 +170,22 @@ class _Walk:
         worth = held.quantity * self.mark if last is None else 0.0
         pnl = held.side * (held.received + worth - held.paid) - held.costs
         end = len(self.bars) - 1 if last is None else last.bar
+        entry = held.paid / held.entered
+        mae, mfe = held.excursions(entry)
         return RoundTrip(
             symbol=self.bars.symbols[self.column],
             side="long" if held.side > 0 else "short",
             entry_at=held.first.at,
             exit_at=None if last is None else last.at,
             quantity=held.entered,
-            entry_price=held.paid / held.entered,
+            entry_price=entry,
             exit_price=held.received / held.left if held.left else None,
             costs=held.costs,
             pnl=pnl,
             pnl_fraction=pnl / held.paid,
             sessions=int(self.session[end] - self.session[held.first.bar]),
-            mae=held.mae,
-            mfe=held.mfe,
+            mae=mae,
+            mfe=mfe,
             mae_usd=held.mae_usd,
             mfe_usd=held.mfe_usd,
             entry_order=held.first.order,

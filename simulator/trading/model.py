@@ -142,10 +142,11 @@ class RoundTrip:
     pnl : dollars earned after costs; while open what is left is worth its newest close
     pnl_fraction : `pnl` as a fraction of `quantity` × `entry_price`
     sessions : exchange sessions from entry to exit, 0 within one; to the last session while open
-    mae, mfe : worst and best price while it was held, as a fraction of the average price paid till then, in the
-        direction of profit: mae ≤ 0 ≤ mfe. Lows and highs of a bar count from the entry on, those of the entry's own
-        bar only where it filled at the open; of the bar it ends in only what lies between the open and the exit
-    mae_usd, mfe_usd : the same times the shares held then, in dollars
+    mae, mfe : worst and best price while it was held, as a fraction of `entry_price`, in the direction of profit:
+        mae ≤ 0 ≤ mfe. Lows and highs of a bar count from the entry on, those of the entry's own bar only where it
+        filled at the open; of the bar it ends in only what lies between the open and the exit
+    mae_usd, mfe_usd : least and most dollars that it stood at by those prices before costs, with what was closed till
+        then; of one entry and one exit the same times `quantity` × `entry_price`
     entry_order, exit_order : ids of the orders behind the first and the last fill, as in `Fill`
     ended : ``open`` (a decision), ``limit``, ``stop``, ``take_profit``, ``margin_call``; ``still held`` while open
     """

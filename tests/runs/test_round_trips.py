@@ -60,6 +60,17 @@ def test_the_bar_of_a_limit_entry_does_not_count() -> None:
     assert (within.mae, within.mfe, within.sessions) == pytest.approx((-0.03, 0.0, 0))
 
 
+def test_excursions_are_of_the_entry_price_that_is_printed_and_of_all_dollars_of_the_trade() -> None:
+    trip = one([(0, 10, 100, AT_OPEN), (1, 10, 103, AT_OPEN), (3, -10, 98, AT_OPEN), (4, -10, 96, AT_OPEN)])
+    assert trip.entry_price == 101.5
+    # The low of bar 3 and the high of bar 1, both against 101.5, as P&L % is.
+    assert (trip.mae, trip.mfe) == pytest.approx((90 / 101.5 - 1, 110 / 101.5 - 1))
+    # Bar 3 at 90: 980 taken, ten left of twenty that cost 2,030. Bar 1 at 110: all twenty.
+    assert (trip.mae_usd, trip.mfe_usd) == pytest.approx((980 + 10 * 90 - 2030, 20 * 110 - 2030))
+    short = one([(0, -10, 100, AT_OPEN), (1, -10, 103, AT_OPEN), (3, 20, 98, AT_OPEN)])
+    assert (short.mae, short.mfe) == pytest.approx((1 - 110 / 101.5, 1 - 96 / 101.5))
+
+
 def test_a_short_position_fears_highs() -> None:
     trip = one([(0, -10, 100, AT_OPEN), (3, 10, 98, AT_OPEN)])
     assert (trip.side, trip.pnl) == ("short", 20.0)
@@ -108,6 +119,8 @@ def test_random_trades_agree_with_a_walk_bar_by_bar(bars: list[tuple[float, ...]
     for trip in simple:
         worst, best = walk(bars, fills, trip)
         assert (trip.mae, trip.mfe) == pytest.approx((worst, best), abs=1e-12)
+        dollars = trip.quantity * trip.entry_price
+        assert (trip.mae_usd, trip.mfe_usd) == pytest.approx((worst * dollars, best * dollars), abs=1e-8)
 
 
 def fills_of(trip, fills) -> int:

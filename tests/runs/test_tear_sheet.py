@@ -13,6 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.medium
 
+ROOT = Path(__file__).parent.parent.parent
 CASH = 100_000.0
 TILE = re.compile(r'<dt>([^<]+)</dt><dd>([^<]+)</dd><dd class="hint">([^<]+)</dd>')
 
@@ -133,6 +134,45 @@ def test_the_numbers_the_script_reads(page: str, readme_run: Path, equity: pd.Da
         ]
         assert row[9:11] == [pytest.approx(trip.costs, abs=0.005), pytest.approx(trip.pnl, abs=0.005)]
         assert row[11:14] == pytest.approx([trip.pnl_fraction, trip.mae, trip.mfe], abs=5e-6)
+
+
+def test_excursions_are_of_the_printed_entry_price(readme_run: Path, trips: pd.DataFrame) -> None:
+    """Most positions of the README's run are added to or reduced before they end."""
+    fills = pd.read_csv(readme_run / "fills.csv").sort_values("at", kind="stable")
+    several = 0
+    for trip in trips.itertuples():
+        bars = pd.read_parquet(ROOT / "data" / "sample" / f"{trip.symbol}.parquet").set_index("date")
+        bars.index = pd.to_datetime(bars.index)
+        ended = isinstance(trip.exit_at, str)
+        own = fills[(fills["symbol"] == trip.symbol) & (fills["at"] >= trip.entry_at)]
+        own = own[own["at"] <= trip.exit_at] if ended else own
+        opens = bars["open"].reindex(pd.to_datetime(own["session"])).to_numpy()
+        at_open = np.isclose(own["price"], opens, rtol=1e-12)
+        days = bars.loc[own["session"].iloc[0] : trip.exit_at[:10] if ended else own_end(readme_run), ["low", "high"]]
+        days = days.iloc[0 if at_open[0] else 1 :]
+        bought = own[own["quantity"] > 0]
+        paid = (bought["quantity"] * bought["price"]).sum()
+        assert trip.side == "long"
+        assert trip.entry_price == pytest.approx(paid / bought["quantity"].sum(), rel=1e-9)
+        if ended:
+            last = own["price"].iloc[-1]
+            days.iloc[-1:] = [min(last, opens[-1]), max(last, opens[-1])]
+        lowest, highest = days["low"].min(), days["high"].max()
+        assert trip.mae == pytest.approx(min(0.0, lowest / trip.entry_price - 1), abs=1e-9)
+        assert trip.mfe == pytest.approx(max(0.0, highest / trip.entry_price - 1), abs=1e-9)
+        if not at_open[:-1].all():
+            continue
+        several += len(own) > 2
+        moved = own.iloc[:-1] if ended else own
+        by_day = moved.assign(cash=-moved["quantity"] * moved["price"]).groupby("session")[["quantity", "cash"]].sum()
+        books = by_day.set_axis(pd.to_datetime(by_day.index)).cumsum().reindex(days.index, method="ffill")
+        for column, found, worst in (("low", trip.mae_usd, np.min), ("high", trip.mfe_usd, np.max)):
+            assert found == pytest.approx(worst([0.0, *(books["cash"] + books["quantity"] * days[column])]), abs=1e-6)
+    assert several > 5
+
+
+def own_end(folder: Path) -> str:
+    return str(json.loads((folder / "run.json").read_text())["to"])
 
 
 def test_profit_by_symbol_reason_time_and_account(
