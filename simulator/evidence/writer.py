@@ -78,9 +78,10 @@ def prices_file(ledgers: Sequence[Ledger]) -> dict[str, bytes]:
     kept = np.sort(np.argsort(-fills, kind="stable")[: min(MOST_PRICES, int(np.count_nonzero(fills)))])
     ends = session_ends(bars)
     marks = own.marks[ends][:, kept]
-    columns = np.where(marks > 0, marks, np.nan).T
+    closes = marks.astype(object)
+    closes[marks <= 0] = None
     names = ("session", *(bars.symbols[n] for n in kept.tolist()))
-    return {PRICES: csv_bytes(names, _table([str(day) for day in bars.dates[ends]], columns))}
+    return {PRICES: csv_bytes(names, _table([str(day) for day in bars.dates[ends]], closes.T))}
 
 
 def trade_lines(trips: Iterable[RoundTrip]) -> bytes:
@@ -120,6 +121,6 @@ def _target(target: Target) -> TargetRow:
     return cast(TargetRow, {k: v for k in Target.__slots__ if (v := getattr(target, k)) is not None and v != ""})
 
 
-def _table(sessions: Sequence[str], columns: Iterable[NDArray[np.float64]]) -> Iterable[list[Any]]:
+def _table(sessions: Sequence[str], columns: Iterable[NDArray[Any]]) -> Iterable[list[Any]]:
     rows = np.reshape(list(columns), (-1, len(sessions))).T  # also where there is no column
     return ([day, *row.tolist()] for day, row in zip(sessions, rows, strict=True))

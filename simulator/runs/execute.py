@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.config import load_config
-from simulator.errors import CacheCorruptError, CacheMissError, LLMError, StoppedByUserError, UsageError
+from simulator.errors import CacheCorruptError, CacheMissError, LLMError, SimError, StoppedByUserError, UsageError
 from simulator.evidence.records import RunRecord, Runtime
 from simulator.evidence.verify import check_parts, record_page, sha256
 from simulator.files import check_writable, read_bytes
@@ -202,20 +202,27 @@ def _write(
     workspace: Workspace, name: str, recorded: Recorded, runtime: Runtime, completion: Completion
 ) -> FinishedRun:
     """Record what happened in the store, and put the folder with its report into its place. A whole run takes the place
-    of what was there before."""
+    of what was there before. SimError says where its pages could not be made: then it is kept without them."""
     facts = recorded.facts
     files = recorded.files | {"run.json": folders.json_bytes(facts), "runtime.json": folders.json_bytes(runtime)}
     folder_name = folders.partial_name(name) if facts["partial"] else name
     judged: list[RunRecord] = []
     pages: dict[str, str] = {}
     counted: list[int] = []
+    failed: list[Exception] = []
 
     def finish(staging: Path) -> None:
         judged.append(completion.count_trials(workspace, staging, facts))
-        for file, content in completion.add(staging).items():
-            (staging / file).write_bytes(content)
-            pages[file] = sha256(content)
-        page = completion.build(staging)
+        try:
+            for file, content in completion.add(staging).items():
+                (staging / file).write_bytes(content)
+                pages[file] = sha256(content)
+            page = completion.build(staging)
+        except Exception as error:
+            if isinstance(error, OSError) or type(error) is SimError:  # the place cannot be written
+                raise
+            failed.append(error)  # the result may have taken hours, its pages take seconds
+            return
         pages[page.name] = sha256(read_bytes(page))
         if counted:  # somebody added to the folder after the run was recorded
             record_page(workspace, facts, page)
@@ -232,6 +239,10 @@ def _write(
     folder = folders.write_folder(workspace.reports, folder_name, files, finish, record)
     if not facts["partial"]:
         folders.remove_folder(workspace.reports, folders.partial_name(name))
+    if failed:
+        why = failed[-1].found if isinstance(failed[-1], SimError) else f"{type(failed[-1]).__name__}: {failed[-1]}"
+        mend = f"`sim report {facts['run_id']}` makes them"
+        raise SimError(f"is kept without its pages ({why})", where=str(folder), mend=mend) from failed[-1]
     return FinishedRun(folder, judged[-1], runtime, build)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import simulator
+from simulator.errors import SimError
 from simulator.rules import Rule
 
 pytestmark = pytest.mark.medium
@@ -291,3 +292,26 @@ def test_a_run_that_never_traded_has_no_prices_and_its_report_is_built(tmp_path:
     run = simulator.run(decide, ["SPY"], *PERIOD, workspace=tmp_path)
     assert not (run.folder / "prices.csv").exists()
     assert 'id="prices"' not in run.report().read_text(encoding="utf-8")
+
+
+def test_a_symbol_whose_bars_begin_late_has_no_price_before(workspace: Path) -> None:
+    run = simulator.run("equal_weight", ["SPY", "QQQ"], "2017-12-01", "2018-02-28", workspace=workspace)
+    closes = rows(run.folder / "prices.csv")
+    assert closes[0]["QQQ"] == ""
+    assert float(closes[0]["SPY"]) > 0
+    assert float(closes[-1]["QQQ"]) > 0
+    assert run.report().is_file()
+
+
+def test_a_run_is_kept_where_its_report_cannot_be_made(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import simulator.report
+
+    def fail(_: Path) -> Path:
+        raise ValueError("no page today")
+
+    monkeypatch.setattr(simulator.report, "build", fail)
+    with pytest.raises(SimError, match=r"kept without its pages .*no page today"):
+        simulator.run("buy_and_hold", ["SPY"], "2024-01-02", "2024-02-29", workspace=workspace)
+    monkeypatch.undo()
+    run = simulator.load(workspace=workspace)
+    assert run.report().is_file()
