@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.errors import DataError, UsageError
+from simulator.errors import DataError, SimError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from simulator.analysis.returns.load import Returns
+    from simulator.analysis.returns.column_file import ColumnFile
+    from simulator.analysis.returns.scale import Values
 
 SOURCE = "returns"
+FEWEST_DRAWS = 100
+
+OPTIONS = {
+    **{f"--{name}": f'values="{name}"' for name in ("prices", "cumulative", "returns")},
+    "--percent": "percent=True",
+    "--periods ": "periods=",
+    "--rf ": "risk_free=",
+    "--rf": "risk_free",
+    "--benchmark": "benchmark",
+}
+"""Options that sentences of the command name, and what they are in Python."""
 
 
 def summary(
@@ -23,69 +36,114 @@ def summary(
     periods: float | None = None,
     draws: int = 10_000,
     seed: int = 0,
+    percent: bool = False,
+    values: Values = "",
 ) -> pd.DataFrame:
     """Return every metric and all inference of each column, as ``sim stats`` does.
 
     Parameters
     ----------
-    returns : simple returns as fractions, a column per strategy, indexed by date (or by row), oldest first
+    returns : simple returns as fractions, a column per strategy, in any order of the dates that index them, or that
+        their column ``date`` holds, as dates or as texts; without dates consecutive sessions, oldest first
     benchmark : a column the others are held against
     risk_free : a column of returns per row, or a yearly rate such as 0.04
     periods : rows a year; as the dates lie apart where None
     draws, seed : of every bootstrap
+    percent : values are percentages: 1.5 is 1.5 %
+    values : ``prices`` for levels, ``cumulative`` for returns since the first row, ``returns`` whatever they look like
 
     A row per metric, a column per strategy, float64, NaN where undefined; ``attrs["verdict"]`` has a sentence for each,
     ``attrs["reasons"]`` why a value is undefined. Raises DataError, UsageError as the command does.
     """
     import pandas as pd
 
+    from simulator.analysis.returns.load import read_rows
+    from simulator.analysis.returns.scale import returns_of
     from simulator.analysis.returns.summary import Settings, choose_periods, describe, judge_figures
 
-    read = _as_returns(returns)
-    chosen, warnings = choose_periods(read, periods)
+    _check_options(periods, draws, seed, values)
     rate = None if risk_free is None else str(risk_free)
-    found = describe(read, Settings(benchmark, rate, chosen, draws=draws, seed=seed, warnings=warnings))
+    try:
+        read = returns_of(read_rows(_as_columns(returns), percent=percent), values, rate)
+        chosen, warnings = choose_periods(read, periods)
+        kept: dict[str, Any] = {"draws": draws, "seed": seed, "percent": percent, "values": values}
+        found = describe(read, Settings(benchmark, rate, chosen, warnings=warnings, **kept))
+    except SimError as error:
+        error.found = _in_python(error.found)
+        error.mend = None if error.mend is None else _in_python(error.mend)
+        raise
     every = {**found.strategies}
     if benchmark is not None and found.benchmark_metrics is not None:
         every[benchmark] = found.benchmark_metrics
     table = pd.DataFrame({name: dict(one.values) for name, one in every.items()}, dtype="float64")
     table.attrs["verdict"] = {name: judge_figures(one).headline for name, one in found.strategies.items()}
     table.attrs["reasons"] = {name: dict(one.reasons) for name, one in every.items()}
-    table.attrs["notes"] = [*found.about.warnings, *found.about.notes]
+    table.attrs["notes"] = [_in_python(one) for one in (*found.about.warnings, *found.about.notes)]
     return table
 
 
-def _as_returns(given: pd.Series | pd.DataFrame) -> Returns:
-    """Return a pandas object as the reader of files would. Raises UsageError, DataError naming column and row."""
+def _check_options(periods: Any, draws: Any, seed: Any, values: Any) -> None:
+    for name, given, least in (("draws", draws, FEWEST_DRAWS), ("seed", seed, 0)):
+        if not isinstance(given, int | np.integer) or isinstance(given, bool) or given < least:
+            raise UsageError(f"{name} was {given!r:.60}", mend=f"pass a whole number from {least} on")
+    if periods is not None and not (isinstance(periods, int | float | np.number) and 0 < periods < np.inf):
+        raise UsageError(f"periods was {periods!r:.60}", mend="pass rows a year, such as 12, or leave it out")
+    if values not in ("", "prices", "cumulative", "returns"):
+        raise UsageError(f"values was {values!r:.60}", mend="pass prices, cumulative or returns, or leave it out")
+
+
+def _in_python(sentence: str) -> str:
+    """Return a sentence with the command's options as arguments."""
+    return re.sub("|".join(OPTIONS), lambda found: OPTIONS[found[0]], sentence)
+
+
+def _as_columns(given: pd.Series | pd.DataFrame) -> ColumnFile:
+    """Return a pandas object as the columns of a file, an index that is more than row numbers as its dates."""
     import pandas as pd
 
-    from simulator.analysis.returns.load import Returns
+    from simulator.analysis.returns.column_file import ColumnFile
 
     if not isinstance(given, pd.Series | pd.DataFrame):
         raise UsageError(f"returns was {type(given).__name__}", mend="pass a pandas Series or DataFrame")
-    table = given.to_frame(given.name or "returns") if isinstance(given, pd.Series) else given
-    dates = None
-    if isinstance(table.index, pd.DatetimeIndex | pd.PeriodIndex):
-        index = table.index.to_timestamp() if isinstance(table.index, pd.PeriodIndex) else table.index
-        table = table.set_axis(index.tz_localize(None), axis=0).sort_index()
-        if table.index.has_duplicates:
-            day = table.index[table.index.duplicated()][0]
-            raise DataError(f"two rows for {day:%Y-%m-%d}", where=SOURCE, mend="keep one of them")
-        dates = table.index.to_numpy().astype("datetime64[s]")
-    columns = {}
-    for name in table.columns:
+    table = given.to_frame("returns" if given.name is None else given.name) if isinstance(given, pd.Series) else given
+    for axis, what in ((table.index, "index"), (table.columns, "columns")):
+        if isinstance(axis, pd.MultiIndex):
+            raise UsageError(f"returns has {axis.nlevels} levels of {what}", mend="unstack() makes a column of each")
+    if not len(table):
+        raise DataError("holds no row", where=SOURCE, mend="pass a row per session")
+    names = [str(name) for name in table.columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f'two columns are called "{twice[0]}"', where=SOURCE, mend="rename one of them")
+    columns: dict[str, Any] = {}
+    instants = {}
+    index = table.index.to_timestamp() if isinstance(table.index, pd.PeriodIndex) else table.index
+    if isinstance(index, pd.DatetimeIndex):
+        columns["date"] = index.tz_localize(None).to_numpy()
+        if index.tz is not None:
+            instants["date"] = index.tz_convert(None).to_numpy()
+    elif not pd.api.types.is_numeric_dtype(index) or _count_days(index):
+        columns["date"] = ["" if pd.isna(one) else str(one) for one in index]
+    for at, name in enumerate(names):
+        if name in columns:
+            raise DataError("has dates in its index and in a column", where=SOURCE, mend=f'drop(columns="{name}")')
+        columns[name] = _values(table.iloc[:, at])
+    return ColumnFile(SOURCE, columns, np.arange(1, len(table) + 1), "row", instants=instants)
+
+
+def _count_days(index: pd.Index) -> bool:
+    """True for whole numbers that are days: 20240131."""
+    return index.dtype.kind in "iu" and bool(index.to_series().between(19_000_101, 21_001_231).all())
+
+
+def _values(column: pd.Series) -> Any:
+    """Return numbers as they are, dates and texts as the reader of files has them."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_dtype(column):
+        return column.to_numpy()
+    if not pd.api.types.is_complex_dtype(column) and not pd.api.types.is_bool_dtype(column):
         try:
-            values = table[name].to_numpy(dtype=np.float64)
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
-            raise DataError(f'column "{name}" holds no numbers', where=SOURCE, mend="leave it out") from None
-        there = np.flatnonzero(np.isfinite(values))
-        inside = values[there[0] : there[-1] + 1] if there.size else values[:0]
-        if np.isnan(inside).any() or np.isinf(values).any():
-            row = (
-                int(np.argmax(~np.isfinite(values)))
-                if not there.size
-                else int(there[0] + np.argmax(~np.isfinite(inside)))
-            )
-            raise DataError(f'column "{name}" has no value in row {row}', where=SOURCE, mend="fill it or leave it out")
-        columns[str(name)] = values
-    return Returns(SOURCE, dates, columns, np.arange(1, len(table) + 1))
+            pass
+    return ["" if pd.isna(one) else str(one) for one in column]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import simulator
-from simulator.errors import DataError
+from simulator.errors import DataError, UsageError
 
 pytestmark = pytest.mark.medium
 
@@ -148,5 +148,39 @@ def test_anyones_returns_are_summed_up(made: simulator.Run) -> None:
     assert table.loc["total_return", "mine"] == pytest.approx(made.metrics["total_return"], abs=1e-12)
     assert table.loc["beta"].isna().tolist() == [False, True]
     assert set(table.attrs["verdict"]) == {"mine"}
-    with pytest.raises(DataError, match='column "mine" has no value in row 1'):
+    with pytest.raises(DataError, match='column "mine" has no return on row 2'):
         simulator.stats.summary(pd.Series([0.1, np.nan, 0.2], name="mine"))
+
+
+def test_dates_of_returns_are_read_however_they_stand_in_the_frame() -> None:
+    days = pd.date_range("2018-01-31", periods=60, freq="ME")
+    returns = pd.Series(np.random.default_rng(0).normal(0.005, 0.03, 60), index=days, name="x")
+    expected = simulator.stats.summary(returns, draws=100)
+    texts = returns.set_axis(days.strftime("%d/%m/%Y"))
+    shapes = (texts, texts[::-1], returns.set_axis(days.date), returns.rename_axis("date").reset_index())
+    for shape in (*shapes, returns.set_axis(days.strftime("%Y%m%d").astype(int)), returns.to_period("M")):
+        table = simulator.stats.summary(shape, draws=100)
+        pd.testing.assert_frame_equal(table, expected)
+        assert table.attrs["notes"][0].endswith("12 periods a year, as the rows lie apart: periods=12.")
+    levels = (1 + returns).cumprod() * 100
+    assert simulator.stats.summary(levels, draws=100, values="prices").loc["sharpe"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("index", "options", "found"),
+    [
+        (["a", "b", "c"], {}, "is not a date throughout"),
+        ([pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-03"), pd.NaT], {}, 'column "date" is empty'),
+        (pd.MultiIndex.from_product([["a"], [1, 2, 3]]), {}, "2 levels of index"),
+        ([0, 1, 2], {"draws": 0}, "draws was 0"),
+        ([0, 1, 2], {"draws": "x"}, "draws was 'x'"),
+        ([0, 1, 2], {"periods": 0}, "periods was 0"),
+        ([0, 1, 2], {"benchmark": "zz"}, "^benchmark: returns has no column"),
+        ([0, 1, 2], {"values": "price"}, "values was 'price'"),
+    ],
+)
+def test_what_is_no_index_of_dates_or_no_option_is_refused(index: object, options: dict[str, Any], found: str) -> None:
+    with pytest.raises((DataError, UsageError), match=found):
+        simulator.stats.summary(pd.Series([0.1, 0.2, 0.3], index=index), **options)  # type: ignore[call-overload]
+    with pytest.raises(DataError, match="no row"):
+        simulator.stats.summary(pd.Series([], dtype=float))

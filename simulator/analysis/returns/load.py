@@ -90,7 +90,11 @@ def read_returns(path: Path, *, percent: bool = False) -> Returns:
     `percent`: values are percentages, 1.5 for 1.5 %. Raises DataError with file and line of what cannot be read, of
     a duplicate date and of a hole inside a column, UsageError where there is no such file.
     """
-    table = read_table(path)
+    return read_rows(read_table(path), percent=percent)
+
+
+def read_rows(table: ColumnFile, *, percent: bool = False) -> Returns:
+    """Return columns that were read already as `read_returns` does."""
     # A spreadsheet's or a data frame's row numbers, which nobody asked for.
     numbered = [n for n in table.names if n.lower() in ("", "index", "unnamed: 0") and _counts(table.texts(n))]
     rest = [n for n in table.names if n not in numbered]
