@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "run": "simulator.api",
     "load": "simulator.api",
+    "plan": "simulator.api",
     "compare": "simulator.api",
     "Run": "simulator.notebook.run",
     "Bars": "simulator.market.bars",
@@ -39,6 +40,7 @@ __all__ = [
     "Target",
     "compare",
     "load",
+    "plan",
     "run",
     "runs",
     "stats",
@@ -46,7 +48,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from simulator import runs, stats
-    from simulator.api import compare, load, run
+    from simulator.api import compare, load, plan, run
     from simulator.market.bars import Bars, Snapshot
     from simulator.notebook.run import Run
     from simulator.trading.model import Decision, Fill, Order, Target

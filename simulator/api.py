@@ -5,6 +5,7 @@ run = simulator.run(strategy="sma_cross", symbols=["SPY", "QQQ"], start="2024-01
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from simulator.workspace import Workspace, find_workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from simulator.notebook.answers import Answer
+    from simulator.notebook.answers import Answer, PlanAnswer
     from simulator.notebook.run import Run
 
 Place = str | os.PathLike[str]
@@ -88,24 +89,52 @@ def run(
     Raises the errors of :mod:`simulator.errors`; `PartialRunError` where money or answers ran out, whose ``run`` holds
     what was decided so far. Interrupted while models are asked it keeps that too, and says where.
     """
+    spec, place = _specify(locals())
+    return _run_in_thread(spec, place, progress, None if factors is None else Path(factors))
+
+
+def plan(
+    strategy: Place | type | Callable[..., Mapping[str, float]] = "macro_council",
+    symbols: str | Iterable[str] = ("SPY", "QQQ"),
+    start: Day = "2024-01-01",
+    end: Day | None = None,
+    **options: Any,
+) -> PlanAnswer:
+    """Return what `run` with the same arguments would ask and what it would cost, as ``sim run --plan``: asks nothing.
+
+    Its ``table`` has a row per stage and model, ``totals`` the sums, ``facts`` all of it. Raises what the run would
+    raise before its first question, ConfigError for a model whose price nobody knows, TypeError for a keyword that
+    `run` has not.
+    """
+    from simulator.notebook.answers import plan as answer
+
+    given = inspect.signature(run).bind(strategy, symbols, start, end, **options)
+    given.apply_defaults()
+    return answer(*_specify(given.arguments))
+
+
+def _specify(given: Mapping[str, Any]) -> tuple[RunSpec, Workspace]:
+    """Return (spec, workspace) of the arguments of `run` by name. Raises UsageError for one of another kind."""
+    strategy, end, batch = given["strategy"], given["end"], given["batch"]
     strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
-    _check_kinds(strategy, workspace, factors, models, parameters, replicates)
-    place, names = find_workspace(workspace), parse_symbols(symbols)
+    names = ("workspace", "factors", "models", "parameters", "replicates")
+    _check_kinds(strategy, *(given[name] for name in names))
+    place, symbols = find_workspace(given["workspace"]), parse_symbols(given["symbols"])
     spec = RunSpec(
         strategy=strategy,
-        symbols=names,
-        first=parse_date(start, "start"),
-        last=end if end is None else parse_date(end, "end"),
-        models=models,
-        cache=choose(cache, get_args(CacheMode), "cache"),
-        parameters=dict(parameters or {}),
-        replicates=replicates,
-        max_cost=max_cost,
+        symbols=symbols,
+        first=parse_date(given["start"], "start"),
+        last=None if end is None else parse_date(end, "end"),
+        models=given["models"],
+        cache=choose(given["cache"], get_args(CacheMode), "cache"),
+        parameters=dict(given["parameters"] or {}),
+        replicates=given["replicates"],
+        max_cost=given["max_cost"],
         batch=None if batch is None else choose(batch, get_args(Batch), "batch"),
-        engine=choose(engine, get_args(Engine), "engine"),
-        bars=_place_bars(bars, names, place),
+        engine=choose(given["engine"], get_args(Engine), "engine"),
+        bars=_place_bars(given["bars"], symbols, place),
     )
-    return _run_in_thread(spec, place, progress, None if factors is None else Path(factors))
+    return spec, place
 
 
 def _check_kinds(*given: object) -> None:

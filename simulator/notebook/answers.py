@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simulator.notebook.run import Run
+    from simulator.runs.spec import RunSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,63 @@ class Answer:
         headline = f'<div style="font-weight:600;margin:.4em 0">{escape(self.headline)}</div>' if self.headline else ""
         text = "" if len(self.table) else f"<pre>{escape(self.text)}</pre>"
         return printable(f"{headline}{table}{text}{place}")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PlanAnswer(Answer):
+    """The plan of a run, before anything is asked. Five lines as text; ``text`` is what ``sim run --plan`` prints.
+
+    Attributes
+    ----------
+    table : a row per stage and model: stage, provider, model, calls, hits (answered on disk), misses (to be asked); of
+        the misses prompt_tokens, cached_tokens (of these), completion_tokens, usd, usd_low, usd_high and minutes, as if
+        they were asked one after the other
+    totals : the sums, float64; its minutes are those of the run, which asks many at once
+    """
+
+    totals: pd.Series
+    lines: Sequence[str]
+
+    def __repr__(self) -> str:
+        return printable("\n".join(self.lines))
+
+    def _repr_html_(self) -> str:
+        under = "<br>".join(escape(line) for line in self.lines[1:])
+        table = self.table.round(2).to_html(index=False, border=0) if len(self.table) else ""
+        return printable(f'<div style="font-weight:600;margin:.4em 0">{escape(self.lines[0])}</div>{table}{under}')
+
+
+def plan(spec: RunSpec, workspace: Workspace) -> PlanAnswer:
+    """Return the questions of a run and their cost. Nothing is asked."""
+    import pandas as pd
+
+    from simulator.report.plan import print_plan, summarise
+    from simulator.runs.plan import make_plan
+
+    made = call_in_thread(lambda _: make_plan(spec, workspace), silent)
+    kinds = {
+        **dict.fromkeys(("stage", "provider", "model"), "object"),
+        **dict.fromkeys(("calls", "hits", "misses"), "int64"),
+        **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens"), "float64"),
+        **dict.fromkeys(("usd", "usd_low", "usd_high", "minutes"), "float64"),
+    }
+    rows = [
+        {
+            **vars(one),
+            "prompt_tokens": one.prompt_tokens.likely,
+            "completion_tokens": one.completion_tokens.likely,
+            "usd": one.usd.likely,
+            "usd_low": one.usd.low,
+            "usd_high": one.usd.high,
+            "minutes": one.misses * one.seconds / 60,
+        }
+        for one in made.lines
+    ]
+    table = pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
+    totals = table.drop(columns=["stage", "provider", "model"]).sum().astype("float64")
+    totals["minutes"] = made.minutes
+    text, lines = capture(lambda console: print_plan(made, console)), summarise(made)
+    return PlanAnswer(lines[0], table, made.to_json(), None, text, totals, lines)
 
 
 def compare(runs: Sequence[Run | str], workspace: Workspace, draws: int = 10_000, seed: int = 0) -> Answer:

@@ -13,15 +13,49 @@ from simulator.report.renderers.console import Text
 
 def print_plan(plan: Plan, console: Console) -> None:
     """Print `plan`, sentences within 79 columns."""
-    checkpoints = f" and {plan.checkpoints} checkpoints" if plan.checkpoints else ""
-    occasions = f"{plan.decisions} decisions{checkpoints}"
-    _print(console, f"{plan.strategy}, {plan.first} to {plan.last}, {occasions}, models {plan.models or 'none'}")
+    _print(console, title(plan))
     if not plan.lines:
         _print(console, "It asks no model: nothing to pay.")
         return
     console.print(_table(plan))
     for sentence in _sentences(plan):
         _print(console, sentence)
+
+
+def title(plan: Plan) -> str:
+    """Return what would be run, in one line."""
+    checkpoints = f" and {plan.checkpoints} checkpoints" if plan.checkpoints else ""
+    occasions = f"{plan.decisions} decisions{checkpoints}"
+    return f"{plan.strategy}, {plan.first} to {plan.last}, {occasions}, models {plan.models or 'none'}"
+
+
+def summarise(plan: Plan) -> tuple[str, ...]:
+    """Return five lines: what would be run, questions, tokens, money and time, and what stands in the way of it."""
+    prompt, completion = _tokens(plan)
+    tokens = (
+        f"{_count(prompt.likely)} in, {_count(plan.cached_tokens)} of them read before, {_count(completion.likely)} out"
+    )
+    usd = plan.paid
+    if plan.fails:
+        last = f"as asked for it would fail: {plan.fails}"
+    elif usd.likely > plan.max_cost:
+        last = f"more than max_cost, ${plan.max_cost:g}: the run would stop there and keep what it paid for"
+    else:
+        last = f"within max_cost, ${plan.max_cost:g}" if usd.high <= plan.max_cost else f"may reach ${plan.max_cost:g}"
+    return (
+        title(plan),
+        f"questions: {plan.calls:,}, of which {plan.calls - plan.misses:,} answered on disk and {plan.misses:,} to ask",
+        f"tokens to ask for: {tokens}",
+        f"dollars: {usd.likely:.2f} ({usd.low:.2f} to {usd.high:.2f}), {_minutes(plan) if plan.minutes else 'no time'}",
+        last,
+    )
+
+
+def _tokens(plan: Plan) -> tuple[Range, Range]:
+    return (
+        sum((line.prompt_tokens for line in plan.lines), Range()),
+        sum((line.completion_tokens for line in plan.lines), Range()),
+    )
 
 
 def _print(console: Console, sentence: str) -> None:
@@ -61,9 +95,7 @@ def _sentences(plan: Plan) -> list[str]:
 
 def _price_classes(plan: Plan) -> str:
     """Tokens by price class, and the total without the discount on what a service reads again."""
-    prompt, completion = (
-        sum((getattr(line, name) for line in plan.lines), Range()) for name in ("prompt_tokens", "completion_tokens")
-    )
+    prompt, completion = _tokens(plan)
     fresh = prompt.likely - plan.cached_tokens
     tokens = f"fresh {_count(fresh)}, cached {_count(plan.cached_tokens)}, output {_count(completion.likely)}"
     return (
