@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 from simulator.analysis.unanswered import partial_sentence, replicates_sentence, shortfalls_sentence
 from simulator.evidence.members import describe_model
-from simulator.evidence.records import Contamination, JudgedRun, SkillRecord
+from simulator.evidence.records import STATED, Contamination, JudgedRun, SkillRecord
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
 from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Undefined
@@ -107,6 +107,7 @@ def judge(run: JudgedRun) -> Verdict:
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
         *(_parts(part, standing) if part else "", _sharpe(part, standing) if part else ""),
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
+        _cash(run),
     )
     about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
     headline = " ".join(
@@ -454,6 +455,12 @@ def _memory(run: JudgedRun, part: JudgedRun | None) -> str:
     if complete(run, part):
         return f"Every session lies after the models' cut-off ({split['cutoff']}) and cannot be remembered."
     return f"The models' cut-off is {split['cutoff']}; the 90 days that follow it are not counted as after it."
+
+
+def _cash(run: JudgedRun) -> str:
+    """The source of the risk-free return, where it is not the cash instrument alone."""
+    source = run.get("risk_free", "")
+    return f"Over a risk-free return of {source}." if STATED in source else ""
 
 
 def _power(run: JudgedRun, standing: Standing) -> str:

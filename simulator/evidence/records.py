@@ -14,6 +14,9 @@ from typing import Literal, NotRequired, TypedDict
 SCHEMA = 3
 """Version of run.json that is written. Version 2 lacks keys that no version 3 may lack, version 1 knows no accounts."""
 
+STATED = "the stated rate"
+"""In the source of a risk-free return that is not the cash instrument's alone."""
+
 Record = Mapping[str, object]
 """The record of a decision; that of a council is found by `simulator.council.records.council_record`."""
 
@@ -338,6 +341,8 @@ class JudgedRun(Span):
     contamination: Contamination | None
     llm: Llm
     shortfalls: Shortfalls
+    risk_free: str
+    """Source of the risk-free return, with `STATED` in it where that is not the cash instrument alone."""
 
 
 class Findings(TypedDict):
@@ -352,7 +357,6 @@ class RunRecord(Identity, Findings, JudgedRun):
     """run.json."""
 
     digest: str
-    risk_free: str
     account: str | None
     cost_sensitivity: list[CostRow]
     audit: Audit | None

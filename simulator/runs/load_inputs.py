@@ -54,7 +54,7 @@ def load_inputs(
         raise DataError(
             f"one session of bars is too few to trade on ({loaded.bars.dates[0]})", mend="choose a longer period"
         )
-    bars, risk_free, cash_notes = with_cash_return(loaded.bars, loaded.context, config.assets, start)
+    bars, risk_free, cash_notes = with_cash_return(loaded.bars, loaded.context, config, start)
     notes += cash_notes
     made_up = [s for s, source in zip(bars.symbols, bars.sources, strict=True) if "synthetic" in source]
     if made_up:

@@ -90,8 +90,9 @@ class ReloadedRun:
 
     @cached_property
     def free(self) -> Floats:
-        """(S,) risk-free return of each session."""
-        return measure.risk_free(self.inputs, self.cash)
+        """(S,) risk-free return of each session: the one on record, which older versions took from elsewhere."""
+        recorded = read_equity(self.folder, self.facts)[1].get("risk_free")
+        return measure.risk_free(self.inputs, self.cash) if recorded is None else recorded
 
     def skill(self, replayed: Replayed) -> SkillSeries:
         """Returns of `replayed` on the run's bars beyond its own usual exposure."""

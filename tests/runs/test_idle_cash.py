@@ -89,11 +89,29 @@ def test_a_stated_rate_in_place_of_the_instrument_is_a_note(workspace: Path) -> 
     assert run.metrics["total_return"] == pytest.approx(1.02 ** (251 / 252) - 1, rel=1e-9)
 
 
-def test_a_number_overrides_the_instrument(workspace: Path) -> None:
-    (workspace / "config" / "costs.yaml").write_text("cash_interest: 0.0\n")
+@pytest.mark.parametrize("rate", [0.0, 0.08, 0.15])
+def test_a_number_overrides_the_instrument_in_what_excess_returns_subtract_too(rate: float, workspace: Path) -> None:
+    (workspace / "config" / "costs.yaml").write_text(f"cash_interest: {rate}\n")
     run = simulator.run(holding(workspace, 0), ["SPY"], "2022-01-03", "2022-12-30", workspace=workspace)
-    assert run.metrics["total_return"] == 0.0
-    assert columns(run)["risk_free"].any()
+    found = columns(run)
+    returns = found["equity"] / np.append(100_000.0, found["equity"][:-1]) - 1
+    assert returns.tolist() == found["risk_free"].tolist()
+    assert run.metrics["total_return"] == pytest.approx((1 + rate / 252) ** 251 - 1, rel=1e-9, abs=1e-15)
+    assert (run.facts["skill"]["excess"], run.facts["metrics"]["sharpe"]) == (0.0, None)
+    source = f"the stated rate of {rate:.2%} a year (cash_interest)"
+    assert f"risk-free return: {source}" in run.facts["notes"]
+    assert f"Over a risk-free return of {source}." in run.verdict.details
+
+
+def test_interest_at_a_stated_rate_is_no_choosing(workspace: Path) -> None:
+    """A coin that holds cash most of the time chooses no more where the cash earns more."""
+    earned = {}
+    for rate in (0.0, 0.15):
+        (workspace / "config" / "costs.yaml").write_text(f"cash_interest: {rate}\n")
+        values = {"probability": 0.15, "seed": 3}
+        run = simulator.run("random_entry", ["SPY"], "2023-01-03", "2024-12-30", parameters=values, workspace=workspace)
+        earned[rate] = run.facts["skill"]["choosing"]
+    assert earned[0.15] == pytest.approx(earned[0.0] - 0.15 * 0.15, abs=0.03)
 
 
 SCALP = """

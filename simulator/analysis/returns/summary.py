@@ -300,6 +300,7 @@ def judge_figures(figures: Figures) -> Verdict:
         "llm": {"calls": 0, "failed": 0, "cost_usd": 0.0, "analysts": None, "models": [], "cache_entries": ""},
         "replicates": {"count": 1},
         "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
+        "risk_free": "",
     }
     return judge(judged if figures.beyond is None else {**judged, "skill": figures.beyond})
 
