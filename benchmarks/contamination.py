@@ -14,7 +14,8 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
-from verdict_size import DRIFT, SPREAD, ar1, garch, weekly
+import verdict_size
+from verdict_size import DRIFT, SPREAD, weekly
 
 from simulator.contamination import blind
 from simulator.contamination.inputs import barely_used
@@ -29,6 +30,14 @@ Flags = Callable[[np.random.Generator], bool]
 DAYS = np.busday_offset("2021-01-04", np.arange(520), roll="forward")
 COST = 0.0002
 """Paid on what is turned over."""
+
+
+def garch(rng: np.random.Generator, n: int) -> Array:
+    return verdict_size.garch(rng, n, 1)[0]
+
+
+def ar1(rng: np.random.Generator, n: int) -> Array:
+    return verdict_size.ar1(rng, n, 1)[0]
 
 
 def council(

@@ -201,29 +201,50 @@ def _held_out(evidence: Evidence) -> Found:
         later = found and found["grey_until"] and _again(run, first=_later(date.fromisoformat(found["grey_until"]), 1))
         why = found["verdict"] if found else "No session is known to lie after the models' cut-off."
         return "not shown", why, later or (found and found["mend"]) or run["command"]
+    if known := _seen_before(evidence, after=date.fromisoformat(found["grey_until"] or run["from"])):
+        return known
     skill = part.get("skill")
     beyond = f": {signed_percent(skill['beyond'])} a year beyond its exposure, p {p_value(skill['p'])}" if skill else ""
     later = counted(part["sessions"], "session")
-    return "shown", f"{later} after the models' cut-off{beyond}.", "Verdict, Contamination"
+    return "shown", f"{later} after the models' cut-off, none of a result made before{beyond}.", "Verdict, trials.json"
 
 
 def _held_out_of_rule(evidence: Evidence) -> Found:
     run = evidence.run
-    before = [row for row in evidence.trials if row["strategy"] == run["strategy"] and row["last"] < run["from"]]
-    if before:
-        last = max(before, key=lambda row: row["last"])
-        own = ratio(run["metrics"].get("sharpe"))
+    if known := _seen_before(evidence):
+        return known
+    chosen = evidence.tried and evidence.tried["held_out"]["chosen_on"]
+    if not chosen:
         sentence = (
-            f"{run['strategy']} was run before on {last['first']} to {last['last']} (run {last['run_id']}, Sharpe "
-            f"{ratio(last['sharpe'])}); here it is {own}, on sessions that follow."
+            "No run of these parameters and symbols was made before on earlier dates; this is one for later dates."
         )
-        return "shown", sentence, "trials.json"
-    at = len(evidence.sessions) * 2 // 3
-    sentence = "No earlier dates are on record on which the rule was chosen; the second of two runs would show it."
-    if not at:
-        return "not shown", sentence, run["command"]
-    first, second = _again(run, last=evidence.sessions[at - 1]), _again(run, first=evidence.sessions[at])
-    return "not shown", sentence, f"{first} && {second}"
+        return "not shown", sentence, _next(run)
+    sentence = (
+        f"{run['strategy']} with these parameters was run before on {chosen['first']} to {chosen['last']} (run "
+        f"{chosen['run_id']}, Sharpe {ratio(chosen['sharpe'])}); here it is {ratio(run['metrics'].get('sharpe'))}, on "
+        f"sessions that follow and of which no result on record was made before."
+    )
+    return "shown", sentence, "trials.json"
+
+
+def _seen_before(evidence: Evidence, after: date | None = None) -> Found | None:
+    """Say what was made before on the sessions of the run, those later than `after`; None where nothing was."""
+    run, tried = evidence.run, evidence.tried
+    if tried is None or "held_out" not in tried:
+        return "not shown", "What was made before it is not on record.", f"sim report {run['run_id']}"
+    seen = tried["held_out"]["seen_by"]
+    if seen and (after is None or seen["last"] > str(after)):
+        who = f"{seen['strategy']} was run on {seen['first']} to {seen['last']} before (run {seen['run_id']})"
+        return "not shown", f"{who}: how these sessions went was known.", _next(run)
+    if tried.get("at_least"):
+        return "not shown", f"What was made before it may not all be on record: {tried['at_least']}.", _next(run)
+    return None
+
+
+def _next(run: RunRecord) -> str:
+    """Return the command of the run on as many days that follow."""
+    first, last = (date.fromisoformat(run[end]) for end in ("from", "to"))
+    return _again(run, _later(last, 1), _later(last, 1 + (last - first).days))
 
 
 def _cost_and_turnover(evidence: Evidence) -> Found:
@@ -288,20 +309,20 @@ def _artifacts(evidence: Evidence) -> Found:
 
 
 def _by_checks(evidence: Evidence, *names: str) -> Found:
-    """Answer by checks of `sim check`: shown where one has a result and none is flagged."""
+    """Answer by checks of `sim check`: shown where each has a result, where it applies, and none is flagged."""
     made = _made(evidence, *names)
     flagged = [one["verdict"] for one in made if one["outcome"] == "flagged"]
     models = " --models" if evidence.run["llm"]["models"] else ""
     command = f"sim check {evidence.run['run_id']} --only {','.join(names)}{models}"
-    done = [one["verdict"] for one in made if one["outcome"] in ("passed", "shown")]
     if flagged:
         return "not shown", " ".join(flagged), command
-    if done:
-        return "shown", " ".join(done), "Contamination, checks.json"
-    spared = [one["verdict"] for one in made if one["outcome"] == "not applicable"]
-    if spared and len(spared) == len(made):
-        return "does not apply", " ".join(spared), ""
-    return "not shown", " ".join(one["verdict"] for one in made) or "It was not checked.", command
+    told = " ".join(filter(None, (one["verdict"] for one in made)))
+    spared = [one for one in made if one["outcome"] == "not applicable"]
+    done = [one for one in made if one["outcome"] in ("passed", "shown")]
+    if len(spared) + len(done) < len(names):  # one of two questions is half of an answer
+        lacking = ", ".join(name for name in names if name not in {one["name"] for one in (*spared, *done)})
+        return "not shown", f"{told} Not checked: {lacking}." if made else "It was not checked.", command
+    return ("shown", told, "Contamination, checks.json") if done else ("does not apply", told, "")
 
 
 def _made(evidence: Evidence, *names: str) -> list[CheckRecord]:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import DataError
 from simulator.evidence.reader import read_equity, read_run, read_trials, with_trials
-from simulator.evidence.records import Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
+from simulator.evidence.records import HeldOut, Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
 from simulator.evidence.unrecorded import Seen, all_results
 from simulator.evidence.verify import check_parts, own_name
 from simulator.market import calendar
@@ -63,7 +63,8 @@ MOST_READ = 20
 class Trial(NamedTuple):
     """One result. `sharpe` is annual over its own `sessions`, None where undefined; `first` is the date asked for.
 
-    `why` says why it counts, or why not; `definition` is the digest of the strategy's file, empty where not on record.
+    `why` says why it counts, or why not; `definition` is the digest of the strategy's file, empty where not on record,
+    as is `made_at` (ISO) where nothing tells when it was first made.
     """
 
     run_id: str
@@ -81,6 +82,8 @@ class Trial(NamedTuple):
     definition: str = ""
     bar_months: BarMonths = NO_MONTHS
     counted_before: bool = False
+    parameters: Mapping[str, Any] | None = None
+    made_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Trials:
     counted : the run first, the others as they were made
     left_out : the others of the registry
     at_least : why there may be more than are counted; empty where nothing tells of any
+    looks : all that were made of the same bars or the same strategy, equal results and beginnings as well
     """
 
     count: int
@@ -103,6 +107,7 @@ class Trials:
     counted: tuple[Trial, ...]
     left_out: tuple[Trial, ...]
     at_least: str = ""
+    looks: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +138,8 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
     told = (recorded.strategy, recorded.symbols, recorded.definition, recorded.bar_months)
     if told != (own.strategy, own.symbols, own.definition, own.bar_months):
         stored = _Shared(recorded, others)
-    among, left_out = [own._replace(sessions=int(run["sessions"]), why=ITSELF)], list[Trial]()
+    own = own._replace(sessions=int(run["sessions"]), why=ITSELF, made_at=recorded.made_at)
+    among, left_out, looks = [own], list[Trial](), list[Trial]()
     seen: dict[object, list[Trial]] = {}
     _repeated(own, seen)
     for bare in others:
@@ -146,7 +152,27 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
         why_not = why_not or _unfinished(bare, whole, latest) or _repeated(bare, seen)
         trial = bare._replace(sessions=shared.count(bare.first, bare.last), why=why_not or why)
         (left_out if why_not else among).append(trial)
-    return Trials(len(among), None, _variance(among), tuple(among), tuple(left_out), at_least)
+        looks += [trial] if counts else []
+    return Trials(len(among), None, _variance(among), tuple(among), tuple(left_out), at_least, tuple(looks))
+
+
+def held_out(tried: Trials) -> HeldOut:
+    """Return which results made before the run were of the same rule on earlier sessions, and which had seen its own.
+
+    A result that nothing dates counts as made before. Of the run itself, stopped early or made again, none counts.
+    """
+    own = tried.counted[0]
+    before = [t for t in tried.looks if t.run_id != own.run_id and not (own.made_at and t.made_at > own.made_at)]
+    same = (own.strategy, own.definition, sorted(own.symbols), own.parameters)
+    alike = [
+        trial
+        for trial in before
+        if trial.made_at and trial.last < own.first and not trial.partial
+        if (trial.strategy, trial.definition, sorted(trial.symbols), trial.parameters) == same
+    ]
+    seen = [trial for trial in before if trial.last >= own.first and trial.first <= own.last]
+    chosen_on, seen_by = (max(some, key=lambda t: t.last, default=None) for some in (alike, seen))
+    return {"chosen_on": chosen_on and _row(chosen_on), "seen_by": seen_by and _row(seen_by)}
 
 
 def with_correlations(tried: Trials, excess: Mapping[str, Excess | None]) -> Trials:
@@ -198,7 +224,8 @@ def trials_facts(
 
     Keys: ``run_id``, ``digest``, ``summary`` (what was counted, in a sentence), ``at_least``, ``inference`` (as
     `deflate`, without its reasons), ``reasons``, ``counted`` and ``left_out``: rows with run_id, digest, strategy,
-    symbols, first, last, partial, folder, sessions, sharpe, why; at most `most` of each. Raises DataError when
+    symbols, first, last, partial, folder, sessions, sharpe, why, figures; at most `most` of each; ``held_out``, see
+    `held_out`. Raises DataError when
     equity.csv of `folder` cannot be read; other folders may be gone.
     """
     own = read_excess(folder)
@@ -217,6 +244,7 @@ def trials_facts(
         "reasons": reasons,
         "counted": [_row(t) for t in tried.counted[:most]],
         "left_out": [_row(t) for t in tried.left_out[:most]],
+        "held_out": held_out(tried),
     }
 
 
@@ -273,7 +301,9 @@ def with_earlier(seen: Seen, run: RunRecord, folders: Iterable[Path]) -> Seen:
     for folder in folders:
         for row in read_trials(folder, run):
             if (name := (row["run_id"], row["digest"])) not in known:
-                lost[name] = {**row, "folder": "", "metrics": {"sharpe": row["sharpe"]}, "counted_before": True}
+                figures = dict(zip(FIGURES, row.get("figures", ()), strict=False))
+                metrics = {**figures, "sharpe": row["sharpe"]}
+                lost[name] = {**row, "folder": "", "metrics": metrics, "counted_before": True}
     if not lost:
         return seen
     gone = f"of {len(lost)} only an earlier trials.json tells"
@@ -352,6 +382,8 @@ def _trial(row: RegistryRow) -> Trial:
         row.get("definition") or "",
         row.get("bar_months") or NO_MONTHS,
         bool(row.get("counted_before")),
+        row.get("parameters") or {},
+        str(row.get("first_run_at") or ""),
     )
 
 
@@ -455,4 +487,4 @@ def _read_all(others: Sequence[Trial], reports: Path, folders: Collection[str]) 
 
 def _row(trial: Trial) -> TrialRow:
     row = {name: value for name, value in trial._asdict().items() if name in TrialRow.__annotations__}
-    return cast(TrialRow, {**row, "symbols": list(trial.symbols)})
+    return cast(TrialRow, {**row, "symbols": list(trial.symbols), "figures": list(trial.figures)})

@@ -99,7 +99,7 @@ class Evidence:
     trips : account → its round trips, those of a run without accounts under ""; empty in folders made before version
         0.2, which do not hold them
     calls : lines of llm_calls.jsonl
-    trials : those that trials.json lists
+    tried : trials.json; None where it is not there, cannot be read or is another result's
     ablation, checks, factors : ablation.json, checks.json and factors.json, None where nobody asked
     runtime : runtime.json; None where it cannot be read: it says nothing of the result
     altered : what has changed in the folder since the run was made; empty where nothing has, or nobody looked
@@ -119,7 +119,7 @@ class Evidence:
     calls: tuple[CallRow, ...]
     ablation: AblationRecord | None
     checks: Checks | None
-    trials: tuple[TrialRow, ...]
+    tried: TrialsRecord | None
     factors: RunFactors | None
     runtime: Runtime | None
     altered: str = ""
@@ -188,7 +188,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         calls=read_calls(folder, run),
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
         checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
-        trials=tuple(read_trials(folder, run)),
+        tried=found if (found := _read_tried(folder, run)) and found["digest"] == run["digest"] else None,
         factors=read_factors(folder, run),
         runtime=_runtime_or_none(folder, run),
         altered=altered,
@@ -248,11 +248,15 @@ def with_trials(run: RunRecord, trials: TrialsRecord) -> RunRecord:
 
 def read_trials(folder: Path, run: RunRecord) -> list[TrialRow]:
     """Return the trials that trials.json of `folder` lists; none where it is not there or cannot be read."""
+    found = _read_tried(folder, run)
+    return found["counted"] if found else []
+
+
+def _read_tried(folder: Path, run: RunRecord) -> TrialsRecord | None:
     try:
-        found = _read_added(folder, run, "trials.json", TrialsRecord, "sim report")
+        return cast(TrialsRecord | None, _read_added(folder, run, "trials.json", TrialsRecord, "sim report"))
     except DataError:
-        return []
-    return cast(TrialsRecord, found)["counted"] if found else []
+        return None
 
 
 def read_equity(

@@ -434,6 +434,15 @@ class TrialRow(TypedDict):
     sessions: int
     sharpe: float | None
     why: NotRequired[str]
+    figures: NotRequired[list[float | None]]
+
+
+class HeldOut(TypedDict):
+    """Results made before this one: the newest of the same rule, parameters and symbols that ended before it begins,
+    and the latest of those whose sessions are among its own; None where there is none."""
+
+    chosen_on: TrialRow | None
+    seen_by: TrialRow | None
 
 
 class TrialsRecord(TypedDict):
@@ -447,6 +456,7 @@ class TrialsRecord(TypedDict):
     reasons: Reasons
     counted: list[TrialRow]
     left_out: list[TrialRow]
+    held_out: NotRequired[HeldOut]
 
 
 class PairRecord(TypedDict):

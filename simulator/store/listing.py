@@ -20,7 +20,8 @@ PLAIN = (
     *("run_id", "digest", "strategy", "first", "last", "folder", "partial", "times", "first_run_at", "last_run_at"),
     *("event", "definition", "run_json"),
 )
-QUERY = f"SELECT symbols, bar_months, {', '.join((*FIGURES, *PLAIN))} FROM runs ORDER BY first_run_at, run_id, digest"
+COLUMNS = ("symbols", "bar_months", "parameters", *FIGURES, *PLAIN)
+QUERY = f"SELECT {', '.join(COLUMNS)} FROM runs ORDER BY first_run_at, run_id, digest"
 
 Row = dict[str, Any]
 
@@ -29,8 +30,8 @@ Row = dict[str, Any]
 class Listing:
     """Every distinct result ever recorded, the first made first, and the instant of the first recording (ISO, UTC).
 
-    Rows are those of `simulator.store.database.Store.results`, with FIGURES for ``metrics`` and no ``parameters``. Rows
-    with equal bars share one ``bar_months``.
+    Rows are those of `simulator.store.database.Store.results`, with FIGURES for ``metrics``. Rows with equal bars share
+    one ``bar_months``.
     """
 
     rows: list[Row]
@@ -91,9 +92,10 @@ def _read_file(place: Path) -> Listing:
         found = db.execute(QUERY).fetchall()
     parse = cache(json.loads)
     rows = []
-    for symbols, bar_months, *values in found:
+    for symbols, bar_months, parameters, *values in found:
         row = dict(zip(PLAIN, values[len(FIGURES) :]))  # noqa: B905 - a tenth of the time of a long list
         row["symbols"], row["bar_months"] = parse(symbols), bar_months and parse(bar_months)
+        row["parameters"] = parse(parameters)
         row["metrics"] = dict(zip(FIGURES, values))  # noqa: B905
         row["partial"] = row["partial"] == 1
         rows.append(row)

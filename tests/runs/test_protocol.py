@@ -13,6 +13,7 @@ import pytest
 
 import simulator
 from simulator.analysis.protocol import Answer, answer_protocol
+from simulator.analysis.trials import held_out, trials
 from simulator.evidence.reader import Evidence, read
 from simulator.workspace import make_workspace
 
@@ -58,9 +59,9 @@ def asked(evidence: Evidence, **found: Any) -> Evidence:
     return with_run(evidence, llm={**evidence.run["llm"], "models": ["gpt"]}, contamination=split)
 
 
-def checked(evidence: Evidence, name: str, outcome: str) -> Evidence:
-    one: Any = {"name": name, "outcome": outcome, "verdict": f"It was {outcome}."}
-    return replace(evidence, checks={"digest": evidence.run["digest"], "checks": {name: one}})  # type: ignore[arg-type]
+def checked(evidence: Evidence, **outcomes: str) -> Evidence:
+    made: Any = {name: {"name": name, "outcome": o, "verdict": f"It was {o}."} for name, o in outcomes.items()}
+    return replace(evidence, checks={"digest": evidence.run["digest"], "checks": made})  # type: ignore[arg-type]
 
 
 def calibrated(evidence: Evidence, ic: float | None) -> Evidence:
@@ -82,9 +83,15 @@ def early(evidence: Evidence) -> Evidence:
     return replace(evidence, fills=(replace(evidence.fills[0], at=evidence.orders[0].submitted_at - 1),))
 
 
-def tried(evidence: Evidence, strategy: str, last: str) -> Evidence:
-    row: Any = {"run_id": "0123456789", "strategy": strategy, "first": "2020-01-02", "last": last, "sharpe": 1.0}
-    return replace(evidence, trials=(row,))
+def tried(evidence: Evidence, at_least: str = "", seen_by: str | None = None, **other: Any) -> Evidence:
+    """The same run, of whose rule another run ended 2021-12-31; `other` of that one."""
+    now, before = str(evidence.run["from"]), {"first": "2020-01-02", "last": "2021-12-31", "first_run_at": "2025"}
+    mine: Any = {**evidence.run, "first": now, "last": evidence.run["to"], "folder": "", "first_run_at": "2026"}
+    one: Any = {**mine, "run_id": "0123456789", "digest": "b", "metrics": {"sharpe": 1.0}, **before, **other}
+    seen = {**one, "run_id": "9876543210", "digest": "c", "first": now, "last": now, "first_run_at": seen_by}
+    rows = [mine, one, *([seen] if seen_by else [])]
+    found: Any = {"at_least": at_least, "held_out": held_out(trials(rows, evidence.run))}
+    return replace(evidence, tried=found)
 
 
 PART = {"sessions": 100, "reasons": {}, "sharpe": 1.0, "sharpe_p_hac": 0.2, "sharpe_ci_low": -1, "sharpe_ci_high": 2}
@@ -102,8 +109,14 @@ CASES: list[tuple[str, str, Callable[[Evidence], Evidence], str]] = [
     ("frictions", "does not apply", lambda e: replace(e, fills=()), "Nothing was traded"),
     ("counterfactual_robustness", "does not apply", lambda e: e, "no model was asked"),
     ("counterfactual_robustness", "not shown", asked, "not checked"),
-    ("counterfactual_robustness", "shown", lambda e: checked(asked(e), "blind", "passed"), "It was passed."),
-    ("counterfactual_robustness", "not shown", lambda e: checked(asked(e), "inputs", "flagged"), "It was flagged."),
+    (
+        "counterfactual_robustness",
+        "shown",
+        lambda e: checked(asked(e), blind="passed", inputs="shown"),
+        "It was shown.",
+    ),
+    ("counterfactual_robustness", "not shown", lambda e: checked(asked(e), inputs="passed"), "Not checked: blind."),
+    ("counterfactual_robustness", "not shown", lambda e: checked(asked(e), inputs="flagged"), "It was flagged."),
     ("calibration", "does not apply", lambda e: e, "no conviction"),
     ("calibration", "shown", lambda e: calibrated(e, 0.1), "+0.10 (−0.10 to +0.30) over 40 pitches"),
     ("calibration", "not shown", lambda e: calibrated(e, None), "too few"),
@@ -113,19 +126,28 @@ CASES: list[tuple[str, str, Callable[[Evidence], Evidence], str]] = [
     ("disaggregation", "shown", lambda e: e, "By year 2022"),
     ("disaggregation", "does not apply", lambda e: with_run(of_one_year(e), symbols=["SPY"]), "One symbol, one year"),
     ("point_in_time", "not shown", lambda e: e, "not checked"),
-    ("point_in_time", "shown", lambda e: checked(e, "future", "passed"), "It was passed."),
-    ("point_in_time", "not shown", lambda e: checked(e, "future", "flagged"), "It was flagged."),
-    ("point_in_time", "not shown", lambda e: checked(e, "future", "not asked"), "not asked"),
-    ("point_in_time", "not shown", lambda e: with_run(checked(e, "future", "passed"), digest="other"), "not checked"),
+    ("point_in_time", "shown", lambda e: checked(e, future="passed"), "It was passed."),
+    ("point_in_time", "not shown", lambda e: checked(e, future="flagged"), "It was flagged."),
+    ("point_in_time", "not shown", lambda e: checked(e, future="not asked"), "not asked"),
+    ("point_in_time", "not shown", lambda e: with_run(checked(e, future="passed"), digest="other"), "not checked"),
     ("split_transparency", "does not apply", lambda e: e, "nothing was trained"),
     ("split_transparency", "not shown", asked, "Said."),
     ("split_transparency", "shown", lambda e: asked(e, **SPLIT), "before 100 sessions, grey 50 sessions"),
-    ("held_out", "not shown", lambda e: e, "No earlier dates"),
-    ("held_out", "shown", lambda e: tried(e, "sma_cross", "2021-12-31"), "Sharpe 1.00); here it is"),
-    ("held_out", "not shown", lambda e: tried(e, "sma_cross", "2022-12-30"), "No earlier dates"),
-    ("held_out", "not shown", lambda e: tried(e, "another", "2021-12-31"), "No earlier dates"),
+    ("held_out", "not shown", lambda e: e, "on earlier dates"),
+    ("held_out", "shown", tried, "Sharpe 1.00); here it is"),
+    ("held_out", "not shown", lambda e: tried(e, last="2022-12-30"), "how these sessions went was known"),
+    ("held_out", "not shown", lambda e: tried(e, strategy="another", definition=""), "on earlier dates"),
+    ("held_out", "not shown", lambda e: tried(e, first_run_at="2027"), "on earlier dates"),
+    ("held_out", "not shown", lambda e: tried(e, symbols=["NVDA"]), "on earlier dates"),
+    ("held_out", "not shown", lambda e: tried(e, parameters={"fast": 6}), "on earlier dates"),
+    ("held_out", "not shown", lambda e: tried(e, seen_by="2025"), "how these sessions went was known"),
+    ("held_out", "shown", lambda e: tried(e, seen_by="2027"), "here it is"),
+    ("held_out", "not shown", lambda e: tried(e, at_least="lost"), "may not all be on record: lost"),
+    ("held_out", "not shown", lambda e: replace(e, tried=None), "is not on record"),
     ("held_out", "not shown", lambda e: asked(e, **SPLIT), "Said."),
     ("held_out", "shown", lambda e: asked(e, **SPLIT, assessable=True), "100 sessions after the models' cut-off"),
+    ("held_out", "not shown", lambda e: tried(asked(e, **SPLIT, assessable=True), last="2023-02-01"), "was known"),
+    ("held_out", "shown", lambda e: tried(asked(e, **SPLIT, assessable=True), last="2022-12-01"), "after the models"),
     ("cost_and_turnover", "shown", lambda e: e, "× a year; $"),
     ("cost_and_turnover", "not shown", lambda e: with_run(e, metrics={}), "not on record"),
     ("execution_semantics", "shown", lambda e: e, "Filled at next open"),
@@ -178,14 +200,29 @@ def test_the_commands_it_names_show_what_was_not_shown(sim: Sim, place: Path, ru
     before = json.loads(sim("protocol", run_id, "--json", cwd=place).stdout)["answers"]
     commands = {one["key"]: one["command"] for one in before if one["standing"] == "not shown"}
     assert sim(*commands["point_in_time"].split()[1:], cwd=place).returncode == 0
-    for words in commands["held_out"].split(" && "):
-        assert sim(*words.split()[1:], cwd=place).returncode == 0
+    assert sim(*commands["held_out"].split()[1:], cwd=place).returncode == 0
     again = sim("protocol", run_id, "--json", cwd=place).stdout
     assert {one["key"]: one["standing"] for one in json.loads(again)["answers"]}["point_in_time"] == "shown"
     later = json.loads(sim("protocol", "--json", cwd=place).stdout)["answers"]
     assert {one["key"]: one["standing"] for one in later}["held_out"] == "shown"
     told = sim("protocol", cwd=place).stdout
     assert told.count("\nshown ") == sum(one["standing"] == "shown" for one in later)
+
+
+def test_the_best_of_many_coins_is_not_held_out_by_one_tossed_afterwards_elsewhere(sim: Sim, tmp_path: Path) -> None:
+    make_workspace(tmp_path / "w", git=False)
+
+    def toss(seed: int, symbol: str = "SPY", year: int = 2024) -> Path:
+        dates, seeded = (f"{year}-01-02", f"{year}-12-31"), {"seed": seed}
+        return simulator.run("random_entry", symbol, *dates, parameters=seeded, workspace=tmp_path / "w").folder
+
+    best, _ = toss(0), toss(1)
+    toss(77, "NVDA", 2020)
+    assert sim("report", best.name[-10:], "--workspace", tmp_path / "w").returncode == 0
+    found = {
+        folder.name: answer(read(folder), "held_out").standing for folder in (best, toss(5), toss(77, "NVDA", 2021))
+    }
+    assert list(found.values()) == ["not shown", "not shown", "shown"]
 
 
 def test_a_changed_folder_shows_no_artifacts(sim: Sim, place: Path, rule: Evidence) -> None:

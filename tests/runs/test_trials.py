@@ -14,6 +14,7 @@ import pytest
 
 import simulator
 from simulator.analysis.trials import (
+    FIGURES,
     Excess,
     Trials,
     deflate,
@@ -408,6 +409,15 @@ def test_what_only_an_earlier_file_tells_of_counts_and_the_number_is_a_lower_bou
     assert counted(tried) == ["id0", "id1", "id4"]
     assert summarise(tried).startswith("At least 3")
     assert with_earlier(Seen((row(1), row(4))), {**judged(), "command": "sim run"}, [tmp_path]).at_least == ""
+
+
+def test_a_copy_of_what_only_an_earlier_file_tells_of_is_no_trial_more(tmp_path: Path) -> None:
+    metrics = row(4)["metrics"]
+    lost = {**row(4), "sessions": 250, "sharpe": 0.4, "figures": [metrics[name] for name in FIGURES]}
+    facts = {"run_id": "id0", "digest": "x", "inference": {}, "reasons": {}, "counted": [lost], "left_out": []}
+    (tmp_path / "trials.json").write_text(json.dumps(facts))
+    seen = with_earlier(Seen((row(5, metrics=metrics),)), {**judged(), "command": "sim run"}, [tmp_path])
+    assert counted(trials(seen.rows, judged())) == ["id0", "id5"]
 
 
 @pytest.fixture(scope="module")
