@@ -82,7 +82,7 @@ class Trial(NamedTuple):
     definition: str = ""
     bar_months: BarMonths = NO_MONTHS
     counted_before: bool = False
-    parameters: Mapping[str, Any] | None = None
+    parameters: Mapping[str, object] | None = None
     made_at: str = ""
 
 
