@@ -32,6 +32,19 @@ if TYPE_CHECKING:
 
 Place = str | os.PathLike[str]
 
+LISTED = {
+    **dict.fromkeys(("run_id", "digest", "strategy", "symbols"), "object"),
+    **dict.fromkeys(("first", "last"), "datetime64[ns]"),
+    **dict.fromkeys(("parameters", "folder"), "object"),
+    "partial": "bool",
+    "recorded": "bool",
+    "times": "int64",
+    **dict.fromkeys(("first_run_at", "last_run_at"), "datetime64[ns, America/New_York]"),
+}
+"""Columns of `runs` before those of metrics, with their dtypes."""
+INTERNAL = ("definition", "run_json", "bar_months", "event")
+"""Columns of the store that say nothing to a reader."""
+
 
 @contextmanager
 def _saying_what_is_kept() -> Iterator[None]:
@@ -164,17 +177,21 @@ def load(name: Place = "last", workspace: Place | None = None) -> Run:
 
 
 def runs(workspace: Place | None = None) -> pd.DataFrame:
-    """Return the runs of a workspace, the newest last: what ``sim runs`` lists, with a column per metric."""
+    """Return the runs of a workspace, the newest last: what ``sim runs`` lists, with a column per metric (float64).
+
+    Columns and dtypes: docs/python.md.
+    """
     import pandas as pd
 
     from simulator.evidence.unrecorded import list_runs
+    from simulator.market.calendar import NEW_YORK
 
     rows = [{**row, **cast(Mapping[str, object], row["metrics"])} for row in list_runs(find_workspace(workspace))]
-    table = pd.DataFrame(rows).drop(columns=["metrics"], errors="ignore")
-    for name in ("first", "last", "first_run_at", "last_run_at"):
-        if name in table:
-            table[name] = pd.to_datetime(table[name])
-    return table
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys([*LISTED, *(name for row in rows for name in row)])))
+    table = table.drop(columns=["metrics", *INTERNAL], errors="ignore")
+    for name in ("first_run_at", "last_run_at"):
+        table[name] = pd.to_datetime(table[name], utc=True).dt.tz_convert(NEW_YORK).dt.as_unit("ns")
+    return table.astype({name: LISTED.get(str(name), "float64") for name in table})
 
 
 def compare(*chosen: Run | str, workspace: Place | None = None, draws: int = 10_000, seed: int = 0) -> Answer:

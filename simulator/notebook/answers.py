@@ -73,7 +73,8 @@ class PlanAnswer(Answer):
     def _repr_html_(self) -> str:
         under = "<br>".join(escape(line) for line in self.lines[1:])
         table = self.table.round(2).to_html(index=False, border=0) if len(self.table) else ""
-        return printable(f'<div style="font-weight:600;margin:.4em 0">{escape(self.lines[0])}</div>{table}{under}')
+        head = f'<div style="font-weight:600;margin:.4em 0">{escape(self.lines[0])}</div>'
+        return printable(f"{head}{table}{under}")
 
 
 def plan(spec: RunSpec, workspace: Workspace) -> PlanAnswer:

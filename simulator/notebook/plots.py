@@ -13,6 +13,7 @@ import pandas as pd
 
 from simulator.errors import UsageError
 from simulator.files import write_file
+from simulator.notebook.card import headline
 from simulator.stats import drawdowns
 from simulator.stats.series import Undefined
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from simulator.notebook.run import Run
+    from simulator.notebook.run import Account
 
 OWN, HOLD, EQUAL, LOSS, GAIN = "#1f5fa8", "#8a8a8a", "#c9a227", "#b3403a", "#2f7d4f"
 BENCHMARKS = {"equal_weight": ("Equal-weight", EQUAL, "-"), "buy_and_hold": ("Buy-and-hold", HOLD, "--")}
@@ -29,10 +30,11 @@ PICTURE = "report.png"
 
 
 class Plots:
-    """``run.plot()`` draws equity, drawdown, months and weights on one figure; the methods draw one chart each."""
+    """``run.plot()`` draws equity, drawdown, months and weights on one figure; the methods draw one chart each. Of an
+    account too."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, account: Account) -> None:
+        self._run, self._facts = account, account.run.facts
 
     def __call__(self) -> Sequence[Axes]:
         """Return the four axes of a figure of the whole run."""
@@ -42,7 +44,7 @@ class Plots:
             draw(ax=ax)
         axes[1].sharex(axes[0])
         axes[3].sharex(axes[0])
-        figure.suptitle(self._run.verdict.headline, fontsize=10, wrap=True)
+        figure.suptitle(headline(self._run), fontsize=10, wrap=True)
         return list(axes)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -72,7 +74,13 @@ class Plots:
         for name, (label, colour, style) in BENCHMARKS.items():
             if name in benchmarks:
                 ax.plot(benchmarks.index, benchmarks[name], color=colour, linewidth=1, label=label, linestyle=style)
-        ax.plot(self._run.equity.index, self._run.equity, color=OWN, linewidth=1.6, label=self._run.facts["strategy"])
+        ax.plot(
+            self._run.equity.index,
+            self._run.equity,
+            color=OWN,
+            linewidth=1.6,
+            label=self._facts["strategy"] if self._run is self._run.run else self._run.name,
+        )
         if (self._run.equity > 0).all() and self._run.equity.max() > 3 * self._run.equity.min():
             ax.set_yscale("log")
         return _finish(ax, "Equity, $", legend=True)
@@ -132,8 +140,8 @@ class Plots:
     def prices(self, symbol: str, ax: Axes | None = None) -> Axes:
         """Draw the closes of `symbol`, where it was bought and sold, and the stops and targets of its orders."""
         run = self._run
-        if symbol not in run.facts["symbols"]:
-            raise UsageError(f'no "{symbol}" in this run', mend=f"it has {', '.join(run.facts['symbols'])}")
+        if symbol not in self._facts["symbols"]:
+            raise UsageError(f'no "{symbol}" in this run', mend=f"it has {', '.join(self._facts['symbols'])}")
         ax, closes = _axes(ax), run.closes(symbol)
         ax.plot(closes.index, closes, color=HOLD, linewidth=1)
         fills = run.fills[run.fills["symbol"] == symbol]
@@ -150,9 +158,9 @@ class Plots:
     def leaderboard(self, ax: Axes | None = None) -> Axes:
         """Draw the total return of each account in percent, the best on top."""
         ax = _axes(ax)
-        if not self._run.accounts:
-            raise UsageError(f"{self._run.facts['strategy']} has one account", mend="plot.equity() draws it")
-        earned = pd.Series({name: 100 * one.metrics["total_return"] for name, one in self._run.accounts.items()})
+        if not self._run.run.accounts:
+            raise UsageError(f"{self._facts['strategy']} has one account", mend="plot.equity() draws it")
+        earned = pd.Series({name: 100 * one.metrics["total_return"] for name, one in self._run.run.accounts.items()})
         earned = earned.sort_values()
         ax.barh(list(earned.index), earned.to_numpy(), color=np.where(earned > 0, GAIN, LOSS).tolist())
         return _finish(ax, "Return by account, %")

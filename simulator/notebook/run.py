@@ -25,7 +25,7 @@ from simulator.evidence.reader import (
     read_trades,
     read_weights,
 )
-from simulator.evidence.records import DecisionRow, Metrics, RunRecord, Runtime
+from simulator.evidence.records import AccountRecord, DecisionRow, Metrics, RunRecord, Runtime
 from simulator.evidence.verify import Verified, check_parts, record_page
 from simulator.runs.execute import FinishedRun
 from simulator.workspace import Workspace
@@ -50,7 +50,26 @@ class Account:
         self._metrics = metrics
 
     def __repr__(self) -> str:
-        return f"Account({self.name}: {self.equity.iloc[-1]:,.0f} dollars, {len(self.fills)} fills)"
+        from simulator.notebook.card import describe
+
+        return describe(self)
+
+    def _repr_html_(self) -> str:
+        from simulator.notebook.card import render
+
+        return render(self)
+
+    @property
+    def run(self) -> Run:
+        """The run that the account is of."""
+        return self._run
+
+    @property
+    def record(self) -> AccountRecord | None:
+        """Facts of the account in run.json: seat, model, interval, calibration; None of a run."""
+        if self is self._run:
+            return None
+        return next(one for one in self._run.facts["accounts"] if one["name"] == self.name)
 
     @property
     def metrics(self) -> pd.Series:
@@ -92,9 +111,9 @@ class Account:
         if not 3 <= window <= len(self.returns):
             few = f"{len(self.returns)} sessions have no window of {window}"
             raise UsageError(few, mend=f"pass window={max(3, min(63, len(self.returns)))}")
-        hold = self._run.benchmarks.get("buy_and_hold")
+        hold = self.benchmarks.get("buy_and_hold")
         against = None if hold is None else hold / hold.shift(1, fill_value=float(self._run.facts["cash"])) - 1.0
-        found = roll(self.returns.to_numpy(), window, self._run.risk_free.to_numpy(), against)
+        found = roll(self.returns.to_numpy(), window, self.risk_free.to_numpy(), against)
         columns = {name: vars(found)[name] for name in ("sharpe", "volatility", "beta")}
         return tabulate_series(self._run.evidence.sessions, columns)
 
@@ -161,6 +180,51 @@ class Account:
 
         return tabulate_positions(self._books.fills, self._run.evidence.sessions, self._run.facts["symbols"])
 
+    @cached_property
+    def benchmarks(self) -> pd.DataFrame:
+        """(T, B) dollars at the close of buy_and_hold, equal_weight and exposure_matched, with the same cash."""
+        from simulator.notebook.tables import tabulate_series
+
+        there = {
+            name: path for name, path in self._run.evidence.equity.items() if name in self._run.facts["benchmarks"]
+        }
+        return tabulate_series(self._run.evidence.sessions, there)
+
+    @property
+    def risk_free(self) -> pd.Series:
+        """(T,) return of the cash instrument in each session, the one excess returns subtract."""
+        from simulator.notebook.tables import tabulate_series
+
+        return tabulate_series(self._run.evidence.sessions, {"risk_free": self._run.evidence.equity["risk_free"]})[
+            "risk_free"
+        ]
+
+    def closes(self, symbol: str) -> pd.Series:
+        """(T,) close of `symbol` in each session, from the workspace's bars, NaN where it has none.
+
+        Raises DataError where these are no longer the bars of the run: a fill lies outside its bar.
+        """
+        from simulator.notebook.prices import closes_of
+
+        return closes_of(self._run, symbol)
+
+    @cached_property
+    def llm(self) -> pd.DataFrame:
+        """One row per question: key, session, stage, seat, replicate, provider, model, served, outcome, prompt_tokens,
+        completion_tokens, cost_usd, cached_tokens (of prompt_tokens); empty for a rule. Of a run all questions, of an
+        account those put to its seat: what it pays for."""
+        from simulator.notebook.tables import tabulate_calls
+
+        table = tabulate_calls(self._run.evidence.calls)
+        return table if self.record is None else table[table["seat"] == self.record["seat"]].reset_index(drop=True)
+
+    @property
+    def plot(self) -> Plots:
+        """Charts with matplotlib: ``run.plot()``, ``run.plot.equity(ax=ax)``, ``run.plot.save("run.png")``."""
+        from simulator.notebook.plots import Plots
+
+        return Plots(self)
+
     @property
     def _folder(self) -> Path:
         return folder_of_account(self._run.folder, self._run.facts, self.name)
@@ -209,16 +273,6 @@ class Run(Account):
 
         return cls(FinishedRun(folder, facts, read_runtime(folder, facts), report), workspace)
 
-    def __repr__(self) -> str:
-        from simulator.notebook.card import describe
-
-        return describe(self)
-
-    def _repr_html_(self) -> str:
-        from simulator.notebook.card import render
-
-        return render(self)
-
     @property
     def id(self) -> str:
         """Ten hex digits: the same made of the same."""
@@ -241,51 +295,12 @@ class Run(Account):
         own = {one["name"]: Account(self, one["name"], one["metrics"]) for one in self.facts["accounts"]}
         return MappingProxyType(own)
 
-    @cached_property
-    def benchmarks(self) -> pd.DataFrame:
-        """(T, B) dollars at the close of buy_and_hold, equal_weight and exposure_matched, with the same cash."""
-        from simulator.notebook.tables import tabulate_series
-
-        there = {name: path for name, path in self.evidence.equity.items() if name in self.facts["benchmarks"]}
-        return tabulate_series(self.evidence.sessions, there)
-
-    @property
-    def risk_free(self) -> pd.Series:
-        """(T,) return of the cash instrument in each session, the one excess returns subtract."""
-        from simulator.notebook.tables import tabulate_series
-
-        return tabulate_series(self.evidence.sessions, {"risk_free": self.evidence.equity["risk_free"]})["risk_free"]
-
-    def closes(self, symbol: str) -> pd.Series:
-        """(T,) close of `symbol` in each session, from the workspace's bars, NaN where it has none.
-
-        Raises DataError where these are no longer the bars of the run: a fill lies outside its bar.
-        """
-        from simulator.notebook.prices import closes_of
-
-        return closes_of(self, symbol)
-
-    @cached_property
-    def llm(self) -> pd.DataFrame:
-        """One row per question: key, session, stage, seat, replicate, provider, model, served, outcome, prompt_tokens,
-        cached_tokens (of these), completion_tokens, cost_usd; empty for a rule."""
-        from simulator.notebook.tables import tabulate_calls
-
-        return tabulate_calls(self.evidence.calls)
-
     @property
     def verdict(self) -> Verdict:
         """Is this an edge, or luck? ``verdict.headline`` is the sentence, docs/verdict.md the rule."""
         from simulator.analysis.verdict import judge
 
         return judge(self.facts)
-
-    @property
-    def plot(self) -> Plots:
-        """Charts with matplotlib: ``run.plot()``, ``run.plot.equity(ax=ax)``, ``run.plot.save("run.png")``."""
-        from simulator.notebook.plots import Plots
-
-        return Plots(self)
 
     @property
     def undecided(self) -> LLMError | None:

@@ -1,7 +1,8 @@
-"""Making a run: what was typed, its inputs, the replay, the measures, the folder.
+"""``simulator.runs()`` returns the runs of a workspace as a DataFrame, the newest last, as ``sim runs`` lists them: see
+:func:`simulator.api.runs`. This module can be called, because the package and that function share the name people
+expect.
 
-``simulator.runs()`` lists the runs made so far: this module can be called, because the package and that function share
-the name people expect.
+In here a run is made: what was typed, its inputs, the replay, the measures, the folder.
 """
 
 from __future__ import annotations

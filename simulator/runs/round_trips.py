@@ -83,13 +83,6 @@ class _Position:
         earned = [self.side * (self.received - self.paid + self.quantity * price) for price in (low, high)]
         self.mae_usd, self.mfe_usd = min(self.mae_usd, *earned), max(self.mfe_usd, *earned)
 
-    def excursions(self, entry: float) -> tuple[float, float]:
-        """Return the worst and the best price it has been through as fractions of `entry`, one side of 0 each."""
-        if not self.low <= self.high:
-            return 0.0, 0.0
-        moves = [self.side * (price - entry) / entry for price in (self.low, self.high)]
-        return min(0.0, *moves), max(0.0, *moves)
-
 
 class _Walk:
     """The fills of one symbol in order, from position to position."""
@@ -171,7 +164,8 @@ class _Walk:
         pnl = held.side * (held.received + worth - held.paid) - held.costs
         end = len(self.bars) - 1 if last is None else last.bar
         entry = held.paid / held.entered
-        mae, mfe = held.excursions(entry)
+        seen = (held.low, held.high) if held.low <= held.high else ()
+        moves = [0.0, *(held.side * (price - entry) / entry for price in seen)]
         return RoundTrip(
             symbol=self.bars.symbols[self.column],
             side="long" if held.side > 0 else "short",
@@ -184,8 +178,8 @@ class _Walk:
             pnl=pnl,
             pnl_fraction=pnl / held.paid,
             sessions=int(self.session[end] - self.session[held.first.bar]),
-            mae=mae,
-            mfe=mfe,
+            mae=min(moves),
+            mfe=max(moves),
             mae_usd=held.mae_usd,
             mfe_usd=held.mfe_usd,
             entry_order=held.first.order,

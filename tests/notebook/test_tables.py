@@ -87,6 +87,15 @@ def test_every_account_of_a_council_has_tables_of_its_own(council: simulator.Run
     assert len(council.llm) == council.facts["llm"]["calls"]
 
 
+def test_an_account_has_what_a_run_has(council: simulator.Run) -> None:
+    pd.testing.assert_frame_equal(next(iter(council.accounts.values())).benchmarks, council.benchmarks)
+    for name, account in council.accounts.items():
+        assert len(account.llm) == account.record["llm"]["calls"]
+        assert len(repr(account).splitlines()) == 5
+        assert f"Account {name}" in account._repr_html_()
+        assert account.plot.equity().get_lines()[-1].get_ydata()[-1] == account.equity.iloc[-1]
+
+
 def test_round_trips_add_up_to_what_was_earned_but_for_dividends_and_interest(council: simulator.Run) -> None:
     fills = council.fills
     paid = (fills["quantity"] * fills["price"] + fills["slippage"] + fills["commission"]).sum()
@@ -102,7 +111,10 @@ def test_a_run_is_found_again_and_is_the_same(made: simulator.Run, lab: Any) -> 
     assert again.report() == made.folder / "report.html"
     listed = simulator.runs(workspace=lab).set_index("run_id")
     assert listed.loc[made.id, "total_return"] == made.metrics["total_return"]
-    assert str(listed["first"].dtype).startswith("datetime64")
+    assert str(listed["first"].dtype) == "datetime64[ns]"
+    assert str(listed["last_run_at"].dtype) == INSTANT
+    assert {"definition", "run_json", "bar_months", "event"}.isdisjoint(listed)
+    assert "as ``sim runs`` lists them" in str(simulator.runs.__doc__)
 
 
 @pytest.mark.fault("python", "a file of a run has changed before its table is first looked at", "DataError names it")
