@@ -121,18 +121,14 @@ def _as_columns(given: pd.Series | pd.DataFrame) -> ColumnFile:
         columns["date"] = index.tz_localize(None).to_numpy()
         if index.tz is not None:
             instants["date"] = index.tz_convert(None).to_numpy()
-    elif not pd.api.types.is_numeric_dtype(index) or _count_days(index):
+    # Whole numbers such as 20240131 are days; others count rows.
+    elif not pd.api.types.is_numeric_dtype(index) or index.to_series().between(19_000_101, 21_001_231).all():
         columns["date"] = ["" if pd.isna(one) else str(one) for one in index]
     for at, name in enumerate(names):
         if name in columns:
             raise DataError("has dates in its index and in a column", where=SOURCE, mend=f'drop(columns="{name}")')
         columns[name] = _values(table.iloc[:, at])
     return ColumnFile(SOURCE, columns, np.arange(1, len(table) + 1), "row", instants=instants)
-
-
-def _count_days(index: pd.Index) -> bool:
-    """True for whole numbers that are days: 20240131."""
-    return index.dtype.kind in "iu" and bool(index.to_series().between(19_000_101, 21_001_231).all())
 
 
 def _values(column: pd.Series) -> Any:

@@ -26,7 +26,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from importlib import metadata
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, ModuleType
@@ -37,6 +37,9 @@ import numpy as np
 from simulator.errors import UsageError
 
 PLAIN = (int, float, complex, bool, str, bytes, type(None), date, time, timedelta, Decimal, Fraction, PurePath, range)
+UNSEEN = ("globals", "locals", "vars", "eval", "exec")
+"""Functions by which code reads values that it does not name."""
+
 DEEPEST = 50
 """Levels of lists within lists; one that holds itself has no end."""
 
@@ -52,6 +55,8 @@ class _Reader:
         self.parts: list[tuple[str, str]] = []
         self.seen: dict[int, int] = {}
         self.kept: list[Any] = []
+        self.met: list[type] = []
+        self.whole_module = False
 
     def note(self, name: str, text: str) -> None:
         self.parts.append((name, text))
@@ -78,9 +83,14 @@ class _Reader:
             self.note(name, value.name)
         elif is_dataclass(value):
             self.read(f"{name}.__class__", type(value))
-            self.read(name, {field.name: getattr(value, field.name) for field in fields(value)}, lenient)
-        elif (written := _write(value)) is not None:
+            kept = {key for key, one in vars(type(value)).items() if isinstance(one, cached_property)}
+            own = {key: one for key, one in getattr(value, "__dict__", {}).items() if key not in kept}
+            self.read(name, {field.name: getattr(value, field.name) for field in fields(value)} | own, lenient)
+        elif (written := _write(value, self.met)) is not None:
             self.note(name, written)
+            while self.met:
+                kind = self.met.pop()
+                self.read(kind.__qualname__, kind)
         elif not lenient:
             what = f"a value of type {type(value).__name__}"
             found = f'{self.name} reads "{name}", {what}, whose content cannot be hashed'
@@ -97,6 +107,8 @@ class _Reader:
         defaults = function.__defaults__ or ()
         values = dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True))
         own = {key: value for key, value in vars(function).items() if key != "__wrapped__"}
+        if not self.whole_module:  # all that a module holds is read anyway
+            _refuse_unseen(function)
         for key, value in {**values, **(function.__kwdefaults__ or {}), **_outside(function), **own}.items():
             self.read(key, value)
 
@@ -105,10 +117,16 @@ class _Reader:
         self.note(name, _text_of_class(kind))
         for base in kind.__bases__:
             self.read(base.__qualname__, base)
+        if not _is_library(type(kind)):
+            self.read(f"{kind.__qualname__}.__class__", type(kind))
         if issubclass(kind, Enum):
             self.read(f"{kind.__qualname__}.members", {key: one.value for key, one in kind.__members__.items()})
             return
         for key, member in vars(kind).items():
+            # What a named tuple was given says nothing that its fields do not.
+            made = (str(one.__globals__.get("__name__")) for one in _functions_of(member))
+            if type(member).__name__ == "_tuplegetter" or any(name.startswith("namedtuple_") for name in made):
+                continue
             functions = list(_functions_of(member))
             for function in functions:
                 self.read(f"{kind.__qualname__}.{key}", function)
@@ -122,9 +140,11 @@ class _Reader:
             return
         content = Path(str(module.__file__)).read_bytes()
         self.note(name, f"module {module.__name__} sha256:{hashlib.sha256(content).hexdigest()}")
+        before, self.whole_module = self.whole_module, True
         for key, value in sorted(vars(module).items()):  # as they are now: somebody may have set them since
             if not key.startswith("__"):
                 self.read(f"{module.__name__}.{key}", value, lenient=True)
+        self.whole_module = before
 
 
 def source_of(passed: Callable[..., Any] | type) -> str:
@@ -160,6 +180,13 @@ def _outside(function: FunctionType) -> dict[str, Any]:
     return found
 
 
+def _refuse_unseen(function: FunctionType) -> None:
+    names = {name for code in _codes(function.__code__) for name in code.co_names}
+    if found := [name for name in UNSEEN if name in names and name not in function.__globals__]:
+        why = f"{function.__qualname__} calls {found[0]}(), by which it reads values that it does not name"
+        raise UsageError(why, mend="name what it reads")
+
+
 def _codes(code: CodeType) -> Iterator[CodeType]:
     yield code
     for inner in code.co_consts:
@@ -176,6 +203,7 @@ def _functions_of(member: Any) -> Iterator[FunctionType]:
 def _text_of_function(function: FunctionType) -> str:
     """Return the source of a function itself, not of what it wraps; a lambda's with its place in the line."""
     code = function.__code__
+    _refuse_changed(function)
     try:
         text = textwrap.dedent(inspect.getsource(code))
     except (OSError, TypeError, SyntaxError):
@@ -184,6 +212,41 @@ def _text_of_function(function: FunctionType) -> str:
         return text
     columns = [column for _, _, *place in code.co_positions() for column in place if column is not None]
     return f"{text.rstrip()}\n# columns {min(filter(None, columns))} to {max(columns)}" if any(columns) else text
+
+
+def _refuse_changed(function: FunctionType) -> None:
+    """Raise UsageError where the file of a function no longer holds the code that runs."""
+    code = function.__code__
+    # pytest has rewritten what asserts in its tests.
+    if not Path(code.co_filename).is_file() or any(name.startswith("@py") for name in code.co_names):
+        return
+    linecache.checkcache(code.co_filename)
+    text = "".join(linecache.getlines(code.co_filename))
+    try:
+        there = [one for one in _compiled(text, code.co_filename) if one.co_firstlineno == code.co_firstlineno]
+    except SyntaxError:
+        there = []
+        if function.__module__ == "__main__":  # a cell with magics, written to a file by a debugger
+            return
+    if not any(_identify(one) == _identify(code) for one in there):
+        found = f"the file of {function.__qualname__}, {code.co_filename}, has changed since it was imported"
+        raise UsageError(found, mend="reload it: importlib.reload(module), or run the cell again")
+
+
+@lru_cache(maxsize=32)
+def _compiled(text: str, name: str) -> tuple[CodeType, ...]:
+    return tuple(_codes(compile(text, name, "exec", dont_inherit=True)))
+
+
+def _identify(code: CodeType) -> list[tuple[Any, ...]]:
+    """Return all that code does, without where it stands."""
+    found = []
+    for one in _codes(code):
+        plain = (value for value in one.co_consts if not isinstance(value, CodeType))
+        constants = [sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value) for value in plain]
+        names = (one.co_name, one.co_names, one.co_varnames, one.co_freevars, one.co_cellvars)
+        found.append((one.co_code, names, constants))
+    return found
 
 
 def _text_of_class(kind: type) -> str:
@@ -255,37 +318,66 @@ def _version(module: str | None) -> str:
         return root
 
 
-def _write(value: Any, depth: int = 0) -> str | None:
-    """Return a value as text that says all of it, a long one as its digest; None where there is no such text."""
+def _write(value: Any, met: list[type], depth: int = 0) -> str | None:
+    """Return a value as text that says all of it, a long one as its digest; None where there is no such text.
+
+    Classes of the user's whose values are in it are added to `met`.
+    """
     if depth > DEEPEST:
         return None
+    kind = type(value)
+    if isinstance(value, (*PLAIN, list, tuple, set, frozenset)) and not _is_library(kind):
+        met.append(kind)
+        base: Any = next(one for one in kind.__mro__ if _is_library(one))
+        own = _write(dict(getattr(value, "__dict__", {})), met, depth + 1)
+        plain = _write(base(value), met, depth + 1) if base in (list, tuple, set, frozenset) else base.__repr__(value)
+        return _join(kind.__qualname__, [plain, own])
     if isinstance(value, PLAIN) or value is Ellipsis or isinstance(value, np.generic):
         return _short(repr(value))
     if isinstance(value, list | tuple):
-        return _join(type(value).__name__, [_write(one, depth + 1) for one in value])
+        return _join(kind.__name__, [_write(one, met, depth + 1) for one in value])
     if isinstance(value, set | frozenset):
-        parts = [_write(one, depth + 1) for one in value]
-        return None if None in parts else _join(type(value).__name__, sorted(str(part) for part in parts))
-    if type(value) in (dict, OrderedDict, Counter, MappingProxyType):
-        return _join(type(value).__name__, [_write(one, depth + 1) for pair in value.items() for one in pair])
-    if type(value) is np.ndarray and not value.dtype.hasobject:
+        parts = [_write(one, met, depth + 1) for one in value]
+        return None if None in parts else _join(kind.__name__, sorted(str(part) for part in parts))
+    if kind in (dict, OrderedDict, Counter, MappingProxyType):
+        return _join(kind.__name__, [_write(one, met, depth + 1) for pair in value.items() for one in pair])
+    if kind is np.ndarray and not value.dtype.hasobject:
         digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return f"array {value.dtype} {value.shape} sha256:{digest}"
-    if type(value).__module__.startswith("pandas"):
-        return _write_pandas(value)
+    if kind.__module__.startswith("pandas"):
+        return _write_pandas(value, met, depth)
     return None
 
 
-def _write_pandas(value: Any) -> str | None:
+def _write_pandas(value: Any, met: list[type], depth: int) -> str | None:
+    """Return a table with its labels, types and notes (`attrs`) as text."""
     import pandas as pd
 
     if isinstance(value, pd.Timestamp | pd.Timedelta | pd.Period) or value is pd.NaT:
         return repr(value)
-    if isinstance(value, pd.Series | pd.DataFrame | pd.Index):
-        rows = pd.util.hash_pandas_object(value).to_numpy().tobytes()
-        names = str(list(value.columns)) if isinstance(value, pd.DataFrame) else str(value.name)
-        return f"{type(value).__name__} {len(value)} {names} sha256:{hashlib.sha256(rows + names.encode()).hexdigest()}"
-    return None
+    if isinstance(value, pd.DataFrame):
+        parts: list[Any] = [value.index, value.columns, *(value.iloc[:, n].array for n in range(value.shape[1]))]
+    elif isinstance(value, pd.Series | pd.Index):
+        parts = [value.index, value.array] if isinstance(value, pd.Series) else [value]
+    else:
+        return None
+    names = [list(part.names) for part in parts if isinstance(part, pd.Index)]
+    labels = [names, getattr(value, "name", None), dict(getattr(value, "attrs", {}))]
+    texts = [_write(labels, met, depth + 1), *(_write_column(part, met, depth + 1) for part in parts)]
+    return None if None in texts else f"{type(value).__name__} {len(value)} {_digest(' '.join(map(str, texts)))}"
+
+
+def _write_column(column: Any, met: list[type], depth: int) -> str | None:
+    """Return one array or index of a table as text: its type, and its values or their digest."""
+    import pandas as pd
+
+    kind = column.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        categories = _write_column(kind.categories, met, depth + 1)
+        return categories and f"{categories} {kind.ordered} {_digest(column.codes.tobytes())}"
+    if isinstance(column, pd.MultiIndex) or kind.kind == "O":
+        return _write(column.tolist(), met, depth + 1)
+    return f"{kind} {_digest(pd.util.hash_pandas_object(pd.Series(column), index=False).to_numpy().tobytes())}"
 
 
 def _join(kind: str, parts: list[str | None] | list[str]) -> str | None:
@@ -293,6 +385,8 @@ def _join(kind: str, parts: list[str | None] | list[str]) -> str | None:
 
 
 def _short(text: str) -> str:
-    return (
-        text if len(text) <= LONGEST else f"sha256:{hashlib.sha256(text.encode()).hexdigest()} ({len(text)} characters)"
-    )
+    return text if len(text) <= LONGEST else f"{_digest(text)} ({len(text)} characters)"
+
+
+def _digest(content: str | bytes) -> str:
+    return f"sha256:{hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
+import os
 import re
 import sys
 import threading
@@ -211,3 +213,72 @@ def test_a_partial_function_is_a_rule_with_what_was_bound() -> None:
     assert kind().weights(None) == {"SPY": 0.3}  # type: ignore[arg-type]
     assert kind.__name__ == "decide"
     assert source_of(partial(decide, w=0.3)) != source_of(partial(decide, w=0.4))
+
+
+def frame(**changed: Any) -> pd.DataFrame:
+    made = pd.DataFrame({"a": pd.Categorical(["x"], categories=changed.get("categories", ["x"]))})
+    made.index.name = changed.get("index")
+    made.attrs = changed.get("attrs", {})
+    return made
+
+
+TABLES = [
+    (frame(), frame(attrs={"share": 0.5})), (frame(), frame(index="k")), (frame(), frame(categories=["x", "y"])),
+    (pd.DataFrame({"a": [[1], [2]]}), pd.DataFrame({"a": [[1], [3]]})), (pd.Series([1, "1"]), pd.Series(["1", "1"])),
+    (pd.Series([1]), pd.Series([1.0])), (pd.Series([0.5], name="a"), pd.Series([0.5], name="b")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), TABLES)
+def test_a_table_counts_with_its_labels_types_notes_and_cells(one: Any, other: Any) -> None:
+    first, second = (source_of(function(DECIDE, share=value)) for value in (one, other))
+    assert first != second
+    assert first == source_of(function(DECIDE, share=one.copy()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import typing\nclass P(typing.NamedTuple):\n    a: int\n    def w(self): return SHARE\np = P(1)\n",
+        "class L(list):\n    def w(self): return SHARE\np = L([1])\n",
+        "class F(float):\n    def w(self): return SHARE\n    def __repr__(self): return ''\np = F(1)\n",
+        "class F(float):\n    def w(self): return self.k\np = F(1); p.k = SHARE\n",
+        "class N(list):\n    def w(self): return SHARE\np = [N([1])]\n",
+        "from dataclasses import dataclass\n@dataclass\nclass D:\n    a: float = 1\np = D(); p.w = SHARE\n",
+        "class M(type):\n    def __call__(cls): return SHARE\nclass P(metaclass=M): a = 1\np = P\n",
+    ],
+)
+def test_methods_and_attributes_of_a_value_count(text: str) -> None:
+    decide = "def decide(market):\n    return p\n"
+    first, again, other = (source_of(function(text.replace("SHARE", n) + decide)) for n in ("0.5", "0.5", "0.75"))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("call", ["globals()", "eval('share')", "vars()", "exec('share')", "locals()"])
+def test_code_that_reads_what_it_does_not_name_is_refused(call: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(call.partition("(")[0]) + r"\(\), by which it reads"):
+        source_of(function(f"share = 1\ndef decide(market):\n    return {call}\n"))
+
+
+@pytest.mark.fault("python", "the file of an imported strategy was edited and not reloaded", "refused until reloaded")
+@pytest.mark.parametrize(
+    "edited", ["def decide(market): return {'SPY': 0.5}\n", "\ndef decide(market): return {}\n", "("]
+)
+def test_a_module_that_was_edited_and_not_reloaded_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "edited_strategy.py"
+    path.write_text("def decide(market): return {}\n")
+    module = importlib.import_module("edited_strategy")
+    try:
+        before = source_of(module.decide)
+        path.write_text(edited)
+        for passed in (module.decide, function("def decide(m): return module\n", module=module)):
+            with pytest.raises(UsageError, match="has changed since it was imported; reload it"):
+                source_of(passed)
+        if edited != "(":
+            os.utime(path, (1e9, 1e9))
+            assert (source_of(importlib.reload(module).decide) == before) is (edited.lstrip() != edited)
+    finally:
+        del sys.modules["edited_strategy"]
