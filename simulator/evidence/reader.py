@@ -35,6 +35,8 @@ from simulator.evidence.records import (
     AblationRecord,
     CallRow,
     Checks,
+    ComparedRecord,
+    Comparisons,
     DecisionRow,
     RunRecord,
     Runtime,
@@ -43,6 +45,7 @@ from simulator.evidence.records import (
 )
 from simulator.evidence.row_table import RowTable
 from simulator.market.bars import instant
+from simulator.store.folders import COMPARED
 from simulator.trading.model import Fill, OrderRecord, Rejection, RoundTrip
 
 Series = NDArray[np.float64]
@@ -65,6 +68,7 @@ COUNCIL_RECORDS: dict[str, type] = {
 }
 
 
+COMPARISONS = "comparisons.json"
 PRICES = "prices.csv"
 """Closes of the symbols traded most: of bars, so not in the digest of the result."""
 
@@ -101,6 +105,7 @@ class Evidence:
     calls : lines of llm_calls.jsonl
     tried : trials.json; None where it is not there, cannot be read or is another result's
     ablation, checks, factors : ablation.json, checks.json and factors.json, None where nobody asked
+    comparisons : those the run is part of, the newest first
     runtime : runtime.json; None where it cannot be read: it says nothing of the result
     altered : what has changed in the folder since the run was made; empty where nothing has, or nobody looked
     """
@@ -119,6 +124,7 @@ class Evidence:
     calls: tuple[CallRow, ...]
     ablation: AblationRecord | None
     checks: Checks | None
+    comparisons: tuple[ComparedRecord, ...]
     tried: TrialsRecord | None
     factors: RunFactors | None
     runtime: Runtime | None
@@ -188,6 +194,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         calls=read_calls(folder, run),
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
         checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
+        comparisons=read_comparisons(folder, run),
         tried=found if (found := _read_tried(folder, run)) and found["digest"] == run["digest"] else None,
         factors=read_factors(folder, run),
         runtime=_runtime_or_none(folder, run),
@@ -352,6 +359,16 @@ def read_decisions(path: Path, run: RunRecord) -> tuple[DecisionRow, ...]:
 def read_calls(folder: Path, run: RunRecord) -> tuple[CallRow, ...]:
     """Return the lines of llm_calls.jsonl. Raises DataError."""
     return cast(tuple[CallRow, ...], _read_lines(folder / "llm_calls.jsonl", CallRow, run))
+
+
+def read_comparisons(folder: Path, run: RunRecord) -> tuple[ComparedRecord, ...]:
+    """Return what comparisons.json lists; nothing where it cannot be read: it says nothing of the result."""
+    try:
+        found = _read_added(folder, run, COMPARISONS, Comparisons, "sim compare OTHER")
+    except DataError:
+        return ()
+    listed = cast(Comparisons, found)["comparisons"] if found else []
+    return tuple(one for one in listed if COMPARED.fullmatch(one["folder"]))
 
 
 def _again(run: RunRecord) -> str:

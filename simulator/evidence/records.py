@@ -557,6 +557,19 @@ class FigureRecord(TypedDict):
     note: str
 
 
+class ComparedRecord(TypedDict):
+    """A comparison the run is part of: its folder beside that of the run, and the names of the other runs."""
+
+    folder: str
+    others: list[str]
+
+
+class Comparisons(TypedDict):
+    """comparisons.json, the newest first."""
+
+    comparisons: list[ComparedRecord]
+
+
 class RangeRecord(TypedDict):
     low: float
     likely: float

@@ -24,7 +24,13 @@ RESULT_FILES = ("decisions.jsonl", "orders.csv", "fills.csv", "rejected.csv", "e
 FURTHER = ("decisions-replicate-", "accounts/")
 """Beginnings of the names of further files of a result."""
 
-MAKERS = {"ablati": "ablate", "checks": "check", "factor": "report --factors FILE", "report": "report"}
+MAKERS = {
+    "ablati": "ablate",
+    "checks": "check",
+    "factor": "report --factors FILE",
+    "compar": "compare OTHER",
+    "report": "report",
+}
 REPORTS = ("report.html", "report.md", "report.json", "report.png")
 """Files made of all the others, recorded when they are written since version 0.2."""
 

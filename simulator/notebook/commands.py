@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.errors import UsageError
+from simulator.errors import SimError, UsageError
 from simulator.evidence.verify import Verified, add_parts
 from simulator.files import check_writable, locked
+from simulator.printing import say
 from simulator.stopping import refuse_if_stopped
 from simulator.workspace import Workspace
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from simulator.contamination.checks import Check
     from simulator.evidence.records import AblationRecord, CheckRecord, Checks
 
+MOST_COMPARISONS = 20
+"""Comparisons that a run's pages lead to, the newest."""
+
 
 def compare_runs(
     opened: Sequence[Verified], workspace: Workspace, draws: int, seed: int, target: Path | None = None
@@ -39,8 +43,11 @@ def compare_runs(
     facts, compared = compare.compare_runs(folders, altered=altered, draws=draws, seed=seed)
     days = compare.common_sessions([one.evidence for one in compared])
     beside = [one for one in opened if target is None and one.folder.resolve().parent == workspace.reports.resolve()]
-    links = {one.run["run_id"]: f"../{one.folder.name}/report.html" for one in beside}
+    links = {one.run["run_id"]: f"../{one.folder.name}/report.html" for one in beside} if target is None else None
     page = write_comparison(facts, render_comparison(facts, compared, days, links), workspace.reports, target)
+    if target is None:
+        for one in beside:
+            _list_comparison(one, facts, page.parent.name, workspace)
     keep_shelf(page.parent, workspace.reports)
     return facts, page
 
@@ -158,15 +165,42 @@ def explain_date(opened: Verified, topic: Topic) -> Explanation:
     return explain_decision(opened.folder, day, topic.symbol, topic.account)
 
 
+def _list_comparison(opened: Verified, facts: Comparison, name: str, workspace: Workspace) -> None:
+    """Put the comparison `name` first in the run's comparisons.json, and into the lists of pages in its folder.
+
+    A folder that was altered or cannot be written is left as it is: the comparison is made.
+    """
+    from simulator.evidence.reader import COMPARISONS, read_comparisons
+    from simulator.report.formats import write
+    from simulator.store.folders import json_bytes
+
+    folder, own = opened.folder, opened.run["run_id"]
+    others = [f"{run['strategy']} {run['run_id']}" for run in facts["runs"] if run["run_id"] != own]
+    add = partial(add_parts, workspace, opened.run)
+    try:
+        with locked(folder.parent):  # another process may add its own
+            earlier = read_comparisons(folder, opened.run)
+            if opened.altered or earlier[:1] == ({"folder": name, "others": others},):
+                return
+            kept = [{"folder": name, "others": others}, *(one for one in earlier if one["folder"] != name)]
+            add(folder, {COMPARISONS: json_bytes({"comparisons": kept[:MOST_COMPARISONS]})})
+        _link_pages(opened, add)
+        if (folder / "report.html").is_file():
+            write(folder, "html", add=add)
+    except SimError as error:
+        say(f"sim: note: {folder.name} does not list the comparison: {error.found}", err=True)
+
+
 def _link_pages(opened: Verified, add: Callable[[Path, Mapping[str, bytes]], None]) -> None:
-    """Write the pages of ablation and checks again where a run has both, so that each leads to the other."""
-    from simulator.evidence.reader import read
+    """Write the pages of ablation and checks again where there are several pages of a run: each leads to the others."""
+    from simulator.evidence.reader import COMPARISONS, read
     from simulator.report import ablation, checks
 
     folder = opened.folder
-    if not ((folder / ablation.FACTS).exists() and (folder / checks.FACTS).exists()):
+    there = {name for name in (ablation.FACTS, checks.FACTS, COMPARISONS) if (folder / name).exists()}
+    if len(there) < 2:
         return
     evidence = read(folder, opened.altered)
-    if evidence.ablation is not None and evidence.checks is not None:
-        pages = {ablation.FILE: ablation.page(evidence.ablation, checked=True)}
-        add(folder, pages | {checks.FILE: checks.page(evidence.checks, ablated=True)})
+    pages = {ablation.FILE: ablation.page(evidence.ablation, evidence)} if evidence.ablation is not None else {}
+    pages |= {checks.FILE: checks.page(evidence.checks, evidence)} if evidence.checks is not None else {}
+    add(folder, pages)

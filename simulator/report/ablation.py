@@ -48,7 +48,7 @@ def compose_council_value(evidence: Evidence) -> CouncilValue | None:
     return CouncilValue(headline(facts), RULE, tabulate_added(facts), tabulate_earned(facts, caption=True))
 
 
-def page(facts: AblationRecord, checked: bool = False) -> bytes:
+def page(facts: AblationRecord, beside: Evidence | None = None) -> bytes:
     """Return ablation.html as UTF-8: no network, decided by `facts` (ablation.json) and what lies beside it."""
     content = {
         "run": facts,
@@ -59,7 +59,7 @@ def page(facts: AblationRecord, checked: bool = False) -> bytes:
         "details": (METHOD, *filter(None, (describe_judgements(facts),)), *facts["notes"]),
         "rule": RULE,
         "forest": draw_added(facts),
-        "pages": list_pages("Ablation", checks=checked),
+        "pages": list_pages("Ablation", beside),
         "added": tabulate_added(facts),
         "earned": tabulate_earned(facts),
         "choices": _tabulate_choices(facts),

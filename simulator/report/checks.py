@@ -31,6 +31,8 @@ from simulator.store.folders import json_bytes
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from simulator.evidence.reader import Evidence
+
 FILE, FACTS = "checks.html", "checks.json"
 
 ORDER = ("cutoff", "future", "blind", "reidentify", "inputs", "recall", "replicates", "costs", "execution")
@@ -57,9 +59,9 @@ def merge(folder: Path, done: Sequence[CheckRecord], altered: str = "") -> Check
     return {**about(run, altered), "verdict": headline(checks), "checks": checks}
 
 
-def content(facts: Checks, ablated: bool = False) -> dict[str, bytes]:
-    """Return checks.json and checks.html by name; `ablated`: there is a page of the ablation beside it."""
-    return {FACTS: json_bytes(facts), FILE: page(facts, ablated)}
+def content(facts: Checks) -> dict[str, bytes]:
+    """Return checks.json and checks.html by name."""
+    return {FACTS: json_bytes(facts), FILE: page(facts)}
 
 
 def headline(checks: dict[str, CheckRecord]) -> str:
@@ -79,7 +81,7 @@ def headline(checks: dict[str, CheckRecord]) -> str:
     return f"{counted(judged, 'check')} passed, none flagged: no sign of memory or of looking ahead in these.{rest}"
 
 
-def page(facts: Checks, ablated: bool = False) -> bytes:
+def page(facts: Checks, beside: Evidence | None = None) -> bytes:
     """Return checks.html as UTF-8: one file, no network, decided by `facts` (checks.json) and what lies beside it."""
     checks = facts["checks"].values()
     shown = {
@@ -92,7 +94,7 @@ def page(facts: Checks, ablated: bool = False) -> bytes:
         "tables": {one["name"]: tabulate_check(one) for one in checks},
         "bills": {one["name"]: describe_bill(one["bill"]) for one in checks},
         "command": f"sim check {facts['run_id']}",
-        "pages": list_pages("Checks", ablation=ablated),
+        "pages": list_pages("Checks", beside),
     }
     return render_page(FILE, **shown).encode()
 

@@ -18,7 +18,7 @@ from simulator.report.catalogue import METRICS
 from simulator.report.charts import Chart, Curve, Forest, Key, draw_growth, draw_intervals, span, speak, spell
 from simulator.report.comparison import CURVES
 from simulator.report.drawing import Frame, Layer
-from simulator.report.renderers.html import render_page
+from simulator.report.renderers.html import list_pages, render_page
 from simulator.store.folders import json_bytes, write_folder
 
 FILE = "comparison.html"
@@ -29,7 +29,7 @@ def render_comparison(
     facts: Comparison, runs: Sequence[LabelledRun], days: Sequence[date], links: Mapping[str, str] | None = None
 ) -> bytes:
     """Return the page as UTF-8 HTML; the same bytes for the same facts. `days` are the sessions all runs have, `links`
-    the addresses of reports by run id."""
+    the addresses of reports by run id, None for a page that does not lie among the runs."""
     verdict = comparison.judge_comparison(facts)
     curves = [
         Curve(css, one.label, np.asarray(BASE * np.cumprod(np.r_[1.0, 1.0 + one.on(days)[0]]), dtype=np.float64))
@@ -45,6 +45,7 @@ def render_comparison(
         "parting": verdict.parting,
         "classes": CURVES,
         "links": links or {},
+        "pages": () if links is None else list_pages("Comparison"),
         "interval": _draw_interval(facts, verdict.headline),
         "equity": _draw_equity(curves, days) if len(days) > 1 else None,
         "relative": _draw_lead(curves, days, facts) if len(days) > 1 and len(runs) == 2 else None,

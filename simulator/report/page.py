@@ -104,10 +104,10 @@ class Section:
 
 
 SECTIONS = (
-    Section("chart", "Equity and trades"),
+    Section("chart", "Chart"),
     Section("trades", "Trades", lambda report: report.trades),
     Section("prices", "Prices", lambda report: report.prices),
-    Section("profit", "Profit and loss", lambda report: report.profit),
+    Section("profit", "P&L", lambda report: report.profit),
     Section("comparison", "Comparison"),
     Section("rolling", "Rolling", lambda report: report.rolling),
     Section("drawdowns", "Drawdowns", lambda report: report.drawdowns),
@@ -116,11 +116,15 @@ SECTIONS = (
     Section("weights", "Weights", lambda report: report.holdings),
     Section("significance", "Significance"),
     Section("factors", "Factors", lambda report: report.factors),
-    Section("members", "Members"),
+    Section("members", "Members", lambda report: any(vars(report.members).values())),
     Section("calibration", "Calibration", lambda report: report.calibration),
     Section("costs", "Costs"),
-    Section("figures", "All figures"),
-    Section("contamination", "Contamination", lambda report: report.contamination),
+    Section("figures", "Figures"),
+    Section(
+        "contamination",
+        "Contamination",
+        lambda report: (it := report.contamination) and (it.models or it.parts or it.checks),
+    ),
     Section("assumptions", "Assumptions"),
     Section("biases", "Biases"),
     Section("reproduce", "Reproduce"),
@@ -147,7 +151,7 @@ def render(folder: Path, altered: str = "") -> bytes:
     own = {"script": script, "script_digest": digest, "runtime": reproduce.describe_runtime(evidence.runtime)}
     shown = [section for section in SECTIONS if section.shown(report)]
     names = {"name": report.run["strategy"], "headline": report.verdict.headline, "month_names": MONTHS}
-    pages = list_pages("Report", ablation=evidence.ablation is not None, checks=evidence.checks is not None)
+    pages = list_pages("Report", evidence)
     sentences = [*filter(None, (report.verdict.returns,)), *report.verdict.details]
     page = render_page("report.html", **vars(report), **own, **names, sections=shown, sentences=sentences, pages=pages)
     decisions = write_decisions(evidence, LARGEST - len(page.encode()))

@@ -26,7 +26,7 @@ from simulator.files import locked, read_bytes, write_file
 from simulator.number_format import counted, gate
 from simulator.printing import say
 from simulator.report.renderers.html import TEMPLATES, join_scripts, render_page
-from simulator.store.folders import NAMED, is_partial, run_id_of
+from simulator.store.folders import COMPARED, NAMED, is_partial, run_id_of
 
 if TYPE_CHECKING:
     from simulator.evidence.records import RunRecord
@@ -37,8 +37,6 @@ READ = ("run.json", "trials.json", "equity.csv")
 PAGES = {"ablation.html": "ablation", "checks.html": "checks"}
 """Pages that other commands put beside the report, and their names."""
 COMPARISON = "comparison.html"
-COMPARED = re.compile(r"compare(-[0-9a-f]{10}){2,}")
-"""Names of folders of comparisons."""
 
 PLACE_OF_ROWS = "<!--rows-->"
 DIGEST = re.compile(r' data-rows="([0-9a-f]{64})"')

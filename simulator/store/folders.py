@@ -27,8 +27,10 @@ PARTIAL = "-partial"
 
 NAMED = re.compile(rf".+(-\d{{4}}-\d\d-\d\d){{2}}-[0-9a-f]{{10}}({PARTIAL})?")
 """Names of run folders."""
+COMPARED = re.compile(r"compare(-[0-9a-f]{10}){2,}")
+"""Names of folders of comparisons."""
 
-ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html", "factors.json")
+ADDED_LATER = ("ablation.json", "ablation.html", "checks.json", "checks.html", "factors.json", "comparisons.json")
 """Files that other commands add to a run's folder, about the result in it."""
 
 

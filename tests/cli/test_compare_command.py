@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 import simulator
 from simulator.analysis.verdict import judge
-from simulator.evidence.reader import read_run
+from simulator.evidence.reader import read, read_run
+from simulator.report.page import render
 from simulator.workspace import make_workspace
 
 pytestmark = pytest.mark.medium
@@ -51,6 +53,27 @@ def test_two_runs_get_a_verdict_a_parting_and_a_page(made: Any, sim: Sim) -> Non
     # A comparison is no run: `last` and the list of runs stay what they were.
     assert {row["run_id"] for row in json.loads(sim("runs", "--json", cwd=folder).stdout)} == set(ids(runs))
     assert sim("report", "last", cwd=folder).returncode == 0
+
+
+def test_each_run_leads_to_its_comparisons_the_newest_first(made: Any, sim: Sim) -> None:
+    folder, runs = made
+    a, b, c = ids(runs)
+    for other in (b, c, b):
+        assert sim("compare", a, other, "--draws", 50, cwd=folder).stderr == ""
+    listed = json.loads((runs[0].folder / "comparisons.json").read_text())["comparisons"]
+    assert [one["folder"] for one in listed] == [f"compare-{a}-{b}", f"compare-{a}-{c}"]
+    for run, addresses in ((runs[0], listed), (runs[1], listed[:1])):
+        page = (run.folder / "report.html").read_bytes()
+        links = [link.decode() for link in re.findall(rb'href="([.][.]/[^"]+)"', page)]
+        assert links == ["../index.html", *(f"../{one['folder']}/comparison.html" for one in addresses)]
+        assert all((run.folder / link).is_file() for link in links)
+        assert render(run.folder) == page
+    found = json.loads(sim("verify", "--json", cwd=folder).stdout)["runs"]
+    assert {row["state"] for row in found} == {"verified"}
+    kept = (runs[0].folder / "comparisons.json").read_bytes()
+    (runs[0].folder / "comparisons.json").write_text("[")
+    assert read(runs[0].folder).comparisons == ()
+    (runs[0].folder / "comparisons.json").write_bytes(kept)
 
 
 def test_json_has_verdict_pairs_and_what_differs(made: Any, sim: Sim, tmp_path: Path) -> None:

@@ -91,9 +91,11 @@ def test_no_page_a_command_writes_has_a_violation(workspace: Path, browser: Any)
     assert [one for page in pages for one in examine(browser, page, SCREENS)] == []
     browser.open(council / "ablation.html")
     names = "[...document.querySelectorAll('.pages a')].map(a => [a.textContent, a.getAttribute('href')])"
-    assert browser.run(names) == [["Report", "report.html"], ["Ablation", None], ["Checks", "checks.html"]]
-    assert browser.run("document.querySelectorAll('.forest .bar').length") >= 3
     (comparison,) = workspace.glob("reports/compare-*/comparison.html")
+    compared = ["Comparison", f"../{comparison.parent.name}/comparison.html"]
+    beside = [["Report", "report.html"], ["Ablation", None], ["Checks", "checks.html"], compared]
+    assert browser.run(names) == [["All runs", "../index.html"], *beside]
+    assert browser.run("document.querySelectorAll('.forest .bar').length") >= 3
     browser.open(comparison)
     assert browser.run("document.querySelectorAll('.runs a').length") == 2
     for page in pages:

@@ -121,15 +121,18 @@ def test_a_finger_drawn_across_zooms_and_a_tap_only_moves_the_cursor(write_run: 
     assert not browser.run("document.getElementById('debate').open")
 
 
-@pytest.mark.parametrize("width", [390, 768, 1440])
+@pytest.mark.parametrize("width", [390, 1024, 1440])
 def test_the_row_of_sections_is_one_row_that_stays_and_says_where_one_is(
     write_run: Any, browser: Any, width: int
 ) -> None:
     browser.open(build(write_run()), width)
     inside = "[...document.querySelectorAll('.sections a')].every(a => document.querySelector(a.hash))"
     assert browser.run(inside)
-    tops = "new Set([...document.querySelectorAll('.sections a')].map(a => a.getBoundingClientRect().top)).size"
+    tops = "new Set([...document.querySelectorAll('.sections > *')].map(a => a.getBoundingClientRect().top)).size"
     assert browser.run(tops) == 1
+    row = "document.querySelector('.sections')"
+    assert browser.run(f"{row}.scrollWidth <= {row}.clientWidth && {row}.offsetHeight < 50")
+    assert browser.run(f"{row}.querySelectorAll(':scope > a').length") >= (3 if width < 500 else 11)
     browser.run("document.getElementById('costs').scrollIntoView({behavior: 'instant'})")
     current = "document.querySelector('.sections [aria-current]')?.textContent"
     browser.ask("Runtime.evaluate", expression="new Promise(requestAnimationFrame)", awaitPromise=True)
@@ -138,11 +141,20 @@ def test_the_row_of_sections_is_one_row_that_stays_and_says_where_one_is(
     bar = browser.run("(b => [b.top, b.bottom])(document.querySelector('.sections').getBoundingClientRect())")
     assert bar[0] == 0
     assert bar[1] <= browser.run("document.querySelector('#costs h2').getBoundingClientRect().top")
-    right = "document.querySelector('.sections [aria-current]').getBoundingClientRect().right"
-    assert width < 500 or browser.run(right) <= width
+    browser.run("document.querySelector('.sections summary').focus()")
+    browser.press("Enter")
+    boxes = "[...document.querySelectorAll('.sections a')].map(a => a.getBoundingClientRect())"
+    assert all(0 <= left < right <= width for left, right in browser.run(f"{boxes}.map(b => [b.left, b.right])"))
+    menu = "document.querySelector('.sections .menu')"
+    assert browser.run(f"{menu}.open")
+    browser.press("Escape")
+    assert not browser.run(f"{menu}.open")
+    browser.run(f"{menu}.open = true; {menu}.querySelector('a[href=\"#protocol\"]').click()")
+    assert not browser.run(f"{menu}.open")
+    assert browser.run("location.hash") == "#protocol"
 
 
 def test_what_the_run_has_not_got_has_no_entry(write_run: Any, browser: Any) -> None:
     browser.open(build(write_run(members=(), analysts=None, trades=False)))
     names = browser.run("[...document.querySelectorAll('.sections a')].map(a => a.textContent)")
-    assert not {"Calibration", "Factors", "Contamination"} & set(names)
+    assert not {"Calibration", "Factors", "Contamination", "Members"} & set(names)

@@ -233,6 +233,18 @@ def test_a_run_is_whole_where_the_shelf_cannot_be_written(workspace: Path, sim) 
     assert len(rows_of(workspace / "reports")) == 1
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_cell_stands_over_another_and_a_screen_has_room_for_all(reports: Path, browser: Any, width: int) -> None:
+    for page in ("ablation.html", "checks.html"):
+        (reports / "council-2024-01-02-2024-12-18-aaaaaaaaaa" / page).write_text("a page")
+    browser.open(update_shelf(reports), width)
+    over = "[...document.querySelectorAll('tbody th')].filter(th => th.scrollWidth > th.clientWidth).length"
+    assert browser.run(over) == 0
+    if width == 1440:
+        assert browser.run("(s => s.scrollWidth <= s.clientWidth)(document.querySelector('.shelf .scroll'))")
+
+
 SHOWN = "[...document.querySelectorAll('tbody tr')].map(row => row.dataset.folder.slice(0, 5))"
 TYPE = "(f => { f.value = %r; f.dispatchEvent(new Event('input')) })(document.querySelector('input[type=search]'))"
 CHOOSE = "(l => { l.value = %r; l.dispatchEvent(new Event('change')) })(document.querySelector('select'))"
@@ -249,13 +261,13 @@ def test_the_table_is_sorted_filtered_and_ticked(reports: Path, browser: Any) ->
     assert browser.complaints == []
     assert browser.requests == [(reports / "index.html").as_uri()]
     heads = "[...document.querySelectorAll('thead th')]"
-    assert browser.run(f"{heads}.findIndex(th => th.ariaSort)") == 12
+    assert browser.run(f"{heads}.findIndex(th => th.ariaSort)") == 2
     returns = {name[:5]: read_run(reports / name)["metrics"]["total_return"] for name in rows_of(reports)}
-    browser.run(f"{heads}[4].querySelector('button').focus()")
+    browser.run(f"{heads}[5].querySelector('button').focus()")
     browser.press("Enter")
     assert browser.run(SHOWN) == sorted(returns, key=returns.__getitem__, reverse=True)
     browser.press("Enter")
-    assert browser.run(f"{heads}[4].ariaSort") == "ascending"
+    assert browser.run(f"{heads}[5].ariaSort") == "ascending"
     assert browser.run(SHOWN) == sorted(returns, key=returns.__getitem__)
     browser.run(TYPE % "sma")
     assert browser.run(SHOWN) == ["sma_c"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from simulator.evidence.reader import Evidence
+
 TEMPLATES = Path(__file__).parents[1] / "templates"
+SHELF = "../index.html"
+"""Address of the table of all runs, from a folder among them."""
 
 
 def render_page(template: str, **content: object) -> str:
@@ -29,11 +34,37 @@ def render_table(table: Table) -> str:
     return printable(str(_environment().get_template("macros.html").module.table(table)))  # type: ignore[attr-defined]
 
 
-def list_pages(current: str, ablation: bool = False, checks: bool = False) -> tuple[tuple[str, str], ...]:
-    """Return (name, address) of the pages of a run's folder, without an address for the current one; none if alone."""
-    there = {"Report": True, "Ablation": ablation, "Checks": checks, current: True}
-    pages = tuple((name, "" if name == current else f"{name.lower()}.html") for name, shown in there.items() if shown)
-    return pages if len(pages) > 1 else ()
+@dataclass(frozen=True)
+class PageLink:
+    """Page in the list of other pages, without an address where it is the current one; `listed` stand in its menu."""
+
+    name: str
+    address: str = ""
+    listed: tuple[PageLink, ...] = ()
+
+
+def list_pages(current: str, beside: Evidence | None = None) -> tuple[PageLink, ...]:
+    """Return the shelf, the pages that lie `beside` the current one in a run's folder, and the run's comparisons.
+
+    Every run is put on a shelf, so there is one wherever the folder has not been taken away from its place.
+    """
+    there = {
+        "Report": current != "Comparison",
+        "Ablation": beside is not None and beside.ablation is not None,
+        "Checks": beside is not None and beside.checks is not None,
+    } | {current: True}
+    pages = [
+        PageLink(name, "" if name == current else f"{name.lower()}.html") for name, shown in there.items() if shown
+    ]
+    compared = [
+        PageLink(f"with {' and '.join(one['others'])}", f"../{one['folder']}/comparison.html")
+        for one in (beside.comparisons if beside is not None else ())
+    ]
+    if len(compared) > 1:
+        pages.append(PageLink("Comparisons", listed=tuple(compared)))
+    else:
+        pages += [PageLink("Comparison", one.address) for one in compared]
+    return (PageLink("All runs", SHELF), *pages)
 
 
 def read_template(name: str) -> str:
