@@ -42,7 +42,8 @@ class Account:
     """The books of one account of a run. Tables are made when they are first looked at.
 
     All are indexed by ``session`` (T exchange sessions, oldest first) or have a row per event; money is in dollars,
-    weights and returns are fractions, times those of New York. Raises DataError where the folder has changed.
+    weights and returns are fractions, times those of New York; docs/python.md has every column with its dtype. Raises
+    DataError where the folder has changed.
     """
 
     def __init__(self, run: Run, name: str | None, metrics: Metrics) -> None:
@@ -119,7 +120,7 @@ class Account:
 
     @cached_property
     def trades(self) -> pd.DataFrame:
-        """Round trips, each position from flat to flat, by entry: columns as in `simulator.trading.model.RoundTrip`."""
+        """Round trips, each position from flat to flat, by entry: columns as in docs/python.md."""
         from simulator.notebook.tables import tabulate_trades
 
         self._check("trades.csv")

@@ -139,11 +139,7 @@ def _table(plan: Plan) -> Table:
 def _money(line: PlanLine) -> tuple[str, str]:
     if not line.prompt_tokens.high:
         return "", ""
-    return f"{_thousands(line.prompt_tokens)}, {_thousands(line.completion_tokens)}", f"{line.usd.likely:.2f}"
-
-
-def _thousands(tokens: Range) -> str:
-    return _count(tokens.likely)
+    return f"{_count(line.prompt_tokens.likely)}, {_count(line.completion_tokens.likely)}", f"{line.usd.likely:.2f}"
 
 
 def _count(tokens: float) -> str:
