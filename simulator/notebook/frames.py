@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FOLDER = "frames"
 PRICES = ("open", "high", "low", "close")
+DATES = ("date", "datetime", "timestamp", "time")
+"""Columns that the reader of files takes for the date."""
 
 SHAPES = (
     "pass a DataFrame with open, high, low, close, volume indexed by date for one symbol, for several "
@@ -29,13 +31,17 @@ def store_frames(given: pd.DataFrame | Mapping[str, pd.DataFrame], symbols: Sequ
 
     Equal bars have one folder. Raises UsageError for what is no table of bars, or has none for one of `symbols`.
     """
-    tables = {name.upper(): table for name, table in _by_symbol(given, symbols).items()}
+    named = _by_symbol(given, symbols)
+    tables = {name.upper(): table for name, table in named.items()}
+    if len(tables) < len(named):
+        twice = next(name for name in tables if sum(one.upper() == name for one in named) > 1)
+        raise UsageError(f"bars has {twice} more than once, in other letters", mend="name each symbol once")
     odd = [name for name in symbols if not re.fullmatch(r"[A-Z0-9^=_-][A-Z0-9.^=_-]*", name)]
     if odd:
         raise UsageError(f'"{odd[0]}" is no symbol that a file can be named by', mend="letters, digits and . ^ = _ -")
     missing = [name for name in symbols if name not in tables]
     if missing:
-        raise UsageError(f"bars has none of {missing[0]}, but of {', '.join(sorted(tables))}", mend=SHAPES)
+        raise UsageError(f"bars has none of {missing[0]}, but of {', '.join(sorted(tables)[:8])}", mend=SHAPES)
     files = {f"{name}.parquet": _as_parquet(name, tables[name]) for name in symbols}
     digest = hashlib.sha256(b"\0".join(part for name in sorted(files) for part in (name.encode(), files[name])))
     place = Path("data") / FOLDER / digest.hexdigest()[:16]
@@ -63,8 +69,9 @@ def _by_symbol(given: Any, symbols: Sequence[str]) -> dict[str, pd.DataFrame]:
         names = dict.fromkeys(table.columns.get_level_values(1 - fields))
         return {str(name): _frame(table.xs(name, axis=1, level=1 - fields)).dropna(how="all") for name in names}
     if isinstance(table.index, pd.MultiIndex) and table.index.nlevels == 2:
-        level = next((n for n in (0, 1) if not isinstance(table.index.get_level_values(n), pd.DatetimeIndex)), 0)
-        names = dict.fromkeys(table.index.get_level_values(level))
+        levels = [table.index.get_level_values(n) for n in (0, 1)]
+        level = next((n for n in (0, 1) if symbols[0] in {str(one).upper() for one in levels[n].unique()}), 0)
+        names = dict.fromkeys(levels[level])
         return {str(name): _frame(table.xs(name, level=level)) for name in names}
     column = next((name for name in table.columns if str(name).lower() in ("symbol", "ticker")), None)
     if column is not None:
@@ -97,9 +104,16 @@ def _as_parquet(symbol: str, table: pd.DataFrame) -> bytes:
     if not _names_prices(list(table.columns)):
         raise UsageError(f"bars of {symbol} has columns {', '.join(map(str, table.columns[:8]))}", mend=SHAPES)
     kept = table.rename(columns=lambda name: str(name))
-    if not isinstance(kept.index, pd.RangeIndex):
-        index = kept.index.to_timestamp() if isinstance(kept.index, pd.PeriodIndex) else kept.index
-        kept = kept.set_axis(index.rename("date"), axis=0).sort_index(kind="stable").reset_index()
+    index = kept.index.to_timestamp() if isinstance(kept.index, pd.PeriodIndex) else kept.index
+    dated = isinstance(index, pd.DatetimeIndex)
+    if any(name.lower() in DATES for name in kept.columns):
+        if dated:
+            raise UsageError(f"bars of {symbol} has dates in its index and in a column", mend="drop one of them")
+        kept = kept.reset_index(drop=True)
+    elif not isinstance(index, pd.RangeIndex):
+        kept = kept.set_axis(index.rename("date"), axis=0)
+        # Text is read as dates first, by the reader of files: 02/01 stands before 31/12 only there.
+        kept = (kept.sort_index(kind="stable") if dated else kept).reset_index()
     try:
         return bytes(kept.to_parquet(index=False))
     except (ValueError, TypeError, OSError) as error:

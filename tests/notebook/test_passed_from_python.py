@@ -89,6 +89,9 @@ def test_bars_of_a_frame_are_read_as_those_of_a_file(lab: Path) -> None:
         "two levels, field first": pd.concat({"SPY": spy, "QQQ": qqq}, axis=1).swaplevel(axis=1),
         "rows by symbol": pd.concat({"SPY": spy, "QQQ": qqq}, names=["symbol", "date"]),
         "a column of symbols": pd.concat([spy.assign(symbol="SPY"), qqq.assign(symbol="QQQ")]),
+        "columns of symbols and dates": pd.concat(
+            [one.rename_axis("date").reset_index().assign(symbol=name) for name, one in (("SPY", spy), ("QQQ", qqq))]
+        ).sort_values("date", ignore_index=True),
     }
     for shape, given in shapes.items():
         made = simulator.run("buy_and_hold", "SPY,QQQ", bars=given, workspace=lab, **SPAN)
@@ -120,6 +123,7 @@ def test_bars_after_a_date_change_no_decision_before_it(lab: Path) -> None:
         ({"QQQ": None}, r'bars\["QQQ"\] was NoneType'),
         (pd.DataFrame({"close": [1.0]}), "columns close"),
         ({"GLD": pd.DataFrame({"open": [1.0]})}, "bars has none of SPY, but of GLD"),
+        ({"spy": pd.DataFrame(), "SPY": pd.DataFrame()}, "SPY more than once"),
     ],
 )  # fmt: skip
 def test_what_is_no_bars_is_one_line(given: Any, found: str, lab: Path) -> None:
@@ -142,9 +146,10 @@ def test_an_index_of_dates_in_any_form_and_order_is_read(lab: Path) -> None:
     texts, numbers, mixed = spy.copy(), spy.copy(), spy.sample(frac=1, random_state=1)
     texts.index = spy.index.strftime("%Y-%m-%d")
     numbers.index = spy.index.strftime("%Y%m%d").astype(int)
+    written = spy.set_axis(spy.index.strftime("%d/%m/%Y"), axis=0)
     found = {
         simulator.run("buy_and_hold", "SPY", bars=one, workspace=lab, **SPAN).facts["digest"]
-        for one in (spy, texts, numbers, mixed)
+        for one in (spy, texts, numbers, mixed, written)
     }
     assert len(found) == 1
 
