@@ -76,11 +76,11 @@ def independent(rng: np.random.Generator, n: int, count: int) -> Floats:
     return rng.normal(size=(count, n))
 
 
-def book(weigh: Weigh, shocks: Series = garch) -> Tested:
-    """Returns beyond its usual exposure of a book of two symbols in the bull market."""
+def book(weigh: Weigh, shocks: Series = garch, symbols: int = 2) -> Tested:
+    """Returns beyond its usual exposure of a book of so many independent symbols in the bull market."""
 
     def tested(rng: np.random.Generator, n: int, count: int) -> Iterator[tuple[Floats, float]]:
-        moves = DRIFT + SPREAD * np.stack([shocks(rng, n + WARM, count) for _ in range(2)], axis=-1)
+        moves = DRIFT + SPREAD * np.stack([shocks(rng, n + WARM, count) for _ in range(symbols)], axis=-1)
         return (beyond(weigh(rng, one)[WARM:], one[WARM:]) for one in moves)
 
     return tested
@@ -172,6 +172,26 @@ def saver(after_losses: bool) -> Weigh:
     return weigh
 
 
+def laggard(_: np.random.Generator, moves: Floats) -> Floats:
+    """Puts an equal part of the money every week into what has risen least since the start, and never sells."""
+    w, held, cash = np.zeros(moves.shape), np.zeros(moves.shape[1]), 1.0
+    since = np.cumsum(moves, axis=0)
+    for t in range(WARM, len(moves)):
+        if t % 5 == 0:
+            bought = min(5 / (len(moves) - WARM), cash)
+            held[since[t - 1].argmin()] += bought
+            cash -= bought
+        w[t] = held / (held.sum() + cash)
+        held = held * (1 + moves[t])
+    return w
+
+
+def anchored(_: np.random.Generator, moves: Floats) -> Floats:
+    """Half of the money, more as far as the price is below where a known trend from its start has it, less above."""
+    gap = np.cumsum(np.vstack([np.zeros((1, moves.shape[1])), moves[WARM:-1] - DRIFT]), axis=0)
+    return np.vstack([np.zeros((WARM, moves.shape[1])), weekly(np.clip(0.5 - gap, 0.0, 1.0)[::5], len(gap))])
+
+
 def informed(ic: float) -> Weigh:
     """Holds half in each symbol in the weeks a signal of that correlation with the week's return is above 0."""
 
@@ -215,6 +235,7 @@ def bulls(shocks: Series) -> dict[str, Tested]:
         "out for half of the time, then in": book(late, shocks),
         "buys every week, never sells": book(saver(after_losses=False), shocks),
         "buys after losing weeks, never sells": book(saver(after_losses=True), shocks),
+        "buys the laggard of 20, never sells": book(laggard, shocks, 20),
     }
 
 
@@ -235,7 +256,10 @@ NULLS: dict[str, Tested] = {
     **{f"iid bull: {name}": series for name, series in bulls(independent).items()},
     "NVDA's bars: weekly coin": nvidia,
 }
-UNTESTABLE: dict[str, Tested] = {"a disaster in 1 %": bare(drawn(0.01, 99.0))}
+UNTESTABLE: dict[str, Tested] = {
+    "iid bull: anchored to the starting price": book(anchored, independent, 1),
+    "a disaster in 1 %": bare(drawn(0.01, 99.0)),
+}
 
 BOUNDS = {"skewed": 6.5, "doubles down": 8.0, "": 5.0}
 """Percent called skill at most, by a part of the name: the first that fits."""

@@ -332,7 +332,7 @@ class _Shared:
         own = self._own
         if trial.strategy == own.strategy:
             return True, SAME_STRATEGY
-        if trial.definition and trial.definition == own.definition:
+        if {*trial.definition.split("-")} & {*own.definition.split("-")} - {""}:
             return True, f"{SAME_STRATEGY} under another name"
         if common := self._months(trial):
             return True, common

@@ -375,7 +375,9 @@ def _test(skill: SkillRecord, standing: Standing, trials: float, beyond: str) ->
         return ""
     best = f", {p_value(p)} as the best of {counted(int(trials), 'trial')}" if trials > 1 else ""
     level = skill.get("p_level")
-    moved = f", and half of {p_value(level)} without its change of level" if level and level / 2 == skill["p"] else ""
+    part = "half of " if level and level / 2 == skill["p"] else ""
+    takes = level and (skill["p"] or 0.0) > max(skill["p_mean"] or 0.0, skill["p_ratio"] or 0.0)
+    moved = f", and {part}{p_value(level)} without its change of level" if takes else ""
     near = " p from 0.03 to 0.07 is borderline." if standing == "borderline" else ""
     return (
         f"One-sided p for nothing beyond {beyond}: {p_value(skill['p'])} (the largest of {p_value(skill['p_mean'])} by "

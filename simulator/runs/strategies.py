@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,13 @@ def load_strategy(
 
 
 def definition_digest(source: bytes) -> str:
-    """sha256 (hex) of what a strategy's file does: without comments, layout, docstrings, and the name of its class."""
+    """Return two digests (hex, a hyphen between) of what a strategy's file does; copies have one of them in common.
+
+    The first is that of its shape: names it gives itself are numbered as they come, numbers and texts are any, and
+    annotations and the vector form, which says the same again, are left out: parameters of other names and defaults
+    change nothing. What is imported or asked of others (`market.history`) keeps its name. The second is what earlier
+    versions recorded. Both are without comments, layout, docstrings, and the name of the class.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
@@ -105,7 +111,55 @@ def definition_digest(source: bytes) -> str:
                 node.body[0] = ast.Pass()
             if isinstance(node, ast.ClassDef) and node in tree.body:
                 node.name = "Strategy"
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+    exact = ast.unparse(tree)
+    shape = ast.unparse(_Shape(tree).visit(tree))
+    return "-".join(hashlib.sha256(text.encode()).hexdigest() for text in (shape, exact))
+
+
+class _Shape(ast.NodeTransformer):
+    """Numbers the names that a file gives itself, and makes all numbers alike and all texts."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        nodes = list(ast.walk(tree))
+        inside = [one for node in nodes if isinstance(node, ast.ClassDef) for one in node.body]
+        of_class = {one.name for one in inside if isinstance(one, ast.FunctionDef)} | _stored(inside)
+        named = {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | _stored(nodes)
+        named |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        of_class |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+        self._own = {"id": named, "arg": named, "name": named, "attr": of_class}
+        self._numbers: dict[str, str] = {}
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            node = node.operand
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            node = ast.copy_location(ast.Assign([node.target], node.value), node)
+        if isinstance(node, ast.Assign) and [ast.unparse(one) for one in node.targets] == ["weights_for"]:
+            return ast.Pass()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | int | float):
+            return ast.Constant("" if isinstance(node.value, str) else 0)
+        if not isinstance(node, ast.alias | ast.keyword):
+            for part in self._own.keys() & vars(node).keys():
+                setattr(node, part, self._numbered(part, vars(node)[part]))
+        for part in {"annotation", "returns"} & vars(node).keys():
+            setattr(node, part, None)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self._own["id"]:
+            for given in node.keywords:
+                given.arg = given.arg and self._numbered("arg", given.arg)
+        return self.generic_visit(node)
+
+    def _numbered(self, part: str, name: Any) -> Any:
+        if name not in self._own[part] or hasattr(Rule, name):
+            return name
+        return self._numbers.setdefault(name, f"_{len(self._numbers)}")
+
+
+def _stored(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that are given a value in `nodes`, not in what these hold."""
+    targets = [one for node in nodes if isinstance(node, ast.Assign) for one in node.targets]
+    targets += [node.target for node in nodes if isinstance(node, ast.AnnAssign)]
+    targets += [node for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return {one.id for one in targets if isinstance(one, ast.Name)}
 
 
 def _find(name: str, folder: Path) -> Path:

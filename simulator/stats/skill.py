@@ -4,10 +4,12 @@
     w   signed weights held when each session opens, x  excess returns of the symbols over it   (n, N)
     b = Σ w̄ᵢxᵢ, w̄ₜ the mean of w up to t: the usual exposure, known before xₜ                   (n,)
     d = e − b: choosing and timing, less costs
-    level = Σ mean(wᵢ − w̄ᵢ)·mean(xᵢ): of the mean of d, the reward of an exposure that moved one way
+    level = Σ mean(wᵢ − w̄ᵢ)·mean(xᵢ), or Σ mean(wᵢ − w̄ᵢ)·mean(x) of all: of the mean of d, the reward of an exposure
+        that moved one way
 
 w̄ lags behind an exposure that only rises, or only falls: d then holds the mean of the market, and a rising one would
-pass for choosing, or a rise that was missed for choosing badly. So d must pass without that reward, too, at half the p.
+pass for choosing, or a rise that was missed for choosing badly. So d must pass without that reward, too: at half the p,
+or at all of it where the reward is more than a third of d.
 
 No slope is estimated and nothing divided by, so one formula serves timing of one symbol, pickers, long/short books and
 leverage alike. A regression on the exposure of the whole sample would look ahead: it takes dip buyers without skill for
@@ -42,6 +44,7 @@ class MeanTest:
     p_ratio : 1 − PSR(series; 0), which asks skew and tails as well
     p_level : the larger of the two without the reward of the change of level, where that is a gain; `p_worse` takes
         half of its own where it is a loss
+    level : that gain per session, 0 or more
     ratio, skew, kurtosis : mean over standard deviation per session (ddof 1), and the moments
     """
 
@@ -56,12 +59,13 @@ class MeanTest:
     ratio: float
     skew: float
     kurtosis: float
+    level: float
 
     @property
     def p(self) -> float:
-        """The largest of `p_mean`, `p_ratio` and half of `p_level`: with all of that, a tenth of histories without
-        choosing would keep below 0.05 for its change of level alone."""
-        return max(self.p_mean, self.p_ratio, self.p_level / 2)
+        """The largest of `p_mean`, `p_ratio` and half of `p_level`, or all of that where the change of level earned
+        more than a third of the mean: skill owes less to it, and keeps its power."""
+        return max(self.p_mean, self.p_ratio, self.p_level / (1 if 3 * self.level > self.mean else 2))
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,17 @@ def mean_so_far(weights: Floats) -> Floats:
 
 
 def level_reward(ahead: ArrayLike, moves: ArrayLike) -> float:
-    """Return Σ mean(aᵢ)·mean(xᵢ), per session, of a = w − w̄ and x (n, N): what a change of level earned.
+    """Return what a change of level earned, per session, of a = w − w̄ and x (n, N): of Σ mean(aᵢ)·mean(xᵢ) and
+    Σ mean(aᵢ)·mean(x), with the mean of all x, the larger where Σ aᵢxᵢ earned, the smaller where it lost.
 
-    It looks at the whole sample, and only ever takes from what is to be shown.
+    More of everything is one choice, whatever it was spread over: symbols bought because they had fallen have low means
+    of their own. It looks at the whole sample, and only ever takes from what is to be shown.
     """
     a, x = as_matrix(ahead, "weights"), as_matrix(moves, "moves")
-    return math.fsum((a.mean(axis=0) * x.mean(axis=0)).tolist())
+    levels, rewards = a.mean(axis=0), x.mean(axis=0)
+    own = math.fsum((levels * rewards).tolist())
+    pooled = math.fsum(levels.tolist()) * math.fsum(rewards.tolist()) / max(len(rewards), 1)
+    return max(own, pooled) if math.fsum((a * x).ravel().tolist()) > 0 else min(own, pooled)
 
 
 def split_return(excess: ArrayLike, exposure: ArrayLike, costs: ArrayLike) -> Split:
@@ -152,7 +161,7 @@ def mean_test(series: ArrayLike, level: float = 0.0) -> MeanTest | Undefined:
     p_worse = max(student_sf(-t, degrees), student_sf(-lost * root, degrees) / 2)
     p_level = max(student_sf(gained * root, degrees), 1.0 if isinstance(without, Undefined) else 1.0 - without)
     p_mean = student_sf(t, degrees)
-    return MeanTest(d.size, mean, t, degrees, p_mean, p_worse, 1.0 - psr, p_level, ratio, g3, g4)
+    return MeanTest(d.size, mean, t, degrees, p_mean, p_worse, 1.0 - psr, p_level, ratio, g3, g4, max(level, 0.0))
 
 
 def p_of_trials(p: float, trials: float) -> float:

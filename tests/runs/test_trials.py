@@ -497,4 +497,59 @@ def test_a_copy_with_comments_another_layout_and_another_class_is_the_same_defin
     copy = copy.replace(b"        return", b"      return").replace(b"1/self.n", b"1 / self.n")
     assert copy.count(b"\n") == source.count(b"\n") + 2
     assert definition_digest(source) == definition_digest(copy)
-    assert definition_digest(source) != definition_digest(source.replace(b"n = 2", b"n = 3"))
+    shape, exact = definition_digest(source).split("-")
+    assert exact == "c1a6eb345a5c598cf124f72420a87d8c8445cc07533cc53cb69ad7b7d1db1afa"
+    other, changed = definition_digest(source.replace(b"n = 2", b"n = 3")).split("-")
+    assert exact != changed
+    assert shape == other
+
+
+RULE = b"""from simulator.rules import Rule, uniform
+
+class Coin(Rule):
+    seed = 0
+    odds: float = 0.5
+
+    def weights(self, market):
+        held = [s for s in market.symbols if uniform(self.seed, market.as_of.date(), s) < self.odds]
+        return {symbol: 1 / len(market.symbols) for symbol in held}
+"""
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        (b"seed = 0", b"seed = 7"),
+        (b"seed = 0", b"seed = -7.5"),
+        (b"seed", b"number"),
+        (b"held", b"kept"),
+        (b"market", b"now"),
+        (b"odds: float", b"odds"),
+        (b"(self, market)", b"(self, market: object) -> dict[str, float]"),
+        (b"symbol:", b"one:"),
+    ],
+)
+def test_an_edited_copy_is_of_the_same_family(edit: tuple[bytes, bytes]) -> None:
+    edited = RULE.replace(*edit).replace(
+        b"for symbol in held", b"for one in held" if edit[1] == b"one:" else b"for symbol in held"
+    )
+    assert edited != RULE
+    assert definition_digest(edited).split("-")[0] == definition_digest(RULE).split("-")[0]
+    own = {**judged(symbols=["QQQ"]), "definition": definition_digest(RULE)}
+    tried = trials([row(1, strategy="copy", definition=definition_digest(edited))], own)
+    assert tried.counted[1].why == "same strategy under another name"
+
+
+@pytest.mark.parametrize(
+    "edit", [(b"<", b">"), (b"as_of", b"opened"), (b"1 / len", b"2 - len"), (b"uniform(", b"max(")]
+)
+def test_what_does_something_else_is_another_family(edit: tuple[bytes, bytes]) -> None:
+    assert definition_digest(RULE.replace(*edit)).split("-")[0] != definition_digest(RULE).split("-")[0]
+
+
+def test_shipped_rules_are_families_of_their_own_and_old_rows_are_known_again() -> None:
+    rules = [path.read_bytes() for path in sorted((Path(__file__).parents[2] / "strategies").glob("*.py"))]
+    assert len({definition_digest(rule).split("-")[0] for rule in rules}) == len(rules) >= 6
+    own = {**judged(symbols=["QQQ"]), "definition": definition_digest(RULE)}
+    earlier = row(1, strategy="copy", definition=definition_digest(RULE).split("-")[1])
+    assert len(trials([earlier], own).counted) == 2

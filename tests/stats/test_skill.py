@@ -100,12 +100,12 @@ def test_the_p_is_the_larger_of_the_two_and_undefined_where_nothing_varies() -> 
     assert mean_test(np.arange(9.0)) == Undefined("fewer than 10 sessions")
 
 
-def test_the_reward_of_a_change_of_level_is_taken_out_at_half_the_p_and_never_added() -> None:
+def test_the_reward_of_a_change_of_level_is_taken_out_at_half_the_p_or_all_where_it_is_most_and_never_added() -> None:
     d = np.random.default_rng(6).normal(0.1, 1, 500)
-    plain, shifted = mean_test(d), mean_test(d - 0.07)
+    plain, shifted = mean_test(d), mean_test(d - 0.03)
     assert not isinstance(plain, Undefined)
     assert not isinstance(shifted, Undefined)
-    gained, lost = mean_test(d, 0.07), mean_test(-d, -0.07)
+    gained, lost = mean_test(d, 0.03), mean_test(-d, -0.03)
     assert not isinstance(gained, Undefined)
     assert not isinstance(lost, Undefined)
     assert gained.p_level == pytest.approx(max(shifted.p_mean, shifted.p_ratio), rel=1e-9)
@@ -115,7 +115,18 @@ def test_the_reward_of_a_change_of_level_is_taken_out_at_half_the_p_and_never_ad
     against = mean_test(d, -0.07)
     assert not isinstance(against, Undefined)
     assert against.p == plain.p
+    most = mean_test(d, 0.07)
+    assert not isinstance(most, Undefined)
+    assert most.p == most.p_level
     assert level_reward([[0.0], [1.0], [2.0]], [[0.03], [0.0], [0.0]]) == pytest.approx(0.01)
+
+
+def test_a_change_of_level_is_that_of_all_symbols_whatever_it_was_spread_over() -> None:
+    moves = [[0.01, 0.03], [-0.02, 0.03]]
+    # more of the worse one, which has no mean of its own to be paid: the larger where something was earned
+    assert level_reward([[0.0, 0.0], [0.4, 0.4]], moves) == pytest.approx(0.2 * -0.005 + 0.2 * 0.03)
+    assert level_reward([[0.4, 0.0], [0.0, 0.0]], moves) == pytest.approx(0.2 * 0.0125)
+    assert level_reward([[0.0, 0.0], [0.4, 0.0]], moves) == pytest.approx(0.2 * -0.005)
 
 
 @settings(max_examples=100)
