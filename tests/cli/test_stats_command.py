@@ -148,7 +148,11 @@ def test_against_a_benchmark_the_verdicts_test_is_of_what_lies_beyond_its_return
     late = write(text="\n".join(["date,c", *rows[5:]]), name="late.csv")
     short = ask(write(better, like, name="both.csv"), "--benchmark", late)["strategies"]["a"]
     assert short["beyond"] is None
+    assert short["verdict"].startswith("Not tested against c, which lacks some of its sessions. ")
     assert "tested against cash only." in short["verdict"]
+    holed = write(text="\n".join(["date,c", *rows[:7], *rows[8:]]), name="holed.csv")
+    with pytest.raises(DataError, match=r"holed.csv: lacks 2020-01-08, a session of .*both.csv"):
+        ask(write(better, like, name="both.csv"), "--benchmark", holed)
     with pytest.raises(UsageError, match="has 2 columns"):
         ask(write(better), "--benchmark", write(better, like, name="both.csv"))
     with pytest.raises(DataError, match="has no date in common"):

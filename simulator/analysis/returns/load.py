@@ -150,6 +150,10 @@ def add_benchmark(read: Returns, path: Path, other: Returns) -> tuple[Returns, s
     laid = np.array([known.get(day, np.nan) for day in read.dates.astype("datetime64[D]").tolist()])
     if not np.isfinite(laid).any():
         raise DataError(f"has no date in common with {read.source}", where=str(path), mend="check the years of both")
+    have = np.flatnonzero(np.isfinite(laid))
+    if holes := [row for row in range(have[0], have[-1]) if not np.isfinite(laid[row])]:
+        found = f"lacks {day_of(read.dates[holes[0]])}, a session of {read.source} ({len(holes)} such)"
+        raise DataError(found, where=str(path), mend="add that date, or leave it out of the returns as well")
     note = f"The benchmark is {name} of {path}."
     return replace(read, columns={**read.columns, name: laid}, notes=(*read.notes, note)), name
 

@@ -114,6 +114,8 @@ class Figures:
     """The test of what lies beyond the returns of the benchmark; None without one."""
     verdict: str = ""
     factors: FactorRecord | None = None
+    untested: str = ""
+    """Begins the verdict where there is a benchmark that was not there all the time; empty elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,7 @@ def _measure(
         max_drawdown_open=None if worst is None else worst.open,
         max_drawdown_trough=None if worst is None else ready.read.day(rows.start + worst.trough - 1),
         beyond=None if benchmark is None or lacking else _beyond(r, benchmark, free, settings),
+        untested=f"Not tested against {settings.benchmark}, which lacks some of its sessions. " if lacking else "",
         factors=None if settings.factors is None else _explain(ready, settings, rows, r, settings.factors),
     )
     return replace(figures, verdict=judge_figures(figures).headline)
@@ -302,7 +305,8 @@ def judge_figures(figures: Figures) -> Verdict:
         "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
         "risk_free": "",
     }
-    return judge(judged if figures.beyond is None else {**judged, "skill": figures.beyond})
+    verdict = judge(judged if figures.beyond is None else {**judged, "skill": figures.beyond})
+    return replace(verdict, headline=f"{figures.untested}{verdict.headline}")
 
 
 def compare_two(
