@@ -87,7 +87,7 @@ def blinded(changed: tuple[float, float], lost: tuple[float, float] = (0.0, 0.0)
             choice, edge = np.where(anew, rng.integers(-1, 3, size=choice.shape) / 5.0, choice), edge - less
             arms.append((weekly(choice, n) * excess).sum(axis=1) + edge)
         names = (blind.AS_RUN, blind.BOTH, blind.COARSE)
-        return blind.judge_steps(dict(zip(names, arms, strict=True)), "", draws=2_000).outcome == "flagged"
+        return blind.judge_steps(dict(zip(names, arms, strict=True)), "", draws=1_000).outcome == "flagged"
 
     return flag
 

@@ -6,8 +6,8 @@
     another name    other name (placebo)
     both hidden, and every number of the facts moved to the nearest of nine values (coarse.py)
 
-Two steps are judged together (Holm): from the run to both hidden, which takes away names, dates and levels, and from
-there to coarse facts, which takes away exact digits: a table of them names asset and date too.
+Two steps are judged, each by its own interval: from the run to both hidden, which takes away names, dates and levels,
+and from there to coarse facts, which takes away exact digits: a table of them names asset and date too.
 
 Every arm meets at the run's meetings and trades the real bars under the run's terms; what differs is what it was shown.
 Arms are paired by session. Sources: Glasserman & Lin (2023); Lopez-Lira, Tang & Zhu (2025).
@@ -26,11 +26,10 @@ from simulator.contamination.coarse import Coarse
 from simulator.contamination.disguise import SHIFT_WEEKS, Disguise, Disguised, masks, other_names
 from simulator.contamination.results import Figure, Outcome, Result
 from simulator.contamination.split import parts_of
-from simulator.contamination.words import p_text, percent, percents
+from simulator.contamination.words import FINDS, p_text, percent, percents
 from simulator.errors import SimError, UsageError
 from simulator.llm.cutoffs import BEFORE
 from simulator.market.bars import Floats
-from simulator.stats.adjust import adjust
 from simulator.stats.bootstrap import DRAWS
 from simulator.stats.compare import compare
 from simulator.stats.mean import mean_of
@@ -43,7 +42,10 @@ COARSE = "both hidden, coarse facts"
 MASKED, COARSENED = "both hidden, less as run", "coarse facts, less both hidden"
 """What is judged."""
 OTHER_NAME = "another real name, less as run (placebo)"
-LEVEL = 0.05
+LEVEL = 0.975
+"""Of the interval that judges a step: without memory the one or the other lies below 0 in at most 4 %."""
+FOUR_IN_FIVE = 0.69
+"""Width of that interval times this is the loss found four times in five: (2.241 + 0.842) / (2 · 2.241)."""
 NEARLY_NOTHING = 1e-4
 """A difference a year that is only rounding: limits and stops of rescaled prices differ in the last digit."""
 SAME = "It earns the same, to a hundredth of a per cent a year, whether or not it can tell asset and date."
@@ -87,7 +89,7 @@ async def ask(case: Case) -> tuple[Arm, ...]:
 
 def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
     """Flagged where less is earned with names and dates hidden than as run, or with coarse facts than with exact ones,
-    beyond chance: two-sided, 5 % for both steps together.
+    beyond chance: the interval of one step lies below 0, 4 % for both together.
 
     Judged on the sessions up to the cut-off where there are 60 of them, for memory can sit nowhere else; otherwise on
     all sessions.
@@ -127,21 +129,18 @@ def judge_arms(returns: Mapping[str, Floats], free: Floats, where: str) -> Resul
 
 def judge_steps(r: Mapping[str, Floats], where: str, draws: int = DRAWS) -> Result:
     """Return the result of the two steps that are judged, the first alone where no facts were made coarse."""
-    steps = [_effect(MASKED, r[BOTH] - r[AS_RUN], draws)]
+    told = [_step(MASKED, r[BOTH] - r[AS_RUN], where, draws)]
     if COARSE in r:
-        steps.append(_effect(COARSENED, r[COARSE] - r[BOTH], draws))
-    tested = [one.p for one in steps if one.p is not None]
-    adjusted = iter(adjust(tested, "holm").tolist() if tested else [])
-    told = [_step(one, None if one.p is None else next(adjusted), where) for one in steps]
-    outcomes = [outcome for outcome, _ in told]
+        told.append(_step(COARSENED, r[COARSE] - r[BOTH], where, draws))
+    outcomes = [outcome for outcome, _, _ in told]
     outcome = min(outcomes, key=lambda one: one != "flagged")
     if outcome == "passed" and "shown" in outcomes:
         outcome = "shown"
-    return Result(outcome, " ".join(sentence for _, sentence in told), tuple(steps))
+    return Result(outcome, " ".join(sentence for _, sentence, _ in told), tuple(step for *_, step in told))
 
 
-def _effect(name: str, difference: Floats, draws: int = DRAWS) -> Figure:
-    mean = mean_of(difference, PERIODS, draws)
+def _effect(name: str, difference: Floats) -> Figure:
+    mean = mean_of(difference, PERIODS)
     return Figure(name, mean.value, "a year", mean.low, mean.high, mean.p)
 
 
@@ -196,19 +195,25 @@ WORDS = {
 """Of each step: the same, what was taken away, no difference, what a loss means, what a gain means."""
 
 
-def _step(effect: Figure, p: float | None, where: str) -> tuple[Outcome, str]:
-    """Outcome of one step and its sentence; `p` is adjusted for the other step."""
-    same, taken, alike, loss, gain = WORDS[effect.name]
-    if effect.value is None or abs(effect.value) < NEARLY_NOTHING:
-        return "passed", same
-    if p is None or effect.low is None or effect.high is None:
-        return "not assessable", f"Not assessable: too few sessions differ ({where})."
-    sure = f"({percents(effect.low, effect.high)}, {p_text(p)})"
-    if p >= LEVEL:
-        return "passed", f"{taken} {alike}: {percent(effect.value, sign=True)} a year {sure}."
-    if effect.value < 0:
-        return (
-            "flagged",
-            f"FLAGGED: {taken[0].lower()}{taken[1:]} it earns {percent(-effect.value)} a year less {sure}: {loss}.",
-        )
-    return "shown", f"{taken} it earns {percent(effect.value)} a year more {sure}: {gain}."
+def _step(name: str, difference: Floats, where: str, draws: int) -> tuple[Outcome, str, Figure]:
+    """Outcome of one step, its sentence, and its figure with the interval that judges it."""
+    same, taken, alike, loss, gain = WORDS[name]
+    mean = mean_of(difference, PERIODS, draws, level=LEVEL)
+    figure = Figure(name, mean.value, "a year", mean.low, mean.high, note=f"interval of {percent(LEVEL)}")
+    if abs(mean.value) < NEARLY_NOTHING:
+        return "passed", same, figure
+    if mean.low is None or mean.high is None:
+        return "not assessable", f"Not assessable: too few sessions differ ({where}).", figure
+    less, sure = percent(-mean.value), f"({percents(mean.low, mean.high, percent(LEVEL))})"
+    if mean.high < 0.0:
+        sentence = f"FLAGGED: {taken[0].lower()}{taken[1:]} it earns {less} a year less {sure}: {loss}."
+        return "flagged", sentence, figure
+    if mean.low > 0.0:
+        return "shown", f"{taken} it earns {percent(mean.value)} a year more {sure}: {gain}.", figure
+    limit = f"{FINDS} {percent(FOUR_IN_FIVE * (mean.high - mean.low))} a year"
+    alone = (
+        f", which by itself would be beyond chance ({p_text(mean.p)})" if mean.p is not None and mean.p < 0.05 else ""
+    )
+    moved = percent(mean.value, sign=True)
+    sentence = f"{taken} {alike}: {moved} a year {sure}{alone}; four times in five this {limit}."
+    return "passed", sentence, replace(figure, note=f"{figure.note}; {limit}, four times in five")

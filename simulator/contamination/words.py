@@ -5,15 +5,18 @@ from __future__ import annotations
 from simulator import number_format
 from simulator.number_format import SPACE, ratio
 
+FINDS = "finds a loss of"
+"""Begins the note of a figure that says from which loss on a check would have found it four times in five."""
+
 
 def percent(value: float, digits: int = 1, sign: bool = False) -> str:
     """Return a fraction as ``12.3 %``; with `sign` also ``+12.3 %``."""
     return number_format.percent(value, digits, sign).replace(SPACE, " ")
 
 
-def percents(low: float, high: float) -> str:
-    """Return a 95 % interval of fractions: ``95 % −1.0 % to +2.5 %``."""
-    return f"95 % {percent(low, sign=True)} to {percent(high, sign=True)}"
+def percents(low: float, high: float, level: str = "95 %") -> str:
+    """Return an interval of fractions: ``95 % −1.0 % to +2.5 %``."""
+    return f"{level} {percent(low, sign=True)} to {percent(high, sign=True)}"
 
 
 def numbers(low: float, high: float, digits: int = 2, sign: bool = False) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulator.contamination.words import FINDS
 from simulator.evidence.reader import read_run
 from simulator.evidence.records import CheckBill, CheckRecord, Checks, FigureRecord, about
 from simulator.files import read_bytes
@@ -78,7 +79,11 @@ def headline(checks: dict[str, CheckRecord]) -> str:
         return f"Flagged by {len(flagged)} of {counted(judged, 'check')}: {', '.join(flagged)}.{rest}"
     if not judged:
         return f"None of the checks could be judged.{rest}"
-    return f"{counted(judged, 'check')} passed, none flagged: no sign of memory or of looking ahead in these.{rest}"
+    passed = f"{counted(judged, 'check')} passed, none flagged"
+    notes = (figure["note"] or "" for one in checks.values() for figure in one["figures"])
+    if limits := [part for note in notes for part in note.split("; ") if part.startswith(FINDS)]:
+        return f"{passed}; what is smaller may have escaped: blind A/B {' and '.join(limits)}.{rest}"
+    return f"{passed}: no sign of memory or of looking ahead in these.{rest}"
 
 
 def page(facts: Checks, beside: Evidence | None = None) -> bytes:

@@ -15,7 +15,7 @@ FEWEST = 10
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean with its 95 % percentile interval and the two-sided p of its being 0; None below 10 observations and for
+    """A mean with its percentile interval and the two-sided p of its being 0; None below 10 observations and for
     what does not vary."""
 
     value: float
@@ -24,8 +24,11 @@ class Mean:
     p: float | None = None
 
 
-def mean_of(values: Floats, times: float = 1.0, draws: int = DRAWS, seed: int = 0, chunk: int = 500) -> Mean:
-    """Return the mean of `values` (n ≥ 1, in order of time), times `times`; `chunk` draws are held at once."""
+def mean_of(
+    values: Floats, times: float = 1.0, draws: int = DRAWS, seed: int = 0, chunk: int = 500, level: float = 0.95
+) -> Mean:
+    """Return the mean of `values` (n ≥ 1, in order of time), times `times`; `chunk` draws are held at once,
+    and `level` is that of the interval."""
     mean = float(values.mean()) * times
     if values.size < FEWEST or is_constant(values):
         return Mean(mean)
@@ -33,6 +36,6 @@ def mean_of(values: Floats, times: float = 1.0, draws: int = DRAWS, seed: int = 
     sizes = [min(chunk, draws - done) for done in range(0, draws, chunk)]
     rows = (stationary_rows(values.size, block, size, rng) for size in sizes)
     means = np.concatenate([values[one].mean(axis=1) for one in rows]) * times
-    low, high = interval(means, mean)
+    low, high = interval(means, mean, level)
     p = two_sided_p(means, mean)
     return Mean(mean, low, high, p if isinstance(p, float) else None)
