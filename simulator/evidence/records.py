@@ -437,12 +437,8 @@ class TrialRow(TypedDict):
     figures: NotRequired[list[float | None]]
 
 
-class HeldOut(TypedDict):
-    """Results made before this one: the newest of the same rule, parameters and symbols that ended before it begins,
-    and the latest of those whose sessions are among its own; None where there is none."""
-
-    chosen_on: TrialRow | None
-    seen_by: TrialRow | None
+HeldOut = TypedDict("HeldOut", {"chosen_on": TrialRow | None, "seen_by": TrialRow | None})
+"""Made before: the newest of the same rule on earlier dates, the latest on sessions of this run; None without one."""
 
 
 class TrialsRecord(TypedDict):

@@ -80,7 +80,7 @@ def headline(checks: dict[str, CheckRecord]) -> str:
     if not judged:
         return f"None of the checks could be judged.{rest}"
     passed = f"{counted(judged, 'check')} passed, none flagged"
-    notes = (figure["note"] or "" for one in checks.values() for figure in one["figures"])
+    notes = (figure["note"] or "" for one in checks.values() for figure in one.get("figures", ()))
     if limits := [part for note in notes for part in note.split("; ") if part.startswith(FINDS)]:
         return f"{passed}; what is smaller may have escaped: blind A/B {' and '.join(limits)}.{rest}"
     return f"{passed}: no sign of memory or of looking ahead in these.{rest}"
