@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.analysis import variants
 from simulator.analysis.pairs import Pair, adjust_pairs, compare_returns
-from simulator.analysis.verdict import describe_skill
+from simulator.analysis.verdict import JUDGEMENT, describe_skill, judged_sessions
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.records import meeting_record
@@ -60,6 +61,12 @@ class Case(ReloadedRun):
         if council is None:
             raise UsageError(f"{self.strategy.name} is no council", mend="`sim ablate` takes the run of a council")
         return council
+
+    @cached_property
+    def judged(self) -> NDArray[np.bool_] | None:
+        """(S,) sessions on which verdicts rest, those after the models' cut-off; None where none can be judged."""
+        size, judged = len(self.free), judged_sessions(self.facts)
+        return None if judged is None else np.arange(size) >= size - judged
 
     @cached_property
     def meetings(self) -> tuple[PipelineContext, ...]:
@@ -104,17 +111,19 @@ def ablate(folder: Path, workspace: Workspace, progress: Progress | None = None)
         played = {one.name: stage.variant(one, choices) for one in plan}
     case.check_reproduced(played[AS_RUN])
     returns = {name: measure.session_returns(done.ledger, case.cash) for name, done in played.items()}
+    kept = slice(None) if case.judged is None else case.judged
     pairs: dict[str, Pair] = {}
     for n, one in enumerate(plan):
         tell(total - len(plan) + n, total, f"comparing {one.name}")
         if one.against is not None:
-            pairs[one.name] = compare_returns(returns[one.against], returns[one.name], case.free)
+            pairs[one.name] = compare_returns(returns[one.against][kept], returns[one.name][kept], case.free[kept])
     tell(total, total, "")
     pairs = adjust_pairs(pairs)
     run, points = case.facts, case.inputs.points
     return {
         **about(run),
         "sessions": run["sessions"],
+        "judged": None if case.judged is None else int(case.judged.sum()),
         "cash": case.cash,
         "meetings": case.inputs.meetings,
         "checkpoints": len(points) - case.inputs.meetings,
@@ -227,9 +236,10 @@ def _variant_record(
 ) -> VariantRecord:
     done, pair, accounts = played[one.name], pairs.get(one.name), case.config.accounts.accounts
     summary = measure.account(done.ledger, case.cash, case.free)
-    skill = skill_record(case.skill(done))
+    skill = None if case.judged is None else skill_record(case.skill(done).rows(case.judged))
+    unknown = JUDGEMENT["not assessable"]
     values = {name: summary.values[name] for name in METRICS if name in summary.values}
-    return {
+    record: VariantRecord = {
         "name": one.name,
         "part": one.part,
         "what": one.what,
@@ -238,13 +248,13 @@ def _variant_record(
         "account": next((name for name, account in accounts.items() if one.seat and account.role == one.seat), None),
         "metrics": values,
         "reasons": {name: why for name, why in summary.reasons.items() if name in values},
-        "skill": skill,
-        "judgement": describe_skill(skill),
+        "judgement": unknown if skill is None else describe_skill(skill),
         "against": one.against,
         "meetings_changed": None if one.against is None else _changed(case, done, played[one.against]),
         "pair": None if pair is None else pair.to_json(),
-        "verdict": None if pair is None else pair.verdict(one.part),
+        "verdict": None if pair is None else unknown if skill is None and not pair.same else pair.verdict(one.part),
     }
+    return record if skill is None else {**record, "skill": skill}
 
 
 def _changed(case: Case, first: Replayed, second: Replayed) -> int:
@@ -268,6 +278,11 @@ def _choices(case: Case, choices: Sequence[str | None], equity: Mapping[str, Flo
 
 def _notes(case: Case, choices: Sequence[str | None]) -> list[str]:
     notes = []
+    if case.judged is None:
+        notes.append("the models may remember these sessions: fewer than 60 of them lie after a known cut-off")
+    elif not case.judged.all():
+        after = f"{case.judged.sum()} of {case.judged.size} sessions, after the models' cut-off"
+        notes.append(f"verdicts, intervals and what was earned beyond exposure are of {after}")
     lost = sum(meeting.no_decision is not None for meeting in case.meetings)
     if lost:
         undecided = f"{lost} of {len(case.meetings)} meetings ended without a decision"

@@ -20,7 +20,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from simulator.analysis.divergence import ConfigurationDifference, Divergence, first_divergence
-from simulator.analysis.verdict import judge
+from simulator.analysis.verdict import judge, judged_sessions
 from simulator.errors import UsageError
 from simulator.evidence.members import who_by_seat
 from simulator.evidence.reader import Evidence, read, read_beyond
@@ -41,7 +41,9 @@ ENOUGH = 60
 MOST_RUNS = 8
 LABELS = "ABCDEFGH"
 
-Standing = Literal["same", "no overlap", "too short", "undefined", "borderline", "first", "second", "not apart"]
+Standing = Literal[
+    "same", "no overlap", "too short", "not assessable", "undefined", "borderline", "first", "second", "not apart"
+]
 
 SAME_MONEY = 1e-12
 """Returns that differ by less are rounding of the same ones."""
@@ -102,7 +104,8 @@ class RunPair(CommonSpan):
     Ledoit-Wolf), p_hac, low, high, paired_low and paired_high (stationary bootstrap), detectable; return_difference
     with return_low, return_high, return_p (paired stationary bootstrap of the mean); correlation, tracking_error;
     sessions_needed until the difference would be found four times in five; p_adjusted (Holm) with three runs or more.
-    `diverging` is the first decision that differs.
+    Of `common` sessions that both have, `judged` lie after the cut-offs of their models: the pair is compared on these
+    where they are enough, else on all, and is "not assessable". `diverging` is the first decision that differs.
     """
 
     a: str
@@ -113,6 +116,8 @@ class RunPair(CommonSpan):
     reasons: Reasons
     beyond: BeyondRecord
     standing: Standing
+    common: int
+    judged: int
     diverging: Divergence | None
 
 
@@ -150,6 +155,11 @@ class LabelledRun:
     @property
     def run(self) -> RunRecord:
         return self.evidence.run
+
+    @property
+    def judged(self) -> Sequence[date]:
+        """Sessions on which a verdict may rest, none where nobody can say."""
+        return self.evidence.sessions[len(self.evidence.sessions) - (judged_sessions(self.run) or 0) :]
 
     def on(self, days: Sequence[date]) -> tuple[Floats, Floats]:
         """Returns and risk-free returns on `days`, each of them a session of the run."""
@@ -283,6 +293,10 @@ def _pair(one: LabelledRun, other: LabelledRun, draws: int, seed: int) -> RunPai
     same: Literal["bytes", "returns"] | None = "bytes" if one.run["digest"] == other.run["digest"] else None
     if same is None and days and bool(np.all(np.abs(a[0] - b[0]) <= SAME_MONEY)):
         same = "returns"
+    common, late = len(days), sorted(set(days).intersection(one.judged, other.judged))
+    remembered = same is None and len(late) < min(common, ENOUGH)
+    if same is None and not remembered:
+        days, a, b = late, one.on(late), other.on(late)
     values, reasons = split(_compared(a, b, same, draws, seed))
     return {
         "a": one.label,
@@ -293,7 +307,9 @@ def _pair(one: LabelledRun, other: LabelledRun, draws: int, seed: int) -> RunPai
         "values": values,
         "reasons": reasons,
         "beyond": _beyond(one, other, days, draws, seed),
-        "standing": judge_pair(same, len(days), values),
+        "standing": "not assessable" if remembered else judge_pair(same, len(days), values),
+        "common": common,
+        "judged": len(late),
         "diverging": first_divergence(one.evidence, other.evidence, find_differences([one.run, other.run])),
     }
 
@@ -405,8 +421,9 @@ def _adjusted(pairs: list[RunPair]) -> list[RunPair]:
     """With three runs or more: ``p_adjusted`` by Holm (1979) over all pairs that have a p, and what it leaves."""
     if len(pairs) == 1:
         return pairs
-    known = [pair for pair in pairs if pair["values"]["p"] is not None]
-    tested = [p for pair in pairs if (p := pair["values"]["p"]) is not None]
+    judged = [pair for pair in pairs if pair["standing"] != "not assessable"]
+    known = [pair for pair in judged if pair["values"]["p"] is not None]
+    tested = [p for pair in judged if (p := pair["values"]["p"]) is not None]
     raised = adjust(tested, "holm").tolist() if tested else []
     for pair, p in zip(known, raised, strict=True):
         pair["values"]["p_adjusted"] = p

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.analysis.verdict import withheld
+from simulator.analysis.verdict import judged_sessions, withheld
 from simulator.evidence.reader import Series, account_curves
 from simulator.evidence.records import AccountRecord, RunRecord
 from simulator.number_format import UNDEFINED, number_of
@@ -19,6 +19,8 @@ DRAWS = 1_000
 """Enough to place p among 0.03, 0.05 and 0.07; ten years then take a tenth of a second for each benchmark."""
 
 DRAWS_FOR_BEST = 2_000
+
+REMEMBERED = "not assessable, too few sessions after the models' cut-off"
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class Paired:
 
 
 def against_benchmarks(run: RunRecord, equity: Mapping[str, Series]) -> tuple[Paired, ...]:
-    """Return the run less each benchmark with a curve in equity.csv; none below 60 sessions."""
+    """Return the run less each benchmark with a curve in equity.csv, on the sessions that are judged; none below 60."""
     if withheld(run):
         return ()
     return tuple(
-        _pair(key, label, equity, equity[key], run["cash"], DRAWS) for key, label in BENCHMARKS.items() if key in equity
+        _pair(key, label, equity, equity[key], run, DRAWS) for key, label in BENCHMARKS.items() if key in equity
     )
 
 
@@ -72,7 +74,7 @@ def against_best(run: RunRecord, equity: Mapping[str, Series]) -> Paired | None:
         return None
     if withheld(run):
         return Paired(best, best, why="too few sessions")
-    return _pair(best, best, equity, other, run["cash"], DRAWS_FOR_BEST)
+    return _pair(best, best, equity, other, run, DRAWS_FOR_BEST)
 
 
 def returns_of(equity: Series, cash: float) -> Series:
@@ -81,7 +83,7 @@ def returns_of(equity: Series, cash: float) -> Series:
     return equity / before - 1.0
 
 
-def _pair(key: str, label: str, equity: Mapping[str, Series], other: Series, cash: float, draws: int) -> Paired:
+def _pair(key: str, label: str, equity: Mapping[str, Series], other: Series, run: RunRecord, draws: int) -> Paired:
     from simulator.stats.compare import compare
     from simulator.stats.series import Undefined
 
@@ -91,7 +93,11 @@ def _pair(key: str, label: str, equity: Mapping[str, Series], other: Series, cas
         return Paired(key, label, why="an account was lost")
     if np.ptp(own) == 0:
         return Paired(key, label, why="no position was held")
-    found = compare(returns_of(own, cash), returns_of(other, cash), free, draws=draws)
+    judged, cash = judged_sessions(run), run["cash"]
+    if judged is None:
+        return Paired(key, label, why=REMEMBERED)
+    kept = slice(len(own) - judged, None)
+    found = compare(returns_of(own, cash)[kept], returns_of(other, cash)[kept], free[kept], draws=draws)
     if isinstance(found, Undefined):
         return Paired(key, label, why=found.reason)
     verdict = {"the first is better": "better", "the second is better": "worse"}.get(found.verdict, found.verdict)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from simulator.evidence.records import FailedAnswer, JudgedRun, Spread
+from simulator.evidence.records import JudgedRun, Spread
 from simulator.number_format import counted, percent, ratio, whole
 
 MOST_FAILED = 50
@@ -60,7 +60,11 @@ def shortfalls_sentence(run: JudgedRun) -> str:
 def failed_answers(run: JudgedRun) -> tuple[tuple[str, str, str, str], ...]:
     """Return the first failed answers, then meetings that could not decide, as (session, stage, seat, why)."""
     shortfalls = run["shortfalls"]
-    rows = [(one["session"], one["stage"], _whose(one), one["error"]) for one in shortfalls["failed"]]
+    rows = []
+    for one in shortfalls["failed"]:
+        about = f" on {one['about']}" if "about" in one else ""
+        replicate = f", draw {one['replicate'] + 1}" if one["replicate"] else ""
+        rows.append((one["session"], one["stage"], f"{one['seat']}{about}{replicate}", one["error"]))
     rows += [(one["session"], "meeting", "no decision", one["why"]) for one in shortfalls["no_decision"]]
     return tuple(sorted(rows, key=lambda row: row[0])[:MOST_FAILED])
 
@@ -73,12 +77,6 @@ def count_replicates(run: JudgedRun) -> int:
 def spread_of(run: JudgedRun, metric: str) -> Spread | None:
     """Return mean, min, max and sd of a metric over the replicates; None where there is one."""
     return run["replicates"].get("metrics", {}).get(metric)
-
-
-def _whose(failed: FailedAnswer) -> str:
-    about = f" on {failed['about']}" if "about" in failed else ""
-    replicate = f", draw {failed['replicate'] + 1}" if failed["replicate"] else ""
-    return f"{failed['seat']}{about}{replicate}"
 
 
 def _range(run: JudgedRun, metric: str, write: Callable[[Any], str]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from simulator.analysis.unanswered import partial_sentence, replicates_sentence, shortfalls_sentence
-from simulator.evidence.members import describe_model
-from simulator.evidence.records import STATED, Contamination, JudgedRun, SkillRecord
+from simulator.evidence.members import STATED, describe_model
+from simulator.evidence.records import Contamination, JudgedRun, SkillRecord
 from simulator.number_format import counted, interval, number_of, p_value, percent, ratio
 from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Undefined
@@ -100,14 +100,14 @@ def judge(run: JudgedRun) -> Verdict:
     one-sided HAC p must agree, p from 0.03 to 0.07 is borderline, and one of several trials whose p as the best of them
     is not below 0.05 is luck. The deflated Sharpe ratio as published decides nothing: near copies raise it.
     """
-    part = part_after_cutoff(run)
+    part, source = part_after_cutoff(run), run.get("risk_free", "")
     standing: Standing = "not assessable" if part is None else _standing(part)
     details = (
         *(_author(run), replicates_sentence(run), shortfalls_sentence(run)),
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
         *(_parts(part, standing) if part else "", _sharpe(part, standing) if part else ""),
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
-        _cash(run),
+        f"Over a risk-free return of {source}." if STATED in source else "",
     )
     about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
     headline = " ".join(
@@ -139,6 +139,13 @@ def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
     }
     skill = part.get("skill")
     return {**run, "sessions": part["sessions"], "inference": inference, "skill": skill, "reasons": part["reasons"]}
+
+
+def judged_sessions(run: JudgedRun) -> int | None:
+    """Return how many of the last sessions of `run` a verdict may rest on: all where no model answered, else those
+    after the cut-off; None where nobody can say."""
+    part = part_after_cutoff(run)
+    return None if part is None else part["sessions"]
 
 
 def complete(run: JudgedRun, part: JudgedRun | None) -> bool:
@@ -457,12 +464,6 @@ def _memory(run: JudgedRun, part: JudgedRun | None) -> str:
     if complete(run, part):
         return f"Every session lies after the models' cut-off ({split['cutoff']}) and cannot be remembered."
     return f"The models' cut-off is {split['cutoff']}; the 90 days that follow it are not counted as after it."
-
-
-def _cash(run: JudgedRun) -> str:
-    """The source of the risk-free return, where it is not the cash instrument alone."""
-    source = run.get("risk_free", "")
-    return f"Over a risk-free return of {source}." if STATED in source else ""
 
 
 def _power(run: JudgedRun, standing: Standing) -> str:

@@ -17,6 +17,9 @@ NOT_RECORDED = "not recorded"
 WARNING = "warning: "
 """Beginning of a note on something that may be wrong."""
 
+STATED = "the stated rate"
+"""In the source of a risk-free return that is not the cash instrument's alone."""
+
 
 def served_by_seat(calls: Iterable[CallRow]) -> dict[str, list[str]]:
     """{seat: names of the models that served there}; an empty name for answers whose model was not recorded."""

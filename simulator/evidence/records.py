@@ -14,9 +14,6 @@ from typing import Literal, NotRequired, TypedDict
 SCHEMA = 3
 """Version of run.json that is written. Version 2 lacks keys that no version 3 may lack, version 1 knows no accounts."""
 
-STATED = "the stated rate"
-"""In the source of a risk-free return that is not the cash instrument's alone."""
-
 Record = Mapping[str, object]
 """The record of a decision; that of a council is found by `simulator.council.records.council_record`."""
 
@@ -342,7 +339,6 @@ class JudgedRun(Span):
     llm: Llm
     shortfalls: Shortfalls
     risk_free: str
-    """Source of the risk-free return, with `STATED` in it where that is not the cash instrument alone."""
 
 
 class Findings(TypedDict):
@@ -531,6 +527,7 @@ class AblationRecord(About):
     """ablation.json; see :func:`simulator.analysis.ablation.ablate`."""
 
     sessions: int
+    judged: NotRequired[int | None]
     cash: float
     meetings: int
     checkpoints: int

@@ -70,6 +70,8 @@ def page(facts: AblationRecord, beside: Evidence | None = None) -> bytes:
 
 def headline(facts: AblationRecord) -> str:
     """Return one sentence: which parts of the council can be told from chance."""
+    if facts.get("judged", 0) is None:
+        return "Not assessable: the models may remember these sessions."
     clear = [one["verdict"] for one in facts["variants"] if one["pair"] and _is_clear(one)]
     if clear:
         return f"Beyond chance on this run: {'; '.join(filter(None, clear))}."

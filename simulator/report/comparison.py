@@ -58,13 +58,14 @@ def judge_comparison(facts: Comparison) -> ComparisonVerdict:
     if len(pairs) > 1:
         return ComparisonVerdict(_headline_of_many(pairs), (*_own_verdicts(facts), *_about_runs(facts)), "")
     pair = pairs[0]
+    known = pair["standing"] != "not assessable"
     details = [
         _over(facts, pair),
-        _returns(pair),
-        _beyond(pair),
+        _returns(pair) if known else "",
+        _beyond(pair) if known else "",
         *_own_verdicts(facts),
         _together(pair),
-        _power(pair),
+        _power(pair) if known else "",
         *_about_runs(facts),
     ]
     return ComparisonVerdict(_headline(facts, pair), tuple(d for d in details if d), describe_parting(pair))
@@ -80,9 +81,13 @@ def _headline(facts: Comparison, pair: RunPair) -> str:
     if standing == "too short":
         sessions = counted(pair["sessions"], "common session")
         return f"{sessions}: too few for a verdict, which takes {FEWEST_SESSIONS}."
-    values = pair["values"]
+    remembered, values = standing == "not assessable", pair["values"]
     sharpes = [ratio(one.get("sharpe")) for one in (pair["figures"]["a"], pair["figures"]["b"])]
     both = f"Sharpe {sharpes[0]} for {a}, {sharpes[1]} for {b}"
+    if remembered:
+        after = f"{whole(pair['judged'])} of {counted(pair['common'], 'common session')}"
+        lie = f"{after} lie after the models' cut-offs, {FEWEST_SESSIONS} are needed"
+        return f"Not assessable: {lie}. Over all of them, which the models may remember: {both}."
     if standing == "undefined":
         return f"{both}: the difference cannot be tested, {pair['reasons'].get('p') or 'no reason recorded'}."
     verdict = {
@@ -112,11 +117,15 @@ def _headline_of_many(pairs: Sequence[RunPair]) -> str:
     ordered = [(p["a"], p["b"]) if p["standing"] == "first" else (p["b"], p["a"]) for p in apart]
     better = [f"{one} is better than {other}" for one, other in ordered]
     borderline = f" Borderline: {', '.join(near)}." if near else ""
-    if not better:
-        others = "" if near else f" Cannot tell any of the {whole(len(pairs))} pairs apart."
-        return (borderline + others).strip()
-    rest = len(pairs) - len(better) - len(near)
+    unknown = sum(p["standing"] == "not assessable" for p in pairs)
+    rest = len(pairs) - len(better) - len(near) - unknown
     others = f" {counted(rest, 'pair')} cannot be told apart." if rest else ""
+    if unknown:
+        others += f" {counted(unknown, 'pair')} not assessable: too few common sessions after the models' cut-offs."
+    if not better:
+        if not near and not unknown:
+            others = f" Cannot tell any of the {whole(len(pairs))} pairs apart."
+        return f"{borderline}{others if unknown or not near else ''}".strip()
     return f"{'; '.join(better)}, all pairs considered.{borderline}{others}"
 
 
@@ -125,6 +134,8 @@ def _over(facts: Comparison, pair: RunPair) -> str:
     if not pair["sessions"]:
         return ""
     span = f"{counted(pair['sessions'], 'session')}, {pair['from']} to {pair['to']}"
+    if pair["sessions"] < pair["common"]:
+        return f"Over the {span}, that lie after the models' cut-offs, of {whole(pair['common'])} that both have."
     if all(n == pair["sessions"] for n in lengths):
         return f"Over the same {span}."
     return f"Over the {span}, that both have; {pair['a']} has {whole(lengths[0])}, {pair['b']} {whole(lengths[1])}."
@@ -191,7 +202,7 @@ def _about_runs(facts: Comparison) -> Iterator[str]:
         yield f"{' and '.join(drawn)} {are}: replicates say how much of a difference that makes."
     if len(facts["pairs"]) > 1:
         yield f"p is adjusted for all {whole(len(facts['pairs']))} pairs (Holm)."
-    elif facts["pairs"][0]["values"]["p"] is not None:
+    elif facts["pairs"][0]["values"]["p"] is not None and facts["pairs"][0]["standing"] != "not assessable":
         yield "p is two-sided (Ledoit and Wolf, studentised bootstrap) and unadjusted for other pairs looked at."
 
 
@@ -317,6 +328,7 @@ STANDINGS = {
     "same": "the same returns",
     "no overlap": "no session in common",
     "too short": "too few common sessions",
+    "not assessable": "not assessable: too few common sessions after the cut-offs",
     "undefined": "cannot be compared",
     "borderline": "borderline",
     "not apart": "cannot be told apart",
@@ -326,12 +338,12 @@ STANDINGS = {
 
 
 def _pair_row(pair: RunPair) -> Row:
-    values, hidden = pair["values"], pair["standing"] == "too short"
+    values, hidden = pair["values"], pair["standing"] in ("too short", "not assessable")
     needed = number_of(values["sessions_needed"])
     cells = (
         WITHHELD if hidden else signed_ratio(values["sharpe_difference"]),
         WITHHELD if hidden else interval(values["low"], values["high"]),
-        p_value(values["p"]),
+        p_value(None if pair["standing"] == "not assessable" else values["p"]),
         p_value(values.get("p_adjusted")),
         ratio(values["correlation"]),
         WITHHELD if hidden else years(None if needed is None else needed / SESSIONS_A_YEAR),

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from simulator.config import Config
-from simulator.evidence.records import STATED
+from simulator.evidence.members import STATED
 from simulator.evidence.writer import session_ends
 from simulator.market.bars import Bars, at_session_ends
 from simulator.number_format import counted

@@ -198,6 +198,28 @@ def test_three_runs_are_compared_in_pairs_with_p_adjusted_for_all(against: Compa
     assert "p is adjusted for all 3 pairs (Holm)." in told
 
 
+@pytest.mark.parametrize("late", [188, None])
+def test_a_pair_rests_on_sessions_that_no_model_may_remember(
+    late: int | None, made: Runs, against: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = against("slow", "fast")
+    first = made["slow"].facts["run_id"]
+    known = "simulator.analysis.compare.judged_sessions"
+    monkeypatch.setattr(known, lambda run: late if run["run_id"] == first else run["sessions"])
+    facts, said = against("slow", "fast")
+    (pair,) = facts["pairs"]
+    assert (pair["common"], pair["judged"]) == (501, late or 0)
+    if late is None:
+        assert pair["standing"] == "not assessable"
+        assert said.startswith("Not assessable: 0 of 501 common sessions lie after the models' cut-offs, 60 are needed")
+        assert "p 0" not in said
+        assert "interval" not in said.partition(" by itself")[0]
+    else:
+        assert pair["sessions"] == 188
+        assert "Over the 188 sessions" in said
+        assert pair["values"]["p"] != whole["pairs"][0]["values"]["p"]
+
+
 def test_one_run_or_nine_are_refused(made: Runs) -> None:
     for count in (1, 9):
         with pytest.raises(UsageError, match=f"{count} runs; name two to 8 runs"):
