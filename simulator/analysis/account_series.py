@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from simulator.analysis.explain import find_account
+from simulator.errors import DataError
 from simulator.evidence.reader import (
     Books,
     account_curves,
@@ -27,14 +28,9 @@ from simulator.evidence.reader import (
 from simulator.evidence.records import AccountRecord, RunRecord
 from simulator.evidence.row_table import column_of
 from simulator.evidence.rows import decided_by, exchange_times
-from simulator.numerics import power
 from simulator.stats.metrics import alpha_beta, information_ratio
 from simulator.stats.series import Floats, excess_over, split
 from simulator.stats.trades import FLAT
-
-EVEN = 1e-12
-"""Difference a session between the returns of a benchmark and cash below which it held nothing."""
-
 
 _Fill = tuple[int, int, int, float, float, float]
 
@@ -106,7 +102,11 @@ class AccountSeries:
         """Signed fraction of equity at the close by symbol; none of a benchmark."""
         if self.books is None:
             return {}
-        found = read_weights(folder_of_account(self.folder, self.run, self.name), self.run)[1]
+        place = folder_of_account(self.folder, self.run, self.name)
+        sessions, found = read_weights(place, self.run)
+        if sessions != self.sessions:
+            mend = f"`{self.run['command']}` writes it again"
+            raise DataError("has other sessions than equity.csv", where=str(place / "weights.csv"), mend=mend)
         return {symbol: np.nan_to_num(weight) for symbol, weight in found.items()}
 
     @cached_property
@@ -178,12 +178,15 @@ def read_account(folder: Path, account: str | None = None) -> AccountSeries:
     benchmark = account in run["benchmarks"]
     name = account if benchmark else find_account(run, account)
     sessions, columns = read_equity(folder, run)
+    if len(sessions) != run["sessions"]:  # its parts add up to no number of the run
+        counts = f"holds {len(sessions)} sessions, run.json says {run['sessions']}"
+        raise DataError(counts, where=str(folder / "equity.csv"), mend=f"`{run['command']}` writes it again")
     own = name == run["account"]
     equity = columns["equity"] if own else columns[str(name)] if benchmark else account_curves(run, columns)[str(name)]
     free, hold = columns.get("risk_free", np.zeros(len(equity))), columns.get("buy_and_hold")
     books = None if benchmark else read_books(folder, run, name)
-    returns = _returns(equity, run["cash"], free, None if books is None else len(books.fills) > 0)
-    held = None if hold is None else _returns(hold, run["cash"], free, None)
+    returns = _returns(equity, run["cash"])
+    held = None if hold is None else _returns(hold, run["cash"])
     values, reasons = _figures(run, name, benchmark)
     if held is not None and values.get("alpha") is None and values.get("information_ratio") is None:
         # Other accounts than the run's own were held against nothing in folders made before 0.2.
@@ -193,16 +196,12 @@ def read_account(folder: Path, account: str | None = None) -> AccountSeries:
     return AccountSeries(run, folder, name, books, sessions, equity, returns, free, held, values, reasons)
 
 
-def _returns(equity: Floats, cash: float, free: Floats, traded: bool | None) -> Floats:
-    """Return the simple returns of an account as the run measured them; `traded` None asks the returns themselves.
-
-    Where nothing was ever held the interest on cash counts evenly. What is left of nothing returns nothing.
-    """
+def _returns(equity: Floats, cash: float) -> Floats:
+    """Return the simple returns of an account as the run measured them. What is left of nothing returns nothing."""
     before = np.r_[cash, equity[:-1]]
     alive = before != 0.0
     returns: Floats = np.where(alive, equity / np.where(alive, before, 1.0) - 1, 0.0)
-    idle = bool(np.abs(returns - free).max() <= EVEN) if traded is None else not traded
-    return np.full(len(equity), power(equity[-1] / cash, 1 / len(equity)) - 1) if idle else returns
+    return returns
 
 
 def _figures(run: RunRecord, name: str | None, benchmark: bool) -> tuple[dict[str, object], dict[str, str]]:

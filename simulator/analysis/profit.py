@@ -28,7 +28,7 @@ class Part:
     closed, won, lost : those that ended, and of these those that gained and lost; a scratch did neither
     pnl : dollars after costs; what is still held at its newest close, without dividends, interest and borrow cost
     mean : mean P&L of a position as a fraction of what was paid for it
-    sessions : median sessions held
+    sessions : median sessions held of those that ended; None without one
     """
 
     key: str | float
@@ -38,7 +38,7 @@ class Part:
     lost: int
     pnl: float
     mean: float
-    sessions: float
+    sessions: float | None
 
     @property
     def hit_rate(self) -> float | None:
@@ -65,7 +65,7 @@ def by_holding_time(trips: Iterable[RoundTrip]) -> tuple[Part, ...]:
 
 
 def total(trips: Sequence[RoundTrip], key: str = "") -> Part:
-    """Return all positions as one part; `mean` and `sessions` are 0 where there is none."""
+    """Return all positions as one part; `mean` is 0 where there is none."""
     return _part(key, trips)
 
 
@@ -86,5 +86,5 @@ def _part(key: str | float, trips: Sequence[RoundTrip]) -> Part:
         lost=sum(trip.pnl < -SCRATCH for trip in ended),
         pnl=fsum(trip.pnl for trip in trips),
         mean=fsum(trip.pnl_fraction for trip in trips) / max(1, len(trips)),
-        sessions=median([trip.sessions for trip in trips] or [0]),
+        sessions=median([trip.sessions for trip in ended]) if ended else None,
     )

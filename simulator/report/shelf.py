@@ -147,7 +147,7 @@ def _list_places(reports: Path) -> tuple[list[Place], list[str]]:
 
 
 def _look(path: str, name: str) -> Place | None:
-    """Return a run folder, None for what is none: it has neither the name of one nor a run.json."""
+    """Return a run folder, None for what is none: it has neither the name of one nor a run.json or equity.csv."""
     found: list[tuple[int, ...]] = []
     for file in ("", *READ):
         try:
@@ -156,7 +156,7 @@ def _look(path: str, name: str) -> Place | None:
             found.append((at.st_mtime_ns, at.st_ino, at.st_size, at.st_ctime_ns))
         except (OSError, ValueError):
             found.append(())
-    if not found[1] and not NAMED.fullmatch(name):
+    if not (found[1] or found[1 + READ.index("equity.csv")] or NAMED.fullmatch(name)):
         return None
     key = hashlib.blake2b(repr(found).encode(), digest_size=8).hexdigest()
     return Place(name, key, (found[1] or found[0] or (0,))[0])

@@ -42,11 +42,8 @@ def risk_free(inputs: ReplayInputs, cash: float) -> Floats:
 
 
 def session_returns(ledger: Ledger, cash: float) -> Floats:
-    """(S,) simple return of each session, the first one against the starting cash. Where nothing was ever held the
-    interest on cash counts evenly, for the first session, which earns none, is no risk taken."""
+    """(S,) simple return of each session, the first one against the starting cash."""
     closes = ledger.equity[session_ends(ledger.bars)]
-    if not ledger.fill_rows.size:
-        return np.full(len(closes), (closes[-1] / cash) ** (1 / len(closes)) - 1)
     before: Floats = np.r_[cash, closes[:-1]]
     return closes / before - 1
 

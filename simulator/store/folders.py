@@ -208,14 +208,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Readable JSON, keys in their order, one trailing newline."""
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Readable JSON, keys in their order, one trailing newline; half a surrogate pair is written as its escape."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(errors="backslashreplace")
 
 
 def jsonl_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """One compact JSON object per line."""
     write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-    return b"".join(f"{write(row)}\n".encode() for row in rows)
+    return b"".join(f"{write(row)}\n".encode(errors="backslashreplace") for row in rows)
 
 
 def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

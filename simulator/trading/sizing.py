@@ -61,7 +61,7 @@ def make_size(truncate: Callable[[float], float]) -> Size:
         if (held == 0.0 or keeps_side) and (small or change == 0.0):
             left_out = asked if want == 0.0 else change
             return NO_ORDER, left_out if abs(left_out) * mark >= CENT else 0.0, keeps_side
-        if small:  # out is always worth an order, so little on the other side is not
+        if not keeps_side and abs(want) * mark < least:  # out is always worth an order, dust on the other side is not
             change = -held
         # One answer rather than two branches: which it is nobody can guess, the processor neither.
         dollars = (change > 0.0) & (held >= 0.0) & (not limited) & (not whole_shares)

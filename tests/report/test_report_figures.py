@@ -137,7 +137,7 @@ def test_parts_of_the_profit_by_hand() -> None:
     held = [(name_class(float(one.key)), one.positions, one.pnl) for one in by_holding_time(trips)]
     assert held == [("0", 1, 50.0), ("2–5", 2, 10.0), ("6–21", 1, 0.0), ("253 or more", 1, -5.0)]
     every = total(trips)
-    assert (every.positions, every.closed, every.won, every.lost, every.sessions) == (6, 5, 2, 2, 5.5)
+    assert (every.positions, every.closed, every.won, every.lost, every.sessions) == (6, 5, 2, 2, 5)
     assert total([]).hit_rate is None
 
 

@@ -107,6 +107,15 @@ def test_a_broken_folder_is_a_row_that_says_so(reports: Path, file: str, harm: s
     assert fine or file == "trials.json" or not [row for row in rows_of(reports).values() if "cannot be read" in row]
 
 
+def test_a_renamed_folder_without_its_run_json_is_a_broken_row_and_an_empty_one_is_none(reports: Path) -> None:
+    renamed = (reports / "sma_cross-2024-01-02-2024-12-18-bbbbbbbbbb").rename(reports / "mine")
+    (renamed / "run.json").unlink()
+    (reports / "empty").mkdir()
+    rows = rows_of(reports)
+    assert "cannot be read" in rows["mine"]
+    assert "empty" not in rows
+
+
 @pytest.mark.fault(
     "disk", "reports/index.html was edited, cut or made by another version", "made anew from the folders"
 )

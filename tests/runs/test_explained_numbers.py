@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from simulator.analysis import profit
 from simulator.analysis.account_series import read_account
 from simulator.analysis.explain_number import ExplainedNumber, explain_figure, explain_number
 from simulator.analysis.parts import METHODS
-from simulator.errors import UsageError
+from simulator.errors import DataError, UsageError
 from simulator.evidence.reader import read
 from simulator.report.catalogue import CATALOGUE, DIFFERENCE, GROUPS, METRICS, SELECTION
 from simulator.report.explain_number import find_metric, print_number, to_json, write_value
@@ -302,3 +303,13 @@ def test_names_are_found_as_keys_and_as_tables_write_them() -> None:
     assert find_metric("max-drawdown").key == "max_drawdown"
     assert find_metric("Value at risk 95 %").key == "var_95"
     assert find_metric("Alpha, t").key == "alpha_t"
+
+
+def test_a_folder_whose_sessions_do_not_agree_is_named_in_one_line(folders: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("equity.csv", "weights.csv"):
+        folder = tmp_path / name / "run"
+        shutil.copytree(folders["hold"], folder)
+        cut = (folder / name).read_text().splitlines(keepends=True)[:60]
+        (folder / name).write_text("".join(cut))
+        with pytest.raises(DataError, match=rf"{name}.*writes it again"):
+            every(folder)

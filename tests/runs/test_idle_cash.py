@@ -47,6 +47,8 @@ def test_an_idle_run_has_an_excess_return_of_exactly_nothing(workspace: Path) ->
     assert (run.facts["skill"]["excess"], run.facts["skill"]["p"], run.facts["skill"]["ratio"]) == (0.0, None, None)
     assert "No position was held" in run.verdict.headline
     assert run.facts["metrics"]["sharpe"] is None
+    assert run.facts["metrics"]["volatility"] == pytest.approx(np.std(returns, ddof=1) * 252**0.5)
+    assert run.facts["metrics"]["max_drawdown"] < 0  # bills fell, a little
 
 
 def test_bills_on_credit_lose_the_spread_and_nothing_else(workspace: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from simulator.errors import DataError, SimError, UsageError
-from simulator.store.folders import find_run, read_lines, run_folders, write_folder
+from simulator.store.folders import find_run, json_bytes, jsonl_bytes, read_lines, run_folders, write_folder
 
 FILES = {"run.json": b"{}", "runtime.json": b"{}"}
 
@@ -63,3 +64,8 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": \n')
     with pytest.raises(DataError, match=r"x\.jsonl:2: is not JSON"):
         read_lines(tmp_path / "x.jsonl")
+
+
+def test_half_a_surrogate_pair_is_written_and_read_back() -> None:
+    value = {"strategy": "a\ud800b \U0001f600"}
+    assert json.loads(json_bytes(value)) == json.loads(jsonl_bytes([value])) == value

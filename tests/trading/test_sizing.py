@@ -145,6 +145,8 @@ def test_no_order_is_smaller_than_the_least_trade_except_the_way_out(weight, hel
     assume(verdict != NO_ORDER)
     worth = amount if verdict == DOLLARS else abs(amount) * mark
     assert worth >= least or amount == -held
+    if held * weight < 0 and equity > 0:
+        assert amount == -held or weight * equity / mark * mark * (1 if weight > 0 else -1) >= least
 
 
 @given(weight=weights, held=shares, mark=marks, equity=equities)
@@ -157,7 +159,7 @@ def test_a_change_worth_exactly_the_least_trade_is_an_order():
     assert size(0.1, False, 0.0, 10.0, 1_000.0, False, 100.0) == (DOLLARS, 100.0, False)
 
 
-@pytest.mark.parametrize(("held", "weight"), [(0.05, 0.0), (0.05, -0.05), (-0.05, 0.05)])
+@pytest.mark.parametrize(("held", "weight"), [(0.05, 0.0), (0.05, -0.05), (-0.05, 0.05), (0.3, -0.0004), (-9.0, 0.19)])
 def test_a_position_however_small_is_left_and_nothing_small_is_opened_beyond_it(held, weight):
     assert size(weight, False, held, 1_000.0, 1_000.0, False, 200.0) == (SHARES, -held, False)
 

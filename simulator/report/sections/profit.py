@@ -157,7 +157,9 @@ def _accounts(evidence: Evidence) -> list[Row]:
 
 
 def _row(label: str, one: Part) -> Row:
-    won = Cell(percent(one.hit_rate), "" if one.closed else "none has ended", value=one.hit_rate)
+    why = "" if one.closed else "none has ended"
+    won = Cell(percent(one.hit_rate), why, value=one.hit_rate)
+    held = Cell("n/a", why) if one.sessions is None else Cell(_sessions([one.sessions]), value=one.sessions)
     return make_row(
         label,
         (
@@ -165,7 +167,7 @@ def _row(label: str, one: Part) -> Row:
             Cell(whole(one.positions), value=one.positions),
             won,
             Cell(percent(one.mean, 2, sign=True), value=one.mean),
-            Cell(_sessions([one.sessions]), value=one.sessions),
+            held,
         ),
     )
 
