@@ -113,7 +113,7 @@ def judge(run: JudgedRun) -> Verdict:
     headline = " ".join(
         filter(None, (partial_sentence(run), about, _caution(run), _shape(part, standing), _drift(part, standing)))
     )
-    settled = _ruined(run) or _idle(run)
+    settled = ruined(run) or _idle(run)
     return Verdict(
         standing, headline, _returns(run), tuple(filter(None, details)), settled, part=not complete(run, part)
     )
@@ -201,7 +201,7 @@ def inferred(run: JudgedRun, key: str) -> float | None:
 def _standing(run: JudgedRun) -> Standing:
     if withheld(run):
         return "too short"
-    if _ruined(run):
+    if ruined(run):
         return "loss"
     skill = run.get("skill")
     if skill is None:
@@ -270,7 +270,7 @@ def _p_of_best(run: JudgedRun) -> float | None:
     return None if p is None else p_of_trials(p, trials_of(run))
 
 
-def _ruined(run: JudgedRun) -> bool:
+def ruined(run: JudgedRun) -> bool:
     """Return whether everything was lost: a return cannot compound beyond that, though its mean is still a number."""
     metrics = run["metrics"]
     total = number_of(metrics.get("total_return"))
@@ -294,7 +294,7 @@ def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
     trials = inferred(run, "trials")
     tried = f" and {counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
     over = f"over {counted(sessions, 'session')}{f' {AFTER}' if later else ''}{tried}"
-    if _ruined(run):
+    if ruined(run):
         why = run["reasons"].get("total_return")
         return f"Everything was lost{f': {why}' if why else ''}."
     if _idle(run) or standing == "nothing":
@@ -365,7 +365,7 @@ def _inference(run: JudgedRun, standing: Standing) -> str:
     skill = run.get("skill")
     if skill is not None:
         return _test(skill, standing, trials_of(run), skill.get("against", "its exposure"))
-    if standing == "too short" or p is None or _idle(run) or _ruined(run):
+    if standing == "too short" or p is None or _idle(run) or ruined(run):
         return ""
     blocks = f", mean block {ratio(block, 1)} sessions" if block is not None else ""
     near = ""
@@ -468,7 +468,7 @@ def _memory(run: JudgedRun, part: JudgedRun | None) -> str:
 
 def _power(run: JudgedRun, standing: Standing) -> str:
     found = inferred(run, "detectable_sharpe")
-    if standing == "too short" or found is None or _idle(run) or _ruined(run):
+    if standing == "too short" or found is None or _idle(run) or ruined(run):
         return ""
     length = counted(run["sessions"], "session")
     return f"Power: in {length} only a true Sharpe ratio of {ratio(found)} or more would be found four times in five."

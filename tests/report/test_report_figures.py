@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from simulator.analysis.periods import period_returns
 from simulator.analysis.profit import by_holding_time, by_reason, by_symbol, total
 from simulator.evidence.reader import read
 from simulator.report.page import compose
-from simulator.report.sections import drawdowns, rolling
+from simulator.report.sections import drawdowns, rolling, summary
+from simulator.report.sections.equity_and_trades import draw_underwater
 from simulator.report.sections.profit import name_class
 from simulator.stats.series import Undefined
 from simulator.trading.model import RoundTrip
@@ -188,3 +190,11 @@ def test_a_fall_from_the_first_session_on_starts_at_the_money_put_in() -> None:
     assert found is not None
     (row,) = found.table.rows
     assert [cell.text for cell in row.cells] == ["the start", "3 Jan 2024", "4 Jan 2024", "3", "1", "4"]
+
+
+def test_of_a_lost_account_nothing_is_held_against_its_exposure_nor_below_a_peak(write_run: Any) -> None:
+    evidence = read(write_run("lost", ruin=True))
+    run = {**evidence.run, "metrics": {**evidence.run["metrics"], "total_return": None, "annual_return": 0.9}}
+    tiles = summary.compose(replace(evidence, run=run))
+    assert [(one.text, one.under) for one in tiles if one.name == "Beyond its exposure"] == [("n/a", summary.LOST)]
+    assert draw_underwater(evidence).keys[0].value == "n/a"

@@ -206,7 +206,7 @@ def _rounded(values: Series, digits: int) -> list[float | None]:
 
 
 def _deepest(falls: Series, sessions: Sequence[date]) -> str:
-    if not np.isfinite(falls).any():
+    if not np.isfinite(falls).any() or np.nanmin(falls) < -1.0:  # below nothing there is no fall from a peak
         return UNDEFINED
     at = int(np.nanargmin(falls))
     return percent(falls[at]) + (f" on {spell(sessions[at])}" if falls[at] < 0 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import fsum
 
-from simulator.analysis.verdict import part_after_cutoff, withheld
+from simulator.analysis.verdict import part_after_cutoff, ruined, withheld
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import RunRecord
 from simulator.evidence.row_table import column_of
@@ -14,6 +14,7 @@ from simulator.report.catalogue import METRICS, SHARPE_INTERVAL, WITHHELD, WITHH
 from simulator.report.table import Cell
 
 NO_POSITIONS = "positions are not on record"
+LOST = "everything was lost"
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ def compose(evidence: Evidence) -> tuple[Tile, ...]:
     )
     held = run["benchmarks"].get("buy_and_hold", {})
     beside = [METRICS[key].cell(held, {}).text for key in ("total_return", "max_drawdown")]
-    sharpe = _cell(run, "sharpe")
+    sharpe, moved = _cell(run, "sharpe"), f"volatility {volatility.text}{'' if volatility.why else ' a year'}"
     bounds = SHARPE_INTERVAL.cell(run["inference"], run["reasons"], withheld(run))
     return (
         Tile("Return", total.text, total.why or f"buy-and-hold {beside[0]}"),
         _beyond(run),
         Tile("Sharpe ratio", sharpe.text, sharpe.why or bounds.why or _with_interval(bounds.text)),
         Tile("Largest drawdown", fall.text, fall.why or f"buy-and-hold {beside[1]}"),
-        Tile("Exposure", exposure.text, exposure.why or _volatile(volatility)),
+        Tile("Exposure", exposure.text, exposure.why or moved),
         _cost(evidence),
     )
 
@@ -53,15 +54,13 @@ def _with_interval(bounds: str) -> str:
     return f"95\u00a0% interval {bounds}"
 
 
-def _volatile(volatility: Cell) -> str:
-    return f"volatility {volatility.text}" + ("" if volatility.why else " a year")
-
-
 def _beyond(run: RunRecord) -> Tile:
     """Return what the verdict is on: of the sessions after the models' cut-off where a model answered."""
     name, part = "Beyond its exposure", part_after_cutoff(run)
     if withheld(run):
         return Tile(name, WITHHELD, WITHHELD_WHY)
+    if ruined(run):
+        return Tile(name, "n/a", LOST)
     if part is None:
         return Tile(name, "n/a", "not assessable: sessions the models may remember")
     skill = part.get("skill")
