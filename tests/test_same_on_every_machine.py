@@ -46,7 +46,6 @@ POWERS = {
     "stats/hac.py": 1,
     "stats/inference.py": 1,
     "analysis/returns/summary.py": 1,
-    "runs/measure.py": 1,
     "runs/cash_return.py": 1,
     "council/facts.py": 1,
     "report/drawing.py": 1,
