@@ -433,8 +433,9 @@ class TrialRow(TypedDict):
     figures: NotRequired[list[float | None]]
 
 
-HeldOut = TypedDict("HeldOut", {"chosen_on": TrialRow | None, "seen_by": TrialRow | None})
-"""Made before: the newest of the same rule on earlier dates, the latest on sessions of this run; None without one."""
+class HeldOut(TypedDict):
+    chosen_on: TrialRow | None
+    seen_by: TrialRow | None
 
 
 class TrialsRecord(TypedDict):
