@@ -166,14 +166,14 @@ def _check_kinds(*given: object) -> None:
             raise UsageError(f"{name} was {value!r:.60}", mend=mend)
 
 
-def load(name: Place = "last", workspace: Place | None = None) -> Run:
-    """Return a run made before: by its id, its folder or the beginning of that name, or ``"last"``.
+def load(name: Run | Place = "last", workspace: Place | None = None) -> Run:
+    """Return a run made before: by its id, its folder or the beginning of that name, ``"last"``, or a run read anew.
 
     Raises UsageError where there is none, DataError for a folder that has changed since it was made.
     """
     from simulator.notebook.run import load as found
 
-    return found(os.fspath(name), find_workspace(workspace))
+    return found(name, find_workspace(workspace))
 
 
 def runs(workspace: Place | None = None) -> pd.DataFrame:
@@ -194,8 +194,8 @@ def runs(workspace: Place | None = None) -> pd.DataFrame:
     return table.astype({name: LISTED.get(str(name), "float64") for name in table})
 
 
-def compare(*chosen: Run | str, workspace: Place | None = None, draws: int = 10_000, seed: int = 0) -> Answer:
-    """Return how two to eight runs, or their ids, differ and since when, as ``sim compare`` does."""
+def compare(*chosen: Run | Place, workspace: Place | None = None, draws: int = 10_000, seed: int = 0) -> Answer:
+    """Return how two to eight runs, their ids or folders, differ and since when, as ``sim compare`` does."""
     from simulator.notebook.answers import compare as answer
     from simulator.notebook.run import Run
 

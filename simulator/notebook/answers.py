@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -110,17 +111,19 @@ def plan(spec: RunSpec, workspace: Workspace) -> PlanAnswer:
     return PlanAnswer(lines[0], table, made.to_json(), None, text, totals, lines)
 
 
-def compare(runs: Sequence[Run | str], workspace: Workspace, draws: int = 10_000, seed: int = 0) -> Answer:
+def compare(
+    runs: Sequence[Run | str | PathLike[str]], workspace: Workspace, draws: int = 10_000, seed: int = 0
+) -> Answer:
     """Return the comparison of two to eight runs, or their ids: metrics side by side in its table.
 
     The page goes to ``reports/compare-A-B/``. Raises UsageError, DataError.
     """
     import pandas as pd
 
-    from simulator.evidence.verify import open_run
+    from simulator.notebook.run import open_chosen
     from simulator.report.comparison import judge_comparison, print_comparison
 
-    opened = [open_run(workspace, one) if isinstance(one, str) else one.verified for one in runs]
+    opened = [open_chosen(one, workspace) for one in runs]
     facts, page = compare_runs(opened, workspace, draws, seed)
     verdict = judge_comparison(facts)
     labels = [f"{one['label']} {one['strategy']}" for one in facts["runs"]]

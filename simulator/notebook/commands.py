@@ -120,6 +120,11 @@ class Topic:
     trades: int | None = None
     page: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in (("trades", self.trades), ("page", self.page)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} was {value!r:.40}", mend="it is a whole number from 1 on")
+
 
 def explain_run(opened: Verified, topic: Topic) -> tuple[dict[str, object], Callable[[Console], None]]:
     """Return the explanation of a run's numbers, of one of them, or of a decision: facts, and what prints them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from os import PathLike, fspath
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from simulator.evidence.reader import (
     read_weights,
 )
 from simulator.evidence.records import AccountRecord, DecisionRow, Metrics, RunRecord, Runtime
-from simulator.evidence.verify import Verified, check_parts, record_page
+from simulator.evidence.verify import Verified, check_parts, open_run, record_page
 from simulator.runs.execute import FinishedRun
 from simulator.workspace import Workspace
 
@@ -109,8 +110,8 @@ class Account:
         from simulator.notebook.tables import tabulate_series
         from simulator.stats.rolling import roll
 
-        if not 3 <= window <= len(self.returns):
-            few = f"{len(self.returns)} sessions have no window of {window}"
+        if not isinstance(window, int) or not 3 <= window <= len(self.returns):
+            few = f"{len(self.returns)} sessions have no window of {window!r:.40}"
             raise UsageError(few, mend=f"pass window={max(3, min(63, len(self.returns)))}")
         hold = self.benchmarks.get("buy_and_hold")
         against = None if hold is None else hold / hold.shift(1, fill_value=float(self._run.facts["cash"])) - 1.0
@@ -357,11 +358,18 @@ class Run(Account):
         return explain(self, Topic(what, symbol, account, trades, page))  # type: ignore[arg-type]
 
 
-def load(name: str, workspace: Workspace) -> Run:
-    """Return the run of that id, folder or beginning of its name, or ``"last"``.
+def load(name: Run | str | PathLike[str], workspace: Workspace) -> Run:
+    """Return the run of that id, folder or beginning of its name, ``"last"``, or a run read anew.
 
     Raises UsageError where there is none, DataError for one that has changed since it was made.
     """
-    from simulator.evidence.verify import open_run
+    return Run.of(open_chosen(name, workspace).folder, workspace)
 
-    return Run.of(open_run(workspace, name).folder, workspace)
+
+def open_chosen(name: Run | str | PathLike[str], workspace: Workspace) -> Verified:
+    """Return the verified folder of a run, or of its id, folder or beginning of its name; UsageError for others."""
+    if isinstance(name, Run):
+        return name.verified
+    if not isinstance(name, str | PathLike):
+        raise UsageError(f"{name!r:.60} names no run", mend="pass a run, its id or its folder, each by itself")
+    return open_run(workspace, fspath(name))

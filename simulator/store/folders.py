@@ -168,7 +168,7 @@ def find_run(parent: Path, name: str) -> Path:
     Raises UsageError when none or more than one matches.
     """
     direct = Path(name)
-    if (direct / "run.json").exists():
+    if os.path.exists(direct / "run.json"):  # False for a name too long for a file, where Path.exists raises
         return direct
     folders = run_folders(parent)
     if name == "last" and folders:

@@ -196,3 +196,20 @@ def test_what_is_no_index_of_dates_or_no_option_is_refused(index: object, option
         simulator.stats.summary(pd.Series([0.1, 0.2, 0.3], index=index), **options)  # type: ignore[call-overload]
     with pytest.raises(DataError, match="no row"):
         simulator.stats.summary(pd.Series([], dtype=float))
+
+
+@pytest.mark.fault("python", "load or compare is given what names no run", "UsageError says what to pass")
+def test_what_names_no_run_is_one_line(made: simulator.Run) -> None:
+    assert simulator.load(made).id == simulator.load(made.folder).id == made.id
+    for odd in (None, 3, [made, made]):
+        with pytest.raises(UsageError, match="names no run"):
+            simulator.load(odd)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="names no run"):
+            simulator.compare(made, odd)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no run"):
+        simulator.load("a" * 5000, workspace=made.workspace.root)
+    for wrong in ({"page": 0}, {"trades": -1}):
+        with pytest.raises(UsageError, match="whole number from 1 on"):
+            made.explain("sharpe", **wrong)
+    with pytest.raises(UsageError, match="no window of 'x'"):
+        made.rolling("x")  # type: ignore[arg-type]
