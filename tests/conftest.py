@@ -8,6 +8,7 @@ import gc
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,9 @@ import pytest
 from hypothesis import settings
 
 from simulator.workspace import make_workspace
+
+# A shell that starts the tests in the background has Ctrl-C ignored, in all that they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines that run tests are shared: how long an example takes says nothing. CI must not fail by a new seed.
 settings.register_profile("simulator", deadline=None, derandomize=bool(os.environ.get("CI")))
