@@ -400,7 +400,7 @@ def on_the_sample(seeds: int) -> Iterator[tuple[str, list[str]]]:
         },
     }  # fmt: skip
     for name, tape in books.items():
-        many = seeds * (3 if name.startswith("random") else 1)
+        many = seeds * (BEST_OF if name.startswith("random") else 1)
         found = [[replay.skill(tape(replay, seed)) for seed in range(many)] for replay in replays]
         words = [[standing(one, 1) for one in record] for record in found]
         yield name, [f"{percent_of(w, 'skill'):.1f} ({percent_of(w, 'paid'):.0f})" for w in words]
