@@ -182,7 +182,7 @@ def test_a_kernel_compiled_before_a_change_in_sizing_or_limits_is_not_used_after
 
     assert held() == "54.0\n"
     before = sizing.read_text()
-    sizing.write_text(before.replace("= want, truncate(want)", "= want, truncate(want) + 1.0"))
+    sizing.write_text(before.replace("want = truncate(asked)", "want = truncate(asked) + 1.0"))
     assert sizing.read_text() != before
     assert held() == "55.0\n"
     risk.write_text(risk.read_text().replace("share = room[g] / gross", "share = 0.5 * room[g] / gross"))
