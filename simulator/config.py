@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, LiteralString, TypeVar, get_args
@@ -363,6 +363,10 @@ CONFIG_FILES: dict[str, type[Section]] = {
 }
 
 
+SETTABLE = ("risk", "costs", "schedule", "accounts")
+"""Files of ``config/`` whose keys a run may override, as in ``--set costs.slippage_bps=5``."""
+
+
 class _Loader(yaml.CSafeLoader):
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         if kind is yaml.ScalarNode and implicit[0] and SEXAGESIMAL.fullmatch(value):
@@ -376,6 +380,22 @@ def load_config(folder: Path) -> Config:
     roles = {account.role: account.model for account in accounts.accounts.values()}
     sections: dict[str, Any] = {n: read_yaml(folder / f"{n}.yaml", model, roles) for n, model in CONFIG_FILES.items()}
     return Config(**sections)
+
+
+def override_config(config: Config, overrides: Mapping[str, object]) -> Config:
+    """Return `config` with ``{"costs.slippage_bps": 5}`` in place. Raises ConfigError for a wrong key or value."""
+    sections: dict[str, dict[str, Any]] = {}
+    for name, value in overrides.items():
+        section, _, key = name.partition(".")
+        sections.setdefault(section, {})[key] = value
+    made: dict[str, Any] = {}
+    for section, given in sections.items():
+        model = CONFIG_FILES[section]
+        try:
+            made[section] = model.model_validate({**getattr(config, section).model_dump(), **given})
+        except ValidationError as error:
+            raise _explain(error, Path(f"--set {section}"), None, model) from None
+    return replace(config, **made)
 
 
 def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = None) -> M:

@@ -38,6 +38,7 @@ COMMANDS = {
     "compare": Entry("research", "simulator.cli.compare:compare", "Are runs different, since when, and over what?"),
     "check": Entry("research", "simulator.cli.check:check", "Did its models know the future? What do they go by?"),
     "ablate": Entry("research", "simulator.cli.ablate:ablate", "What each part of a council adds, by recorded votes."),
+    "sweep": Entry("research", "simulator.cli.sweep:sweep", "One strategy in many settings: what is its best worth?"),
     "stats": Entry("research", "simulator.cli.stats:stats", "Metrics and significance of anyone's returns.", False),
     "council": Entry("decide", "simulator.cli.council:council", "One meeting of a council as of a date, by stages."),
     "init": Entry("house", "simulator.cli.init:init", "Make a workspace: strategies, config and sample bars.", False),

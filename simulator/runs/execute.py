@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.config import load_config
+from simulator.config import load_config, override_config
 from simulator.errors import CacheCorruptError, CacheMissError, LLMError, SimError, StoppedByUserError, UsageError
 from simulator.evidence.records import RunRecord, Runtime
 from simulator.evidence.verify import check_parts, record_page, sha256
@@ -147,12 +147,12 @@ def simulate(
     if not spec.symbols:
         raise UsageError("no symbols", mend="name some: --symbols SPY,QQQ")
     check_max_cost(spec.max_cost)
-    config = load_config(workspace.config)
+    config = override_config(load_config(workspace.config), spec.overrides)
     # What cannot be recorded in the end is not asked for in the beginning.
     check_writable(workspace.reports)
     evidence.check(store_place(workspace.registry))
     with open_gateway(spec, workspace, config) as asking:
-        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
         staged = replace(staged, inputs=replace(staged.inputs, engine=spec.engine))

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from simulator.config import Config, Seat, load_config
+from simulator.config import Config, Seat, load_config, override_config
 from simulator.evidence.plan import BatchPlan, Plan, PlanLine, Range
 from simulator.llm.batch import SHARE, WINDOW_SECONDS
 from simulator.llm.cache import AnswerCache
@@ -43,10 +43,10 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     """The plan of a run. Raises what the run would raise before its first question, and ConfigError for a model whose
     price nobody knows."""
     check_max_cost(spec.max_cost)
-    config = load_config(workspace.config)
+    config = override_config(load_config(workspace.config), spec.overrides)
     plan_provider = PlanProvider()
     with plan_gateway(workspace, config, spec.models, spec.mode, plan_provider) as asking:
-        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.parameters, len(spec.symbols))
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
         window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
         staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
         check_batch(spec, loaded.strategy)

@@ -207,7 +207,7 @@ def reload_run(
     the strategy was passed from Python and this process never ran it.
     """
     strategy = _passed_strategy(run) or spec.strategy
-    loaded = load_strategy(strategy, workspace.strategies, seating, spec.parameters, len(spec.symbols))
+    loaded = load_strategy(strategy, workspace.strategies, seating, spec.own, len(spec.symbols))
     _check_files(run, loaded.files)
     window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
     staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)

@@ -10,6 +10,7 @@ from datetime import date
 from numbers import Real
 from typing import Any, Literal
 
+from simulator.config import SETTABLE
 from simulator.errors import UsageError
 from simulator.llm.gateway import Mode
 from simulator.replay.inputs import Engine
@@ -50,6 +51,16 @@ class RunSpec:
     bars: str | None = None
 
     @property
+    def own(self) -> Mapping[str, object]:
+        """Parameters of the strategy itself."""
+        return {name: value for name, value in self.parameters.items() if not _of_config(name)}
+
+    @property
+    def overrides(self) -> Mapping[str, object]:
+        """Parameters that stand in ``config/``, by file and key: ``costs.slippage_bps``."""
+        return {name: value for name, value in self.parameters.items() if _of_config(name)}
+
+    @property
     def mode(self) -> Mode:
         """Mode of the gateway."""
         return "record" if self.cache == "verify-opinions" else self.cache
@@ -77,3 +88,7 @@ class RunSpec:
         for name, value in sorted(self.parameters.items()):
             words += ["--set", f"{name}={value}"]
         return shlex.join(words)
+
+
+def _of_config(name: str) -> bool:
+    return name.partition(".")[0] in SETTABLE and "." in name

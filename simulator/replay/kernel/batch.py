@@ -165,6 +165,14 @@ class Batch:
     def play(self, room: Room, curves: Curves) -> None:
         play(self.market.arrays, self.targets, self.members, self.groupings, room, curves)
 
+    def tape(self, r: int) -> Tape:
+        """Return the decisions of member `r`."""
+        one = self.part(r, r + 1)
+        targets, rows = one.targets, slice(int(one.members[0]["first"]), int(one.members[0]["end"]))
+        none = np.full_like(targets.weight[rows], np.nan)
+        prices = [cells[rows] if len(cells) else none for cells in (targets.limit, targets.stop, targets.take_profit)]
+        return Tape(targets.at[rows], self.market.bars.symbols, targets.weight[rows], *prices)
+
     def ledger(self, r: int) -> Ledger:
         """Return the books of member `r`."""
         return self.ledger_and_state(r)[0]

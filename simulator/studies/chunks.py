@@ -1,0 +1,74 @@
+"""Members of a sweep played a chunk at a time: pure, from inputs alone; no model is asked, no clock is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.market.bars import Floats
+from simulator.replay.kernel.batch import Batch, Results, play_many
+from simulator.rules import Occasions
+from simulator.runs.exposure import skill_series
+from simulator.studies.inputs import Member, SweepInputs
+
+MEASURES = tuple(one.name for one in fields(Results) if one.name != "equity")
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Results of members `first` and those after it.
+
+    Attributes
+    ----------
+    columns : {name: (R,)}: settings, and measures as :class:`simulator.replay.kernel.batch.Results` has them
+    beyond : (R, S) what each member earned beyond its own usual exposure, session by session
+    """
+
+    first: int
+    columns: Mapping[str, NDArray[Any]]
+    beyond: Floats
+
+
+def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
+    """Play members `first` to before `end`; the bytes do not depend on how members are cut into chunks."""
+    members = [inputs.member(number) for number in range(first, end)]
+    found: dict[int, tuple[Floats, Floats]] = {}
+    for _, group in groupby(sorted(members, key=_shared), key=_shared):
+        alike = list(group)
+        measures, beyond = _play(inputs, alike)
+        found |= {one.number: (row, series) for one, row, series in zip(alike, measures, beyond, strict=True)}
+    rows, beyond = (np.array([found[n][part] for n in range(first, end)]) for part in (0, 1))
+    settings = [inputs.study.space.settings(number) for number in range(first, end)]
+    columns = {name: np.array([one[name] for one in settings]) for name in settings[0]}
+    return Chunk(first, columns | dict(zip(MEASURES, rows.T, strict=True)), beyond)
+
+
+def _shared(member: Member) -> tuple[int, str]:
+    return member.history, repr((member.points, member.weekday))
+
+
+def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]:
+    """(R, 6) measures and (R, S) d of members that read the same inputs."""
+    staged = inputs.staged(alike[0]).inputs
+    occasions, market = Occasions(staged.bars, staged.instants), inputs.market(alike[0])
+
+    def weigh(r: int) -> Floats:
+        rule = alike[r].rule
+        return type(rule).weights_for(occasions, {name: getattr(rule, name) for name in rule.parameters()})
+
+    rules, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
+    batch = Batch.weighed(market, staged.instants, weigh, rules, cash, [one.rules.limits for one in alike])
+    played = play_many(batch)
+    measures = np.array([getattr(played, name) for name in MEASURES]).T
+    instrument = inputs.config.assets.cash_instrument
+    beyond = []
+    for r, one in enumerate(alike):
+        ledger, tape = batch.ledger(r), batch.tape(r)
+        free = inputs.free(one)
+        beyond.append(skill_series(ledger, tape, rules[r], one.cash, free, instrument).parts.beyond)
+    return measures, np.array(beyond)

@@ -1,0 +1,59 @@
+"""A sweep from its study to its folder: the one way for the command line and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from simulator.files import write_file
+from simulator.runs.identity import code_digest, data_digest, digest_of
+from simulator.store.folders import json_bytes
+from simulator.studies.executors import play_chunks
+from simulator.studies.inference import Inference, infer
+from simulator.studies.inputs import SweepInputs
+from simulator.studies.results import SweepFolder
+from simulator.studies.study import Study
+from simulator.workspace import Workspace
+
+CHUNK = 250
+"""Members of a chunk: what is lost when a process is killed, and what a task of a cluster is."""
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedSweep:
+    """A sweep with its folder and what was concluded."""
+
+    study: Study
+    folder: SweepFolder
+    inference: Inference
+
+
+def run_sweep(study: Study, workspace: Workspace, progress: Callable[[int, int], None] | None = None) -> FinishedSweep:
+    """Play what is not there yet of the members of `study`, then conclude. Raises the errors of `simulator.errors`."""
+    inputs = SweepInputs(study, workspace)
+    folder = SweepFolder(workspace.reports / sweep_name(inputs))
+    spans = [(n, min(n + CHUNK, len(study))) for n in range(0, len(study), CHUNK)]
+    missing = [span for span in spans if not folder.has(span[0])]
+    done = len(study) - sum(end - first for first, end in missing)
+    for chunk in play_chunks(inputs, missing):
+        folder.keep(chunk)
+        done += len(chunk.beyond)
+        if progress is not None:
+            progress(done, len(study))
+    inference = infer(folder.beyond(), study.seed)
+    facts = {"best": inference.best, "p": inference.p, "effective": inference.effective, "members": len(study)}
+    write_file(folder.path / "study.json", json_bytes(facts))
+    return FinishedSweep(study, folder, inference)
+
+
+def sweep_name(inputs: SweepInputs) -> str:
+    """Return the folder's name: strategy, period and ten hex digits of everything the results follow from."""
+    study, member = inputs.study, inputs.member(0)
+    staged = inputs.staged(member)
+    made_of = [
+        [study.base.strategy, study.base.symbols, str(study.base.first), str(staged.last), dict(study.base.parameters)],
+        [[one.name, list(one.values)] for one in study.space.parameters],
+        [study.seed, inputs.config.dump(), data_digest(staged.inputs), code_digest()],
+    ]
+    name = member.rule.name
+    return f"sweep-{name}-{study.base.first}-{staged.last}-{digest_of(made_of)[:10]}"
