@@ -25,13 +25,13 @@ from simulator.errors import UsageError
 from simulator.evidence.members import who_by_seat
 from simulator.evidence.reader import Evidence, read, read_beyond
 from simulator.evidence.records import Metrics, OpenSpan, Reasons, RunRecord, Span, Stopped
-from simulator.runs.measure import SESSIONS_A_YEAR
 from simulator.stats import bootstrap, power
 from simulator.stats.adjust import adjust
 from simulator.stats.compare import SharpeDifference, compare
 from simulator.stats.mean import mean_of
 from simulator.stats.metrics import correlation, sharpe, summary, tracking_error
 from simulator.stats.series import Floats, Measure, Undefined, split
+from simulator.trading.execution import SESSIONS_A_YEAR
 
 FEWEST_COMMON = 20
 """Common sessions below which nothing is estimated."""

@@ -29,7 +29,7 @@ from simulator.runs import measure
 from simulator.stats.metrics import summary
 from simulator.stats.series import split
 from simulator.stats.trades import TRADE_STATISTICS
-from simulator.trading.execution import ExecutionRules
+from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 
 NEXT_OPEN, SAME_CLOSE, SAME_OPEN = "next open", "same close", "same open"
 LIMIT_TOUCHED, LIMIT_PASSED = "limit touched", "limit passed"
@@ -157,7 +157,7 @@ def _returns(ledger: Ledger, cash: float, skipped: int) -> Floats:
 def _row(one: Toggled, free: Floats, seed: int) -> ToggleRow:
     ends = session_ends(one.ledger.bars)[-len(one.returns) :]
     found = summary(
-        one.returns, free, None, measure.SESSIONS_A_YEAR, weights=one.ledger.weights_at(ends),
+        one.returns, free, None, SESSIONS_A_YEAR, weights=one.ledger.weights_at(ends),
         traded=measure.traded_share(one.ledger)[-len(one.returns) :],
     )  # fmt: skip
     interval, _ = split(measure.sharpe_ends(one.returns, free, seed))

@@ -35,14 +35,13 @@ from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
 from simulator.store.events import definition_of
 from simulator.store.folders import add_files, json_bytes
+from simulator.trading.execution import SESSIONS_A_YEAR
 from simulator.workspace import Workspace
 
 FILE = "trials.json"
 
 RegistryRow = Mapping[str, Any]
 """A row of `simulator.store.database.Store.results`."""
-
-SESSIONS_A_YEAR = 252
 
 FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe")
 """Metrics that agree in twelve digits only where every session's return does."""

@@ -20,6 +20,7 @@ from simulator.market import indicators
 from simulator.market.bars import Bars, Floats
 from simulator.market.daily import daily_bars
 from simulator.numerics import log
+from simulator.trading.execution import SESSIONS_A_YEAR
 
 LOOKBACK = 400
 """Sessions looked at: more than 253, so that a few missing bars of one symbol do not shorten what is known of it."""
@@ -27,7 +28,6 @@ RETURNS = (1, 5, 21, 63, 252)
 VOLATILITIES = (21, 63)
 AVERAGES = (20, 50, 200)
 CHANNELS = (20, 55)
-SESSIONS_A_YEAR = 252
 SMOOTHED = 251
 """Sessions that RSI, ATR and MACD start from; a session further back would weigh less than 1e-8."""
 FAST, SLOW, SIGNAL = 12, 26, 9

@@ -22,7 +22,6 @@ from simulator.council.fact_table import (
     CHANNELS,
     LOOKBACK,
     RETURNS,
-    SESSIONS_A_YEAR,
     VOLATILITIES,
     Ahead,
     percent,
@@ -34,6 +33,7 @@ from simulator.market.bars import Floats, Snapshot
 from simulator.market.calendar import NEW_YORK
 from simulator.market.daily import DailyBars, newest_days
 from simulator.numerics import products
+from simulator.trading.execution import SESSIONS_A_YEAR
 
 CORRELATION = 63
 EVENT_DAYS = 14

@@ -113,7 +113,7 @@ class Rule(ABC):
         if type(self).weights_for.__func__ is Rule.weights_for.__func__:  # type: ignore[attr-defined]
             return None
         try:
-            found = type(self).weights_for(market, {key: getattr(self, key) for key in self.parameters()})
+            found = type(self).weights_for(market, settings_of(self))
         except Exception:  # the step form says what is wrong, and on which date
             return None
         given, names = np.where(np.isnan(found), 0.0, found), market.symbols
@@ -130,7 +130,7 @@ class Rule(ABC):
             for symbol, there in zip(snapshot.symbols, listed.tolist(), strict=True)
             if there
         )
-        parameters = {key: getattr(self, key) for key in self.parameters()}
+        parameters = settings_of(self)
         record = {"kind": "rule", "rule": self.name, "parameters": parameters, "weights": weights}
         return Decision(snapshot.as_of, targets, record)
 
@@ -169,6 +169,11 @@ class Rule(ABC):
                 mend = f"weights are fractions of equity: write {number / 100:g} for {number:g} %"
                 raise UsageError(f"{found} on {snapshot.session}, {number:,.0%} of equity", mend=mend)
         return checked
+
+
+def settings_of(rule: Rule) -> dict[str, Any]:
+    """Return {name: value} of all parameters of `rule`, in order of declaration."""
+    return {name: getattr(rule, name) for name in rule.parameters()}
 
 
 def step_by_step(kind: type[Rule], market: Occasions, parameters: Mapping[str, Any]) -> Floats:

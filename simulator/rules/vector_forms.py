@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from simulator.market.bars import Floats
-from simulator.rules.base import Rule, step_by_step, uniform
+from simulator.rules.base import Rule, settings_of, step_by_step, uniform
 from simulator.rules.occasions import Occasions
 
 Given = Mapping[str, Any]
 
 
 def _all_parameters(kind: type[Rule], given: Given) -> dict[str, Any]:
-    rule = kind(**given)  # refuses what it does not have
-    return {name: getattr(rule, name) for name in rule.parameters()}
+    return settings_of(kind(**given))  # refuses what it does not have
 
 
 def buy_and_hold(kind: type[Rule], market: Occasions, given: Given) -> Floats:

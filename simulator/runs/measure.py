@@ -18,11 +18,9 @@ from simulator.stats.bootstrap import sharpe_interval
 from simulator.stats.metrics import Summary, summary
 from simulator.stats.series import Measure, Undefined
 from simulator.stats.timing import circular_shifts
-from simulator.trading.execution import ExecutionRules
+from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 
 Floats = NDArray[np.float64]
-
-SESSIONS_A_YEAR = 252
 
 COST_MULTIPLES = (0.0, 1.0, 2.0, 5.0)
 
