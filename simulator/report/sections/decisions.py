@@ -117,7 +117,7 @@ def write_prompts(record: PromptsRecord, most: int) -> str:
     lines, needed, sizes = record["lines"], [], []
     used = 0
     for row in rows.values():
-        need = max((int(number) for _, numbers in row for number in NUMBER.findall(numbers)), default=-1) + 1
+        need = max(map(int, NUMBER.findall(",".join(numbers for _, numbers in row))), default=-1) + 1
         own = sum(len(role) + len(numbers) + 8 for role, numbers in row) + SHOWN_OF_KEY + 6
         new = "".join(lines[used:need])
         sizes.append(
