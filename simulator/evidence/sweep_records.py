@@ -1,0 +1,220 @@
+"""Types of what stands in the folder of a sweep as JSON.
+
+study.json            what was swept and what follows from it alone: the same study gives the same bytes
+verdict.json          what depends on the workspace as well: trials outside the sweep, openings of the hold-out
+runtime.json          seconds and places, which differ between reruns
+chunks/*.parquet      members: settings and measures, a row each; chunks/*.npy (R, S) their d
+inference.parquet     a row per member, see `MEMBER_COLUMNS`
+
+d is what a member earned beyond its own usual exposure (:mod:`simulator.stats.skill`), per session. Ratios are those of
+d, mean over standard deviation, a year (times √252). What is undefined is None. Members are numbers from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+from simulator.evidence.records import Code, Reasons, SkillRecord, Span
+
+SWEEP_SCHEMA = 1
+
+MEMBER_COLUMNS = {
+    "ratio": "ratio of d a year; NaN where d does not vary",
+    "t": "ratio over its bootstrap error",
+    "p": "p of nothing beyond its exposure as one of all members: Romano-Wolf, and no less than its own p as one trial",
+    "in_mcs": "in the model confidence set",
+}
+"""Columns of inference.parquet."""
+
+
+class SweepIdentity(Span):
+    """The study and what it was played on; ``to`` is the last session before the hold-out.
+
+    `run_id` names the sweep among runs; `digest` is that of its results: settings, measures and d of every member.
+    """
+
+    run_id: str
+    schema: int
+    digest: str
+    strategy: str
+    symbols: list[str]
+    sessions: int
+    definition: str
+    bar_months: dict[str, list[str]]
+    data_digest: str
+    code: Code | None
+    command: str
+
+
+class ParameterRecord(TypedDict):
+    """A parameter and the values, or the range, it was given; `kind` says where it acts (signal, execution, …)."""
+
+    name: str
+    values: list[object]
+    kind: NotRequired[str]
+
+
+class StudyRecord(TypedDict):
+    """The study as it was given."""
+
+    search: str
+    seed: int
+    fixed: dict[str, object]
+    parameters: list[ParameterRecord]
+    constraints: list[str]
+    hold_out: NotRequired[str | None]
+
+
+class SweepCounts(TypedDict):
+    """Members in all, those that failed, never held anything, or decided on too few sessions to be judged."""
+
+    members: int
+    failed: int
+    idle: int
+    few_decisions: int
+    tested: int
+
+
+class HistogramRecord(TypedDict):
+    """`edges` (n + 1) and `counts` (n)."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class OverfittingRecord(TypedDict):
+    """Probability of backtest overfitting by CSCV; `scatter` are [in sample, out of sample] ratios a year of splits,
+    evenly spaced among all."""
+
+    blocks: int
+    splits: int
+    dropped: int
+    pbo: float
+    loss: float
+    slope: float | None
+    intercept: float | None
+    logits: HistogramRecord
+    scatter: list[list[float]]
+
+
+class ConfidenceSetRecord(TypedDict):
+    """Members that cannot be told from the best, at most 1,000 of `size`; `among` as many best ones were looked at."""
+
+    level: float
+    statistic: str
+    among: int
+    size: int
+    members: list[int]
+
+
+class SweepInference(TypedDict):
+    """Conclusions on all members; `reasons` of what is None.
+
+    ``p`` is that of the best by step-down, ``reality_check_p`` that of the largest ratio. ``expected_maximum`` is the
+    best ratio a year of as many members without skill, with the spread of luck, 1/√sessions; ``ratio_sd`` the spread
+    there was. ``deflated`` takes the spread of luck and all members, ``dsr`` and ``dsr_effective`` the published form.
+    ``null_best`` are 101 quantiles of the largest ratio of a replicate, ``null_t`` as many of the largest t: by them a
+    run beside the sweep is judged as if it were a member.
+    """
+
+    members: int
+    effective: float
+    draws: int
+    block: float
+    seed: int
+    judged_from: str | None
+    best: int
+    p: float
+    significant: int
+    reality_check_best: int
+    reality_check_p: float
+    best_ratio: float | None
+    expected_maximum: float
+    expected_maximum_effective: float
+    ratio_mean: float | None
+    ratio_sd: float | None
+    ratio_skew: float | None
+    ratio_kurtosis: float | None
+    ratios: HistogramRecord
+    deflated: float | None
+    dsr: float | None
+    dsr_effective: float | None
+    minimum_backtest_years: float | None
+    years: float
+    null_best: list[float]
+    null_t: list[float]
+    null_level: list[float]
+    overfitting: OverfittingRecord | None
+    confidence_set: ConfidenceSetRecord | None
+    reasons: Reasons
+
+
+class BestRecord(TypedDict):
+    """The member the verdict speaks of: the smallest p among those with enough decisions."""
+
+    member: int
+    settings: dict[str, object]
+    command: str
+    measures: dict[str, float | None]
+    skill: SkillRecord
+    p: float
+
+
+class WalkForwardRecord(TypedDict):
+    """The path chosen in sample and played out of sample; one trial."""
+
+
+class SweepRecord(TypedDict):
+    """study.json."""
+
+    identity: SweepIdentity
+    study: StudyRecord
+    counts: SweepCounts
+    inference: SweepInference
+    best: BestRecord
+    walk_forward: NotRequired[WalkForwardRecord | None]
+
+
+class OpeningRecord(TypedDict):
+    """One look at the hold-out: `at` (ISO, UTC), by which sweep and member, or by a run over its sessions."""
+
+    at: str
+    by: str
+    member: int | None
+
+
+class HoldOutRecord(Span):
+    """The last sessions, kept from the sweep. `skill` is that of the best member on them, None while they are closed;
+    `p` is corrected for all openings, by whatever sweep or run, of folders that are gone as well."""
+
+    sessions: int
+    opened: int
+    openings: list[OpeningRecord]
+    skill: SkillRecord | None
+    p: float | None
+    headline: str
+
+
+class SweepVerdict(TypedDict):
+    """verdict.json. `units` are the sweep and every run and sweep beside it; `trials` all results, members too."""
+
+    digest: str
+    standing: str
+    headline: str
+    details: list[str]
+    p: float
+    units: int
+    trials: int
+    summary: str
+    at_least: str
+    hold_out: HoldOutRecord | None
+
+
+class SweepRuntime(TypedDict):
+    """runtime.json: seconds of each part, who played, and where."""
+
+    seconds: Mapping[str, float]
+    executor: str
+    python: str
+    machine: str
