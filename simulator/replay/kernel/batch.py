@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -48,7 +48,14 @@ class Results:
     exposure : mean gross weight at the sessions' closes
     turnover : a year's, half of what was bought and sold over equity
     costs : dollars of commission and slippage
+    volatility : a year's, of returns; NaN for one session
+    fills : number of them
+    decisions : sessions on which a target changed by a hundredth of equity, or a bracket closed a position
+    held : 1 where anything but the cash instrument was held, else 0
+    level : reward of a change of level, per session (`simulator.stats.skill.level_reward`); NaN where not asked for
     equity : (R, T) dollars at each close, where asked for
+    excess, beyond : (R, S) by session, where asked for: e, returns less the risk-free return, and d = e − b, what of it
+        lies beyond the member's own usual exposure (`simulator.runs.exposure.skill_series`)
     """
 
     total_return: Floats
@@ -57,7 +64,17 @@ class Results:
     exposure: Floats
     turnover: Floats
     costs: Floats
+    volatility: Floats
+    fills: Floats
+    decisions: Floats
+    held: Floats
+    level: Floats
     equity: Floats | None = None
+    excess: Floats | None = None
+    beyond: Floats | None = None
+
+
+MEASURES = tuple(each.name for each in fields(Results) if each.default is MISSING)
 
 
 def replay_tape(
@@ -163,7 +180,8 @@ class Batch:
         return int((before[self.members["end"]] - before[self.members["first"]]).max(initial=0))
 
     def play(self, room: Room, curves: Curves) -> None:
-        play(self.market.arrays, self.targets, self.members, self.groupings, room, curves)
+        returns = self.market.excess if len(curves.beyond) else self.market.no_excess
+        play(self.market.arrays, returns, self.targets, self.members, self.groupings, room, curves)
 
     def tape(self, r: int) -> Tape:
         """Return the decisions of member `r`."""
@@ -183,7 +201,7 @@ class Batch:
         bars, targets = self.market.bars, one.most_targets
         shape, fills = (len(bars), len(bars.symbols)), 3 * targets
         while True:
-            curves = Curves(np.empty((1, shape[0])), np.empty(shape[0]), np.empty(shape), np.empty((0, 0)))
+            curves = Curves.of_books(*shape)
             room = Room.of(shape[1], targets, fills, targets)
             one.play(room, curves)
             account: Any = room.account[0]
@@ -221,13 +239,15 @@ def enter(bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_ma
     return Account(cash, equity, carried, positions, account.call > 0, kept), books
 
 
-def play_many(batch: Batch, threads: int = 1, paths: bool = False) -> Results:
-    """Return the measures of each member, with `paths` its equity in dollars at each close.
+def play_many(batch: Batch, threads: int = 1, paths: bool = False, beyond: bool = False) -> Results:
+    """Return the measures of each member, with `paths` its equity in dollars at each close, with `beyond` its excess
+    returns by session and what of them lies beyond its usual exposure.
 
     Row r has the bytes that playing member r alone gives, whatever the number of threads.
     """
     symbols, count, bars = len(batch.market.bars.symbols), len(batch), len(batch.market.bars)
-    equity, measures = np.empty((count if paths else 0, bars)), np.empty((count, 6))
+    equity, measures = np.empty((count if paths else 0, bars)), np.empty((count, len(MEASURES)))
+    excess, over = np.empty((2, count if beyond else 0, len(batch.market.free)))
     step = -(-count // (threads * CHUNKS_A_THREAD)) if threads > 1 else count
     if batch.weigh is not None:
         step = min(step, AT_ONCE // max(1, batch.targets.weight.size))
@@ -236,12 +256,14 @@ def play_many(batch: Batch, threads: int = 1, paths: bool = False) -> Results:
     def play_chunk(first: int) -> None:
         part = batch.part(first, min(first + step, count))
         row = equity[first : first + step] if paths else np.empty((1, bars))
-        curves = Curves(row, np.empty(0), np.empty((0, 0)), measures[first : first + step])
+        rows = slice(first, first + step)
+        curves = Curves(row, np.empty(0), np.empty((0, 0)), measures[rows], excess[rows], over[rows])
         part.play(Room.of(symbols, 0, 0, 0), curves)
 
     _run(play_chunk, range(0, count, step), threads)
-    columns = {each.name: column for each, column in zip(fields(Results)[:6], measures.T.copy(), strict=True)}
-    return Results(**columns, equity=equity if paths else None)
+    columns = dict(zip(MEASURES, measures.T.copy(), strict=True))
+    series = {"excess": excess, "beyond": over} if beyond else {}
+    return Results(**columns, **series, equity=equity if paths else None)
 
 
 def play_books(batch: Batch, threads: int = 1) -> list[Ledger]:

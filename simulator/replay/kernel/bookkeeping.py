@@ -49,6 +49,8 @@ def fill(
     ordered = why <= ledger.AT_LIMIT
     if ordered:
         position.last_order = position.pending
+    elif why <= ledger.TAKE_PROFIT:
+        a.decided = 1
     if held == 0.0:
         set_bracket(a, position, np.nan, np.nan)
     elif ordered and (held > 0.0) == (shares > 0.0):

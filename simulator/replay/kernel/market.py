@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -47,12 +48,18 @@ class PreparedMarket:
 
     bars: Bars
     arrays: MarketArrays
+    free: Floats
+    cash_instrument: str = ""
 
     @classmethod
-    def of(cls, bars: Bars, opening_marks: Floats | None = None) -> PreparedMarket:
+    def of(
+        cls, bars: Bars, opening_marks: Floats | None = None, free: Floats | None = None, cash_instrument: str = ""
+    ) -> PreparedMarket:
         """Prepare `bars`; `opening_marks` (N,) are 0 or NaN where there is no close before them, all 0 if None.
 
-        What was prepared last for these bars is kept with them. Raises DataError when there are no bars.
+        Excess returns are those over `free` (S,), the risk-free return of each session, what cash earns if None; who
+        holds the `cash_instrument` alone holds nothing. What was prepared last for these bars is kept with them. Raises
+        DataError when there are no bars, or `free` is for other sessions.
         """
         if not len(bars) or not bars.symbols:
             raise DataError("no bars to replay")
@@ -62,7 +69,54 @@ class PreparedMarket:
         kept = _PREPARED.get(bars)
         if kept is None or kept.opening_marks.tobytes() != marks.tobytes():
             kept = _PREPARED[bars] = _arrays(bars, marks)
-        return cls(bars, kept)
+        count = len(_session_ends(bars))
+        if free is None:
+            free = np.nan_to_num(bars.cash_return[_session_ends(bars)])
+        if free.shape != (count,):
+            raise DataError(f"risk-free returns of {free.size} sessions, bars of {count}")
+        return cls(bars, kept, free, cash_instrument)
+
+    @cached_property
+    def excess(self) -> ExcessReturns:
+        """Excess returns of the symbols, for measures beyond a member's usual exposure."""
+        return _excess_returns(self, self.arrays.mark)
+
+    @cached_property
+    def no_excess(self) -> ExcessReturns:
+        """The risk-free return alone."""
+        return _excess_returns(self, self.arrays.mark[:0])
+
+
+class ExcessReturns(NamedTuple):
+    """`free` (T,), the risk-free return of the session that a bar ends, NaN within; excess returns of the symbols
+    by bar (T, N), the risk-free return taken off a session's last bar, and by session (S, N), no rows where nobody asks
+    for them; `rewards` (N,) are the means of these; `risky` (N,) is 0 for the cash instrument, else 1."""
+
+    free: Floats
+    by_bar: Floats
+    by_session: Floats
+    rewards: Floats
+    risky: Instants
+
+
+def _session_ends(bars: Bars) -> NDArray[np.intp]:
+    return np.flatnonzero(np.r_[bars.session_of[1:] != bars.session_of[:-1], True])
+
+
+def _excess_returns(market: PreparedMarket, marks: Floats) -> ExcessReturns:
+    bars, ends = market.bars, _session_ends(market.bars)
+    free = np.full(len(bars), np.nan)
+    free[ends] = market.free
+    moves = sessions = marks
+    if len(marks):
+        before = np.vstack([market.arrays.opening_marks, marks[:-1]])
+        there = before > 0
+        moves = np.where(there, (marks + market.arrays.dividend) / np.where(there, before, 1.0) - 1.0, 0.0)
+        moves[ends] -= market.free[:, None]
+        sessions = np.add.reduceat(moves, np.r_[0, ends[:-1] + 1])
+    risky = np.array([symbol != market.cash_instrument for symbol in bars.symbols], dtype=np.int64)
+    rewards = sessions.mean(axis=0) if len(marks) else np.zeros(len(bars.symbols))
+    return ExcessReturns(*map(read_only, (free, moves, sessions, rewards, risky)))
 
 
 _PREPARED: WeakKeyDictionary[Bars, MarketArrays] = WeakKeyDictionary()

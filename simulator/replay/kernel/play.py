@@ -10,7 +10,8 @@ field by field, and a hundred words a call cost more than what is done with them
 
     per bar: _decide (A) ──► _accrue, _dividends (B) ──► _trade: auction (C), protection (D), limits (E) ──► _close (F)
 
-In the code `m` is the market, `s` the state of the member that is played, `a` its account, `c` its curves.
+In the code `m` is the market, `x` its excess returns, `s` the state of the member played, `a` its account, `c` its
+curves.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from inspect import getsource
 import numpy as np
 
 from simulator.compiled import entry, inner
-from simulator.market.bars import Floats, Instants
+from simulator.market.bars import Instants
 from simulator.replay import ledger
-from simulator.replay.kernel import arithmetic, bookkeeping, limits, market, state
+from simulator.replay.kernel import arithmetic, bookkeeping, limits, market, measures, state
 from simulator.replay.kernel.arithmetic import (
     TOLERANCE,
     affordable,
@@ -37,7 +38,8 @@ from simulator.replay.kernel.arithmetic import (
 )
 from simulator.replay.kernel.bookkeeping import cancel, end_auctioned, end_order, fill, refuse, send, set_bracket
 from simulator.replay.kernel.limits import limit_decision
-from simulator.replay.kernel.market import MarketArrays, Targets
+from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
+from simulator.replay.kernel.measures import clear_exposure, close_session, measure, note_target, open_bar
 from simulator.replay.kernel.state import Curves, KernelState, Member, Room
 from simulator.trading.execution import SESSIONS_A_YEAR
 from simulator.trading.risk import make_limiter
@@ -60,6 +62,7 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
         if rules.grouping >= 0:
             weight = s.limits.weights[count]
             count += 1
+        note_target(s, n, weight)
         position = s.positions[n]
         mark = m.mark[t - 1, n] if t > 0 else m.opening_marks[n]
         cancel(a, position, s.orders)
@@ -385,10 +388,10 @@ def _cash_rate(m: MarketArrays, s: KernelState, t: int) -> float:
 
 
 @inner
-def _close(m: MarketArrays, s: KernelState, t: int) -> None:
+def _close(m: MarketArrays, s: KernelState, t: int, session_ends: bool) -> None:
     a, rules = s.account[0], s.rules
-    session_ends = not np.isnan(m.cash_return[t])
-    if session_ends:
+    earns = not np.isnan(m.cash_return[t])
+    if earns:
         a.cash += a.carried * _cash_rate(m, s, t)
     worth = carried = a.cash
     maintenance = gross = 0.0
@@ -413,12 +416,15 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> None:
     a.active = kept
     a.equity = worth
     a.gross = gross
-    if session_ends:
+    if earns:
         a.carried = carried
+    if session_ends:
         if worth > 0.0:
             a.exposure += gross / worth
             a.turnover += a.traded / worth
         a.traded = 0.0
+        a.decisions += a.decided
+        a.decided = 0
     if gross > 0.0 and worth < maintenance:
         _call(m, s, t)
 
@@ -445,7 +451,7 @@ def _open_account(s: KernelState) -> None:
     a.commission = s.rules.commission_bps / 1e4
     a.kept_share = a.traded = a.costs = a.gross = a.exposure = a.turnover = 0.0
     a.active = a.waiting = a.pending = a.brackets = a.call = 0
-    a.orders = a.fills = a.refusals = 0
+    a.orders = a.fills = a.refusals = a.decided = a.decisions = 0
     for n in range(len(s.positions)):
         position = s.positions[n]
         position.held = 0.0
@@ -454,12 +460,25 @@ def _open_account(s: KernelState) -> None:
 
 
 @inner
-def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState, c: Curves, r: int) -> None:
+def _play(
+    m: MarketArrays, x: ExcessReturns, targets: Targets, groupings: Instants, s: KernelState, c: Curves, r: int
+) -> None:
     _open_account(s)
+    clear_exposure(s)
     a, row = s.account[0], min(r, len(c.equity) - 1)
-    accrues = s.rules.borrow_rate > 0.0
+    accrues, usual = s.rules.borrow_rate > 0.0, len(c.beyond) > 0
+    session = bars = 0
+    exposure = 0.0
     k = s.rules.first
     for t in range(len(m.opens_at)):
+        session_ends = not np.isnan(x.free[t])
+        bars += 1
+        if usual:
+            exposure += open_bar(m, x, s, t)
+            if session_ends:
+                c.beyond[r, session] = exposure
+                close_session(x, s, session, bars)
+                exposure = 0.0
         while k < s.rules.end and targets.due[k] <= t:
             if s.rules.grouping >= 0:
                 limit_decision(m, targets, s, groupings, t, k)
@@ -471,7 +490,10 @@ def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState
             _dividends(m, s, t)
         if a.pending + a.brackets + a.call > 0:
             _trade(m, s, t)
-        _close(m, s, t)
+        _close(m, s, t, session_ends)
+        if session_ends:
+            session += 1
+            bars = 0
         c.equity[row, t] = a.equity
         if len(c.positions) > 0:
             c.cash[t] = a.cash
@@ -479,39 +501,8 @@ def _play(m: MarketArrays, targets: Targets, groupings: Instants, s: KernelState
                 c.positions[t, n] = s.positions[n].held
 
 
-@inner
-def _measure(m: MarketArrays, s: KernelState, equity: Floats, found: Floats) -> None:
-    """Write the measures of one member, as simulator.stats.metrics defines them; NaN where there is none."""
-    a = s.account[0]
-    sessions = 0
-    before = peak = s.rules.cash
-    total = squares = worst = 0.0
-    for t in range(len(equity)):
-        earned = m.cash_return[t]
-        if np.isnan(earned):
-            continue
-        worth = equity[t]
-        excess = worth / before - 1.0 - earned
-        total += excess
-        squares += excess * excess
-        before = worth
-        peak = max(peak, worth)
-        if worth < (1.0 + worst) * peak:  # a deeper loss is rare, and dividing takes long
-            worst = worth / peak - 1.0
-        sessions += 1
-    mean = total / sessions
-    variance = (squares - sessions * mean * mean) / (sessions - 1)
-    varies = a.fills > 0 and sessions > 1 and variance > 1e-26  # less is rounding
-    found[0] = before / s.rules.cash - 1.0
-    found[1] = mean / np.sqrt(variance) * np.sqrt(float(SESSIONS_A_YEAR)) if varies else np.nan
-    found[2] = worst
-    found[3] = a.exposure / sessions
-    found[4] = a.turnover / sessions / 2.0 * SESSIONS_A_YEAR
-    found[5] = a.costs
-
-
 @entry(
-    *(str(module.__file__) for module in (arithmetic, bookkeeping, limits, market, state)),
+    *(str(module.__file__) for module in (arithmetic, bookkeeping, limits, market, measures, state)),
     __file__,
     getsource(make_limiter),
     getsource(make_size),
@@ -519,6 +510,7 @@ def _measure(m: MarketArrays, s: KernelState, equity: Floats, found: Floats) -> 
 )
 def play(
     m: MarketArrays,
+    x: ExcessReturns,
     targets: Targets,
     members: Sequence[Member],
     groupings: Instants,
@@ -527,8 +519,8 @@ def play(
 ) -> None:
     """Play every member, each from the start."""
     for r in range(len(members)):
-        a, p, active, waiting, auction, orders, fills, refusals, limits = room
-        s = KernelState(a, members[r], p, active, waiting, auction, orders, fills, refusals, limits)
-        _play(m, targets, groupings, s, c, r)
+        a, p, active, waiting, auction, orders, fills, refusals, limits, usual = room
+        s = KernelState(a, members[r], p, active, waiting, auction, orders, fills, refusals, limits, usual)
+        _play(m, x, targets, groupings, s, c, r)
         if len(c.measures) > 0:
-            _measure(m, s, c.equity[min(r, len(c.equity) - 1)], c.measures[r])
+            measure(x, s, c, r)

@@ -41,6 +41,7 @@ class AccountState:
 
     `call` is 1 while a margin call stands; `carried` earns interest. `traded` are dollars that changed hands in this
     session; over all sessions so far, `costs` of that, sums of `exposure` and of `turnover` as fractions of equity.
+    `decided` is 1 where a target changed in this session or a bracket closed a position; `decisions` counts these.
     """
 
     cash: float
@@ -63,6 +64,8 @@ class AccountState:
     orders: int
     fills: int
     refusals: int
+    decided: int
+    decisions: int
 
 
 class Member(ExecutionRules):
@@ -98,6 +101,19 @@ class LimitScratch(NamedTuple):
     partials: Floats
 
 
+class UsualExposure(NamedTuple):
+    """Of one member, (N,) each: the sum of the weights it opened bars with; these less their mean so far, summed over
+    this session, and the means of that in all sessions so far, `levels`; the targets that last counted as a change.
+    `sums` (1,) is Σ of those means times excess returns.
+    """
+
+    summed: Floats
+    ahead: Floats
+    levels: Floats
+    targets: Floats
+    sums: Floats
+
+
 class KernelState(NamedTuple):
     """Everything that changes while one member is played, and its rules; the tables are used again for the next one.
 
@@ -116,6 +132,7 @@ class KernelState(NamedTuple):
     fills: Sequence[FillRow]
     refusals: Sequence[RejectionRow]
     limits: LimitScratch
+    usual: UsualExposure
 
 
 class Room(NamedTuple):
@@ -130,12 +147,13 @@ class Room(NamedTuple):
     fills: Sequence[FillRow]
     refusals: Sequence[RejectionRow]
     limits: LimitScratch
+    usual: UsualExposure
 
     @classmethod
     def of(cls, symbols: int, orders: int, fills: int, refusals: int) -> Room:
         """Return room for so many orders and so many rows of fills and refusals."""
         empty: Any = np.empty  # records, typed here by the fields they have
-        floats, codes = np.empty((5, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
+        floats, codes = np.empty((9, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
         return cls(
             account=empty(1, dtype=ACCOUNT),
             positions=empty(symbols, dtype=POSITION),
@@ -145,15 +163,25 @@ class Room(NamedTuple):
             orders=empty(orders, dtype=ledger.ORDER_COLUMNS),
             fills=empty(fills, dtype=ledger.FILL_COLUMNS),
             refusals=empty(refusals, dtype=ledger.REJECTION_COLUMNS),
-            limits=LimitScratch(floats[0], codes[0], floats[1], codes[1], *floats[2:]),
+            limits=LimitScratch(floats[0], codes[0], floats[1], codes[1], *floats[2:5]),
+            usual=UsualExposure(floats[5], floats[6], floats[7], floats[8], np.empty(1)),
         )
 
 
 class Curves(NamedTuple):
     """Dollars at every close, `equity` (R, T), or (1, T) where each member may write over the one before; `cash` (T,)
-    and `positions` (T, N) where books are kept; `measures` (R, 6) in the order of `batch.Results`, or (0, 0)."""
+    and `positions` (T, N) where books are kept; `measures` (R, 11) in the order of `batch.Results`, or (0, 0); `excess`
+    and `beyond` (R, S) by session, or (0, 0)."""
 
     equity: Floats
     cash: Floats
     positions: Floats
     measures: Floats
+    excess: Floats
+    beyond: Floats
+
+    @classmethod
+    def of_books(cls, bars: int, symbols: int) -> Curves:
+        """Return curves for the books of one member."""
+        none = np.empty((0, 0))
+        return cls(np.empty((1, bars)), np.empty(bars), np.empty((bars, symbols)), none, none, none)
