@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -11,12 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.market.bars import Floats
-from simulator.replay.kernel.batch import Batch, Results, play_many
+from simulator.replay.kernel.batch import MEASURES, Batch, play_many
 from simulator.rules import Occasions
-from simulator.runs.exposure import skill_series
 from simulator.studies.inputs import Member, SweepInputs
-
-MEASURES = tuple(one.name for one in fields(Results) if one.name != "equity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +46,11 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
 
 
 def _shared(member: Member) -> tuple[int, str]:
-    return member.history, repr((member.points, member.weekday))
+    return member.history, repr((member.points, member.weekday, member.cash))
 
 
 def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]:
-    """(R, 6) measures and (R, S) d of members that read the same inputs."""
+    """(R, 11) measures and (R, S) d of members that read the same inputs."""
     staged = inputs.staged(alike[0]).inputs
     occasions, market = Occasions(staged.bars, staged.instants), inputs.market(alike[0])
 
@@ -63,12 +60,5 @@ def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]
 
     rules, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
     batch = Batch.weighed(market, staged.instants, weigh, rules, cash, [one.rules.limits for one in alike])
-    played = play_many(batch)
-    measures = np.array([getattr(played, name) for name in MEASURES]).T
-    instrument = inputs.config.assets.cash_instrument
-    beyond = []
-    for r, one in enumerate(alike):
-        ledger, tape = batch.ledger(r), batch.tape(r)
-        free = inputs.free(one)
-        beyond.append(skill_series(ledger, tape, rules[r], one.cash, free, instrument).parts.beyond)
-    return measures, np.array(beyond)
+    played = play_many(batch, beyond=True)
+    return np.array([getattr(played, name) for name in MEASURES]).T, np.asarray(played.beyond)

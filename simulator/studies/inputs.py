@@ -80,7 +80,9 @@ class SweepInputs:
 
     def market(self, member: Member) -> PreparedMarket:
         inputs = self.staged(member).inputs
-        return PreparedMarket.of(inputs.traded, inputs.opening_marks)
+        return PreparedMarket.of(
+            inputs.traded, inputs.opening_marks, self.free(member), self.config.assets.cash_instrument
+        )
 
     def free(self, member: Member) -> Floats:
         """(S,) risk-free returns."""
