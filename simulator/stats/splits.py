@@ -24,16 +24,20 @@ class Split:
     test: tuple[Integers, ...]
 
 
-def walk_forward(sessions: int, train: int, test: int, *, purge: int = 0, anchored: bool = False) -> tuple[Split, ...]:
-    """Train on `train` rows, leave out `purge`, judge on the next `test`, move on by `test`; only whole windows.
+def walk_forward(
+    sessions: int, train: int, test: int, *, purge: int = 0, step: int | None = None, anchored: bool = False
+) -> tuple[Split, ...]:
+    """Train on `train` rows, leave out `purge`, judge on the next `test`, move on by `step`; only whole windows.
 
+    `step` is `test` where none is given: then each row after the first training part is judged once, without a gap.
     `anchored` keeps the first row and lets the training part grow. Errors: `UsageError` when no window fits.
     """
-    if train < 1 or test < 1 or purge < 0 or train + purge + test > sessions:
+    step = test if step is None else step
+    if min(train, test, step) < 1 or purge < 0 or train + purge + test > sessions:
         raise UsageError(
             f"{sessions} sessions hold no window of {train} + {purge} + {test}", mend="take shorter windows"
         )
-    starts = range(0, sessions - train - purge - test + 1, test)
+    starts = range(0, sessions - train - purge - test + 1, step)
     return tuple(
         Split(
             np.arange(0 if anchored else start, start + train),
@@ -49,15 +53,22 @@ def combinatorial_purged(
     """Every choice of `test_folds` out of `folds` stretches to judge on, the rest, purged, to fit on.
 
     C(folds, test_folds) splits in lexicographic order; each row is tested in test_folds/folds of them. Folds are of
-    equal length, the first ones longer by a row where they do not divide. `purge` rows before and after each test
+    equal length, the last one longer where they do not divide, as in skfolio. `purge` rows before and after each test
     stretch and `embargo` further ones after it are left out. Source: López de Prado (2018), ch. 7 and 12.
+
+    Errors: `UsageError` where that is no split, or what is left out would fill a fold.
     """
     if not 0 < test_folds < folds <= sessions or purge < 0 or embargo < 0:
         raise UsageError(
             f"{test_folds} of {folds} folds over {sessions} sessions is not a split",
             mend="take fewer test folds than folds, and no more folds than sessions",
         )
-    stretches = np.array_split(np.arange(sessions), folds)
+    size = sessions // folds
+    if purge + embargo and purge + embargo >= size - 1:
+        raise UsageError(
+            f"a purge of {purge} and an embargo of {embargo} fill a fold of {size} sessions", mend="take fewer folds"
+        )
+    stretches = np.split(np.arange(sessions), np.arange(1, folds) * size)
     splits = []
     for chosen in itertools.combinations(range(folds), test_folds):
         free = np.ones(sessions, dtype=bool)

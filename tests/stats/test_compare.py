@@ -172,6 +172,32 @@ def test_walk_forward_agrees_exactly_with_skfolio(expected):
     assert [(s.train.tolist(), s.test[0].tolist()) for s in got] == [(s["train"], s["test"]) for s in want["splits"]]
 
 
+def as_ranges(rows):
+    """Rows as [first, end) of each stretch without a gap."""
+    return [[int(part[0]), int(part[-1]) + 1] for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)]
+
+
+def test_anchored_and_uneven_splits_and_their_paths_agree_exactly_with_skfolio(expected):
+    for one in expected("splits")["cases"]:
+        if one["kind"] == "walk_forward":
+            size = one["T"], one["train"], one["test"]
+            got = splits.walk_forward(*size, purge=one["purge"], anchored=one["anchored"])
+        else:
+            got = splits.combinatorial_purged(
+                one["T"], one["folds"], one["test"], purge=one["purge"], embargo=one["embargo"]
+            )
+            paths = splits.backtest_paths(one["folds"], one["test"])
+            for split, (tested, theirs) in enumerate(zip(one["folds_tested"], one["paths"], strict=True)):
+                assert [np.flatnonzero(paths[:, fold] == split).tolist() for fold in tested] == [[p] for p in theirs]
+        found = [{"train": as_ranges(s.train), "test": [r for t in s.test for r in as_ranges(t)]} for s in got]
+        assert found == one["splits"]
+
+
+def test_a_walk_moves_on_by_its_step():
+    got = splits.walk_forward(40, 15, 5, step=8)
+    assert [(s.train[0], s.test[0][0]) for s in got] == [(0, 15), (8, 23), (16, 31)]
+
+
 def test_an_anchored_walk_keeps_the_first_session():
     got = splits.walk_forward(40, 15, 5, anchored=True)
     assert [(s.train[0], len(s.train)) for s in got] == [(0, 15), (0, 20), (0, 25), (0, 30), (0, 35)]
@@ -201,6 +227,10 @@ def test_impossible_splits_are_refused():
         splits.walk_forward(10, 8, 3)
     with pytest.raises(UsageError, match="6 of 6 folds"):
         splits.combinatorial_purged(24, 6, 6)
+    with pytest.raises(UsageError, match="fill a fold of 4"):
+        splits.combinatorial_purged(24, 6, 2, purge=2, embargo=1)
+    with pytest.raises(UsageError, match="no window"):
+        splits.walk_forward(40, 15, 5, step=0)
 
 
 def test_the_p_value_beside_the_bootstrap_is_that_of_the_difference_over_its_error():
