@@ -6,6 +6,7 @@ import ast
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from simulator.errors import UsageError, did_you_mean
 from simulator.files import read_bytes
 from simulator.rules import Rule, RuleStrategy, load_rule
 from simulator.rules.functions import rule_of
+from simulator.rules.in_turn import in_turn, split_dated
 from simulator.trading.strategy import Strategy, is_strategy_class
 
 if TYPE_CHECKING:
@@ -89,10 +91,12 @@ def load_strategy(
         return _from_python(strategy, chosen)
     path = _find(strategy, folder)
     if path.suffix == ".py":
-        made = load_rule(path, chosen)
+        made = in_turn(partial(load_rule, path), *split_dated(chosen))
         content = read_bytes(path)
         files = {_relative(path, folder): hashlib.sha256(content).hexdigest()}
         return Loaded(_as_strategy(made), files, None, chosen, None, definition_digest(content))
+    if dated := [name for name in chosen if "@" in name]:
+        raise UsageError(f"{path.parent.name} is no rule", where=dated[0], mend="leave the @DATE out")
     return _council(path, folder, seating, chosen, traded)
 
 
@@ -211,7 +215,7 @@ def _from_python(given: type | Callable[..., Any], parameters: dict[str, Any]) -
         raise UsageError(f"{kind.__name__} has no method {', '.join(missing)}", mend=mend)
     source = source_of(given)
     digest = hashlib.sha256(source.encode()).hexdigest()
-    made = _as_strategy(kind(**parameters))
+    made = _as_strategy(in_turn(lambda settings: kind(**settings), *split_dated(parameters)))
     _passed.pop(digest, None)
     _passed[digest] = given
     for oldest in list(_passed)[:-MOST_PASSED]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time, timedelta
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from simulator.trading.model import Cadence
 
 MEETING = "meeting"
 """Name of the point at which a strategy without points of its own decides."""
+
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,15 @@ class Point:
     at : New York wall time
     cadence : sessions it falls on
     always : kept even where it brings no new bar; a daily one that is not is also left out once its session is closed
+    since, until : first day, and the day before which it ends; None without such an end
     """
 
     name: str
     at: time
     cadence: Cadence = "daily"
     always: bool = False
+    since: date | None = None
+    until: date | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +74,11 @@ def make_schedule(points: Sequence[Point], on: Sessions, closes_at: Instants, we
     """
     due: dict[int, Point] = {}
     for point in reversed(points):
+        during = on.between(point.since or date.min, (point.until or date.max) - DAY)
         if point.always or point.cadence != "daily":
-            instants = decision_instants(on, point.cadence, point.at, weekday)
+            instants = decision_instants(during, point.cadence, point.at, weekday)
         else:
-            instants = checkpoint_instants(on, (point.at,))
+            instants = checkpoint_instants(during, (point.at,))
         due |= dict.fromkeys(instants.tolist(), point)
     return drop_uninformed(due, closes_at)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from simulator import config
@@ -134,6 +136,15 @@ class Scheduled(Protocol):
 
 
 @runtime_checkable
+class InTurn(Protocol):
+    """A strategy whose parameters change at dates, its cadence perhaps among them."""
+
+    @property
+    def turns(self) -> Mapping[date, Cadence]:
+        """Cadence from each day on, by date; the first from the beginning."""
+
+
+@runtime_checkable
 class Asks(Protocol):
     """A strategy that puts questions to models."""
 
@@ -208,6 +219,12 @@ def points_of(strategy: Strategy[Any], schedule: config.Schedule) -> tuple[Point
     if isinstance(strategy, Scheduled):
         return strategy.points
     meeting = Point(MEETING, schedule.decision_time, schedule.cadence or strategy.cadence, always=True)
+    if isinstance(strategy, InTurn):
+        days = [*strategy.turns]
+        return tuple(
+            replace(meeting, cadence=schedule.cadence or strategy.turns[day], since=day, until=until)
+            for day, until in zip(days, [*days[1:], None], strict=True)
+        )
     if checkpoint_of(strategy) is None:
         return (meeting,)
     return (meeting, *(Point(f"checkpoint {at:%H:%M}", at) for at in sorted(set(schedule.checkpoints))))
