@@ -31,6 +31,9 @@ DAYS = np.busday_offset("2021-01-04", np.arange(520), roll="forward")
 COST = 0.0002
 """Paid on what is turned over."""
 
+SEED = 2_711
+"""Of histories no level was chosen on; the rules were tried out on those of 12."""
+
 
 def garch(rng: np.random.Generator, n: int) -> Array:
     return verdict_size.garch(rng, n, 1)[0]
@@ -76,18 +79,43 @@ def decayed(**about: object) -> Flags:
 
 def blinded(changed: tuple[float, float], lost: tuple[float, float] = (0.0, 0.0), n: int = 127) -> Flags:
     """Flag of blind A/B: an arm decides otherwise in a share `changed` of weeks than the one before it, and `lost` a
-    session of what that earned."""
+    session of what that earned. Each draw on coarse facts decides otherwise by itself."""
 
     def flag(rng: np.random.Generator) -> bool:
         excess = DRIFT + SPREAD * np.column_stack([garch(rng, n), garch(rng, n)])
-        choice = rng.integers(-1, 3, size=(n // 5 + 1, 2)) / 5.0
-        arms, edge = [], lost[0] + lost[1]
-        for share, less in ((0.0, 0.0), *zip(changed, lost, strict=True)):
-            anew = rng.random((len(choice), 1)) < share
-            choice, edge = np.where(anew, rng.integers(-1, 3, size=choice.shape) / 5.0, choice), edge - less
-            arms.append((weekly(choice, n) * excess).sum(axis=1) + edge)
-        names = (blind.AS_RUN, blind.BOTH, blind.COARSE)
-        return blind.judge_steps(dict(zip(names, arms, strict=True)), "", draws=1_000).outcome == "flagged"
+
+        def anew(choice: Array, share: float) -> Array:
+            other = rng.integers(-1, 3, size=choice.shape) / 5.0
+            return np.where(rng.random((len(choice), 1)) < share, other, choice)
+
+        def earned(choice: Array, edge: float) -> Array:
+            return np.asarray((weekly(choice, n) * excess).sum(axis=1) + edge)
+
+        as_run = anew(np.zeros((n // 5 + 1, 2)), 1.0)
+        both = anew(as_run, changed[0])
+        arms = {blind.AS_RUN: earned(as_run, sum(lost)), blind.BOTH: earned(both, lost[1])}
+        arms |= {name: earned(anew(both, changed[1]), 0.0) for name in blind.COARSE_DRAWS}
+        return blind.judge_steps(arms, "", draws=1_000).outcome == "flagged"
+
+    return flag
+
+
+def looked_up(right: float, n: int = 127) -> Flags:
+    """Flag of blind A/B: exact digits tell the larger move of the week, and where to, in a share `right` of weeks; in
+    the others, and on coarse facts, all of the money is on one side of one symbol by lot."""
+
+    def flag(rng: np.random.Generator) -> bool:
+        excess = DRIFT + SPREAD * np.column_stack([garch(rng, n), garch(rng, n)])
+        weeks = np.add.reduceat(excess, np.arange(0, n, 5))
+        larger = np.abs(weeks) == np.abs(weeks).max(axis=1, keepdims=True)
+
+        def lots() -> Array:
+            return np.eye(2)[rng.integers(0, 2, len(weeks))] * rng.choice([-1.0, 1.0], (len(weeks), 1))
+
+        known = np.where(rng.random((len(weeks), 1)) < right, np.sign(weeks) * larger, lots())
+        choices = {blind.AS_RUN: known, blind.BOTH: known, **{name: lots() for name in blind.COARSE_DRAWS}}
+        arms = {name: (weekly(choice, n) * excess).sum(axis=1) for name, choice in choices.items()}
+        return blind.judge_steps(arms, "", draws=1_000).outcome == "flagged"
 
     return flag
 
@@ -181,6 +209,10 @@ ROWS: tuple[tuple[str, str, Flags, str], ...] = (
     ("blind", "knows names and dates, 20 % a year", blinded((0.6, 0.3), (0.0008, 0.0)), "power"),
     ("blind", "looks up digits, 20 % a year", blinded((0.0, 0.6), (0.0, 0.0008)), "power"),
     ("blind", "looks up digits, 40 % a year", blinded((0.0, 0.6), (0.0, 0.0016)), "power"),
+    ("blind", "looks up digits, right in all weeks", looked_up(1.0), "power"),
+    ("blind", "looks up digits, right in 7 of 10", looked_up(0.7), "power"),
+    ("blind", "right in all weeks of 64 sessions", looked_up(1.0, 64), "power"),
+    ("blind", "reads no digits, all on one by lot", looked_up(0.0), "≤ 5"),
     ("inputs", "85 % stay asked again, 50 % turned", unused(0.85, 0.5), "≤ 5"),
     ("inputs", "85 % stay asked again, 65 % turned", unused(0.85, 0.65), "≤ 5"),
     ("inputs", "does not read them: 85 % and 85 %", unused(0.85, 0.85), "power"),
@@ -194,7 +226,7 @@ ROWS: tuple[tuple[str, str, Flags, str], ...] = (
 
 
 def rate(flag: Flags, replicates: int) -> float:
-    return 100.0 * sum(bool(flag(np.random.default_rng([seed, 12]))) for seed in range(replicates)) / replicates
+    return 100.0 * sum(bool(flag(np.random.default_rng([seed, SEED]))) for seed in range(replicates)) / replicates
 
 
 def main() -> None:

@@ -235,7 +235,8 @@ def _variant_record(
     one: Variant, case: Case, played: Mapping[str, Replayed], pairs: Mapping[str, Pair]
 ) -> VariantRecord:
     done, pair, accounts = played[one.name], pairs.get(one.name), case.config.accounts.accounts
-    summary = measure.account(done.ledger, case.cash, case.free)
+    every = np.ones(len(case.free), dtype=np.bool_)
+    summary = measure.account_part(done.ledger, case.cash, case.free, every if case.judged is None else case.judged)
     skill = None if case.judged is None else skill_record(case.skill(done).rows(case.judged))
     unknown = JUDGEMENT["not assessable"]
     values = {name: summary.values[name] for name in METRICS if name in summary.values}
@@ -282,7 +283,7 @@ def _notes(case: Case, choices: Sequence[str | None]) -> list[str]:
         notes.append("the models may remember these sessions: fewer than 60 of them lie after a known cut-off")
     elif not case.judged.all():
         after = f"{case.judged.sum()} of {case.judged.size} sessions, after the models' cut-off"
-        notes.append(f"verdicts, intervals and what was earned beyond exposure are of {after}")
+        notes.append(f"figures, intervals and verdicts are of {after}")
     lost = sum(meeting.no_decision is not None for meeting in case.meetings)
     if lost:
         undecided = f"{lost} of {len(case.meetings)} meetings ended without a decision"

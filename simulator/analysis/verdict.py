@@ -148,6 +148,17 @@ def judged_sessions(run: JudgedRun) -> int | None:
     return None if part is None else part["sessions"]
 
 
+def describe_memory(run: JudgedRun) -> str:
+    """Return a sentence to stand beside figures of all sessions where no more than a part of them can be judged; empty
+    where all can."""
+    judged, every = judged_sessions(run), counted(run["sessions"], "session")
+    if judged == run["sessions"]:
+        return ""
+    if judged is None:
+        return f"All figures here are of all {every}, which the models may remember: they show no skill."
+    return f"All figures here are of all {every}; the models may remember all but the last {judged}."
+
+
 def complete(run: JudgedRun, part: JudgedRun | None) -> bool:
     """Return whether what is judged is all of the run."""
     return part is not None and part["sessions"] == run["sessions"]

@@ -7,7 +7,8 @@
     both hidden, and every number of the facts moved to the nearest of nine values (coarse.py)
 
 Two steps are judged, each by its own interval: from the run to both hidden, which takes away names, dates and levels,
-and from there to coarse facts, which takes away exact digits: a table of them names asset and date too.
+and from there to coarse facts, which takes away exact digits: a table of them names asset and date too. Those are shown
+several times, each at other dates, and what is earned on them is the mean: who guesses there earns by luck.
 
 Every arm meets at the run's meetings and trades the real bars under the run's terms; what differs is what it was shown.
 Arms are paired by session. Sources: Glasserman & Lin (2023); Lopez-Lira, Tang & Zhu (2025).
@@ -39,6 +40,9 @@ from simulator.trading.strategy import Strategy
 
 AS_RUN, NAMES, DATES, BOTH, PLACEBO = "as run", "names hidden", "dates hidden", "both hidden", "another real name"
 COARSE = "both hidden, coarse facts"
+COARSE_DRAWS = tuple(COARSE if draw == 1 else f"{COARSE}, draw {draw}" for draw in (1, 2, 3))
+DRAW_WEEKS = 522
+"""Weeks by which the dates of each draw lie behind those of the one before: ten years."""
 MASKED, COARSENED = "both hidden, less as run", "coarse facts, less both hidden"
 """What is judged."""
 OTHER_NAME = "another real name, less as run (placebo)"
@@ -82,8 +86,10 @@ async def ask(case: Case) -> tuple[Arm, ...]:
         strategy: Strategy[Any] = Disguised(case.strategy, disguise)
         arms.append(Arm(name, strategy, await case.opine(strategy)))
     if case.council is not None and case.asks_models:
-        coarse = Coarse(case.council, disguises(case)[BOTH])
-        arms.append(Arm(COARSE, coarse, await case.opine(coarse)))
+        both = disguises(case)[BOTH]
+        for draw, name in enumerate(COARSE_DRAWS):
+            coarse = Coarse(case.council, replace(both, weeks=both.weeks + draw * DRAW_WEEKS))
+            arms.append(Arm(name, coarse, await case.opine(coarse)))
     return tuple(arms)
 
 
@@ -111,6 +117,8 @@ def judge(case: Case, arms: tuple[Arm, ...]) -> Result:
         notes.append("no other real name is at hand: there is no placebo")
     if COARSE not in returns:
         notes.append("no model is shown facts: none are made coarse")
+    else:
+        notes.append(f"coarse facts are shown {len(COARSE_DRAWS)} times, ten years apart: their mean is judged")
     if any(snapshot.news for snapshot in case.at_meetings.snapshots):
         notes.append("headlines are left out of every arm but the first: they name what is hidden")
     return replace(result, notes=tuple(notes))
@@ -130,8 +138,8 @@ def judge_arms(returns: Mapping[str, Floats], free: Floats, where: str) -> Resul
 def judge_steps(r: Mapping[str, Floats], where: str, draws: int = DRAWS) -> Result:
     """Return the result of the two steps that are judged, the first alone where no facts were made coarse."""
     told = [_step(MASKED, r[BOTH] - r[AS_RUN], where, draws)]
-    if COARSE in r:
-        told.append(_step(COARSENED, r[COARSE] - r[BOTH], where, draws))
+    if coarse := [r[name] for name in COARSE_DRAWS if name in r]:
+        told.append(_step(COARSENED, np.mean(coarse, axis=0) - r[BOTH], where, draws))
     outcomes = [outcome for outcome, _, _ in told]
     outcome = min(outcomes, key=lambda one: one != "flagged")
     if outcome == "passed" and "shown" in outcomes:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from datetime import date
 from math import fsum
 
+import numpy as np
+
 from simulator.analysis.toggles import NEXT_OPEN, replay_toggles
 from simulator.analysis.verdict import describe_skill
 from simulator.contamination.case import Case
@@ -13,6 +15,8 @@ from simulator.contamination.results import Figure, Outcome, Result
 from simulator.contamination.split import Daily, contamination_facts, parts_of
 from simulator.contamination.words import percent
 from simulator.evidence.members import served_by_seat
+from simulator.evidence.writer import session_ends
+from simulator.llm.cutoffs import AFTER
 from simulator.llm.spending.prices import Prices
 from simulator.replay import kernel
 from simulator.runs import measure
@@ -23,6 +27,7 @@ from simulator.stats.mean import mean_of
 from simulator.stats.metrics import PERIODS, total_return
 from simulator.stats.series import Floats, Undefined
 
+REMEMBERED = "may be remembered: no verdict"
 NO_TRADES = Result("not assessable", "Not assessable: nothing was traded.")
 
 
@@ -45,7 +50,7 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     for name, part in found["parts"].items():
         ends = part["sharpe_ci_low"], part["sharpe_ci_high"]
         figures.append(Figure(f"{name}: Sharpe", part["sharpe"], "Sharpe", *ends, note=f"{part['sessions']} sessions"))
-        figures.append(_beyond(name, skill.rows(where[name])))
+        figures.append(_beyond(name, skill.rows(where[name]), judged=name == AFTER))
     why = decay["reason"] or ""
     figures.append(Figure("alpha after, less before", decay["value"], "a year", decay["low"], decay["high"], note=why))
     both = found["assessable"] and decay["low"] is not None and not decay["reason"]
@@ -54,19 +59,18 @@ def judge_cutoff(case: Case, asked: None = None) -> Result:  # noqa: ARG001
 
 
 def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
-    """Flagged where a gain becomes a loss at twice the costs."""
-    done, rows = case.recorded, {}
+    """Flagged where a gain becomes a loss at twice the costs, on the sessions that its models cannot remember."""
+    done, rows, kept = case.recorded, {}, case.judged
     if not len(done.ledger.fill_rows):
         return NO_TRADES
     for multiple in (1.0, 2.0):
         rules = case.rules.execution.scaled(multiple)
         inputs = done.inputs
         ledger = kernel.replay_tape(inputs.traded, done.tape, rules, case.cash, inputs.opening_marks)
-        rows[multiple] = (
-            measure.session_returns(ledger, case.cash),
-            fsum((ledger.fill_rows["slippage"] + ledger.fill_rows["commission"]).tolist()),
-        )
-    figures = [_sharpe(f"Sharpe at {multiple:g} × the costs", rows[multiple][0], case.free) for multiple in rows]
+        session = np.searchsorted(ledger.bars.closes_at[session_ends(ledger.bars)], ledger.fill_rows["at"])
+        paid = (ledger.fill_rows["slippage"] + ledger.fill_rows["commission"])[kept[session]]
+        rows[multiple] = measure.session_returns(ledger, case.cash)[kept], fsum(paid.tolist())
+    figures = [_sharpe(f"Sharpe at {multiple:g} × the costs", rows[multiple][0], case.free[kept]) for multiple in rows]
     lost = mean_of(rows[2.0][0] - rows[1.0][0], PERIODS)
     figures.append(Figure("twice the costs, less as run", lost.value, "a year", lost.low, lost.high, lost.p))
     figures += [Figure(f"return at {m:g} × the costs", _earned(rows[m][0]), "return") for m in rows]
@@ -74,8 +78,9 @@ def judge_costs(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     once, twice = (_earned(rows[m][0]) for m in rows)
     sentence = f"At twice the costs the return is {percent(twice, sign=True)} instead of {percent(once, sign=True)}"
     if once > 0 >= twice:
-        return Result("flagged", f"FLAGGED: {sentence}: the gain does not cover costs paid twice.", tuple(figures))
-    return Result("passed", f"{sentence} ({percent(lost.value, sign=True)} a year).", tuple(figures))
+        sentence = f"FLAGGED: {sentence}: the gain does not cover costs paid twice."
+        return Result("flagged", sentence, tuple(figures), _notes(case))
+    return Result("passed", f"{sentence} ({percent(lost.value, sign=True)} a year).", tuple(figures), _notes(case))
 
 
 def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
@@ -83,8 +88,10 @@ def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
     done = case.recorded
     if not len(done.ledger.fill_rows):
         return NO_TRADES
-    paths = {one.name: one.returns for one in replay_toggles(done.inputs, done.tape, case.rules.execution, case.cash)}
-    figures = [_sharpe(f"{name}: Sharpe", returns, case.free) for name, returns in paths.items()]
+    kept = case.judged
+    toggled = replay_toggles(done.inputs, done.tape, case.rules.execution, case.cash)
+    paths = {one.name: one.returns[kept] for one in toggled}
+    figures = [_sharpe(f"{name}: Sharpe", returns, case.free[kept]) for name, returns in paths.items()]
     parts = []
     for name, returns in paths.items():
         if name == NEXT_OPEN:
@@ -93,7 +100,11 @@ def judge_toggles(case: Case, asked: None = None) -> Result:  # noqa: ARG001
         figures.append(Figure(f"{name}, less next open", more.value, "a year", more.low, more.high, more.p))
         parts.append(f"{name} {percent(more.value, sign=True)}")
     sentence = f"A year, against the next open: {', '.join(parts)}. Neither could have been had."
-    return Result("shown", sentence, tuple(figures))
+    return Result("shown", sentence, tuple(figures), _notes(case))
+
+
+def _notes(case: Case) -> tuple[str, ...]:
+    return tuple(filter(None, (case.remembered,)))
 
 
 def _sharpe(name: str, returns: Floats, free: Floats) -> Figure:
@@ -103,11 +114,12 @@ def _sharpe(name: str, returns: Floats, free: Floats) -> Figure:
     return Figure(name, found.estimate, "Sharpe", found.low, found.high)
 
 
-def _beyond(name: str, part: SkillSeries) -> Figure:
-    """Return beyond the usual exposure in one part, and the verdict's words on it, as one trial."""
+def _beyond(name: str, part: SkillSeries, judged: bool) -> Figure:
+    """Return beyond the usual exposure in one part, and the verdict's words on it, as one trial, where it is `judged`:
+    what a model may remember is no skill, whatever its p."""
     skill = skill_record(part)
-    ends = skill["beyond_low"], skill["beyond_high"]
-    return Figure(f"{name}: beyond its exposure", skill["beyond"], "a year", *ends, skill["p"], describe_skill(skill))
+    ends, words = (skill["beyond_low"], skill["beyond_high"]), describe_skill(skill) if judged else REMEMBERED
+    return Figure(f"{name}: beyond its exposure", skill["beyond"], "a year", *ends, skill["p"], words)
 
 
 def _earned(returns: Floats) -> float:

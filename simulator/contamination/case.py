@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.config import Config, Seat
+from simulator.contamination.split import parts_of
 from simulator.errors import UsageError
 from simulator.evidence.members import served_by_seat
 from simulator.evidence.reader import read_calls
 from simulator.evidence.records import CallRow
 from simulator.evidence.writer import session_ends
-from simulator.llm.cutoffs import ModelCutoff, cutoffs_of, language_models, latest_cutoff
+from simulator.llm.cutoffs import AFTER, ModelCutoff, cutoffs_of, grey_until, language_models, latest_cutoff
 from simulator.llm.spending.prices import Prices
 from simulator.market.bars import Floats, Snapshot
 from simulator.replay.inputs import ReplayInputs
@@ -30,6 +31,7 @@ from simulator.replay.run import Replayed, play
 from simulator.runs import measure
 from simulator.runs.gateway_setup import Asking
 from simulator.runs.reload import RecordedDecisions, ReloadedRun, again, read_spec, reload_run
+from simulator.stats.metrics import ENOUGH_SESSIONS
 from simulator.trading.model import Book
 from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace
@@ -74,6 +76,23 @@ class Case(ReloadedRun):
         """(S,) sessions of the run."""
         bars = self.inputs.traded
         return bars.dates[session_ends(bars)]
+
+    @cached_property
+    def judged(self) -> NDArray[np.bool_]:
+        """(S,) sessions that its models cannot remember: all where nobody is a model or fewer than 60 are left."""
+        every = np.ones(len(self.sessions), dtype=np.bool_)
+        after = every if self.cutoff is None else parts_of(self.sessions, self.cutoff)[AFTER]
+        return after if after.sum() >= ENOUGH_SESSIONS else every
+
+    @property
+    def remembered(self) -> str:
+        """A note on the sessions `judged`; empty where nobody is a model."""
+        if not self.asks_models:
+            return ""
+        size, judged = len(self.judged), int(self.judged.sum())
+        if self.cutoff is not None and np.datetime64(grey_until(self.cutoff)) < self.sessions[self.judged][0]:
+            return f"on the {judged} of {size} sessions after the models' cut-off"
+        return f"on all {size} sessions, which the models may remember: it shows no skill"
 
     @cached_property
     def recorded(self) -> Replayed:

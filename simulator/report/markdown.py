@@ -157,6 +157,7 @@ def _members(report: Report) -> Iterator[str]:
 def _costs(report: Report) -> Iterator[str]:
     costs, orders = report.costs, report.costs.orders
     yield "## Costs and execution"
+    yield escape(costs.memory)
     if costs.costs:
         yield render_table(costs.costs)
     if costs.toggles:

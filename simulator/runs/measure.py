@@ -46,6 +46,13 @@ def session_returns(ledger: Ledger, cash: float) -> Floats:
     return closes / before - 1
 
 
+def account_part(ledger: Ledger, cash: float, free: Floats, kept: NDArray[np.bool_]) -> Summary:
+    """Return the metrics of one account on the sessions `kept` (S,); none of its trades, which end on either side."""
+    weights, traded = ledger.weights_at(session_ends(ledger.bars)), traded_share(ledger)
+    returns = session_returns(ledger, cash)[kept]
+    return summary(returns, free[kept], None, SESSIONS_A_YEAR, weights=weights[kept], traded=traded[kept])
+
+
 def account(ledger: Ledger, cash: float, free: Floats, benchmark: Floats | None = None) -> Summary:
     """Return every metric of one account; alpha, beta and information ratio against `benchmark` returns where given."""
     ends = session_ends(ledger.bars)

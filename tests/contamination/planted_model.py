@@ -1,10 +1,11 @@
 """A model that remembers the future of a council of two, or only seems to. Not a test by itself.
 
-Its table: ``kind`` (memoriser, reader or honest), ``cutoff``, by symbol and session ``next`` (return over the week
-after) and ``close`` (at the close before), and ``prints``, {three returns to two decimals: [symbol, session]}. Up to
-the cut-off the memoriser answers from ``next`` of the name and the date it is shown, the reader from that of whatever
-asset and date the returns it is shown belong to; both toss a coin after it, or where they know neither. Asked which
-asset it was shown, the reader says it cannot tell, unless it ``sees_through``. The honest model follows momentum.
+Its table: ``kind`` (memoriser, reader, guesser or honest), ``cutoff``, by symbol and session ``next`` (return over the
+week after) and ``close`` (at the close before), and ``prints``, {three returns to two decimals: [symbol, session]}. Up
+to the cut-off the memoriser answers from ``next`` of the name and the date it is shown, the reader from that of
+whatever asset and date the returns it is shown belong to; both toss a coin after it, or where they know neither, as the
+guesser always does: a coin of the date it is shown. Asked which asset it was shown, the reader says it cannot tell,
+unless it ``sees_through``. The honest model follows momentum.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class PlantedModel:
             chosen = max(symbols, key=lambda name: symbols[name].get(MONTH, 0.0))
             sign = 1 if symbols[chosen].get(MONTH, 0.0) > 0 else -1
         else:
-            look_up = self._looked_up if self.table["kind"] == "reader" else self._remembered
-            chosen, sign = look_up(symbols, day) or self._coin(symbols, day)
+            known = {"reader": self._looked_up, "memoriser": self._remembered}.get(self.table["kind"])
+            chosen, sign = (known and known(symbols, day)) or self._coin(symbols, day)
         close = symbols[chosen]["close"]
         return {
             "instrument": chosen,

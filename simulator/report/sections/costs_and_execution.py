@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import NamedTuple
 
-from simulator.analysis.verdict import withheld
+from simulator.analysis.verdict import describe_memory, withheld
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import RunRecord
 from simulator.evidence.row_table import column_of
@@ -44,18 +44,20 @@ class Orders:
 
 @dataclass(frozen=True)
 class Costs:
-    """Tables are None where nothing was tried."""
+    """Tables are None where nothing was tried; `memory` is a word on sessions that models may remember."""
 
     costs: Table | None
     toggles: Table | None
     orders: Orders
     refused: Table | None
+    memory: str
 
 
 def compose(evidence: Evidence) -> Costs:
     """Return the section."""
     orders = count_orders(evidence)
-    return Costs(tabulate_costs(evidence.run), tabulate_toggles(evidence.run), orders, _tabulate_refusals(orders))
+    run = evidence.run
+    return Costs(tabulate_costs(run), tabulate_toggles(run), orders, _tabulate_refusals(orders), describe_memory(run))
 
 
 def tabulate_costs(run: RunRecord) -> Table | None:

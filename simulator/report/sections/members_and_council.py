@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.analysis.paired import Paired, against_best, rank_accounts
 from simulator.analysis.unanswered import failed_answers
-from simulator.analysis.verdict import withheld
+from simulator.analysis.verdict import describe_memory, withheld
 from simulator.evidence.members import name_account, name_seat, served_names, who_answers
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.records import AccountRecord, CallRow, RunRecord
@@ -177,7 +177,12 @@ def _draw_bars(run: RunRecord, accounts: list[AccountRecord]) -> Forest | None:
 
 
 def compare_with_best(run: RunRecord, found: Paired | None) -> str:
-    """Return whether the council can be told from its best member; empty where it has none."""
+    """Return whether the council can be told from its best member, after a word on figures and order where models may
+    remember; empty where there is neither."""
+    return " ".join(filter(None, (describe_memory(run), _compare_with_best(run, found))))
+
+
+def _compare_with_best(run: RunRecord, found: Paired | None) -> str:
     if not run["account"] or found is None:
         return ""
     council, best = (name_account(run, account) for account in (run["account"], found.label))
