@@ -394,7 +394,8 @@ def override_config(config: Config, overrides: Mapping[str, object]) -> Config:
         try:
             made[section] = model.model_validate({**getattr(config, section).model_dump(), **given})
         except ValidationError as error:
-            raise _explain(error, Path(f"--set {section}"), None, model) from None
+            told = _explain(error, Path(section), None, model)
+            raise ConfigError(told.found, where=f"--set {section}", mend=told.mend) from None
     return replace(config, **made)
 
 

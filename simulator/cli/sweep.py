@@ -2,53 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import click
 
-from simulator.cli.options import AS_JSON, STRATEGY, SYMBOLS
+from simulator.cli.completers import complete_strategy, complete_symbol
+from simulator.cli.options import AS_JSON, MODELS, InSections, parse_symbols
 from simulator.cli.output import print_result
 from simulator.workspace import Workspace
 
 
-@click.command()
-@STRATEGY
-@SYMBOLS
-@click.option("--from", "first", default="2024-01-01", help="First session.")
-@click.option("--to", "last", help="Last session.")
-@click.option("--set", "words", multiple=True, metavar="NAME=FROM:TO:STEP", help="A parameter and its values.")
-@click.option("--seed", type=int, default=0)
+def _split_sets(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs = []
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter(f'"{word}" is not NAME=VALUES')
+        pairs.append((name.strip(), text))
+    return pairs
+
+
+class SweepCommand(InSections):
+    """`sim sweep`, its options by what they decide."""
+
+    sections: ClassVar = {
+        "What is swept": ("--strategy", "--symbols", "--from", "--set", "--where"),
+        "Which members": ("--search", "--members", "--seed"),
+        "Output": ("--json", "--help"),
+    }
+    paired: ClassVar = {
+        "--symbols": ("--symbols TEXT, --bars DIR", "What may be traded, and bars that come before the workspace's."),
+        "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]"),
+    }
+
+
+@click.command(cls=SweepCommand)
+@click.argument("study", required=False, type=click.Path(path_type=Path), metavar="[STUDY.yaml]")
+@click.option("--strategy", shell_complete=complete_strategy, help="Name or path.  [default: macro_council]")
+@click.option("--symbols", callback=parse_symbols, shell_complete=complete_symbol)
+@click.option("--from", "first")
+@click.option("--to", "last")
+@click.option("--bars", metavar="DIR")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME=VALUES",
+    callback=_split_sets,
+    help="A parameter of the strategy or of config/ (costs.slippage_bps) and its values: 5:50:5, both ends in; "
+    "10,20,50; log(0.5, 50) or int(5, 200) for a random search. One value is the same for all.",
+)
+@click.option("--where", multiple=True, metavar="CONDITION", help="A condition all members meet, e.g. 'fast < slow'.")
+@click.option("--search", metavar="[grid|random|sobol|tpe]", help="How members are chosen.  [default: grid]")
+@click.option("--members", type=int, metavar="N", help="How many, where it is no grid.")
+@click.option("--seed", type=int, help="Of all that is drawn.  [default: 0]")
+@MODELS
 @AS_JSON
 @click.pass_obj
 def sweep(
-    workspace: Workspace,
-    /,
-    strategy: str,
-    symbols: tuple[str, ...],
-    first: str,
-    last: str | None,
-    words: tuple[str, ...],
-    seed: int,
-    as_json: bool,
+    workspace: Workspace, /, study: Path | None, sets: list[tuple[str, str]], as_json: bool, **options: Any
 ) -> None:
     """Play a strategy in many settings.
 
     \b
-    sim sweep --strategy sma_cross --set fast=5:50:5 --set slow=20:200:10 --symbols SPY
+    sim sweep --strategy sma_cross --symbols SPY --set fast=5:50:5 --set slow=20:200:10 --where 'fast < slow'
+    sim sweep study.yaml
     """
-    from simulator.market.calendar import parse_date
-    from simulator.runs.spec import RunSpec
-    from simulator.studies.space import Parameter, Space
-    from simulator.studies.study import Study
+    from simulator.report.renderers.progress import progress_bar
+    from simulator.studies.study_file import make_study
     from simulator.studies.sweep import run_sweep
 
-    parameters = []
-    for word in words:
-        name, _, text = word.partition("=")
-        low, high, step = (int(part) for part in text.split(":"))
-        parameters.append(Parameter(name, tuple(range(low, high + 1, step))))
-    base = RunSpec(strategy, symbols, parse_date(first, "--from"), parse_date(last, "--to") if last else None)
-    made = run_sweep(Study(base, Space(tuple(parameters)), seed), workspace)
+    with progress_bar() as advance:
+        made = run_sweep(
+            make_study(workspace, study, sets, **options),
+            workspace,
+            lambda done, total: advance(done, total, before="sweeping"),
+        )
     table = made.folder.table()
     best = table.iloc[made.inference.best]
     facts: dict[str, Any] = {"folder": str(made.folder.path), "best": best.to_dict(), "p": made.inference.p}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from simulator.config import WEEKDAYS, Config
 from simulator.errors import DataError
 from simulator.market import calendar
+from simulator.market.bars import Bars
 from simulator.market.events import load_events
 from simulator.market.load import load_bars
 from simulator.market.news import load_news
 from simulator.replay.inputs import ReplayInputs
 from simulator.runs.cash_return import with_cash_return
-from simulator.trading.schedule import Point, make_schedule
+from simulator.trading.schedule import Point, Schedule, make_schedule
 from simulator.workspace import Workspace
 
 
@@ -59,9 +60,22 @@ def load_inputs(
     made_up = [s for s, source in zip(bars.symbols, bars.sources, strict=True) if "synthetic" in source]
     if made_up:
         notes.insert(0, f"{', '.join(made_up)}: synthetic bars, nothing here happened in a market")
-    sessions = calendar.sessions(bars.dates[start].astype(date), loaded.last)
-    weekday = WEEKDAYS.index(config.schedule.weekday)
-    due = make_schedule(points, sessions, bars.closes_at, weekday)
+    due = _schedule(points, bars, start, loaded.last, config)
     events, news = load_events(workspace.events), load_news(workspace.news)
     inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.names, news, risk_free)
     return LoadedInputs(inputs, loaded.last, (*notes, *due.notes))
+
+
+def schedule_again(loaded: LoadedInputs, points: Sequence[Point], config: Config) -> LoadedInputs:
+    """Return `loaded` with other `points`, weekday or interest on idle cash, as if it had been loaded so; its notes are
+    those it had."""
+    inputs = loaded.inputs
+    bars, risk_free, _ = with_cash_return(inputs.bars, inputs.context, config, inputs.start)
+    due = _schedule(points, bars, inputs.start, loaded.last, config)
+    changed = replace(inputs, bars=bars, risk_free=risk_free, instants=due.instants, points=due.names)
+    return replace(loaded, inputs=changed)
+
+
+def _schedule(points: Sequence[Point], bars: Bars, start: int, last: date, config: Config) -> Schedule:
+    sessions = calendar.sessions(bars.dates[start].astype(date), last)
+    return make_schedule(points, sessions, bars.closes_at, WEEKDAYS.index(config.schedule.weekday))

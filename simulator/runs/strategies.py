@@ -89,7 +89,7 @@ def load_strategy(
     chosen = dict(parameters or {})
     if not isinstance(strategy, str):
         return _from_python(strategy, chosen)
-    path = _find(strategy, folder)
+    path = find_strategy(strategy, folder)
     if path.suffix == ".py":
         made = in_turn(partial(load_rule, path), *split_dated(chosen))
         content = read_bytes(path)
@@ -166,7 +166,10 @@ def _stored(nodes: Iterable[ast.AST]) -> set[str]:
     return {one.id for one in targets if isinstance(one, ast.Name)}
 
 
-def _find(name: str, folder: Path) -> Path:
+def find_strategy(name: str, folder: Path) -> Path:
+    """Return the file of the strategy of that name in `folder`, or at that path: of a rule, or a council's definition.
+
+    Raises UsageError where there is none."""
     names = available(folder)
     if name in names:
         rule, council = folder / f"{name}.py", folder / name / DEFINITION

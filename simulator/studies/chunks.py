@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from simulator.market.bars import Floats
 from simulator.replay.kernel.batch import MEASURES, Batch, play_many
-from simulator.rules import Occasions
+from simulator.rules.base import settings_of
 from simulator.studies.inputs import Member, SweepInputs
 
 
@@ -35,8 +35,10 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     """Play members `first` to before `end`; the bytes do not depend on how members are cut into chunks."""
     members = [inputs.member(number) for number in range(first, end)]
     found: dict[int, tuple[Floats, Floats]] = {}
-    for _, group in groupby(sorted(members, key=_shared), key=_shared):
-        alike = list(group)
+    groups: dict[tuple[int, bytes], list[Member]] = defaultdict(list)
+    for one in members:
+        groups[id(inputs.market(one)), inputs.staged(one).inputs.instants.tobytes()].append(one)
+    for alike in groups.values():
         measures, beyond = _play(inputs, alike)
         found |= {one.number: (row, series) for one, row, series in zip(alike, measures, beyond, strict=True)}
     rows, beyond = (np.array([found[n][part] for n in range(first, end)]) for part in (0, 1))
@@ -45,20 +47,15 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     return Chunk(first, columns | dict(zip(MEASURES, rows.T, strict=True)), beyond)
 
 
-def _shared(member: Member) -> tuple[int, str]:
-    return member.history, repr((member.points, member.weekday, member.cash))
-
-
 def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]:
-    """(R, 11) measures and (R, S) d of members that read the same inputs."""
-    staged = inputs.staged(alike[0]).inputs
-    occasions, market = Occasions(staged.bars, staged.instants), inputs.market(alike[0])
+    """(R, 11) measures and (R, S) d of members that trade on the same bars at the same instants."""
+    market, instants = inputs.market(alike[0]), inputs.staged(alike[0]).inputs.instants
 
     def weigh(r: int) -> Floats:
         rule = alike[r].rule
-        return type(rule).weights_for(occasions, {name: getattr(rule, name) for name in rule.parameters()})
+        return type(rule).weights_for(inputs.occasions(alike[r]), settings_of(rule))
 
     rules, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
-    batch = Batch.weighed(market, staged.instants, weigh, rules, cash, [one.rules.limits for one in alike])
+    batch = Batch.weighed(market, instants, weigh, rules, cash, [one.rules.limits for one in alike])
     played = play_many(batch, beyond=True)
     return np.array([getattr(played, name) for name in MEASURES]).T, np.asarray(played.beyond)

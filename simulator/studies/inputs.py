@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, cached_property
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from simulator.config import Config, load_config, override_config
 from simulator.errors import UsageError
-from simulator.market.bars import Floats
+from simulator.market.bars import Bars, Floats
 from simulator.replay.kernel.market import PreparedMarket
-from simulator.rules import Rule, RuleStrategy
-from simulator.runs.load_inputs import LoadedInputs, load_inputs
+from simulator.rules import Occasions, Rule, RuleStrategy
+from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
 from simulator.runs.measure import risk_free
+from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.studies.study import Study
 from simulator.trading.cycle import TradingRules
 from simulator.trading.schedule import Point
-from simulator.trading.strategy import points_of
+from simulator.trading.strategy import Strategy, points_of
 from simulator.workspace import Workspace
 
 
@@ -25,7 +30,8 @@ from simulator.workspace import Workspace
 class Member:
     """One member ready to play: its rule, the rules of trading, and what its decisions rest on.
 
-    `history` (sessions before the first) and `points` decide which inputs it reads: members that agree in them share.
+    `history` (sessions before the first), `points`, `weekday` and `interest` (on idle cash) decide which inputs it
+    reads: members that agree in them share.
     """
 
     number: int
@@ -35,14 +41,28 @@ class Member:
     history: int
     points: tuple[Point, ...]
     weekday: str
+    interest: str | float
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """Parts of ``config/`` with the keys of a member in place."""
+
+    config: Config
+    rules: TradingRules
 
 
 @dataclass(frozen=True, eq=False)
 class SweepInputs:
-    """A study and the workspace it reads."""
+    """A study and the workspace it reads. Sent to another process, it takes the bars along that are loaded already."""
 
     study: Study
     workspace: Workspace
+    _read: dict[str, Any] = field(default_factory=dict)
+    """`inputs` with the longest `history` read so far."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"study": self.study, "workspace": self.workspace, "_read": self._read}
 
     @cached_property
     def config(self) -> Config:
@@ -55,35 +75,123 @@ class SweepInputs:
     def member(self, number: int) -> Member:
         """Return member `number`. Raises UsageError and ConfigError as its `sim run` would."""
         spec = self.study.spec(number)
-        config = override_config(self.config, spec.overrides)
-        strategy = load_strategy(spec.strategy, self.workspace.strategies, None, spec.own, len(spec.symbols)).strategy
-        if not isinstance(strategy, RuleStrategy):
-            raise UsageError(f"{strategy.name} is no rule", mend="sweep a rule strategy, e.g. sma_cross")
-        points = points_of(strategy, config.schedule)
-        rules, cash = TradingRules.from_config(config), config.accounts.cash
-        return Member(number, strategy.rule, rules, cash, strategy.window, points, config.schedule.weekday)
+        settings, strategy = self.settings(spec.overrides), self._rule_strategy(spec)
+        schedule, cash = settings.config.schedule, settings.config.accounts.cash
+        points, interest = points_of(strategy, schedule), settings.config.costs.cash_interest
+        window, weekday = strategy.window, schedule.weekday
+        return Member(number, strategy.rule, settings.rules, cash, window, points, weekday, interest)
 
-    def staged(self, member: Member) -> LoadedInputs:
-        """Return the inputs of `member`, the same object for all that agree in history and points."""
-        return self._staged(member.history, member.points, member.weekday)
+    def settings(self, overrides: Mapping[str, object]) -> _Settings:
+        """Return config and rules of trading with `overrides` in place, the same object for equal ones."""
+        key = json.dumps(overrides, sort_keys=True, default=str)
+        if key not in self._configured:
+            config = override_config(self.config, overrides)
+            self._configured[key] = _Settings(config, TradingRules.from_config(config))
+        return self._configured[key]
 
     @cached_property
-    def _staged(self) -> Callable[[int, tuple[Point, ...], str], LoadedInputs]:
-        base = self.study.base
+    def _configured(self) -> dict[str, _Settings]:
+        return {}
 
-        @cache
-        def stage(history: int, points: tuple[Point, ...], weekday: str) -> LoadedInputs:
-            config = override_config(self.config, {"schedule.weekday": weekday})
-            return load_inputs(base.symbols, base.first, base.last, history, points, self.reading, config)
+    def _rule_strategy(self, spec: RunSpec) -> RuleStrategy:
+        first = self._first
+        if not isinstance(first, RuleStrategy):
+            raise UsageError(f"{first.name} is no rule", mend="sweep a rule strategy, e.g. sma_cross")
+        try:
+            rule = type(first.rule)(**spec.own)
+            rule.name, rule.file = first.rule.name, first.rule.file
+            _ = int(rule.window)
+            return RuleStrategy(rule)
+        except Exception:  # loaded once more for the error that tells file and line
+            self._load(spec)
+            raise
 
-        return stage
+    @cached_property
+    def _first(self) -> Strategy[Any]:
+        return self._load(self.study.spec(0))
+
+    def _load(self, spec: RunSpec) -> Strategy[Any]:
+        return load_strategy(spec.strategy, self.workspace.strategies, None, spec.own, len(spec.symbols)).strategy
+
+    def staged(self, member: Member) -> LoadedInputs:
+        """Return the inputs of `member`, the same object for all that agree in history, points, weekday, interest.
+
+        Bars are read once, for the longest history there was need of. A shorter one is cut from it, and other points
+        are scheduled on it: what comes of it is what its `sim run` loads.
+        """
+        key = (member.history, member.points, member.weekday, member.interest)
+        if key not in self._staged:
+            longest = self._read.get("history", -1)
+            if member.history > longest or (member.history < 1 and longest > 0):
+                return self._load_bars(member)
+            cut = cut_history(self._read["inputs"], member.history)
+            self._staged[key] = schedule_again(cut, member.points, self._config_of(member))
+        return self._staged[key]
+
+    def _load_bars(self, member: Member) -> LoadedInputs:
+        base, config = self.study.base, self._config_of(member)
+        made = load_inputs(base.symbols, base.first, base.last, member.history, member.points, self.reading, config)
+        if member.history > self._read.get("history", -1):
+            self._read.update(inputs=made, history=member.history)
+        return self._staged.setdefault((member.history, member.points, member.weekday, member.interest), made)
+
+    def _config_of(self, member: Member) -> Config:
+        return self.settings({"schedule.weekday": member.weekday, "costs.cash_interest": member.interest}).config
+
+    @cached_property
+    def _staged(self) -> dict[Any, LoadedInputs]:
+        return {}
 
     def market(self, member: Member) -> PreparedMarket:
+        """Return the bars that `member` trades on, the same object for all whose bars are the same."""
         inputs = self.staged(member).inputs
-        return PreparedMarket.of(
-            inputs.traded, inputs.opening_marks, self.free(member), self.config.assets.cash_instrument
-        )
+        # A close before the run that a short history does not reach is no opening mark.
+        marks = inputs.opening_marks
+        key = (len(inputs.traded), inputs.traded.opens_at[0], member.interest, member.cash, marks.tobytes())
+        if key not in self._prepared:
+            instrument = self.config.assets.cash_instrument
+            self._prepared[key] = PreparedMarket.of(inputs.traded, marks, self.free(member), instrument)
+        return self._prepared[key]
+
+    @cached_property
+    def _prepared(self) -> dict[Any, PreparedMarket]:
+        return {}
+
+    def occasions(self, member: Member) -> Occasions:
+        """Return the dates `member` decides on, the same object for all that `staged` is the same for."""
+        inputs = self.staged(member).inputs
+        if "occasions" not in inputs.bars.worked_out:
+            inputs.bars.worked_out["occasions"] = Occasions(inputs.bars, inputs.instants)
+        found: Occasions = inputs.bars.worked_out["occasions"]
+        return found
 
     def free(self, member: Member) -> Floats:
         """(S,) risk-free returns."""
         return risk_free(self.staged(member).inputs, member.cash)
+
+    def check(self) -> None:
+        """Raise what the members would raise before their first bar: an unknown parameter, a value of the wrong type,
+        no such symbol. Loads the bars of the longest history."""
+        members = [self.member(number) for number in self.study.space.examples()]
+        self.staged(max(members, key=lambda one: one.history))
+
+    def command(self, number: int) -> str:
+        """Return the `sim run` that makes member `number` by itself, with the same result."""
+        member = self.member(number)
+        return self.study.spec(number).command(member.rule.name, self.staged(member).last)
+
+
+def cut_history(widest: LoadedInputs, history: int) -> LoadedInputs:
+    """Return `widest`, loaded with at least so many sessions before the first, with `history` of them: all that is
+    worked out over whole bars begins where it would if they had been loaded so."""
+    inputs = widest.inputs
+    sessions = np.unique(inputs.bars.session_of[: inputs.start])
+    if history >= len(sessions) or history < 1:
+        return widest
+    first = int(np.searchsorted(inputs.bars.session_of, sessions[-history]))
+
+    def cut(bars: Bars) -> Bars:
+        return replace(bars.rows(first, len(bars)))  # no rows of others any more, but bars of their own
+
+    cut_inputs = replace(inputs, bars=cut(inputs.bars), context=cut(inputs.context), start=inputs.start - first)
+    return replace(widest, inputs=cut_inputs)

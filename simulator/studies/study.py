@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from simulator.runs.spec import RunSpec
 from simulator.studies.space import Space
+
+OBJECTIVE = "sharpe"
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,13 @@ class Study:
     base : specification that all members share; its parameters are fixed
     space : parameters that differ
     seed : of everything drawn: members of a random search, replicates of the inference
+    objective : measure that a TPE search looks for more of
     """
 
     base: RunSpec
     space: Space
     seed: int = 0
+    objective: str = OBJECTIVE
 
     def __len__(self) -> int:
         return len(self.space)
@@ -29,3 +35,23 @@ class Study:
     def spec(self, number: int) -> RunSpec:
         """Return the run that gives member `number` by itself, with the same result to the last bit."""
         return replace(self.base, parameters={**self.base.parameters, **self.space.settings(number)})
+
+    def described(self) -> Mapping[str, Any]:
+        """Return all that the members follow from beside config, bars and code, JSON-able."""
+        base, space = self.base, self.space
+        swept = {one.name: asdict(one.spread) if one.spread else list(one.values) for one in space.parameters}
+        found: dict[str, Any] = {
+            "strategy": base.strategy if isinstance(base.strategy, str) else base.strategy.__name__,
+            "symbols": list(base.symbols),
+            "from": str(base.first),
+            "to": None if base.last is None else str(base.last),
+            "models": base.models,
+            "bars": base.bars,
+            "set": dict(base.parameters),
+            "sweep": swept,
+            "where": [one.text for one in space.where],
+            "search": space.search,
+            "members": len(space),
+            "seed": self.seed,
+        }
+        return {**found, "objective": self.objective} if space.search == "tpe" else found

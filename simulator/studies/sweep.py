@@ -51,9 +51,8 @@ def sweep_name(inputs: SweepInputs) -> str:
     study, member = inputs.study, inputs.member(0)
     staged = inputs.staged(member)
     made_of = [
-        [study.base.strategy, study.base.symbols, str(study.base.first), str(staged.last), dict(study.base.parameters)],
-        [[one.name, list(one.values)] for one in study.space.parameters],
-        [study.seed, inputs.config.dump(), data_digest(staged.inputs), code_digest()],
+        {**study.described(), "to": str(staged.last)},
+        [inputs.config.dump(), data_digest(staged.inputs), code_digest()],
     ]
     name = member.rule.name
     return f"sweep-{name}-{study.base.first}-{staged.last}-{digest_of(made_of)[:10]}"

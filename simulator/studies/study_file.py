@@ -1,0 +1,147 @@
+"""A study from its file and from what is typed beside it; typed values come before those of the file.
+
+study.yaml                                    sim sweep study.yaml --set slow=100,200 --seed 7
+├── what all members share                    strategy, symbols, from, to, models, bars, set
+├── what differs                              sweep: {fast: 5:50:5, costs.slippage_bps: {low: 0.5, high: 50, log: true}}
+└── which of them are played                  where: fast < slow; search: grid | random | sobol | tpe; members; seed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from simulator.config import Section, load_config, read_yaml
+from simulator.errors import UsageError, did_you_mean
+from simulator.market.calendar import parse_date
+from simulator.rules import RuleStrategy
+from simulator.rules.base import settings_of
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import find_strategy, load_strategy
+from simulator.studies.conditions import Condition
+from simulator.studies.inputs import SweepInputs
+from simulator.studies.space import SEARCHES, Parameter, Space
+from simulator.studies.study import OBJECTIVE, Study
+from simulator.studies.values import read_parameter
+from simulator.workspace import Workspace
+
+STRATEGY, SYMBOLS, FIRST = "macro_council", ("SPY", "QQQ"), "2024-01-01"
+
+OBJECTIVES = ("sharpe", "total_return", "max_drawdown")
+
+
+class StudyFile(Section):
+    """A study as it is written. Keys that are left out are as `sim run` has them."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    strategy: str | None = None
+    symbols: list[str] | str | None = None
+    first: date | None = Field(default=None, alias="from")
+    last: date | None = Field(default=None, alias="to")
+    models: str | None = None
+    bars: str | None = None
+    set: dict[str, Any] = Field(default={})
+    """Parameters that are the same for all members."""
+    sweep: dict[str, Any] = Field(default={})
+    """Parameters that differ, with their values as `simulator.studies.values` reads them."""
+    where: list[str] | str = Field(default=[])
+    search: str | None = None
+    members: int | None = None
+    seed: int | None = None
+    objective: str | None = None
+
+
+def make_study(
+    workspace: Workspace, file: Path | None = None, sets: Sequence[tuple[str, Any]] = (), **typed: Any
+) -> Study:
+    """Return the study of `file` with what was `typed` in its place: keys of :class:`StudyFile`, None for nothing.
+
+    `sets` are parameters and their values, {name: value} pairs in order; one value is fixed, more are swept. Raises
+    UsageError, ConfigError and DataError before any work for what no member could be played with.
+    """
+    written = StudyFile() if file is None else _read(file)
+    given = {key: value for key, value in typed.items() if value is not None and value != ()}
+    parameters = _parameters(written, sets)
+    symbols = given.get("symbols", written.symbols) or SYMBOLS
+    listed = symbols.split(",") if isinstance(symbols, str) else symbols
+    first, last = (_date(given, key, value) for key, value in (("first", written.first), ("last", written.last)))
+    base = RunSpec(
+        given.get("strategy", written.strategy) or STRATEGY,
+        tuple(dict.fromkeys(one.strip().upper() for one in listed if one.strip())),
+        first or parse_date(FIRST, "--from"),
+        last,
+        models=given.get("models", written.models),
+        bars=given.get("bars", written.bars),
+        parameters={one.name: one.values[0] for one in parameters if _is_fixed(one)},
+    )
+    seed = given.get("seed", written.seed) or 0
+    search = _choice("search", given.get("search", written.search) or "grid", SEARCHES)
+    objective = _choice("objective", given.get("objective", written.objective) or OBJECTIVE, OBJECTIVES)
+    conditions = [written.where] if isinstance(written.where, str) else written.where
+    where = tuple(Condition(text) for text in dict.fromkeys((*conditions, *given.get("where", ()))))
+    swept = tuple(one for one in parameters if not _is_fixed(one))
+    known = _known(base, workspace, where)
+    for condition in where:
+        condition.check_names({**known, **dict.fromkeys(one.name for one in swept)})
+    space = Space(swept, where, search, given.get("members", written.members), seed, known)
+    study = Study(base, space, seed, objective)
+    SweepInputs(study, workspace).check()
+    return study
+
+
+def _read(file: Path) -> StudyFile:
+    if not file.is_file():
+        near = did_you_mean(file.name, [one.name for one in file.parent.glob("*.y*ml")] if file.parent.is_dir() else [])
+        found = "is a folder" if file.is_dir() else f"no such file{near}"
+        raise UsageError(found, where=str(file), mend="name a study file, e.g. study.yaml; docs/sweeps.md shows one")
+    return read_yaml(file, StudyFile)
+
+
+def _parameters(written: StudyFile, sets: Sequence[tuple[str, Any]]) -> list[Parameter]:
+    """Return the parameters of the file, what was typed under their names in their place, then the others."""
+    for name in written.set:
+        if name in written.sweep:
+            raise UsageError(f'parameter "{name}" stands under set and under sweep')
+    names = [name for name, _ in sets]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f'parameter "{name}" stands there twice', mend=f"give all values at once: {name}=5,10,20")
+    fixed = {name: [value] for name, value in written.set.items()}
+    found: dict[str, Any] = {**fixed, **written.sweep, **dict(sets)}
+    return [read_parameter(str(name), value) for name, value in found.items()]
+
+
+def _is_fixed(one: Parameter) -> bool:
+    return len(one.values) == 1
+
+
+def _known(base: RunSpec, workspace: Workspace, where: Sequence[Condition]) -> Mapping[str, Any]:
+    """Return the values that conditions may speak of and that all members share: those of config/, the strategy's own
+    by default, and those that were fixed."""
+    if not where:
+        return base.parameters
+    config = load_config(workspace.config).dump()
+    known = {f"{name}.{key}": value for name, part in config.items() for key, value in part.items()}
+    name = base.strategy
+    if not isinstance(name, str) or find_strategy(name, workspace.strategies).suffix == ".py":
+        strategy = load_strategy(name, workspace.strategies).strategy
+        known |= settings_of(strategy.rule) if isinstance(strategy, RuleStrategy) else {}
+    return {**known, **base.parameters}
+
+
+def _date(given: Mapping[str, Any], key: str, written: date | None) -> date | None:
+    option = "--from" if key == "first" else "--to"
+    value = given.get(key)
+    return value if isinstance(value, date) else written if value is None else parse_date(value, option)
+
+
+def _choice(key: str, word: str, known: Sequence[Any]) -> Any:
+    if word not in known:
+        near = did_you_mean(word, known) or f"; one of {', '.join(known)}"
+        raise UsageError(f'{key} was "{word}"{near}')
+    return word
