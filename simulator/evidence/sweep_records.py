@@ -161,8 +161,122 @@ class BestRecord(TypedDict):
     p: float
 
 
+class FoldRecord(TypedDict):
+    """A fold of a walk-forward: the member chosen on the sessions `train`, and what the account did on those of `test`.
+
+    `in_sample` is the member's ratio on `train`, `out_of_sample` the account's on `test`, `rank` the fraction of all
+    members that were no better on `test` than the chosen one, each played for itself. `profit` is in dollars.
+    """
+
+    train: Span
+    test: Span
+    member: int
+    settings: dict[str, object]
+    in_sample: float | None
+    rank: float | None
+    out_of_sample: float | None
+    total_return: float | None
+    profit: float | None
+
+
+class PathRecord(Span):
+    """The account that followed the choices over all tests: a run of its own, made again by `command`."""
+
+    run_id: str
+    folder: str
+    digest: str
+    command: str
+    sessions: int
+    metrics: dict[str, float | None]
+    skill: SkillRecord | None
+    max_relative_difference: float | None
+
+
+class DegradationRecord(TypedDict):
+    """Loss from in sample to out of sample: mean ratio of the chosen where they were chosen, ratio of the whole path,
+    what is kept of the first; `rank` the mean of folds (½ is what chance gives)."""
+
+    in_sample: float | None
+    out_of_sample: float | None
+    kept: float | None
+    rank: float | None
+
+
+class SpreadRecord(TypedDict):
+    """Spread from fold to fold out of sample: of the ratio, and the folds that gained."""
+
+    mean: float | None
+    deviation: float | None
+    lowest: float | None
+    highest: float | None
+    gaining: int
+    folds: int
+
+
+class ConcentrationRecord(TypedDict):
+    """Concentration of profit, in dollars: of all folds, without the best fold, without the ten best sessions;
+    `best_fold` by its number from 0, `best_fold_share` its part of what gaining folds gained."""
+
+    profit: float
+    best_fold: int
+    best_fold_share: float | None
+    without_best_fold: float
+    without_best_sessions: float
+
+
+class StabilityRecord(TypedDict):
+    """Stability of the choice: folds that changed it, distinct members, and {parameter: folds that changed it}."""
+
+    changes: int
+    distinct: int
+    changes_by_parameter: dict[str, int]
+
+
 class WalkForwardRecord(TypedDict):
-    """The path chosen in sample and played out of sample; one trial."""
+    """Parameters chosen in sample, fold after fold, and the path of them played out of sample; one trial.
+
+    What follows from the path is None where none was asked for.
+    """
+
+    words: str
+    anchored: bool
+    train: int
+    test: int
+    purge: int
+    step: int
+    criterion: str
+    folds: list[FoldRecord]
+    stability: StabilityRecord
+    degradation: DegradationRecord
+    spread: SpreadRecord
+    path: PathRecord | None
+    concentration: ConcentrationRecord | None
+    notes: list[str]
+
+
+class CombinatorialRecord(TypedDict):
+    """Combinatorial purged cross-validation: parameters chosen on what is left of each split, judged on the rest.
+
+    `chosen` holds the member of each split with its ratios; `rank` is the mean fraction of members no better on the
+    tests. `ratios` are those of the paths through all sessions, put together of the chosen members' own d, without the
+    cost of changing over; `loss` is the fraction of paths that earned nothing or less.
+    """
+
+    words: str
+    folds: int
+    test: int
+    purge: int
+    embargo: int
+    criterion: str
+    splits: int
+    chosen: list[int]
+    in_sample: list[float | None]
+    out_of_sample: list[float | None]
+    ratios: list[float | None]
+    mean: float | None
+    deviation: float | None
+    loss: float
+    rank: float
 
 
 class SweepRecord(TypedDict):
@@ -174,6 +288,7 @@ class SweepRecord(TypedDict):
     inference: SweepInference
     best: BestRecord
     walk_forward: NotRequired[WalkForwardRecord | None]
+    combinatorial: NotRequired[CombinatorialRecord | None]
 
 
 class OpeningRecord(TypedDict):

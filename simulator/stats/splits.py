@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simulator.errors import UsageError
-from simulator.stats.series import Integers
+from simulator.stats.series import Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +94,37 @@ def backtest_paths(folds: int, test_folds: int) -> Integers:
             table[used[fold], fold] = split
             used[fold] += 1
     return table
+
+
+def ratios_within(series: ArrayLike, windows: Sequence[Integers]) -> Floats:
+    """Return (N, F) mean over standard deviation (ddof 1) of N series (N, T) on the rows, rising, of each of F windows.
+
+    NaN where a series does not vary there, or holds NaN. What lies outside a window changes no bit of its figures.
+    """
+    x = np.ascontiguousarray(series, dtype=np.float64)
+    edges = [edge for rows in windows for edge in _edges(rows)]
+    cuts = np.unique([0, x.shape[1], *(place for edge in edges for place in edge)])
+    starts, counts = cuts[:-1], np.diff(cuts)
+    # By stretches between edges, each summed once: windows that overlap would be summed anew for each.
+    means = np.add.reduceat(x, starts, axis=1) / counts
+    squares = np.add.reduceat((x - np.repeat(means, counts, axis=1)) ** 2, starts, axis=1)
+    low, high = np.minimum.reduceat(x, starts, axis=1), np.maximum.reduceat(x, starts, axis=1)
+    found = np.empty((len(x), len(windows)))
+    for f, rows in enumerate(windows):
+        parts = np.flatnonzero(np.isin(starts, rows)).tolist()
+        total = spread = np.zeros(len(x))
+        for g in parts:
+            total = total + counts[g] * means[:, g]
+        mean = total / len(rows)
+        for g in parts:
+            spread = spread + squares[:, g] + counts[g] * (means[:, g] - mean) ** 2
+        least, most = low[:, parts].min(axis=1), high[:, parts].max(axis=1)
+        varies = most - least > 1e-13 + 1e-12 * np.maximum(np.abs(least), np.abs(most))  # as `is_constant` has it
+        deviation = np.sqrt(spread / max(len(rows) - 1, 1))
+        found[:, f] = np.where(varies, mean / np.where(varies, deviation, 1.0), np.nan)
+    return found
+
+
+def _edges(rows: Integers) -> list[tuple[int, int]]:
+    """(first, end) of each stretch of `rows` without a gap."""
+    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)]
