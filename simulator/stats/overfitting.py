@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,38 @@ class Overfitting:
     dropped: int
 
 
+@dataclass(frozen=True, eq=False)
+class BlockSums:
+    """Sums over each of S blocks of `size` sessions, all that CSCV needs of N configurations.
+
+    `centre` (N,) are their means, `mean` and `square` (S, N) sums of what lies beyond these and of its squares.
+    """
+
+    centre: Floats
+    mean: Floats
+    square: Floats
+    size: int
+    dropped: int
+
+    @classmethod
+    def of(cls, parts: Iterable[Floats], blocks: int) -> BlockSums:
+        """Return the sums of `parts`, (n, T) each. Raises UsageError for blocks that cannot be halved or are short."""
+        if blocks % 2 or not 2 <= blocks <= 20:
+            raise UsageError(f"{blocks} blocks cannot be halved in every way", mend="take an even number from 2 to 20")
+        found = []
+        sessions = 0
+        for rows in parts:
+            sessions = rows.shape[1]
+            if sessions < 2 * blocks:
+                raise UsageError(f"{sessions} sessions make blocks of {sessions // blocks}", mend="take fewer blocks")
+            kept = rows[:, sessions % blocks :]
+            centre = kept.mean(axis=1)
+            away = (kept - centre[:, None]).reshape(len(rows), blocks, -1)
+            found.append((centre, away.sum(axis=2).T, (away**2).sum(axis=2).T))
+        centre, mean, square = (np.concatenate(one, axis=-1) for one in zip(*found, strict=True))
+        return cls(centre, mean, square, sessions // blocks, sessions % blocks)
+
+
 def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
     """PBO of N configurations on T sessions, `excess` (T, N), with `blocks` = S blocks, even, in order of time.
 
@@ -58,14 +91,17 @@ def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
     Errors: `UsageError` for an odd S, S > 20, fewer than two configurations or fewer than two sessions a block.
     """
     x = as_matrix(excess, "excess returns")
-    _check(x, blocks)
-    dropped = len(x) % blocks
-    x = x[dropped:]
-    size = len(x) // blocks
-    centre = x.mean(axis=0)
-    parts = (x - centre).reshape(blocks, size, -1)
-    n = len(x) // 2
-    mean, square = parts.sum(axis=1) / n, (parts**2).sum(axis=1) / (n - 1.0)
+    return overfitting_of(BlockSums.of([np.ascontiguousarray(x.T)], blocks))
+
+
+def overfitting_of(sums: BlockSums) -> Overfitting:
+    """Return :func:`backtest_overfitting` of what :class:`BlockSums` keeps of the returns."""
+    centre, mean, square = sums.centre, sums.mean, sums.square
+    blocks, count = mean.shape
+    if count < 2:
+        raise UsageError("one configuration was not selected from anything", mend="pass at least two")
+    n = sums.size * blocks // 2
+    mean, square = mean / n, square / (n - 1.0)
     tables = (*_tables(mean), *_tables(square))
     flat = 1e-14 * (square.sum(axis=0) + 1e-12)
     # The blocks in sample as bits of a number, the first block the lowest, in lexicographic order.
@@ -74,7 +110,7 @@ def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
     # The other half of the split i from the front is the split i from the back: each plays both roles.
     front: list[tuple[np.ndarray, ...]] = []
     back: list[tuple[np.ndarray, ...]] = []
-    step, every = max(CELLS // x.shape[1], 1), 2**blocks - 1
+    step, every = max(CELLS // count, 1), 2**blocks - 1
     for start in range(0, len(halves) // 2, step):
         one = halves[start : min(start + step, len(halves) // 2)]
         sharpe, other = (_sharpe(h, tables, centre, flat, n) for h in (one, every - one))
@@ -82,7 +118,7 @@ def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
         back.append(tuple(column[::-1] for column in _judge(other, sharpe)))
     chosen, ranks, inside, outside = (np.concatenate(c) for c in zip(*front, *back[::-1], strict=True))
     # Ranks are halves of whole numbers: their logarithms are looked up.
-    steps = np.arange(1, 2 * x.shape[1] + 1) / 2.0 / (x.shape[1] + 1.0)
+    steps = np.arange(1, 2 * count + 1) / 2.0 / (count + 1.0)
     logits = log(steps / (1.0 - steps))[(2.0 * ranks).astype(np.int64) - 1]
     slope, intercept = _line(inside, outside)
     return Overfitting(
@@ -95,17 +131,8 @@ def backtest_overfitting(excess: ArrayLike, blocks: int = 16) -> Overfitting:
         loss=float(np.mean(outside < 0.0)),
         slope=slope,
         intercept=intercept,
-        dropped=dropped,
+        dropped=sums.dropped,
     )
-
-
-def _check(x: Floats, blocks: int) -> None:
-    if blocks % 2 or not 2 <= blocks <= 20:
-        raise UsageError(f"{blocks} blocks cannot be halved in every way", mend="take an even number from 2 to 20")
-    if x.shape[1] < 2:
-        raise UsageError("one configuration was not selected from anything", mend="pass at least two")
-    if len(x) < 2 * blocks:
-        raise UsageError(f"{len(x)} sessions make blocks of {len(x) // blocks}", mend="take fewer blocks")
 
 
 def _tables(rows: Floats) -> tuple[Floats, Floats]:

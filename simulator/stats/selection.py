@@ -8,49 +8,16 @@ more of a replicate than how often it drew each session: one matrix product give
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.numerics import dot, products, weighing
-from simulator.stats.bootstrap import DRAWS, block_length, count_rows, stationary_counts
+from simulator.numerics import products, weighing
+from simulator.stats.many import Many, Resampling, compare_many, effective_of, varying
 from simulator.stats.series import Floats, Integers, as_matrix, is_constant
-
-CHUNK = 500
-"""Replicates handled at a time: 500 × 2,520 sessions are 10 MB."""
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """Rule by which replicates are drawn: given `rows` (B, T), or `draws` of them with this block length and seed.
-
-    `block` None takes the mean over configurations of the automatic length.
-    """
-
-    draws: int = DRAWS
-    block: float | None = None
-    seed: int = 0
-    rows: Integers | None = None
-
-    def block_for(self, excess: Floats) -> float:
-        if self.block is not None:
-            return self.block
-        return float(np.mean([block_length(column) for column in excess.T]))
-
-    def counts(self, excess: Floats) -> Iterator[Floats]:
-        """Yield (b, T) how often each replicate drew each session, chunk by chunk."""
-        sessions = len(excess)
-        if self.rows is not None:
-            for start in range(0, len(self.rows), CHUNK):
-                yield count_rows(self.rows[start : start + CHUNK], sessions)
-            return
-        rng, block = np.random.default_rng(self.seed), self.block_for(excess)
-        for start in range(0, self.draws, CHUNK):
-            yield stationary_counts(sessions, block, min(CHUNK, self.draws - start), rng)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +75,8 @@ def max_sharpe_reality_check(excess: ArrayLike, resampling: Resampling | None = 
     nearly all power when configurations differ in volatility; studentising by a fixed sd over-rejects.
     Configurations whose returns do not vary take no part.
     """
-    x, active = _active(excess)
-    resampling = resampling or Resampling()
-    mean, sharpe = x.mean(axis=0), _sharpe(x)
-    null, moments = [], _moments(x)
-    for counts in resampling.counts(x):
-        drawn, spread = moments(counts)
-        # Recentred by the mean alone and divided by the replicate's own sd: a fixed sd over-rejects.
-        null.append(np.max((drawn - mean) / spread, axis=1))
-    draws = np.concatenate(null)
-    best = int(np.argmax(sharpe))
-    return RealityCheck(int(active[best]), _spread_out(sharpe, active, excess), _p(draws, float(sharpe[best])), draws)
+    found = _compare(excess, resampling)
+    return RealityCheck(found.best, found.ratio, found.p_best, found.null)
 
 
 def romano_wolf(excess: ArrayLike, resampling: Resampling | None = None) -> StepDown:
@@ -128,30 +86,8 @@ def romano_wolf(excess: ArrayLike, resampling: Resampling | None = None) -> Step
     of (SR* − SR)/sd ≥ t})/(B + 1), made monotone. Source: Romano & Wolf (2005, 2016).
     A configuration whose returns do not vary has NaN in `sharpe`, `error` and `t` and p = 1.
     """
-    x, active = _active(excess)
-    resampling = resampling or Resampling()
-    sharpe = _sharpe(x)
-    parts, moments = [], _moments(x)
-    for counts in resampling.counts(x):
-        drawn, spread = moments(counts)
-        parts.append(drawn / spread)
-    replicates = np.concatenate(parts)
-    error = replicates.std(axis=0, ddof=1)
-    t = sharpe / error
-    # Stable, so that equal configurations keep their order whatever the machine sorts with.
-    order = np.argsort(-t, kind="stable")
-    deviation = ((replicates - sharpe) / error)[:, order]
-    # Largest deviation among a configuration and all ranked below it.
-    remaining = np.maximum.accumulate(deviation[:, ::-1], axis=1)[:, ::-1]
-    ranked = (1.0 + np.sum(remaining >= t[order], axis=0)) / (len(replicates) + 1.0)
-    p = np.empty(t.size)
-    # A smaller t never gets the smaller p: the step-down stops at the first it cannot reject.
-    p[order] = np.maximum.accumulate(ranked)
-    width = as_matrix(excess).shape[1]
-    adjusted = np.ones(width)
-    adjusted[active] = p
-    wide_sharpe, wide_error, wide_t = (_spread_out(v, active, excess) for v in (sharpe, error, t))
-    return StepDown(wide_sharpe, wide_error, wide_t, adjusted)
+    found = _compare(excess, resampling)
+    return StepDown(found.ratio, found.error, found.t, found.p)
 
 
 def superior_predictive_ability(
@@ -215,17 +151,19 @@ def effective_trials(excess: ArrayLike) -> float:
 
     Between 1 and N. Source: Bailey & López de Prado (2014), appendix. Constant configurations count as independent.
     """
-    x = as_matrix(excess, "excess returns")
-    n = x.shape[1]
-    varying = [i for i in range(n) if not is_constant(x[:, i])]
-    if len(varying) < 2:
-        return float(n)
-    z = x[:, varying] - x[:, varying].mean(axis=0)
-    z /= np.sqrt((z * z).sum(axis=0))
-    # Σᵢⱼ ρᵢⱼ is the sum of squares of Σᵢ zᵢ: no matrix of all pairs.
-    together = z.sum(axis=1)
-    average = (dot(together, together) - len(varying)) / (n * (n - 1))
-    return float(np.clip(average + (1.0 - average) * n, 1.0, n))
+    rows = np.ascontiguousarray(as_matrix(excess, "excess returns").T)
+    z = rows[varying(rows)]
+    z = z - z.mean(axis=1)[:, None]
+    z /= np.sqrt((z * z).sum(axis=1))[:, None]
+    return effective_of(z.sum(axis=0), len(z), len(rows))
+
+
+def _compare(excess: ArrayLike, resampling: Resampling | None) -> Many:
+    x, _ = _active(excess)
+    resampling = resampling or Resampling()
+    if resampling.rows is None:
+        resampling = replace(resampling, block=resampling.block_for(x))
+    return compare_many([np.ascontiguousarray(as_matrix(excess).T)], resampling)
 
 
 def _active(excess: ArrayLike) -> tuple[Floats, Integers]:
@@ -238,38 +176,6 @@ def _active(excess: ArrayLike) -> tuple[Floats, Integers]:
             mend="a sweep needs at least 10 sessions and one configuration that trades",
         )
     return x[:, active], active
-
-
-def _sharpe(x: Floats) -> Floats:
-    return np.asarray(x.mean(axis=0) / x.std(axis=0, ddof=1))
-
-
-def _spread_out(values: Floats, active: Integers, excess: ArrayLike) -> Floats:
-    wide = np.full(as_matrix(excess).shape[1], np.nan)
-    wide[active] = values
-    return wide
-
-
-def _moments(x: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Return the function from counts (b, T) to means (b, N) and standard deviations (b, N, ddof 1) of replicates.
-
-    A constant replicate has sd infinity.
-    """
-    n, centre = len(x), x.mean(axis=0)
-    centred = x - centre
-    squares = centred**2
-    # Rounding of the sums, and of the values before they are added (see `weighing`).
-    noise = 1e-14 * squares.mean(axis=0) + 4.5e-16 * n * squares.max(axis=0)
-    sums, sums_of_squares = weighing(centred, n), weighing(squares, n)
-
-    def moments(counts: Floats) -> tuple[Floats, Floats]:
-        first = sums(counts) / n
-        variance = (sums_of_squares(counts) - n * first**2) / (n - 1)
-        # Of a replicate that drew the same value throughout, the difference of sums leaves rounding, not 0. Its sd is
-        # infinite rather than that: the ratio becomes 0, not a huge number that wins every maximum.
-        return first + centre, np.where(variance > noise, np.sqrt(np.maximum(variance, 0.0)), np.inf)
-
-    return moments
 
 
 def _p(null: Floats, statistic: float) -> float:

@@ -25,9 +25,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from simulator.errors import DataError
-from simulator.numerics import turn_cosines
+from simulator.numerics import matmul, turn_cosines
 from simulator.stats.distributions import student_sf
 from simulator.stats.inference import FEWEST, deflated_sharpe, probabilistic_sharpe
+from simulator.stats.many import varying
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, as_matrix, as_series, is_constant
 
@@ -65,7 +66,7 @@ class MeanTest:
     def p(self) -> float:
         """The largest of `p_mean`, `p_ratio` and half of `p_level`, or all of that where the change of level earned
         more than a third of the mean: skill owes less to it, and keeps its power."""
-        return max(self.p_mean, self.p_ratio, self.p_level / (1 if 3 * self.level > self.mean else 2))
+        return max(self.p_mean, self.p_ratio, self.p_level * share_of_level(self.mean, self.level))
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,34 @@ def mean_test(series: ArrayLike, level: float = 0.0) -> MeanTest | Undefined:
     p_level = max(student_sf(gained * root, degrees), 1.0 if isinstance(without, Undefined) else 1.0 - without)
     p_mean = student_sf(t, degrees)
     return MeanTest(d.size, mean, t, degrees, p_mean, p_worse, 1.0 - psr, p_level, ratio, g3, g4, max(level, 0.0))
+
+
+def p_values(series: Floats, levels: Floats) -> Floats:
+    """Return (N,) `mean_test(...).p` of each row of `series` (N, n), to twelve digits; 1 where it is undefined."""
+    n, count = series.shape[1], cosines(series.shape[1])
+    found = np.ones(len(series))
+    if n < FEWEST:
+        return found
+    mean = series.mean(axis=1)
+    away = series - mean[:, None]
+    square = (away**2).mean(axis=1)
+    table, odd = turn_cosines(n), 2 * np.arange(n) + 1
+    transforms = matmul(away, table[np.arange(1, count + 1)[None, :] * odd[:, None] % (4 * n)])
+    error = np.sqrt(2.0 / n * (transforms**2).sum(axis=1) / count / n)
+    for i in np.flatnonzero(varying(series)).tolist():
+        deviation, level = math.sqrt(square[i] * n / (n - 1)), max(float(levels[i]), 0.0)
+        g3, g4 = (float((away[i] ** k).mean()) / square[i] ** (k / 2) for k in (3, 4))
+        parts = []
+        for gained in (float(mean[i]), float(mean[i]) - level):
+            psr = probabilistic_sharpe(gained / deviation, n, 0.0, g3, g4)
+            parts.append(max(student_sf(gained / error[i], count), 1.0 if isinstance(psr, Undefined) else 1.0 - psr))
+        found[i] = max(parts[0], parts[1] * share_of_level(float(mean[i]), level))
+    return found
+
+
+def share_of_level(mean: float, level: float) -> float:
+    """Return how much of the p without a change of level counts: half of it, all where that earned a third."""
+    return 1.0 if 3.0 * level > mean else 0.5
 
 
 def p_of_trials(p: float, trials: float) -> float:
