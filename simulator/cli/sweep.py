@@ -79,7 +79,5 @@ def sweep(
             workspace,
             lambda done, total: advance(done, total, before="sweeping"),
         )
-    table = made.folder.table()
-    best = table.iloc[made.inference.best]
-    facts: dict[str, Any] = {"folder": str(made.folder.path), "best": best.to_dict(), "p": made.inference.p}
+    facts: dict[str, Any] = {"folder": str(made.folder.path), **made.record}
     print_result(facts, as_json, lambda console: console.print(facts))

@@ -108,27 +108,14 @@ class ConfidenceSetRecord(TypedDict):
     members: list[int]
 
 
-class SweepInference(TypedDict):
-    """Conclusions on all members; `reasons` of what is None.
+class RatioRecord(TypedDict):
+    """Ratios of d of all members, a year, against luck; `reasons` of what is None.
 
-    ``p`` is that of the best by step-down, ``reality_check_p`` that of the largest ratio. ``expected_maximum`` is the
-    best ratio a year of as many members without skill, with the spread of luck, 1/√sessions; ``ratio_sd`` the spread
-    there was. ``deflated`` takes the spread of luck and all members, ``dsr`` and ``dsr_effective`` the published form.
-    ``null_best`` are 101 quantiles of the largest ratio of a replicate, ``null_t`` as many of the largest t: by them a
-    run beside the sweep is judged as if it were a member.
+    ``expected_maximum`` is the best ratio of as many members without skill, with the spread of luck, 1/√sessions, and
+    ``ratio_sd`` the spread there was. ``deflated`` is what is left of the best by the spread of luck and the plain
+    number of members, as the verdict has it; ``dsr`` and ``dsr_effective`` take the published form.
     """
 
-    members: int
-    effective: float
-    draws: int
-    block: float
-    seed: int
-    judged_from: str | None
-    best: int
-    p: float
-    significant: int
-    reality_check_best: int
-    reality_check_p: float
     best_ratio: float | None
     expected_maximum: float
     expected_maximum_effective: float
@@ -142,12 +129,32 @@ class SweepInference(TypedDict):
     dsr_effective: float | None
     minimum_backtest_years: float | None
     years: float
+    reasons: Reasons
+
+
+class SweepInference(RatioRecord):
+    """Conclusions on all members.
+
+    ``p`` is that of the best by step-down, ``reality_check_p`` that of the largest ratio. ``null_best`` are 101
+    quantiles of the largest ratio of a replicate, ``null_t`` as many of the largest t: by them a run beside the sweep
+    is judged as if it were a member.
+    """
+
+    members: int
+    effective: float
+    draws: int
+    block: float
+    seed: int
+    judged_from: str | None
+    best: int
+    p: float
+    significant: int
+    reality_check_best: int
+    reality_check_p: float
     null_best: list[float]
     null_t: list[float]
-    null_level: list[float]
     overfitting: OverfittingRecord | None
     confidence_set: ConfidenceSetRecord | None
-    reasons: Reasons
 
 
 class BestRecord(TypedDict):

@@ -66,7 +66,7 @@ class Many:
 
     Attributes
     ----------
-    ratio, error, t : (N,) Sharpe ratios, the sd of their replicates (ddof 1), and one over the other
+    mean, ratio, error, t : (N,) means, Sharpe ratios, the sd of their replicates (ddof 1), and one over the other
     p : (N,) Romano-Wolf adjusted
     p_level : (N,) the same for the mean less what a change of level earned; `p` where nothing is to be taken off
     best : the largest ratio, with its p by the reality check; `null` (B,) the largest recentred ratio of each replicate
@@ -74,6 +74,7 @@ class Many:
     effective : number of independent configurations they amount to
     """
 
+    mean: Floats
     ratio: Floats
     error: Floats
     t: Floats
@@ -92,8 +93,9 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def varying(rows: Floats) -> NDArray[np.bool_]:
-    """(n,) where rows (n, T) vary by more than rounding, as `is_constant` has it."""
-    return np.asarray(np.ptp(rows, axis=1) > 1e-13 + 1e-12 * np.abs(rows).max(axis=1))
+    """(n,) where rows (n, T) are finite and vary by more than rounding, as `is_constant` has it."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.ptp(rows, axis=1) > 1e-13 + 1e-12 * np.abs(rows).max(axis=1))
 
 
 def moments_of(x: Floats) -> Moments:
@@ -125,48 +127,49 @@ def compare_many(blocks: Iterable[Floats], resampling: Resampling, levels: Float
     sd; each configuration by the step-down of Romano & Wolf (2005, 2016). Rows that hold what is not finite take no
     part. The block length has to be given in `resampling`, or `rows`. Memory grows by a few numbers a configuration.
     """
-    kept: list[Floats] | None = None
-    parts: list[tuple[Floats, Floats]] = []
+    kept: list[Floats] = []
+    parts: list[Floats] = []
     null, null_t, together, varied, first = NONE, NONE, np.zeros(1), 0, 0
     plain, level = Staircases(), Staircases()
     for rows in blocks:
-        active = np.isfinite(rows).all(axis=1)
-        active[active] = varying(rows[active])
-        wide = np.full((2, len(rows)), np.nan)
-        parts.append((wide[0], wide[1]))
+        active = varying(rows)
+        parts.append(np.full((3, len(rows)), np.nan))
         gain = np.zeros(len(rows)) if levels is None else np.maximum(levels[first : first + len(rows)], 0.0)
         first += len(rows)
         if not active.any():
             continue
         x = np.ascontiguousarray(rows[active])
-        if kept is None and resampling.draws * x.shape[1] <= KEPT:
+        if not kept and resampling.draws * x.shape[1] <= KEPT:
             kept = list(resampling.counts(x.T))
         mean, spread = x.mean(axis=1), x.std(axis=1, ddof=1)
-        ratio, moments = mean / spread, moments_of(x.T)
-        replicates, largest = [], []
-        for counts in kept or resampling.counts(x.T):
-            drawn, own = moments(counts)
-            # Recentred by the mean alone and divided by the replicate's own sd: a fixed sd over-rejects.
-            largest.append(np.max((drawn - mean) / own, axis=1))
-            replicates.append(drawn / own)
-        away = np.concatenate(replicates)
-        error = away.std(axis=0, ddof=1)
+        largest, away = _replicate(x, mean, kept or resampling.counts(x.T))
+        ratio, error = mean / spread, away.std(axis=0, ddof=1)
         away = (away - ratio) / error
-        null = _larger(null, np.concatenate(largest))
-        null_t = _larger(null_t, away.max(axis=1))
+        null, null_t = _larger(null, largest), _larger(null_t, away.max(axis=1))
         plain.add(ratio / error, away)
         level.add((mean - gain[active]) / spread / error, away)
-        wide[:, active] = ratio, error
+        parts[-1][:, active] = mean, ratio, error
         together = together + ((x - mean[:, None]) / (spread * np.sqrt(x.shape[1] - 1.0))[:, None]).sum(axis=0)
         varied += len(x)
-    ratio, error = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    mean, ratio, error = np.hstack(parts)
     tested = np.isfinite(ratio)
     p, p_level = np.ones(len(ratio)), np.ones(len(ratio))
     p[tested], p_level[tested] = plain.p(), level.p()
     best = int(np.nanargmax(ratio)) if varied else 0
     p_best = (1.0 + float(np.sum(null >= ratio[best]))) / (null.size + 1.0) if varied else 1.0
     effective = effective_of(together, varied, len(ratio))
-    return Many(ratio, error, ratio / error, p, p_level, best, p_best, null, null_t, effective)
+    return Many(mean, ratio, error, ratio / error, p, p_level, best, p_best, null, null_t, effective)
+
+
+def _replicate(x: Floats, mean: Floats, counts: Iterable[Floats]) -> tuple[Floats, Floats]:
+    """Of x (n, T): the largest recentred ratio of each replicate (B,), and all ratios (B, n)."""
+    largest, ratios, moments = [], [], moments_of(x.T)
+    for drawn_often in counts:
+        drawn, own = moments(drawn_often)
+        # Recentred by the mean alone and divided by the replicate's own sd: a fixed sd over-rejects.
+        largest.append(np.max((drawn - mean) / own, axis=1))
+        ratios.append(drawn / own)
+    return np.concatenate(largest), np.concatenate(ratios)
 
 
 NONE: Floats = np.empty(0)

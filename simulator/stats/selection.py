@@ -124,12 +124,14 @@ def model_confidence_set(
     *,
     size: float = 0.10,
     statistic: Literal["range", "max"] = "range",
+    whole: bool = True,
 ) -> ConfidenceSet:
     """Return the set that contains the configuration with the best mean with probability 1 − `size`.
 
     Configurations leave one by one, worst first, until equal means are no longer rejected. "range": largest |t| of all
     pairs, work N³B; "max": largest t against the average of the set, work N²B, weaker. Source: Hansen, Lunde & Nason
-    (2011). Means, not Sharpe ratios: scale returns to equal volatility first if that is the question.
+    (2011). Means, not Sharpe ratios: scale returns to equal volatility first if that is the question. Unless `whole`,
+    it stops at the set, and the p of those within is the least it can be.
     """
     x = as_matrix(excess, "excess returns")
     resampling = resampling or Resampling(draws=1000)
@@ -141,6 +143,9 @@ def model_confidence_set(
     while len(left) > 1:
         reached, worst = test(mean[left], deviation[:, left])
         highest = max(highest, reached)
+        if not whole and highest > size:
+            p[left] = highest
+            break
         p[left[worst]] = highest
         del left[worst]
     return ConfidenceSet(tuple(int(i) for i in np.flatnonzero(p > size)), p, size)

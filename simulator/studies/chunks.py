@@ -49,6 +49,12 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
 
 def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]:
     """(R, 11) measures and (R, S) d of members that trade on the same bars at the same instants."""
+    played = play_many(batch_of(inputs, alike), beyond=True)
+    return np.array([getattr(played, name) for name in MEASURES]).T, np.asarray(played.beyond)
+
+
+def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
+    """Return what the kernel plays for members that trade on the same bars at the same instants."""
     market, instants = inputs.market(alike[0]), inputs.staged(alike[0]).inputs.instants
 
     def weigh(r: int) -> Floats:
@@ -56,6 +62,4 @@ def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]
         return type(rule).weights_for(inputs.occasions(alike[r]), settings_of(rule))
 
     rules, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
-    batch = Batch.weighed(market, instants, weigh, rules, cash, [one.rules.limits for one in alike])
-    played = play_many(batch, beyond=True)
-    return np.array([getattr(played, name) for name in MEASURES]).T, np.asarray(played.beyond)
+    return Batch.weighed(market, instants, weigh, rules, cash, [one.rules.limits for one in alike])

@@ -8,6 +8,7 @@ reports/sweep-<strategy>-<id>/chunks/000000.parquet   members 0 … : settings a
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,9 @@ class SweepFolder:
         parts = [pd.read_parquet(path) for path in sorted((self.path / "chunks").glob("*.parquet"))]
         return pd.concat(parts, ignore_index=True).rename_axis("member")
 
-    def beyond(self) -> Floats:
-        """(R, S) of all members."""
-        return np.concatenate([np.load(path) for path in sorted((self.path / "chunks").glob("*.npy"))])
+    def blocks(self) -> Iterator[Floats]:
+        """Yield (R, S) d of the members of each chunk, in the order of their numbers."""
+        return (np.load(path) for path in sorted((self.path / "chunks").glob("*.npy")))
 
     def _table(self, first: int) -> Path:
         return self.path / "chunks" / f"{first:09}.parquet"

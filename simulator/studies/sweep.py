@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from simulator.files import write_file
+from simulator.evidence.sweep_records import SweepRecord
 from simulator.runs.identity import code_digest, data_digest, digest_of
-from simulator.store.folders import json_bytes
+from simulator.studies.conclude import conclude
 from simulator.studies.executors import play_chunks
-from simulator.studies.inference import Inference, infer
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
 from simulator.studies.study import Study
@@ -21,11 +20,11 @@ CHUNK = 250
 
 @dataclass(frozen=True, eq=False)
 class FinishedSweep:
-    """A sweep with its folder and what was concluded."""
+    """A sweep with its folder and study.json."""
 
     study: Study
     folder: SweepFolder
-    inference: Inference
+    record: SweepRecord
 
 
 def run_sweep(study: Study, workspace: Workspace, progress: Callable[[int, int], None] | None = None) -> FinishedSweep:
@@ -40,10 +39,7 @@ def run_sweep(study: Study, workspace: Workspace, progress: Callable[[int, int],
         done += len(chunk.beyond)
         if progress is not None:
             progress(done, len(study))
-    inference = infer(folder.beyond(), study.seed)
-    facts = {"best": inference.best, "p": inference.p, "effective": inference.effective, "members": len(study)}
-    write_file(folder.path / "study.json", json_bytes(facts))
-    return FinishedSweep(study, folder, inference)
+    return FinishedSweep(study, folder, conclude(inputs, folder))
 
 
 def sweep_name(inputs: SweepInputs) -> str:

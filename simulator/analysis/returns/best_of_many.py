@@ -161,19 +161,19 @@ def _judge(
     tick: Tick,
 ) -> BestOfMany:
     from simulator.stats import selection
-    from simulator.stats.series import is_constant
+    from simulator.stats.many import Resampling, varying
 
-    varies = [i for i in range(x.shape[1]) if not is_constant(x[:, i])]
+    varies = np.flatnonzero(varying(x.T)).tolist()
     if not varies:
         raise DataError("no configuration has returns that vary", mend="a sweep needs one that trades")
-    resampling = selection.Resampling(draws=settings.draws, seed=settings.seed)
+    resampling = Resampling(draws=settings.draws, seed=settings.seed)
     tick(STAGES[0], 0, len(STAGES))
     check = selection.max_sharpe_reality_check(x, resampling)
     tick(STAGES[1], 1, len(STAGES))
     steps = selection.romano_wolf(x, resampling)
     tick(STAGES[2], 2, len(STAGES))
     statistic: Literal["range", "max"] = "range" if len(names) <= MOST_FOR_RANGE else "max"
-    fewer = selection.Resampling(draws=min(settings.draws, DRAWS_FOR_SETS), seed=settings.seed)
+    fewer = Resampling(draws=min(settings.draws, DRAWS_FOR_SETS), seed=settings.seed)
     confidence = selection.model_confidence_set(x, fewer, statistic=statistic) if len(names) > 1 else None
     tick(STAGES[3], 3, len(STAGES))
     overfitting = _overfitting(x, blocks)

@@ -1,0 +1,114 @@
+"""From the chunks of a finished sweep to study.json and inference.parquet, which the same study always gives again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from simulator.evidence.sweep_records import SWEEP_SCHEMA, BestRecord, StudyRecord, SweepIdentity, SweepRecord
+from simulator.files import write_file
+from simulator.market.months import month_digests
+from simulator.runs.exposure import skill_record, skill_series
+from simulator.runs.identity import code_version, data_digest
+from simulator.runs.strategies import load_strategy
+from simulator.store.folders import json_bytes
+from simulator.studies.chunks import batch_of
+from simulator.studies.inference import Inference, Members, infer
+from simulator.studies.inputs import SweepInputs
+from simulator.studies.results import SweepFolder
+
+
+def conclude(inputs: SweepInputs, folder: SweepFolder) -> SweepRecord:
+    """Write study.json and inference.parquet of the sweep in `folder`, all of whose chunks are there; return the
+    former."""
+    table = folder.table()
+    found = infer(members_of(folder, table), inputs.study.seed)
+    content = io.BytesIO()
+    pd.DataFrame(dict(found.columns)).to_parquet(content, index=False)
+    record: SweepRecord = {
+        "identity": _identity(inputs, folder),
+        "study": _study(inputs),
+        "counts": found.counts,
+        "inference": found.record,
+        "best": _best(inputs, found, table),
+    }
+    write_file(folder.path / "inference.parquet", content.getvalue())
+    write_file(folder.path / "study.json", json_bytes(record))
+    return record
+
+
+def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:
+    """Return the members of the sweep in `folder`, of which `table` has the measures."""
+    level, decisions, held = (table[name].to_numpy(np.float64) for name in ("level", "decisions", "held"))
+    failed = ~np.isfinite(table["total_return"].to_numpy(np.float64))
+    return Members(folder.blocks, np.nan_to_num(level), np.nan_to_num(decisions), held == 1, failed)
+
+
+def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:
+    base, staged = inputs.study.base, inputs.staged(inputs.member(0))
+    bars = staged.inputs.bars
+    loaded = load_strategy(base.strategy, inputs.workspace.strategies, None, base.own, len(base.symbols))
+    return {
+        "run_id": folder.path.name.rpartition("-")[2],
+        "schema": SWEEP_SCHEMA,
+        "digest": _digest(folder),
+        "strategy": loaded.strategy.name,
+        "symbols": list(base.symbols),
+        "from": str(base.first),
+        "to": str(staged.last),
+        "sessions": next(iter(folder.blocks())).shape[1],
+        "definition": loaded.definition or "",
+        "bar_months": month_digests(bars, bars.dates[staged.inputs.start].astype(date)),
+        "data_digest": data_digest(staged.inputs),
+        "code": code_version(),
+        "command": "",
+    }
+
+
+def _digest(folder: SweepFolder) -> str:
+    """sha256 (hex) of every member's settings, measures and d."""
+    found = hashlib.sha256()
+    for rows in folder.blocks():
+        found.update(np.ascontiguousarray(rows).data)
+    for name, column in folder.table().items():
+        found.update(repr((name, column.tolist())).encode())
+    return found.hexdigest()
+
+
+def _study(inputs: SweepInputs) -> StudyRecord:
+    study = inputs.study
+    return {
+        "search": "grid",
+        "seed": study.seed,
+        "fixed": dict(study.base.parameters),
+        "parameters": [{"name": one.name, "values": list(one.values)} for one in study.space.parameters],
+        "constraints": [],
+        "hold_out": None,
+    }
+
+
+def _best(inputs: SweepInputs, found: Inference, table: pd.DataFrame) -> BestRecord:
+    """The member the verdict speaks of, played again with its books."""
+    number = found.record["best"]
+    member, settings = inputs.member(number), inputs.study.space.settings(number)
+    batch, free = batch_of(inputs, [member]), inputs.free(member)
+    rules, instrument = member.rules.execution, inputs.config.assets.cash_instrument
+    series = skill_series(batch.ledger(0), batch.tape(0), rules, member.cash, free, instrument)
+    measures = table.drop(columns=list(settings)).iloc[number].to_dict()
+    return {
+        "member": number,
+        "settings": dict(settings),
+        "command": inputs.study.spec(number).command(member.rule.name, inputs.staged(member).last),
+        "measures": {str(name): _or_none(value) for name, value in measures.items()},
+        "skill": skill_record(series),
+        "p": found.record["p"],
+    }
+
+
+def _or_none(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
