@@ -48,10 +48,11 @@ class SweepIdentity(Span):
 
 
 class ParameterRecord(TypedDict):
-    """A parameter and the values, or the range, it was given; `kind` says where it acts (signal, execution, …)."""
+    """A parameter and its values, or the range they are drawn from, `spread`; `kind` says where it acts."""
 
     name: str
     values: list[object]
+    spread: dict[str, object] | None
     kind: NotRequired[str]
 
 

@@ -39,18 +39,13 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     for one in members:
         groups[id(inputs.market(one)), inputs.staged(one).inputs.instants.tobytes()].append(one)
     for alike in groups.values():
-        measures, beyond = _play(inputs, alike)
+        played = play_many(batch_of(inputs, alike), beyond=True)
+        measures, beyond = np.array([getattr(played, name) for name in MEASURES]).T, np.asarray(played.beyond)
         found |= {one.number: (row, series) for one, row, series in zip(alike, measures, beyond, strict=True)}
     rows, beyond = (np.array([found[n][part] for n in range(first, end)]) for part in (0, 1))
     settings = [inputs.study.space.settings(number) for number in range(first, end)]
     columns = {name: np.array([one[name] for one in settings]) for name in settings[0]}
     return Chunk(first, columns | dict(zip(MEASURES, rows.T, strict=True)), beyond)
-
-
-def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]:
-    """(R, 11) measures and (R, S) d of members that trade on the same bars at the same instants."""
-    played = play_many(batch_of(inputs, alike), beyond=True)
-    return np.array([getattr(played, name) for name in MEASURES]).T, np.asarray(played.beyond)
 
 
 def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:

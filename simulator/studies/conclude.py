@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
+from dataclasses import asdict
 from datetime import date
 
 import numpy as np
@@ -18,7 +18,7 @@ from simulator.runs.identity import code_version, data_digest
 from simulator.runs.strategies import load_strategy
 from simulator.store.folders import json_bytes
 from simulator.studies.chunks import batch_of
-from simulator.studies.inference import Inference, Members, infer
+from simulator.studies.inference import Inference, Members, infer, or_none
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
 
@@ -82,12 +82,16 @@ def _digest(folder: SweepFolder) -> str:
 
 def _study(inputs: SweepInputs) -> StudyRecord:
     study = inputs.study
+    space = study.space
     return {
-        "search": "grid",
+        "search": space.search,
         "seed": study.seed,
         "fixed": dict(study.base.parameters),
-        "parameters": [{"name": one.name, "values": list(one.values)} for one in study.space.parameters],
-        "constraints": [],
+        "parameters": [
+            {"name": one.name, "values": list(one.values), "spread": asdict(one.spread) if one.spread else None}
+            for one in space.parameters
+        ],
+        "constraints": [one.text for one in space.where],
         "hold_out": None,
     }
 
@@ -103,12 +107,8 @@ def _best(inputs: SweepInputs, found: Inference, table: pd.DataFrame) -> BestRec
     return {
         "member": number,
         "settings": dict(settings),
-        "command": inputs.study.spec(number).command(member.rule.name, inputs.staged(member).last),
-        "measures": {str(name): _or_none(value) for name, value in measures.items()},
+        "command": inputs.command(number),
+        "measures": {str(name): or_none(float(value)) for name, value in measures.items()},
         "skill": skill_record(series),
         "p": found.record["p"],
     }
-
-
-def _or_none(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

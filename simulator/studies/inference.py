@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from simulator.analysis.verdict import FEWEST_DECISIONS, SIGNIFICANT
 from simulator.evidence.sweep_records import (
     ConfidenceSetRecord,
-    HistogramRecord,
     OverfittingRecord,
     RatioRecord,
     SweepCounts,
@@ -84,11 +83,14 @@ def infer(members: Members, seed: int = 0, judged_from: str | None = None) -> In
     """
     count = len(members.levels)
     draws = min(max(ALL_DRAWS // count, FEWEST_DRAWS), DRAWS)
-    how = Resampling(draws, _block(members), seed)
+    lengths = [block_length(row) for row in _rows(members, evenly(count, MOST_FOR_LENGTH))]
+    how = Resampling(draws, float(np.mean(lengths)) if lengths else 1.0, seed)
     many = compare_many(members.blocks(), how, members.levels)
     p = adjusted_p(members, many)
     ready = np.isfinite(many.ratio) & (members.decisions >= FEWEST_DECISIONS) & members.held
-    best = _best(p, many, ready)
+    # The smallest p, among equals the largest ratio, then the first, of those with enough decisions if there are any.
+    among = np.flatnonzero(ready if ready.any() else np.isfinite(many.ratio))
+    best = int(among[np.lexsort((among, -many.ratio[among], p[among]))[0]]) if among.size else 0
     confidence, included = _confidence_set(members, many, p, how)
     record: SweepInference = {
         "members": count,
@@ -134,12 +136,6 @@ def adjusted_p(members: Members, many: Many) -> Floats:
     return p
 
 
-def _block(members: Members) -> float:
-    """Mean automatic block length of at most 200 evenly spaced members."""
-    lengths = [block_length(row) for row in _rows(members, evenly(len(members.levels), MOST_FOR_LENGTH))]
-    return float(np.mean(lengths)) if lengths else 1.0
-
-
 def _rows(members: Members, numbers: Iterable[int]) -> Floats:
     """(n, S) d of the members of those numbers, ascending, that vary."""
     wanted, found, first = np.fromiter(numbers, np.int64), [], 0
@@ -152,27 +148,22 @@ def _rows(members: Members, numbers: Iterable[int]) -> Floats:
     return np.asarray(together[varying(together)])
 
 
-def _best(p: Floats, many: Many, ready: NDArray[np.bool_]) -> int:
-    """The smallest p, among equals the largest ratio, then the first, of those with enough decisions if there are."""
-    among = np.flatnonzero(ready if ready.any() else np.isfinite(many.ratio))
-    return int(among[np.lexsort((among, -many.ratio[among], p[among]))[0]]) if among.size else 0
-
-
 def _ratios(members: Members, many: Many, best: int) -> RatioRecord:
     """All ratios of d against luck, and what is left of the best once it is held against the best of as much luck."""
     ratios, count = many.ratio[np.isfinite(many.ratio)], float(len(many.ratio))
     sessions = next(iter(members.blocks())).shape[1]
     luck = ROOT / math.sqrt(sessions)
+    shares, edges = np.histogram(ratios * ROOT, bins=60)
     values, reasons = split(_of_best(members, many, best, ratios, sessions))
     return {
-        "best_ratio": _or_none(many.ratio[best] * ROOT),
+        "best_ratio": or_none(many.ratio[best] * ROOT),
         "expected_maximum": expected_maximum(count) * luck,
         "expected_maximum_effective": expected_maximum(many.effective) * luck,
         "ratio_mean": values["ratio_mean"],
         "ratio_sd": values["ratio_sd"],
         "ratio_skew": values["ratio_skew"],
         "ratio_kurtosis": values["ratio_kurtosis"],
-        "ratios": _histogram(ratios * ROOT, 60),
+        "ratios": {"edges": edges.tolist(), "counts": shares.tolist()},
         "deflated": values["deflated"],
         "dsr": values["dsr"],
         "dsr_effective": values["dsr_effective"],
@@ -252,21 +243,17 @@ def _overfitting(members: Members, count: int) -> OverfittingRecord | None:
         "dropped": found.dropped,
         "pbo": found.probability,
         "loss": found.loss,
-        "slope": _or_none(found.slope),
+        "slope": or_none(found.slope),
         "intercept": None if isinstance(found.intercept, Undefined) else found.intercept * ROOT,
         "logits": {"edges": edges.tolist(), "counts": counts[::-1].tolist()},
         "scatter": [[float(found.in_sample[i]) * ROOT, float(found.out_of_sample[i]) * ROOT] for i in shown],
     }
 
 
-def _histogram(values: Floats, bins: int) -> HistogramRecord:
-    counts, edges = np.histogram(values, bins=bins)
-    return {"edges": edges.tolist(), "counts": counts.tolist()}
-
-
 def _quantiles(values: Floats) -> list[float]:
     return [float(q) for q in np.quantile(values, np.linspace(0.0, 1.0, 101))] if values.size else []
 
 
-def _or_none(value: Measure) -> float | None:
+def or_none(value: Measure) -> float | None:
+    """Return a number that is finite, else None."""
     return None if isinstance(value, Undefined) or not math.isfinite(value) else float(value)
