@@ -102,8 +102,8 @@ def ratios_within(series: ArrayLike, windows: Sequence[Integers]) -> Floats:
     NaN where a series does not vary there, or holds NaN. What lies outside a window changes no bit of its figures.
     """
     x = np.ascontiguousarray(series, dtype=np.float64)
-    edges = [edge for rows in windows for edge in _edges(rows)]
-    cuts = np.unique([0, x.shape[1], *(place for edge in edges for place in edge)])
+    stretches = [part for rows in windows for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)]
+    cuts = np.unique([0, x.shape[1], *(int(part[0]) for part in stretches), *(int(part[-1]) + 1 for part in stretches)])
     starts, counts = cuts[:-1], np.diff(cuts)
     # By stretches between edges, each summed once: windows that overlap would be summed anew for each.
     means = np.add.reduceat(x, starts, axis=1) / counts
@@ -123,8 +123,3 @@ def ratios_within(series: ArrayLike, windows: Sequence[Integers]) -> Floats:
         deviation = np.sqrt(spread / max(len(rows) - 1, 1))
         found[:, f] = np.where(varies, mean / np.where(varies, deviation, 1.0), np.nan)
     return found
-
-
-def _edges(rows: Integers) -> list[tuple[int, int]]:
-    """(first, end) of each stretch of `rows` without a gap."""
-    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)]

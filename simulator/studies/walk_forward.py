@@ -156,7 +156,9 @@ def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: P
         beyond, equity = _read_path(run, dates[splits[0].test[0][0] : splits[-1].test[0][-1] + 1])
         for fold, split in zip(folds, splits, strict=True):
             rows = split.test[0] - splits[0].test[0][0]
-            fold |= _played(beyond[rows], equity[rows[0]], equity[rows[-1] + 1])  # type: ignore[typeddict-item]
+            before, after = float(equity[rows[0]]), float(equity[rows[-1] + 1])
+            fold["out_of_sample"], fold["profit"] = _annual(beyond[rows]), after - before
+            fold["total_return"] = after / before - 1.0 if before > 0 else None
         outside = _annual(beyond)
         found |= {
             "spread": _spread([one["out_of_sample"] for one in folds]),
@@ -226,11 +228,6 @@ def _read_path(run: FinishedRun, dates: Dates) -> tuple[Floats, Floats]:
         )
     beyond = read_beyond(run.folder, run.facts)
     return np.array([beyond[day] for day in sessions]), np.r_[run.facts["cash"], columns["equity"]]
-
-
-def _played(beyond: Floats, before: float, after: float) -> dict[str, float | None]:
-    total = float(after / before - 1.0) if before > 0 else None
-    return {"out_of_sample": _annual(beyond), "total_return": total, "profit": float(after - before)}
 
 
 def _path(run: FinishedRun) -> PathRecord:
