@@ -29,6 +29,7 @@ class SweepCommand(InSections):
     sections: ClassVar = {
         "What is swept": ("--strategy", "--symbols", "--from", "--set", "--where"),
         "Which members": ("--search", "--members", "--seed"),
+        "Out of sample": ("--walk-forward", "--cpcv"),
         "Output": ("--json", "--help"),
     }
     paired: ClassVar = {
@@ -57,6 +58,13 @@ class SweepCommand(InSections):
 @click.option("--search", metavar="[grid|random|sobol|tpe]", help="How members are chosen.  [default: grid]")
 @click.option("--members", type=int, metavar="N", help="How many, where it is no grid.")
 @click.option("--seed", type=int, help="Of all that is drawn.  [default: 0]")
+@click.option(
+    "--walk-forward",
+    metavar="train=252,test=63,purge=5",
+    help="Choose in sample, fold after fold, and play the choices out of sample as one account; `anchored` trains on "
+    "all before.",
+)
+@click.option("--cpcv", metavar="folds=10,test=2,purge=5,embargo=5", help="Combinatorial purged cross-validation.")
 @MODELS
 @AS_JSON
 @click.pass_obj
@@ -69,6 +77,7 @@ def sweep(
     sim sweep --strategy sma_cross --symbols SPY --set fast=5:50:5 --set slow=20:200:10 --where 'fast < slow'
     sim sweep study.yaml
     """
+    from simulator.api import simulate
     from simulator.report.renderers.progress import progress_bar
     from simulator.studies.study_file import make_study
     from simulator.studies.sweep import run_sweep
@@ -78,6 +87,7 @@ def sweep(
             make_study(workspace, study, sets, **options),
             workspace,
             lambda done, total: advance(done, total, before="sweeping"),
+            lambda spec: simulate(spec, workspace),
         )
     facts: dict[str, Any] = {"folder": str(made.folder.path), **made.record}
     print_result(facts, as_json, lambda console: console.print(facts))

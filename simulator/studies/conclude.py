@@ -21,11 +21,12 @@ from simulator.studies.chunks import batch_of
 from simulator.studies.inference import Inference, Members, infer, or_none
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
+from simulator.studies.walk_forward import Play, cross_validate, walk
 
 
-def conclude(inputs: SweepInputs, folder: SweepFolder) -> SweepRecord:
+def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None) -> SweepRecord:
     """Write study.json and inference.parquet of the sweep in `folder`, all of whose chunks are there; return the
-    former."""
+    former. `play` makes the run of a walk-forward."""
     table = folder.table()
     found = infer(members_of(folder, table), inputs.study.seed)
     content = io.BytesIO()
@@ -37,6 +38,11 @@ def conclude(inputs: SweepInputs, folder: SweepFolder) -> SweepRecord:
         "inference": found.record,
         "best": _best(inputs, found, table),
     }
+    study = inputs.study
+    if study.walk_forward is not None:
+        record["walk_forward"] = walk(study, study.walk_forward, inputs.sessions, folder.blocks, play)
+    if study.combinatorial is not None:
+        record["combinatorial"] = cross_validate(study.combinatorial, inputs.sessions, folder.blocks)
     write_file(folder.path / "inference.parquet", content.getvalue())
     write_file(folder.path / "study.json", json_bytes(record))
     return record

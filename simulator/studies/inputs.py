@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.config import Config, load_config, override_config
 from simulator.errors import UsageError
@@ -174,6 +175,11 @@ class SweepInputs:
         no such symbol. Loads the bars of the longest history."""
         members = [self.member(number) for number in self.study.space.examples()]
         self.staged(max(members, key=lambda one: one.history))
+
+    @cached_property
+    def sessions(self) -> NDArray[np.datetime64]:
+        """(S,) sessions all members are played on."""
+        return np.unique(self.staged(self.member(0)).inputs.traded.dates)
 
     def command(self, number: int) -> str:
         """Return the `sim run` that makes member `number` by itself, with the same result."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from simulator.runs.spec import RunSpec
 from simulator.studies.space import Space
+from simulator.studies.splitting import Combinatorial, WalkForward
 
 OBJECTIVE = "sharpe"
 
@@ -22,12 +23,15 @@ class Study:
     space : parameters that differ
     seed : of everything drawn: members of a random search, replicates of the inference
     objective : measure that a TPE search looks for more of
+    walk_forward, combinatorial : splits to choose members in sample by; the members themselves do not depend on them
     """
 
     base: RunSpec
     space: Space
     seed: int = 0
     objective: str = OBJECTIVE
+    walk_forward: WalkForward | None = None
+    combinatorial: Combinatorial | None = None
 
     def __len__(self) -> int:
         return len(self.space)

@@ -3,7 +3,8 @@
 study.yaml                                    sim sweep study.yaml --set slow=100,200 --seed 7
 ├── what all members share                    strategy, symbols, from, to, models, bars, set
 ├── what differs                              sweep: {fast: 5:50:5, costs.slippage_bps: {low: 0.5, high: 50, log: true}}
-└── which of them are played                  where: fast < slow; search: grid | random | sobol | tpe; members; seed
+├── which of them are played                  where: fast < slow; search: grid | random | sobol | tpe; members; seed
+└── which are chosen in sample                walk_forward: {train: 252, test: 63}; cpcv: {folds: 9, test: 2, purge: 5}
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from simulator.runs.strategies import find_strategy, load_strategy
 from simulator.studies.conditions import Condition
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.space import SEARCHES, Parameter, Space
+from simulator.studies.splitting import read_combinatorial, read_walk_forward
 from simulator.studies.study import OBJECTIVE, Study
 from simulator.studies.values import read_parameter
+from simulator.studies.walk_forward import check_splits
 from simulator.workspace import Workspace
 
 STRATEGY, SYMBOLS, FIRST = "macro_council", ("SPY", "QQQ"), "2024-01-01"
@@ -54,6 +57,8 @@ class StudyFile(Section):
     members: int | None = None
     seed: int | None = None
     objective: str | None = None
+    walk_forward: dict[str, Any] | str | None = None
+    cpcv: dict[str, Any] | str | None = None
 
 
 def make_study(
@@ -89,8 +94,12 @@ def make_study(
     for condition in where:
         condition.check_names({**known, **dict.fromkeys(one.name for one in swept)})
     space = Space(swept, where, search, given.get("members", written.members), seed, known)
-    study = Study(base, space, seed, objective)
-    SweepInputs(study, workspace).check()
+    walk, cpcv = (given.get(key, vars(written)[key]) for key in ("walk_forward", "cpcv"))
+    walk_forward = None if walk is None else read_walk_forward(walk)
+    study = Study(base, space, seed, objective, walk_forward, None if cpcv is None else read_combinatorial(cpcv))
+    inputs = SweepInputs(study, workspace)
+    inputs.check()
+    check_splits(study, len(inputs.sessions))
     return study
 
 

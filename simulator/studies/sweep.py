@@ -12,6 +12,7 @@ from simulator.studies.executors import play_chunks
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
 from simulator.studies.study import Study
+from simulator.studies.walk_forward import Play
 from simulator.workspace import Workspace
 
 CHUNK = 250
@@ -27,8 +28,16 @@ class FinishedSweep:
     record: SweepRecord
 
 
-def run_sweep(study: Study, workspace: Workspace, progress: Callable[[int, int], None] | None = None) -> FinishedSweep:
-    """Play what is not there yet of the members of `study`, then conclude. Raises the errors of `simulator.errors`."""
+def run_sweep(
+    study: Study,
+    workspace: Workspace,
+    progress: Callable[[int, int], None] | None = None,
+    play: Play | None = None,
+) -> FinishedSweep:
+    """Play what is not there yet of the members of `study`, then conclude; `play` makes the run of a walk-forward.
+
+    Raises the errors of `simulator.errors`.
+    """
     inputs = SweepInputs(study, workspace)
     folder = SweepFolder(workspace.reports / sweep_name(inputs))
     spans = [(n, min(n + CHUNK, len(study))) for n in range(0, len(study), CHUNK)]
@@ -39,7 +48,7 @@ def run_sweep(study: Study, workspace: Workspace, progress: Callable[[int, int],
         done += len(chunk.beyond)
         if progress is not None:
             progress(done, len(study))
-    return FinishedSweep(study, folder, conclude(inputs, folder))
+    return FinishedSweep(study, folder, conclude(inputs, folder, play))
 
 
 def sweep_name(inputs: SweepInputs) -> str:

@@ -101,10 +101,18 @@ def choose(series: Series, splits: Sequence[Split]) -> Choices:
     return Choices(members, best, outside, rank)
 
 
-def check_walk_forward(study: Study) -> None:
-    """Raise UsageError where one account could not follow choices among the members of `study`."""
+def check_splits(study: Study, sessions: int) -> None:
+    """Raise UsageError where the splits of `study` do not fit so many sessions, were looked at by the search, or give
+    choices that one account could not follow."""
+    given = [one for one in (study.walk_forward, study.combinatorial) if one is not None]
+    for one in given:
+        one.splits(sessions)
+    if given and study.space.search == "tpe":
+        raise UsageError(
+            "a tpe search looks at all sessions, those of the tests too", mend="take --search grid, random or sobol"
+        )
     swept = replace(study.base, parameters={one.name: 0 for one in study.space.parameters})
-    if swept.overrides:
+    if study.walk_forward is not None and study.walk_forward.path and swept.overrides:
         name = min(swept.overrides)
         raise UsageError(
             f"{name} is swept and holds for a whole account, which a walk-forward plays through",
@@ -122,7 +130,7 @@ def path_spec(study: Study, members: Sequence[int], firsts: Sequence[date], last
     return replace(study.base, parameters=parameters, first=firsts[0], last=last)
 
 
-def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: Play) -> WalkForwardRecord:
+def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: Play | None) -> WalkForwardRecord:
     """Return the walk-forward over the sessions `dates` (S,), on which the members earned `series`.
 
     Raises UsageError where the sessions hold no fold, or one account cannot follow the choices.
@@ -148,8 +156,7 @@ def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: P
         "notes": [f"the last {left} sessions hold no whole test and are left out"] * bool(left),
     }
     outside = _mean([one["out_of_sample"] for one in folds])
-    if given.path:
-        check_walk_forward(study)
+    if given.path and play is not None:
         days = [date.fromisoformat(one["test"]["from"]) for one in folds]
         last = date.fromisoformat(folds[-1]["test"]["to"])
         run = play(path_spec(study, choices.members.tolist(), days, last))

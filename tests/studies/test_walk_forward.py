@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from simulator.studies.space import Parameter, Space
 from simulator.studies.splitting import Combinatorial, WalkForward
 from simulator.studies.study import Study
 from simulator.studies.sweep import run_sweep
-from simulator.studies.walk_forward import check_walk_forward, choose, cross_validate, path_spec, walk
+from simulator.studies.walk_forward import check_splits, choose, cross_validate, path_spec, walk
 from simulator.workspace import Workspace, find_workspace, make_workspace
 
 from ..conftest import Sim
@@ -116,10 +116,12 @@ def test_the_path_is_a_run_whose_parameters_change_where_the_choice_does() -> No
 
 
 def test_what_holds_for_a_whole_account_cannot_be_chosen_along_the_way() -> None:
-    swept = Study(study().base, Space((Parameter("fast", (3, 8)), Parameter("costs.slippage_bps", (1, 5)))))
+    space = Space((Parameter("fast", (3, 8)), Parameter("costs.slippage_bps", (1, 5))))
+    given = WalkForward(120, 60)
     with pytest.raises(UsageError, match=r"--walk-forward: costs\.slippage_bps is swept"):
-        check_walk_forward(swept)
-    check_walk_forward(study())
+        check_splits(replace(study(), space=space, walk_forward=given), 300)
+    check_splits(replace(study(), space=space, walk_forward=replace(given, path=False)), 300)
+    check_splits(replace(study(), walk_forward=given, combinatorial=Combinatorial(6, 2)), 300)
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def walk_over(place: Workspace, bars: Path, given: WalkForward) -> Walked:
     inputs = SweepInputs(swept, place)
     dates = np.unique(inputs.staged(inputs.member(0)).inputs.traded.dates)
     folder = run_sweep(swept, place).folder
-    found = walk(swept, given, dates, lambda: [folder.beyond()], lambda spec: simulate(spec, place))
+    found = walk(swept, given, dates, folder.blocks, lambda spec: simulate(spec, place))
     return Walked(place, swept, dates, found)
 
 
