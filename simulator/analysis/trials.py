@@ -27,7 +27,7 @@ from simulator.evidence.records import HeldOut, Metrics, Reasons, RunRecord, Tri
 from simulator.evidence.unrecorded import Seen, all_results
 from simulator.evidence.verify import check_parts, own_name
 from simulator.market import calendar
-from simulator.market.months import BarMonths, shared_keys
+from simulator.market.months import BarMonths, days_alike, returns_of, shared_keys
 from simulator.number_format import counted
 from simulator.numerics import products, weighing
 from simulator.stats import inference
@@ -317,6 +317,7 @@ class _Shared:
         last = max(date.fromisoformat(t.last) for t in (own, *others))
         self._days = calendar.sessions(first, max(first, last)).session_of
         self._own, self._keys = own, dict(shared_keys(own.bar_months))
+        self._returns = {symbol: returns_of(series) for symbol, series in own.bar_months.items()}
         self.count = cache(self._count)
         self._months_of: dict[int, str] = {}
 
@@ -346,7 +347,8 @@ class _Shared:
         return True, f"{', '.join(named)} on common dates"
 
     def _months(self, trial: Trial) -> str:
-        """Say which symbols have months in common, by the content of their bars; empty where none has."""
+        """Say which symbols have months in common, by the content of their bars, or nearly the same returns on the days
+        both have; empty where none has."""
         place = id(trial.bar_months)
         if place not in self._months_of:
             pairs: dict[tuple[str, str], set[int]] = {}
@@ -356,6 +358,11 @@ class _Shared:
             self._months_of[place] = "; ".join(
                 f"{counted(len(months), 'common month')} of {theirs}{f' (here {ours})' if ours != theirs else ''}"
                 for (theirs, ours), months in pairs.items()
+            ) or "; ".join(
+                f"{counted(days, 'common day')} of {theirs}, nearly as {ours} here"
+                for theirs, series in trial.bar_months.items()
+                for ours, kept in self._returns.items()
+                if (days := days_alike(kept, returns_of(series)))
             )
         return self._months_of[place]
 

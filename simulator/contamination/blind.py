@@ -132,7 +132,9 @@ def judge_arms(returns: Mapping[str, Floats], free: Floats, where: str) -> Resul
     placebo = next((one for one in effects if one.name == OTHER_NAME), None)
     if steps.outcome == "flagged" and placebo is not None and placebo.value is not None:
         sentence += f" Under another real name: {percent(placebo.value, sign=True)}."
-    return Result(steps.outcome, sentence, (*steps.figures, *effects, *_levels(returns, free)))
+    values, reasons = split({name: sharpe(path, free, PERIODS) for name, path in returns.items()})
+    levels = [Figure(f"{arm}: Sharpe", ratio, "Sharpe", note=reasons.get(arm, "")) for arm, ratio in values.items()]
+    return Result(steps.outcome, sentence, (*steps.figures, *effects, *levels))
 
 
 def judge_steps(r: Mapping[str, Floats], where: str, draws: int = DRAWS) -> Result:
@@ -145,11 +147,6 @@ def judge_steps(r: Mapping[str, Floats], where: str, draws: int = DRAWS) -> Resu
     if outcome == "passed" and "shown" in outcomes:
         outcome = "shown"
     return Result(outcome, " ".join(sentence for _, sentence, _ in told), tuple(step for *_, step in told))
-
-
-def _effect(name: str, difference: Floats) -> Figure:
-    mean = mean_of(difference, PERIODS)
-    return Figure(name, mean.value, "a year", mean.low, mean.high, mean.p)
 
 
 def _judged_on(case: Case) -> tuple[np.ndarray, str]:
@@ -170,18 +167,13 @@ def _effects(r: Mapping[str, Floats]) -> list[Figure]:
     if PLACEBO in r:
         contrasts[OTHER_NAME] = r[PLACEBO] - r[AS_RUN]
         contrasts["both hidden, less placebo"] = r[BOTH] - r[PLACEBO]
-    found = [_effect(name, difference) for name, difference in contrasts.items()]
+    means = {name: mean_of(difference, PERIODS) for name, difference in contrasts.items()}
+    found = [Figure(name, one.value, "a year", one.low, one.high, one.p) for name, one in means.items()]
     tested = compare(r[BOTH], r[AS_RUN], 0.0, PERIODS) if np.ptp(r[BOTH] - r[AS_RUN]) else Undefined("the same")
     if not isinstance(tested, Undefined):
         label = "both hidden, less as run: Sharpe"
         found.append(Figure(label, tested.difference, "Sharpe", tested.low, tested.high, tested.p, "Ledoit-Wolf"))
     return found
-
-
-def _levels(returns: Mapping[str, Floats], free: Floats) -> list[Figure]:
-    """Sharpe ratio of each arm."""
-    values, reasons = split({name: sharpe(path, free, PERIODS) for name, path in returns.items()})
-    return [Figure(f"{arm}: Sharpe", ratio, "Sharpe", note=reasons.get(arm, "")) for arm, ratio in values.items()]
 
 
 WORDS = {

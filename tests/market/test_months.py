@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from simulator.market.bars import Bars
 from simulator.market.calendar import sessions
-from simulator.market.months import month_digests, shared_keys
+from simulator.market.load import load_bars
+from simulator.market.months import days_alike, month_digests, returns_of, shared_keys
 
-FIRST = date(2023, 1, 3)
+FIRST, FROM = date(2023, 1, 3), date(2018, 1, 2)
 
 
 def bars_of(closes: np.ndarray, first: date = date(2022, 12, 1), symbol: str = "A") -> Bars:
@@ -41,7 +44,9 @@ def test_a_month_has_three_digests_and_too_short_a_one_none() -> None:
     first, *digests = found["A"]
     assert first == "2023-01"
     # The fifth month holds 7 sessions: enough for the returns, too few for their order.
-    assert [len(digest) for digest in digests] == [28, 28, 28, 8]
+    assert [len(digest.partition(".")[0]) for digest in digests] == [28, 28, 28, 8]
+    # Behind the point two letters a return of each second weekday.
+    assert [len(digest.partition(".")[2]) for digest in digests] == [22, 20, 22, 0]
     assert month_digests(bars_of(np.full(60, 7.0)), FIRST)["A"] == ["2023-01", "", ""]
     assert month_digests(bars_of(prices(1)), FIRST)["A"] == ["2023-01"]
 
@@ -67,9 +72,70 @@ def test_what_was_cut_off_or_appended_leaves_the_other_months() -> None:
 
 def test_other_bars_share_no_month() -> None:
     own = bars_of(prices())
-    assert common(own, bars_of(prices(seed=2))) == 0
     reversed_sign = 400 * np.cumprod(1 - np.diff(prices(), prepend=prices()[0]) / prices())
-    assert common(own, bars_of(reversed_sign)) == 0
+    for other in (bars_of(prices(seed=2)), bars_of(reversed_sign)):
+        assert (common(own, other), alike(own, other)) == (0, 0)
+
+
+def thinned(bars: Bars, kept: np.ndarray) -> Bars:
+    """`bars` without the sessions that are not `kept`."""
+    times = {name: getattr(bars, name)[kept] for name in ("opens_at", "closes_at", "session_of", "dividend")}
+    values = {name: getattr(bars, name)[kept] for name in ("open", "high", "low", "close", "volume")}
+    return replace(bars, **times, **values, cash_return=np.empty(0))
+
+
+def alike(one: Bars, other: Bars) -> int:
+    """Days that two symbols have in common, where their returns are nearly the same."""
+    ours, theirs = (returns_of(next(iter(month_digests(bars, FIRST).values()))) for bars in (one, other))
+    return days_alike(ours, theirs)
+
+
+@pytest.mark.parametrize("every", [3, 5])
+def test_bars_without_every_fifth_session_are_nearly_the_same(every: int) -> None:
+    own = bars_of(prices(250))
+    other = thinned(own, np.arange(250) % every != every - 1)
+    assert alike(own, other) >= 60
+    assert alike(own, bars_of(prices(250, seed=2))) == 0
+
+
+def test_prices_at_a_77th_in_cents_are_nearly_the_same() -> None:
+    own, other = bars_of(prices(250)), bars_of(np.round(prices(250) / 77, 2))
+    assert (common(own, other), alike(own, other) > 100) == (0, True)
+    assert alike(bars_of(prices(70)), bars_of(np.round(prices(70) / 77, 2))) == 0, "too few days"
+
+
+def test_what_is_kept_are_the_returns_of_every_second_weekday_in_four_digits() -> None:
+    bars = bars_of(prices(60))
+    days, kept = returns_of(month_digests(bars, FIRST)["A"])
+    at = np.searchsorted(bars.session_of, days)
+    assert np.array_equal(bars.session_of[at], days)
+    assert not (days % 2).any()
+    exact = 1e4 * (bars.close[at, 0] / bars.close[at - 1, 0] - 1)
+    assert np.abs(kept - exact).max() <= 0.51
+    assert len(days) >= 15
+
+
+def test_markets_that_move_together_are_not_one_and_a_fund_and_its_index_are() -> None:
+    rng = np.random.default_rng(4)
+    index = rng.normal(0.0005, 0.01, 250)
+    own = bars_of(np.round(400 * np.cumprod(1 + index), 2))
+    for apart, same in ((0.0035, False), (0.0003, True)):
+        other = index + rng.normal(0.0, apart, 250)
+        assert bool(alike(own, bars_of(np.round(350 * np.cumprod(1 + other), 2)))) == same
+        assert np.corrcoef(index, other)[0, 1] > 0.92
+
+
+@pytest.mark.medium
+def test_no_two_symbols_of_the_sample_are_one_market_in_any_half_year() -> None:
+    symbols = ("AAPL", "BIL", "GLD", "NVDA", "QQQ", "SPY")
+    bars = load_bars(symbols, Path(__file__).parents[2] / "data", first=FROM, last=date(2024, 12, 30)).bars
+    kept = {symbol: returns_of(series) for symbol, series in month_digests(bars, FROM).items()}
+    rounded = month_digests(replace(bars, close=np.round(bars.close / 77, 2)), FROM)
+    for one, other in combinations(symbols, 2):
+        for start in range(0, 880, 20):
+            cut = [(days[start : start + 62], moves[start : start + 62]) for days, moves in (kept[one], kept[other])]
+            assert days_alike(*cut) == 0, (one, other, start)
+    assert {symbol for symbol in symbols if days_alike(kept[symbol], returns_of(rounded[symbol]))} == {"QQQ", "SPY"}
 
 
 @pytest.mark.parametrize("change", ["a session later", "a quarter later", "no first session of a month", "no tenth"])
@@ -83,9 +149,7 @@ def test_sessions_left_out_and_dates_that_were_moved_are_no_other_market(change:
     if kept is None:
         assert common(own, bars_of(prices(), date(2022, 12, 2) if "session" in change else date(2023, 3, 1))) >= 3
         return
-    thinned = {name: getattr(own, name)[kept] for name in ("opens_at", "closes_at", "session_of", "dividend")}
-    prices_kept = {name: getattr(own, name)[kept] for name in ("open", "high", "low", "close", "volume")}
-    assert common(own, replace(own, **thinned, **prices_kept, cash_return=np.empty(0))) >= 1
+    assert common(own, thinned(own, kept)) >= 1
 
 
 def test_returns_as_those_of_cash_are_nobodys() -> None:
@@ -93,7 +157,7 @@ def test_returns_as_those_of_cash_are_nobodys() -> None:
     one, other = (bars_of(100 * np.cumprod(1 + rate), first) for rate, first in
                   zip(rates, (date(2022, 12, 1), date(2022, 12, 2)), strict=True))  # fmt: skip
     assert {len(digest) for digest in month_digests(one, FIRST)["A"][1:4]} == {16}
-    assert common(one, other) == 0
+    assert (common(one, other), alike(one, other)) == (0, 0)
 
 
 def test_digests_of_earlier_versions_still_meet_those_of_now() -> None:

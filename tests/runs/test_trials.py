@@ -433,6 +433,8 @@ def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[sim
     shapes = {
         "COPY": bars,
         "CENTS": bars.assign(**{name: (bars[name] * 2).round(2) for name in prices}),
+        "SMALL": bars.assign(**{name: (bars[name] / 77).round(2) for name in prices}),
+        "FOURS": bars[[n % 5 != 4 for n in range(len(bars))]],
         "CUT": bars[bars.index >= bars.index[70]],
         "LONGER": pd.concat([bars.iloc[:-20], bars.iloc[-20:].assign(volume=1)]),
     }
@@ -453,6 +455,8 @@ def test_bars_under_another_name_scale_or_length_count_and_so_do_symbols_one_by_
         "SPY": "this run",
         "COPY": "4 common months of COPY (here SPY)",
         "CENTS": found["CENTS"],
+        "SMALL": "40 common days of SMALL, nearly as SPY here",
+        "FOURS": "33 common days of FOURS, nearly as SPY here",
         "CUT": "4 common months of CUT (here SPY)",
         "LONGER": "4 common months of LONGER (here SPY)",
         "QQQ": "same strategy",
@@ -466,11 +470,11 @@ def test_a_deleted_store_leaves_the_number_and_says_at_least(one_by_one: Any) ->
     before = trials_facts(results(workspace), made[0].facts, made[0].folder)
     (workspace / "sim.db").unlink()
     gone = trials_facts(results(workspace), made[0].facts, made[0].folder)
-    assert gone["inference"]["trials"] == before["inference"]["trials"] == 6
+    assert gone["inference"]["trials"] == before["inference"]["trials"] == 8
     assert gone["at_least"] == "run folders are older than the store"
     again = simulator.run("sma_cross", ["SPY"], "2023-01-03", "2023-04-28", workspace=workspace)
     told = json.loads((again.folder / "trials.json").read_text())
-    assert told["inference"]["trials"] == 6
+    assert told["inference"]["trials"] == 8
     assert told["summary"].startswith("At least 6")
     assert told["at_least"] == "run folders are older than the store"
     with Store(workspace / "sim.db") as store:
