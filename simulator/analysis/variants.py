@@ -30,16 +30,17 @@ def drop_chairman(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContex
     """Return the score-weighted vote in the chairman's place, as in a council whose chairman is switched off."""
     if meeting.chairman_decision is None:
         return meeting
-    votes = votes_of(meeting)
+    heard = meeting.without(spec.vote.silent)
+    votes = votes_of(heard, spec.vote)
     # Rounded as the chairman's prompt has them: a council without a chairman decides on the same figures.
     ballot: Ballot = {
         "max_trades": spec.max_trades,
         "net_votes": net_votes(votes),
-        "pitches": {seat: pitch_row(pitch) for seat, pitch in meeting.pitches.items()},
+        "pitches": {seat: pitch_row(pitch) for seat, pitch in heard.pitches.items()},
         "reviews": {seat: {"mean_score": round(v.score, 2)} for seat, v in votes.items() if v.score is not None},
         "sizes": spec.sizes_in_percent,
     }
-    return _decided(meeting, VOTE, ChairmanDecision.model_validate(decide_by_vote(ballot)))
+    return _decided(meeting, VOTE, ChairmanDecision.model_validate(decide_by_vote(ballot, spec.vote)))
 
 
 def drop_reviews(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:
@@ -49,9 +50,7 @@ def drop_reviews(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext
 
 def drop_seat(meeting: PipelineContext, seat: str, spec: CouncilSpec) -> PipelineContext:
     """The score-weighted vote of the others: the pitch of `seat`, the reviews of it and those it wrote are left out."""
-    pitches = tuple(pitch for pitch in meeting.pm_pitches if pitch.seat != seat)
-    reviews = tuple(review for review in meeting.peer_reviews if seat not in (review.seat, review.about))
-    return drop_chairman(replace(meeting, pm_pitches=pitches, peer_reviews=reviews), spec)
+    return drop_chairman(meeting.without([seat]), spec)
 
 
 def count_heads(meeting: PipelineContext, spec: CouncilSpec) -> PipelineContext:

@@ -25,6 +25,7 @@ from simulator.council.stages.checkpoint import CheckpointStage
 from simulator.council.thesis import Followed, open_theses, trace
 from simulator.council.write_record import checkpoint_minutes, execution_row, revision_row
 from simulator.market.bars import Snapshot
+from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import Book, Cadence, Decision, Target
 from simulator.trading.strategy import Reads
 
@@ -99,20 +100,18 @@ class Checkpoint:
         """The record of a checkpoint before any account acted on it; JSON-able."""
         return checkpoint_minutes(opinion)
 
-    def decide(
-        self, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
-    ) -> Decision:
+    def decide(self, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]) -> Decision:
         """Targets for the council's trades whose terms changed; everything else is left alone."""
-        own = [one for one in opinion.revisions if one.thesis.seat == self.council.chair]
-        targets, done = _carry_out(own, opinion, self.council, book)
+        own = self._followed(self.council.chair, opinion, _checkpoints_before(snapshot, journal))
+        targets, done = _carry_out(own, opinion, self.council, book, snapshot)
         return Decision(snapshot.as_of, targets, {**checkpoint_minutes(opinion), **done})
 
     def decide_alone(
-        self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book, _journal: Sequence[Decision]
+        self, seat: str, snapshot: Snapshot, opinion: PipelineContext, book: Book, journal: Sequence[Decision]
     ) -> Decision:
         """A target for the thesis of the manager in `seat` where its terms changed, else none."""
-        own = [one for one in opinion.revisions if one.thesis.seat == seat]
-        targets, done = _carry_out(own, opinion, self.council, book)
+        own = self._followed(seat, opinion, _checkpoints_before(snapshot, journal))
+        targets, done = _carry_out(own, opinion, self.council, book, snapshot)
         record = {
             "kind": "member_checkpoint",
             "meeting": opinion.metadata["meeting"],
@@ -121,12 +120,27 @@ class Checkpoint:
         }
         return Decision(snapshot.as_of, targets, record)
 
+    def _followed(self, seat: str, opinion: PipelineContext, before: int) -> list[Revision]:
+        """Revisions that the account of `seat` carries out, after so many checkpoints of the session."""
+        most = self.council.spec.trade.checkpoints_per_day
+        return [one for one in opinion.revisions if one.thesis.seat == seat and (most is None or before < most)]
+
+
+def _checkpoints_before(snapshot: Snapshot, journal: Sequence[Decision]) -> int:
+    """Return the number of checkpoints of this session in `journal`."""
+    count, session = 0, snapshot.as_of.astimezone(NEW_YORK).date()
+    for one in reversed(journal):
+        if one.as_of.astimezone(NEW_YORK).date() != session:
+            break
+        count += one.record.get("kind") in ("checkpoint", "member_checkpoint")
+    return count
+
 
 def _carry_out(
-    revisions: Iterable[Revision], opinion: PipelineContext, council: Council, book: Book
+    revisions: Iterable[Revision], opinion: PipelineContext, council: Council, book: Book, snapshot: Snapshot
 ) -> tuple[tuple[Target, ...], dict[str, Any]]:
     """Targets, and what the record says of them: ``execution``, and ``notes`` where something was left alone."""
-    results = [execute(one, opinion.facts, council.spec, book) for one in revisions]
+    results = [execute(one, opinion.facts, council.spec, book, snapshot.bars) for one in revisions]
     notes = [one for one in results if isinstance(one, str)]
     done = [one for one in results if one is not None and not isinstance(one, str)]
     record: dict[str, Any] = {"execution": [execution_row(one) for one in done]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from math import fsum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -84,6 +84,17 @@ class PipelineContext:
         """Return the same context with every field blank that is not among `names`, those a stage declared it reads."""
         kept = {*names, *KEPT}
         return PipelineContext(**{f.name: getattr(self, f.name) for f in fields(self) if f.name in kept})
+
+    def without(self, seats: Iterable[str]) -> PipelineContext:
+        """Return the context without the pitches of `seats`, the reviews of them and those they wrote."""
+        left_out = frozenset(seats)
+        if not left_out:
+            return self
+        return replace(
+            self,
+            pm_pitches=tuple(one for one in self.pm_pitches if one.seat not in left_out),
+            peer_reviews=tuple(one for one in self.peer_reviews if not left_out & {one.seat, one.about}),
+        )
 
     @property
     def pitches(self) -> dict[str, Pitch]:

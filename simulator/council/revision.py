@@ -19,17 +19,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from math import isnan
 from typing import Literal
+
+import numpy as np
 
 from simulator.council.answers import CheckpointReview
 from simulator.council.context import Answered, PipelineContext
+from simulator.council.fact_table import six_digits
 from simulator.council.facts import last_close
 from simulator.council.records import Facts
 from simulator.council.spec import CouncilSpec
-from simulator.council.stages.execution import Executed, ExecutionStage, carry_out, limit_price
+from simulator.council.stages.execution import (
+    Executed,
+    ExecutionStage,
+    below_conviction,
+    limit_price,
+    limit_prices,
+    move_level,
+    propose,
+)
 from simulator.council.thesis import Followed, Terms, Thesis, new_york
-from simulator.council.vote import VOTE, Vote, conviction_of, net_votes
+from simulator.council.vote import VOTE, conviction_of, net_votes
+from simulator.market.bars import Bars, instant
 from simulator.number_format import price_text
+from simulator.trading.conditional import ADD, CLOSE, ENTER, FLIP, KEEP, SET, TRIM, Conditional
+from simulator.trading.fills import price_or_nan
 from simulator.trading.model import Book, Target
 
 Action = Literal["KEEP", "TRIM", "ADD", "CLOSE", "CANCEL", "FLIP"]
@@ -87,16 +103,17 @@ def theses_of(context: PipelineContext, spec: CouncilSpec) -> tuple[Thesis, ...]
 
     Orders are those of an account that holds nothing yet.
     """
-    theses = []
+    theses, silent, spec = [], spec.vote.silent, spec.as_told
+    heard = context.without(silent)
     for seat, pitch in context.pitches.items():
         if pitch.conviction:
-            done = carry_out(pitch, seat, pitch.conviction, "", context.facts, spec, NOTHING_HELD)
-            theses.append(_open(seat, done, context))
+            done = propose(pitch, seat, pitch.conviction, "", context.facts, spec).on(NOTHING_HELD)
+            theses.append(_open(seat, done, context if seat in silent else heard))
     if context.no_decision is None and context.chairman_decision is not None:
         holder = context.chairman_decision.seat
         for done in ExecutionStage().produce(context, spec, NOTHING_HELD):
             if done.target.weight and done.seat is not None:
-                theses.append(_open(holder, done, context))
+                theses.append(_open(holder, done, heard))
     return tuple(theses)
 
 
@@ -117,6 +134,7 @@ def revise(context: PipelineContext, spec: CouncilSpec) -> tuple[Revision, ...]:
     A thesis without a usable answer stays as it is. Without a chairman the council's theses follow the managers'
     convictions as netted now.
     """
+    spec = spec.as_told
     answers = {(one.seat, one.about): one for one in context.checkpoint_reviews}
     asked = [
         _revise_by_answer(one, answers.get((one.thesis.seat, one.thesis.instrument)), context, spec)
@@ -160,9 +178,16 @@ def _revise_by_vote(
     now, instrument = followed.thesis.terms[-1], followed.thesis.instrument
     if not followed.live:
         return Revision(followed, now.conviction, now.stop, now.target)
-    behind = [one for one in managers if one.followed.live and one.thesis.instrument == instrument]
-    votes = {one.thesis.seat: Vote(instrument, one.conviction, one.thesis.score) for one in behind}
-    conviction = conviction_of(net_votes(votes).get(instrument, 0.0))
+    rule = spec.vote
+    behind = [
+        one
+        for one in managers
+        if one.followed.live and one.thesis.instrument == instrument and one.thesis.seat not in rule.silent
+    ]
+    votes = {
+        one.thesis.seat: rule.vote(one.thesis.seat, instrument, one.conviction, one.thesis.score) for one in behind
+    }
+    conviction = conviction_of(net_votes(votes).get(instrument, 0.0), rule)
     levels: tuple[float | None, float | None] = (None, None)
     if conviction * now.conviction < 0:
         agreeing = [one for one in behind if one.conviction * conviction > 0]
@@ -223,80 +248,70 @@ def _way_in(
 # ------------------------------------------------------------------------------------------------------ for an account
 
 
-def execute(revision: Revision, facts: Facts, spec: CouncilSpec, book: Book) -> Executed | str | None:
+def execute(
+    revision: Revision, facts: Facts, spec: CouncilSpec, book: Book, bars: Bars | None = None
+) -> Executed | str | None:
     """Return what the account with `book` does about `revision`: a target, a sentence why it does nothing, or None
-    where there is nothing to do.
+    where there is nothing to do. Levels are moved from where the `bars` known now say they were set.
 
     Only a position that is really held is changed. A trimmed one shrinks as its size in strategy.yaml does, an added
     one grows to it; new protective prices alone leave the shares as they are.
     """
+    proposed = propose_change(revision, facts, spec, bars)
+    if proposed is None:
+        return None
+    target = proposed.on(book)
+    if target is None:
+        return f"{revision.thesis.instrument}: {revision.action} of a position that is not held: left alone"
+    below = below_conviction(revision.conviction, spec) if revision.terms is not None else ""
+    return Executed(target, revision.thesis.seat, (*revision.notes, below) if below else revision.notes)
+
+
+def propose_change(revision: Revision, facts: Facts, spec: CouncilSpec, bars: Bars | None = None) -> Conditional | None:
+    """Return what is to be done about `revision`, before an account is looked at; None for nothing."""
     if not revision.changed:
         return None
-    symbol, action = revision.thesis.instrument, revision.action
+    symbol, conviction, trade = revision.thesis.instrument, revision.conviction, spec.trade
     side = 1 if revision.thesis.conviction > 0 else -1
-    holds = book.positions.get(symbol, 0.0) * side > 0
-    if revision.followed.standing.state == "open" and not holds:
-        return f"{symbol}: {action} of a position that is not held: left alone"
-    if revision.terms is None:
-        return Executed(Target(symbol, 0.0, conviction=0, reason=revision.reason), revision.thesis.seat)
-    if revision.followed.standing.state == "pending":
-        return _entering(revision, facts, spec, book)
-    size = spec.sizes[2 if abs(revision.conviction) == 2 else 1]
-    if action == "KEEP":
-        weight = compute_held_weight(book, symbol)
-    elif action == "TRIM":
-        weight = book.weight(symbol) * size / spec.sizes[2]
-    elif action == "ADD":
-        weight = side * size if size > abs(book.weight(symbol)) else compute_held_weight(book, symbol)
-    else:
-        weight = -side * size
-    return _target(revision, weight, None)
-
-
-def _entering(revision: Revision, facts: Facts, spec: CouncilSpec, book: Book) -> Executed:
-    """The order that waits, as it is to be now. What an account still holds from before decides where a limit stands;
-    getting out of the other side does not wait for one."""
-    terms = revision.terms
-    if terms is None:
-        raise ValueError("a thesis that is over has no order")
-    symbol, held = revision.thesis.instrument, book.weight(revision.thesis.instrument)
-    weight = (1 if terms.conviction > 0 else -1) * spec.sizes[2 if abs(terms.conviction) == 2 else 1]
-    limit = terms.limit
-    if limit is not None and held:
-        limit = None if held * weight < 0 else limit_price(facts["symbols"][symbol], weight > held, spec)
-    return _target(revision, weight, limit)
-
-
-def _target(revision: Revision, weight: float, limit: float | None) -> Executed:
-    return Executed(
-        Target(
-            revision.thesis.instrument,
-            weight,
-            order="market" if limit is None else "limit",
-            limit=limit,
-            stop=revision.stop,
-            take_profit=revision.target,
-            conviction=revision.conviction,
-            reason=revision.reason,
-        ),
-        revision.thesis.seat,
-        revision.notes,
+    pending = revision.followed.standing.state == "pending"
+    below = "" if revision.terms is None else below_conviction(conviction, spec)
+    if revision.terms is None or below:
+        out = Target(symbol, 0.0, conviction=conviction, reason=below or revision.reason)
+        return Conditional(out, SET if pending else CLOSE, side)
+    target = Target(
+        symbol,
+        0.0,
+        stop=move_level(revision.stop, _set_on("stop", revision, bars), trade.stops),
+        take_profit=move_level(revision.target, _set_on("target", revision, bars), trade.targets),
+        conviction=conviction,
+        reason=revision.reason,
     )
+    size = spec.size(conviction)
+    if not pending:
+        return Conditional(target, KINDS[revision.action or "KEEP"], side, size, spec.size(2))
+    # The order that waits, as it is to be now. What an account still holds from before decides where a limit stands.
+    limit = price_or_nan(revision.terms.limit)
+    buying, selling = limit_prices(facts["symbols"][symbol], spec)
+    after = 1 if conviction > 0 else -1
+    if trade.limit_atr is not None and not isnan(limit):
+        limit = buying if after > 0 else selling
+    return Conditional(target, ENTER, side, after * size, 1.0, limit, buying, selling)
 
 
-def compute_held_weight(book: Book, symbol: str) -> float:
-    """Return the weight that sizing turns back into exactly the shares held now, so that a target with it changes the
-    protective prices and orders nothing.
+KINDS = {"KEEP": KEEP, "TRIM": TRIM, "ADD": ADD, "FLIP": FLIP}
 
-    Sizing computes ``weight · equity / mark``; the plain weight may come out one rounding beside the shares held, which
-    in whole shares is a share less. Where no weight near it comes out exactly, one just beyond does no harm.
-    """
-    held, mark, weight = book.positions.get(symbol, 0.0), book.marks.get(symbol, 0.0), book.weight(symbol)
-    if not weight:
-        return 0.0
-    spacing = abs(weight) * 2.0**-53
-    for steps in (0, 1, -1, 2, -2, 3, -3, 4, -4):
-        near = weight + steps * spacing
-        if near * book.equity / mark == held:
-            return near
-    return weight * (1 + 1e-12)
+
+def _set_on(name: Literal["stop", "target"], revision: Revision, bars: Bars | None) -> float | None:
+    """Return the newest close known when that level of `revision` was set, from the `bars` known now."""
+    if bars is None or revision.terms is None:
+        return None
+    level: float | None = getattr(revision, name)
+    at = revision.terms.at
+    for terms in reversed(revision.thesis.terms):
+        if getattr(terms, name) != level:
+            break
+        at = terms.at
+    rows = int(np.searchsorted(bars.closes_at, instant(datetime.fromisoformat(at)), side="right"))
+    closes = bars.close[:rows, bars.column(revision.thesis.instrument)]
+    known = closes[~np.isnan(closes)]
+    return six_digits(float(known[-1])) if known.size else None

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeGuard, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from simulator.config import Section, read_yaml
 from simulator.council.facts import FACTS
 from simulator.council.prompt_files import OPENING, VARIABLES, Prompt, load_prompt
-from simulator.council.vote import VOTE
+from simulator.council.vote import USUAL, VOTE, VoteRule
 from simulator.errors import ConfigError, UsageError, did_you_mean
 from simulator.files import read_bytes, read_text
 from simulator.trading.model import Cadence
@@ -104,12 +104,37 @@ class ShortlistSpec(Section):
         return self
 
 
+Multiple = Annotated[float, Field(ge=0, le=100)]
+
+
+class TradeSpec(Section):
+    """Carrying out of decisions by an account. No question shows any of it: it can change and nobody is asked anew."""
+
+    scale: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Positions are this many times `half` or `full`."""
+    half: Annotated[float, Field(gt=0, le=100)] | None = None
+    full: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Fraction of equity at conviction ±1 and ±2; as in `sizes` where None."""
+    stops: Multiple = 1.0
+    targets: Multiple = 1.0
+    """Stops and targets stand at this many times their distance from the close they were set on; 0 leaves them out."""
+    limit_atr: Annotated[float, Field(ge=-100, le=100)] | None = None
+    """In place of the council's `limit_atr`."""
+    min_conviction: Literal[1, 2] = 1
+    """2 trades full conviction alone."""
+    checkpoints_per_day: Annotated[int, Field(ge=0)] | None = None
+    """Checkpoints of a session that are carried out, the first ones; None for all."""
+
+
 class Stages(Section):
     research: ResearchSpec
     pitch: PitchSpec
     review: ReviewSpec
     chairman: ChairmanSpec
     checkpoint: CheckpointSpec = CheckpointSpec(enabled=False)
+
+
+UNCHANGED = TradeSpec()
 
 
 class CouncilSpec(Section):
@@ -134,13 +159,30 @@ class CouncilSpec(Section):
     benchmark: str = "SPY"
     """Series that every symbol's correlation with is shown where there is an `opening`."""
     shortlist: ShortlistSpec | None = None
+    trade: TradeSpec = TradeSpec()
+    vote: VoteRule = USUAL
     stages: Stages
 
     @model_validator(mode="after")
-    def _shorten(self) -> CouncilSpec:
+    def _check_parts(self) -> CouncilSpec:
         if self.opening is None and self.shortlist is not None and self.shortlist.prompt:
             raise ValueError("a model's shortlist needs an opening")
+        if strange := next((seat for seat in self.vote.weights if seat not in self.managers), None):
+            raise ValueError(f'vote.weights: no manager sits in "{strange}"{did_you_mean(strange, self.managers)}')
+        if self.managers and all(self.vote.weights.get(seat) == 0 for seat in self.managers):
+            raise ValueError("vote.weights: nobody has a vote, give one manager a weight")
         return self
+
+    @property
+    def as_told(self) -> CouncilSpec:
+        """The council as questions and theses have it: decisions carried out as they are."""
+        return self if self.trade == UNCHANGED else self.model_copy(update={"trade": UNCHANGED})
+
+    def size(self, conviction: int) -> float:
+        """Return the fraction of equity an account holds at `conviction`, unsigned."""
+        full, trade = abs(conviction) == 2, self.trade
+        own = trade.full if full else trade.half
+        return trade.scale * (self.sizes[2 if full else 1] if own is None else own)
 
     @property
     def listing(self) -> ShortlistSpec | None:
@@ -231,6 +273,9 @@ class Definition:
     spec: CouncilSpec
     prompts: Prompts
     files: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
+    """Seats of the file that parameters left out. Their names are struck out all the same: what the others are asked
+    stays what it was."""
 
     def line_of(self, text: str) -> str:
         """``file:line`` of the last line of its strategy.yaml that says `text`."""
@@ -238,15 +283,15 @@ class Definition:
 
 
 def load_definition(path: Path, parameters: Mapping[str, object] | None = None) -> Definition:
-    """Load the council in the folder of `path` (its ``strategy.yaml``); `parameters` replace top-level keys.
+    """Load the council in the folder of `path` (its ``strategy.yaml``); `parameters` replace keys: ``max_trades``,
+    ``trade.scale``, ``stages.review.enabled``.
 
     Raises ConfigError naming file and line, UsageError for a parameter there is no key for.
     """
     if not path.resolve().is_relative_to(path.parent.resolve()):
         raise ConfigError("is a link that leads out of the council's folder", where=str(path), mend="put a copy there")
-    spec = read_yaml(path, CouncilSpec)
-    if parameters:
-        spec = _override(spec, parameters)
+    written = read_yaml(path, CouncilSpec)
+    spec = _override(written, parameters) if parameters else written
     stages = spec.stages
     taken = [*stages.research.seats, *stages.pitch.seats, stages.chairman.seat]
     if spec.screener is not None:
@@ -275,7 +320,8 @@ def load_definition(path: Path, parameters: Mapping[str, object] | None = None) 
     files = {path.name: hashlib.sha256(read_bytes(path)).hexdigest()}
     for prompt in prompts.all:
         files[prompt.path.relative_to(path.parent).as_posix()] = prompt.digest
-    return Definition(path.parent.name, path, spec, prompts, dict(sorted(files.items())))
+    left_out = tuple(seat for seat in written.seats if seat not in spec.seats)
+    return Definition(path.parent.name, path, spec, prompts, dict(sorted(files.items())), left_out)
 
 
 def _prompt(spec: Path, file: str, kind: str, declared: Mapping[str, tuple[str, ...]]) -> Prompt:
@@ -304,15 +350,42 @@ def _last_line(path: Path, text: str) -> int:
 
 
 def _override(spec: CouncilSpec, parameters: Mapping[str, object]) -> CouncilSpec:
-    known = [name for name in CouncilSpec.model_fields if name != "stages"]
-    for name in parameters:
-        if name not in known:
-            raise UsageError(
-                f'the council has no parameter "{name}"{did_you_mean(name, known)}', mend=f"it has {', '.join(known)}"
-            )
+    """Return `spec` with ``{"trade.scale": 2, "stages.review.enabled": False}`` in place; ``off`` (False) or None takes
+    an entry out of a mapping: a seat, a weight."""
+    content = spec.model_dump()
+    for name, value in parameters.items():
+        _put(content, name, value, CouncilSpec, name)
     try:
-        return CouncilSpec.model_validate(spec.model_dump() | dict(parameters))
+        return CouncilSpec.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"parameter {name} was {first['input']!r}: {first['msg']}") from None
+        name = ".".join(str(part) for part in first["loc"]) or " or ".join(parameters)
+        told = first["msg"].removeprefix("Value error, ")
+        shown = "" if isinstance(first["input"], dict) else f" was {first['input']!r}"
+        raise UsageError(f"parameter {name}{shown}: {told}") from None
+
+
+def _put(content: dict[Any, Any], rest: str, value: object, model: type[Section], whole: str) -> None:
+    """Put `value` into the `content` of `model` at the dotted path `rest` of the parameter `whole`."""
+    key, _, deeper = rest.partition(".")
+    if key not in model.model_fields or (model is CouncilSpec and rest == "stages"):
+        known = [name for name in model.model_fields if name != "stages" or model is not CouncilSpec]
+        near = did_you_mean(key, known)
+        raise UsageError(f'the council has no parameter "{whole}"{near}', mend=f"it has {', '.join(known)}")
+    inner = model.model_fields[key].annotation
+    if not deeper:
+        content[key] = value
+    elif section := next((one for one in (inner, *get_args(inner)) if _is_section(one)), None):
+        if content[key] is None:
+            raise UsageError(f"the council has no {key}", mend=f"write {key} into its strategy.yaml first")
+        _put(content[key], deeper, value, section, whole)
+    elif not isinstance(content[key], dict):
+        raise UsageError(f'the council has no parameter "{whole}"', mend=f"{rest.rpartition('.')[0]} is a single value")
+    elif value is None or value is False or value == "off":
+        content[key].pop(deeper, None)
+    else:
+        content[key][int(deeper) if deeper.isdigit() else deeper] = value
+
+
+def _is_section(kind: object) -> TypeGuard[type[Section]]:
+    return isinstance(kind, type) and issubclass(kind, Section)

@@ -42,7 +42,7 @@ from simulator.council.stages import (
     Stage,
 )
 from simulator.council.stages.base import run_stages
-from simulator.council.stages.execution import carry_out
+from simulator.council.stages.execution import propose
 from simulator.council.stages.shortlist import ShortlistStage
 from simulator.council.thesis import new_york
 from simulator.council.vote import VOTE
@@ -82,7 +82,9 @@ class Council:
         self.window: int = spec.window
         self.definition = definition
         seated = _assign_seats(definition, seats)
-        self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))))
+        left_out = {seat: seats.get(seat, seats.get("*")) for seat in definition.left_out}
+        struck = {seat: model for seat, model in left_out.items() if model is not None}
+        self.setup = Setup(spec, definition.prompts, seated, gateway, replicate, tuple(sorted(set(accounts))), struck)
         self.stages = stages_of(spec)
         self._shown: Callable[[Facts], Facts] | None = None
         self.traded = traded
@@ -131,7 +133,8 @@ class Council:
 
     def replicated(self, replicate: int) -> Council:
         """The same council asking its questions once more, for the answers numbered `replicate`; 0 is the first."""
-        return Council(self.definition, self.seats, self.setup.gateway, replicate, self.setup.accounts, self.traded)
+        seats = {**self.seats, **self.setup.left_out}
+        return Council(self.definition, seats, self.setup.gateway, replicate, self.setup.accounts, self.traded)
 
     def showing(self, rewrite: Callable[[Facts], Facts]) -> Council:
         """The same council whose meetings are shown what `rewrite` makes of the facts."""
@@ -158,9 +161,10 @@ class Council:
         parts = {
             "name": self.name,
             "files": dict(self.definition.files),
-            "spec": self.spec.model_dump(mode="json"),
+            "spec": self.spec.as_told.model_dump(mode="json"),
             "seats": {seat: model.model_dump(mode="json") for seat, model in self.seats.items()},
             "accounts": self.setup.accounts,
+            "left out": {seat: model.model for seat, model in self.setup.left_out.items()},
             "replicate": self.setup.replicate,
         }
         return json.dumps(parts)
@@ -264,7 +268,7 @@ class Council:
         done = None
         if pitch.conviction:
             reason = pitch.thesis_bullets[0]
-            done = carry_out(pitch, seat, pitch.conviction, reason, opinion.facts, self.spec, book)
+            done = propose(pitch, seat, pitch.conviction, reason, opinion.facts, self.spec).on(book)
         targets = tuple(
             done.target if done and symbol == pitch.instrument else Target(symbol, 0.0, reason="not pitched")
             for symbol in opinion.facts["symbols"]

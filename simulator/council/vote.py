@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
+
+from pydantic import Field, model_validator
+
+from simulator.config import Section
 
 if TYPE_CHECKING:
     from simulator.council.context import PipelineContext
@@ -30,18 +34,20 @@ HALF = 1.0
 class Vote:
     """A pitch as a vote: conviction −2 … +2 on one instrument over a horizon, in the words of the pitch.
 
-    `score` is the mean review score, 1 … 10; None where nobody reviewed the pitch.
+    `score` is the mean review score, 1 … 10; None where nobody reviewed the pitch. `seat` is the weight of its caster.
     """
 
     instrument: str
     conviction: int
     score: float | None = None
     horizon: str = ""
+    seat: float = 1.0
+    neutral: float = NEUTRAL_SCORE
 
     @property
     def weight(self) -> float:
-        """Signed: conviction × score / NEUTRAL_SCORE."""
-        return self.conviction * (NEUTRAL_SCORE if self.score is None else self.score) / NEUTRAL_SCORE
+        """Signed: conviction × score / neutral score × weight of the seat."""
+        return self.conviction * (self.neutral if self.score is None else self.score) / self.neutral * self.seat
 
 
 class ReviewSummary(TypedDict):
@@ -66,7 +72,39 @@ class Ballot(TypedDict):
     sizes: Mapping[str, str]
 
 
-def votes_of(meeting: PipelineContext | MeetingRecord) -> dict[str, Vote]:
+class VoteRule(Section):
+    """The vote of a council without a chairman; `weights` count in the net votes that a chairman is shown, too.
+
+    A seat of weight 0 is left out: its pitch, the reviews of it and those it wrote. Seats without a weight have 1.
+    """
+
+    half: Annotated[float, Field(gt=0)] = HALF
+    full: Annotated[float, Field(gt=0)] = FULL
+    """Net votes of half and of full conviction."""
+    neutral: Annotated[float, Field(ge=1, le=10)] = NEUTRAL_SCORE
+    """Mean review score at which a pitch counts with its conviction."""
+    weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _check_order(self) -> VoteRule:
+        if self.half > self.full:
+            raise ValueError(f"half conviction at {self.half:g} net votes, full at {self.full:g}: give half the fewer")
+        return self
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Seats that are left out."""
+        return frozenset(seat for seat, weight in self.weights.items() if not weight)
+
+    def vote(self, seat: str, instrument: str, conviction: int, score: float | None, horizon: str = "") -> Vote:
+        """Return the vote that `seat` casts."""
+        return Vote(instrument, conviction, score, horizon, self.weights.get(seat, 1.0), self.neutral)
+
+
+USUAL = VoteRule()
+
+
+def votes_of(meeting: PipelineContext | MeetingRecord, rule: VoteRule = USUAL) -> dict[str, Vote]:
     """Return {seat: vote} of those who gave a usable pitch, in the order in which they stand in `meeting`.
 
     Scores of a record are rounded to three decimals.
@@ -74,11 +112,13 @@ def votes_of(meeting: PipelineContext | MeetingRecord) -> dict[str, Vote]:
     if isinstance(meeting, dict):
         pitches = {row["seat"]: row["answer"] for row in meeting["pitches"] if "answer" in row}
         return {
-            seat: Vote(pitch["instrument"], pitch["conviction"], meeting["scores"].get(seat), pitch["horizon"])
+            seat: rule.vote(
+                seat, pitch["instrument"], pitch["conviction"], meeting["scores"].get(seat), pitch["horizon"]
+            )
             for seat, pitch in pitches.items()
         }
     return {
-        seat: Vote(pitch.instrument, pitch.conviction, meeting.score(seat), pitch.horizon)
+        seat: rule.vote(seat, pitch.instrument, pitch.conviction, meeting.score(seat), pitch.horizon)
         for seat, pitch in meeting.pitches.items()
     }
 
@@ -92,18 +132,18 @@ def net_votes(votes: Mapping[str, Vote], digits: int = 2) -> dict[str, float]:
     return {instrument: round(net[instrument], digits) + 0.0 for instrument in sorted(net)}
 
 
-def conviction_of(net: float) -> int:
+def conviction_of(net: float, rule: VoteRule = USUAL) -> int:
     """Return the council's conviction for `net` votes: at a fair score one manager alone carries no more than ±1."""
-    size = 2 if abs(net) >= FULL else 1 if abs(net) >= HALF else 0
+    size = 2 if abs(net) >= rule.full else 1 if abs(net) >= rule.half else 0
     return size if net > 0 else -size
 
 
-def decide_by_vote(ballot: Ballot) -> ChairmanAnswer:
+def decide_by_vote(ballot: Ballot, rule: VoteRule = USUAL) -> ChairmanAnswer:
     """Return the council's decision as the chairman's schema has it, by the netted votes alone."""
     net, pitches = ballot["net_votes"], ballot["pitches"]
     ranked = sorted(net, key=lambda instrument: (-abs(net[instrument]), instrument))
-    chosen = [instrument for instrument in ranked if conviction_of(net[instrument])][: ballot["max_trades"]]
-    approved = [_approve(instrument, net[instrument], ballot) for instrument in chosen]
+    chosen = [instrument for instrument in ranked if conviction_of(net[instrument], rule)][: ballot["max_trades"]]
+    approved = [_approve(instrument, net[instrument], ballot, rule) for instrument in chosen]
 
     def sentences(words: Callable[[str, PitchAnswer], str], agreeing: bool) -> list[str]:
         return [
@@ -117,15 +157,15 @@ def decide_by_vote(ballot: Ballot) -> ChairmanAnswer:
     watched = sentences(lambda _, pitch: f"{pitch['instrument']}: {pitch['invalidation']}", True)
     return {
         "approved_trades": approved,
-        "rejected_trades": [_reject(one, net[one], ballot) for one in ranked if one not in chosen],
+        "rejected_trades": [_reject(one, net[one], ballot, rule) for one in ranked if one not in chosen],
         "dissent_summary": "; ".join(against) + "." if against else "No pitch opposes an approved trade.",
         "monitoring_plan": " ".join(dict.fromkeys(watched)) or "Nothing is held; meet again on the next date.",
     }
 
 
-def _approve(instrument: str, net: float, ballot: Ballot) -> ApprovedRow:
-    conviction = conviction_of(net)
-    bar, size = (FULL, "full") if abs(conviction) == 2 else (HALF, "half")
+def _approve(instrument: str, net: float, ballot: Ballot, rule: VoteRule) -> ApprovedRow:
+    conviction = conviction_of(net, rule)
+    bar, size = (rule.full, "full") if abs(conviction) == 2 else (rule.half, "half")
     reached = f"{net:+.2f} ≥ {bar:+.1f}" if net > 0 else f"{net:+.2f} ≤ {-bar:+.1f}"
     return {
         "instrument": instrument,
@@ -136,9 +176,9 @@ def _approve(instrument: str, net: float, ballot: Ballot) -> ApprovedRow:
     }
 
 
-def _reject(instrument: str, net: float, ballot: Ballot) -> RejectedRow:
+def _reject(instrument: str, net: float, ballot: Ballot, rule: VoteRule) -> RejectedRow:
     few = f"Net votes {net:+.2f} are too few"
-    why = f"There are {ballot['max_trades']} stronger trades" if conviction_of(net) else few
+    why = f"There are {ballot['max_trades']} stronger trades" if conviction_of(net, rule) else few
     return {
         "instrument": instrument,
         "direction": "LONG" if net > 0 else "SHORT" if net < 0 else "FLAT",

@@ -63,7 +63,7 @@ def minutes(context: PipelineContext, setup: Setup) -> MeetingRecord:
         "chairman": None if context.chairman_decision is None else answer_row(context.chairman_decision),
         "labels": {reader: {label: seat for seat, label in order.items()} for reader, order in shown.items()},
         "scores": {seat: round(vote.score, 3) for seat, vote in votes.items() if vote.score is not None},
-        "net_votes": net_votes(votes, 3),
+        "net_votes": net_votes(votes_of(context.without(spec.vote.silent), spec.vote), 3),
     }
     if context.shortlist is not None:
         record["shortlist"], record["may_hold"] = shortlist_row(context.shortlist), may_hold(context)

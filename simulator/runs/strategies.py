@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from simulator.config import Seat
 from simulator.errors import UsageError, did_you_mean
 from simulator.files import read_bytes
+from simulator.llm.registry import seat_of
 from simulator.rules import Rule, RuleStrategy, load_rule
 from simulator.rules.functions import rule_of
 from simulator.rules.in_turn import in_turn, split_dated
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from simulator.council.strategy import Council
 
 DEFINITION = "strategy.yaml"
+
+SEATS = "seats."
+SETTINGS = ("model", "temperature", "top_p", "max_tokens", "seed")
+"""Settings of the model in a seat that a run may override: ``--set seats.temperature=0.5``."""
 
 SOURCE = "strategy.py"
 """File of a run folder that holds the text of a strategy passed from Python."""
@@ -191,11 +198,33 @@ def _council(path: Path, folder: Path, seating: Seating | None, parameters: dict
 
     if seating is None:
         raise UsageError(f'"{path.parent.name}" is a council and needs models to ask')
-    definition = load_definition(path, parameters)
-    council = Council(definition, seating.seats, seating.gateway, accounts=seating.accounts, traded=traded)
+    of_seats = {name: value for name, value in parameters.items() if name.startswith(SEATS)}
+    definition = load_definition(path, {name: one for name, one in parameters.items() if name not in of_seats})
+    seats = override_seats(seating.seats, of_seats, definition.spec.seats) if of_seats else seating.seats
+    council = Council(definition, seats, seating.gateway, accounts=seating.accounts, traded=traded)
     base = _relative(path.parent, folder)
     files = {f"{base}/{name}": digest for name, digest in definition.files.items()}
     return Loaded(council, files, _label(council), parameters)
+
+
+def override_seats(
+    seats: Mapping[str, Seat], parameters: Mapping[str, object], taken: Iterable[str]
+) -> Mapping[str, Seat]:
+    """Return the model of each seat in `taken`, with ``seats.temperature`` of all and ``seats.chairman.model`` of one
+    in place. Raises UsageError for a seat or a setting there is not."""
+    made = {seat: seat_of(seats, seat) for seat in taken if seat in seats or "*" in seats}
+    for parameter, value in parameters.items():
+        seat, _, name = parameter.removeprefix(SEATS).rpartition(".")
+        if name not in SETTINGS or (seat and seat not in made):
+            known, word = (SETTINGS, name) if name not in SETTINGS else (tuple(made), seat)
+            near = did_you_mean(word, known)
+            raise UsageError(f'no parameter "{parameter}"{near}', mend=f"there are {', '.join(known)}")
+        for one in (seat,) if seat else tuple(made):
+            try:
+                made[one] = Seat.model_validate({**vars(made[one]), name: value})
+            except ValidationError as error:
+                raise UsageError(f"parameter {parameter} was {value!r}: {error.errors()[0]['msg']}") from None
+    return {**seats, **made}
 
 
 def _label(council: Council) -> str | None:

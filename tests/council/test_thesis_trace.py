@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from simulator.council.answers import CheckpointReview
 from simulator.council.context import Answered, PipelineContext
-from simulator.council.revision import compute_held_weight, execute, revise
+from simulator.council.revision import execute, revise
 from simulator.council.spec import CouncilSpec
 from simulator.council.thesis import Followed, Terms, Thesis, new_york, trace
 from simulator.market.bars import Bars, moment
 from simulator.replay import backtrader_engine
+from simulator.trading.conditional import held_weight
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, Target
 from simulator.trading.schedule import MEETING, Point, drop_uninformed
@@ -241,7 +242,9 @@ def test_the_trace_and_the_engine_tell_the_same_story(seed):
 def test_the_weight_as_held_orders_nothing_and_replaces_the_protective_prices(held, mark, equity, whole):
     held = float(np.trunc(held)) or 1.0 if whole else held
     book = Book(0.0, {"S": held}, {"S": mark}, equity)
-    target = Target("S", compute_held_weight(book, "S"), stop=1.0, take_profit=2.0)
+    target = Target(
+        "S", held_weight(book.weight("S"), book.positions["S"], book.marks["S"], book.equity), stop=1.0, take_profit=2.0
+    )
     sizing = orders_for(Decision(moment(0) + timedelta(days=1), (target,)), book, ExecutionRules(whole_shares=whole), 0)
     assert sizing.orders == ()
     assert sizing.protects == (("S", 1.0, 2.0),)

@@ -59,11 +59,15 @@ class Setup:
     gateway: Gateway
     replicate: int = 0
     accounts: tuple[str, ...] = ("COUNCIL",)
+    left_out: Mapping[str, Seat] = field(default_factory=dict)
+    """Seats that parameters left out, and their models, which are struck out as those of the others."""
 
     @cached_property
     def names(self) -> re.Pattern[str]:
         """Names that must not be seen in an anonymous prompt."""
-        return names_to_strike(self.spec.seats, (seat.model for seat in self.seats.values()), self.accounts)
+        seats = (*self.spec.seats, *self.left_out)
+        models = (seat.model for seat in (*self.seats.values(), *self.left_out.values()))
+        return names_to_strike(seats, models, self.accounts)
 
     def variables(self, context: PipelineContext) -> dict[str, Any]:
         """Values of the variables prompts may use, all but `facts` and `label`."""

@@ -19,10 +19,11 @@ class ChairmanStage(Stage):
     writes = "chairman_decision"
 
     async def produce(self, context: PipelineContext, setup: Setup) -> Answered[ChairmanDecision]:
+        context, rule = context.without(setup.spec.vote.silent), setup.spec.vote
         variables = setup.variables(context)
         model = decision_on(variables["symbols"])
         order = chairman_labels(context, setup)
-        votes = votes_of(context)
+        votes = votes_of(context, rule)
         ballot: Ballot = {
             "max_trades": setup.spec.max_trades,
             "net_votes": net_votes(votes),
@@ -31,7 +32,7 @@ class ChairmanStage(Stage):
             "sizes": setup.spec.sizes_in_percent,
         }
         if not setup.spec.stages.chairman.enabled:
-            return Answered(VOTE, (), model.model_validate(decide_by_vote(ballot)))
+            return Answered(VOTE, (), model.model_validate(decide_by_vote(ballot, rule)))
         seat = setup.spec.stages.chairman.seat
         question = Question(setup.prompts.personas[seat], {name: json_text(part, 1) for name, part in ballot.items()})
         market = json_text(anonymous_facts(context, setup), 2)

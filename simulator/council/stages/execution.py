@@ -11,6 +11,7 @@ Stop and take-profit are those of the best-reviewed pitch for the trade.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import nan
 
 from simulator.council.answers import ApprovedTrade, Pitch
 from simulator.council.context import PipelineContext
@@ -18,6 +19,8 @@ from simulator.council.facts import last_close
 from simulator.council.records import Facts, SymbolFacts
 from simulator.council.spec import CouncilSpec
 from simulator.number_format import price_text, round_price
+from simulator.trading.conditional import SET, Conditional
+from simulator.trading.fills import price_or_nan
 from simulator.trading.model import Book, Target
 
 
@@ -28,6 +31,22 @@ class Executed:
     target: Target
     seat: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A target that waits for the account, the seat whose pitch it rests on, and what was changed and why."""
+
+    target: Conditional
+    seat: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def on(self, book: Book) -> Executed:
+        """Return it on the account with `book`."""
+        target = self.target.on(book)
+        if target is None:
+            raise ValueError(f"{self.target.target.symbol} is left alone by an account without a position")
+        return Executed(target, self.seat, self.notes)
 
 
 class ExecutionStage:
@@ -44,7 +63,11 @@ class ExecutionStage:
         return replace(context, execution_results=self.produce(context.only(self.reads), spec, book))
 
     def produce(self, context: PipelineContext, spec: CouncilSpec, book: Book) -> tuple[Executed, ...]:
-        decision = context.chairman_decision
+        return tuple(one.on(book) for one in self.propose(context, spec))
+
+    def propose(self, context: PipelineContext, spec: CouncilSpec) -> tuple[Proposed, ...]:
+        """Return what is to be done in each symbol, before an account is looked at."""
+        decision, context = context.chairman_decision, context.without(spec.vote.silent)
         approved = () if decision is None or decision.value is None else decision.value.approved_trades
         ranked = sorted(approved, key=lambda trade: (-abs(trade.conviction), trade.instrument))
         kept = {trade.instrument: trade for trade in ranked[: spec.max_trades]}
@@ -52,14 +75,14 @@ class ExecutionStage:
         results = []
         for symbol in context.facts["symbols"]:
             if symbol in kept:
-                results.append(_carry_out(kept[symbol], context, spec, book))
+                results.append(_propose(kept[symbol], context, spec))
             else:
                 why = f"approved beyond max_trades {spec.max_trades}" if symbol in beyond else "not approved"
-                results.append(Executed(Target(symbol, 0.0, reason=why)))
+                results.append(Proposed(Conditional(Target(symbol, 0.0, reason=why))))
         return tuple(results)
 
 
-def _carry_out(trade: ApprovedTrade, context: PipelineContext, spec: CouncilSpec, book: Book) -> Executed:
+def _propose(trade: ApprovedTrade, context: PipelineContext, spec: CouncilSpec) -> Proposed:
     supporters = [
         seat
         for seat, pitch in context.pitches.items()
@@ -67,25 +90,19 @@ def _carry_out(trade: ApprovedTrade, context: PipelineContext, spec: CouncilSpec
     ]
     if not supporters:
         note = f"the chairman approved {trade.direction} {trade.instrument}, which nobody pitched"
-        return Executed(Target(trade.instrument, 0.0, reason=note), notes=(note,))
+        return Proposed(Conditional(Target(trade.instrument, 0.0, reason=note)), notes=(note,))
     seat = min(supporters, key=lambda s: (-(context.score(s) or 0.0), -abs(context.pitches[s].conviction), s))
-    return carry_out(context.pitches[seat], seat, trade.conviction, trade.rationale, context.facts, spec, book)
+    return propose(context.pitches[seat], seat, trade.conviction, trade.rationale, context.facts, spec)
 
 
-def carry_out(
-    pitch: Pitch,
-    seat: str,
-    conviction: int,
-    reason: str,
-    facts: Facts,
-    spec: CouncilSpec,
-    book: Book,
-) -> Executed:
-    """Return the target for `pitch` at `conviction` ≠ 0, protected by its stop and target where they make sense."""
+def propose(pitch: Pitch, seat: str, conviction: int, reason: str, facts: Facts, spec: CouncilSpec) -> Proposed:
+    """Return the target for `pitch` at `conviction` ≠ 0, protected by its stop and target where they make sense, all of
+    it as ``spec.trade`` has it."""
     symbol, notes = pitch.instrument, []
+    if below := below_conviction(conviction, spec):
+        return Proposed(Conditional(Target(symbol, 0.0, conviction=conviction, reason=below)), seat, (below,))
     close = last_close(facts, symbol)
     sign = 1 if conviction > 0 else -1
-    weight = sign * spec.sizes[2 if abs(conviction) == 2 else 1]
     stop, target = pitch.stop, pitch.target
     if stop is not None and close is not None and (close - stop) * sign <= 0:
         notes.append(f"stop {price_text(stop)} left out: not on the losing side of the last close {price_text(close)}")
@@ -95,30 +112,47 @@ def carry_out(
             f"target {price_text(target)} left out: not on the winning side of the last close {price_text(close)}"
         )
         target = None
-    limit = None if abs(conviction) == 2 else limit_price(facts["symbols"][symbol], weight > book.weight(symbol), spec)
-    return Executed(
-        Target(
-            symbol,
-            weight,
-            order="market" if limit is None else "limit",
-            limit=limit,
-            stop=stop,
-            take_profit=target,
-            conviction=conviction,
-            reason=reason,
-        ),
-        seat,
-        tuple(notes),
+    asked = Target(
+        symbol,
+        0.0,
+        stop=move_level(stop, close, spec.trade.stops),
+        take_profit=move_level(target, close, spec.trade.targets),
+        conviction=conviction,
+        reason=reason,
     )
+    buying, selling = (nan, nan) if abs(conviction) == 2 else limit_prices(facts["symbols"][symbol], spec)
+    done = Conditional(asked, SET, size=sign * spec.size(conviction), buying=buying, selling=selling)
+    return Proposed(done, seat, tuple(notes))
+
+
+def limit_prices(known: SymbolFacts, spec: CouncilSpec) -> tuple[float, float]:
+    """Return :func:`limit_price` of buying and of selling, NaN for none."""
+    buying, selling = (price_or_nan(limit_price(known, side, spec)) for side in (True, False))
+    return buying, selling
+
+
+def below_conviction(conviction: int, spec: CouncilSpec) -> str:
+    """Return why nothing is held at `conviction`; empty where it is carried out."""
+    least = spec.trade.min_conviction
+    return f"conviction {conviction:+d} is not traded: min_conviction is {least}" if abs(conviction) < least else ""
+
+
+def move_level(level: float | None, close: float | None, times: float) -> float | None:
+    """Return a stop or target at so many `times` its distance from `close`; None where that is 0, or no price."""
+    if level is None or close is None or times == 1.0:
+        return level
+    moved = close + times * (level - close)
+    return round_price(moved) if times and moved > 0 else None
 
 
 def limit_price(known: SymbolFacts, buying: bool, spec: CouncilSpec) -> float | None:
-    """Return the last close less (buying) or plus (selling) ``limit_atr`` × ATR(14), rounded as prices are.
+    """Return the last close less (buying) or plus (selling) the limit's multiple of ATR(14), rounded as prices are.
 
     None, hence a market order, while there are too few bars for an ATR.
     """
     if "atr_14" not in known:
         return None
-    away = spec.limit_atr * known["atr_14"]
+    own = spec.trade.limit_atr
+    away = (spec.limit_atr if own is None else own) * known["atr_14"]
     price = known["close"] - away if buying else known["close"] + away
     return round_price(price)
