@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -375,7 +375,9 @@ def _put(content: dict[Any, Any], rest: str, value: object, model: type[Section]
     inner = model.model_fields[key].annotation
     if not deeper:
         content[key] = value
-    elif section := next((one for one in (inner, *get_args(inner)) if _is_section(one)), None):
+    elif section := next(
+        (t for t in (inner, *get_args(inner)) if isinstance(t, type) and issubclass(t, Section)), None
+    ):
         if content[key] is None:
             raise UsageError(f"the council has no {key}", mend=f"write {key} into its strategy.yaml first")
         _put(content[key], deeper, value, section, whole)
@@ -385,7 +387,3 @@ def _put(content: dict[Any, Any], rest: str, value: object, model: type[Section]
         content[key].pop(deeper, None)
     else:
         content[key][int(deeper) if deeper.isdigit() else deeper] = value
-
-
-def _is_section(kind: object) -> TypeGuard[type[Section]]:
-    return isinstance(kind, type) and issubclass(kind, Section)
