@@ -33,6 +33,7 @@ from simulator.evidence.sweep_records import (
     WalkForwardRecord,
 )
 from simulator.market.bars import Floats
+from simulator.number_format import counted, plain
 from simulator.runs.execute import FinishedRun
 from simulator.runs.spec import RunSpec
 from simulator.stats.metrics import PERIODS, sharpe
@@ -44,6 +45,9 @@ from simulator.studies.study import Study
 CRITERION = "the largest ratio, on the training part, of what was earned beyond the usual exposure; of equals the first"
 
 BEST_SESSIONS = 10
+
+NO_RATIO = -1e300
+"""Stands below every ratio, for members that decided nothing."""
 
 Series = Callable[[], Iterable[Floats]]
 """Yields (R, S) d of all members, chunk by chunk, in the order of their numbers."""
@@ -73,7 +77,8 @@ class Choices:
 def choose(series: Series, splits: Sequence[Split]) -> Choices:
     """Return the member with the largest ratio on the training rows of each of `splits`, the first of equals.
 
-    Raises UsageError where d of no member varies on one of them.
+    One that decided nothing there has no ratio and is chosen where no other has one; one that failed never is. Raises
+    UsageError where all failed.
     """
     trains, tests = [one.train for one in splits], [np.concatenate(one.test) for one in splits]
     every = np.arange(len(splits))
@@ -81,7 +86,8 @@ def choose(series: Series, splits: Sequence[Split]) -> Choices:
     ratios, seen = [], 0
     for block in series():
         inside, after = ratios_within(block, trains), ratios_within(block, tests)
-        inside = np.where(np.isnan(inside), -np.inf, inside)
+        failed = np.isnan(block).any(axis=1, keepdims=True)
+        inside = np.where(failed, -np.inf, np.where(np.isnan(inside), NO_RATIO, inside))
         place = inside.argmax(axis=0)
         better = inside[place, every] > best
         best = np.where(better, inside[place, every], best)
@@ -90,15 +96,11 @@ def choose(series: Series, splits: Sequence[Split]) -> Choices:
         ratios.append(after.astype(np.float32))
         seen += len(block)
     if not np.isfinite(best).all():
-        fold = splits[int(np.isfinite(best).argmin())].train
-        raise UsageError(
-            f"no member decided anything in sessions {fold[0] + 1} to {fold[-1] + 1}, a training part",
-            mend="take a longer one, or settings that trade",
-        )
+        raise UsageError("no member could be played to its end", mend="take other settings")
     # What does not vary, such as a member out of the market, earned 0.
     known = np.nan_to_num(outside.astype(np.float32))
     rank = np.sum([(np.nan_to_num(part) <= known).sum(axis=0) for part in ratios], axis=0) / seen
-    return Choices(members, best, outside, rank)
+    return Choices(members, np.where(best == NO_RATIO, np.nan, best), outside, rank)
 
 
 def check_splits(study: Study, sessions: int) -> None:
@@ -138,7 +140,7 @@ def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: P
     splits = given.splits(len(dates))
     choices = choose(series, splits)
     folds = [_fold(study, dates, split, choices, f) for f, split in enumerate(splits)]
-    left = len(dates) - int(splits[-1].test[0][-1]) - 1
+    left, blind = len(dates) - int(splits[-1].test[0][-1]) - 1, int(np.isnan(choices.inside).sum())
     found: WalkForwardRecord = {
         "words": describe(given),
         "anchored": given.anchored,
@@ -153,7 +155,11 @@ def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: P
         "spread": _spread([one["out_of_sample"] for one in folds]),
         "path": None,
         "concentration": None,
-        "notes": [f"the last {left} sessions hold no whole test and are left out"] * bool(left),
+        "notes": [
+            *[f"{plain(counted(left, 'last session'))} hold no whole test and are left out"] * bool(left),
+            *[f"in {plain(counted(blind, 'fold'))} nobody decided anything in sample: the first is taken"]
+            * bool(blind),
+        ],
     }
     outside = _mean([one["out_of_sample"] for one in folds])
     if given.path and play is not None:

@@ -81,9 +81,14 @@ def test_whatever_stands_outside_a_training_part_changes_no_bit_of_its_choice() 
         assert (other.members[f], other.inside[f]) == (found.members[f], found.inside[f])
 
 
-def test_where_nobody_traded_nothing_is_chosen() -> None:
-    with pytest.raises(UsageError, match="no member decided anything in sessions 31 to 90, a training part"):
-        choose(lambda: [np.where(np.arange(300) < 30, BEYOND[:3], 0.0)], SPLITS[1:])
+def test_where_nobody_decided_anything_the_first_is_taken_and_one_that_failed_never_is() -> None:
+    idle = np.where(np.arange(300) < 30, BEYOND[[3, 0, 1]], 0.0)
+    idle[0] = np.nan
+    found = choose(lambda: [idle], SPLITS[1:])
+    assert set(found.members.tolist()) == {1}
+    assert np.isnan(found.inside).all()
+    with pytest.raises(UsageError, match="no member could be played to its end"):
+        choose(lambda: [idle[:1]], SPLITS)
 
 
 def test_paths_of_combinatorial_splits_are_put_together_of_the_chosen_on_their_tests() -> None:
@@ -221,9 +226,7 @@ def test_folds_follow_without_gap_and_add_up_to_the_account(walked: Walked) -> N
     growth = np.prod([1.0 + (fold["total_return"] or 0.0) for fold in folds])
     assert growth - 1.0 == pytest.approx(path["metrics"]["total_return"], rel=1e-12)
     assert sum(fold["profit"] or 0.0 for fold in folds) == pytest.approx(concentration["profit"], rel=1e-12)
-    assert found["notes"] == [
-        f"the last {len(days) - 125 - 60 * len(folds)} sessions hold no whole test and are left out"
-    ]
+    assert found["notes"] == [f"{len(days) - 125 - 60 * len(folds)} last sessions hold no whole test and are left out"]
 
 
 @pytest.mark.medium
