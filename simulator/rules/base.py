@@ -16,6 +16,7 @@ import numpy as np
 
 from simulator.errors import UsageError, did_you_mean
 from simulator.market.bars import Bars, Floats, Instants, Snapshot
+from simulator.rules.exits import NO_EXITS, Exits
 from simulator.rules.failure import OTHERS, as_strategy_error, exit_of_strategy
 from simulator.rules.occasions import Occasions
 from simulator.stopping import refuse_if_stopped
@@ -43,11 +44,13 @@ class Rule(ABC):
     file: Path | None = None
     cadence: Cadence = "weekly"
     window: int = 1
+    _exits: Exits = NO_EXITS
 
     def __init__(self, **parameters: Any) -> None:
         self.name = self.name or type(self).__name__
         known = self.parameters()
-        for key, value in parameters.items():
+        self._exits, own = Exits.split(parameters)
+        for key, value in own.items():
             if key not in known:
                 raise UsageError(
                     f'{type(self).__name__} has no parameter "{key}"{did_you_mean(key, known)}',
@@ -122,6 +125,9 @@ class Rule(ABC):
         return lambda k: {names[n]: float(given[k, n]) for n in np.flatnonzero(given[k]).tolist()}
 
     def _as_decision(self, weights: dict[str, float], snapshot: Snapshot) -> Decision:
+        wanted, exits = weights, self._exits
+        if exits.scale != 1.0:
+            weights = {symbol: weight * exits.scale for symbol, weight in weights.items()}
         # Texts that recur are one object: there is a target for each symbol at each date.
         reasons = {weight: f"{self.name} wants {weight:.1%} of equity" for weight in weights.values()}
         none, listed = f"{self.name} wants none", snapshot.listed
@@ -130,8 +136,10 @@ class Rule(ABC):
             for symbol, there in zip(snapshot.symbols, listed.tolist(), strict=True)
             if there
         )
+        if exits.priced:
+            targets = tuple(exits.on(target, snapshot.last(target.symbol)) for target in targets)
         parameters = settings_of(self)
-        record = {"kind": "rule", "rule": self.name, "parameters": parameters, "weights": weights}
+        record = {"kind": "rule", "rule": self.name, "parameters": {**parameters, **exits.named}, "weights": wanted}
         return Decision(snapshot.as_of, targets, record)
 
     def _call_weights(self, snapshot: Snapshot) -> Mapping[str, float]:
@@ -220,6 +228,11 @@ class RuleStrategy:
     def decide_ahead(self, snapshots: Sequence[Snapshot], bars: Bars, instants: Instants) -> Iterator[Decision]:
         """Yield the decisions of the rule at `instants` (K,), `snapshots` of `bars`."""
         return self.rule.decide_ahead(snapshots, Occasions(bars, instants))
+
+
+def exits_of(rule: Rule) -> Exits:
+    """Return the sizes and exits that were set on `rule` from outside."""
+    return rule._exits
 
 
 def uniform(*parts: Any) -> float:

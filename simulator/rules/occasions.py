@@ -45,6 +45,15 @@ class Occasions:
         rows, values = self.bars.series("close", column)
         return values, self.ends if rows is None else np.searchsorted(rows, self.ends)
 
+    @cached_property
+    def newest(self) -> Floats:
+        """(K, N) newest close of each symbol known at each date; NaN where it has had no bar yet."""
+        closes = np.full(self.listed.shape, np.nan)
+        for n in range(len(self.symbols)):
+            values, known = self.history(n)
+            closes[known > 0, n] = values[known[known > 0] - 1]
+        return closes
+
     def running_sums(self, column: int) -> Floats:
         """Return (k + 1,) sums of the first closes of one symbol, kept with the bars."""
         key = ("running sums", column)

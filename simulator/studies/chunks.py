@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.market.bars import Floats
-from simulator.replay.kernel.batch import MEASURES, Batch, play_many
-from simulator.rules.base import settings_of
+from simulator.replay.kernel.batch import AT_ONCE, MEASURES, Batch, play_many
+from simulator.replay.tape import Tape
+from simulator.rules.base import exits_of, settings_of
 from simulator.studies.inputs import Member, SweepInputs
 
 
@@ -35,26 +36,46 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     """Play members `first` to before `end`; the bytes do not depend on how members are cut into chunks."""
     members = [inputs.member(number) for number in range(first, end)]
     found: dict[int, tuple[Floats, Floats]] = {}
-    groups: dict[tuple[int, bytes], list[Member]] = defaultdict(list)
+    groups: dict[tuple[int, bytes, bool], list[Member]] = defaultdict(list)
     for one in members:
-        groups[id(inputs.market(one)), inputs.staged(one).inputs.instants.tobytes()].append(one)
+        instants = inputs.staged(one).inputs.instants.tobytes()
+        groups[id(inputs.market(one)), instants, exits_of(one.rule).priced].append(one)
     for alike in groups.values():
-        played = play_many(batch_of(inputs, alike), beyond=True)
-        measures, beyond = np.array([getattr(played, name) for name in MEASURES]).T, np.asarray(played.beyond)
+        measures, beyond = _play(inputs, alike)
         found |= {one.number: (row, series) for one, row, series in zip(alike, measures, beyond, strict=True)}
     rows, beyond = (np.array([found[n][part] for n in range(first, end)]) for part in (0, 1))
-    settings = [inputs.study.space.settings(number) for number in range(first, end)]
-    columns = {name: np.array([one[name] for one in settings]) for name in settings[0]}
+    columns = inputs.study.space.columns(first, end)
     return Chunk(first, columns | dict(zip(MEASURES, rows.T, strict=True)), beyond)
 
 
 def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
-    """Return what the kernel plays for members that trade on the same bars at the same instants."""
+    """Return what the kernel plays for members that trade on the same bars at the same instants, all with stops and
+    take-profits or all without."""
     market, instants = inputs.market(alike[0]), inputs.staged(alike[0]).inputs.instants
 
     def weigh(r: int) -> Floats:
-        rule = alike[r].rule
-        return type(rule).weights_for(inputs.occasions(alike[r]), settings_of(rule))
+        one = alike[r]
+        found = type(one.rule).weights_for(inputs.occasions(one), settings_of(one.rule))
+        return found * exits_of(one.rule).scale
+
+    def tape(r: int) -> Tape:
+        weights = weigh(r)
+        prices = exits_of(alike[r].rule).prices(weights, inputs.occasions(alike[r]).newest)
+        return Tape(instants, market.bars.symbols, weights, np.full_like(weights, np.nan), *prices)
 
     rules, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
-    return Batch.weighed(market, instants, weigh, rules, cash, [one.rules.limits for one in alike])
+    limits = [one.rules.limits for one in alike]
+    if exits_of(alike[0].rule).priced:
+        return Batch.of(market, [tape(r) for r in range(len(alike))], rules, cash, limits)
+    return Batch.weighed(market, instants, weigh, rules, cash, limits)
+
+
+def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]:
+    """(R, 11) measures and (R, S) d of members that trade on the same bars at the same instants."""
+    cells = len(inputs.staged(alike[0]).inputs.instants) * len(inputs.study.base.symbols)
+    # Tapes with prices are made before they are played: no more at once than fit into memory.
+    step = max(1, AT_ONCE // max(1, cells)) if exits_of(alike[0].rule).priced else len(alike)
+    parts = [alike[first : first + step] for first in range(0, len(alike), step)]
+    played = [play_many(batch_of(inputs, part), beyond=True) for part in parts]
+    measures = np.concatenate([np.array([getattr(one, name) for name in MEASURES]).T for one in played])
+    return measures, np.concatenate([np.asarray(one.beyond) for one in played])

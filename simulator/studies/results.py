@@ -36,7 +36,7 @@ class SweepFolder:
         np.save(series, chunk.beyond)
         pd.DataFrame(dict(chunk.columns)).to_parquet(table, index=False)
         self._table(chunk.first).parent.mkdir(parents=True, exist_ok=True)
-        write_file(self._series(chunk.first), series.getvalue())
+        write_file(self._table(chunk.first).with_suffix(".npy"), series.getvalue())
         write_file(self._table(chunk.first), table.getvalue())
 
     def table(self) -> pd.DataFrame:
@@ -50,6 +50,3 @@ class SweepFolder:
 
     def _table(self, first: int) -> Path:
         return self.path / "chunks" / f"{first:09}.parquet"
-
-    def _series(self, first: int) -> Path:
-        return self._table(first).with_suffix(".npy")

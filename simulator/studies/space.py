@@ -8,8 +8,9 @@ tpe             members that were asked for, in that order: each batch rests on 
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -66,6 +67,11 @@ class Parameter:
     values: tuple[Any, ...] = ()
     spread: Spread | None = None
 
+    @property
+    def numeric(self) -> bool:
+        """True where all values are numbers, or none at all."""
+        return self.spread is not None or all(type(one) in (int, float, type(None)) for one in self.values)
+
     def column(self, cells: NDArray[Any]) -> NDArray[Any]:
         """Return (n,) values of `cells` (n,): their places among the values, or what was drawn."""
         if self.spread is not None:
@@ -75,6 +81,18 @@ class Parameter:
         values[:] = self.values
         found: NDArray[Any] = (np.array(self.values) if simple else values)[cells]
         return found
+
+    def tidy(self, values: Sequence[Any]) -> NDArray[Any]:
+        """Return `values` (n,) of this parameter as one type of numpy's, whichever ones they are."""
+        kinds = {type(one) for one in self.values}
+        if self.numeric:
+            whole = self.spread.whole if self.spread is not None else kinds == {int}
+            return np.array([math.nan if one is None else one for one in values], np.int64 if whole else np.float64)
+        if kinds == {bool}:
+            return np.array(values, np.bool_)
+        texts = np.empty(len(values), dtype=object)
+        texts[:] = [one if isinstance(one, str | None) else json.dumps(one, default=str) for one in values]
+        return texts
 
 
 @dataclass(frozen=True)
@@ -124,6 +142,12 @@ class Space:
             else:
                 found[one.name] = int(cell) if one.spread.whole else float(cell)
         return found
+
+    def columns(self, first: int, end: int) -> dict[str, NDArray[Any]]:
+        """Return {name: (R,) values} of members `first` to before `end`, of the same type whichever members these are:
+        numbers (NaN for none), true and false, or texts (JSON for what is no text)."""
+        rows = [self.settings(number) for number in range(first, end)]
+        return {one.name: one.tidy([row[one.name] for row in rows]) for one in self.parameters}
 
     def examples(self) -> tuple[int, ...]:
         """Return members that between them show each value of each parameter, as far as members have it, and the first

@@ -74,12 +74,12 @@ def make_study(
     parameters = _parameters(written, sets)
     symbols = given.get("symbols", written.symbols) or SYMBOLS
     listed = symbols.split(",") if isinstance(symbols, str) else symbols
-    first, last = (_date(given, key, value) for key, value in (("first", written.first), ("last", written.last)))
+    last = given.get("last", written.last)
     base = RunSpec(
         given.get("strategy", written.strategy) or STRATEGY,
         tuple(dict.fromkeys(one.strip().upper() for one in listed if one.strip())),
-        first or parse_date(FIRST, "--from"),
-        last,
+        parse_date(given.get("first", written.first) or FIRST, "--from"),
+        None if last is None else parse_date(last, "--to"),
         models=given.get("models", written.models),
         bars=given.get("bars", written.bars),
         parameters={one.name: one.values[0] for one in parameters if _is_fixed(one)},
@@ -141,12 +141,6 @@ def _known(base: RunSpec, workspace: Workspace, where: Sequence[Condition]) -> M
         strategy = load_strategy(name, workspace.strategies).strategy
         known |= settings_of(strategy.rule) if isinstance(strategy, RuleStrategy) else {}
     return {**known, **base.parameters}
-
-
-def _date(given: Mapping[str, Any], key: str, written: date | None) -> date | None:
-    option = "--from" if key == "first" else "--to"
-    value = given.get(key)
-    return value if isinstance(value, date) else written if value is None else parse_date(value, option)
 
 
 def _choice(key: str, word: str, known: Sequence[Any]) -> Any:

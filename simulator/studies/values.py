@@ -2,7 +2,7 @@
 
     5:50:5                      5, 10, … 50: both ends are in
     10,20,50   daily,weekly     a list; texts need no quotes
-    [5,10]     true             one value, as `sim run --set` takes it
+    [5,10]     true     none    one value, as `sim run --set` takes it
     uniform(0.1, 0.9)           any number between, for a random, Sobol or TPE search
     log(0.5, 50)                the same, evenly by its logarithm
     int(5, 200)   logint(5, 500)   the same in whole numbers, ends included
@@ -70,7 +70,7 @@ def _read_values(name: str, text: str) -> list[Any]:
 
 def _read_word(word: str) -> Any:
     try:
-        return json.loads(word)
+        return None if word.lower() == "none" else json.loads(word)
     except (ValueError, RecursionError):
         return math.nan if word.lower() in ("nan", "inf", "-inf", "infinity") else word
 
