@@ -96,6 +96,9 @@ class SweepInputs:
 
     def _rule_strategy(self, spec: RunSpec) -> RuleStrategy:
         first = self._first
+        if dated := [name for name in spec.own if "@" in name]:
+            mend = "settings of a member hold throughout; --walk-forward changes them as it goes along"
+            raise UsageError(f"{dated[0]} changes at a date", mend=mend)
         if not isinstance(first, RuleStrategy):
             raise UsageError(f"{first.name} is no rule", mend="sweep a rule strategy, e.g. sma_cross")
         try:
