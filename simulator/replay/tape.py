@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats, Instants, instant, moment
+from simulator.replay.ledger import record
+from simulator.trading.conditional import Terms
 from simulator.trading.fills import price_or_nan, price_or_none
 from simulator.trading.model import Decision, Target
 from simulator.trading.sizing import check
+
+TERMS = record(Terms)
 
 PRICES = ("limit", "stop", "take_profit")
 
@@ -31,6 +36,8 @@ class Tape:
     symbols : N names
     weight : (K, N) signed fraction of equity; NaN = leave alone
     limit, stop, take_profit : (K, N) prices; NaN = market order, no stop, no take-profit
+    terms : (K, N) records of :class:`simulator.trading.conditional.Terms` where weights and limits wait for the
+        account, which only the kernel can play; else None
 
     Raises UsageError for wrong shapes, falling instants, infinite weights and prices that are not positive.
     """
@@ -41,6 +48,7 @@ class Tape:
     limit: Floats
     stop: Floats
     take_profit: Floats
+    terms: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         instants = np.asarray(self.instants, dtype=np.int64)
@@ -62,7 +70,7 @@ class Tape:
     @cached_property
     def priced(self) -> bool:
         """True where a target has a limit, a stop or a take-profit."""
-        return not all(np.isnan(getattr(self, name)).all() for name in PRICES)
+        return self.terms is not None or not all(np.isnan(getattr(self, name)).all() for name in PRICES)
 
     @classmethod
     def from_decisions(cls, decisions: Sequence[Decision], symbols: Sequence[str]) -> Tape:

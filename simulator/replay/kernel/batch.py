@@ -21,6 +21,7 @@ from simulator.replay.kernel.play import play
 from simulator.replay.kernel.state import MEMBER, Curves, Room
 from simulator.replay.ledger import Ledger
 from simulator.replay.tape import Tape
+from simulator.trading.conditional import LEAVE
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import Account, Position
 from simulator.trading.risk import Limits
@@ -157,7 +158,7 @@ class Batch:
         """Return members `first` to before `last` as a batch, their weights worked out."""
         members = self.members[first:last]
         if self.weigh is None:
-            return replace(self, members=members)
+            return replace(self, members=members, targets=self.targets.unsettled())
         decisions, symbols = self.targets.weight.shape
         weights = np.empty((last - first, decisions, symbols))
         for r in range(first, last):
@@ -166,9 +167,9 @@ class Batch:
         members["first"] = np.arange(len(members)) * decisions
         members["end"] = members["first"] + decisions
         due, at = (np.tile(each, len(members)) for each in (self.targets.due, self.targets.at))
-        no_prices = self.targets.limit[:0]
+        no_prices = [self.targets.limit[:0]] * 3
         weight = read_only(weights.reshape(-1, symbols))
-        targets = Targets(read_only(due), read_only(at), weight, no_prices, no_prices, no_prices)
+        targets = Targets.stated(read_only(due), read_only(at), weight, no_prices)
         return replace(self, members=members, targets=targets, weigh=None)
 
     def __len__(self) -> int:
@@ -176,7 +177,9 @@ class Batch:
 
     @property
     def most_targets(self) -> int:
-        before = np.concatenate([[0], np.cumsum((~np.isnan(self.targets.weight)).sum(axis=1))])
+        terms, weight = self.targets.terms, self.targets.weight
+        asked = terms["kind"] != LEAVE if len(terms) else ~np.isnan(weight)
+        before = np.concatenate([[0], np.cumsum(asked.sum(axis=1))])
         return int((before[self.members["end"]] - before[self.members["first"]]).max(initial=0))
 
     def play(self, room: Room, curves: Curves) -> None:

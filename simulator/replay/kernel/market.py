@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.errors import DataError
+from simulator.errors import DataError, UsageError
 from simulator.market.bars import Bars, Floats, Instants
 from simulator.replay import ledger
-from simulator.replay.tape import PRICES, Tape, due_at, years
+from simulator.replay.tape import PRICES, TERMS, Tape, due_at, years
 from simulator.trading.execution import SESSIONS_A_YEAR
 
 
@@ -148,7 +148,9 @@ class Targets(NamedTuple):
     """Decisions of all tapes, one tape after the other.
 
     `due` (K,) are the bars that decisions are carried out at, `at` (K,) the instants they were made at; `weight` (K, N)
-    is NaN where a symbol is left alone. The prices (K, N) have no rows where no decision names any.
+    is NaN where a symbol is left alone. The prices (K, N) have no rows where no decision names any. `terms` (K, N) have
+    rows where weights and limits wait for the account: each member settles them in `settled` (2, K, N), which is the
+    memory of `weight` and `limit`.
     """
 
     due: Instants
@@ -157,6 +159,22 @@ class Targets(NamedTuple):
     limit: Floats
     stop: Floats
     take_profit: Floats
+    terms: NDArray[Any]
+    settled: Floats
+
+    @classmethod
+    def stated(cls, due: Instants, at: Instants, weight: Floats, prices: Sequence[Floats]) -> Targets:
+        """Return targets that do not wait for anything."""
+        none = np.empty((2, 0, weight.shape[1]))
+        limit, stop, take_profit = prices
+        return cls(due, at, weight, limit, stop, take_profit, read_only(np.empty(none.shape[1:], dtype=TERMS)), none)
+
+    def unsettled(self) -> Targets:
+        """Return the same targets with weights and limits of their own, all to be settled."""
+        if not len(self.terms):
+            return self
+        settled = np.full((2, *self.terms.shape), np.nan)
+        return self._replace(weight=read_only(settled[0]), limit=read_only(settled[1]), settled=settled)
 
 
 def targets_of(bars: Bars, tapes: Sequence[Tape]) -> Targets:
@@ -164,7 +182,14 @@ def targets_of(bars: Bars, tapes: Sequence[Tape]) -> Targets:
     at = _stacked([tape.aligned(bars.symbols).instants for tape in tapes])
     priced = any(tape.priced for tape in tapes)
     prices = [_stacked([getattr(tape, name)[: None if priced else 0] for tape in tapes]) for name in PRICES]
-    return Targets(due_at(bars, at).astype(np.int64), at, _stacked([tape.weight for tape in tapes]), *prices)
+    due, weight = due_at(bars, at).astype(np.int64), _stacked([tape.weight for tape in tapes])
+    targets = Targets.stated(due, at, weight, prices)
+    waiting = [tape.terms for tape in tapes if tape.terms is not None]
+    if not waiting:
+        return targets
+    if len(waiting) < len(tapes):
+        raise UsageError("of the tapes of a batch some wait for the account and some do not")
+    return targets._replace(terms=_stacked(waiting)).unsettled()
 
 
 def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

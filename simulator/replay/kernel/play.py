@@ -24,7 +24,7 @@ import numpy as np
 from simulator.compiled import entry, inner
 from simulator.market.bars import Instants
 from simulator.replay import ledger
-from simulator.replay.kernel import arithmetic, bookkeeping, limits, market, measures, state
+from simulator.replay.kernel import arithmetic, bookkeeping, conditions, limits, market, measures, state
 from simulator.replay.kernel.arithmetic import (
     TOLERANCE,
     affordable,
@@ -37,10 +37,12 @@ from simulator.replay.kernel.arithmetic import (
     reducing_part,
 )
 from simulator.replay.kernel.bookkeeping import cancel, end_auctioned, end_order, fill, refuse, send, set_bracket
+from simulator.replay.kernel.conditions import settle
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
 from simulator.replay.kernel.measures import clear_exposure, close_session, measure, note_target, open_bar
 from simulator.replay.kernel.state import Curves, KernelState, Member, Room
+from simulator.trading import conditional
 from simulator.trading.execution import SESSIONS_A_YEAR
 from simulator.trading.risk import make_limiter
 from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, make_size
@@ -480,6 +482,8 @@ def _play(
                 close_session(x, s, session, bars)
                 exposure = 0.0
         while k < s.rules.end and targets.due[k] <= t:
+            if len(targets.terms) > 0:
+                settle(m, targets, s, t, k)
             if s.rules.grouping >= 0:
                 limit_decision(m, targets, s, groupings, t, k)
             _decide(m, targets, s, t, k)
@@ -502,7 +506,10 @@ def _play(
 
 
 @entry(
-    *(str(module.__file__) for module in (arithmetic, bookkeeping, limits, market, measures, state)),
+    *(
+        str(module.__file__)
+        for module in (arithmetic, bookkeeping, conditional, conditions, limits, market, measures, state)
+    ),
     __file__,
     getsource(make_limiter),
     getsource(make_size),
