@@ -19,11 +19,11 @@ from simulator.rules import Occasions, Rule, RuleStrategy
 from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import load_strategy
+from simulator.runs.strategies import Loaded, load_strategy
 from simulator.studies.study import Study
 from simulator.trading.cycle import TradingRules
 from simulator.trading.schedule import Point
-from simulator.trading.strategy import Strategy, points_of
+from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
 
 
@@ -55,7 +55,8 @@ class _Settings:
 
 @dataclass(frozen=True, eq=False)
 class SweepInputs:
-    """A study and the workspace it reads. Sent to another process, it takes the bars along that are loaded already."""
+    """A study and the workspace it reads. Sent to another process, it takes along what it has read: all that members
+    need, after `prepare`."""
 
     study: Study
     workspace: Workspace
@@ -63,7 +64,13 @@ class SweepInputs:
     """`inputs` with the longest `history` read so far."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"study": self.study, "workspace": self.workspace, "_read": self._read}
+        kept = ("study", "workspace", "_read", "config", "strategy")
+        return {name: value for name, value in vars(self).items() if name in kept}
+
+    def prepare(self) -> SweepInputs:
+        """Read all that members need, the bars for the longest history of any. Raises as `member` and `staged`."""
+        self.staged(max(map(self.member, range(len(self.study))), key=lambda one: one.history))
+        return self
 
     @cached_property
     def config(self) -> Config:
@@ -95,15 +102,13 @@ class SweepInputs:
         return {}
 
     def _rule_strategy(self, spec: RunSpec) -> RuleStrategy:
-        first = self._first
+        first = self.rule
         if dated := [name for name in spec.own if "@" in name]:
             mend = "settings of a member hold throughout; --walk-forward changes them as it goes along"
             raise UsageError(f"{dated[0]} changes at a date", mend=mend)
-        if not isinstance(first, RuleStrategy):
-            raise UsageError(f"{first.name} is no rule", mend="sweep a rule strategy, e.g. sma_cross")
         try:
-            rule = type(first.rule)(**spec.own)
-            rule.name, rule.file = first.rule.name, first.rule.file
+            rule = type(first)(**spec.own)
+            rule.name, rule.file = first.name, first.file
             _ = int(rule.window)
             return RuleStrategy(rule)
         except Exception:  # loaded once more for the error that tells file and line
@@ -111,11 +116,20 @@ class SweepInputs:
             raise
 
     @cached_property
-    def _first(self) -> Strategy[Any]:
+    def strategy(self) -> Loaded:
+        """The strategy as the first member has it."""
         return self._load(self.study.spec(0))
 
-    def _load(self, spec: RunSpec) -> Strategy[Any]:
-        return load_strategy(spec.strategy, self.workspace.strategies, None, spec.own, len(spec.symbols)).strategy
+    @property
+    def rule(self) -> Rule:
+        """The rule as the first member has it. Raises UsageError for a strategy that is none."""
+        strategy = self.strategy.strategy
+        if not isinstance(strategy, RuleStrategy):
+            raise UsageError(f"{strategy.name} is no rule", mend="sweep a rule strategy, e.g. sma_cross")
+        return strategy.rule
+
+    def _load(self, spec: RunSpec) -> Loaded:
+        return load_strategy(spec.strategy, self.workspace.strategies, None, spec.own, len(spec.symbols))
 
     def staged(self, member: Member) -> LoadedInputs:
         """Return the inputs of `member`, the same object for all that agree in history, points, weekday, interest.

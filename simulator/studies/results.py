@@ -1,43 +1,78 @@
 """The folder of a sweep: chunks as Parquet, each whole or not there, and study.json once all are in.
 
-reports/sweep-<strategy>-<id>/chunks/000000.parquet   members 0 … : settings and measures, a row each
-                              chunks/000000.npy       (R, S) what they earned beyond their usual exposure
-                              study.json              what was swept, what was concluded
+reports/sweep-<strategy>-<from>-<to>-<id>/
+  chunks/000000000.parquet   members 0 … : settings and measures, a row each; digests of both files, and whose they are
+  chunks/000000000.npy       (R, S) what they earned beyond their usual exposure
+  study.json                 what was swept, what was concluded
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from simulator.errors import DataError
 from simulator.files import write_file
 from simulator.market.bars import Floats
 from simulator.studies.chunks import Chunk
 
+SEAL = b"sim sweep"
+"""Key of the Parquet file's metadata."""
+
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """The folder of one sweep."""
+    """The folder of one sweep; `study` is the digest of everything its results follow from."""
 
     path: Path
-
-    def has(self, first: int) -> bool:
-        """Return True where the chunk that begins with member `first` is there."""
-        return self._table(first).exists()
+    study: str = ""
 
     def keep(self, chunk: Chunk) -> None:
-        """Write one chunk; its table comes last and says that it is whole."""
-        series, table = io.BytesIO(), io.BytesIO()
+        """Write one chunk; its table comes last and says that it is whole. Raises SimError where it cannot be."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        series, rows = io.BytesIO(), io.BytesIO()
         np.save(series, chunk.beyond)
-        pd.DataFrame(dict(chunk.columns)).to_parquet(table, index=False)
-        self._table(chunk.first).parent.mkdir(parents=True, exist_ok=True)
-        write_file(self._table(chunk.first).with_suffix(".npy"), series.getvalue())
-        write_file(self._table(chunk.first), table.getvalue())
+        table = pa.table({name: pa.array(values.tolist()) for name, values in chunk.columns.items()})
+        seal = {
+            "study": self.study,
+            "members": [chunk.first, chunk.first + len(chunk.beyond)],
+            "table": _digest_of(table),
+            "beyond": hashlib.sha256(series.getbuffer()).hexdigest(),
+        }
+        pq.write_table(table.replace_schema_metadata({SEAL: json.dumps(seal).encode()}), rows)
+        write_file(self._series(chunk.first), series.getvalue())
+        write_file(self._table(chunk.first), rows.getvalue())
+
+    def has(self, first: int, end: int) -> bool:
+        """Return True where the chunk of members `first` to before `end` is there, whole, and of this study."""
+        return self._seal(first, end) is not None
+
+    def missing(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return those of `spans` whose chunk is not there, damaged, or of another study."""
+        return [span for span in spans if not self.has(*span)]
+
+    def digest(self, spans: Sequence[tuple[int, int]]) -> str:
+        """Return the sha256 (hex) of the results: settings, measures and d of all members.
+
+        Raises DataError for a chunk that is not whole.
+        """
+        found = hashlib.sha256()
+        for first, end in spans:
+            seal = self._seal(first, end)
+            if seal is None:
+                raise DataError(f"members {first} to {end - 1} are not there or damaged", where=str(self.path))
+            found.update(f"{seal['table']} {seal['beyond']}\n".encode())
+        return found.hexdigest()
 
     def table(self) -> pd.DataFrame:
         """Return a row per member, in the order of their numbers, as index."""
@@ -48,5 +83,34 @@ class SweepFolder:
         """Yield (R, S) d of the members of each chunk, in the order of their numbers."""
         return (np.load(path) for path in sorted((self.path / "chunks").glob("*.npy")))
 
+    def beyond(self) -> Floats:
+        """(R, S) of all members."""
+        return np.concatenate(list(self.blocks()))
+
+    def _seal(self, first: int, end: int) -> Mapping[str, Any] | None:
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(self._table(first))
+            seal: dict[str, Any] = json.loads((table.schema.metadata or {})[SEAL])
+            with self._series(first).open("rb") as file:
+                beyond = hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, KeyError, ValueError):  # pyarrow's own errors are of these kinds
+            return None
+        there = {"study": self.study, "members": [first, end], "table": _digest_of(table), "beyond": beyond}
+        return seal if seal == there else None
+
     def _table(self, first: int) -> Path:
         return self.path / "chunks" / f"{first:09}.parquet"
+
+    def _series(self, first: int) -> Path:
+        return self._table(first).with_suffix(".npy")
+
+
+def _digest_of(table: Any) -> str:
+    import pyarrow as pa
+
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, table.schema.remove_metadata()) as stream:
+        stream.write_table(table.replace_schema_metadata(None).combine_chunks())
+    return hashlib.sha256(out.getbuffer()).hexdigest()

@@ -1,14 +1,23 @@
-"""A sweep from its study to its folder: the one way for the command line and Python."""
+"""A sweep from its study to its folder: the one way for the command line and Python.
+
+Study, Workspace ──► SweepInputs ──► spans of members ──► those of this shard that are not there yet
+                                                               │ executors.py
+study.json ◄── inference.py ◄── all chunks are there ◄── chunks/*.parquet, *.npy
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
+from simulator.errors import SimError, UsageError
 from simulator.evidence.sweep_records import SweepRecord
+from simulator.files import check_writable
+from simulator.rules import Rule
 from simulator.runs.identity import code_digest, data_digest, digest_of
 from simulator.studies.conclude import conclude
-from simulator.studies.executors import play_chunks
+from simulator.studies.executors import Executor, Span, play_chunks
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
 from simulator.studies.study import Study
@@ -16,7 +25,16 @@ from simulator.studies.walk_forward import Play
 from simulator.workspace import Workspace
 
 CHUNK = 250
-"""Members of a chunk: what is lost when a process is killed, and what a task of a cluster is."""
+"""Members of a chunk, at most: what is lost when a process is killed, and what a task of a cluster is."""
+
+CHUNK_OF_STEPS = 10
+"""The same for rules that are asked date by date, a thousand times as slow."""
+
+LEAST_CHUNKS = 16
+"""Chunks that a small sweep is cut into, so that all processors have work."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of members that are done, and of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,36 +46,118 @@ class FinishedSweep:
     record: SweepRecord
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `count`, from 1: every `count`-th chunk."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Return the shard that ``2/5`` names. Raises UsageError."""
+        number, slash, count = text.partition("/")
+        if not (slash and number.isascii() and number.isdigit() and count.isascii() and count.isdigit()):
+            raise UsageError(f'--shard was "{text}"', mend="write which of how many, 1/4 to 4/4")
+        if not 1 <= int(number) <= int(count):
+            raise UsageError(f"--shard was {text}", mend=f"the first of {count} is 1/{count}, the last {count}/{count}")
+        return cls(int(number), int(count))
+
+
+WHOLE = Shard()
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A study on a workspace, cut into chunks."""
+
+    study: Study
+    workspace: Workspace
+
+    @cached_property
+    def inputs(self) -> SweepInputs:
+        return SweepInputs(self.study, self.workspace)
+
+    @cached_property
+    def folder(self) -> SweepFolder:
+        """The folder, which need not be there. Its name holds ten digits of the digest of all that results follow from.
+
+        Raises UsageError where the folder holds another study.
+        """
+        inputs = self.inputs
+        staged = inputs.staged(inputs.member(0))
+        made_of = [
+            {**self.study.described(), "to": str(staged.last)},
+            [inputs.config.dump(), dict(inputs.strategy.files), data_digest(staged.inputs), code_digest()],
+        ]
+        study = digest_of(made_of)
+        name = f"sweep-{inputs.rule.name}-{self.study.base.first}-{staged.last}-{study[:10]}"
+        return SweepFolder(self.workspace.reports / name, study)
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        """First and end of each chunk. They depend on the study alone, and so do the files."""
+        asked_by_step = type(self.inputs.rule).weights_for.__func__ is Rule.weights_for.__func__  # type: ignore[attr-defined]
+        most, count = CHUNK_OF_STEPS if asked_by_step else CHUNK, len(self.study)
+        size = min(most, -(-count // LEAST_CHUNKS))
+        return [(first, min(first + size, count)) for first in range(0, count, size)]
+
+    def missing(self) -> list[Span]:
+        """Return the chunks that are not there, or not whole, or of another study."""
+        return self.folder.missing(self.spans)
+
+    def play(self, executor: Executor | None = None, shard: Shard = WHOLE, progress: Progress | None = None) -> None:
+        """Play the chunks of `shard` that are missing; each is on disk as soon as it is done.
+
+        Raises SimError where that cannot be; what was done is kept, and the same call goes on from there.
+        """
+        check_writable(self.folder.path)
+        own = self.spans[shard.number - 1 :: shard.count]
+        missing = self.folder.missing(own)
+        total, left = (sum(end - first for first, end in spans) for spans in (own, missing))
+        for chunk in play_chunks(self.inputs, missing, executor):
+            self.folder.keep(chunk)
+            left -= len(chunk.beyond)
+            if progress is not None:
+                progress(total - left, total)
+
+    def conclude(self, play: Play | None = None) -> FinishedSweep:
+        """Conclude from all members, and write study.json; `play` makes the run of a walk-forward.
+
+        Raises SimError where members are missing.
+        """
+        if missing := self.missing():
+            found = f"{len(missing)} of {len(self.spans)} chunks are not there"
+            raise SimError(found, where=str(self.folder.path), mend="the same command without --shard plays them")
+        return FinishedSweep(self.study, self.folder, conclude(self.inputs, self.folder, play))
+
+
 def run_sweep(
     study: Study,
     workspace: Workspace,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     play: Play | None = None,
+    executor: Executor | None = None,
 ) -> FinishedSweep:
     """Play what is not there yet of the members of `study`, then conclude; `play` makes the run of a walk-forward.
 
     Raises the errors of `simulator.errors`.
     """
-    inputs = SweepInputs(study, workspace)
-    folder = SweepFolder(workspace.reports / sweep_name(inputs))
-    spans = [(n, min(n + CHUNK, len(study))) for n in range(0, len(study), CHUNK)]
-    missing = [span for span in spans if not folder.has(span[0])]
-    done = len(study) - sum(end - first for first, end in missing)
-    for chunk in play_chunks(inputs, missing):
-        folder.keep(chunk)
-        done += len(chunk.beyond)
-        if progress is not None:
-            progress(done, len(study))
-    return FinishedSweep(study, folder, conclude(inputs, folder, play))
+    sweep = Sweep(study, workspace)
+    sweep.play(executor, progress=progress)
+    return sweep.conclude(play)
 
 
-def sweep_name(inputs: SweepInputs) -> str:
-    """Return the folder's name: strategy, period and ten hex digits of everything the results follow from."""
-    study, member = inputs.study, inputs.member(0)
-    staged = inputs.staged(member)
-    made_of = [
-        {**study.described(), "to": str(staged.last)},
-        [inputs.config.dump(), data_digest(staged.inputs), code_digest()],
-    ]
-    name = member.rule.name
-    return f"sweep-{name}-{study.base.first}-{staged.last}-{digest_of(made_of)[:10]}"
+def run_shard(
+    study: Study,
+    workspace: Workspace,
+    shard: Shard,
+    progress: Progress | None = None,
+    play: Play | None = None,
+    executor: Executor | None = None,
+) -> FinishedSweep | int:
+    """Play what is not there yet of one shard; the last one concludes, others return how many chunks are missing."""
+    sweep = Sweep(study, workspace)
+    sweep.play(executor, shard, progress)
+    missing = sweep.missing()
+    return len(missing) if missing else sweep.conclude(play)
