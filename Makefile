@@ -11,13 +11,14 @@ SETUP  := pyproject.toml constraints.txt hatch_build.py
 # What points another Python elsewhere must not reach into .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
-.PHONY: help run test test-fast test-slow check bench kernels pictures wheel clean
+.PHONY: help run test test-fast test-slow test-clients check bench kernels pictures wheel clean
 
 help:
 	@echo 'make run        set up, then replay the council over the sample bars and write a report'
 	@echo 'make test       set up, then run the tests'
 	@echo 'make test-fast  those of them that are done within a minute'
 	@echo 'make test-slow  the tests that take longer than ten seconds'
+	@echo 'make test-clients  other people'\''s Alpaca clients against the rehearsal exchange (installs them into .clients)'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make bench      the benchmarks'
 	@echo 'make kernels    the loops compiled ahead, anew after a change in them (Linux on 64-bit x86, needs cc)'
@@ -42,6 +43,10 @@ test-slow: $(VENV)/.installed-test
 	@echo '==> pytest -m slow'
 	@$(PY) -m pytest -m slow
 
+test-clients: $(VENV)/.installed
+	@echo '==> tests/exchange/clients'
+	@$(PY) tests/exchange/clients/run.py
+
 check: $(VENV)/.installed-dev
 	@echo '==> ruff check'         && $(PY) -m ruff check .
 	@echo '==> ruff format'        && $(PY) -m ruff format --check .
@@ -65,7 +70,7 @@ wheel: $(VENV)/.installed-dev
 	@ls dist
 
 clean:
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .clients build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 	@find simulator strategies tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is written only after its installation went through, so an interrupted one is repeated.

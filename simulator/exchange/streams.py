@@ -224,6 +224,6 @@ def stream_routes(wire: Wire) -> list[WebSocketRoute]:
         await market_data(wire, socket)
 
     return [
-        WebSocketRoute("/stream", trading),
+        *(WebSocketRoute(path, trading) for path in ("/stream", "/stream/")),
         *(WebSocketRoute(f"/v2/{feed}", data) for feed in ("iex", "sip", "delayed_sip", "test")),
     ]
