@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import click
 
 from simulator.cli.completers import complete_strategy, complete_symbol
-from simulator.cli.options import AS_JSON, MODELS, InSections, parse_symbols
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, InSections, parse_symbols
 from simulator.cli.output import print_result
 from simulator.workspace import Workspace
 
@@ -30,6 +30,7 @@ class SweepCommand(InSections):
         "What is swept": ("--strategy", "--symbols", "--from", "--set", "--where"),
         "Which members": ("--search", "--members", "--seed"),
         "Out of sample": ("--walk-forward", "--cpcv"),
+        "Who answers, and for how much": ("--models", "--plan", "--max-cost"),
         "Output": ("--json", "--help"),
     }
     paired: ClassVar = {
@@ -66,10 +67,12 @@ class SweepCommand(InSections):
 )
 @click.option("--cpcv", metavar="folds=10,test=2,purge=5,embargo=5", help="Combinatorial purged cross-validation.")
 @MODELS
+@click.option("--plan", is_flag=True, help="Say what would be played and asked, and what it would cost; do nothing.")
+@MAX_COST
 @AS_JSON
 @click.pass_obj
 def sweep(
-    workspace: Workspace, /, study: Path | None, sets: list[tuple[str, str]], as_json: bool, **options: Any
+    workspace: Workspace, /, study: Path | None, sets: list[tuple[str, str]], plan: bool, as_json: bool, **options: Any
 ) -> None:
     """Play a strategy in many settings.
 
@@ -82,9 +85,17 @@ def sweep(
     from simulator.studies.study_file import make_study
     from simulator.studies.sweep import run_sweep
 
+    chosen = make_study(workspace, study, sets, **options)
+    if plan:
+        from simulator.report.plan import print_sweep_plan
+        from simulator.studies.planner import plan_sweep
+
+        planned = plan_sweep(chosen, workspace)
+        print_result(planned.to_json(), as_json, lambda console: print_sweep_plan(planned, console))
+        return
     with progress_bar() as advance:
         made = run_sweep(
-            make_study(workspace, study, sets, **options),
+            chosen,
             workspace,
             lambda done, total: advance(done, total, before="sweeping"),
             lambda spec: simulate(spec, workspace),

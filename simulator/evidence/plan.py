@@ -143,3 +143,59 @@ class Plan:
             "total": total,
             "lines": [asdict(line) for line in self.lines],
         }
+
+
+@dataclass(frozen=True)
+class PlannedParameter:
+    """A parameter of a sweep: what it changes (`kind`), how many values it has, None for a distribution, and which."""
+
+    name: str
+    kind: str
+    values: int | None
+    shown: str
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """Plan of a sweep: its members, the minutes their playing takes, and the questions of a council to models.
+
+    Attributes
+    ----------
+    decisions : of one member; 0 where that is not known before anybody is asked
+    lines : questions of all members, one that several share counted once
+    asked_apart : combinations of settings that ask questions of their own
+    """
+
+    strategy: str
+    first: str
+    last: str
+    decisions: int
+    search: str
+    members: int
+    parameters: tuple[PlannedParameter, ...]
+    minutes: float
+    max_cost: float
+    lines: tuple[PlanLine, ...] = ()
+    asking_minutes: float = 0.0
+    asked_apart: int = 0
+
+    @property
+    def misses(self) -> int:
+        return sum(line.misses for line in self.lines)
+
+    @property
+    def usd(self) -> Range:
+        return sum((line.usd for line in self.lines), Range())
+
+    def to_json(self) -> dict[str, object]:
+        """Return what ``sim sweep --plan --json`` prints."""
+        names = ("strategy", "decisions", "search", "members", "minutes", "max_cost", "asking_minutes", "asked_apart")
+        calls = sum(line.calls for line in self.lines)
+        return {
+            **{name: getattr(self, name) for name in names},
+            "from": self.first,
+            "to": self.last,
+            "parameters": [asdict(one) for one in self.parameters],
+            "total": {"calls": calls, "hits": calls - self.misses, "misses": self.misses, "usd": asdict(self.usd)},
+            "lines": [asdict(line) for line in self.lines],
+        }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from simulator.evidence.plan import BatchPlan, Plan, PlanLine, Range
+from simulator.evidence.plan import BatchPlan, Plan, PlanLine, Range, SweepPlan
 from simulator.report.renderers.console import Text
 
 
@@ -17,9 +18,36 @@ def print_plan(plan: Plan, console: Console) -> None:
     if not plan.lines:
         _print(console, "It asks no model: nothing to pay.")
         return
-    console.print(_table(plan))
+    console.print(_table(plan.lines))
     for sentence in _sentences(plan):
         _print(console, sentence)
+
+
+def print_sweep_plan(plan: SweepPlan, console: Console) -> None:
+    """Print `plan`: parameters by what they change, members, questions, dollars and minutes."""
+    _print(console, f"{plan.strategy}, {plan.first} to {plan.last}, {plan.search} of {plan.members:,} members")
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("parameter", "changes", "values", ""):
+        table.add_column(name, justify="right" if name == "values" else "left", overflow="fold")
+    for one in plan.parameters:
+        count = "any" if one.values is None else f"{one.values:,}"
+        table.add_row(*map(Text, (one.name, one.kind, count, one.shown)))
+    console.print(table)
+    if plan.minutes:
+        _print(console, f"Playing takes about {_duration(plan.minutes)}; as many processes share it as there are.")
+    if not plan.lines:
+        _print(console, "It asks no model: nothing to pay.")
+        return
+    console.print(_table(plan.lines))
+    hits = sum(line.hits for line in plan.lines)
+    apart = f", of {plan.asked_apart:,} combinations that ask for themselves" if plan.asked_apart > 1 else ""
+    _print(console, f"{hits + plan.misses:,} questions{apart}: {hits:,} answered on disk, {plan.misses:,} to ask.")
+    if plan.usd.high:
+        usd = plan.usd
+        money = f"About ${usd.likely:.2f} (${usd.low:.2f} to ${usd.high:.2f})"
+        _print(console, f"{money}, {_duration(plan.asking_minutes)}.")
+        if usd.likely > plan.max_cost:
+            _print(console, f"More than --max-cost {plan.max_cost:g}: it would stop there and keep what it paid for.")
 
 
 def title(plan: Plan) -> str:
@@ -42,11 +70,12 @@ def summarise(plan: Plan) -> tuple[str, ...]:
         last = f"more than max_cost, ${plan.max_cost:g}: the run would stop there and keep what it paid for"
     else:
         last = f"within max_cost, ${plan.max_cost:g}" if usd.high <= plan.max_cost else f"may reach ${plan.max_cost:g}"
+    takes = _duration(plan.minutes) if plan.minutes else "no time"
     return (
         title(plan),
         f"questions: {plan.calls:,}, of which {plan.calls - plan.misses:,} answered on disk and {plan.misses:,} to ask",
         f"tokens to ask for: {tokens}",
-        f"dollars: {usd.likely:.2f} ({usd.low:.2f} to {usd.high:.2f}), {_minutes(plan) if plan.minutes else 'no time'}",
+        f"dollars: {usd.likely:.2f} ({usd.low:.2f} to {usd.high:.2f}), {takes}",
         last,
     )
 
@@ -68,11 +97,12 @@ def _sentences(plan: Plan) -> list[str]:
     hits = plan.calls - plan.misses
     found = [f"{plan.calls:,} questions: {hits:,} answered on disk, {plan.misses:,} to ask."]
     if plan.usd.high:
-        found[0] += f" About ${plan.usd.likely:.2f} (${plan.usd.low:.2f} to ${plan.usd.high:.2f}), {_minutes(plan)}."
+        money = f"About ${plan.usd.likely:.2f} (${plan.usd.low:.2f} to ${plan.usd.high:.2f})"
+        found[0] += f" {money}, {_duration(plan.minutes)}."
         if plan.saved_usd:
             found.append(_price_classes(plan))
     elif plan.minutes:
-        found[0] += f" No money, {_minutes(plan)}."
+        found[0] += f" No money, {_duration(plan.minutes)}."
     if plan.batch is not None:
         found.append(_batches(plan, plan.batch))
     if plan.reread_tokens:
@@ -118,19 +148,19 @@ def _batches(plan: Plan, batch: BatchPlan) -> str:
     return text
 
 
-def _minutes(plan: Plan) -> str:
-    if plan.minutes < 1.5:
-        return f"{max(1, round(60 * plan.minutes))} s"
-    return f"{plan.minutes:.0f} min" if plan.minutes < 120 else f"{plan.minutes / 60:.1f} h"
+def _duration(minutes: float) -> str:
+    if minutes < 1.5:
+        return f"{max(1, round(60 * minutes))} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _table(plan: Plan) -> Table:
+def _table(lines: Sequence[PlanLine]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
     table.add_column("model", overflow="fold", min_width=24)
     for name in ("on disk", "to ask", "tokens in, out", "dollars"):
         table.add_column(name, justify="right", no_wrap=True)
-    for line in plan.lines:
+    for line in lines:
         cells = (line.stage, line.model, f"{line.hits:,}", f"{line.misses:,}", *_money(line))
         table.add_row(*map(Text, cells))
     return table

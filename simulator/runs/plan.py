@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from simulator.config import Config, Seat, load_config, override_config
@@ -24,11 +26,12 @@ from simulator.llm.messages import ChatRequest
 from simulator.llm.registry import OPENAI_COMPATIBLE
 from simulator.llm.spending.limits import KNOWN, Limits
 from simulator.llm.spending.prices import Prices
+from simulator.llm.trace import Call
 from simulator.replay.inputs import ReplayInputs
 from simulator.replay.prefetch import prefetch, silent
 from simulator.runs.batches import LEFT_OUT, check_batch
 from simulator.runs.cost_history import outlay, reread_tokens
-from simulator.runs.load_inputs import load_inputs
+from simulator.runs.load_inputs import LoadedInputs, load_inputs
 from simulator.runs.plan_provider import PlanProvider, PlanRounds, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec, check_max_cost
@@ -39,30 +42,48 @@ from simulator.workspace import Workspace
 STAGES = ("shortlist", "research", "pitch", "review", "chairman", "checkpoint")
 
 
+@dataclass(frozen=True, eq=False)
+class _Met:
+    """All meetings of a run as they were held with stand-ins."""
+
+    config: Config
+    strategy: Strategy[Any]
+    staged: LoadedInputs
+    gateway: Gateway
+    rounds: PlanRounds
+
+
+@contextmanager
+def _meet_all(spec: RunSpec, workspace: Workspace, provider: PlanProvider) -> Iterator[_Met]:
+    config = override_config(load_config(workspace.config), spec.overrides)
+    with plan_gateway(workspace, config, spec.models, spec.mode, provider) as asking:
+        strategy = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols)).strategy
+        window, points = strategy.window, points_of(strategy, config.schedule)
+        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
+        check_batch(spec, strategy)
+        check_replicates(strategy, spec.replicates)
+        again = [replicate_of(strategy, number) for number in range(spec.replicates)]
+        rounds = PlanRounds(asking.gateway, LEFT_OUT[spec.batch], provider, Prices(config.models.prices))
+        asking.gateway.rounds = rounds
+        asking.loop.run(_meet(again, staged.inputs, rounds))
+        yield _Met(config, strategy, staged, asking.gateway, rounds)
+
+
 def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     """The plan of a run. Raises what the run would raise before its first question, and ConfigError for a model whose
     price nobody knows."""
     check_max_cost(spec.max_cost)
-    config = override_config(load_config(workspace.config), spec.overrides)
-    plan_provider = PlanProvider()
-    with plan_gateway(workspace, config, spec.models, spec.mode, plan_provider) as asking:
-        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
-        window, points = loaded.strategy.window, points_of(loaded.strategy, config.schedule)
-        staged = load_inputs(spec.symbols, spec.first, spec.last, window, points, workspace.reading(spec.bars), config)
-        check_batch(spec, loaded.strategy)
-        check_replicates(loaded.strategy, spec.replicates)
-        again = [replicate_of(loaded.strategy, number) for number in range(spec.replicates)]
-        rounds = PlanRounds(asking.gateway, LEFT_OUT[spec.batch], plan_provider, Prices(config.models.prices))
-        asking.gateway.rounds = rounds
-        asking.loop.run(_meet(again, staged.inputs, rounds))
-        lines = _lines(asking.gateway, plan_provider.asked, Prices(config.models.prices))
-        paid = [call.usage for call in asking.gateway.calls]
-    taken = seats_of(loaded.strategy)
-    follows = loaded.strategy.reads == "minutes"
+    provider = PlanProvider()
+    with _meet_all(spec, workspace, provider) as met:
+        config, strategy, staged, rounds = met.config, met.strategy, met.staged, met.rounds
+        calls = met.gateway.calls
+        lines = _lines(calls, met.gateway.cache, provider.asked, Prices(config.models.prices))
+    paid, taken = [call.usage for call in calls], seats_of(strategy)
+    follows = strategy.reads == "minutes"
     missing = sum(line.misses for line in lines)
     offline = spec.cache == "replay" and missing
     return Plan(
-        strategy=loaded.strategy.name,
+        strategy=strategy.name,
         first=str(spec.first),
         last=str(staged.last),
         decisions=staged.inputs.meetings,
@@ -74,11 +95,32 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         lines=lines,
         minutes=_seconds(lines, taken.values(), config, spec.replicates, staged.inputs.meetings if follows else 1) / 60,
         fails=f"--cache replay asks nothing, and {missing} answers are not on disk" if offline else None,
-        shortlist=_describe_shortlist(loaded.strategy, len(spec.symbols)),
+        shortlist=_describe_shortlist(strategy, len(spec.symbols)),
         read_tokens=sum(usage.prompt_tokens for usage in paid),
         reread_tokens=sum(usage.cached_tokens for usage in paid),
         batch=_in_batches(spec, rounds, lines) if rounds.rounds else None,
     )
+
+
+@dataclass(frozen=True)
+class SharedQuestions:
+    """Questions of several runs: `keys` of each, and `lines` of them all, where one that runs share counts once."""
+
+    keys: tuple[frozenset[str], ...]
+    lines: tuple[PlanLine, ...]
+    minutes: float
+
+
+def plan_shared(specs: Iterable[RunSpec], workspace: Workspace) -> SharedQuestions:
+    """Return what the runs of `specs` ask together. Raises what :func:`make_plan` raises."""
+    provider, calls, keys, lines, seconds = PlanProvider(), dict[str, Call](), [], tuple[PlanLine, ...](), 0.0
+    for spec in specs:
+        with _meet_all(spec, workspace, provider) as met:
+            keys.append(frozenset(call.key for call in met.gateway.calls))
+            calls |= {call.key: call for call in met.gateway.calls}
+            lines = _lines(calls.values(), met.gateway.cache, provider.asked, Prices(met.config.models.prices))
+            seconds = _seconds(lines, seats_of(met.strategy).values(), met.config, 1, 1)
+    return SharedQuestions(tuple(keys), lines, seconds / 60)
 
 
 async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs, rounds: PlanRounds) -> None:
@@ -99,10 +141,12 @@ def _in_batches(spec: RunSpec, rounds: PlanRounds, lines: Iterable[PlanLine]) ->
     return BatchPlan(spec.batch, rounds.rounds, hours, usd, SHARE * rounds.most_usd)
 
 
-def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices) -> tuple[PlanLine, ...]:
+def _lines(
+    calls: Iterable[Call], cache: AnswerCache, missing: Mapping[str, ChatRequest], prices: Prices
+) -> tuple[PlanLine, ...]:
     found: dict[tuple[str, str, str], int] = defaultdict(int)
     unanswered: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
-    for call in gateway.calls:
+    for call in calls:
         at = (call.purpose.get("stage", ""), call.provider, call.model)
         if call.key in missing:
             unanswered[at].append(missing[call.key])
@@ -110,7 +154,7 @@ def _lines(gateway: Gateway, missing: Mapping[str, ChatRequest], prices: Prices)
             found[at] += 1
     reread = reread_tokens(missing.values())
     places = sorted({*found, *unanswered}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
-    return tuple(_line(at, found[at], unanswered[at], gateway.cache, prices, reread) for at in places)
+    return tuple(_line(at, found[at], unanswered[at], cache, prices, reread) for at in places)
 
 
 def _line(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from simulator.rules import Occasions, Rule, RuleStrategy
 from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import Loaded, load_strategy
+from simulator.runs.strategies import SEATS, Loaded, find_strategy, load_strategy
 from simulator.studies.study import Study
 from simulator.trading.cycle import TradingRules
 from simulator.trading.schedule import Point
@@ -71,6 +72,12 @@ class SweepInputs:
         """Read all that members need, the bars for the longest history of any. Raises as `member` and `staged`."""
         self.staged(max(map(self.member, range(len(self.study))), key=lambda one: one.history))
         return self
+
+    @property
+    def of_council(self) -> bool:
+        """True where the strategy asks models."""
+        name = self.study.base.strategy
+        return isinstance(name, str) and find_strategy(name, self.workspace.strategies).suffix != ".py"
 
     @cached_property
     def config(self) -> Config:
@@ -190,6 +197,12 @@ class SweepInputs:
     def check(self) -> None:
         """Raise what the members would raise before their first bar: an unknown parameter, a value of the wrong type,
         no such symbol. Loads the bars of the longest history."""
+        if self.of_council:
+            for number in self.study.space.examples():
+                spec = self.study.spec(number)
+                self.settings(spec.overrides)
+                _check_council(find_strategy(str(spec.strategy), self.workspace.strategies), spec.own)
+            return
         members = [self.member(number) for number in self.study.space.examples()]
         self.staged(max(members, key=lambda one: one.history))
 
@@ -202,6 +215,13 @@ class SweepInputs:
         """Return the `sim run` that makes member `number` by itself, with the same result."""
         member = self.member(number)
         return self.study.spec(number).command(member.rule.name, self.staged(member).last)
+
+
+def _check_council(path: Path, parameters: Mapping[str, object]) -> None:
+    """Raise UsageError for a key the council at `path` does not have, or a value it does not take."""
+    from simulator.council.spec import load_definition
+
+    load_definition(path, {name: value for name, value in parameters.items() if not name.startswith(SEATS)})
 
 
 def cut_history(widest: LoadedInputs, history: int) -> LoadedInputs:

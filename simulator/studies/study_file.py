@@ -21,7 +21,7 @@ from simulator.errors import UsageError, did_you_mean
 from simulator.market.calendar import parse_date
 from simulator.rules import RuleStrategy
 from simulator.rules.base import settings_of
-from simulator.runs.spec import RunSpec
+from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
 from simulator.runs.strategies import find_strategy, load_strategy
 from simulator.studies.conditions import Condition
 from simulator.studies.inputs import SweepInputs
@@ -82,8 +82,10 @@ def make_study(
         None if last is None else parse_date(last, "--to"),
         models=given.get("models", written.models),
         bars=given.get("bars", written.bars),
+        max_cost=given.get("max_cost", MAX_COST),
         parameters={one.name: one.values[0] for one in parameters if _is_fixed(one)},
     )
+    check_max_cost(base.max_cost)
     seed = given.get("seed", written.seed) or 0
     search = _choice("search", given.get("search", written.search) or "grid", SEARCHES)
     objective = _choice("objective", given.get("objective", written.objective) or OBJECTIVE, OBJECTIVES)
@@ -99,7 +101,8 @@ def make_study(
     study = Study(base, space, seed, objective, walk_forward, None if cpcv is None else read_combinatorial(cpcv))
     inputs = SweepInputs(study, workspace)
     inputs.check()
-    check_splits(study, len(inputs.sessions))
+    if study.walk_forward is not None or study.combinatorial is not None:
+        check_splits(study, len(inputs.sessions))
     return study
 
 

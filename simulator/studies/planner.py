@@ -1,0 +1,130 @@
+"""Plan of a sweep before it is played: what each parameter changes, how many members, questions, dollars, minutes.
+
+rule      signal      decisions are made anew                 by the kernel, from bars: no model is asked
+          schedule    decisions at other times
+          execution   the same decisions, filled otherwise
+          risk        the same decisions, cut or sized otherwise
+council   downstream  answers on disk are scored again        no question differs from those of the first member
+          upstream    other prompts, models or settings       questions are counted once, whoever shares them
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from simulator.config import SETTABLE
+from simulator.evidence.plan import PlanLine, PlannedParameter, SweepPlan
+from simulator.rules.exits import NAMES as EXITS
+from simulator.runs.plan import plan_shared
+from simulator.runs.spec import RunSpec
+from simulator.studies.chunks import play_chunk
+from simulator.studies.inputs import SweepInputs
+from simulator.studies.space import Parameter
+from simulator.studies.study import Study
+from simulator.workspace import Workspace
+
+MOST_PLANNED = 20
+"""Combinations of upstream settings that are met with stand-ins; of more, these are taken for the rest."""
+
+SAMPLED_S = 1.0
+"""Seconds of playing from which the time of all members is told."""
+
+NO_QUESTION = ("trade.", "costs.", "risk.", "accounts.", *EXITS)
+"""Parameters that no question of a council shows."""
+
+
+def plan_sweep(study: Study, workspace: Workspace, threads: int = 1) -> SweepPlan:
+    """Return the plan of `study`. Nobody is asked and nothing is written; a few members are played for their time."""
+    inputs = SweepInputs(study, workspace)
+    if inputs.of_council:
+        return _plan_council(study, workspace)
+    staged = inputs.staged(inputs.member(0))
+    parameters = tuple(_planned(one, _kind(one.name)) for one in study.space.parameters)
+    seconds = _sample(inputs) * len(study) / threads
+    return SweepPlan(
+        strategy=inputs.member(0).rule.name,
+        first=str(study.base.first),
+        last=str(staged.last),
+        decisions=len(staged.inputs.instants),
+        search=study.space.search,
+        members=len(study),
+        parameters=parameters,
+        minutes=seconds / 60,
+        max_cost=study.base.max_cost,
+    )
+
+
+def _kind(name: str) -> str:
+    """Return what a parameter of a rule changes."""
+    if name.startswith("schedule."):
+        return "schedule"
+    if name.startswith("risk.max_") or name == "sizing.scale":
+        return "risk"
+    return "execution" if name in EXITS or name.partition(".")[0] in SETTABLE else "signal"
+
+
+def _planned(one: Parameter, kind: str) -> PlannedParameter:
+    spread = one.spread
+    if spread is None:
+        return PlannedParameter(one.name, kind, len(one.values), f"{one.values[0]} … {one.values[-1]}")
+    how = f"{'whole numbers, ' * spread.whole}{'by logarithm, ' * spread.log}"
+    return PlannedParameter(one.name, kind, None, f"{how}{spread.low:g} to {spread.high:g}")
+
+
+def _sample(inputs: SweepInputs) -> float:
+    """Return the seconds that a member takes, from members spread over all of them."""
+    count = len(inputs.study)
+    inputs.check()
+    play_chunk(inputs, 0, 1)  # compiles, and prepares the bars
+    begun, played = time.perf_counter(), 0
+    while played < 64 and (not played or time.perf_counter() - begun < SAMPLED_S):
+        number = (played * 7919) % count
+        play_chunk(inputs, number, number + 1)
+        played += 1
+    return (time.perf_counter() - begun) / played
+
+
+def _plan_council(study: Study, workspace: Workspace) -> SweepPlan:
+    space, first = study.space, study.spec(0)
+    asking = [one for one in space.parameters if not one.name.startswith(NO_QUESTION)]
+    variants = [(one.name, value) for one in asking for value in one.values[:3] if value != first.parameters[one.name]]
+    alone = [_with(first, {name: value}) for name, value in variants]
+    found = plan_shared([first, *alone], workspace)
+    upstream = {name for (name, _), keys in zip(variants, found.keys[1:], strict=True) if not keys <= found.keys[0]}
+    distinct: dict[str, RunSpec] = {}
+    for number in range(len(study)):
+        settings = {name: value for name, value in space.settings(number).items() if name in upstream}
+        distinct.setdefault(repr(settings), _with(first, settings))
+    planned = plan_shared(list(distinct.values())[:MOST_PLANNED], workspace)
+    factor = max(1.0, len(distinct) / MOST_PLANNED)
+    parameters = tuple(_planned(one, "upstream" if one.name in upstream else "downstream") for one in space.parameters)
+    lines = tuple(_times(line, factor) for line in planned.lines)
+    return SweepPlan(
+        strategy=str(study.base.strategy),
+        first=str(study.base.first),
+        last=str(study.base.last or "the last session"),
+        decisions=0,
+        search=space.search,
+        members=len(study),
+        parameters=parameters,
+        minutes=0.0,
+        max_cost=study.base.max_cost,
+        lines=lines,
+        asking_minutes=factor * planned.minutes,
+        asked_apart=len(distinct),
+    )
+
+
+def _with(spec: RunSpec, settings: Mapping[str, object]) -> RunSpec:
+    return replace(spec, parameters={**spec.parameters, **settings})
+
+
+def _times(line: PlanLine, factor: float) -> PlanLine:
+    if factor == 1.0:
+        return line
+    hits, misses = round(factor * line.hits), round(factor * line.misses)
+    prompt, completion, usd = (one.times(factor) for one in (line.prompt_tokens, line.completion_tokens, line.usd))
+    made = replace(line, calls=hits + misses, hits=hits, misses=misses)
+    return replace(made, prompt_tokens=prompt, completion_tokens=completion, usd=usd)
