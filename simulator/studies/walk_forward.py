@@ -156,7 +156,7 @@ def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: P
         "path": None,
         "concentration": None,
         "notes": [
-            *[f"{plain(counted(left, 'last session'))} hold no whole test and are left out"] * bool(left),
+            *[f"no whole test is left for {plain(counted(left, 'session'))} at the end"] * bool(left),
             *[f"in {plain(counted(blind, 'fold'))} nobody decided anything in sample: the first is taken"]
             * bool(blind),
         ],

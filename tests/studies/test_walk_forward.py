@@ -226,7 +226,7 @@ def test_folds_follow_without_gap_and_add_up_to_the_account(walked: Walked) -> N
     growth = np.prod([1.0 + (fold["total_return"] or 0.0) for fold in folds])
     assert growth - 1.0 == pytest.approx(path["metrics"]["total_return"], rel=1e-12)
     assert sum(fold["profit"] or 0.0 for fold in folds) == pytest.approx(concentration["profit"], rel=1e-12)
-    assert found["notes"] == [f"{len(days) - 125 - 60 * len(folds)} last sessions hold no whole test and are left out"]
+    assert found["notes"] == [f"no whole test is left for {len(days) - 125 - 60 * len(folds)} sessions at the end"]
 
 
 @pytest.mark.medium
