@@ -173,7 +173,8 @@ class FoldRecord(TypedDict):
     """A fold of a walk-forward: the member chosen on the sessions `train`, and what the account did on those of `test`.
 
     `in_sample` is the member's ratio on `train`, `out_of_sample` the account's on `test`, `rank` the fraction of all
-    members that were no better on `test` than the chosen one, each played for itself. `profit` is in dollars.
+    members that did worse on `test`, each played for itself, those that did as well counted half. `profit` is in
+    dollars.
     """
 
     train: Span
@@ -265,9 +266,9 @@ class WalkForwardRecord(TypedDict):
 class CombinatorialRecord(TypedDict):
     """Combinatorial purged cross-validation: parameters chosen on what is left of each split, judged on the rest.
 
-    `chosen` holds the member of each split with its ratios; `rank` is the mean fraction of members no better on the
-    tests. `ratios` are those of the paths through all sessions, put together of the chosen members' own d, without the
-    cost of changing over; `loss` is the fraction of paths that earned nothing or less.
+    `chosen` holds the member of each split with its ratios; `rank` is the mean fraction of members that did worse on
+    the tests. `ratios` are those of the paths through all sessions, put together of the chosen members' own d, without
+    the cost of changing over; `loss` is the fraction of paths that earned nothing or less.
     """
 
     words: str

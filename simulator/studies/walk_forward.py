@@ -65,7 +65,7 @@ class Choices:
     ----------
     members : (F,) numbers
     inside, outside : (F,) ratios a session of d where they were chosen, and on the tests
-    rank : (F,) fraction of all members that were no better on the tests
+    rank : (F,) fraction of all members that did worse on the tests, of those that did as well half
     """
 
     members: Integers
@@ -99,7 +99,8 @@ def choose(series: Series, splits: Sequence[Split]) -> Choices:
         raise UsageError("no member could be played to its end", mend="take other settings")
     # What does not vary, such as a member out of the market, earned 0.
     known = np.nan_to_num(outside.astype(np.float32))
-    rank = np.sum([(np.nan_to_num(part) <= known).sum(axis=0) for part in ratios], axis=0) / seen
+    others = np.nan_to_num(np.concatenate(ratios))
+    rank = ((others < known).sum(axis=0) + (others == known).sum(axis=0) / 2) / seen
     return Choices(members, np.where(best == NO_RATIO, np.nan, best), outside, rank)
 
 
