@@ -95,7 +95,7 @@ def order_json(order: Order, nested: bool = True) -> Json:
     return {
         "id": order.id, "client_order_id": order.client_order_id, "created_at": utc(order.created_at),
         "updated_at": utc(order.updated_at), "submitted_at": utc(order.created_at), "filled_at": utc(order.filled_at),
-        "expired_at": utc(order.expired_at), "expires_at": None, "canceled_at": utc(order.canceled_at),
+        "expired_at": utc(order.expired_at), "canceled_at": utc(order.canceled_at),
         "failed_at": None, "replaced_at": utc(order.replaced_at), "replaced_by": order.replaced_by,
         "replaces": order.replaces, "asset_id": asset_id(order.symbol), "symbol": order.symbol,
         "asset_class": "us_equity", "notional": text(order.notional),
@@ -105,9 +105,18 @@ def order_json(order: Order, nested: bool = True) -> Json:
         "limit_price": text(order.limit_price), "stop_price": text(order.stop_price), "status": order.status,
         "extended_hours": order.extended_hours, "trail_percent": None, "trail_price": None, "hwm": None,
         "legs": [order_json(leg) for leg in order.legs] if nested and order.legs else None, "subtag": None,
-        "source": None, "position_intent": f"{order.side}_to_{opened}", "group_id": None, "group_role": None,
-        "ratio_qty": None, "commission": "0",
+        "source": None, "position_intent": f"{order.side}_to_{opened}", "ratio_qty": None, "commission": "0",
+        **_group(order),
     }  # fmt: skip
+
+
+def _group(order: Order) -> Json:
+    """Return what an order is among those that were sent together."""
+    if order.order_class == "simple":
+        return {}
+    exits = order.parent is not None or order.order_class == "oco"
+    role = "entry" if not exits else "stop_loss" if order.stop_price is not None else "take_profit"
+    return {"group_id": order.parent or order.id, "group_role": role}
 
 
 def position_json(symbol: str, holding: Holding, account: PaperAccount, exchange: Exchange) -> Json:
@@ -140,7 +149,7 @@ def activity_json(one: Execution, order: Order) -> Json:
 
 def update_json(update: Update) -> Json:
     """Return an event as the trading stream tells it."""
-    data: Json = {"event": update.event, "timestamp": utc(update.at), "order": order_json(update.order)}
+    data: Json = {"event": update.event, "timestamp": utc(update.at), "order": order_json(update.order, nested=False)}
     if update.execution is not None:
         one = update.execution
         held = update.account.held(one.symbol)
@@ -154,7 +163,7 @@ def bar_json(bar: PastBar) -> Mapping[str, Any]:
     """Return a bar as the data interface tells it; trades are not known, so `n` is 0 and `vw` the typical price."""
     typical = round((bar.high + bar.low + bar.close) / 3.0, 6)
     return {
-        "t": utc(bar.at), "o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close, "v": bar.volume, "n": 0,
+        "t": utc(bar.at), "o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close, "v": int(bar.volume), "n": 0,
         "vw": typical,
     }  # fmt: skip
 

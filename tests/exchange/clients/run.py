@@ -11,14 +11,17 @@ from pathlib import Path
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[3]
 PLACE = ROOT / ".clients"
 OLD, NPM = "alpaca-trade-api==3.2.0", "@alpacahq/alpaca-trade-api@4.0.2"
+DOCUMENTS = "alpaca-mcp-server==2.4.0"
+"""Carries Alpaca's OpenAPI documents; only these are wanted, so nothing it needs is installed."""
 
 
-def install_old() -> Path:
-    """Return a Python that has the old client."""
-    python = PLACE / "old" / "bin" / "python"
+def install(name: str, *wanted: str) -> Path:
+    """Return the Python of an environment of that name that has `wanted`, words of pip."""
+    python = PLACE / name / "bin" / "python"
     if not python.exists():
-        venv.create(PLACE / "old", with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", OLD], check=True)
+        venv.create(PLACE / name, with_pip=True)
+        for words in wanted:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *words.split()], check=True)
     return python
 
 
@@ -34,7 +37,9 @@ def install_npm() -> Path | None:
 
 
 def main() -> None:
-    python, folder = install_old(), install_npm()
+    old, folder = install("old", OLD), install_npm()
+    checker = install("documents", "jsonschema", f"--no-deps {DOCUMENTS}")
+    (documents,) = PLACE.glob("documents/lib/*/site-packages/alpaca_mcp_server/specs")
     words = ["--bars", str(ROOT / "data"), "--port", "0", "--rate-limit", "100000"]
     with subprocess.Popen(
         [sys.executable, "-m", "simulator.exchange", *words], stdout=subprocess.PIPE, text=True
@@ -42,7 +47,8 @@ def main() -> None:
         assert served.stdout is not None
         url = served.stdout.readline().split()[3].rstrip(",")
         try:
-            subprocess.run([python, HERE / "old_client.py", url], check=True, timeout=120)
+            subprocess.run([old, HERE / "old_client.py", url], check=True, timeout=120)
+            subprocess.run([checker, HERE / "documents.py", url, documents], check=True, timeout=120)
             if folder is not None:
                 shutil.copy(HERE / "npm_client.js", folder)
                 subprocess.run(["node", "npm_client.js", url], cwd=folder, check=True, timeout=120)
