@@ -20,6 +20,7 @@ import os
 import platform
 import sys
 import sysconfig
+from array import array
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
@@ -111,12 +112,10 @@ class Entry(Generic[P]):
             self._ahead[key] = _machine_code(self.library, self.symbol(key))
         code = self._ahead[key]
         if code is not None:
-            # The arrays themselves: the code takes the address of the data from where numpy's C interface has it.
-            code(
-                (ctypes.py_object * len(arrays))(*arrays),
-                (ctypes.c_int64 * len(numbers))(*numbers),
-                (ctypes.c_double * len(floats))(*floats),
-            )
+            # The arrays themselves, by their addresses: the code takes that of the data from where numpy's C interface
+            # has it. Arrays of ctypes would take longer to make than a short loop to run.
+            tables = array("q", map(id, arrays)), array("q", numbers), array("d", floats)
+            code(*(table.buffer_info()[0] for table in tables))
         elif interpreted():
             self.function(*given, **named)
         else:
@@ -171,7 +170,7 @@ def _machine_code(library: Path, symbol: str) -> Any:
     opened = _opened(library)
     code = getattr(opened, symbol, None) if opened is not None else None
     if code is not None:
-        code.restype = None
+        code.restype, code.argtypes = None, [ctypes.c_void_p] * 3
     return code
 
 
@@ -179,9 +178,9 @@ def _flatten(given: Any, arrays: list[Any], numbers: list[int], floats: list[flo
     for each in given:
         if isinstance(each, np.ndarray):
             arrays.append(each)
-            numbers.extend(each.shape)
-            kinds.append(each.dtype)
-            kinds.append(each.ndim if _in_one_piece(each) else -1)
+            shape = each.shape
+            numbers += shape
+            kinds += each.dtype, len(shape) if each.flags.c_contiguous else -1
         elif isinstance(each, tuple):
             _flatten(each, arrays, numbers, floats, kinds)
         elif isinstance(each, float):
@@ -190,10 +189,3 @@ def _flatten(given: Any, arrays: list[Any], numbers: list[int], floats: list[flo
         else:
             numbers.append(int(each))
             kinds.append("int")
-
-
-def _in_one_piece(array: Array) -> bool:
-    strides, width = array.strides, array.itemsize
-    if len(strides) == 2 and strides[0] == width * array.shape[1] and strides[1] == width:
-        return True  # as asking for the flags says, which takes ten times as long
-    return strides == (width,) or bool(array.flags.c_contiguous)

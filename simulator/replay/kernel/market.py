@@ -23,7 +23,8 @@ class MarketArrays(NamedTuple):
     (T, N) which bars count, prices and dividends.
 
     `mark` is what a position is worth at a bar's close, `mark_at_open` at its open: the last price where the symbol has
-    no bar. `pays` (1,) is 1 if there is any dividend; `opening_marks` (N,) are the last closes before the first bar, 0
+    no bar. `pays` (T,) is 1 where there is a dividend, with no rows
+    where there is none at all; `opening_marks` (N,) are the last closes before the first bar, 0
     for none.
     """
 
@@ -127,6 +128,8 @@ def _arrays(bars: Bars, opening_marks: Floats) -> MarketArrays:
     if not there.all():
         mark = ledger.newest_marks(bars, opening_marks)
         mark_at_open = np.where(there, bars.open, np.vstack([opening_marks, mark[:-1]]))
+    dividend = ledger.paid_dividends(bars)
+    pays = np.asarray(dividend.any(axis=1), dtype=np.int64)  # NaN counts as something
     return MarketArrays(
         opens_at=bars.opens_at,
         year=years(bars, SESSIONS_A_YEAR),
@@ -138,8 +141,8 @@ def _arrays(bars: Bars, opening_marks: Floats) -> MarketArrays:
         close=bars.close,
         mark=read_only(mark),
         mark_at_open=read_only(mark_at_open),
-        dividend=ledger.paid_dividends(bars),
-        pays=np.array([bars.dividend.any()], dtype=np.int64),
+        dividend=dividend,
+        pays=read_only(pays[: len(pays) if pays.any() else 0]),
         opening_marks=opening_marks,
     )
 

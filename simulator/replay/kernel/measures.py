@@ -3,7 +3,7 @@
 Returns beyond the usual exposure are those of `simulator.runs.exposure.skill_series`, up to rounding, and are summed up
 while the bars are played: nothing of a member is kept but what is asked for.
 
-    open_bar: weights held when it opens, b = Σ w̄ᵢxᵢ ──► session ends ──► measure: e − b by session, and the rest
+    begin_bar: weights held when it opens, b = Σ w̄ᵢxᵢ ──► end_bar: sums by session ──► measure: e − b, and the rest
 """
 
 from __future__ import annotations
@@ -40,9 +40,13 @@ def note_target(s: KernelState, n: int, weight: float) -> None:
 
 
 @inner
-def open_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, t: int) -> float:
-    """Return b of bar t: what the mean of the weights held at the opens so far, this one included, earns over it."""
+def begin_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int) -> None:
+    """Count bar t and, where asked for, add what the mean of the weights held at the opens so far, this one included,
+    earns over it."""
     u, a = s.usual, s.account[0]
+    a.bars += 1
+    if len(c.beyond) == 0:
+        return
     a_bar = 1.0 / (t + 1)
     share = 1.0 / a.equity if a.equity > 0.0 and t > 0 else 0.0
     mark = m.mark[max(t - 1, 0)]
@@ -54,11 +58,15 @@ def open_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, t: int) -> float
         usual = total * a_bar
         u.ahead[n] += weight - usual
         earned += usual * x.by_bar[t, n]
-    return earned
+    a.earned += earned
+    if not np.isnan(x.free[t]):
+        c.beyond[r, a.session] = a.earned
+        a.earned = 0.0
+        _close_session(x, s, a.session, a.bars)
 
 
 @inner
-def close_session(x: ExcessReturns, s: KernelState, session: int, bars: int) -> None:
+def _close_session(x: ExcessReturns, s: KernelState, session: int, bars: int) -> None:
     """Add the session's mean weights less their mean so far to those of the sessions before."""
     u, earned = s.usual, 0.0
     for n in range(len(s.positions)):
@@ -67,6 +75,25 @@ def close_session(x: ExcessReturns, s: KernelState, session: int, bars: int) -> 
         u.levels[n] += ahead
         earned += ahead * x.by_session[session, n]
     u.sums[0] += earned
+
+
+@inner
+def end_bar(x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, gross: float) -> None:
+    """Take down the close of bar t, at which positions are worth `gross`."""
+    a = s.account[0]
+    c.equity[min(r, len(c.equity) - 1), t] = a.equity
+    if not np.isnan(x.free[t]):
+        if a.equity > 0.0:
+            a.exposure += gross / a.equity
+            a.turnover += a.traded / a.equity
+        a.traded = 0.0
+        a.decisions += a.decided
+        a.decided = a.bars = 0
+        a.session += 1
+    if len(c.positions) > 0:
+        c.cash[t] = a.cash
+        for n in range(len(s.positions)):
+            c.positions[t, n] = s.positions[n].held
 
 
 @inner
@@ -89,7 +116,7 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
     a, equity, found = s.account[0], c.equity[min(r, len(c.equity) - 1)], c.measures[r]
     by_session = len(c.beyond) > 0
     sessions = 0
-    before = peak = s.rules.cash
+    before = peak = trough = s.rules.cash
     total = squares = raw = raw_squares = worst = 0.0
     for t in range(len(equity)):
         free = x.free[t]
@@ -106,10 +133,12 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
             c.excess[r, sessions] = excess
             c.beyond[r, sessions] = excess - c.beyond[r, sessions]
         before = worth
-        peak = max(peak, worth)
-        if worth < (1.0 + worst) * peak:  # a deeper loss is rare, and dividing takes long
-            worst = worth / peak - 1.0
+        if worth > peak:  # the deepest loss below a peak is known at the next one: dividing takes long
+            worst = min(worst, trough / peak - 1.0)
+            peak = trough = worth
+        trough = min(trough, worth)
         sessions += 1
+    worst = min(worst, trough / peak - 1.0)
     mean = total / sessions
     variance = (squares - sessions * mean * mean) / (sessions - 1)
     raw_variance = (raw_squares - raw * raw / sessions) / (sessions - 1)

@@ -9,6 +9,7 @@ Functions called for each order or position take the records they need and not t
 field by field, and a hundred words a call cost more than what is done with them.
 
     per bar: _decide (A) ──► _accrue, _dividends (B) ──► _trade: auction (C), protection (D), limits (E) ──► _close (F)
+                      └──► coast: bars on which nothing but prices move, up to the next that is not so (`quiet`)
 
 In the code `m` is the market, `x` its excess returns, `s` the state of the member played, `a` its account, `c` its
 curves.
@@ -24,7 +25,7 @@ import numpy as np
 from simulator.compiled import entry, inner
 from simulator.market.bars import Instants
 from simulator.replay import ledger
-from simulator.replay.kernel import arithmetic, bookkeeping, conditions, limits, market, measures, state
+from simulator.replay.kernel import arithmetic, bookkeeping, conditions, limits, market, measures, quiet, state
 from simulator.replay.kernel.arithmetic import (
     TOLERANCE,
     affordable,
@@ -40,7 +41,8 @@ from simulator.replay.kernel.bookkeeping import cancel, end_auctioned, end_order
 from simulator.replay.kernel.conditions import settle
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
-from simulator.replay.kernel.measures import clear_exposure, close_session, measure, note_target, open_bar
+from simulator.replay.kernel.measures import begin_bar, clear_exposure, end_bar, measure, note_target
+from simulator.replay.kernel.quiet import cash_rate, coast, quiet_until
 from simulator.replay.kernel.state import Curves, KernelState, Member, Room
 from simulator.trading import conditional
 from simulator.trading.execution import SESSIONS_A_YEAR
@@ -67,6 +69,8 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
         note_target(s, n, weight)
         position = s.positions[n]
         mark = m.mark[t - 1, n] if t > 0 else m.opening_marks[n]
+        if weight == 0.0 and position.held == 0.0 and position.pending < 0 and mark != 0.0:
+            continue  # most targets of most rules: nothing is wanted and there is nothing
         cancel(a, position, s.orders)
         limit = stop = take = np.nan
         if priced:
@@ -381,23 +385,15 @@ def _trade(m: MarketArrays, s: KernelState, t: int) -> None:
 
 
 @inner
-def _cash_rate(m: MarketArrays, s: KernelState, t: int) -> float:
-    """Return the interest of the session that ends with bar t, as a fraction of the cash carried into it."""
-    rate: float = m.cash_return[t]
-    if not np.isnan(s.rules.cash_interest):
-        rate = s.rules.cash_interest / SESSIONS_A_YEAR
-    return rate + s.rules.margin_spread / SESSIONS_A_YEAR if s.account[0].carried < 0.0 else rate
-
-
-@inner
-def _close(m: MarketArrays, s: KernelState, t: int, session_ends: bool) -> None:
+def _close(m: MarketArrays, s: KernelState, t: int) -> float:
+    """Value the account and call for margin; return the gross value of its positions."""
     a, rules = s.account[0], s.rules
     earns = not np.isnan(m.cash_return[t])
     if earns:
-        a.cash += a.carried * _cash_rate(m, s, t)
+        a.cash += a.carried * cash_rate(m, s, t, a.carried)
     worth = carried = a.cash
     maintenance = gross = 0.0
-    kept = 0
+    kept = shorts = 0
     for i in range(a.active):
         n = s.active[i]
         held, mark = s.positions[n].held, m.mark[t, n]
@@ -408,6 +404,7 @@ def _close(m: MarketArrays, s: KernelState, t: int, session_ends: bool) -> None:
         elif held < 0.0:
             worth += held * mark
             gross -= held * mark
+            shorts = 1
             if rules.short_proceeds_earn == 0:
                 carried -= abs(held) * mark
             maintenance += rules.maintenance_short * abs(held) * mark
@@ -416,19 +413,13 @@ def _close(m: MarketArrays, s: KernelState, t: int, session_ends: bool) -> None:
         s.active[kept] = n
         kept += 1
     a.active = kept
+    a.shorts = shorts
     a.equity = worth
-    a.gross = gross
     if earns:
         a.carried = carried
-    if session_ends:
-        if worth > 0.0:
-            a.exposure += gross / worth
-            a.turnover += a.traded / worth
-        a.traded = 0.0
-        a.decisions += a.decided
-        a.decided = 0
     if gross > 0.0 and worth < maintenance:
         _call(m, s, t)
+    return gross
 
 
 @inner
@@ -451,9 +442,10 @@ def _open_account(s: KernelState) -> None:
     a.cash = a.equity = a.carried = s.rules.cash
     a.slippage = s.rules.slippage_bps / 1e4
     a.commission = s.rules.commission_bps / 1e4
-    a.kept_share = a.traded = a.costs = a.gross = a.exposure = a.turnover = 0.0
+    a.interest = s.rules.cash_interest / SESSIONS_A_YEAR
+    a.kept_share = a.traded = a.costs = a.earned = a.exposure = a.turnover = 0.0
     a.active = a.waiting = a.pending = a.brackets = a.call = 0
-    a.orders = a.fills = a.refusals = a.decided = a.decisions = 0
+    a.orders = a.fills = a.refusals = a.decided = a.decisions = a.shorts = a.session = a.bars = 0
     for n in range(len(s.positions)):
         position = s.positions[n]
         position.held = 0.0
@@ -467,20 +459,9 @@ def _play(
 ) -> None:
     _open_account(s)
     clear_exposure(s)
-    a, row = s.account[0], min(r, len(c.equity) - 1)
-    accrues, usual = s.rules.borrow_rate > 0.0, len(c.beyond) > 0
-    session = bars = 0
-    exposure = 0.0
-    k = s.rules.first
-    for t in range(len(m.opens_at)):
-        session_ends = not np.isnan(x.free[t])
-        bars += 1
-        if usual:
-            exposure += open_bar(m, x, s, t)
-            if session_ends:
-                c.beyond[r, session] = exposure
-                close_session(x, s, session, bars)
-                exposure = 0.0
+    a = s.account[0]
+    accrues, k, t, last = s.rules.borrow_rate > 0.0, s.rules.first, 0, len(m.opens_at)
+    while t < last:
         while k < s.rules.end and targets.due[k] <= t:
             if len(targets.terms) > 0:
                 settle(m, targets, s, t, k)
@@ -488,27 +469,26 @@ def _play(
                 limit_decision(m, targets, s, groupings, t, k)
             _decide(m, targets, s, t, k)
             k += 1
+        end = quiet_until(m, s, t, min(targets.due[k], last) if k < s.rules.end else last)
+        if end > t:
+            coast(m, x, s, c, r, t, end)
+            t = end
+            continue
+        begin_bar(m, x, s, c, r, t)
         if accrues and m.year[t] > 0.0:
             _accrue(m, s, t)
-        if m.pays[0] > 0:
+        if len(m.pays) > 0 and m.pays[t] > 0:
             _dividends(m, s, t)
         if a.pending + a.brackets + a.call > 0:
             _trade(m, s, t)
-        _close(m, s, t, session_ends)
-        if session_ends:
-            session += 1
-            bars = 0
-        c.equity[row, t] = a.equity
-        if len(c.positions) > 0:
-            c.cash[t] = a.cash
-            for n in range(len(s.positions)):
-                c.positions[t, n] = s.positions[n].held
+        end_bar(x, s, c, r, t, _close(m, s, t))
+        t += 1
 
 
 @entry(
     *(
         str(module.__file__)
-        for module in (arithmetic, bookkeeping, conditional, conditions, limits, market, measures, state)
+        for module in (arithmetic, bookkeeping, conditional, conditions, limits, market, measures, quiet, state)
     ),
     __file__,
     getsource(make_limiter),

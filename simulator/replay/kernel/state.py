@@ -41,6 +41,8 @@ class AccountState:
 
     `call` is 1 while a margin call stands; `carried` earns interest. `traded` are dollars that changed hands in this
     session; over all sessions so far, `costs` of that, sums of `exposure` and of `turnover` as fractions of equity.
+    `interest` is what cash earns a session, NaN for what the cash instrument earns; `shorts` is 1 while there are any.
+    `session` is the number of this session, `bars` those of it so far, `earned` what the usual exposure earned in it;
     `decided` is 1 where a target changed in this session or a bracket closed a position; `decisions` counts these.
     """
 
@@ -52,7 +54,8 @@ class AccountState:
     commission: float
     traded: float
     costs: float
-    gross: float
+    interest: float
+    earned: float
     exposure: float
     turnover: float
     at: int
@@ -66,6 +69,9 @@ class AccountState:
     refusals: int
     decided: int
     decisions: int
+    shorts: int
+    session: int
+    bars: int
 
 
 class Member(ExecutionRules):
