@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from simulator.notebook.answers import Answer, PlanAnswer
     from simulator.notebook.run import Run
+    from simulator.studies.executors import Executor
+    from simulator.studies.study import Study
+    from simulator.studies.sweep import FinishedSweep, Shard
 
 Place = str | os.PathLike[str]
 
@@ -233,6 +236,29 @@ def simulate(
         raise
     except BaseException as error:
         raise exit_of_strategy(error) from error
+
+
+def play_sweep(
+    study: Study,
+    workspace: Workspace,
+    progress: Callable[[int, int], None] | None = None,
+    executor: Executor | None = None,
+    shard: Shard | None = None,
+) -> FinishedSweep | int:
+    """Play `study` and complete its folder with its page and its row in ``reports/index.html``.
+
+    Of a `shard` that is not the last to be done the number of chunks that are missing is returned. Raises as
+    :func:`simulator.studies.sweep.run_sweep`.
+    """
+    from simulator.report.shelf import keep_shelf
+    from simulator.report.sweep_page import build
+    from simulator.studies.sweep import WHOLE, run_shard
+
+    made = run_shard(study, workspace, shard or WHOLE, progress, lambda spec: simulate(spec, workspace), executor)
+    if not isinstance(made, int):
+        build(made.folder.path)
+        keep_shelf(made.folder.path, workspace.reports)
+    return made
 
 
 def _run_in_thread(

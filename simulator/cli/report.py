@@ -29,15 +29,26 @@ from simulator.workspace import Workspace
 @OPEN
 @click.pass_obj
 def report(workspace: Workspace, run: str, kind: str, factors: Path | None, force: bool, opened: bool) -> None:
-    """Build the report of RUN again from its folder and print its path.
+    """Build the report of RUN, or of a sweep, again from its folder and print its path.
 
     RUN is a folder of reports/, the beginning of its name, its id, or "last".
     """
     from simulator.analysis.trials import count_trials
+    from simulator.evidence.sweep_reader import find_sweep
     from simulator.evidence.verify import add_parts
     from simulator.report.formats import write
     from simulator.report.shelf import keep_shelf
 
+    sweep = find_sweep(workspace.reports, run)
+    if sweep is not None:
+        from simulator.report.sweep_formats import write as write_sweep
+
+        path = write_sweep(sweep, kind)
+        say(path)
+        keep_shelf(sweep, workspace.reports)
+        if opened:
+            open_page(path)
+        return
     found = open_run(workspace, run, force)
     count_trials(workspace, found.folder, found.run)
     add = partial(add_parts, workspace, found.run)

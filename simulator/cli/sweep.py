@@ -80,10 +80,12 @@ def sweep(
     sim sweep --strategy sma_cross --symbols SPY --set fast=5:50:5 --set slow=20:200:10 --where 'fast < slow'
     sim sweep study.yaml
     """
-    from simulator.api import simulate
+    from simulator.api import play_sweep
+    from simulator.evidence.sweep_reader import read_sweep
+    from simulator.printing import say
     from simulator.report.renderers.progress import progress_bar
+    from simulator.report.sweep_formats import print_sweep, summarise
     from simulator.studies.study_file import make_study
-    from simulator.studies.sweep import run_sweep
 
     chosen = make_study(workspace, study, sets, **options)
     if plan:
@@ -94,11 +96,13 @@ def sweep(
         print_result(planned.to_json(), as_json, lambda console: print_sweep_plan(planned, console))
         return
     with progress_bar() as advance:
-        made = run_sweep(
+        made = play_sweep(
             chosen,
             workspace,
             lambda done, total: advance(done, total, before="sweeping"),
-            lambda spec: simulate(spec, workspace),
         )
-    facts: dict[str, Any] = {"folder": str(made.folder.path), **made.record}
-    print_result(facts, as_json, lambda console: console.print(facts))
+    if isinstance(made, int):
+        say(f"{made} chunks of other shards are missing")
+        return
+    sweep = read_sweep(made.folder.path)
+    print_result(summarise(sweep) if as_json else {}, as_json, lambda console: print_sweep(sweep, console))

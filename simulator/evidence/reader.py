@@ -380,15 +380,16 @@ def _read_added(folder: Path, run: RunRecord, name: str, kind: type, command: st
     if not (folder / name).exists():
         return None
     # Such a file has no version of its own: an earlier program may have left it beside a result that stayed the same.
-    return _read_document(folder / name, kind, f"`{command} {run['run_id']}` writes it again", older=True)
+    return read_checked(folder / name, kind, f"`{command} {run['run_id']}` writes it again", older=True)
 
 
 def read_document(path: Path, kind: type, run: RunRecord) -> object:
     """Return a JSON file that was written with `run`, held against its type. Raises DataError."""
-    return _read_document(path, kind, _again(run), run["schema"] != SCHEMA)
+    return read_checked(path, kind, _again(run), run["schema"] != SCHEMA)
 
 
-def _read_document(path: Path, kind: type, mend: str, older: bool) -> object:
+def read_checked(path: Path, kind: type, mend: str, older: bool = False) -> object:
+    """Return a JSON file held against its type. Raises DataError that tells to do `mend`."""
     content = _read_json(path, mend)
     try:
         schema.check(kind, content, older)

@@ -378,6 +378,8 @@ def _compare_page(found: PairedDifference, read: Returns, command: str) -> bytes
 def _sweep_page(found: BestOfMany, command: str) -> bytes:
     from simulator.report import returns_charts as charts
 
+    overfitting = found.overfitting
+    logits = overfitting.pbo_logits
     return _render(
         "returns_sweep.html",
         found.about,
@@ -389,6 +391,6 @@ def _sweep_page(found: BestOfMany, command: str) -> bytes:
         figures=tabulate_selection(found),
         configurations=tabulate_configurations(found),
         ranked=charts.draw_ranked(found),
-        logits=charts.draw_logits(found),
+        logits=logits and charts.draw_logits(logits.edges, logits.counts, overfitting.values["pbo"]),
         forest=None,
     )

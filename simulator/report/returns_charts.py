@@ -147,21 +147,21 @@ class Histogram:
     spoken: str
 
 
-def draw_logits(found: BestOfMany) -> Histogram | None:
-    """Return the ranks out of sample of the best in sample, as logits; below 0 is the lower half."""
-    logits = found.overfitting.pbo_logits
-    if logits is None:
-        return None
-    edges, counts = np.array(logits.edges), np.array(logits.counts, dtype=float)
-    share = counts / counts.sum()
-    x, y, half = np.repeat(edges, 2)[1:-1], np.repeat(share, 2), len(counts)
-    frame = Frame(float(edges[0]), float(edges[-1]), 0.0, float(share.max()) * 1.08, 180)
+def draw_logits(edges: Sequence[float], counts: Sequence[int], probability: float | None) -> Histogram:
+    """Return the ranks out of sample of the best in sample, as logits; `probability` is that of 0 or less.
+
+    Bins at and below 0 are as many as those above.
+    """
+    at, count = np.array(edges), np.array(counts, dtype=float)
+    share = count / count.sum()
+    x, y, half = np.repeat(at, 2)[1:-1], np.repeat(share, 2), len(count)
+    frame = Frame(float(at[0]), float(at[-1]), 0.0, float(share.max()) * 1.08, 180)
     layers = [Layer("bars worse", "area", x[:half], y[:half]), Layer("bars", "area", x[half:], y[half:])]
     levels = [v for v in drawing.steps(0.0, frame.high, 4) if v > 0.0]
     ticks = drawing.percent_ticks(levels) if len(levels) > 1 else [(levels[0], rough_percent(levels[0]))]
     spoken = (
-        f"Logits of the rank out of sample over {int(counts.sum())} splits; {percent(found.overfitting.values['pbo'])} "
-        "at or below 0, the lower half."
+        f"Logits of the rank out of sample over {int(count.sum())} splits; {percent(probability)} at or below 0, the "
+        "lower half."
     )
     return Histogram(drawing.draw(layers, frame, ticks), Scale(frame.left, frame.right).ticks(9), spoken)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from simulator.report.table import Cell
 
 FILE = "index.html"
-READ = ("run.json", "trials.json", "equity.csv")
+READ = ("run.json", "trials.json", "equity.csv", "study.json", "verdict.json")
 PAGES = {"ablation.html": "ablation", "checks.html": "checks"}
 """Pages that other commands put beside the report, and their names."""
 COMPARISON = "comparison.html"
@@ -41,7 +41,13 @@ COMPARISON = "comparison.html"
 PLACE_OF_ROWS = "<!--rows-->"
 DIGEST = re.compile(r' data-rows="([0-9a-f]{64})"')
 ROW = re.compile(r'<tr data-folder="([^"]*)" data-key="([^"]*)" data-words="([^"]*)">')
-MADE_BY = ("report/shelf.py", "report/templates/shelf_row.html", "report/catalogue.py", "analysis/verdict.py")
+MADE_BY = (
+    "report/shelf.py",
+    "report/sweep_page.py",
+    "report/templates/shelf_row.html",
+    "report/catalogue.py",
+    "analysis/verdict.py",
+)
 """Files that decide the text of a row, which another version of them makes anew."""
 
 POINTS, HEIGHT = 48, 56
@@ -156,10 +162,13 @@ def _look(path: str, name: str) -> Place | None:
             found.append((at.st_mtime_ns, at.st_ino, at.st_size, at.st_ctime_ns))
         except (OSError, ValueError):
             found.append(())
-    if not (found[1] or found[1 + READ.index("equity.csv")] or NAMED.fullmatch(name)):
+    run, _, equity, study, _ = found[1:]
+    if not (run or equity or study or NAMED.fullmatch(name)):
+        return None
+    if not (run or study) and os.path.isdir(f"{path}/chunks"):  # of a sweep that is not finished
         return None
     key = hashlib.blake2b(repr(found).encode(), digest_size=8).hexdigest()
-    return Place(name, key, (found[1] or found[0] or (0,))[0])
+    return Place(name, key, (run or study or found[0] or (0,))[0])
 
 
 def _read_page(page: Path) -> bytes:
@@ -223,7 +232,10 @@ def _broken_row(folder: Path, place: Place, error: Exception) -> Row:
 def _compose_row(folder: Path, place: Place) -> Row:
     from simulator.analysis.verdict import JUDGEMENT, judge
     from simulator.evidence.reader import read_run
+    from simulator.evidence.sweep_reader import is_sweep
 
+    if is_sweep(folder):
+        return _compose_sweep(folder, place)
     run = read_run(folder)
     verdict = judge(run)
     return Row(
@@ -246,9 +258,46 @@ def _compose_row(folder: Path, place: Place) -> Row:
     )
 
 
+def _compose_sweep(folder: Path, place: Place) -> Row:
+    """Return the row of a sweep: the figures are those of its best member, the trials all members."""
+    from simulator.analysis.verdict import JUDGEMENT
+    from simulator.evidence.sweep_reader import read_facts
+    from simulator.number_format import interval, percent, whole
+    from simulator.report.catalogue import METRICS
+    from simulator.report.sweep_page import headline_of
+    from simulator.report.table import Cell
+
+    facts, verdict = read_facts(folder)
+    identity, skill, members = facts["identity"], facts["best"]["skill"], facts["counts"]["members"]
+    total, sharpe, fall = (
+        METRICS[key].cell(facts["best"]["measures"], {}) for key in ("total_return", "sharpe", "max_drawdown")
+    )
+    bounds = interval(skill["beyond_low"], skill["beyond_high"], percent)
+    beyond = Cell(percent(skill["beyond"], sign=True), note=f"{bounds}, its best", value=skill["beyond"])
+    return Row(
+        place,
+        title=identity["strategy"],
+        id=identity["run_id"],
+        pages=_pages(folder, place),
+        made=_spell(place.written),
+        words=next(
+            (words for standing, words in JUDGEMENT.items() if verdict and standing == verdict["standing"]),
+            "not judged",
+        ),
+        headline=headline_of(facts, verdict),
+        badges=(f"sweep of {whole(members)}",),
+        symbols=_shorten(identity["symbols"], MOST_SYMBOLS),
+        first=identity["from"],
+        last=identity["to"],
+        figures=(total, beyond, sharpe, fall),
+        counts=(Cell(whole(members), value=members), Cell("$0", value=0.0)),
+        models="none",
+    )
+
+
 def _pages(folder: Path, place: Place) -> tuple[tuple[str, str], ...]:
     """Return (address, name) of the pages there are."""
-    found = {"report.html": "report", **PAGES}
+    found = {"report.html": "report", "sweep.html": "report", **PAGES}
     return tuple(
         (f"{quote(os.fsencode(place.name))}/{file}", name) for file, name in found.items() if (folder / file).is_file()
     )

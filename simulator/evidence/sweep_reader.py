@@ -1,0 +1,125 @@
+"""The folder of a sweep as Python has it: its records, and settings and measures of all members as columns.
+
+study.json, verdict.json, runtime.json ──► facts, verdict, runtime
+chunks/*.parquet, inference.parquet ─────► settings {name: (R,)}, measures {name: (R,)}, in the order of the members
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from simulator.errors import DataError
+from simulator.evidence.reader import read_checked
+from simulator.evidence.sweep_records import SweepRecord, SweepRuntime, SweepVerdict
+from simulator.stats.series import Floats
+
+STUDY, VERDICT, RUNTIME, INFERENCE = "study.json", "verdict.json", "runtime.json", "inference.parquet"
+AGAIN = "type the same `sim sweep` again, it plays what is missing"
+RATIO = "ratio"
+"""Measure by which members are ranked: what they earned beyond their exposure over its deviation, a year."""
+
+
+@dataclass(frozen=True, eq=False)
+class SweepEvidence:
+    """A sweep as its folder has it.
+
+    Attributes
+    ----------
+    verdict, runtime : None where there is no such file
+    settings : {parameter: R values}
+    measures : {name: (R,) float64}, NaN where undefined; ``ratio``, ``t`` and ``p`` are those of the inference
+    """
+
+    folder: Path
+    facts: SweepRecord
+    verdict: SweepVerdict | None
+    runtime: SweepRuntime | None
+    settings: Mapping[str, Sequence[Any]]
+    measures: Mapping[str, Floats]
+
+    @property
+    def best(self) -> int:
+        """Member the verdict speaks of."""
+        return self.facts["best"]["member"]
+
+    @property
+    def grid(self) -> bool:
+        """True where members are all combinations of listed values."""
+        return self.facts["study"]["search"] == "grid"
+
+    @cached_property
+    def base_command(self) -> str:
+        """The `sim run` of every member, without what differs among them."""
+        words, kept = iter(shlex.split(self.facts["best"]["command"])), []
+        for word in words:
+            given = [word, next(words, "")] if word == "--set" else [word]
+            if len(given) == 1 or given[1].partition("=")[0] not in self.settings:
+                kept += given
+        return shlex.join(kept)
+
+
+def is_sweep(folder: Path) -> bool:
+    """Return True for the folder of a sweep, finished or not."""
+    return (folder / STUDY).is_file() or (folder / "chunks").is_dir()
+
+
+def find_sweep(reports: Path, name: str) -> Path | None:
+    """Return the sweep of that folder, id or beginning of a name, the one written last of several; None without one."""
+    if is_sweep(Path(name)):
+        return Path(name)
+    if not name:
+        return None
+    folders = [one for one in reports.glob("sweep-*") if is_sweep(one)]
+    known = [one for one in folders if one.name.startswith(name) or one.name.rpartition("-")[2].startswith(name)]
+    return max(known, key=lambda one: one.stat().st_mtime_ns, default=None)
+
+
+def read_facts(folder: Path) -> tuple[SweepRecord, SweepVerdict | None]:
+    """Return study.json and verdict.json of the sweep in `folder`. Raises DataError for one that is not finished."""
+    facts = cast(SweepRecord, read_checked(folder / STUDY, SweepRecord, AGAIN))
+    return facts, cast(SweepVerdict | None, _read_beside(folder, VERDICT, SweepVerdict, facts))
+
+
+def _read_beside(folder: Path, name: str, kind: type, facts: SweepRecord) -> object:
+    return read_checked(folder / name, kind, _mend(facts)) if (folder / name).is_file() else None
+
+
+def _mend(facts: SweepRecord) -> str:
+    command = facts["identity"]["command"]
+    return f"`{command}` makes it again" if command else AGAIN
+
+
+def read_sweep(folder: Path) -> SweepEvidence:
+    """Return the sweep in `folder`. Raises DataError for one that is not finished, or damaged."""
+    import pandas as pd
+
+    facts, verdict = read_facts(folder)
+    runtime = cast(SweepRuntime | None, _read_beside(folder, RUNTIME, SweepRuntime, facts))
+    mend = _mend(facts)
+    try:
+        parts = [pd.read_parquet(path) for path in sorted((folder / "chunks").glob("*.parquet"))]
+        table = pd.concat([*parts], ignore_index=True)
+        inferred = pd.read_parquet(folder / INFERENCE)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read ({str(error).splitlines()[0]:.80})", where=str(folder), mend=mend) from None
+    members = facts["counts"]["members"]
+    for name, rows in (("chunks", len(table)), (INFERENCE, len(inferred))):
+        if rows != members:
+            found = f"{name} hold {rows:,} members, study.json says {members:,}"
+            raise DataError(found, where=str(folder), mend=mend)
+    names = [one["name"] for one in facts["study"]["parameters"]]
+    lacking = [name for name in names if name not in table]
+    if lacking:
+        raise DataError(f'chunks have no column "{lacking[0]}"', where=str(folder), mend=mend)
+    measured = table.drop(columns=names).join(inferred)
+    measures = {str(name): measured[name].to_numpy(dtype=np.float64) for name in measured}
+    # Lists come out of Parquet as arrays.
+    settings = {name: [getattr(one, "tolist", lambda one=one: one)() for one in table[name]] for name in names}
+    return SweepEvidence(folder, facts, verdict, runtime, settings, measures)

@@ -1,0 +1,186 @@
+"""Members of a sweep on its page: the numbers its map, its parallel coordinates and its table are made of.
+
+settings ──► an axis for each parameter, its values or ranges of them ──► cells of a map for each two
+members  ──► all up to MOST, else the best, those the maps need, and every nth of the rest: said on the page
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.analysis.plateau import Plateau, is_ordered
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence
+from simulator.number_format import axis_number, whole
+from simulator.report.sections.equity_and_trades import embed_json
+from simulator.report.sweep_measures import MEASURES, Measure
+from simulator.stats.series import Floats, Integers
+
+MOST = 8_000
+"""Members of a page."""
+CELLS = 3_000
+"""Cells of all maps together, and the best of each of them, where not all members are on the page."""
+FINEST, COARSEST = 40, 8
+"""Values of an axis before they are taken together, with one map and with many."""
+BEST = 500
+ON_PAPER = 20
+"""Rows that are there without a script."""
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """A parameter that differs: `labels` of its values, or of ranges of them, and the label's number of each member."""
+
+    name: str
+    labels: tuple[str, ...]
+    places: Integers
+    ordered: bool
+    binned: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Members on a page: axes, measures that are known, those `shown` by number, and all as `data` of the script.
+
+    `rows` are the best, in words, for paper; `note` says which members are not on the page.
+    """
+
+    axes: tuple[Axis, ...]
+    measures: tuple[Measure, ...]
+    shown: Integers
+    ranked: Integers
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str
+    data: str
+
+
+def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
+    """Return the members for the page."""
+    axes = make_axes(sweep.settings)
+    values = {**sweep.measures, "around": plateau.around}
+    measures = tuple(one for one in MEASURES if one.key in values)
+    ranked = np.argsort(-np.nan_to_num(values[RATIO], nan=-np.inf), kind="stable")
+    shown, note = _choose(axes, ranked, sweep.best)
+    columns = ("Member", *(axis.name for axis in axes), *(one.name for one in measures))
+    rows = tuple(
+        (
+            str(n),
+            *(write_value(sweep.settings[axis.name][n]) for axis in axes),
+            *(one.write(values[one.key][n]) for one in measures),
+        )
+        for n in ranked[:ON_PAPER].tolist()
+    )
+    data = {
+        "axes": [{"name": axis.name, "labels": axis.labels, "ordered": axis.ordered} for axis in axes],
+        "measures": [{"key": one.key, "name": one.name, "unit": one.unit, "better": one.better} for one in measures],
+        "numbers": shown.tolist(),
+        "places": [axis.places[shown].tolist() for axis in axes],
+        "settings": {
+            axis.name: [write_value(sweep.settings[axis.name][n]) for n in shown] for axis in axes if axis.binned
+        },
+        "values": [_rounded(values[one.key][shown]) for one in measures],
+        "medians": _medians(axes, measures, values) if note else None,
+        "members": len(ranked),
+        "best": sweep.best,
+        "command": sweep.base_command,
+    }
+    return Members(axes, measures, shown, ranked, columns, rows, note, embed_json(data))
+
+
+def make_axes(settings: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
+    """Return an axis for each parameter of which there are two values."""
+    differ = {name: column for name, column in settings.items() if len({repr(one) for one in column}) > 1}
+    pairs = max(1, math.comb(len(differ), 2))
+    most = max(COARSEST, min(FINEST, math.isqrt(CELLS // pairs)))
+    return tuple(_make_axis(name, column, most) for name, column in differ.items())
+
+
+def _make_axis(name: str, column: Sequence[Any], most: int) -> Axis:
+    if not is_ordered(column):
+        labels = {repr(one): write_value(one) for one in column}
+        at = {key: n for n, key in enumerate(labels)}
+        places = np.array([at[repr(one)] for one in column], dtype=np.int64)
+        return Axis(name, tuple(labels.values()), places, ordered=False, binned=False)
+    found, places = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
+    if len(found) <= most:
+        written = {float(one): write_value(one) for one in column}
+        return Axis(name, tuple(written[value] for value in found.tolist()), places, ordered=True, binned=False)
+    # Ranges of equally many values each.
+    edges = np.linspace(0, len(found), most + 1).astype(int)
+    ends = [(found[low], found[high - 1]) for low, high in pairwise(edges.tolist())]
+    written_ends = [[axis_number(float(f"{value:.3g}")) for value in pair] for pair in ends]
+    ranges = tuple(f"{low} to {high}" for low, high in written_ends)
+    return Axis(name, ranges, np.searchsorted(edges, places, side="right") - 1, ordered=True, binned=True)
+
+
+def write_value(value: object) -> str:
+    """Return a setting as `sim run --set` takes it: as JSON, and a text as it is where it is not taken for that."""
+    plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    if isinstance(plain, str):
+        try:
+            json.loads(plain)
+        except ValueError:
+            return plain
+    return json.dumps(plain, default=str, ensure_ascii=False)
+
+
+def _choose(axes: Sequence[Axis], ranked: Integers, best: int) -> tuple[Integers, str]:
+    """Return the members on the page, by number, and a sentence on the others."""
+    if len(ranked) <= MOST:
+        return np.sort(ranked), ""
+    kept = {best, *ranked[:BEST].tolist()}
+    for one, other in combinations(axes, 2):
+        cells = one.places[ranked] * len(other.labels) + other.places[ranked]
+        kept.update(ranked[np.unique(cells, return_index=True)[1]].tolist())
+    rest = ranked[np.isin(ranked, list(kept), invert=True)]
+    every = math.ceil(len(rest) / max(1, MOST - len(kept)))
+    kept.update(rest[::every].tolist())
+    note = (
+        f"{whole(len(kept))} of {whole(len(ranked))} members are on this page: the {whole(BEST)} with the highest "
+        f"ratio, the best of each cell of each map, and every {every}th of the others by rank. The folder has all."
+    )
+    return np.array(sorted(kept), dtype=np.int64), note
+
+
+def _rounded(values: Floats) -> list[float | None]:
+    """Six significant digits."""
+    return [float(f"{one:.6g}") if math.isfinite(one) else None for one in values.tolist()]
+
+
+def _medians(
+    axes: Sequence[Axis], measures: Sequence[Measure], values: Mapping[str, Floats]
+) -> dict[str, list[list[float | None]]]:
+    """{"i,j": for each measure the median over all members of each cell, row by row}."""
+    found = {}
+    for (i, one), (j, other) in combinations(enumerate(axes), 2):
+        cell = one.places * len(other.labels) + other.places
+        count = len(one.labels) * len(other.labels)
+        found[f"{i},{j}"] = [_rounded(medians_by(cell, values[measure.key], count)) for measure in measures]
+    return found
+
+
+def medians_by(cell: NDArray[np.integer[Any]], values: Floats, count: int) -> Floats:
+    """Return (count,) the median of the finite `values` of each cell, NaN without one."""
+    there = np.isfinite(values)
+    cell, values = cell[there], values[there]
+    order = np.lexsort((values, cell))
+    ranked, size = values[order], np.bincount(cell, minlength=count)
+    start = np.cumsum(size) - size
+    found = np.full(count, np.nan)
+    some = size > 0
+    low, high = start[some] + (size[some] - 1) // 2, start[some] + size[some] // 2
+    found[some] = (ranked[low] + ranked[high]) / 2
+    return found
+
+
+def describe_member(sweep: SweepEvidence, number: int) -> str:
+    """``fast 15, slow 20``"""
+    return ", ".join(f"{name} {write_value(column[number])}" for name, column in sweep.settings.items())

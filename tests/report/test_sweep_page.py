@@ -1,0 +1,210 @@
+"""The page of a sweep: what it says, what fits on it, and what a reader does with it in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulator.analysis.plateau import describe, find_plateau
+from simulator.errors import DataError
+from simulator.evidence.sweep_reader import read_sweep
+from simulator.report.sections.sweep_members import make_axes, medians_by, write_value
+from simulator.report.sweep_page import build, compose
+
+from .sweep_folders import write_sweep
+from .test_report_accessible import examine
+
+THREE = {"fast": range(5, 31, 5), "slow": range(20, 101, 20), "costs.slippage_bps": [0, 2.5, 5], "fill": ["a", "b c"]}
+MEMBER = "document.getElementById('member').innerText"
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="sweep">(.*?)</script>', page.read_text())
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def test_the_verdict_comes_first_and_the_same_folder_gives_the_same_bytes(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", hold_out=True)
+    first = build(folder).read_bytes()
+    text = first.decode()
+    assert text.index("cannot be told from luck") < text.index('id="best"') < text.index('id="map"')
+    assert "opened once" in text
+    assert first == build(folder).read_bytes()
+    assert first.rstrip().endswith(b"x86_64.</p></footer></main></body></html>")
+
+
+def test_a_member_has_the_neighbours_one_step_away_in_one_parameter() -> None:
+    rows = [(fast, slow) for fast in range(5, 51, 5) for slow in range(20, 201, 10) if fast < slow]
+    values = np.random.default_rng(0).normal(size=len(rows))
+    found = find_plateau({"fast": [f for f, _ in rows], "slow": [s for _, s in rows]}, values, grid=True)
+    at = {row: n for n, row in enumerate(rows)}
+    for n, (fast, slow) in enumerate(rows):
+        beside = [(fast - 5, slow), (fast + 5, slow), (fast, slow - 10), (fast, slow + 10)]
+        near = [values[at[one]] for one in beside if one in at]
+        assert found.neighbours[n] == len(near)
+        assert found.around[n] == pytest.approx(np.median(near))
+        assert np.isnan(found.level[n]) == (len(near) < 2)
+    assert found.steadiest == int(np.nanargmax(found.level))
+
+
+def test_words_and_switches_have_no_neighbours_and_drawn_members_have_the_nearest() -> None:
+    words = find_plateau({"kind": ["a", "b"], "on": [True, False]}, np.array([1.0, 2.0]), grid=True)
+    assert words.neighbours.tolist() == [0, 0]
+    assert words.steadiest is None
+    rng = np.random.default_rng(1)
+    drawn = find_plateau(
+        {"x": rng.random(50), "y": rng.random(50), "kind": ["a", "b"] * 25}, rng.random(50), grid=False
+    )
+    assert set(drawn.neighbours) == {4}
+    assert [describe(1.0, 0.8), describe(1.0, 0.6), describe(1.0, 0.1), describe(-1.0, 1.0)] == [
+        "plateau", "slope", "spike", ""
+    ]  # fmt: skip
+
+
+def test_medians_of_cells_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(2)
+    cell, values = rng.integers(0, 30, 500), rng.normal(size=500)
+    values[::7] = np.nan
+    found = medians_by(cell, values, 31)
+    for n in range(30):
+        assert found[n] == np.nanmedian(values[cell == n])
+    assert np.isnan(found[30])
+
+
+def test_many_values_are_taken_together_and_settings_stay_exact() -> None:
+    axes = make_axes({"stop": [0.001 * n for n in range(500)], "kind": ["a", "b"] * 250, "same": [1] * 500})
+    assert [axis.name for axis in axes] == ["stop", "kind"]
+    assert len(axes[0].labels) == 40
+    assert (np.bincount(axes[0].places) >= 12).all()
+    assert [write_value(one) for one in (5, 2.5, True, "daily", "5", [1, 2])] == [
+        "5", "2.5", "true", "daily", '"5"', "[1, 2]"
+    ]  # fmt: skip
+
+
+@pytest.mark.medium
+def test_a_hundred_thousand_members_make_a_page_of_two_megabytes_that_says_which_are_on_it(tmp_path: Path) -> None:
+    space = {"fast": range(1, 101), "slow": range(10, 210, 2), "stop": [0.01 * n for n in range(1, 11)]}
+    page = build(write_sweep(tmp_path / "sweep", space))
+    assert page.stat().st_size <= 2_000_000
+    assert "of 100,000 members are on this page" in page.read_text()
+    data, folder = data_of(page), read_sweep(tmp_path / "sweep")
+    ratio = folder.measures["ratio"]
+    shown = set(data["numbers"])
+    assert set(np.argsort(-ratio)[:500].tolist()) <= shown
+    places = [np.array(one) for one in (axis.places for axis in make_axes(folder.settings))]
+    cell = places[0] * len(data["axes"][1]["labels"]) + places[1]
+    best_of_cells = pd.Series(ratio).groupby(cell).idxmax()
+    assert set(best_of_cells) <= shown
+    assert data["medians"]["0,1"][0][0] == pytest.approx(np.median(ratio[cell == 0]), rel=1e-3)
+
+
+def test_a_folder_without_its_records_or_with_other_members_is_refused(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep")
+    pd.read_parquet(folder / "inference.parquet").head(3).to_parquet(folder / "inference.parquet")
+    with pytest.raises(DataError, match=r"inference\.parquet hold 3 members, study\.json says 190"):
+        read_sweep(folder)
+    (folder / "study.json").unlink()
+    with pytest.raises(DataError, match="sim sweep"):
+        read_sweep(folder)
+
+
+def test_names_and_values_that_are_markup_stay_text(tmp_path: Path) -> None:
+    space = {"<b>fast</b>": [1, 2], "kind": ["</script><script>alert(1)</script>", "x"]}
+    text = build(write_sweep(tmp_path / "sweep", space)).read_text()
+    assert "<b>fast" not in text
+    assert "<script>alert" not in text
+
+
+def test_sweeps_of_one_parameter_and_of_words_have_pages(tmp_path: Path) -> None:
+    one = compose(read_sweep(write_sweep(tmp_path / "one", {"fast": range(5, 51, 5)})))
+    assert one.shape.lines is None
+    assert len(one.shape.slices) == 1
+    build(write_sweep(tmp_path / "words", {"kind": ["a", "b"], "on": [True, False]}))
+    build(write_sweep(tmp_path / "single", {"fast": [5]}))
+
+
+@pytest.mark.medium
+def test_hovering_clicking_and_walking_the_map_show_the_member_with_its_command(tmp_path: Path, browser: Any) -> None:
+    page = build(write_sweep(tmp_path / "sweep"))
+    browser.open(page)
+    assert browser.complaints == []
+    assert browser.requests == [page.as_uri()]
+    data = data_of(page)
+    assert f"Member {data['best']}, the best" in browser.run(MEMBER)
+
+    cell = "document.querySelector('[data-cell=\"23\"]')"
+    browser.run(f"{cell}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    x, y = browser.run(f"(b => [b.left + b.width / 2, b.top + b.height / 2])({cell}.getBoundingClientRect())")
+    browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    assert browser.run("document.getElementById('heat-readout').textContent").startswith(
+        "fast 20, slow 40: ratio beyond "
+    )
+    browser.click(x, y)
+    # Three values of fast before, two of slow before.
+    number = 3 * 19 + 2
+    assert browser.run(MEMBER).startswith(f"Member {number}")
+    command = browser.run("document.querySelector('#member code').textContent")
+    assert shlex.split(command)[-4:] == ["--set", "fast=20", "--set", "slow=40"]
+    browser.press("ArrowRight")
+    browser.press("ArrowUp")
+    browser.press("Enter")
+    assert browser.run(MEMBER).startswith(f"Member {number + 19 + 1}")
+    assert browser.run("document.querySelectorAll('#heat [tabindex=\"0\"]').length") == 1
+    assert browser.run("document.querySelector('.heatmap .chosen').dataset.cell") == "34"
+    assert browser.complaints == []
+
+
+@pytest.mark.medium
+def test_slices_measures_and_small_maps_change_the_map_and_the_address_names_a_member(
+    tmp_path: Path, browser: Any
+) -> None:
+    folder = write_sweep(tmp_path / "sweep", THREE)
+    page, sweep = build(folder), read_sweep(folder)
+    browser.open(page, fragment="member-7")
+    assert browser.run(MEMBER).startswith("Member 7")
+    at = "[...document.querySelectorAll('#map-tools label')].map(it => it.firstChild.textContent)"
+    assert browser.run(at) == ["Across", "Up", "Shows", "Of a cell's members", "costs.slippage_bps", "fill"]
+    cell = "parseFloat(document.querySelector('[data-cell=\"0\"]').textContent.replace('−', '-'))"
+    here = [n for n in range(180) if (sweep.settings["fast"][n], sweep.settings["slow"][n]) == (5, 20)]
+    ratio = sweep.measures["ratio"]
+    assert browser.run(cell) == pytest.approx(np.median(ratio[here]), abs=0.006)
+    browser.run("document.querySelectorAll('.small-maps button')[1].click()")
+    assert browser.run("document.querySelectorAll('.small-maps button')[1].getAttribute('aria-pressed')") == "true"
+    these = [n for n in here if sweep.settings["costs.slippage_bps"][n] == 2.5]
+    assert browser.run(cell) == pytest.approx(np.median(ratio[these]), abs=0.006)
+    quoted = "document.querySelector('#member code').textContent"
+    browser.run(f"location.hash = 'member-{these[1]}'")
+    browser.run("new Promise(requestAnimationFrame)")
+    assert "--set 'fill=b c'" in browser.run(quoted)
+    assert browser.complaints == []
+
+
+@pytest.mark.medium
+def test_the_table_sorts_filters_and_pages_and_a_phone_is_not_too_narrow(tmp_path: Path, browser: Any) -> None:
+    page = build(write_sweep(tmp_path / "sweep", THREE))
+    browser.open(page, 390)
+    assert browser.run("document.documentElement.scrollWidth") <= 390
+    rows = "document.querySelectorAll('table.members tbody tr').length"
+    assert browser.run(rows) == 25
+    field = "document.querySelector('#members input')"
+    browser.run(f"(it => {{ it.value = 'fill=a fast=10'; it.dispatchEvent(new Event('input')) }})({field})")
+    assert browser.run("document.querySelector('#members .count').textContent") == "15 of 180 members"
+    browser.run("document.querySelector('table.members tbody a').click()")
+    browser.run("new Promise(requestAnimationFrame)")
+    chosen = browser.run("document.querySelector('table.members tr.chosen td').textContent")
+    assert browser.run(MEMBER).startswith(f"Member {chosen}")
+    assert browser.complaints == []
+
+
+@pytest.mark.medium
+def test_the_page_has_no_violation(tmp_path: Path, browser: Any) -> None:
+    page = build(write_sweep(tmp_path / "sweep", THREE, hold_out=True))
+    assert examine(browser, page, [(390, "light"), (1440, "dark")]) == []
