@@ -164,6 +164,7 @@ class SweepPlan:
     decisions : of one member; 0 where that is not known before anybody is asked
     lines : questions of all members, one that several share counted once
     asked_apart : combinations of settings that ask questions of their own
+    splits : sentences on what is chosen in sample and judged out of sample
     """
 
     strategy: str
@@ -178,6 +179,7 @@ class SweepPlan:
     lines: tuple[PlanLine, ...] = ()
     asking_minutes: float = 0.0
     asked_apart: int = 0
+    splits: tuple[str, ...] = ()
 
     @property
     def misses(self) -> int:
@@ -189,7 +191,10 @@ class SweepPlan:
 
     def to_json(self) -> dict[str, object]:
         """Return what ``sim sweep --plan --json`` prints."""
-        names = ("strategy", "decisions", "search", "members", "minutes", "max_cost", "asking_minutes", "asked_apart")
+        names = (
+            *("strategy", "decisions", "search", "members", "minutes", "max_cost"),
+            *("asking_minutes", "asked_apart", "splits"),
+        )
         calls = sum(line.calls for line in self.lines)
         return {
             **{name: getattr(self, name) for name in names},

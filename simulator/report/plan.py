@@ -33,6 +33,8 @@ def print_sweep_plan(plan: SweepPlan, console: Console) -> None:
         count = "any" if one.values is None else f"{one.values:,}"
         table.add_row(*map(Text, (one.name, one.kind, count, one.shown)))
     console.print(table)
+    for sentence in plan.splits:
+        _print(console, sentence)
     if plan.minutes:
         _print(console, f"Playing takes about {_duration(plan.minutes)}; as many processes share it as there are.")
     if not plan.lines:

@@ -23,6 +23,7 @@ from simulator.studies.chunks import play_chunk
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.space import Parameter
 from simulator.studies.study import Study
+from simulator.studies.walk_forward import describe_splits
 from simulator.workspace import Workspace
 
 MOST_PLANNED = 20
@@ -53,6 +54,7 @@ def plan_sweep(study: Study, workspace: Workspace, threads: int = 1) -> SweepPla
         parameters=parameters,
         minutes=seconds / 60,
         max_cost=study.base.max_cost,
+        splits=describe_splits(study, inputs.sessions),
     )
 
 

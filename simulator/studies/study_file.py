@@ -29,7 +29,7 @@ from simulator.studies.space import SEARCHES, Parameter, Space
 from simulator.studies.splitting import read_combinatorial, read_walk_forward
 from simulator.studies.study import OBJECTIVE, Study
 from simulator.studies.values import read_parameter
-from simulator.studies.walk_forward import check_splits
+from simulator.studies.walk_forward import check_splits, describe_splits
 from simulator.workspace import Workspace
 
 STRATEGY, SYMBOLS, FIRST = "macro_council", ("SPY", "QQQ"), "2024-01-01"
@@ -102,7 +102,8 @@ def make_study(
     inputs = SweepInputs(study, workspace)
     inputs.check()
     if study.walk_forward is not None or study.combinatorial is not None:
-        check_splits(study, len(inputs.sessions))
+        check_splits(study, inputs.of_council)
+        describe_splits(study, inputs.sessions)
     return study
 
 

@@ -104,24 +104,43 @@ def choose(series: Series, splits: Sequence[Split]) -> Choices:
     return Choices(members, np.where(best == NO_RATIO, np.nan, best), outside, rank)
 
 
-def check_splits(study: Study, sessions: int) -> None:
-    """Raise UsageError where the splits of `study` do not fit so many sessions, were looked at by the search, or give
-    choices that one account could not follow."""
-    given = [one for one in (study.walk_forward, study.combinatorial) if one is not None]
-    for one in given:
-        one.splits(sessions)
-    if given and study.space.search == "tpe":
+def check_splits(study: Study, of_council: bool = False) -> None:
+    """Raise UsageError where the tests of `study` were looked at by its search, or one account could not follow the
+    choices."""
+    if study.space.search == "tpe" and (study.walk_forward is not None or study.combinatorial is not None):
         raise UsageError(
             "a tpe search looks at all sessions, those of the tests too", mend="take --search grid, random or sobol"
         )
+    if study.walk_forward is None or not study.walk_forward.path:
+        return
     swept = replace(study.base, parameters={one.name: 0 for one in study.space.parameters})
-    if study.walk_forward is not None and study.walk_forward.path and swept.overrides:
-        name = min(swept.overrides)
+    if of_council or swept.overrides:
+        name = "a setting of a council" if of_council else min(swept.overrides)
+        mend = "add path=no for figures by fold alone" + f", or give {name} one value" * (not of_council)
         raise UsageError(
             f"{name} is swept and holds for a whole account, which a walk-forward plays through",
             where="--walk-forward",
-            mend=f"give {name} one value, or add path=no for figures by fold alone",
+            mend=mend,
         )
+
+
+def describe_splits(study: Study, dates: Dates) -> tuple[str, ...]:
+    """Return what the splits of `study` over the sessions `dates` (S,) come to, in a sentence each.
+
+    Raises UsageError where they do not fit so many sessions.
+    """
+    walked, crossed = study.walk_forward, study.combinatorial
+    found = []
+    if walked is not None:
+        tests = [one.test[0] for one in walked.splits(len(dates))]
+        played = ", played as one account" if walked.path else ""
+        span = f"{dates[tests[0][0]]} to {dates[tests[-1][-1]]}"
+        found.append(f"Walk-forward: {plain(counted(len(tests), 'fold'))}, judged from {span}{played}.")
+    if crossed is not None:
+        paths = len(backtest_paths(crossed.folds, crossed.test))
+        splits = plain(counted(len(crossed.splits(len(dates))), "split"))
+        found.append(f"Cross-validation: {splits}, {plain(counted(paths, 'path'))} through all sessions.")
+    return tuple(found)
 
 
 def path_spec(study: Study, members: Sequence[int], firsts: Sequence[date], last: date) -> RunSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -124,9 +125,16 @@ def test_what_holds_for_a_whole_account_cannot_be_chosen_along_the_way() -> None
     space = Space((Parameter("fast", (3, 8)), Parameter("costs.slippage_bps", (1, 5))))
     given = WalkForward(120, 60)
     with pytest.raises(UsageError, match=r"--walk-forward: costs\.slippage_bps is swept"):
-        check_splits(replace(study(), space=space, walk_forward=given), 300)
-    check_splits(replace(study(), space=space, walk_forward=replace(given, path=False)), 300)
-    check_splits(replace(study(), walk_forward=given, combinatorial=Combinatorial(6, 2)), 300)
+        check_splits(replace(study(), space=space, walk_forward=given))
+    check_splits(replace(study(), space=space, walk_forward=replace(given, path=False)))
+    check_splits(replace(study(), walk_forward=given, combinatorial=Combinatorial(6, 2)))
+
+
+def test_a_search_that_looks_at_the_tests_is_refused() -> None:
+    space = Space((Parameter("fast", (3, 8)),), search="tpe", members=2)
+    for given in ({"walk_forward": WalkForward(120, 60)}, {"combinatorial": Combinatorial(6, 2)}):
+        with pytest.raises(UsageError, match="a tpe search looks at all sessions"):
+            check_splits(replace(study(), space=space, **given))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -272,3 +280,39 @@ def test_noise_in_place_of_the_bars_of_a_test_leaves_the_choice_before_it_as_it_
         assert [one["in_sample"] for one in other[f + 1 :]] != [
             one["in_sample"] for one in walked.found["folds"][f + 1 :]
         ] or f + 1 == len(other)
+
+
+def test_the_splits_of_a_study_are_told_before_it_is_played(workspace: Path, sim: Sim) -> None:
+    words = ("sweep", "--strategy", "sma_cross", "--symbols", "SPY", "--set", "fast=5,10", "--from", "2022-01-03")
+    given = ("--to", "2024-06-28", "--walk-forward", "train=252,test=63,purge=5", "--cpcv", "folds=6,test=2")
+    made = sim(*words, *given, "--plan", "--json", cwd=workspace)
+    assert json.loads(made.stdout)["splits"] == [
+        "Walk-forward: 5 folds, judged from 2023-01-11 to 2024-04-12, played as one account.",
+        "Cross-validation: 15 splits, 5 paths through all sessions.",
+    ]
+    assert not [*(workspace / "reports").glob("sweep-*")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--strategy", "sma_cross", "--set", "fast=5,10", "--walk-forward", "train=252,test=63,embargo=5"),
+            "embargo is",
+        ),
+        (("--strategy", "sma_cross", "--set", "fast=5,10", "--walk-forward", "train=2520,test=63"), "hold no window"),
+        (
+            ("--strategy", "sma_cross", "--set", "costs.slippage_bps=1,2", "--walk-forward", "train=252,test=63"),
+            "is swept",
+        ),
+        (("--set", "max_trades=1,2", "--walk-forward", "train=252,test=63"), "a setting of a council is swept"),
+    ],
+)
+def test_splits_that_cannot_be_are_one_line_before_any_work(
+    words: tuple[str, ...], said: str, workspace: Path, sim: Sim
+) -> None:
+    made = sim("sweep", "--symbols", "SPY", "--from", "2022-01-03", "--to", "2024-06-28", *words, cwd=workspace)
+    assert made.returncode == 2
+    assert said in made.stderr
+    assert made.stderr.count("\n") == 1
+    assert not [*(workspace / "reports").glob("*sweep*")]
