@@ -28,14 +28,30 @@ class SweepCommand(InSections):
 
     sections: ClassVar = {
         "What is swept": ("--strategy", "--symbols", "--from", "--set", "--where"),
-        "Which members": ("--search", "--members", "--seed"),
-        "Out of sample": ("--walk-forward", "--cpcv"),
-        "Who answers, and for how much": ("--models", "--plan", "--max-cost"),
+        "Which members": ("--search",),
+        "Out of sample": ("--walk-forward",),
+        "Who answers, and for how much": ("--models", "--plan"),
+        "Who plays": ("--executor",),
         "Output": ("--json", "--help"),
     }
     paired: ClassVar = {
         "--symbols": ("--symbols TEXT, --bars DIR", "What may be traded, and bars that come before the workspace's."),
         "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]"),
+        "--search": (
+            "--search grid|random|sobol|tpe, --members N, --seed N",
+            "How members are chosen and, where it is no grid, how many; of all that is drawn.  [default: grid, 0]",
+        ),
+        "--walk-forward": (
+            "--walk-forward train=252,test=63,purge=5, --cpcv folds=10,test=2,purge=5,embargo=5",
+            "Choose in sample, fold after fold, and play the choices out of sample as one account; `anchored` trains "
+            "on all before. Combinatorial purged cross-validation.",
+        ),
+        "--plan": ("--plan, --max-cost USD", "Say what would be played and asked, and for how much; most to spend."),
+        "--executor": (
+            "--executor threads|loky|dask|ray, --threads N, --shard I/N",
+            "Threads of this process, processes, or a cluster (dask=tcp://10.0.0.1:8786, ray=10.0.0.1:6379); how many; "
+            "one part of N, as a job of an array does: the last one concludes.",
+        ),
     }
 
 
@@ -56,23 +72,30 @@ class SweepCommand(InSections):
     "10,20,50; log(0.5, 50) or int(5, 200) for a random search. One value is the same for all.",
 )
 @click.option("--where", multiple=True, metavar="CONDITION", help="A condition all members meet, e.g. 'fast < slow'.")
-@click.option("--search", metavar="[grid|random|sobol|tpe]", help="How members are chosen.  [default: grid]")
-@click.option("--members", type=int, metavar="N", help="How many, where it is no grid.")
-@click.option("--seed", type=int, help="Of all that is drawn.  [default: 0]")
-@click.option(
-    "--walk-forward",
-    metavar="train=252,test=63,purge=5",
-    help="Choose in sample, fold after fold, and play the choices out of sample as one account; `anchored` trains on "
-    "all before.",
-)
-@click.option("--cpcv", metavar="folds=10,test=2,purge=5,embargo=5", help="Combinatorial purged cross-validation.")
+@click.option("--search")
+@click.option("--members", type=int)
+@click.option("--seed", type=int)
+@click.option("--walk-forward")
+@click.option("--cpcv")
+@click.option("--executor")
+@click.option("--threads", type=click.IntRange(min=1))
+@click.option("--shard")
 @MODELS
 @click.option("--plan", is_flag=True, help="Say what would be played and asked, and what it would cost; do nothing.")
 @MAX_COST
 @AS_JSON
 @click.pass_obj
 def sweep(
-    workspace: Workspace, /, study: Path | None, sets: list[tuple[str, str]], plan: bool, as_json: bool, **options: Any
+    workspace: Workspace,
+    /,
+    study: Path | None,
+    sets: list[tuple[str, str]],
+    plan: bool,
+    as_json: bool,
+    executor: str | None,
+    threads: int | None,
+    shard: str | None,
+    **options: Any,
 ) -> None:
     """Play a strategy in many settings.
 
@@ -82,11 +105,13 @@ def sweep(
     """
     from simulator.api import play_sweep
     from simulator.evidence.sweep_reader import read_sweep
-    from simulator.printing import say
     from simulator.report.renderers.progress import progress_bar
     from simulator.report.sweep_formats import print_sweep, summarise
+    from simulator.studies.executors import choose_executor
     from simulator.studies.study_file import make_study
+    from simulator.studies.sweep import Shard
 
+    players, part = choose_executor(executor, threads), None if shard is None else Shard.parse(shard)
     chosen = make_study(workspace, study, sets, **options)
     if plan:
         from simulator.report.plan import print_sweep_plan
@@ -96,13 +121,11 @@ def sweep(
         print_result(planned.to_json(), as_json, lambda console: print_sweep_plan(planned, console))
         return
     with progress_bar() as advance:
-        made = play_sweep(
-            chosen,
-            workspace,
-            lambda done, total: advance(done, total, before="sweeping"),
-        )
+        made = play_sweep(chosen, workspace, lambda done, total: advance(done, total, before="sweeping"), players, part)
     if isinstance(made, int):
-        say(f"{made} chunks of other shards are missing")
+        told = f"shard {shard} is done; {made} chunks of the others are missing, the last shard concludes"
+        found = {"shard": shard, "chunks_missing": made}
+        print_result(found, as_json, lambda console: console.print(told))
         return
     sweep = read_sweep(made.folder.path)
     print_result(summarise(sweep) if as_json else {}, as_json, lambda console: print_sweep(sweep, console))

@@ -186,7 +186,11 @@ def settings_of(rule: Rule) -> dict[str, Any]:
 
 def step_by_step(kind: type[Rule], market: Occasions, parameters: Mapping[str, Any]) -> Floats:
     """Return (K, N) what the step form of the rule `kind` decides at each date of `market`."""
-    rule = kind(**parameters)
+    return weights_by_step(kind(**parameters), market)
+
+
+def weights_by_step(rule: Rule, market: Occasions) -> Floats:
+    """Return (K, N) what the step form of `rule` decides at each date of `market`."""
     targets = np.full((len(market), len(market.symbols)), np.nan)
     for k in range(len(market)):
         for target in rule.decide(market.snapshot(k)).targets:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.errors import UsageError
 from simulator.market.bars import Floats
 from simulator.replay.kernel.batch import AT_ONCE, MEASURES, Batch, play_many
 from simulator.replay.tape import Tape
-from simulator.rules.base import exits_of, settings_of
+from simulator.rules import Occasions, Rule
+from simulator.rules.base import exits_of, settings_of, weights_by_step
 from simulator.studies.inputs import Member, SweepInputs
 
 
@@ -25,27 +27,30 @@ class Chunk:
     ----------
     columns : {name: (R,)}: settings, and measures as :class:`simulator.replay.kernel.batch.Results` has them
     beyond : (R, S) what each member earned beyond its own usual exposure, session by session
+    failures : {member: why it could not be played}; its measures and returns are NaN
     """
 
     first: int
     columns: Mapping[str, NDArray[Any]]
     beyond: Floats
+    failures: Mapping[int, str] = field(default_factory=dict)
 
 
 def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     """Play members `first` to before `end`; the bytes do not depend on how members are cut into chunks."""
     members = [inputs.member(number) for number in range(first, end)]
     found: dict[int, tuple[Floats, Floats]] = {}
+    failures: dict[int, str] = {}
     groups: dict[tuple[int, bytes, bool], list[Member]] = defaultdict(list)
     for one in members:
         instants = inputs.staged(one).inputs.instants.tobytes()
         groups[id(inputs.market(one)), instants, exits_of(one.rule).priced].append(one)
     for alike in groups.values():
-        measures, beyond = _play(inputs, alike)
+        measures, beyond = _play_or_fail(inputs, alike, failures)
         found |= {one.number: (row, series) for one, row, series in zip(alike, measures, beyond, strict=True)}
     rows, beyond = (np.array([found[n][part] for n in range(first, end)]) for part in (0, 1))
     columns = inputs.study.space.columns(first, end)
-    return Chunk(first, columns | dict(zip(MEASURES, rows.T, strict=True)), beyond)
+    return Chunk(first, columns | dict(zip(MEASURES, rows.T, strict=True)), beyond, failures)
 
 
 def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
@@ -54,9 +59,7 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
     market, instants = inputs.market(alike[0]), inputs.staged(alike[0]).inputs.instants
 
     def weigh(r: int) -> Floats:
-        one = alike[r]
-        found = type(one.rule).weights_for(inputs.occasions(one), settings_of(one.rule))
-        return found * exits_of(one.rule).scale
+        return _weigh(alike[r].rule, inputs.occasions(alike[r])) * exits_of(alike[r].rule).scale
 
     def tape(r: int) -> Tape:
         weights = weigh(r)
@@ -68,6 +71,31 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
     if exits_of(alike[0].rule).priced:
         return Batch.of(market, [tape(r) for r in range(len(alike))], rules, cash, limits)
     return Batch.weighed(market, instants, weigh, rules, cash, limits)
+
+
+def _weigh(rule: Rule, market: Occasions) -> Floats:
+    """(K, N) weights at all dates. Raises UsageError where the rule fails."""
+    try:
+        return type(rule).weights_for(market, settings_of(rule))
+    except Exception:  # the step form says what is wrong, and on which date
+        try:
+            return weights_by_step(rule, market)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{type(error).__name__}: {error}") from error
+
+
+def _play_or_fail(inputs: SweepInputs, alike: Sequence[Member], failures: dict[int, str]) -> tuple[Floats, Floats]:
+    """`_play`, with NaN for members whose rule fails; why is written into `failures`."""
+    try:
+        return _play(inputs, alike)
+    except UsageError as error:  # that of a strategy is one
+        if len(alike) > 1:  # each by itself, with the same bytes
+            parts = [_play_or_fail(inputs, [one], failures) for one in alike]
+            return np.concatenate([one for one, _ in parts]), np.concatenate([one for _, one in parts])
+        failures[alike[0].number] = str(error)
+        return np.full((1, len(MEASURES)), np.nan), np.full((1, len(inputs.market(alike[0]).free)), np.nan)
 
 
 def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]:

@@ -52,20 +52,25 @@ class Executor:
     workers: int = 0
     address: str | None = None
 
-    @classmethod
-    def parse(cls, text: str, workers: int = 0) -> Executor:
-        """Return the executor that ``loky``, ``dask`` or ``dask=tcp://10.0.0.1:8786`` names. Raises UsageError."""
-        name, _, address = text.partition("=")
-        kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
-        if name not in kinds:
-            raise UsageError(f'no executor "{name}"{did_you_mean(name, kinds)}', mend=f"one of {', '.join(kinds)}")
-        if address and name not in ("dask", "ray"):
-            raise UsageError(f"{name} has no address", mend=f"--executor {name}")
-        return cls(kinds[name], workers, address or None)
-
     @property
     def count(self) -> int:
         return self.workers or len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def choose_executor(text: str | None, workers: int | None = None) -> Executor | None:
+    """Return the executor that ``loky``, ``dask`` or ``dask=tcp://10.0.0.1:8786`` names; None where nothing was chosen.
+
+    Raises UsageError.
+    """
+    if text is None:
+        return None if workers is None else Executor(workers=workers)
+    name, _, address = text.partition("=")
+    kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
+    if name not in kinds:
+        raise UsageError(f'no executor "{name}"{did_you_mean(name, kinds)}', mend=f"one of {', '.join(kinds)}")
+    if address and name not in ("dask", "ray"):
+        raise UsageError(f"{name} has no address", mend=f"--executor {name}")
+    return Executor(kinds[name], workers or 0, address or None)
 
 
 def play_chunks(inputs: SweepInputs, spans: Sequence[Span], executor: Executor | None = None) -> Iterator[Chunk]:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simulator.errors import DataError
 from simulator.files import write_file
 from simulator.market.bars import Floats
 from simulator.studies.chunks import Chunk
@@ -48,6 +47,7 @@ class SweepFolder:
             "members": [chunk.first, chunk.first + len(chunk.beyond)],
             "table": _digest_of(table),
             "beyond": hashlib.sha256(series.getbuffer()).hexdigest(),
+            "failures": {str(number): why for number, why in sorted(chunk.failures.items())},
         }
         pq.write_table(table.replace_schema_metadata({SEAL: json.dumps(seal).encode()}), rows)
         write_file(self._series(chunk.first), series.getvalue())
@@ -61,18 +61,15 @@ class SweepFolder:
         """Return those of `spans` whose chunk is not there, damaged, or of another study."""
         return [span for span in spans if not self.has(*span)]
 
-    def digest(self, spans: Sequence[tuple[int, int]]) -> str:
-        """Return the sha256 (hex) of the results: settings, measures and d of all members.
+    def failures(self) -> dict[int, str]:
+        """Return {member: why it could not be played}."""
+        import pyarrow.parquet as pq
 
-        Raises DataError for a chunk that is not whole.
-        """
-        found = hashlib.sha256()
-        for first, end in spans:
-            seal = self._seal(first, end)
-            if seal is None:
-                raise DataError(f"members {first} to {end - 1} are not there or damaged", where=str(self.path))
-            found.update(f"{seal['table']} {seal['beyond']}\n".encode())
-        return found.hexdigest()
+        found: dict[int, str] = {}
+        for path in sorted((self.path / "chunks").glob("*.parquet")):
+            seal = json.loads(pq.read_schema(path).metadata[SEAL])
+            found |= {int(number): why for number, why in seal["failures"].items()}
+        return found
 
     def table(self) -> pd.DataFrame:
         """Return a row per member, in the order of their numbers, as index."""
@@ -98,7 +95,7 @@ class SweepFolder:
         except (OSError, KeyError, ValueError):  # pyarrow's own errors are of these kinds
             return None
         there = {"study": self.study, "members": [first, end], "table": _digest_of(table), "beyond": beyond}
-        return seal if seal == there else None
+        return seal if {**seal, **there} == seal else None
 
     def _table(self, first: int) -> Path:
         return self.path / "chunks" / f"{first:09}.parquet"

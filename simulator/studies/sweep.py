@@ -30,6 +30,9 @@ CHUNK = 250
 CHUNK_OF_STEPS = 10
 """The same for rules that are asked date by date, a thousand times as slow."""
 
+FEW = 100
+"""Members asked date by date that are done sooner than processes have started."""
+
 LEAST_CHUNKS = 16
 """Chunks that a small sweep is cut into, so that all processors have work."""
 
@@ -80,10 +83,8 @@ class Sweep:
 
     @cached_property
     def folder(self) -> SweepFolder:
-        """The folder, which need not be there. Its name holds ten digits of the digest of all that results follow from.
-
-        Raises UsageError where the folder holds another study.
-        """
+        """The folder, which need not be there. Its name holds ten digits of the digest of all that results follow
+        from."""
         inputs = self.inputs
         staged = inputs.staged(inputs.member(0))
         made_of = [
@@ -95,10 +96,14 @@ class Sweep:
         return SweepFolder(self.workspace.reports / name, study)
 
     @cached_property
+    def by_step(self) -> bool:
+        """True where the rule has no vector form and is asked date by date."""
+        return type(self.inputs.rule).weights_for.__func__ is Rule.weights_for.__func__  # type: ignore[attr-defined]
+
+    @cached_property
     def spans(self) -> list[Span]:
         """First and end of each chunk. They depend on the study alone, and so do the files."""
-        asked_by_step = type(self.inputs.rule).weights_for.__func__ is Rule.weights_for.__func__  # type: ignore[attr-defined]
-        most, count = CHUNK_OF_STEPS if asked_by_step else CHUNK, len(self.study)
+        most, count = CHUNK_OF_STEPS if self.by_step else CHUNK, len(self.study)
         size = min(most, -(-count // LEAST_CHUNKS))
         return [(first, min(first + size, count)) for first in range(0, count, size)]
 
@@ -109,12 +114,17 @@ class Sweep:
     def play(self, executor: Executor | None = None, shard: Shard = WHOLE, progress: Progress | None = None) -> None:
         """Play the chunks of `shard` that are missing; each is on disk as soon as it is done.
 
+        Without an `executor` they are played in threads, those of very many members that are asked date by date, which
+        holds Python's lock, in processes.
+
         Raises SimError where that cannot be; what was done is kept, and the same call goes on from there.
         """
         check_writable(self.folder.path)
         own = self.spans[shard.number - 1 :: shard.count]
         missing = self.folder.missing(own)
         total, left = (sum(end - first for first, end in spans) for spans in (own, missing))
+        if executor is None and self.by_step and left > FEW:
+            executor = Executor("loky")
         for chunk in play_chunks(self.inputs, missing, executor):
             self.folder.keep(chunk)
             left -= len(chunk.beyond)
@@ -129,6 +139,9 @@ class Sweep:
         if missing := self.missing():
             found = f"{len(missing)} of {len(self.spans)} chunks are not there"
             raise SimError(found, where=str(self.folder.path), mend="the same command without --shard plays them")
+        failures = self.folder.failures()
+        if len(failures) == len(self.study):
+            raise UsageError(f"every member failed, the first so: {failures[0]}")
         return FinishedSweep(self.study, self.folder, conclude(self.inputs, self.folder, play))
 
 
@@ -156,7 +169,12 @@ def run_shard(
     play: Play | None = None,
     executor: Executor | None = None,
 ) -> FinishedSweep | int:
-    """Play what is not there yet of one shard; the last one concludes, others return how many chunks are missing."""
+    """Play what is not there yet of one shard; the last one concludes, others return how many chunks are missing.
+
+    Raises as `run_sweep`, and UsageError for a search whose members rest on the results of others.
+    """
+    if study.space.search == "tpe" and shard != WHOLE:
+        raise UsageError("a tpe search asks for members by the results of others", mend="leave --shard out")
     sweep = Sweep(study, workspace)
     sweep.play(executor, shard, progress)
     missing = sweep.missing()

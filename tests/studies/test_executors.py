@@ -1,0 +1,326 @@
+"""Who plays a sweep changes no byte of it; nothing that is done is lost or done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.errors import SimError, UsageError
+from simulator.files import read_bytes
+from simulator.runs.spec import RunSpec
+from simulator.studies.executors import Executor, choose_executor
+from simulator.studies.space import Parameter, Space
+from simulator.studies.study import Study
+from simulator.studies.study_file import make_study
+from simulator.studies.sweep import Shard, Sweep, run_shard, run_sweep
+from simulator.workspace import Workspace, shipped
+
+SETS = [("fast", "5:45:5"), ("slow", "60:200:10"), ("costs.slippage_bps", "0,5")]
+COMMAND = ["--strategy", "sma_cross", "--symbols", "SPY,QQQ", "--from", "2024-01-01"]
+COMMAND += [word for name, text in SETS for word in ("--set", f"{name}={text}")]
+
+
+def make(out: Path, sets: list[tuple[str, str]] = SETS, strategy: str = "sma_cross", **options: Any) -> Sweep:
+    workspace = Workspace(shipped(), out)
+    given = {"strategy": strategy, "symbols": ("SPY", "QQQ"), "first": "2024-01-01", **options}
+    study: Study = make_study(workspace, None, sets, **given)
+    return Sweep(study, workspace)
+
+
+def digest(folder: Path) -> str:
+    """Of all that is there: names and bytes."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "runtime.json"):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the sweep as one thread plays it."""
+    sweep = make(tmp_path_factory.mktemp("alone"))
+    sweep.play(Executor(workers=1))
+    return digest(sweep.folder.path)
+
+
+def played(place: Path, executor: Executor | None) -> str:
+    sweep = make(place)
+    sweep.play(executor)
+    return digest(sweep.folder.path)
+
+
+def test_threads_give_the_bytes_of_one(alone: str, tmp_path: Path) -> None:
+    assert played(tmp_path, Executor(workers=3)) == alone
+
+
+@pytest.mark.medium
+def test_processes_give_the_bytes_of_one_thread(alone: str, tmp_path: Path) -> None:
+    assert played(tmp_path, Executor("loky", 2)) == alone
+
+
+@pytest.mark.medium
+@pytest.mark.skipif(find_spec("distributed") is None, reason="no Dask here: make test-executors")
+def test_a_dask_cluster_of_this_machine_gives_the_bytes_of_one_thread(alone: str, tmp_path: Path) -> None:
+    assert played(tmp_path, Executor("dask", 2)) == alone
+
+
+def test_shards_in_any_order_give_the_bytes_of_one_and_the_last_knows_it(alone: str, tmp_path: Path) -> None:
+    sweep = make(tmp_path)
+    left = []
+    for number in (2, 3, 1):
+        sweep.play(shard=Shard(number, 3))
+        left.append(len(sweep.missing()))
+    assert left == [11, 6, 0]
+    assert digest(sweep.folder.path) == alone
+
+
+def test_shards_share_out_all_chunks() -> None:
+    numbers = [n for number in (1, 2, 3) for n in list(range(16))[number - 1 :: 3]]
+    assert sorted(numbers) == list(range(16))
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/3/5", "²/3", ""])
+def test_a_shard_that_is_none_gets_one_line(text: str) -> None:
+    with pytest.raises(UsageError, match="--shard was"):
+        Shard.parse(text)
+
+
+def test_executors_are_named_with_their_address() -> None:
+    assert choose_executor(None) is None
+    assert choose_executor("dask=tcp://10.0.0.1:8786", 4) == Executor("dask", 4, "tcp://10.0.0.1:8786")
+    assert choose_executor("ray") == Executor("ray", 0, None)
+    with pytest.raises(UsageError, match='did you mean "dask"'):
+        choose_executor("dusk")
+    with pytest.raises(UsageError, match="has no address"):
+        choose_executor("loky=tcp://10.0.0.1:1")
+
+
+@pytest.mark.fault("disk", "a chunk of a sweep is damaged, cut off, of another study, or half there", "played again")
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "series", "no series", "foreign", "moved"])
+def test_a_damaged_or_foreign_chunk_is_played_again(alone: str, tmp_path: Path, damage: str) -> None:
+    sweep = make(tmp_path)
+    sweep.play()
+    chunks = sweep.folder.path / "chunks"
+    table, series = sorted(chunks.glob("*.parquet"))[3], sorted(chunks.glob("*.npy"))[3]
+    content = bytearray(table.read_bytes())
+    if damage == "flip":
+        content[len(content) // 3] ^= 1
+        table.write_bytes(content)
+    elif damage == "cut":
+        table.write_bytes(content[:-9])
+    elif damage == "empty":
+        table.write_bytes(b"")
+    elif damage == "series":
+        numbers = bytearray(series.read_bytes())
+        numbers[-5] ^= 1
+        series.write_bytes(numbers)
+    elif damage == "no series":
+        series.unlink()
+    elif damage == "moved":
+        table.write_bytes(sorted(chunks.glob("*.parquet"))[4].read_bytes())
+    else:
+        other = make(tmp_path / "other", [*SETS[:2], ("costs.slippage_bps", "0,6")])
+        other.play()
+        for path in (table, series):
+            path.write_bytes((other.folder.path / "chunks" / path.name).read_bytes())
+    again = make(tmp_path)
+    assert again.missing() == [again.spans[3]]
+    counts = []
+    again.play(progress=lambda done, total: counts.append((done, total)))
+    assert counts == [(len(again.study), len(again.study))]
+    assert digest(again.folder.path) == alone
+
+
+def sim(*words: str, place: Path, **options: Any) -> subprocess.Popen[str]:
+    """`sim` in a process of its own, that reads the shipped files and writes to `place`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "simulator", *words],
+        cwd=place,
+        env={**os.environ, "SIM_WORKSPACE": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+SLOW = '''
+import time
+from simulator.rules import Rule
+
+class Slow(Rule):
+    """Waits before it decides: there is time for a kill."""
+
+    cadence = "monthly"
+    part = 0.5
+    seconds = 0.004
+
+    def weights(self, market):
+        time.sleep(self.seconds)
+        up = market.history("SPY", last=2)
+        return {"SPY": self.part} if up[-1] > up[0] else {}
+'''
+
+
+@contextmanager
+def workspace_of_slow(place: Path) -> Iterator[Path]:
+    from simulator.workspace import make_workspace
+
+    make_workspace(place, git=False)
+    (place / "strategies" / "slow.py").write_text(SLOW)
+    yield place
+
+
+def slow(place: Path) -> Sweep:
+    workspace = Workspace(place, place)
+    given = {"strategy": "slow", "symbols": ("SPY",), "first": "2024-01-01"}
+    return Sweep(make_study(workspace, None, [("part", "0.01:0.6:0.01")], **given), workspace)
+
+
+@pytest.mark.medium
+@pytest.mark.fault("disk", "`sim sweep` is killed in the middle (kill -9)", "the same command plays what is missing")
+def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with workspace_of_slow(tmp_path / "w") as place:
+        words = [
+            "sweep",
+            "--strategy",
+            "slow",
+            "--symbols",
+            "SPY",
+            "--from",
+            "2024-01-01",
+            "--set",
+            "part=0.01:0.6:0.01",
+        ]
+        done = sim(*words, "--threads", "1", place=place)
+        sweep = slow(place)
+        chunks = sweep.folder.path / "chunks"
+        until = time.monotonic() + 120
+        while len(list(chunks.glob("*.parquet"))) < 3 and done.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        done.kill()
+        done.communicate()
+        there = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
+        missing = sweep.missing()
+        assert 0 < len(missing) < len(sweep.spans)
+        kept = {path: at for path, at in there.items() if not any(path.stem == f"{first:09}" for first, _ in missing)}
+        counts: list[int] = []
+        sweep.play(progress=lambda done, _: counts.append(done))
+        assert len(counts) == len(missing)
+        assert {path: path.stat().st_mtime_ns for path in kept} == kept
+        with workspace_of_slow(tmp_path / "v") as other:
+            whole = slow(other)
+            whole.play()
+            assert digest(whole.folder.path) == digest(sweep.folder.path)
+
+
+@pytest.mark.medium
+@pytest.mark.fault(
+    "machine", "a worker process of a sweep is killed", "its chunks are played again, the bytes are the same"
+)
+def test_a_killed_worker_loses_nothing(alone: str, tmp_path: Path) -> None:
+    sweep = make(tmp_path)
+    killed: list[int] = []
+
+    def kill_one(_done: int, _total: int) -> None:
+        if not killed:
+            killed.append(_a_worker())
+            os.kill(killed[0], signal.SIGKILL)
+
+    sweep.play(Executor("loky", 2), progress=kill_one)
+    assert killed
+    assert digest(sweep.folder.path) == alone
+
+
+def _a_worker() -> int:
+    """Number of a process that loky started for this one."""
+    import psutil
+
+    workers = [one.pid for one in psutil.Process().children(recursive=True) if "loky" in " ".join(one.cmdline())]
+    workers = [pid for pid in workers if "resource_tracker" not in " ".join(psutil.Process(pid).cmdline())]
+    return workers[0]
+
+
+@pytest.mark.medium
+@pytest.mark.fault("machine", "a member of a sweep kills every worker that plays it", "one line that names the members")
+def test_a_member_that_kills_its_workers_gets_one_line(tmp_path: Path) -> None:
+    with workspace_of_slow(tmp_path / "w") as place:
+        text = SLOW.replace("time.sleep(self.seconds)", "self.part > 0.5 and __import__('os')._exit(9)")
+        (place / "strategies" / "slow.py").write_text(text)
+        sweep = slow(place)
+        with pytest.raises(SimError, match=r"4 workers died .* while they played members \d+ to \d+") as caught:
+            sweep.play(Executor("loky", 1))
+        assert "goes on from here" in str(caught.value)
+
+
+def test_a_member_whose_rule_fails_is_counted_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    with workspace_of_slow(tmp_path / "w") as place:
+        (place / "strategies" / "slow.py").write_text(
+            SLOW.replace("time.sleep(self.seconds)", "1 / (self.part != 0.3)")
+        )
+        sweep = slow(place)
+        sweep.play()
+        ((number, why),) = sweep.folder.failures().items()
+        assert sweep.study.space.settings(number) == {"part": 0.3}
+        assert "division by zero" in why
+        table = sweep.folder.table()
+        assert table["total_return"].isna().sum() == 1
+        assert sweep.conclude().record["counts"]["failed"] == 1
+        assert sweep.missing() == []
+
+
+def test_where_every_member_fails_the_first_says_why(tmp_path: Path) -> None:
+    with workspace_of_slow(tmp_path / "w") as place:
+        (place / "strategies" / "slow.py").write_text(SLOW.replace("time.sleep(self.seconds)", "1 / 0"))
+        sweep = slow(place)
+        with pytest.raises(UsageError, match=r"every member failed, the first so: .*division by zero"):
+            run_sweep(sweep.study, sweep.workspace)
+
+
+@pytest.mark.medium
+@pytest.mark.fault("disk", "the disk is full in the middle of a sweep", "one line; what is whole is kept")
+def test_a_full_disk_gets_one_line_and_what_is_whole_is_kept(alone: str, tmp_path: Path) -> None:
+    import resource
+
+    # Sizes of files stand in for the size of a disk: the series of a chunk no longer fit.
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
+    done = sim("sweep", *COMMAND, place=tmp_path, preexec_fn=limit)
+    _, told = done.communicate(timeout=300)
+    assert done.returncode == 1
+    assert "cannot be written" in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.rglob("*.parquet"))
+    assert played(tmp_path, None) == alone
+
+
+@pytest.mark.medium
+def test_the_command_plays_a_shard_and_says_what_is_missing(tmp_path: Path) -> None:
+    first = sim("sweep", *COMMAND, "--shard", "1/2", "--json", place=tmp_path)
+    told, errors = first.communicate(timeout=300)
+    assert first.returncode == 0, errors
+    assert json.loads(told) == {"shard": "1/2", "chunks_missing": 8}
+    assert not list(tmp_path.rglob("study.json"))
+    last = sim("sweep", *COMMAND, "--shard", "2/2", "--json", place=tmp_path)
+    told, errors = last.communicate(timeout=300)
+    assert last.returncode == 0, errors
+    assert len(list(tmp_path.rglob("study.json"))) == 1
+    assert read_bytes(next(tmp_path.rglob("study.json")))
+
+
+def test_a_search_that_learns_refuses_shards(tmp_path: Path) -> None:
+    base, space = RunSpec("sma_cross", ("SPY",), date(2024, 1, 1)), Space((Parameter("fast", (5, 9)),), (), "tpe", 20)
+    with pytest.raises(UsageError, match="leave --shard out"):
+        run_shard(Study(base, space), Workspace(shipped(), tmp_path), Shard(1, 2))
