@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simulator.analysis.verdict import judge
+from simulator.analysis.verdict import ANCHORED, judge
 from simulator.config import load_config
 from simulator.evidence.records import SkillRecord
 from simulator.market.load import load_bars
@@ -28,7 +28,7 @@ from simulator.runs.exposure import skill_record, skill_series
 from simulator.runs.load_inputs import load_inputs
 from simulator.stats.distributions import student_cdf, student_sf
 from simulator.stats.series import Undefined
-from simulator.stats.skill import cosines, level_reward, mean_so_far, mean_test, p_of_trials
+from simulator.stats.skill import anchoring, cosines, level_reward, mean_so_far, mean_test, p_of_trials
 from simulator.trading.cycle import TradingRules
 from simulator.trading.strategy import points_of
 from simulator.workspace import find_workspace
@@ -192,6 +192,13 @@ def anchored(_: np.random.Generator, moves: Floats) -> Floats:
     return np.vstack([np.zeros((WARM, moves.shape[1])), weekly(np.clip(0.5 - gap, 0.0, 1.0)[::5], len(gap))])
 
 
+def reverting_pair(_: np.random.Generator, moves: Floats) -> Floats:
+    """Long the one of two that has risen less since the start, short the other, by twice the gap, up to one half."""
+    gap = np.cumsum(np.vstack([np.zeros((1, 2)), moves[WARM:-1]]), axis=0)
+    side = weekly(np.clip(2 * (gap[:, 1] - gap[:, 0]), -0.5, 0.5)[::5], len(gap))
+    return np.vstack([np.zeros((WARM, 2)), np.column_stack([side, -side])])
+
+
 def informed(ic: float) -> Weigh:
     """Holds half in each symbol in the weeks a signal of that correlation with the week's return is above 0."""
 
@@ -313,6 +320,37 @@ def table(head: str, columns: tuple[str, ...], rows: Iterator[tuple[str, list[st
     return "\n".join(lines)
 
 
+CAUTIONED: dict[str, tuple[Weigh, int]] = {
+    "iid bull: anchored to the starting price": (anchored, 1),
+    "iid bull: the same, two symbols": (anchored, 2),
+    "iid bull: long the laggard, short the leader": (reverting_pair, 2),
+    "iid bull: weekly coin a symbol": (coins, 2),
+    "iid bull: buys 20-session dips": (dips(20), 2),
+    "iid bull: buys 60-session dips": (dips(60), 2),
+    "iid bull: follows the 50-session trend": (lambda _, moves: 0.5 * (trend_of(moves, 50) > 0), 2),
+    "iid bull, IC 0.3": (informed(0.3), 2),
+}
+
+
+def cautions(replicates: int) -> Iterator[tuple[str, list[str]]]:
+    """Of books, those that pass, and of these those that carry the word on books anchored to their starting prices."""
+    for name, (weigh, symbols) in CAUTIONED.items():
+        cells = []
+        for n in LENGTHS:
+            rng = np.random.default_rng(n)
+            moves = DRIFT + SPREAD * np.stack([independent(rng, n + WARM, replicates) for _ in range(symbols)], axis=-1)
+            anchors = []
+            for one in moves:
+                w, x = weigh(rng, one)[WARM:], one[WARM:]
+                d, level = beyond(w, x)
+                found = mean_test(d, level)
+                if not isinstance(found, Undefined) and found.p < 0.05:
+                    anchors.append(anchoring(w, x))
+            told = f" ({100 * np.mean(np.array(anchors) <= ANCHORED):.0f})" if anchors else ""
+            cells.append(f"{100 * len(anchors) / replicates:.1f}{told}")
+        yield name, cells
+
+
 def sizes(replicates: int) -> Iterator[tuple[str, list[str]]]:
     for name, series in {**NULLS, **UNTESTABLE}.items():
         found = [share(p_values(series, n, replicates)) for n in LENGTHS]
@@ -421,13 +459,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--replicates", type=int, default=100)
     options.add_argument("--seeds", type=int, default=20)
-    options.add_argument("--only", choices=("size", "best", "power", "sample"))
+    options.add_argument("--only", choices=("size", "best", "anchored", "power", "sample"))
     options.add_argument("--write", action="store_true")
     given = options.parse_args()
     lengths, periods = tuple(f"n = {n}" for n in LENGTHS), tuple(f"{a[:4]} to {b[:4]}" for a, b in PERIODS)
     parts = {
         "size": ("% with p < 0.05", lengths, sizes(given.replicates)),
         "best": (f"% with p < 0.05, the best of {BEST_OF}", lengths, best_sizes(4 * given.replicates)),
+        "anchored": ("% with p < 0.05 (of these, % with the word)", lengths, cautions(given.replicates)),
         "power": ("% found (by the noncentral t)", lengths, powers(given.replicates)),
         "sample": ("% skill (% paid)", periods, on_the_sample(given.seeds)),
     }

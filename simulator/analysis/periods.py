@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -25,5 +25,15 @@ def period_returns(
 
 
 def drawdown(path: Series) -> Series:
-    """(n,) fraction below the highest value of `path` so far; its start counts as a peak. NaN stays NaN."""
-    return path / np.fmax.accumulate(path) - 1
+    """(n,) fraction below the highest value of `path` so far; its start counts as a peak. NaN stays NaN.
+
+    At most all of it: what a lost account owes is no further fall.
+    """
+    return np.maximum(path / np.fmax.accumulate(path) - 1, -1.0)
+
+
+def exposures(equity: Mapping[str, Series]) -> tuple[Series, Series]:
+    """Return (gross, net) of equity.csv; NaN from the session on at whose close nothing was left to be a part of."""
+    left = ~np.logical_or.accumulate(equity["equity"] <= 0)
+    gross, net = (np.where(left, equity[name], np.nan) for name in ("gross", "net"))
+    return gross, net

@@ -162,12 +162,13 @@ def held_out(tried: Trials) -> HeldOut:
     """
     own = tried.counted[0]
     before = [t for t in tried.looks if t.run_id != own.run_id and not (own.made_at and t.made_at > own.made_at)]
-    same = (own.strategy, own.definition, sorted(own.symbols), own.parameters)
+    same = (own.strategy, sorted(own.symbols), own.parameters)
+    definitions = (own.definition, own.definition.partition("-")[0])  # of a council earlier versions have the first
     alike = [
         trial
         for trial in before
         if trial.made_at and trial.last < own.first and not trial.partial
-        if (trial.strategy, trial.definition, sorted(trial.symbols), trial.parameters) == same
+        if (trial.strategy, sorted(trial.symbols), trial.parameters) == same and trial.definition in definitions
     ]
     seen = [trial for trial in before if trial.last >= own.first and trial.first <= own.last]
     chosen_on, seen_by = (max(some, key=lambda t: t.last, default=None) for some in (alike, seen))

@@ -26,6 +26,9 @@ SIGNIFICANT, BORDERLINE, WORSE = 0.05, (0.03, 0.07), 0.025
 LEFT, STEADY = -1.0, 4.0
 """Skew from which on, and ratio a year beyond which, a return has the shape of sold options."""
 
+ANCHORED = -0.7
+"""Correlation of weights with prices since the start up to which a book is anchored to them."""
+
 RARE = 5
 """Disasters rarer than about 5/n cannot be tested by anything."""
 
@@ -111,7 +114,13 @@ def judge(run: JudgedRun) -> Verdict:
     )
     about = _headline(part, standing, later=part is not run) if part else _unassessed(run)
     headline = " ".join(
-        filter(None, (partial_sentence(run), about, _caution(run), _shape(part, standing), _drift(part, standing)))
+        filter(
+            None,
+            (
+                *(partial_sentence(run), about, _caution(run)),
+                *(_shape(part, standing), _anchor(part, standing), _drift(part, standing)),
+            ),
+        )
     )
     settled = ruined(run) or _idle(run)
     return Verdict(
@@ -450,6 +459,17 @@ def _shape(run: JudgedRun | None, standing: Standing) -> str:
         return ""
     rare = counted(run["sessions"] // RARE, "session")
     return f"{leans or steady}, as short volatility does: a loss rarer than once in {rare} may not have come yet."
+
+
+def _anchor(run: JudgedRun | None, standing: Standing) -> str:
+    """A word on books that hold more the further a price has fallen since the start, where the verdict speaks for the
+    run: of those without skill too many pass."""
+    skill = run.get("skill") if run and standing in ("skill", "borderline") else None
+    anchor = None if skill is None else skill.get("anchor")
+    if anchor is None or anchor > ANCHORED:
+        return ""
+    against = f"Its weights run against its symbols' prices since the start (correlation {ratio(anchor)})"
+    return f"{against}: of such books about one in ten passes without skill, so ask for p below 0.02."
 
 
 def _drift(run: JudgedRun | None, standing: Standing) -> str:

@@ -261,6 +261,8 @@ class SkillRecord(TypedDict):
     level: NotRequired[float]
     p_level: NotRequired[float | None]
     """Of ``beyond``, the reward of an exposure that moved one way, and the p without it where it is a gain."""
+    anchor: NotRequired[float | None]
+    """Correlation of the weights with prices since the start: near −1 for a book anchored to them."""
     against: NotRequired[str]
     """Name of the returns that this lies beyond, where those are given and positions are not known."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from simulator.analysis.paired import Paired, against_benchmarks, against_best, rank_accounts
-from simulator.analysis.periods import drawdown, period_returns
+from simulator.analysis.periods import drawdown, exposures, period_returns
 from simulator.analysis.profit import Part, by_holding_time, by_reason, by_symbol
 from simulator.analysis.targets import targets
 from simulator.errors import UsageError
@@ -161,12 +161,13 @@ def _chart(evidence: Evidence) -> dict[str, object]:
     own = evidence.equity
     curves = {name: own[name] for name in ("equity", "buy_and_hold", "equal_weight") if name in own}
     fall = drawdown(np.r_[float(evidence.run["cash"]), own["equity"]])[1:]
+    gross, net = exposures(own)
     return {
         "sessions": [day.isoformat() for day in evidence.sessions],
         "accounts": {name: _list(values) for name, values in {**curves, **evidence.accounts}.items()},
         "drawdown": _list(fall),
-        "gross": _list(own["gross"]),
-        "net": _list(own["net"]),
+        "gross": _list(gross),
+        "net": _list(net),
         "weights": {symbol: _list(values) for symbol, values in evidence.weights.items()},
         "trades": [
             {**trade._asdict(), "session": evidence.sessions[trade.session].isoformat()}

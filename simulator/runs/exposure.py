@@ -16,7 +16,7 @@ from simulator.replay.ledger import Ledger, paid_dividends
 from simulator.replay.tape import Tape, due_at
 from simulator.stats.mean import mean_of
 from simulator.stats.series import Floats, Undefined
-from simulator.stats.skill import MeanTest, Split, level_reward, mean_so_far, mean_test, split_return
+from simulator.stats.skill import MeanTest, Split, anchoring, level_reward, mean_so_far, mean_test, split_return
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.fills import FILL_WHYS
 
@@ -34,8 +34,8 @@ BRACKETS = tuple(FILL_WHYS.index(why) for why in ("stop", "take_profit"))
 @dataclass(frozen=True, eq=False)
 class SkillSeries:
     """(S,) by session: the excess return and its parts; where targets changed or a bracket closed a position; where
-    something but the cash instrument was held. `ahead` and `moves` (S, N): weights less their mean so far, and excess
-    returns of the symbols; None where positions are not known."""
+    something but the cash instrument was held. `ahead`, `moves` and `weights` (S, N): weights less their mean so far,
+    excess returns of the symbols, and the weights; None where positions are not known."""
 
     excess: Floats
     parts: Split
@@ -43,6 +43,7 @@ class SkillSeries:
     held: Flags
     ahead: Floats | None = None
     moves: Floats | None = None
+    weights: Floats | None = None
 
     @property
     def columns(self) -> dict[str, Floats]:
@@ -51,13 +52,18 @@ class SkillSeries:
 
     def rows(self, kept: Flags) -> SkillSeries:
         parts = Split(self.parts.exposure[kept], self.parts.choosing[kept], self.parts.costs[kept])
-        ahead, moves = (None if one is None else one[kept] for one in (self.ahead, self.moves))
-        return SkillSeries(self.excess[kept], parts, self.decided[kept], self.held[kept], ahead, moves)
+        known = (None if one is None else one[kept] for one in (self.ahead, self.moves, self.weights))
+        return SkillSeries(self.excess[kept], parts, self.decided[kept], self.held[kept], *known)
 
     @property
     def level(self) -> float:
         """Reward per session of an exposure that moved one way; 0 where positions are not known."""
         return 0.0 if self.ahead is None or self.moves is None else level_reward(self.ahead, self.moves)
+
+    @property
+    def anchor(self) -> float | None:
+        """Correlation of weights with prices since the start; None where positions are not known."""
+        return None if self.weights is None or self.moves is None else anchoring(self.weights, self.moves)
 
 
 def skill_series(
@@ -81,15 +87,16 @@ def skill_series(
     # A position that began and ended within one bar was held too.
     at = np.searchsorted(bars.opens_at, ledger.fill_rows["at"], side="right") - 1
     held[at[risky[ledger.fill_rows["symbol"]]]] = True
-    closes = ledger.equity[ends]
+    closes, bars_of = ledger.equity[ends], np.diff(np.r_[firsts, len(bars)])[:, None]
     excess = closes / np.r_[cash, closes[:-1]] - 1 - free
     return SkillSeries(
         excess,
         split_return(excess, exposure, np.add.reduceat(_costs(ledger, rules, cash), firsts)),
         np.logical_or.reduceat(_decided(ledger, tape), firsts),
         np.logical_or.reduceat(held | np.r_[False, held[:-1]], firsts),
-        np.add.reduceat(weights - usual, firsts) / np.diff(np.r_[firsts, len(bars)])[:, None],
+        np.add.reduceat(weights - usual, firsts) / bars_of,
         np.add.reduceat(moves, firsts),
+        np.add.reduceat(weights, firsts) / bars_of,
     )
 
 
@@ -170,6 +177,7 @@ def skill_record(series: SkillSeries, periods: float = SESSIONS_A_YEAR, draws: i
         "reason": found.reason if isinstance(found, Undefined) else None,
         "level": level * periods,
         "p_level": None if tested is None else tested.p_level,
+        "anchor": series.anchor if size else None,
     }
 
 

@@ -113,6 +113,31 @@ def level_reward(ahead: ArrayLike, moves: ArrayLike) -> float:
     return max(own, pooled) if math.fsum((a * x).ravel().tolist()) > 0 else min(own, pooled)
 
 
+def anchoring(weights: ArrayLike, moves: ArrayLike) -> float:
+    """Return the correlation of w (n, N) with each symbol's price since the start, the sum of its moves x (n, N) before
+    the session, or with that price less the mean price of all where this is lower; 0 where nothing varies.
+
+    Both are taken from their straight lines. A book that holds more the further a price has fallen below its start,
+    or below where a trend from there has it, is near −1: of the sums that its d is made of Student's t is not the law
+    (Dickey & Fuller 1979), and p is too small.
+    """
+    w, x = as_matrix(weights, "weights"), as_matrix(moves, "moves")
+    price = np.vstack([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)[:-1]])
+    held = _without_line(w)
+    return min(_correlation(held, _without_line(one)) for one in (price, price - price.mean(axis=1, keepdims=True)))
+
+
+def _without_line(values: Floats) -> Floats:
+    """(n, N) less the straight line of each column by least squares."""
+    t = np.arange(len(values))[:, None] - (len(values) - 1) / 2.0
+    return np.asarray(values - values.mean(axis=0) - t * ((t * values).sum(axis=0) / max(float((t * t).sum()), 1.0)))
+
+
+def _correlation(one: Floats, other: Floats) -> float:
+    scale = math.sqrt(float((one * one).sum()) * float((other * other).sum()))
+    return float((one * other).sum()) / scale if scale > 1e-12 else 0.0
+
+
 def split_return(excess: ArrayLike, exposure: ArrayLike, costs: ArrayLike) -> Split:
     """Return the parts of `excess` (n,): b as :func:`usual_exposure` gives it, `costs` as fractions of equity, ≥ 0."""
     e, b, paid = as_series(excess), as_series(exposure, "exposure"), as_series(costs, "costs")

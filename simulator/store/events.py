@@ -46,13 +46,17 @@ class Event:
 
 
 def definition_of(run: Mapping[str, Any]) -> str:
-    """Return the digest of what defines the strategy of run.json `run`, of its file where an earlier version wrote it;
-    empty where none is on record."""
+    """Return the digests of what defines the strategy of run.json `run`, a hyphen between; empty where it has none.
+
+    Two that have one in common are one family. Those of a council are its strategy.yaml's and its prompts': an edited
+    copy keeps some. Earlier versions recorded of a rule its file's, of a council strategy.yaml's alone.
+    """
     if run.get("definition"):
         return str(run["definition"])
     files: Mapping[str, str] = run.get("strategy_files") or {}
-    council = (digest for name, digest in files.items() if name.endswith("strategy.yaml"))
-    return next(council, next(iter(files.values()), ""))
+    if council := [digest for name, digest in files.items() if name.endswith("strategy.yaml")]:
+        return "-".join([*council, *(digest[:16] for name, digest in files.items() if name.endswith(".md"))])
+    return next(iter(files.values()), "")
 
 
 def recording(facts: Mapping[str, Any], folder: str, further: Mapping[str, object]) -> Event:

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from simulator.analysis.course import Course
 from simulator.analysis.distribution import distribute
-from simulator.analysis.periods import period_returns
+from simulator.analysis.periods import drawdown, exposures, period_returns
 from simulator.analysis.profit import by_holding_time, by_reason, by_symbol, total
 from simulator.evidence.reader import read
+from simulator.report.formats import as_json
 from simulator.report.page import compose
 from simulator.report.sections import drawdowns, rolling, summary
 from simulator.report.sections.equity_and_trades import draw_underwater
@@ -197,4 +198,20 @@ def test_of_a_lost_account_nothing_is_held_against_its_exposure_nor_below_a_peak
     run = {**evidence.run, "metrics": {**evidence.run["metrics"], "total_return": None, "annual_return": 0.9}}
     tiles = summary.compose(replace(evidence, run=run))
     assert [(one.text, one.under) for one in tiles if one.name == "Beyond its exposure"] == [("n/a", summary.LOST)]
-    assert draw_underwater(evidence).keys[0].value == "n/a"
+    chart = draw_underwater(evidence)
+    assert (chart.keys[0].value, chart.note) == ("n/a", "The account lost everything and owes $12,000.")
+    assert chart.note in chart.spoken
+
+
+def test_a_lost_account_falls_by_all_of_it_at_most_and_its_exposure_ends_with_it(write_run: Any) -> None:
+    folder = write_run("lost", ruin=True)
+    evidence = read(folder)
+    fall, (gross, net) = drawdown(np.r_[100_000.0, evidence.equity["equity"]]), exposures(evidence.equity)
+    lost = evidence.equity["equity"] <= 0
+    assert 0 < lost.sum() < len(lost)
+    assert fall.min() == -1.0
+    assert (np.isnan(gross) == lost).all()
+    assert (np.isnan(net) == lost).all()
+    shown = json.loads(as_json(folder))["chart"]
+    assert min(shown["drawdown"]) == -1.0
+    assert [value is None for value in shown["gross"]] == lost.tolist()

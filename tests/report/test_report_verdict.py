@@ -10,6 +10,7 @@ from simulator.analysis import verdict as asked
 from simulator.analysis.verdict import FEWEST_SESSIONS, Verdict
 from simulator.evidence.records import RunRecord
 from simulator.evidence.schema import check
+from simulator.number_format import ratio
 from simulator.stats.metrics import ENOUGH_SESSIONS
 
 
@@ -202,6 +203,24 @@ def test_the_shape_of_sold_options_is_named_beside_the_verdict(changed: dict[str
     headline = judge(skilled(**changed)).headline.replace("\u00a0", " ")
     assert words in headline
     assert ("short volatility" in headline) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"p": 0.01, "anchor": -0.93}, True),
+        ({"p": 0.05, "anchor": -0.7}, True),
+        ({"p": 0.01, "anchor": -0.69}, False),
+        ({"p": 0.3, "anchor": -0.93}, False),
+        ({"p": 0.01}, False),
+    ],
+)
+def test_a_book_anchored_to_its_starting_prices_is_named_beside_the_verdict(
+    changed: dict[str, Any], said: bool
+) -> None:
+    headline = judge(skilled(**changed)).headline
+    words = f"since the start (correlation {ratio(changed.get('anchor'))}): of such books about one in ten passes"
+    assert (words in headline) == said
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def test_it_is_what_pandas_makes_of_equity_weights_and_bars(run: simulator.Run, 
     assert skill["beyond_low"] < skill["beyond"] < skill["beyond_high"]
     level = ((held - held.expanding().mean()).mean() * moves.mean()).sum()
     assert skill["level"] == pytest.approx(252 * level, abs=1e-9)
+    price = (moves.cumsum() - moves).to_numpy()
+    t = np.arange(len(price))
+    own, *prices = ([v - np.polyval(np.polyfit(t, v, 1), t) for v in one.T]
+                    for one in (held.to_numpy(), price, price - price.mean(axis=1, keepdims=True)))  # fmt: skip
+    expected = min(np.corrcoef(np.concatenate(own), np.concatenate(one))[0, 1] for one in prices)
+    assert skill["anchor"] == pytest.approx(expected, abs=1e-6)
     test = mean_test(beyond.to_numpy(), level)
     assert (skill["p"], skill["p_worse"]) == pytest.approx((test.p, test.p_worse), abs=1e-6)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from simulator.analysis.trials import (
     with_correlations,
     with_earlier,
 )
+from simulator.council.spec import load_definition
 from simulator.errors import DataError
 from simulator.evidence.reader import with_trials
 from simulator.evidence.unrecorded import Seen, all_results, record_unrecorded
@@ -32,6 +34,7 @@ from simulator.runs.strategies import definition_digest
 from simulator.stats.inference import expected_maximum
 from simulator.stats.selection import effective_trials
 from simulator.store.database import Store
+from simulator.store.events import definition_of
 
 pytestmark = pytest.mark.medium
 
@@ -475,13 +478,13 @@ def test_a_deleted_store_leaves_the_number_and_says_at_least(one_by_one: Any) ->
     again = simulator.run("sma_cross", ["SPY"], "2023-01-03", "2023-04-28", workspace=workspace)
     told = json.loads((again.folder / "trials.json").read_text())
     assert told["inference"]["trials"] == 8
-    assert told["summary"].startswith("At least 6")
+    assert told["summary"].startswith("At least 8")
     assert told["at_least"] == "run folders are older than the store"
     with Store(workspace / "sim.db") as store:
-        assert len(record_unrecorded(store, workspace / "reports")) == 5
+        assert len(record_unrecorded(store, workspace / "reports")) == 7
     recorded = results(workspace)
     assert recorded.at_least == "run folders are older than the store"
-    assert trials_facts(recorded, made[0].facts, made[0].folder)["inference"]["trials"] == 6
+    assert trials_facts(recorded, made[0].facts, made[0].folder)["inference"]["trials"] == 8
 
 
 def test_a_folder_that_cannot_be_read_makes_the_number_a_lower_bound(one_by_one: Any) -> None:
@@ -557,3 +560,29 @@ def test_shipped_rules_are_families_of_their_own_and_old_rows_are_known_again() 
     own = {**judged(symbols=["QQQ"]), "definition": definition_digest(RULE)}
     earlier = row(1, strategy="copy", definition=definition_digest(RULE).split("-")[1])
     assert len(trials([earlier], own).counted) == 2
+
+
+def files_of(council: Path) -> dict[str, str]:
+    return {
+        f"{council.name}/{name}": digest for name, digest in load_definition(council / "strategy.yaml").files.items()
+    }
+
+
+@pytest.mark.parametrize("edited", ["strategy.yaml", "prompts/pitch.md"])
+def test_an_edited_copy_of_a_council_is_of_the_same_family_and_another_council_is_not(
+    tmp_path: Path, edited: str
+) -> None:
+    shipped = Path(__file__).parents[2] / "strategies"
+    copy = tmp_path / "mine"
+    shutil.copytree(shipped / "macro_council", copy)
+    path = copy / edited
+    path.write_text(path.read_text().replace("window: ", "window: 1") + ("\n" if edited.endswith("md") else ""))
+    files = {name: files_of(folder) for name, folder in (("mine", copy), ("small_council", shipped / "small_council"))}
+    own = judged(strategy="macro_council", strategy_files=files_of(shipped / "macro_council"), symbols=["QQQ"])
+    assert files["mine"][f"mine/{edited}"] != own["strategy_files"][f"macro_council/{edited}"]
+    rows = [row(n, strategy=name, definition=definition_of({"strategy_files": of}))
+            for n, (name, of) in enumerate(files.items(), 1)]  # fmt: skip
+    tried = trials(rows, own)
+    assert [(one.strategy, one.why) for one in tried.counted[1:]] == [("mine", "same strategy under another name")]
+    earlier = own["strategy_files"]["macro_council/strategy.yaml"]
+    assert trials([row(3, strategy="renamed", definition=earlier)], own).count == 2

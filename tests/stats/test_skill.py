@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from simulator.analysis.verdict import ANCHORED
 from simulator.errors import DataError
 from simulator.stats.distributions import student_cdf, student_quantile, student_sf
 from simulator.stats.series import Undefined
 from simulator.stats.skill import (
+    anchoring,
     cosines,
     deflated_ratio,
     ewc_variance,
@@ -119,6 +122,24 @@ def test_the_reward_of_a_change_of_level_is_taken_out_at_half_the_p_or_all_where
     assert not isinstance(most, Undefined)
     assert most.p == most.p_level
     assert level_reward([[0.0], [1.0], [2.0]], [[0.03], [0.0], [0.0]]) == pytest.approx(0.01)
+
+
+def test_a_book_anchored_to_its_starting_prices_is_known_and_others_are_not(table: ModuleType) -> None:
+    cells = dict(zip(table.CAUTIONED, anchored_of(table), strict=True))
+    for name in list(cells)[:3]:
+        assert np.median(cells[name]) < -0.9, name
+        assert np.mean(np.array(cells[name]) <= ANCHORED) > 0.9, name
+    for name in list(cells)[3:]:
+        assert np.mean(np.array(cells[name]) <= ANCHORED) <= 0.05, name
+    assert anchoring(np.full((50, 2), 0.5), np.random.default_rng(1).normal(size=(50, 2))) == 0.0
+    assert anchoring(np.zeros((1, 1)), np.ones((1, 1))) == 0.0
+
+
+def anchored_of(table: ModuleType, n: int = 251, replicates: int = 40) -> Iterator[list[float]]:
+    for weigh, symbols in table.CAUTIONED.values():
+        rng = np.random.default_rng(8)
+        moves = table.DRIFT + table.SPREAD * rng.normal(size=(replicates, n + table.WARM, symbols))
+        yield [anchoring(weigh(rng, one)[table.WARM :], one[table.WARM :]) for one in moves]
 
 
 def test_a_change_of_level_is_that_of_all_symbols_whatever_it_was_spread_over() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulator.analysis.periods import drawdown
+from simulator.analysis.periods import drawdown, exposures
 from simulator.evidence.members import name_account, name_seat, who_by_seat
 from simulator.evidence.reader import Evidence, Series
 from simulator.evidence.records import RunRecord
@@ -129,13 +129,15 @@ def draw_underwater(evidence: Evidence) -> Chart:
     curves = [curve for curve in list_curves(evidence) if curve.css != "equal"]
     falls = [Curve(curve.css, curve.name, drawdown(curve.path)) for curve in curves]
     keys = tuple(Key(fall.css, fall.name, _deepest(fall.path[1:], evidence.sessions)) for fall in falls)
+    left = curves[0].last
+    note = f"The account lost everything{f' and owes {dollars(-left)}' if left < 0 else ''}." if left <= 0 else ""
     panel = draw_drawdown(falls, len(evidence.sessions), 150, filled=True)
-    return Chart(panel, keys, f"Drawdown, {span(evidence.sessions)}. Deepest: {speak(keys)}")
+    return Chart(panel, keys, f"Drawdown, {span(evidence.sessions)}. Deepest: {speak(keys)} {note}".rstrip(), note)
 
 
 def draw_exposure(evidence: Evidence) -> Chart:
     """Return gross and net exposure as fractions of equity."""
-    gross, net = evidence.equity["gross"], evidence.equity["net"]
+    gross, net = exposures(evidence.equity)
     low, high = drawing.bounds([gross, net, np.array([0.0, 0.1])], room=0.03)
     low = low if float(np.nanmin(np.r_[net, gross, 0.0])) < 0 else 0.0
     named = (("gross", "Gross", gross), ("net", "Net", net))
@@ -174,6 +176,7 @@ def _count_trades(trades: Sequence[Trade]) -> str:
 
 def _numbers(evidence: Evidence, trades: Sequence[Trade]) -> str:
     own, run = evidence.equity, evidence.run
+    gross, net = exposures(own)
     columns = {"equity": "equity", "hold": "buy_and_hold", "equal": "equal_weight"}
     curves = {name: _rounded(own[column], 2) for name, column in columns.items() if column in own}
     return embed_json(
@@ -182,7 +185,7 @@ def _numbers(evidence: Evidence, trades: Sequence[Trade]) -> str:
             "cash": run["cash"],
             "who": _name_seats(run),
             "days": [day.isoformat() for day in evidence.sessions],
-            "curves": {**curves, "gross": _rounded(own["gross"], 4), "net": _rounded(own["net"], 4)},
+            "curves": {**curves, "gross": _rounded(gross, 4), "net": _rounded(net, 4)},
             "trades": largest_trades(trades),
         }
     )
@@ -206,7 +209,7 @@ def _rounded(values: Series, digits: int) -> list[float | None]:
 
 
 def _deepest(falls: Series, sessions: Sequence[date]) -> str:
-    if not np.isfinite(falls).any() or np.nanmin(falls) < -1.0:  # below nothing there is no fall from a peak
+    if not np.isfinite(falls).any() or np.nanmin(falls) <= -1.0:  # all was lost, and figures are n/a
         return UNDEFINED
     at = int(np.nanargmin(falls))
     return percent(falls[at]) + (f" on {spell(sessions[at])}" if falls[at] < 0 else "")

@@ -34,7 +34,7 @@ const peaks = [];
 held.curves.equity.reduce((peak, value, i) => (peaks[i] = value == null ? peak : Math.max(peak, value)), held.cash);
 
 const traded = (trade) => `${trade[2] > 0 ? "bought" : "sold"} ${count(Math.abs(trade[2]))} ${trade[1]} at ${price(trade[3])}${trade[4] === "open" ? "" : ` (${trade[4]})`}`;
-const fall = (i) => held.curves.equity[i] == null ? null : held.curves.equity[i] / peaks[i] - 1;
+const fall = (i) => held.curves.equity[i] == null ? null : Math.max(held.curves.equity[i] / peaks[i] - 1, -1);
 
 function decisionOn(i, bought) {
   const all = byDay.get(i) ?? [];
