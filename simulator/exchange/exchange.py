@@ -7,9 +7,9 @@ advance(to) ──► bar after bar: open (fills), close (fills, marks), end of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Exchange:
             raise Refusal(401, "unauthorized.")
         return account
 
-    def submit(self, account: PaperAccount, body: object) -> Order:
+    def submit(self, account: PaperAccount, body: Mapping[str, Any]) -> Order:
         """Take an order. Raises Refusal."""
         order = read_order(body, account.name, self.now)
         account.take(order, self.prices, self.now)
@@ -98,7 +98,7 @@ class Exchange:
             raise Refusal(422, f'order is already in "{order.status}" state', 42210000)
         self._end(account, order, "canceled")
 
-    def replace(self, account: PaperAccount, order: Order, body: object) -> Order:
+    def replace(self, account: PaperAccount, order: Order, body: Mapping[str, Any]) -> Order:
         """Put another order in the place of `order`. Raises Refusal."""
         if not order.is_open or order.status == "held":
             raise Refusal(422, f'order is already in "{order.status}" state', 42210000)
@@ -131,7 +131,8 @@ class Exchange:
         held = account.held(symbol)
         if not held:
             raise Refusal(404, f"position does not exist: {symbol}", 40410000)
-        wanted = abs(held) * part if part is not None else abs(held) if shares is None else shares
+        wanted = abs(held) if shares is None else shares
+        wanted *= 1.0 if part is None else part
         side = "sell" if held > 0 else "buy"
         body = {"symbol": symbol, "side": side, "type": "market", "time_in_force": "day", "qty": round(wanted, 9)}
         return self.submit(account, body)

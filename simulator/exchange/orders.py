@@ -106,10 +106,8 @@ class Order:
         yield from self.legs
 
 
-def read_order(body: object, name: Any, now: int) -> Order:
+def read_order(body: Mapping[str, Any], name: Any, now: int) -> Order:
     """Return the order that `body` (JSON) asks for, its legs held. `name()` gives a new id. Raises Refusal."""
-    if not isinstance(body, Mapping):
-        raise Refusal(400, "request body format is invalid")
     given = {key: value for key, value in body.items() if value is not None}
     symbol = given.get("symbol")
     if not isinstance(symbol, str) or not symbol:
@@ -127,8 +125,8 @@ def read_order(body: object, name: Any, now: int) -> Order:
         kind,
         _choose(given.get("time_in_force"), TimeInForce, "time_in_force"),
         order_class,
-        _number(given, "qty", DIGITS),
-        _number(given, "notional", 2),
+        read_number(given, "qty", DIGITS),
+        read_number(given, "notional", 2),
         _price(given, "limit_price"),
         _price(given, "stop_price"),
         bool(given.get("extended_hours", False)),
@@ -237,7 +235,7 @@ def _choose(value: object, kind: Any, name: str) -> Any:
     return value
 
 
-def _number(given: Mapping[str, Any], name: str, digits: int) -> float | None:
+def read_number(given: Mapping[str, Any], name: str, digits: int) -> float | None:
     """Return a number sent as one or as text. Raises Refusal for what is none, or has too many digits."""
     value = given.get(name)
     if value is None:
@@ -254,7 +252,7 @@ def _number(given: Mapping[str, Any], name: str, digits: int) -> float | None:
 
 
 def _price(given: Mapping[str, Any], name: str) -> float | None:
-    price = _number(given, name, 20)
+    price = read_number(given, name, 20)
     if price is None:
         return None
     if price <= 0.0:
@@ -265,10 +263,8 @@ def _price(given: Mapping[str, Any], name: str) -> float | None:
     return price
 
 
-def replace_order(order: Order, body: object, name: Any, now: int) -> Order:
+def replace_order(order: Order, body: Mapping[str, Any], name: Any, now: int) -> Order:
     """Return the order that takes the place of `order`, with what `body` (JSON) changes. Raises Refusal."""
-    if not isinstance(body, Mapping):
-        raise Refusal(400, "request body format is invalid")
     given = {key: value for key, value in body.items() if value is not None}
     unknown = set(given) - {"qty", "time_in_force", "limit_price", "stop_price", "client_order_id", "trail"}
     if unknown:
@@ -279,7 +275,7 @@ def replace_order(order: Order, body: object, name: Any, now: int) -> Order:
     changed.id = name()
     changed.client_order_id = str(given.get("client_order_id") or name())
     if "qty" in given:
-        changed.qty = _number(given, "qty", DIGITS)
+        changed.qty = read_number(given, "qty", DIGITS)
     if "time_in_force" in given:
         changed.time_in_force = _choose(given["time_in_force"], TimeInForce, "time_in_force")
     changed.limit_price = _price(given, "limit_price") or order.limit_price

@@ -23,7 +23,7 @@ from simulator.exchange import forms
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import AFTER, BEFORE, Faults
-from simulator.exchange.orders import Order, Refusal
+from simulator.exchange.orders import DIGITS, Order, Refusal, read_number
 from simulator.market.calendar import NEW_YORK, day_number
 
 PER_MINUTE = 200
@@ -111,15 +111,18 @@ def keys_of(headers: Mapping[str, str]) -> tuple[str, str]:
     return headers.get("apca-api-key-id", ""), headers.get("apca-api-secret-key", "")
 
 
-async def read_body(request: Request) -> Any:
-    """Return the JSON of a request. Raises Refusal for what is none."""
+async def read_body(request: Request) -> Mapping[str, Any]:
+    """Return the JSON object of a request. Raises Refusal for what is none."""
     raw = await request.body()
     if len(raw) > LONGEST_BODY:
         raise Refusal(413, "request body is too large")
     try:
-        return json.loads(raw or b"{}")
+        found = json.loads(raw or b"{}")
     except ValueError:
-        raise Refusal(400, "request body format is invalid") from None
+        found = None
+    if not isinstance(found, dict):
+        raise Refusal(400, "request body format is invalid")
+    return found
 
 
 async def get_account(asked: Asked) -> Response:
@@ -242,8 +245,8 @@ async def one_position(asked: Asked) -> Response:
     symbol = _symbol(asked.exchange, asked.request.path_params["symbol"])
     if asked.request.method == "DELETE":
         query = asked.request.query_params
-        part = float(query["percentage"]) / 100.0 if "percentage" in query else None
-        shares = float(query["qty"]) if "qty" in query else None
+        percent, shares = (read_number(query, name, DIGITS) for name in ("percentage", "qty"))
+        part = None if percent is None else percent / 100.0
         return JSONResponse(forms.order_json(asked.exchange.close_position(asked.account, symbol, shares, part)))
     if not asked.account.held(symbol):
         raise Refusal(404, f"position does not exist: {symbol}", 40410000)

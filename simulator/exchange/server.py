@@ -83,7 +83,7 @@ def _control(wire: Wire) -> list[Route]:
     async def faults(request: Request) -> Response:
         try:
             wire.faults.set({str(name): float(chance) for name, chance in (await read_body(request)).items()})
-        except (UsageError, ValueError) as error:
+        except (UsageError, ValueError, TypeError) as error:
             raise Refusal(422, str(error)) from None
         return await state(request)
 
