@@ -78,7 +78,9 @@ def as_json(sweep: SweepEvidence) -> dict[str, object]:
         },
         **{name: [number_of(one) for one in v.tolist()] for name, v in sweep.measures.items()},
     }
-    tables: tuple[Table, ...] = (page.best, page.luck.figures, sweep_page.tabulate_study(sweep))
+    tables: list[Table] = [page.best, page.luck.figures, sweep_page.tabulate_study(sweep)]
+    tables += [page.walk.figures, page.walk.folds] if page.walk else []
+    tables += [page.paths.figures] if page.paths else []
     return {**summarise(sweep), "members": columns, "tables": [render_table(one) for one in tables]}
 
 
@@ -122,6 +124,10 @@ def print_sweep(sweep: SweepEvidence, console: Console) -> None:
     print_paragraph(console, page.headline, "bold")
     for sentence in (*page.details, page.neighbours, page.luck.overfitting):
         print_paragraph(console, sentence)
+    for sentence in page.walk.sentences if page.walk else ():
+        print_paragraph(console, sentence, label="forward")
+    if page.paths is not None:
+        print_paragraph(console, page.paths.sentence, label="paths")
     if page.hold_out is not None:
         print_paragraph(console, page.hold_out[0], label="hold-out")
     console.print()
@@ -144,6 +150,13 @@ def as_markdown(sweep: SweepEvidence) -> str:
         f"## Selection\n\n{markdown.render_table(tabulate_selection(sweep), 'Note')}",
         f"## The study\n\n{markdown.render_table(sweep_page.tabulate_study(sweep))}",
     ]
+    if page.walk is not None:
+        tables = (markdown.render_table(one, "Note") for one in (page.walk.figures, page.walk.folds))
+        command = f"```\n{page.walk.command}\n```" * bool(page.walk.command)
+        parts.insert(-1, "\n\n".join(("## Walk-forward", markdown.bullets(page.walk.sentences), *tables, command)))
+    if page.paths is not None:
+        figures = markdown.render_table(page.paths.figures, "Note")
+        parts.insert(-1, f"## Cross-validation\n\n{markdown.prose(page.paths.sentence)}\n\n{figures}")
     if page.hold_out is not None:
         parts.insert(
             -1, f"## Hold-out\n\n{markdown.prose(page.hold_out[0])}\n\n{markdown.render_table(page.hold_out[1])}"

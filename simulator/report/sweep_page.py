@@ -15,7 +15,7 @@ from simulator.files import write_file
 from simulator.number_format import counted, interval, p_value, percent, ratio, rough_percent, whole
 from simulator.report.charts import Forest, draw_intervals
 from simulator.report.renderers.html import SHELF, PageLink, join_scripts, render_page
-from simulator.report.sections import sweep_luck, sweep_members, sweep_shape
+from simulator.report.sections import sweep_luck, sweep_members, sweep_shape, walk_forward
 from simulator.report.sections.summary import Tile
 from simulator.report.sweep_measures import MEASURES
 from simulator.report.table import Column, Table, make_row, make_table
@@ -40,6 +40,8 @@ class SweepPage:
     members: sweep_members.Members
     shape: sweep_shape.Shape
     hold_out: tuple[str, Table] | None
+    walk: walk_forward.WalkForward | None
+    paths: walk_forward.Combinatorial | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ SECTIONS = (
     Section("lines", "Parameters", lambda page: page.shape.lines),
     Section("luck", "Against luck"),
     Section("overfitting", "Overfitting", lambda page: page.luck.overfitting),
+    Section("walk_forward", "Walk-forward", lambda page: page.walk),
+    Section("combinatorial", "Cross-validation", lambda page: page.paths),
     Section("hold_out", "Hold-out", lambda page: page.hold_out),
     Section("members", "Members"),
     Section("study", "Study"),
@@ -98,6 +102,7 @@ def compose(sweep: SweepEvidence) -> SweepPage:
     """Return everything the page shows."""
     near = plateau.find_plateau(sweep.settings, sweep.measures[RATIO], sweep.grid)
     members, identity = sweep_members.compose(sweep, near), sweep.facts["identity"]
+    walked, paths = sweep.facts.get("walk_forward"), sweep.facts.get("combinatorial")
     return SweepPage(
         title=f"Sweep of {identity['strategy']}: {counted(sweep.facts['counts']['members'], 'member')}",
         facts=_facts(sweep),
@@ -111,6 +116,8 @@ def compose(sweep: SweepEvidence) -> SweepPage:
         members=members,
         shape=sweep_shape.compose(sweep, members),
         hold_out=describe_hold_out(sweep),
+        walk=walked and walk_forward.compose_walk_forward(walked),
+        paths=paths and walk_forward.compose_combinatorial(paths),
     )
 
 

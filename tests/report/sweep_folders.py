@@ -24,6 +24,7 @@ def write_sweep(
     drawn: int = 0,
     seed: int = 1,
     hold_out: bool = False,
+    walk: bool = False,
     command: str = "sim run --strategy sma_cross --symbols SPY --from 2023-01-03 --to 2024-12-31",
 ) -> Path:
     """Write the folder of a sweep over all combinations of `space`, or `drawn` members of it; return it."""
@@ -78,6 +79,8 @@ def write_sweep(
             "measures": {name: float(one[best]) for name, one in measures.items()}, "skill": _skill(float(ratio[best])),
         },
     }  # fmt: skip
+    if walk:
+        document |= {"walk_forward": _walk(rows), "combinatorial": PATHS}
     verdict = {
         "digest": "ab" * 32, "standing": "luck", "p": 0.21, "units": 3, "trials": count + 2,
         "headline": f"The best of {count:,} members, member {best}, cannot be told from luck: p 0.21 as one of all.",
@@ -88,6 +91,42 @@ def write_sweep(
     for name, content in (("study", document), ("verdict", verdict), ("runtime", runtime)):
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
+
+
+PATHS = {
+    "words": "folds=6,test=2,embargo=5", "folds": 6, "test": 2, "purge": 0, "embargo": 5, "criterion": "", "splits": 15,
+    "chosen": [0] * 15, "in_sample": [1.0] * 15, "out_of_sample": [0.1] * 14 + [None], "mean": 0.06, "deviation": 0.2,
+    "ratios": [0.3, -0.2, 0.1, None, 0.1], "loss": 0.4, "rank": 0.5,
+}  # fmt: skip
+
+
+def _walk(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A walk-forward of eleven folds; nobody decided anything in sample of the third."""
+    folds = [
+        {
+            "train": {"from": f"2023-{n + 1:02}-02", "to": f"2023-{n + 1:02}-27"},
+            "test": {"from": f"2023-{n + 2:02}-01", "to": f"2023-{n + 2:02}-28"},
+            "member": n, "settings": dict(rows[n]), "in_sample": None if n == 2 else 1.0 + n / 10, "rank": n / 11,
+            "out_of_sample": 0.5 - n / 10, "total_return": 0.01 * (5 - n), "profit": 1000.0 * (5 - n),
+        }
+        for n in range(11)
+    ]  # fmt: skip
+    return {
+        "words": "train=20,test=20,purge=2", "anchored": False, "train": 20, "test": 20, "purge": 2, "step": 20,
+        "criterion": "", "folds": folds, "notes": ["no whole test is left for 7 sessions at the end"],
+        "stability": {"changes": 10, "distinct": 11, "changes_by_parameter": dict.fromkeys(rows[0], 5)},
+        "degradation": {"in_sample": 1.5, "out_of_sample": 0.3, "kept": 0.2, "rank": 0.45},
+        "spread": {"mean": 0.0, "deviation": 0.3, "lowest": -0.5, "highest": 0.5, "gaining": 5, "folds": 11},
+        "path": {
+            "from": "2023-02-01", "to": "2023-12-28", "run_id": "1234567890", "folder": "sma_cross-2023-1234567890",
+            "digest": "ef" * 32, "command": "sim run --strategy sma_cross --set fast=5 --set fast@2023-03-01=10",
+            "sessions": 230, "metrics": {"total_return": 0.12}, "skill": _skill(0.3), "max_relative_difference": 0.0,
+        },
+        "concentration": {
+            "profit": 12000.0, "best_fold": 0, "best_fold_share": 0.33, "without_best_fold": 7000.0,
+            "without_best_sessions": -3000.0,
+        },
+    }  # fmt: skip
 
 
 def _inference(
