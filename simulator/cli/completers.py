@@ -47,6 +47,24 @@ def complete_symbol(ctx: click.Context, _param: click.Parameter, incomplete: str
     return [f"{before}{comma}{name}" for name in _filter_names(names - set(before.split(",")), last)]
 
 
+def complete_parameter(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """``fast=``, ``costs.slippage_bps=`` …: parameters of the strategy named before, and keys of ``config/``."""
+    from simulator.config import CONFIG_FILES, SETTABLE
+    from simulator.rules import RuleStrategy
+    from simulator.rules.exits import NAMES
+    from simulator.runs.strategies import load_strategy
+
+    names = [f"{file}.{key}" for file in SETTABLE for key in CONFIG_FILES[file].model_fields]
+    workspace, strategy = _find_workspace(ctx), ctx.params.get("strategy")
+    if workspace is not None and strategy:
+        try:
+            found = load_strategy(strategy, workspace.strategies).strategy
+            names += [*found.rule.parameters(), *NAMES] if isinstance(found, RuleStrategy) else []
+        except SimError:
+            pass
+    return [f"{name}=" for name in _filter_names(names, incomplete)]
+
+
 def complete_decision(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Sessions on which the run named before decided something; ``YYYY-MM`` first where there are many."""
     folder = _find_run_folder(ctx)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from simulator.cli.completers import complete_parameter
 from simulator.cli.options import AS_JSON, FACTORS, MAX_COST, MODELS, OPEN, STRATEGY, SYMBOLS, InSections, cache_mode
 from simulator.cli.output import open_page, print_result
 from simulator.notebook.progress import show_run
@@ -68,7 +69,13 @@ class RunCommand(InSections):
 @click.option("--to", "last")
 @click.option("--bars", metavar="DIR", help="Take bars from DIR where it has them.")
 @click.option(
-    "--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_parse_parameters, help="A strategy parameter."
+    "--set",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_parse_parameters,
+    shell_complete=complete_parameter,
+    help="A strategy parameter.",
 )
 @click.option(
     "--engine",

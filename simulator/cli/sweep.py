@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
-from simulator.cli.completers import complete_strategy, complete_symbol
+from simulator.cli.completers import complete_parameter, complete_strategy, complete_symbol
 from simulator.cli.options import AS_JSON, MAX_COST, MODELS, InSections, parse_symbols
 from simulator.cli.output import print_result
+from simulator.printing import is_animated, say
 from simulator.workspace import Workspace
 
 
@@ -38,8 +42,9 @@ class SweepCommand(InSections):
         "--symbols": ("--symbols TEXT, --bars DIR", "What may be traded, and bars that come before the workspace's."),
         "--from": ("--from DATE, --to DATE", "First and last session.  [default: 2024-01-01, the last all have]"),
         "--search": (
-            "--search grid|random|sobol|tpe, --members N, --seed N",
-            "How members are chosen and, where it is no grid, how many; of all that is drawn.  [default: grid, 0]",
+            "--search grid|random|sobol|tpe, --members N, --seed N, --objective MEASURE",
+            "How members are chosen and, where it is no grid, how many; of all that is drawn; of what tpe wants more.  "
+            "[default: grid, 0, sharpe]",
         ),
         "--walk-forward": (
             "--walk-forward train=252,test=63,purge=5, --cpcv folds=10,test=2,purge=5,embargo=5",
@@ -68,16 +73,18 @@ class SweepCommand(InSections):
     multiple=True,
     metavar="NAME=VALUES",
     callback=_split_sets,
+    shell_complete=complete_parameter,
     help="A parameter of the strategy or of config/ (costs.slippage_bps) and its values: 5:50:5, both ends in; "
     "10,20,50; log(0.5, 50) or int(5, 200) for a random search. One value is the same for all.",
 )
 @click.option("--where", multiple=True, metavar="CONDITION", help="A condition all members meet, e.g. 'fast < slow'.")
-@click.option("--search")
+@click.option("--search", shell_complete=lambda *_: ["grid", "random", "sobol", "tpe"])
+@click.option("--objective")
 @click.option("--members", type=int)
 @click.option("--seed", type=int)
 @click.option("--walk-forward")
 @click.option("--cpcv")
-@click.option("--executor")
+@click.option("--executor", shell_complete=lambda *_: ["threads", "loky", "dask", "ray"])
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--shard")
 @MODELS
@@ -102,12 +109,13 @@ def sweep(
     \b
     sim sweep --strategy sma_cross --symbols SPY --set fast=5:50:5 --set slow=20:200:10 --where 'fast < slow'
     sim sweep study.yaml
+
+    What is done is kept: after Ctrl-C (exit code 130) or a failure the same command goes on from there.
     """
     from simulator.api import play_sweep
     from simulator.evidence.sweep_reader import read_sweep
-    from simulator.report.renderers.progress import progress_bar
     from simulator.report.sweep_formats import print_sweep, summarise
-    from simulator.studies.executors import choose_executor
+    from simulator.studies.executors import Executor, choose_executor
     from simulator.studies.study_file import make_study
     from simulator.studies.sweep import Shard
 
@@ -117,15 +125,50 @@ def sweep(
         from simulator.report.plan import print_sweep_plan
         from simulator.studies.planner import plan_sweep
 
-        planned = plan_sweep(chosen, workspace)
+        planned = plan_sweep(chosen, workspace, (players or Executor()).count)
         print_result(planned.to_json(), as_json, lambda console: print_sweep_plan(planned, console))
         return
-    with progress_bar() as advance:
-        made = play_sweep(chosen, workspace, lambda done, total: advance(done, total, before="sweeping"), players, part)
+    with _show() as tick:
+        made = play_sweep(chosen, workspace, tick, players, part)
     if isinstance(made, int):
         told = f"shard {shard} is done; {made} chunks of the others are missing, the last shard concludes"
         found = {"shard": shard, "chunks_missing": made}
-        print_result(found, as_json, lambda console: console.print(told))
+        print_result(found, as_json, lambda _: say(told))
         return
     sweep = read_sweep(made.folder.path)
     print_result(summarise(sweep) if as_json else {}, as_json, lambda console: print_sweep(sweep, console))
+
+
+@contextmanager
+def _show() -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows how many members are done and the time left: on a bar, or in one line where stderr is no
+    terminal and it takes long. Interrupted, it says what is kept."""
+    from simulator.errors import StoppedByUserError
+    from simulator.report.plan import say_duration
+    from simulator.report.renderers.progress import progress_bar
+
+    seen = [0, 0]
+    begun, told = time.monotonic(), is_animated()
+    with progress_bar() as advance:
+
+        def tick(done: int, total: int) -> None:
+            nonlocal told, begun
+            if not seen[1]:
+                begun, seen[0] = time.monotonic(), done  # what was there before took no time
+                first.append(done)
+            seen[:] = [done, total]
+            gained = done - first[0]
+            left = (total - done) * (time.monotonic() - begun) / gained if gained else 0.0
+            after = f"about {say_duration(left / 60)} left" if gained and done < total else ""
+            advance(done, total, before="sweeping", after=after)
+            if not told and left >= 10:
+                told = True
+                say(f"sim: {done:,} of {total:,} members, {after}", err=True)
+
+        first: list[int] = []
+        try:
+            yield tick
+        except KeyboardInterrupt:
+            done, total = seen
+            kept = f"stopped: {done:,} of {total:,} members are done and kept" if total else "stopped before a chunk"
+            raise StoppedByUserError(kept, mend="the same command goes on from there") from None

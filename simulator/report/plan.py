@@ -36,7 +36,7 @@ def print_sweep_plan(plan: SweepPlan, console: Console) -> None:
     for sentence in plan.splits:
         _print(console, sentence)
     if plan.minutes:
-        _print(console, f"Playing takes about {_duration(plan.minutes)}; as many processes share it as there are.")
+        _print(console, f"Playing takes about {say_duration(plan.minutes)}; as many processes share it as there are.")
     if not plan.lines:
         _print(console, "It asks no model: nothing to pay.")
         return
@@ -47,7 +47,7 @@ def print_sweep_plan(plan: SweepPlan, console: Console) -> None:
     if plan.usd.high:
         usd = plan.usd
         money = f"About ${usd.likely:.2f} (${usd.low:.2f} to ${usd.high:.2f})"
-        _print(console, f"{money}, {_duration(plan.asking_minutes)}.")
+        _print(console, f"{money}, {say_duration(plan.asking_minutes)}.")
         if usd.likely > plan.max_cost:
             _print(console, f"More than --max-cost {plan.max_cost:g}: it would stop there and keep what it paid for.")
 
@@ -72,7 +72,7 @@ def summarise(plan: Plan) -> tuple[str, ...]:
         last = f"more than max_cost, ${plan.max_cost:g}: the run would stop there and keep what it paid for"
     else:
         last = f"within max_cost, ${plan.max_cost:g}" if usd.high <= plan.max_cost else f"may reach ${plan.max_cost:g}"
-    takes = _duration(plan.minutes) if plan.minutes else "no time"
+    takes = say_duration(plan.minutes) if plan.minutes else "no time"
     return (
         title(plan),
         f"questions: {plan.calls:,}, of which {plan.calls - plan.misses:,} answered on disk and {plan.misses:,} to ask",
@@ -100,11 +100,11 @@ def _sentences(plan: Plan) -> list[str]:
     found = [f"{plan.calls:,} questions: {hits:,} answered on disk, {plan.misses:,} to ask."]
     if plan.usd.high:
         money = f"About ${plan.usd.likely:.2f} (${plan.usd.low:.2f} to ${plan.usd.high:.2f})"
-        found[0] += f" {money}, {_duration(plan.minutes)}."
+        found[0] += f" {money}, {say_duration(plan.minutes)}."
         if plan.saved_usd:
             found.append(_price_classes(plan))
     elif plan.minutes:
-        found[0] += f" No money, {_duration(plan.minutes)}."
+        found[0] += f" No money, {say_duration(plan.minutes)}."
     if plan.batch is not None:
         found.append(_batches(plan, plan.batch))
     if plan.reread_tokens:
@@ -150,7 +150,8 @@ def _batches(plan: Plan, batch: BatchPlan) -> str:
     return text
 
 
-def _duration(minutes: float) -> str:
+def say_duration(minutes: float) -> str:
+    """Return so many minutes in seconds, minutes or hours."""
     if minutes < 1.5:
         return f"{max(1, round(60 * minutes))} s"
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

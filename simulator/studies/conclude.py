@@ -72,7 +72,7 @@ def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:
         "bar_months": month_digests(bars, bars.dates[staged.inputs.start].astype(date)),
         "data_digest": data_digest(staged.inputs),
         "code": code_version(),
-        "command": "",
+        "command": inputs.study.command(loaded.strategy.name, staged.last),
     }
 
 

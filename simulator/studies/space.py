@@ -12,7 +12,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +68,22 @@ class Parameter:
     name: str
     values: tuple[Any, ...] = ()
     spread: Spread | None = None
+
+    @property
+    def typed(self) -> str:
+        """Return what stands for it behind ``--set NAME=``: ``5:50:5``, ``10,20``, ``log(0.5, 50)``."""
+        if self.spread is not None:
+            one = self.spread
+            ends = [f"{int(end)}" if one.whole else f"{end!r}" for end in (one.low, one.high)]
+            return f"{'log' * one.log}{'int' * one.whole or 'uniform' * (not one.log)}({', '.join(ends)})"
+        steps = {Decimal(repr(b)) - Decimal(repr(a)) for a, b in pairwise(self.values)} if self._numbers else set()
+        if len(self.values) > 3 and len(steps) == 1:
+            return f"{self.values[0]!r}:{self.values[-1]!r}:{steps.pop()}"
+        return ",".join(json.dumps(one, default=str) for one in self.values)
+
+    @property
+    def _numbers(self) -> bool:
+        return {type(one) for one in self.values} in ({int}, {float})
 
     @property
     def numeric(self) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any
 
 from simulator.runs.spec import RunSpec
 from simulator.studies.space import Space
-from simulator.studies.splitting import Combinatorial, WalkForward
+from simulator.studies.splitting import Combinatorial, WalkForward, describe
 
 OBJECTIVE = "sharpe"
 
@@ -39,6 +41,23 @@ class Study:
     def spec(self, number: int) -> RunSpec:
         """Return the run that gives member `number` by itself, with the same result to the last bit."""
         return replace(self.base, parameters={**self.base.parameters, **self.space.settings(number)})
+
+    def command(self, strategy: str, last: date) -> str:
+        """Return the `sim sweep` that makes this study again, with everything that was left open filled in; empty where
+        the strategy was passed from Python."""
+        space = self.space
+        if not isinstance(self.base.strategy, str):
+            return ""
+        words = self.base.command(strategy, last).split(" ", 2)
+        more = [word for one in space.parameters for word in ("--set", f"{one.name}={one.typed}")]
+        more += [word for one in space.where for word in ("--where", one.text)]
+        if space.search != "grid":
+            more += ["--search", space.search, "--members", str(len(space))]
+        more += ["--objective", self.objective] if space.search == "tpe" else []
+        more += ["--seed", str(self.seed)] if self.seed else []
+        splits = (("--walk-forward", self.walk_forward), ("--cpcv", self.combinatorial))
+        more += [word for option, one in splits if one is not None for word in (option, describe(one))]
+        return f"sim sweep {words[2]} {shlex.join(more)}"
 
     def described(self) -> Mapping[str, Any]:
         """Return all that the members follow from beside config, bars and code, JSON-able."""
