@@ -80,12 +80,12 @@ def choose(series: Series, splits: Sequence[Split]) -> Choices:
     One that decided nothing there has no ratio and is chosen where no other has one; one that failed never is. Raises
     UsageError where all failed.
     """
-    trains, tests = [one.train for one in splits], [np.concatenate(one.test) for one in splits]
+    windows = [*(one.train for one in splits), *(np.concatenate(one.test) for one in splits)]
     every = np.arange(len(splits))
     members, best, outside = np.zeros(len(splits), dtype=np.int64), np.full(len(splits), -np.inf), np.zeros(len(splits))
     ratios, seen = [], 0
     for block in series():
-        inside, after = ratios_within(block, trains), ratios_within(block, tests)
+        inside, after = np.split(ratios_within(block, windows), 2, axis=1)
         failed = np.isnan(block).any(axis=1, keepdims=True)
         inside = np.where(failed, -np.inf, np.where(np.isnan(inside), NO_RATIO, inside))
         place = inside.argmax(axis=0)
