@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -21,9 +21,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simulator.analysis.swept import FIGURES, SweptFigures, p_beside
+from simulator.analysis.verdict import judged_sessions
 from simulator.errors import DataError
-from simulator.evidence.reader import read_equity, read_run, read_trials, with_trials
+from simulator.evidence.reader import read_beyond, read_equity, read_run, read_trials, with_trials
 from simulator.evidence.records import HeldOut, Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
+from simulator.evidence.sweep_records import SweptRow
 from simulator.evidence.unrecorded import Seen, all_results
 from simulator.evidence.verify import check_parts, own_name
 from simulator.market import calendar
@@ -43,9 +46,6 @@ FILE = "trials.json"
 RegistryRow = Mapping[str, Any]
 """A row of `simulator.store.database.Store.results`."""
 
-FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe")
-"""Metrics that agree in twelve digits only where every session's return does."""
-
 FEWEST_COMMON = 20
 """Sessions two trials must share for their correlation to be taken; with fewer they count as independent."""
 
@@ -63,7 +63,7 @@ class Trial(NamedTuple):
     """One result. `sharpe` is annual over its own `sessions`, None where undefined; `first` is the date asked for.
 
     `why` says why it counts, or why not; `definition` is the digest of the strategy's file, empty where not on record,
-    as is `made_at` (ISO) where nothing tells when it was first made.
+    as is `made_at` (ISO) where nothing tells when it was first made. `sweep` is None for a run.
     """
 
     run_id: str
@@ -83,6 +83,12 @@ class Trial(NamedTuple):
     counted_before: bool = False
     parameters: Mapping[str, object] | None = None
     made_at: str = ""
+    sweep: SweptRow | None = None
+
+    @property
+    def results(self) -> int:
+        """Results it stands for: those of all members of a sweep."""
+        return self.sweep["members"] if self.sweep else 1
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,14 @@ class Trials:
 
     Attributes
     ----------
-    count : distinct results
+    count : distinct results, members of sweeps too
     effective : how many independent trials they amount to, 1 … count; None before `correlated`
     sharpe_variance : variance of their Sharpe ratios per session, at the length of the run; None below two of them
     counted : the run first, the others as they were made
     left_out : the others of the registry
     at_least : why there may be more than are counted; empty where nothing tells of any
     looks : all that were made of the same bars or the same strategy, equal results and beginnings as well
+    member_of : {digest of a sweep: (number, p) of the member that the run is}
     """
 
     count: int
@@ -107,6 +114,21 @@ class Trials:
     left_out: tuple[Trial, ...]
     at_least: str = ""
     looks: tuple[Trial, ...] = ()
+    member_of: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+
+    @property
+    def sweeps(self) -> list[Trial]:
+        return [trial for trial in self.counted if trial.sweep]
+
+    @property
+    def within(self) -> list[Trial]:
+        """Sweeps the run is judged in, as one of their members: those it is a member of, and those of its strategy."""
+        return [t for t in self.sweeps if t.digest in self.member_of or t.why.startswith(SAME_STRATEGY)]
+
+    @property
+    def units(self) -> int:
+        """Runs and sweeps that were chosen among: a run that is judged in a sweep is none beside it."""
+        return len(self.counted) - bool(self.within)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +174,42 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
         trial = bare._replace(sessions=shared.count(bare.first, bare.last), why=why_not or why)
         (left_out if why_not else among).append(trial)
         looks += [trial] if counts else []
-    return Trials(len(among), None, _variance(among), tuple(among), tuple(left_out), at_least, tuple(looks))
+    count = sum(trial.results for trial in among)
+    return Trials(count, None, _variance(among), tuple(among), tuple(left_out), at_least, tuple(looks))
+
+
+def with_members(tried: Trials, reports: Path) -> Trials:
+    """`tried` without runs that are members of a sweep that counts, known again by their results in its folder."""
+    swept = {t.digest: found for t in tried.sweeps if (found := SweptFigures.of(reports / t.folder))}
+    if not swept:
+        return tried
+
+    def member_of(trial: Trial) -> dict[str, int]:
+        spans = {t.digest for t in tried.sweeps if (t.first, t.last) == (trial.first, trial.last)}
+        found = {digest: one.find(trial.figures) for digest, one in swept.items() if digest in spans}
+        return {digest: number for digest, number in found.items() if number is not None}
+
+    own, names = tried.counted[0], {t.digest: t.run_id for t in tried.sweeps}
+    counted, left_out = [own], list(tried.left_out)
+    for trial in tried.counted[1:]:
+        digest, number = next(iter({} if trial.sweep else member_of(trial).items()), ("", 0))
+        if digest:
+            left_out.append(trial._replace(why=f"member {number} of the sweep {names[digest]}"))
+        else:
+            counted.append(trial)
+    mine = {digest: (number, float(swept[digest].p[number])) for digest, number in member_of(own).items()}
+    count = sum(t.results for t in counted) - bool(mine)
+    return replace(tried, count=count, counted=tuple(counted), left_out=tuple(left_out), member_of=mine)
+
+
+def p_within(tried: Trials, beyond: Floats, level: float) -> float:
+    """Return the p of the run as one of the members of the sweeps it is judged in, the largest of several, 0 without
+    any. `beyond` (n,) is its d, of which a change of level earned `level` per session."""
+    known = {digest: p for digest, (_, p) in tried.member_of.items()}
+    return max(
+        (known[t.digest] if t.digest in known else p_beside(t.sweep, beyond, level) for t in tried.within if t.sweep),
+        default=0.0,
+    )
 
 
 def held_out(tried: Trials) -> HeldOut:
@@ -187,7 +244,8 @@ def with_correlations(tried: Trials, excess: Mapping[str, Excess | None]) -> Tri
         return tried
     average, size = _mean_correlation(known), len(there)
     effective = float(np.clip(average + (1.0 - average) * size, 1.0, size))
-    return replace(tried, effective=effective + tried.count - size)
+    alone = (t.sweep["effective"] if t.sweep else 1.0 for t in tried.counted if t.digest not in excess)
+    return replace(tried, effective=effective + math.fsum(alone))
 
 
 def deflate(returns: ArrayLike, free: ArrayLike | float, tried: Trials) -> tuple[Metrics, Reasons]:
@@ -231,10 +289,16 @@ def trials_facts(
     own = read_excess(folder)
     if own is None:
         raise DataError("cannot be read", where=str(folder / "equity.csv"), mend=f"`{run['command']}` writes it again")
-    tried = trials(seen.rows, run, seen.at_least)
-    others = _read_all(tried.counted[1:], folder.parent if reports is None else reports, seen.folders)
+    reports = folder.parent if reports is None else reports
+    tried = with_members(trials(seen.rows, run, seen.at_least), reports)
+    others = _read_all(tried.counted[1:], reports, seen.folders)
     tried = with_correlations(tried, {str(run["digest"]): own, **others})
     inferred, reasons = deflate(own.returns, own.free, tried)
+    if tried.sweeps:
+        beyond, skill = [*read_beyond(folder, run).values()], run.get("skill")
+        judged, level = judged_sessions(run) or len(beyond), skill.get("level", 0.0) / SESSIONS_A_YEAR if skill else 0.0
+        within = p_within(tried, np.array(beyond[-judged:]), level) if beyond else 0.0
+        inferred = {**inferred, "units": tried.units, "sweep_p": within}
     return {
         "run_id": run["run_id"],
         "digest": run["digest"],
@@ -251,14 +315,16 @@ def trials_facts(
 def summarise(tried: Trials) -> str:
     """Return a sentence on how many trials are counted and which: this run, its strategy elsewhere, its bars."""
     own, *others = tried.counted
-    same = sum(trial.why.startswith(SAME_STRATEGY) for trial in others)
+    same = sum(trial.results for trial in others if trial.why.startswith(SAME_STRATEGY)) - bool(tried.member_of)
     kinds = [f"{counted(same, 'other result')} of {own.strategy} on any bars"] if same else []
-    if elsewhere := len(others) - same:
+    if elsewhere := tried.count - 1 - same:
         kinds.append(f"{counted(elsewhere, 'result')} of other strategies on the same bars")
     how_many = counted(tried.count, "trial")
     number = f"At least {how_many}" if tried.at_least else how_many
     of = f"this run, {' and '.join(kinds)}" if kinds else f"this run; no other of {own.strategy} or on the same bars"
-    return f"{number} counted: {of}{f' ({tried.at_least})' if tried.at_least else ''}."
+    swept = sum(trial.results for trial in tried.sweeps)
+    among = f", {counted(swept, 'member')} of {counted(len(tried.sweeps), 'sweep')} among them" if swept else ""
+    return f"{number} counted: {of}{among}{f' ({tried.at_least})' if tried.at_least else ''}."
 
 
 def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecord:
@@ -385,12 +451,13 @@ def _trial(row: RegistryRow) -> Trial:
         0,
         None if sharpe is None else float(sharpe),
         "",
-        () if None in figures[:2] else figures,
+        () if None in figures[:2] or row.get("sweep") else figures,
         row.get("definition") or "",
         row.get("bar_months") or NO_MONTHS,
         bool(row.get("counted_before")),
         row.get("parameters") or {},
         str(row.get("first_run_at") or ""),
+        row.get("sweep"),
     )
 
 
@@ -422,14 +489,23 @@ def _digits(value: float | None) -> str:
 
 
 def _variance(among: Sequence[Trial]) -> float | None:
-    per_session = [
-        t.sharpe / math.sqrt(SESSIONS_A_YEAR) * math.sqrt(t.sessions)
-        for t in among
-        if t.sharpe is not None and t.sessions
-    ]
-    if len(per_session) < 2 or not among[0].sessions:
+    """Variance of SRᵢ√Tᵢ over T, T that of the first: of runs one by one, of sweeps by their moments."""
+    parts = []
+    for t in among:
+        size, mean, sd = (1, t.sharpe, 0.0)
+        if t.sweep:
+            size, mean, sd = t.results, t.sweep["sharpe_mean"], t.sweep["sharpe_sd"] or 0.0
+        if mean is not None and t.sessions:
+            root = math.sqrt(t.sessions)
+            parts.append((size, mean / math.sqrt(SESSIONS_A_YEAR) * root, sd / math.sqrt(SESSIONS_A_YEAR) * root))
+    count = sum(size for size, _, _ in parts)
+    if count < 2 or not among[0].sessions:
         return None
-    return float(np.var(per_session, ddof=1)) / among[0].sessions
+    if count == len(parts):
+        return float(np.var([mean for _, mean, _ in parts], ddof=1)) / among[0].sessions
+    centre = math.fsum(size * mean for size, mean, _ in parts) / count
+    total = math.fsum((size - 1) * sd * sd + size * (mean - centre) ** 2 for size, mean, sd in parts)
+    return total / (count - 1) / among[0].sessions
 
 
 def _mean_correlation(known: Sequence[Excess]) -> float:

@@ -433,6 +433,7 @@ class TrialRow(TypedDict):
     sharpe: float | None
     why: NotRequired[str]
     figures: NotRequired[list[float | None]]
+    sweep: NotRequired[dict[str, object] | None]
 
 
 class HeldOut(TypedDict):

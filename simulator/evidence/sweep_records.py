@@ -113,11 +113,14 @@ class RatioRecord(TypedDict):
     """Ratios of d of all members, a year, against luck; `reasons` of what is None.
 
     ``expected_maximum`` is the best ratio of as many members without skill, with the spread of luck, 1/√sessions, and
-    ``ratio_sd`` the spread there was. ``deflated`` is what is left of the best by the spread of luck and the plain
+    ``ratio_sd`` the spread there was; ``sharpe_mean`` and ``sharpe_sd`` are of Sharpe ratios over cash.
+    ``deflated`` is what is left of the best by the spread of luck and the plain
     number of members, as the verdict has it; ``dsr`` and ``dsr_effective`` take the published form.
     """
 
     best_ratio: float | None
+    sharpe_mean: float | None
+    sharpe_sd: float | None
     expected_maximum: float
     expected_maximum_effective: float
     ratio_mean: float | None
@@ -156,6 +159,25 @@ class SweepInference(RatioRecord):
     null_t: list[float]
     overfitting: OverfittingRecord | None
     confidence_set: ConfidenceSetRecord | None
+
+
+class SweptRow(SweepCounts):
+    """A sweep as the store keeps it, beside what it keeps of a run: size, moments, and what a run beside it is
+    judged by."""
+
+    effective: float
+    p: float
+    ratio_mean: float | None
+    ratio_sd: float | None
+    ratio_skew: float | None
+    ratio_kurtosis: float | None
+    sharpe_mean: float | None
+    sharpe_sd: float | None
+    null_t: list[float]
+    draws: int
+    block: float
+    seed: int
+    sessions: int
 
 
 class BestRecord(TypedDict):

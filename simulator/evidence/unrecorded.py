@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.errors import DataError
+from simulator.evidence.sweep_trials import UnrecordedSweep, sweep_facts, unrecorded_sweeps
 from simulator.files import read_bytes
 from simulator.store.events import Event, Kind, definition_of
 from simulator.store.folders import added_later, dated_folders
@@ -127,7 +128,9 @@ def compare_folders(results: Sequence[Row], reports: Path) -> Folders:
 def all_results(place: Path | str, reports: Path) -> Seen:
     """Return every result somebody saw: those of the store at `place`, then those that only their folders tell of."""
     listing = list_results(place)
-    return add_folders(listing, compare_folders(listing.rows, reports))
+    seen = add_folders(listing, compare_folders(listing.rows, reports))
+    sweeps = unrecorded_sweeps(listing.rows, reports)
+    return replace(seen, rows=(*seen.rows, *(one.row for one in sweeps))) if sweeps else seen
 
 
 def add_folders(listing: Listing, folders: Folders) -> Seen:
@@ -146,8 +149,15 @@ def list_runs(workspace: Workspace, short: bool = False) -> list[Row]:
     from simulator.store.connection import store_place
 
     results = list_results(store_place(workspace.registry), short).rows
-    rows: list[Row] = [{**row, "recorded": True} for row in by_run(results)]
-    found = [{**one.row, "recorded": False} for one in find_unrecorded(results, workspace.reports)]
+    rows: list[dict[str, object]] = [{**row, "recorded": True} for row in by_run(results)]
+    for row in rows:
+        if row["sweep"] is None:  # a row says what it is by what it has
+            row.pop("sweep")
+    others: tuple[Unrecorded | UnrecordedSweep, ...] = (
+        *find_unrecorded(results, workspace.reports),
+        *unrecorded_sweeps(results, workspace.reports),
+    )
+    found = [{**one.row, "recorded": False} for one in others]
     return sorted([*rows, *found], key=lambda row: str(row["first_run_at"])) if found else rows
 
 
@@ -163,7 +173,10 @@ def record_unrecorded(store: Store, reports: Path) -> list[str]:
         store.record_run(facts, one.folder.name, _events(one.folder, one.run), **further)
         if added := added_later(one.folder, one.run["digest"]):
             store.record_parts(one.run["run_id"], one.run["digest"], part_digests(added))
-    return [one.folder.name for one in found]
+    sweeps = unrecorded_sweeps(store.results(), reports)
+    for sweep in sweeps:
+        store.record_run(sweep_facts(sweep.record), sweep.folder.name, first_run_at=sweep.written_at)
+    return [*(one.folder.name for one in found), *(one.folder.name for one in sweeps)]
 
 
 def _events(folder: Path, run: RunRecord) -> list[Event]:

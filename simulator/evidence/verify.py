@@ -138,6 +138,7 @@ def verify_folders(workspace: Workspace, folders: Iterable[Path], gone: bool = F
     if gone:
         there = {row["folder"] for row in rows}
         with Store(store_place(workspace.registry)) as store:
+            there |= {path.parent.name for path in workspace.reports.glob("sweep-*/study.json")}
             rows += [_row(row["folder"], row, "missing") for row in store.runs() if row["folder"] not in there]
     return rows
 

@@ -34,7 +34,7 @@ def print_trials(trials: TrialsRecord, console: Console) -> None:
 
 def _sentences(trials: TrialsRecord) -> Iterator[str]:
     found, reasons = trials["inference"], trials["reasons"]
-    many, effective = len(trials["counted"]), found["effective_trials"]
+    many, effective = int(found["trials"] or 1), found["effective_trials"]
     worth = "" if effective is None or many == 1 else f", for {ratio(effective, 1)} independent trials"
     yield str(trials.get("summary", counted(many, "trial"))).replace("\u00a0", " ")
     if found["dsr"] is None:
@@ -46,7 +46,9 @@ def _sentences(trials: TrialsRecord) -> Iterator[str]:
 
 
 def _name(row: Row) -> str:
-    return f"{row['strategy']}, partial" if row["partial"] else str(row["strategy"])
+    """The strategy, and of what is no whole run how much it is."""
+    members = (row.get("sweep") or {}).get("members")
+    return f"{row['strategy']}{f', sweep of {members:,}' if members else ''}{', partial' if row['partial'] else ''}"
 
 
 def _symbols(row: Row) -> str:

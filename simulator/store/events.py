@@ -27,7 +27,7 @@ OF_FOLDERS: tuple[Kind, ...] = ("run.recorded", "part.added")
 
 REGISTERED = ("run_id", "strategy", "symbols", "from", "to", "digest", "metrics")
 """Facts without which a run is not counted."""
-OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command", "bar_months")
+OPTIONAL = ("parameters", "partial", "models", "sessions", "data_digest", "command", "bar_months", "sweep")
 
 
 @dataclass(frozen=True)

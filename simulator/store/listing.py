@@ -20,7 +20,7 @@ PLAIN = (
     *("run_id", "digest", "strategy", "first", "last", "folder", "partial", "times", "first_run_at", "last_run_at"),
     *("event", "definition", "run_json"),
 )
-COLUMNS = ("symbols", "bar_months", "parameters", *FIGURES, *PLAIN)
+COLUMNS = ("symbols", "bar_months", "parameters", "sweep", *FIGURES, *PLAIN)
 QUERY = f"SELECT {', '.join(COLUMNS)} FROM runs ORDER BY first_run_at, run_id, digest"
 
 Row = dict[str, Any]
@@ -92,10 +92,10 @@ def _read_file(place: Path) -> Listing:
         found = db.execute(QUERY).fetchall()
     parse = cache(json.loads)
     rows = []
-    for symbols, bar_months, parameters, *values in found:
+    for symbols, bar_months, parameters, sweep, *values in found:
         row = dict(zip(PLAIN, values[len(FIGURES) :]))  # noqa: B905 - a tenth of the time of a long list
         row["symbols"], row["bar_months"] = parse(symbols), bar_months and parse(bar_months)
-        row["parameters"] = parse(parameters)
+        row["parameters"], row["sweep"] = parse(parameters), sweep and json.loads(sweep)
         row["metrics"] = dict(zip(FIGURES, values))  # noqa: B905
         row["partial"] = row["partial"] == 1
         rows.append(row)

@@ -78,7 +78,7 @@ runs = Table(
     *_not_null(Integer, "event"),
     *_all(Float, *FIGURES),
     *_all(String, "definition", "run_json"),
-    *_json("bar_months"),
+    *_json("bar_months", "sweep"),
 )
 
 

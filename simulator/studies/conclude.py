@@ -50,9 +50,11 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
 
 def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:
     """Return the members of the sweep in `folder`, of which `table` has the measures."""
-    level, decisions, held = (table[name].to_numpy(np.float64) for name in ("level", "decisions", "held"))
+    level, decisions, held, sharpe = (
+        table[name].to_numpy(np.float64) for name in ("level", "decisions", "held", "sharpe")
+    )
     failed = ~np.isfinite(table["total_return"].to_numpy(np.float64))
-    return Members(folder.blocks, np.nan_to_num(level), np.nan_to_num(decisions), held == 1, failed)
+    return Members(folder.blocks, np.nan_to_num(level), np.nan_to_num(decisions), held == 1, failed, sharpe)
 
 
 def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:

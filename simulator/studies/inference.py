@@ -58,6 +58,7 @@ class Members:
     blocks : gives d, (n, S) each, in the order of the members, as often as it is called; NaN where a member failed
     levels : (N,) what a change of level earned, per session
     decisions, held, failed : (N,) sessions with decisions; whether anything but cash was held; whether it failed
+    sharpe : (N,) a year's, over cash; NaN where undefined
     """
 
     blocks: Callable[[], Iterable[Floats]]
@@ -65,6 +66,7 @@ class Members:
     decisions: Floats
     held: NDArray[np.bool_]
     failed: NDArray[np.bool_]
+    sharpe: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,11 +154,13 @@ def _ratios(members: Members, many: Many, best: int) -> RatioRecord:
     """All ratios of d against luck, and what is left of the best once it is held against the best of as much luck."""
     ratios, count = many.ratio[np.isfinite(many.ratio)], float(len(many.ratio))
     sessions = next(iter(members.blocks())).shape[1]
-    luck = ROOT / math.sqrt(sessions)
+    luck, sharpe = ROOT / math.sqrt(sessions), members.sharpe[np.isfinite(members.sharpe)]
     shares, edges = np.histogram(ratios * ROOT, bins=60)
     values, reasons = split(_of_best(members, many, best, ratios, sessions))
     return {
         "best_ratio": or_none(many.ratio[best] * ROOT),
+        "sharpe_mean": or_none(float(sharpe.mean())) if sharpe.size else None,
+        "sharpe_sd": or_none(float(sharpe.std(ddof=1))) if sharpe.size > 1 else None,
         "expected_maximum": expected_maximum(count) * luck,
         "expected_maximum_effective": expected_maximum(many.effective) * luck,
         "ratio_mean": values["ratio_mean"],

@@ -1,0 +1,68 @@
+"""Runs beside a sweep: members known again by their results, and the p a run has as one of the sweep's members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from simulator.evidence.sweep_records import SweptRow
+from simulator.stats.many import Resampling, compare_many
+from simulator.stats.series import Floats
+from simulator.stats.skill import share_of_level
+
+FIGURES = ("total_return", "volatility", "max_drawdown", "sharpe")
+"""Measures that agree in twelve digits only where every session's return does."""
+
+DIGITS = 1e-11
+"""Relative, and absolute of small figures: the kernel's differ from a run's in the last digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class SweptFigures:
+    """FIGURES (N, 4) of all members of a sweep, and their p (N,) as one of them."""
+
+    figures: Floats
+    p: Floats
+
+    @classmethod
+    def of(cls, folder: Path) -> SweptFigures | None:
+        """Return those of the sweep in `folder`; None where it is gone or cannot be read."""
+        from pyarrow import ArrowInvalid, parquet
+
+        try:
+            tables = [parquet.read_table(path, columns=FIGURES) for path in sorted(folder.glob("chunks/*.parquet"))]
+            p = parquet.read_table(folder / "inference.parquet", columns=["p"])["p"].to_numpy()
+            figures = np.concatenate([np.column_stack([one[name].to_numpy() for name in FIGURES]) for one in tables])
+        except (OSError, ArrowInvalid, KeyError, ValueError):
+            return None
+        return cls(figures, p) if len(p) == len(figures) else None
+
+    def find(self, figures: Sequence[float | None]) -> int | None:
+        """Return the member with these figures, the first of equals; None where there is none."""
+        if len(figures) != len(FIGURES):
+            return None
+        wanted = np.array([np.nan if one is None else one for one in figures])
+        near = np.abs(self.figures - wanted) <= DIGITS * np.maximum(1.0, np.abs(wanted))
+        alike = np.flatnonzero((near | (np.isnan(self.figures) & np.isnan(wanted))).all(axis=1))
+        return int(alike[0]) if alike.size else None
+
+
+def p_beside(sweep: SweptRow, beyond: Floats, level: float) -> float:
+    """Return the p of a run with d `beyond` (n,), of which a change of level earned `level` per session, as if it were
+    one of the members of `sweep`: the share of replicates in which the largest t of any member reaches its own.
+
+    Romano-Wolf in a single step, which is never below the step-down. `sweep` as the store keeps it.
+    """
+    how = Resampling(sweep["draws"], sweep["block"], sweep["seed"])
+    found = compare_many([beyond[None, :]], how)
+    if not np.isfinite(found.t[0]):
+        return 1.0
+    heights = np.array(sweep["null_t"])
+    gain = max(level, 0.0)
+    without = (found.mean[0] - gain) / found.mean[0] * found.t[0] if found.mean[0] else 0.0
+    below = np.interp([found.t[0], without], heights, np.linspace(0.0, 1.0, heights.size))
+    p, p_level = (float(one) for one in np.maximum(1.0 - below, 1.0 / (sweep["draws"] + 1.0)))
+    return max(p, p_level * share_of_level(float(found.mean[0]), gain))
