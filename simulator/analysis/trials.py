@@ -170,7 +170,7 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> T
         if not counts:  # run.json was edited, perhaps: what the store has of the run counts as well
             counts, why = stored.relation(bare)
         why_not = "" if counts else why
-        why_not = why_not or _unfinished(bare, whole, latest) or _repeated(bare, seen)
+        why_not = why_not or _unfinished(bare, whole, latest) or _repeated(bare, seen) or _walked(bare, own)
         trial = bare._replace(sessions=shared.count(bare.first, bare.last), why=why_not or why)
         (left_out if why_not else among).append(trial)
         looks += [trial] if counts else []
@@ -467,6 +467,14 @@ def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str
     if trial.run_id in whole:
         return f"the beginning of {trial.run_id}, whose whole is there"
     return "" if latest[trial.run_id] == trial.digest else f"an earlier stop of {trial.run_id}, which went on"
+
+
+def _walked(trial: Trial, own: Trial) -> str:
+    """Say where one of the two is a sweep, and the other the path its walk-forward played: chosen in sample, it is out
+    of sample already."""
+    if trial.sweep and trial.sweep["path"] == own.digest:
+        return "the sweep its settings were chosen in, each before the sessions it was played on"
+    return f"the walk-forward of {own.run_id}" if own.sweep and own.sweep["path"] == trial.digest else ""
 
 
 def _repeated(trial: Trial, seen: dict[object, list[Trial]]) -> str:

@@ -144,7 +144,7 @@ def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
         "sharpe_p_hac": part["sharpe_p_hac"],
         "sharpe_ci_low": part["sharpe_ci_low"],
         "sharpe_ci_high": part["sharpe_ci_high"],
-        "trials": inferred(run, "trials"),
+        **{name: inferred(run, name) for name in ("trials", "units", "sweep_p")},
     }
     skill = part.get("skill")
     return {**run, "sessions": part["sessions"], "inference": inference, "skill": skill, "reasons": part["reasons"]}
@@ -226,19 +226,19 @@ def _standing(run: JudgedRun) -> Standing:
     skill = run.get("skill")
     if skill is None:
         return _cash_standing(run)
-    found = _skill_standing(skill, trials_of(run))
+    found = _skill_standing(skill, trials_of(run), sweep_p(run))
     if "against" in skill:
         of_returns: dict[Standing, Standing] = {"skill": "above cash", "worse": "loss", "paid": "luck"}
         return of_returns.get(found, found)
     return found
 
 
-def _skill_standing(skill: SkillRecord, trials: float) -> Standing:
+def _skill_standing(skill: SkillRecord, trials: float, within: float = 0.0) -> Standing:
     if skill["idle"]:
         return "nothing"
     if skill["decisions"] < FEWEST_DECISIONS:
         return "few" if skill["decisions"] else "benchmark"
-    p, worse, held = p_of_skill(skill, trials), skill["p_worse"], skill["p_excess"]
+    p, worse, held = p_of_skill(skill, trials, within), skill["p_worse"], skill["p_excess"]
     if p is None or worse is None:
         return "luck"
     if BORDERLINE[0] <= p <= BORDERLINE[1]:
@@ -255,14 +255,21 @@ def describe_skill(skill: SkillRecord, trials: float = 1.0) -> str:
     return JUDGEMENT["too short" if withheld(skill) else _skill_standing(skill, trials)]
 
 
-def p_of_skill(skill: SkillRecord, trials: float) -> float | None:
-    """Return the p of what was earned beyond the usual exposure, as the best of `trials`; None where undefined."""
-    return None if skill["p"] is None else p_of_trials(skill["p"], trials)
+def p_of_skill(skill: SkillRecord, trials: float, within: float = 0.0) -> float | None:
+    """Return the p of what was earned beyond the usual exposure, as the best of `trials`; None where undefined. It is
+    no less than `within`, the p as one of the members of a sweep."""
+    return None if skill["p"] is None else p_of_trials(max(skill["p"], within), trials)
 
 
 def trials_of(run: JudgedRun) -> float:
-    """Return the trials on record, 1 where none are counted."""
-    return inferred(run, "trials") or 1.0
+    """Return the trials that p is corrected for, 1 where none are counted: all on record, but a sweep that the run is
+    judged in, as one of its members, is no more than one, and so is each other sweep."""
+    return inferred(run, "units") or inferred(run, "trials") or 1.0
+
+
+def sweep_p(run: JudgedRun) -> float:
+    """Return the p of the run as one of the members of a sweep; 0 where it is judged in none."""
+    return inferred(run, "sweep_p") or 0.0
 
 
 def _cash_standing(run: JudgedRun) -> Standing:
@@ -384,7 +391,7 @@ def _inference(run: JudgedRun, standing: Standing) -> str:
     p, block = inferred(run, "sharpe_p_hac"), inferred(run, "block_length")
     skill = run.get("skill")
     if skill is not None:
-        return _test(skill, standing, trials_of(run), skill.get("against", "its exposure"))
+        return _test(skill, standing, run, skill.get("against", "its exposure"))
     if standing == "too short" or p is None or _idle(run) or ruined(run):
         return ""
     blocks = f", mean block {ratio(block, 1)} sessions" if block is not None else ""
@@ -395,12 +402,15 @@ def _inference(run: JudgedRun, standing: Standing) -> str:
     return f"{test} Interval: stationary bootstrap{blocks}.{near}"
 
 
-def _test(skill: SkillRecord, standing: Standing, trials: float, beyond: str) -> str:
+def _test(skill: SkillRecord, standing: Standing, run: JudgedRun, beyond: str) -> str:
     """The p-values behind the verdict."""
-    p = p_of_skill(skill, trials)
+    trials, within = trials_of(run), sweep_p(run)
+    p = p_of_skill(skill, trials, within)
     if standing in UNTESTED or p is None:
         return ""
-    best = f", {p_value(p)} as the best of {counted(int(trials), 'trial')}" if trials > 1 else ""
+    member = f", {p_value(within)} as one of the members of its sweep (Romano-Wolf)" if within else ""
+    tried = f"{int(trials):,} runs and sweeps" if inferred(run, "units") else counted(int(trials), "trial")
+    best = f"{member}, {p_value(p)} as the best of {tried}" if trials > 1 else member
     level = skill.get("p_level")
     part = "half of " if level and level / 2 == skill["p"] else ""
     takes = level and (skill["p"] or 0.0) > max(skill["p_mean"] or 0.0, skill["p_ratio"] or 0.0)
@@ -478,7 +488,7 @@ def _drift(run: JudgedRun | None, standing: Standing) -> str:
     skill = run.get("skill") if run and standing in ("luck", "paid") else None
     if run is None or skill is None or skill["p_mean"] is None or skill["p_ratio"] is None or "level" not in skill:
         return ""
-    passes = p_of_trials(max(skill["p_mean"], skill["p_ratio"]), trials_of(run)) < SIGNIFICANT
+    passes = p_of_trials(max(skill["p_mean"], skill["p_ratio"], sweep_p(run)), trials_of(run)) < SIGNIFICANT
     if not passes and 1.0 - skill["p_mean"] >= WORSE:
         return ""
     level = percent(skill["level"], sign=True)

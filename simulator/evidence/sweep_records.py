@@ -178,6 +178,8 @@ class SweptRow(SweepCounts):
     block: float
     seed: int
     sessions: int
+    path: str | None
+    """Digest of its walk-forward's run."""
 
 
 class BestRecord(TypedDict):

@@ -54,7 +54,7 @@ def read_study(folder: Path) -> SweepRecord:
 def sweep_facts(record: SweepRecord) -> dict[str, object]:
     """Return what the store keeps of a sweep: one row, however many members it has. ``metrics`` are the best member's,
     ``sweep`` is what a run beside it is judged by."""
-    known, found = record["identity"], record["inference"]
+    known, found, walked = record["identity"], record["inference"], record.get("walk_forward")
     kept = ("run_id", "strategy", "symbols", "from", "to", "digest", "data_digest", "command", "bar_months")
     facts: dict[str, object] = {name: value for name, value in known.items() if name in kept}
     swept = {one["name"]: one["values"][:20] or one["spread"] for one in record["study"]["parameters"]}
@@ -73,6 +73,7 @@ def sweep_facts(record: SweepRecord) -> dict[str, object]:
         "block": found["block"],
         "seed": found["seed"],
         "sessions": known["sessions"],
+        "path": walked["path"]["digest"] if walked and walked["path"] else None,
     }
     return {
         **facts,

@@ -149,10 +149,9 @@ def list_runs(workspace: Workspace, short: bool = False) -> list[Row]:
     from simulator.store.connection import store_place
 
     results = list_results(store_place(workspace.registry), short).rows
-    rows: list[dict[str, object]] = [{**row, "recorded": True} for row in by_run(results)]
-    for row in rows:
-        if row["sweep"] is None:  # a row says what it is by what it has
-            row.pop("sweep")
+    # Rows of runs lack "sweep": what a row is shows in what it has.
+    told = ({name: value for name, value in row.items() if name != "sweep" or value} for row in by_run(results))
+    rows: list[Row] = [{**row, "recorded": True} for row in told]
     others: tuple[Unrecorded | UnrecordedSweep, ...] = (
         *find_unrecorded(results, workspace.reports),
         *unrecorded_sweeps(results, workspace.reports),

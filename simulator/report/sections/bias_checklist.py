@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from simulator.analysis.unanswered import count_replicates
-from simulator.analysis.verdict import inferred, p_of_skill, withheld
+from simulator.analysis.verdict import inferred, p_of_skill, sweep_p, trials_of, withheld
 from simulator.evidence.records import RunRecord
 from simulator.number_format import NEVER, counted, p_value, sessions_needed, whole
 
@@ -42,7 +42,7 @@ def _selection(run: RunRecord) -> Bias:
     if trials is None:
         return Bias("Selection", "open", "How many variants were tried before this one is not known here.")
     tried = run["reasons"].get("trials", f"{counted(int(trials), 'trial')} counted").removesuffix(".")
-    best = p_of_skill(skill, trials) if skill else None
+    best = p_of_skill(skill, trials_of(run), sweep_p(run)) if skill else None
     if best is None:
         return Bias("Selection", "partly", f"{tried}; the figures are not corrected for them.")
     return Bias("Selection", "handled", f"{tried}; p of skill as the best of them is {p_value(best)}.")
