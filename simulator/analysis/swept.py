@@ -33,10 +33,12 @@ class SweptFigures:
         from pyarrow import ArrowInvalid, parquet
 
         try:
-            tables = [parquet.read_table(path, columns=FIGURES) for path in sorted(folder.glob("chunks/*.parquet"))]
+            tables = [
+                parquet.read_table(path, columns=list(FIGURES)) for path in sorted(folder.glob("chunks/*.parquet"))
+            ]
             p = parquet.read_table(folder / "inference.parquet", columns=["p"])["p"].to_numpy()
             figures = np.concatenate([np.column_stack([one[name].to_numpy() for name in FIGURES]) for one in tables])
-        except (OSError, ArrowInvalid, KeyError, ValueError):
+        except (OSError, ArrowInvalid, KeyError):
             return None
         return cls(figures, p) if len(p) == len(figures) else None
 

@@ -128,7 +128,7 @@ class Trials:
     @property
     def units(self) -> int:
         """Runs and sweeps that were chosen among: a run that is judged in a sweep is none beside it."""
-        return len(self.counted) - bool(self.within)
+        return len(self.counted) - (not self.counted[0].sweep and bool(self.within))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +144,21 @@ class Excess:
         return self.returns - self.free
 
 
-def trials(rows: Iterable[RegistryRow], run: RunRecord, at_least: str = "") -> Trials:
-    """Return the trials that count against `run` of the rows of a registry, whether or not it is among them.
+def trials(rows: Iterable[RegistryRow], run: RunRecord | RegistryRow, at_least: str = "") -> Trials:
+    """Return the trials that count against `run`, or a sweep, of the rows of a registry; it may be among them.
 
     The variance is that of SRᵢ√Tᵢ over T, the Sharpe ratios brought to the T sessions of the run: with trials of one
     length it is the variance of their Sharpe ratios, and a trial of two weeks does not drown years.
     """
-    own = _trial({**run, "first": run["from"], "last": run["to"], "folder": "", "definition": definition_of(run)})
+    own = _trial(
+        {
+            **run,
+            "first": run["from"],
+            "last": run["to"],
+            "folder": run.get("folder", ""),
+            "definition": definition_of(run),
+        }
+    )
     others = [_trial(row) for row in rows]
     whole = {t.run_id for t in (own, *others) if not t.partial}
     latest = {t.run_id: t.digest for t in (*others, own) if t.partial}
@@ -315,15 +323,17 @@ def trials_facts(
 def summarise(tried: Trials) -> str:
     """Return a sentence on how many trials are counted and which: this run, its strategy elsewhere, its bars."""
     own, *others = tried.counted
+    it = f"{counted(own.results, 'member')} of this sweep" if own.sweep else "this run"
     same = sum(trial.results for trial in others if trial.why.startswith(SAME_STRATEGY)) - bool(tried.member_of)
     kinds = [f"{counted(same, 'other result')} of {own.strategy} on any bars"] if same else []
-    if elsewhere := tried.count - 1 - same:
+    if elsewhere := tried.count - own.results - same:
         kinds.append(f"{counted(elsewhere, 'result')} of other strategies on the same bars")
     how_many = counted(tried.count, "trial")
     number = f"At least {how_many}" if tried.at_least else how_many
-    of = f"this run, {' and '.join(kinds)}" if kinds else f"this run; no other of {own.strategy} or on the same bars"
-    swept = sum(trial.results for trial in tried.sweeps)
-    among = f", {counted(swept, 'member')} of {counted(len(tried.sweeps), 'sweep')} among them" if swept else ""
+    of = f"{it}, {' and '.join(kinds)}" if kinds else f"{it}; no other of {own.strategy} or on the same bars"
+    sweeps = [trial for trial in others if trial.sweep]
+    swept = counted(sum(trial.results for trial in sweeps), "member")
+    among = f", {swept} of {counted(len(sweeps), 'sweep')} among them" if sweeps else ""
     return f"{number} counted: {of}{among}{f' ({tried.at_least})' if tried.at_least else ''}."
 
 
@@ -578,4 +588,6 @@ def _read_all(others: Sequence[Trial], reports: Path, folders: Collection[str]) 
 
 def _row(trial: Trial) -> TrialRow:
     row = {name: value for name, value in trial._asdict().items() if name in TrialRow.__annotations__}
+    if row["sweep"] is None:
+        del row["sweep"]
     return cast(TrialRow, {**row, "symbols": list(trial.symbols), "figures": list(trial.figures)})

@@ -189,6 +189,8 @@ class BestRecord(TypedDict):
     settings: dict[str, object]
     command: str
     measures: dict[str, float | None]
+    interval: dict[str, float | None]
+    """``sharpe_ci_low`` and ``sharpe_ci_high``: 95 %, by the stationary bootstrap."""
     skill: SkillRecord
     p: float
 

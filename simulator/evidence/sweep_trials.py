@@ -80,6 +80,7 @@ def sweep_facts(record: SweepRecord) -> dict[str, object]:
         "definition": known["definition"],
         "parameters": {**record["study"]["fixed"], **swept},
         "metrics": record["best"]["measures"],
+        "sessions": known["sessions"],
         "sweep": swept_row,
     }
 

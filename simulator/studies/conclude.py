@@ -10,18 +10,33 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from simulator.evidence.sweep_records import SWEEP_SCHEMA, BestRecord, StudyRecord, SweepIdentity, SweepRecord
+from simulator.analysis.sweep_verdict import judge_sweep
+from simulator.evidence.sweep_records import (
+    SWEEP_SCHEMA,
+    BestRecord,
+    StudyRecord,
+    SweepIdentity,
+    SweepRecord,
+    SweepVerdict,
+)
+from simulator.evidence.sweep_trials import sweep_facts
+from simulator.evidence.unrecorded import all_results
 from simulator.files import write_file
 from simulator.market.months import month_digests
 from simulator.runs.exposure import skill_record, skill_series
 from simulator.runs.identity import code_version, data_digest
+from simulator.runs.measure import session_returns, sharpe_ends
 from simulator.runs.strategies import load_strategy
+from simulator.stats.series import split
+from simulator.store.connection import store_place
+from simulator.store.evidence import record_run
 from simulator.store.folders import json_bytes
 from simulator.studies.chunks import batch_of
 from simulator.studies.inference import Inference, Members, infer, or_none
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
 from simulator.studies.walk_forward import Play, cross_validate, walk
+from simulator.workspace import Workspace
 
 
 def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None) -> SweepRecord:
@@ -45,7 +60,23 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
         record["combinatorial"] = cross_validate(study.combinatorial, inputs.sessions, folder.blocks)
     write_file(folder.path / "inference.parquet", content.getvalue())
     write_file(folder.path / "study.json", json_bytes(record))
+    record_run(store_place(inputs.workspace.registry), sweep_facts(record), folder.path.name)
+    judge_again(inputs.workspace, folder, record)
     return record
+
+
+def judge_again(workspace: Workspace, folder: SweepFolder, record: SweepRecord) -> SweepVerdict:
+    """Write verdict.json, by the trials there are by now; return it."""
+    seen = all_results(store_place(workspace.registry), workspace.reports)
+    best, first = record["best"]["member"], 0
+    beyond = np.zeros(0)
+    for rows in folder.blocks():
+        if first <= best < first + len(rows):
+            beyond = rows[best - first]
+        first += len(rows)
+    verdict = judge_sweep(seen, record, folder.path, beyond)
+    write_file(folder.path / "verdict.json", json_bytes(verdict))
+    return verdict
 
 
 def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:
@@ -110,13 +141,16 @@ def _best(inputs: SweepInputs, found: Inference, table: pd.DataFrame) -> BestRec
     member, settings = inputs.member(number), inputs.study.space.settings(number)
     batch, free = batch_of(inputs, [member]), inputs.free(member)
     rules, instrument = member.rules.execution, inputs.config.assets.cash_instrument
-    series = skill_series(batch.ledger(0), batch.tape(0), rules, member.cash, free, instrument)
+    ledger = batch.ledger(0)
+    series = skill_series(ledger, batch.tape(0), rules, member.cash, free, instrument)
+    interval, _ = split(sharpe_ends(session_returns(ledger, member.cash), free))
     measures = table.drop(columns=list(settings)).iloc[number].to_dict()
     return {
         "member": number,
         "settings": dict(settings),
         "command": inputs.command(number),
         "measures": {str(name): or_none(float(value)) for name, value in measures.items()},
+        "interval": interval,
         "skill": skill_record(series),
         "p": found.record["p"],
     }

@@ -1,0 +1,62 @@
+"""The verdict on a sweep: that on its best member, which was chosen among all members, and these among all else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simulator.analysis.trials import p_within, summarise, trials, with_members
+from simulator.analysis.verdict import Verdict, judge, p_of_skill
+from simulator.evidence.records import JudgedRun, Metrics, SkillRecord
+from simulator.evidence.sweep_records import SweepRecord, SweepVerdict
+from simulator.evidence.sweep_trials import sweep_facts
+from simulator.evidence.unrecorded import Seen
+from simulator.number_format import counted
+from simulator.stats.metrics import PERIODS
+from simulator.stats.series import Floats
+
+
+def judge_sweep(seen: Seen, record: SweepRecord, folder: Path, beyond: Floats) -> SweepVerdict:
+    """Return verdict.json of the sweep in `folder`; its best member earned `beyond` (S,) beyond its usual exposure."""
+    best = record["best"]
+    facts = {**sweep_facts(record), "folder": folder.name}
+    tried = with_members(trials(seen.rows, facts, seen.at_least), folder.parent)
+    within = max(best["p"], p_within(tried, beyond, best["skill"].get("level", 0.0) / PERIODS))
+    counts = {"trials": float(tried.count), "units": float(tried.units), "sweep_p": within}
+    found = judge_member(record, best["skill"], {**best["interval"], **counts}, summarise(tried))
+    settings = ", ".join(f"{name} {value}" for name, value in best["settings"].items())
+    p = p_of_skill(best["skill"], tried.units, within)
+    return {
+        "digest": record["identity"]["digest"],
+        "standing": found.standing,
+        "headline": f"The best of {counted(record['counts']['members'], 'member')} ({settings}): {found.headline}",
+        "details": [found.returns, *found.details],
+        "p": 1.0 if p is None else p,
+        "units": tried.units,
+        "trials": tried.count,
+        "summary": summarise(tried),
+        "at_least": tried.at_least,
+        "hold_out": None,
+    }
+
+
+def judge_member(record: SweepRecord, skill: SkillRecord, inference: Metrics, tried: str) -> Verdict:
+    """Return the verdict on the best member, with `skill` and `inference` of the sessions that are judged; `tried` says
+    what was counted."""
+    run: JudgedRun = {
+        "from": record["identity"]["from"],
+        "to": record["identity"]["to"],
+        "partial": False,
+        "sessions": skill["sessions"],
+        "analysts": None,
+        "metrics": record["best"]["measures"],
+        "reasons": {"trials": tried},
+        "inference": inference,
+        "skill": skill,
+        "benchmarks": {},
+        "replicates": {"count": 1},
+        "contamination": None,
+        "llm": {"calls": 0, "failed": 0, "cost_usd": 0.0, "analysts": None, "models": [], "cache_entries": ""},
+        "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
+        "risk_free": "",
+    }
+    return judge(run)
