@@ -22,6 +22,7 @@ from simulator import compiled
 from simulator.market.sources.synthetic import synthetic_bars
 from simulator.replay import kernel
 from simulator.replay.tape import Tape
+from simulator.rules import Occasions, load_rule
 from simulator.stats import bootstrap
 from simulator.trading.execution import ExecutionRules
 
@@ -38,6 +39,7 @@ def small_run() -> None:
     none = np.full((1, 2), np.nan)
     tape = Tape(bars.opens_at[5:6], bars.symbols, weight, none, none, none)
     kernel.replay_tape(bars, tape, ExecutionRules(), 1e5)
+    load_rule(Path("strategies/sma_cross.py")).weights_for(Occasions(bars, bars.opens_at), {"fast": 2, "slow": 3})
     rng = np.random.default_rng(0)
     bootstrap.stationary_rows(9, 2.0, 3, rng)
     bootstrap.stationary_counts(9, 2.0, 3, rng)

@@ -133,10 +133,12 @@ def sweep(bars: Bars) -> tuple[Run, Run]:
     def ours() -> float:
         dates = Occasions(bars, bars.closes_at[:-1])
 
-        def weigh(r: int) -> Any:
-            return SMA_CROSS.weights_for(dates, {"fast": COMBINATIONS[r][0], "slow": COMBINATIONS[r][1]})
+        sets = [{"fast": fast, "slow": slow} for fast, slow in COMBINATIONS]
 
-        batch = kernel.Batch.weighed(prepared, bars.opens_at[1:], weigh, [RULES] * len(COMBINATIONS), CASH)
+        def weigh(first: int, last: int) -> Any:
+            return SMA_CROSS.weights_for_many(dates, sets[first:last])
+
+        batch = kernel.Batch.weighed(prepared, bars.opens_at[1:], None, [RULES] * len(sets), CASH, None, weigh)
         return float(kernel.play_many(batch).total_return.mean())
 
     def other() -> float:

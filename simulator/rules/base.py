@@ -29,6 +29,10 @@ LIKE_PERCENT = 10.0
 """Weight from which on a percentage was meant: nobody lends ten times what an account holds."""
 
 
+FORMS_OF_MANY: dict[Any, Callable[[Any, Occasions, Sequence[Mapping[str, Any]]], Floats]] = {}
+"""Vector forms, each with the form that takes many sets of parameters at once."""
+
+
 class Rule(ABC):
     """A strategy that names the weights it wants. Subclasses write `weights` and, where they differ, the attributes.
 
@@ -79,6 +83,18 @@ class Rule(ABC):
         date by date. A rule that can tell all dates at once overrides this, and sweeps over it are fast.
         """
         return step_by_step(cls, market, parameters)
+
+    @classmethod
+    def weights_for_many(cls, market: Occasions, parameters: Sequence[Mapping[str, Any]]) -> Floats:
+        """Return (R, K, N) targets for R sets of parameters, each as `weights_for` gives it.
+
+        A rule whose sets have much in common overrides this, and sweeps over it are faster still.
+        """
+        form = FORMS_OF_MANY.get(cls.weights_for.__func__)  # type: ignore[attr-defined]
+        if form is not None:
+            return form(cls, market, parameters)
+        found = [cls.weights_for(market, each) for each in parameters]
+        return np.array(found).reshape(len(found), *market.listed.shape)
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:

@@ -5,13 +5,14 @@ Each gives, at all dates of `market` at once, the targets that the step form of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from simulator.market.bars import Floats
-from simulator.rules.base import Rule, settings_of, step_by_step, uniform
+from simulator.rules.base import FORMS_OF_MANY, Rule, settings_of, step_by_step, uniform
+from simulator.rules.crossings import compare_averages
 from simulator.rules.occasions import Occasions
 
 Given = Mapping[str, Any]
@@ -59,21 +60,40 @@ def momentum_12_1(kind: type[Rule], market: Occasions, given: Given) -> Floats:
 
 
 def sma_cross(kind: type[Rule], market: Occasions, given: Given) -> Floats:
-    p = _all_parameters(kind, given)
-    fast, slow = p["fast"], p["slow"]
-    if not 0 < fast <= slow:
-        return step_by_step(kind, market, given)
-    held = np.zeros((len(market), len(market.symbols)))
+    targets: Floats = sma_crosses(kind, market, [given])[0]
+    return targets
+
+
+def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> Floats:
+    known = kind.parameters()
+    pairs = [_pair(kind, known, given) for given in many]
+    windows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    targets = np.empty((len(many), *market.listed.shape))
+    weight = 1 / len(market.symbols)
     for n in range(len(market.symbols)):
-        closes, known = market.history(n)
-        sums, first = market.running_sums(n), int(np.searchsorted(known, slow))
-        end = known[first:]
-        newest = sums[end]
-        above = (newest - sums[end - fast]) / fast - (newest - sums[end - slow]) / slow
+        closes, ends = market.history(n)
+        sums, unsure, count = market.running_sums(n), np.empty((1024, 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        compare_averages(sums, ends, windows, n, weight, targets, unsure, count)
+        if count[0] > len(unsure):
+            unsure, count = np.empty((int(count[0]), 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
+            compare_averages(sums, ends, windows, n, weight, targets, unsure, count)
         # Differences of running sums round otherwise than means of the closes, which decide where it is that close.
-        rounding = 1e-15 * len(sums) * abs(sums[-1]) / fast
-        for k in np.flatnonzero(np.abs(above) <= rounding):
-            window = closes[end[k] - slow : end[k]]
-            above[k] = window[-fast:].mean() > window.mean()
-        held[first:, n] = above > 0
-    return market.targets(held / len(market.symbols))
+        for r, k in unsure[: count[0]].tolist():
+            fast, slow = pairs[r]
+            window = closes[ends[k] - slow : ends[k]]
+            targets[r, k, n] = weight if window[-fast:].mean() > window.mean() else 0.0
+    for r, (fast, slow) in enumerate(pairs):
+        if not 0 < fast <= slow:
+            targets[r] = step_by_step(kind, market, many[r])
+    return targets
+
+
+def _pair(kind: type[Rule], known: Given, given: Given) -> tuple[int, int]:
+    """Return the fast and the slow window of a parameter set; those that are like the defaults are not looked at."""
+    plain = kind.__init__ is Rule.__init__ and "cadence" not in given
+    plain = plain and all(type(known.get(name)) is type(value) for name, value in given.items())
+    p = {**known, **given} if plain else _all_parameters(kind, given)
+    return p["fast"], p["slow"]
+
+
+FORMS_OF_MANY[sma_cross] = sma_crosses

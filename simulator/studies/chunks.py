@@ -66,11 +66,24 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
         prices = exits_of(alike[r].rule).prices(weights, inputs.occasions(alike[r]).newest)
         return Tape(instants, market.bars.symbols, weights, np.full_like(weights, np.nan), *prices)
 
+    def weigh_many(first: int, last: int) -> Floats:
+        part = alike[first:last]
+        dates = {id(each): each for each in map(inputs.occasions, part)}
+        names = part[0].rule.parameters()
+        try:
+            (market_of_all,) = dates.values()
+            sets = [{name: getattr(one.rule, name) for name in names} for one in part]
+            weights = type(part[0].rule).weights_for_many(market_of_all, sets)
+        except Exception:  # other dates for each, or one of them fails: that one says why
+            return np.array([weigh(r) for r in range(first, last)])
+        scales: Floats = np.array([exits_of(one.rule).scale for one in part])
+        return weights * scales[:, None, None]
+
     rules, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
     limits = [one.rules.limits for one in alike]
     if exits_of(alike[0].rule).priced:
         return Batch.of(market, [tape(r) for r in range(len(alike))], rules, cash, limits)
-    return Batch.weighed(market, instants, weigh, rules, cash, limits)
+    return Batch.weighed(market, instants, weigh, rules, cash, limits, weigh_many)
 
 
 def _weigh(rule: Rule, market: Occasions) -> Floats:

@@ -81,6 +81,27 @@ def test_the_vector_form_is_the_step_form_to_the_last_bit(name: str, parameters:
         assert getattr(books[0], rows).tobytes() == getattr(books[1], rows).tobytes()
 
 
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
+def test_many_sets_of_parameters_at_once_are_what_each_gives_alone(name: str) -> None:
+    bars, rule = some_bars(3), rule_class(name)
+    market, sets = Occasions(bars, bars.opens_at[2::3]), [given for each, given in CASES if each == name]
+    if name == "sma_cross":  # one of them has no vector form: its fast window is the longer one
+        sets += [{"fast": fast, "slow": slow} for fast in (1, 2, 7) for slow in (1, 7, 30, 200)]
+    together = rule.weights_for_many(market, sets)
+    assert together.tobytes() == np.array([rule.weights_for(market, each) for each in sets]).tobytes()
+    assert together.tobytes() == np.array([step_by_step(rule, market, each) for each in sets]).tobytes()
+    assert rule.weights_for_many(market, []).shape == (0, *market.listed.shape)
+
+
+def test_averages_that_tie_are_compared_as_the_step_form_compares_them() -> None:
+    rng, bars, rule = np.random.default_rng(1), some_bars(1), rule_class("sma_cross")
+    close = np.where(bars.fresh, np.round(rng.uniform(1, 3, bars.close.shape)) * 0.1, np.nan)
+    tied = replace(bars, open=close, high=close, low=close, close=close)
+    market, sets = Occasions(tied, tied.opens_at[1:]), [{"fast": 2, "slow": slow} for slow in (2, 3, 4, 6, 8, 12)]
+    together = rule.weights_for_many(market, sets)
+    assert together.tobytes() == np.array([step_by_step(rule, market, each) for each in sets]).tobytes()
+
+
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_noise_in_the_future_changes_no_weight_of_the_past(name: str, parameters: dict[str, float]) -> None:
     bars, cut = some_bars(2), 300

@@ -37,6 +37,9 @@ AT_ONCE = 2**21
 Weigh = Callable[[int], Floats]
 """Called with the number of a member; returns its weights (K, N), NaN where a symbol is left alone."""
 
+WeighMany = Callable[[int, int], Floats]
+"""Called with numbers of members, first to before last; returns their weights (R, K, N)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -98,14 +101,14 @@ def replay_tape(
 class Batch:
     """R parameter sets over one market, as compiled code takes them: `members` (R,) records, `groupings` (G, N).
 
-    With `weigh` each member has decisions of its own at the instants of `targets`, worked out when it is played.
+    With `weigh_many` each member has decisions of its own at the instants of `targets`, worked out when it is played.
     """
 
     market: PreparedMarket
     targets: Targets
     members: Any
     groupings: Instants
-    weigh: Weigh | None = None
+    weigh_many: WeighMany | None = None
 
     @classmethod
     def of(
@@ -128,8 +131,11 @@ class Batch:
             raise UsageError(f"the parameter sets do not agree in number: {sizes}", mend="give one, or R, of each")
         unique = list(dict.fromkeys(listed["tapes"])) or [Tape.from_decisions([], market.bars.symbols)]
         members = np.zeros(count, dtype=MEMBER)
+        distinct = {id(each): each for each in listed["rules"]}
+        place = {key: n for n, key in enumerate(distinct)}
+        same = np.array([place[id(each)] for each in listed["rules"]], dtype=np.int64)
         for rule in fields(ExecutionRules):
-            members[rule.name] = [getattr(rules, rule.name) for rules in listed["rules"]]
+            members[rule.name] = np.array([float(getattr(each, rule.name)) for each in distinct.values()])[same]
         members["cash"] = np.array(listed["cash"], dtype=np.float64)
         ends = np.cumsum([0, *(len(tape) for tape in unique)])
         number = {tape: n for n, tape in enumerate(unique)}
@@ -143,34 +149,36 @@ class Batch:
         cls,
         market: PreparedMarket,
         instants: Instants,
-        weigh: Weigh,
+        weigh: Weigh | None,
         rules: ExecutionRules | Sequence[ExecutionRules],
         cash: float | Sequence[float] | Floats,
         limits: Limits | Sequence[Limits | None] | None = None,
+        weigh_many: WeighMany | None = None,
     ) -> Batch:
         """Return the batch whose member r decides at `instants` (K,) for the weights ``weigh(r)``, such as
-        :meth:`simulator.rules.Rule.weights_for` gives. R is the number of `rules`, `cash` or `limits`."""
+        :meth:`simulator.rules.Rule.weights_for` gives, or those of many members at once that `weigh_many` gives. R is
+        the number of `rules`, `cash` or `limits`."""
+        one = weigh
+
+        def each(first: int, last: int) -> Floats:
+            return np.array([one(r) for r in range(first, last)]) if one is not None else np.empty(0)
+
         none = np.full((len(instants), len(market.bars.symbols)), np.nan)
         batch = cls.of(market, Tape(instants, market.bars.symbols, none, none, none, none), rules, cash, limits)
-        return replace(batch, weigh=weigh)
+        return replace(batch, weigh_many=weigh_many or each)
 
     def part(self, first: int, last: int) -> Batch:
         """Return members `first` to before `last` as a batch, their weights worked out."""
         members = self.members[first:last]
-        if self.weigh is None:
+        if self.weigh_many is None:
             return replace(self, members=members, targets=self.targets.unsettled())
         decisions, symbols = self.targets.weight.shape
-        weights = np.empty((last - first, decisions, symbols))
-        for r in range(first, last):
-            weights[r - first] = self.weigh(r)
+        weight = read_only(np.ascontiguousarray(self.weigh_many(first, last)).reshape(-1, symbols))
         members = members.copy()
-        members["first"] = np.arange(len(members)) * decisions
+        members["first"] = members["shift"] = np.arange(len(members)) * decisions
         members["end"] = members["first"] + decisions
-        due, at = (np.tile(each, len(members)) for each in (self.targets.due, self.targets.at))
-        no_prices = [self.targets.limit[:0]] * 3
-        weight = read_only(weights.reshape(-1, symbols))
-        targets = Targets.stated(read_only(due), read_only(at), weight, no_prices)
-        return replace(self, members=members, targets=targets, weigh=None)
+        targets = Targets.stated(self.targets.due, self.targets.at, weight, [self.targets.limit[:0]] * 3)
+        return replace(self, members=members, targets=targets, weigh_many=None)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -189,10 +197,11 @@ class Batch:
     def tape(self, r: int) -> Tape:
         """Return the decisions of member `r`."""
         one = self.part(r, r + 1)
-        targets, rows = one.targets, slice(int(one.members[0]["first"]), int(one.members[0]["end"]))
+        first, end, shift = (int(one.members[0][name]) for name in ("first", "end", "shift"))
+        targets, rows = one.targets, slice(first, end)
         none = np.full_like(targets.weight[rows], np.nan)
         prices = [cells[rows] if len(cells) else none for cells in (targets.limit, targets.stop, targets.take_profit)]
-        return Tape(targets.at[rows], self.market.bars.symbols, targets.weight[rows], *prices)
+        return Tape(targets.at[first - shift : end - shift], self.market.bars.symbols, targets.weight[rows], *prices)
 
     def ledger(self, r: int) -> Ledger:
         """Return the books of member `r`."""
@@ -252,7 +261,7 @@ def play_many(batch: Batch, threads: int = 1, paths: bool = False, beyond: bool 
     equity, measures = np.empty((count if paths else 0, bars)), np.empty((count, len(MEASURES)))
     excess, over = np.empty((2, count if beyond else 0, len(batch.market.free)))
     step = -(-count // (threads * CHUNKS_A_THREAD)) if threads > 1 else count
-    if batch.weigh is not None:
+    if batch.weigh_many is not None:
         step = min(step, AT_ONCE // max(1, batch.targets.weight.size))
     step = max(1, step)
 

@@ -57,7 +57,7 @@ size = inner(make_size(np.trunc))
 @inner
 def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -> None:
     a, rules = s.account[0], s.rules
-    priced, at, first_order, count = len(targets.limit) > 0, targets.at[k], a.orders, 0
+    priced, at, first_order, count = len(targets.limit) > 0, targets.at[k - rules.shift], a.orders, 0
     least = least_worth(a, rules)
     for n in range(len(s.positions)):
         weight = targets.weight[k, n]
@@ -460,16 +460,16 @@ def _play(
     _open_account(s)
     clear_exposure(s)
     a = s.account[0]
-    accrues, k, t, last = s.rules.borrow_rate > 0.0, s.rules.first, 0, len(m.opens_at)
+    accrues, k, shift, t, last = s.rules.borrow_rate > 0.0, s.rules.first, s.rules.shift, 0, len(m.opens_at)
     while t < last:
-        while k < s.rules.end and targets.due[k] <= t:
+        while k < s.rules.end and targets.due[k - shift] <= t:
             if len(targets.terms) > 0:
                 settle(m, targets, s, t, k)
             if s.rules.grouping >= 0:
                 limit_decision(m, targets, s, groupings, t, k)
             _decide(m, targets, s, t, k)
             k += 1
-        end = quiet_until(m, s, t, min(targets.due[k], last) if k < s.rules.end else last)
+        end = quiet_until(m, s, t, min(targets.due[k - shift], last) if k < s.rules.end else last)
         if end > t:
             coast(m, x, s, c, r, t, end)
             t = end

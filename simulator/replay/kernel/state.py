@@ -77,7 +77,8 @@ class AccountState:
 class Member(ExecutionRules):
     """One parameter set of a batch: the rules, starting cash, caps (see `trading.risk.Limits`), and its decisions.
 
-    Its decisions are those from `first` to before `end`; `grouping` is the row of its symbols' groups, -1 for no caps.
+    Its decisions are those from `first` to before `end`, their instants `shift` rows before; `grouping` is the row of
+    its symbols' groups, -1 for no caps.
     """
 
     cash: float
@@ -87,6 +88,7 @@ class Member(ExecutionRules):
     grouping: int
     first: int
     end: int
+    shift: int
 
 
 Indices = NDArray[np.uint64]

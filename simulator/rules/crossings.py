@@ -1,0 +1,42 @@
+"""Crossings of moving averages, compiled: many pairs of windows at once, from running sums."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.compiled import entry
+from simulator.market.bars import Floats, Instants
+
+
+@entry(__file__)
+def compare_averages(
+    sums: Floats,
+    known: Instants,
+    windows: Instants,
+    column: int,
+    weight: float,
+    targets: Floats,
+    unsure: Instants,
+    count: Instants,
+) -> None:
+    """Write `weight` where the mean of the last ``windows[r, 0]`` closes is above that of the last ``windows[r, 1]``, 0
+    where it is not, NaN before the first close, into column `column` of `targets` (R, K, N).
+
+    `sums` (k + 1,) are those of the first closes and `known` (K,) is how many of them are. Rows of `unsure` (M, 2) name
+    r and k of the first M, of `count` (1,), that lie closer than such sums round.
+    """
+    rounding = 1e-15 * len(sums) * abs(sums[-1])
+    for r in range(len(windows)):
+        fast, slow = windows[r, 0], windows[r, 1]
+        for k in range(len(known)):
+            end = known[k]
+            value = 0.0 if end > 0 else np.nan
+            if end >= slow:
+                above = (sums[end] - sums[end - fast]) * slow - (sums[end] - sums[end - slow]) * fast
+                value = weight if above > 0.0 else 0.0
+                if abs(above) <= rounding * slow:
+                    if count[0] < len(unsure):
+                        unsure[count[0], 0] = r
+                        unsure[count[0], 1] = k
+                    count[0] += 1
+            targets[r, k, column] = value
