@@ -70,7 +70,7 @@ class SweepInputs:
 
     def prepare(self) -> SweepInputs:
         """Read all that members need, the bars for the longest history of any. Raises as `member` and `staged`."""
-        self.staged(max(map(self.member, range(len(self.study))), key=lambda one: one.history))
+        self.staged(max(map(self.member, range(self.study.space.known)), key=lambda one: one.history))
         return self
 
     @property

@@ -77,7 +77,7 @@ def _planned(one: Parameter, kind: str) -> PlannedParameter:
 
 def _sample(inputs: SweepInputs) -> float:
     """Return the seconds that a member takes, from members spread over all of them."""
-    count = len(inputs.study)
+    count = inputs.study.space.known
     inputs.check()
     play_chunk(inputs, 0, 1)  # compiles, and prepares the bars
     begun, played = time.perf_counter(), 0
@@ -96,7 +96,7 @@ def _plan_council(study: Study, workspace: Workspace) -> SweepPlan:
     found = plan_shared([first, *alone], workspace)
     upstream = {name for (name, _), keys in zip(variants, found.keys[1:], strict=True) if not keys <= found.keys[0]}
     distinct: dict[str, RunSpec] = {}
-    for number in range(len(study)):
+    for number in range(space.known):
         settings = {name: value for name, value in space.settings(number).items() if name in upstream}
         distinct.setdefault(repr(settings), _with(first, settings))
     planned = plan_shared(list(distinct.values())[:MOST_PLANNED], workspace)

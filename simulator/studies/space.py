@@ -142,6 +142,16 @@ class Space:
         return self.combinations if self._cells is None else self._cells.shape[1]
 
     @property
+    def known(self) -> int:
+        """Number of members whose settings are known: those that were asked for by now of a TPE search, else all."""
+        return len(self.asked) if self.search == "tpe" else len(self)
+
+    def allows(self, settings: Sequence[Any]) -> bool:
+        """Return True where the values of a member, in the order of `parameters`, meet all conditions."""
+        columns = {**self.given, **{one.name: value for one, value in zip(self.parameters, settings, strict=True)}}
+        return all(bool(condition.holds(columns)) for condition in self.where)
+
+    @property
     def combinations(self) -> int:
         """Number of combinations of values before conditions; 0 where a distribution has no end of them."""
         if any(one.spread is not None for one in self.parameters):
@@ -171,10 +181,10 @@ class Space:
         """Return members that between them show each value of each parameter, as far as members have it, and the first
         and last: checked before any work."""
         shown: dict[tuple[str, str], int] = {}
-        step = max(1, len(self) // 2_000)
-        chosen = {0, len(self) - 1}
+        step = max(1, self.known // 2_000)
+        chosen = {0, self.known - 1}
         short = [one.name for one in self.parameters if len(one.values) <= 2_000]
-        for number in range(0, len(self), step):
+        for number in range(0, self.known, step):
             for name, value in self.settings(number).items():
                 shown.setdefault((name, repr(value)), number)
         few = [number for (name, _), number in shown.items() if name in short]

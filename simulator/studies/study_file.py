@@ -28,6 +28,7 @@ from simulator.studies.inputs import SweepInputs
 from simulator.studies.space import SEARCHES, Parameter, Space
 from simulator.studies.splitting import read_combinatorial, read_walk_forward
 from simulator.studies.study import OBJECTIVE, Study
+from simulator.studies.tpe import ask
 from simulator.studies.values import read_parameter
 from simulator.studies.walk_forward import check_splits, describe_splits
 from simulator.workspace import Workspace
@@ -96,6 +97,7 @@ def make_study(
     for condition in where:
         condition.check_names({**known, **dict.fromkeys(one.name for one in swept)})
     space = Space(swept, where, search, given.get("members", written.members), seed, known)
+    space = ask(space, ()) if search == "tpe" else space
     walk, cpcv = (given.get(key, vars(written)[key]) for key in ("walk_forward", "cpcv"))
     walk_forward = None if walk is None else read_walk_forward(walk)
     study = Study(base, space, seed, objective, walk_forward, None if cpcv is None else read_combinatorial(cpcv))

@@ -8,7 +8,7 @@ study.json ◄── inference.py ◄── all chunks are there ◄── chunk
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from simulator.errors import SimError, UsageError
@@ -21,6 +21,7 @@ from simulator.studies.executors import Executor, Span, play_chunks
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
 from simulator.studies.study import Study
+from simulator.studies.tpe import BATCH, ask
 from simulator.studies.walk_forward import Play
 from simulator.workspace import Workspace
 
@@ -103,6 +104,8 @@ class Sweep:
     @cached_property
     def spans(self) -> list[Span]:
         """First and end of each chunk. They depend on the study alone, and so do the files."""
+        if self.study.space.search == "tpe":
+            return [(first, min(first + BATCH, len(self.study))) for first in range(0, len(self.study), BATCH)]
         most, count = CHUNK_OF_STEPS if self.by_step else CHUNK, len(self.study)
         size = min(most, -(-count // LEAST_CHUNKS))
         return [(first, min(first + size, count)) for first in range(0, count, size)]
@@ -120,7 +123,8 @@ class Sweep:
         Raises SimError where that cannot be; what was done is kept, and the same call goes on from there.
         """
         check_writable(self.folder.path)
-        own = self.spans[shard.number - 1 :: shard.count]
+        known = self.study.space.known
+        own = [span for span in self.spans[shard.number - 1 :: shard.count] if span[1] <= known]
         missing = self.folder.missing(own)
         total, left = (sum(end - first for first, end in spans) for spans in (own, missing))
         if executor is None and self.by_step and left > FEW:
@@ -129,7 +133,18 @@ class Sweep:
             self.folder.keep(chunk)
             left -= len(chunk.beyond)
             if progress is not None:
-                progress(total - left, total)
+                progress(total - left, total if known == len(self.study) else len(self.study))
+
+    def search(self, executor: Executor | None = None, progress: Progress | None = None) -> Sweep:
+        """Play a search whose members rest on the results before them, batch by batch; return it with all members."""
+        sweep = self
+        while True:
+            sweep.play(executor, progress=progress)
+            if sweep.study.space.known == len(sweep.study):
+                return sweep
+            scores = sweep.folder.table()[sweep.study.objective].to_numpy()[: sweep.study.space.known]
+            space = ask(sweep.study.space, scores.tolist())
+            sweep = Sweep(replace(sweep.study, space=space), sweep.workspace)
 
     def conclude(self, play: Play | None = None) -> FinishedSweep:
         """Conclude from all members, and write study.json; `play` makes the run of a walk-forward.
@@ -157,6 +172,8 @@ def run_sweep(
     Raises the errors of `simulator.errors`.
     """
     sweep = Sweep(study, workspace)
+    if study.space.search == "tpe":
+        return sweep.search(executor, progress).conclude(play)
     sweep.play(executor, progress=progress)
     return sweep.conclude(play)
 
@@ -175,6 +192,8 @@ def run_shard(
     """
     if study.space.search == "tpe" and shard != WHOLE:
         raise UsageError("a tpe search asks for members by the results of others", mend="leave --shard out")
+    if shard == WHOLE:
+        return run_sweep(study, workspace, progress, play, executor)
     sweep = Sweep(study, workspace)
     sweep.play(executor, shard, progress)
     missing = sweep.missing()
