@@ -19,6 +19,7 @@ help:
 	@echo 'make test-fast  those of them that are done within a minute'
 	@echo 'make test-slow  the tests that take longer than ten seconds'
 	@echo 'make test-clients  other people'\''s Alpaca clients against the rehearsal exchange (installs them into .clients)'
+	@echo 'make test-executors  sweeps on Dask and Ray, in an environment of its own (.venv-executors, half a gigabyte)'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make bench      the benchmarks'
 	@echo 'make kernels    the loops compiled ahead, anew after a change in them (Linux on 64-bit x86, needs cc)'
@@ -46,6 +47,12 @@ test-slow: $(VENV)/.installed-test
 test-clients: $(VENV)/.installed
 	@echo '==> tests/exchange/clients'
 	@$(PY) tests/exchange/clients/run.py
+
+# Not in .venv: Ray alone is larger than all the simulator needs.
+test-executors:
+	@$(MAKE) --no-print-directory VENV=.venv-executors .venv-executors/.installed-executors
+	@echo '==> pytest tests/studies/test_executors.py'
+	@.venv-executors/bin/python -m pytest -n 0 -m '' tests/studies/test_executors.py
 
 check: $(VENV)/.installed-dev
 	@echo '==> ruff check'         && $(PY) -m ruff check .
@@ -88,6 +95,11 @@ $(VENV)/.installed-dev: $(SETUP) | $(PY)
 	@echo '==> installing the simulator and its tools (up to a minute)'
 	@{ $(UV) $(WANTED) '.[dev]'; } || $(PIP) $(WANTED) '.[dev]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+$(VENV)/.installed-executors: $(SETUP) | $(PY)
+	@echo '==> installing the simulator with Dask and Ray'
+	@{ $(UV) $(WANTED) '.[test,dask,ray]'; } || $(PIP) $(WANTED) '.[test,dask,ray]'
+	@touch $@
 
 # A Python found on PATH may be a shim that runs nothing, or lack venv (Debian ships it apart): each is tried.
 # uv needs no venv of Python's; --seed puts pip into .venv, which then installs where uv cannot or is gone.

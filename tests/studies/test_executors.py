@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +29,7 @@ from simulator.studies.sweep import Shard, Sweep, run_shard, run_sweep
 from simulator.workspace import Workspace, shipped
 
 SETS = [("fast", "5:45:5"), ("slow", "60:200:10"), ("costs.slippage_bps", "0,5")]
+NO_TOKEN = {"RAY_AUTH_MODE": "disabled"}
 COMMAND = ["--strategy", "sma_cross", "--symbols", "SPY,QQQ", "--from", "2024-01-01"]
 COMMAND += [word for name, text in SETS for word in ("--set", f"{name}={text}")]
 
@@ -40,10 +41,10 @@ def make(out: Path, sets: list[tuple[str, str]] = SETS, strategy: str = "sma_cro
     return Sweep(study, workspace)
 
 
-def digest(folder: Path) -> str:
+def digest(folder: Path, what: str = "**/*") -> str:
     """Of all that is there: names and bytes."""
     found = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "runtime.json"):
+    for path in sorted(path for path in folder.glob(what) if path.is_file()):
         found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
 
@@ -71,10 +72,77 @@ def test_processes_give_the_bytes_of_one_thread(alone: str, tmp_path: Path) -> N
     assert played(tmp_path, Executor("loky", 2)) == alone
 
 
+def once(kill: Callable[[], object]) -> Callable[[int, int], None]:
+    """Called with each chunk that is done: kills at the first."""
+    left = [kill]
+    return lambda _done, _total: left.pop()() and None if left else None
+
+
 @pytest.mark.medium
-@pytest.mark.skipif(find_spec("distributed") is None, reason="no Dask here: make test-executors")
-def test_a_dask_cluster_of_this_machine_gives_the_bytes_of_one_thread(alone: str, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(find_spec("distributed") is None, reason="no Dask here: `make test-executors` brings it")
+def test_a_dask_cluster_gives_the_bytes_of_one_thread_also_where_a_worker_is_killed(alone: str, tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    local = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    with LocalCluster(**local, silence_logs=50) as cluster:
+        there = Executor("dask", address=cluster.scheduler_address)
+        assert played(tmp_path / "whole", there) == alone
+        sweep = make(tmp_path / "killed")
+        sweep.play(there, progress=once(lambda: os.kill(cluster.workers[0].pid, signal.SIGKILL)))
+        assert digest(sweep.folder.path) == alone
+    with pytest.raises(SimError, match=r"no dask cluster with a worker at tcp://127\.0\.0\.1:9"):
+        make(tmp_path / "none").play(Executor("dask", address="tcp://127.0.0.1:9"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(find_spec("distributed") is None, reason="no Dask here: `make test-executors` brings it")
+def test_a_dask_cluster_is_made_where_none_is_named(alone: str, tmp_path: Path) -> None:
     assert played(tmp_path, Executor("dask", 2)) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(find_spec("ray") is None, reason="no Ray here: `make test-executors` brings it")
+def test_a_ray_cluster_of_two_nodes_gives_the_bytes_of_one_thread_also_where_one_is_lost(
+    alone: str, tmp_path: Path
+) -> None:
+    import psutil
+
+    first = ("--head", "--port=6399", "--node-ip-address=127.0.0.1", "--include-dashboard=false")
+    with ray_node(*first), ray_node("--address=127.0.0.1:6399", "--node-ip-address=127.0.0.2") as second:
+        words = ["sweep", *COMMAND, "--executor", "ray=127.0.0.1:6399", "--json"]
+        for lost in (False, True):
+            place = tmp_path / str(lost)
+            place.mkdir()
+            played_there = sim(*words, place=place)
+            until = time.monotonic() + 100
+            while lost and not list(place.rglob("*.parquet")) and time.monotonic() < until:
+                time.sleep(0.01)
+            for part in psutil.Process(second.pid).children(recursive=True) if lost else ():
+                part.kill()
+            _, errors = played_there.communicate(timeout=200)
+            assert played_there.returncode == 0, errors
+            assert digest(next(place.rglob("chunks")).parent, "chunks/*") == alone
+
+
+@contextmanager
+def ray_node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """One node with one processor; nothing of it outlives the block."""
+    import psutil
+
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *words, "--num-cpus=1", "--block"]
+    command += ["--object-store-memory=100000000", "--min-worker-port=20000", "--max-worker-port=20999"]
+    node = subprocess.Popen(command, stdout=-3, stderr=-3, env={**os.environ, **NO_TOKEN})
+    try:
+        time.sleep(12)
+        yield node
+    finally:
+        for part in (*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)):
+            with suppress(psutil.NoSuchProcess):
+                part.kill()
+        node.wait()
 
 
 def test_shards_in_any_order_give_the_bytes_of_one_and_the_last_knows_it(alone: str, tmp_path: Path) -> None:
@@ -149,7 +217,7 @@ def sim(*words: str, place: Path, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "simulator", *words],
         cwd=place,
-        env={**os.environ, "SIM_WORKSPACE": ""},
+        env={**os.environ, "SIM_WORKSPACE": "", **NO_TOKEN},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -233,15 +301,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
 )
 def test_a_killed_worker_loses_nothing(alone: str, tmp_path: Path) -> None:
     sweep = make(tmp_path)
-    killed: list[int] = []
-
-    def kill_one(_done: int, _total: int) -> None:
-        if not killed:
-            killed.append(_a_worker())
-            os.kill(killed[0], signal.SIGKILL)
-
-    sweep.play(Executor("loky", 2), progress=kill_one)
-    assert killed
+    sweep.play(Executor("loky", 2), progress=once(lambda: os.kill(_a_worker(), signal.SIGKILL)))
     assert digest(sweep.folder.path) == alone
 
 
