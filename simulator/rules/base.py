@@ -200,6 +200,32 @@ def settings_of(rule: Rule) -> dict[str, Any]:
     return {name: getattr(rule, name) for name in rule.parameters()}
 
 
+def refuse_other_vector_form(rule: Rule, market: Occasions) -> None:
+    """Raise UsageError where the vector form of `rule` is not what its step form says, looked at on a dozen dates of
+    `market`: a sweep plays the one and a run the other."""
+    kind, parameters = type(rule), settings_of(rule)
+    if kind.weights_for.__func__ is Rule.weights_for.__func__ or not len(market):  # type: ignore[attr-defined]
+        return
+    try:
+        found, alone = kind.weights_for(market, parameters), kind(**parameters)
+        looked_at = dict.fromkeys(np.linspace(0, len(market) - 1, 12).astype(int).tolist())
+        decided = {k: alone.decide(market.snapshot(k)) for k in looked_at}
+    except OTHERS:
+        raise
+    except Exception:  # a member that fails is told of where it is played
+        return
+    if found.shape != market.listed.shape:
+        what = f"{kind.__name__}.weights_for gave an array {found.shape}"
+        raise UsageError(what, mend=f"give one row a date and one column a symbol, {market.listed.shape}")
+    for k, decision in decided.items():
+        told = {target.symbol: target.weight for target in decision.targets}
+        for symbol, weight in zip(market.symbols, found[k].tolist(), strict=True):
+            if not (weight == told.get(symbol) or (math.isnan(weight) and symbol not in told)):
+                other = f"weights says {told.get(symbol, 'nothing')} of {symbol}, weights_for {weight:g}"
+                mend = "make them agree, or leave weights_for out"
+                raise UsageError(f"{kind.__name__} deciding on {decision.as_of:%Y-%m-%d}: {other}", mend=mend)
+
+
 def step_by_step(kind: type[Rule], market: Occasions, parameters: Mapping[str, Any]) -> Floats:
     """Return (K, N) what the step form of the rule `kind` decides at each date of `market`."""
     return weights_by_step(kind(**parameters), market)

@@ -17,6 +17,7 @@ from simulator.errors import UsageError
 from simulator.market.bars import Bars, Floats
 from simulator.replay.kernel.market import PreparedMarket
 from simulator.rules import Occasions, Rule, RuleStrategy
+from simulator.rules.base import refuse_other_vector_form
 from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec
@@ -205,6 +206,8 @@ class SweepInputs:
             return
         members = [self.member(number) for number in self.study.space.examples()]
         self.staged(max(members, key=lambda one: one.history))
+        for member in (members[0], members[-1]):
+            refuse_other_vector_form(member.rule, self.occasions(member))
 
     @cached_property
     def sessions(self) -> NDArray[np.datetime64]:

@@ -11,6 +11,7 @@ import pytest
 
 from simulator.cli.run import run
 from simulator.config import load_config, override_config
+from simulator.errors import SimError, UsageError
 from simulator.replay.ledger import Ledger
 from simulator.replay.run import replay_strategy
 from simulator.runs.load_inputs import load_inputs
@@ -151,13 +152,32 @@ def test_stops_lie_so_far_from_the_price_known_and_shorts_are_stopped_above(work
 def test_a_parameter_or_value_that_no_member_can_have_is_told_before_any_work(
     workspace: Workspace, sets: dict[str, str], why: str
 ) -> None:
-    from simulator.errors import UsageError
-
     with pytest.raises(UsageError) as error:
         make_study(workspace, None, list(sets.items()), strategy="sma_cross", symbols=("SPY",))
     assert why in str(error.value)
     assert "\n" not in str(error.value)
     assert not (workspace.reports / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ("np.where(market.newest > 0, 0.5, 0.5)", "weights says 0.25 of SPY, weights_for 0.5"),
+        ("np.zeros((3, 1))", "weights_for gave an array (3, 1)"),
+    ],
+)
+def test_a_vector_form_that_says_otherwise_than_the_step_form_is_refused(
+    workspace: Workspace, form: str, why: str
+) -> None:
+    """Else the sweep would play another rule than its members' runs."""
+    (workspace.strategies / "two_faced.py").write_text(
+        "import numpy as np\nfrom simulator.rules import Rule\n\n\nclass TwoFaced(Rule):\n    n = 1\n\n"
+        "    def weights(self, market):\n        return {'SPY': 0.25}\n\n"
+        f"    @classmethod\n    def weights_for(cls, market, parameters):\n        return {form}\n"
+    )
+    with pytest.raises(UsageError) as error:
+        make_study(workspace, None, [("n", "1,2")], strategy="two_faced", symbols=("SPY",), last="2024-06-28")
+    assert why in str(error.value)
 
 
 FILE = """\
@@ -213,8 +233,6 @@ def test_a_study_file_says_all_that_can_be_typed_and_what_is_typed_comes_first(
 def test_a_wrong_study_file_gets_one_line_that_says_where(
     workspace: Workspace, tmp_path: Path, line: str, other: str, why: str
 ) -> None:
-    from simulator.errors import SimError
-
     file = tmp_path / "study.yaml"
     assert line in FILE
     file.write_text(FILE.replace(line, other))
