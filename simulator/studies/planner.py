@@ -32,6 +32,9 @@ MOST_PLANNED = 20
 SAMPLED_S = 1.0
 """Seconds of playing from which the time of all members is told."""
 
+LONGEST_SHOWN = 40
+"""Characters of the values of a parameter; of more, the first and the last are shown."""
+
 NO_QUESTION = ("trade.", "costs.", "risk.", "accounts.", *EXITS)
 """Parameters that no question of a council shows."""
 
@@ -69,10 +72,10 @@ def _kind(name: str) -> str:
 
 def _planned(one: Parameter, kind: str) -> PlannedParameter:
     spread = one.spread
-    if spread is None:
-        return PlannedParameter(one.name, kind, len(one.values), f"{one.values[0]} … {one.values[-1]}")
-    how = f"{'whole numbers, ' * spread.whole}{'by logarithm, ' * spread.log}"
-    return PlannedParameter(one.name, kind, None, f"{how}{spread.low:g} to {spread.high:g}")
+    shown = one.typed.replace("null", "none")
+    if len(shown) > LONGEST_SHOWN:
+        shown = f"{one.values[0]} … {one.values[-1]}"
+    return PlannedParameter(one.name, kind, None if spread else len(one.values), shown)
 
 
 def _sample(inputs: SweepInputs) -> float:

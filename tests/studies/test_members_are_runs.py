@@ -212,6 +212,17 @@ def test_a_study_file_says_all_that_can_be_typed_and_what_is_typed_comes_first(
     assert (len(changed), changed.base.symbols, changed.base.parameters["slow"]) == (4, ("QQQ",), 60)
 
 
+def test_the_study_of_the_page_can_be_played(workspace: Workspace, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "sweeps.md"
+    if not page.exists():
+        pytest.skip("needs a checkout to read")
+    file = tmp_path / "study.yaml"
+    file.write_text(page.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0])
+    study = make_study(workspace, file)
+    assert (len(study), study.base.symbols, study.base.parameters["accounts.cash"]) == (200, ("SPY", "QQQ"), 50000)
+    assert all(2 * study.spec(n).parameters["fast"] <= study.spec(n).parameters["slow"] for n in range(200))
+
+
 @pytest.mark.parametrize(
     ("line", "other", "why"),
     [

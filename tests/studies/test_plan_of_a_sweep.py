@@ -73,4 +73,4 @@ def test_the_plan_is_printed_as_a_table_and_as_json(place: Workspace, sim: Sim) 
     assert "asks no model" in told.stdout
     facts = json.loads(sim(*words, "--json", cwd=place.root).stdout)
     assert facts["total"] == {"calls": 0, "hits": 0, "misses": 0, "usd": {"low": 0, "likely": 0, "high": 0}}
-    assert facts["parameters"] == [{"name": "fast", "kind": "signal", "values": 4, "shown": "5 … 20"}]
+    assert facts["parameters"] == [{"name": "fast", "kind": "signal", "values": 4, "shown": "5:20:5"}]
