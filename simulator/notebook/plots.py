@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from simulator.analysis.verdict import describe_memory
 from simulator.errors import UsageError
 from simulator.files import write_file
 from simulator.notebook.card import headline
@@ -163,7 +164,7 @@ class Plots:
         earned = pd.Series({name: 100 * one.metrics["total_return"] for name, one in self._run.run.accounts.items()})
         earned = earned.sort_values()
         ax.barh(list(earned.index), earned.to_numpy(), color=np.where(earned > 0, GAIN, LOSS).tolist())
-        return _finish(ax, "Return by account, %")
+        return _finish(ax, f"Return by account, %. {describe_memory(self._facts)}".rstrip(". "))
 
 
 def monthly_returns(returns: pd.Series) -> pd.DataFrame:

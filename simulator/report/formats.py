@@ -52,8 +52,9 @@ def as_json(folder: Path, altered: str = "") -> str:
     Keys: run, altered, verdict, comparison {account: metrics}, reasons, chart {sessions, accounts, drawdown, gross,
     net, weights, trades}, monthly, profit {symbols, reasons, time_held, accounts}, rolling {window: {figure: values}},
     drawdowns, distribution {sessions, months}, targets, significance, skill, factors, against_benchmarks, replicates,
-    leaderboard, against_best, ablation, costs, execution_toggles, orders, shortfalls, contamination, checks, data,
-    audit, assumptions, biases, notes, protocol, and ``tables``: those of the page, with their texts.
+    leaderboard, against_best, memory (a word where models may remember what leaderboard and costs show), ablation,
+    costs, execution_toggles, orders, shortfalls, contamination, checks, data, audit, assumptions, biases, notes,
+    protocol, and ``tables``: those of the page, with their texts.
     """
     evidence = read(folder, altered)
     return json.dumps(_numbers(evidence), indent=1, allow_nan=False) + "\n"
@@ -103,6 +104,7 @@ def _numbers(evidence: Evidence) -> dict[str, object]:
         "replicates": run["replicates"],
         "leaderboard": rank_accounts(run),
         "against_best": _best(best) if best else {},
+        "memory": report.costs.memory,
         "ablation": evidence.ablation or {},
         "costs": run["cost_sensitivity"],
         "execution_toggles": run["execution_toggles"],

@@ -206,6 +206,20 @@ def test_the_shape_of_sold_options_is_named_beside_the_verdict(changed: dict[str
 
 
 @pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (120, "of all 251 sessions; the models may remember all but the last 120."),
+        (None, "of all 251 sessions, which the models may remember: they show no skill."),
+        (251, ""),
+    ],
+)
+def test_figures_of_sessions_that_models_may_remember_say_so(after: int | None, said: str) -> None:
+    run: Any = dated({"sessions": after, "sharpe": 0.1} if after else None)
+    check(RunRecord, run, older=True)
+    assert asked.describe_memory(run).replace("\u00a0", " ") == (f"All figures here are {said}" if said else "")
+
+
+@pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"p": 0.01, "anchor": -0.93}, True),
