@@ -18,7 +18,7 @@ from simulator.stats.series import Floats
 def judge_sweep(seen: Seen, record: SweepRecord, folder: Path, beyond: Floats) -> SweepVerdict:
     """Return verdict.json of the sweep in `folder`; its best member earned `beyond` (S,) beyond its usual exposure."""
     best = record["best"]
-    facts = {**sweep_facts(record), "folder": folder.name}
+    facts = {**sweep_facts(record, seen.rows), "folder": folder.name}
     tried = with_members(trials(seen.rows, facts, seen.at_least), folder.parent)
     within = max(best["p"], p_within(tried, beyond, best["skill"].get("level", 0.0) / PERIODS))
     counts = {"trials": float(tried.count), "units": float(tried.units), "sweep_p": within}

@@ -178,8 +178,8 @@ class SweptRow(SweepCounts):
     block: float
     seed: int
     sessions: int
-    path: str | None
-    """Digest of its walk-forward's run."""
+    paths: list[str]
+    """Digests of the runs that its walk-forwards played."""
 
 
 class BestRecord(TypedDict):

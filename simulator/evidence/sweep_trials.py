@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from simulator.errors import DataError
 from simulator.files import read_bytes
@@ -51,13 +51,18 @@ def read_study(folder: Path) -> SweepRecord:
     return found
 
 
-def sweep_facts(record: SweepRecord) -> dict[str, object]:
+def sweep_facts(record: SweepRecord, rows: Iterable[Mapping[str, object]] = ()) -> dict[str, object]:
     """Return what the store keeps of a sweep: one row, however many members it has. ``metrics`` are the best member's,
-    ``sweep`` is what a run beside it is judged by."""
+    ``sweep`` is what a run beside it is judged by; paths that earlier walk-forwards of it played are those of `rows`.
+    """
     known, found, walked = record["identity"], record["inference"], record.get("walk_forward")
     kept = ("run_id", "strategy", "symbols", "from", "to", "digest", "data_digest", "command", "bar_months")
     facts: dict[str, object] = {name: value for name, value in known.items() if name in kept}
     swept = {one["name"]: one["values"][:20] or one["spread"] for one in record["study"]["parameters"]}
+    same = (cast("SweptRow | None", row.get("sweep")) for row in rows if row["run_id"] == known["run_id"])
+    paths = dict.fromkeys(digest for swept in same if swept for digest in swept["paths"])
+    if walked and walked["path"]:
+        paths[walked["path"]["digest"]] = None
     swept_row: SweptRow = {
         **record["counts"],
         "effective": found["effective"],
@@ -73,7 +78,7 @@ def sweep_facts(record: SweepRecord) -> dict[str, object]:
         "block": found["block"],
         "seed": found["seed"],
         "sessions": known["sessions"],
-        "path": walked["path"]["digest"] if walked and walked["path"] else None,
+        "paths": list(paths),
     }
     return {
         **facts,

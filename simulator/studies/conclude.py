@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from simulator.analysis.sweep_verdict import judge_sweep
+from simulator.analysis.trials import count_trials
+from simulator.errors import UsageError
 from simulator.evidence.sweep_records import (
     SWEEP_SCHEMA,
     BestRecord,
@@ -23,9 +25,11 @@ from simulator.evidence.sweep_trials import sweep_facts
 from simulator.evidence.unrecorded import all_results
 from simulator.files import write_file
 from simulator.market.months import month_digests
+from simulator.runs.execute import FinishedRun
 from simulator.runs.exposure import skill_record, skill_series
 from simulator.runs.identity import code_version, data_digest
 from simulator.runs.measure import session_returns, sharpe_ends
+from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.stats.series import split
 from simulator.store.connection import store_place
@@ -53,15 +57,27 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
         "inference": found.record,
         "best": _best(inputs, found, table),
     }
-    study = inputs.study
+    study, workspace = inputs.study, inputs.workspace
+    played: list[FinishedRun] = []
+
+    def play_path(spec: RunSpec) -> FinishedRun:
+        if play is None:
+            raise UsageError("nobody plays the path", where="--walk-forward", mend="add path=no")
+        played.append(play(spec))
+        return played[-1]
+
     if study.walk_forward is not None:
-        record["walk_forward"] = walk(study, study.walk_forward, inputs.sessions, folder.blocks, play)
+        record["walk_forward"] = walk(study, study.walk_forward, inputs.sessions, folder.blocks, play_path)
     if study.combinatorial is not None:
         record["combinatorial"] = cross_validate(study.combinatorial, inputs.sessions, folder.blocks)
     write_file(folder.path / "inference.parquet", content.getvalue())
     write_file(folder.path / "study.json", json_bytes(record))
-    record_run(store_place(inputs.workspace.registry), sweep_facts(record), folder.path.name)
-    judge_again(inputs.workspace, folder, record)
+    place = store_place(workspace.registry)
+    record_run(place, sweep_facts(record, all_results(place, workspace.reports).rows), folder.path.name)
+    judge_again(workspace, folder, record)
+    for path in played:  # made before the sweep was known to be where its settings come from
+        count_trials(workspace, path.folder, path.facts)
+        path.build(path.folder)
     return record
 
 

@@ -152,7 +152,7 @@ def path_spec(study: Study, members: Sequence[int], firsts: Sequence[date], last
     return replace(study.base, parameters=parameters, first=firsts[0], last=last)
 
 
-def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: Play | None) -> WalkForwardRecord:
+def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: Play) -> WalkForwardRecord:
     """Return the walk-forward over the sessions `dates` (S,), on which the members earned `series`.
 
     Raises UsageError where the sessions hold no fold, or one account cannot follow the choices.
@@ -182,7 +182,7 @@ def walk(study: Study, given: WalkForward, dates: Dates, series: Series, play: P
         ],
     }
     outside = _mean([one["out_of_sample"] for one in folds])
-    if given.path and play is not None:
+    if given.path:
         days = [date.fromisoformat(one["test"]["from"]) for one in folds]
         last = date.fromisoformat(folds[-1]["test"]["to"])
         run = play(path_spec(study, choices.members.tolist(), days, last))

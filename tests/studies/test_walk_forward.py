@@ -316,3 +316,24 @@ def test_splits_that_cannot_be_are_one_line_before_any_work(
     assert said in made.stderr
     assert made.stderr.count("\n") == 1
     assert not [*(workspace / "reports").glob("*sweep*")]
+
+
+@pytest.mark.medium
+def test_each_path_is_one_trial_beside_others_and_none_of_the_sweep_it_was_chosen_in(workspace: Path, sim: Sim) -> None:
+    words = ("sweep", "--strategy", "sma_cross", "--symbols", "SPY", "--set", "fast=5,10,20", "--from", "2022-01-03")
+    made = []
+    for splits in ("train=120,test=60", "train=120,test=60,anchored", "train=60,test=60"):
+        done = sim(*words, "--to", "2024-06-28", "--walk-forward", splits, "--json", cwd=workspace)
+        made.append(json.loads(done.stdout))
+    paths = [one["walk_forward"]["path"] for one in made]
+    assert len({path["digest"] for path in paths}) == 3
+    assert {one["identity"]["run_id"] for one in made} == {made[0]["identity"]["run_id"]}
+    assert [one["verdict"]["trials"] for one in made] == [3, 3, 3]
+    for number, path in enumerate(paths):
+        found = json.loads((workspace / "reports" / path["folder"] / "trials.json").read_text())
+        assert [row["run_id"] for row in found["counted"]] == [path["run_id"], *(p["run_id"] for p in paths[:number])]
+        assert {row["run_id"]: row["why"] for row in found["left_out"]} == {
+            made[0]["identity"][
+                "run_id"
+            ]: "the sweep its settings were chosen in, each before the sessions it was played on"
+        }
