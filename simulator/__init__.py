@@ -19,9 +19,11 @@ _HOMES = {
     "load": "simulator.api",
     "plan": "simulator.api",
     "compare": "simulator.api",
+    "sweep": "simulator.api",
     "Run": "simulator.notebook.run",
     "Bars": "simulator.market.bars",
     "Snapshot": "simulator.market.bars",
+    "Sweep": "simulator.notebook.sweep",
     "Strategy": "simulator.trading.strategy",
     "Decision": "simulator.trading.model",
     "Target": "simulator.trading.model",
@@ -37,6 +39,7 @@ __all__ = [
     "Run",
     "Snapshot",
     "Strategy",
+    "Sweep",
     "Target",
     "compare",
     "load",
@@ -44,13 +47,15 @@ __all__ = [
     "run",
     "runs",
     "stats",
+    "sweep",
 ]
 
 if TYPE_CHECKING:
     from simulator import runs, stats
-    from simulator.api import compare, load, plan, run
+    from simulator.api import compare, load, plan, run, sweep
     from simulator.market.bars import Bars, Snapshot
     from simulator.notebook.run import Run
+    from simulator.notebook.sweep import Sweep
     from simulator.trading.model import Decision, Fill, Order, Target
     from simulator.trading.strategy import Strategy
 

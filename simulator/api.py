@@ -29,11 +29,16 @@ if TYPE_CHECKING:
 
     from simulator.notebook.answers import Answer, PlanAnswer
     from simulator.notebook.run import Run
+    from simulator.notebook.sweep import Sweep
     from simulator.studies.executors import Executor
     from simulator.studies.study import Study
     from simulator.studies.sweep import FinishedSweep, Shard
 
 Place = str | os.PathLike[str]
+
+STUDIES = (".yaml", ".yml")
+SWEPT_BY = ("where", "search", "members", "seed", "models", "bars", "walk_forward", "cpcv", "objective")
+"""Further arguments of `sweep`, beside ``executor`` and ``workers``."""
 
 LISTED = {
     **dict.fromkeys(("run_id", "digest", "strategy", "symbols"), "object"),
@@ -169,14 +174,96 @@ def _check_kinds(*given: object) -> None:
             raise UsageError(f"{name} was {value!r:.60}", mend=mend)
 
 
-def load(name: Run | Place = "last", workspace: Place | None = None) -> Run:
-    """Return a run made before: by its id, its folder or the beginning of that name, ``"last"``, or a run read anew.
+def sweep(
+    strategy: Place | type | Callable[..., Mapping[str, float]] | None = None,
+    symbols: str | Iterable[str] | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    workspace: Place | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Sweep:
+    """Play a strategy in many settings and write the folder of the sweep, exactly as ``sim sweep`` does.
+
+    Parameters
+    ----------
+    strategy : as of `run`, or the path of a study file (``study.yaml``), whose place all other arguments then take
+    symbols, start, end : as of `run`
+    parameters : {name: values}, of the strategy (``fast``) or of config/ (``costs.slippage_bps``): a range, a list, a
+        text as on the command line (``"5:50:5"``, ``"log(0.5, 50)"``); a single value is the same for all members
+    progress : a bar (True; None shows one in notebooks only), or a function called with the members done, and all
+    options : ``where`` (a condition or several), ``search``, ``members``, ``seed``, ``models``, ``bars``,
+        ``walk_forward``, ``cpcv`` as of ``sim sweep``; ``executor``: ``"loky"``, ``"dask"``, ``"ray"``, with ``=`` and
+        an address; ``workers``
+
+    Raises the errors of :mod:`simulator.errors`. Interrupted it keeps the members that are done: the same call goes on.
+    """
+    from simulator.notebook.progress import show_members
+    from simulator.notebook.sweep import Sweep
+    from simulator.notebook.worker import call_in_thread
+    from simulator.studies.executors import Executor
+    from simulator.studies.study_file import make_study
+
+    place = find_workspace(workspace)
+    executor, workers = options.pop("executor", None), options.pop("workers", 0)
+    chosen = None if executor is None and not workers else Executor.parse(executor or "threads", workers)
+    file = Path(strategy) if isinstance(strategy, str | os.PathLike) and str(strategy).endswith(STUDIES) else None
+    typed = _type_study(options, None if file else strategy, symbols, start, end)
+    bars = _place_bars(typed.pop("bars", None), parse_symbols(symbols or ()), place)
+    study = make_study(place, file, [*_plain_values(parameters or {}).items()], bars=bars, **typed)
+    with show_members(progress) as show:
+        made = call_in_thread(
+            lambda report: play_sweep(study, place, lambda done, total: report((done, total)), chosen), show
+        )
+    assert not isinstance(made, int), "a whole sweep has no chunk missing"
+    return Sweep(made.folder.path, place, made.study)
+
+
+def _type_study(
+    options: Mapping[str, Any], strategy: object, symbols: str | Iterable[str] | None, start: Any, end: Any
+) -> dict[str, Any]:
+    """Return the arguments of `sweep` as :func:`simulator.studies.study_file.make_study` takes them. Raises UsageError
+    for one there is not."""
+    for name in options:
+        if name not in SWEPT_BY:
+            guess = did_you_mean(name, SWEPT_BY)
+            raise UsageError(f'sweep has no argument "{name}"{guess}', mend=f"it has {', '.join(SWEPT_BY)}")
+    where = options.get("where", ())
+    return {
+        **options,
+        "strategy": os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy,
+        "symbols": None if symbols is None else parse_symbols(symbols),
+        "first": None if start is None else parse_date(start, "start"),
+        "last": None if end is None else parse_date(end, "end"),
+        "where": (where,) if isinstance(where, str) else tuple(where),
+    }
+
+
+def _plain_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as numbers, texts and lists of them: of arrays, ranges and the numbers of numpy."""
+
+    def plain(one: Any) -> Any:
+        if hasattr(one, "tolist"):
+            return one.tolist()
+        return [plain(each) for each in one] if isinstance(one, range | list | tuple | set) else one
+
+    return {name: plain(values) for name, values in parameters.items()}
+
+
+def load(name: Run | Place = "last", workspace: Place | None = None) -> Any:
+    """Return the `Run` made before: by its id, its folder or the beginning of that name, ``"last"``, or a run read
+    anew; or the `Sweep` of that folder or id.
 
     Raises UsageError where there is none, DataError for a folder that has changed since it was made.
     """
+    from simulator.evidence.sweep_reader import find_sweep
     from simulator.notebook.run import load as found
+    from simulator.notebook.sweep import Sweep
 
-    return found(name, find_workspace(workspace))
+    place = find_workspace(workspace)
+    swept = find_sweep(place.reports, os.fspath(name)) if isinstance(name, str | os.PathLike) else None
+    return found(name, place) if swept is None else Sweep(swept, place)
 
 
 def runs(workspace: Place | None = None) -> pd.DataFrame:

@@ -179,8 +179,14 @@ def _new_figure(size: tuple[float, float]) -> Figure:
     return pyplot.figure(figsize=size, layout="constrained")
 
 
+def new_axes(size: tuple[float, float]) -> Axes:
+    """Return the axes of a new figure of `size`, in inches."""
+    axes: Axes = _new_figure(size).subplots()
+    return axes
+
+
 def _axes(ax: Axes | None) -> Axes:
-    return ax if ax is not None else _new_figure((9, 3.6)).subplots()
+    return ax if ax is not None else new_axes((9, 3.6))
 
 
 def _finish(ax: Axes, title: str, legend: bool = False) -> Axes:

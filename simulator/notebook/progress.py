@@ -60,6 +60,25 @@ def choose_progress(
     return show_run() if given else nullcontext(lambda _: None)
 
 
+@contextmanager
+def show_members(
+    given: bool | Callable[[int, int], None] | None,
+) -> Iterator[Callable[[tuple[int, int]], None]]:
+    """Yield what shows how many members of a sweep are done, of all: a function that was given, a bar in a notebook,
+    and where True asks for one the bar of a terminal."""
+    if callable(given):
+        yield lambda now: given(*now)
+    elif in_notebook() and given is not False:
+        bar = NotebookProgress()
+        with bar:
+            yield bar.count
+    elif given:
+        with progress_bar() as advance:
+            yield lambda now: advance(*now, before="sweeping")
+    else:
+        yield lambda _: None
+
+
 class NotebookProgress:
     """Shows what it is called with as a bar in the cell's output. Used as a context: the bar goes when it ends."""
 
@@ -79,7 +98,17 @@ class NotebookProgress:
             return
         self._next = time.monotonic() + EVERY_S
         text = f"{STAGES[now.stage]} {now.session} · {now.done} of {now.total} · {now.describe()}".rstrip(" ·")
-        bar = f'<progress value="{now.done}" max="{max(1, now.total)}" style="width: 16em"></progress> {escape(text)}'
+        self._draw(now.done, now.total, text)
+
+    def count(self, now: tuple[int, int]) -> None:
+        """Show how many members of a sweep are done, of all."""
+        done, total = now
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + EVERY_S
+            self._draw(done, total, f"{done:,} of {total:,} members")
+
+    def _draw(self, done: int, total: int, text: str) -> None:
+        bar = f'<progress value="{done}" max="{max(1, total)}" style="width: 16em"></progress> {escape(text)}'
         if self._display is None:
             self._display = import_module("IPython.display").display(_as_html(bar), display_id=True)
         else:
