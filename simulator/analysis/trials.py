@@ -395,6 +395,8 @@ class _Shared:
         self._days = calendar.sessions(first, max(first, last)).session_of
         self._own, self._keys = own, dict(shared_keys(own.bar_months))
         self._returns = {symbol: returns_of(series) for symbol, series in own.bar_months.items()}
+        # Thousands of trials saw a few markets.
+        self._alike = cache(lambda ours, theirs: days_alike(self._returns[ours], returns_of(theirs)))
         self.count = cache(self._count)
         self._months_of: dict[int, str] = {}
 
@@ -438,8 +440,8 @@ class _Shared:
             ) or "; ".join(
                 f"{counted(days, 'common day')} of {theirs}, nearly as {ours} here"
                 for theirs, series in trial.bar_months.items()
-                for ours, kept in self._returns.items()
-                if (days := days_alike(kept, returns_of(series)))
+                for ours in self._returns
+                if (days := self._alike(ours, tuple(series)))
             )
         return self._months_of[place]
 
