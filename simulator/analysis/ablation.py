@@ -25,7 +25,7 @@ from simulator.analysis.verdict import JUDGEMENT, describe_skill, judged_session
 from simulator.council.context import PipelineContext
 from simulator.council.earlier_theses import restore_meeting
 from simulator.council.records import meeting_record
-from simulator.errors import LLMError, UsageError
+from simulator.errors import UsageError
 from simulator.evidence.members import who_answers
 from simulator.evidence.reader import read_decisions
 from simulator.evidence.records import AblationRecord, Choice, VariantRecord, about
@@ -36,7 +36,7 @@ from simulator.replay.run import Replayed, play
 from simulator.runs import measure
 from simulator.runs.exposure import skill_record
 from simulator.runs.reload import RecordedDecisions, ReloadedRun, config_of, read_spec, reload_run
-from simulator.runs.strategies import Seating
+from simulator.runs.strategies import Nobody, Seating
 from simulator.trading.schedule import MEETING
 from simulator.trading.strategy import Strategy
 from simulator.workspace import Workspace
@@ -171,15 +171,8 @@ def open_case(folder: Path, workspace: Workspace) -> Case:
         )
     config = config_of(run)
     seats, accounts = config.models.profiles[config.models.default], tuple(config.accounts.accounts)
-    seating = Seating(_Nobody(), seats, accounts)
+    seating = Seating(Nobody("an ablation"), seats, accounts)
     return Case(**vars(reload_run(folder, run, spec, workspace, config, seating)))
-
-
-class _Nobody:
-    """A gateway that asks nobody: whatever puts a question here is a bug."""
-
-    async def ask_for(self, request: Any, model: Any, known: Any = None) -> Any:  # noqa: ARG002
-        raise LLMError("an ablation asks nobody, and was about to")
 
 
 @dataclass

@@ -281,8 +281,8 @@ def propose_change(revision: Revision, facts: Facts, spec: CouncilSpec, bars: Ba
     target = Target(
         symbol,
         0.0,
-        stop=move_level(revision.stop, _set_on("stop", revision, bars), trade.stops),
-        take_profit=move_level(revision.target, _set_on("target", revision, bars), trade.targets),
+        stop=move_level(revision.stop, level_set_on("stop", revision, bars), trade.stops),
+        take_profit=move_level(revision.target, level_set_on("target", revision, bars), trade.targets),
         conviction=conviction,
         reason=revision.reason,
     )
@@ -301,7 +301,7 @@ def propose_change(revision: Revision, facts: Facts, spec: CouncilSpec, bars: Ba
 KINDS = {"KEEP": KEEP, "TRIM": TRIM, "ADD": ADD, "FLIP": FLIP}
 
 
-def _set_on(name: Literal["stop", "target"], revision: Revision, bars: Bars | None) -> float | None:
+def level_set_on(name: Literal["stop", "target"], revision: Revision, bars: Bars | None) -> float | None:
     """Return the newest close known when that level of `revision` was set, from the `bars` known now."""
     if bars is None or revision.terms is None:
         return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from simulator.config import Seat
-from simulator.errors import UsageError, did_you_mean
+from simulator.errors import LLMError, UsageError, did_you_mean
 from simulator.files import read_bytes
 from simulator.llm.registry import seat_of
 from simulator.rules import Rule, RuleStrategy, load_rule
@@ -38,6 +38,16 @@ MOST_PASSED = 64
 """Strategies passed from Python that a process remembers, the newest."""
 
 _passed: dict[str, type | Callable[..., Any]] = {}
+
+
+@dataclass(frozen=True)
+class Nobody:
+    """A gateway that asks nobody: whatever puts a question here is a bug of `who`."""
+
+    who: str
+
+    async def ask_for(self, request: Any, model: Any, known: Any = None) -> Any:  # noqa: ARG002
+        raise LLMError(f"{self.who} asks nobody here, and was about to")
 
 
 @dataclass(frozen=True)

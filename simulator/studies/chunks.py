@@ -15,7 +15,7 @@ from simulator.market.bars import Floats
 from simulator.replay.kernel.batch import AT_ONCE, MEASURES, Batch, play_many
 from simulator.replay.tape import Tape
 from simulator.rules import Occasions, Rule
-from simulator.rules.base import exits_of, settings_of, weights_by_step
+from simulator.rules.base import settings_of, weights_by_step
 from simulator.studies.inputs import Member, SweepInputs
 
 
@@ -44,7 +44,7 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     groups: dict[tuple[int, bytes, bool], list[Member]] = defaultdict(list)
     for one in members:
         instants = inputs.staged(one).inputs.instants.tobytes()
-        groups[id(inputs.market(one)), instants, exits_of(one.rule).priced].append(one)
+        groups[id(inputs.market(one)), instants, one.priced].append(one)
     for alike in groups.values():
         measures, beyond = _play_or_fail(inputs, alike, failures)
         found |= {one.number: (row, series) for one, row, series in zip(alike, measures, beyond, strict=True)}
@@ -57,33 +57,36 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
     """Return what the kernel plays for members that trade on the same bars at the same instants, all with stops and
     take-profits or all without."""
     market, instants = inputs.market(alike[0]), inputs.staged(alike[0]).inputs.instants
+    execution, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
+    limits = [one.rules.limits for one in alike]
+    if decided := [one.tape for one in alike if one.tape is not None]:
+        return Batch.of(market, decided, execution, cash, limits)
+    rules = [one.rule for one in alike if one.rule is not None]
 
     def weigh(r: int) -> Floats:
-        return _weigh(alike[r].rule, inputs.occasions(alike[r])) * exits_of(alike[r].rule).scale
+        return _weigh(rules[r], inputs.occasions(alike[r])) * alike[r].exits.scale
 
     def tape(r: int) -> Tape:
         weights = weigh(r)
-        prices = exits_of(alike[r].rule).prices(weights, inputs.occasions(alike[r]).newest)
+        prices = alike[r].exits.prices(weights, inputs.occasions(alike[r]).newest)
         return Tape(instants, market.bars.symbols, weights, np.full_like(weights, np.nan), *prices)
 
     def weigh_many(first: int, last: int) -> Floats:
         part = alike[first:last]
         dates = {id(each): each for each in map(inputs.occasions, part)}
-        names = part[0].rule.parameters()
+        names = rules[first].parameters()
         try:
             (market_of_all,) = dates.values()
-            sets = [{name: getattr(one.rule, name) for name in names} for one in part]
-            weights = type(part[0].rule).weights_for_many(market_of_all, sets)
+            sets = [{name: getattr(one, name) for name in names} for one in rules[first:last]]
+            weights = type(rules[first]).weights_for_many(market_of_all, sets)
         except Exception:  # other dates for each, or one of them fails: that one says why
             return np.array([weigh(r) for r in range(first, last)])
-        scales: Floats = np.array([exits_of(one.rule).scale for one in part])
+        scales: Floats = np.array([one.exits.scale for one in part])
         return weights * scales[:, None, None]
 
-    rules, cash = [one.rules.execution for one in alike], [one.cash for one in alike]
-    limits = [one.rules.limits for one in alike]
-    if exits_of(alike[0].rule).priced:
-        return Batch.of(market, [tape(r) for r in range(len(alike))], rules, cash, limits)
-    return Batch.weighed(market, instants, weigh, rules, cash, limits, weigh_many)
+    if alike[0].priced:
+        return Batch.of(market, [tape(r) for r in range(len(alike))], execution, cash, limits)
+    return Batch.weighed(market, instants, weigh, execution, cash, limits, weigh_many)
 
 
 def _weigh(rule: Rule, market: Occasions) -> Floats:
@@ -115,7 +118,7 @@ def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]
     """(R, 11) measures and (R, S) d of members that trade on the same bars at the same instants."""
     cells = len(inputs.staged(alike[0]).inputs.instants) * len(inputs.study.base.symbols)
     # Tapes with prices are made before they are played: no more at once than fit into memory.
-    step = max(1, AT_ONCE // max(1, cells)) if exits_of(alike[0].rule).priced else len(alike)
+    step = max(1, AT_ONCE // max(1, cells)) if alike[0].priced else len(alike)
     parts = [alike[first : first + step] for first in range(0, len(alike), step)]
     played = [play_many(batch_of(inputs, part), beyond=True) for part in parts]
     measures = np.concatenate([np.array([getattr(one, name) for name in MEASURES]).T for one in played])

@@ -30,7 +30,6 @@ from simulator.runs.exposure import skill_record, skill_series
 from simulator.runs.identity import code_version, data_digest
 from simulator.runs.measure import session_returns, sharpe_ends
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import load_strategy
 from simulator.stats.series import split
 from simulator.store.connection import store_place
 from simulator.store.evidence import record_run
@@ -107,7 +106,7 @@ def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:
 def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:
     base, staged = inputs.study.base, inputs.staged(inputs.member(0))
     bars = staged.inputs.bars
-    loaded = load_strategy(base.strategy, inputs.workspace.strategies, None, base.own, len(base.symbols))
+    loaded = inputs.strategy
     return {
         "run_id": folder.path.name.rpartition("-")[2],
         "schema": SWEEP_SCHEMA,

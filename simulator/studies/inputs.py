@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,37 +13,58 @@ from numpy.typing import NDArray
 
 from simulator.config import Config, load_config, override_config
 from simulator.errors import UsageError
+from simulator.llm.registry import seats
 from simulator.market.bars import Bars, Floats
 from simulator.replay.kernel.market import PreparedMarket
+from simulator.replay.tape import Tape
 from simulator.rules import Occasions, Rule, RuleStrategy
-from simulator.rules.base import refuse_other_vector_form
+from simulator.rules.base import exits_of, refuse_other_vector_form
+from simulator.rules.exits import NO_EXITS, Exits
 from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
 from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import SEATS, Loaded, find_strategy, load_strategy
+from simulator.runs.strategies import Loaded, Nobody, Seating, find_strategy, load_strategy
+from simulator.studies.council_tapes import CouncilTape, override_trade
 from simulator.studies.study import Study
 from simulator.trading.cycle import TradingRules
 from simulator.trading.schedule import Point
 from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
 
+TRADE = "trade."
+"""Beginning of a council's parameters that no question shows."""
+
+SHOWN = ("schedule.", "costs.cash_interest")
+"""Keys of ``config/`` that decide when a question is put, or what is in the bars it is made of."""
+
 
 @dataclass(frozen=True)
 class Member:
-    """One member ready to play: its rule, the rules of trading, and what its decisions rest on.
+    """One member ready to play: its rule, or what its council decided, the rules of trading, and what its decisions
+    rest on.
 
     `history` (sessions before the first), `points`, `weekday` and `interest` (on idle cash) decide which inputs it
     reads: members that agree in them share.
     """
 
     number: int
-    rule: Rule
+    rule: Rule | None
     rules: TradingRules
     cash: float
     history: int
     points: tuple[Point, ...]
     weekday: str
     interest: str | float
+    tape: Tape | None = None
+
+    @property
+    def exits(self) -> Exits:
+        return NO_EXITS if self.rule is None else exits_of(self.rule)
+
+    @property
+    def priced(self) -> bool:
+        """True where a decision names prices."""
+        return self.tape is not None or self.exits.priced
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,21 +84,18 @@ class SweepInputs:
     workspace: Workspace
     _read: dict[str, Any] = field(default_factory=dict)
     """`inputs` with the longest `history` read so far."""
+    decided: dict[str, CouncilTape] = field(default_factory=dict)
+    """Decisions of the councils by `council_key`, once they were asked (:mod:`simulator.studies.ask_councils`)."""
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("study", "workspace", "_read", "config", "strategy")
+        kept = ["study", "workspace", "_read", "decided", "config", "of_council"]
+        kept += [] if self.of_council else ["strategy"]  # a council has templates, which do not travel
         return {name: value for name, value in vars(self).items() if name in kept}
 
     def prepare(self) -> SweepInputs:
         """Read all that members need, the bars for the longest history of any. Raises as `member` and `staged`."""
         self.staged(max(map(self.member, range(self.study.space.known)), key=lambda one: one.history))
         return self
-
-    @property
-    def of_council(self) -> bool:
-        """True where the strategy asks models."""
-        name = self.study.base.strategy
-        return isinstance(name, str) and find_strategy(name, self.workspace.strategies).suffix != ".py"
 
     @cached_property
     def config(self) -> Config:
@@ -91,11 +108,25 @@ class SweepInputs:
     def member(self, number: int) -> Member:
         """Return member `number`. Raises UsageError and ConfigError as its `sim run` would."""
         spec = self.study.spec(number)
-        settings, strategy = self.settings(spec.overrides), self._rule_strategy(spec)
+        settings = self.settings(spec.overrides)
+        if self.of_council:
+            return self._council_member(number, spec, settings)
+        strategy = self._rule_strategy(spec)
         schedule, cash = settings.config.schedule, settings.config.accounts.cash
         points, interest = points_of(strategy, schedule), settings.config.costs.cash_interest
         window, weekday = strategy.window, schedule.weekday
         return Member(number, strategy.rule, settings.rules, cash, window, points, weekday, interest)
+
+    def _council_member(self, number: int, spec: RunSpec, settings: _Settings) -> Member:
+        decided, config = self.decided[self.council_key(spec)], settings.config
+        tape = decided.tape(override_trade(decided.spec, split_own(spec)[1]))
+        place = decided.window, decided.points, config.schedule.weekday, config.costs.cash_interest
+        return Member(number, None, settings.rules, config.accounts.cash, *place, tape)
+
+    def council_key(self, spec: RunSpec) -> str:
+        """Return what tells the councils of two members apart: all that a question may show."""
+        shown = {name: value for name, value in spec.overrides.items() if name.startswith(SHOWN)}
+        return json.dumps([spec.models, split_own(spec)[0], shown], sort_keys=True, default=str)
 
     def settings(self, overrides: Mapping[str, object]) -> _Settings:
         """Return config and rules of trading with `overrides` in place, the same object for equal ones."""
@@ -124,8 +155,14 @@ class SweepInputs:
             raise
 
     @cached_property
+    def of_council(self) -> bool:
+        """True where models are asked."""
+        name = self.study.base.strategy
+        return isinstance(name, str) and find_strategy(name, self.workspace.strategies).suffix != ".py"
+
+    @cached_property
     def strategy(self) -> Loaded:
-        """The strategy as the first member has it."""
+        """The strategy as the first member has it. A council of it asks nobody."""
         return self._load(self.study.spec(0))
 
     @property
@@ -136,8 +173,22 @@ class SweepInputs:
             raise UsageError(f"{strategy.name} is no rule", mend="sweep a rule strategy, e.g. sma_cross")
         return strategy.rule
 
+    @property
+    def name(self) -> str:
+        """Name of the strategy."""
+        return self.strategy.strategy.name
+
+    @property
+    def by_step(self) -> bool:
+        """True where the members are rules that are asked date by date."""
+        return not self.of_council and type(self.rule).weights_for.__func__ is Rule.weights_for.__func__  # type: ignore[attr-defined]
+
     def _load(self, spec: RunSpec) -> Loaded:
-        return load_strategy(spec.strategy, self.workspace.strategies, None, spec.own, len(spec.symbols))
+        seating = None
+        if self.of_council:
+            models = self.settings(spec.overrides).config.models
+            seating = Seating(Nobody("sweep"), seats(models, spec.models), tuple(self.config.accounts.accounts))
+        return load_strategy(spec.strategy, self.workspace.strategies, seating, spec.own, len(spec.symbols))
 
     def staged(self, member: Member) -> LoadedInputs:
         """Return the inputs of `member`, the same object for all that agree in history, points, weekday, interest.
@@ -145,24 +196,22 @@ class SweepInputs:
         Bars are read once, for the longest history there was need of. A shorter one is cut from it, and other points
         are scheduled on it: what comes of it is what its `sim run` loads.
         """
-        key = (member.history, member.points, member.weekday, member.interest)
+        return self.stage(member.history, member.points, member.weekday, member.interest)
+
+    def stage(self, history: int, points: tuple[Point, ...], weekday: str, interest: str | float) -> LoadedInputs:
+        """Return the inputs of members with these."""
+        key, base = (history, points, weekday, interest), self.study.base
         if key not in self._staged:
+            config = self.settings({"schedule.weekday": weekday, "costs.cash_interest": interest}).config
             longest = self._read.get("history", -1)
-            if member.history > longest or (member.history < 1 and longest > 0):
-                return self._load_bars(member)
-            cut = cut_history(self._read["inputs"], member.history)
-            self._staged[key] = schedule_again(cut, member.points, self._config_of(member))
+            if history > longest or (history < 1 and longest > 0):
+                made = load_inputs(base.symbols, base.first, base.last, history, points, self.reading, config)
+                if history > longest:
+                    self._read.update(inputs=made, history=history)
+            else:
+                made = schedule_again(cut_history(self._read["inputs"], history), points, config)
+            self._staged[key] = made
         return self._staged[key]
-
-    def _load_bars(self, member: Member) -> LoadedInputs:
-        base, config = self.study.base, self._config_of(member)
-        made = load_inputs(base.symbols, base.first, base.last, member.history, member.points, self.reading, config)
-        if member.history > self._read.get("history", -1):
-            self._read.update(inputs=made, history=member.history)
-        return self._staged.setdefault((member.history, member.points, member.weekday, member.interest), made)
-
-    def _config_of(self, member: Member) -> Config:
-        return self.settings({"schedule.weekday": member.weekday, "costs.cash_interest": member.interest}).config
 
     @cached_property
     def _staged(self) -> dict[Any, LoadedInputs]:
@@ -197,12 +246,10 @@ class SweepInputs:
 
     def check(self) -> None:
         """Raise what the members would raise before their first bar: an unknown parameter, a value of the wrong type,
-        no such symbol. Loads the bars of the longest history."""
+        no such symbol. Loads the bars of the longest history. Of councils the definitions are read, and no bars."""
         if self.of_council:
             for number in self.study.space.examples():
-                spec = self.study.spec(number)
-                self.settings(spec.overrides)
-                _check_council(find_strategy(str(spec.strategy), self.workspace.strategies), spec.own)
+                self._load(self.study.spec(number))
             return
         members = [self.member(number) for number in self.study.space.examples()]
         self.staged(max(members, key=lambda one: one.history))
@@ -212,19 +259,25 @@ class SweepInputs:
     @cached_property
     def sessions(self) -> NDArray[np.datetime64]:
         """(S,) sessions all members are played on."""
-        return np.unique(self.staged(self.member(0)).inputs.traded.dates)
+        strategy, config = self.strategy.strategy, self.settings(self.study.spec(0).overrides).config
+        place = points_of(strategy, config.schedule), config.schedule.weekday, config.costs.cash_interest
+        return np.unique(self.stage(strategy.window, *place).inputs.traded.dates)
 
     def command(self, number: int) -> str:
         """Return the `sim run` that makes member `number` by itself, with the same result."""
         member = self.member(number)
-        return self.study.spec(number).command(member.rule.name, self.staged(member).last)
+        return self.study.spec(number).command(self.name, self.staged(member).last)
 
 
-def _check_council(path: Path, parameters: Mapping[str, object]) -> None:
-    """Raise UsageError for a key the council at `path` does not have, or a value it does not take."""
-    from simulator.council.spec import load_definition
+def is_hidden(name: str) -> bool:
+    """Return True for a parameter that no question of a council shows, and none is asked anew for."""
+    return name.startswith((TRADE, "costs.", "risk.", "accounts.")) and not name.startswith(SHOWN)
 
-    load_definition(path, {name: value for name, value in parameters.items() if not name.startswith(SEATS)})
+
+def split_own(spec: RunSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a council's own parameters that a question may show, and those of the trade without their first word."""
+    asked = {name: value for name, value in spec.own.items() if not name.startswith(TRADE)}
+    return asked, {name.removeprefix(TRADE): value for name, value in spec.own.items() if name not in asked}
 
 
 def cut_history(widest: LoadedInputs, history: int) -> LoadedInputs:

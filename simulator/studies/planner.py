@@ -20,7 +20,7 @@ from simulator.rules.exits import NAMES as EXITS
 from simulator.runs.plan import plan_shared
 from simulator.runs.spec import RunSpec
 from simulator.studies.chunks import play_chunk
-from simulator.studies.inputs import SweepInputs
+from simulator.studies.inputs import SweepInputs, is_hidden
 from simulator.studies.space import Parameter
 from simulator.studies.study import Study
 from simulator.studies.walk_forward import describe_splits
@@ -35,9 +35,6 @@ SAMPLED_S = 1.0
 LONGEST_SHOWN = 40
 """Characters of the values of a parameter; of more, the first and the last are shown."""
 
-NO_QUESTION = ("trade.", "costs.", "risk.", "accounts.", *EXITS)
-"""Parameters that no question of a council shows."""
-
 
 def plan_sweep(study: Study, workspace: Workspace, threads: int = 1) -> SweepPlan:
     """Return the plan of `study`. Nobody is asked and nothing is written; a few members are played for their time."""
@@ -48,7 +45,7 @@ def plan_sweep(study: Study, workspace: Workspace, threads: int = 1) -> SweepPla
     parameters = tuple(_planned(one, _kind(one.name)) for one in study.space.parameters)
     seconds = _sample(inputs) * len(study) / threads
     return SweepPlan(
-        strategy=inputs.member(0).rule.name,
+        strategy=inputs.name,
         first=str(study.base.first),
         last=str(staged.last),
         decisions=len(staged.inputs.instants),
@@ -93,7 +90,7 @@ def _sample(inputs: SweepInputs) -> float:
 
 def _plan_council(study: Study, workspace: Workspace) -> SweepPlan:
     space, first = study.space, study.spec(0)
-    asking = [one for one in space.parameters if not one.name.startswith(NO_QUESTION)]
+    asking = [one for one in space.parameters if not is_hidden(one.name)]
     variants = [(one.name, value) for one in asking for value in one.values[:3] if value != first.parameters[one.name]]
     alone = [_with(first, {name: value}) for name, value in variants]
     found = plan_shared([first, *alone], workspace)

@@ -24,7 +24,7 @@ from simulator.rules.base import settings_of
 from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
 from simulator.runs.strategies import find_strategy, load_strategy
 from simulator.studies.conditions import Condition
-from simulator.studies.inputs import SweepInputs
+from simulator.studies.inputs import SweepInputs, is_hidden
 from simulator.studies.space import SEARCHES, Parameter, Space
 from simulator.studies.splitting import read_combinatorial, read_walk_forward
 from simulator.studies.study import OBJECTIVE, Study
@@ -103,6 +103,10 @@ def make_study(
     study = Study(base, space, seed, objective, walk_forward, None if cpcv is None else read_combinatorial(cpcv))
     inputs = SweepInputs(study, workspace)
     inputs.check()
+    if inputs.of_council and search == "tpe" and (shown := [one.name for one in swept if not is_hidden(one.name)]):
+        raise UsageError(f"a tpe search of {shown[0]} asks models batch after batch", mend="take --search grid")
+    if study.walk_forward is not None and inputs.of_council:
+        raise UsageError("a walk-forward changes parameters of rules", mend="leave it out, or take --cpcv")
     if study.walk_forward is not None or study.combinatorial is not None:
         check_splits(study, inputs.of_council)
         describe_splits(study, inputs.sessions)

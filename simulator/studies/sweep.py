@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.evidence.sweep_records import SweepRecord
 from simulator.files import check_writable
-from simulator.rules import Rule
 from simulator.runs.identity import code_digest, data_digest, digest_of
+from simulator.studies.ask_councils import Asked, ask_councils
+from simulator.studies.ask_councils import Progress as Asking
 from simulator.studies.conclude import conclude
 from simulator.studies.executors import Executor, Span, play_chunks
 from simulator.studies.inputs import SweepInputs
@@ -83,30 +85,36 @@ class Sweep:
         return SweepInputs(self.study, self.workspace)
 
     @cached_property
+    def asked(self) -> Asked:
+        """Questions of councils, put once; of rules there are none. Raises LLMError where one stays open."""
+        return self.ask()
+
+    def ask(self, progress: Asking | None = None) -> Asked:
+        """Put what the members ask before the first one is played."""
+        made_of = [self.study.described(), self.inputs.config.dump(), dict(self.inputs.strategy.files)]
+        return ask_councils(self.inputs, f"sweep-{digest_of(made_of)[:10]}", progress)
+
+    @cached_property
     def folder(self) -> SweepFolder:
         """The folder, which need not be there. Its name holds ten digits of the digest of all that results follow
         from."""
-        inputs = self.inputs
+        inputs, _ = self.inputs, self.asked
         staged = inputs.staged(inputs.member(0))
-        made_of = [
+        made_of: list[Any] = [
             {**self.study.described(), "to": str(staged.last)},
             [inputs.config.dump(), dict(inputs.strategy.files), data_digest(staged.inputs), code_digest()],
+            *([{key: one.digest for key, one in inputs.decided.items()}] if inputs.of_council else []),
         ]
         study = digest_of(made_of)
-        name = f"sweep-{inputs.rule.name}-{self.study.base.first}-{staged.last}-{study[:10]}"
+        name = f"sweep-{inputs.name}-{self.study.base.first}-{staged.last}-{study[:10]}"
         return SweepFolder(self.workspace.reports / name, study)
-
-    @cached_property
-    def by_step(self) -> bool:
-        """True where the rule has no vector form and is asked date by date."""
-        return type(self.inputs.rule).weights_for.__func__ is Rule.weights_for.__func__  # type: ignore[attr-defined]
 
     @cached_property
     def spans(self) -> list[Span]:
         """First and end of each chunk. They depend on the study alone, and so do the files."""
         if self.study.space.search == "tpe":
             return [(first, min(first + BATCH, len(self.study))) for first in range(0, len(self.study), BATCH)]
-        most, count = CHUNK_OF_STEPS if self.by_step else CHUNK, len(self.study)
+        most, count = CHUNK_OF_STEPS if self.inputs.by_step else CHUNK, len(self.study)
         size = min(most, -(-count // LEAST_CHUNKS))
         return [(first, min(first + size, count)) for first in range(0, count, size)]
 
@@ -127,7 +135,7 @@ class Sweep:
         own = [span for span in self.spans[shard.number - 1 :: shard.count] if span[1] <= known]
         missing = self.folder.missing(own)
         total, left = (sum(end - first for first, end in spans) for spans in (own, missing))
-        if executor is None and self.by_step and left > FEW:
+        if executor is None and self.inputs.by_step and left > FEW:
             executor = Executor("loky")
         for chunk in play_chunks(self.inputs, missing, executor):
             self.folder.keep(chunk)
@@ -144,7 +152,8 @@ class Sweep:
                 return sweep
             scores = sweep.folder.table()[sweep.study.objective].to_numpy()[: sweep.study.space.known]
             space = ask(sweep.study.space, scores.tolist())
-            sweep = Sweep(replace(sweep.study, space=space), sweep.workspace)
+            before, sweep = sweep.inputs.decided, Sweep(replace(sweep.study, space=space), sweep.workspace)
+            sweep.inputs.decided.update(before)
 
     def conclude(self, play: Play | None = None) -> FinishedSweep:
         """Conclude from all members, and write study.json; `play` makes the run of a walk-forward.

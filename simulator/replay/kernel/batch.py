@@ -197,6 +197,9 @@ class Batch:
     def tape(self, r: int) -> Tape:
         """Return the decisions of member `r`."""
         one = self.part(r, r + 1)
+        if len(one.targets.terms):  # what they come to is known once they were carried out
+            books = Curves.of_books(len(self.market.bars), len(self.market.bars.symbols))
+            one.play(Room.of(len(self.market.bars.symbols), 0, 0, 0), books)
         first, end, shift = (int(one.members[0][name]) for name in ("first", "end", "shift"))
         targets, rows = one.targets, slice(first, end)
         none = np.full_like(targets.weight[rows], np.nan)
