@@ -254,7 +254,8 @@ class SweepInputs:
         members = [self.member(number) for number in self.study.space.examples()]
         self.staged(max(members, key=lambda one: one.history))
         for member in (members[0], members[-1]):
-            refuse_other_vector_form(member.rule, self.occasions(member))
+            if member.rule is not None:
+                refuse_other_vector_form(member.rule, self.occasions(member))
 
     @cached_property
     def sessions(self) -> NDArray[np.datetime64]:
