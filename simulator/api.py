@@ -38,7 +38,7 @@ Place = str | os.PathLike[str]
 
 STUDIES = (".yaml", ".yml")
 SWEPT_BY = ("where", "search", "members", "seed", "models", "bars", "walk_forward", "cpcv", "objective")
-"""Further arguments of `sweep`, beside ``executor`` and ``workers``."""
+"""Further arguments of `sweep`, beside ``executor`` and ``threads``."""
 
 LISTED = {
     **dict.fromkeys(("run_id", "digest", "strategy", "symbols"), "object"),
@@ -194,20 +194,18 @@ def sweep(
         text as on the command line (``"5:50:5"``, ``"log(0.5, 50)"``); a single value is the same for all members
     progress : a bar (True; None shows one in notebooks only), or a function called with the members done, and all
     options : ``where`` (a condition or several), ``search``, ``members``, ``seed``, ``models``, ``bars``,
-        ``walk_forward``, ``cpcv`` as of ``sim sweep``; ``executor``: ``"loky"``, ``"dask"``, ``"ray"``, with ``=`` and
-        an address; ``workers``
+        ``walk_forward``, ``cpcv`` as of ``sim sweep``; ``executor``, ``threads``
 
     Raises the errors of :mod:`simulator.errors`. Interrupted it keeps the members that are done: the same call goes on.
     """
     from simulator.notebook.progress import show_members
     from simulator.notebook.sweep import Sweep
     from simulator.notebook.worker import call_in_thread
-    from simulator.studies.executors import Executor
+    from simulator.studies.executors import choose_executor
     from simulator.studies.study_file import make_study
 
     place = find_workspace(workspace)
-    executor, workers = options.pop("executor", None), options.pop("workers", 0)
-    chosen = None if executor is None and not workers else Executor.parse(executor or "threads", workers)
+    chosen = choose_executor(options.pop("executor", None), options.pop("threads", None))
     file = Path(strategy) if isinstance(strategy, str | os.PathLike) and str(strategy).endswith(STUDIES) else None
     typed = _type_study(options, None if file else strategy, symbols, start, end)
     bars = _place_bars(typed.pop("bars", None), parse_symbols(symbols or ()), place)

@@ -6,6 +6,7 @@ chunks/*.parquet, inference.parquet ─────► settings {name: (R,)}, me
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,13 +57,39 @@ class SweepEvidence:
 
     @cached_property
     def base_command(self) -> str:
-        """The `sim run` of every member, without what differs among them."""
+        """The `sim run` of every member without its parameters; empty where the strategy was passed from Python."""
         words, kept = iter(shlex.split(self.facts["best"]["command"])), []
         for word in words:
-            given = [word, next(words, "")] if word == "--set" else [word]
-            if len(given) == 1 or given[1].partition("=")[0] not in self.settings:
-                kept += given
-        return shlex.join(kept)
+            if word == "--set":
+                next(words, "")
+            else:
+                kept.append(word)
+        return shlex.join(kept) if kept[:2] == ["sim", "run"] else ""
+
+    @property
+    def fixed(self) -> Mapping[str, object]:
+        """Parameters that all members share."""
+        return self.facts["study"]["fixed"]
+
+    def command(self, number: int) -> str:
+        """Return the `sim run` that gives member `number` by itself; without one, how Python does."""
+        if not self.base_command:
+            return f"simulator.load({self.facts['identity']['run_id']!r}).member({number}).run(strategy=…)"
+        parameters = {**self.fixed, **{name: column[number] for name, column in self.settings.items()}}
+        sets = [
+            word for name, value in sorted(parameters.items()) for word in ("--set", f"{name}={write_value(value)}")
+        ]
+        return shlex.join([*shlex.split(self.base_command), *sets])
+
+
+def write_value(value: object) -> str:
+    """Return a setting as `sim run --set` takes it: as JSON, and a text as it is where it is not taken for that."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def is_sweep(folder: Path) -> bool:

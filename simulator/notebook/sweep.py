@@ -6,7 +6,6 @@ folder of a sweep ──read──► SweepEvidence ──► table, best, membe
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -54,10 +53,7 @@ class Member:
     @property
     def command(self) -> str:
         """The `sim run` that gives this member by itself."""
-        from simulator.report.sections.sweep_members import write_value
-
-        sets = [word for name, value in self.settings.items() for word in ("--set", f"{name}={write_value(value)}")]
-        return shlex.join([*shlex.split(self.sweep.evidence.base_command), *sets])
+        return self.sweep.evidence.command(self.number)
 
     def run(self, **options: Any) -> Run:
         """Return the run of this member, played alone with the same result; `options` as of :func:`simulator.run`.
@@ -178,19 +174,14 @@ class Sweep:
             shared: dict[str, Any] = {"strategy": base.strategy, "symbols": base.symbols, "start": base.first}
             shared |= {"end": base.last, "models": base.models, "bars": base.bars}
             return {**shared, "parameters": dict(base.parameters)}
-        words = iter(shlex.split(self.evidence.base_command)[2:])
-        pairs = [(word, next(words, "")) for word in words]
-        options = {word: value for word, value in pairs if word != "--set"}
-        fixed = dict(value.split("=", 1) for word, value in pairs if word == "--set")
-        return {
-            "strategy": options.get("--strategy"),
-            "symbols": options.get("--symbols", ""),
-            "start": options.get("--from"),
-            "end": options.get("--to"),
-            "models": options.get("--models"),
-            "bars": options.get("--bars"),
-            "parameters": {name: _read(text) for name, text in fixed.items()},
-        }
+        words = shlex.split(self.evidence.base_command)[2:]
+        options = dict(zip(words[::2], words[1::2], strict=True))
+        names = ("strategy", "symbols", "from", "to", "models", "bars")
+        given = {name: options.get(f"--{name}") for name in names}
+        identity = self.facts["identity"]
+        span = {"start": given.pop("from") or identity["from"], "end": given.pop("to") or identity["to"]}
+        symbols = given.pop("symbols") or identity["symbols"]
+        return {**given, **span, "symbols": symbols, "parameters": dict(self.evidence.fixed)}
 
     def __repr__(self) -> str:
         from simulator.report.renderers.console import capture
@@ -220,13 +211,6 @@ class SweepJudgement:
     p: float
 
 
-def _read(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def draw_heatmap(sweep: Sweep, x: str, y: str, value: str, how: str, ax: Axes | None) -> Axes:
     """Return the axes of :meth:`Sweep.heatmap`. Raises UsageError for parameters, values and ways there are not."""
     from matplotlib.patches import Rectangle
@@ -244,7 +228,9 @@ def draw_heatmap(sweep: Sweep, x: str, y: str, value: str, how: str, ax: Axes | 
         ranked = keyed.sort_values(RATIO, ascending=False, kind="stable", na_position="last")
         cells = ranked.groupby([y, x], sort=False)[value].first().unstack()
     else:
-        cells = keyed.pivot_table(index=y, columns=x, values=value, aggfunc=np.mean if how == "mean" else np.median, dropna=False)
+        cells = keyed.pivot_table(
+            index=y, columns=x, values=value, aggfunc=np.mean if how == "mean" else np.median, dropna=False
+        )
     if all(isinstance(one, int | float) for one in (*cells.index, *cells.columns)):
         cells = cells.sort_index().sort_index(axis=1)
     numbers = cells.to_numpy(dtype=np.float64)

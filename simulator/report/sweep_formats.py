@@ -11,7 +11,7 @@ import numpy as np
 
 from simulator.analysis.plateau import describe, find_plateau
 from simulator.errors import UsageError
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, write_value
 from simulator.files import write_file
 from simulator.number_format import number_of, plain
 from simulator.report import sweep_page
@@ -19,7 +19,7 @@ from simulator.report.formats import FORMATS
 from simulator.report.renderers import markdown
 from simulator.report.renderers.json import render_table
 from simulator.report.sections.sweep_luck import tabulate_selection
-from simulator.report.sections.sweep_members import make_axes, write_value
+from simulator.report.sections.sweep_members import make_axes
 from simulator.report.sweep_measures import MEASURES
 from simulator.report.table import Table, make_row, make_table
 from simulator.stats.series import Floats

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from simulator.analysis import plateau
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, write_value
 from simulator.evidence.sweep_records import ParameterRecord, SweepRecord, SweepVerdict
 from simulator.files import write_file
 from simulator.number_format import counted, interval, p_value, percent, ratio, rough_percent, whole
@@ -215,7 +215,7 @@ def tabulate_study(sweep: SweepEvidence) -> Table:
     """Return the parameters with their values."""
     study = sweep.facts["study"]
     rows = [make_row(one["name"], (_list_values(one), one.get("kind", "")), css="swept") for one in study["parameters"]]
-    rows += [make_row(name, (sweep_members.write_value(value), "fixed")) for name, value in study["fixed"].items()]
+    rows += [make_row(name, (write_value(value), "fixed")) for name, value in study["fixed"].items()]
     rows += [make_row("constraint", (text, "")) for text in study["constraints"]]
     rows.append(make_row("search", (f"{study['search']}, seed {study['seed']}", "")))
     columns = (Column("Values", words=True), Column("Acts on", words=True))
@@ -227,7 +227,7 @@ def _list_values(given: ParameterRecord) -> str:
     if spread is not None:
         scale = ", by its logarithm" if spread["log"] else ""
         return f"{spread['low']:g} to {spread['high']:g}{scale}{', whole numbers' if spread['whole'] else ''}"
-    written = [sweep_members.write_value(one) for one in given["values"]]
+    written = [write_value(one) for one in given["values"]]
     if len(written) <= 12:
         return ", ".join(written)
     return f"{', '.join(written[:4])} … {written[-1]} ({whole(len(written))})"

@@ -14,9 +14,9 @@ import pytest
 
 from simulator.analysis.plateau import describe, find_plateau
 from simulator.errors import DataError
-from simulator.evidence.sweep_reader import read_sweep
+from simulator.evidence.sweep_reader import read_sweep, write_value
 from simulator.number_format import plain
-from simulator.report.sections.sweep_members import make_axes, medians_by, write_value
+from simulator.report.sections.sweep_members import make_axes, medians_by
 from simulator.report.sweep_formats import as_json, as_markdown
 from simulator.report.sweep_page import build, compose
 

@@ -6,7 +6,6 @@ members  ──► all up to MOST, else the best, those the maps need, and every
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.analysis.plateau import Plateau, is_ordered
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, write_value
 from simulator.number_format import axis_number, whole
 from simulator.report.sections.equity_and_trades import embed_json
 from simulator.report.sweep_measures import MEASURES, Measure
@@ -91,6 +90,7 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
         "members": len(ranked),
         "best": sweep.best,
         "command": sweep.base_command,
+        "fixed": {name: write_value(value) for name, value in sweep.fixed.items()},
     }
     return Members(axes, measures, shown, ranked, columns, rows, note, embed_json(data))
 
@@ -119,17 +119,6 @@ def _make_axis(name: str, column: Sequence[Any], most: int) -> Axis:
     written_ends = [[axis_number(float(f"{value:.3g}")) for value in pair] for pair in ends]
     ranges = tuple(f"{low} to {high}" for low, high in written_ends)
     return Axis(name, ranges, np.searchsorted(edges, places, side="right") - 1, ordered=True, binned=True)
-
-
-def write_value(value: object) -> str:
-    """Return a setting as `sim run --set` takes it: as JSON, and a text as it is where it is not taken for that."""
-    plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    if isinstance(plain, str):
-        try:
-            json.loads(plain)
-        except ValueError:
-            return plain
-    return json.dumps(plain, default=str, ensure_ascii=False)
 
 
 def _choose(axes: Sequence[Axis], ranked: Integers, best: int) -> tuple[Integers, str]:

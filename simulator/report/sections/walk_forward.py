@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.evidence.sweep_reader import write_value
 from simulator.evidence.sweep_records import CombinatorialRecord, FoldRecord, WalkForwardRecord
 from simulator.number_format import counted, dollars, interval, number_of, p_value, percent, ratio, rough_percent, whole
 from simulator.report import drawing
 from simulator.report.charts import Chart, Key
 from simulator.report.drawing import Frame, Layer, Scale, Tick
 from simulator.report.sections.sweep_luck import Scaled
-from simulator.report.sections.sweep_members import write_value
 from simulator.report.table import Cell, Column, Row, Table, make_row, make_table
 
 TICKS = 5

@@ -25,7 +25,8 @@ const write = (m, x) => x == null ? "n/a" : WRITE[measures[m].unit](x);
 const setting = (k, i) => sweep.settings[axes[k].name]?.[i] ?? axes[k].labels[places[k][i]];
 const named = (i) => axes.map((axis, k) => `${axis.name} ${setting(k, i)}`).join(", ");
 const quoted = (word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
-const commandOf = (i) => [sweep.command, ...axes.map((axis, k) => `--set ${quoted(`${axis.name}=${setting(k, i)}`)}`)].join(" ");
+const settingsOf = (i) => Object.entries({ ...sweep.fixed, ...Object.fromEntries(axes.map((axis, k) => [axis.name, setting(k, i)])) });
+const commandOf = (i) => [sweep.command, ...settingsOf(i).sort(([a], [b]) => a < b ? -1 : 1).map((pair) => `--set ${quoted(pair.join("="))}`)].join(" ");
 const median = (list) => {
   const ranked = list.filter((x) => x != null).sort((a, b) => a - b), n = ranked.length;
   return n ? (ranked[(n - 1) >> 1] + ranked[n >> 1]) / 2 : null;
@@ -230,12 +231,12 @@ if (axes.length > 1) {
       }
       copy.textContent = "Copied";
     });
-    const runs = sweep.command.startsWith("sim run ");
+    const runs = sweep.command !== "";
     place.replaceChildren(
       create("h3", "", `Member ${numbers[i]}${numbers[i] === sweep.best ? ", the best" : ""}`),
       create("dl", "set", ...axes.flatMap((axis, k) => pair(axis.name, setting(k, i)))),
       create("dl", "measured", ...measures.flatMap((one, m) => pair(one.name, write(m, values[m][i])))),
-      ...(runs ? [command, copy] : [create("p", "", `simulator.load(…).member(${numbers[i]}).run() runs it alone.`)]),
+      ...(runs ? [command, copy] : [create("p", "", `In Python member(${numbers[i]}).run() of the sweep runs it alone.`)]),
     );
   });
 }
