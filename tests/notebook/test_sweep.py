@@ -115,7 +115,10 @@ def test_the_card_shows_the_best_and_is_plain_html(swept: simulator.Sweep) -> No
         (lambda s: s.heatmap("fast", "fast"), "x and y are both fast"),
         (lambda s: s.heatmap("fast", "slow", "sharp"), 'did you mean "sharpe"'),
         (lambda s: simulator.sweep("sma_cross", "SPY", serch="grid", workspace=s.workspace.root), '"serch"'),
-        (lambda s: simulator.sweep("sma_cross", "SPY", parameters={"fats": [1, 2]}, workspace=s.workspace.root), '"fats"'),
+        (
+            lambda s: simulator.sweep("sma_cross", "SPY", parameters={"fats": [1, 2]}, workspace=s.workspace.root),
+            '"fats"',
+        ),
         (lambda s: simulator.load("sweep-none", workspace=s.workspace.root), "no run"),
     ],
 )

@@ -77,6 +77,7 @@ def write_sweep(
         "best": {
             "member": best, "settings": values, "command": command + sets, "p": float(p[best]),
             "measures": {name: float(one[best]) for name, one in measures.items()}, "skill": _skill(float(ratio[best])),
+            "interval": {"sharpe_ci_low": -0.4, "sharpe_ci_high": 2.1},
         },
     }  # fmt: skip
     if walk:
@@ -139,10 +140,10 @@ def _inference(
         "members": count, "effective": 12.3, "draws": 1000, "block": 4.2, "seed": 0, "judged_from": None, "best": best,
         "p": p, "significant": 0, "reality_check_best": best, "reality_check_p": 0.18, "best_ratio": float(ratio[best]),
         "expected_maximum": 2.6 * error, "expected_maximum_effective": 1.7 * error, "ratio_mean": float(ratio.mean()),
-        "ratio_sd": float(ratio.std()), "ratio_skew": 0.1, "ratio_kurtosis": 3.0,
+        "sharpe_mean": 0.4, "sharpe_sd": 0.2, "ratio_sd": float(ratio.std()), "ratio_skew": 0.1, "ratio_kurtosis": 3.0,
         "ratios": {"edges": at.tolist(), "counts": hist.tolist()}, "deflated": 0.4, "dsr": 0.7, "dsr_effective": 0.8,
         "minimum_backtest_years": 3.4, "years": SESSIONS / 252, "null_best": np.linspace(1, 3, 101).tolist(),
-        "null_t": np.linspace(1, 4, 101).tolist(), "null_level": np.linspace(1, 4, 101).tolist(),
+        "null_t": np.linspace(1, 4, 101).tolist(),
         "overfitting": {
             "blocks": 8, "splits": len(found.logits), "dropped": 0, "pbo": found.probability, "loss": found.loss,
             "slope": -0.4, "intercept": 0.1, "logits": {"edges": edges.tolist(), "counts": counts.tolist()},
