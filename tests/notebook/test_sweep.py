@@ -106,6 +106,10 @@ def test_the_card_shows_the_best_and_is_plain_html(swept: simulator.Sweep) -> No
     assert "<script" not in card
 
 
+def sweep_badly(swept: simulator.Sweep, **given: Any) -> simulator.Sweep:
+    return simulator.sweep("sma_cross", "SPY", workspace=swept.workspace.root, **given)
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
