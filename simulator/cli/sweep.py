@@ -27,6 +27,13 @@ def _split_sets(_ctx: click.Context, _param: click.Parameter, words: tuple[str, 
     return pairs
 
 
+def _parse_symbols(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    symbols = parse_symbols(ctx, param, value)
+    if value is not None and not symbols:
+        raise click.BadParameter("name at least one symbol, e.g. SPY,QQQ")
+    return symbols
+
+
 class SweepCommand(InSections):
     """`sim sweep`, its options by what they decide."""
 
@@ -63,7 +70,7 @@ class SweepCommand(InSections):
 @click.command(cls=SweepCommand)
 @click.argument("study", required=False, type=click.Path(path_type=Path), metavar="[STUDY.yaml]")
 @click.option("--strategy", shell_complete=complete_strategy, help="Name or path.  [default: macro_council]")
-@click.option("--symbols", callback=parse_symbols, shell_complete=complete_symbol)
+@click.option("--symbols", callback=_parse_symbols, shell_complete=complete_symbol)
 @click.option("--from", "first")
 @click.option("--to", "last")
 @click.option("--bars", metavar="DIR")

@@ -68,6 +68,8 @@ def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> F
     known = kind.parameters()
     pairs = [_pair(kind, known, given) for given in many]
     windows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    # Others than the comparison can take, and read past the sums with, are asked date by date below.
+    windows[(windows[:, 0] <= 0) | (windows[:, 0] > windows[:, 1])] = 1, 2**62
     targets = np.empty((len(many), *market.listed.shape))
     weight = 1 / len(market.symbols)
     for n in range(len(market.symbols)):

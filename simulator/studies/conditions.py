@@ -87,8 +87,10 @@ class Condition:
         try:
             with np.errstate(all="ignore"):
                 found = np.asarray(self._value(self.tree, columns))
-        except (TypeError, ZeroDivisionError) as error:
-            raise self._refusal(f"cannot be worked out ({error})") from None
+        except ZeroDivisionError:
+            raise self._refusal("divides by zero") from None
+        except TypeError:
+            raise self._refusal("compares or counts with what is no number") from None
         return found.astype(np.bool_)
 
     def _value(self, node: ast.expr, columns: Mapping[str, Any]) -> Any:

@@ -23,6 +23,7 @@ from simulator.errors import UsageError, did_you_mean
 from simulator.studies.space import Parameter, Spread
 
 MOST_VALUES = 100_000
+LARGEST_WHOLE = 2**63 - 1
 SPREADS = {"uniform": (False, False), "log": (True, False), "int": (False, True), "logint": (True, True)}
 """Distributions by name: evenly by logarithm, in whole numbers."""
 
@@ -39,6 +40,8 @@ def read_parameter(name: str, given: Any) -> Parameter:
     """
     if not name or name != name.strip():
         raise UsageError(f'"{name}" is no name of a parameter')
+    if "@" in name:
+        raise UsageError(f"{name} changes at a date, and is not swept", mend=f"sweep {name.partition('@')[0]}")
     if isinstance(given, Mapping):
         return Parameter(name, (), _spread_of(name, given))
     if isinstance(given, str):
@@ -99,6 +102,8 @@ def _checked(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     for value in values:
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"a value of {name} was {value}", mend="give finite numbers")
+        if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+            raise UsageError(f"a value of {name} has {len(str(abs(value)))} digits", mend="give a smaller number")
         # By what it is: 1, 1.0 and true are three values to a strategy, 1 and 1.0 the same number to a reader.
         as_text = json.dumps(float(value) if type(value) is int and abs(value) < 2**53 else value, default=str)
         if as_text in seen:

@@ -87,6 +87,8 @@ def test_many_sets_of_parameters_at_once_are_what_each_gives_alone(name: str) ->
     market, sets = Occasions(bars, bars.opens_at[2::3]), [given for each, given in CASES if each == name]
     if name == "sma_cross":  # one of them has no vector form: its fast window is the longer one
         sets += [{"fast": fast, "slow": slow} for fast in (1, 2, 7) for slow in (1, 7, 30, 200)]
+        # Windows longer than all bars, or of no length, once read memory beyond the sums.
+        sets += [{"fast": fast, "slow": slow} for fast in (-7, 10**9) for slow in (-3, 20, 10**9)]
     together = rule.weights_for_many(market, sets)
     assert together.tobytes() == np.array([rule.weights_for(market, each) for each in sets]).tobytes()
     assert together.tobytes() == np.array([step_by_step(rule, market, each) for each in sets]).tobytes()
