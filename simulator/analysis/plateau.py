@@ -86,7 +86,7 @@ def _steps(places: Integers, apart: Integers) -> Integers:
     """(R, 2 K) members one value up or down in one parameter, −1 where there is none."""
     sizes = places.max(axis=1) + 1
     strides = np.cumprod(np.r_[1, sizes[:-1]])
-    code = apart * int(np.prod(sizes)) + strides @ places
+    code = apart * int(np.prod(sizes)) + (strides[:, None] * places).sum(axis=0)
     order = np.argsort(code, kind="stable")
     known = code[order]
 

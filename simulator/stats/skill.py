@@ -204,7 +204,9 @@ def p_values(series: Floats, levels: Floats) -> Floats:
     error = np.sqrt(2.0 / n * (transforms**2).sum(axis=1) / count / n)
     for i in np.flatnonzero(varying(series)).tolist():
         deviation, level = math.sqrt(square[i] * n / (n - 1)), max(float(levels[i]), 0.0)
-        g3, g4 = (float((away[i] ** k).mean()) / square[i] ** (k / 2) for k in (3, 4))
+        cubes = away[i] * away[i] * away[i]
+        g3 = float(cubes.mean()) / (square[i] * math.sqrt(square[i]))
+        g4 = float((cubes * away[i]).mean()) / (square[i] * square[i])
         parts = []
         for gained in (float(mean[i]), float(mean[i]) - level):
             psr = probabilistic_sharpe(gained / deviation, n, 0.0, g3, g4)
