@@ -249,6 +249,7 @@ def test_at_a_seam_the_account_turns_to_the_new_settings_whose_indicators_are_wa
         if f and fold["settings"] != walked.found["folds"][f - 1]["settings"]
     ]
     assert changed
+    paid: list[str] = []
     for f in changed:
         fold = walked.found["folds"][f]
         row = rows[fold["test"]["from"]]
@@ -264,6 +265,13 @@ def test_at_a_seam_the_account_turns_to_the_new_settings_whose_indicators_are_wa
         )
         first = read_decisions(alone.folder / "decisions.jsonl", read_run(alone.folder))[0]
         assert row["targets"] == first["targets"]
+        before = [other for session, other in rows.items() if session < fold["test"]["from"]][-1]
+        if before["allowed"] != row["allowed"]:
+            fills = pd.read_csv(folder / "fills.csv")
+            fills = fills[fills["session"] == row["session"]]
+            assert fills["slippage"].sum() > 0  # a change of settings costs what its trades cost
+            paid.append(row["session"])
+    assert paid
 
 
 @pytest.mark.medium
