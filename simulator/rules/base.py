@@ -11,6 +11,7 @@ from decimal import Decimal
 from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,7 +31,10 @@ LIKE_PERCENT = 10.0
 
 
 FORMS_OF_MANY: dict[Any, Callable[[Any, Occasions, Sequence[Mapping[str, Any]]], Floats]] = {}
-"""Vector forms, each with the form that takes many sets of parameters at once."""
+"""Vector forms, each with the form that takes many sets of parameters at once. Both must read the last `window` bars of
+a symbol and nothing before."""
+
+_NAMES: WeakKeyDictionary[type[Any], tuple[tuple[int, ...], list[str]]] = WeakKeyDictionary()
 
 
 class Rule(ABC):
@@ -99,10 +103,15 @@ class Rule(ABC):
     @classmethod
     def parameters(cls) -> dict[str, Any]:
         """Return the public attributes that may be set from outside, with their defaults, in order of declaration."""
-        found: dict[str, Any] = {}
-        for kind in reversed(cls.__mro__[: cls.__mro__.index(Rule) + 1]):
-            found |= {key: value for key, value in vars(kind).items() if _is_parameter(key, value)}
-        return {key: value for key, value in found.items() if _is_parameter(key, getattr(cls, key))}
+        # Sweeps ask for each member. Names are looked for again where a class has got or lost an attribute since.
+        kinds = cls.__mro__[: cls.__mro__.index(Rule) + 1]
+        state = tuple([len(vars(kind)) for kind in kinds])
+        if cls not in _NAMES or _NAMES[cls][0] != state:
+            found: dict[str, Any] = {}
+            for kind in reversed(kinds):
+                found |= {key: value for key, value in vars(kind).items() if _is_parameter(key, value)}
+            _NAMES[cls] = state, [key for key in found if _is_parameter(key, getattr(cls, key))]
+        return {key: getattr(cls, key) for key in _NAMES[cls][1]}
 
     def decide(self, snapshot: Snapshot) -> Decision:
         """Return the weights as targets; 0.0 for every other symbol that has had a bar.
@@ -224,6 +233,11 @@ def refuse_other_vector_form(rule: Rule, market: Occasions) -> None:
                 other = f"weights says {told.get(symbol, 'nothing')} of {symbol}, weights_for {weight:g}"
                 mend = "make them agree, or leave weights_for out"
                 raise UsageError(f"{kind.__name__} deciding on {decision.as_of:%Y-%m-%d}: {other}", mend=mend)
+
+
+def has_form_of_many(kind: type[Rule]) -> bool:
+    """Return True where a vector form of the rule takes many sets of parameters at once."""
+    return kind.weights_for.__func__ in FORMS_OF_MANY  # type: ignore[attr-defined]
 
 
 def step_by_step(kind: type[Rule], market: Occasions, parameters: Mapping[str, Any]) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from simulator.market.bars import Floats
-from simulator.rules.base import FORMS_OF_MANY, Rule, settings_of, step_by_step, uniform
+from simulator.rules.base import CADENCES, FORMS_OF_MANY, Rule, settings_of, step_by_step, uniform
 from simulator.rules.crossings import compare_averages
 from simulator.rules.occasions import Occasions
 
@@ -92,7 +92,7 @@ def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> F
 
 def _pair(kind: type[Rule], known: Given, given: Given) -> tuple[int, int]:
     """Return the fast and the slow window of a parameter set; those that are like the defaults are not looked at."""
-    plain = kind.__init__ is Rule.__init__ and "cadence" not in given
+    plain = kind.__init__ is Rule.__init__ and given.get("cadence", CADENCES[0]) in CADENCES
     plain = plain and all(type(known.get(name)) is type(value) for name, value in given.items())
     p = {**known, **given} if plain else _all_parameters(kind, given)
     return p["fast"], p["slow"]

@@ -15,7 +15,7 @@ from simulator.market.bars import Floats
 from simulator.replay.kernel.batch import AT_ONCE, MEASURES, Batch, play_many
 from simulator.replay.tape import Tape
 from simulator.rules import Occasions, Rule
-from simulator.rules.base import settings_of, weights_by_step
+from simulator.rules.base import has_form_of_many, settings_of, weights_by_step
 from simulator.studies.inputs import Member, SweepInputs
 
 
@@ -72,17 +72,20 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
         return Tape(instants, market.bars.symbols, weights, np.full_like(weights, np.nan), *prices)
 
     def weigh_many(first: int, last: int) -> Floats:
-        part = alike[first:last]
-        dates = {id(each): each for each in map(inputs.occasions, part)}
-        names = rules[first].parameters()
-        try:
-            (market_of_all,) = dates.values()
-            sets = [{name: getattr(one, name) for name in names} for one in rules[first:last]]
-            weights = type(rules[first]).weights_for_many(market_of_all, sets)
-        except Exception:  # other dates for each, or one of them fails: that one says why
-            return np.array([weigh(r) for r in range(first, last)])
-        scales: Floats = np.array([one.exits.scale for one in part])
-        return weights * scales[:, None, None]
+        part, kind = alike[first:last], type(rules[first])
+        dates = {id(each): each for each in map(inputs.occasions, part)}.values()
+        longest, names = max(dates, key=lambda each: len(each.bars)), kind.parameters()
+        # Histories differ in length; a form that reads the last bars alone takes the longest, where none has a gap.
+        if len(dates) == 1 or (has_form_of_many(kind) and longest.bars.fresh.all()):
+            try:
+                weights = kind.weights_for_many(
+                    longest, [{n: getattr(one, n) for n in names} for one in rules[first:last]]
+                )
+                scales: Floats = np.array([one.exits.scale for one in part])
+                return weights * scales[:, None, None]
+            except Exception:  # one of them fails: that one says why, below
+                pass
+        return np.array([weigh(r) for r in range(first, last)])
 
     if alike[0].priced:
         return Batch.of(market, [tape(r) for r in range(len(alike))], execution, cash, limits)

@@ -113,7 +113,10 @@ class SweepInputs:
             return self._council_member(number, spec, settings)
         strategy = self._rule_strategy(spec)
         schedule, cash = settings.config.schedule, settings.config.accounts.cash
-        points, interest = points_of(strategy, schedule), settings.config.costs.cash_interest
+        asked = strategy.cadence, id(settings)  # points of a rule rest on nothing else
+        if asked not in self._points:
+            self._points[asked] = points_of(strategy, schedule)
+        points, interest = self._points[asked], settings.config.costs.cash_interest
         window, weekday = strategy.window, schedule.weekday
         return Member(number, strategy.rule, settings.rules, cash, window, points, weekday, interest)
 
@@ -135,6 +138,10 @@ class SweepInputs:
             config = override_config(self.config, overrides)
             self._configured[key] = _Settings(config, TradingRules.from_config(config))
         return self._configured[key]
+
+    @cached_property
+    def _points(self) -> dict[tuple[str, int], tuple[Point, ...]]:
+        return {}
 
     @cached_property
     def _configured(self) -> dict[str, _Settings]:

@@ -1,0 +1,125 @@
+"""A sweep from prepared bars to results on disk, beside vectorbt: `python benchmarks/sweep.py`.
+
+Ours is what `sim sweep` does with members once the bars are read: weights, fills with slippage, total return, Sharpe,
+drawdown, exposure, turnover and what lies beyond each member's usual exposure, in Parquet. vectorbt's is signals, total
+return and Sharpe, in memory. CPU milliseconds a member, least of several; imports, reading bars and the inference stand
+apart. The portfolio is brought back to equal parts every week by ours and left to drift by vectorbt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from engines import market
+
+from simulator.market.bars import Bars
+from simulator.market.calendar import sessions
+from simulator.studies.executors import Executor
+from simulator.studies.study_file import make_study
+from simulator.studies.sweep import Sweep
+from simulator.workspace import Workspace, shipped
+
+FIRST, COUNT = date(2015, 1, 2), 2520
+FAST, SLOW = "5:44:1", "50:242:8"
+PAIRS = [(fast, slow) for fast in range(5, 45) for slow in range(50, 243, 8)]
+
+
+def write_bars(folder: Path, bars: Bars) -> None:
+    """Write `bars` as files of a workspace, on sessions of the exchange."""
+    days = sessions(FIRST, date(2025, 12, 31)).dates[: len(bars)]
+    folder.mkdir(parents=True)
+    for n, symbol in enumerate(bars.symbols):
+        columns = {name: getattr(bars, name)[:, n] for name in ("open", "high", "low", "close", "volume")}
+        pd.DataFrame({"date": days, **columns}).to_csv(folder / f"{symbol}.csv", index=False)
+
+
+def ours(folder: Path, bars: Bars, cadence: str, slow: str) -> tuple[Sweep, dict[str, float]]:
+    """Return a sweep and CPU seconds of its parts."""
+    write_bars(folder / "data", bars)
+    for part in ("strategies", "config"):
+        shutil.copytree(shipped() / part, folder / part)
+    shutil.copy(shipped() / "data" / "events.csv", folder / "data")
+    (folder / "sim.toml").write_text((shipped() / "sim.toml").read_text())
+    workspace = Workspace(folder, folder)
+    times, start = {}, time.process_time()
+    given = {"strategy": "sma_cross", "symbols": bars.symbols, "first": str(FIRST)}
+    sweep = Sweep(
+        make_study(workspace, None, [("fast", FAST), ("slow", slow), ("cadence", cadence)], **given), workspace
+    )
+    sweep.inputs.prepare()
+    times["bars"] = time.process_time() - start
+    for _ in range(3):
+        shutil.rmtree(sweep.folder.path, ignore_errors=True)
+        start = time.process_time()
+        sweep.play(Executor(workers=1))
+        times["members"] = min(times.get("members", 1e9), time.process_time() - start)
+    start = time.process_time()
+    sweep.conclude()
+    times["inference"] = time.process_time() - start
+    return sweep, times
+
+
+def vectorbt(bars: Bars, pairs: list[tuple[int, int]]) -> Callable[[], float]:
+    import vectorbt as vbt
+
+    index = pd.DatetimeIndex(bars.opens_at)
+    close, opened = (pd.DataFrame(getattr(bars, name), index, bars.symbols) for name in ("close", "open"))
+
+    def run() -> float:
+        fast = vbt.MA.run(close, [fast for fast, _ in pairs], short_name="fast")
+        slow = vbt.MA.run(close, [slow for _, slow in pairs], short_name="slow")
+        up, down = (
+            signal.shift(1, fill_value=False) for signal in (fast.ma_crossed_above(slow), fast.ma_crossed_below(slow))
+        )
+        prices = vbt.base.reshape_fns.broadcast_to(opened, up) if len(bars.symbols) == 1 else None
+        tiled = prices if prices is not None else pd.concat([opened] * len(pairs), axis=1).set_axis(up.columns, axis=1)
+        closes = pd.concat([close] * len(pairs), axis=1).set_axis(up.columns, axis=1)
+        groups = np.repeat(np.arange(len(pairs)), len(bars.symbols))
+        played = vbt.Portfolio.from_signals(
+            closes, up, down, price=tiled, size=1 / len(bars.symbols), size_type="percent", slippage=2e-4,
+            init_cash=1e6, freq="1D", group_by=groups, cash_sharing=True,
+        )  # fmt: skip
+        played.sharpe_ratio()
+        return float(played.total_return().mean())
+
+    return run
+
+
+def show(name: str, symbols: int, cadence: str, slow: str, few: int) -> None:
+    bars = market(symbols, COUNT)
+    with tempfile.TemporaryDirectory() as place:
+        sweep, times = ours(Path(place) / "lab", bars, cadence, slow)
+    count = len(sweep.study)
+    each = times["members"] / count * 1e3
+    other = None
+    if find_spec("vectorbt"):
+        run = vectorbt(bars, PAIRS[:few])
+        run()
+        start = time.process_time()
+        run()
+        other = (time.process_time() - start) / few * 1e3
+    beside = f"{other:>10.3f}{other / each:>8.1f}" if other else f"{'n/a':>10}{'':>8}"
+    print(f"{f'{count:,} {name}':<44}{each:>10.3f}{beside}  ≥ 20")
+    print(f"  apart: bars {times['bars']:.2f} s, inference {times['inference']:.2f} s")
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    print(f"{'work, CPU ms a member':<44}{'ours':>10}{'other':>10}{'ratio':>8}  aim")
+    show("SMA pairs, daily, 1 × 2,520", 1, "daily", SLOW, 1000)
+    show("SMA pairs, weekly, 100 × 2,520", 100, "weekly", "50:90:8", 10)
+    print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
