@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from simulator.analysis.trials import p_within, summarise, trials, with_members
 from simulator.analysis.verdict import Verdict, judge, p_of_skill
-from simulator.evidence.records import JudgedRun, Metrics, SkillRecord
-from simulator.evidence.sweep_records import SweepRecord, SweepVerdict
+from simulator.evidence.records import Contamination, JudgedRun, Metrics, SkillRecord
+from simulator.evidence.sweep_records import MemoryRecord, SweepRecord, SweepVerdict
 from simulator.evidence.sweep_trials import sweep_facts
 from simulator.evidence.unrecorded import Seen
 from simulator.number_format import counted
@@ -42,6 +43,7 @@ def judge_sweep(seen: Seen, record: SweepRecord, folder: Path, beyond: Floats) -
 def judge_member(record: SweepRecord, skill: SkillRecord, inference: Metrics, tried: str) -> Verdict:
     """Return the verdict on the best member, with `skill` and `inference` of the sessions that are judged; `tried` says
     what was counted."""
+    known = "memory" not in record or record["memory"]["judged"] is not None
     run: JudgedRun = {
         "from": record["identity"]["from"],
         "to": record["identity"]["to"],
@@ -54,9 +56,25 @@ def judge_member(record: SweepRecord, skill: SkillRecord, inference: Metrics, tr
         "skill": skill,
         "benchmarks": {},
         "replicates": {"count": 1},
-        "contamination": None,
-        "llm": {"calls": 0, "failed": 0, "cost_usd": 0.0, "analysts": None, "models": [], "cache_entries": ""},
+        "contamination": None if known else _unknown(record["memory"]),
+        "llm": {
+            "calls": 0,
+            "failed": 0,
+            "cost_usd": 0.0,
+            "analysts": None,
+            "models": [] if known else ["of the members"],
+            "cache_entries": "",
+        },
         "shortfalls": {"meetings": 0, "answers": 0, "failed": [], "no_decision": []},
         "risk_free": "",
     }
     return judge(run)
+
+
+def _unknown(memory: MemoryRecord) -> Contamination:
+    """Return the cut-off split as far as a verdict reads it where too few sessions lie after it."""
+    cutoff = memory["cutoff"]
+    parts = None if cutoff is None else {"after": {"sessions": memory["after"]}}
+    nothing = dict.fromkeys(("mend", "grey_until", "alpha_decay", "disagreement"))
+    known = {"verdict": "", "flagged": False, "assessable": False, "models": [], "benchmark": ""}
+    return cast(Contamination, {**nothing, **known, "cutoff": cutoff, "parts": parts})

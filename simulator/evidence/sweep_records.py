@@ -314,6 +314,15 @@ class CombinatorialRecord(TypedDict):
     rank: float
 
 
+class MemoryRecord(TypedDict):
+    """Where models were asked: their latest knowledge `cutoff`, None where one is not known; sessions `after` it and
+    its days of grace; `judged` of them the verdict rests on, None where they are too few."""
+
+    cutoff: str | None
+    after: int
+    judged: int | None
+
+
 class SweepRecord(TypedDict):
     """study.json."""
 
@@ -322,6 +331,7 @@ class SweepRecord(TypedDict):
     counts: SweepCounts
     inference: SweepInference
     best: BestRecord
+    memory: NotRequired[MemoryRecord]
     walk_forward: NotRequired[WalkForwardRecord | None]
     combinatorial: NotRequired[CombinatorialRecord | None]
 

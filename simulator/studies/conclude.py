@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 
 import numpy as np
@@ -46,7 +46,10 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
     """Write study.json and inference.parquet of the sweep in `folder`, all of whose chunks are there; return the
     former. `play` makes the run of a walk-forward."""
     table = folder.table()
-    found = infer(members_of(folder, table), inputs.study.seed)
+    kept = last_sessions(inputs)
+    members = replace(members_of(folder, table), blocks=lambda: (rows[:, kept] for rows in folder.blocks()))
+    remembered = None if kept == slice(None) else str(inputs.sessions[kept][0])
+    found = infer(members, inputs.study.seed, remembered)
     content = io.BytesIO()
     pd.DataFrame(dict(found.columns)).to_parquet(content, index=False)
     record: SweepRecord = {
@@ -56,6 +59,8 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
         "inference": found.record,
         "best": _best(inputs, found, table),
     }
+    if inputs.memory is not None:
+        record["memory"] = inputs.memory
     study, workspace = inputs.study, inputs.workspace
     played: list[FinishedRun] = []
 
@@ -89,9 +94,16 @@ def judge_again(workspace: Workspace, folder: SweepFolder, record: SweepRecord) 
         if first <= best < first + len(rows):
             beyond = rows[best - first]
         first += len(rows)
-    verdict = judge_sweep(seen, record, folder.path, beyond)
+    judged = record["memory"]["judged"] if "memory" in record else None
+    verdict = judge_sweep(seen, record, folder.path, beyond if judged is None else beyond[-judged:])
     write_file(folder.path / "verdict.json", json_bytes(verdict))
     return verdict
+
+
+def last_sessions(inputs: SweepInputs) -> slice:
+    """Return the sessions that are judged: all, or the last, after the cut-off of the models that were asked."""
+    judged = None if inputs.memory is None else inputs.memory["judged"]
+    return slice(None) if judged is None or judged == len(inputs.sessions) else slice(-judged, None)
 
 
 def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:
@@ -157,8 +169,10 @@ def _best(inputs: SweepInputs, found: Inference, table: pd.DataFrame) -> BestRec
     batch, free = batch_of(inputs, [member]), inputs.free(member)
     rules, instrument = member.rules.execution, inputs.config.assets.cash_instrument
     ledger = batch.ledger(0)
-    series = skill_series(ledger, batch.tape(0), rules, member.cash, free, instrument)
-    interval, _ = split(sharpe_ends(session_returns(ledger, member.cash), free))
+    kept = np.zeros(len(free), dtype=np.bool_)
+    kept[last_sessions(inputs)] = True
+    series = skill_series(ledger, batch.tape(0), rules, member.cash, free, instrument).rows(kept)
+    interval, _ = split(sharpe_ends(session_returns(ledger, member.cash)[kept], free[kept]))
     measures = table.drop(columns=list(settings)).iloc[number].to_dict()
     return {
         "member": number,

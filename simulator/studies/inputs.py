@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from simulator.config import Config, load_config, override_config
 from simulator.errors import UsageError
+from simulator.evidence.sweep_records import MemoryRecord
+from simulator.llm.cutoffs import cutoffs_of, grey_until, language_models, latest_cutoff
 from simulator.llm.registry import seats
+from simulator.llm.spending.prices import Prices
 from simulator.market.bars import Bars, Floats
 from simulator.replay.kernel.market import PreparedMarket
 from simulator.replay.tape import Tape
@@ -36,6 +39,10 @@ TRADE = "trade."
 
 SHOWN = ("schedule.", "costs.cash_interest")
 """Keys of ``config/`` that decide when a question is put, or what is in the bars it is made of."""
+
+
+FEWEST_SESSIONS = 60
+"""As in `analysis.verdict`: fewer show nothing."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +277,18 @@ class SweepInputs:
         strategy, config = self.strategy.strategy, self.settings(self.study.spec(0).overrides).config
         place = points_of(strategy, config.schedule), config.schedule.weekday, config.costs.cash_interest
         return np.unique(self.stage(strategy.window, *place).inputs.traded.dates)
+
+    @cached_property
+    def memory(self) -> MemoryRecord | None:
+        """What the models that were asked may remember; None where none was."""
+        prices = Prices(self.config.models.prices)
+        models = [one for tape in self.decided.values() for one in cutoffs_of(tape.seats, prices)]
+        if not language_models(models):
+            return None
+        cutoff = latest_cutoff(models)
+        after = 0 if cutoff is None else int((self.sessions > np.datetime64(grey_until(cutoff))).sum())
+        judged = after if after >= FEWEST_SESSIONS else None
+        return {"cutoff": None if cutoff is None else str(cutoff), "after": after, "judged": judged}
 
     def command(self, number: int) -> str:
         """Return the `sim run` that makes member `number` by itself, with the same result."""

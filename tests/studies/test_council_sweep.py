@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,25 @@ def test_members_that_share_a_question_ask_it_once(paid: tuple[Workspace, Servic
     sweep = sweep_of(workspace, {"seats.chairman.temperature": "0,0.5,1", "trade.scale": "1,2"})
     meetings = sweep.asked.asked // 30
     assert service.stats()["answered"] == 27 * meetings + 3 * meetings
+
+
+def test_what_a_model_may_remember_is_not_judged(paid: tuple[Workspace, Service]) -> None:
+    workspace, _ = paid
+    sets = {"trade.scale": "1,2", "stages.checkpoint.enabled": "false"}
+    place = Path(workspace.config) / "models.yaml"
+    models = json.loads(place.read_text())
+    typed = {"first": "2024-01-02", "last": "2024-04-12"}
+    found = {}
+    for cutoff in ("", "2023-10-01", "2024-03-01"):
+        price = {"input": 0, "output": 0, **({"cutoff": cutoff} if cutoff else {})}
+        models["prices"] = {seat["model"]: price for seat in models["profiles"]["dry"].values()}
+        place.write_text(json.dumps(models))
+        record = run_sweep(sweep_of(workspace, sets, **typed).study, workspace).record
+        memory = record["memory"]
+        verdict = json.loads((next(workspace.reports.glob("sweep-*")) / "verdict.json").read_text())
+        found[cutoff] = memory["judged"], record["best"]["skill"]["sessions"], verdict["standing"]
+        shutil.rmtree(workspace.reports)
+    judged, sessions, standing = found["2023-10-01"]
+    assert judged == sessions == 71
+    assert standing != "not assessable"
+    assert {found[""][2], found["2024-03-01"][2]} == {"not assessable"}
