@@ -59,7 +59,7 @@ def sweep_facts(record: SweepRecord, rows: Iterable[Mapping[str, object]] = ()) 
     kept = ("run_id", "strategy", "symbols", "from", "to", "digest", "data_digest", "command", "bar_months")
     facts: dict[str, object] = {name: value for name, value in known.items() if name in kept}
     swept = {one["name"]: one["values"][:20] or one["spread"] for one in record["study"]["parameters"]}
-    same = (cast("SweptRow | None", row.get("sweep")) for row in rows if row["run_id"] == known["run_id"])
+    same = (cast("SweptRow | None", row.get("sweep")) for row in rows if row["digest"] == known["digest"])
     paths = dict.fromkeys(digest for swept in same if swept for digest in swept["paths"])
     if walked and walked["path"]:
         paths[walked["path"]["digest"]] = None
