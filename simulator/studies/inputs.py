@@ -74,12 +74,17 @@ class Member:
         return self.tape is not None or self.exits.priced
 
 
+MOST_CONFIGURED = 1_000
+"""Settings of config/ held at once: drawn costs are others for every member."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Settings:
     """Parts of ``config/`` with the keys of a member in place."""
 
     config: Config
     rules: TradingRules
+    points: dict[str, tuple[Point, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +125,10 @@ class SweepInputs:
             return self._council_member(number, spec, settings)
         strategy = self._rule_strategy(spec)
         schedule, cash = settings.config.schedule, settings.config.accounts.cash
-        asked = strategy.cadence, id(settings)  # points of a rule rest on nothing else
-        if asked not in self._points:
-            self._points[asked] = points_of(strategy, schedule)
-        points, interest = self._points[asked], settings.config.costs.cash_interest
+        # By cadence: asking what else a strategy might be takes longer than all the rest.
+        points = settings.points.get(strategy.cadence) or points_of(strategy, schedule)
+        settings.points[strategy.cadence] = points
+        interest = settings.config.costs.cash_interest
         window, weekday = strategy.window, schedule.weekday
         return Member(number, strategy.rule, settings.rules, cash, window, points, weekday, interest)
 
@@ -141,14 +146,13 @@ class SweepInputs:
     def settings(self, overrides: Mapping[str, object]) -> _Settings:
         """Return config and rules of trading with `overrides` in place, the same object for equal ones."""
         key = json.dumps(overrides, sort_keys=True, default=str)
-        if key not in self._configured:
+        found = self._configured.get(key)
+        if found is None:
+            if len(self._configured) >= MOST_CONFIGURED:
+                self._configured.clear()
             config = override_config(self.config, overrides)
-            self._configured[key] = _Settings(config, TradingRules.from_config(config))
-        return self._configured[key]
-
-    @cached_property
-    def _points(self) -> dict[tuple[str, int], tuple[Point, ...]]:
-        return {}
+            found = self._configured[key] = _Settings(config, TradingRules.from_config(config))
+        return found
 
     @cached_property
     def _configured(self) -> dict[str, _Settings]:
