@@ -315,8 +315,8 @@ class CombinatorialRecord(TypedDict):
 
 
 class MemoryRecord(TypedDict):
-    """Where models were asked: their latest knowledge `cutoff`, None where one is not known; sessions `after` it and
-    its days of grace; `judged` of them the verdict rests on, None where they are too few."""
+    """Memory of models that were asked: their latest knowledge `cutoff`, None where one is not known; sessions `after`
+    it and its days of grace; `judged` of them the verdict rests on, None where they are too few."""
 
     cutoff: str | None
     after: int

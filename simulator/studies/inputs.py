@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -43,6 +44,10 @@ SHOWN = ("schedule.", "costs.cash_interest")
 
 FEWEST_SESSIONS = 60
 """As in `analysis.verdict`: fewer show nothing."""
+
+MOST_STAGED = 2**28
+"""Bytes of closes of the inputs that are kept ready for members of different histories; with what is worked out on them
+it is two and a half times as much."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,8 @@ class SweepInputs:
     def stage(self, history: int, points: tuple[Point, ...], weekday: str, interest: str | float) -> LoadedInputs:
         """Return the inputs of members with these."""
         key, base = (history, points, weekday, interest), self.study.base
-        if key not in self._staged:
+        found = self._staged.get(key)
+        if found is None:
             config = self.settings({"schedule.weekday": weekday, "costs.cash_interest": interest}).config
             longest = self._read.get("history", -1)
             if history > longest or (history < 1 and longest > 0):
@@ -228,8 +234,15 @@ class SweepInputs:
                     self._read.update(inputs=made, history=history)
             else:
                 made = schedule_again(cut_history(self._read["inputs"], history), points, config)
-            self._staged[key] = made
-        return self._staged[key]
+            self._forget_oldest(made)
+            found = self._staged.setdefault(key, made)
+        return found
+
+    def _forget_oldest(self, one: LoadedInputs) -> None:
+        # Other threads may be at it as well: whoever finds nothing to forget leaves it to them.
+        with suppress(KeyError, RuntimeError, StopIteration):
+            while len(self._staged) > max(8, MOST_STAGED // one.inputs.bars.close.nbytes):
+                self._occasions.pop(id(self._staged.pop(next(iter(self._staged)))), None)
 
     @cached_property
     def _staged(self) -> dict[Any, LoadedInputs]:
@@ -252,11 +265,16 @@ class SweepInputs:
 
     def occasions(self, member: Member) -> Occasions:
         """Return the dates `member` decides on, the same object for all that `staged` is the same for."""
-        inputs = self.staged(member).inputs
-        if "occasions" not in inputs.bars.worked_out:
-            inputs.bars.worked_out["occasions"] = Occasions(inputs.bars, inputs.instants)
-        found: Occasions = inputs.bars.worked_out["occasions"]
-        return found
+        staged = self.staged(member)
+        found = self._occasions.get(id(staged))
+        if found is None or found[0] is not staged:
+            # Beside the bars and not kept with them: in a ring, what is forgotten would stay in memory for long.
+            found = self._occasions[id(staged)] = (staged, Occasions(staged.inputs.bars, staged.inputs.instants))
+        return found[1]
+
+    @cached_property
+    def _occasions(self) -> dict[int, tuple[LoadedInputs, Occasions]]:
+        return {}
 
     def free(self, member: Member) -> Floats:
         """(S,) risk-free returns."""
@@ -284,7 +302,7 @@ class SweepInputs:
 
     @cached_property
     def memory(self) -> MemoryRecord | None:
-        """What the models that were asked may remember; None where none was."""
+        """Memory of the models that were asked; None where none was."""
         prices = Prices(self.config.models.prices)
         models = [one for tape in self.decided.values() for one in cutoffs_of(tape.seats, prices)]
         if not language_models(models):

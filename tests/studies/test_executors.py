@@ -67,6 +67,13 @@ def test_threads_give_the_bytes_of_one(alone: str, tmp_path: Path) -> None:
     assert played(tmp_path, Executor(workers=3)) == alone
 
 
+def test_forgetting_prepared_inputs_changes_no_byte(
+    alone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.studies.inputs.MOST_STAGED", 0)
+    assert played(tmp_path, Executor(workers=2)) == alone
+
+
 @pytest.mark.medium
 def test_processes_give_the_bytes_of_one_thread(alone: str, tmp_path: Path) -> None:
     assert played(tmp_path, Executor("loky", 2)) == alone
