@@ -11,7 +11,6 @@ council   downstream  answers on disk are scored again        no question differ
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 from simulator.config import SETTABLE
@@ -22,7 +21,7 @@ from simulator.runs.spec import RunSpec
 from simulator.studies.chunks import play_chunk
 from simulator.studies.inputs import SweepInputs, is_hidden
 from simulator.studies.space import Parameter
-from simulator.studies.study import Study
+from simulator.studies.study import Study, with_settings
 from simulator.studies.walk_forward import describe_splits
 from simulator.workspace import Workspace
 
@@ -91,14 +90,14 @@ def _sample(inputs: SweepInputs) -> float:
 def _plan_council(study: Study, workspace: Workspace) -> SweepPlan:
     space, first = study.space, study.spec(0)
     asking = [one for one in space.parameters if not is_hidden(one.name)]
-    variants = [(one.name, value) for one in asking for value in one.values[:3] if value != first.parameters[one.name]]
-    alone = [_with(first, {name: value}) for name, value in variants]
+    variants = [(one.name, value) for one in asking for value in one.values[:3] if value != space.settings(0)[one.name]]
+    alone = [with_settings(first, {name: value}) for name, value in variants]
     found = plan_shared([first, *alone], workspace)
     upstream = {name for (name, _), keys in zip(variants, found.keys[1:], strict=True) if not keys <= found.keys[0]}
     distinct: dict[str, RunSpec] = {}
     for number in range(space.known):
         settings = {name: value for name, value in space.settings(number).items() if name in upstream}
-        distinct.setdefault(repr(settings), _with(first, settings))
+        distinct.setdefault(repr(settings), with_settings(first, settings))
     planned = plan_shared(list(distinct.values())[:MOST_PLANNED], workspace)
     factor = max(1.0, len(distinct) / MOST_PLANNED)
     parameters = tuple(_planned(one, "upstream" if one.name in upstream else "downstream") for one in space.parameters)
@@ -117,10 +116,6 @@ def _plan_council(study: Study, workspace: Workspace) -> SweepPlan:
         asking_minutes=factor * planned.minutes,
         asked_apart=len(distinct),
     )
-
-
-def _with(spec: RunSpec, settings: Mapping[str, object]) -> RunSpec:
-    return replace(spec, parameters={**spec.parameters, **settings})
 
 
 def _times(line: PlanLine, factor: float) -> PlanLine:

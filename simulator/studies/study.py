@@ -40,7 +40,7 @@ class Study:
 
     def spec(self, number: int) -> RunSpec:
         """Return the run that gives member `number` by itself, with the same result to the last bit."""
-        return replace(self.base, parameters={**self.base.parameters, **self.space.settings(number)})
+        return with_settings(self.base, self.space.settings(number))
 
     def command(self, strategy: str, last: date) -> str:
         """Return the `sim sweep` that makes this study again, with everything that was left open filled in; empty where
@@ -78,3 +78,9 @@ class Study:
             "seed": self.seed,
         }
         return {**found, "objective": self.objective} if space.search == "tpe" else found
+
+
+def with_settings(spec: RunSpec, settings: Mapping[str, Any]) -> RunSpec:
+    """Return `spec` with parameters in place; ``models`` among them is the profile that is asked."""
+    own = {name: value for name, value in settings.items() if name != "models"}
+    return replace(spec, models=settings.get("models", spec.models), parameters={**spec.parameters, **own})

@@ -20,6 +20,7 @@ from simulator.runs.strategies import load_strategy
 from simulator.studies.ask_councils import ask_councils, distinct_councils
 from simulator.studies.chunks import batch_of
 from simulator.studies.inputs import SweepInputs
+from simulator.studies.planner import plan_sweep
 from simulator.studies.study_file import make_study
 from simulator.studies.sweep import Sweep, run_sweep
 from simulator.trading.cycle import TradingRules
@@ -198,3 +199,16 @@ def test_what_a_model_may_remember_is_not_judged(paid: tuple[Workspace, Service]
     assert judged == sessions == 71
     assert standing != "not assessable"
     assert {found[""][2], found["2024-03-01"][2]} == {"not assessable"}
+
+
+def test_models_can_be_swept_and_are_priced_before(paid: tuple[Workspace, Service]) -> None:
+    workspace, service = paid
+    sweep = sweep_of(workspace, {"models": "offline,dry", "trade.scale": "1,2"}, last="2024-02-09")
+    planned = plan_sweep(sweep.study, workspace)
+    asked = sum(line.misses for line in planned.lines if line.provider != "offline")
+    assert asked == 28 * 2
+    assert service.stats()["requests"] == 0
+    assert [one.kind for one in planned.parameters] == ["upstream", "downstream"]
+    sweep.ask()
+    assert service.stats()["answered"] == asked
+    assert "--models dry" in sweep.inputs.command(2)
