@@ -20,6 +20,7 @@ _HOMES = {
     "plan": "simulator.api",
     "compare": "simulator.api",
     "sweep": "simulator.api",
+    "objective": "simulator.api",
     "Run": "simulator.notebook.run",
     "Bars": "simulator.market.bars",
     "Snapshot": "simulator.market.bars",
@@ -43,6 +44,7 @@ __all__ = [
     "Target",
     "compare",
     "load",
+    "objective",
     "plan",
     "run",
     "runs",
@@ -52,7 +54,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from simulator import runs, stats
-    from simulator.api import compare, load, plan, run, sweep
+    from simulator.api import compare, load, objective, plan, run, sweep
     from simulator.market.bars import Bars, Snapshot
     from simulator.notebook.run import Run
     from simulator.notebook.sweep import Sweep

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from simulator.notebook.answers import Answer, PlanAnswer
     from simulator.notebook.run import Run
-    from simulator.notebook.sweep import Sweep
+    from simulator.notebook.sweep import Objective, Sweep
     from simulator.studies.executors import Executor
     from simulator.studies.study import Study
     from simulator.studies.sweep import FinishedSweep, Shard
@@ -216,6 +216,26 @@ def sweep(
         )
     assert not isinstance(made, int), "a whole sweep has no chunk missing"
     return Sweep(made.folder.path, place, made.study)
+
+
+def objective(
+    strategy: str | type | Callable[..., Mapping[str, float]],
+    symbols: str | Iterable[str],
+    start: Day,
+    end: Day | None = None,
+    workspace: Place | None = None,
+) -> Objective:
+    """Return what plays one setting after another by the kernel, for a search of your own: docs/python.md."""
+    from simulator.notebook.sweep import Objective
+    from simulator.studies.inputs import SweepInputs
+    from simulator.studies.space import Parameter, Space
+    from simulator.studies.study import Study
+
+    last = None if end is None else parse_date(end, "end")
+    base = RunSpec(strategy, parse_symbols(symbols), parse_date(start, "start"), last)
+    # Its place is taken by the settings of each call.
+    none = Space((Parameter("cadence", ("daily",)),))
+    return Objective(SweepInputs(Study(base, none), find_workspace(workspace)))
 
 
 def _type_study(

@@ -18,7 +18,7 @@ import numpy as np
 
 from simulator.errors import DataError
 from simulator.evidence.reader import read_checked
-from simulator.evidence.sweep_records import SweepRecord, SweepRuntime, SweepVerdict
+from simulator.evidence.sweep_records import ParameterRecord, SweepRecord, SweepRuntime, SweepVerdict
 from simulator.stats.series import Floats
 
 STUDY, VERDICT, RUNTIME, INFERENCE = "study.json", "verdict.json", "runtime.json", "inference.parquet"
@@ -114,6 +114,17 @@ def read_facts(folder: Path) -> tuple[SweepRecord, SweepVerdict | None]:
     return facts, cast(SweepVerdict | None, _read_beside(folder, VERDICT, SweepVerdict, facts))
 
 
+def _read_settings(column: Sequence[Any], given: ParameterRecord) -> list[Any]:
+    """Return the values of a parameter as they were given: a column holds one type, numbers with NaN for none, or texts
+    with JSON for what is no text."""
+    known: dict[object, object] = {}
+    for value in given["values"]:
+        known[value if isinstance(value, str) else json.dumps(value, default=str)] = value
+        if isinstance(value, int | float):
+            known[value] = value
+    return [None if one is None or one != one else known.get(one, one) for one in column]
+
+
 def _read_beside(folder: Path, name: str, kind: type, facts: SweepRecord) -> object:
     return read_checked(folder / name, kind, _mend(facts)) if (folder / name).is_file() else None
 
@@ -126,13 +137,15 @@ def _mend(facts: SweepRecord) -> str:
 def read_sweep(folder: Path) -> SweepEvidence:
     """Return the sweep in `folder`. Raises DataError for one that is not finished, or damaged."""
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     facts, verdict = read_facts(folder)
     runtime = cast(SweepRuntime | None, _read_beside(folder, RUNTIME, SweepRuntime, facts))
     mend = _mend(facts)
     try:
-        parts = [pd.read_parquet(path) for path in sorted((folder / "chunks").glob("*.parquet"))]
-        table = pd.concat([*parts], ignore_index=True)
+        parts = [pq.read_table(path) for path in sorted((folder / "chunks").glob("*.parquet"))]
+        table = pa.concat_tables([one.replace_schema_metadata(None) for one in parts], promote_options="permissive")
         inferred = pd.read_parquet(folder / INFERENCE)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({str(error).splitlines()[0]:.80})", where=str(folder), mend=mend) from None
@@ -141,12 +154,12 @@ def read_sweep(folder: Path) -> SweepEvidence:
         if rows != members:
             found = f"{name} hold {rows:,} members, study.json says {members:,}"
             raise DataError(found, where=str(folder), mend=mend)
-    names = [one["name"] for one in facts["study"]["parameters"]]
-    lacking = [name for name in names if name not in table]
+    study = facts["study"]
+    names = [one["name"] for one in study["parameters"]]
+    lacking = [name for name in names if name not in table.column_names]
     if lacking:
         raise DataError(f'chunks have no column "{lacking[0]}"', where=str(folder), mend=mend)
-    measured = table.drop(columns=names).join(inferred)
+    measured = table.drop_columns(names).to_pandas().join(inferred)
     measures = {str(name): measured[name].to_numpy(dtype=np.float64) for name in measured}
-    # Lists come out of Parquet as arrays.
-    settings = {name: [getattr(one, "tolist", lambda one=one: one)() for one in table[name]] for name in names}
+    settings = {one["name"]: _read_settings(table[one["name"]].to_pylist(), one) for one in study["parameters"]}
     return SweepEvidence(folder, facts, verdict, runtime, settings, measures)

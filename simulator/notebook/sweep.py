@@ -6,9 +6,10 @@ folder of a sweep ──read──► SweepEvidence ──► table, best, membe
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from simulator.evidence.sweep_records import SweepRecord
     from simulator.notebook.run import Run
+    from simulator.studies.inputs import SweepInputs
     from simulator.studies.study import Study
     from simulator.workspace import Workspace
 
@@ -110,7 +112,8 @@ class Sweep:
         """
         import pandas as pd
 
-        settings = pd.DataFrame(dict(self.evidence.settings))
+        columns = self.evidence.settings.items()
+        settings = pd.DataFrame({name: pd.Series(v, dtype="object") if None in v else v for name, v in columns})
         measured = pd.DataFrame(dict(self.measures))
         return settings.join(measured).rename_axis("member")
 
@@ -202,6 +205,31 @@ class Sweep:
         )
 
 
+class Objective:
+    """Measures of one setting after another by the kernel, the bars read once: for a search of your own.
+
+    Called with parameters it returns {measure: float}, as in a sweep's table but for what needs all members, and with
+    ``ratio``. `tried` holds the settings so far: none of them is on record, and the best is one of so many.
+    """
+
+    def __init__(self, inputs: SweepInputs) -> None:
+        self._inputs = inputs
+        self.tried: list[Mapping[str, Any]] = []
+
+    def __call__(self, **settings: Any) -> Mapping[str, float]:
+        from simulator.stats.metrics import PERIODS
+        from simulator.studies.chunks import play_chunk
+        from simulator.studies.space import Parameter, Space
+
+        space = Space(tuple(Parameter(name, (value,)) for name, value in settings.items()))
+        chunk = play_chunk(replace(self._inputs, study=replace(self._inputs.study, space=space)), 0, 1)
+        self.tried.append(settings)
+        measures = {name: float(column[0]) for name, column in chunk.columns.items() if name not in settings}
+        beyond = chunk.beyond[0]
+        spread = float(beyond.std(ddof=1))
+        return {**measures, RATIO: float(beyond.mean()) / spread * math.sqrt(PERIODS) if spread else math.nan}
+
+
 @dataclass(frozen=True)
 class SweepJudgement:
     """The verdict on a sweep: one sentence, sentences that qualify it, and the p of the best as one of all members."""
@@ -251,4 +279,4 @@ def draw_heatmap(sweep: Sweep, x: str, y: str, value: str, how: str, ax: Axes | 
 
 
 def _hashable(one: Any) -> Any:
-    return str(one) if isinstance(one, list | dict) else one
+    return "none" if one is None else str(one) if isinstance(one, list | dict) else one

@@ -130,3 +130,24 @@ def test_what_cannot_be_is_said_in_one_line(swept: simulator.Sweep, ask: Any, wo
     with pytest.raises(UsageError, match=words.replace("(", r"\(")) as told:
         ask(swept)
     assert "\n" not in str(told.value)
+
+
+def test_settings_that_are_none_stay_so(lab: Path) -> None:
+    parameters = {"fast": [3, 5], "exits.stop": [0.02, None]}
+    made = simulator.sweep("sma_cross", "SPY", "2024-01-02", "2024-06-28", parameters, lab)
+    assert made.table["exits.stop"].tolist() == [0.02, None, 0.02, None]
+    alone = made.member(1).run()
+    assert "exits.stop=null" in made.member(1).command
+    assert alone.metrics["sharpe"] == pytest.approx(made.member(1).measures["sharpe"], rel=1e-12)
+    assert made.heatmap("fast", "exits.stop").images[0].get_array().shape == (2, 2)
+
+
+def test_a_search_of_ones_own_is_played_by_the_kernel(swept: simulator.Sweep, lab: Path) -> None:
+    play = simulator.objective("sma_cross", "SPY", "2024-01-02", "2024-06-28", lab)
+    member = swept.member(17)
+    found = play(**member.settings, cadence="daily")
+    for name in ("total_return", "sharpe", "ratio", "turnover"):
+        assert found[name] == pytest.approx(member.measures[name], rel=1e-12)
+    assert play.tried == [{**member.settings, "cadence": "daily"}]
+    with pytest.raises(UsageError, match="fats"):
+        play(fats=3)
