@@ -1,6 +1,6 @@
 """Size and power of the verdict on sweeps: the best of many members without skill, and skill planted among them.
 
-    python benchmarks/sweep_size.py [--sweeps 200] [--write]
+    python benchmarks/sweep_size.py [--sweeps 200] [--sessions 251 1000] [--write]
 
 Each sweep has 40 members on one market of two symbols, GARCH-t, which rises by 15 % a year. "Near copies": half of the
 members do what the first does, but for one week in twenty. `--write` puts the table into docs/verdict.md.
@@ -19,7 +19,7 @@ from simulator.stats.bootstrap import block_length
 from simulator.stats.many import Resampling, compare_many
 from simulator.studies.inference import Members, adjusted_p
 
-MEMBERS, DRAWS, LENGTHS = 40, 1_000, (251, 1_000)
+MEMBERS, DRAWS, LENGTHS = 40, 500, (251, 1_000)
 IC = 0.3
 
 Floats = np.ndarray
@@ -106,18 +106,18 @@ def p_of(d: Floats, levels: Floats) -> Floats:
     return adjusted_p(members, compare_many([d], Resampling(DRAWS, block), levels))
 
 
-def sizes(sweeps: int) -> Iterator[tuple[str, list[str]]]:
+def sizes(sweeps: int, lengths: list[int]) -> Iterator[tuple[str, list[str]]]:
     bound = 5.0 + 233 * math.sqrt(0.05 * 0.95 / sweeps)
     for name, sweep in NULLS.items():
         cells = []
-        for n in LENGTHS:
+        for n in lengths:
             rng = np.random.default_rng(n)
             share = 100 * float(np.mean([p_of(*sweep(rng, n)).min() < 0.05 for _ in range(sweeps)]))
             cells.append(f"{share:.1f}{' **!**' if share > bound else ''}")
         yield f"{name}: any called skill", cells
     for name, sweep in EDGES.items():
         cells = []
-        for n in LENGTHS:
+        for n in lengths:
             rng, edges, found = np.random.default_rng(n), [], []
             for _ in range(sweeps):
                 d, levels = sweep(rng, n)
@@ -131,9 +131,14 @@ def sizes(sweeps: int) -> Iterator[tuple[str, list[str]]]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sweeps", type=int, default=50)
+    options.add_argument("--sessions", type=int, nargs="+", default=LENGTHS)
     options.add_argument("--write", action="store_true")
     given = options.parse_args()
-    found = table(f"% of sweeps of {MEMBERS} members", tuple(f"n = {n:,}" for n in LENGTHS), sizes(given.sweeps))
+    found = table(
+        f"% of sweeps of {MEMBERS} members",
+        tuple(f"n = {n:,}" for n in given.sessions),
+        sizes(given.sweeps, given.sessions),
+    )
     if given.write:
         write("sweeps", found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from simulator.evidence.sweep_records import SweptRow
 from simulator.stats.many import Resampling, compare_many
+from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Floats
 from simulator.stats.skill import share_of_level
 
@@ -62,9 +64,14 @@ def p_beside(sweep: SweptRow, beyond: Floats, level: float) -> float:
     found = compare_many([beyond[None, :]], how)
     if not np.isfinite(found.t[0]):
         return 1.0
-    heights = np.array(sweep["null_t"])
-    gain = max(level, 0.0)
-    without = (found.mean[0] - gain) / found.mean[0] * found.t[0] if found.mean[0] else 0.0
-    below = np.interp([found.t[0], without], heights, np.linspace(0.0, 1.0, heights.size))
-    p, p_level = (float(one) for one in np.maximum(1.0 - below, 1.0 / (sweep["draws"] + 1.0)))
-    return max(p, p_level * share_of_level(float(found.mean[0]), gain))
+    mean, gain = float(found.mean[0]), max(level, 0.0)
+    ratio = float(found.ratio[0]) * math.sqrt(PERIODS)
+    without = ratio * (mean - gain) / mean if mean else 0.0
+
+    def reached(values: list[float], heights: list[float]) -> list[float]:
+        below = np.interp(values, heights, np.linspace(0.0, 1.0, len(heights)))
+        return [float(one) for one in np.maximum(1.0 - below, 1.0 / (sweep["draws"] + 1.0))]
+
+    p_ratio, p_level = reached([ratio, without], sweep["null_best"])
+    p = reached([float(found.t[0])], sweep["null_t"])[0]
+    return max(p, p_ratio, p_level * share_of_level(mean, gain))

@@ -40,7 +40,7 @@ class SweepCommand(InSections):
     sections: ClassVar = {
         "What is swept": ("--strategy", "--symbols", "--from", "--set", "--where"),
         "Which members": ("--search",),
-        "Out of sample": ("--walk-forward",),
+        "Out of sample": ("--walk-forward", "--hold-out"),
         "Who answers, and for how much": ("--models", "--plan"),
         "Who plays": ("--executor",),
         "Output": ("--json", "--help"),
@@ -57,6 +57,10 @@ class SweepCommand(InSections):
             "--walk-forward train=252,test=63,purge=5, --cpcv folds=10,test=2,purge=5,embargo=5",
             "Choose in sample, fold after fold, and play the choices out of sample as one account; `anchored` trains "
             "on all before. Combinatorial purged cross-validation.",
+        ),
+        "--hold-out": (
+            "--hold-out DATE, --open-hold-out",
+            "Keep the sessions from DATE on from every member; play the best on them. Openings are counted.",
         ),
         "--plan": ("--plan, --max-cost USD", "Say what would be played and asked, and for how much; most to spend."),
         "--executor": (
@@ -91,6 +95,8 @@ class SweepCommand(InSections):
 @click.option("--seed", type=int)
 @click.option("--walk-forward")
 @click.option("--cpcv")
+@click.option("--hold-out")
+@click.option("--open-hold-out", is_flag=True)
 @click.option("--executor", shell_complete=lambda *_: ["threads", "loky", "dask", "ray"])
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--shard")

@@ -173,6 +173,7 @@ class SweptRow(SweepCounts):
     ratio_kurtosis: float | None
     sharpe_mean: float | None
     sharpe_sd: float | None
+    null_best: list[float]
     null_t: list[float]
     draws: int
     block: float

@@ -73,6 +73,7 @@ def sweep_facts(record: SweepRecord, rows: Iterable[Mapping[str, object]] = ()) 
         "ratio_kurtosis": found["ratio_kurtosis"],
         "sharpe_mean": found["sharpe_mean"],
         "sharpe_sd": found["sharpe_sd"],
+        "null_best": found["null_best"],
         "null_t": found["null_t"],
         "draws": found["draws"],
         "block": found["block"],

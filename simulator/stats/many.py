@@ -68,7 +68,9 @@ class Many:
     ----------
     mean, ratio, error, t : (N,) means, Sharpe ratios, the sd of their replicates (ddof 1), and one over the other
     p : (N,) Romano-Wolf adjusted
-    p_level : (N,) the same for the mean less what a change of level earned; `p` where nothing is to be taken off
+    p_ratio : (N,) the same step-down of the ratios themselves, each replicate recentred by its mean and divided by its
+        own sd, as the reality check has them: nearer to its size where t = ratio/error says too much of heavy tails
+    p_level : (N,) that of the means less what a change of level earned
     best : the largest ratio, with its p by the reality check; `null` (B,) the largest recentred ratio of each replicate
     null_t : (B,) the largest (SR* − SR)/error of each replicate
     effective : number of independent configurations they amount to
@@ -79,6 +81,7 @@ class Many:
     error: Floats
     t: Floats
     p: Floats
+    p_ratio: Floats
     p_level: Floats
     best: int
     p_best: float
@@ -130,7 +133,7 @@ def compare_many(blocks: Iterable[Floats], resampling: Resampling, levels: Float
     kept: list[Floats] = []
     parts: list[Floats] = []
     null, null_t, together, varied, first = NONE, NONE, np.zeros(1), 0, 0
-    plain, level = Staircases(), Staircases()
+    steps = [Staircases(), Staircases(), Staircases()]
     for rows in blocks:
         active = varying(rows)
         parts.append(np.full((3, len(rows)), np.nan))
@@ -142,34 +145,36 @@ def compare_many(blocks: Iterable[Floats], resampling: Resampling, levels: Float
         if not kept and resampling.draws * x.shape[1] <= KEPT:
             kept = list(resampling.counts(x.T))
         mean, spread = x.mean(axis=1), x.std(axis=1, ddof=1)
-        largest, away = _replicate(x, mean, kept or resampling.counts(x.T))
+        recentred, away = _replicate(x, mean, kept or resampling.counts(x.T))
         ratio, error = mean / spread, away.std(axis=0, ddof=1)
         away = (away - ratio) / error
-        null, null_t = _larger(null, largest), _larger(null_t, away.max(axis=1))
-        plain.add(ratio / error, away)
-        level.add((mean - gain[active]) / spread / error, away)
+        null, null_t = _larger(null, recentred.max(axis=1)), _larger(null_t, away.max(axis=1))
+        steps[0].add(ratio / error, away)
+        steps[1].add(ratio, recentred)
+        if levels is not None:
+            steps[2].add((mean - gain[active]) / spread, recentred)
         parts[-1][:, active] = mean, ratio, error
         together = together + ((x - mean[:, None]) / (spread * np.sqrt(x.shape[1] - 1.0))[:, None]).sum(axis=0)
         varied += len(x)
     mean, ratio, error = np.hstack(parts)
     tested = np.isfinite(ratio)
-    p, p_level = np.ones(len(ratio)), np.ones(len(ratio))
-    p[tested], p_level[tested] = plain.p(), level.p()
+    p = np.ones((3, len(ratio)))
+    p[:, tested] = [one.p() for one in (steps if levels is not None else (*steps[:2], steps[1]))]
     best = int(np.nanargmax(ratio)) if varied else 0
     p_best = (1.0 + float(np.sum(null >= ratio[best]))) / (null.size + 1.0) if varied else 1.0
     effective = effective_of(together, varied, len(ratio))
-    return Many(mean, ratio, error, ratio / error, p, p_level, best, p_best, null, null_t, effective)
+    return Many(mean, ratio, error, ratio / error, p[0], p[1], p[2], best, p_best, null, null_t, effective)
 
 
 def _replicate(x: Floats, mean: Floats, counts: Iterable[Floats]) -> tuple[Floats, Floats]:
-    """Of x (n, T): the largest recentred ratio of each replicate (B,), and all ratios (B, n)."""
-    largest, ratios, moments = [], [], moments_of(x.T)
+    """Ratios (B, n) of the replicates of x (n, T), recentred by the mean alone, and as they are."""
+    recentred, ratios, moments = [], [], moments_of(x.T)
     for drawn_often in counts:
         drawn, own = moments(drawn_often)
-        # Recentred by the mean alone and divided by the replicate's own sd: a fixed sd over-rejects.
-        largest.append(np.max((drawn - mean) / own, axis=1))
+        # Divided by the replicate's own sd: a fixed sd over-rejects.
+        recentred.append((drawn - mean) / own)
         ratios.append(drawn / own)
-    return np.concatenate(largest), np.concatenate(ratios)
+    return np.concatenate(recentred), np.concatenate(ratios)
 
 
 NONE: Floats = np.empty(0)

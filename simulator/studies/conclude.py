@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from dataclasses import asdict, replace
 from datetime import date
 
@@ -13,6 +14,7 @@ import pandas as pd
 from simulator.analysis.sweep_verdict import judge_sweep
 from simulator.analysis.trials import count_trials
 from simulator.errors import UsageError
+from simulator.evidence.records import SkillRecord
 from simulator.evidence.sweep_records import (
     SWEEP_SCHEMA,
     BestRecord,
@@ -35,11 +37,11 @@ from simulator.store.connection import store_place
 from simulator.store.evidence import record_run
 from simulator.store.folders import json_bytes
 from simulator.studies.chunks import batch_of
+from simulator.studies.hold_out import describe_hold_out, open_hold_out
 from simulator.studies.inference import Inference, Members, infer, or_none
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
 from simulator.studies.walk_forward import Play, cross_validate, walk
-from simulator.workspace import Workspace
 
 
 def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None) -> SweepRecord:
@@ -78,15 +80,19 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
     write_file(folder.path / "study.json", json_bytes(record))
     place = store_place(workspace.registry)
     record_run(place, sweep_facts(record, all_results(place, workspace.reports).rows), folder.path.name)
-    judge_again(workspace, folder, record)
+    judge_again(inputs, folder, record, play)
     for path in played:  # made before the sweep was known to be where its settings come from
         count_trials(workspace, path.folder, path.facts)
         path.build(path.folder)
     return record
 
 
-def judge_again(workspace: Workspace, folder: SweepFolder, record: SweepRecord) -> SweepVerdict:
-    """Write verdict.json, by the trials there are by now; return it."""
+def judge_again(
+    inputs: SweepInputs, folder: SweepFolder, record: SweepRecord, play: Play | None = None
+) -> SweepVerdict:
+    """Write verdict.json, by the trials there are by now; return it. `play` makes the run that opens a hold-out."""
+    workspace = inputs.workspace
+    held = open_hold_out(inputs, record["best"]["member"], play) or _opened_before(folder, record)
     seen = all_results(store_place(workspace.registry), workspace.reports)
     best, first = record["best"]["member"], 0
     beyond = np.zeros(0)
@@ -96,6 +102,7 @@ def judge_again(workspace: Workspace, folder: SweepFolder, record: SweepRecord) 
         first += len(rows)
     judged = record["memory"]["judged"] if "memory" in record else None
     verdict = judge_sweep(seen, record, folder.path, beyond if judged is None else beyond[-judged:])
+    verdict["hold_out"] = describe_hold_out(inputs, record, seen, held)
     write_file(folder.path / "verdict.json", json_bytes(verdict))
     return verdict
 
@@ -104,6 +111,16 @@ def last_sessions(inputs: SweepInputs) -> slice:
     """Return the sessions that are judged: all, or the last, after the cut-off of the models that were asked."""
     judged = None if inputs.memory is None else inputs.memory["judged"]
     return slice(None) if judged is None or judged == len(inputs.sessions) else slice(-judged, None)
+
+
+def _opened_before(folder: SweepFolder, record: SweepRecord) -> SkillRecord | None:
+    """Return what an opened hold-out showed, of the verdict.json there is of the same result."""
+    try:
+        found: SweepVerdict = json.loads((folder.path / "verdict.json").read_bytes())
+        held = found["hold_out"] if found["digest"] == record["identity"]["digest"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+    return held["skill"] if held else None
 
 
 def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:
@@ -158,7 +175,7 @@ def _study(inputs: SweepInputs) -> StudyRecord:
             for one in space.parameters
         ],
         "constraints": [one.text for one in space.where],
-        "hold_out": None,
+        "hold_out": str(study.hold_out.first) if study.hold_out else None,
     }
 
 

@@ -124,11 +124,12 @@ def infer(members: Members, seed: int = 0, judged_from: str | None = None) -> In
 
 
 def adjusted_p(members: Members, many: Many) -> Floats:
-    """Return (N,) p of each member: the larger of step-down and, at the share it counts for, step-down without the
-    reward of a change of level; and no less than its own p as one trial, where that could matter."""
+    """Return (N,) p of each member: the largest of the step-downs of t, of the ratio, and, at the share it counts for,
+    of the ratio without the reward of a change of level; and no less than its own p as one trial, where that could
+    matter."""
     with np.errstate(invalid="ignore"):
         share = np.where(3.0 * np.maximum(members.levels, 0.0) > many.mean, share_of_level(0.0, 1.0), 0.5)
-    p = np.maximum(many.p, many.p_level * share)
+    p = np.maximum(np.maximum(many.p, many.p_ratio), many.p_level * share)
     asked, first = p < FLOOR, 0
     for rows in members.blocks() if asked.any() else ():
         here = np.flatnonzero(asked[first : first + len(rows)])

@@ -16,6 +16,16 @@ OBJECTIVE = "sharpe"
 
 
 @dataclass(frozen=True)
+class HoldOut:
+    """The last sessions, from `first` to `last` (None: the last all have), that no member is played on; `opened` where
+    the best one shall be."""
+
+    first: date
+    last: date | None = None
+    opened: bool = False
+
+
+@dataclass(frozen=True)
 class Study:
     """A sweep before it is played.
 
@@ -26,6 +36,7 @@ class Study:
     seed : of everything drawn: members of a random search, replicates of the inference
     objective : measure that a TPE search looks for more of
     walk_forward, combinatorial : splits to choose members in sample by; the members themselves do not depend on them
+    hold_out : sessions after `base.last`, which has been set before them
     """
 
     base: RunSpec
@@ -34,6 +45,7 @@ class Study:
     objective: str = OBJECTIVE
     walk_forward: WalkForward | None = None
     combinatorial: Combinatorial | None = None
+    hold_out: HoldOut | None = None
 
     def __len__(self) -> int:
         return len(self.space)
@@ -48,7 +60,10 @@ class Study:
         space = self.space
         if not isinstance(self.base.strategy, str):
             return ""
-        words = self.base.command(strategy, last).split(" ", 2)
+        held = self.hold_out
+        words = self.base.command(strategy, (held and held.last) or last).split(" ", 2)
+        if held is not None and held.last is None:
+            words[2] = words[2].replace(f" --to {last}", "")
         more = [word for one in space.parameters for word in ("--set", f"{one.name}={one.typed}")]
         more += [word for one in space.where for word in ("--where", one.text)]
         if space.search != "grid":
@@ -57,6 +72,7 @@ class Study:
         more += ["--seed", str(self.seed)] if self.seed else []
         splits = (("--walk-forward", self.walk_forward), ("--cpcv", self.combinatorial))
         more += [word for option, one in splits if one is not None for word in (option, describe(one))]
+        more += ["--hold-out", str(held.first)] if held else []
         return f"sim sweep {words[2]} {shlex.join(more)}"
 
     def described(self) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ study.yaml                                    sim sweep study.yaml --set slow=10
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from simulator.studies.conditions import Condition
 from simulator.studies.inputs import SweepInputs, is_hidden
 from simulator.studies.space import SEARCHES, Parameter, Space
 from simulator.studies.splitting import read_combinatorial, read_walk_forward
-from simulator.studies.study import OBJECTIVE, Study
+from simulator.studies.study import OBJECTIVE, HoldOut, Study
 from simulator.studies.tpe import ask
 from simulator.studies.values import read_parameter
 from simulator.studies.walk_forward import check_splits, describe_splits
@@ -60,6 +60,8 @@ class StudyFile(Section):
     objective: str | None = None
     walk_forward: dict[str, Any] | str | None = None
     cpcv: dict[str, Any] | str | None = None
+    hold_out: date | None = None
+    """First of the last sessions, that no member is played on."""
 
 
 def make_study(
@@ -76,6 +78,8 @@ def make_study(
     symbols = given.get("symbols", written.symbols) or SYMBOLS
     listed = symbols.split(",") if isinstance(symbols, str) else symbols
     last = given.get("last", written.last)
+    held = _hold_out(given.get("hold_out", written.hold_out), last, bool(given.get("open_hold_out")))
+    last = held.first - timedelta(days=1) if held else last
     base = RunSpec(
         given.get("strategy", written.strategy) or STRATEGY,
         tuple(dict.fromkeys(one.strip().upper() for one in listed if one.strip())),
@@ -100,7 +104,8 @@ def make_study(
     space = ask(space, ()) if search == "tpe" else space
     walk, cpcv = (given.get(key, vars(written)[key]) for key in ("walk_forward", "cpcv"))
     walk_forward = None if walk is None else read_walk_forward(walk)
-    study = Study(base, space, seed, objective, walk_forward, None if cpcv is None else read_combinatorial(cpcv))
+    combinatorial = None if cpcv is None else read_combinatorial(cpcv)
+    study = Study(base, space, seed, objective, walk_forward, combinatorial, held)
     inputs = SweepInputs(study, workspace)
     inputs.check()
     if inputs.of_council and search == "tpe" and (shown := [one.name for one in swept if not is_hidden(one.name)]):
@@ -111,6 +116,20 @@ def make_study(
         check_splits(study, inputs.of_council)
         describe_splits(study, inputs.sessions)
     return study
+
+
+def _hold_out(first: date | str | None, last: date | str | None, opened: bool) -> HoldOut | None:
+    """Return the hold-out that begins at `first`. Raises UsageError where there is none to open, or it is empty."""
+    if first is None:
+        if opened:
+            raise UsageError(
+                "--open-hold-out without a hold-out", mend="keep the last sessions back: --hold-out 2024-01-01"
+            )
+        return None
+    begin, end = parse_date(first, "--hold-out"), None if last is None else parse_date(last, "--to")
+    if end is not None and end < begin:
+        raise UsageError(f"the hold-out begins {begin}, after the last session, {end}")
+    return HoldOut(begin, end, opened)
 
 
 def _read(file: Path) -> StudyFile:
