@@ -110,8 +110,6 @@ def make_study(
     inputs.check()
     if inputs.of_council and search == "tpe" and (shown := [one.name for one in swept if not is_hidden(one.name)]):
         raise UsageError(f"a tpe search of {shown[0]} asks models batch after batch", mend="take --search grid")
-    if study.walk_forward is not None and inputs.of_council:
-        raise UsageError("a walk-forward changes parameters of rules", mend="leave it out, or take --cpcv")
     if study.walk_forward is not None or study.combinatorial is not None:
         check_splits(study, inputs.of_council)
         describe_splits(study, inputs.sessions)
