@@ -3,6 +3,7 @@
 docs/pictures/terminal.svg     the terminal, exported by rich
 docs/pictures/report.png       the first screen of the report in headless Chromium
 docs/pictures/leaderboard.png  its members and council
+docs/pictures/sweep.png        the map of a sweep
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ WIDTH = 1200
 PARTS = {
     "report.png": ("main > :not(.masthead, #verdict)", 710),
     "leaderboard.png": ("main > :not(#members), .accounts, .accounts ~ *", 600),
+    "sweep.png": ("main > :not(#map)", 650),
 }
-"""Picture → what of the page is left out, and the height of the rest."""
+"""Picture → what of its page is left out, and the height of the rest."""
 
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
@@ -45,20 +47,20 @@ def terminal(run: simulator.Run) -> None:
     (HERE / "terminal.svg").write_text("\n".join(line.rstrip() for line in drawn.splitlines()) + "\n", encoding="utf-8")
 
 
-def report(run: simulator.Run, browser: str) -> None:
-    """Parts of the report as a reader sees them."""
-    whole = (run.folder / "report.html").read_text(encoding="utf-8")
-    for name, (left_out, height) in PARTS.items():
-        with tempfile.TemporaryDirectory() as profile:
-            page = Path(profile) / name.replace("png", "html")
-            rule = f"{left_out} {{ display: none; }} #members {{ margin-top: 0; }}"
-            page.write_text(whole.replace("</head>", f"<style>{rule}</style></head>"), encoding="utf-8")
-            subprocess.run(
-                [browser, *QUIET, "--hide-scrollbars", f"--user-data-dir={profile}",
-                 f"--window-size={WIDTH},{height}",
-                 f"--screenshot={HERE / name}", page.as_uri()],
-                check=True, capture_output=True, timeout=120,
-            )  # fmt: skip
+def picture(page: Path, name: str, browser: str) -> None:
+    """Part of a page as a reader sees it."""
+    left_out, height = PARTS[name]
+    with tempfile.TemporaryDirectory() as profile:
+        part = Path(profile) / name.replace("png", "html")
+        rule = f"{left_out} {{ display: none; }} #members, #map {{ margin-top: 0; }}"
+        part.write_text(
+            page.read_text(encoding="utf-8").replace("</head>", f"<style>{rule}</style></head>"), encoding="utf-8"
+        )
+        subprocess.run(
+            [browser, *QUIET, "--hide-scrollbars", f"--user-data-dir={profile}", f"--window-size={WIDTH},{height}",
+             f"--screenshot={HERE / name}", part.as_uri()],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
 
 
 def main() -> None:
@@ -70,7 +72,11 @@ def main() -> None:
         make_workspace(workspace, git=False)
         run = simulator.run("macro_council", ["SPY", "QQQ"], "2024-01-01", workspace=workspace)
         terminal(run)
-        report(run, browser)
+        picture(run.folder / "report.html", "report.png", browser)
+        picture(run.folder / "report.html", "leaderboard.png", browser)
+        space = {"fast": "5:50:5", "slow": "60:200:10"}
+        sweep = simulator.sweep("sma_cross", ["SPY"], "2020-01-02", parameters=space, workspace=workspace)
+        picture(sweep.folder / "sweep.html", "sweep.png", browser)
 
 
 if __name__ == "__main__":
