@@ -484,9 +484,9 @@ def _unfinished(trial: Trial, whole: set[str], latest: Mapping[str, str]) -> str
 def _walked(trial: Trial, own: Trial) -> str:
     """Say where one of the two is a sweep, and the other the path its walk-forward played: chosen in sample, it is out
     of sample already."""
-    if trial.sweep and own.digest in trial.sweep["paths"]:
+    if trial.sweep and own.digest in trial.sweep.get("paths", ()):
         return "the sweep its settings were chosen in, each before the sessions it was played on"
-    return f"a walk-forward of {own.run_id}" if own.sweep and trial.digest in own.sweep["paths"] else ""
+    return f"a walk-forward of {own.run_id}" if own.sweep and trial.digest in own.sweep.get("paths", ()) else ""
 
 
 def _repeated(trial: Trial, seen: dict[object, list[Trial]]) -> str:

@@ -21,18 +21,22 @@ if TYPE_CHECKING:
 @AS_JSON
 @click.pass_obj
 def verify(workspace: Workspace, run: str | None, each: bool, as_json: bool) -> None:
-    """Hold the files of RUN (the last) against its run.json, and that against the store.
+    """Hold the files of RUN (the last), or of a sweep, against its run.json, and that against the store.
 
     A changed, missing or added file is named and ends in exit code 3. A folder this store does not know, or of an
     earlier version, is a note. trials.json and runtime.json stand in no digest: they differ between reruns.
     """
     from simulator.errors import DataError, UsageError
+    from simulator.evidence.sweep_reader import find_sweep, find_sweeps
     from simulator.evidence.verify import verify_folders
     from simulator.store.folders import find_run, run_folders
 
     if each and run:
         raise UsageError(f"--all and {run}", mend="name one run or all of them")
-    folders = run_folders(workspace.reports) if each else [find_run(workspace.reports, run or "last")]
+    if each:
+        folders = [*run_folders(workspace.reports), *find_sweeps(workspace.reports)]
+    else:
+        folders = [find_sweep(workspace.reports, run or "") or find_run(workspace.reports, run or "last")]
     found = verify_folders(workspace, folders, gone=each)
     print_result({"runs": found}, as_json, lambda console: _print(found, console))
     changed = [one["folder"] for one in found if one["state"] == "changed"]

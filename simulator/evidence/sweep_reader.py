@@ -97,14 +97,20 @@ def is_sweep(folder: Path) -> bool:
     return (folder / STUDY).is_file() or (folder / "chunks").is_dir()
 
 
+def find_sweeps(reports: Path) -> list[Path]:
+    """Return the folders of all sweeps, finished or not, by name."""
+    return sorted(one for one in reports.glob("sweep-*") if is_sweep(one))
+
+
 def find_sweep(reports: Path, name: str) -> Path | None:
     """Return the sweep of that folder, id or beginning of a name, the one written last of several; None without one."""
     if is_sweep(Path(name)):
         return Path(name)
     if not name:
         return None
-    folders = [one for one in reports.glob("sweep-*") if is_sweep(one)]
-    known = [one for one in folders if one.name.startswith(name) or one.name.rpartition("-")[2].startswith(name)]
+    known = [
+        one for one in find_sweeps(reports) if one.name.startswith(name) or one.name.rpartition("-")[2].startswith(name)
+    ]
     return max(known, key=lambda one: one.stat().st_mtime_ns, default=None)
 
 

@@ -28,6 +28,17 @@ MEMBER_COLUMNS = {
 """Columns of inference.parquet."""
 
 
+class SealRecord(TypedDict):
+    """Metadata of a chunk: digest of its study, its first member and the one after its last, sha256 (hex) of its table
+    and of the series beside it, and {member: why it could not be played}."""
+
+    study: str
+    members: list[int]
+    table: str
+    beyond: str
+    failures: dict[str, str]
+
+
 class SweepIdentity(Span):
     """The study and what it was played on; ``to`` is the last session before the hold-out.
 
@@ -163,7 +174,7 @@ class SweepInference(RatioRecord):
 
 class SweptRow(SweepCounts):
     """A sweep as the store keeps it, beside what it keeps of a run: size, moments, and what a run beside it is
-    judged by."""
+    judged by. Rows that an earlier build wrote lack some."""
 
     effective: float
     p: float
@@ -173,13 +184,13 @@ class SweptRow(SweepCounts):
     ratio_kurtosis: float | None
     sharpe_mean: float | None
     sharpe_sd: float | None
-    null_best: list[float]
+    null_best: NotRequired[list[float]]
     null_t: list[float]
     draws: int
     block: float
     seed: int
     sessions: int
-    paths: list[str]
+    paths: NotRequired[list[str]]
     """Digests of the runs that its walk-forwards played."""
 
 

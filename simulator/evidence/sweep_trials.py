@@ -60,7 +60,7 @@ def sweep_facts(record: SweepRecord, rows: Iterable[Mapping[str, object]] = ()) 
     facts: dict[str, object] = {name: value for name, value in known.items() if name in kept}
     swept = {one["name"]: one["values"][:20] or one["spread"] for one in record["study"]["parameters"]}
     same = (cast("SweptRow | None", row.get("sweep")) for row in rows if row["digest"] == known["digest"])
-    paths = dict.fromkeys(digest for swept in same if swept for digest in swept["paths"])
+    paths = dict.fromkeys(digest for swept in same if swept for digest in swept.get("paths", ()))
     if walked and walked["path"]:
         paths[walked["path"]["digest"]] = None
     swept_row: SweptRow = {

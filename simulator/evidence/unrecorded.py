@@ -174,7 +174,8 @@ def record_unrecorded(store: Store, reports: Path) -> list[str]:
             store.record_parts(one.run["run_id"], one.run["digest"], part_digests(added))
     sweeps = unrecorded_sweeps(store.results(), reports)
     for sweep in sweeps:
-        store.record_run(sweep_facts(sweep.record), sweep.folder.name, first_run_at=sweep.written_at)
+        digest, at = sha256(read_bytes(sweep.folder / "study.json")), sweep.written_at
+        store.record_run(sweep_facts(sweep.record), sweep.folder.name, run_json=digest, first_run_at=at)
     return [*(one.folder.name for one in found), *(one.folder.name for one in sweeps)]
 
 

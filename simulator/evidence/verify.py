@@ -123,33 +123,41 @@ def verify_folders(workspace: Workspace, folders: Iterable[Path], gone: bool = F
 
     ``state`` is verified, changed or unrecorded; with `gone` also missing, for recorded runs without a folder.
     """
+    from simulator.evidence.sweep_reader import is_sweep
     from simulator.store.connection import store_place
     from simulator.store.database import Store
 
     rows: list[dict[str, object]] = []
     for folder in folders:
         try:
+            if not (folder / "run.json").exists() and is_sweep(folder):
+                from simulator.evidence.verify_sweep import verify_sweep
+
+                rows.append(verify_sweep(workspace, folder))
+                continue
             one = verify_run(workspace, folder)
         except DataError as error:
-            rows.append(_row(folder.name, None, "changed", (str(error),)))
+            rows.append(verification_row(folder.name, None, "changed", (str(error),)))
             continue
         state = "changed" if one.changed else "verified" if one.recorded else "unrecorded"
-        rows.append(_row(folder.name, one.run, state, one.changed, one.notes))
+        rows.append(verification_row(folder.name, one.run, state, one.changed, one.notes))
     if gone:
         there = {row["folder"] for row in rows}
         with Store(store_place(workspace.registry)) as store:
-            there |= {path.parent.name for path in workspace.reports.glob("sweep-*/study.json")}
-            rows += [_row(row["folder"], row, "missing") for row in store.runs() if row["folder"] not in there]
+            rows += [
+                verification_row(row["folder"], row, "missing") for row in store.runs() if row["folder"] not in there
+            ]
     return rows
 
 
-def _row(
+def verification_row(
     folder: str,
     run: Mapping[str, object] | None,
     state: str,
     changed: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> dict[str, object]:
+    """Return one of the rows of `verify_folders`."""
     ids = {name: run[name] if run else None for name in ("run_id", "digest")}
     return {"folder": folder, **ids, "state": state, "changed": list(changed), "notes": list(notes)}
 

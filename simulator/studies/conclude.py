@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from dataclasses import asdict, replace
@@ -25,6 +24,8 @@ from simulator.evidence.sweep_records import (
 )
 from simulator.evidence.sweep_trials import sweep_facts
 from simulator.evidence.unrecorded import all_results
+from simulator.evidence.verify import sha256
+from simulator.evidence.verify_sweep import members_digest
 from simulator.files import write_file
 from simulator.market.months import month_digests
 from simulator.runs.execute import FinishedRun
@@ -34,7 +35,7 @@ from simulator.runs.measure import session_returns, sharpe_ends
 from simulator.runs.spec import RunSpec
 from simulator.stats.series import split
 from simulator.store.connection import store_place
-from simulator.store.evidence import record_run
+from simulator.store.evidence import record_parts, record_run
 from simulator.store.folders import json_bytes
 from simulator.studies.chunks import batch_of
 from simulator.studies.hold_out import describe_hold_out, open_hold_out
@@ -76,10 +77,13 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
         record["walk_forward"] = walk(study, study.walk_forward, inputs.sessions, folder.blocks, play_path)
     if study.combinatorial is not None:
         record["combinatorial"] = cross_validate(study.combinatorial, inputs.sessions, folder.blocks)
+    place, written = store_place(workspace.registry), json_bytes(record)
+    facts = sweep_facts(record, all_results(place, workspace.reports).rows)
+    # Recorded first: of a command killed in between the store knows more than there is.
+    parts = {"inference.parquet": sha256(content.getvalue())}
+    record_run(place, facts, folder.path.name, run_json=sha256(written), parts=parts)
     write_file(folder.path / "inference.parquet", content.getvalue())
-    write_file(folder.path / "study.json", json_bytes(record))
-    place = store_place(workspace.registry)
-    record_run(place, sweep_facts(record, all_results(place, workspace.reports).rows), folder.path.name)
+    write_file(folder.path / "study.json", written)
     judge_again(inputs, folder, record, play)
     for path in played:  # made before the sweep was known to be where its settings come from
         count_trials(workspace, path.folder, path.facts)
@@ -103,7 +107,10 @@ def judge_again(
     judged = record["memory"]["judged"] if "memory" in record else None
     verdict = judge_sweep(seen, record, folder.path, beyond if judged is None else beyond[-judged:])
     verdict["hold_out"] = describe_hold_out(inputs, record, seen, held)
-    write_file(folder.path / "verdict.json", json_bytes(verdict))
+    written, known = json_bytes(verdict), record["identity"]
+    parts = {"verdict.json": sha256(written)}
+    record_parts(store_place(workspace.registry), known["run_id"], known["digest"], parts)
+    write_file(folder.path / "verdict.json", written)
     return verdict
 
 
@@ -139,7 +146,7 @@ def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:
     return {
         "run_id": folder.path.name.rpartition("-")[2],
         "schema": SWEEP_SCHEMA,
-        "digest": _digest(folder),
+        "digest": members_digest(folder.blocks(), folder.table().items()),
         "strategy": loaded.strategy.name,
         "symbols": list(base.symbols),
         "from": str(base.first),
@@ -151,16 +158,6 @@ def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:
         "code": code_version(),
         "command": inputs.study.command(loaded.strategy.name, staged.last),
     }
-
-
-def _digest(folder: SweepFolder) -> str:
-    """sha256 (hex) of every member's settings, measures and d."""
-    found = hashlib.sha256()
-    for rows in folder.blocks():
-        found.update(np.ascontiguousarray(rows).data)
-    for name, column in folder.table().items():
-        found.update(repr((name, column.tolist())).encode())
-    return found.hexdigest()
 
 
 def _study(inputs: SweepInputs) -> StudyRecord:

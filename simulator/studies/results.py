@@ -11,20 +11,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from simulator.errors import SimError
+from simulator.evidence.sweep_records import SealRecord
+from simulator.evidence.verify_sweep import SEAL, digests_of, read_seal, table_digest
 from simulator.files import write_file
 from simulator.market.bars import Floats
 from simulator.studies.chunks import Chunk
-
-SEAL = b"sim sweep"
-"""Key of the Parquet file's metadata."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class SweepFolder:
         series, rows = io.BytesIO(), io.BytesIO()
         np.save(series, chunk.beyond)
         table = pa.table({name: pa.array(values.tolist()) for name, values in chunk.columns.items()})
-        seal = {
+        seal: SealRecord = {
             "study": self.study,
             "members": [chunk.first, chunk.first + len(chunk.beyond)],
-            "table": _digest_of(table),
+            "table": table_digest(table),
             "beyond": hashlib.sha256(series.getbuffer()).hexdigest(),
             "failures": {str(number): why for number, why in sorted(chunk.failures.items())},
         }
@@ -63,12 +63,9 @@ class SweepFolder:
 
     def failures(self) -> dict[int, str]:
         """Return {member: why it could not be played}."""
-        import pyarrow.parquet as pq
-
         found: dict[int, str] = {}
         for path in sorted((self.path / "chunks").glob("*.parquet")):
-            seal = json.loads(pq.read_schema(path).metadata[SEAL])
-            found |= {int(number): why for number, why in seal["failures"].items()}
+            found |= {int(number): why for number, why in read_seal(path)["failures"].items()}
         return found
 
     def table(self) -> pd.DataFrame:
@@ -84,17 +81,21 @@ class SweepFolder:
         """(R, S) of all members."""
         return np.concatenate(list(self.blocks()))
 
-    def _seal(self, first: int, end: int) -> Mapping[str, Any] | None:
-        import pyarrow.parquet as pq
+    def refuse_others(self) -> None:
+        """Raise SimError where members of another study lie in this folder: it was copied, or given this name."""
+        for path in sorted((self.path / "chunks").glob("*.parquet")):
+            with suppress(OSError, KeyError, ValueError):  # damaged: it is played again
+                if (other := read_seal(path)["study"]) != self.study:
+                    found = f"chunks/{path.name} is of another study ({other[:10]}, this one is {self.study[:10]})"
+                    raise SimError(found, where=str(self.path), mend="give that folder another name, and try again")
 
+    def _seal(self, first: int, end: int) -> SealRecord | None:
+        path = self._table(first)
         try:
-            table = pq.read_table(self._table(first))
-            seal: dict[str, Any] = json.loads((table.schema.metadata or {})[SEAL])
-            with self._series(first).open("rb") as file:
-                beyond = hashlib.file_digest(file, "sha256").hexdigest()
+            seal = read_seal(path)
+            there = {"study": self.study, "members": [first, end], **digests_of(path)}
         except (OSError, KeyError, ValueError):  # pyarrow's own errors are of these kinds
             return None
-        there = {"study": self.study, "members": [first, end], "table": _digest_of(table), "beyond": beyond}
         return seal if {**seal, **there} == seal else None
 
     def _table(self, first: int) -> Path:
@@ -102,12 +103,3 @@ class SweepFolder:
 
     def _series(self, first: int) -> Path:
         return self._table(first).with_suffix(".npy")
-
-
-def _digest_of(table: Any) -> str:
-    import pyarrow as pa
-
-    out = io.BytesIO()
-    with pa.ipc.new_stream(out, table.schema.remove_metadata()) as stream:
-        stream.write_table(table.replace_schema_metadata(None).combine_chunks())
-    return hashlib.sha256(out.getbuffer()).hexdigest()

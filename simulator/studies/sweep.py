@@ -128,9 +128,11 @@ class Sweep:
         Without an `executor` they are played in threads, those of very many members that are asked date by date, which
         holds Python's lock, in processes.
 
-        Raises SimError where that cannot be; what was done is kept, and the same call goes on from there.
+        Raises SimError where that cannot be, or another study lies in the folder; what was done is kept, and the same
+        call goes on from there.
         """
         check_writable(self.folder.path)
+        self.folder.refuse_others()
         known = self.study.space.known
         own = [span for span in self.spans[shard.number - 1 :: shard.count] if span[1] <= known]
         missing = self.folder.missing(own)

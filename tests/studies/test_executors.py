@@ -183,9 +183,9 @@ def test_executors_are_named_with_their_address() -> None:
         choose_executor("loky=tcp://10.0.0.1:1")
 
 
-@pytest.mark.fault("disk", "a chunk of a sweep is damaged, cut off, of another study, or half there", "played again")
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "series", "no series", "foreign", "moved"])
-def test_a_damaged_or_foreign_chunk_is_played_again(alone: str, tmp_path: Path, damage: str) -> None:
+@pytest.mark.fault("disk", "a chunk of a sweep is damaged, cut off, of other members, or half there", "played again")
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "series", "no series", "moved"])
+def test_a_damaged_chunk_is_played_again(alone: str, tmp_path: Path, damage: str) -> None:
     sweep = make(tmp_path)
     sweep.play()
     chunks = sweep.folder.path / "chunks"
@@ -204,19 +204,33 @@ def test_a_damaged_or_foreign_chunk_is_played_again(alone: str, tmp_path: Path, 
         series.write_bytes(numbers)
     elif damage == "no series":
         series.unlink()
-    elif damage == "moved":
-        table.write_bytes(sorted(chunks.glob("*.parquet"))[4].read_bytes())
     else:
-        other = make(tmp_path / "other", [*SETS[:2], ("costs.slippage_bps", "0,6")])
-        other.play()
-        for path in (table, series):
-            path.write_bytes((other.folder.path / "chunks" / path.name).read_bytes())
+        table.write_bytes(sorted(chunks.glob("*.parquet"))[4].read_bytes())
     again = make(tmp_path)
     assert again.missing() == [again.spans[3]]
     counts = []
     again.play(progress=lambda done, total: counts.append((done, total)))
     assert counts == [(len(again.study), len(again.study))]
     assert digest(again.folder.path) == alone
+
+
+@pytest.mark.fault("disk", "members of another study lie in a sweep's folder", "one line; not a byte is written")
+@pytest.mark.parametrize("what", ["a chunk", "the folder"])
+def test_another_study_in_the_folder_is_refused_and_kept(tmp_path: Path, what: str) -> None:
+    sweep, other = make(tmp_path), make(tmp_path / "other", [*SETS[:2], ("costs.slippage_bps", "0,6")])
+    other.play()
+    if what == "the folder":
+        other.folder.path.rename(sweep.folder.path.parent.parent / "aside")
+        sweep.folder.path.parent.mkdir(parents=True, exist_ok=True)
+        (sweep.folder.path.parent.parent / "aside").rename(sweep.folder.path)
+    else:
+        sweep.play()
+        for path in other.folder.path.glob("chunks/*0.*"):
+            (sweep.folder.path / "chunks" / path.name).write_bytes(path.read_bytes())
+    before = digest(sweep.folder.path)
+    with pytest.raises(SimError, match=r"chunks/\d+\.parquet is of another study .*give that folder another name"):
+        make(tmp_path).play()
+    assert digest(sweep.folder.path) == before
 
 
 def sim(*words: str, place: Path, **options: Any) -> subprocess.Popen[str]:

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import simulator
+from simulator.analysis.trials import p_within, trials
 from simulator.store.database import Store
 
 SWEEP = ("sweep", "--strategy", "sma_cross", "--symbols", "SPY", "--from", "2023-01-03", "--to", "2023-12-29")
@@ -33,5 +35,45 @@ def test_a_member_run_alone_takes_its_p_and_a_hold_out_counts_its_openings(works
     )
     told = json.loads((run.folder / "trials.json").read_text())["inference"]
     assert (told["trials"], told["units"], told["sweep_p"]) == (4, 1, p)
+    # Rows that an earlier build wrote have neither.
+    old = {name: value for name, value in row["sweep"].items() if name not in ("paths", "null_best")}
+    tried = trials([{**row, "sweep": old}], run.facts)
+    assert tried.count == 5
+    assert 0 < p_within(tried, np.random.default_rng(1).normal(0.0, 0.01, 187), 0.0) <= 1
     assert sim(*SWEEP, *SETS, *held, "--open-hold-out", cwd=workspace).returncode == 0
     assert json.loads((folder / "verdict.json").read_text())["hold_out"]["opened"] == 1
+
+
+@pytest.mark.medium
+@pytest.mark.fault(
+    "disk", "a file in a sweep's folder is edited, missing, or of another sweep", "`sim verify` names it"
+)
+def test_what_is_edited_in_the_folder_of_a_sweep_is_named(workspace: Path, sim: Any) -> None:
+    def verify(*words: str) -> tuple[int, dict[str, Any]]:
+        done = sim("verify", *words, "--json", cwd=workspace)
+        return done.returncode, json.loads(done.stdout)["runs"][0]
+
+    assert sim(*SWEEP, *SETS, cwd=workspace).returncode == 0
+    (folder,) = (workspace / "reports").glob("sweep-*")
+    assert [(code, row["state"]) for code, row in (verify("--all"), verify(folder.name[-10:]))] == [(0, "verified")] * 2
+    names = ("study.json", "verdict.json", "inference.parquet", "chunks/000000000.parquet", "chunks/000000000.npy")
+    for name in names:
+        kept = (folder / name).read_bytes()
+        edits = [kept.replace(b"0.", b"1.", 1) if name.endswith("json") else kept[:-9] + b"\1" + kept[-8:]]
+        for content in (*edits, None):
+            (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+            code, row = verify("--all")
+            if (name, content) == ("study.json", None):
+                assert row["notes"] == ["is not finished: the same `sim sweep` plays what is missing"]
+            else:
+                assert (code, row["state"]) == (3, "changed"), name
+                assert any(name in told for told in row["changed"]), row["changed"]
+        (folder / name).write_bytes(kept)
+    # A chunk of another sweep, whole in itself.
+    assert sim(*SWEEP, "--set", "fast=6,10", *SETS[2:], cwd=workspace).returncode == 0
+    (other,) = {*(workspace / "reports").glob("sweep-*")} - {folder}
+    for name in names[3:]:
+        (folder / name).write_bytes((other / name).read_bytes())
+    rows = {row["folder"]: row for row in json.loads(sim("verify", "--all", "--json", cwd=workspace).stdout)["runs"]}
+    assert rows[other.name]["state"] == "verified"
+    assert any("of another study" in told or "other members" in told for told in rows[folder.name]["changed"])
