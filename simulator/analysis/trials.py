@@ -19,20 +19,20 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from simulator.analysis.swept import FIGURES, SweptFigures, p_beside
+from simulator.analysis.trial_returns import Excess, mean_correlation, read_excess
 from simulator.analysis.verdict import judged_sessions
 from simulator.errors import DataError
-from simulator.evidence.reader import read_beyond, read_equity, read_run, read_trials, with_trials
+from simulator.evidence.reader import read_beyond, read_trials, with_trials
 from simulator.evidence.records import HeldOut, Metrics, Reasons, RunRecord, TrialRow, TrialsRecord
 from simulator.evidence.sweep_records import SweptRow
 from simulator.evidence.unrecorded import Seen, all_results
-from simulator.evidence.verify import check_parts, own_name
+from simulator.evidence.verify import own_name
 from simulator.market import calendar
 from simulator.market.months import BarMonths, days_alike, returns_of, shared_keys
 from simulator.number_format import counted
-from simulator.numerics import products, weighing
 from simulator.stats import inference
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Measure, Undefined, excess_over, is_constant, split
@@ -45,9 +45,6 @@ FILE = "trials.json"
 
 RegistryRow = Mapping[str, Any]
 """A row of `simulator.store.database.Store.results`."""
-
-FEWEST_COMMON = 20
-"""Sessions two trials must share for their correlation to be taken; with fewer they count as independent."""
 
 MOST_LISTED = 200
 """Trials that trials.json lists of each kind; `sim runs --trials` lists all."""
@@ -127,21 +124,14 @@ class Trials:
 
     @property
     def units(self) -> int:
-        """Runs and sweeps that were chosen among: a run that is judged in a sweep is none beside it."""
-        return len(self.counted) - (not self.counted[0].sweep and bool(self.within))
+        """Results p is corrected for: all, but each sweep whose own p the run takes is one, with the run in it.
 
-
-@dataclass(frozen=True, eq=False)
-class Excess:
-    """Excess returns (T,) over the risk-free return by session (T,) datetime64[D], oldest first."""
-
-    sessions: NDArray[np.datetime64]
-    returns: Floats
-    free: Floats
-
-    @property
-    def excess(self) -> Floats:
-        return self.returns - self.free
+        Other sweeps are all their members: what is run here may be a copy of the best of them.
+        """
+        own = self.counted[0]
+        inside = [own, *self.within]
+        beside = not own.sweep and bool(self.within) and not self.member_of  # judged with them, though none of them
+        return self.count - sum(t.results - 1 for t in inside) - beside
 
 
 def trials(rows: Iterable[RegistryRow], run: RunRecord | RegistryRow, at_least: str = "") -> Trials:
@@ -250,7 +240,7 @@ def with_correlations(tried: Trials, excess: Mapping[str, Excess | None]) -> Tri
     known = [one for one in there if one is not None]
     if not known:
         return tried
-    average, size = _mean_correlation(known), len(there)
+    average, size = mean_correlation(known), len(there)
     effective = float(np.clip(average + (1.0 - average) * size, 1.0, size))
     alone = (t.sweep["effective"] if t.sweep else 1.0 for t in tried.counted if t.digest not in excess)
     return replace(tried, effective=effective + math.fsum(alone))
@@ -302,7 +292,7 @@ def trials_facts(
     others = _read_all(tried.counted[1:], reports, seen.folders)
     tried = with_correlations(tried, {str(run["digest"]): own, **others})
     inferred, reasons = deflate(own.returns, own.free, tried)
-    if tried.sweeps:
+    if tried.within:
         beyond, skill = [*read_beyond(folder, run).values()], run.get("skill")
         judged, level = judged_sessions(run) or len(beyond), skill.get("level", 0.0) / SESSIONS_A_YEAR if skill else 0.0
         within = p_within(tried, np.array(beyond[-judged:]), level) if beyond else 0.0
@@ -350,24 +340,6 @@ def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecor
     facts = trials_facts(seen, run, folder, workspace.reports, MOST_LISTED)
     add_files(folder, {FILE: json_bytes(facts)})
     return with_trials(run, facts)
-
-
-def read_excess(folder: Path, digest: str | None = None) -> Excess | None:
-    """Returns of the run in `folder`; None where it is gone, unreadable, or holds another result than `digest`."""
-    try:
-        run = read_run(folder, trials=False)
-        if digest is not None:
-            check_parts(folder, run, ("equity.csv",))
-        sessions, curves = read_equity(folder, run)
-    except DataError:
-        return None
-    if "risk_free" not in curves or (digest is not None and run["digest"] != digest):
-        return None
-    closes = np.r_[run["cash"], curves["equity"]]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        returns = closes[1:] / closes[:-1] - 1.0
-    found = Excess(np.array(sessions, dtype="datetime64[D]"), returns, curves["risk_free"])
-    return found if np.isfinite(found.excess).all() else None
 
 
 def with_earlier(seen: Seen, run: RunRecord, folders: Iterable[Path]) -> Seen:
@@ -526,31 +498,6 @@ def _variance(among: Sequence[Trial]) -> float | None:
     centre = math.fsum(size * mean for size, mean, _ in parts) / count
     total = math.fsum((size - 1) * sd * sd + size * (mean - centre) ** 2 for size, mean, sd in parts)
     return total / (count - 1) / among[0].sessions
-
-
-def _mean_correlation(known: Sequence[Excess]) -> float:
-    """Mean over all pairs of the correlation on the sessions both have; 0 for pairs that share too few.
-
-    As `simulator.stats.selection.effective_trials` takes it where all have the same sessions.
-    """
-    if len(known) < 2:
-        return 0.0
-    days = np.unique(np.concatenate([one.sessions for one in known]))
-    x, there = np.zeros((len(days), len(known))), np.zeros((len(days), len(known)))
-    for column, one in enumerate(known):
-        at = np.searchsorted(days, one.sessions)
-        if not is_constant(one.excess):
-            x[at, column], there[at, column] = one.excess - one.excess.mean(), 1.0
-    n = weighing(there, len(days))(there.T)
-    enough = n >= FEWEST_COMMON
-    n = np.maximum(n, 1.0)
-    mean, square = (weighing(one, len(days))(there.T).T / n for one in (x, x * x))
-    variance = np.maximum(square - mean**2, 0.0)
-    scale = np.sqrt(variance * variance.T)
-    usable = enough & (scale > 0.0)
-    correlation = np.divide(products(x, x) / n - mean * mean.T, scale, out=np.zeros_like(scale), where=usable)
-    pairs = len(known) * (len(known) - 1)
-    return (float(correlation.sum()) - float(np.trace(correlation))) / pairs
 
 
 def _spread(tried: Trials) -> Measure:

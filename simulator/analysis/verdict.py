@@ -262,8 +262,8 @@ def p_of_skill(skill: SkillRecord, trials: float, within: float = 0.0) -> float 
 
 
 def trials_of(run: JudgedRun) -> float:
-    """Return the trials that p is corrected for, 1 where none are counted: all on record, but a sweep that the run is
-    judged in, as one of its members, is no more than one, and so is each other sweep."""
+    """Return the trials that p is corrected for, 1 where none are counted: all on record, members of sweeps too, but a
+    sweep that the run is judged in, as one of its members, is no more than one."""
     return inferred(run, "units") or inferred(run, "trials") or 1.0
 
 
@@ -409,7 +409,8 @@ def _test(skill: SkillRecord, standing: Standing, run: JudgedRun, beyond: str) -
     if standing in UNTESTED or p is None:
         return ""
     member = f", {p_value(within)} as one of the members of its sweep (Romano-Wolf)" if within else ""
-    tried = f"{int(trials):,} runs and sweeps" if inferred(run, "units") else counted(int(trials), "trial")
+    others = counted(int(trials) - 1, "result")
+    tried = f"these and {others} outside" if within else counted(int(trials), "trial")
     best = f"{member}, {p_value(p)} as the best of {tried}" if trials > 1 else member
     level = skill.get("p_level")
     part = "half of " if level and level / 2 == skill["p"] else ""

@@ -11,7 +11,7 @@ import pytest
 
 import simulator
 from simulator.analysis.compare import common_sessions, compare_runs
-from simulator.analysis.trials import read_excess
+from simulator.analysis.trial_returns import read_excess
 from simulator.errors import UsageError
 from simulator.report.comparison import judge_comparison
 from simulator.report.comparison_page import render_comparison

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ import pandas as pd
 import pytest
 
 import simulator
+from simulator.analysis.trial_returns import Excess, read_excess
 from simulator.analysis.trials import (
     FIGURES,
-    Excess,
     Trials,
     deflate,
-    read_excess,
     summarise,
     trials,
     trials_facts,
@@ -400,6 +400,27 @@ def test_one_more_trial_never_lowers_p_nor_raises_the_deflated_ratio_in_a_hundre
             assert now[1] >= before[1]
             assert now[2] <= before[2]
             before = now
+
+
+def swept(number: int, members: int, **changes: Any) -> dict[str, Any]:
+    return row(number, sweep={"members": members, "sharpe_mean": 0.1, "sharpe_sd": 0.2, "effective": 1.0}, **changes)
+
+
+def test_a_run_beside_another_strategys_sweep_is_the_best_of_all_its_members() -> None:
+    coins = [swept(number, 500, strategy="coins") for number in (1, 2)]
+    beside = trials(coins[:1], judged())
+    assert (beside.count, beside.units, beside.within) == (501, 501, [])
+    # A sweep of two of its own takes the run in, and none of the coins out.
+    before = 0
+    for number in range(5):
+        rows = [*coins, swept(3, 2), swept(4, 30)][:number]
+        tried = trials(rows, judged())
+        assert tried.units >= before
+        before = tried.units
+        member = replace(
+            tried, count=tried.count - bool(tried.within), member_of={t.digest: (0, 0.1) for t in tried.within}
+        )
+        assert member.units == tried.units == 1 + 500 * min(number, 2) + max(number - 3, 0)
 
 
 def test_what_only_an_earlier_file_tells_of_counts_and_the_number_is_a_lower_bound(tmp_path: Path) -> None:

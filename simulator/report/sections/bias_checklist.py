@@ -45,7 +45,9 @@ def _selection(run: RunRecord) -> Bias:
     best = p_of_skill(skill, trials_of(run), sweep_p(run)) if skill else None
     if best is None:
         return Bias("Selection", "partly", f"{tried}; the figures are not corrected for them.")
-    return Bias("Selection", "handled", f"{tried}; p of skill as the best of them is {p_value(best)}.")
+    within = sweep_p(run)
+    inside = f"one of its sweep's members ({p_value(within)}) and " if within else ""
+    return Bias("Selection", "handled", f"{tried}; p of skill as {inside}the best of them is {p_value(best)}.")
 
 
 def _length(run: RunRecord) -> Bias:
