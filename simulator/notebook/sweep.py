@@ -145,11 +145,12 @@ class Sweep:
     @property
     def verdict(self) -> SweepJudgement:
         """Is the best member more than luck? ``verdict.headline`` is the sentence."""
-        from simulator.report.sweep_page import headline_of
+        from simulator.report.sweep_page import describe_larger, headline_of
 
         found = self.evidence.verdict
         headline = headline_of(self.facts, found)
-        return SweepJudgement(headline, tuple(found["details"]) if found else (), self.facts["best"]["p"])
+        details = (*(found["details"] if found else ()), *filter(None, [describe_larger(self.evidence)]))
+        return SweepJudgement(headline, details, self.facts["best"]["p"])
 
     def heatmap(self, x: str, y: str, value: str = RATIO, how: str = "median", ax: Axes | None = None) -> Axes:
         """Draw `value` by two parameters, `x` across and `y` upwards: of the members of a cell the ``median``, the

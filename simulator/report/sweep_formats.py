@@ -62,6 +62,7 @@ def summarise(sweep: SweepEvidence) -> dict[str, object]:
             "kind": describe(own, around),
             "steadiest": near.steadiest,
         },
+        "larger_ratios": sweep_page.describe_larger(sweep),
         "runtime": sweep.runtime,
     }
 
@@ -122,7 +123,7 @@ def print_sweep(sweep: SweepEvidence, console: Console) -> None:
     print_table(console, tabulate_members(sweep))
     console.print()
     print_paragraph(console, page.headline, "bold")
-    for sentence in (*page.details, page.neighbours, page.luck.overfitting):
+    for sentence in (*page.details, page.larger, page.neighbours, page.luck.overfitting):
         print_paragraph(console, sentence)
     for sentence in page.walk.sentences if page.walk else ():
         print_paragraph(console, sentence, label="forward")
@@ -138,7 +139,7 @@ def print_sweep(sweep: SweepEvidence, console: Console) -> None:
 def as_markdown(sweep: SweepEvidence) -> str:
     """Return the report in Markdown."""
     page = sweep_page.compose(sweep)
-    sentences = (*page.details, page.neighbours, page.luck.overfitting, *page.luck.confidence)
+    sentences = (*page.details, page.larger, page.neighbours, page.luck.overfitting, *page.luck.confidence)
     parts = [
         f"# {markdown.escape(page.title)}",
         markdown.escape(" · ".join(page.facts)),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from simulator.analysis import plateau
+from simulator.analysis.verdict import FEWEST_DECISIONS
 from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, write_value
 from simulator.evidence.sweep_records import ParameterRecord, SweepRecord, SweepVerdict
 from simulator.files import write_file
@@ -36,6 +37,7 @@ class SweepPage:
     tiles: tuple[Tile, ...]
     best: Table
     neighbours: str
+    larger: str
     luck: sweep_luck.Luck
     members: sweep_members.Members
     shape: sweep_shape.Shape
@@ -112,6 +114,7 @@ def compose(sweep: SweepEvidence) -> SweepPage:
         tiles=_tiles(sweep, near),
         best=tabulate_best(sweep),
         neighbours=describe_neighbours(sweep, near),
+        larger=describe_larger(sweep),
         luck=sweep_luck.compose(sweep),
         members=members,
         shape=sweep_shape.compose(sweep, members),
@@ -194,6 +197,24 @@ def describe_neighbours(sweep: SweepEvidence, near: plateau.Plateau) -> str:
         f"{text} The highest ground is at member {steady} ({where}): a median of {level} with its neighbours, against "
         f"{beside} there."
     )
+
+
+def describe_larger(sweep: SweepEvidence) -> str:
+    """Return why members with a larger ratio than the best are not the one that is judged; empty without any."""
+    values, own = sweep.measures, sweep.best
+    larger = np.flatnonzero(values[RATIO] > values[RATIO][own])
+    if not larger.size:
+        return ""
+    top = int(larger[values[RATIO][larger].argmax()])
+    named, most = f"member {top} ({sweep_members.describe_member(sweep, top)})", ratio(values[RATIO][top])
+    few = int(((values["decisions"][larger] < FEWEST_DECISIONS) | (values["held"][larger] != 1)).sum())
+    rest, seldom = larger.size - few, f"decided on fewer than {FEWEST_DECISIONS} sessions"
+    if larger.size == 1:
+        why = seldom if few else f"has a larger p as one of all, {p_value(values['p'][top])}"
+        return f"M{named[1:]} has a larger ratio, {most}, but is not judged: it {why}."
+    counts = ((few, seldom), (rest, "have a larger p as one of all" if rest > 1 else "has a larger p as one of all"))
+    why = ", ".join(f"{whole(count)} {words}" for count, words in counts if count)
+    return f"{whole(larger.size)} members have larger ratios, up to {most} of {named}, but are not judged: {why}."
 
 
 def tabulate_best(sweep: SweepEvidence) -> Table:

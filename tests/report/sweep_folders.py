@@ -48,6 +48,8 @@ def write_sweep(
         "exposure": rng.random(count),
         "turnover": 10 * rng.random(count),
         "costs": 1000 * rng.random(count),
+        "decisions": np.full(count, 60.0),
+        "held": np.ones(count),
     }
     p = np.clip(1.2 - ratio / 2, 0.001, 1)
     (folder / "chunks").mkdir(parents=True)

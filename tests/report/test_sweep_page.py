@@ -16,8 +16,9 @@ from simulator.analysis.plateau import describe, find_plateau
 from simulator.errors import DataError
 from simulator.evidence.sweep_reader import read_sweep, write_value
 from simulator.number_format import plain
+from simulator.report.renderers.console import capture
 from simulator.report.sections.sweep_members import make_axes, medians_by
-from simulator.report.sweep_formats import as_json, as_markdown
+from simulator.report.sweep_formats import as_json, as_markdown, print_sweep, summarise
 from simulator.report.sweep_page import build, compose
 
 from .sweep_folders import write_sweep
@@ -242,3 +243,33 @@ def test_a_sweep_without_splits_has_no_section_on_them(tmp_path: Path) -> None:
     text = build(write_sweep(tmp_path / "sweep")).read_text()
     assert "walk_forward" not in text
     assert "combinatorial" not in text
+
+
+@pytest.mark.parametrize(
+    ("seldom", "said"),
+    [
+        (3, "3 members have larger ratios, up to 9.00 of member 7 (fast 5, slow 90), but are not judged: "
+         "2 decided on fewer than 20 sessions, 1 has a larger p as one of all."),
+        (1, "Member 7 (fast 5, slow 90) has a larger ratio, 9.00, but is not judged: it decided on fewer than 20 "
+         "sessions."),
+        (0, ""),
+    ],
+)  # fmt: skip
+def test_larger_ratios_than_that_of_the_judged_member_are_explained(tmp_path: Path, seldom: int, said: str) -> None:
+    folder = write_sweep(tmp_path / "sweep")
+    chunk, inferred = folder / "chunks" / "000000000.parquet", folder / "inference.parquet"
+    table, found = pd.read_parquet(chunk), pd.read_parquet(inferred)
+    best = json.loads((folder / "study.json").read_text())["best"]["member"]
+    found.loc[best, "ratio"] = 8.0
+    for n, member in enumerate((7, 8, 9)[:seldom]):
+        assert member != best
+        found.loc[member, "ratio"] = 9.0 - n / 10
+        table.loc[member, "decisions"] = 60.0 if n == 1 else 7.0
+    table.to_parquet(chunk, index=False)
+    found.to_parquet(inferred, index=False)
+    assert summarise(read_sweep(folder))["larger_ratios"] == said
+    shown = [build(folder).read_text(), as_markdown(read_sweep(folder))]
+    shown.append(" ".join(capture(lambda console: print_sweep(read_sweep(folder), console)).split()))
+    for text in shown:
+        assert ("larger ratio" in text) == bool(seldom)
+        assert said in text.replace("\u00a0", " ").replace("\\", "")
