@@ -211,9 +211,14 @@ def sweep(
     bars = _place_bars(typed.pop("bars", None), parse_symbols(symbols or ()), place)
     study = make_study(place, file, [*_plain_values(parameters or {}).items()], bars=bars, **typed)
     with show_members(progress) as show:
-        made = call_in_thread(
-            lambda report: play_sweep(study, place, lambda done, total: report((done, total)), chosen), show
-        )
+
+        def play(report: Callable[[tuple[int, int, str]], None]) -> FinishedSweep | int:
+            def asking(done: int, total: int, day: str) -> None:
+                report((done, total, day or "models"))
+
+            return play_sweep(study, place, lambda done, total: report((done, total, "")), chosen, asking=asking)
+
+        made = call_in_thread(play, show)
     assert not isinstance(made, int), "a whole sweep has no chunk missing"
     return Sweep(made.folder.path, place, made.study)
 
@@ -349,17 +354,20 @@ def play_sweep(
     progress: Callable[[int, int], None] | None = None,
     executor: Executor | None = None,
     shard: Shard | None = None,
+    asking: Callable[[int, int, str], None] | None = None,
 ) -> FinishedSweep | int:
     """Play `study` and complete its folder with its page and its row in ``reports/index.html``.
 
-    Of a `shard` that is not the last to be done the number of chunks that are missing is returned. Raises as
+    `progress` is called with members done and all, `asking` with decisions answered, all, and the session. Of a `shard`
+    that is not the last to be done the number of chunks that are missing is returned. Raises as
     :func:`simulator.studies.sweep.run_sweep`.
     """
     from simulator.report.shelf import keep_shelf
     from simulator.report.sweep_page import build
     from simulator.studies.sweep import WHOLE, run_shard
 
-    made = run_shard(study, workspace, shard or WHOLE, progress, lambda spec: simulate(spec, workspace), executor)
+    play = partial(simulate, workspace=workspace)
+    made = run_shard(study, workspace, shard or WHOLE, progress, play, executor, asking)
     if not isinstance(made, int):
         build(made.folder.path)
         keep_shelf(made.folder.path, workspace.reports)

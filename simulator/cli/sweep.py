@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -141,8 +142,8 @@ def sweep(
         planned = plan_sweep(chosen, workspace, (players or Executor()).count)
         print_result(planned.to_json(), as_json, lambda console: print_sweep_plan(planned, console))
         return
-    with _show() as tick:
-        made = play_sweep(chosen, workspace, tick, players, part)
+    with _show() as (tick, asking):
+        made = play_sweep(chosen, workspace, tick, players, part, asking)
     if isinstance(made, int):
         told = f"shard {shard} is done; {made} chunks of the others are missing, the last shard concludes"
         found = {"shard": shard, "chunks_missing": made}
@@ -152,36 +153,53 @@ def sweep(
     print_result(summarise(sweep) if as_json else {}, as_json, lambda console: print_sweep(sweep, console))
 
 
+@dataclass
+class _Course:
+    """Way of the members, or the decisions of councils, from the `first` that this command does."""
+
+    unit: str
+    told: bool
+    done: int = 0
+    total: int = 0
+    first: int = 0
+    begun: float = 0.0
+
+    def move(self, done: int, total: int) -> str:
+        """Return the time left; said once in a line of its own where stderr is no terminal and it is long."""
+        from simulator.report.plan import say_duration
+
+        if not self.total:
+            self.begun, self.first = time.monotonic(), done  # what was there before took no time
+        self.done, self.total = done, total
+        gained = done - self.first
+        left = (total - done) * (time.monotonic() - self.begun) / gained if gained else 0.0
+        after = f"about {say_duration(left / 60)} left" if gained and done < total else ""
+        if not self.told and left >= 10:
+            self.told = True
+            say(f"sim: {done:,} of {total:,} {self.unit}, {after}", err=True)
+        return after
+
+
 @contextmanager
-def _show() -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows how many members are done and the time left: on a bar, or in one line where stderr is no
-    terminal and it takes long. Interrupted, it says what is kept."""
+def _show() -> Iterator[tuple[Callable[[int, int], None], Callable[[int, int, str], None]]]:
+    """Yield what shows how many members are done and the time left, and what shows the same of the questions before
+    them: on bars, or in one line. Interrupted, it says what is kept."""
     from simulator.errors import StoppedByUserError
-    from simulator.report.plan import say_duration
     from simulator.report.renderers.progress import progress_bar
 
-    seen = [0, 0]
-    begun, told = time.monotonic(), is_animated()
+    members, decisions = (_Course(unit, is_animated()) for unit in ("members", "decisions"))
     with progress_bar() as advance:
 
         def tick(done: int, total: int) -> None:
-            nonlocal told, begun
-            if not seen[1]:
-                begun, seen[0] = time.monotonic(), done  # what was there before took no time
-                first.append(done)
-            seen[:] = [done, total]
-            gained = done - first[0]
-            left = (total - done) * (time.monotonic() - begun) / gained if gained else 0.0
-            after = f"about {say_duration(left / 60)} left" if gained and done < total else ""
-            advance(done, total, before="sweeping", after=after)
-            if not told and left >= 10:
-                told = True
-                say(f"sim: {done:,} of {total:,} members, {after}", err=True)
+            advance(done, total, before="sweeping", after=members.move(done, total), line="sweeping")
 
-        first: list[int] = []
+        def asking(done: int, total: int, session: str) -> None:
+            advance(done, total, before=f"asking {session}", after=decisions.move(done, total), line="asking")
+
         try:
-            yield tick
+            yield tick, asking
         except KeyboardInterrupt:
-            done, total = seen
-            kept = f"stopped: {done:,} of {total:,} members are done and kept" if total else "stopped before a chunk"
+            kept = "stopped before a chunk"
+            if seen := next((one for one in (members, decisions) if one.total), None):
+                kept = f"stopped: {seen.done:,} of {seen.total:,} {seen.unit} are done and kept"
             raise StoppedByUserError(kept, mend="the same command goes on from there") from None

@@ -324,6 +324,7 @@ class CombinatorialRecord(TypedDict):
     deviation: float | None
     loss: float
     rank: float
+    notes: NotRequired[list[str]]
 
 
 class MemoryRecord(TypedDict):
@@ -384,9 +385,13 @@ class SweepVerdict(TypedDict):
 
 
 class SweepRuntime(TypedDict):
-    """runtime.json: seconds of each part, who played, and where."""
+    """runtime.json: seconds of each part of the command that concluded, on the clock and of this process' processors;
+    members it played, by whom, and where. Others were there before."""
 
     seconds: Mapping[str, float]
+    cpu_seconds: Mapping[str, float]
+    played: int
     executor: str
+    threads: int
     python: str
     machine: str

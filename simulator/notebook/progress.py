@@ -63,18 +63,21 @@ def choose_progress(
 @contextmanager
 def show_members(
     given: bool | Callable[[int, int], None] | None,
-) -> Iterator[Callable[[tuple[int, int]], None]]:
-    """Yield what shows how many members of a sweep are done, of all: a function that was given, a bar in a notebook,
-    and where True asks for one the bar of a terminal."""
+) -> Iterator[Callable[[tuple[int, int, str]], None]]:
+    """Yield what shows how many members of a sweep are done, of all, or before them decisions of its councils, with the
+    session: a bar in a notebook, and where True asks for one that of a terminal. A function that was given is called
+    with members."""
     if callable(given):
-        yield lambda now: given(*now)
+        yield lambda now: None if now[2] else given(*now[:2])
     elif in_notebook() and given is not False:
         bar = NotebookProgress()
         with bar:
             yield bar.count
     elif given:
         with progress_bar() as advance:
-            yield lambda now: advance(*now, before="sweeping")
+            yield lambda now: advance(
+                *now[:2], before=f"asking {now[2]}" if now[2] else "sweeping", line=now[2] and "asking"
+            )
     else:
         yield lambda _: None
 
@@ -100,12 +103,13 @@ class NotebookProgress:
         text = f"{STAGES[now.stage]} {now.session} · {now.done} of {now.total} · {now.describe()}".rstrip(" ·")
         self._draw(now.done, now.total, text)
 
-    def count(self, now: tuple[int, int]) -> None:
-        """Show how many members of a sweep are done, of all."""
-        done, total = now
+    def count(self, now: tuple[int, int, str]) -> None:
+        """Show how many members of a sweep are done, of all; decisions where a session is named."""
+        done, total, session = now
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + EVERY_S
-            self._draw(done, total, f"{done:,} of {total:,} members")
+            at = f"asking {session} · {done:,} of {total:,}" if session else f"{done:,} of {total:,} members"
+            self._draw(done, total, at)
 
     def _draw(self, done: int, total: int, text: str) -> None:
         bar = f'<progress value="{done}" max="{max(1, total)}" style="width: 16em"></progress> {escape(text)}'

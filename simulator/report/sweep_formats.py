@@ -134,6 +134,7 @@ def print_sweep(sweep: SweepEvidence, console: Console) -> None:
     console.print()
     print_paragraph(console, sweep.facts["best"]["command"], label="best")
     print_path(console, "page", sweep.folder / sweep_page.FILE)
+    print_paragraph(console, sweep_page.describe_runtime(sweep), "dim", label="took")
 
 
 def as_markdown(sweep: SweepEvidence) -> str:

@@ -22,6 +22,8 @@ from simulator.report.sweep_measures import MEASURES
 from simulator.report.table import Column, Table, make_row, make_table
 
 FILE = "sweep.html"
+STEPS = ("imports", "reading", "asking", "play", "inference", "runs")
+"""Parts of runtime.json in their order."""
 SCRIPTS = ("sorting.js", "sweep.js", "sections.js")
 
 
@@ -270,9 +272,14 @@ def describe_hold_out(sweep: SweepEvidence) -> tuple[str, Table] | None:
 
 
 def describe_runtime(sweep: SweepEvidence) -> str:
-    """Return who played and how long each part took; empty where that is not known."""
+    """Return how long each part took, and who played; empty where that is not known."""
     made = sweep.runtime
     if made is None:
         return ""
-    parts = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in made["seconds"].items())
-    return f"{parts} ({made['executor']}); Python {made['python']} on {made['machine']}."
+    cpu = {name: f" ({seconds:.3g} s of processors)" for name, seconds in made["cpu_seconds"].items()}
+    known = {name: made["seconds"][name] for name in STEPS if name in made["seconds"]}
+    parts = ", ".join(f"{name} {seconds:.3g} s{cpu.get(name, '')}" for name, seconds in known.items())
+    others = sweep.facts["counts"]["members"] - made["played"]
+    before = f", {counted(others, 'member')} played before" if others else ""
+    where = f"Python {made['python']} on {made['machine']}"
+    return f"{parts}{before}; {made['threads']} × {made['executor']}; {where}."

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,7 @@ from simulator.evidence.unrecorded import all_results
 from simulator.evidence.verify import sha256
 from simulator.evidence.verify_sweep import members_digest
 from simulator.files import write_file
+from simulator.market.bars import Floats
 from simulator.market.months import month_digests
 from simulator.runs.execute import FinishedRun
 from simulator.runs.exposure import skill_record, skill_series
@@ -42,10 +46,11 @@ from simulator.studies.hold_out import describe_hold_out, open_hold_out
 from simulator.studies.inference import Inference, Members, infer, or_none
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
+from simulator.studies.splitting import Combinatorial, WalkForward
 from simulator.studies.walk_forward import Play, cross_validate, walk
 
 
-def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None) -> SweepRecord:
+def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play) -> SweepRecord:
     """Write study.json and inference.parquet of the sweep in `folder`, all of whose chunks are there; return the
     former. `play` makes the run of a walk-forward."""
     table = folder.table()
@@ -64,19 +69,13 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
     }
     if inputs.memory is not None:
         record["memory"] = inputs.memory
-    study, workspace = inputs.study, inputs.workspace
-    played: list[FinishedRun] = []
+    workspace, played = inputs.workspace, list[FinishedRun]()
 
     def play_path(spec: RunSpec) -> FinishedRun:
-        if play is None:
-            raise UsageError("nobody plays the path", where="--walk-forward", mend="add path=no")
         played.append(play(spec))
         return played[-1]
 
-    if study.walk_forward is not None:
-        record["walk_forward"] = walk(study, study.walk_forward, inputs.sessions, folder.blocks, play_path)
-    if study.combinatorial is not None:
-        record["combinatorial"] = cross_validate(study.combinatorial, inputs.sessions, folder.blocks)
+    _split(inputs, folder, record, play_path)
     place, written = store_place(workspace.registry), json_bytes(record)
     facts = sweep_facts(record, all_results(place, workspace.reports).rows)
     # Recorded first: of a command killed in between the store knows more than there is.
@@ -91,9 +90,7 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play | None = None)
     return record
 
 
-def judge_again(
-    inputs: SweepInputs, folder: SweepFolder, record: SweepRecord, play: Play | None = None
-) -> SweepVerdict:
+def judge_again(inputs: SweepInputs, folder: SweepFolder, record: SweepRecord, play: Play) -> SweepVerdict:
     """Write verdict.json, by the trials there are by now; return it. `play` makes the run that opens a hold-out."""
     workspace = inputs.workspace
     held = open_hold_out(inputs, record["best"]["member"], play) or _opened_before(folder, record)
@@ -112,6 +109,38 @@ def judge_again(
     record_parts(store_place(workspace.registry), known["run_id"], known["digest"], parts)
     write_file(folder.path / "verdict.json", written)
     return verdict
+
+
+def _split(inputs: SweepInputs, folder: SweepFolder, record: SweepRecord, play: Play) -> None:
+    """Add walk-forward and cross-validation to `record`: on the sessions after the cut-off of models that were asked,
+    where they hold the splits."""
+    study = inputs.study
+    if study.walk_forward is not None:
+        kept, notes = _splittable(inputs, study.walk_forward)
+        walked = walk(study, study.walk_forward, inputs.sessions[kept], partial(_columns, folder, kept), play)
+        record["walk_forward"] = {**walked, "notes": [*walked["notes"], *notes]}
+    if study.combinatorial is not None:
+        kept, notes = _splittable(inputs, study.combinatorial)
+        paths = cross_validate(study.combinatorial, inputs.sessions[kept], partial(_columns, folder, kept))
+        record["combinatorial"] = {**paths, "notes": notes} if notes else paths
+
+
+def _columns(folder: SweepFolder, kept: slice) -> Iterator[Floats]:
+    return (rows[:, kept] for rows in folder.blocks())
+
+
+def _splittable(inputs: SweepInputs, given: WalkForward | Combinatorial) -> tuple[slice, list[str]]:
+    """Return the sessions that are split, and a note where a model may remember some, or some are left out for that."""
+    memory, kept = inputs.memory, last_sessions(inputs)
+    if memory is None or memory["judged"] == len(inputs.sessions):
+        return slice(None), []
+    if memory["judged"] is not None:
+        with suppress(UsageError):
+            given.splits(memory["judged"])
+            return kept, [f"sessions before {inputs.sessions[kept][0]}, which models may remember, are left out"]
+    since = f"the {memory['after']} sessions after their cut-off, {memory['cutoff']}, are too few for these splits"
+    why = since if memory["cutoff"] else "their cut-off is not known"
+    return slice(None), [f"models may remember these sessions: {why}"]
 
 
 def last_sessions(inputs: SweepInputs) -> slice:

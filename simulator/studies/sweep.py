@@ -8,20 +8,24 @@ study.json ◄── inference.py ◄── all chunks are there ◄── chunk
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.evidence.sweep_records import SweepRecord
-from simulator.files import check_writable
+from simulator.files import check_writable, write_file
+from simulator.runs.execute import FinishedRun
 from simulator.runs.identity import code_digest, data_digest, digest_of
+from simulator.runs.spec import RunSpec
+from simulator.store.folders import json_bytes
 from simulator.studies.ask_councils import Asked, ask_councils
 from simulator.studies.ask_councils import Progress as Asking
 from simulator.studies.conclude import conclude
 from simulator.studies.executors import Executor, Span, play_chunks
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
+from simulator.studies.runtime import Stopwatch
 from simulator.studies.study import Study
 from simulator.studies.tpe import BATCH, ask
 from simulator.studies.walk_forward import Play
@@ -75,10 +79,12 @@ WHOLE = Shard()
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A study on a workspace, cut into chunks."""
+    """A study on a workspace, cut into chunks. `asking` is called while models are asked."""
 
     study: Study
     workspace: Workspace
+    asking: Asking | None = None
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
     @cached_property
     def inputs(self) -> SweepInputs:
@@ -87,12 +93,13 @@ class Sweep:
     @cached_property
     def asked(self) -> Asked:
         """Questions of councils, put once; of rules there are none. Raises LLMError where one stays open."""
-        return self.ask()
+        return self.ask(self.asking)
 
     def ask(self, progress: Asking | None = None) -> Asked:
         """Put what the members ask before the first one is played."""
         made_of = [self.study.described(), self.inputs.config.dump(), dict(self.inputs.strategy.files)]
-        return ask_councils(self.inputs, f"sweep-{digest_of(made_of)[:10]}", progress)
+        with self.watch.part("asking" if self.inputs.of_council else "reading"):
+            return ask_councils(self.inputs, f"sweep-{digest_of(made_of)[:10]}", progress)
 
     @cached_property
     def folder(self) -> SweepFolder:
@@ -131,19 +138,25 @@ class Sweep:
         Raises SimError where that cannot be, or another study lies in the folder; what was done is kept, and the same
         call goes on from there.
         """
-        check_writable(self.folder.path)
-        self.folder.refuse_others()
+        with self.watch.part("imports"):
+            import pyarrow.parquet  # noqa: F401
+        with self.watch.part("reading"):
+            check_writable(self.folder.path)
+            self.folder.refuse_others()
         known = self.study.space.known
         own = [span for span in self.spans[shard.number - 1 :: shard.count] if span[1] <= known]
         missing = self.folder.missing(own)
         total, left = (sum(end - first for first, end in spans) for spans in (own, missing))
         if executor is None and self.inputs.by_step and left > FEW:
             executor = Executor("loky")
-        for chunk in play_chunks(self.inputs, missing, executor):
-            self.folder.keep(chunk)
-            left -= len(chunk.beyond)
-            if progress is not None:
-                progress(total - left, total if known == len(self.study) else len(self.study))
+        self.watch.executor = executor or self.watch.executor
+        with self.watch.part("play"):
+            for chunk in play_chunks(self.inputs, missing, executor):
+                self.folder.keep(chunk)
+                left -= len(chunk.beyond)
+                self.watch.played += len(chunk.beyond)
+                if progress is not None:
+                    progress(total - left, total if known == len(self.study) else len(self.study))
 
     def search(self, executor: Executor | None = None, progress: Progress | None = None) -> Sweep:
         """Play a search whose members rest on the results before them, batch by batch; return it with all members."""
@@ -154,7 +167,7 @@ class Sweep:
                 return sweep
             scores = sweep.folder.table()[sweep.study.objective].to_numpy()[: sweep.study.space.known]
             space = ask(sweep.study.space, scores.tolist())
-            before, sweep = sweep.inputs.decided, Sweep(replace(sweep.study, space=space), sweep.workspace)
+            before, sweep = sweep.inputs.decided, replace(sweep, study=replace(sweep.study, space=space))
             sweep.inputs.decided.update(before)
 
     def conclude(self, play: Play | None = None) -> FinishedSweep:
@@ -168,7 +181,19 @@ class Sweep:
         failures = self.folder.failures()
         if len(failures) == len(self.study):
             raise UsageError(f"every member failed, the first so: {failures[0]}")
-        return FinishedSweep(self.study, self.folder, conclude(self.inputs, self.folder, play))
+
+        def play_run(spec: RunSpec) -> FinishedRun:
+            if play is None:
+                raise UsageError("nobody plays the path", where="--walk-forward", mend="add path=no")
+            with self.watch.part("runs"):
+                return play(spec)
+
+        with self.watch.part("inference"):
+            record = conclude(self.inputs, self.folder, play_run)
+        path = self.folder.path / "runtime.json"
+        if self.watch.played or not path.is_file():
+            write_file(path, json_bytes(self.watch.record()))
+        return FinishedSweep(self.study, self.folder, record)
 
 
 def run_sweep(
@@ -177,12 +202,14 @@ def run_sweep(
     progress: Progress | None = None,
     play: Play | None = None,
     executor: Executor | None = None,
+    asking: Asking | None = None,
 ) -> FinishedSweep:
     """Play what is not there yet of the members of `study`, then conclude; `play` makes the run of a walk-forward.
+    `progress` is called while members are played, `asking` while models are asked.
 
     Raises the errors of `simulator.errors`.
     """
-    sweep = Sweep(study, workspace)
+    sweep = Sweep(study, workspace, asking)
     if study.space.search == "tpe":
         return sweep.search(executor, progress).conclude(play)
     sweep.play(executor, progress=progress)
@@ -196,6 +223,7 @@ def run_shard(
     progress: Progress | None = None,
     play: Play | None = None,
     executor: Executor | None = None,
+    asking: Asking | None = None,
 ) -> FinishedSweep | int:
     """Play what is not there yet of one shard; the last one concludes, others return how many chunks are missing.
 
@@ -204,8 +232,8 @@ def run_shard(
     if study.space.search == "tpe" and shard != WHOLE:
         raise UsageError("a tpe search asks for members by the results of others", mend="leave --shard out")
     if shard == WHOLE:
-        return run_sweep(study, workspace, progress, play, executor)
-    sweep = Sweep(study, workspace)
+        return run_sweep(study, workspace, progress, play, executor, asking)
+    sweep = Sweep(study, workspace, asking)
     sweep.play(executor, shard, progress)
     missing = sweep.missing()
     return len(missing) if missing else sweep.conclude(play)

@@ -90,7 +90,10 @@ def write_sweep(
         "details": ["Two runs beside the sweep are trials as well.", "Its exposure earned +8.0 % a year."],
         "summary": "", "at_least": "", "hold_out": _hold_out() if hold_out else None,
     }  # fmt: skip
-    runtime = {"seconds": {"play": 1.25, "infer": 0.5}, "executor": "threads", "python": "3.11", "machine": "x86_64"}
+    runtime = {
+        "seconds": {"play": 1.25, "inference": 0.5}, "cpu_seconds": {"play": 2.4}, "played": count,
+        "executor": "threads", "threads": 2, "python": "3.11", "machine": "x86_64",
+    }  # fmt: skip
     for name, content in (("study", document), ("verdict", verdict), ("runtime", runtime)):
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ..runs.conftest import PRICE, seat_models
 pytestmark = pytest.mark.medium
 
 FROM, TO = "2024-02-01", "2024-03-15"
+SPLIT = "train=20,test=10,path=no"
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +186,9 @@ def test_what_a_model_may_remember_is_not_judged(paid: tuple[Workspace, Service]
     sets = {"trade.scale": "1,2", "stages.checkpoint.enabled": "false"}
     place = Path(workspace.config) / "models.yaml"
     models = json.loads(place.read_text())
-    typed = {"first": "2024-01-02", "last": "2024-04-12"}
-    found = {}
-    for cutoff in ("", "2023-10-01", "2024-03-01"):
+    typed = {"first": "2024-01-02", "last": "2024-04-12", "cpcv": "folds=5,test=1", "walk_forward": SPLIT}
+    found, splits = {}, {}
+    for cutoff in ("", "2023-10-01", "2023-10-10", "2024-03-01"):
         price = {"input": 0, "output": 0, **({"cutoff": cutoff} if cutoff else {})}
         models["prices"] = {seat["model"]: price for seat in models["profiles"]["dry"].values()}
         place.write_text(json.dumps(models))
@@ -194,11 +196,19 @@ def test_what_a_model_may_remember_is_not_judged(paid: tuple[Workspace, Service]
         memory = record["memory"]
         verdict = json.loads((next(workspace.reports.glob("sweep-*")) / "verdict.json").read_text())
         found[cutoff] = memory["judged"], record["best"]["skill"]["sessions"], verdict["standing"]
+        splits[cutoff] = record["combinatorial"], record["walk_forward"]
         shutil.rmtree(workspace.reports)
     judged, sessions, standing = found["2023-10-01"]
     assert judged == sessions == 71
     assert standing != "not assessable"
     assert {found[""][2], found["2024-03-01"][2]} == {"not assessable"}
+    # Splits take the sessions after the cut-off where they hold them, else they say so.
+    assert "notes" not in splits["2023-10-01"][0]
+    for cutoff, said in (("", "is not known"), ("2023-10-10", "left out"), ("2024-03-01", "too few for these splits")):
+        assert all(said in one["notes"][-1] for one in splits[cutoff]), splits[cutoff]
+    firsts = [splits[cutoff][1]["folds"][0]["train"]["from"] for cutoff in ("2024-03-01", "2023-10-10")]
+    assert firsts == ["2024-01-02", "2024-01-09"]
+    assert found["2023-10-10"][0] == found["2023-10-10"][1] < 71
 
 
 def test_models_can_be_swept_and_are_priced_before(paid: tuple[Workspace, Service]) -> None:
@@ -209,6 +219,11 @@ def test_models_can_be_swept_and_are_priced_before(paid: tuple[Workspace, Servic
     assert asked == 28 * 2
     assert service.stats()["requests"] == 0
     assert [one.kind for one in planned.parameters] == ["upstream", "downstream"]
-    sweep.ask()
+    calls: list[tuple[int, int, str]] = []
+    sweep = replace(sweep, asking=lambda *at: calls.append(at))
+    assert sweep.asked.asked == 2 * asked
     assert service.stats()["answered"] == asked
+    assert [done for done, *_ in calls] == sorted(done for done, *_ in calls)
+    assert calls[-1][0] == calls[-1][1] == 4
+    assert any(session.startswith("2024-0") for *_, session in calls)
     assert "--models dry" in sweep.inputs.command(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -345,3 +346,33 @@ def test_each_path_is_one_trial_beside_others_and_none_of_the_sweep_it_was_chose
                 "run_id"
             ]: "the sweep its settings were chosen in, each before the sessions it was played on"
         }
+
+
+@pytest.mark.medium
+def test_splits_end_before_the_hold_out_and_leave_it_closed_and_nothing_depends_on_the_time_it_took(
+    workspace: Path, sim: Sim
+) -> None:
+    words = ("sweep", "--strategy", "sma_cross", "--symbols", "SPY", "--set", "fast=5,10,20", "--from", "2022-01-03")
+    splits = ("--walk-forward", "train=120,test=60", "--cpcv", "folds=4,test=1", "--json")
+    made = [
+        json.loads(sim(*words, *given, *splits, cwd=workspace).stdout)
+        for given in (("--to", "2024-06-28", "--hold-out", "2023-09-01"), ("--to", "2023-08-31"))
+    ]
+    walked, held = made[0]["walk_forward"], made[0]["verdict"]["hold_out"]
+    assert walked["path"]["to"] == walked["folds"][-1]["test"]["to"] < held["from"] == "2023-09-01"
+    assert (held["opened"], held["openings"], held["skill"]) == (0, [], None)
+    assert "closed" in held["headline"]
+    for part in ("walk_forward", "combinatorial"):
+        assert made[0][part] == made[1][part]
+    folder = Path(made[0]["folder"])
+    runtime = (folder / "runtime.json").read_bytes()
+    assert set(json.loads(runtime)["seconds"]) == {"reading", "imports", "play", "inference", "runs"}
+    assert json.loads(runtime)["played"] == 3
+    study = (folder / "study.json").read_bytes()
+    again = sim(*words, "--to", "2023-08-31", *splits[:-1], cwd=workspace)
+    told = " ".join(again.stdout.split())
+    assert re.search(r"took imports .*, reading .*, play .* s \(.* s of processors\), inference .*", told)
+    assert (folder / "study.json").read_bytes() == study
+    assert (folder / "runtime.json").read_bytes() == runtime  # nothing was played
+    (folder / "runtime.json").unlink()
+    assert sim("verify", folder.name, cwd=workspace).returncode == 0

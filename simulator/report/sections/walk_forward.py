@@ -201,11 +201,12 @@ def compose_combinatorial(found: CombinatorialRecord) -> Combinatorial:
 def describe_combinatorial(found: CombinatorialRecord) -> str:
     """Return what was done and what came of it, in a sentence for page and terminal."""
     chosen, paths = whole(found["folds"] - found["test"]), counted(len(found["ratios"]), "path")
-    return (
+    done = (
         f"Settings chosen on {chosen} of {whole(found['folds'])} folds and judged on the others, in "
         f"{counted(found['splits'], 'split')}: {paths} through all of history with a mean ratio of "
         f"{ratio(found['mean'])}, of which {percent(found['loss'], 0)} lost."
     )
+    return " ".join((done, *_sentences(found.get("notes", ()))))
 
 
 def _draw_paths(ratios: np.ndarray) -> Scaled:
