@@ -92,6 +92,12 @@ def write_value(value: object) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
+def shorten(text: str, most: int = 18) -> str:
+    """Return the text of a setting as a label or a cell of a table has room for it."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def is_sweep(folder: Path) -> bool:
     """Return True for the folder of a sweep, finished or not."""
     return (folder / STUDY).is_file() or (folder / "chunks").is_dir()

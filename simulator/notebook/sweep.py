@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.errors import UsageError, did_you_mean
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, shorten
 from simulator.notebook.card import STYLE
 from simulator.printing import printable
 
@@ -269,8 +269,10 @@ def draw_heatmap(sweep: Sweep, x: str, y: str, value: str, how: str, ax: Axes | 
     image = ax.imshow(numbers, origin="lower", aspect="auto", **limits)  # type: ignore[arg-type]
     for axis, labels, name in ((ax.xaxis, list(cells.columns), x), (ax.yaxis, list(cells.index), y)):
         step = max(1, len(labels) // 12)
-        axis.set_ticks(range(0, len(labels), step), [str(one) for one in labels[::step]])
+        axis.set_ticks(range(0, len(labels), step), [shorten(str(one)) for one in labels[::step]])
         axis.set_label_text(name)
+    if any(len(str(one)) > 6 for one in cells.columns):
+        ax.tick_params(axis="x", labelrotation=30)
     best = {name: _hashable(one) for name, one in sweep.best.settings.items()}
     at = (list(cells.columns).index(best[x]), list(cells.index).index(best[y]))
     ax.add_patch(Rectangle((at[0] - 0.5, at[1] - 0.5), 1, 1, fill=False, linewidth=1.8))

@@ -11,7 +11,7 @@ import numpy as np
 
 from simulator.analysis.plateau import describe, find_plateau
 from simulator.errors import UsageError
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, write_value
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, shorten, write_value
 from simulator.files import write_file
 from simulator.number_format import number_of, plain
 from simulator.report import sweep_page
@@ -99,7 +99,7 @@ def tabulate_members(sweep: SweepEvidence, most: int = LISTED) -> Table:
         make_row(
             str(n),
             [
-                *(write_value(sweep.settings[axis.name][n]) for axis in axes),
+                *(shorten(write_value(sweep.settings[axis.name][n])) for axis in axes),
                 *(one.write(values[one.key][n]) for one in shown),
             ],
             css="chosen" if n == sweep.best else "",

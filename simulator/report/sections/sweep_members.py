@@ -7,17 +7,18 @@ members  ──► all up to MOST, else the best, those the maps need, and every
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.analysis.plateau import Plateau, is_ordered
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, write_value
-from simulator.number_format import axis_number, whole
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, shorten, write_value
+from simulator.number_format import whole
 from simulator.report.sections.equity_and_trades import embed_json
 from simulator.report.sweep_measures import MEASURES, Measure
 from simulator.stats.series import Floats, Integers
@@ -35,13 +36,17 @@ ON_PAPER = 20
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """A parameter that differs: `labels` of its values, or of ranges of them, and the label's number of each member."""
+    """A parameter that differs: `labels` of its values, or of ranges of them, and the label's number of each member.
+
+    `texts` are the values as they are where a label is shorter, else empty.
+    """
 
     name: str
     labels: tuple[str, ...]
     places: Integers
     ordered: bool
     binned: bool
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +77,16 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
     rows = tuple(
         (
             str(n),
-            *(write_value(sweep.settings[axis.name][n]) for axis in axes),
+            *(shorten(write_value(sweep.settings[axis.name][n])) for axis in axes),
             *(one.write(values[one.key][n]) for one in measures),
         )
         for n in ranked[:ON_PAPER].tolist()
     )
     data = {
-        "axes": [{"name": axis.name, "labels": axis.labels, "ordered": axis.ordered} for axis in axes],
+        "axes": [
+            {"name": axis.name, "labels": axis.labels, "texts": axis.texts or None, "ordered": axis.ordered}
+            for axis in axes
+        ],
         "measures": [{"key": one.key, "name": one.name, "unit": one.unit, "better": one.better} for one in measures],
         "numbers": shown.tolist(),
         "places": [axis.places[shown].tolist() for axis in axes],
@@ -105,20 +113,36 @@ def make_axes(settings: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
 
 def _make_axis(name: str, column: Sequence[Any], most: int) -> Axis:
     if not is_ordered(column):
-        labels = {repr(one): write_value(one) for one in column}
-        at = {key: n for n, key in enumerate(labels)}
+        texts = {repr(one): write_value(one) for one in column}
+        at = {key: n for n, key in enumerate(texts)}
         places = np.array([at[repr(one)] for one in column], dtype=np.int64)
-        return Axis(name, tuple(labels.values()), places, ordered=False, binned=False)
+        labels = _label(tuple(texts.values()))
+        whole_texts = tuple(texts.values()) if labels != tuple(texts.values()) else ()
+        return Axis(name, labels, places, ordered=False, binned=False, texts=whole_texts)
     found, places = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
     if len(found) <= most:
         written = {float(one): write_value(one) for one in column}
         return Axis(name, tuple(written[value] for value in found.tolist()), places, ordered=True, binned=False)
-    # Ranges of equally many values each.
-    edges = np.linspace(0, len(found), most + 1).astype(int)
-    ends = [(found[low], found[high - 1]) for low, high in pairwise(edges.tolist())]
-    written_ends = [[axis_number(float(f"{value:.3g}")) for value in pair] for pair in ends]
-    ranges = tuple(f"{low} to {high}" for low, high in written_ends)
-    return Axis(name, ranges, np.searchsorted(edges, places, side="right") - 1, ordered=True, binned=True)
+    # Ranges of equally many values each, the last of what is left.
+    size = math.ceil(len(found) / most)
+    lows, highs = found[::size].tolist(), [*found[size - 1 :: size].tolist(), float(found[-1])]
+    ends = list(zip(lows, highs, strict=False))
+    digits = next(n for n in range(3, 18) if n == 17 or len({f"{one:.{n}g}" for one in lows}) == len(lows))
+    ranges = tuple(
+        " to ".join(dict.fromkeys(np.format_float_positional(float(f"{value:.{digits}g}"), trim="-") for value in pair))
+        for pair in ends
+    )
+    return Axis(name, ranges, places // size, ordered=True, binned=True)
+
+
+def _label(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return what a map has room for of each text; those that begin alike are numbered."""
+    short = [shorten(one) for one in texts]
+    alike, seen, labels = Counter(short), Counter[str](), []
+    for one in short:
+        seen[one] += 1
+        labels.append(one if alike[one] == 1 else f"{one[:13]}… #{seen[one]}")
+    return tuple(labels)
 
 
 def _choose(axes: Sequence[Axis], ranked: Integers, best: int) -> tuple[Integers, str]:
@@ -140,8 +164,8 @@ def _choose(axes: Sequence[Axis], ranked: Integers, best: int) -> tuple[Integers
 
 
 def _rounded(values: Floats) -> list[float | None]:
-    """Six significant digits."""
-    return [float(f"{one:.6g}") if math.isfinite(one) else None for one in values.tolist()]
+    """Ten significant digits: a page that rounds to two or three gives what is rounded here."""
+    return [float(f"{one:.10g}") if math.isfinite(one) else None for one in values.tolist()]
 
 
 def _medians(
@@ -172,4 +196,4 @@ def medians_by(cell: NDArray[np.integer[Any]], values: Floats, count: int) -> Fl
 
 def describe_member(sweep: SweepEvidence, number: int) -> str:
     """``fast 15, slow 20``"""
-    return ", ".join(f"{name} {write_value(column[number])}" for name, column in sweep.settings.items())
+    return ", ".join(f"{name} {shorten(write_value(column[number]))}" for name, column in sweep.settings.items())

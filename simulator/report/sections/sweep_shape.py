@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, shorten
 from simulator.number_format import counted, ratio, whole
 from simulator.report import drawing
 from simulator.report.charts import Key
@@ -102,7 +102,7 @@ def _slice(axis: Axis, axes: Sequence[Axis], values: Floats, best: int, bounds: 
     layers = [band, Layer("w252", "line", x, median), Layer("lead", "line", x, through)]
     frame = Frame(-0.5, count - 0.5, low, high, 150)
     panel = drawing.draw(layers, frame, drawing.plain_ticks(drawing.steps(low, high, 4)))
-    every = math.ceil(count / 6)
+    every = math.ceil(count / max(2, min(6, 40 // max(map(len, axis.labels)))))
     ticks = tuple(Tick(round(100 * (n + 0.5) / count, 2), axis.labels[n]) for n in range(0, count, every))
     told = [n for n in range(count) if math.isfinite(median[n])]
     ends = f"from {ratio(float(np.nanmin(median)))} to {ratio(float(np.nanmax(median)))}" if told else "none"
@@ -161,7 +161,7 @@ def _draw_lines(axes: Sequence[Axis], values: Floats, members: Members, bounds: 
 
 def _verticals(axes: Sequence[Axis], bounds: tuple[float, float]) -> tuple[tuple[Tick, str, str], ...]:
     """Return (name at its place, label at the head, label at the foot) of each vertical."""
-    ends = [(axis.name, axis.labels[-1], axis.labels[0]) for axis in axes]
+    ends = [(axis.name, shorten(axis.labels[-1], 12), shorten(axis.labels[0], 12)) for axis in axes]
     ends.append(("ratio", ratio(bounds[1]), ratio(bounds[0])))
     return (
         tuple((Tick(round(100 * n / len(axes), 2), name), top, foot) for n, (name, top, foot) in enumerate(ends))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.evidence.sweep_reader import write_value
+from simulator.evidence.sweep_reader import shorten, write_value
 from simulator.evidence.sweep_records import CombinatorialRecord, FoldRecord, WalkForwardRecord
 from simulator.number_format import counted, dollars, interval, number_of, p_value, percent, ratio, rough_percent, whole
 from simulator.report import drawing
@@ -135,7 +135,7 @@ def tabulate_folds(folds: Sequence[FoldRecord]) -> Table:
     columns += [Column("Return"), Column("Profit")] if played else []
     rows = []
     for fold in folds:
-        cells = [str(fold["member"]), *(write_value(fold["settings"][name]) for name in names)]
+        cells = [str(fold["member"]), *(shorten(write_value(fold["settings"][name])) for name in names)]
         cells += [ratio(fold["in_sample"]), ratio(fold["out_of_sample"]), percent(fold["rank"], 0)]
         cells += [percent(fold["total_return"], sign=True), dollars(fold["profit"])] if played else []
         rows.append(make_row(f"{fold['test']['from']} to {fold['test']['to']}", cells))

@@ -11,7 +11,7 @@ const create = (tag, css, ...content) => {
   it.append(...content);
   return it;
 };
-const size = (x, digits) => Math.abs(x).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const size = (x, digits) => Math.abs(x).toFixed(digits).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 const sign = (x, digits) => x < 0 && /[1-9]/.test(size(x, digits)) ? "−" : "";
 const number = (x, digits) => sign(x, digits) + size(x, digits);
 const WRITE = {
@@ -22,8 +22,10 @@ const WRITE = {
   count: (x) => number(x, 0),
 };
 const write = (m, x) => x == null ? "n/a" : WRITE[measures[m].unit](x);
-const setting = (k, i) => sweep.settings[axes[k].name]?.[i] ?? axes[k].labels[places[k][i]];
-const named = (i) => axes.map((axis, k) => `${axis.name} ${setting(k, i)}`).join(", ");
+const setting = (k, i) => sweep.settings[axes[k].name]?.[i] ?? (axes[k].texts ?? axes[k].labels)[places[k][i]];
+const shorten = (text) => text.length > 18 ? `${text.slice(0, 17)}…` : text;
+const label = (k, i) => sweep.settings[axes[k].name] ? shorten(setting(k, i)) : axes[k].labels[places[k][i]];
+const named = (i) => axes.map((axis, k) => `${axis.name} ${label(k, i)}`).join(", ");
 const quoted = (word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 const settingsOf = (i) => Object.entries({ ...sweep.fixed, ...Object.fromEntries(axes.map((axis, k) => [axis.name, setting(k, i)])) });
 const commandOf = (i) => [sweep.command, ...settingsOf(i).sort(([a], [b]) => a < b ? -1 : 1).map((pair) => `--set ${quoted(pair.join("="))}`)].join(" ");
@@ -48,12 +50,12 @@ if (axes.length > 1) {
   const view = { x: 0, y: 1, measure: RATIO, how: many ? "median" : "best", fixed: new Map() };
   let cells = [], columns = 0, rows = 0, at = 0;
 
-  function list(label, entries, value, change) {
+  function list(title, entries, value, change) {
     const it = create("select");
     it.append(...entries.map(([key, words]) => new Option(words, key)));
     it.value = value;
     it.addEventListener("change", () => { change(it.value); layOut(); });
-    tools.append(create("label", "", label, it));
+    tools.append(create("label", "", title, it));
     return it;
   }
   function layOutTools() {
@@ -73,7 +75,7 @@ if (axes.length > 1) {
     if (many) list("Of a cell's members", [["median", "the median"], ["best", "the best"]], view.how, (how) => { view.how = how; });
     if (sweep.medians) return; // Slices would have holes where members are not on the page.
     every.filter(([k]) => k !== view.x && k !== view.y).forEach(([k, name]) => {
-      const it = list(name, [["", "any"], ...axes[k].labels.map((label, n) => [n, label])], view.fixed.get(k) ?? "", (n) => {
+      const it = list(name, [["", "any"], ...axes[k].labels.map((words, n) => [n, words])], view.fixed.get(k) ?? "", (n) => {
         if (n === "") view.fixed.delete(k);
         else view.fixed.set(k, +n);
       });
@@ -116,10 +118,11 @@ if (axes.length > 1) {
   }
   function labels(side, axis, css, upwards) {
     const every = Math.ceil(axis.labels.length / side);
-    const found = axis.labels.map((label, n) => [label, 100 * (upwards ? axis.labels.length - n - 0.5 : n + 0.5) / axis.labels.length]).filter((_, n) => n % every === 0);
-    return found.map(([label, place]) => {
-      const it = create("span", "", label);
+    const found = axis.labels.map((words, n) => [words, 100 * (upwards ? axis.labels.length - n - 0.5 : n + 0.5) / axis.labels.length]).filter((_, n) => n % every === 0);
+    return found.map(([words, place]) => {
+      const it = create("span", "", words);
       it.style[upwards ? "top" : "left"] = `${place}%`;
+      if (!upwards && words.length > 6) it.style.transform = `translateX(-${place}%)`; // Long ones stay inside.
       return it;
     });
   }
@@ -153,7 +156,7 @@ if (axes.length > 1) {
     heat.replaceChildren(
       create("p", "up", `${axes[view.y].name} ↑`),
       create("div", "y", create("b", "", longest), ...labels(12, axes[view.y], "", true)), table,
-      create("div", "x", ...labels(Math.max(3, Math.floor(60 / Math.max(...axes[view.x].labels.map((it) => it.length), 3))), axes[view.x], "", false)),
+      create("div", "x", ...labels(Math.max(1, Math.floor((heat.clientWidth || 600) / 9 / Math.max(...axes[view.x].labels.map((it) => it.length), 3))), axes[view.x], "", false)),
       create("p", "across", `${axes[view.x].name} →`),
     );
     for (const part of heat.querySelectorAll(".y, .x, .up, .across")) part.ariaHidden = "true";
@@ -296,7 +299,11 @@ if (axes.length > 1) {
         if (!made.has(i)) {
           const link = create("a", "", String(member));
           link.setAttribute("href", `#member-${member}`);
-          made.set(i, create("tr", "", create("td", "", link), ...own.map((text) => create("td", "", text)), ...measures.map((_, m) => create("td", "", write(m, values[m][i])))));
+          made.set(i, create("tr", "", create("td", "", link), ...own.map((text, k) => {
+            const td = create("td", "", label(k, i));
+            if (td.textContent !== text) td.title = text;
+            return td;
+          }), ...measures.map((_, m) => create("td", "", write(m, values[m][i])))));
         }
         made.get(i).className = i === chosen ? "chosen" : "";
         return made.get(i);
@@ -309,10 +316,11 @@ if (axes.length > 1) {
     made.get(i)?.classList.add("chosen");
   });
   const fromAddress = () => {
-    const i = indexOf.get(+(/^#member-(\d+)$/.exec(location.hash)?.[1] ?? NaN));
-    if (i == null) return false;
-    choose(i, "address");
-    (document.getElementById("map") ?? table).scrollIntoView({ block: "start" });
+    const wanted = /^#member-(\d+)$/.exec(location.hash)?.[1], i = indexOf.get(+(wanted ?? NaN)), panel = document.getElementById("member");
+    if (wanted == null) return false;
+    if (i == null) panel.replaceChildren(create("p", "", +wanted < sweep.members ? `Member ${wanted} is not on this page; the folder has it.` : `There is no member ${wanted}: they are 0 to ${sweep.members - 1}.`));
+    else choose(i, "address");
+    (document.getElementById("map") ?? panel).scrollIntoView({ block: "start" });
     return true;
   };
   addEventListener("hashchange", fromAddress);
