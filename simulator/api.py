@@ -233,14 +233,13 @@ def objective(
     """Return what plays one setting after another by the kernel, for a search of your own: docs/python.md."""
     from simulator.notebook.sweep import Objective
     from simulator.studies.inputs import SweepInputs
-    from simulator.studies.space import Parameter, Space
+    from simulator.studies.space import Space
     from simulator.studies.study import Study
+    from simulator.studies.study_file import NOTHING
 
     last = None if end is None else parse_date(end, "end")
     base = RunSpec(strategy, parse_symbols(symbols), parse_date(start, "start"), last)
-    # Its place is taken by the settings of each call.
-    none = Space((Parameter("cadence", ("daily",)),))
-    return Objective(SweepInputs(Study(base, none), find_workspace(workspace)))
+    return Objective(SweepInputs(Study(base, Space(NOTHING)), find_workspace(workspace)))
 
 
 def _type_study(

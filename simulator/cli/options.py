@@ -32,6 +32,23 @@ def parse_symbols(_ctx: click.Context, param: click.Parameter, value: str | None
     return symbols
 
 
+class InAscii(click.ParamType):
+    """A number in the digits 0 to 9: Python reads those of every script."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value.isascii():
+            self.fail(f"{value!r} is no number in the digits 0 to 9.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Whole(InAscii, click.IntRange):
+    pass
+
+
+class Real(InAscii, click.types.FloatParamType):
+    pass
+
+
 class InSections(click.Command):
     """A command whose help shows its options under the headings of `sections`.
 
@@ -100,7 +117,7 @@ FACTORS = click.option(
 )
 MODELS = click.option("--models", metavar="PROFILE", help="Who answers: a profile of config/models.yaml.")
 MAX_COST = click.option(
-    "--max-cost", type=float, metavar="USD", default=5.0, show_default=True, help="Dollars it may spend."
+    "--max-cost", type=Real(), metavar="USD", default=5.0, show_default=True, help="Dollars it may spend."
 )
 
 

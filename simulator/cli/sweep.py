@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import click
 
 from simulator.cli.completers import complete_parameter, complete_strategy, complete_symbol
-from simulator.cli.options import AS_JSON, MAX_COST, MODELS, InSections, parse_symbols
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, InSections, Whole, parse_symbols
 from simulator.cli.output import print_result
 from simulator.printing import is_animated, say
 from simulator.workspace import Workspace
@@ -92,14 +92,14 @@ class SweepCommand(InSections):
 @click.option("--where", multiple=True, metavar="CONDITION", help="A condition all members meet, e.g. 'fast < slow'.")
 @click.option("--search", shell_complete=lambda *_: ["grid", "random", "sobol", "tpe"])
 @click.option("--objective")
-@click.option("--members", type=int)
-@click.option("--seed", type=int)
+@click.option("--members", type=Whole(min=1))
+@click.option("--seed", type=Whole(min=0))
 @click.option("--walk-forward")
 @click.option("--cpcv")
 @click.option("--hold-out")
 @click.option("--open-hold-out", is_flag=True)
 @click.option("--executor", shell_complete=lambda *_: ["threads", "loky", "dask", "ray"])
-@click.option("--threads", type=click.IntRange(min=1))
+@click.option("--threads", type=Whole(min=1))
 @click.option("--shard")
 @MODELS
 @click.option("--plan", is_flag=True, help="Say what would be played and asked, and what it would cost; do nothing.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
@@ -15,6 +16,9 @@ FEWEST_TRAINED = 20
 
 FEWEST_JUDGED = 10
 """Sessions below which a fold has no figures."""
+
+MOST_SPLITS = 5_000
+"""Of combinatorial splits: each holds its sessions, and is looked up in every chunk."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,13 @@ class Combinatorial:
 
     def __post_init__(self) -> None:
         _check_sizes(self, "--cpcv", ("folds", 2), ("test", 1))
+        # There are as many splits as folds at least; of too many of these not even their number is worked out.
+        if self.test < self.folds and (self.folds > MOST_SPLITS or math.comb(self.folds, self.test) > MOST_SPLITS):
+            raise UsageError(
+                f"{self.test} of {self.folds} folds are more than {MOST_SPLITS:,} splits",
+                where="--cpcv",
+                mend="take fewer folds or fewer test folds, e.g. folds=10,test=2",
+            )
 
     def splits(self, sessions: int) -> tuple[Split, ...]:
         """Return the splits of so many sessions. Raises UsageError where a part is too short."""
@@ -142,7 +153,7 @@ def _pairs(text: str, option: str) -> list[tuple[str, Any]]:
 
 def _whole(value: Any, name: str, option: str, example: str) -> int:
     try:
-        number = int(value) if isinstance(value, str) else value
+        number = int(value) if isinstance(value, str) and value.isascii() else value
     except ValueError:
         number = None
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,14 @@ from simulator.studies.space import SEARCHES, Parameter, Space
 from simulator.studies.splitting import read_combinatorial, read_walk_forward
 from simulator.studies.study import OBJECTIVE, HoldOut, Study
 from simulator.studies.tpe import ask
-from simulator.studies.values import read_parameter
+from simulator.studies.values import LARGEST_WHOLE, read_parameter
 from simulator.studies.walk_forward import check_splits, describe_splits
 from simulator.workspace import Workspace
 
 STRATEGY, SYMBOLS, FIRST = "macro_council", ("SPY", "QQQ"), "2024-01-01"
+
+NOTHING = (Parameter("cadence", ("daily",)),)
+"""Takes the place of what is swept where members are not asked for."""
 
 OBJECTIVES = ("sharpe", "total_return", "max_drawdown")
 
@@ -91,7 +95,8 @@ def make_study(
         parameters={one.name: one.values[0] for one in parameters if _is_fixed(one)},
     )
     check_max_cost(base.max_cost)
-    seed = given.get("seed", written.seed) or 0
+    seed = whole_number("seed", given.get("seed", written.seed), least=0) or 0
+    count = whole_number("members", given.get("members", written.members))
     search = _choice("search", given.get("search", written.search) or "grid", SEARCHES)
     objective = _choice("objective", given.get("objective", written.objective) or OBJECTIVE, OBJECTIVES)
     conditions = [written.where] if isinstance(written.where, str) else written.where
@@ -100,7 +105,12 @@ def make_study(
     known = _known(base, workspace, where)
     for condition in where:
         condition.check_names({**known, **dict.fromkeys(one.name for one in swept)})
-    space = Space(swept, where, search, given.get("members", written.members), seed, known)
+    try:
+        space = Space(swept, where, search, count, seed, known)
+    except UsageError:  # a misspelt name is told before how many members there would be
+        alone = Study(base, Space(NOTHING))
+        SweepInputs(alone, workspace).check_settings({one.name: _an_example(one) for one in swept})
+        raise
     space = ask(space, ()) if search == "tpe" else space
     walk, cpcv = (given.get(key, vars(written)[key]) for key in ("walk_forward", "cpcv"))
     walk_forward = None if walk is None else read_walk_forward(walk)
@@ -114,6 +124,15 @@ def make_study(
         check_splits(study, inputs.of_council)
         describe_splits(study, inputs.sessions)
     return study
+
+
+def whole_number(name: str, given: Any, least: int = 1) -> int | None:
+    """Return `given` as a number. Raises UsageError for another kind, and below `least`; None stands for none."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, Integral) or not least <= given <= LARGEST_WHOLE:
+        raise UsageError(f"{name} was {given!r:.40}", mend=f"give a whole number from {least} on")
+    return int(given)
 
 
 def _hold_out(first: date | str | None, last: date | str | None, opened: bool) -> HoldOut | None:
@@ -150,6 +169,10 @@ def _parameters(written: StudyFile, sets: Sequence[tuple[str, Any]]) -> list[Par
     fixed = {name: [value] for name, value in written.set.items()}
     found: dict[str, Any] = {**fixed, **written.sweep, **dict(sets)}
     return [read_parameter(str(name), value) for name, value in found.items()]
+
+
+def _an_example(one: Parameter) -> Any:
+    return one.values[0] if one.values else one.tidy([one.spread.low if one.spread else 0]).tolist()[0]
 
 
 def _is_fixed(one: Parameter) -> bool:

@@ -16,6 +16,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -24,10 +25,14 @@ from simulator.studies.space import Parameter, Spread
 
 MOST_VALUES = 100_000
 LARGEST_WHOLE = 2**63 - 1
+PLAIN = (str, int, float, list, tuple, Mapping, date, type(None))
+"""Kinds of values that can be written down, and read again as they were."""
+
 SPREADS = {"uniform": (False, False), "log": (True, False), "int": (False, True), "logint": (True, True)}
 """Distributions by name: evenly by logarithm, in whole numbers."""
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+ENDLESS = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
 RANGE = re.compile(rf"\s*({NUMBER})\s*:\s*({NUMBER})\s*:\s*({NUMBER})\s*")
 SPREAD = re.compile(r"\s*([A-Za-z]\w*)\s*\((.*)\)\s*")
 EXAMPLES = "5:50:5, 10,20,50, uniform(0.1, 0.9), log(0.5, 50) or int(5, 200)"
@@ -66,8 +71,11 @@ def _read_values(name: str, text: str) -> list[Any]:
         words = [word.strip() for word in text.split(",")]
     if not all(words):
         raise UsageError(f'{name} was "{text}": a value is empty', mend=f"give it values: {EXAMPLES}")
-    if any(re.fullmatch(r"[-+\d.eE]*:[-+\d.eE]*:[-+\d.eE]*", word) for word in words):
-        raise UsageError(f'{name} was "{text}": no range', mend="a range is FROM:TO:STEP in numbers, e.g. 5:50:5")
+    for word in words:
+        ends = [end.strip() for end in word.split(":")]
+        endless = next((f"{end} is no finite number" for end in ends if ENDLESS.fullmatch(end)), "no range")
+        if len(ends) == 3 and all(ENDLESS.fullmatch(end) or re.fullmatch(r"[-+\d.eE]*", end) for end in ends):
+            raise UsageError(f'{name} was "{text}": {endless}', mend="a range is FROM:TO:STEP in numbers, e.g. 5:50:5")
     return [_read_word(word) for word in words]
 
 
@@ -75,7 +83,7 @@ def _read_word(word: str) -> Any:
     try:
         return None if word.lower() == "none" else json.loads(word)
     except (ValueError, RecursionError):
-        return math.nan if word.lower() in ("nan", "inf", "-inf", "infinity") else word
+        return float(word) if ENDLESS.fullmatch(word) else word
 
 
 def _spell_out(name: str, text: str, *ends: str) -> list[Any]:
@@ -100,6 +108,10 @@ def _spell_out(name: str, text: str, *ends: str) -> list[Any]:
 def _checked(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
     seen: set[str] = set()
     for value in values:
+        if not isinstance(value, PLAIN):
+            raise UsageError(f"a value of {name} was {value!r:.60}", mend="give a list of numbers or texts, or a range")
+        if isinstance(value, str) and value.isdecimal() and not value.isascii():
+            raise UsageError(f'a value of {name} was "{value}"', mend="write numbers in the digits 0 to 9")
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"a value of {name} was {value}", mend="give finite numbers")
         if isinstance(value, int) and abs(value) > LARGEST_WHOLE:

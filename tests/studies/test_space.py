@@ -63,6 +63,8 @@ def test_distributions_have_two_ends() -> None:
             ("log(1)", "ends"),
         ),
         *(({"low": 1}, "high was None"), ({"low": 1, "hihg": 2}, '"high"'), ([], "no value"), ("log(1,nan)", "finite")),
+        *(("nan:50:5", "nan is no finite"), ("1:-Inf:1", "-Inf is no"), ("inf,1", "was inf"), ("1,-nan", "was nan")),
+        *(("٥:٥٠:٥", "no range"), ("٥,١٠", "digits 0 to 9"), ((n for n in (1, 2)), "was <generator")),
         *(({"low": 1, "high": 2, "log": "yes"}, "true or false"), ("1:5", "text:"), ("5:50:5,60", "no range")),
     ],
 )

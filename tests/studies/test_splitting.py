@@ -69,3 +69,11 @@ def test_folds_that_are_too_short_for_the_sessions_there_are_are_refused() -> No
     with pytest.raises(UsageError, match="--cpcv: 10 of 10 folds"):
         Combinatorial(10, 10).splits(300)
     assert len(WalkForward(252, 16, 5, path=False, step=8).splits(300)) == 4
+
+
+@pytest.mark.parametrize("given", ["folds=100,test=50", "folds=60,test=30", f"folds={10**30},test={10**29}"])
+def test_more_splits_than_can_be_held_are_refused_before_they_are_made(given: str) -> None:
+    with pytest.raises(UsageError, match=r"--cpcv: \d+ of \d+ folds are more than 5,000 splits"):
+        read_combinatorial(given)
+    with pytest.raises(UsageError, match="folds was"):
+        read_combinatorial("folds=١٠,test=2")

@@ -114,7 +114,11 @@ def test_shards_say_what_is_missing_and_the_last_one_concludes(place: Path, sim:
         (["no.yaml", "other.yaml"], "unexpected extra argument"),
         (["--set", "fast=5,10", "--symbols", "SPYX"], 'no bars for "SPYX"'),
         (["--set", "fast=5,10", "--from", "2024-13-01"], "which is not a date"),
-        ([word for name in "abcd" for word in ("--set", f"{name}=1:1000:1")], "1,000,000,000,000 combinations"),
+        ([word for name in ("fast", "slow") for word in ("--set", f"{name}=1:9000:1")], "81,000,000 combinations"),
+        (["--set", "fsat=1:9000:1", "--set", "slow=1:9000:1"], 'did you mean "fast"'),
+        (["--set", "fsat=5"], 'did you mean "fast"'),
+        (["--set", "fast=5,10", "--seed", "-1"], "--seed"),
+        (["--set", "fast=5,10", "--search", "random", "--members", "١"], "no number in the digits 0 to 9"),
     ],
 )
 def test_a_bad_study_gets_one_line_and_nothing_is_written(place: Path, sim: Sim, words: list[str], why: str) -> None:
