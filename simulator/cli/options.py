@@ -32,21 +32,21 @@ def parse_symbols(_ctx: click.Context, param: click.Parameter, value: str | None
     return symbols
 
 
-class InAscii(click.ParamType):
-    """A number in the digits 0 to 9: Python reads those of every script."""
+def _in_ascii(kind: click.IntRange | click.types.FloatParamType, value: Any) -> Any:
+    """Refuse a number in other digits than 0 to 9: Python reads those of every script."""
+    if isinstance(value, str) and not value.isascii():
+        kind.fail(f"{value!r} is no number in the digits 0 to 9.")
+    return value
 
+
+class Whole(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and not value.isascii():
-            self.fail(f"{value!r} is no number in the digits 0 to 9.", param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(_in_ascii(self, value), param, ctx)
 
 
-class Whole(InAscii, click.IntRange):
-    pass
-
-
-class Real(InAscii, click.types.FloatParamType):
-    pass
+class Real(click.types.FloatParamType):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_in_ascii(self, value), param, ctx)
 
 
 class InSections(click.Command):

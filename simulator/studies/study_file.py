@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ConfigDict, Field
 
 from simulator.config import Section, load_config, read_yaml
@@ -130,7 +130,7 @@ def whole_number(name: str, given: Any, least: int = 1) -> int | None:
     """Return `given` as a number. Raises UsageError for another kind, and below `least`; None stands for none."""
     if given is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, Integral) or not least <= given <= LARGEST_WHOLE:
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or not least <= given <= LARGEST_WHOLE:
         raise UsageError(f"{name} was {given!r:.40}", mend=f"give a whole number from {least} on")
     return int(given)
 
