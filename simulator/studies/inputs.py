@@ -29,7 +29,7 @@ from simulator.runs.measure import risk_free
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, Nobody, Seating, find_strategy, load_strategy
 from simulator.studies.council_tapes import CouncilTape, override_trade
-from simulator.studies.study import Study, with_settings
+from simulator.studies.study import Study
 from simulator.trading.cycle import TradingRules
 from simulator.trading.schedule import Point
 from simulator.trading.strategy import points_of
@@ -292,12 +292,6 @@ class SweepInputs:
         for member in (members[0], members[-1]):
             if member.rule is not None:
                 refuse_other_vector_form(member.rule, self.occasions(member))
-
-    def check_settings(self, settings: Mapping[str, object]) -> None:
-        """Raise what a member with `settings` would raise before it has bars."""
-        spec = with_settings(self.study.base, settings)
-        self.settings(spec.overrides)
-        self._load(spec)
 
     @cached_property
     def sessions(self) -> NDArray[np.datetime64]:

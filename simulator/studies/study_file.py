@@ -10,6 +10,7 @@ study.yaml                                    sim sweep study.yaml --set slow=10
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,9 @@ def make_study(
     try:
         space = Space(swept, where, search, count, seed, known)
     except UsageError:  # a misspelt name is told before how many members there would be
-        alone = Study(base, Space(NOTHING))
-        SweepInputs(alone, workspace).check_settings({one.name: _an_example(one) for one in swept})
+        firsts = tuple(replace(one, values=one.values[:1]) for one in swept)
+        one = SweepInputs(Study(base, Space(firsts or NOTHING, (), "random", 1)), workspace)
+        _ = one.settings(one.study.spec(0).overrides), one.strategy
         raise
     space = ask(space, ()) if search == "tpe" else space
     walk, cpcv = (given.get(key, vars(written)[key]) for key in ("walk_forward", "cpcv"))
@@ -169,10 +171,6 @@ def _parameters(written: StudyFile, sets: Sequence[tuple[str, Any]]) -> list[Par
     fixed = {name: [value] for name, value in written.set.items()}
     found: dict[str, Any] = {**fixed, **written.sweep, **dict(sets)}
     return [read_parameter(str(name), value) for name, value in found.items()]
-
-
-def _an_example(one: Parameter) -> Any:
-    return one.values[0] if one.values else one.tidy([one.spread.low if one.spread else 0]).tolist()[0]
 
 
 def _is_fixed(one: Parameter) -> bool:
