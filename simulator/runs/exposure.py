@@ -77,10 +77,11 @@ def skill_series(
     before = np.vstack([ledger.opening_marks, ledger.marks[:-1]])
     there = before > 0
     moves = np.where(there, (ledger.marks + paid_dividends(bars)) / np.where(there, before, 1.0) - 1.0, 0.0)
-    moves[ends] -= free[:, None]
+    moves[ends] -= np.where(there[ends], free[:, None], 0.0)
     weights = np.vstack([np.zeros(len(bars.symbols)), ledger.weights_at(slice(-1))])
     firsts = np.r_[0, ends[:-1] + 1]
-    usual = mean_so_far(weights)
+    since = np.where(there.any(axis=0), there.argmax(axis=0), len(bars))
+    usual = mean_so_far(weights, since)
     exposure = np.add.reduceat((usual * moves).sum(axis=1), firsts)
     risky = np.array([symbol != cash_instrument for symbol in bars.symbols])
     held = (ledger.positions[:, risky] != 0).any(axis=1)

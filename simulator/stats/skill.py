@@ -30,7 +30,7 @@ from simulator.stats.distributions import student_sf
 from simulator.stats.inference import FEWEST, deflated_sharpe, probabilistic_sharpe
 from simulator.stats.many import varying
 from simulator.stats.metrics import kurtosis, skew
-from simulator.stats.series import Floats, Measure, Undefined, as_matrix, as_series, is_constant
+from simulator.stats.series import Floats, Integers, Measure, Undefined, as_matrix, as_series, is_constant
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,20 @@ def usual_exposure(weights: ArrayLike, moves: ArrayLike) -> Floats:
     return np.asarray((mean_so_far(w) * x).sum(axis=1))
 
 
-def mean_so_far(weights: Floats) -> Floats:
-    """Return w̄ of w (n, N): row t is the mean of the rows up to t."""
-    return np.asarray(np.cumsum(weights, axis=0) / np.arange(1, len(weights) + 1)[:, None])
+def mean_so_far(weights: Floats, since: Integers | None = None) -> Floats:
+    """Return w̄ of w (n, N): row t is the mean of the rows up to t, from row ``since[i]`` (N,) on, 0 before.
+
+    What could not be held yet is no choice: counted as 0, it would leave the mean behind for long.
+    """
+    rows = np.arange(1, len(weights) + 1)[:, None]
+    return np.asarray(np.cumsum(weights, axis=0) / (rows if since is None else np.maximum(rows - since, 1)))
+
+
+def mean_moves(moves: Floats) -> Floats:
+    """Return (N,) the mean of each column of x (n, N) from its first move on: before, there was nothing to hold."""
+    moved = moves != 0.0
+    since = np.where(moved.any(axis=0), moved.argmax(axis=0), 0)
+    return np.asarray(moves.sum(axis=0) / np.maximum(len(moves) - since, 1))
 
 
 def level_reward(ahead: ArrayLike, moves: ArrayLike) -> float:
@@ -107,7 +118,7 @@ def level_reward(ahead: ArrayLike, moves: ArrayLike) -> float:
     of their own. It looks at the whole sample, and only ever takes from what is to be shown.
     """
     a, x = as_matrix(ahead, "weights"), as_matrix(moves, "moves")
-    levels, rewards = a.mean(axis=0), x.mean(axis=0)
+    levels, rewards = a.mean(axis=0), mean_moves(x)
     own = math.fsum((levels * rewards).tolist())
     pooled = math.fsum(levels.tolist()) * math.fsum(rewards.tolist()) / max(len(rewards), 1)
     return max(own, pooled) if math.fsum((a * x).ravel().tolist()) > 0 else min(own, pooled)

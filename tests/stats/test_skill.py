@@ -23,6 +23,7 @@ from simulator.stats.skill import (
     deflated_ratio,
     ewc_variance,
     level_reward,
+    mean_so_far,
     mean_test,
     p_of_trials,
     split_return,
@@ -243,3 +244,19 @@ def test_planted_skill_is_found_as_often_as_the_noncentral_t_says() -> None:
     critical = next(t for t in np.arange(1.0, 3.0, 1e-4) if student_sf(t, degrees) < 0.05)
     power = 1.0 - student_cdf(float(critical), degrees, ratio * math.sqrt(n))
     assert abs(found / REPLICATES - power) < 0.05 + 2.33 * math.sqrt(power * (1 - power) / REPLICATES)
+
+
+def test_a_symbol_listed_late_is_held_from_then_on():
+    """Zeros of the time before its first bar are no choice: its mean exposure, and its mean reward, begin with it."""
+    rng = np.random.default_rng(3)
+    passed = 0
+    for _ in range(400):
+        x = np.zeros((1000, 1))
+        x[700:, 0] = rng.normal(0.15 / 252, 0.17 / math.sqrt(252), 300)
+        held = np.repeat(rng.choice([0.98, 1.0], 60), 5)
+        w = np.vstack([np.zeros((701, 1)), held[:299, None]])
+        usual = mean_so_far(w, np.array([700]))
+        d = (w * x).sum(axis=1) - (usual * x).sum(axis=1)
+        found = mean_test(d, level_reward(w - usual, x))
+        passed += not isinstance(found, Undefined) and found.p < 0.05
+    assert passed <= 0.05 * 400 + 2.33 * math.sqrt(400 * 0.05 * 0.95)

@@ -15,6 +15,7 @@ from simulator.errors import DataError, UsageError
 from simulator.market.bars import Bars, Floats, Instants
 from simulator.replay import ledger
 from simulator.replay.tape import PRICES, TERMS, Tape, due_at, years
+from simulator.stats.skill import mean_moves
 from simulator.trading.execution import SESSIONS_A_YEAR
 
 
@@ -91,13 +92,16 @@ class PreparedMarket:
 class ExcessReturns(NamedTuple):
     """`free` (T,), the risk-free return of the session that a bar ends, NaN within; excess returns of the symbols
     by bar (T, N), the risk-free return taken off a session's last bar, and by session (S, N), no rows where nobody asks
-    for them; `rewards` (N,) are the means of these; `risky` (N,) is 0 for the cash instrument, else 1."""
+    for them; `rewards` (N,) are the means of these; `risky` (N,) is 0 for the cash instrument, else 1. `since` (N,) is
+    the first bar at which a symbol could be held; `part` (T,) is 1, 1/2, 1/3 …"""
 
     free: Floats
     by_bar: Floats
     by_session: Floats
     rewards: Floats
     risky: Instants
+    since: Instants
+    part: Floats
 
 
 def _session_ends(bars: Bars) -> NDArray[np.intp]:
@@ -113,11 +117,14 @@ def _excess_returns(market: PreparedMarket, marks: Floats) -> ExcessReturns:
         before = np.vstack([market.arrays.opening_marks, marks[:-1]])
         there = before > 0
         moves = np.where(there, (marks + market.arrays.dividend) / np.where(there, before, 1.0) - 1.0, 0.0)
-        moves[ends] -= market.free[:, None]
+        moves[ends] -= np.where(there[ends], market.free[:, None], 0.0)
         sessions = np.add.reduceat(moves, np.r_[0, ends[:-1] + 1])
     risky = np.array([symbol != market.cash_instrument for symbol in bars.symbols], dtype=np.int64)
-    rewards = sessions.mean(axis=0) if len(marks) else np.zeros(len(bars.symbols))
-    return ExcessReturns(*map(read_only, (free, moves, sessions, rewards, risky)))
+    since, rewards = np.zeros(len(bars.symbols), dtype=np.int64), np.zeros(len(bars.symbols))
+    if len(marks):
+        since, rewards = np.where(there.any(axis=0), there.argmax(axis=0), len(bars)), mean_moves(sessions)
+    part = 1.0 / np.arange(1, len(bars) + 1)
+    return ExcessReturns(*map(read_only, (free, moves, sessions, rewards, risky, since, part)))
 
 
 _PREPARED: WeakKeyDictionary[Bars, MarketArrays] = WeakKeyDictionary()

@@ -47,7 +47,6 @@ def begin_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: i
     a.bars += 1
     if len(c.beyond) == 0:
         return
-    a_bar = 1.0 / (t + 1)
     share = 1.0 / a.equity if a.equity > 0.0 and t > 0 else 0.0
     mark = m.mark[max(t - 1, 0)]
     earned = 0.0
@@ -55,7 +54,7 @@ def begin_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: i
         weight = s.positions[n].held * mark[n] * share
         total = u.summed[n] + weight
         u.summed[n] = total
-        usual = total * a_bar
+        usual = total * x.part[max(t - x.since[n], 0)]
         u.ahead[n] += weight - usual
         earned += usual * x.by_bar[t, n]
     a.earned += earned
