@@ -359,10 +359,12 @@ class OpeningRecord(TypedDict):
 
 class HoldOutRecord(Span):
     """The last sessions, kept from the sweep. `skill` is that of the best member on them, None while they are closed;
-    `p` is corrected for all openings, by whatever sweep or run, of folders that are gone as well."""
+    `p` is corrected for all `results` over them, of whatever run or sweep (each member), of folders that are gone as
+    well."""
 
     sessions: int
     opened: int
+    results: NotRequired[int]
     openings: list[OpeningRecord]
     skill: SkillRecord | None
     p: float | None

@@ -189,7 +189,7 @@ def describe_neighbours(sweep: SweepEvidence, near: plateau.Plateau) -> str:
         if kind
         else f" beside its own {ratio(own)}"
     )
-    text = f"{many} {'show' if count == 1 else 'have'} a median ratio of {ratio(around)}{kept}."
+    text = f"{many} {'shows a ratio' if count == 1 else 'have a median ratio'} of {ratio(around)}{kept}."
     steady = near.steadiest
     if steady is None or steady == best:
         return f"{text} Nowhere is the median of a member and its neighbours higher."

@@ -16,10 +16,10 @@ import pandas as pd
 from simulator.analysis.sweep_verdict import judge_sweep
 from simulator.analysis.trials import count_trials
 from simulator.errors import UsageError
-from simulator.evidence.records import SkillRecord
 from simulator.evidence.sweep_records import (
     SWEEP_SCHEMA,
     BestRecord,
+    HoldOutRecord,
     StudyRecord,
     SweepIdentity,
     SweepRecord,
@@ -93,7 +93,7 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play) -> SweepRecor
 def judge_again(inputs: SweepInputs, folder: SweepFolder, record: SweepRecord, play: Play) -> SweepVerdict:
     """Write verdict.json, by the trials there are by now; return it. `play` makes the run that opens a hold-out."""
     workspace = inputs.workspace
-    held = open_hold_out(inputs, record["best"]["member"], play) or _opened_before(folder, record)
+    held, before = open_hold_out(inputs, record["best"]["member"], play), _held_before(folder, record)
     seen = all_results(store_place(workspace.registry), workspace.reports)
     best, first = record["best"]["member"], 0
     beyond = np.zeros(0)
@@ -103,7 +103,7 @@ def judge_again(inputs: SweepInputs, folder: SweepFolder, record: SweepRecord, p
         first += len(rows)
     judged = record["memory"]["judged"] if "memory" in record else None
     verdict = judge_sweep(seen, record, folder.path, beyond if judged is None else beyond[-judged:])
-    verdict["hold_out"] = describe_hold_out(inputs, record, seen, held)
+    verdict["hold_out"] = describe_hold_out(inputs, record, seen, held, before)
     written, known = json_bytes(verdict), record["identity"]
     parts = {"verdict.json": sha256(written)}
     record_parts(store_place(workspace.registry), known["run_id"], known["digest"], parts)
@@ -149,14 +149,13 @@ def last_sessions(inputs: SweepInputs) -> slice:
     return slice(None) if judged is None or judged == len(inputs.sessions) else slice(-judged, None)
 
 
-def _opened_before(folder: SweepFolder, record: SweepRecord) -> SkillRecord | None:
-    """Return what an opened hold-out showed, of the verdict.json there is of the same result."""
+def _held_before(folder: SweepFolder, record: SweepRecord) -> HoldOutRecord | None:
+    """Return what the verdict.json there is of the same result says of the hold-out."""
     try:
         found: SweepVerdict = json.loads((folder.path / "verdict.json").read_bytes())
-        held = found["hold_out"] if found["digest"] == record["identity"]["digest"] else None
+        return found["hold_out"] if found["digest"] == record["identity"]["digest"] else None
     except (OSError, ValueError, KeyError):
         return None
-    return held["skill"] if held else None
 
 
 def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:

@@ -6,13 +6,10 @@ counts, whatever becomes of the folders. So does every other run or sweep over t
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date
-
 import numpy as np
 
 from simulator.analysis.sweep_verdict import judge_member
-from simulator.analysis.trials import Trial, trials
+from simulator.analysis.trials import trials
 from simulator.analysis.verdict import p_of_skill
 from simulator.evidence.records import SkillRecord
 from simulator.evidence.sweep_records import HoldOutRecord, SweepRecord
@@ -32,7 +29,7 @@ def open_hold_out(inputs: SweepInputs, best: int, play: Play | None) -> SkillRec
     held = inputs.study.hold_out
     if held is None or not held.opened:
         return None
-    longer = _whole(inputs)
+    longer = inputs.whole()
     if play is not None:
         play(longer.study.spec(best))
     member = longer.member(best)
@@ -43,52 +40,47 @@ def open_hold_out(inputs: SweepInputs, best: int, play: Play | None) -> SkillRec
 
 
 def describe_hold_out(
-    inputs: SweepInputs, record: SweepRecord, seen: Seen, skill: SkillRecord | None
+    inputs: SweepInputs, record: SweepRecord, seen: Seen, skill: SkillRecord | None, before: HoldOutRecord | None = None
 ) -> HoldOutRecord | None:
-    """Return what verdict.json says of the hold-out; `skill` is that of the best member on it, once it was opened."""
+    """Return what verdict.json says of the hold-out; `skill` is that of the best member where it was opened now, and
+    `before` what an earlier verdict.json of the same sweep said: the store may be younger than that."""
     held = inputs.study.hold_out
     if held is None:
         return None
-    longer = _whole(inputs)
+    longer = inputs.whole()
     staged = longer.staged(longer.member(record["best"]["member"]))
     last, bars = str(staged.last), staged.inputs.bars
     months = {"bar_months": month_digests(bars, held.first), "from": str(held.first), "to": last, "run_id": ""}
-    looks = [
-        one
-        for one in trials(seen.rows, {**sweep_facts(record), **months, "digest": ""}).looks
-        if one.last >= str(held.first) and one.first <= last and _same_bars(one, record["identity"]["symbols"])
-    ]
+    # Of no strategy, so that only bars tell who looked at them: by content, or by symbol on common dates.
+    nobody = {"digest": "", "strategy": "", "definition": ""}
+    looks = trials(seen.rows, {**sweep_facts(record), **months, **nobody}).looks
     times = {(row["run_id"], row["digest"]): row["times"] for row in seen.rows}
-    opened = sum(int(str(times[one.run_id, one.digest])) for one in looks)
-    count = max(len(looks), 1)
+    recorded = sum(int(str(times[one.run_id, one.digest])) for one in looks)
+    earlier = before["opened"] + (skill is not None) if before else 0
+    opened, count = max(recorded, earlier), max(sum(one.results for one in looks), 1)
+    if before:
+        count = max(count, before.get("results", len(before["openings"])))
+    at_least = "at least " if seen.at_least or earlier > recorded else ""
+    skill = skill or (before["skill"] if before else None)
     sessions = int((longer.sessions >= np.datetime64(held.first)).sum())
     span = f"hold-out, {held.first} to {last}"
     if skill is None:
-        seen_by = f"; {counted(len(looks), 'result')} over these sessions are on record" if looks else ""
+        seen_by = f"; {at_least}{counted(count, 'result')} over these sessions on record" if opened else ""
         headline = f"The {span}, is closed: `--open-hold-out` plays the best member on it{seen_by}."
     else:
         inference = {"trials": float(count)}
-        headline = judge_member(record, skill, inference, counted(count, "look")).headline
-        headline = f"On the {span}, opened {counted(opened, 'time')}: {headline}"
+        tried = f"{at_least}{counted(count, 'result')} over these sessions"
+        headline = judge_member(record, skill, inference, tried).headline
+        among = f" among {at_least}{counted(count, 'result')}" if count > 1 else ""
+        headline = f"On the {span}, opened {at_least}{counted(opened, 'time')}{among}: {headline}"
     return {
         "from": str(held.first),
         "to": last,
         "sessions": sessions,
         "opened": opened,
+        "results": count,
         "openings": [{"at": one.made_at, "by": one.run_id, "member": None} for one in looks],
         "skill": skill,
         "p": None if skill is None else p_of_skill(skill, count),
         "headline": headline,
     }
-
-
-def _whole(inputs: SweepInputs) -> SweepInputs:
-    """The same study with the sessions of the hold-out."""
-    study, held = inputs.study, inputs.study.hold_out
-    last: date | None = held.last if held else None
-    return SweepInputs(replace(study, base=replace(study.base, last=last), hold_out=None), inputs.workspace)
-
-
-def _same_bars(look: Trial, symbols: list[str]) -> bool:
-    """True where a look was at these symbols, or at their bars under other names."""
-    return bool({*look.symbols} & {*symbols}) or "common" in look.why

@@ -300,6 +300,12 @@ class SweepInputs:
         place = points_of(strategy, config.schedule), config.schedule.weekday, config.costs.cash_interest
         return np.unique(self.stage(strategy.window, *place).inputs.traded.dates)
 
+    def whole(self) -> SweepInputs:
+        """Return the same study with the sessions of its hold-out."""
+        study, held = self.study, self.study.hold_out
+        last = held.last if held else study.base.last
+        return SweepInputs(replace(study, base=replace(study.base, last=last), hold_out=None), self.workspace)
+
     @cached_property
     def memory(self) -> MemoryRecord | None:
         """Memory of the models that were asked; None where none was."""

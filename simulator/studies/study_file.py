@@ -21,12 +21,13 @@ from pydantic import ConfigDict, Field
 from simulator.config import Section, load_config, read_yaml
 from simulator.errors import UsageError, did_you_mean
 from simulator.market.calendar import parse_date
+from simulator.number_format import counted
 from simulator.rules import RuleStrategy
 from simulator.rules.base import settings_of
 from simulator.runs.spec import MAX_COST, RunSpec, check_max_cost
 from simulator.runs.strategies import find_strategy, load_strategy
 from simulator.studies.conditions import Condition
-from simulator.studies.inputs import SweepInputs, is_hidden
+from simulator.studies.inputs import FEWEST_SESSIONS, SweepInputs, is_hidden
 from simulator.studies.space import SEARCHES, Parameter, Space
 from simulator.studies.splitting import read_combinatorial, read_walk_forward
 from simulator.studies.study import OBJECTIVE, HoldOut, Study
@@ -120,6 +121,7 @@ def make_study(
     study = Study(base, space, seed, objective, walk_forward, combinatorial, held)
     inputs = SweepInputs(study, workspace)
     inputs.check()
+    _check_hold_out(inputs)
     if inputs.of_council and search == "tpe" and (shown := [one.name for one in swept if not is_hidden(one.name)]):
         raise UsageError(f"a tpe search of {shown[0]} asks models batch after batch", mend="take --search grid")
     if study.walk_forward is not None or study.combinatorial is not None:
@@ -149,6 +151,19 @@ def _hold_out(first: date | str | None, last: date | str | None, opened: bool) -
     if end is not None and end < begin:
         raise UsageError(f"the hold-out begins {begin}, after the last session, {end}")
     return HoldOut(begin, end, opened)
+
+
+def _check_hold_out(inputs: SweepInputs) -> None:
+    """Raise UsageError for a hold-out that leaves too few sessions after or before it to show anything."""
+    held = inputs.study.hold_out
+    if held is None:
+        return
+    sessions = inputs.whole().sessions
+    before = int(np.searchsorted(sessions, np.datetime64(held.first)))
+    for count, where in ((len(sessions) - before, "in"), (before, "before")):
+        if count < FEWEST_SESSIONS:
+            found = f"{counted(count, 'session')} {where} the hold-out from {held.first}; bars end {sessions[-1]}"
+            raise UsageError(found, mend=f"begin it so that at least {FEWEST_SESSIONS} lie before it and in it")
 
 
 def _read(file: Path) -> StudyFile:

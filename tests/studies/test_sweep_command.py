@@ -119,6 +119,11 @@ def test_shards_say_what_is_missing_and_the_last_one_concludes(place: Path, sim:
         (["--set", "fsat=5"], 'did you mean "fast"'),
         (["--set", "fast=5,10", "--seed", "-1"], "--seed"),
         (["--set", "fast=5,10", "--search", "random", "--members", "١"], "no number in the digits 0 to 9"),
+        (
+            ["--set", "fast=5,10", "--to", "2035-06-29", "--hold-out", "2035-01-01"],
+            "0 sessions in the hold-out from 2035-01-01",
+        ),
+        (["--set", "fast=5,10", "--hold-out", "2024-07-05"], "before the hold-out from 2024-07-05"),
     ],
 )
 def test_a_bad_study_gets_one_line_and_nothing_is_written(place: Path, sim: Sim, words: list[str], why: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import simulator
 from simulator.analysis.trials import p_within, trials
+from simulator.number_format import plain
 from simulator.store.database import Store
 
 SWEEP = ("sweep", "--strategy", "sma_cross", "--symbols", "SPY", "--from", "2023-01-03", "--to", "2023-12-29")
@@ -77,3 +78,27 @@ def test_what_is_edited_in_the_folder_of_a_sweep_is_named(workspace: Path, sim: 
     rows = {row["folder"]: row for row in json.loads(sim("verify", "--all", "--json", cwd=workspace).stdout)["runs"]}
     assert rows[other.name]["state"] == "verified"
     assert any("of another study" in told or "other members" in told for told in rows[folder.name]["changed"])
+
+
+@pytest.mark.medium
+def test_a_hold_out_counts_every_member_that_saw_it_whatever_its_symbol_and_a_lost_store(
+    workspace: Path, sim: Any
+) -> None:
+    def held_out() -> dict[str, Any]:
+        assert sim(*SWEEP, *SETS, "--hold-out", "2023-10-02", "--open-hold-out", cwd=workspace).returncode == 0
+        told = [json.loads(path.read_text())["hold_out"] for path in reports.glob("sweep-*/verdict.json")]
+        (found,) = filter(None, told)
+        return dict(found)
+
+    reports = workspace / "reports"
+    (source,) = workspace.rglob("SPY.parquet")
+    source.with_name("ZZZ.parquet").write_bytes(source.read_bytes())
+    renamed = [word.replace("SPY", "ZZZ") for word in SWEEP]
+    assert sim(*renamed, *SETS, cwd=workspace).returncode == 0
+    first, again = held_out(), held_out()
+    assert (first["opened"], first["results"]) == (2, 5)
+    assert (again["opened"], again["results"]) == (3, 5)
+    assert "opened 3 times among 5 results" in plain(again["headline"])
+    for path in workspace.glob("sim.db*"):
+        path.unlink()
+    assert "opened at least 4 times among at least 5 results" in plain(held_out()["headline"])

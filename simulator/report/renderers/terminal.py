@@ -154,10 +154,10 @@ def print_paragraph(console: Console, sentence: str, style: str = "", label: str
     if not sentence:
         return
     # Wrapped before the hard spaces become soft ones: a number stays with its unit.
-    indent, width = 8 if label else 0, min(console.width, WIDEST)
+    indent, width = max(len(label) + 1, 8) if label else 0, min(console.width, WIDEST)
     wrapped = plain(textwrap.fill(printable(sentence), width - indent - 1, break_on_hyphens=False))
     text = textwrap.indent(wrapped, " " * indent)[indent:]
-    console.print(Text.assemble((f"{label:<8}" if label else "", "dim"), (text, style)), soft_wrap=True)
+    console.print(Text.assemble((f"{label:<7} " if label else "", "dim"), (text, style)), soft_wrap=True)
 
 
 def print_path(console: Console, label: str, path: Path) -> None:
