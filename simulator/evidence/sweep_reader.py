@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ import numpy as np
 
 from simulator.errors import DataError
 from simulator.evidence.reader import read_checked
-from simulator.evidence.sweep_records import ParameterRecord, SweepRecord, SweepRuntime, SweepVerdict
+from simulator.evidence.sweep_records import SEAL, ParameterRecord, SweepRecord, SweepRuntime, SweepVerdict
 from simulator.stats.series import Floats
 
 STUDY, VERDICT, RUNTIME, INFERENCE = "study.json", "verdict.json", "runtime.json", "inference.parquet"
@@ -35,6 +35,7 @@ class SweepEvidence:
     ----------
     verdict, runtime : None where there is no such file
     settings : {parameter: R values}
+    failures : {member: why it could not be played}
     measures : {name: (R,) float64}, NaN where undefined; ``ratio``, ``t`` and ``p`` are those of the inference
     """
 
@@ -44,6 +45,7 @@ class SweepEvidence:
     runtime: SweepRuntime | None
     settings: Mapping[str, Sequence[Any]]
     measures: Mapping[str, Floats]
+    failures: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def best(self) -> int:
@@ -158,6 +160,7 @@ def read_sweep(folder: Path) -> SweepEvidence:
     try:
         parts = [pq.read_table(path) for path in sorted((folder / "chunks").glob("*.parquet"))]
         table = pa.concat_tables([one.replace_schema_metadata(None) for one in parts], promote_options="permissive")
+        seals = [json.loads((one.schema.metadata or {}).get(SEAL, "{}")) for one in parts]
         inferred = pd.read_parquet(folder / INFERENCE)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({str(error).splitlines()[0]:.80})", where=str(folder), mend=mend) from None
@@ -174,4 +177,5 @@ def read_sweep(folder: Path) -> SweepEvidence:
     measured = table.drop_columns(names).to_pandas().join(inferred)
     measures = {str(name): measured[name].to_numpy(dtype=np.float64) for name in measured}
     settings = {one["name"]: _read_settings(table[one["name"]].to_pylist(), one) for one in study["parameters"]}
-    return SweepEvidence(folder, facts, verdict, runtime, settings, measures)
+    failures = {int(number): why for seal in seals for number, why in seal.get("failures", {}).items()}
+    return SweepEvidence(folder, facts, verdict, runtime, settings, measures, failures)

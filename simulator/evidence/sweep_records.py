@@ -19,6 +19,9 @@ from simulator.evidence.records import Code, Reasons, SkillRecord, Span
 
 SWEEP_SCHEMA = 1
 
+SEAL = b"sim sweep"
+"""Key of the metadata of a chunk's Parquet file."""
+
 MEMBER_COLUMNS = {
     "ratio": "ratio of d a year; NaN where d does not vary",
     "t": "ratio over its bootstrap error",

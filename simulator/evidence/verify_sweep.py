@@ -20,14 +20,11 @@ import numpy as np
 
 from simulator import files
 from simulator.errors import DataError, SimError
-from simulator.evidence.sweep_records import SealRecord
+from simulator.evidence.sweep_records import SEAL, SealRecord
 from simulator.evidence.sweep_trials import STUDY, read_study
 from simulator.evidence.verify import ELSEWHERE, verification_row
 from simulator.stats.series import Floats
 from simulator.workspace import Workspace
-
-SEAL = b"sim sweep"
-"""Key of the metadata of a chunk's Parquet file."""
 
 PARTS = ("inference.parquet", "verdict.json")
 """Files that stand in the store beside study.json."""

@@ -100,7 +100,10 @@ def tabulate_members(sweep: SweepEvidence, most: int = LISTED) -> Table:
             str(n),
             [
                 *(shorten(write_value(sweep.settings[axis.name][n])) for axis in axes),
-                *(one.write(values[one.key][n]) for one in shown),
+                *(
+                    "failed" if n in sweep.failures and one.key == RATIO else one.write(values[one.key][n])
+                    for one in shown
+                ),
             ],
             css="chosen" if n == sweep.best else "",
         )
@@ -123,7 +126,7 @@ def print_sweep(sweep: SweepEvidence, console: Console) -> None:
     print_table(console, tabulate_members(sweep))
     console.print()
     print_paragraph(console, page.headline, "bold")
-    for sentence in (*page.details, page.larger, page.neighbours, page.luck.overfitting):
+    for sentence in (*page.details, page.larger, page.neighbours, page.luck.overfitting, page.failed):
         print_paragraph(console, sentence)
     for sentence in page.walk.sentences if page.walk else ():
         print_paragraph(console, sentence, label="forward")
@@ -140,7 +143,7 @@ def print_sweep(sweep: SweepEvidence, console: Console) -> None:
 def as_markdown(sweep: SweepEvidence) -> str:
     """Return the report in Markdown."""
     page = sweep_page.compose(sweep)
-    sentences = (*page.details, page.larger, page.neighbours, page.luck.overfitting, *page.luck.confidence)
+    sentences = (*page.details, page.larger, page.neighbours, page.luck.overfitting, page.failed, *page.luck.confidence)
     parts = [
         f"# {markdown.escape(page.title)}",
         markdown.escape(" · ".join(page.facts)),

@@ -42,6 +42,7 @@ class SweepPage:
     larger: str
     luck: sweep_luck.Luck
     members: sweep_members.Members
+    failed: str
     shape: sweep_shape.Shape
     hold_out: tuple[str, Table] | None
     walk: walk_forward.WalkForward | None
@@ -119,6 +120,7 @@ def compose(sweep: SweepEvidence) -> SweepPage:
         larger=describe_larger(sweep),
         luck=sweep_luck.compose(sweep),
         members=members,
+        failed=sweep_members.describe_failures(sweep),
         shape=sweep_shape.compose(sweep, members),
         hold_out=describe_hold_out(sweep),
         walk=walked and walk_forward.compose_walk_forward(walked),

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from simulator.errors import SimError
-from simulator.evidence.sweep_records import SealRecord
-from simulator.evidence.verify_sweep import SEAL, digests_of, read_seal, table_digest
+from simulator.evidence.sweep_records import SEAL, SealRecord
+from simulator.evidence.verify_sweep import digests_of, read_seal, table_digest
 from simulator.files import write_file
 from simulator.market.bars import Floats
 from simulator.studies.chunks import Chunk

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from simulator.analysis.plateau import describe, find_plateau
 from simulator.errors import DataError
 from simulator.evidence.sweep_reader import read_sweep, write_value
+from simulator.evidence.sweep_records import SEAL
 from simulator.number_format import plain
 from simulator.report.renderers.console import capture
 from simulator.report.sections.sweep_members import make_axes, medians_by
@@ -233,6 +235,37 @@ def test_one_parameter_of_long_texts_has_a_panel_and_an_unknown_member_is_said(t
     browser.open(page, 390)
     assert browser.run("document.documentElement.scrollWidth") <= 390
     assert {len(it["labels"]) - len(set(it["labels"])) for it in data_of(page)["axes"]} == {0}
+    assert browser.complaints == []
+
+
+@pytest.mark.medium
+def test_a_failed_member_says_why_the_filter_takes_conditions_and_paper_has_the_map(
+    tmp_path: Path, browser: Any
+) -> None:
+    folder = write_sweep(tmp_path / "sweep")
+    chunk, study = folder / "chunks" / "000000000.parquet", folder / "study.json"
+    seal = json.dumps({"failures": {"0": "division by zero"}})
+    pq.write_table(pq.read_table(chunk).replace_schema_metadata({SEAL: seal}), chunk)
+    facts = json.loads(study.read_text())
+    facts["counts"]["failed"] = 1
+    study.write_text(json.dumps(facts))
+    assert "1 of 190 members failed: division by zero" in as_markdown(read_sweep(folder))
+    browser.open(build(folder), fragment="member-0")
+    assert "Failed: division by zero" in browser.run(MEMBER)
+    field = "document.querySelector('#members input')"
+    for typed, count in (
+        ("fast = 5", 19),
+        ("fast=5 slow < 50", 3),
+        ("slow >= 200 fast<=10", 2),
+        ("fast = 5 slow = 20", 1),
+    ):
+        browser.run(f"(it => {{ it.value = '{typed}'; it.dispatchEvent(new Event('input')) }})({field})")
+        assert browser.run("document.querySelector('#members .count').textContent").startswith(f"{count} of 190")
+    assert browser.run("document.querySelector('table.members tbody').textContent").startswith("0520failed")
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    assert browser.run("document.querySelector('#heat table').offsetHeight") > 100
+    assert browser.run("document.querySelector('#map-tools').offsetHeight") == 0
+    browser.ask("Emulation.setEmulatedMedia", media="")
     assert browser.complaints == []
 
 

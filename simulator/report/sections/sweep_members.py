@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from simulator.analysis.plateau import Plateau, is_ordered
 from simulator.evidence.sweep_reader import RATIO, SweepEvidence, shorten, write_value
-from simulator.number_format import whole
+from simulator.number_format import counted, whole
 from simulator.report.sections.equity_and_trades import embed_json
 from simulator.report.sweep_measures import MEASURES, Measure
 from simulator.stats.series import Floats, Integers
@@ -78,7 +78,10 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
         (
             str(n),
             *(shorten(write_value(sweep.settings[axis.name][n])) for axis in axes),
-            *(one.write(values[one.key][n]) for one in measures),
+            *(
+                "failed" if n in sweep.failures and one.key == RATIO else one.write(values[one.key][n])
+                for one in measures
+            ),
         )
         for n in ranked[:ON_PAPER].tolist()
     )
@@ -95,6 +98,8 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
         },
         "values": [_rounded(values[one.key][shown]) for one in measures],
         "medians": _medians(axes, measures, values) if note else None,
+        "failures": {n: sweep.failures[n][:300] for n in shown[: 10 * BEST].tolist() if n in sweep.failures},
+        "failed": [n for n in shown.tolist() if n in sweep.failures],
         "members": len(ranked),
         "best": sweep.best,
         "command": sweep.base_command,
@@ -192,6 +197,13 @@ def medians_by(cell: NDArray[np.integer[Any]], values: Floats, count: int) -> Fl
     low, high = start[some] + (size[some] - 1) // 2, start[some] + size[some] // 2
     found[some] = (ranked[low] + ranked[high]) / 2
     return found
+
+
+def describe_failures(sweep: SweepEvidence) -> str:
+    """``4 of 12 members failed: …``, with the first reason; empty where none did."""
+    failed, count = sweep.facts["counts"]["failed"], counted(sweep.facts["counts"]["members"], "member")
+    why = f": {sweep.failures[min(sweep.failures)]}" if sweep.failures else "."
+    return f"{whole(failed)} of {count} failed{why}" if failed else ""
 
 
 def describe_member(sweep: SweepEvidence, number: int) -> str:

@@ -9,7 +9,8 @@
 //   <td data-value="12.5">                     a value to sort by where it is not the text of the cell
 //
 // Rows are those of its body, unless sortable(table, rows, remark) is called with others: {values, words, make()},
-// `values` by column, null where there is none, `words` in lower case; remark(rows) is put behind their count.
+// `values` by column, null where there is none, `words` in lower case; remark(rows) is put behind their count. Rows with
+// meets(name, sign, value) take conditions in the field, name = value, with < > <= >= as well.
 const sortable = (() => {
   const create = (tag, css, ...content) => {
     const it = document.createElement(tag);
@@ -72,15 +73,17 @@ const sortable = (() => {
       body.replaceChildren(...part.map((row) => row.make()));
       const span = found.length > size ? `${(first + 1).toLocaleString("en-US")} to ${(first + part.length).toLocaleString("en-US")} of ` : "";
       const of = found.length < rows.length ? ` of ${rows.length.toLocaleString("en-US")}` : "";
-      status.textContent = `${span}${found.length.toLocaleString("en-US")}${of} ${noun}${remark(found)}`;
+      status.textContent = `${span}${found.length.toLocaleString("en-US")}${of} ${found.length === 1 && !of ? noun.replace(/s$/, "") : noun}${remark(found)}`;
       pager.hidden = found.length <= size;
       back.disabled = first === 0;
       on.disabled = first + size >= found.length;
     }
     function filter() {
-      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const typed = field.value.toLowerCase(), conditions = rows[0]?.meets ? /([^\s<>=]+)\s*([<>]=?|=)\s*([^\s<>=]+)/g : /(?!)/g;
+      const asked = [...typed.matchAll(conditions)].map(([, ...parts]) => parts);
+      const words = typed.replace(conditions, " ").split(/\s+/).filter(Boolean);
       const chosen = lists.filter(([list]) => list.value !== "");
-      found = order.filter((row) => words.every((word) => row.words.includes(word)) && chosen.every(([list, n]) => String(row.values[n]) === list.value));
+      found = order.filter((row) => words.every((word) => row.words.includes(word)) && asked.every((parts) => row.meets(...parts)) && chosen.every(([list, n]) => String(row.values[n]) === list.value));
       first = 0;
       show();
     }

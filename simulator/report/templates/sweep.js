@@ -3,6 +3,7 @@ const sweep = JSON.parse(document.getElementById("sweep").textContent);
 const { axes, measures, numbers, places, values } = sweep;
 const RATIO = measures.findIndex((one) => one.key === "ratio");
 const indexOf = new Map(numbers.map((number, i) => [number, i]));
+const failed = new Set(sweep.failed);
 document.documentElement.classList.add("live");
 
 const create = (tag, css, ...content) => {
@@ -238,7 +239,7 @@ if (axes.length > 1) {
     place.replaceChildren(
       create("h3", "", `Member ${numbers[i]}${numbers[i] === sweep.best ? ", the best" : ""}`),
       create("dl", "set", ...axes.flatMap((axis, k) => pair(axis.name, setting(k, i)))),
-      create("dl", "measured", ...measures.flatMap((one, m) => pair(one.name, write(m, values[m][i])))),
+      failed.has(numbers[i]) ? create("p", "", `Failed: ${sweep.failures[numbers[i]] ?? "the folder holds why"}`) : create("dl", "measured", ...measures.flatMap((one, m) => pair(one.name, write(m, values[m][i])))),
       ...(runs ? [command, copy] : [create("p", "", `In Python member(${numbers[i]}).run() of the sweep runs it alone.`)]),
     );
   });
@@ -295,6 +296,13 @@ if (axes.length > 1) {
     return {
       values: [member, ...own, ...measures.map((_, m) => values[m][i])],
       words: [member, ...axes.map((axis, k) => `${axis.name}=${own[k]}`), ...own].join(" ").toLowerCase(),
+      meets(name, sign, wanted) {
+        const k = axes.findIndex((axis) => axis.name.toLowerCase() === name), m = measures.findIndex((one) => name === one.key || name === one.name.toLowerCase());
+        if (k < 0 && m < 0) return this.words.includes(name + sign + wanted);
+        const value = k >= 0 ? own[k] : values[m][i] == null ? NaN : measures[m].unit === "%" ? 100 * values[m][i] : values[m][i];
+        if (Number.isNaN(+value) || Number.isNaN(+wanted)) return sign === "=" && String(value).toLowerCase().includes(wanted);
+        return { "=": +value === +wanted, "<": +value < +wanted, ">": +value > +wanted, "<=": +value <= +wanted, ">=": +value >= +wanted }[sign];
+      },
       make() {
         if (!made.has(i)) {
           const link = create("a", "", String(member));
@@ -303,7 +311,7 @@ if (axes.length > 1) {
             const td = create("td", "", label(k, i));
             if (td.textContent !== text) td.title = text;
             return td;
-          }), ...measures.map((_, m) => create("td", "", write(m, values[m][i])))));
+          }), ...measures.map((_, m) => create("td", "", m === RATIO && failed.has(member) ? "failed" : write(m, values[m][i])))));
         }
         made.get(i).className = i === chosen ? "chosen" : "";
         return made.get(i);
