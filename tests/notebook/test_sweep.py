@@ -151,3 +151,19 @@ def test_a_search_of_ones_own_is_played_by_the_kernel(swept: simulator.Sweep, la
     assert play.tried == [{**member.settings, "cadence": "daily"}]
     with pytest.raises(UsageError, match="fats"):
         play(fats=3)
+
+
+@pytest.mark.medium
+def test_the_recipe_for_optuna_is_played_as_it_stands(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna").logging.set_verbosity(50)
+    page = Path(__file__).parents[2] / "docs" / "python.md"
+    recipe = page.read_text().partition("## With optuna")[2].partition("```python\n")[2].partition("```")[0]
+    assert "n_trials=200" in recipe
+    monkeypatch.chdir(lab)
+    names: dict[str, Any] = {}
+    exec(recipe.replace("n_trials=200", "n_trials=12"), names)
+    play, study = names["play"], names["study"]
+    assert [dict(one) for one in play.tried] == [trial.params for trial in study.trials]
+    assert len(study.trials) == 12
+    assert study.best_value == max(trial.value for trial in study.trials) == play(**study.best_params)["ratio"]
+    assert simulator.stats.skill.p_of_trials(0.01, 12) == pytest.approx(1 - 0.99**12)
