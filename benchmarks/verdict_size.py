@@ -11,7 +11,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator
 from datetime import date
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -377,16 +377,16 @@ def powers(replicates: int) -> Iterator[tuple[str, list[str]]]:
 
 
 class Replay:
-    """SPY and QQQ over a period of the sample, played by the kernel and judged by the verdict, each run for itself."""
+    """Symbols over a period of the sample, played by the kernel and judged by the verdict, each run for itself."""
 
-    def __init__(self, first: str, last: str) -> None:
+    def __init__(self, symbols: tuple[str, ...], first: str, last: str) -> None:
         workspace = find_workspace(Path(__file__).parents[1])
         self.config = load_config(workspace.config)
         self.rules = TradingRules.from_config(self.config)
         rule = load_rule(workspace.strategies / "random_entry.py")
         span = (date.fromisoformat(first), date.fromisoformat(last))
         points = points_of(rule, self.config.schedule)
-        self.inputs = load_inputs(("SPY", "QQQ"), *span, rule.window, points, workspace, self.config).inputs
+        self.inputs = load_inputs(symbols, *span, rule.window, points, workspace, self.config).inputs
         self.free = measure.risk_free(self.inputs, CASH)
         self.file = workspace.strategies / "random_entry.py"
         self.market = kernel.PreparedMarket.of(self.inputs.traded, self.inputs.opening_marks)
@@ -400,7 +400,7 @@ class Replay:
     def drawn(self, weigh: Weigh, seed: int) -> Tape:
         """What a book that looks at nothing decides at the same instants."""
         at = self.inputs.instants
-        weight = weigh(np.random.default_rng(seed), np.zeros((5 * len(at), 2)))[::5]
+        weight = weigh(np.random.default_rng(seed), np.zeros((5 * len(at), len(self.inputs.bars.symbols))))[::5]
         nothing = np.full(weight.shape, np.nan)
         return Tape(at, self.inputs.bars.symbols, weight, nothing, nothing, nothing)
 
@@ -423,32 +423,37 @@ def standing(skill: SkillRecord, trials: float) -> str:
     ).standing  # fmt: skip
 
 
+PAIR = ("SPY", "QQQ")
+SAMPLE: dict[str, tuple[tuple[str, ...], Weigh | None]] = {
+    "random_entry, as shipped": (PAIR, None),
+    "graded coin a symbol": (PAIR, graded),
+    "picker at 100 %": (PAIR, pick),
+    "long one, short the other": (PAIR, neutral),
+    "constant tilt and noise": (PAIR, tilt),
+    "NVDA alone: coin": (("NVDA",), coins),
+}
+"""Books by name: the symbols, and how they are weighed; None is the shipped rule."""
+
+
 def on_the_sample(seeds: int) -> Iterator[tuple[str, list[str]]]:
-    """Percent called skill, and beside it "paid for holding the market", by period."""
-    exposure.DRAWS = 100  # of the interval beside the verdict, which decides nothing
-    replays = [Replay(*period) for period in PERIODS]
-    books: dict[str, Callable[[Replay, int], Tape]] = {
-        "random_entry, as shipped": Replay.shipped,
-        **{
-            name: partial(lambda weigh, replay, seed: replay.drawn(weigh, seed), weigh)
-            for name, weigh in (
-                ("graded coin a symbol", graded), ("picker at 100 %", pick), ("long one, short the other", neutral),
-                ("constant tilt and noise", tilt),
-            )
-        },
-    }  # fmt: skip
-    for name, tape in books.items():
-        many = seeds * (BEST_OF if name.startswith("random") else 1)
-        found = [[replay.skill(tape(replay, seed)) for seed in range(many)] for replay in replays]
-        words = [[standing(one, 1) for one in record] for record in found]
-        yield name, [f"{percent_of(w, 'skill'):.1f} ({percent_of(w, 'paid'):.0f})" for w in words]
-        if name.startswith("random"):
-            tops = [
-                [min(skills[at : at + BEST_OF], key=lambda one: one["p"] or 1.0) for at in range(0, many, BEST_OF)]
-                for skills in found
-            ]
-            cells = [f"{percent_of([standing(one, BEST_OF) for one in top], 'skill'):.1f}" for top in tops]
-            yield f"the best of {BEST_OF} of them, {BEST_OF} trials ({len(tops[0])} times)", cells
+    """Percent called skill, and beside it "paid for holding the market", by period; then that of the best of 20, with
+    20 trials, of which there are `seeds`."""
+    exposure.DRAWS = 1  # of the interval beside the verdict, which decides nothing
+    for name, (symbols, weigh) in SAMPLE.items():
+        every, best_of = [], []
+        for period in PERIODS:
+            replay = Replay(symbols, *period)
+            tapes = (replay.drawn(weigh, n) if weigh else replay.shipped(n) for n in range(seeds * BEST_OF))
+            skills = [replay.skill(tape) for tape in tapes]
+            words = [standing(one, 1) for one in skills]
+            over = " **!**" if percent_of(words, "skill") > bound(name, len(words)) else ""
+            every.append(f"{percent_of(words, 'skill'):.1f} ({percent_of(words, 'paid'):.0f}){over}")
+            groups = [skills[at : at + BEST_OF] for at in range(0, len(skills), BEST_OF)]
+            tops = [standing(min(some, key=lambda one: one["p"] or 1.0), BEST_OF) for some in groups]
+            over = " **!**" if percent_of(tops, "skill") > bound(name, len(tops)) else ""
+            best_of.append(f"{percent_of(tops, 'skill'):.1f}{over}")
+        yield name, every
+        yield f"{name}: the best of {BEST_OF}, {BEST_OF} trials", best_of
 
 
 def percent_of(words: list[str], word: str) -> float:

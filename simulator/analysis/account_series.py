@@ -68,7 +68,8 @@ class AccountSeries:
     """One account, or one benchmark, by session (T,): dollars at the close and before it, and returns.
 
     `values` and `reasons` are the figures that its run's pages show, by name. `free` is what idle cash returned, `hold`
-    buy-and-hold, None in folders that have none; `excess` the return over `free`, `over` that of buy-and-hold.
+    buy-and-hold, `basket` equal weight, None in folders that have none; `excess` the return over `free`, `over` that of
+    buy-and-hold.
     `books` are decisions and fills, None of a benchmark.
     """
 
@@ -81,8 +82,10 @@ class AccountSeries:
     returns: Floats
     free: Floats
     hold: Floats | None
+    basket: Floats | None
     values: Mapping[str, object]
     reasons: Mapping[str, str]
+    market: str = "buy-and-hold's"
 
     @cached_property
     def before(self) -> Floats:
@@ -187,13 +190,15 @@ def read_account(folder: Path, account: str | None = None) -> AccountSeries:
     books = None if benchmark else read_books(folder, run, name)
     returns = _returns(equity, run["cash"])
     held = None if hold is None else _returns(hold, run["cash"])
+    equal = columns.get("equal_weight")
+    basket = None if equal is None else _returns(equal, run["cash"])
     values, reasons = _figures(run, name, benchmark)
     if held is not None and values.get("alpha") is None and values.get("information_ratio") is None:
         # Other accounts than the run's own were held against nothing in folders made before 0.2.
         relative = {**alpha_beta(returns, held, free), "information_ratio": information_ratio(returns, held)}
         known, why = split(relative)
         values, reasons = {**values, **known}, {**reasons, **why}
-    return AccountSeries(run, folder, name, books, sessions, equity, returns, free, held, values, reasons)
+    return AccountSeries(run, folder, name, books, sessions, equity, returns, free, held, basket, values, reasons)
 
 
 def _returns(equity: Floats, cash: float) -> Floats:

@@ -24,7 +24,7 @@ from simulator.analysis.verdict import judge, judged_sessions
 from simulator.errors import UsageError
 from simulator.evidence.members import who_by_seat
 from simulator.evidence.reader import Evidence, read, read_beyond
-from simulator.evidence.records import Metrics, OpenSpan, Reasons, RunRecord, Span, Stopped
+from simulator.evidence.records import Metrics, OpenSpan, Reasons, RunRecord, Span, Stopped, TrialsRecord
 from simulator.stats import bootstrap, power
 from simulator.stats.adjust import adjust
 from simulator.stats.compare import SharpeDifference, compare
@@ -169,11 +169,16 @@ class LabelledRun:
 
 
 def compare_runs(
-    folders: Sequence[Path], *, altered: Sequence[str] = (), draws: int = bootstrap.DRAWS, seed: int = 0
+    folders: Sequence[Path],
+    *,
+    altered: Sequence[str] = (),
+    tried: Sequence[TrialsRecord] = (),
+    draws: int = bootstrap.DRAWS,
+    seed: int = 0,
 ) -> tuple[Comparison, tuple[LabelledRun, ...]]:
     """Return the comparison of the runs in `folders`, and the runs it was made of.
 
-    `altered` says of each folder what has changed in it since.
+    `altered` says of each folder what has changed in it since, `tried` its trials as they are counted now.
     Raises UsageError for fewer than two runs or more than eight, DataError for a folder that cannot be read.
     """
     if not 2 <= len(folders) <= MOST_RUNS:
@@ -181,7 +186,8 @@ def compare_runs(
     if draws < 1:
         raise UsageError(f"--draws was {draws}", mend="10000 is usual")
     whys = altered or [""] * len(folders)
-    runs = tuple(_labelled(*each) for each in zip(LABELS, folders, whys, strict=False))
+    counted: Sequence[TrialsRecord | None] = tried or [None] * len(folders)
+    runs = tuple(_labelled(*each) for each in zip(LABELS, folders, whys, counted, strict=False))
     days = common_sessions([one.evidence for one in runs])
     over, metrics = _metrics(runs, days)
     pairs = [_pair(one, other, draws, seed) for one, other in combinations(runs, 2)]
@@ -234,8 +240,8 @@ def _flat(value: Mapping[str, object], before: str = "") -> Iterator[tuple[str, 
             yield f"{before}{key}", inner
 
 
-def _labelled(label: str, folder: Path, altered: str) -> LabelledRun:
-    evidence = read(folder, altered)
+def _labelled(label: str, folder: Path, altered: str, tried: TrialsRecord | None) -> LabelledRun:
+    evidence = read(folder, altered, tried)
     closes = np.r_[float(evidence.run["cash"]), evidence.equity["equity"]]
     with np.errstate(divide="ignore", invalid="ignore"):
         returns = np.nan_to_num(closes[1:] / closes[:-1] - 1.0, nan=0.0, posinf=0.0, neginf=0.0)

@@ -92,7 +92,7 @@ def _equity(s: AccountSeries) -> Columns:
 
 
 def _market(s: AccountSeries) -> Columns:
-    return {"excess": (s.excess, "%"), "buy-and-hold's": (s.over, "%")}
+    return {"excess": (s.excess, "%"), s.market: (s.over, "%")}
 
 
 def _change(s: AccountSeries, slope: float, *steps: Figure) -> Parts:
@@ -147,7 +147,7 @@ def _regression(s: AccountSeries) -> tuple[Floats, float, float]:
 
 def _beta(s: AccountSeries) -> Parts:
     slope, _, market = _regression(s)
-    steps: tuple[Figure, ...] = (_mean(s.excess), ("buy-and-hold's mean", market, "%"))
+    steps: tuple[Figure, ...] = (_mean(s.excess), (f"{s.market} mean", market, "%"))
     away = s.excess - s.excess.mean()
     return _linear(s, slope, away, {**_market(s), "from the mean": (away, "%")}, steps)
 
@@ -160,9 +160,15 @@ def _alpha(s: AccountSeries, in_errors: bool = False) -> Parts:
     left = s.excess - beta * s.over
     lag: Figure = ("lags of the HAC error", float(newey_west_lag(len(left))), "n")
     more: tuple[Figure, ...] = (("alpha a year", alpha, "%"), ("its HAC error", error, "%"), lag) if in_errors else ()
-    steps: tuple[Figure, ...] = (("beta", beta, ""), _mean(s.excess), ("buy-and-hold's mean", market, "%"), *more)
+    steps: tuple[Figure, ...] = (("beta", beta, ""), _mean(s.excess), (f"{s.market} mean", market, "%"), *more)
     found = by_session(s, k * left, {**_market(s), "not explained": (left, "%")}, steps)
     return replace(found, slope=k * (1.0 - len(left) * market * slope), over_cash=True)
+
+
+def _on_basket(s: AccountSeries) -> AccountSeries:
+    """The account held against the equal-weight basket in the place of buy-and-hold."""
+    own = {name: s.values.get(f"{name}_basket") for name in ("alpha", "beta", "alpha_t")}
+    return replace(s, hold=s.basket, values={**s.values, **own}, market="equal weight's")
 
 
 def _turns(s: AccountSeries, worst: Drawdown) -> tuple[Figure, ...]:
@@ -437,6 +443,17 @@ METHODS: dict[str, Method] = {
     "beta": Method("covariance of the excess returns with buy-and-hold's over the variance of these", _beta),
     "alpha": Method("mean of what is left of the excess return after beta × buy-and-hold's, × 252", _alpha),
     "alpha_t": Method("alpha over its Newey-West error", partial(_alpha, in_errors=True)),
+    "beta_basket": Method(
+        "covariance of the excess returns with the equal-weight basket's over the variance of these",
+        lambda s: _beta(_on_basket(s)),
+    ),
+    "alpha_basket": Method(
+        "mean of what is left of the excess return after beta × the equal-weight basket's, × 252",
+        lambda s: _alpha(_on_basket(s)),
+    ),
+    "alpha_t_basket": Method(
+        "alpha on the equal-weight basket over its Newey-West error", lambda s: _alpha(_on_basket(s), in_errors=True)
+    ),
     "information_ratio": Method("mean of the returns less buy-and-hold's / standard deviation × √252", _information),
     "trades": Method("trades closed: positions from flat to flat", partial(_trading, name="trades")),
     "wins": Method("trades closed with a gain, after costs", partial(_trading, name="wins")),

@@ -7,6 +7,7 @@ its figure and where it stands, whether or not the figure is good; *not shown*, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,11 +18,12 @@ from typing import Literal
 import numpy as np
 
 from simulator.analysis.periods import period_returns
-from simulator.analysis.verdict import part_after_cutoff
+from simulator.analysis.verdict import FEWEST_SESSIONS, part_after_cutoff
 from simulator.evidence.reader import Evidence
 from simulator.evidence.records import CheckRecord, RunRecord
 from simulator.evidence.row_table import column_of
 from simulator.evidence.verify import changed_parts
+from simulator.market import calendar
 from simulator.market.bars import instant
 from simulator.number_format import (
     counted,
@@ -40,6 +42,9 @@ from simulator.number_format import (
 Standing = Literal["shown", "not shown", "does not apply"]
 
 FIRST, SECOND = "arXiv 2605.16895", "arXiv 2606.08285"
+
+HISTORY = 500
+"""Days of bars that are fetched before the first session of a run, for what looks back."""
 
 EXACT = 1e-9
 """Relative difference of two engines' equity up to which they agree."""
@@ -101,8 +106,8 @@ def _frictions(evidence: Evidence) -> Found:
         return "not shown", "The run was not replayed at other costs.", run["command"]
     dearest = rows[max(rows)]
     if not dearest["costs_paid"]:
-        stated = f"state slippage_bps in config/costs.yaml, then {run['command']}"
-        return "not shown", "Trading was free of charge.", stated
+        free = "Trading was free of charge: slippage_bps in config/costs.yaml states what it costs."
+        return "not shown", free, run["command"]
     found = ", ".join(
         f"{signed_percent(row['metrics'].get('total_return'))} at {multiple:g}× ({dollars(row['costs_paid'])} paid)"
         for multiple, row in sorted(rows.items())
@@ -186,8 +191,7 @@ def _split_transparency(evidence: Evidence) -> Found:
     if not run["llm"]["models"]:
         return "does not apply", f"{_who_decided(run)}: nothing was trained.", ""
     if found is None or found["parts"] is None:
-        why = found["verdict"] if found else "The run knows no cut-off of its models."
-        return "not shown", why, (found and found["mend"]) or run["command"]
+        return "not shown", _cutoff_unknown(run), run["command"]
     parts = ", ".join(f"{name} {counted(part['sessions'], 'session')}" for name, part in found["parts"].items())
     return "shown", f"Latest cut-off {found['cutoff']}, grey until {found['grey_until']}: {parts}.", "Contamination"
 
@@ -198,15 +202,23 @@ def _held_out(evidence: Evidence) -> Found:
         return _held_out_of_rule(evidence)
     found, part = run["contamination"], part_after_cutoff(run)
     if part is None or found is None or not found["assessable"]:
-        later = found and found["grey_until"] and _again(run, first=_later(date.fromisoformat(found["grey_until"]), 1))
-        why = found["verdict"] if found else "No session is known to lie after the models' cut-off."
-        return "not shown", why, later or (found and found["mend"]) or run["command"]
+        if found and found["grey_until"]:
+            return _on_later(run, found["verdict"], date.fromisoformat(found["grey_until"]))
+        return "not shown", _cutoff_unknown(run), run["command"]
     if known := _seen_before(evidence, after=date.fromisoformat(found["grey_until"] or run["from"])):
         return known
     skill = part.get("skill")
     beyond = f": {signed_percent(skill['beyond'])} a year beyond its exposure, p {p_value(skill['p'])}" if skill else ""
     later = counted(part["sessions"], "session")
     return "shown", f"{later} after the models' cut-off, none of a result made before{beyond}.", "Verdict, trials.json"
+
+
+def _cutoff_unknown(run: RunRecord) -> str:
+    """Say that the cut-off of the models is not known, and what to state before the run is made again."""
+    found = run["contamination"]
+    if found is None:
+        return "The run knows no cut-off of its models."
+    return f"{found['verdict']} To know it, {found['mend']}." if found["mend"] else found["verdict"]
 
 
 def _held_out_of_rule(evidence: Evidence) -> Found:
@@ -218,7 +230,7 @@ def _held_out_of_rule(evidence: Evidence) -> Found:
         sentence = (
             "No run of these parameters and symbols was made before on earlier dates; this is one for later dates."
         )
-        return "not shown", sentence, _next(run)
+        return _on_later(run, sentence)
     sentence = (
         f"{run['strategy']} with these parameters was run before on {chosen['first']} to {chosen['last']} (run "
         f"{chosen['run_id']}, Sharpe {ratio(chosen['sharpe'])}); here it is {ratio(run['metrics'].get('sharpe'))}, on "
@@ -235,16 +247,31 @@ def _seen_before(evidence: Evidence, after: date | None = None) -> Found | None:
     seen = tried["held_out"]["seen_by"]
     if seen and (after is None or seen["last"] > str(after)):
         who = f"{seen['strategy']} was run on {seen['first']} to {seen['last']} before (run {seen['run_id']})"
-        return "not shown", f"{who}: how these sessions went was known.", _next(run)
+        return _on_later(run, f"{who}: how these sessions went was known.")
     if tried.get("at_least"):
-        return "not shown", f"What was made before it may not all be on record: {tried['at_least']}.", _next(run)
+        return _on_later(run, f"What was made before it may not all be on record: {tried['at_least']}.")
     return None
 
 
-def _next(run: RunRecord) -> str:
-    """Return the command of the run on as many days that follow."""
+def _on_later(run: RunRecord, why: str, after: date | None = None) -> Found:
+    """Not shown, because of `why`: the command is the run's on sessions later than its own and than `after`, where
+    there are bars of enough of them; else that which fetches some."""
     first, last = (date.fromisoformat(run[end]) for end in ("from", "to"))
-    return _again(run, _later(last, 1), _later(last, 1 + (last - first).days))
+    start = _later(max(last, after) if after else last, 1)
+    if "bars_until" not in run:  # of an earlier version
+        return "not shown", why, f"sim protocol {run['run_id']}"
+    until = date.fromisoformat(run["bars_until"])
+    there = len(calendar.sessions(start, until)) if start <= until else 0
+    if there >= FEWEST_SESSIONS:
+        longest = _later(start, max((last - first).days, 2 * FEWEST_SESSIONS))
+        return "not shown", why, _again(run, start, min(longest, until))
+    has = f"{why} Only {counted(there, 'session')}" if there else f"{why} No session"
+    lacking = f"{has} later than {_later(start, -1)} has bars of all its symbols here"
+    if run.get("bars") or any("synthetic" in source for source in run["sources"].values()):
+        return "does not apply", f"{lacking}, and no market gives more.", ""
+    symbols = ",".join(run["symbols"])
+    more = f"`sim protocol {run['run_id']}` names the run on them once they are there"
+    return "not shown", f"{lacking}: {more}.", f"sim data fetch --symbols {symbols} --from {_later(first, -HISTORY)}"
 
 
 def _cost_and_turnover(evidence: Evidence) -> Found:
@@ -300,8 +327,7 @@ def _artifacts(evidence: Evidence) -> Found:
     if changed:
         return "not shown", f"Not what the run wrote: {'; '.join(changed[:3])}.", again
     if code is None or code["dirty"]:
-        why = "The code that made it is not on record, or had uncommitted changes."
-        return "not shown", why, f"git commit, then {again}"
+        return "not shown", "The code that made it is not on record, or had uncommitted changes.", again
     version = code["commit"] or f"version {code.get('version', '?')}"
     answers = f"; {counted(run['llm']['calls'], 'answer')}, keys in llm_calls.jsonl" if run["llm"]["calls"] else ""
     sentence = f"{counted(len(parts), 'file')} with the sha256 in run.json; code {version[:10]} ({code['digest'][:10]})"
@@ -337,12 +363,10 @@ def _who_decided(run: RunRecord) -> str:
     return "Rule-based analysts answered, no model" if run["llm"]["calls"] else "Rules decide, no model was asked"
 
 
-def _again(run: RunRecord, first: date | None = None, last: date | None = None) -> str:
+def _again(run: RunRecord, first: date, last: date | None = None) -> str:
     """Return the command of the run with other dates."""
-    command = run["command"]
-    if first is not None:
-        command = command.replace(f"--from {run['from']}", f"--from {first}")
-    return command if last is None else command.replace(f"--to {run['to']}", f"--to {last}")
+    command = re.sub(r"--from \S+", f"--from {first}", run["command"])
+    return command if last is None else re.sub(r"--to \S+", f"--to {last}", command)
 
 
 def _later(day: date, days: int) -> date:

@@ -7,7 +7,7 @@ from typing import cast
 
 from simulator.analysis.trials import p_within, summarise, trials, with_members
 from simulator.analysis.verdict import Verdict, judge, p_of_skill
-from simulator.evidence.records import Contamination, JudgedRun, Metrics, SkillRecord
+from simulator.evidence.records import Contamination, JudgedRun, Metrics, Reasons, SkillRecord
 from simulator.evidence.sweep_records import MemoryRecord, SweepRecord, SweepVerdict
 from simulator.evidence.sweep_trials import sweep_facts
 from simulator.evidence.unrecorded import Seen
@@ -23,7 +23,8 @@ def judge_sweep(seen: Seen, record: SweepRecord, folder: Path, beyond: Floats) -
     tried = with_members(trials(seen.rows, facts, seen.at_least), folder.parent)
     within = max(best["p"], p_within(tried, beyond, best["skill"].get("level", 0.0) / PERIODS))
     counts = {"trials": float(tried.count), "units": float(tried.units), "sweep_p": within}
-    found = judge_member(record, best["skill"], {**best["interval"], **counts}, summarise(tried))
+    why = {"trials": summarise(tried), **({"at_least": tried.at_least} if tried.at_least else {})}
+    found = judge_member(record, best["skill"], {**best["interval"], **counts}, why)
     settings = ", ".join(f"{name} {value}" for name, value in best["settings"].items())
     p = p_of_skill(best["skill"], tried.units, within)
     return {
@@ -40,9 +41,9 @@ def judge_sweep(seen: Seen, record: SweepRecord, folder: Path, beyond: Floats) -
     }
 
 
-def judge_member(record: SweepRecord, skill: SkillRecord, inference: Metrics, tried: str) -> Verdict:
-    """Return the verdict on the best member, with `skill` and `inference` of the sessions that are judged; `tried` says
-    what was counted."""
+def judge_member(record: SweepRecord, skill: SkillRecord, inference: Metrics, reasons: Reasons) -> Verdict:
+    """Return the verdict on the best member, with `skill` and `inference` of the sessions that are judged; `reasons`
+    say what was counted."""
     known = "memory" not in record or record["memory"]["judged"] is not None
     run: JudgedRun = {
         "from": record["identity"]["from"],
@@ -51,7 +52,7 @@ def judge_member(record: SweepRecord, skill: SkillRecord, inference: Metrics, tr
         "sessions": skill["sessions"],
         "analysts": None,
         "metrics": record["best"]["measures"],
-        "reasons": {"trials": tried},
+        "reasons": reasons,
         "inference": inference,
         "skill": skill,
         "benchmarks": {},

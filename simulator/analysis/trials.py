@@ -140,15 +140,8 @@ def trials(rows: Iterable[RegistryRow], run: RunRecord | RegistryRow, at_least: 
     The variance is that of SRᵢ√Tᵢ over T, the Sharpe ratios brought to the T sessions of the run: with trials of one
     length it is the variance of their Sharpe ratios, and a trial of two weeks does not drown years.
     """
-    own = _trial(
-        {
-            **run,
-            "first": run["from"],
-            "last": run["to"],
-            "folder": run.get("folder", ""),
-            "definition": definition_of(run),
-        }
-    )
+    span = {"first": run["from"], "last": run["to"], "folder": run.get("folder", "")}
+    own = _trial({**run, **span, "definition": definition_of(run)})
     others = [_trial(row) for row in rows]
     whole = {t.run_id for t in (own, *others) if not t.partial}
     latest = {t.run_id: t.digest for t in (*others, own) if t.partial}
@@ -327,17 +320,23 @@ def summarise(tried: Trials) -> str:
     return f"{number} counted: {of}{among}{f' ({tried.at_least})' if tried.at_least else ''}."
 
 
+def fresh_trials(workspace: Workspace, folder: Path, run: RunRecord, most: int | None = MOST_LISTED) -> TrialsRecord:
+    """Return `trials_facts` of the run in `folder` as store and ``reports/`` have it now: a trials.json is of the day
+    it was written, and whoever prints a verdict takes this. Raises as `count_trials`."""
+    from simulator.store.connection import store_place
+
+    seen = all_results(store_place(workspace.registry), workspace.reports)
+    seen = with_earlier(seen, run, [folder, workspace.reports / own_name(run)])
+    return trials_facts(seen, run, folder, workspace.reports, most)
+
+
 def count_trials(workspace: Workspace, folder: Path, run: RunRecord) -> RunRecord:
     """Write trials.json into the run folder `folder`; return `run` with what it says of the inference.
 
     The run counts itself, whether it has been recorded yet or not. Raises DataError for a folder that cannot be read,
     SimError for a store that cannot.
     """
-    from simulator.store.connection import store_place
-
-    seen = all_results(store_place(workspace.registry), workspace.reports)
-    seen = with_earlier(seen, run, [folder, workspace.reports / own_name(run)])
-    facts = trials_facts(seen, run, folder, workspace.reports, MOST_LISTED)
+    facts = fresh_trials(workspace, folder, run)
     add_files(folder, {FILE: json_bytes(facts)})
     return with_trials(run, facts)
 

@@ -109,6 +109,7 @@ def judge(run: JudgedRun) -> Verdict:
         *(_author(run), replicates_sentence(run), shortfalls_sentence(run)),
         *(_selection(run, part), _memory(run, part), _whole(run, part)),
         *(_parts(part, standing) if part else "", _sharpe(part, standing) if part else ""),
+        _basket(run, standing) if complete(run, part) else "",
         *(_inference(part, standing) if part else "", _power(run, standing) if complete(run, part) else ""),
         f"Over a risk-free return of {source}." if STATED in source else "",
     )
@@ -147,7 +148,8 @@ def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
         **{name: inferred(run, name) for name in ("trials", "units", "sweep_p")},
     }
     skill = part.get("skill")
-    return {**run, "sessions": part["sessions"], "inference": inference, "skill": skill, "reasons": part["reasons"]}
+    reasons = {**part["reasons"], **{key: why for key, why in run["reasons"].items() if key == "at_least"}}
+    return {**run, "sessions": part["sessions"], "inference": inference, "skill": skill, "reasons": reasons}
 
 
 def judged_sessions(run: JudgedRun) -> int | None:
@@ -267,6 +269,11 @@ def trials_of(run: JudgedRun) -> float:
     return inferred(run, "units") or inferred(run, "trials") or 1.0
 
 
+def _at_least(run: JudgedRun) -> str:
+    """The words before a number of trials of which some may not be on record."""
+    return "at least " if run["reasons"].get("at_least") else ""
+
+
 def sweep_p(run: JudgedRun) -> float:
     """Return the p of the run as one of the members of a sweep; 0 where it is judged in none."""
     return inferred(run, "sweep_p") or 0.0
@@ -319,7 +326,7 @@ def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
     if standing == "too short":
         return f"{counted(sessions, 'session')}: too few for a verdict, annualised figures are withheld below 60."
     trials = inferred(run, "trials")
-    tried = f" and {counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
+    tried = f" and {_at_least(run)}{counted(int(trials), 'trial')}" if trials is not None and trials > 1 else ""
     over = f"over {counted(sessions, 'session')}{f' {AFTER}' if later else ''}{tried}"
     if ruined(run):
         why = run["reasons"].get("total_return")
@@ -374,6 +381,16 @@ def _sharpe(run: JudgedRun, standing: Standing) -> str:
     return f"Sharpe {ratio(sharpe)} over cash, 95\u00a0% interval {bounds}."
 
 
+def _basket(run: JudgedRun, standing: Standing) -> str:
+    """OLS alpha and beta on the equal-weight basket: a constant tilt, which is no skill here, shows in them."""
+    alpha, beta, t = (inferred(run, f"{name}_basket") for name in ("alpha", "beta", "alpha_t"))
+    if alpha is None or beta is None or standing in ("too short", "nothing", "loss"):
+        return ""
+    error = f" (t {ratio(t)})" if t is not None else ""
+    found = f"beta {ratio(beta)}, alpha {percent(alpha, sign=True)} a year{error}"
+    return f"On the equal-weight basket: {found}; it decides nothing."
+
+
 def _returns(run: JudgedRun) -> str:
     own = number_of(run["metrics"].get("total_return"))
     if own is None:
@@ -409,8 +426,8 @@ def _test(skill: SkillRecord, standing: Standing, run: JudgedRun, beyond: str) -
     if standing in UNTESTED or p is None:
         return ""
     member = f", {p_value(within)} as one of the members of its sweep (Romano-Wolf)" if within else ""
-    others = counted(int(trials) - 1, "result")
-    tried = f"these and {others} outside" if within else counted(int(trials), "trial")
+    more, others = _at_least(run), counted(int(trials) - 1, "result")
+    tried = f"these and {more}{others} outside" if within else f"{more}{counted(int(trials), 'trial')}"
     best = f"{member}, {p_value(p)} as the best of {tried}" if trials > 1 else member
     level = skill.get("p_level")
     part = "half of " if level and level / 2 == skill["p"] else ""

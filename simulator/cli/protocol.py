@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from simulator.analysis.protocol import Answer
+    from simulator.evidence.records import RunRecord
 
 
 @click.command()
@@ -29,12 +31,28 @@ def protocol(workspace: Workspace, run: str, force: bool, as_json: bool) -> None
     shown, with the command that would show it; or does not apply, and why.
     """
     from simulator.analysis.protocol import answer_protocol
+    from simulator.analysis.trials import fresh_trials
     from simulator.evidence.reader import read
 
     opened = open_run(workspace, run, force)
-    answers = answer_protocol(read(opened.folder, opened.altered))
+    tried = fresh_trials(workspace, opened.folder, opened.run)
+    evidence = read(opened.folder, opened.altered, tried)
+    until = _last_bars(workspace, opened.run)
+    answers = answer_protocol(replace(evidence, run={**evidence.run, "bars_until": until}) if until else evidence)
     found = {"run_id": opened.run["run_id"], "answers": [vars(one) for one in answers]}
     print_result(found, as_json, lambda console: _print(answers, console))
+
+
+def _last_bars(workspace: Workspace, run: RunRecord) -> str:
+    """Return the session up to which there are bars of all symbols by now; empty where they cannot be read."""
+    from simulator.errors import SimError
+    from simulator.market.load import ends_of, select
+
+    try:
+        files = select(workspace.reading(run.get("bars")).bar_folders, run["symbols"])
+        return str(ends_of([one.read() for one in files]))
+    except SimError:
+        return ""
 
 
 def _print(answers: tuple[Answer, ...], console: Console) -> None:

@@ -45,14 +45,11 @@ def runs(workspace: Workspace, chosen: str | None, html: bool, opened: bool, as_
         _write_shelf(workspace, opened, as_json)
         return
     if chosen is not None:
-        from simulator.analysis.trials import trials_facts, with_earlier
-        from simulator.evidence.unrecorded import all_results
+        from simulator.analysis.trials import fresh_trials
         from simulator.report.run_list import print_trials
-        from simulator.store.connection import store_place
 
         found = open_run(workspace, chosen)
-        seen = all_results(store_place(workspace.registry), workspace.reports)
-        facts = trials_facts(with_earlier(seen, found.run, [found.folder]), found.run, found.folder, workspace.reports)
+        facts = fresh_trials(workspace, found.folder, found.run, most=None)
         print_result(facts, as_json, lambda console: print_trials(facts, console))
         return
     from simulator.evidence.unrecorded import list_runs

@@ -141,15 +141,16 @@ class Evidence:
         return self.trips.get(self.run["account"] or "")
 
 
-def read(folder: Path, altered: str = "") -> Evidence:
+def read(folder: Path, altered: str = "", tried: TrialsRecord | None = None) -> Evidence:
     """Return all of `folder`. Raises DataError naming the file, the line and the command that mends it.
 
-    `altered` says what has changed in it since the run was made (`simulator.evidence.verify`), for every page to show.
+    `altered` says what has changed in it since the run was made (`simulator.evidence.verify`), for every page to show;
+    `tried` stands in the place of its trials.json.
     """
     while True:
         before = files.identity(folder)
         try:
-            evidence = _read(folder, altered)
+            evidence = _read(folder, altered, tried)
         except DataError as error:
             if files.identity(folder) != before:
                 continue
@@ -161,8 +162,8 @@ def read(folder: Path, altered: str = "") -> Evidence:
             return evidence
 
 
-def _read(folder: Path, altered: str) -> Evidence:
-    run = read_run(folder)
+def _read(folder: Path, altered: str, tried: TrialsRecord | None) -> Evidence:
+    run = read_run(folder) if tried is None else with_trials(read_run(folder, trials=False), tried)
     mend = _again(run)
     sessions, equity = read_equity(folder, run, ("equity", "cash", "gross", "net"))
     if len(sessions) != run["sessions"] and not altered:
@@ -195,7 +196,7 @@ def _read(folder: Path, altered: str) -> Evidence:
         ablation=cast(AblationRecord | None, _read_added(folder, run, "ablation.json", AblationRecord, "sim ablate")),
         checks=cast(Checks | None, _read_added(folder, run, "checks.json", Checks, "sim check")),
         comparisons=read_comparisons(folder, run),
-        tried=found if (found := _read_tried(folder, run)) and found["digest"] == run["digest"] else None,
+        tried=found if (found := tried or _read_tried(folder, run)) and found["digest"] == run["digest"] else None,
         factors=read_factors(folder, run),
         runtime=_runtime_or_none(folder, run),
         altered=altered,
@@ -242,7 +243,7 @@ def read_run(folder: Path, trials: bool = True) -> RunRecord:
 def with_trials(run: RunRecord, trials: TrialsRecord) -> RunRecord:
     """Return `run` with ``inference`` and ``reasons`` of trials.json added; as it is where they are another result's.
 
-    The reason of ``trials`` is the sentence on what was counted.
+    The reason of ``trials`` is the sentence on what was counted, that of ``at_least`` why there may be more.
     The number of trials grows with the workspace, so it stands beside run.json and in no digest.
     """
     if trials["digest"] != run["digest"]:
@@ -250,6 +251,8 @@ def with_trials(run: RunRecord, trials: TrialsRecord) -> RunRecord:
     inference, reasons = {**run["inference"], **trials["inference"]}, {**run["reasons"], **trials["reasons"]}
     if "summary" in trials:
         reasons["trials"] = trials["summary"]
+    if trials.get("at_least"):
+        reasons["at_least"] = trials["at_least"]
     return {**run, "inference": inference, "reasons": reasons}
 
 

@@ -104,8 +104,7 @@ class AccountAudit(TypedDict):
 
 
 class SliceRecord(Span):
-    """Sessions of the audited slice of a run, and the bars, fills, dividends and rejections it holds, ``of`` how many
-    bars of symbols; its place follows from the run's digest."""
+    """Sessions of the audited slice of a run, named by its digest, and what it holds; ``of`` is how many bars."""
 
     bars: int
     fills: int
@@ -352,12 +351,13 @@ class Findings(TypedDict):
 
 
 class RunRecord(Identity, Findings, JudgedRun):
-    """run.json."""
+    """run.json; `bars_until` is the session up to which there were bars of all symbols, perhaps later than its last."""
 
     digest: str
     account: str | None
     cost_sensitivity: list[CostRow]
     audit: Audit | None
+    bars_until: NotRequired[str]
     bar_months: NotRequired[dict[str, list[str]]]
     """Digests of the traded bars by month, see :mod:`simulator.market.months`; none in folders of 0.1."""
     parts: NotRequired[dict[str, str]]

@@ -1,7 +1,7 @@
 """Bars for a run: found in the data folders, checked, and put on the timeline of the exchange. Never downloads.
 
 data/SYMBOL.csv|.parquet ──┐                       refusals → DataError
-                           ├─► BarTable per symbol ──► timeline ──► Loaded(bars, context, start, last, notes)
+                           ├─► BarTable per symbol ──► timeline ──► Loaded(bars, context, start, last, until, notes)
 data/sample/SYMBOL.parquet ┘
 """
 
@@ -37,6 +37,7 @@ class Loaded:
         available are absent
     start : row of the first bar of the run; the rows before it are history
     last : session of the last bar
+    until : session up to which the files have bars of every traded symbol, perhaps later
     notes : sentences for the reader of a result
     """
 
@@ -44,6 +45,7 @@ class Loaded:
     context: Bars
     start: int
     last: date
+    until: date
     notes: tuple[str, ...]
 
 
@@ -251,7 +253,12 @@ def _assemble(traded: list[BarTable], shown: list[BarTable], window: _Window, no
     notes += [f"{t.symbol} (context) ends {t.last}, before the run does" for t in shown if t.session_of[-1] < run[-1]]
     frequency = traded[0].frequency
     bars, context = to_bars(traded, timeline, frequency), to_bars(shown, timeline, frequency)
-    return Loaded(bars, context, start, day_of(run[-1]), tuple(notes))
+    return Loaded(bars, context, start, day_of(run[-1]), ends_of(traded), tuple(notes))
+
+
+def ends_of(tables: Sequence[BarTable]) -> date:
+    """Return the session up to which all have bars."""
+    return min(table.last for table in tables)
 
 
 def _end(traded: list[BarTable], window: _Window) -> tuple[int, list[str]]:

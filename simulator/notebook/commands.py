@@ -36,11 +36,13 @@ def compare_runs(
 ) -> tuple[Comparison, Path]:
     """Compare two to eight runs and write the page, to `target` or ``reports/compare-A-B/``. Returns (facts, page)."""
     from simulator.analysis import compare
+    from simulator.analysis.trials import fresh_trials
     from simulator.report.comparison_page import render_comparison, write_comparison
     from simulator.report.shelf import keep_shelf
 
     folders, altered = [one.folder for one in opened], [one.altered for one in opened]
-    facts, compared = compare.compare_runs(folders, altered=altered, draws=draws, seed=seed)
+    tried = [fresh_trials(workspace, one.folder, one.run) for one in opened]
+    facts, compared = compare.compare_runs(folders, altered=altered, tried=tried, draws=draws, seed=seed)
     days = compare.common_sessions([one.evidence for one in compared])
     beside = [one for one in opened if target is None and one.folder.resolve().parent == workspace.reports.resolve()]
     links = {one.run["run_id"]: f"../{one.folder.name}/report.html" for one in beside} if target is None else None
@@ -67,7 +69,6 @@ def check_run(
     """
     from simulator.contamination.checks import run_checks
     from simulator.report.checks import FILE, content, merge
-    from simulator.report.formats import write
     from simulator.report.shelf import keep_shelf
 
     folder = opened.folder
@@ -80,7 +81,7 @@ def check_run(
         facts = merge(folder, results, opened.altered)
         add(folder, content(facts))
     _link_pages(opened, add)
-    write(folder, "html", opened.altered, add)
+    _write_report(opened, workspace, add)
     keep_shelf(folder, workspace.reports)
     return facts, results, folder / FILE
 
@@ -92,7 +93,6 @@ def ablate_run(opened: Verified, workspace: Workspace, progress: Progress | None
     """
     from simulator.analysis.ablation import ablate
     from simulator.report.ablation import FACTS, FILE, page
-    from simulator.report.formats import write
     from simulator.report.shelf import keep_shelf
     from simulator.store.folders import json_bytes
 
@@ -104,7 +104,7 @@ def ablate_run(opened: Verified, workspace: Workspace, progress: Progress | None
     add = partial(add_parts, workspace, opened.run)
     add(folder, {FACTS: json_bytes(facts), FILE: page(facts)})
     _link_pages(opened, add)
-    write(folder, "html", opened.altered, add)
+    _write_report(opened, workspace, add)
     keep_shelf(folder, workspace.reports)
     return facts, folder / FILE
 
@@ -176,7 +176,6 @@ def _list_comparison(opened: Verified, facts: Comparison, name: str, workspace: 
     A folder that was altered or cannot be written is left as it is: the comparison is made.
     """
     from simulator.evidence.reader import COMPARISONS, read_comparisons
-    from simulator.report.formats import write
     from simulator.store.folders import json_bytes
 
     folder, own = opened.folder, opened.run["run_id"]
@@ -191,9 +190,18 @@ def _list_comparison(opened: Verified, facts: Comparison, name: str, workspace: 
             add(folder, {COMPARISONS: json_bytes({"comparisons": kept[:MOST_COMPARISONS]})})
         _link_pages(opened, add)
         if (folder / "report.html").is_file():
-            write(folder, "html", add=add)
+            _write_report(opened, workspace, add)
     except SimError as error:
         say(f"sim: note: {folder.name} does not list the comparison: {error.found}", err=True)
+
+
+def _write_report(opened: Verified, workspace: Workspace, add: Callable[[Path, Mapping[str, bytes]], None]) -> None:
+    """Build the report of a run again, by the trials there are by now."""
+    from simulator.analysis.trials import count_trials
+    from simulator.report.formats import write
+
+    count_trials(workspace, opened.folder, opened.run)
+    write(opened.folder, "html", opened.altered, add)
 
 
 def _link_pages(opened: Verified, add: Callable[[Path, Mapping[str, bytes]], None]) -> None:

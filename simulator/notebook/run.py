@@ -25,6 +25,7 @@ from simulator.evidence.reader import (
     read_runtime,
     read_trades,
     read_weights,
+    with_trials,
 )
 from simulator.evidence.records import AccountRecord, DecisionRow, Metrics, RunRecord, Runtime
 from simulator.evidence.verify import Verified, check_parts, open_run, record_page
@@ -299,10 +300,13 @@ class Run(Account):
 
     @property
     def verdict(self) -> Verdict:
-        """Is this an edge, or luck? ``verdict.headline`` is the sentence, docs/verdict.md the rule."""
+        """Is this an edge, or luck, by the trials there are by now? ``verdict.headline`` is the sentence,
+        docs/verdict.md the rule."""
+        from simulator.analysis.trials import fresh_trials
         from simulator.analysis.verdict import judge
 
-        return judge(self.facts)
+        run = read_run(self.folder, trials=False)
+        return judge(with_trials(run, fresh_trials(self.workspace, self.folder, run)))
 
     @property
     def undecided(self) -> LLMError | None:

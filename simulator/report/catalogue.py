@@ -200,6 +200,17 @@ SIGNIFICANCE: tuple[Metric, ...] = (
     ),
     Metric("dsr", "Deflated, as published", "%", percent, "true one above the best by luck; decides nothing", "higher"),
     Metric("dsr_effective", "… effective trials", "%", percent, "as published; decides nothing", "higher"),
+    Metric("beta_basket", "Beta, basket", "", ratio, "to the equal-weight basket, OLS; decides nothing"),
+    Metric(
+        "alpha_basket",
+        "Alpha, basket",
+        "% a year",
+        signed_percent,
+        "a year, what that beta does not explain; decides nothing",
+        "higher",
+        "annual",
+    ),
+    Metric("alpha_t_basket", "Alpha, basket, t", "", ratio, "that alpha over its HAC error", "higher", "annual"),
     Metric("timing_percentile", "Timing", "%", percent, "of all shifts in time, those that earn less", "higher"),
     Metric("timing_p", "p, timing", "", p_value, "that some other time would have done as well, one-sided", "lower"),
     Metric(

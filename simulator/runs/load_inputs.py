@@ -23,10 +23,12 @@ from simulator.workspace import Workspace
 
 @dataclass(frozen=True)
 class LoadedInputs:
-    """The inputs of a run, its last session, and sentences a reader of the result must know."""
+    """The inputs of a run, its last session, that up to which there are bars, and sentences a reader of the result must
+    know."""
 
     inputs: ReplayInputs
     last: date
+    until: date
     notes: tuple[str, ...]
 
 
@@ -63,7 +65,7 @@ def load_inputs(
     due = _schedule(points, bars, start, loaded.last, config)
     events, news = load_events(workspace.events), load_news(workspace.news)
     inputs = ReplayInputs(bars, loaded.context, start, due.instants, events, due.names, news, risk_free)
-    return LoadedInputs(inputs, loaded.last, (*notes, *due.notes))
+    return LoadedInputs(inputs, loaded.last, loaded.until, (*notes, *due.notes))
 
 
 def schedule_again(loaded: LoadedInputs, points: Sequence[Point], config: Config) -> LoadedInputs:

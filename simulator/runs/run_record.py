@@ -49,7 +49,8 @@ from simulator.runs.shortfalls import shortfalls
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import SOURCE, Loaded
 from simulator.stats.inference import inference_summary
-from simulator.stats.metrics import Summary
+from simulator.stats.metrics import Summary, alpha_beta
+from simulator.stats.series import split
 from simulator.store.events import Event
 from simulator.store.folders import folder_name, jsonl_bytes
 from simulator.trading.cycle import TradingRules
@@ -150,7 +151,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         **_partial(work),
         "digest": digest,
         "risk_free": inputs.risk_free,
-        **_own(work, free, hold),
+        **_own(work, free, hold, measure.session_returns(benchmarks["equal_weight"], work.cash)),
         "benchmarks": {n: _benchmark(b, work.cash, free, hold) for n, b in benchmarks.items()},
         "account": own_account(accounts, work.replayed),
         "cost_sensitivity": measure.cost_sensitivity(
@@ -161,6 +162,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         "audit": _audit(work, digest),
         "llm": _llm(work, calls),
         "shortfalls": shortfalls(work.replicates),
+        "bars_until": str(work.staged.until),
         "bar_months": month_digests(inputs.bars, inputs.bars.dates[inputs.start].astype(date)),
         "parts": verify.part_digests(files),
     }
@@ -246,18 +248,20 @@ def _name_left_out(work: Work) -> Iterator[str]:
     )
 
 
-def _own(work: Work, free: measure.Floats, hold: measure.Floats) -> Result:
+def _own(work: Work, free: measure.Floats, hold: measure.Floats, equal: measure.Floats) -> Result:
     """Metrics of the run's own account, and the inference on them."""
     ledger = work.replayed.ledger
     summary = measure.account(ledger, work.cash, free, hold)
-    inference = inference_summary(measure.session_returns(ledger, work.cash), free)
+    returns = measure.session_returns(ledger, work.cash)
+    inference = inference_summary(returns, free)
     timing, untimed = measure.timing(ledger)
+    basket, unfit = split({f"{name}_basket": one for name, one in alpha_beta(returns, equal, free).items()})
     return {
         "sessions": summary.sessions,
         "metrics": dict(summary.values),
-        "reasons": {**summary.reasons, **inference.reasons, **untimed},
+        "reasons": {**summary.reasons, **inference.reasons, **untimed, **unfit},
         "replicates": _replicates(work, summary, free, hold),
-        "inference": {**inference.values, **timing},
+        "inference": {**inference.values, **timing, **basket},
     }
 
 

@@ -70,7 +70,8 @@ def describe_hold_out(
     else:
         inference = {"trials": float(count)}
         tried = f"{at_least}{counted(count, 'result')} over these sessions"
-        headline = judge_member(record, skill, inference, tried).headline
+        reasons = {"trials": tried, **({"at_least": at_least} if at_least else {})}
+        headline = judge_member(record, skill, inference, reasons).headline
         among = f" among {at_least}{counted(count, 'result')}" if count > 1 else ""
         headline = f"On the {span}, opened {at_least}{counted(opened, 'time')}{among}: {headline}"
     return {

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,6 +19,7 @@ from simulator.analysis import profit
 from simulator.analysis.account_series import read_account
 from simulator.analysis.explain_number import ExplainedNumber, explain_figure, explain_number
 from simulator.analysis.parts import METHODS
+from simulator.analysis.verdict import judge
 from simulator.errors import DataError, UsageError
 from simulator.evidence.reader import read
 from simulator.report.catalogue import CATALOGUE, DIFFERENCE, GROUPS, METRICS, SELECTION
@@ -77,6 +79,23 @@ def every(folder: Path, account: str | None = None) -> dict[str, ExplainedNumber
 def test_every_metric_of_the_catalogue_has_a_method() -> None:
     assert set(METHODS) == set(METRICS)
     assert {key for key, one in METHODS.items() if one.command} == OTHER
+
+
+def test_alpha_and_beta_beside_the_verdict_are_those_on_the_equal_weight_basket(folders: dict[str, Path]) -> None:
+    evidence = read(folders["swing"])
+    free = evidence.equity["risk_free"]
+    own, basket = (
+        np.diff(np.r_[100_000.0, evidence.equity[name]]) / np.r_[100_000.0, evidence.equity[name][:-1]] - free
+        for name in ("equity", "equal_weight")
+    )
+    beta, alpha = np.polyfit(basket, own, 1)
+    found = evidence.run["inference"]
+    assert (found["beta_basket"], found["alpha_basket"]) == pytest.approx((beta, alpha * 252), rel=1e-9)
+    assert found["alpha_basket"] != pytest.approx(evidence.run["metrics"]["alpha"], rel=1e-3)
+    told = [one for one in judge(evidence.run).details if one.startswith("On the equal-weight basket: beta")]
+    assert len(told) == 1
+    rows = [row.label for row in tabulate_significance(evidence.run).rows]
+    assert {"Beta, basket", "Alpha, basket", "Alpha, basket, t"} <= {*rows}
 
 
 @pytest.mark.parametrize("name", RUNS)

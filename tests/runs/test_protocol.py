@@ -209,6 +209,23 @@ def test_the_commands_it_names_show_what_was_not_shown(sim: Sim, place: Path, ru
     assert told.count("\nshown ") == sum(one["standing"] == "shown" for one in later)
 
 
+def test_the_held_out_command_runs_or_says_what_is_lacking(sim: Sim, place: Path, rule: Evidence) -> None:
+    none = answer(with_run(rule, bars_until=rule.run["to"]), "held_out")
+    assert "No session later than 2023-05-31 has bars of all its symbols here" in none.evidence
+    assert none.command == "sim data fetch --symbols SPY,QQQ --from 2021-01-17"
+    assert sim(*none.command.split()[1:], "--source", "synthetic", "--help", cwd=place).returncode == 0
+    made_up = with_run(rule, bars_until=rule.run["to"], sources={"SPY": "synthetic 1", "QQQ": "synthetic 1"})
+    assert answer(made_up, "held_out").standing == "does not apply"
+    # The sample has QQQ up to 2024-12-30, and SPY a year longer.
+    last = simulator.run("sma_cross", "SPY,QQQ", "2024-01-02", "2024-12-30", workspace=place)
+    told = json.loads(sim("protocol", last.id, "--json", cwd=place).stdout)["answers"]
+    assert {one["key"]: one["command"] for one in told}["held_out"].startswith("sim data fetch")
+    short = asked(rule, cutoff="2024-06-30", grey_until="2024-09-28")
+    assert answer(short, "held_out").command.startswith("sim run --strategy sma_cross")
+    command = answer(asked(rule, cutoff="2024-08-30", grey_until="2024-11-28"), "held_out").command
+    assert command.startswith("sim data fetch"), "22 sessions are too few for a verdict"
+
+
 def test_the_best_of_many_coins_is_not_held_out_by_one_tossed_afterwards_elsewhere(sim: Sim, tmp_path: Path) -> None:
     make_workspace(tmp_path / "w", git=False)
 

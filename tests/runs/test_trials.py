@@ -36,6 +36,8 @@ from simulator.stats.selection import effective_trials
 from simulator.store.database import Store
 from simulator.store.events import definition_of
 
+from ..conftest import Sim
+
 pytestmark = pytest.mark.medium
 
 GOLDEN = Path(__file__).parents[1] / "stats" / "golden"
@@ -316,6 +318,37 @@ def test_the_verdict_speaks_of_the_trials_once_they_are_with_the_run(tried_out: 
     counted = "3 trials counted: this run, 1 other result of sma_cross on any bars and 1 result of other strategies on"
     assert f"{counted} the same bars" in told
     assert with_trials(run, {**facts, "digest": "of another result"}) == run
+
+
+def test_whatever_prints_a_verdict_counts_the_trials_of_that_moment(tmp_path: Path, sim: Sim) -> None:
+    from simulator.workspace import make_workspace
+
+    make_workspace(tmp_path / "w", git=False)
+
+    def toss(seed: int) -> simulator.Run:
+        span = {"start": "2024-01-02", "end": "2024-12-30", "parameters": {"seed": seed}, "workspace": tmp_path / "w"}
+        return simulator.run("random_entry", "SPY,QQQ", **span)
+
+    def told(*command: str) -> str:
+        return " ".join(sim(*command, cwd=tmp_path / "w").stdout.replace("\u00a0", " ").split())
+
+    first, *others = [toss(seed) for seed in range(4)]
+    written = (first.folder / "trials.json").read_bytes()
+    assert json.loads(written)["inference"]["trials"] == 1
+    headline = first.verdict.headline.replace("\u00a0", " ")
+    assert "and 4 trials" in headline, "a run that was made before the others"
+    assert headline in " ".join(repr(simulator.load(first.id, tmp_path / "w")).replace("\u00a0", " ").split())
+    assert (first.folder / "trials.json").read_bytes() == written
+    assert f"A by itself: {headline}" in told("compare", first.id, others[0].id)
+    for command in (("check", first.id, "--only", "costs"), ("compare", first.id, others[1].id)):
+        (first.folder / "trials.json").write_bytes(written)
+        told(*command)
+        assert "and 4 trials" in (first.folder / "report.html").read_text().replace("\u00a0", " "), command
+    (tmp_path / "w" / "sim.db").unlink()
+    found = told("compare", first.id, others[0].id)
+    assert "sessions and at least 4 trials" in found
+    assert "at least 4 trials" in simulator.load(first.id, tmp_path / "w").verdict.headline.replace("\u00a0", " ")
+    assert "as the best of at least 4 trials" in " ".join(first.verdict.details).replace("\u00a0", " ")
 
 
 def test_a_folder_that_cannot_be_read_is_a_stated_error(tmp_path: Path) -> None:
