@@ -50,7 +50,7 @@ LISTED = {
     **dict.fromkeys(("first_run_at", "last_run_at"), "datetime64[ns, America/New_York]"),
 }
 """Columns of `runs` before those of metrics, with their dtypes."""
-INTERNAL = ("definition", "run_json", "bar_months", "event")
+INTERNAL = ("definition", "run_json", "bar_months", "event", "sweep")
 """Columns of the store that say nothing to a reader."""
 
 

@@ -42,7 +42,7 @@ class SweepCommand(InSections):
         "What is swept": ("--strategy", "--symbols", "--from", "--set", "--where"),
         "Which members": ("--search",),
         "Out of sample": ("--walk-forward", "--hold-out"),
-        "Who answers, and for how much": ("--models", "--plan"),
+        "Who answers, and for how much": ("--plan",),
         "Who plays": ("--executor",),
         "Output": ("--json", "--help"),
     }
@@ -63,7 +63,10 @@ class SweepCommand(InSections):
             "--hold-out DATE, --open-hold-out",
             "Keep the sessions from DATE on from every member; play the best on them. Openings are counted.",
         ),
-        "--plan": ("--plan, --max-cost USD", "Say what would be played and asked, and for how much; most to spend."),
+        "--plan": (
+            "--models PROFILE, --plan, --max-cost USD",
+            "A profile of config/models.yaml; say what would be played and asked, and for how much; most to spend.",
+        ),
         "--executor": (
             "--executor threads|loky|dask|ray, --threads N, --shard I/N",
             "Threads of this process, processes, or a cluster (dask=tcp://10.0.0.1:8786, ray=10.0.0.1:6379); how many; "

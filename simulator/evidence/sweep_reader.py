@@ -7,6 +7,7 @@ chunks/*.parquet, inference.parquet ─────► settings {name: (R,)}, me
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def shorten(text: str, most: int = 18) -> str:
 
 def is_sweep(folder: Path) -> bool:
     """Return True for the folder of a sweep, finished or not."""
-    return (folder / STUDY).is_file() or (folder / "chunks").is_dir()
+    return os.path.isfile(folder / STUDY) or os.path.isdir(folder / "chunks")  # False for a name no file can have
 
 
 def find_sweeps(reports: Path) -> list[Path]:

@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.medium, pytest.mark.skipif(not PAGE.exists(), reason="
 
 
 def test_columns_and_dtypes_of_the_page_are_those_of_the_frames(council: simulator.Run) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(encoding="utf-8").partition("\n## Sweeps")[0], re.MULTILINE
+    )
     assert {name for name, _ in rows} == {"trades", "fills", "orders", "rejections", "decisions", "drawdowns", "llm"}
     for name, text in rows:
         parts = [part.split(":") for part in re.sub(r"\([^)]*\)", "", text).split(";")]
