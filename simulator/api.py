@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FunctionType, NoneType
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+import numpy as np
+
 from simulator.errors import UsageError, did_you_mean
 from simulator.market.calendar import Day, parse_date
 from simulator.replay.inputs import Engine
@@ -38,7 +40,29 @@ Place = str | os.PathLike[str]
 
 STUDIES = (".yaml", ".yml")
 SWEPT_BY = ("where", "search", "members", "seed", "models", "bars", "walk_forward", "cpcv", "objective")
-"""Further arguments of `sweep`, beside ``executor`` and ``threads``."""
+"""Further arguments of `sweep`, beside those that say who plays."""
+PLAYED_BY = ("executor", "threads")
+
+_PATH, _WORD, _NUMBER = (str, os.PathLike, NoneType), (str, NoneType), (int, np.integer, NoneType)
+_SPLITS = (str, Mapping, NoneType)
+KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "strategy": ((str, type, FunctionType, partial), "pass its name, its path, its class or a function"),
+    "workspace": (_PATH, "pass the path of a folder made by sim init"),
+    "factors": (_PATH, "pass the path of a file of factor returns"),
+    "models": (_WORD, "pass the name of a profile of config/models.yaml"),
+    "parameters": ((Mapping, NoneType), 'pass a dict: {"fast": 20}'),
+    "replicates": ((int,), "pass a whole number from 1 on"),
+    "where": ((str, list, tuple), 'pass conditions as texts: "fast < slow"'),
+    "search": (_WORD, "pass grid, random, sobol or tpe"),
+    "objective": (_WORD, "pass the name of a measure"),
+    "members": (_NUMBER, "pass a whole number from 1 on"),
+    "seed": (_NUMBER, "pass a whole number from 0 on"),
+    "threads": (_NUMBER, "pass a whole number from 1 on"),
+    "executor": (_WORD, "pass threads, loky, dask or ray"),
+    "walk_forward": (_SPLITS, 'pass "train=252,test=63" or a dict'),
+    "cpcv": (_SPLITS, 'pass "folds=10,test=2" or a dict'),
+}
+"""Kinds of arguments that are checked before they are used."""
 
 LISTED = {
     **dict.fromkeys(("run_id", "digest", "strategy", "symbols"), "object"),
@@ -139,7 +163,7 @@ def _specify(given: Mapping[str, Any]) -> tuple[RunSpec, Workspace]:
     strategy, end, batch = given["strategy"], given["end"], given["batch"]
     strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
     names = ("workspace", "factors", "models", "parameters", "replicates")
-    _check_kinds(strategy, *(given[name] for name in names))
+    _check_kinds({"strategy": strategy, **{name: given[name] for name in names}})
     place, symbols = find_workspace(given["workspace"]), parse_symbols(given["symbols"])
     spec = RunSpec(
         strategy=strategy,
@@ -158,19 +182,11 @@ def _specify(given: Mapping[str, Any]) -> tuple[RunSpec, Workspace]:
     return spec, place
 
 
-def _check_kinds(*given: object) -> None:
-    """Raise UsageError for the first of six arguments of `run` that is no strategy, path, name, dict or number."""
-    path = (str, os.PathLike, NoneType)
-    kinds: tuple[tuple[str, tuple[type, ...], str], ...] = (
-        ("strategy", (str, type, FunctionType, partial), "pass its name, its path, its class or a function"),
-        ("workspace", path, "pass the path of a folder made by sim init"),
-        ("factors", path, "pass the path of a file of factor returns"),
-        ("models", (str, NoneType), "pass the name of a profile of config/models.yaml"),
-        ("parameters", (Mapping, NoneType), 'pass a dict: {"fast": 20}'),
-        ("replicates", (int,), "pass a whole number from 1 on"),
-    )
-    for value, (name, accepted, mend) in zip(given, kinds, strict=True):
-        if not isinstance(value, accepted):
+def _check_kinds(given: Mapping[str, object]) -> None:
+    """Raise UsageError for the first argument of `run` or `sweep` that is of another kind than its own."""
+    for name, value in given.items():
+        accepted, mend = KINDS[name]
+        if not isinstance(value, accepted) or (isinstance(value, bool) and name in ("replicates", "threads")):
             raise UsageError(f"{name} was {value!r:.60}", mend=mend)
 
 
@@ -204,9 +220,12 @@ def sweep(
     from simulator.studies.executors import choose_executor
     from simulator.studies.study_file import make_study
 
+    strategy = os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy
+    passed = {"strategy": strategy or "", "workspace": workspace, "parameters": parameters, **options}
+    _check_kinds({name: value for name, value in passed.items() if name in KINDS})
     place = find_workspace(workspace)
-    chosen = choose_executor(options.pop("executor", None), options.pop("threads", None))
-    file = Path(strategy) if isinstance(strategy, str | os.PathLike) and str(strategy).endswith(STUDIES) else None
+    chosen = choose_executor(*(options.pop(name, None) for name in PLAYED_BY))
+    file = Path(strategy) if isinstance(strategy, str) and strategy.endswith(STUDIES) else None
     typed = _type_study(options, None if file else strategy, symbols, start, end)
     bars = _place_bars(typed.pop("bars", None), parse_symbols(symbols or ()), place)
     study = make_study(place, file, [*_plain_values(parameters or {}).items()], bars=bars, **typed)
@@ -249,12 +268,16 @@ def _type_study(
     for one there is not."""
     for name in options:
         if name not in SWEPT_BY:
-            guess = did_you_mean(name, SWEPT_BY)
-            raise UsageError(f'sweep has no argument "{name}"{guess}', mend=f"it has {', '.join(SWEPT_BY)}")
+            there_are = (*SWEPT_BY, *PLAYED_BY)
+            guess = did_you_mean(name, there_are)
+            raise UsageError(f'sweep has no argument "{name}"{guess}', mend=f"it has {', '.join(there_are)}")
     where = options.get("where", ())
+    for one in () if isinstance(where, str) else where:
+        if not isinstance(one, str):
+            raise UsageError(f"where was {one!r:.60}", mend=KINDS["where"][1])
     return {
         **options,
-        "strategy": os.fspath(strategy) if isinstance(strategy, os.PathLike) else strategy,
+        "strategy": strategy,
         "symbols": None if symbols is None else parse_symbols(symbols),
         "first": None if start is None else parse_date(start, "start"),
         "last": None if end is None else parse_date(end, "end"),

@@ -58,7 +58,8 @@ class Member:
         return self.sweep.evidence.command(self.number)
 
     def run(self, **options: Any) -> Run:
-        """Return the run of this member, played alone with the same result; `options` as of :func:`simulator.run`.
+        """Return the run of this member, played alone: the same books to the last bit, sums of them to 1e-12, as
+        they are added in another order. `options` as of :func:`simulator.run`.
 
         Its report knows it for a member of the sweep. Raises UsageError where the strategy was passed from Python and
         the sweep was loaded from its folder: then pass ``strategy=``.

@@ -62,8 +62,10 @@ def choose_executor(text: str | None, workers: int | None = None) -> Executor | 
 
     Raises UsageError.
     """
+    if workers is not None and workers < 1:
+        raise UsageError(f"threads was {workers}", mend="give a whole number from 1 on")
     if text is None:
-        return None if workers is None else Executor(workers=workers)
+        return None if workers is None else Executor(workers=int(workers))
     name, _, address = text.partition("=")
     kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
     if name not in kinds:

@@ -132,6 +132,37 @@ def test_what_cannot_be_is_said_in_one_line(swept: simulator.Sweep, ask: Any, wo
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"parameters": [1, 2]}, r"parameters was \[1, 2\]"),
+        ({"parameters": {"fast": (n for n in (2, 4))}}, "a value of fast was <generator"),
+        ({"where": lambda fast: fast < 3}, "where was <function"),
+        ({"where": [len]}, "where was"),
+        ({"members": "4", "search": "random"}, "members was '4'"),
+        ({"members": True, "search": "random"}, "members was True"),
+        ({"seed": "7"}, "seed was '7'"),
+        ({"seed": -1}, "seed was -1"),
+        ({"threads": -1}, "threads was -1"),
+        ({"threads": "2"}, "threads was '2'"),
+        ({"executor": 5}, "executor was 5"),
+        ({"cpcv": [10, 2]}, r"cpcv was \[10, 2\]"),
+        ({"search": 5}, "search was 5"),
+        ({"strategy": 5}, "strategy was 5"),
+        ({"bars": 5}, "bars"),
+        ({"thread": 2}, 'did you mean "threads"'),
+    ],
+)
+def test_an_argument_of_another_kind_is_one_line(given: dict[str, Any], words: str, lab: Path) -> None:
+    before = set(lab.rglob("*"))
+    with pytest.raises(UsageError, match=words) as told:
+        simulator.sweep(
+            **{"strategy": "sma_cross", "symbols": "SPY", "workspace": lab, "parameters": {"fast": [2, 4]}, **given}
+        )
+    assert "\n" not in str(told.value)
+    assert set(lab.rglob("*")) == before
+
+
 def test_settings_that_are_none_stay_so(lab: Path) -> None:
     parameters = {"fast": [3, 5], "exits.stop": [0.02, None]}
     made = simulator.sweep("sma_cross", "SPY", "2024-01-02", "2024-06-28", parameters, lab)
