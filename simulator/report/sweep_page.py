@@ -239,7 +239,9 @@ def tabulate_best(sweep: SweepEvidence) -> Table:
 def tabulate_study(sweep: SweepEvidence) -> Table:
     """Return the parameters with their values."""
     study = sweep.facts["study"]
-    rows = [make_row(one["name"], (_list_values(one), one.get("kind", "")), css="swept") for one in study["parameters"]]
+    rows = [
+        make_row(one["name"], (_list_values(one), one.get("kind", "swept")), css="swept") for one in study["parameters"]
+    ]
     rows += [make_row(name, (write_value(value), "fixed"), css="swept") for name, value in study["fixed"].items()]
     rows += [make_row("constraint", (text, "")) for text in study["constraints"]]
     rows.append(make_row("search", (f"{study['search']}, seed {study['seed']}", "")))

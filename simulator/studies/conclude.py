@@ -20,6 +20,7 @@ from simulator.evidence.sweep_records import (
     SWEEP_SCHEMA,
     BestRecord,
     HoldOutRecord,
+    ParameterRecord,
     StudyRecord,
     SweepIdentity,
     SweepRecord,
@@ -45,6 +46,7 @@ from simulator.studies.chunks import batch_of
 from simulator.studies.hold_out import describe_hold_out, open_hold_out
 from simulator.studies.inference import Inference, Members, infer, or_none
 from simulator.studies.inputs import SweepInputs
+from simulator.studies.planner import kind_of
 from simulator.studies.results import SweepFolder
 from simulator.studies.splitting import Combinatorial, WalkForward
 from simulator.studies.walk_forward import Play, cross_validate, walk
@@ -191,14 +193,18 @@ def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:
 def _study(inputs: SweepInputs) -> StudyRecord:
     study = inputs.study
     space = study.space
+    parameters: list[ParameterRecord] = [
+        {"name": one.name, "values": list(one.values), "spread": asdict(one.spread) if one.spread else None}
+        for one in space.parameters
+    ]
+    if not inputs.of_council:
+        for one in parameters:
+            one["kind"] = kind_of(one["name"])
     return {
         "search": space.search,
         "seed": study.seed,
         "fixed": dict(study.base.parameters),
-        "parameters": [
-            {"name": one.name, "values": list(one.values), "spread": asdict(one.spread) if one.spread else None}
-            for one in space.parameters
-        ],
+        "parameters": parameters,
         "constraints": [one.text for one in space.where],
         "hold_out": str(study.hold_out.first) if study.hold_out else None,
     }

@@ -192,7 +192,8 @@ def _of_best(members: Members, many: Many, best: int, ratios: Floats, sessions: 
     g3, g4, ratio, count = skew(d), kurtosis(d), float(many.ratio[best]), float(len(many.ratio))
     if isinstance(g3, Undefined) or isinstance(g4, Undefined):
         return measures
-    measures["minimum_backtest_years"] = minimum_backtest_length(count, ratio * ROOT)
+    none = Undefined("the best member's ratio beyond its exposure is not positive")
+    measures["minimum_backtest_years"] = minimum_backtest_length(count, ratio * ROOT) if ratio > 0.0 else none
     measures["deflated"] = deflated_ratio(sessions, ratio, g3, g4, count)
     sd = measures["ratio_sd"]
     for name, trials in (("dsr", count), ("dsr_effective", many.effective)):

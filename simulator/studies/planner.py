@@ -41,7 +41,7 @@ def plan_sweep(study: Study, workspace: Workspace, threads: int = 1) -> SweepPla
     if inputs.of_council:
         return _plan_council(study, workspace)
     staged = inputs.staged(inputs.member(0))
-    parameters = tuple(_planned(one, _kind(one.name)) for one in study.space.parameters)
+    parameters = tuple(_planned(one, kind_of(one.name)) for one in study.space.parameters)
     seconds = _sample(inputs) * len(study) / threads
     return SweepPlan(
         strategy=inputs.name,
@@ -57,7 +57,7 @@ def plan_sweep(study: Study, workspace: Workspace, threads: int = 1) -> SweepPla
     )
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
     """Return what a parameter of a rule changes."""
     if name.startswith("schedule."):
         return "schedule"

@@ -48,6 +48,7 @@ def swept(lab: Path) -> simulator.Sweep:
 
 
 def test_the_table_has_settings_and_measures_of_every_member(swept: simulator.Sweep) -> None:
+    assert [one["kind"] for one in swept.facts["study"]["parameters"]] == ["signal", "signal", "execution"]
     table = swept.table
     assert len(table) == len(swept) == 26
     assert table.index.name == "member"
