@@ -273,6 +273,9 @@ def test_a_failed_member_says_why_the_filter_takes_conditions_and_paper_has_the_
 def test_the_page_has_no_violation(tmp_path: Path, browser: Any) -> None:
     page = build(write_sweep(tmp_path / "sweep", THREE, hold_out=True, walk=True))
     assert examine(browser, page, [(390, "light"), (1440, "dark")]) == []
+    browser.open(page, 1440)
+    hidden = "(it => it.scrollWidth - it.clientWidth)(document.querySelector('#walk_forward .pair .scroll'))"
+    assert browser.run(hidden) == 0
 
 
 def test_a_walk_forward_shows_each_fold_what_was_kept_and_the_run_that_played_it(tmp_path: Path) -> None:
