@@ -182,6 +182,11 @@ def find_run(parent: Path, name: str) -> Path:
         return found[0]
     if found:
         raise UsageError(f'"{name}" fits {len(found)} runs: {", ".join(p.name for p in found[:3])} …')
+    sweeps = parent.glob("sweep-*")
+    swept = [p for p in sweeps if name == "last" or name in (p.name, p.name.rpartition("-")[2])]
+    if swept:
+        newest = max(swept, key=written_at).name
+        raise UsageError(f"{newest} is a sweep, not a run", mend=f"`sim report {newest}` shows it and what was counted")
     near = did_you_mean(name, [p.name for p in folders])
     raise UsageError(f'no run "{name}" in {parent}{near}', mend="`sim runs` lists them")
 

@@ -93,6 +93,11 @@ def test_shards_say_what_is_missing_and_the_last_one_concludes(place: Path, sim:
     assert re.search(r"shard 1/2 is done; \d+ chunks of the others are missing", first.stdout)
     last = json.loads(sim(*words, "--shard", "2/2", "--json", cwd=place).stdout)
     assert last["counts"]["members"] == 15
+    folder = Path(last["folder"]).name
+    for words in (["runs", "--trials", folder], ["explain", folder]):
+        told = sim(*words, cwd=place)
+        assert told.returncode == 2
+        assert f"{folder} is a sweep, not a run; `sim report {folder}` shows it" in told.stderr
 
 
 @pytest.mark.parametrize(
