@@ -124,7 +124,8 @@ class ConfidenceSetRecord(TypedDict):
 
 
 class RatioRecord(TypedDict):
-    """Ratios of d of all members, a year, against luck; `reasons` of what is None.
+    """Ratios of d, a year, against luck, of all members that can be judged: with enough decisions, if any has them.
+    `reasons` are those of what is None.
 
     ``expected_maximum`` is the best ratio of as many members without skill, with the spread of luck, 1/√sessions, and
     ``ratio_sd`` the spread there was; ``sharpe_mean`` and ``sharpe_sd`` are of Sharpe ratios over cash.

@@ -123,7 +123,12 @@ def moments_of(x: Floats) -> Moments:
     return moments
 
 
-def compare_many(blocks: Iterable[Floats], resampling: Resampling, levels: Floats | None = None) -> Many:
+def compare_many(
+    blocks: Iterable[Floats],
+    resampling: Resampling,
+    levels: Floats | None = None,
+    judged: NDArray[np.bool_] | None = None,
+) -> Many:
     """Test all rows of `blocks`, (n, T) each, together; `levels` (N,) is what a change of level earned per session.
 
     The largest ratio by White's (2000) reality check, each replicate recentred by the mean alone and divided by its own
@@ -133,11 +138,14 @@ def compare_many(blocks: Iterable[Floats], resampling: Resampling, levels: Float
     kept: list[Floats] = []
     parts: list[Floats] = []
     null, null_t, together, varied, first = NONE, NONE, np.zeros(1), 0, 0
+    tested = np.zeros(0, dtype=np.bool_)
     steps = [Staircases(), Staircases(), Staircases()]
     for rows in blocks:
         active = varying(rows)
         parts.append(np.full((3, len(rows)), np.nan))
         gain = np.zeros(len(rows)) if levels is None else np.maximum(levels[first : first + len(rows)], 0.0)
+        among = active if judged is None else active & judged[first : first + len(rows)]
+        tested = np.append(tested, among)
         first += len(rows)
         if not active.any():
             continue
@@ -148,20 +156,21 @@ def compare_many(blocks: Iterable[Floats], resampling: Resampling, levels: Float
         recentred, away = _replicate(x, mean, kept or resampling.counts(x.T))
         ratio, error = mean / spread, away.std(axis=0, ddof=1)
         away = (away - ratio) / error
-        null, null_t = _larger(null, recentred.max(axis=1)), _larger(null_t, away.max(axis=1))
-        steps[0].add(ratio / error, away)
-        steps[1].add(ratio, recentred)
-        if levels is not None:
-            steps[2].add((mean - gain[active]) / spread, recentred)
+        kind = among[active]
+        if kind.any():
+            null, null_t = _larger(null, recentred[:, kind].max(axis=1)), _larger(null_t, away[:, kind].max(axis=1))
+            steps[0].add((ratio / error)[kind], away[:, kind])
+            steps[1].add(ratio[kind], recentred[:, kind])
+            if levels is not None:
+                steps[2].add(((mean - gain[active]) / spread)[kind], recentred[:, kind])
         parts[-1][:, active] = mean, ratio, error
         together = together + ((x - mean[:, None]) / (spread * np.sqrt(x.shape[1] - 1.0))[:, None]).sum(axis=0)
         varied += len(x)
     mean, ratio, error = np.hstack(parts)
-    tested = np.isfinite(ratio)
     p = np.ones((3, len(ratio)))
     p[:, tested] = [one.p() for one in (steps if levels is not None else (*steps[:2], steps[1]))]
-    best = int(np.nanargmax(ratio)) if varied else 0
-    p_best = (1.0 + float(np.sum(null >= ratio[best]))) / (null.size + 1.0) if varied else 1.0
+    best = int(np.argmax(np.where(tested, ratio, -np.inf))) if null.size else 0
+    p_best = (1.0 + float(np.sum(null >= ratio[best]))) / (null.size + 1.0) if null.size else 1.0
     effective = effective_of(together, varied, len(ratio))
     return Many(mean, ratio, error, ratio / error, p[0], p[1], p[2], best, p_best, null, null_t, effective)
 

@@ -28,7 +28,7 @@ class Overfitting:
 
     Attributes
     ----------
-    probability : share of splits in which it ranked in the lower half out of sample (logit ≤ 0); noise gives about 0.5
+    probability : share of splits that put it in the lower half out of sample (logit ≤ 0; tied at 0: half); noise: 0.5
     logits : (C,) log(ω/(1 − ω)), ω = rank/(N + 1), rank 1 the worst; ties share the mean rank
     chosen : (C,) the column that was best in sample
     ranks : (C,) its rank out of sample, 1 … N
@@ -116,13 +116,13 @@ def overfitting_of(sums: BlockSums) -> Overfitting:
         sharpe, other = (_sharpe(h, tables, centre, flat, n) for h in (one, every - one))
         front.append(_judge(sharpe, other))
         back.append(tuple(column[::-1] for column in _judge(other, sharpe)))
-    chosen, ranks, inside, outside = (np.concatenate(c) for c in zip(*front, *back[::-1], strict=True))
+    chosen, ranks, tied, inside, outside = (np.concatenate(c) for c in zip(*front, *back[::-1], strict=True))
     # Ranks are halves of whole numbers: their logarithms are looked up.
     steps = np.arange(1, 2 * count + 1) / 2.0 / (count + 1.0)
     logits = log(steps / (1.0 - steps))[(2.0 * ranks).astype(np.int64) - 1]
     slope, intercept = _line(inside, outside)
     return Overfitting(
-        probability=float(np.mean(logits <= 0.0)),
+        probability=float(np.mean(logits <= 0.0) - np.mean((logits == 0.0) & tied) / 2.0),
         logits=logits,
         chosen=chosen.astype(np.int64),
         ranks=ranks,
@@ -144,14 +144,14 @@ def _tables(rows: Floats) -> tuple[Floats, Floats]:
     return first, last
 
 
-def _judge(inside: Floats, outside: Floats) -> tuple[Integers, Floats, Floats, Floats]:
-    """For each split: the best in sample, its rank out of sample, and its two Sharpe ratios."""
+def _judge(inside: Floats, outside: Floats) -> tuple[np.ndarray, ...]:
+    """For each split: the best in sample, its rank out of sample, whether it shares that, and its two Sharpe ratios."""
     chosen = np.argmax(inside, axis=1)
     row = np.arange(len(inside))
     own = outside[row, chosen]
     below = np.count_nonzero(outside < own[:, None], axis=1)
     level = np.count_nonzero(outside == own[:, None], axis=1)
-    return chosen, below + (level + 1.0) / 2.0, inside[row, chosen], own
+    return chosen, below + (level + 1.0) / 2.0, level > 1, inside[row, chosen], own
 
 
 def _sharpe(halves: Integers, tables: tuple[Floats, ...], centre: Floats, least: Floats, n: int) -> Floats:

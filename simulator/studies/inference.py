@@ -87,13 +87,22 @@ def infer(members: Members, seed: int = 0, judged_from: str | None = None) -> In
     draws = min(max(ALL_DRAWS // count, FEWEST_DRAWS), DRAWS)
     lengths = [block_length(row) for row in _rows(members, evenly(count, MOST_FOR_LENGTH))]
     how = Resampling(draws, float(np.mean(lengths)) if lengths else 1.0, seed)
-    many = compare_many(members.blocks(), how, members.levels)
+    # Nearly idle ones have vast ratios: none can be the best, so none sets the bar.
+    able = (members.decisions >= FEWEST_DECISIONS) & members.held & ~members.failed
+    many = compare_many(members.blocks(), how, members.levels, able if able.any() else None)
+    if not many.null.size:  # those that are able do not vary
+        many = compare_many(members.blocks(), how, members.levels)
     p = adjusted_p(members, many)
-    ready = np.isfinite(many.ratio) & (members.decisions >= FEWEST_DECISIONS) & members.held
+    ready = np.isfinite(many.ratio) & able
+    judged = ready if ready.any() else np.isfinite(many.ratio)
     # The smallest p, among equals the largest ratio, then the first, of those with enough decisions if there are any.
-    among = np.flatnonzero(ready if ready.any() else np.isfinite(many.ratio))
+    among = np.flatnonzero(judged)
     best = int(among[np.lexsort((among, -many.ratio[among], p[among]))[0]]) if among.size else 0
-    confidence, included = _confidence_set(members, many, p, how)
+    confidence, included = _confidence_set(members, many, p, how, among)
+    overfitting = _overfitting(members, judged)
+    ratios = _ratios(members, many, best, judged)
+    if isinstance(overfitting, Undefined):
+        ratios["reasons"] = {**ratios["reasons"], "overfitting": overfitting.reason}
     record: SweepInference = {
         "members": count,
         "effective": many.effective,
@@ -106,10 +115,10 @@ def infer(members: Members, seed: int = 0, judged_from: str | None = None) -> In
         "significant": int((p[ready] < SIGNIFICANT).sum()),
         "reality_check_best": many.best,
         "reality_check_p": many.p_best,
-        **_ratios(members, many, best),
+        **ratios,
         "null_best": _quantiles(many.null * ROOT),
         "null_t": _quantiles(many.null_t),
-        "overfitting": _overfitting(members, count),
+        "overfitting": None if isinstance(overfitting, Undefined) else overfitting,
         "confidence_set": confidence,
     }
     few = members.held & (members.decisions < FEWEST_DECISIONS)
@@ -151,9 +160,11 @@ def _rows(members: Members, numbers: Iterable[int]) -> Floats:
     return np.asarray(together[varying(together)])
 
 
-def _ratios(members: Members, many: Many, best: int) -> RatioRecord:
-    """All ratios of d against luck, and what is left of the best once it is held against the best of as much luck."""
-    ratios, count = many.ratio[np.isfinite(many.ratio)], float(len(many.ratio))
+def _ratios(members: Members, many: Many, best: int, judged: NDArray[np.bool_]) -> RatioRecord:
+    """Ratios of d of all that are `judged` (N,) against luck, and what is left of the best once it is held against the
+    best of as much luck."""
+    ratios = many.ratio[judged]
+    count = float(max(ratios.size, 1))
     sessions = next(iter(members.blocks())).shape[1]
     luck, sharpe = ROOT / math.sqrt(sessions), members.sharpe[np.isfinite(members.sharpe)]
     shares, edges = np.histogram(ratios * ROOT, bins=60)
@@ -163,7 +174,7 @@ def _ratios(members: Members, many: Many, best: int) -> RatioRecord:
         "sharpe_mean": or_none(float(sharpe.mean())) if sharpe.size else None,
         "sharpe_sd": or_none(float(sharpe.std(ddof=1))) if sharpe.size > 1 else None,
         "expected_maximum": expected_maximum(count) * luck,
-        "expected_maximum_effective": expected_maximum(many.effective) * luck,
+        "expected_maximum_effective": expected_maximum(min(many.effective, count)) * luck,
         "ratio_mean": values["ratio_mean"],
         "ratio_sd": values["ratio_sd"],
         "ratio_skew": values["ratio_skew"],
@@ -204,14 +215,13 @@ def _of_best(members: Members, many: Many, best: int, ratios: Floats, sessions: 
 
 
 def _confidence_set(
-    members: Members, many: Many, p: Floats, how: Resampling
+    members: Members, many: Many, p: Floats, how: Resampling, judged: NDArray[np.int64]
 ) -> tuple[ConfidenceSetRecord | None, Floats]:
     """The model confidence set of ratios, d brought to equal volatility: of all, or the best by p where there are
-    very many."""
-    varied = np.flatnonzero(np.isfinite(many.ratio))
-    among = varied
-    if varied.size > MOST_IN_SET:
-        among = np.sort(varied[np.lexsort((varied, -many.ratio[varied], p[varied]))[:BEST_IN_SET]])
+    very many. `judged` are the numbers of those that can be in it."""
+    among = judged
+    if judged.size > MOST_IN_SET:
+        among = np.sort(judged[np.lexsort((judged, -many.ratio[judged], p[judged]))[:BEST_IN_SET]])
     inside = np.zeros(len(p))
     if among.size < 2:
         return None, inside
@@ -230,15 +240,19 @@ def _confidence_set(
     }, inside
 
 
-def _overfitting(members: Members, count: int) -> OverfittingRecord | None:
-    """PBO over as many blocks as the history bears and memory holds."""
+def _overfitting(members: Members, judged: NDArray[np.bool_]) -> OverfittingRecord | Undefined:
+    """PBO of the members that can be chosen, over as many blocks as the history bears and memory holds."""
+    count = int(judged.sum())
     sessions = next(iter(members.blocks())).shape[1]
     blocks = min(MOST_SPLITS, sessions // SESSIONS_A_BLOCK // 2 * 2)
     while 2 ** (blocks // 2) * count > MOST_IN_TABLES and blocks > 4:
         blocks -= 2
     if count < 2 or blocks < 2:
-        return None
-    found = overfitting_of(BlockSums.of((np.nan_to_num(rows) for rows in members.blocks()), blocks))
+        return Undefined("fewer than two members to choose from" if count < 2 else "too few sessions")
+    sums = BlockSums.of(_those(members, judged), blocks)
+    if not any(np.ptp(one, axis=-1).any() for one in (sums.centre, sums.mean, sums.square)):
+        return Undefined("all members are the same")
+    found = overfitting_of(sums)
     reach = math.ceil(max(1.0, float(np.max(np.abs(found.logits)))) * 2) / 2
     # Turned around, because bins are open on the right, and a logit of 0 belongs to the lower half.
     counts, edges = np.histogram(-found.logits, bins=20, range=(-reach, reach))
@@ -254,6 +268,15 @@ def _overfitting(members: Members, count: int) -> OverfittingRecord | None:
         "logits": {"edges": edges.tolist(), "counts": counts[::-1].tolist()},
         "scatter": [[float(found.in_sample[i]) * ROOT, float(found.out_of_sample[i]) * ROOT] for i in shown],
     }
+
+
+def _those(members: Members, judged: NDArray[np.bool_]) -> Iterable[Floats]:
+    first = 0
+    for rows in members.blocks():
+        kept = rows[judged[first : first + len(rows)]]
+        first += len(rows)
+        if len(kept):
+            yield kept
 
 
 def _quantiles(values: Floats) -> list[float]:

@@ -131,3 +131,26 @@ def test_the_best_of_luck_is_seldom_called_skill(copies: bool) -> None:
         p = adjusted_p(members_of(d), compare_many([d], Resampling(draws=200, block=1.0)))
         called += bool(p.min() < 0.05)
     assert called <= 6, "5 % of 40 are 2, and 6 is as far as chance goes in 99 of 100"
+
+
+@pytest.mark.medium
+def test_nearly_idle_members_set_no_bar_and_are_chosen_nowhere(beyond: Floats) -> None:
+    d = np.vstack([beyond[:5], beyond[10:30], np.zeros((3, SESSIONS))])
+    d[25:, 60], d[25:, 120:123] = -0.05, [[1e-5], [2e-5], [3e-5]]
+    whole = members_of(d, 7)
+    few = infer(replace(whole, decisions=np.r_[np.full(25, 40.0), np.full(3, 3.0)]))
+    record, alone = few.record, infer(members_of(d[:25], 7)).record
+    # Block lengths are those of all: the bar is nearly, not to the last digit, that of the others alone.
+    assert np.allclose(record["null_best"], alone["null_best"], rtol=0.25)
+    assert infer(whole).record["null_best"][95] > 3 * record["null_best"][95]
+    assert (record["members"], few.counts["tested"]) == (28, 25)
+    assert record["reality_check_best"] < 25
+    assert (few.columns["p"][25:] == 1).all()
+    assert record["overfitting"] == alone["overfitting"]
+    assert record["expected_maximum"] == alone["expected_maximum"]
+
+
+def test_members_that_are_all_the_same_were_not_chosen_among(beyond: Floats) -> None:
+    record = infer(members_of(np.tile(beyond[:1], (4, 1)))).record
+    assert (record["overfitting"], record["reasons"]["overfitting"]) == (None, "all members are the same")
+    assert backtest_overfitting(np.tile(beyond[:1], (4, 1)).T, 10).probability == 0.5

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulator.analysis.verdict import FEWEST_DECISIONS
 from simulator.evidence.sweep_reader import RATIO, SweepEvidence
 from simulator.evidence.sweep_records import OverfittingRecord
 from simulator.number_format import counted, number_of, p_value, percent, ratio, rough_percent, whole, years
@@ -18,6 +19,7 @@ from simulator.report.drawing import Frame, Layer, Scale, Tick
 from simulator.report.returns_charts import Histogram, draw_logits
 from simulator.report.sections.sweep_members import describe_member
 from simulator.report.table import Cell, Column, Table, make_row, make_table
+from simulator.stats.series import Floats
 
 MOST_BINS = 48
 LISTED = 12
@@ -60,8 +62,7 @@ def compose(sweep: SweepEvidence) -> Luck:
 
 def _draw_ratios(sweep: SweepEvidence) -> Scaled | None:
     """Return the histogram of the ratios and what as many members without skill would show."""
-    values, facts = sweep.measures[RATIO], sweep.facts["inference"]
-    values = values[np.isfinite(values)]
+    values, facts = _judged(sweep), sweep.facts["inference"]
     if len(values) < 2:
         return None
     spread, largest = 1 / math.sqrt(facts["years"]), float(values.max())
@@ -98,6 +99,15 @@ def _draw_ratios(sweep: SweepEvidence) -> Scaled | None:
     return Scaled(Chart(drawing.draw(layers, frame, ticks), keys, spoken), Scale(low, high).ticks(9))
 
 
+def _judged(sweep: SweepEvidence) -> Floats:
+    """Return the ratios of the members that can be the best; nearly idle ones have vast ones that mean nothing."""
+    measures, values = sweep.measures, sweep.measures[RATIO]
+    able = np.isfinite(values)
+    if sweep.facts["counts"]["tested"] and {"decisions", "held"} <= {*measures}:
+        able &= (measures["decisions"] >= FEWEST_DECISIONS) & (measures["held"] == 1)
+    return np.asarray(values[able])
+
+
 def tabulate_selection(sweep: SweepEvidence) -> Table:
     """Return what is held against the best."""
     facts, counts, test = sweep.facts["inference"], sweep.facts["counts"], sweep.facts["inference"]["overfitting"]
@@ -112,7 +122,7 @@ def tabulate_selection(sweep: SweepEvidence) -> Table:
         ("Members", counts["members"], whole, others or "each of them is a trial", ""),
         ("Effective members", facts["effective"], tenths, "independent ones they amount to", ""),
         ("Best ratio", facts["best_ratio"], ratio, "a year, beyond its exposure", "best_ratio"),
-        ("Expected best without skill", facts["expected_maximum"], ratio, "a year, of as many members", ""),
+        ("Expected best without skill", facts["expected_maximum"], ratio, "a year, of as many as can be judged", ""),
         ("… of the effective members", facts["expected_maximum_effective"], ratio, "", ""),
         ("Reality check p", facts["reality_check_p"], p_value, "of the largest ratio (White 2000)", ""),
         ("p of the best", facts["p"], p_value, "Romano-Wolf, as one of all members", ""),
@@ -179,7 +189,7 @@ def describe_confidence(sweep: SweepEvidence) -> tuple[str, ...]:
     found = sweep.facts["inference"]["confidence_set"]
     if found is None:
         return ()
-    few = found["among"] < sweep.facts["counts"]["members"]
+    few = found["among"] < (sweep.facts["counts"]["tested"] or sweep.facts["counts"]["members"])
     among = f" of the {whole(found['among'])} best by Romano-Wolf p" if few else ""
     listed, size = found["members"][:LISTED], found["size"]
     named = "; ".join(f"{n} ({describe_member(sweep, n)})" for n in listed)
