@@ -425,7 +425,7 @@ def _test(skill: SkillRecord, standing: Standing, run: JudgedRun, beyond: str) -
     p = p_of_skill(skill, trials, within)
     if standing in UNTESTED or p is None:
         return ""
-    member = f", {p_value(within)} as one of the members of its sweep (Romano-Wolf)" if within else ""
+    member = f", {p_value(within)} against all members of a sweep of its strategy (Romano-Wolf)" if within else ""
     more, others = _at_least(run), counted(int(trials) - 1, "result")
     tried = f"these and {more}{others} outside" if within else f"{more}{counted(int(trials), 'trial')}"
     best = f"{member}, {p_value(p)} as the best of {tried}" if trials > 1 else member

@@ -46,7 +46,7 @@ def _selection(run: RunRecord) -> Bias:
     if best is None:
         return Bias("Selection", "partly", f"{tried}; the figures are not corrected for them.")
     within = sweep_p(run)
-    inside = f"one of its sweep's members ({p_value(within)}) and " if within else ""
+    inside = f"one against all members of a sweep of its strategy ({p_value(within)}) and " if within else ""
     return Bias("Selection", "handled", f"{tried}; p of skill as {inside}the best of them is {p_value(best)}.")
 
 
