@@ -28,6 +28,9 @@ from simulator.store.folders import json_bytes
 
 FILE = "factors.json"
 
+FEWEST_MET = 0.5
+"""Share of the sessions between a file's first date and its last that its dates must meet."""
+
 Dates = NDArray[np.datetime64]
 
 
@@ -65,6 +68,10 @@ def explain_by_factors(
         free = np.zeros(len(days)) if factors.free is None else factors.free[np.where(there, at, 0)]
     whole = there & np.isfinite(table).all(axis=1) & np.isfinite(free)
     record["sessions"] = int(whole.sum())
+    between = int(((days >= factors.dates[0]) & (days <= factors.dates[-1])).sum())
+    if there.sum() < FEWEST_MET * between:
+        met = f"{int(there.sum())} of {between} sessions from {factors.dates[0]} to {factors.dates[-1]}"
+        return {**record, "reason": f"another frequency: the factors are those of {met}"}
     if not whole.any():
         span = f"{factors.dates[0]} to {factors.dates[-1]}"
         return {**record, "reason": f"no session in common: the factors are those of {span}"}

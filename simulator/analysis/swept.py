@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from simulator.evidence.sweep_records import SweptRow
+from simulator.evidence.sweep_trials import STUDY
 from simulator.stats.many import Resampling, compare_many
 from simulator.stats.metrics import PERIODS
 from simulator.stats.series import Floats
@@ -24,10 +25,10 @@ DIGITS = 1e-11
 
 @dataclass(frozen=True, eq=False)
 class SweptFigures:
-    """FIGURES (N, 4) of all members of a sweep, and their p (N,) as one of them."""
+    """FIGURES (N, 4) of all members of a sweep, and their p (N,) as one of them; None where it is not finished."""
 
     figures: Floats
-    p: Floats
+    p: Floats | None
 
     @classmethod
     def of(cls, folder: Path) -> SweptFigures | None:
@@ -38,11 +39,13 @@ class SweptFigures:
             tables = [
                 parquet.read_table(path, columns=list(FIGURES)) for path in sorted(folder.glob("chunks/*.parquet"))
             ]
-            p = parquet.read_table(folder / "inference.parquet", columns=["p"])["p"].to_numpy()
+            p = None
+            if (folder / STUDY).is_file():
+                p = parquet.read_table(folder / "inference.parquet", columns=["p"])["p"].to_numpy()
             figures = np.concatenate([np.column_stack([one[name].to_numpy() for name in FIGURES]) for one in tables])
-        except (OSError, ArrowInvalid, KeyError):
+        except (OSError, ArrowInvalid, KeyError, ValueError):
             return None
-        return cls(figures, p) if len(p) == len(figures) else None
+        return cls(figures, p) if p is None or len(p) == len(figures) else None
 
     def find(self, figures: Sequence[float | None]) -> int | None:
         """Return the member with these figures, the first of equals; None where there is none."""

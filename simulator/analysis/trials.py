@@ -120,7 +120,9 @@ class Trials:
     @property
     def within(self) -> list[Trial]:
         """Sweeps the run is judged in, as one of their members: those it is a member of, and those of its strategy."""
-        return [t for t in self.sweeps if t.digest in self.member_of or t.why.startswith(SAME_STRATEGY)]
+        return [
+            t for t in self.sweeps if not t.partial and (t.digest in self.member_of or t.why.startswith(SAME_STRATEGY))
+        ]
 
     @property
     def units(self) -> int:
@@ -188,9 +190,12 @@ def with_members(tried: Trials, reports: Path) -> Trials:
             left_out.append(trial._replace(why=f"member {number} of the sweep {names[digest]}"))
         else:
             counted.append(trial)
-    mine = {digest: (number, float(swept[digest].p[number])) for digest, number in member_of(own).items()}
+    mine = member_of(own)
     count = sum(t.results for t in counted) - bool(mine)
-    return replace(tried, count=count, counted=tuple(counted), left_out=tuple(left_out), member_of=mine)
+    known = {
+        digest: (number, float(p[number])) for digest, number in mine.items() if (p := swept[digest].p) is not None
+    }
+    return replace(tried, count=count, counted=tuple(counted), left_out=tuple(left_out), member_of=known)
 
 
 def p_within(tried: Trials, beyond: Floats, level: float) -> float:

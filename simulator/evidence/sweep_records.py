@@ -1,5 +1,6 @@
 """Types of what stands in the folder of a sweep as JSON.
 
+begun.json            what is being swept, until study.json is there
 study.json            what was swept and what follows from it alone: the same study gives the same bytes
 verdict.json          what depends on the workspace as well: trials outside the sweep, openings of the hold-out
 runtime.json          seconds and places, which differ between reruns
@@ -42,23 +43,29 @@ class SealRecord(TypedDict):
     failures: dict[str, str]
 
 
-class SweepIdentity(Span):
-    """The study and what it was played on; ``to`` is the last session before the hold-out.
+class SweepOrigin(Span):
+    """begun.json: what a sweep that is not finished is of, so that its members count as trials.
 
-    `run_id` names the sweep among runs; `digest` is that of its results: settings, measures and d of every member.
+    `run_id` names the sweep among runs; ``to`` is the last session before the hold-out.
     """
 
     run_id: str
-    schema: int
-    digest: str
     strategy: str
     symbols: list[str]
     sessions: int
     definition: str
     bar_months: dict[str, list[str]]
     data_digest: str
-    code: Code | None
     command: str
+
+
+class SweepIdentity(SweepOrigin):
+    """The study and what it was played on; `digest` is that of its results: settings, measures and d of every
+    member."""
+
+    schema: int
+    digest: str
+    code: Code | None
 
 
 class ParameterRecord(TypedDict):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ from simulator.files import read_bytes
 if TYPE_CHECKING:  # lists of runs are wanted at once
     from simulator.evidence.sweep_records import SweepRecord, SweptRow
 
-STUDY = "study.json"
+STUDY, BEGUN = "study.json", "begun.json"
 
 
 @dataclass(frozen=True)
@@ -107,3 +109,60 @@ def unrecorded_sweeps(results: Sequence[Mapping[str, object]], reports: Path) ->
         except (DataError, OSError):
             continue  # of another version, or replaced meanwhile
     return sorted(found, key=lambda one: one.written_at)
+
+
+def unfinished_sweeps(reports: Path) -> tuple[list[Mapping[str, object]], list[str]]:
+    """Return a row of the registry for each sweep in `reports` that was stopped, or is being played, and the names of
+    folders with members that nothing tells the strategy and bars of."""
+    rows, unknown = list[Mapping[str, object]](), []
+    for folder in sorted({path.parent.parent for path in reports.glob("sweep-*/chunks/*.parquet")}):
+        if not (folder / STUDY).is_file():
+            row = read_begun(folder)
+            rows += [row] if row else []
+            unknown += [] if row else [folder.name]
+    return rows, unknown
+
+
+def read_begun(folder: Path) -> Mapping[str, object] | None:
+    """Return the members that are done of the unfinished sweep in `folder` as a row of the registry, partial; None
+    where none is, or begun.json is not there. No step-down is made of them, so they have no p."""
+    import numpy as np
+    from pyarrow import parquet
+
+    from simulator.evidence.reader import read_checked
+    from simulator.evidence.sweep_records import SEAL, SweepOrigin, SweptRow
+
+    known, digest, found = None, hashlib.sha256(), [np.zeros(0)]
+    with suppress(DataError):
+        known = cast(SweepOrigin, read_checked(folder / BEGUN, SweepOrigin, "sweep again"))
+    for path in sorted((folder / "chunks").glob("*.parquet")) if known else ():
+        with suppress(OSError, ValueError, KeyError):  # damaged, or replaced meanwhile
+            table = parquet.read_table(path)
+            digest.update((table.schema.metadata or {})[SEAL])
+            found.append(table["sharpe"].to_numpy().astype(np.float64))
+    sharpe = np.concatenate(found)
+    if known is None or not sharpe.size:
+        return None
+    there, size = sharpe[np.isfinite(sharpe)], sharpe.size
+    nothing: dict[str, None] = dict.fromkeys(("ratio_mean", "ratio_sd", "ratio_skew", "ratio_kurtosis"))
+    swept: dict[str, object] = {
+        "members": size,
+        "failed": 0,
+        "idle": 0,
+        "few_decisions": 0,
+        "tested": 0,
+        "effective": float(size),
+        "p": 1.0,
+        **nothing,
+        "null_t": [],
+        "draws": 0,
+        "block": 1.0,
+        "seed": 0,
+        "sessions": known["sessions"],
+        "sharpe_mean": float(there.mean()) if there.size else None,
+        "sharpe_sd": float(there.std(ddof=1)) if there.size > 1 else None,
+    }
+    at = datetime.fromtimestamp((folder / BEGUN).stat().st_mtime, UTC).isoformat(timespec="microseconds")
+    row = {**known, "digest": digest.hexdigest(), "first": known["from"], "last": known["to"], "folder": folder.name}
+    told = {"partial": True, "times": 1, "event": None, "first_run_at": at, "last_run_at": at}
+    return {**row, **told, "parameters": {}, "metrics": {}, "sweep": cast(SweptRow, swept)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.errors import DataError
-from simulator.evidence.sweep_trials import UnrecordedSweep, sweep_facts, unrecorded_sweeps
+from simulator.evidence.sweep_trials import UnrecordedSweep, sweep_facts, unfinished_sweeps, unrecorded_sweeps
 from simulator.files import read_bytes
 from simulator.store.events import Event, Kind, definition_of
 from simulator.store.folders import added_later, dated_folders
@@ -129,8 +129,14 @@ def all_results(place: Path | str, reports: Path) -> Seen:
     """Return every result somebody saw: those of the store at `place`, then those that only their folders tell of."""
     listing = list_results(place)
     seen = add_folders(listing, compare_folders(listing.rows, reports))
-    sweeps = unrecorded_sweeps(listing.rows, reports)
-    return replace(seen, rows=(*seen.rows, *(one.row for one in sweeps))) if sweeps else seen
+    sweeps = [one.row for one in unrecorded_sweeps(listing.rows, reports)]
+    begun, unknown = unfinished_sweeps(reports)
+    known = {(row["run_id"], row["digest"]) for row in listing.rows}
+    sweeps += [row for row in begun if (row["run_id"], row["digest"]) not in known]
+    if unknown:
+        why = f"of {', '.join(unknown[:3])}, not finished, nothing tells the bars"
+        seen = replace(seen, at_least="; ".join(filter(None, (seen.at_least, why))))
+    return replace(seen, rows=(*seen.rows, *sweeps)) if sweeps else seen
 
 
 def add_folders(listing: Listing, folders: Folders) -> Seen:

@@ -22,11 +22,11 @@ from simulator.evidence.sweep_records import (
     HoldOutRecord,
     ParameterRecord,
     StudyRecord,
-    SweepIdentity,
+    SweepOrigin,
     SweepRecord,
     SweepVerdict,
 )
-from simulator.evidence.sweep_trials import sweep_facts
+from simulator.evidence.sweep_trials import BEGUN, sweep_facts
 from simulator.evidence.unrecorded import all_results
 from simulator.evidence.verify import sha256
 from simulator.evidence.verify_sweep import members_digest
@@ -62,8 +62,14 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play) -> SweepRecor
     found = infer(members, inputs.study.seed, remembered)
     content = io.BytesIO()
     pd.DataFrame(dict(found.columns)).to_parquet(content, index=False)
+    digest = members_digest(folder.blocks(), folder.table().items())
     record: SweepRecord = {
-        "identity": _identity(inputs, folder),
+        "identity": {
+            **describe_origin(inputs, folder),
+            "schema": SWEEP_SCHEMA,
+            "digest": digest,
+            "code": code_version(),
+        },
         "study": _study(inputs),
         "counts": found.counts,
         "inference": found.record,
@@ -85,6 +91,7 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play) -> SweepRecor
     record_run(place, facts, folder.path.name, run_json=sha256(written), parts=parts)
     write_file(folder.path / "inference.parquet", content.getvalue())
     write_file(folder.path / "study.json", written)
+    (folder.path / BEGUN).unlink(missing_ok=True)
     judge_again(inputs, folder, record, play)
     for path in played:  # made before the sweep was known to be where its settings come from
         count_trials(workspace, path.folder, path.facts)
@@ -169,23 +176,21 @@ def members_of(folder: SweepFolder, table: pd.DataFrame) -> Members:
     return Members(folder.blocks, np.nan_to_num(level), np.nan_to_num(decisions), held == 1, failed, sharpe)
 
 
-def _identity(inputs: SweepInputs, folder: SweepFolder) -> SweepIdentity:
+def describe_origin(inputs: SweepInputs, folder: SweepFolder) -> SweepOrigin:
+    """Return what the sweep in `folder` is of, which is known before a member is played."""
     base, staged = inputs.study.base, inputs.staged(inputs.member(0))
     bars = staged.inputs.bars
     loaded = inputs.strategy
     return {
         "run_id": folder.path.name.rpartition("-")[2],
-        "schema": SWEEP_SCHEMA,
-        "digest": members_digest(folder.blocks(), folder.table().items()),
         "strategy": loaded.strategy.name,
         "symbols": list(base.symbols),
         "from": str(base.first),
         "to": str(staged.last),
-        "sessions": next(iter(folder.blocks())).shape[1],
+        "sessions": len(inputs.sessions),
         "definition": loaded.definition or "",
         "bar_months": month_digests(bars, bars.dates[staged.inputs.start].astype(date)),
         "data_digest": data_digest(staged.inputs),
-        "code": code_version(),
         "command": inputs.study.command(loaded.strategy.name, staged.last),
     }
 

@@ -8,20 +8,24 @@ study.json ◄── inference.py ◄── all chunks are there ◄── chunk
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from simulator.errors import SimError, UsageError
 from simulator.evidence.sweep_records import SweepRecord
+from simulator.evidence.sweep_trials import BEGUN, STUDY, read_begun
 from simulator.files import check_writable, write_file
 from simulator.runs.execute import FinishedRun
 from simulator.runs.identity import code_digest, data_digest, digest_of
 from simulator.runs.spec import RunSpec
+from simulator.store.connection import store_place
+from simulator.store.evidence import record_run
 from simulator.store.folders import json_bytes
 from simulator.studies.ask_councils import Asked, ask_councils
 from simulator.studies.ask_councils import Progress as Asking
-from simulator.studies.conclude import conclude
+from simulator.studies.conclude import conclude, describe_origin
 from simulator.studies.executors import Executor, Span, play_chunks
 from simulator.studies.inputs import SweepInputs
 from simulator.studies.results import SweepFolder
@@ -150,13 +154,22 @@ class Sweep:
         if executor is None and self.inputs.by_step and left > FEW:
             executor = Executor("loky")
         self.watch.executor = executor or self.watch.executor
-        with self.watch.part("play"):
-            for chunk in play_chunks(self.inputs, missing, executor):
-                self.folder.keep(chunk)
-                left -= len(chunk.beyond)
-                self.watch.played += len(chunk.beyond)
-                if progress is not None:
-                    progress(total - left, total if known == len(self.study) else len(self.study))
+        if missing and not any((self.folder.path / name).is_file() for name in (STUDY, BEGUN)):
+            # What is to come counts as trials, also where nobody ever concludes.
+            write_file(self.folder.path / BEGUN, json_bytes(describe_origin(self.inputs, self.folder)))
+        try:
+            with self.watch.part("play"):
+                for chunk in play_chunks(self.inputs, missing, executor):
+                    self.folder.keep(chunk)
+                    left -= len(chunk.beyond)
+                    self.watch.played += len(chunk.beyond)
+                    if progress is not None:
+                        progress(total - left, total if known == len(self.study) else len(self.study))
+        finally:
+            if (left or shard != WHOLE) and (row := read_begun(self.folder.path)) is not None:
+                facts = {**row, "from": row["first"], "to": row["last"]}
+                with suppress(SimError):  # the folder tells as well, and what stopped it is what is to be said
+                    record_run(store_place(self.workspace.registry), facts, self.folder.path.name)
 
     def search(self, executor: Executor | None = None, progress: Progress | None = None) -> Sweep:
         """Play a search whose members rest on the results before them, batch by batch; return it with all members."""

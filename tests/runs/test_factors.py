@@ -158,6 +158,16 @@ def test_the_forms_of_the_same_factors_are_read_alike(tmp_path: Path) -> None:
     assert read_factors(tmp_path / "ff.csv", "M").dates.tolist()[0].isoformat() == "2023-01-01"
 
 
+def test_factors_of_every_fifth_day_are_of_another_frequency(tmp_path: Path) -> None:
+    daily = percentages().drop(columns="RF") / 100
+    returns = np.random.default_rng(3).normal(0.0, 0.01, len(DAYS))
+    for rows_of, why in ((daily, None), (daily.iloc[::5], "another frequency: the factors are those of 52 of 256")):
+        rows_of.rename_axis("date").to_csv(tmp_path / "f.csv")
+        found = explain_by_factors(DAYS.to_numpy(), returns, None, "0", read_factors(tmp_path / "f.csv"))
+        assert (found["figures"] is None) == bool(why)
+        assert (found["reason"] or "").startswith(why or "")
+
+
 @pytest.mark.parametrize("mark", ["-99.99", "-999"])
 def test_a_missing_factor_leaves_its_session_out(tmp_path: Path, mark: str) -> None:
     table = percentages()
@@ -185,6 +195,9 @@ def test_a_missing_factor_leaves_its_session_out(tmp_path: Path, mark: str) -> N
         (rows(percentages(), "%Y%m%d") + "20231330,1,1,1,1\n", "20231330 is not a date"),
         (rows(percentages(), "%Y%m%d") + "20231230,1,x,1,1\n", '"x" is not a number'),
         ("Mkt-RF,SMB\n0.01,0.02\n", "no column of dates"),
+        ("date,Mkt-RF\n", "has no row"),
+        ("date,Mkt-RF\n2023-01-03,\n", "has no row of factors"),
+        (rows(percentages().iloc[:0], "%Y%m%d"), "has no row|no column"),
         ("date,RF\n2023-01-03,0.0001\n2023-01-04,0.0001\n", "no column of a factor"),
     ],
 )

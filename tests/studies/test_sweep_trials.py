@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import simulator
 from simulator.analysis.trials import p_within, trials
+from simulator.evidence.unrecorded import all_results
 from simulator.number_format import plain
 from simulator.store.database import Store
 
@@ -102,3 +104,34 @@ def test_a_hold_out_counts_every_member_that_saw_it_whatever_its_symbol_and_a_lo
     for path in workspace.glob("sim.db*"):
         path.unlink()
     assert "opened at least 4 times among at least 5 results" in plain(held_out()["headline"])
+
+
+@pytest.mark.medium
+def test_members_of_a_sweep_that_nobody_concluded_count(workspace: Path, sim: Any) -> None:
+    year: tuple[list[str], str, str] = (["SPY"], "2023-01-03", "2023-12-29")
+    assert sim(*SWEEP, *SETS, "--shard", "1/2", cwd=workspace).returncode == 0
+    (folder,) = (workspace / "reports").glob("sweep-*")
+    member = simulator.run("sma_cross", *year, parameters={"fast": 5, "slow": 20}, workspace=workspace)
+    other = simulator.run("buy_and_hold", *year, workspace=workspace)
+
+    def told(run: Any) -> Any:
+        return json.loads((run.folder / "trials.json").read_text())
+
+    # Two members are done, one of them is the run; the second run meets them by its bars.
+    assert (told(member)["inference"]["trials"], "units" in told(member)["inference"]) == (2, False)
+    assert told(member)["held_out"]["seen_by"]["sweep"]["members"] == 2
+    assert told(other)["inference"]["trials"] == 3
+    # The store knows them without the folder; without either file the number is a lower bound.
+    begun = (folder / "begun.json").read_bytes()
+    (folder / "begun.json").unlink()
+    assert "nothing tells the bars" in all_results(workspace / "sim.db", workspace / "reports").at_least
+    shutil.move(folder, workspace / "moved")
+    seen = all_results(workspace / "sim.db", workspace / "reports")
+    assert sum(row["sweep"]["members"] for row in seen.rows if row.get("sweep")) == 2  # type: ignore[index]
+    shutil.move(workspace / "moved", folder)
+    (folder / "begun.json").write_bytes(begun)
+    assert sim("runs", cwd=workspace).returncode == 0
+    assert sim(*SWEEP, *SETS, cwd=workspace).returncode == 0
+    assert not (folder / "begun.json").exists()
+    listed = sim("runs", "--trials", member.facts["run_id"], cwd=workspace).stdout.replace("\u00a0", " ")
+    assert "5 trials counted" in listed

@@ -197,6 +197,8 @@ def _ordered(
     factors = {name: values[order] for name, values in columns.items() if name not in free}
     if not factors:
         raise DataError("no column of a factor", where=source, mend="add one column per factor beside `date`")
+    if not dates.size or not any(np.isfinite(values).any() for values in factors.values()):
+        raise DataError("has no row of factors", where=source, mend="add a row per date")
     return Factors(source, digest, unit, dates, factors, columns[free[0]][order] if free else None, form)
 
 
