@@ -148,7 +148,7 @@ def part_after_cutoff(run: JudgedRun) -> JudgedRun | None:
         **{name: inferred(run, name) for name in ("trials", "units", "sweep_p")},
     }
     skill = part.get("skill")
-    reasons = {**part["reasons"], **{key: why for key, why in run["reasons"].items() if key == "at_least"}}
+    reasons = {**part["reasons"], **{key: why for key, why in run.get("reasons", {}).items() if key == "at_least"}}
     return {**run, "sessions": part["sessions"], "inference": inference, "skill": skill, "reasons": reasons}
 
 

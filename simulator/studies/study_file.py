@@ -110,7 +110,7 @@ def make_study(
     try:
         space = Space(swept, where, search, count, seed, known)
     except UsageError:  # a misspelt name is told before how many members there would be
-        firsts = tuple(replace(one, values=one.values[:1]) for one in swept)
+        firsts = tuple(replace(one, values=one.values[:1]) for one in swept if one.spread is None)
         one = SweepInputs(Study(base, Space(firsts or NOTHING, (), "random", 1)), workspace)
         _ = one.settings(one.study.spec(0).overrides), one.strategy
         raise
