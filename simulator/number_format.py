@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -175,3 +176,13 @@ def sessions_needed(value: object) -> str:
 def counted(count: int, one: str, many: str | None = None) -> str:
     """``1 fill``, ``2 fills``."""
     return f"{whole(count)}{SPACE}{one if count == 1 else many or one + 's'}"
+
+
+def write_setting(value: object) -> str:
+    """Return `value` as ``--set NAME=`` reads it back: JSON, and a text as it is where it is not taken for that."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, default=str, ensure_ascii=False)

@@ -70,8 +70,26 @@ class BatchPlan:
     set_aside_usd: float
 
 
+class Questions:
+    """Sums over the `lines` of a plan: answers it rests on, those that are still to be asked for, and their dollars."""
+
+    lines: tuple[PlanLine, ...]
+
+    @property
+    def calls(self) -> int:
+        return sum(line.calls for line in self.lines)
+
+    @property
+    def misses(self) -> int:
+        return sum(line.misses for line in self.lines)
+
+    @property
+    def usd(self) -> Range:
+        return sum((line.usd for line in self.lines), Range())
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Questions):
     """The lines of a run, and how long the asking takes. `fails` says why the run cannot succeed as it is asked for.
 
     `shortlist` says which of many symbols a meeting is about, and whether meetings wait for each other because of it.
@@ -94,18 +112,6 @@ class Plan:
     read_tokens: int = 0
     reread_tokens: int = 0
     batch: BatchPlan | None = None
-
-    @property
-    def calls(self) -> int:
-        return sum(line.calls for line in self.lines)
-
-    @property
-    def misses(self) -> int:
-        return sum(line.misses for line in self.lines)
-
-    @property
-    def usd(self) -> Range:
-        return sum((line.usd for line in self.lines), Range())
 
     @property
     def paid(self) -> Range:
@@ -156,7 +162,7 @@ class PlannedParameter:
 
 
 @dataclass(frozen=True)
-class SweepPlan:
+class SweepPlan(Questions):
     """Plan of a sweep: its members, the minutes their playing takes, and the questions of a council to models.
 
     Attributes
@@ -181,26 +187,22 @@ class SweepPlan:
     asked_apart: int = 0
     splits: tuple[str, ...] = ()
 
-    @property
-    def misses(self) -> int:
-        return sum(line.misses for line in self.lines)
-
-    @property
-    def usd(self) -> Range:
-        return sum((line.usd for line in self.lines), Range())
-
     def to_json(self) -> dict[str, object]:
         """Return what ``sim sweep --plan --json`` prints."""
         names = (
             *("strategy", "decisions", "search", "members", "minutes", "max_cost"),
             *("asking_minutes", "asked_apart", "splits"),
         )
-        calls = sum(line.calls for line in self.lines)
         return {
             **{name: getattr(self, name) for name in names},
             "from": self.first,
             "to": self.last,
             "parameters": [asdict(one) for one in self.parameters],
-            "total": {"calls": calls, "hits": calls - self.misses, "misses": self.misses, "usd": asdict(self.usd)},
+            "total": {
+                "calls": self.calls,
+                "hits": self.calls - self.misses,
+                "misses": self.misses,
+                "usd": asdict(self.usd),
+            },
             "lines": [asdict(line) for line in self.lines],
         }

@@ -20,6 +20,7 @@ import numpy as np
 from simulator.errors import DataError
 from simulator.evidence.reader import read_checked
 from simulator.evidence.sweep_records import SEAL, ParameterRecord, SweepRecord, SweepRuntime, SweepVerdict
+from simulator.number_format import write_setting
 from simulator.stats.series import Floats
 
 STUDY, VERDICT, RUNTIME, INFERENCE = "study.json", "verdict.json", "runtime.json", "inference.parquet"
@@ -80,19 +81,9 @@ class SweepEvidence:
             return f"simulator.load({self.facts['identity']['run_id']!r}).member({number}).run(strategy=…)"
         parameters = {**self.fixed, **{name: column[number] for name, column in self.settings.items()}}
         sets = [
-            word for name, value in sorted(parameters.items()) for word in ("--set", f"{name}={write_value(value)}")
+            word for name, value in sorted(parameters.items()) for word in ("--set", f"{name}={write_setting(value)}")
         ]
         return shlex.join([*shlex.split(self.base_command), *sets])
-
-
-def write_value(value: object) -> str:
-    """Return a setting as `sim run --set` takes it: as JSON, and a text as it is where it is not taken for that."""
-    if isinstance(value, str):
-        try:
-            json.loads(value)
-        except ValueError:
-            return value
-    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def shorten(text: str, most: int = 18) -> str:

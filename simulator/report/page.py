@@ -5,7 +5,6 @@ The last line of the file is the run-time line, the only part that differs betwe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from simulator.evidence.records import RunRecord
 from simulator.number_format import counted, dollars
 from simulator.report.charts import Forest
 from simulator.report.drawing import MONTHS, TimeAxis, time_axis
-from simulator.report.renderers.html import join_scripts, list_pages, render_page
+from simulator.report.renderers.html import Section, join_scripts, list_pages, render_page
 from simulator.report.sections import (
     all_figures,
     assumptions_and_notes,
@@ -92,15 +91,6 @@ class Report:
     biases: tuple[bias_checklist.Bias, ...]
     reproduce: reproduce.Reproduce
     protocol: tuple[Answer, ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: ``templates/sections/ID.html``, its name in the navigation, and when it is there."""
-
-    id: str
-    name: str
-    shown: Callable[[Report], object] = lambda _: True
 
 
 SECTIONS = (

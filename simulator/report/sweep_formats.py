@@ -11,9 +11,9 @@ import numpy as np
 
 from simulator.analysis.plateau import describe, find_plateau
 from simulator.errors import UsageError
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, shorten, write_value
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, shorten
 from simulator.files import write_file
-from simulator.number_format import number_of, plain
+from simulator.number_format import number_of, plain, write_setting
 from simulator.report import sweep_page
 from simulator.report.formats import FORMATS
 from simulator.report.renderers import markdown
@@ -99,7 +99,7 @@ def tabulate_members(sweep: SweepEvidence, most: int = LISTED) -> Table:
         make_row(
             str(n),
             [
-                *(shorten(write_value(sweep.settings[axis.name][n])) for axis in axes),
+                *(shorten(write_setting(sweep.settings[axis.name][n])) for axis in axes),
                 *(
                     "failed" if n in sweep.failures and one.key == RATIO else one.write(values[one.key][n])
                     for one in shown

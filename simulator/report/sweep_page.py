@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import numpy as np
 
 from simulator.analysis import plateau
 from simulator.analysis.verdict import FEWEST_DECISIONS
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep, write_value
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, read_sweep
 from simulator.evidence.sweep_records import ParameterRecord, SweepRecord, SweepVerdict
 from simulator.files import write_file
-from simulator.number_format import counted, interval, p_value, percent, ratio, rough_percent, whole
+from simulator.number_format import counted, interval, p_value, percent, ratio, rough_percent, whole, write_setting
 from simulator.report.charts import Forest, draw_intervals
-from simulator.report.renderers.html import SHELF, PageLink, join_scripts, render_page
+from simulator.report.renderers.html import SHELF, PageLink, Section, join_scripts, render_page
 from simulator.report.sections import sweep_luck, sweep_members, sweep_shape, walk_forward
 from simulator.report.sections.summary import Tile
 from simulator.report.sweep_measures import MEASURES
@@ -47,15 +46,6 @@ class SweepPage:
     hold_out: tuple[str, Table] | None
     walk: walk_forward.WalkForward | None
     paths: walk_forward.Combinatorial | None
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: ``templates/sweep/ID.html``, its name in the navigation, and when it is there."""
-
-    id: str
-    name: str
-    shown: Callable[[SweepPage], object] = lambda _: True
 
 
 SECTIONS = (
@@ -242,7 +232,7 @@ def tabulate_study(sweep: SweepEvidence) -> Table:
     rows = [
         make_row(one["name"], (_list_values(one), one.get("kind", "swept")), css="swept") for one in study["parameters"]
     ]
-    rows += [make_row(name, (write_value(value), "fixed"), css="swept") for name, value in study["fixed"].items()]
+    rows += [make_row(name, (write_setting(value), "fixed"), css="swept") for name, value in study["fixed"].items()]
     rows += [make_row("constraint", (text, "")) for text in study["constraints"]]
     rows.append(make_row("search", (f"{study['search']}, seed {study['seed']}", "")))
     columns = (Column("Values", words=True), Column("Acts on", words=True))
@@ -254,7 +244,7 @@ def _list_values(given: ParameterRecord) -> str:
     if spread is not None:
         scale = ", by its logarithm" if spread["log"] else ""
         return f"{spread['low']:g} to {spread['high']:g}{scale}{', whole numbers' if spread['whole'] else ''}"
-    written = [write_value(one) for one in given["values"]]
+    written = [write_setting(one) for one in given["values"]]
     if len(written) <= 12:
         return ", ".join(written)
     return f"{', '.join(written[:4])} … {written[-1]} ({whole(len(written))})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from simulator.config import SETTABLE
 from simulator.errors import UsageError
 from simulator.llm.gateway import Mode
+from simulator.number_format import write_setting
 from simulator.replay.inputs import Engine
 
 MAX_COST = 5.0
@@ -87,19 +87,9 @@ class RunSpec:
         if self.bars:
             words += ["--bars", self.bars]
         for name, value in sorted(self.parameters.items()):
-            words += ["--set", f"{name}={_typed(value)}"]
+            words += ["--set", f"{name}={write_setting(value)}"]
         return shlex.join(words)
 
 
 def _of_config(name: str) -> bool:
     return name.partition(".")[0] in SETTABLE and "." in name
-
-
-def _typed(value: object) -> str:
-    """Return `value` as ``--set NAME=`` reads it back: JSON, and a text as it is where it is not taken for that."""
-    if isinstance(value, str):
-        try:
-            json.loads(value)
-        except ValueError:
-            return value
-    return json.dumps(value, default=str, ensure_ascii=False)

@@ -15,9 +15,9 @@ import pytest
 
 from simulator.analysis.plateau import describe, find_plateau
 from simulator.errors import DataError
-from simulator.evidence.sweep_reader import read_sweep, write_value
+from simulator.evidence.sweep_reader import read_sweep
 from simulator.evidence.sweep_records import SEAL
-from simulator.number_format import plain
+from simulator.number_format import plain, write_setting
 from simulator.report.renderers.console import capture
 from simulator.report.sections.sweep_members import make_axes, medians_by
 from simulator.report.sweep_formats import as_json, as_markdown, print_sweep, summarise
@@ -94,7 +94,7 @@ def test_many_values_are_taken_together_and_settings_stay_exact() -> None:
         "2 to 2.0001",
         "2.004",
     )
-    assert [write_value(one) for one in (5, 2.5, True, "daily", "5", [1, 2])] == [
+    assert [write_setting(one) for one in (5, 2.5, True, "daily", "5", [1, 2])] == [
         "5", "2.5", "true", "daily", '"5"', "[1, 2]"
     ]  # fmt: skip
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simulator.printing import printable
 from simulator.report.table import Table
@@ -41,6 +42,15 @@ class PageLink:
     name: str
     address: str = ""
     listed: tuple[PageLink, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: the template ID.html of its kind, its name in the navigation, and when the page has it."""
+
+    id: str
+    name: str
+    shown: Callable[[Any], object] = lambda _: True
 
 
 def list_pages(current: str, beside: Evidence | None = None) -> tuple[PageLink, ...]:

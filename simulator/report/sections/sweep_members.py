@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.analysis.plateau import Plateau, is_ordered
-from simulator.evidence.sweep_reader import RATIO, SweepEvidence, shorten, write_value
-from simulator.number_format import counted, whole
+from simulator.evidence.sweep_reader import RATIO, SweepEvidence, shorten
+from simulator.number_format import counted, whole, write_setting
 from simulator.report.sections.equity_and_trades import embed_json
 from simulator.report.sweep_measures import MEASURES, Measure
 from simulator.stats.series import Floats, Integers
@@ -77,7 +77,7 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
     rows = tuple(
         (
             str(n),
-            *(shorten(write_value(sweep.settings[axis.name][n])) for axis in axes),
+            *(shorten(write_setting(sweep.settings[axis.name][n])) for axis in axes),
             *(
                 "failed" if n in sweep.failures and one.key == RATIO else one.write(values[one.key][n])
                 for one in measures
@@ -94,7 +94,7 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
         "numbers": shown.tolist(),
         "places": [axis.places[shown].tolist() for axis in axes],
         "settings": {
-            axis.name: [write_value(sweep.settings[axis.name][n]) for n in shown] for axis in axes if axis.binned
+            axis.name: [write_setting(sweep.settings[axis.name][n]) for n in shown] for axis in axes if axis.binned
         },
         "values": [_rounded(values[one.key][shown]) for one in measures],
         "medians": _medians(axes, measures, values) if note else None,
@@ -103,7 +103,7 @@ def compose(sweep: SweepEvidence, plateau: Plateau) -> Members:
         "members": len(ranked),
         "best": sweep.best,
         "command": sweep.base_command,
-        "fixed": {name: write_value(value) for name, value in sweep.fixed.items()},
+        "fixed": {name: write_setting(value) for name, value in sweep.fixed.items()},
     }
     return Members(axes, measures, shown, ranked, columns, rows, note, embed_json(data))
 
@@ -118,7 +118,7 @@ def make_axes(settings: Mapping[str, Sequence[Any]]) -> tuple[Axis, ...]:
 
 def _make_axis(name: str, column: Sequence[Any], most: int) -> Axis:
     if not is_ordered(column):
-        texts = {repr(one): write_value(one) for one in column}
+        texts = {repr(one): write_setting(one) for one in column}
         at = {key: n for n, key in enumerate(texts)}
         places = np.array([at[repr(one)] for one in column], dtype=np.int64)
         labels = _label(tuple(texts.values()))
@@ -126,7 +126,7 @@ def _make_axis(name: str, column: Sequence[Any], most: int) -> Axis:
         return Axis(name, labels, places, ordered=False, binned=False, texts=whole_texts)
     found, places = np.unique(np.asarray(column, dtype=np.float64), return_inverse=True)
     if len(found) <= most:
-        written = {float(one): write_value(one) for one in column}
+        written = {float(one): write_setting(one) for one in column}
         return Axis(name, tuple(written[value] for value in found.tolist()), places, ordered=True, binned=False)
     # Ranges of equally many values each, the last of what is left.
     size = math.ceil(len(found) / most)
@@ -208,4 +208,4 @@ def describe_failures(sweep: SweepEvidence) -> str:
 
 def describe_member(sweep: SweepEvidence, number: int) -> str:
     """``fast 15, slow 20``"""
-    return ", ".join(f"{name} {shorten(write_value(column[number]))}" for name, column in sweep.settings.items())
+    return ", ".join(f"{name} {shorten(write_setting(column[number]))}" for name, column in sweep.settings.items())

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.evidence.sweep_reader import shorten, write_value
+from simulator.evidence.sweep_reader import shorten
 from simulator.evidence.sweep_records import CombinatorialRecord, FoldRecord, WalkForwardRecord
-from simulator.number_format import counted, dollars, interval, number_of, p_value, percent, ratio, rough_percent, whole
+from simulator.number_format import (
+    counted,
+    dollars,
+    interval,
+    number_of,
+    p_value,
+    percent,
+    ratio,
+    rough_percent,
+    whole,
+    write_setting,
+)
 from simulator.report import drawing
 from simulator.report.charts import Chart, Key
 from simulator.report.drawing import Frame, Layer, Scale, Tick
@@ -82,6 +93,10 @@ def _sentences(notes: Sequence[str]) -> list[str]:
     return [f"{note[0].upper()}{note[1:]}." for note in notes]
 
 
+def _rank(share: float | None) -> Figure:
+    return "Rank of the chosen", percent(share, 0), share, "members that did worse in the tests; 50 % is chance"
+
+
 def _measures(found: WalkForwardRecord) -> list[Figure]:
     decline, spread, stable = found["degradation"], found["spread"], found["stability"]
     lowest, highest = spread["lowest"], spread["highest"]
@@ -91,12 +106,7 @@ def _measures(found: WalkForwardRecord) -> list[Figure]:
         ("Ratio in sample", ratio(decline["in_sample"]), decline["in_sample"], "mean of the chosen, a year"),
         ("Ratio out of sample", ratio(decline["out_of_sample"]), decline["out_of_sample"], "of the whole path"),
         ("Kept", percent(decline["kept"], 0), decline["kept"], "of the ratio in sample"),
-        (
-            "Rank of the chosen",
-            percent(decline["rank"], 0),
-            decline["rank"],
-            "members that did worse in the tests; 50 % is chance",
-        ),
+        _rank(decline["rank"]),
         ("Spread of folds", ratio(spread["deviation"]), spread["deviation"], ends),
         (
             "Folds that gained",
@@ -135,7 +145,7 @@ def tabulate_folds(folds: Sequence[FoldRecord]) -> Table:
     columns += [Column("Return"), Column("Profit")] if played else []
     rows = []
     for fold in folds:
-        cells = [str(fold["member"]), *(shorten(write_value(fold["settings"][name])) for name in names)]
+        cells = [str(fold["member"]), *(shorten(write_setting(fold["settings"][name])) for name in names)]
         cells += [ratio(fold["in_sample"]), ratio(fold["out_of_sample"]), percent(fold["rank"], 0)]
         cells += [percent(fold["total_return"], sign=True), dollars(fold["profit"])] if played else []
         rows.append(make_row(f"{fold['test']['from']} to {fold['test']['to']}", cells))
@@ -184,12 +194,7 @@ def compose_combinatorial(found: CombinatorialRecord) -> Combinatorial:
         ("Mean ratio", ratio(found["mean"]), found["mean"], f"from {interval(ratios[0], ratios[-1])}"),
         ("Spread", ratio(found["deviation"]), found["deviation"], "from path to path"),
         ("Paths that lost", percent(found["loss"], 0), found["loss"], "beyond exposure"),
-        (
-            "Rank of the chosen",
-            percent(found["rank"], 0),
-            found["rank"],
-            "members that did worse in the tests; 50 % is chance",
-        ),
+        _rank(found["rank"]),
     ]
     return Combinatorial(
         describe_combinatorial(found),
