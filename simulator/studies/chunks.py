@@ -74,13 +74,11 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
     def weigh_many(first: int, last: int) -> Floats:
         part, kind = alike[first:last], type(rules[first])
         dates = {id(each): each for each in map(inputs.occasions, part)}.values()
-        longest, names = max(dates, key=lambda each: len(each.bars)), kind.parameters()
+        longest = max(dates, key=lambda each: len(each.bars))
         # Histories differ in length; a form that reads the last bars alone takes the longest, where none has a gap.
         if len(dates) == 1 or (has_form_of_many(kind) and longest.bars.fresh.all()):
             try:
-                weights = kind.weights_for_many(
-                    longest, [{n: getattr(one, n) for n in names} for one in rules[first:last]]
-                )
+                weights = kind.weights_for_many(longest, [settings_of(one) for one in rules[first:last]])
                 scales: Floats = np.array([one.exits.scale for one in part])
                 return weights * scales[:, None, None]
             except Exception:  # one of them fails: that one says why, below

@@ -62,7 +62,7 @@ def conclude(inputs: SweepInputs, folder: SweepFolder, play: Play) -> SweepRecor
     found = infer(members, inputs.study.seed, remembered)
     content = io.BytesIO()
     pd.DataFrame(dict(found.columns)).to_parquet(content, index=False)
-    digest = members_digest(folder.blocks(), folder.table().items())
+    digest = members_digest(folder.blocks(), table.items())
     record: SweepRecord = {
         "identity": {
             **describe_origin(inputs, folder),
@@ -104,12 +104,7 @@ def judge_again(inputs: SweepInputs, folder: SweepFolder, record: SweepRecord, p
     workspace = inputs.workspace
     held, before = open_hold_out(inputs, record["best"]["member"], play), _held_before(folder, record)
     seen = all_results(store_place(workspace.registry), workspace.reports)
-    best, first = record["best"]["member"], 0
-    beyond = np.zeros(0)
-    for rows in folder.blocks():
-        if first <= best < first + len(rows):
-            beyond = rows[best - first]
-        first += len(rows)
+    beyond = folder.series(record["best"]["member"])
     judged = record["memory"]["judged"] if "memory" in record else None
     verdict = judge_sweep(seen, record, folder.path, beyond if judged is None else beyond[-judged:])
     verdict["hold_out"] = describe_hold_out(inputs, record, seen, held, before)

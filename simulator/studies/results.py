@@ -77,6 +77,12 @@ class SweepFolder:
         """Yield (R, S) d of the members of each chunk, in the order of their numbers."""
         return (np.load(path) for path in sorted((self.path / "chunks").glob("*.npy")))
 
+    def series(self, number: int) -> Floats:
+        """(S,) d of one member."""
+        path = max(path for path in (self.path / "chunks").glob("*.npy") if int(path.stem) <= number)
+        found: Floats = np.load(path)[number - int(path.stem)]
+        return found
+
     def beyond(self) -> Floats:
         """(R, S) of all members."""
         return np.concatenate(list(self.blocks()))
