@@ -128,14 +128,16 @@ def unwritable(error: OSError, place: Path) -> SimError:
     return SimError(f"cannot be written ({error.strerror})", where=str(place), mend=mend)
 
 
-def write_file(path: Path, content: bytes, mode: int = 0o666) -> Path:
-    """Write a file in one step, its folder made where needed. Raises SimError when the place cannot be written."""
+def write_file(path: Path, content: bytes | memoryview, mode: int = 0o666, head: bytes = b"") -> Path:
+    """Write a file of `head` and `content` in one step, its folder made where needed. Raises SimError when the place
+    cannot be written."""
     while True:
         aside = name_aside(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             sweep(path.parent, path.name)
             with os.fdopen(os.open(aside, NEW, mode), "wb") as file:
+                file.write(head)
                 file.write(content)
             aside.replace(path)
             return path

@@ -10,7 +10,7 @@ from datetime import UTC
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -70,6 +70,24 @@ class Rule(ABC):
                 f'{type(self).__name__}.cadence was "{self.cadence}"{did_you_mean(str(self.cadence), CADENCES)}',
                 mend=f"one of {', '.join(CADENCES)}",
             )
+
+    @classmethod
+    def of_many(cls, many: Sequence[Mapping[str, Any]]) -> list[Self]:
+        """Return ``cls(**parameters)`` for each of `many`; values of the very type of a default pass unchecked."""
+        known, found = cls.parameters(), list[Self]()
+        quick = (
+            cls.__init__ is Rule.__init__ and cls.__setattr__ is object.__setattr__ and cls.__new__ is object.__new__
+        )
+        kinds, common = {name: type(value) for name, value in known.items()}, {"name": cls.name or cls.__name__}
+        for parameters in many:
+            like = quick and all(kinds.get(name) is type(value) for name, value in parameters.items())
+            if like and parameters.get("cadence", known["cadence"]) in CADENCES:
+                one = cls.__new__(cls)
+                one.__dict__.update(common, _exits=NO_EXITS, **parameters)
+            else:
+                one = cls(**parameters)
+            found.append(one)
+        return found
 
     @abstractmethod
     def weights(self, market: Snapshot) -> Mapping[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from numbers import Real
@@ -54,12 +54,12 @@ class RunSpec:
     @property
     def own(self) -> Mapping[str, object]:
         """Parameters of the strategy itself."""
-        return {name: value for name, value in self.parameters.items() if not _of_config(name)}
+        return {name: self.parameters[name] for name in split_parameters(self.parameters)[0]}
 
     @property
     def overrides(self) -> Mapping[str, object]:
         """Parameters that stand in ``config/``, by file and key: ``costs.slippage_bps``."""
-        return {name: value for name, value in self.parameters.items() if _of_config(name)}
+        return {name: self.parameters[name] for name in split_parameters(self.parameters)[1]}
 
     @property
     def mode(self) -> Mode:
@@ -91,5 +91,9 @@ class RunSpec:
         return shlex.join(words)
 
 
-def _of_config(name: str) -> bool:
-    return name.partition(".")[0] in SETTABLE and "." in name
+def split_parameters(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return those of `names` that are parameters of the strategy itself, and those that stand in ``config/``."""
+    parts: tuple[list[str], list[str]] = ([], [])
+    for name in names:
+        parts["." in name and name.partition(".")[0] in SETTABLE].append(name)
+    return parts

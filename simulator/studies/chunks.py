@@ -38,19 +38,24 @@ class Chunk:
 
 def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     """Play members `first` to before `end`; the bytes do not depend on how members are cut into chunks."""
-    members = [inputs.member(number) for number in range(first, end)]
-    found: dict[int, tuple[Floats, Floats]] = {}
+    space, numbers = inputs.study.space, range(first, end)
+    settings = [space.settings(number) for number in numbers]
+    places: dict[tuple[Any, ...], tuple[int, bytes]] = {}
     failures: dict[int, str] = {}
-    groups: dict[tuple[int, bytes, bool], list[Member]] = defaultdict(list)
-    for one in members:
-        instants = inputs.staged(one).inputs.instants.tobytes()
-        groups[id(inputs.market(one)), instants, one.priced].append(one)
-    for alike in groups.values():
-        measures, beyond = _play_or_fail(inputs, alike, failures)
-        found |= {one.number: (row, series) for one, row, series in zip(alike, measures, beyond, strict=True)}
-    rows, beyond = (np.array([found[n][part] for n in range(first, end)]) for part in (0, 1))
-    columns = inputs.study.space.columns(first, end)
-    return Chunk(first, columns | dict(zip(MEASURES, rows.T, strict=True)), beyond, failures)
+    groups: dict[tuple[tuple[int, bytes], bool], list[Member]] = defaultdict(list)
+    for one in inputs.members(numbers, settings):
+        key = one.place
+        if key not in places:
+            places[key] = id(inputs.market(one)), inputs.staged(one).inputs.instants.tobytes()
+        groups[places[key], one.priced].append(one)
+    parts = [_play_or_fail(inputs, alike, failures) for alike in groups.values()]
+    order = np.argsort([one.number for alike in groups.values() for one in alike])
+    rows, beyond = (_joined([part[n] for part in parts], order) for n in (0, 1))
+    return Chunk(first, space.tidy(settings) | dict(zip(MEASURES, rows.T, strict=True)), beyond, failures)
+
+
+def _joined(parts: Sequence[Floats], order: NDArray[np.int64]) -> Floats:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)[order]
 
 
 def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
@@ -73,14 +78,14 @@ def batch_of(inputs: SweepInputs, alike: Sequence[Member]) -> Batch:
 
     def weigh_many(first: int, last: int) -> Floats:
         part, kind = alike[first:last], type(rules[first])
-        dates = {id(each): each for each in map(inputs.occasions, part)}.values()
+        dates = {id(each): each for each in map(inputs.occasions, {one.place: one for one in part}.values())}.values()
         longest = max(dates, key=lambda each: len(each.bars))
         # Histories differ in length; a form that reads the last bars alone takes the longest, where none has a gap.
         if len(dates) == 1 or (has_form_of_many(kind) and longest.bars.fresh.all()):
             try:
                 weights = kind.weights_for_many(longest, [settings_of(one) for one in rules[first:last]])
                 scales: Floats = np.array([one.exits.scale for one in part])
-                return weights * scales[:, None, None]
+                return weights if (scales == 1.0).all() else weights * scales[:, None, None]
             except Exception:  # one of them fails: that one says why, below
                 pass
         return np.array([weigh(r) for r in range(first, last)])
@@ -121,6 +126,7 @@ def _play(inputs: SweepInputs, alike: Sequence[Member]) -> tuple[Floats, Floats]
     # Tapes with prices are made before they are played: no more at once than fit into memory.
     step = max(1, AT_ONCE // max(1, cells)) if alike[0].priced else len(alike)
     parts = [alike[first : first + step] for first in range(0, len(alike), step)]
-    played = [play_many(batch_of(inputs, part), beyond=True) for part in parts]
+    played = [play_many(batch_of(inputs, part), beyond=True, excess=False) for part in parts]
     measures = np.concatenate([np.array([getattr(one, name) for name in MEASURES]).T for one in played])
-    return measures, np.concatenate([np.asarray(one.beyond) for one in played])
+    series = [np.asarray(one.beyond) for one in played]
+    return measures, series[0] if len(series) == 1 else np.concatenate(series)

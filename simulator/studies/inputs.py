@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,7 +26,7 @@ from simulator.rules.base import exits_of, refuse_other_vector_form
 from simulator.rules.exits import NO_EXITS, Exits
 from simulator.runs.load_inputs import LoadedInputs, load_inputs, schedule_again
 from simulator.runs.measure import risk_free
-from simulator.runs.spec import RunSpec
+from simulator.runs.spec import RunSpec, split_parameters
 from simulator.runs.strategies import Loaded, Nobody, Seating, find_strategy, load_strategy
 from simulator.studies.council_tapes import CouncilTape, override_trade
 from simulator.studies.study import Study
@@ -68,6 +68,11 @@ class Member:
     weekday: str
     interest: str | float
     tape: Tape | None = None
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Key of what `SweepInputs.staged`, `market` and `occasions` depend on, quick to compare while members live."""
+        return self.history, id(self.points), self.weekday, self.interest, self.cash
 
     @property
     def exits(self) -> Exits:
@@ -124,20 +129,32 @@ class SweepInputs:
 
     def member(self, number: int) -> Member:
         """Return member `number`. Raises UsageError and ConfigError as its `sim run` would."""
+        return self.members([number], [self.study.space.settings(number)])[0]
+
+    def members(self, numbers: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[Member]:
+        """Return the members of `numbers`, whose settings are `rows`, as `member` gives each."""
+        if self.of_council:
+            return [self._council_member(number) for number in numbers]
+        base, found = self.study.base, list[Member]()
+        own, overrides = split_parameters(name for name in rows[0] if name != "models")
+        fixed_own = base.own
+        rules = self._rules(numbers, [{**fixed_own, **{n: row[n] for n in own}} for row in rows])
+        fixed, settings = base.overrides, self.settings(base.overrides)
+        for number, rule, row in zip(numbers, rules, rows, strict=True):
+            if overrides:
+                settings = self.settings({**fixed, **{name: row[name] for name in overrides}})
+            schedule, cash = settings.config.schedule, settings.config.accounts.cash
+            # By cadence: asking what else a strategy might be takes longer than all the rest.
+            points = settings.points.get(rule.cadence)
+            if points is None:
+                points = settings.points.setdefault(rule.cadence, points_of(RuleStrategy(rule), schedule))
+            interest = settings.config.costs.cash_interest
+            found.append(Member(number, rule, settings.rules, cash, rule.window, points, schedule.weekday, interest))
+        return found
+
+    def _council_member(self, number: int) -> Member:
         spec = self.study.spec(number)
         settings = self.settings(spec.overrides)
-        if self.of_council:
-            return self._council_member(number, spec, settings)
-        strategy = self._rule_strategy(spec)
-        schedule, cash = settings.config.schedule, settings.config.accounts.cash
-        # By cadence: asking what else a strategy might be takes longer than all the rest.
-        points = settings.points.get(strategy.cadence) or points_of(strategy, schedule)
-        settings.points[strategy.cadence] = points
-        interest = settings.config.costs.cash_interest
-        window, weekday = strategy.window, schedule.weekday
-        return Member(number, strategy.rule, settings.rules, cash, window, points, weekday, interest)
-
-    def _council_member(self, number: int, spec: RunSpec, settings: _Settings) -> Member:
         decided, config = self.decided[self.council_key(spec)], settings.config
         tape = decided.tape(override_trade(decided.spec, split_own(spec)[1]))
         place = decided.window, decided.points, config.schedule.weekday, config.costs.cash_interest
@@ -163,18 +180,20 @@ class SweepInputs:
     def _configured(self) -> dict[str, _Settings]:
         return {}
 
-    def _rule_strategy(self, spec: RunSpec) -> RuleStrategy:
+    def _rules(self, numbers: Sequence[int], own: Sequence[Mapping[str, Any]]) -> list[Rule]:
         first = self.rule
-        if dated := [name for name in spec.own if "@" in name]:
+        if dated := [name for name in own[0] if "@" in name]:
             mend = "settings of a member hold throughout; --walk-forward changes them as it goes along"
             raise UsageError(f"{dated[0]} changes at a date", mend=mend)
         try:
-            rule = type(first)(**spec.own)
-            rule.name, rule.file = first.name, first.file
-            _ = int(rule.window)
-            return RuleStrategy(rule)
+            rules = type(first).of_many(own)
+            for rule in rules:
+                rule.name, rule.file = first.name, first.file
+                _ = int(rule.window)
+            return rules
         except Exception:  # loaded once more for the error that tells file and line
-            self._load(spec)
+            for number in numbers:
+                self._load(self.study.spec(number))
             raise
 
     @cached_property

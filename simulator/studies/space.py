@@ -174,7 +174,10 @@ class Space:
     def columns(self, first: int, end: int) -> dict[str, NDArray[Any]]:
         """Return {name: (R,) values} of members `first` to before `end`, of the same type whichever members these are:
         numbers (NaN for none), true and false, or texts (JSON for what is no text)."""
-        rows = [self.settings(number) for number in range(first, end)]
+        return self.tidy([self.settings(number) for number in range(first, end)])
+
+    def tidy(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+        """Return `rows`, settings of members, as columns."""
         return {one.name: one.tidy([row[one.name] for row in rows]) for one in self.parameters}
 
     def examples(self) -> tuple[int, ...]:

@@ -41,16 +41,16 @@ def reducing_part(held: float, shares: float) -> float:
 
 
 @inner
-def least_worth(a: AccountState, rules: Member) -> float:
+def least_worth(rules: Member, equity: float) -> float:
     """Return the dollars below which a change of position is not worth an order, at the last close's equity."""
-    return max(rules.min_trade, rules.min_trade_share * a.equity)
+    return max(rules.min_trade, rules.min_trade_share * equity)
 
 
 @inner
 def after_cut(a: AccountState, rules: Member, left: float, price: float) -> float:
     if rules.whole_shares > 0:
         left = np.trunc(left)
-    return 0.0 if abs(left) * price < least_worth(a, rules) else left
+    return 0.0 if abs(left) * price < least_worth(rules, a.equity) else left
 
 
 @inner

@@ -254,15 +254,19 @@ def enter(bars: Bars, tape: Tape, rules: ExecutionRules, cash: float, opening_ma
     return Account(cash, equity, carried, positions, account.call > 0, kept), books
 
 
-def play_many(batch: Batch, threads: int = 1, paths: bool = False, beyond: bool = False) -> Results:
+def play_many(
+    batch: Batch, threads: int = 1, paths: bool = False, beyond: bool = False, excess: bool = True
+) -> Results:
     """Return the measures of each member, with `paths` its equity in dollars at each close, with `beyond` its excess
-    returns by session and what of them lies beyond its usual exposure.
+    returns by session (unless `excess` is false) and what of them lies beyond its usual exposure.
 
     Row r has the bytes that playing member r alone gives, whatever the number of threads.
     """
     symbols, count, bars = len(batch.market.bars.symbols), len(batch), len(batch.market.bars)
     equity, measures = np.empty((count if paths else 0, bars)), np.empty((count, len(MEASURES)))
-    excess, over = np.empty((2, count if beyond else 0, len(batch.market.free)))
+    sessions = len(batch.market.free)
+    earned = np.empty((count if beyond and excess else 0, sessions))
+    over = np.empty((count if beyond else 0, sessions))
     step = -(-count // (threads * CHUNKS_A_THREAD)) if threads > 1 else count
     if batch.weigh_many is not None:
         step = min(step, AT_ONCE // max(1, batch.targets.weight.size))
@@ -272,12 +276,13 @@ def play_many(batch: Batch, threads: int = 1, paths: bool = False, beyond: bool 
         part = batch.part(first, min(first + step, count))
         row = equity[first : first + step] if paths else np.empty((1, bars))
         rows = slice(first, first + step)
-        curves = Curves(row, np.empty(0), np.empty((0, 0)), measures[rows], excess[rows], over[rows])
+        curves = Curves(row, np.empty(0), np.empty((0, 0)), measures[rows], earned[rows], over[rows])
         part.play(Room.of(symbols, 0, 0, 0), curves)
 
     _run(play_chunk, range(0, count, step), threads)
     columns = dict(zip(MEASURES, measures.T.copy(), strict=True))
-    series = {"excess": excess, "beyond": over} if beyond else {}
+    asked = {"excess": beyond and excess, "beyond": beyond}
+    series = {name: made for name, made in (("excess", earned), ("beyond", over)) if asked[name]}
     return Results(**columns, **series, equity=equity if paths else None)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from simulator.compiled import inner
 from simulator.market.bars import Instants
 from simulator.replay.kernel.market import MarketArrays, Targets
-from simulator.replay.kernel.state import KernelState
+from simulator.replay.kernel.state import KernelState, Member
 from simulator.trading.risk import Codes, Numbers, make_limiter
 
 
@@ -60,6 +60,16 @@ limit_weights = inner(make_limiter(exact_sum))
 
 
 @inner
+def _all_fit(weights: Numbers, groups: Codes, rules: Member, partials: Numbers) -> bool:
+    """Return True where `limit_weights` would cut none of `weights`, the only ones there are."""
+    for i in range(len(weights)):
+        if not abs(weights[i]) <= rules.max_weight:
+            return False
+    room = max(min(rules.max_group, rules.max_gross), 0.0)
+    return exact_sum(weights, groups, -1, partials) <= room * (1 + 1e-12)
+
+
+@inner
 def limit_decision(m: MarketArrays, targets: Targets, s: KernelState, groupings: Instants, t: int, k: int) -> None:
     """Put the weights of decision `k`, cut to the member's limits on its book, into ``s.limits.weights``."""
     x, a, rules, groups = s.limits, s.account[0], s.rules, groupings[s.rules.grouping]
@@ -78,6 +88,9 @@ def limit_decision(m: MarketArrays, targets: Targets, s: KernelState, groupings:
             x.others[others] = held * m.mark[t - 1, n] / a.equity if a.equity > 0.0 else 0.0
             x.groups_of_others[others] = groups[n]
             others += 1
+    # What all hold together no group exceeds, and mostly nothing is cut.
+    if others == 0 and _all_fit(x.weights[:count], x.groups, rules, x.partials):
+        return
     limit_weights(
         x.weights[:count],
         x.groups[:count],

@@ -12,7 +12,7 @@ import numpy as np
 
 from simulator.compiled import inner
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays
-from simulator.replay.kernel.state import Curves, KernelState
+from simulator.replay.kernel.state import AccountState, Curves, KernelState
 from simulator.trading.execution import SESSIONS_A_YEAR
 
 SLIVER = 0.01 * (1 - 1e-9)
@@ -41,15 +41,31 @@ def note_target(s: KernelState, n: int, weight: float) -> None:
 
 @inner
 def begin_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int) -> None:
-    """Count bar t and, where asked for, add what the mean of the weights held at the opens so far, this one included,
-    earns over it."""
+    """Count bar t and, where asked for, note the weights held at its open."""
+    s.account[0].bars += 1
+    if len(c.beyond) > 0:
+        note_exposure(m, x, s, c, r, t, s.account[0].equity)
+
+
+@inner
+def note_exposure(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, equity: float) -> None:
+    """Add what the mean of the weights held at the opens so far, that of bar t included, earns over it."""
     u, a = s.usual, s.account[0]
-    a.bars += 1
-    if len(c.beyond) == 0:
+    share = 1.0 / equity if equity > 0.0 and t > 0 else 0.0
+    mark, session, ends = m.mark[max(t - 1, 0)], a.session, not np.isnan(x.free[t])
+    earned = beside = 0.0
+    if ends and a.bars == 1:  # as below, with nothing to be kept from bar to bar
+        for n in range(len(s.positions)):
+            weight = s.positions[n].held * mark[n] * share
+            total = u.summed[n] + weight
+            usual = total * x.part[max(t - x.since[n], 0)]
+            u.summed[n] = total
+            u.levels[n] += weight - usual
+            earned += usual * x.by_bar[t, n]
+            beside += (weight - usual) * x.by_session[session, n]
+        c.beyond[r, session] = earned
+        u.sums[0] += beside
         return
-    share = 1.0 / a.equity if a.equity > 0.0 and t > 0 else 0.0
-    mark = m.mark[max(t - 1, 0)]
-    earned = 0.0
     for n in range(len(s.positions)):
         weight = s.positions[n].held * mark[n] * share
         total = u.summed[n] + weight
@@ -58,10 +74,10 @@ def begin_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: i
         u.ahead[n] += weight - usual
         earned += usual * x.by_bar[t, n]
     a.earned += earned
-    if not np.isnan(x.free[t]):
-        c.beyond[r, a.session] = a.earned
+    if ends:
+        c.beyond[r, session] = a.earned
         a.earned = 0.0
-        _close_session(x, s, a.session, a.bars)
+        _close_session(x, s, session, a.bars)
 
 
 @inner
@@ -84,15 +100,29 @@ def end_bar(x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, gross: 
     if not np.isnan(x.free[t]):
         if a.equity > 0.0:
             a.exposure += gross / a.equity
-            a.turnover += a.traded / a.equity
-        a.traded = 0.0
-        a.decisions += a.decided
-        a.decided = a.bars = 0
+        count_session(a, a.equity)
+        a.bars = 0
         a.session += 1
     if len(c.positions) > 0:
-        c.cash[t] = a.cash
-        for n in range(len(s.positions)):
-            c.positions[t, n] = s.positions[n].held
+        keep_books(s, c, t, a.cash)
+
+
+@inner
+def count_session(a: AccountState, equity: float) -> None:
+    """Count what was traded and decided in a session that ends with `equity`."""
+    if equity > 0.0:
+        a.turnover += a.traded / equity
+    a.traded = 0.0
+    a.decisions += a.decided
+    a.decided = 0
+
+
+@inner
+def keep_books(s: KernelState, c: Curves, t: int, cash: float) -> None:
+    """Write cash and positions at the close of bar t."""
+    c.cash[t] = cash
+    for n in range(len(s.positions)):
+        c.positions[t, n] = s.positions[n].held
 
 
 @inner
@@ -128,8 +158,9 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
         raw_squares += earned * earned
         total += excess
         squares += excess * excess
-        if by_session:
+        if len(c.excess) > 0:
             c.excess[r, sessions] = excess
+        if by_session:
             c.beyond[r, sessions] = excess - c.beyond[r, sessions]
         before = worth
         if worth > peak:  # the deepest loss below a peak is known at the next one: dividing takes long

@@ -42,7 +42,7 @@ from simulator.replay.kernel.conditions import settle
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
 from simulator.replay.kernel.measures import begin_bar, clear_exposure, end_bar, measure, note_target
-from simulator.replay.kernel.quiet import cash_rate, coast, quiet_until
+from simulator.replay.kernel.quiet import cash_rate, coast, quiet_until, same_until
 from simulator.replay.kernel.state import Curves, KernelState, Member, Room
 from simulator.trading import conditional
 from simulator.trading.execution import SESSIONS_A_YEAR
@@ -58,7 +58,7 @@ size = inner(make_size(np.trunc))
 def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -> None:
     a, rules = s.account[0], s.rules
     priced, at, first_order, count = len(targets.limit) > 0, targets.at[k - rules.shift], a.orders, 0
-    least = least_worth(a, rules)
+    least = least_worth(rules, a.equity)
     for n in range(len(s.positions)):
         weight = targets.weight[k, n]
         if np.isnan(weight):
@@ -461,6 +461,8 @@ def _play(
     clear_exposure(s)
     a = s.account[0]
     accrues, k, shift, t, last = s.rules.borrow_rate > 0.0, s.rules.first, s.rules.shift, 0, len(m.opens_at)
+    # Decisions that repeat the one before are passed over where they ask for nothing, if nobody reads what they say.
+    passes, same = len(s.refusals) + len(targets.limit) + len(targets.terms) + s.rules.whole_shares == 0, k
     while t < last:
         while k < s.rules.end and targets.due[k - shift] <= t:
             if len(targets.terms) > 0:
@@ -469,10 +471,12 @@ def _play(
                 limit_decision(m, targets, s, groupings, t, k)
             _decide(m, targets, s, t, k)
             k += 1
-        end = quiet_until(m, s, t, min(targets.due[k - shift], last) if k < s.rules.end else last)
+            if same < k:
+                same = same_until(targets, k, s.rules.end) if passes else k
+        following = max(k, same) if a.brackets == 0 else k
+        end = quiet_until(m, s, t, min(targets.due[following - shift], last) if following < s.rules.end else last)
         if end > t:
-            coast(m, x, s, c, r, t, end)
-            t = end
+            t, k = coast(m, x, targets, s, c, (r, t, end, k, following))
             continue
         begin_bar(m, x, s, c, r, t)
         if accrues and m.year[t] > 0.0:

@@ -10,13 +10,20 @@ import numpy as np
 
 from simulator.compiled import inner
 from simulator.market.bars import Floats
-from simulator.replay.kernel.market import ExcessReturns, MarketArrays
-from simulator.replay.kernel.measures import begin_bar, end_bar
+from simulator.replay.kernel.arithmetic import least_worth
+from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
+from simulator.replay.kernel.measures import count_session, keep_books, note_exposure
 from simulator.replay.kernel.state import Curves, KernelState
 from simulator.trading.execution import SESSIONS_A_YEAR
 
 SAFE_MAINTENANCE = 0.9
 """Maintenance margin up to which an account of long positions without debt gets no margin call, however it rounds."""
+
+ROUNDING = 1e-9
+"""Part of equity that a change of position is off by at most, however it is worked out; far more than it is."""
+
+AHEAD = 32
+"""Bars that equity is worked out for before decisions that repeat are looked at."""
 
 
 @inner
@@ -84,14 +91,84 @@ def _add_up(m: MarketArrays, s: KernelState, equity: Floats, t: int, end: int) -
 
 
 @inner
-def coast(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, end: int) -> None:
-    """Play the quiet bars t to before `end`."""
+def same_until(targets: Targets, k: int, last: int) -> int:
+    """Return the first decision from k on, before `last`, whose weights are not those of the one before it, all of them
+    numbers."""
+    for n in range(targets.weight.shape[1]):
+        if np.isnan(targets.weight[k - 1, n]):
+            return k
+    while k < last:
+        for n in range(targets.weight.shape[1]):
+            if targets.weight[k, n] != targets.weight[k - 1, n]:
+                return k
+        k += 1
+    return k
+
+
+@inner
+def _is_idle(m: MarketArrays, targets: Targets, s: KernelState, k: int, t: int, equity: float) -> bool:
+    """Return True where decision k, the same as the one before, surely asks for no order at bar t."""
+    least = least_worth(s.rules, equity) - ROUNDING * equity
+    for n in range(len(s.positions)):
+        weight = s.limits.weights[n] if s.rules.grouping >= 0 else targets.weight[k, n]
+        held = s.positions[n].held
+        if (weight == 0.0) & (held == 0.0):
+            continue
+        if not (weight > 0.0 and held > 0.0 and abs(weight * equity - held * m.mark[t - 1, n]) < least):
+            return False
+    return True
+
+
+@inner
+def coast(
+    m: MarketArrays,
+    x: ExcessReturns,
+    targets: Targets,
+    s: KernelState,
+    c: Curves,
+    where: tuple[int, int, int, int, int],
+) -> tuple[int, int]:
+    """Play quiet bars, `where` = (member, bar, end, decision, first decision that is not the same as those before):
+    up to the end, or to the first bar at which a decision may ask for an order. Return that bar, and its decision."""
+    r, t, end, k, same = where
+    equity, shift = c.equity[min(r, len(c.equity) - 1)], s.rules.shift
+    while t < end:
+        stop = min(end, t + AHEAD) if k < same else end
+        _add_up(m, s, equity, t, stop)
+        busy = False
+        while k < same and targets.due[k - shift] <= min(stop, end - 1):
+            u = targets.due[k - shift]
+            if not _is_idle(m, targets, s, k, u, equity[u - 1]):
+                stop, busy = u, True
+                break
+            k += 1
+        _pass_bars(m, x, s, c, r, t, stop)
+        t = stop
+        if busy:
+            break
+    return t, k
+
+
+@inner
+def _pass_bars(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, end: int) -> None:
+    """Take down the bars t to before `end`, whose equity is there. What every bar adds to stays in registers."""
     a, equity = s.account[0], c.equity[min(r, len(c.equity) - 1)]
-    _add_up(m, s, equity, t, end)
+    cash, carried, exposure, before = a.cash, a.carried, a.exposure, a.equity
     for u in range(t, end):
-        begin_bar(m, x, s, c, r, u)
+        a.bars += 1
+        if len(c.beyond) > 0:
+            note_exposure(m, x, s, c, r, u, before)
         if not np.isnan(m.cash_return[u]):
-            a.cash += a.carried * cash_rate(m, s, u, a.carried)
-            a.carried = a.cash
-        a.equity = equity[u]
-        end_bar(x, s, c, r, u, a.equity - a.cash)
+            cash += carried * cash_rate(m, s, u, carried)
+            carried = cash
+        worth = before = equity[u]
+        if not np.isnan(x.free[u]):
+            if worth > 0.0:
+                exposure += (worth - cash) / worth
+            if a.traded != 0.0 or a.decided > 0:
+                count_session(a, worth)
+            a.bars = 0
+            a.session += 1
+        if len(c.positions) > 0:
+            keep_books(s, c, u, cash)
+    a.cash, a.carried, a.exposure, a.equity = cash, carried, exposure, before
