@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from simulator.exchange import forms
 from simulator.exchange.exchange import SLIPPAGE_BPS, Exchange
 from simulator.exchange.faults import FAULTS, Faults
 from simulator.exchange.rest import PER_MINUTE, Wire
-from simulator.exchange.server import make_app
+from simulator.exchange.server import listen, make_app, make_server
 from simulator.market.calendar import parse_date
 from simulator.market.load import load_bars
 from simulator.printing import guard_streams, say
@@ -69,8 +68,6 @@ def _parse_faults(words: Sequence[str]) -> dict[str, float]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Serve until interrupted; prints the address once it answers."""
-    import uvicorn
-
     guard_streams()
     given = parse_options(words)
     if "list" in given.fault:
@@ -79,19 +76,15 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     try:
         wire = open_exchange(given)
-        with socket.socket() as listening:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listening.bind((given.host, given.port))
-                listening.listen()  # who reads the address may come at once
-            except OSError as error:
-                raise UsageError(f"--port {given.port}: {error.strerror}", mend="choose another, or 0") from None
+        try:
+            listening = listen(given.host, given.port)  # who reads the address may come at once
+        except OSError as error:
+            raise UsageError(f"--port {given.port}: {error.strerror}", mend="choose another, or 0") from None
+        with listening:
             place = "http://{}:{}".format(*listening.getsockname()[:2])
             say(f"rehearsal exchange at {place}, {forms.new_york(wire.exchange.now)}")
             sys.stdout.flush()
-            app = make_app(wire, given.speed)
-            config = uvicorn.Config(app, log_level="critical", ws="websockets-sansio", lifespan="on")
-            uvicorn.Server(config).run(sockets=[listening])
+            make_server(make_app(wire, given.speed)).run(sockets=[listening])
     except SimError as error:
         say(f"rehearsal exchange: {error}", err=True)
         return error.exit_code

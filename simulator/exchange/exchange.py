@@ -46,6 +46,7 @@ class Exchange:
     cash : dollars a new account starts with
     slippage_bps : basis points of the price that a market order pays, or gets less
     accounts : by key id; any key opens one
+    told : events of orders so far
     in_parts : called before an order fills; True fills half of its shares now, the rest in a later bar
     """
 
@@ -57,6 +58,7 @@ class Exchange:
     in_parts: Callable[[], bool] = bool
     listeners: list[Listener] = field(default_factory=list)
     bar_listeners: list[BarListener] = field(default_factory=list)
+    told: int = 0
 
     def __post_init__(self) -> None:
         self.prices = Prices(self.bars)
@@ -137,17 +139,18 @@ class Exchange:
         body = {"symbol": symbol, "side": side, "type": "market", "time_in_force": "day", "qty": round(wanted, 9)}
         return self.submit(account, body)
 
+    def due(self) -> int | None:
+        """Return the next instant at which a bar opens or closes, None after the last."""
+        opens = [self.bars.opens_at[self._opened]] if self._opened < len(self.bars) else []
+        closes = [self.bars.closes_at[self._closed]] if self._closed < self._opened else []
+        return min((int(at) for at in (*opens, *closes)), default=None)
+
     def advance(self, to: int) -> None:
         """Let time pass until `to`, nanoseconds since the epoch. Time that has passed stays passed."""
-        while True:
-            opens = self.bars.opens_at[self._opened] if self._opened < len(self.bars) else None
-            closes = self.bars.closes_at[self._closed] if self._closed < self._opened else None
-            due = min((int(at) for at in (opens, closes) if at is not None), default=None)
-            if due is None or due > to:
-                break
+        while (due := self.due()) is not None and due <= to:
             self.now = max(self.now, due)
             # A bar closes before the next one opens at the same instant.
-            if closes is not None and int(closes) == due:
+            if self._closed < self._opened and int(self.bars.closes_at[self._closed]) == due:
                 self._close_bar()
             else:
                 self._open_bar()
@@ -221,6 +224,7 @@ class Exchange:
                 self._end(account, leg, status)
 
     def _tell(self, event: str, account: PaperAccount, order: Order, execution: Execution | None = None) -> None:
+        self.told += 1
         update = Update(event, account, order, self.now, execution)
         for listen in list(self.listeners):
             listen(update)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from starlette.routing import Route
 
 from simulator.exchange import forms
 from simulator.exchange.accounts import PaperAccount
+from simulator.exchange.clock import LogicalClock
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import AFTER, BEFORE, Faults
 from simulator.exchange.orders import DIGITS, Order, Refusal, read_number
@@ -28,6 +30,7 @@ from simulator.market.calendar import NEW_YORK, day_number
 
 PER_MINUTE = 200
 MINUTE_S = 60.0
+HANG_STEP_S = 0.05
 LONGEST_BODY = 1_000_000
 
 
@@ -44,15 +47,17 @@ Handler = Callable[[Asked], Awaitable[Response]]
 
 @dataclass(eq=False)
 class Wire:
-    """The exchange as HTTP sees it: requests of each account in this minute of the wall clock, and faults."""
+    """The exchange as HTTP sees it: requests of each account in this minute of `seconds`, and faults."""
 
     exchange: Exchange
     faults: Faults = field(default_factory=Faults)
     per_minute: int = PER_MINUTE
     counts: MutableMapping[str, tuple[int, int]] = field(default_factory=dict)
     hang_s: float = MINUTE_S
+    seconds: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
+        self.clock = LogicalClock(self.exchange)
         self.exchange.in_parts = lambda: self.faults.strikes("partial") is not None
 
     def answering(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -80,21 +85,29 @@ class Wire:
         if fault == "502-html":
             return HTMLResponse("<html><head><title>502 Bad Gateway</title></head></html>", 502)
         if fault == "hang":
-            await asyncio.sleep(self.hang_s)
+            await self._hang(request)
             return Response(status_code=504)
         response = await handler(Asked(self.exchange, account, request))
         fault = self.faults.strikes(*AFTER)
         if fault == "504-after":
             return JSONResponse({"message": "gateway timeout"}, 504)
         if fault == "hang-after":
-            await asyncio.sleep(self.hang_s)
+            await self._hang(request)
         # More is announced than comes: the server then breaks the connection.
         lost = StreamingResponse(iter([b'{"id']), headers={"content-length": "4096"})
         return lost if fault == "reply-lost" else response
 
+    async def _hang(self, request: Request) -> None:
+        """Wait until the client gives up, `hang_s` at most; the clock goes on."""
+        async with self.clock.forgotten():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.hang_s):
+                    while not await request.is_disconnected():
+                        await asyncio.sleep(HANG_STEP_S)
+
     def _count(self, key: str) -> tuple[dict[str, str], bool]:
         """Count a request; return headers on what is left in this minute, and False where nothing is."""
-        minute = int(time.time() // MINUTE_S)
+        minute = int(self.seconds() // MINUTE_S)
         began, count = self.counts.get(key, (minute, 0))
         count = count + 1 if began == minute else 1
         self.counts[key] = (minute, count)

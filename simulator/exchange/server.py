@@ -9,32 +9,51 @@ POST /rehearsal/halt       {"symbol": "SPY", "halted": true}
 from __future__ import annotations
 
 import asyncio
+import queue
+import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator.errors import UsageError
 from simulator.exchange import forms
 from simulator.exchange.data import data_routes
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.faults import Faults
 from simulator.exchange.orders import Refusal
-from simulator.exchange.rest import Wire, parse_instant, read_body, trading_routes
+from simulator.exchange.rest import PER_MINUTE, Wire, parse_instant, read_body, trading_routes
 from simulator.exchange.streams import stream_routes
 from simulator.printing import say
 
+if TYPE_CHECKING:
+    import uvicorn
+
+T = TypeVar("T")
+
 TICK_S = 0.2
+STARTS_WITHIN_S = 30.0
 
 
-def make_app(wire: Wire, speed: float = 0.0) -> Starlette:
+Started = Callable[[asyncio.AbstractEventLoop], None]
+
+
+def make_app(wire: Wire, speed: float = 0.0, started: Started | None = None) -> Starlette:
     """Return the application; at a `speed` above 0 its clock runs so many times as fast as the wall's."""
 
     @asynccontextmanager
     async def running(_: Starlette) -> AsyncIterator[None]:
+        if started is not None:
+            started(asyncio.get_running_loop())
         pace = asyncio.create_task(_run_clock(wire, speed)) if speed > 0 else None
         yield
         if pace is not None:
@@ -43,7 +62,93 @@ def make_app(wire: Wire, speed: float = 0.0) -> Starlette:
                 await pace
 
     routes = [*trading_routes(wire), *data_routes(wire), *stream_routes(wire), *_control(wire)]
-    return Starlette(routes=routes, lifespan=running, exception_handlers={Exception: _fail})
+    holding = Middleware(_HoldClock, wire=wire)
+    return Starlette(routes=routes, lifespan=running, exception_handlers={Exception: _fail}, middleware=[holding])
+
+
+@dataclass(frozen=True)
+class _HoldClock:
+    """Requests of clients hold the clock until they are answered; those that conduct the rehearsal do not."""
+
+    app: ASGIApp
+    wire: Wire
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/rehearsal"):
+            await self.app(scope, receive, send)
+            return
+        async with self.wire.clock.request():
+            await self.app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class Served:
+    """An exchange that is served by a thread of this process. Touch it only by what stands here, or by requests."""
+
+    url: str
+    wire: Wire
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def stream(self) -> str:
+        """Address of the trading stream."""
+        return self.url.replace("http://", "ws://") + "/stream"
+
+    def advance(self, to: int, first_event: bool = False) -> int:
+        """Let time pass until `to` (nanoseconds since the epoch), as POST /rehearsal/advance; return the instant."""
+        asyncio.run_coroutine_threadsafe(self.wire.clock.advance(to, first_event), self.loop).result()
+        return self.wire.exchange.now
+
+    def call(self, work: Callable[[Exchange], T]) -> T:
+        """Return `work(exchange)`, done between requests."""
+
+        async def do() -> T:
+            return work(self.wire.exchange)
+
+        return asyncio.run_coroutine_threadsafe(do(), self.loop).result()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections at once; port 0 takes any that is free. Raises OSError."""
+    listening = socket.socket()
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen()
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def make_server(app: Starlette) -> uvicorn.Server:
+    """Return the server of an application, which stops within a second whatever hangs."""
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="critical", ws="websockets-sansio", lifespan="on", timeout_graceful_shutdown=1
+        )
+    )  # fmt: skip
+
+
+@contextmanager
+def serve(exchange: Exchange, faults: Faults | None = None, per_minute: int = PER_MINUTE) -> Iterator[Served]:
+    """Serve `exchange` on a free port of this machine, by a thread that ends with the context.
+
+    Its clock stands until `Served.advance` or POST /rehearsal/advance moves it; requests are limited by its minutes.
+    """
+    wire = Wire(exchange, faults or Faults(), per_minute, seconds=lambda: exchange.now / 1e9)
+    loops: queue.Queue[asyncio.AbstractEventLoop] = queue.Queue()
+    with listen("127.0.0.1", 0) as listening:
+        server = make_server(make_app(wire, started=loops.put))
+        thread = threading.Thread(target=server.run, args=([listening],), name="rehearsal exchange", daemon=True)
+        thread.start()
+        try:
+            yield Served("http://{}:{}".format(*listening.getsockname()), wire, loops.get(timeout=STARTS_WITHIN_S))
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 async def _fail(request: Request, error: Exception) -> Response:
@@ -57,7 +162,7 @@ async def _run_clock(wire: Wire, speed: float) -> None:
     began, at = time.monotonic(), wire.exchange.now
     while True:
         await asyncio.sleep(TICK_S)
-        wire.exchange.advance(at + int((time.monotonic() - began) * speed * 1e9))
+        await wire.clock.advance(at + int((time.monotonic() - began) * speed * 1e9))
 
 
 def _control(wire: Wire) -> list[Route]:
@@ -77,7 +182,8 @@ def _control(wire: Wire) -> list[Route]:
         )
 
     async def advance(request: Request) -> Response:
-        exchange.advance(_target(wire, await read_body(request)))
+        body = await read_body(request)
+        await wire.clock.advance(_target(wire, body), bool(body.get("first_event", False)))
         return await state(request)
 
     async def faults(request: Request) -> Response:

@@ -5,7 +5,6 @@ What happened while nobody listened is not told later, as at the broker.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from contextlib import suppress
 from typing import Any
@@ -17,16 +16,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from simulator.exchange import forms
 from simulator.exchange.accounts import PaperAccount
+from simulator.exchange.clock import Line
 from simulator.exchange.exchange import Update
 from simulator.exchange.orders import Refusal
 from simulator.exchange.rest import Wire
 
 Message = dict[str, Any]
-
-
-async def _relay(socket: WebSocket, outgoing: asyncio.Queue[bytes]) -> None:
-    while True:
-        await socket.send_bytes(await outgoing.get())
 
 
 async def _receive(socket: WebSocket) -> bytes:
@@ -41,15 +36,16 @@ async def _receive(socket: WebSocket) -> bytes:
 async def trade_updates(wire: Wire, socket: WebSocket) -> None:
     """Speak the trading stream: authenticate, listen, then an event for each change of an order."""
     await socket.accept()
-    outgoing: asyncio.Queue[bytes] = asyncio.Queue()
-    sender = asyncio.create_task(_relay(socket, outgoing))
-    account: PaperAccount | None = None
+    with wire.clock.line(socket) as line:
+        await _trade_updates(wire, line)
 
+
+async def _trade_updates(wire: Wire, line: Line) -> None:
     def send(stream: str, data: Message) -> None:
-        outgoing.put_nowait(json.dumps({"stream": stream, "data": data}).encode())
+        line.send(json.dumps({"stream": stream, "data": data}).encode())
 
     def listen(update: Update) -> None:
-        if update.account is not account or wire.faults.likely.get("mute"):
+        if update.account is not line.account or wire.faults.likely.get("mute"):
             return
         filled = update.execution is not None
         if filled and wire.faults.strikes("fill-lost"):
@@ -60,14 +56,14 @@ async def trade_updates(wire: Wire, socket: WebSocket) -> None:
 
     try:
         while True:
-            asked = _parse(await _receive(socket))
+            asked = _parse(await _receive(line.socket))
             action = asked.get("action")
             if action in ("authenticate", "auth"):
                 keys = asked.get("data") or {"key_id": asked.get("key"), "secret_key": asked.get("secret")}
-                account = _known(wire, keys.get("key_id"), keys.get("secret_key"))
-                status = "unauthorized" if account is None else "authorized"
+                line.account = _known(wire, keys.get("key_id"), keys.get("secret_key"))
+                status = "unauthorized" if line.account is None else "authorized"
                 send("authorization", {"status": status, "action": "authenticate"})
-            elif action == "listen" and account is not None:
+            elif action == "listen" and line.account is not None:
                 streams = [one for one in (asked.get("data") or {}).get("streams", []) if one == "trade_updates"]
                 if listen in wire.exchange.listeners:
                     wire.exchange.listeners.remove(listen)
@@ -81,19 +77,21 @@ async def trade_updates(wire: Wire, socket: WebSocket) -> None:
     finally:
         with suppress(ValueError):
             wire.exchange.listeners.remove(listen)
-        sender.cancel()
 
 
 async def market_data(wire: Wire, socket: WebSocket) -> None:
     """Speak the data stream: connected, auth, subscribe, then bars as they close."""
     await socket.accept()
-    outgoing: asyncio.Queue[bytes] = asyncio.Queue()
-    sender = asyncio.create_task(_relay(socket, outgoing))
+    with wire.clock.line(socket) as line:
+        await _market_data(wire, line)
+
+
+async def _market_data(wire: Wire, line: Line) -> None:
     wanted: dict[str, set[str]] = {"trades": set(), "quotes": set(), "bars": set(), "dailyBars": set()}
     known = False
 
     def send(*messages: Message) -> None:
-        outgoing.put_nowait(msgpack.packb(list(messages), datetime=True))
+        line.send(msgpack.packb(list(messages), datetime=True))
 
     def listen(t: int) -> None:
         found = _messages(wire, t, wanted)
@@ -104,7 +102,7 @@ async def market_data(wire: Wire, socket: WebSocket) -> None:
     send({"T": "success", "msg": "connected"})
     try:
         while True:
-            asked = _unpack(await _receive(socket))
+            asked = _unpack(await _receive(line.socket))
             action = asked.get("action")
             if action == "auth":
                 known = _known(wire, asked.get("key"), asked.get("secret")) is not None
@@ -130,7 +128,6 @@ async def market_data(wire: Wire, socket: WebSocket) -> None:
         pass
     finally:
         wire.exchange.bar_listeners.remove(listen)
-        sender.cancel()
 
 
 def _messages(wire: Wire, t: int, wanted: dict[str, set[str]]) -> list[Message]:
