@@ -19,6 +19,7 @@ Kind = Literal[
     "approval.given",
     "approval.refused",
     "approval.expired",
+    "forward.registered",
 ]
 
 KINDS: tuple[str, ...] = get_args(Kind)
