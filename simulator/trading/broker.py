@@ -13,6 +13,18 @@ class UnansweredError(BrokerError):
     """A request whose answer never came: the broker may have carried it out, or may not."""
 
 
+class DeniedError(BrokerError):
+    """An order that is never sent: the broker takes nothing of the kind."""
+
+
+class RejectedError(BrokerError):
+    """A request that the broker refused for good, with the HTTP `status` of its answer; it had no effect."""
+
+    def __init__(self, found: str, *, mend: str | None = None, status: int = 422) -> None:
+        super().__init__(found, mend=mend)
+        self.status = status
+
+
 class Broker(Protocol):
     """One account at a broker. Orders fill between any two calls, and every call may raise BrokerError.
 
@@ -32,8 +44,14 @@ class Broker(Protocol):
     async def cancel(self, client_order_id: str) -> OrderReport:
         """Withdraw an order. Returns it as it ended: it may have filled first. Raises UnansweredError."""
 
-    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> None:
-        """Replace the protective prices of a position; both None removes them. The same call twice is one."""
+    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
+        """Replace the protective prices of a position; both None removes them. The same call twice is one.
+
+        Returns the shares that are protected, whole ones.
+        """
+
+    async def release(self, symbol: str) -> None:
+        """Cancel the protective orders of a position; returns when all are confirmed gone and its shares are free."""
 
     def updates(self) -> AsyncIterator[OrderReport]:
         """Yield orders of the account as they change, from now on."""

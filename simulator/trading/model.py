@@ -174,12 +174,15 @@ class RoundTrip:
 @dataclass(frozen=True)
 class OrderReport:
     """An order as its broker has it: `filled` signed shares so far; ``open`` while more may fill,
-    ``partly_filled`` where the rest never will."""
+    ``partly_filled`` where the rest never will. `price` is the average of what has filled; `external` orders were sent
+    by somebody else: they count, and are never withdrawn."""
 
     client_order_id: str
     symbol: str
     status: OrderStatus
     filled: float = 0.0
+    price: float = 0.0
+    external: bool = False
 
 
 @dataclass(frozen=True)

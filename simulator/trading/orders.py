@@ -13,12 +13,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from simulator.market.bars import instant
-from simulator.trading.model import Order, Protect
+from simulator.trading.model import Order, OrderKind, Protect
 
 if TYPE_CHECKING:
     from simulator.trading.cycle import Intent
 
 Leg = Literal["entry", "protect"]
+TimeInForce = Literal["day", "opg", "gtc"]
+OrderClass = Literal["simple", "bracket", "oto", "oco"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,32 @@ class Origin:
 
     run: str
     account: str
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One request as it is sent to a broker.
+
+    Attributes
+    ----------
+    quantity, notional : signed shares, or dollars (buys only); exactly one of the two
+    stop, take_profit : prices of the exits of an `order_class` other than ``simple``
+    after : ids of tickets that must have filled completely before this one is sent
+    at_open : not before the session's open
+    """
+
+    client_order_id: str
+    symbol: str
+    quantity: float | None = None
+    notional: float | None = None
+    kind: OrderKind = "market"
+    time_in_force: TimeInForce = "day"
+    order_class: OrderClass = "simple"
+    limit: float | None = None
+    stop: float | None = None
+    take_profit: float | None = None
+    after: tuple[str, ...] = ()
+    at_open: bool = False
 
 
 def client_order_id(origin: Origin, decided_at: datetime, symbol: str, leg: Leg, revision: int) -> str:

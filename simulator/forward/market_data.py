@@ -1,0 +1,104 @@
+"""Prices from Alpaca's data interface, as traded: latest quotes and bars, and bars of the past."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from simulator.errors import BrokerError
+from simulator.forward.alpaca import Keys, check_address
+from simulator.forward.messages import instant
+from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit, thread_pool
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Best bid and ask, dollars; `at` is when it was told."""
+
+    at: datetime
+    bid: float
+    ask: float
+
+
+@dataclass(frozen=True)
+class RawBar:
+    """One bar as traded, neither adjusted for splits nor for dividends; `at` is the instant it is named by."""
+
+    at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class MarketData:
+    """Prices of the exchange, asked with the keys of one account; `url` as in `AlpacaAccount`."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        url: str | None = None,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        from alpaca.data.historical import StockHistoricalDataClient
+
+        check_address(url)
+        self._client = StockHistoricalDataClient(keys.key, keys.secret, raw_data=True, url_override=url)
+        limit = RateLimit()
+        self._client._session = OneAttempt(limit, patience, local=url is not None)
+        self._pool = thread_pool("data")
+        self._line = Line(limit, patience, self._pool, sleep)
+
+    def close(self) -> None:
+        """End its connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client._session.close()
+
+    async def quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        """Return the latest quote of each symbol that has one. Raises BrokerError."""
+        from alpaca.data.requests import StockLatestQuoteRequest
+
+        asked = StockLatestQuoteRequest(symbol_or_symbols=list(symbols))
+        found: Any = await self._line.ask(self._client.get_stock_latest_quote, asked)
+        return _each(found, lambda one: Quote(instant(one["t"]), float(one["bp"]), float(one["ap"])))
+
+    async def latest_bars(self, symbols: Sequence[str]) -> dict[str, RawBar]:
+        """Return the latest bar of a minute of each symbol that has one. Raises BrokerError."""
+        from alpaca.data.requests import StockLatestBarRequest
+
+        asked = StockLatestBarRequest(symbol_or_symbols=list(symbols))
+        return _each(await self._line.ask(self._client.get_stock_latest_bar, asked), _bar)
+
+    async def bars(
+        self, symbols: Sequence[str], first: datetime, last: datetime, minutes: int | None = None
+    ) -> dict[str, list[RawBar]]:
+        """Return the bars from `first` to `last`, of days or of so many `minutes`, oldest first. Raises BrokerError."""
+        from alpaca.data.enums import Adjustment
+        from alpaca.data.requests import StockBarsRequest
+        from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
+
+        step = TimeFrame.Day if minutes is None else TimeFrame(minutes, TimeFrameUnit.Minute)
+        asked = StockBarsRequest(
+            symbol_or_symbols=list(symbols), timeframe=step, start=first, end=last, adjustment=Adjustment.RAW
+        )
+        found: Any = await self._line.ask(self._client.get_stock_bars, asked)
+        return _each(found or {}, lambda bars: [_bar(one) for one in bars])
+
+
+def _bar(one: Mapping[str, Any]) -> RawBar:
+    return RawBar(instant(one["t"]), *(float(one[name]) for name in "ohlcv"))
+
+
+def _each(found: Any, read: Callable[[Any], T]) -> dict[str, T]:
+    try:
+        return {str(symbol): read(one) for symbol, one in found.items() if one}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BrokerError(f"the broker's prices are not understood: {type(error).__name__}: {error}") from None
