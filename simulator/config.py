@@ -94,7 +94,7 @@ def _dollars(least: float, most: float) -> BeforeValidator:
     return _bounded(f"dollars, from {least:g} to {most:,.0f}", least, most)
 
 
-def _check_least(given: Any) -> float | str:
+def parse_amount(given: Any) -> float | str:
     """Return dollars as a number, and percent of equity as text that ends in %."""
     text = str(given).replace(" ", "")
     unit = "%" if text.endswith("%") else ""
@@ -285,7 +285,7 @@ class Risk(Section):
     max_gross: Annotated[float, _fraction(10)] = 1.0
     max_group: Annotated[float, _fraction(10)] = 1.0
     shares: Literal["fractional", "whole"] = "fractional"
-    min_trade: Annotated[float | str, BeforeValidator(_check_least)] = "0.1%"
+    min_trade: Annotated[float | str, BeforeValidator(parse_amount)] = "0.1%"
     """Dollars, or percent of equity, below which a change of position is not worth an order."""
     initial_margin_long: Annotated[float, _fraction(10)] = 1.0
     initial_margin_short: Annotated[float, _fraction(10)] = 0.5
@@ -521,12 +521,12 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node | None, model: 
         if near := did_you_mean(str(first["input"]), choices):
             return ConfigError(f"{name} was {first['input']!r}{near}", where=where)
     reason = first["msg"].removeprefix("Value error, ")
+    if spot and spot[-1] in ("endpoint", "webhook"):
+        # What is wrong with it is said without the password it may hold.
+        return ConfigError(f"{name}: {reason}", where=where)
     if spot and is_secret(str(spot[-1])):
         # A key that was put where the name of its variable belongs is not repeated.
         return ConfigError(f"{name} is no name of a variable", where=where, mend="`export NAME=…` and say NAME here")
-    if spot and spot[-1] == "endpoint":
-        # What is wrong with it is said without the password it may hold.
-        return ConfigError(f"{name}: {reason}", where=where)
     return ConfigError(f"{name or 'the file'} was {first['input']!r}: {reason}", where=where)
 
 
@@ -550,6 +550,8 @@ def _keys_at(model: type[BaseModel], spot: list[Any]) -> list[str]:
     for part in spot:
         if isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
             kind = kind.model_fields[part].annotation
+            kind = get_args(kind)[0] if type(None) in get_args(kind) else kind
         else:
             kind = (getattr(kind, "__args__", None) or (None,))[-1]
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    return [field.alias or name for name, field in fields.items()]

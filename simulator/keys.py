@@ -20,7 +20,7 @@ from simulator.errors import ConfigError
 
 SHORTEST = 8
 """Characters below which a value is a word like others, and striking it out would spoil texts."""
-NAMED = re.compile(r"(^|_)(API)?(KEYS?|SECRETS?|TOKENS?|PASS|PASSWD|PASSPHRASE|PAT|CREDENTIALS?)(_|$)|"
+NAMED = re.compile(r"(^|_)(API)?(KEYS?|SECRETS?|TOKENS?|PASS|PASSWD|PASSPHRASE|PAT|CREDENTIALS?|WEBHOOKS?)(_|$)|"
                    r"(KEY|SECRET|TOKEN|PASSWORD)$", re.IGNORECASE)  # fmt: skip
 """Names of variables that hold secrets; ALPACA_PAPER_KEY_TREND is one."""
 IN_ADDRESS = (re.compile(r"^(\w[\w+.-]*://[^/\s:@]*:)(.+)(@.*)$"), re.compile(r"(\bpassword=)([^&\s'\"]+|'[^']+')()"))

@@ -32,6 +32,9 @@ __pycache__/
 !/data/sample/
 !/data/events.csv
 /sim.db*
+/logs/
+/forward.stop
+/forward.pause
 .env
 """
 
@@ -106,6 +109,11 @@ class Workspace:
     @property
     def reports(self) -> Path:
         return self.out / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the log and the heartbeats of forward trading."""
+        return self.out / "logs" / "forward"
 
     @property
     def registry(self) -> Path:

@@ -1,0 +1,108 @@
+"""Paper or live: which keys open an account, and everything that must come together before one is live.
+
+    config/forward.yaml  mode: live ─┐
+    ALPACA_LIVE_KEY_<ACCOUNT> … ─────┤
+    daily_loss for the account ──────┼─► open_keys ─► Access(paper=False)
+    the sentence, typed at start ────┘       └─ anything missing: an error that names it, or paper
+
+Only this file knows that there is anything but paper (tests/forward/test_mode.py looks through the package).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from simulator.errors import BrokerError, ConfigError, SimError, UsageError
+from simulator.forward.settings import Forward
+from simulator.keys import read_key
+
+
+@dataclass(frozen=True)
+class Access:
+    """Way into one account at Alpaca.
+
+    `paper` is False only where `open_keys` found everything that live trading needs. `url` is the address of a
+    rehearsal exchange on this machine, None for Alpaca itself.
+    """
+
+    account: str
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    paper: bool = True
+    url: str | None = None
+
+
+def name_keys(account: str, mode: str = "paper") -> tuple[str, str]:
+    """Return the variables that hold key and secret of `account`."""
+    return f"ALPACA_{mode.upper()}_KEY_{account.upper()}", f"ALPACA_{mode.upper()}_SECRET_{account.upper()}"
+
+
+def sentence(accounts: Sequence[str]) -> str:
+    """Return the sentence that is typed at the start of live trading, word for word."""
+    return f"trade real money in {' and '.join(accounts)}"
+
+
+def open_keys(
+    account: str, settings: Forward, accounts: Sequence[str] = (), typed: str = "", url: str | None = None
+) -> Access:
+    """Return the way into `account`: live where all of it comes together, paper where `mode` is paper.
+
+    `accounts` are all that are traded together (default: this one), `typed` is what a person typed at the start, `url`
+    the address of a rehearsal exchange, for which any keys do. Raises ConfigError that names all that live trading
+    lacks, or the variable of a paper key that is missing; UsageError for an address that is not on this machine.
+    """
+    if url is not None:
+        # Never the keys of a real account: whoever listens on a port of this machine would get them.
+        return Access(account, f"REHEARSAL{account.upper()}", "rehearsed", url=_refuse_distant(url))
+    if settings.mode != "live":
+        key, secret = map(read_key, name_keys(account))
+        return Access(account, key, secret)
+    if lacks := find_lacks(account, settings, accounts or (account,), typed):
+        mend = "`mode: paper` in config/forward.yaml trades on paper"
+        raise ConfigError(f"{account} is not traded live: {'; '.join(lacks)}", mend=mend)
+    key, secret = map(read_key, name_keys(account, "live"))
+    return Access(account, key, secret, paper=False)
+
+
+def find_lacks(account: str, settings: Forward, accounts: Sequence[str], typed: str) -> list[str]:
+    """List what is missing before `account` may be traded live; empty where nothing is."""
+    lacks = [] if settings.mode == "live" else ["config/forward.yaml says mode: paper"]
+    for live, paper in zip(name_keys(account, "live"), name_keys(account), strict=True):
+        try:
+            key = read_key(live)
+        except SimError as error:
+            lacks.append(error.found)
+            continue
+        if key == os.environ.get(paper, "").strip():
+            lacks.append(f"{live} is the paper key again")
+    if settings.loss_limit(account, 1.0) == float("inf"):
+        lacks.append(f"config/forward.yaml has no daily_loss for {account}")
+    if " ".join(typed.split()) != sentence(accounts):
+        lacks.append(f'"{sentence(accounts)}" was not typed at the start')
+    return lacks
+
+
+def pin_account(account: str, registered: str | None, found: str) -> str:
+    """Return the number of the account that the key opens. Raises BrokerError where another one was registered."""
+    if not found.strip():
+        raise BrokerError(f"{account}: the broker names no account number", mend="`sim doctor` asks again")
+    if registered is not None and registered != found:
+        what = f"the key of {account} opens account {found}; {registered} is registered"
+        raise BrokerError(what, mend="give the key of that account, or register anew: `sim forward start`")
+    return found
+
+
+def _refuse_distant(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    with suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return url
+    raise UsageError(f'"{host}" is not on this machine', mend="a rehearsal exchange is at http://127.0.0.1:PORT")
+
+
+__all__ = ["Access", "find_lacks", "name_keys", "open_keys", "pin_account", "sentence"]
