@@ -85,6 +85,8 @@ class Exchange:
         if order.time_in_force in ("ioc", "fok"):
             # There is no moment at which it could fill at once: prices are known at the open and close of bars.
             self._end(account, order, "canceled")
+        elif self._opened and self._closed < self._opened and self.bars.opens_at[self._opened - 1] == self.now:
+            self._auction(self._opened - 1, account).open()  # it came at the very instant of the open
         return order
 
     def find(self, account: PaperAccount, order_id: str) -> Order:

@@ -8,7 +8,7 @@ Events are only ever appended; triggers refuse the rest. Everything else can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +27,9 @@ from simulator.store.listing import by_run, newest
 from simulator.store.packing import PACKED, Packer, without_facts
 from simulator.store.projections import Row, count_recording, key_of, project
 from simulator.store.schema import PROJECTIONS, events, runs, schema
+
+FORWARD = "forward"
+"""Digest of the events of a forward run, which has no result before its end."""
 
 CHUNK = 500
 """Rows read at a time."""
@@ -138,6 +141,16 @@ class Store:
         """Append {file: sha256} of what another command adds to the folder of a result."""
         with self._writing() as db:
             self._append(db, run_id, digest, [Event("part.added", None, None, {"parts": dict(parts)})])
+
+    def append(self, run_id: str, new: Sequence[Event]) -> None:
+        """Append events of a forward run, all of them or none; they are on disk when this returns."""
+        with self._writing() as db:
+            self._append(db, run_id, FORWARD, list(new))
+
+    def of_forward(self, run_id: str) -> list[Stored]:
+        """Return every event of a forward run, oldest first."""
+        with self._reading() as db:
+            return [] if db is None else list(_history(db, run_id, FORWARD))
 
     def evidence(self, run_ids: Collection[str]) -> list[Stored]:
         """Events that tell what stands in the folders of these runs, oldest first."""

@@ -20,6 +20,15 @@ Kind = Literal[
     "approval.refused",
     "approval.expired",
     "forward.registered",
+    "forward.started",
+    "forward.stopped",
+    "forward.paused",
+    "forward.resumed",
+    "forward.point",
+    "forward.intent",
+    "forward.fill",
+    "forward.session",
+    "forward.alert",
 ]
 
 KINDS: tuple[str, ...] = get_args(Kind)

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 from simulator.errors import BrokerError
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
+from simulator.trading.model import Book, BrokerFill, Fill, Order, OrderStatus, Rejection
 
 FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
 RejectionWhy = Literal[
@@ -32,6 +32,9 @@ REJECTION_WHYS: tuple[str, ...] = get_args(RejectionWhy)
 
 TOLERANCE = 1 + 1e-12
 """How far a need may exceed free margin before it is cut: rounding is not a reason to trim."""
+
+LEAST_SHARES = 5e-10
+"""Shares below which nothing is held: brokers count to nine decimals, and sums of them round."""
 
 Bar = tuple[float, float, float, float, float]
 """open, high, low, close: positive and finite; dividend going ex at the open: dollars a share, NaN or 0 for none."""
@@ -171,6 +174,37 @@ def on_bar(
         _fill_limits(step, free_after_open)
     _close(step, session_return)
     return step.events
+
+
+def book_bar(
+    account: Account,
+    bars: Sequence[Bar | None],
+    at: int,
+    year: float,
+    rules: ExecutionRules,
+    session_return: float | None,
+    executions: Sequence[BrokerFill],
+) -> None:
+    """Carry `account` through one bar in which a broker filled: `executions` stand in the place of sections C to E.
+
+    All else is as in :func:`on_bar`, whose parameters these are.
+    """
+    fresh = [(p, bar) for p, bar in zip(account.positions.values(), bars, strict=True) if bar is not None]
+    step = _BarStep(account, rules, fresh, Events(at))
+    _accrue(step, year)
+    for execution in executions:
+        book_execution(account, execution)
+    _close(step, session_return)
+    account.margin_call = False  # the broker's to call
+
+
+def book_execution(account: Account, execution: BrokerFill) -> None:
+    """Add what a broker filled to cash and shares. Raises BrokerError for a symbol that is not traded here."""
+    account.cash -= execution.quantity * execution.price
+    position = account.position(execution.symbol)
+    position.shares += execution.quantity
+    if abs(position.shares) < LEAST_SHARES:
+        position.shares = 0.0
 
 
 @dataclass(slots=True)

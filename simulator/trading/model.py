@@ -108,6 +108,22 @@ class Fill:
 
 
 @dataclass(frozen=True)
+class BrokerFill:
+    """An execution as a broker tells it: signed shares, and the price paid or got, slippage within it.
+
+    `id` is the broker's, told twice where the execution is told twice; `client_order_id` is empty for orders that
+    somebody else sent. `at` is nanoseconds since the epoch.
+    """
+
+    id: str
+    client_order_id: str
+    symbol: str
+    at: int
+    quantity: float
+    price: float
+
+
+@dataclass(frozen=True)
 class Rejection:
     """An order, or part of one, that was not carried out: `wanted` shares against `got`, and the rule that said so.
 

@@ -37,19 +37,27 @@ def keys() -> tuple[str, str]:
 
 
 def fetch(
-    symbols: Sequence[str], first: date, last: date, say: Callable[[str], None], *, url: str | None = None
+    symbols: Sequence[str],
+    first: date,
+    last: date,
+    say: Callable[[str], None],
+    *,
+    url: str | None = None,
+    pair: tuple[str, str] | None = None,
+    adjusted: bool = True,
 ) -> list[BarTable]:
     """Daily tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
-    `url` replaces Alpaca's address (it speaks the same API there). Raises UsageError without alpaca-py or keys,
+    `url` replaces Alpaca's address (it speaks the same API there), `pair` the key and secret of the environment. Prices
+    are `adjusted` for splits and dividends, or as they were traded. Raises UsageError without alpaca-py or keys,
     DataError when Alpaca refuses, has nothing or cannot be reached. Keys appear in no message.
     """
-    client = _client(*keys(), url)
+    client = _client(*(pair or keys()), url)
     tables = []
     with closing(client._session):
         for symbol in symbols:
             say(f"{symbol} from Alpaca")
-            bars = _ask(client, symbol, first, last)
+            bars = _ask(client, symbol, first, last, adjusted)
             if not bars:
                 raise DataError(f"Alpaca has no bars for {symbol} from {first} to {last}")
             tables.append(to_table(symbol, bars))
@@ -84,7 +92,7 @@ def _client(key: str, secret: str, url: str | None) -> Any:
     return client
 
 
-def _ask(client: Any, symbol: str, first: date, last: date) -> list[Mapping[str, Any]]:
+def _ask(client: Any, symbol: str, first: date, last: date, adjusted: bool) -> list[Mapping[str, Any]]:
     from alpaca.common.exceptions import APIError
     from alpaca.data.enums import Adjustment, DataFeed
     from alpaca.data.requests import StockBarsRequest
@@ -96,7 +104,7 @@ def _ask(client: Any, symbol: str, first: date, last: date) -> list[Mapping[str,
         timeframe=TimeFrame.Day,
         start=datetime.combine(first, time(0), NEW_YORK),
         end=datetime.combine(last, time(12), NEW_YORK),  # daily bars are dated at midnight
-        adjustment=Adjustment.ALL,
+        adjustment=Adjustment.ALL if adjusted else Adjustment.RAW,
         feed=DataFeed.SIP,
     )
     try:

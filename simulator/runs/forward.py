@@ -1,0 +1,110 @@
+"""A forward test of what a run would replay: the same strategy, gateway and inputs, on accounts at a broker.
+
+RunSpec ─► strategy, gateway, points, rules (as in `sim run`) ──► Session, which brings clock, brokers and bars
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.config import WEEKDAYS, Config, load_config, override_config
+from simulator.errors import DataError
+from simulator.forward.books import Books
+from simulator.forward.feed import Fetch, RecordedFeed
+from simulator.forward.protocols import Clock, ForwardBroker, Known
+from simulator.forward.session import Session, Trader
+from simulator.market.calendar import NEW_YORK, day_number, day_of, sessions
+from simulator.market.events import load_events
+from simulator.market.fetch import last_complete_session
+from simulator.market.load import load_bars
+from simulator.market.news import load_news
+from simulator.runs.accounts import COUNCIL
+from simulator.runs.cash_return import with_cash_return
+from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import load_strategy
+from simulator.store.connection import store_place
+from simulator.store.database import Store
+from simulator.trading.cycle import TradingRules
+from simulator.trading.strategy import Committee, Strategy, points_of, seats_of
+from simulator.workspace import Workspace
+
+
+def members_of(strategy: Strategy[Any], config: Config) -> Mapping[str, Strategy[Any]]:
+    """Return {account: the strategy that trades there}: six of a council, one of a rule."""
+    if not isinstance(strategy, Committee):
+        return {COUNCIL: strategy}
+    names = {account.role: name for name, account in config.accounts.accounts.items()}
+    members = {names.get(seat, seat): strategy.member(seat) for seat in strategy.members}
+    members[names.get(strategy.chairman, COUNCIL)] = strategy
+    return {name: members[name] for name in (*(n for n in config.accounts.accounts if n in members), *members)}
+
+
+@contextmanager
+def open_session(
+    spec: RunSpec,
+    last: date,
+    workspace: Workspace,
+    folder: Path,
+    run: str,
+    broker: Callable[[str], ForwardBroker],
+    clock: Clock,
+    fetch: Fetch,
+) -> Iterator[tuple[Session, asyncio.Runner]]:
+    """Return the session of `spec` from `spec.first` to `last`, and the loop it lives in. Its inputs are kept in
+    ``folder/data``.
+
+    `broker` opens the account of a name. Raises what a run raises before it begins.
+    """
+    config = override_config(load_config(workspace.config), spec.overrides)
+    rules = TradingRules.from_config(config)
+    with open_gateway(spec, workspace, config) as asking, Store(store_place(workspace.registry)) as store:
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
+        asking.open_for(run, seats_of(loaded.strategy))
+        points = points_of(loaded.strategy, config.schedule)
+        begin = _sessions_before(spec.first, loaded.strategy.window)
+        load = _loader(spec, begin, folder / "data", workspace, config)
+        symbols = dict.fromkeys((*spec.symbols, config.assets.cash_instrument))
+        feed = RecordedFeed(tuple(symbols), begin, folder / "data", fetch, load)
+        known = asking.loop.run(feed.known_at(datetime.combine(spec.first, time(), NEW_YORK)))
+        marks = {symbol: known.snapshot.last(symbol) for symbol in spec.symbols if known.snapshot.has(symbol)}
+        traders = [
+            Trader(name, strategy, broker(name), Books(config.accounts.cash, marks, rules.execution))
+            for name, strategy in members_of(loaded.strategy, config).items()
+        ]
+        weekday = WEEKDAYS.index(config.schedule.weekday)
+        session = Session(run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday)
+        yield session, asking.loop
+
+
+def _loader(
+    spec: RunSpec, begin: date, data: Path, workspace: Workspace, config: Config
+) -> Callable[[datetime], Known]:
+    """Return the function that reads recorded bars as a replay of the same sessions does."""
+    context = (config.assets.cash_instrument, *config.assets.context)
+    folders = (data, *workspace.bar_folders)
+    events, news = load_events(workspace.events), load_news(workspace.news)
+
+    def load(as_of: datetime) -> Known:
+        last = last_complete_session(as_of)
+        loaded = load_bars(spec.symbols, folders, first=begin, last=last, context=context)
+        start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
+        bars, _, _ = with_cash_return(loaded.bars, loaded.context, config, start)
+        return Known(bars.snapshot(as_of, events, loaded.context, news), bars.rows(start, len(bars)))
+
+    return load
+
+
+def _sessions_before(day: date, count: int) -> date:
+    """Return the session `count` sessions before `day`."""
+    before = sessions(day - timedelta(days=count * 8 // 5 + 20), day - timedelta(days=1))
+    if len(before) < max(count, 1):
+        raise DataError(f"the calendar has no {count} sessions before {day}")
+    return day_of(before.session_of[-max(count, 1)])
