@@ -15,16 +15,15 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from simulator.errors import BrokerError, UsageError
+from simulator.errors import BrokerError
 from simulator.forward import messages
 from simulator.forward.messages import AccountState, Clock, PlacedOrder
+from simulator.forward.mode import Keys, check_address
 from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit, thread_pool
-from simulator.keys import read_key
 from simulator.market.calendar import NEW_YORK
 from simulator.trading.broker import RejectedError, UnansweredError
 from simulator.trading.model import Book, OrderReport
@@ -42,28 +41,6 @@ CLOCK_LIMIT_S = 120.0
 OWN_ID = re.compile(r"(exit-)?[0-9a-f]{40}(-\d+)?")
 """Ids of orders that this program sends, see `trading.orders.client_order_id`."""
 EXIT = "exit-"
-
-
-@dataclass(frozen=True)
-class Keys:
-    """Keys of one account, and the kind of account they open."""
-
-    account: str
-    key: str = field(repr=False)
-    secret: str = field(repr=False)
-    paper: bool = True
-
-
-def paper_keys(account: str) -> Keys:
-    """Return the keys of a paper account from the environment. Raises ConfigError, which never repeats a key."""
-    key, secret = (read_key(f"ALPACA_PAPER_{what}_{account.upper()}") for what in ("KEY", "SECRET"))
-    return Keys(account, key, secret)
-
-
-def check_address(url: str | None) -> None:
-    """Raise UsageError where `url` leads off this machine: keys are sent there, and orders."""
-    if url is not None and urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise UsageError(f"{urlsplit(url).hostname} is no rehearsal exchange", mend="it runs on this machine")
 
 
 class AlpacaAccount:
@@ -91,7 +68,7 @@ class AlpacaAccount:
     ) -> None:
         from alpaca.trading.client import TradingClient
 
-        check_address(url)
+        check_address(url, keys.paper)
         self.name, self.number, self.patience, self.is_own = keys.account, number, patience, is_own
         self._keys, self._url, self._local_time, self._sleep = keys, url, local_time, sleep
         self._client = TradingClient(keys.key, keys.secret, paper=keys.paper, raw_data=True, url_override=url)

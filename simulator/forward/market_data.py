@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from simulator.errors import BrokerError
-from simulator.forward.alpaca import Keys, check_address
 from simulator.forward.messages import instant
+from simulator.forward.mode import Keys, check_address
 from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit, thread_pool
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class MarketData:
     ) -> None:
         from alpaca.data.historical import StockHistoricalDataClient
 
-        check_address(url)
+        check_address(url, keys.paper)
         self._client = StockHistoricalDataClient(keys.key, keys.secret, raw_data=True, url_override=url)
         limit = RateLimit()
         self._client._session = OneAttempt(limit, patience, local=url is not None)

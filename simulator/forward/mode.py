@@ -2,7 +2,7 @@
 
     config/forward.yaml  mode: live ─┐
     ALPACA_LIVE_KEY_<ACCOUNT> … ─────┤
-    daily_loss for the account ──────┼─► open_keys ─► Access(paper=False)
+    daily_loss for the account ──────┼─► open_keys ─► Keys(paper=False)
     the sentence, typed at start ────┘       └─ anything missing: an error that names it, or paper
 
 Only this file knows that there is anything but paper (tests/forward/test_mode.py looks through the package).
@@ -23,18 +23,13 @@ from simulator.keys import read_key
 
 
 @dataclass(frozen=True)
-class Access:
-    """Way into one account at Alpaca.
-
-    `paper` is False only where `open_keys` found everything that live trading needs. `url` is the address of a
-    rehearsal exchange on this machine, None for Alpaca itself.
-    """
+class Keys:
+    """Keys of one account; `paper` is False only where `open_keys` found everything that live trading needs."""
 
     account: str
     key: str = field(repr=False)
     secret: str = field(repr=False)
     paper: bool = True
-    url: str | None = None
 
 
 def name_keys(account: str, mode: str = "paper") -> tuple[str, str]:
@@ -47,26 +42,26 @@ def sentence(accounts: Sequence[str]) -> str:
     return f"trade real money in {' and '.join(accounts)}"
 
 
-def open_keys(
-    account: str, settings: Forward, accounts: Sequence[str] = (), typed: str = "", url: str | None = None
-) -> Access:
-    """Return the way into `account`: live where all of it comes together, paper where `mode` is paper.
+def open_keys(account: str, settings: Forward, accounts: Sequence[str] = (), typed: str = "") -> Keys:
+    """Return the keys of `account`: live where all of it comes together, paper where `mode` is paper.
 
-    `accounts` are all that are traded together (default: this one), `typed` is what a person typed at the start, `url`
-    the address of a rehearsal exchange, for which any keys do. Raises ConfigError that names all that live trading
-    lacks, or the variable of a paper key that is missing; UsageError for an address that is not on this machine.
+    `accounts` are all that are traded together (default: this one), `typed` is what a person typed at the start.
+    Raises ConfigError that names all that live trading lacks, or the variable of a paper key that is missing, and never
+    repeats a key.
     """
-    if url is not None:
-        # Never the keys of a real account: whoever listens on a port of this machine would get them.
-        return Access(account, f"REHEARSAL{account.upper()}", "rehearsed", url=_refuse_distant(url))
     if settings.mode != "live":
         key, secret = map(read_key, name_keys(account))
-        return Access(account, key, secret)
+        return Keys(account, key, secret)
     if lacks := find_lacks(account, settings, accounts or (account,), typed):
         mend = "`mode: paper` in config/forward.yaml trades on paper"
         raise ConfigError(f"{account} is not traded live: {'; '.join(lacks)}", mend=mend)
     key, secret = map(read_key, name_keys(account, "live"))
-    return Access(account, key, secret, paper=False)
+    return Keys(account, key, secret, paper=False)
+
+
+def make_rehearsal_keys(account: str) -> Keys:
+    """Return keys for a rehearsal exchange: never real ones, which whoever listens on a port would get."""
+    return Keys(account, f"REHEARSAL{account.upper()}", "rehearsed")
 
 
 def find_lacks(account: str, settings: Forward, accounts: Sequence[str], typed: str) -> list[str]:
@@ -97,12 +92,14 @@ def pin_account(account: str, registered: str | None, found: str) -> str:
     return found
 
 
-def _refuse_distant(url: str) -> str:
-    host = urlsplit(url).hostname or ""
+def check_address(url: str | None, paper: bool = True) -> None:
+    """Raise UsageError where `url`, an address in place of Alpaca's, leads off this machine or stands beside live keys:
+    keys are sent there, and orders."""
+    host = "" if url is None else urlsplit(url).hostname or ""
+    mend = "a rehearsal exchange is at http://127.0.0.1:PORT"
+    if url is not None and not paper:
+        raise UsageError("live keys are for Alpaca alone", mend=mend)
     with suppress(ValueError):
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return url
-    raise UsageError(f'"{host}" is not on this machine', mend="a rehearsal exchange is at http://127.0.0.1:PORT")
-
-
-__all__ = ["Access", "find_lacks", "name_keys", "open_keys", "pin_account", "sentence"]
+        if url is None or host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return
+    raise UsageError(f'"{host}" is not on this machine', mend=mend)

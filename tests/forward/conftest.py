@@ -14,7 +14,8 @@ import pytest
 
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.server import Served, serve
-from simulator.forward.alpaca import AlpacaAccount, Keys
+from simulator.forward.alpaca import AlpacaAccount
+from simulator.forward.mode import Keys
 from simulator.forward.requests import Patience
 from simulator.market.bars import Bars
 from simulator.trading.orders import Ticket

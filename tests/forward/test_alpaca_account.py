@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 else:
     Market = Any
 
-from simulator.forward.alpaca import Keys
 from simulator.forward.market_data import MarketData
+from simulator.forward.mode import Keys
 
 from .conftest import run, ticket
 

@@ -11,7 +11,8 @@ import pytest
 
 import simulator
 from simulator.errors import BrokerError, ConfigError, UsageError
-from simulator.forward.mode import Access, name_keys, open_keys, pin_account, sentence
+from simulator.forward.alpaca import AlpacaAccount
+from simulator.forward.mode import Keys, check_address, make_rehearsal_keys, name_keys, open_keys, pin_account, sentence
 from simulator.forward.settings import Forward
 
 NEEDS = ("mode", "key", "secret", "loss", "typed")
@@ -20,7 +21,7 @@ PAPER, LIVE = ("PKPAPERPAPER1", "paper-secret-1"), ("AKLIVELIVE1", "live-secret-
 
 def open_account(
     given: set[str], monkeypatch: pytest.MonkeyPatch, paper: bool = True, typed: str | None = None
-) -> Access:
+) -> Keys:
     for mode, values in (("paper", PAPER), ("live", LIVE)):
         for name, need, value in zip(name_keys("TREND", mode), ("key", "secret"), values, strict=True):
             if need in given if mode == "live" else paper:
@@ -43,8 +44,8 @@ COMBINATIONS = [set(chosen) for size in range(len(NEEDS) + 1) for chosen in iter
 @pytest.mark.parametrize("given", COMBINATIONS, ids=lambda given: "+".join(sorted(given)) or "nothing")
 def test_live_needs_all_of_it(given: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     if given == set(NEEDS):
-        access = open_account(given, monkeypatch)
-        assert (access.paper, access.key, access.secret, access.url) == (False, *LIVE, None)
+        keys = open_account(given, monkeypatch)
+        assert (keys.paper, keys.key, keys.secret) == (False, *LIVE)
     elif "mode" in given:
         with pytest.raises(ConfigError) as caught:
             open_account(given, monkeypatch)
@@ -59,8 +60,8 @@ def test_live_needs_all_of_it(given: set[str], monkeypatch: pytest.MonkeyPatch) 
         ]
         assert not [value for value in (*PAPER, *LIVE) if value in str(caught.value)]
     else:
-        access = open_account(given, monkeypatch)
-        assert (access.paper, access.key, access.secret, access.url) == (True, *PAPER, None)
+        keys = open_account(given, monkeypatch)
+        assert (keys.paper, keys.key, keys.secret) == (True, *PAPER)
 
 
 def test_keys_of_one_kind_never_stand_in_for_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,19 +90,29 @@ def test_the_sentence_names_every_account(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_rehearsal_is_on_this_machine_and_gets_no_real_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_account(set(NEEDS), monkeypatch)
-    live = Forward.model_validate({"mode": "live", "daily_loss": {"*": "2%"}})
+    live = open_account(set(NEEDS), monkeypatch)
+    keys = make_rehearsal_keys("TREND")
+    assert keys.paper
+    assert not {keys.key, keys.secret} & {*PAPER, *LIVE}
+    check_address(None, paper=False)
     for url in ("http://127.0.0.1:8901", "http://localhost:8901", "http://[::1]:8901"):
-        access = open_keys("TREND", live, typed=sentence(["TREND"]), url=url)
-        assert access.paper
-        assert access.url == url
-        assert not {access.key, access.secret} & {*PAPER, *LIVE}
+        check_address(url)
+        with pytest.raises(UsageError, match="live keys are for Alpaca alone"):
+            AlpacaAccount(live, url=url)
     for url in ("https://api.alpaca.markets", "http://10.0.0.5:8901", "http://127.0.0.1@api.alpaca.markets", "x", ""):
         with pytest.raises(UsageError, match="is not on this machine"):
-            open_keys("TREND", live, url=url)
+            AlpacaAccount(keys, url=url)
 
 
-def test_an_access_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("paper", "host"), [(True, "paper-api.alpaca.markets"), (False, "api.alpaca.markets")])
+def test_a_client_asks_the_address_of_its_keys(paper: bool, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = open_account(set() if paper else set(NEEDS), monkeypatch)
+    account = AlpacaAccount(keys)
+    account.close()
+    assert str(account._client._base_url.value) == f"https://{host}"
+
+
+def test_keys_show_nothing_of_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = repr(open_account(set(NEEDS), monkeypatch))
     assert not [value for value in LIVE if value in shown]
 
@@ -118,7 +129,7 @@ def test_the_account_number_of_the_registration_counts() -> None:
 
 @pytest.mark.medium
 def test_nothing_else_in_the_package_can_name_the_live_endpoint() -> None:
-    """Nor make an Access, or a client, that is not on paper."""
+    """Nor make an Keys, or a client, that is not on paper."""
     live = re.compile(r"(?<!paper-)\bapi\.alpaca\.markets|TRADING_(STREAM_)?LIVE|ALPACA_LIVE|APCA_API_BASE_URL")
     package = Path(simulator.__file__).parent
     found = []
@@ -133,7 +144,7 @@ def test_nothing_else_in_the_package_can_name_the_live_endpoint() -> None:
 
 
 def on_paper(call: ast.Call) -> bool:
-    """Return False for a call that makes an Access, or gives `paper` anything but True or that of an Access."""
-    allowed = ("True", "access.paper", "self.access.paper", "self._access.paper")
+    """Return False for a call that makes an Keys, or gives `paper` anything but True or that of an Keys."""
+    allowed = ("True", "keys.paper", "self.keys.paper", "self._keys.paper")
     given = [ast.unparse(word.value) for word in call.keywords if word.arg == "paper"]
-    return ast.unparse(call.func).rpartition(".")[2] != "Access" and all(one in allowed for one in given)
+    return ast.unparse(call.func).rpartition(".")[2] != "Keys" and all(one in allowed for one in given)
