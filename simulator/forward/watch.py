@@ -1,0 +1,178 @@
+"""Watch over a loop: its log and heartbeat, alerts, the switches others throw, and what an account may lose in a day.
+
+each poll   look ──► kill switch, SIGTERM: StoppedError      a beat, when one is due
+each point  refuse_entries ──► paused, day's loss spent ──► without_entries(intent): exits alone
+anything    tell ──► log       alert ──► log, store, channels
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from simulator.errors import SimError
+from simulator.forward.alerts import Alert, Alerts, Deliver, Kind
+from simulator.forward.log import Log
+from simulator.forward.settings import Forward
+from simulator.forward.switches import Heartbeat, Switches, beat, read_switches
+from simulator.trading.cycle import Intent
+from simulator.trading.model import Order, Rejection
+from simulator.workspace import Workspace
+
+Record = Callable[[str, datetime, str, Mapping[str, Any]], None]
+"""Puts an event ``forward.<kind>`` into the store: kind, instant, account or empty, payload."""
+
+
+class StoppedError(SimError):
+    """The loop was stopped from outside; positions keep their stops and targets at the broker."""
+
+    exit_code = 0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is watched over: a registration's id, its strategy, {account: number at the broker}, and paper or live."""
+
+    run: str
+    strategy: str
+    accounts: Mapping[str, str]
+    mode: str = "paper"
+
+
+class Watch:
+    """Watch over the loop of `watched` in `workspace`.
+
+    `record` puts events into the store; `clock` is this machine's, in seconds, and only spaces heartbeats. Of all
+    methods only `look` raises.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: Forward,
+        watched: Watched,
+        record: Record,
+        channels: Mapping[str, Deliver] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.workspace, self.settings, self.watched = workspace, settings, watched
+        self.log = Log(workspace.logs, watched.run, self._tell_lost)
+        self.alerts = Alerts(settings.alerts, self.log, channels)
+        self.paused: str | None = None
+        """Reason of the pause that is in force."""
+        self.stop_asked: str | None = None
+        """Set by a signal handler: `look` stops the loop then."""
+        self._record, self._clock = record, clock
+        self._since, self._now, self._next = "", datetime.min, ""
+        self._beaten, self._state = -float("inf"), ""
+
+    def start(self, now: datetime) -> None:
+        """Say that the loop is at work, from `now` on."""
+        self._now, self._since = now, now.isoformat()
+        self.alert("started", f"{self.watched.strategy} on {', '.join(self.watched.accounts)}, {self._mode}", now)
+        self.beat("running", now)
+
+    def look(self, now: datetime, next_point: str | None = None) -> None:
+        """Read the switches and let the heart beat: at each poll. `next_point` is when and what comes next.
+
+        Raises StoppedError where the kill switch is thrown or the process was asked to end.
+        """
+        self._now, self._next = now, next_point or self._next
+        switches = read_switches(self.workspace)
+        self._follow_pause(switches, now)
+        if switches.stop is not None:
+            self.alert("kill switch", switches.stop, now)
+            raise StoppedError(f"stopped by the kill switch: {switches.stop}")
+        if self.stop_asked is not None:
+            raise StoppedError(f"stopped: {self.stop_asked}")
+        self.beat("running" if self.paused is None else "paused", now)
+
+    def _follow_pause(self, switches: Switches, now: datetime) -> None:
+        if (switches.pause is None) != (self.paused is None):
+            self.paused = switches.pause
+            kind: Kind = "resumed" if self.paused is None else "paused"
+            self._put(kind, now, "", {"why": self.paused or ""})
+            self.alert(kind, self.paused or "entries are allowed again", now)
+
+    def refuse_entries(self, account: str, morning: float, equity: float) -> str:
+        """Return why nothing may be entered in `account` now, empty where it may.
+
+        `morning` and `equity` are dollars: at the close before, and now.
+        """
+        if self.paused is not None:
+            return f"paused: {self.paused}"
+        limit = self.settings.loss_limit(account, morning)
+        if morning - equity < limit or limit == float("inf"):
+            return ""
+        lost = f"lost ${morning - equity:,.2f} of the ${limit:,.2f} a day may lose"
+        self.alert("loss limit", lost, self._now, account)
+        return lost
+
+    # ── what is said ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, kind: str, at: datetime, account: str = "", **facts: Any) -> None:
+        """Write a line to the log."""
+        self.log.write(kind, at, account, **facts)
+
+    def alert(self, kind: Kind, text: str, at: datetime, account: str = "") -> None:
+        """Let people know: log, store, e-mail and webhook."""
+        self.alerts.send(Alert(kind, text, at, account))
+        self._put("alert", at, account, {"kind": kind, "text": text})
+
+    def beat(self, state: str, now: datetime) -> None:
+        """Write the heartbeat where one is due, or the state has changed."""
+        tick = self._clock()
+        if state == self._state and tick - self._beaten < self.settings.heartbeat_s:
+            return
+        self._beaten, self._state = tick, state
+        run, strategy, accounts, mode = vars(self.watched).values()
+        every = self.settings.heartbeat_s
+        heart = Heartbeat(run, strategy, accounts, mode, state, self._since, now.isoformat(), self._next, every)
+        if not beat(self.workspace, heart):
+            self.alert("disk", f"no heartbeat can be written in {self.workspace.logs}", now)
+
+    def end(self, why: str, now: datetime | None = None) -> None:
+        """Say that the loop has ended, and let the channels finish."""
+        at = self._now if now is None else now
+        self.alert("stopped", why, at)
+        self.beat("stopped", at)
+        self.alerts.close()
+
+    @property
+    def _mode(self) -> str:
+        return "with real money" if self.watched.mode == "live" else "on paper"
+
+    def _put(self, kind: str, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
+        try:
+            self._record(kind, at, account, payload)
+        except SimError as error:  # the store is down, which its next event will not pass over
+            self.log.write("store.lost", at, account, event=kind, why=str(error))
+
+    def _tell_lost(self, reason: str) -> None:
+        if self._now is not datetime.min:
+            self.alerts.send(Alert("disk", f"the log cannot be written ({reason})", self._now))
+
+
+def without_entries(intent: Intent, why: str) -> Intent:
+    """Return `intent` with nothing that opens or enlarges a position; what goes through zero ends there.
+
+    Withdrawals and protective prices stay. Ids count up without a gap, as those of any intent.
+    """
+    orders: list[Order] = []
+    refused = list(intent.refused)
+    first = intent.orders[0].id if intent.orders else 0
+    for order in intent.orders:
+        held, mark = intent.book.positions.get(order.symbol, 0.0), intent.book.marks.get(order.symbol, 0.0)
+        dollars, shares = order.notional or 0.0, order.quantity or 0.0
+        wanted = shares if not dollars else dollars / mark if mark else 0.0
+        if wanted * held >= 0.0:
+            refused.append(Rejection(-1, order.symbol, order.submitted_at, wanted, 0.0, why))
+            continue
+        if abs(wanted) > abs(held):
+            refused.append(Rejection(-1, order.symbol, order.submitted_at, wanted + held, 0.0, why))
+            order = Order(order.id, order.symbol, order.submitted_at, -held)
+        orders.append(replace(order, id=first + len(orders)))
+    return replace(intent, orders=tuple(orders), refused=tuple(refused))
