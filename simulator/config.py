@@ -285,6 +285,8 @@ class Risk(Section):
     max_gross: Annotated[float, _fraction(10)] = 1.0
     max_group: Annotated[float, _fraction(10)] = 1.0
     shares: Literal["fractional", "whole"] = "fractional"
+    execution: Literal["ideal", "alpaca"] = "ideal"
+    """Terms of orders: as one would wish, or as Alpaca takes them: docs/decisions/0001-fill-rules.md."""
     min_trade: Annotated[float | str, BeforeValidator(parse_amount)] = "0.1%"
     """Dollars, or percent of equity, below which a change of position is not worth an order."""
     initial_margin_long: Annotated[float, _fraction(10)] = 1.0

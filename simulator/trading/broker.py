@@ -7,6 +7,7 @@ from typing import Protocol
 
 from simulator.errors import BrokerError
 from simulator.trading.model import Book, Order, OrderReport, Rejection
+from simulator.trading.orders import Ticket
 
 
 class UnansweredError(BrokerError):
@@ -38,8 +39,8 @@ class Broker(Protocol):
     async def find(self, client_order_id: str) -> OrderReport | None:
         """Return the order of that id, open or not; None where the broker never took it and never will."""
 
-    async def submit(self, order: Order, client_order_id: str) -> OrderReport:
-        """Send `order` under an id of the caller's own. Raises UnansweredError."""
+    async def submit(self, ticket: Ticket) -> OrderReport:
+        """Send `ticket` under its id. Raises DeniedError, RejectedError, UnansweredError."""
 
     async def cancel(self, client_order_id: str) -> OrderReport:
         """Withdraw an order. Returns it as it ended: it may have filled first. Raises UnansweredError."""
@@ -47,11 +48,12 @@ class Broker(Protocol):
     async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
         """Replace the protective prices of a position; both None removes them. The same call twice is one.
 
-        Returns the shares that are protected, whole ones.
+        Returns the shares that are protected, whole ones. Raises RejectedError where the broker takes no such exit.
         """
 
     async def release(self, symbol: str) -> None:
-        """Cancel the protective orders of a position; returns when all are confirmed gone and its shares are free."""
+        """Cancel the protective orders of a position; returns when all are confirmed gone and its shares are free.
+        Each may have filled first. Nothing happens where there are none. Raises UnansweredError."""
 
     def updates(self) -> AsyncIterator[OrderReport]:
         """Yield orders of the account as they change, from now on."""

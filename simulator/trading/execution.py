@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from math import inf, isnan, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from simulator.errors import UsageError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from simulator.config import Costs, Risk
 
 SESSIONS_A_YEAR = 252
+
+Profile = Literal["ideal", "alpaca"]
+"""Terms of orders: as one would wish, or as Alpaca takes them (`trading.orders`)."""
 
 
 def refuse_impossible(limits: Iterable[tuple[str, float]], where: str) -> None:
@@ -44,6 +47,7 @@ class ExecutionRules:
     limit_through : within a bar a limit or take-profit fills only where the price goes through it by a tick
     whole_shares : quantities are truncated toward zero
     min_trade, min_trade_share : dollars, and fraction of equity, below which a change of position is not worth an order
+    alpaca : orders are sized as Alpaca takes them (`trading.orders`)
     """
 
     commission_per_share: float = 0.0
@@ -62,6 +66,7 @@ class ExecutionRules:
     whole_shares: bool = False
     min_trade: float = 1.0
     min_trade_share: float = 0.0
+    alpaca: bool = False
 
     def __post_init__(self) -> None:
         stated = vars(self) | {"cash_interest": 0.0 if isnan(self.cash_interest) else self.cash_interest}
@@ -71,11 +76,17 @@ class ExecutionRules:
     def from_config(cls, risk: Risk, costs: Costs) -> ExecutionRules:
         """Return the rules that `config/risk.yaml` and `config/costs.yaml` state."""
         stated = {**risk.model_dump(), **costs.model_dump()}
+        stated["alpaca"] = risk.execution == "alpaca"
         stated["whole_shares"] = risk.shares == "whole"
         stated["limit_through"] = costs.limit_fill == "through"
         stated["cash_interest"] = nan if costs.cash_interest == "cash" else costs.cash_interest
         stated |= {"min_trade": risk.least_dollars, "min_trade_share": risk.least_share}
         return cls(**{rule.name: stated[rule.name] for rule in fields(cls)})
+
+    @property
+    def profile(self) -> Profile:
+        """The terms orders are made by: see `trading.orders`."""
+        return "alpaca" if self.alpaca else "ideal"
 
     def least_worth(self, equity: float) -> float:
         """Return the dollars below which a change of position is not worth an order, at an equity of `equity`."""

@@ -1,26 +1,45 @@
-"""The order compiler: an intent as what is sent, each part under an id of its own.
+"""The order compiler: an intent as the requests that are sent, each under an id of its own.
 
-Intent ──entry_orders──► {client_order_id: Order}         one a symbol
-       └─protections───► {client_order_id: Protect}       one a position that stays on its side
+    Intent ──compile_orders──► Tickets      `ideal`: one an order
+           │                                `alpaca`: what a broker takes, and what waits for what
+           └─protections─────► {client_order_id: Protect}       one a position that stays on its side
+
+An order holds what is wanted, in the books of a replay and at a broker alike: sizing has quantised it already. A ticket
+holds how it is asked for. Under `alpaca` a flip is two tickets, the second after the first has filled; what sells goes
+before what buys, and buys beyond the buying power wait until the sales have filled; entries with exits are brackets
+(two) or `oto` (one) at the open; whole shares at the market take part in the opening auction.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from simulator.market.bars import instant
-from simulator.trading.model import Order, OrderKind, Protect
+from simulator.errors import BrokerError
+from simulator.market.bars import instant, moment
+from simulator.market.calendar import NEW_YORK, sessions
+from simulator.trading.execution import Profile
+from simulator.trading.model import Book, Order, OrderKind, Protect
 
 if TYPE_CHECKING:
     from simulator.trading.cycle import Intent
 
-Leg = Literal["entry", "protect"]
-TimeInForce = Literal["day", "opg", "gtc"]
+Leg = Literal["entry", "protect", "close"]
+TimeInForce = Literal["day", "opg", "cls", "gtc"]
 OrderClass = Literal["simple", "bracket", "oto", "oco"]
+
+COLLAR = 0.05
+"""Above the last price at which a market order is reckoned: brokers take some per cent."""
+
+AUCTION_CLOSES = timedelta(minutes=2)
+"""Before the opening; later orders take no part in its auction."""
+
+BORROWING_EQUITY, MULTIPLIER = 2_000.0, 2.0
+"""Dollars of equity from which on an account borrows and sells short, and dollars it then holds for one of its own."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +53,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Ticket:
-    """One request as it is sent to a broker.
+    """One request as it is sent.
 
     Attributes
     ----------
-    quantity, notional : signed shares, or dollars (buys only); exactly one of the two
-    stop, take_profit : prices of the exits of an `order_class` other than ``simple``
-    after : ids of tickets that must have filled completely before this one is sent
-    at_open : not before the session's open
+    quantity, notional : signed shares, or dollars to buy for; one of the two
+    order_class : ``bracket`` with stop and take-profit, ``oto`` with one of them, ``oco`` for two exits of a position
+    after : ids that must have filled completely before this one is sent
+    at_open : not sent before the opening of the session
     """
 
     client_order_id: str
@@ -67,15 +86,94 @@ def client_order_id(origin: Origin, decided_at: datetime, symbol: str, leg: Leg,
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
 
 
-def entry_orders(intent: Intent, origin: Origin) -> dict[str, Order]:
-    """Return {client_order_id: order} of `intent`, in the order they are sent."""
-    return {_id(intent, origin, order.symbol, "entry"): order for order in intent.orders}
-
-
 def protections(intent: Intent, origin: Origin) -> dict[str, Protect]:
     """Return {client_order_id: (symbol, stop, take-profit)} of `intent`."""
     return {_id(intent, origin, one[0], "protect"): one for one in intent.protects}
 
 
+def compile_orders(intent: Intent, origin: Origin, profile: Profile) -> tuple[Ticket, ...]:
+    """Return the tickets of `intent`, in the order they are sent. Pure: equal arguments give equal tickets."""
+    if profile == "ideal":
+        return tuple(_as_it_is(intent, origin, order) for order in intent.orders)
+    tickets = [ticket for order in intent.orders for ticket in _steps(intent, origin, order)]
+    held = intent.book.positions
+    first = [one for one in tickets if not one.after and (one.quantity or 0.0) * held.get(one.symbol, 0.0) < 0.0]
+    others = [one for one in tickets if one not in first]
+    return (*first, *_financed(intent.book, first, others))
+
+
+def session_hours(at: datetime) -> tuple[datetime, datetime]:
+    """Return opening and close of the session that is open at `at`, else of the next one."""
+    day = at.astimezone(NEW_YORK).date()
+    for one in (on := sessions(day, day + timedelta(days=14))).closes_at.tolist():
+        if instant(at) < one:
+            return moment(int(on.opens_at[on.closes_at.tolist().index(one)])), moment(one)
+    raise BrokerError(f"no session within two weeks of {at}")
+
+
+def as_sent(ticket: Ticket, now: datetime) -> Ticket:
+    """Return `ticket` as it is sent at `now`: too late for the opening auction it is an order of the day."""
+    opens, _ = session_hours(now)
+    late = ticket.time_in_force == "opg" and now >= opens - AUCTION_CLOSES
+    return replace(ticket, time_in_force="day") if late else ticket
+
+
 def _id(intent: Intent, origin: Origin, symbol: str, leg: Leg) -> str:
     return client_order_id(origin, intent.decision.as_of, symbol, leg, intent.revision)
+
+
+def _as_it_is(intent: Intent, origin: Origin, order: Order) -> Ticket:
+    return Ticket(
+        _id(intent, origin, order.symbol, "entry"),
+        order.symbol,
+        order.quantity,
+        order.notional,
+        order.kind,
+        limit=order.limit,
+        stop=order.stop,
+        take_profit=order.take_profit,
+    )
+
+
+def _steps(intent: Intent, origin: Origin, order: Order) -> Iterator[Ticket]:
+    """Yield the ticket of `order`, or the two of one that crosses zero."""
+    held, ticket = intent.book.positions.get(order.symbol, 0.0), _as_it_is(intent, origin, order)
+    left = held + (order.quantity or 0.0)
+    if held * left < 0.0:
+        close = replace(ticket, client_order_id=_id(intent, origin, order.symbol, "close"), quantity=-held)
+        yield _simple(close)
+        yield _entry(replace(ticket, quantity=left, after=(close.client_order_id,), at_open=True))
+    elif held != 0.0:
+        yield _simple(ticket)  # its exits are those of the position, which is protected anew
+    else:
+        yield _entry(ticket)
+
+
+def _entry(ticket: Ticket) -> Ticket:
+    exits = (ticket.stop is not None) + (ticket.take_profit is not None)
+    if not exits:
+        return _simple(ticket)
+    order_class: OrderClass = "bracket" if exits == 2 else "oto"
+    return replace(ticket, order_class=order_class, time_in_force="gtc", at_open=True)
+
+
+def _simple(ticket: Ticket) -> Ticket:
+    fractional = ticket.quantity is None or ticket.quantity % 1.0 != 0.0
+    in_force: TimeInForce = "gtc" if ticket.kind == "limit" else "day" if fractional or ticket.after else "opg"
+    return replace(ticket, stop=None, take_profit=None, time_in_force=in_force)
+
+
+def _financed(book: Book, first: list[Ticket], others: list[Ticket]) -> Iterator[Ticket]:
+    """Yield `others`, those that need more than the buying power left after the sales at the market among `first`."""
+    gross = sum(abs(shares) * book.marks[symbol] for symbol, shares in book.positions.items())
+    power = (MULTIPLIER if book.equity >= BORROWING_EQUITY else 1.0) * book.equity - gross
+    sales = tuple(one.client_order_id for one in first if one.kind == "market")
+    for ticket in others:
+        price = ticket.limit or book.marks[ticket.symbol] * (1.0 + COLLAR)
+        need = ticket.notional if ticket.quantity is None else abs(ticket.quantity) * price
+        power -= need or 0.0
+        if power < 0.0 and sales:
+            after = tuple(dict.fromkeys((*ticket.after, *sales)))
+            in_force = "day" if ticket.time_in_force == "opg" else ticket.time_in_force
+            ticket = replace(ticket, after=after, at_open=True, time_in_force=in_force)
+        yield ticket

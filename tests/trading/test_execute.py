@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.trading.orders import client_order_id, entry_orders
+from simulator.trading.orders import Ticket, client_order_id, compile_orders
 
 from . import toy_broker
 from .toy_broker import AS_OF, HAND, MARKS, ORIGIN, WEIGHTS, ToyBroker, opened, planned, run_until_done, session
@@ -27,6 +27,12 @@ events = st.one_of(
     st.tuples(st.just("trade"), st.sampled_from(tuple(MARKS)), shares),
     st.tuples(st.just("order"), st.sampled_from(tuple(MARKS)), shares),
 )
+
+
+def entry_orders(intent: toy_broker.Intent) -> dict[str, Ticket]:
+    return {one.client_order_id: one for one in compile_orders(intent, ORIGIN, "ideal")}
+
+
 scripts = st.lists(events, max_size=60)
 
 
@@ -58,10 +64,10 @@ def test_no_leg_is_ordered_twice_and_no_order_answers_a_book_that_was_not_planne
         elif kind == "accept" and not what["key"].startswith(HAND):
             assert not what["again"], "one leg, two orders"
             intent = intents[max(intents)]
-            order = entry_orders(intent, ORIGIN)[what["key"]]
+            order = entry_orders(intent)[what["key"]]
             assert order.symbol == what["symbol"], "sent only once it is recorded"
             at_work = [one["symbol"] for one in reading["open_orders"]]
-            assert order.symbol not in at_work or entry_orders(intent, ORIGIN).keys() & {
+            assert order.symbol not in at_work or entry_orders(intent).keys() & {
                 one["client_order_id"] for one in reading["open_orders"] if one["symbol"] == order.symbol
             }, "an order was open on the symbol when this one was sent"
             aim = WEIGHTS[order.symbol] * intent.book.equity / MARKS[order.symbol]
@@ -110,7 +116,7 @@ def test_a_fill_between_planning_and_sending_is_planned_on_anew() -> None:
     assert done.intent.book.positions == {"A": 10.0}
     (bought, _) = done.intent.orders
     assert bought.notional == pytest.approx(0.5 * done.intent.book.equity - 1_000.0)
-    assert set(done.orders) == set(entry_orders(done.intent, ORIGIN))
+    assert set(done.orders) == set(entry_orders(done.intent))
 
 
 def test_a_change_of_a_quarter_of_a_share_is_a_change_and_one_of_rounding_is_none() -> None:
@@ -136,7 +142,7 @@ def test_an_answer_that_never_came_is_looked_up_and_the_order_keeps_its_id() -> 
     done = asyncio.run(session(toy))
     assert not toy.script, "the answer was lost"
     kinds = [what["key"] for kind, what in toy.state["log"] if kind == "accept"]
-    assert kinds == list(entry_orders(done.intent, ORIGIN))
+    assert kinds == list(entry_orders(done.intent))
     assert done.intent.revision == 0
 
 
@@ -152,7 +158,7 @@ def test_a_client_killed_at_any_point_goes_on_without_a_second_order(tmp_path: P
     toy = ToyBroker(state)
     done = asyncio.run(session(toy))
     accepted = [what for kind, what in toy.state["log"] if kind == "accept"]
-    assert [one["key"] for one in accepted] == list(entry_orders(done.intent, ORIGIN))
+    assert [one["key"] for one in accepted] == list(entry_orders(done.intent))
     assert not any(one["again"] for one in accepted)
     assert done.intent.revision == 0, "going on is no new intent"
 

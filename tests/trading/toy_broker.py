@@ -27,8 +27,8 @@ from simulator.market.bars import Bars, Snapshot
 from simulator.trading.broker import Broker, UnansweredError
 from simulator.trading.cycle import Execution, Intent, TradingRules, execute, plan
 from simulator.trading.execution import ExecutionRules
-from simulator.trading.model import Book, Decision, Order, OrderReport, Target
-from simulator.trading.orders import Origin
+from simulator.trading.model import Book, Decision, OrderReport, Target
+from simulator.trading.orders import Origin, Ticket
 from simulator.trading.risk import Limits
 
 ORIGIN = Origin("run", "COUNCIL")
@@ -73,12 +73,12 @@ class ToyBroker:
         await self.wait("find: found")
         return self.report(client_order_id) if found else None
 
-    async def submit(self, order: Order, client_order_id: str) -> OrderReport:
+    async def submit(self, ticket: Ticket) -> OrderReport:
         await self.wait("submit: asked")
-        quantity = order.quantity if order.quantity is not None else order.notional / MARKS[order.symbol]
-        self.take(client_order_id, order.symbol, quantity)
+        quantity = ticket.quantity if ticket.quantity is not None else ticket.notional / MARKS[ticket.symbol]
+        self.take(ticket.client_order_id, ticket.symbol, quantity)
         await self.wait("submit: accepted")
-        return self.report(client_order_id)
+        return self.report(ticket.client_order_id)
 
     async def cancel(self, client_order_id: str) -> OrderReport:
         await self.wait("cancel: asked")
@@ -89,11 +89,18 @@ class ToyBroker:
         await self.wait("cancel: done")
         return self.report(client_order_id)
 
-    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> None:
+    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
         await self.wait("protect: asked")
         self.state["brackets"][symbol] = [stop, take_profit, client_order_id]
         self.save()
         await self.wait("protect: done")
+        return abs(self.state["positions"].get(symbol, 0.0))
+
+    async def release(self, symbol: str) -> None:
+        await self.wait("release: asked")
+        self.state["brackets"].pop(symbol, None)
+        self.note("release", {"symbol": symbol})
+        await self.wait("release: done")
 
     async def updates(self) -> AsyncIterator[OrderReport]:
         for key in list(self.state["orders"]):
