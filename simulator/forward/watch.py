@@ -34,7 +34,7 @@ class StoppedError(SimError):
 
 @dataclass(frozen=True)
 class Watched:
-    """What is watched over: a registration's id, its strategy, {account: number at the broker}, and paper or live."""
+    """Loop under watch: id of its registration, strategy, {account: number at the broker}, and paper or live."""
 
     run: str
     strategy: str
@@ -59,7 +59,7 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.workspace, self.settings, self.watched = workspace, settings, watched
-        self.log = Log(workspace.logs, watched.run, self._tell_lost)
+        self.log = Log(workspace.logs, watched.run, lambda why: self.alert("disk", f"the log: {why}", self._now))
         self.alerts = Alerts(settings.alerts, self.log, channels)
         self.paused: str | None = None
         """Reason of the pause that is in force."""
@@ -150,10 +150,6 @@ class Watch:
             self._record(kind, at, account, payload)
         except SimError as error:  # the store is down, which its next event will not pass over
             self.log.write("store.lost", at, account, event=kind, why=str(error))
-
-    def _tell_lost(self, reason: str) -> None:
-        if self._now is not datetime.min:
-            self.alerts.send(Alert("disk", f"the log cannot be written ({reason})", self._now))
 
 
 def without_entries(intent: Intent, why: str) -> Intent:

@@ -124,9 +124,7 @@ def test_no_disk_stops_the_watch(loop: Loop) -> None:
     loop.watch.tell("order.sent", AT, "TREND")
     loop.watch.alert("halt", "SPY", AT)
     loop.watch.end("over")
-    assert "disk: the log cannot be written (Not a directory)" in " ".join(loop.sent) or "File exists" in " ".join(
-        loop.sent
-    )
+    assert [line for line in loop.sent if line.startswith("disk: the log: ")]
     assert "halt: SPY" in loop.sent
 
 
