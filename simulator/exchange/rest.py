@@ -64,6 +64,7 @@ class Wire:
         """Return `handler` behind keys, the rate limit and faults."""
 
         async def answer(request: Request) -> Response:
+            headers: dict[str, str] = {}
             try:
                 account = self.exchange.account(*keys_of(request.headers))
                 headers, there = self._count(account.key)
@@ -72,7 +73,7 @@ class Wire:
                 response = await self._carry_out(handler, account, request)
             except Refusal as error:
                 body = {"code": error.code, "message": error.message, **error.more}
-                response, headers = JSONResponse(body, error.status), {}
+                response = JSONResponse(body, error.status)
             response.headers.update(headers)
             return response
 
@@ -179,12 +180,20 @@ async def portfolio_history(asked: Asked) -> Response:
 
 
 async def activities(asked: Asked) -> Response:
-    """Fills, newest first; no dividends and no interest: a paper account books none."""
-    kinds = asked.request.path_params.get("kind") or asked.request.query_params.get("activity_types", "FILL")
+    """Fills, newest first where nothing else is asked, a page at a time. A paper account books nothing else."""
+    query = asked.request.query_params
+    kinds = asked.request.path_params.get("kind") or query.get("activity_types", "FILL")
     if "FILL" not in kinds.split(","):
         return JSONResponse([])
-    made = [forms.activity_json(one, asked.account.orders[one.order]) for one in asked.account.executions]
-    return JSONResponse(made[::-1][: _whole(asked.request, "page_size", 100, 100)])
+    after, until = (parse_instant(query[name]) if name in query else None for name in ("after", "until"))
+    made = [
+        forms.activity_json(one, asked.account.orders[one.order])
+        for one in asked.account.executions
+        if (after is None or one.at > after) and (until is None or one.at < until)
+    ]
+    found = made if query.get("direction") == "asc" else made[::-1]
+    begins = 1 + next((k for k, one in enumerate(found) if one["id"] == query.get("page_token")), -1)
+    return JSONResponse(found[begins : begins + _whole(asked.request, "page_size", 100, 100)])
 
 
 async def post_order(asked: Asked) -> Response:
@@ -331,7 +340,7 @@ def parse_instant(given: str) -> int:
     except ValueError:
         raise Refusal(422, f"invalid time: {given}") from None
     known = found if found.tzinfo else found.replace(tzinfo=NEW_YORK if len(given) <= 10 else UTC)
-    return round(known.timestamp()) * 1_000_000_000 + known.microsecond * 1_000
+    return int(known.replace(microsecond=0).timestamp()) * 1_000_000_000 + known.microsecond * 1_000
 
 
 def _day(given: str) -> date:

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 from simulator.errors import BrokerError
 from simulator.forward import messages
 from simulator.forward.messages import AccountState, Clock, PlacedOrder
-from simulator.forward.mode import Keys, check_address
-from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit, thread_pool
+from simulator.forward.mode import Keys, check_address, pin_account
+from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit, UnsentError, thread_pool
+from simulator.forward.stream import TradeStream
+from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
-from simulator.trading.broker import RejectedError, UnansweredError
-from simulator.trading.model import Book, OrderReport
+from simulator.trading.broker import DeniedError, RejectedError, UnansweredError
+from simulator.trading.model import Book, BrokerFill, OrderReport
 from simulator.trading.orders import Ticket
 
 if TYPE_CHECKING:
@@ -36,8 +38,10 @@ READINGS = 6
 """Readings of an account before it is said not to hold still."""
 MOST_ORDERS = 500
 """Orders of one answer."""
-CLOCK_LIMIT_S = 120.0
-"""Seconds by which this machine's clock may differ from the broker's, which is the one that counts."""
+OVERLAP = timedelta(hours=1)
+"""Executions of so long before the newest are asked for again: they need not be told in order."""
+PAGE = 100
+"""Executions of one answer."""
 OWN_ID = re.compile(r"(exit-)?[0-9a-f]{40}(-\d+)?")
 """Ids of orders that this program sends, see `trading.orders.client_order_id`."""
 EXIT = "exit-"
@@ -51,8 +55,8 @@ class AlpacaAccount:
     url : address of a rehearsal exchange on this machine, in place of Alpaca's
     number : number of the account at the broker; another one is refused
     is_own : tells from a `client_order_id` whether this program sent the order; others are external
-    local_time : this machine's clock, against which the broker's is held; None where it runs by itself, as a
-        rehearsal's does
+    local_time : this machine's clock, against which the broker's is held; None where that runs by itself, as in a
+        rehearsal
     """
 
     def __init__(
@@ -63,19 +67,26 @@ class AlpacaAccount:
         number: str | None = None,
         patience: Patience = Patience(),  # noqa: B008 - frozen
         is_own: Callable[[str], bool] = lambda one: OWN_ID.fullmatch(one) is not None,
-        local_time: Callable[[], datetime] | None = lambda: datetime.now(UTC),
+        local_time: Callable[[], datetime] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         from alpaca.trading.client import TradingClient
 
         check_address(url, keys.paper)
         self.name, self.number, self.patience, self.is_own = keys.account, number, patience, is_own
-        self._keys, self._url, self._local_time, self._sleep = keys, url, local_time, sleep
+        self._keys, self._sleep = keys, sleep
+        utc = (lambda: datetime.now(UTC)) if url is None else None
+        self._local_time = local_time or utc
         self._client = TradingClient(keys.key, keys.secret, paper=keys.paper, raw_data=True, url_override=url)
         limit = RateLimit()
         self._client._session = OneAttempt(limit, patience, local=url is not None)
-        self._pool = thread_pool(keys.account)
+        self._pool = thread_pool(self.name)
         self._line = Line(limit, patience, self._pool, sleep)
+        self.stream: TradeStream | None = None
+        self._rejected: dict[str, OrderReport] = {}
+        self._roots: dict[str, str] = {}
+        self._legs: set[str] = set()
+        self._executions: dict[str, BrokerFill] = {}
 
     def __repr__(self) -> str:
         return f"AlpacaAccount({self.name})"
@@ -90,11 +101,7 @@ class AlpacaAccount:
     async def state(self) -> AccountState:
         """Return cash, equity and restrictions. Raises BrokerError where it is not the account that is pinned."""
         found = messages.read_account(await self._line.ask(self._client.get_account))
-        if self.number is not None and found.number != self.number:
-            raise BrokerError(
-                f"the keys of {self.name} open account {found.number}, registered is {self.number}",
-                mend="a paper account that was reset is another one: register anew",
-            )
+        pin_account(self.name, self.number, found.number)
         return found
 
     async def account(self) -> Book:
@@ -104,14 +111,9 @@ class AlpacaAccount:
             positions = messages.read_positions(await self._line.ask(self._client.get_all_positions))
             after, still = await self.state(), await self._open_orders()
             if before.cash == after.cash and orders == still:
-                entries = [one.report(self._is_external(one)) for one in orders if not is_exit(one)]
-                return Book(
-                    after.cash,
-                    {symbol: shares for symbol, (shares, _) in positions.items()},
-                    {symbol: price for symbol, (_, price) in positions.items()},
-                    after.equity,
-                    tuple(entries),
-                )
+                entries = [await self._report(one) for one in orders if not is_exit(one)]
+                shares, prices = ({name: pair[k] for name, pair in positions.items()} for k in (0, 1))
+                return Book(after.cash, shares, prices, after.equity, tuple(entries))
         raise UnansweredError(f"account {self.name} did not hold still over {READINGS} readings")
 
     async def positions(self) -> dict[str, float]:
@@ -120,11 +122,11 @@ class AlpacaAccount:
         return {symbol: shares for symbol, (shares, _) in found.items()}
 
     async def clock(self) -> Clock:
-        """Return the broker's clock. Raises BrokerError where this machine's is further from it than CLOCK_LIMIT_S."""
+        """Return the broker's clock. Raises BrokerError where this machine's is too far from it."""
         found = messages.read_clock(await self._line.ask(self._client.get_clock))
         if self._local_time is not None:
             apart = abs((self._local_time() - found.now).total_seconds())
-            if apart > CLOCK_LIMIT_S:
+            if apart > self.patience.clock_limit_s:
                 raise BrokerError(f"the broker's clock is {apart:.0f} s from this machine's", mend="set the clock")
         return found
 
@@ -141,24 +143,47 @@ class AlpacaAccount:
         except (KeyError, TypeError, ValueError) as error:
             raise BrokerError(f"the broker's calendar is not understood: {error}") from None
 
+    async def executions(self) -> Sequence[BrokerFill]:
+        """Return every fill of the account, oldest first; those of a leg carry the id of the order it was sent with,
+        those of protective orders the id that `protected_by` reads."""
+        newest = max((one.at for one in self._executions.values()), default=0)
+        asked: dict[str, Any] = {"direction": "asc", "page_size": PAGE}
+        if newest:
+            asked["after"] = (moment(newest) - OVERLAP).isoformat()
+        while True:
+            page: Any = await self._line.ask(self._client.get, "/account/activities/FILL", dict(asked))
+            for body in page:
+                if body["id"] not in self._executions:
+                    root = await self._root(str(body["order_id"]))
+                    self._executions[body["id"]] = messages.read_execution(body, root)
+            if len(page) < PAGE:
+                return sorted(self._executions.values(), key=lambda one: one.at)
+            asked["page_token"] = page[-1]["id"]
+
     # Orders -----------------------------------------------------------------------------------------------------------
 
     async def find(self, client_order_id: str) -> OrderReport | None:
         """Return the order of that id, or the one that took its place; None where the broker has none."""
         placed = await self._placed(client_order_id)
         if placed is None:
-            return None
-        last = await self._follow(placed)
-        return _under(client_order_id, last.report(self._is_external(placed)))
+            return self._rejected.get(client_order_id)
+        return await self._report(await self._follow(placed))
 
     async def submit(self, ticket: Ticket) -> OrderReport:
-        """Send a ticket. Returns it as the broker has it, also where an earlier attempt had reached it.
+        """Send a ticket. Returns it as the broker has it, also where an earlier attempt had reached it, or as
+        ``rejected``, by the broker or before it was sent.
 
-        Raises DeniedError, RejectedError, UnansweredError where the broker has not got it yet and may still get it, and
-        BrokerError where the id belongs to a different order.
+        Raises UnansweredError where the broker has not got it yet and may still get it, and BrokerError where the id
+        belongs to a different order, and where nobody would hear of its fills: the stream does not listen.
         """
-        messages.check_ticket(ticket)
-        return await self._send(messages.to_request(ticket))
+        try:
+            messages.check_ticket(ticket)
+            await self._wait_for_stream()
+            return await self._send(messages.to_request(ticket))
+        except (DeniedError, RejectedError) as error:
+            found = OrderReport(ticket.client_order_id, ticket.symbol, "rejected", reason=str(error))
+            self._rejected[ticket.client_order_id] = found
+            return found
 
     async def cancel(self, client_order_id: str) -> OrderReport:
         """Withdraw an order of our own. Returns it as it ended, when that is confirmed."""
@@ -167,8 +192,16 @@ class AlpacaAccount:
             raise BrokerError(f"{self.name} has no order {client_order_id} to cancel")
         if self._is_external(placed):
             raise BrokerError(f"order {client_order_id} on {placed.symbol} was sent by somebody else: left as it is")
-        ended = await self._end(await self._follow(placed))
-        return _under(client_order_id, ended.report())
+        return await self._report(await self._end(await self._follow(placed)))
+
+    async def _wait_for_stream(self) -> None:
+        if self.stream is not None and not self.stream.listening.is_set():
+            if self.stream.refused is not None:
+                raise self.stream.refused
+            try:
+                await asyncio.wait_for(self.stream.listening.wait(), self.patience.settle_s)
+            except TimeoutError:
+                raise UnsentError(f"the stream of {self.name} does not listen: nothing is ordered") from None
 
     async def _send(self, request: OrderRequest) -> OrderReport:
         client_order_id = str(request.client_order_id)
@@ -187,7 +220,8 @@ class AlpacaAccount:
                 f"order {client_order_id} at {self.name} is another one, for {placed.symbol}",
                 mend="nothing is sent under that id; `sim forward reconcile` shows both",
             )
-        return (await self._follow(placed)).report()
+        self._note(placed)
+        return await self._report(await self._follow(placed))
 
     async def _look_up(self, client_order_id: str, error: UnansweredError) -> PlacedOrder:
         """Find out what became of an order whose answer never came: it may still be on its way."""
@@ -208,7 +242,9 @@ class AlpacaAccount:
             if error.status == 404:
                 return None
             raise
-        return messages.read_order(body)
+        found = messages.read_order(body)
+        self._note(found)
+        return found
 
     async def _by_id(self, order_id: str) -> PlacedOrder:
         return messages.read_order(await self._line.ask(self._client.get_order_by_id, order_id))
@@ -241,31 +277,66 @@ class AlpacaAccount:
         asked = GetOrdersRequest(
             status=QueryOrderStatus(status), limit=MOST_ORDERS, nested=True, symbols=list(symbols) or None, after=after
         )
-        return messages.read_orders(await self._line.ask(self._client.get_orders, asked))
+        found = messages.read_orders(await self._line.ask(self._client.get_orders, asked))
+        for one in reversed(found):  # oldest first: what took the place of another is known by it
+            self._note(one)
+        return found
 
     async def _open_orders(self, symbol: str | None = None) -> list[PlacedOrder]:
         """Return open orders, legs among them, oldest last."""
         found = await self._orders("open", [] if symbol is None else [symbol])
-        return [one for order in found for one in order.family() if one.is_open]
+        flat = {one.id: one for order in found for one in order.family() if one.is_open}
+        for one in flat.values():
+            await self._root(one.id)
+        return [replace(one, is_leg=True) if one.id in self._legs else one for one in flat.values()]
+
+    def _note(self, placed: PlacedOrder, certain: bool = False) -> None:
+        """Keep whose order this is: one that took another's place, and a leg, belong to the order that was sent."""
+        root = self._roots.get(placed.replaces or "", placed.client_order_id)
+        own = self.is_own(root)
+        if own or certain or placed.order_class == "simple":  # else it may be a leg that was told by itself
+            for one in placed.family():
+                self._roots.setdefault(one.id, root if own else "")
+        self._legs.update(one.id for one in placed.legs)
+
+    async def _root(self, order_id: str) -> str:
+        """Return the id under which the order was sent, or the one it is a part of; empty if somebody else did."""
+        if order_id not in self._roots:
+            for one in reversed(await self._orders("all")):
+                self._note(one, certain=True)
+        if order_id not in self._roots:
+            placed = await self._by_id(order_id)
+            if placed.replaces is not None:
+                await self._root(placed.replaces)
+            self._note(placed, certain=True)
+        return self._roots[order_id]
+
+    async def _report(self, placed: PlacedOrder) -> OrderReport:
+        """Return an order under the id by which it was sent."""
+        root = await self._root(placed.id)
+        known_as = root if root and not placed.is_leg else placed.client_order_id
+        return replace(placed.report(external=not root), client_order_id=known_as)
 
     def _is_external(self, placed: PlacedOrder) -> bool:
-        return not placed.is_leg and not self.is_own(placed.client_order_id)
+        return not self._roots.get(placed.id)
 
     # Protection -------------------------------------------------------------------------------------------------------
 
     async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
-        """Replace the protective orders of a position, sized to the whole shares that are held. Returns these; none
-        where the position has gone meanwhile.
+        """Replace the protective orders of a position, sized to the whole shares of it that no other order is to
+        close. Returns these; none where the position has gone meanwhile.
 
-        Raises RejectedError where the broker takes no such exit, e.g. a stop that the price has passed already.
+        Raises RejectedError where the broker takes no such exit, e.g. a stop that the price has passed already, and
+        BrokerError where the position has changed its side meanwhile: both exits filled.
         """
-        held = (await self.positions()).get(symbol, 0.0)
-        wanted = messages.exit_request(symbol, held, stop, take_profit, client_order_id)
-        if wanted is not None and _stand_already(stop, take_profit, held, await self._exits(symbol)):
+        held, exits = await self._to_protect(symbol)
+        wanted = messages.exit_request(symbol, held, stop, take_profit, EXIT + client_order_id)
+        if wanted is not None and _stand_already(stop, take_profit, held, exits):
             return wanted.qty or 0.0
-        await self.release(symbol)
+        for one in exits:
+            await self._end(one)
         # Only now is it known what is held: an exit may have filled before its cancel came.
-        now = (await self.positions()).get(symbol, 0.0)
+        now, _ = await self._to_protect(symbol)
         if now * held < 0.0:
             raise BrokerError(f"{self.name} holds {now:g} {symbol} where it held {held:g}: both exits filled")
         own = f"{EXIT}{client_order_id}-"
@@ -276,42 +347,68 @@ class AlpacaAccount:
         await self._send(wanted)
         return wanted.qty or 0.0
 
+    async def _to_protect(self, symbol: str) -> tuple[float, list[PlacedOrder]]:
+        """Return signed shares that no other order is to close, and our open exits."""
+        orders, held = await self._open_orders(symbol), (await self.positions()).get(symbol, 0.0)
+        exits = [one for one in orders if self._is_own_exit(one)]
+        others = [one for one in orders if one not in exits and one.status != "held" and one.sign * held < 0.0]
+        taken = sum(one.left for one in others if one.left == one.left and not one.is_leg)
+        return math.copysign(max(abs(held) - taken, 0.0), held), exits
+
     async def release(self, symbol: str) -> None:
         """Cancel the protective orders of a position; return when all are confirmed gone."""
-        for one in await self._exits(symbol):
-            await self._end(one)
+        for one in await self._open_orders(symbol):
+            if self._is_own_exit(one):
+                await self._end(one)
 
-    async def _exits(self, symbol: str) -> list[PlacedOrder]:
-        """Return our open exits of a position; those that wait for an entry are its own matter."""
-        return [
-            one
-            for one in await self._open_orders(symbol)
-            if is_exit(one) and one.status != "held" and not self._is_external(one)
-        ]
+    def _is_own_exit(self, one: PlacedOrder) -> bool:
+        """Return True for an exit of a position; one that waits for its entry is that entry's own matter."""
+        return is_exit(one) and one.status != "held" and not self._is_external(one)
 
     # Updates ----------------------------------------------------------------------------------------------------------
 
     async def updates(self) -> AsyncIterator[OrderReport]:
-        """Yield orders of the account as they change, from now on."""
-        known = {one.id: one for one in await self._open_orders()}
-        newest = (await self.clock()).now
-        while True:
-            await self._sleep(1.0)
-            found = {one.id: one for one in await self._open_orders()}
-            for order in await self._orders("all", after=newest - timedelta(seconds=1)):
-                found.update({one.id: one for one in order.family()})
-            for gone in known.keys() - found.keys():
-                if known[gone].is_open:
-                    found[gone] = await self._by_id(gone)
-            for one in found.values():
-                if known.get(one.id) != one:
-                    yield one.report(self._is_external(one))
-            known.update(found)
+        """Yield orders of the account as they change, from now on. While this runs, orders wait for its stream.
+
+        They are read when the stream tells something, when it was connected anew, and every `poll_s` seconds; where
+        these looks find more than the stream told, it is mute and connected anew.
+        """
+        address = str(self._client._base_url).replace("http", "ws", 1) + "/stream"
+        stream = self.stream = TradeStream(self._keys, address, self.patience, self._sleep)
+        try:
+            since, known = (await self.clock()).now, {one.id: one for one in await self._open_orders()}
+            async with stream.running():
+                while True:
+                    told = await stream.changed(self.patience.poll_s)
+                    news, since = await self._changes(known, since)
+                    for one in news:
+                        yield await self._report(one)
+                    if news and not told and not await stream.changed(self.patience.backoff_s):
+                        await stream.reconnect()
+        finally:
+            self.stream = None
+
+    async def _changes(self, known: dict[str, PlacedOrder], since: datetime) -> tuple[list[PlacedOrder], datetime]:
+        """Return orders that are not as in `known`, which is brought up to date, and when the newest of all came."""
+        found = {one.id: one for one in await self._open_orders()}
+        for order in await self._orders("all", after=since - timedelta(seconds=1)):
+            found.update({one.id: one for one in order.family()})
+        for gone in [key for key, one in known.items() if one.is_open and key not in found]:
+            found[gone] = await self._by_id(gone)
+        news = [one for key, one in found.items() if known.get(key) != one]
+        known.update(found)
+        return news, max([since, *(one.created_at for one in found.values() if one.created_at is not None)])
 
 
 def is_exit(one: PlacedOrder) -> bool:
     """Return True for a protective order: a leg, or one that `protect` sent."""
     return one.is_leg or one.client_order_id.startswith(EXIT)
+
+
+def protected_by(client_order_id: str) -> str | None:
+    """Return the id that `protect` was given of an order that it sent, None for others."""
+    found = re.fullmatch(rf"{EXIT}(.+)-\d+", client_order_id)
+    return None if found is None else found[1]
 
 
 def _stand_already(stop: float | None, take_profit: float | None, held: float, exits: Iterable[PlacedOrder]) -> bool:
@@ -320,10 +417,6 @@ def _stand_already(stop: float | None, take_profit: float | None, held: float, e
     shares = -math.copysign(math.floor(abs(held) + 1e-9), held)
     prices = [(stop or 0.0, 0.0), (0.0, take_profit or 0.0)]
     return there == sorted((*pair, shares) for pair in prices if any(pair))
-
-
-def _under(client_order_id: str, report: OrderReport) -> OrderReport:
-    return replace(report, client_order_id=client_order_id)
 
 
 def _in_new_york(given: str) -> datetime:

@@ -38,7 +38,7 @@ class RawBar:
 
 
 class MarketData:
-    """Prices of the exchange, asked with the keys of one account; `url` as in `AlpacaAccount`."""
+    """Prices of the exchange, asked with the keys of one account."""
 
     def __init__(
         self,

@@ -10,8 +10,9 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Any
 
 from simulator.errors import BrokerError
+from simulator.market.bars import instant as as_nanoseconds
 from simulator.trading.broker import DeniedError
-from simulator.trading.model import OrderReport, OrderStatus
+from simulator.trading.model import BrokerFill, OrderReport, OrderStatus
 from simulator.trading.orders import Ticket
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class PlacedOrder:
     sign : 1.0 to buy, -1.0 to sell; `quantity` and `filled` are without sign
     price : average of what has filled
     status : the broker's word
-    replaced_by : id of the order that took its place
+    replaces, replaced_by : ids of the order it took the place of, and of the one that took its place
     legs : exits that were sent with it
     is_leg : sent with another order, and not itself
     """
@@ -57,6 +58,7 @@ class PlacedOrder:
     filled: float
     price: float
     created_at: datetime | None
+    replaces: str | None
     replaced_by: str | None
     legs: tuple[PlacedOrder, ...] = ()
     is_leg: bool = False
@@ -120,7 +122,7 @@ def read_order(body: Any, is_leg: bool = False) -> PlacedOrder:
             number(body, "notional"), number(body, "limit_price"), number(body, "stop_price"), str(body["status"]),
             number(body, "filled_qty") or 0.0, number(body, "filled_avg_price") or 0.0,
             instant(body["created_at"]) if body.get("created_at") else None,
-            str(body["replaced_by"]) if body.get("replaced_by") else None, legs, is_leg,
+            body.get("replaces") or None, body.get("replaced_by") or None, legs, is_leg,
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _strange("an order", error) from None
@@ -129,6 +131,17 @@ def read_order(body: Any, is_leg: bool = False) -> PlacedOrder:
 def read_orders(body: Any) -> tuple[PlacedOrder, ...]:
     """Return the orders of a JSON list. Raises BrokerError."""
     return tuple(read_order(one) for one in _items(body, "orders"))
+
+
+def read_execution(body: Any, client_order_id: str) -> BrokerFill:
+    """Return the fill of a JSON object of /v2/account/activities. Raises BrokerError."""
+    try:
+        sign = 1.0 if str(body["side"]).startswith("buy") else -1.0
+        at = as_nanoseconds(instant(body["transaction_time"]))
+        shares, price = sign * float(body["qty"]), float(body["price"])
+        return BrokerFill(str(body["id"]), client_order_id, str(body["symbol"]), at, shares, price)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _strange("a fill", error) from None
 
 
 def read_positions(body: Any) -> dict[str, tuple[float, float]]:

@@ -52,8 +52,16 @@ class AccessError(BrokerError):
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds to connect, between bytes, and for a whole request; attempts, and the first wait between two, which
-    doubles; `settle_s` is how long the end of an order, or an order whose answer was lost, is waited for."""
+    """Seconds that are waited for a broker, and attempts at one request.
+
+    Attributes
+    ----------
+    connect_s, read_s, whole_s : to connect, between two bytes, for a whole request
+    backoff_s : before the second attempt; doubles with each
+    settle_s : for the end of an order that was cancelled, and for a stream to listen
+    poll_s : between two looks at the orders while the stream tells nothing
+    clock_limit_s : by which this machine's clock may differ from the broker's, which is the one that counts
+    """
 
     connect_s: float = 5.0
     read_s: float = 10.0
@@ -61,6 +69,8 @@ class Patience:
     attempts: int = 4
     backoff_s: float = 1.0
     settle_s: float = 15.0
+    poll_s: float = 5.0
+    clock_limit_s: float = 120.0
 
 
 @dataclass

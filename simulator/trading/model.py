@@ -191,7 +191,7 @@ class RoundTrip:
 class OrderReport:
     """An order as its broker has it: `filled` signed shares so far; ``open`` while more may fill,
     ``partly_filled`` where the rest never will. `price` is the average of what has filled; `external` orders were sent
-    by somebody else: they count, and are never withdrawn."""
+    by somebody else: they count, and are never withdrawn. `reason` is why it was ``rejected``."""
 
     client_order_id: str
     symbol: str
@@ -199,6 +199,7 @@ class OrderReport:
     filled: float = 0.0
     price: float = 0.0
     external: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ HOUR = 3_600_000_000_000
 DAYS = np.arange(19_877, 19_882)  # a week of June 2024, Monday to Friday
 OPENS = [100.0, 101.0, 102.0, 95.0, 110.0]
 """Opens and closes of A, a day each; B costs half as much. A day's range is a dollar either way."""
-QUICK = Patience(connect_s=1.0, read_s=0.3, whole_s=1.0, attempts=3, backoff_s=0.02, settle_s=1.0)
+QUICK = Patience(connect_s=1.0, read_s=0.3, whole_s=1.0, attempts=3, backoff_s=0.02, settle_s=1.0, poll_s=0.3)
 KEYS = itertools.count()
 
 
@@ -44,7 +44,7 @@ class Market:
             await asyncio.sleep(min(seconds, 0.02))
 
         own = key or f"KEY{next(KEYS)}"
-        settings = {"patience": QUICK, "local_time": None, "sleep": sleep, **more}
+        settings = {"patience": QUICK, "sleep": sleep, **more}
         made = AlpacaAccount(Keys(name, own, "secret-of-this-test"), url=self.served.url, **settings)
         self.opened.append(made)
         return made
