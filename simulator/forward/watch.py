@@ -72,7 +72,8 @@ class Watch:
     def start(self, now: datetime) -> None:
         """Say that the loop is at work, from `now` on."""
         self._now, self._since = now, now.isoformat()
-        self.alert("started", f"{self.watched.strategy} on {', '.join(self.watched.accounts)}, {self._mode}", now)
+        where = "with real money" if self.watched.mode == "live" else "on paper"
+        self.alert("started", f"{self.watched.strategy} on {', '.join(self.watched.accounts)}, {where}", now)
         self.beat("running", now)
 
     def look(self, now: datetime, next_point: str | None = None) -> None:
@@ -140,10 +141,6 @@ class Watch:
         self.alert("stopped", why, at)
         self.beat("stopped", at)
         self.alerts.close()
-
-    @property
-    def _mode(self) -> str:
-        return "with real money" if self.watched.mode == "live" else "on paper"
 
     def _put(self, kind: str, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
         try:

@@ -1,0 +1,292 @@
+"""The desk's arithmetic: scores, stops, sizes, targets, grades. Pure functions of numbers; no model enters.
+
+Technicals of a symbol ──► momentum score (screener), signals and class (analyzer), stop, targets and size (optimizer)
+
+Sources: docs/desk.md lists every formula with the choice behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from simulator.market.bars import Floats, Snapshot
+
+Recommendation = Literal["STRONG_BUY", "BUY", "HOLD", "AVOID"]
+Grade = Literal["EXCELLENT", "GOOD", "ACCEPTABLE", "NEEDS_IMPROVEMENT", "too few to grade"]
+RiskClass = Literal["LOW", "MEDIUM", "HIGH", "UNACCEPTABLE"]
+
+RSI_LOW, RSI_HIGH = 45.0, 70.0
+"""Band of the RSI in which momentum is bought, both ends included."""
+MIN_ATR, MIN_VOLUME = 0.5, 1_000_000.0
+"""Dollars and shares, on prices as traded."""
+MIN_ATR_FRACTION, MIN_DOLLAR_VOLUME = 0.005, 20e6
+"""The same where bars are adjusted: of the price, and dollars a day over 20 sessions."""
+WIDEST_STOP = 0.03
+LOOK_BACK = 60
+"""Sessions among which support is looked for."""
+
+
+@dataclass(frozen=True)
+class Technicals:
+    """Technical state of one symbol at the last close; NaN where there are too few bars.
+
+    Attributes
+    ----------
+    rsi_before : RSI(14) of the bar before
+    macd, signal, histogram : of MACD(12, 26, 9), dollars
+    volume, volume20 : shares of the last bar, and their mean over the 20 bars before it
+    dollars20 : mean of close × volume of the last 20 bars
+    low20, high20 : lowest low and highest high of the last 20 bars
+    lead63 : return over 63 bars less the benchmark's
+    support : highest swing low of the last 60 bars below the close
+    """
+
+    symbol: str
+    price: float
+    sma20: float
+    sma50: float
+    sma200: float
+    rsi: float
+    rsi_before: float
+    macd: float
+    signal: float
+    histogram: float
+    atr: float
+    volume: float
+    volume20: float
+    dollars20: float
+    low20: float
+    high20: float
+    lead63: float
+    support: float
+
+
+def read_technicals(snapshot: Snapshot, symbol: str, benchmark: str = "SPY") -> Technicals:
+    """Return the technical state of `symbol` as known in `snapshot`."""
+
+    def last(values: Floats, back: int = 1) -> float:
+        return float(values[-back]) if len(values) >= back else math.nan
+
+    close, volume = snapshot.history(symbol), snapshot.history(symbol, "volume")
+    low, high = snapshot.history(symbol, "low"), snapshot.history(symbol, "high")
+    macd, rsi = snapshot.indicator("macd", symbol), snapshot.indicator("rsi", symbol)
+    before = volume[-21:-1]
+    lead = last(snapshot.indicator("returns", symbol, 63))
+    if snapshot.has(benchmark):
+        lead -= last(snapshot.indicator("returns", benchmark, 63))
+    price = last(close)
+    return Technicals(
+        symbol=symbol,
+        price=price,
+        sma20=last(snapshot.indicator("sma", symbol, 20)),
+        sma50=last(snapshot.indicator("sma", symbol, 50)),
+        sma200=last(snapshot.indicator("sma", symbol, 200)),
+        rsi=last(rsi),
+        rsi_before=last(rsi, 2),
+        macd=last(macd.line),
+        signal=last(macd.signal),
+        histogram=last(macd.histogram),
+        atr=last(snapshot.indicator("atr", symbol)),
+        volume=last(volume),
+        volume20=math.fsum(before) / 20 if len(before) == 20 else math.nan,
+        dollars20=math.fsum(close[-20:] * volume[-20:]) / 20 if len(close) >= 20 else math.nan,
+        low20=float(low[-20:].min()) if len(low) >= 20 else math.nan,
+        high20=float(high[-20:].max()) if len(high) >= 20 else math.nan,
+        lead63=lead,
+        support=find_support(low, price),
+    )
+
+
+def find_support(low: Floats, below: float) -> float:
+    """Return the highest swing low of the last LOOK_BACK bars under `below`; NaN where there is none.
+
+    A swing low lies under the two lows on each side, so it is known two bars later only.
+    """
+    recent = np.asarray(low[-LOOK_BACK:])
+    swings = [
+        float(recent[t])
+        for t in range(2, len(recent) - 2)
+        if recent[t] < min(recent[t - 2], recent[t - 1], recent[t + 1], recent[t + 2]) and recent[t] < below
+    ]
+    return max(swings, default=math.nan)
+
+
+# ── screener ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def failed_filters(t: Technicals, as_traded: bool) -> tuple[str, ...]:
+    """Return the screener's filters that a symbol fails, in words; () where it passes."""
+    volume_ok = t.volume20 > MIN_VOLUME if as_traded else t.dollars20 >= MIN_DOLLAR_VOLUME
+    atr_ok = t.atr >= MIN_ATR if as_traded else t.atr >= MIN_ATR_FRACTION * t.price
+    checks = {
+        f"RSI {t.rsi:.1f} outside {RSI_LOW:.0f}–{RSI_HIGH:.0f}": RSI_LOW <= t.rsi <= RSI_HIGH,
+        "MACD not positive": t.macd > t.signal and t.macd > 0.0,
+        "ATR too small": atr_ok,
+        "volume too small": volume_ok,
+    }
+    return tuple(name for name, passed in checks.items() if not passed)
+
+
+def momentum_score(t: Technicals) -> tuple[float, tuple[str, ...]]:
+    """Return the screener's score, 0 to 100, and the names of parts without an input, which count 0.
+
+    Volume 30, technical 40 (RSI, MACD, range), trend 20 (three orderings), liquidity 10.
+    """
+    missing: list[str] = []
+
+    def part(name: str, value: float) -> float:
+        if math.isfinite(value):
+            return min(1.0, max(0.0, value))
+        missing.append(name)
+        return 0.0
+
+    def ratio(top: float, bottom: float) -> float:
+        return top / bottom if bottom > 0.0 else math.nan
+
+    def above(a: float, b: float) -> float:
+        return math.nan if math.isnan(a) or math.isnan(b) else float(a > b)
+
+    volume = part("volume", ratio(t.volume, t.volume20) / 2)
+    technical = (
+        part("RSI", (t.rsi - RSI_LOW) / 25)
+        + part("MACD", ratio(t.histogram, 0.5 * t.atr))
+        + part("range", ratio(t.price - t.low20, t.high20 - t.low20))
+    ) / 3
+    trend = (
+        part("price over SMA20", above(t.price, t.sma20))
+        + part("SMA20 over SMA50", above(t.sma20, t.sma50))
+        + part("SMA50 over SMA200", above(t.sma50, t.sma200))
+    ) / 3
+    liquidity = part("liquidity", t.dollars20 / 1e8)
+    return 30 * volume + 40 * technical + 20 * trend + 10 * liquidity, tuple(missing)
+
+
+# ── analyzer ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def signal_points(t: Technicals) -> Mapping[str, int]:
+    """Return the points, 0, 10 or 20, of the analyzer's five bullish signals."""
+    in_band = RSI_LOW <= t.rsi <= RSI_HIGH
+    place = (t.price - t.low20) / (t.high20 - t.low20) if t.high20 > t.low20 else math.nan
+
+    def graded(full: bool, half: bool) -> int:
+        return 20 if full else 10 if half else 0
+
+    return {
+        "trend": graded(t.price > t.sma20 > t.sma50, t.price > t.sma20),
+        "rsi": graded(in_band and t.rsi > t.rsi_before, in_band),
+        "macd": graded(t.macd > t.signal and t.macd > 0.0, t.macd > t.signal),
+        "volume": graded(t.volume > 1.2 * t.volume20, t.volume > t.volume20),
+        "range": graded(place >= 0.75, place >= 0.5),
+    }
+
+
+def confidence(points: Sequence[int], leads: bool) -> int:
+    """Return the analyzer's score, 0 to 100, of its signals' points; `leads` where the symbol beat the benchmark.
+
+    A tenth more where every signal counts, a twentieth more for a leader; in integers, so that no rounding decides.
+    """
+    all_count = all(one >= 10 for one in points)
+    return min(100, sum(points) * (110 if all_count else 100) * (105 if leads else 100) // 10_000)
+
+
+def classify(score: int) -> Recommendation:
+    """Return the analyzer's class of a score."""
+    return "STRONG_BUY" if score >= 80 else "BUY" if score >= 60 else "HOLD" if score >= 40 else "AVOID"
+
+
+# ── optimizer ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def stop_price(entry: float, atr: float, support: float) -> float | None:
+    """Return the stop of a long entry, rounded up to the cent; None where no stop within 3 % leaves half an ATR of
+    room: the symbol is too volatile."""
+    nearest = entry - 0.5 * atr
+    widest = (1.0 - WIDEST_STOP) * entry
+    anchors = [entry - 2.0 * atr, widest, *([] if math.isnan(support) else [support])]
+    stop = min(max(anchors), nearest)
+    # The comparison is made before rounding: a stop exactly at 3 % is allowed.
+    return None if stop < widest * (1 - 1e-12) else math.ceil(stop * 100 - 1e-9) / 100
+
+
+def target_prices(entry: float, stop: float) -> tuple[float, float]:
+    """Return the prices at 1.5 and 2.5 times the risk of a share above the entry, to the cent."""
+    risk = entry - stop
+    return round(entry + 1.5 * risk, 2), round(entry + 2.5 * risk, 2)
+
+
+def exposure_multiplier(gross: float, drawdown: float) -> float:
+    """Return the part of a size that gross exposure (fraction of equity) and drawdown from the peak (≥ 0) leave."""
+    by_gross = 1.0 if gross < 0.30 else 0.75 if gross < 0.50 else 0.5 if gross < 0.75 else 0.0
+    by_drawdown = 1.0 if drawdown < 0.05 else 0.5 if drawdown < 0.10 else 0.0
+    return by_gross * by_drawdown
+
+
+@dataclass(frozen=True)
+class Size:
+    """Whole shares to buy, the rule that binds, and the dollars each rule would allow."""
+
+    shares: int
+    binding: str
+    allowed: Mapping[str, float]
+
+
+def position_size(
+    entry: float, stop: float, equity: float, buying_power: float, sector_left: float, multiplier: float, caps: Caps
+) -> Size:
+    """Return the size of a long entry: the least that any rule allows, times the exposure `multiplier`.
+
+    `sector_left` is the fraction of equity that its sector may still take.
+    """
+    allowed = {
+        "risk per trade": caps.risk * equity / (entry - stop) * entry,
+        "position": caps.position * equity,
+        "sector": max(0.0, sector_left) * equity,
+        "buying power": max(0.0, buying_power),
+    }
+    binding = min(allowed, key=lambda name: allowed[name])
+    if multiplier <= 0.0:
+        binding = "exposure"
+    return Size(math.floor(allowed[binding] * multiplier / entry + 1e-9) if multiplier > 0.0 else 0, binding, allowed)
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Limits on a trade, fractions of equity."""
+
+    risk: float = 0.02
+    position: float = 0.15
+    sector: float = 0.30
+
+
+# ── reviewer ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def grade(trades: int, win_rate: float, profit_factor: float, sharpe: float, drawdown: float) -> Grade:
+    """Return the grade of a record.
+
+    Targets: win rate over 0.5, profit factor over 1.5, Sharpe over 1, drawdown (≥ 0) under 0.1.
+    """
+    if trades < 10:
+        return "too few to grade"
+    met = sum((win_rate > 0.5, profit_factor > 1.5, sharpe > 1.0, drawdown < 0.10))
+    if met >= 3:
+        return "EXCELLENT" if met == 4 else "GOOD"
+    return "ACCEPTABLE" if win_rate > 0.4 and sharpe > 0.5 and profit_factor > 1.0 else "NEEDS_IMPROVEMENT"
+
+
+def risk_score(drawdown: float, cvar95: float, overfitting: float, best_share: float) -> float:
+    """Return the backtester's risk score, 0 to 100: the mean of four parts, each clipped. All inputs are fractions ≥ 0:
+    largest drawdown, daily CVaR at 95 %, PBO (of one run its p), share of profit from the best trade."""
+    parts = (drawdown / 0.20, cvar95 / 0.03, overfitting, best_share)
+    return sum(100.0 * min(1.0, max(0.0, one)) for one in parts) / 4
+
+
+def risk_class(score: float) -> RiskClass:
+    """Return the class of a risk score."""
+    return "LOW" if score < 25 else "MEDIUM" if score < 50 else "HIGH" if score < 75 else "UNACCEPTABLE"
