@@ -41,6 +41,7 @@ COMMANDS = {
     "sweep": Entry("research", "simulator.cli.sweep:sweep", "One strategy in many settings: what is its best worth?"),
     "stats": Entry("research", "simulator.cli.stats:stats", "Metrics and significance of anyone's returns.", False),
     "council": Entry("decide", "simulator.cli.council:council", "One meeting of a council as of a date, by stages."),
+    "forward": Entry("forward", "simulator.cli.forward:forward", "Paper accounts: what is at work, pause and stop it."),
     "init": Entry("house", "simulator.cli.init:init", "Make a workspace: strategies, config and sample bars.", False),
     "doctor": Entry(
         "house", "simulator.cli.doctor:doctor", "Check Python, packages, data, cache, write access.", False

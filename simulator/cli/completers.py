@@ -37,6 +37,11 @@ complete_cassette = _offer(lambda workspace: {path.stem for path in _list_entrie
 complete_run = _offer(lambda workspace: {path.name for path in _list_entries(workspace.reports) if path.is_dir()})
 """Finished run folders of ``reports/``."""
 
+complete_loop = _offer(
+    lambda workspace: {path.stem.removeprefix("heartbeat-") for path in workspace.logs.glob("heartbeat-*.json")}
+)
+"""Forward loops that have beaten in the workspace, by the ids of their registrations."""
+
 
 def complete_symbol(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Symbols with a file in ``data/`` or the sample; completes the last of a comma-separated list."""

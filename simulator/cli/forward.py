@@ -1,0 +1,133 @@
+"""`sim forward`: a strategy on paper accounts, from the first order to the verdict, and how to stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from simulator.cli.completers import complete_loop
+from simulator.cli.options import AS_JSON
+from simulator.cli.output import print_result
+from simulator.printing import say
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from simulator.forward.status import Status
+    from simulator.forward.switches import Heartbeat
+
+STOPPING_S = 60.0
+"""Seconds `stop` waits for the loop to end."""
+
+
+@click.group()
+def forward() -> None:
+    """Trade a strategy on paper accounts, with the code of replay.
+
+    \b
+    sim forward status
+    touch forward.stop      # in the workspace: the kill switch, whatever else does not answer
+    """
+
+
+@forward.command(short_help="Show what is at work, what it holds, what comes next.")
+@AS_JSON
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show what is at work, what it holds and what comes next. Exit code 1 where a loop hangs or is gone."""
+    from simulator.forward.status import read_status
+    from simulator.forward.switches import read_switches
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+
+    workspace: Workspace = ctx.obj
+    with Store(store_place(workspace.registry)) as store:
+        loops = read_status(workspace, store)
+    switches = read_switches(workspace)
+    facts = {"kill_switch": switches.stop, "paused": switches.pause, "loops": [asdict(one) for one in loops]}
+    print_result(facts, as_json, lambda _: _show(loops))
+    for name, reason in (("the kill switch is thrown", switches.stop), ("entries are paused", switches.pause)):
+        if reason is not None and not as_json:
+            say(f"{name}: {reason}")
+    ctx.exit(0 if all(one.is_sound for one in loops) else 1)
+
+
+def _show(loops: Sequence[Status]) -> None:
+    from simulator.number_format import dollars, shares
+    from simulator.report.plan import say_duration
+
+    if not loops:
+        say("no loop has run here yet")
+    for one in loops:
+        say(f"{one.run}  {one.strategy}, {one.mode}: {one.health}, {one.state}")
+        say(f"  last heartbeat {say_duration(one.age_s / 60)} ago, since {one.since}")
+        if one.last_point is not None:
+            say(f"  last point {one.last_point['name']} at {one.last_point['at']}, {one.last_point['state']}")
+        if one.next_point:
+            say(f"  next {one.next_point}")
+        for name, account in one.accounts.items():
+            held = ", ".join(f"{symbol} {shares(count)}" for symbol, count in account.positions.items()) or "flat"
+            worth = "no close yet" if account.session is None else f"{dollars(account.equity)} on {account.session}"
+            say(f"  {name} ({account.number}): {worth}; {held}")
+        for alert in one.alerts:
+            say(f"  {alert['at']} {alert['kind']}: {' '.join((alert['account'], alert['text'])).strip()}")
+
+
+@forward.command(short_help="Enter nothing more; exits and stops go on.")
+@click.argument("reason", default="by hand")
+@click.pass_obj
+def pause(workspace: Workspace, reason: str) -> None:
+    """Enter nothing more in any account; exits, stops and reconciling go on."""
+    from simulator.forward.switches import PAUSE, throw
+
+    say(f"entries are paused ({throw(workspace, PAUSE, reason).name}); `sim forward resume` allows them again")
+
+
+@forward.command(short_help="Allow entries again.")
+@click.pass_obj
+def resume(workspace: Workspace) -> None:
+    """Allow entries again, from the next point on: those that were refused are not made good."""
+    from simulator.forward.switches import PAUSE, reset
+
+    say("entries are allowed again" if reset(workspace, PAUSE) else "entries were not paused")
+
+
+@forward.command(short_help="End a loop; positions keep their stops and targets.")
+@click.argument("run", required=False, shell_complete=complete_loop)
+@click.pass_obj
+def stop(workspace: Workspace, run: str | None) -> None:
+    """End the loop of RUN, or the one that is at work; positions keep their stops and targets at the broker."""
+    from simulator.forward.switches import ask_to_stop
+
+    heart = _find_loop(workspace, run)
+    ask_to_stop(heart)
+    until = time.monotonic() + STOPPING_S
+    while heart.is_running():
+        if time.monotonic() > until:
+            raise _still_running(heart)
+        time.sleep(0.1)
+    say(f"the loop of {heart.run} has ended; `sim forward start` with the same words goes on")
+
+
+def _find_loop(workspace: Workspace, run: str | None) -> Heartbeat:
+    from simulator.errors import UsageError
+    from simulator.forward.switches import read_heartbeats
+
+    hearts = read_heartbeats(workspace)
+    found = [one for one in hearts if (one.is_running() if run is None else one.run.startswith(run))]
+    if len(found) != 1:
+        names = ", ".join(one.run for one in found or hearts)
+        what = "no loop is at work here" if run is None else f'no loop "{run}"'
+        what = f"{len(found)} loops fit" if found else what
+        raise UsageError(what, mend=f"name one of {names}" if names else "`sim forward status` lists them")
+    return found[0]
+
+
+def _still_running(heart: Heartbeat) -> Exception:
+    from simulator.errors import SimError
+
+    what = f"the loop of {heart.run} has not ended within {STOPPING_S:.0f} s (process {heart.pid})"
+    return SimError(what, mend=f"`kill -9 {heart.pid}` loses nothing: the next start reads store and broker")

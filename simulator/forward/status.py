@@ -1,0 +1,107 @@
+"""State of the forward loops of a workspace, read from outside: heartbeats, switches, store and log.
+
+heartbeat-RUN.json ─┐
+forward.* events ───┼─► read_status ─► Status of each loop: at work or not, what comes next, books, alerts
+forward.stop, pause ┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from simulator.forward.switches import Heartbeat, read_heartbeats
+from simulator.store.events import Stored
+from simulator.workspace import Workspace
+
+ALERTS = 5
+"""Newest alerts that are shown of a loop."""
+
+
+class Events(Protocol):
+    """Source of the events of a forward run; `simulator.store.Store` is one."""
+
+    def of_forward(self, run_id: str) -> list[Stored]: ...
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An account by our own books: number at the broker, dollars at the last close booked (None before the first),
+    and signed shares with all fills since."""
+
+    number: str
+    equity: float | None
+    cash: float | None
+    session: str | None
+    positions: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of a loop. `health` is ``at work``, ``late`` (its heart has not beaten in time), ``gone`` (killed, or its
+    machine was) or ``stopped``; `age_s` the seconds since its last heartbeat; instants are ISO."""
+
+    run: str
+    strategy: str
+    mode: str
+    health: str
+    state: str
+    since: str
+    age_s: float
+    next_point: str | None
+    last_point: Mapping[str, Any] | None
+    accounts: Mapping[str, Standing]
+    alerts: Sequence[Mapping[str, Any]]
+
+    @property
+    def is_sound(self) -> bool:
+        """Return True for a loop that is at work, or was stopped on purpose."""
+        return self.health in ("at work", "stopped")
+
+
+def read_status(workspace: Workspace, events: Events, now: datetime | None = None) -> list[Status]:
+    """Return the state of every loop that ever beat in the workspace, the one that beat last at the end."""
+    at = now or datetime.now(UTC)
+    return [_describe(heart, events.of_forward(heart.run), at) for heart in read_heartbeats(workspace)]
+
+
+def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Status:
+    points = [one.event for one in stored if one.event.kind == "forward.point"]
+    alerts = [one.event for one in stored if one.event.kind == "forward.alert"]
+    last = None if not points else {"at": points[-1].at, **{k: points[-1].payload.get(k) for k in ("name", "state")}}
+    return Status(
+        heart.run,
+        heart.strategy,
+        heart.mode,
+        _health(heart, now),
+        heart.state,
+        heart.since,
+        heart.age_s(now),
+        None if heart.state == "stopped" else heart.next_point,
+        last,
+        {name: _stand(name, number, stored) for name, number in heart.accounts.items()},
+        [{"at": one.at, "account": one.account or "", **one.payload} for one in alerts[-ALERTS:]],
+    )
+
+
+def _health(heart: Heartbeat, now: datetime) -> str:
+    if heart.state == "stopped":
+        return "stopped"
+    if not heart.is_running():
+        return "gone"
+    return "late" if heart.is_late(now) else "at work"
+
+
+def _stand(name: str, number: str, stored: Sequence[Stored]) -> Standing:
+    of_account = [one.event for one in stored if one.event.account == name]
+    closes = [at for at, event in enumerate(of_account) if event.kind == "forward.session"]
+    row = of_account[closes[-1]].payload if closes else {}
+    positions: dict[str, float] = dict(row.get("positions", {}))
+    for event in of_account[closes[-1] if closes else 0 :]:
+        if event.kind == "forward.fill":
+            symbol = str(event.payload["symbol"])
+            positions[symbol] = positions.get(symbol, 0.0) + float(event.payload["quantity"])
+    held = {symbol: shares for symbol, shares in positions.items() if abs(shares) > 1e-9}
+    return Standing(number, row.get("equity"), row.get("cash"), row.get("session"), held)
