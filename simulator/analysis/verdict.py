@@ -119,7 +119,11 @@ def judge(run: JudgedRun) -> Verdict:
             None,
             (
                 *(partial_sentence(run), about, _caution(run)),
-                *(_shape(part, standing), _anchor(part, standing), _drift(part, standing)),
+                *(
+                    _shape(part, standing),
+                    caution_anchor(part.get("skill") if part else None, standing),
+                    _drift(part, standing),
+                ),
             ),
         )
     )
@@ -228,14 +232,15 @@ def _standing(run: JudgedRun) -> Standing:
     skill = run.get("skill")
     if skill is None:
         return _cash_standing(run)
-    found = _skill_standing(skill, trials_of(run), sweep_p(run))
+    found = skill_standing(skill, trials_of(run), sweep_p(run))
     if "against" in skill:
         of_returns: dict[Standing, Standing] = {"skill": "above cash", "worse": "loss", "paid": "luck"}
         return of_returns.get(found, found)
     return found
 
 
-def _skill_standing(skill: SkillRecord, trials: float, within: float = 0.0) -> Standing:
+def skill_standing(skill: SkillRecord, trials: float, within: float = 0.0) -> Standing:
+    """Return the standing of 60 sessions or more by what `skill` tests: docs/verdict.md."""
     if skill["idle"]:
         return "nothing"
     if skill["decisions"] < FEWEST_DECISIONS:
@@ -254,7 +259,7 @@ def _skill_standing(skill: SkillRecord, trials: float, within: float = 0.0) -> S
 
 def describe_skill(skill: SkillRecord, trials: float = 1.0) -> str:
     """Return the words of the verdict on what `skill` tests, without its figures: docs/verdict.md."""
-    return JUDGEMENT["too short" if withheld(skill) else _skill_standing(skill, trials)]
+    return JUDGEMENT["too short" if withheld(skill) else skill_standing(skill, trials)]
 
 
 def p_of_skill(skill: SkillRecord, trials: float, within: float = 0.0) -> float | None:
@@ -446,7 +451,7 @@ def _selection(run: JudgedRun, part: JudgedRun | None) -> str:
         return "Unadjusted for selection: the number of variants tried before this one is not known here."
     tried = run["reasons"].get("trials", f"{counted(int(trials), 'trial')} counted").removesuffix(".")
     skill = None if part is None else part.get("skill")
-    if trials == 1 or (skill is not None and _skill_standing(skill, trials) in UNTESTED):
+    if trials == 1 or (skill is not None and skill_standing(skill, trials) in UNTESTED):
         return f"{tried}."
     if skill is not None:
         return f"{tried}; the deflated ratio beyond its exposure is {ratio(deflated_skill(skill, trials))}."
@@ -489,11 +494,10 @@ def _shape(run: JudgedRun | None, standing: Standing) -> str:
     return f"{leans or steady}, as short volatility does: a loss rarer than once in {rare} may not have come yet."
 
 
-def _anchor(run: JudgedRun | None, standing: Standing) -> str:
+def caution_anchor(skill: SkillRecord | None, standing: Standing) -> str:
     """A word on books that hold more the further a price has fallen since the start, where the verdict speaks for the
     run: of those without skill too many pass."""
-    skill = run.get("skill") if run and standing in ("skill", "borderline") else None
-    anchor = None if skill is None else skill.get("anchor")
+    anchor = skill.get("anchor") if skill and standing in ("skill", "borderline") else None
     if anchor is None or anchor > ANCHORED:
         return ""
     against = f"Its weights run against its symbols' prices since the start (correlation {ratio(anchor)})"

@@ -57,8 +57,10 @@ class SkillSeries:
 
     @property
     def level(self) -> float:
-        """Reward per session of an exposure that moved one way; 0 where positions are not known."""
-        return 0.0 if self.ahead is None or self.moves is None else level_reward(self.ahead, self.moves)
+        """Reward per session of an exposure that moved one way; 0 where positions are not known, or no session is."""
+        if self.ahead is None or self.moves is None or not self.excess.size:
+            return 0.0
+        return level_reward(self.ahead, self.moves)
 
     @property
     def anchor(self) -> float | None:
@@ -149,7 +151,7 @@ def skill_record(series: SkillSeries, periods: float = SESSIONS_A_YEAR, draws: i
     lies beyond the usual exposure."""
     parts, size = series.parts, series.excess.size
     beyond = parts.beyond
-    level = series.level if size else 0.0
+    level = series.level
     found: MeanTest | Undefined = mean_test(beyond, level) if size else Undefined("no session")
     held: MeanTest | Undefined = mean_test(series.excess) if size else Undefined("no session")
     ends = mean_of(beyond, periods, draws) if size else None

@@ -94,13 +94,17 @@ def usual_exposure(weights: ArrayLike, moves: ArrayLike) -> Floats:
     return np.asarray((mean_so_far(w) * x).sum(axis=1))
 
 
-def mean_so_far(weights: Floats, since: Integers | None = None) -> Floats:
+def mean_so_far(weights: Floats, since: Integers | None = None, before: Floats | float = 0.0, count: int = 0) -> Floats:
     """Return w̄ of w (n, N): row t is the mean of the rows up to t, from row ``since[i]`` (N,) on, 0 before.
 
-    What could not be held yet is no choice: counted as 0, it would leave the mean behind for long.
+    What could not be held yet is no choice: counted as 0, it would leave the mean behind for long. `count` rows whose
+    mean was `before` (N,) came earlier.
     """
     rows = np.arange(1, len(weights) + 1)[:, None]
-    return np.asarray(np.cumsum(weights, axis=0) / (rows if since is None else np.maximum(rows - since, 1)))
+    seen = rows if since is None else np.maximum(rows - since, 1)
+    if not count:
+        return np.asarray(np.cumsum(weights, axis=0) / seen)
+    return np.asarray((np.cumsum(weights, axis=0) + count * np.asarray(before)) / (seen + count))
 
 
 def mean_moves(moves: Floats) -> Floats:
