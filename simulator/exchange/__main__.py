@@ -12,6 +12,7 @@ from simulator.exchange import forms
 from simulator.exchange.exchange import SLIPPAGE_BPS, Exchange
 from simulator.exchange.faults import FAULTS, Faults
 from simulator.exchange.rest import PER_MINUTE, Wire
+from simulator.exchange.script import DEEDS, play
 from simulator.exchange.server import listen, make_app, make_server
 from simulator.market.calendar import parse_date
 from simulator.market.load import load_bars
@@ -36,8 +37,9 @@ def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--cash", type=float, default=100_000.0, help="dollars of a new account")
     options.add_argument("--slippage", type=float, default=SLIPPAGE_BPS, metavar="BPS", help="of market orders")
     options.add_argument("--rate-limit", type=int, default=PER_MINUTE, help="requests a minute an account")
-    options.add_argument("--fault", action="append", default=[], metavar="NAME=P", help="a fault and its probability")
-    options.add_argument("--seed", type=int, default=0, help="of the faults")
+    options.add_argument("--fault", action="append", default=[], metavar="LINE", help="reply-lost=0.2, 'halt SPY', …")
+    options.add_argument("--script", type=Path, metavar="FILE", help="such lines, and 'at INSTANT LINE'")
+    options.add_argument("--seed", type=int, default=0, help="of what strikes")
     return options.parse_args(words)
 
 
@@ -51,19 +53,18 @@ def open_exchange(given: argparse.Namespace) -> Wire:
     last = None if given.last is None else parse_date(given.last, "--to")
     loaded = load_bars(symbols, [given.bars], first=parse_date(given.first, "--from"), last=last, history=HISTORY)
     begins = int(loaded.bars.opens_at[loaded.start]) - BEFORE_OPEN
-    exchange = Exchange(loaded.bars, begins, given.cash, given.slippage)
-    return Wire(exchange, Faults(_parse_faults(given.fault), given.seed), given.rate_limit)
+    exchange = Exchange(loaded.bars, begins, given.cash, given.slippage, Faults(seed=given.seed))
+    play(exchange, [*given.fault, *(_lines(given.script) if given.script else [])])
+    return Wire(exchange, per_minute=given.rate_limit)
 
 
-def _parse_faults(words: Sequence[str]) -> dict[str, float]:
-    found = {}
-    for word in words:
-        name, _, chance = word.partition("=")
-        try:
-            found[name] = float(chance or 1.0)
-        except ValueError:
-            raise UsageError(f"--fault {word}", mend="write NAME=PROBABILITY, e.g. reply-lost=0.2") from None
-    return found
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a script without comments. Raises DataError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"script unreadable: {error}", where=str(path), mend="--script names a file of lines") from None
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -71,8 +72,8 @@ def main(words: Sequence[str] | None = None) -> int:
     guard_streams()
     given = parse_options(words)
     if "list" in given.fault:
-        for name, what in FAULTS.items():
-            say(f"{name:12} {what}")
+        for name, what in {**FAULTS, **{name: deed.says for name, deed in DEEDS.items()}}.items():
+            say(f"{name:15} {what}")
         return 0
     try:
         wire = open_exchange(given)

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from simulator.exchange.faults import About
 from simulator.exchange.orders import FORBIDDEN, Order, Refusal, check_stop_side, unprocessable
-from simulator.exchange.prices import Prices
+from simulator.exchange.prices import MINUTE, Prices
 
 COLLAR = 0.03
 """A market order to buy or to sell short is reckoned at that much above the ask."""
@@ -58,8 +59,10 @@ class PaperAccount:
     executions: list[Execution] = field(default_factory=list)
     closes: dict[int, float] = field(default_factory=dict)
     made: int = 0
-    blocked: bool = False
+    suspended: bool = False
     shorting: bool = True
+    borrowing: bool = True
+    times_reset: int = 0
     started_with: float = 0.0
 
     def __post_init__(self) -> None:
@@ -67,16 +70,18 @@ class PaperAccount:
 
     @property
     def id(self) -> str:
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"account:{self.key}"))
+        again = f":{self.times_reset}" if self.times_reset else ""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"account:{self.key}{again}"))
 
     @property
     def number(self) -> str:
         return f"PA{uuid.UUID(self.id).int % 10**10:010d}"
 
-    def name(self) -> str:
-        """Return the next id of this account: the same in every rehearsal of the same requests."""
-        self.made += 1
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.key}:{self.made}"))
+    def name(self, known_as: str = "") -> str:
+        """Return the id of what is known as that, else the next: the same in every rehearsal of the same requests."""
+        if not known_as:
+            self.made += 1
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.key}:{known_as or self.made}"))
 
     def held(self, symbol: str) -> float:
         """Return signed shares."""
@@ -103,15 +108,15 @@ class PaperAccount:
         return self.cash + sum(self.worth(prices, now))
 
     def multiplier(self, prices: Prices, now: int) -> int:
-        """Return 2, or 1 for an account too small to borrow."""
-        return 2 if self.equity(prices, now) >= SHORT_EQUITY else 1
+        """Return 2, or 1 for an account that does not borrow or is too small to."""
+        return 2 if self.borrowing and self.equity(prices, now) >= SHORT_EQUITY else 1
 
     def reserved(self, prices: Prices, now: int) -> float:
         """Return dollars that open orders may come to need."""
         total = 0.0
         for order in self.open_orders():
             held = self.held(order.symbol)
-            if order.status != "held" and order.parent is None and order.sign * held >= 0.0:
+            if order.is_live and order.parent is None and order.sign * held >= 0.0:
                 total += estimate(order, prices, now) * (1.0 - (order.filled / order.qty if order.qty else 0.0))
         return total
 
@@ -126,7 +131,7 @@ class PaperAccount:
         held, taken = self.held(symbol), 0.0
         counted: set[str] = set()
         for order in self.open_orders(symbol):
-            closes = order.sign * held < 0.0 and order.status != "held"
+            closes = order.sign * held < 0.0 and order.is_live
             if closes and not counted & {one.id for one in order.siblings}:
                 taken += order.left
             counted.add(order.id)
@@ -149,20 +154,20 @@ class PaperAccount:
         symbol, held = order.symbol, self.held(order.symbol)
         if symbol not in prices.listed():
             raise unprocessable(f'asset "{symbol}" not found')
-        if self.blocked:
-            raise Refusal(403, "account is not authorized to trade", FORBIDDEN)
         if order.client_order_id in self.ids:
             raise unprocessable("client_order_id must be unique")
-        if symbol in prices.halted:
+        if prices.faults.rule("halt", About(symbol=symbol)):
             raise Refusal(403, f"trading of {symbol} is halted", FORBIDDEN)
         price = prices.price(symbol, now)
         if not price == price:
             raise Refusal(403, f"no price of {symbol} yet", FORBIDDEN)
         _check_time(order, prices, now)
         closes = order.sign * held < 0.0
-        if order.order_class in ("bracket", "oto"):
+        if order.order_class != "simple":
+            up = -order.sign if order.order_class == "oco" else order.sign
             stop = next((leg.stop_price for leg in order.legs if leg.stop_price is not None), None)
-            check_stop_side(stop, price if order.limit_price is None else order.limit_price, order.sign)
+            base = order.limit_price if order.order_class != "oco" else None
+            check_stop_side(stop, price if base is None else base, up)
         if order.order_class == "oco" and not closes:
             raise unprocessable("oco orders close a position: there is none on that side")
         self._check_clash(order)
@@ -182,7 +187,7 @@ class PaperAccount:
     def _check_clash(self, order: Order) -> None:
         """Refuse what might trade with an open order of this same account, and a long beside a short on its way."""
         for other in self.open_orders(order.symbol):
-            if other.side == order.side or other.status == "held":
+            if other.side == order.side or not other.is_live:
                 continue
             buy, sell = (order, other) if order.side == "buy" else (other, order)
             crosses = buy.limit_price is None or sell.limit_price is None or buy.limit_price >= sell.limit_price
@@ -199,6 +204,8 @@ class PaperAccount:
         if order.side == "sell":
             if not self.shorting or self.equity(prices, now) < SHORT_EQUITY:
                 raise Refusal(403, "account is not allowed to short", FORBIDDEN)
+            if prices.faults.rule("hard-to-borrow", About(symbol=order.symbol)):
+                raise Refusal(403, f'asset "{order.symbol}" cannot be sold short', FORBIDDEN)
             if order.notional is not None or (order.qty or 0.0) % 1.0:
                 raise Refusal(403, "fractional orders cannot be sold short", FORBIDDEN)
         needed, there = estimate(order, prices, now), self.buying_power(prices, now)
@@ -225,7 +232,7 @@ class PaperAccount:
             holding.shares = holding.cost = 0.0
         order.filled += abs(shares)
         order.paid += abs(shares) * price
-        made = Execution(self.name(), order.id, order.symbol, at, shares, price)
+        made = Execution(self.name(f"{order.id} {order.filled!r}"), order.id, order.symbol, at, shares, price)
         self.executions.append(made)
         return made
 
@@ -244,10 +251,11 @@ def estimate(order: Order, prices: Prices, now: int) -> float:
 
 def _check_time(order: Order, prices: Prices, now: int) -> None:
     """Refuse opening and closing orders that come too late for the auction."""
-    k = prices.session(now)
-    opens, closes = (int(at[k]) for at in (prices.sessions.opens_at, prices.sessions.closes_at))
-    minute = 60 * 1_000_000_000
-    if order.time_in_force == "opg" and opens - 2 * minute <= now < closes:
-        raise unprocessable("opg orders are taken until 09:28 and after the close")
-    if order.time_in_force == "cls" and closes - 10 * minute <= now < closes:
-        raise unprocessable("cls orders are taken until ten minutes before the close")
+    today = prices.today(now)
+    if today is None or order.time_in_force not in ("opg", "cls"):
+        return
+    opens, closes, evening = today
+    if order.time_in_force == "opg" and opens - 2 * MINUTE <= now < evening:
+        raise unprocessable("opg orders are taken until 09:28, and from 19:00 on for the next session")
+    if order.time_in_force == "cls" and closes - 10 * MINUTE <= now < evening:
+        raise unprocessable("cls orders are taken until ten minutes before the close, and from 19:00 on for the next")

@@ -62,6 +62,13 @@ class LogicalClock:
 
     def __post_init__(self) -> None:
         self._answered, self._alone = asyncio.Condition(), asyncio.Lock()
+        self.exchange.cutters.append(self.cut)
+
+    def cut(self, account: PaperAccount | None = None) -> None:
+        """Break the streams of an account, or all."""
+        for line in self.lines:
+            if account is None or line.account is account:
+                line.cut()
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
@@ -100,14 +107,18 @@ class LogicalClock:
                 line.frames.get_nowait()
                 line.frames.task_done()
 
+    async def flush(self) -> None:
+        """Wait until every frame has gone out."""
+        for line in list(self.lines):
+            await line.frames.join()
+
     async def settle(self) -> None:
         """Wait until no request is open and every frame has gone out."""
         while True:
             begun = self.begun
             async with self._answered:
                 await self._answered.wait_for(lambda: not self.requests)
-            for line in list(self.lines):
-                await line.frames.join()
+            await self.flush()
             if begun == self.begun:  # else a request came while frames went out
                 return
 

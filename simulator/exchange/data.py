@@ -6,7 +6,9 @@ Prices are those of the exchange's bars; trades are known at the open and close 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -15,12 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulator.exchange import forms
+from simulator.exchange.exchange import Exchange
 from simulator.exchange.orders import Refusal
 from simulator.exchange.prices import MINUTE, Prices
 from simulator.exchange.rest import Asked, Wire, parse_instant
-from simulator.market.calendar import DAY
+from simulator.market.calendar import DAY, NEW_YORK
 
 STEPS = {"min": MINUTE, "t": MINUTE, "hour": 60 * MINUTE, "h": 60 * MINUTE, "day": DAY, "d": DAY}
+ADJUSTMENTS = ("raw", "split", "dividend", "all")
 LARGEST_PAGE = 10_000
 
 Item = Mapping[str, Any]
@@ -37,8 +41,10 @@ def parse_timeframe(given: str) -> int:
 
 def bars_of(prices: Prices, asked: Mapping[str, str], symbol: str, span: tuple[int, int, int]) -> Iterable[Item]:
     """Yield the bars of `symbol` within `span` (start, end, now)."""
-    step = parse_timeframe(asked.get("timeframe", ""))
-    return map(forms.bar_json, prices.past_bars(symbol, step, *span))
+    step, adjustment = parse_timeframe(asked.get("timeframe", "")), asked.get("adjustment") or "raw"
+    if adjustment not in ADJUSTMENTS:
+        raise Refusal(400, f"invalid adjustment: {adjustment}")
+    return map(forms.bar_json, prices.past_bars(symbol, step, span, adjustment))
 
 
 def trades_of(prices: Prices, _: Mapping[str, str], symbol: str, span: tuple[int, int, int]) -> Iterable[Item]:
@@ -113,14 +119,14 @@ def latest(wire: Wire, what: str, symbol: str) -> Item | None:
         quote = prices.quote(symbol, now)
         return None if quote is None else forms.quote_json(*quote)
     step = DAY if prices.bars.frequency == "1d" or what == "daily" else MINUTE
-    past = list(prices.past_bars(symbol, step, now - 40 * DAY, now, now))
+    past = list(prices.past_bars(symbol, step, (now - 40 * DAY, now, now)))
     return forms.bar_json(past[-1]) if past else None
 
 
 def snapshot(wire: Wire, symbol: str) -> Item:
     """Return newest trade, quote, minute bar, and the last two bars of days."""
     now = wire.exchange.now
-    days = list(wire.exchange.prices.past_bars(symbol, DAY, now - 40 * DAY, now, now))
+    days = list(wire.exchange.prices.past_bars(symbol, DAY, (now - 40 * DAY, now, now)))
     found: dict[str, Any] = {
         "latestTrade": latest(wire, "trade", symbol), "latestQuote": latest(wire, "quote", symbol),
         "minuteBar": latest(wire, "bar", symbol), "dailyBar": forms.bar_json(days[-1]) if days else None,
@@ -129,20 +135,35 @@ def snapshot(wire: Wire, symbol: str) -> Item:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def dividends(wire: Wire, asked: Mapping[str, str]) -> list[Item]:
-    """Return cash dividends of the bars that have gone ex by now."""
-    bars, now = wire.exchange.bars, wire.exchange.now
-    symbols = _symbols(asked) if "symbols" in asked else list(bars.symbols)
-    rows = [(t, n) for t, n in np.argwhere(bars.dividend > 0.0).tolist() if bars.opens_at[t] <= now]
-    return [
-        {
-            "symbol": bars.symbols[n], "rate": float(bars.dividend[t, n]), "special": False, "foreign": False,
-            "ex_date": str(bars.dates[t]), "process_date": str(bars.dates[t]), "cusip": "",
-            "id": f"{bars.symbols[n]}-{bars.dates[t]}",
-        }
-        for t, n in rows
-        if bars.symbols[n] in symbols
-    ]  # fmt: skip
+def corporate_actions(wire: Wire, asked: Mapping[str, str]) -> dict[str, list[Item]]:
+    """Return {kind: actions} of splits and cash dividends, told from the close of the session before on."""
+    exchange, prices = wire.exchange, wire.exchange.prices
+    symbols = _symbols(asked) if "symbols" in asked else list(exchange.bars.symbols)
+    kinds = [one for one in asked.get("types", "").split(",") if one]
+    first, last = asked.get("start", "")[:10], asked.get("end", "")[:10]
+    known = str(prices.sessions.session_of[prices.session(exchange.now)].astype("datetime64[D]"))
+    found: dict[str, list[Item]] = {}
+    for kind, symbol, day, fields in _actions(exchange):
+        if symbol in symbols and first <= day <= min(known, last or known) and (not kinds or kind in kinds):
+            dates = dict.fromkeys(("ex_date", "process_date", "record_date", "payable_date"), day)
+            own = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}:{symbol}:{day}"))
+            found.setdefault(f"{kind}s", []).append({"id": own, "symbol": symbol, **dates, **fields})
+    return found
+
+
+def _actions(exchange: Exchange) -> Iterator[tuple[str, str, str, Item]]:
+    """Yield (kind, symbol, day, fields of its own) of every corporate action of the bars."""
+    bars = exchange.bars
+    for t, n in np.argwhere(bars.dividend > 0.0).tolist():
+        rate = {"rate": float(bars.dividend[t, n]), "special": False, "foreign": False, "cusip": ""}
+        yield "cash_dividend", bars.symbols[n], str(bars.dates[t]), rate
+    for one in exchange.splits:
+        day = str(datetime.fromtimestamp(one.at / 1e9, NEW_YORK).date())
+        rates = {"new_rate": max(one.ratio, 1.0), "old_rate": max(1.0 / one.ratio, 1.0)}
+        if one.ratio > 1.0:
+            yield "forward_split", one.symbol, day, {**rates, "cusip": "", "due_bill_redemption_date": day}
+        else:
+            yield "reverse_split", one.symbol, day, {**rates, "old_cusip": "", "new_cusip": ""}
 
 
 def data_routes(wire: Wire) -> list[Route]:
@@ -177,9 +198,8 @@ def data_routes(wire: Wire) -> list[Route]:
         return JSONResponse({"symbol": _of(asked), **snapshot(wire, _of(asked))})
 
     async def actions(asked: Asked) -> Response:
-        found = dividends(wire, dict(asked.request.query_params))
-        body = {"corporate_actions": {"cash_dividends": found} if found else {}, "next_page_token": None}
-        return JSONResponse(body)
+        found = corporate_actions(wire, dict(asked.request.query_params))
+        return JSONResponse({"corporate_actions": found, "next_page_token": None})
 
     async def news(_: Asked) -> Response:
         return JSONResponse({"news": [], "next_page_token": None})

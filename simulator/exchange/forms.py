@@ -17,11 +17,13 @@ from simulator.exchange.accounts import (
     PaperAccount,
 )
 from simulator.exchange.exchange import Exchange, Update
+from simulator.exchange.faults import SECONDS, About
 from simulator.exchange.orders import Order
-from simulator.exchange.prices import PastBar
+from simulator.exchange.prices import PastBar, Prices
 from simulator.market.calendar import NEW_YORK
 
 Json = dict[str, Any]
+PDT_FIELDS = ("pattern_day_trader", "daytrade_count", "daytrading_buying_power", "dtbp_check", "pdt_check")
 
 
 def utc(at: int) -> str | None:
@@ -52,12 +54,26 @@ def asset_id(symbol: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"asset:{symbol}"))
 
 
-def asset_json(symbol: str) -> Json:
+def told_now(exchange: Exchange) -> int:
+    """Return the instant that the exchange tells: its own, or one that a fault sets ahead or behind."""
+    ahead, behind = (exchange.faults.rule(name) for name in SECONDS)
+    seconds = (ahead.seconds if ahead else 0.0) - (behind.seconds if behind else 0.0)
+    return exchange.now + round(seconds * 1e9)
+
+
+def without_pdt(told: Json, account: PaperAccount, exchange: Exchange) -> Json:
+    """Return an answer, without the old fields on pattern day trading where a fault takes them out."""
+    gone = PDT_FIELDS if exchange.faults.rule("no-pdt-fields", About(account.key)) else ()
+    return {name: value for name, value in told.items() if name not in gone}
+
+
+def asset_json(symbol: str, prices: Prices) -> Json:
+    easy = prices.faults.rule("hard-to-borrow", About(symbol=symbol)) is None
     return {
         "id": asset_id(symbol), "class": "us_equity", "exchange": "NYSE", "symbol": symbol, "name": symbol,
         "status": "active", "tradable": True, "marginable": True, "maintenance_margin_requirement": 25,
-        "margin_requirement_long": "25", "margin_requirement_short": "30", "shortable": True, "easy_to_borrow": True,
-        "borrow_status": "easy_to_borrow", "fractionable": True, "attributes": [],
+        "margin_requirement_long": "25", "margin_requirement_short": "30", "shortable": True, "easy_to_borrow": easy,
+        "borrow_status": "easy_to_borrow" if easy else "hard_to_borrow", "fractionable": True, "attributes": [],
     }  # fmt: skip
 
 
@@ -68,8 +84,8 @@ def account_json(account: PaperAccount, exchange: Exchange) -> Json:
     equity, power = account.cash + long + short, account.buying_power(prices, now)
     today = int(prices.sessions.session_of[prices.session(now)])
     before = [worth for session, worth in account.closes.items() if session < today]
-    multiplier = account.multiplier(prices, now)
-    return {
+    multiplier, blocks = account.multiplier(prices, now), exchange.blocks(account)
+    told = {
         "id": account.id, "account_number": account.number, "status": "ACTIVE", "crypto_status": "INACTIVE",
         "currency": "USD", "cash": cents(account.cash), "equity": cents(equity), "portfolio_value": cents(equity),
         "last_equity": cents(before[-1] if before else account.started_with), "long_market_value": cents(long),
@@ -81,11 +97,13 @@ def account_json(account: PaperAccount, exchange: Exchange) -> Json:
         "effective_buying_power": cents(power), "non_marginable_buying_power": cents(max(0.0, power / multiplier)),
         "options_buying_power": "0", "options_approved_level": 0, "options_trading_level": 0, "sma": "0",
         "multiplier": str(multiplier), "accrued_fees": "0", "pending_transfer_in": "0", "daytrade_count": 0,
-        "pattern_day_trader": False, "trading_blocked": account.blocked, "transfers_blocked": False,
-        "account_blocked": account.blocked, "trade_suspended_by_user": False, "shorting_enabled": account.shorting,
+        "pattern_day_trader": False, "trading_blocked": "trading-blocked" in blocks, "transfers_blocked": False,
+        "account_blocked": "account-blocked" in blocks, "trade_suspended_by_user": "suspend-trade" in blocks,
+        "shorting_enabled": account.shorting,
         "created_at": utc(account.opened_at), "balance_asof": str(datetime.fromtimestamp(now / 1e9, NEW_YORK).date()),
         "crypto_tier": 0, "intraday_adjustments": "0", "pending_reg_taf_fees": "0",
     }  # fmt: skip
+    return without_pdt(told, account, exchange)
 
 
 def order_json(order: Order, nested: bool = True) -> Json:
@@ -96,7 +114,7 @@ def order_json(order: Order, nested: bool = True) -> Json:
         "id": order.id, "client_order_id": order.client_order_id, "created_at": utc(order.created_at),
         "updated_at": utc(order.updated_at), "submitted_at": utc(order.created_at), "filled_at": utc(order.filled_at),
         "expired_at": utc(order.expired_at), "canceled_at": utc(order.canceled_at),
-        "failed_at": None, "replaced_at": utc(order.replaced_at), "replaced_by": order.replaced_by,
+        "failed_at": utc(order.failed_at), "replaced_at": utc(order.replaced_at), "replaced_by": order.replaced_by,
         "replaces": order.replaces, "asset_id": asset_id(order.symbol), "symbol": order.symbol,
         "asset_class": "us_equity", "notional": text(order.notional),
         "qty": None if order.notional is not None else text(order.qty), "filled_qty": text(order.filled),

@@ -16,6 +16,7 @@ from math import isfinite
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.orders import Order
 from simulator.market.bars import Bars
+from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import tick_beyond
 
 Fill = tuple[Order, float]
@@ -24,22 +25,24 @@ Fill = tuple[Order, float]
 
 @dataclass(frozen=True)
 class Auction:
-    """One bar (row `t` of `bars`) of one account; `slippage` is a fraction of the price."""
+    """One bar (row `t` of `bars`) of one account; `fill` is told an order, the price paid, and that without slippage;
+    symbols that are `halted` do not trade."""
 
     bars: Bars
     t: int
     account: PaperAccount
-    slippage: float
-    fill: Callable[[Order, float], None]
+    rules: ExecutionRules
+    fill: Callable[[Order, float, float], None]
+    halted: Callable[[str], object] = bool
 
     def waiting(self) -> Iterator[tuple[Order, int]]:
         """Yield (order, column) of what may fill in this bar, what closes a position first."""
-        orders = [one for one in self.account.open_orders() if one.status != "held"]
+        orders = [one for one in self.account.open_orders() if one.is_live and not self.halted(one.symbol)]
         orders.sort(key=lambda one: one.sign * self.account.held(one.symbol) >= 0.0)
         for order in orders:
             n = self.bars.columns[order.symbol]
             fresh = isfinite(self.bars.close[self.t, n])
-            if fresh and order.is_open and order.status != "held" and order.created_at <= self.bars.opens_at[self.t]:
+            if fresh and order.is_live and order.created_at <= self.bars.opens_at[self.t]:
                 yield order, n
 
     def open(self) -> None:
@@ -53,7 +56,7 @@ class Auction:
                 seen.add(order.id)
                 price = float(self.bars.open[self.t, n])
                 if order.is_open and order.time_in_force != "cls" and _reached_at_open(order, price):
-                    self.fill(order, self._with_slippage(order, price))
+                    self.fill(order, self._with_slippage(order, price), price)
 
     def within(self) -> None:
         """Fill what lies within the bar."""
@@ -79,7 +82,7 @@ class Auction:
         for order, n in list(self.waiting()):
             price = float(self.bars.close[self.t, n])
             if order.is_open and order.time_in_force == "cls" and _reached_at_open(order, price):
-                self.fill(order, self._with_slippage(order, price))
+                self.fill(order, self._with_slippage(order, price), price)
 
     def _stops_first(self) -> list[tuple[Order, int]]:
         return sorted(self.waiting(), key=lambda one: one[0].stop_price is None)
@@ -93,10 +96,12 @@ class Auction:
                 return
             order.triggered = True
             if limit is None or up * limit >= up * stop:
-                self.fill(order, self._with_slippage(order, stop))
+                self.fill(order, self._with_slippage(order, stop), stop)
             return
-        if limit is not None and (low <= limit - tick_beyond(limit) if up > 0 else high >= limit + tick_beyond(limit)):
-            self.fill(order, limit)
+        if limit is not None:
+            beyond = self._beyond(limit)
+            if low <= limit - beyond if up > 0 else high >= limit + beyond:
+                self.fill(order, limit, limit)
 
     def _leave_after_entry(self, order: Order, n: int, entry: float) -> None:
         """Close what a limit order entered within the bar: on its way from the open to a stop behind the limit the
@@ -106,15 +111,18 @@ class Auction:
         if order.stop_price is not None:
             if high >= order.stop_price if up > 0 else low <= order.stop_price:
                 worst = max(order.stop_price, entry) if up > 0 else min(order.stop_price, entry)
-                self.fill(order, self._with_slippage(order, worst))
+                self.fill(order, self._with_slippage(order, worst), worst)
         elif order.limit_price is not None:
-            beyond = tick_beyond(order.limit_price)
+            beyond = self._beyond(order.limit_price)
             if close <= order.limit_price - beyond if up > 0 else close >= order.limit_price + beyond:
-                self.fill(order, order.limit_price)
+                self.fill(order, order.limit_price, order.limit_price)
+
+    def _beyond(self, limit: float) -> float:
+        return tick_beyond(limit) if self.rules.limit_through else 0.0
 
     def _with_slippage(self, order: Order, price: float) -> float:
         """Return what is paid or got: never beyond a limit."""
-        paid = price * (1.0 + order.sign * self.slippage)
+        paid = price * (1.0 + order.sign * self.rules.slippage_bps / 1e4)
         if order.limit_price is None:
             return paid
         return min(paid, order.limit_price) if order.sign > 0 else max(paid, order.limit_price)

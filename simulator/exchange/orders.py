@@ -7,7 +7,7 @@ body of POST /v2/orders ──read_order──► Order, with its legs ──►
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -17,8 +17,8 @@ Kind = Literal["market", "limit", "stop", "stop_limit"]
 TimeInForce = Literal["day", "gtc", "opg", "cls", "ioc", "fok"]
 OrderClass = Literal["simple", "bracket", "oco", "oto"]
 
-OPEN = ("accepted", "new", "held", "partially_filled")
-"""Statuses of an order that may still fill."""
+OPEN = ("accepted", "new", "held", "partially_filled", "pending_new", "pending_replace")
+"""Statuses of an order that may still fill, or come to."""
 
 LONGEST_ID = 128
 SMALLEST_NOTIONAL = 1.0
@@ -81,6 +81,7 @@ class Order:
     filled_at: int = 0
     canceled_at: int = 0
     expired_at: int = 0
+    failed_at: int = 0
     replaced_at: int = 0
     replaced_by: str | None = None
     replaces: str | None = None
@@ -96,6 +97,18 @@ class Order:
         return self.status in OPEN
 
     @property
+    def is_live(self) -> bool:
+        """Return True where it may fill now: it waits neither for its parent nor for the order it replaces."""
+        return self.is_open and self.status not in ("held", "pending_new")
+
+    @property
+    def role(self) -> str:
+        """Return entry, exit, take_profit or stop_loss."""
+        if self.parent is None and self.order_class != "oco":
+            return "exit" if self.closing else "entry"
+        return "take_profit" if self.stop_price is None else "stop_loss"
+
+    @property
     def left(self) -> float:
         """Shares still to fill; of an order in dollars those that were filled are all there are."""
         return 0.0 if self.qty is None else self.qty - self.filled
@@ -106,8 +119,12 @@ class Order:
         yield from self.legs
 
 
-def read_order(body: Mapping[str, Any], name: Any, now: int) -> Order:
-    """Return the order that `body` (JSON) asks for, its legs held. `name()` gives a new id. Raises Refusal."""
+def read_order(body: Mapping[str, Any], name: Callable[..., str], now: int) -> Order:
+    """Return the order that `body` (JSON) asks for, its legs held. Raises Refusal.
+
+    `name()` gives a new id, `name(text)` that of `text`: ids of orders that clients named do not depend on what came
+    before them.
+    """
     given = {key: value for key, value in body.items() if value is not None}
     symbol = given.get("symbol")
     if not isinstance(symbol, str) or not symbol:
@@ -118,7 +135,7 @@ def read_order(body: Mapping[str, Any], name: Any, now: int) -> Order:
     if len(client_order_id) > LONGEST_ID:
         raise unprocessable(f"client_order_id must be no more than {LONGEST_ID} characters")
     order = Order(
-        name(),
+        name(client_order_id),
         client_order_id,
         symbol.upper(),
         _choose(given.get("side"), Side, "side"),
@@ -165,7 +182,7 @@ def check_order(order: Order) -> None:
         raise unprocessable(f"{order.order_class} orders are not allowed in extended hours")
 
 
-def _attach_legs(order: Order, given: Mapping[str, Any], name: Any) -> None:
+def _attach_legs(order: Order, given: Mapping[str, Any], name: Callable[..., str]) -> None:
     take, stop = (_leg(given, leg) for leg in ("take_profit", "stop_loss"))
     wanted = {"simple": (False, False), "bracket": (True, True), "oco": (True, True)}.get(order.order_class)
     if order.order_class == "simple" and (take or stop):
@@ -183,7 +200,7 @@ def _attach_legs(order: Order, given: Mapping[str, Any], name: Any) -> None:
         order.limit_price = _price(take, "limit_price")
     for kind, leg in (("limit", take if order.order_class != "oco" else None), ("stop", stop)):
         if leg:
-            order.legs.append(_make_leg(order, kind, leg, name()))
+            order.legs.append(_make_leg(order, kind, leg, name(f"{order.id} {kind}")))
     exits = [*order.legs, *([order] if order.order_class == "oco" else [])]
     for one in exits:
         one.siblings = [other for other in exits if other is not one]
@@ -263,7 +280,7 @@ def _price(given: Mapping[str, Any], name: str) -> float | None:
     return price
 
 
-def replace_order(order: Order, body: Mapping[str, Any], name: Any, now: int) -> Order:
+def replace_order(order: Order, body: Mapping[str, Any], name: Callable[..., str], now: int) -> Order:
     """Return the order that takes the place of `order`, with what `body` (JSON) changes. Raises Refusal."""
     given = {key: value for key, value in body.items() if value is not None}
     unknown = set(given) - {"qty", "time_in_force", "limit_price", "stop_price", "client_order_id", "trail"}
@@ -272,8 +289,8 @@ def replace_order(order: Order, body: Mapping[str, Any], name: Any, now: int) ->
     if order.notional is not None:
         raise unprocessable("notional orders cannot be replaced")
     changed = Order(**{one.name: getattr(order, one.name) for one in fields(Order)})
-    changed.id = name()
     changed.client_order_id = str(given.get("client_order_id") or name())
+    changed.id = name(changed.client_order_id)
     if "qty" in given:
         changed.qty = read_number(given, "qty", DIGITS)
     if "time_in_force" in given:

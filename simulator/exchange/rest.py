@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from email.utils import formatdate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,9 @@ from simulator.exchange import forms
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.clock import LogicalClock
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.faults import AFTER, BEFORE, Faults
+from simulator.exchange.faults import AFTER, BEFORE, ORDERS, About, Faults
 from simulator.exchange.orders import DIGITS, Order, Refusal, read_number
+from simulator.exchange.script import play
 from simulator.market.calendar import NEW_YORK, day_number
 
 PER_MINUTE = 200
@@ -50,7 +52,6 @@ class Wire:
     """The exchange as HTTP sees it: requests of each account in this minute of `seconds`, and faults."""
 
     exchange: Exchange
-    faults: Faults = field(default_factory=Faults)
     per_minute: int = PER_MINUTE
     counts: MutableMapping[str, tuple[int, int]] = field(default_factory=dict)
     hang_s: float = MINUTE_S
@@ -58,7 +59,11 @@ class Wire:
 
     def __post_init__(self) -> None:
         self.clock = LogicalClock(self.exchange)
-        self.exchange.in_parts = lambda: self.faults.strikes("partial") is not None
+        play(self.exchange, self.faults.script)
+
+    @property
+    def faults(self) -> Faults:
+        return self.exchange.faults
 
     def answering(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """Return `handler` behind keys, the rate limit and faults."""
@@ -74,29 +79,47 @@ class Wire:
             except Refusal as error:
                 body = {"code": error.code, "message": error.message, **error.more}
                 response = JSONResponse(body, error.status)
-            response.headers.update(headers)
+            if response.status_code == 429:
+                headers |= {"X-RateLimit-Remaining": "0"}
+            response.headers.update({**headers, "Date": formatdate(forms.told_now(self.exchange) / 1e9, usegmt=True)})
             return response
 
         return answer
 
     async def _carry_out(self, handler: Handler, account: PaperAccount, request: Request) -> Response:
-        fault = self.faults.strikes(*BEFORE)
+        faults, about = self.exchange.faults, await _about(account, request)
+        fault = faults.strikes(BEFORE, about)
+        if fault is not None:
+            return await self._fail(fault, request)
+        ordering = about.on == "POST /v2/orders"
+        fault = faults.strikes(ORDERS, about) if ordering else None
+        if fault == "id-stolen":
+            body = await read_body(request)
+            more = {name: 2 * float(str(body[name])) for name in ("qty", "notional") if body.get(name)}
+            self.exchange.submit(account, {**body, **more})
+        first = faults.happened.get("fill-first", 0)
+        response = await handler(Asked(self.exchange, account, request))
+        if first != faults.happened.get("fill-first", 0):
+            await self.clock.flush()
+        if fault == "id-taken":
+            raise Refusal(422, "client_order_id must be unique")
+        fault = faults.strikes(AFTER, about)
+        return response if fault is None else await self._fail(fault.removesuffix("-after"), request)
+
+    async def _fail(self, fault: str, request: Request) -> Response:
+        """Answer as a fault has it that struck before the effect, or after."""
         if fault == "429":
             raise Refusal(429, "too many requests.")
         if fault == "502-html":
             return HTMLResponse("<html><head><title>502 Bad Gateway</title></head></html>", 502)
+        if fault in ("503", "504"):
+            message = "service unavailable" if fault == "503" else "gateway timeout"
+            return JSONResponse({"message": message}, int(fault))
         if fault == "hang":
             await self._hang(request)
             return Response(status_code=504)
-        response = await handler(Asked(self.exchange, account, request))
-        fault = self.faults.strikes(*AFTER)
-        if fault == "504-after":
-            return JSONResponse({"message": "gateway timeout"}, 504)
-        if fault == "hang-after":
-            await self._hang(request)
         # More is announced than comes: the server then breaks the connection.
-        lost = StreamingResponse(iter([b'{"id']), headers={"content-length": "4096"})
-        return lost if fault == "reply-lost" else response
+        return StreamingResponse(iter([b'{"id']), headers={"content-length": "4096"})
 
     async def _hang(self, request: Request) -> None:
         """Wait until the client gives up, `hang_s` at most; the clock goes on."""
@@ -118,6 +141,17 @@ class Wire:
             "Reset": int((minute + 1) * MINUTE_S),
         }
         return {f"X-RateLimit-{name}": str(value) for name, value in left.items()}, count <= self.per_minute
+
+
+async def _about(account: PaperAccount, request: Request) -> About:
+    """Return what a request is about, as far as faults ask."""
+    body: Mapping[str, Any] = {}
+    if request.method == "POST":
+        with suppress(Refusal):
+            body = await read_body(request)
+    symbol = str(body.get("symbol") or request.path_params.get("symbol", "")).upper()
+    of = str(body.get("client_order_id") or request.url.query)
+    return About(account.key, symbol, f"{request.method} {request.url.path}", of)
 
 
 def keys_of(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -151,14 +185,19 @@ CONFIGURATION = {
 
 
 async def configurations(asked: Asked) -> Response:
-    """Tell, or change, whether the account may trade and sell short."""
+    """Tell, or change, whether the account may trade, sell short and borrow."""
+    account = asked.account
     if asked.request.method == "PATCH":
         body = await read_body(asked.request)
-        asked.account.blocked = bool(body.get("suspend_trade", asked.account.blocked))
-        asked.account.shorting = not body.get("no_shorting", not asked.account.shorting)
-    return JSONResponse(
-        {**CONFIGURATION, "suspend_trade": asked.account.blocked, "no_shorting": not asked.account.shorting}
-    )
+        account.suspended = bool(body.get("suspend_trade", account.suspended))
+        account.shorting = not body.get("no_shorting", not account.shorting)
+        account.borrowing = str(body.get("max_margin_multiplier", 2 if account.borrowing else 1)) != "1"
+    told = {
+        **CONFIGURATION, "no_shorting": not account.shorting,
+        "max_margin_multiplier": "2" if account.borrowing else "1",
+        "suspend_trade": "suspend-trade" in asked.exchange.blocks(account),
+    }  # fmt: skip
+    return JSONResponse(forms.without_pdt(told, account, asked.exchange))
 
 
 async def portfolio_history(asked: Asked) -> Response:
@@ -291,18 +330,20 @@ async def close_all(asked: Asked) -> Response:
 
 async def assets(asked: Asked) -> Response:
     listed = asked.request.query_params.get("asset_class", "us_equity") == "us_equity"
-    return JSONResponse([forms.asset_json(s) for s in asked.exchange.prices.listed()] if listed else [])
+    prices = asked.exchange.prices
+    return JSONResponse([forms.asset_json(s, prices) for s in prices.listed()] if listed else [])
 
 
 async def one_asset(asked: Asked) -> Response:
-    return JSONResponse(forms.asset_json(_symbol(asked.exchange, asked.request.path_params["symbol"])))
+    symbol = _symbol(asked.exchange, asked.request.path_params["symbol"])
+    return JSONResponse(forms.asset_json(symbol, asked.exchange.prices))
 
 
 async def clock(asked: Asked) -> Response:
     prices, now = asked.exchange.prices, asked.exchange.now
     return JSONResponse(
         {
-            "timestamp": forms.new_york(now),
+            "timestamp": forms.new_york(forms.told_now(asked.exchange)),
             "is_open": prices.is_open(now),
             "next_open": forms.new_york(prices.next_open(now)),
             "next_close": forms.new_york(prices.next_close(now)),

@@ -2,7 +2,8 @@
 
 GET  /rehearsal            clock, bars, accounts, faults that happened
 POST /rehearsal/advance    {"to": "2024-06-03T14:00:00Z"} or {"bars": 1} or {"sessions": 1}
-POST /rehearsal/faults     {"reply-lost": 0.2}
+POST /rehearsal/faults     {"reply-lost": 0.2, "halt": {"symbol": "SPY"}, "script": ["at 2024-06-07T08:00Z cut"]}
+POST /rehearsal/order      {"symbol": "SPY", "side": "buy", "qty": 5}: one entered by hand
 POST /rehearsal/halt       {"symbol": "SPY", "halted": true}
 """
 
@@ -32,6 +33,7 @@ from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import Faults
 from simulator.exchange.orders import Refusal
 from simulator.exchange.rest import PER_MINUTE, Wire, parse_instant, read_body, trading_routes
+from simulator.exchange.script import play
 from simulator.exchange.streams import stream_routes
 from simulator.printing import say
 
@@ -125,11 +127,9 @@ def make_server(app: Starlette) -> uvicorn.Server:
     """Return the server of an application, which stops within a second whatever hangs."""
     import uvicorn
 
-    return uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="critical", ws="websockets-sansio", lifespan="on", timeout_graceful_shutdown=1
-        )
-    )  # fmt: skip
+    config = uvicorn.Config(app, log_level="critical", ws="websockets-sansio", lifespan="on", date_header=False)
+    config.timeout_graceful_shutdown = 1
+    return uvicorn.Server(config)
 
 
 @contextmanager
@@ -138,7 +138,10 @@ def serve(exchange: Exchange, faults: Faults | None = None, per_minute: int = PE
 
     Its clock stands until `Served.advance` or POST /rehearsal/advance moves it; requests are limited by its minutes.
     """
-    wire = Wire(exchange, faults or Faults(), per_minute, seconds=lambda: exchange.now / 1e9)
+    if faults is not None:
+        exchange.faults = faults
+        exchange.show(exchange.bars, *exchange.splits)
+    wire = Wire(exchange, per_minute, seconds=lambda: exchange.now / 1e9)
     loops: queue.Queue[asyncio.AbstractEventLoop] = queue.Queue()
     with listen("127.0.0.1", 0) as listening:
         server = make_server(make_app(wire, started=loops.put))
@@ -177,7 +180,7 @@ def _control(wire: Wire) -> list[Route]:
                 "first": str(exchange.bars.dates[0]),
                 "last": str(exchange.bars.dates[-1]),
                 "accounts": [one.number for one in exchange.accounts.values()],
-                "faults": wire.faults.happened,
+                "faults": exchange.faults.happened,
             }
         )
 
@@ -187,22 +190,25 @@ def _control(wire: Wire) -> list[Route]:
         return await state(request)
 
     async def faults(request: Request) -> Response:
-        try:
-            wire.faults.set({str(name): float(chance) for name, chance in (await read_body(request)).items()})
-        except (UsageError, ValueError, TypeError) as error:
-            raise Refusal(422, str(error)) from None
+        body = dict(await read_body(request))
+        script = body.pop("script", [])
+        play(exchange, [*script, *({name: given} for name, given in body.items())])
+        return await state(request)
+
+    async def order(request: Request) -> Response:
+        play(exchange, [{"order": await read_body(request)}])
         return await state(request)
 
     async def halt(request: Request) -> Response:
         body = await read_body(request)
-        change = exchange.prices.halted.add if body.get("halted", True) else exchange.prices.halted.discard
-        change(str(body.get("symbol", "")).upper())
+        play(exchange, [{"halt": {"symbol": body.get("symbol", ""), "chance": float(bool(body.get("halted", True)))}}])
         return await state(request)
 
     return [
         Route("/rehearsal", state),
         Route("/rehearsal/advance", _refusing(advance), methods=["POST"]),
         Route("/rehearsal/faults", _refusing(faults), methods=["POST"]),
+        Route("/rehearsal/order", _refusing(order), methods=["POST"]),
         Route("/rehearsal/halt", _refusing(halt), methods=["POST"]),
     ]
 
@@ -213,6 +219,8 @@ def _refusing(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
             return await handler(request)
         except Refusal as error:
             return JSONResponse({"message": error.message}, error.status)
+        except (UsageError, TypeError) as error:
+            return JSONResponse({"message": str(error)}, 422)
 
     return answer
 

@@ -18,6 +18,7 @@ from simulator.exchange import forms
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.clock import Line
 from simulator.exchange.exchange import Update
+from simulator.exchange.faults import About
 from simulator.exchange.orders import Refusal
 from simulator.exchange.rest import Wire
 
@@ -35,6 +36,9 @@ async def _receive(socket: WebSocket) -> bytes:
 
 async def trade_updates(wire: Wire, socket: WebSocket) -> None:
     """Speak the trading stream: authenticate, listen, then an event for each change of an order."""
+    if wire.exchange.faults.strikes(["stream-refused"], About(on="/stream")):
+        await socket.close(1013)
+        return
     await socket.accept()
     with wire.clock.line(socket) as line:
         await _trade_updates(wire, line)
@@ -45,13 +49,18 @@ async def _trade_updates(wire: Wire, line: Line) -> None:
         line.send(json.dumps({"stream": stream, "data": data}).encode())
 
     def listen(update: Update) -> None:
-        if update.account is not line.account or wire.faults.likely.get("mute"):
+        faults, order = wire.exchange.faults, update.order
+        about = About(update.account.key, order.symbol, order.role, f"{order.id} {update.event}")
+        if update.account is not line.account or faults.rule("mute", about):
+            return
+        if faults.rule("key-revoked", about) or faults.strikes(["stream-cut"], about):
+            line.cut()
             return
         filled = update.execution is not None
-        if filled and wire.faults.strikes("fill-lost"):
+        if filled and faults.strikes(["fill-lost"], about):
             return
         data = forms.update_json(update)
-        for _ in range(2 if filled and wire.faults.strikes("fill-twice") else 1):
+        for _ in range(2 if filled and faults.strikes(["fill-twice"], about) else 1):
             send("trade_updates", data)
 
     try:
@@ -69,7 +78,8 @@ async def _trade_updates(wire: Wire, line: Line) -> None:
                     wire.exchange.listeners.remove(listen)
                 if streams:
                     wire.exchange.listeners.append(listen)
-                send("listening", {"streams": streams})
+                if not wire.exchange.faults.strikes(["unlistened"], About(line.account.key)):
+                    send("listening", {"streams": streams})
             else:
                 send("authorization", {"status": "unauthorized", "action": str(action)})
     except WebSocketDisconnect:
@@ -81,6 +91,9 @@ async def _trade_updates(wire: Wire, line: Line) -> None:
 
 async def market_data(wire: Wire, socket: WebSocket) -> None:
     """Speak the data stream: connected, auth, subscribe, then bars as they close."""
+    if wire.exchange.faults.strikes(["stream-refused"], About(on=socket.url.path)):
+        await socket.close(1013)
+        return
     await socket.accept()
     with wire.clock.line(socket) as line:
         await _market_data(wire, line)

@@ -361,7 +361,7 @@ def _fill_limits(step: _BarStep, free_after_open: float) -> None:
             got = _affordable(step, shares, price, free)
             if got != 0.0:
                 _fill(step, position, order, (got, price, 0.0), "limit")
-                free -= _margin(rules, got) * abs(got) * price + _commission(rules, got, price)
+                free -= _margin(rules, got) * abs(got) * price + commission_of(rules, got, price)
                 entries[position.symbol] = price
             _end(step, position, order, (shares, got), "buying power")
     for position, order, price, shares, reducing in reached:
@@ -430,7 +430,7 @@ def _margin(rules: ExecutionRules, shares: float) -> float:
     return rules.initial_margin_long if shares > 0.0 else rules.initial_margin_short
 
 
-def _commission(rules: ExecutionRules, shares: float, price: float) -> float:
+def commission_of(rules: ExecutionRules, shares: float, price: float) -> float:
     if shares == 0.0:
         return 0.0
     by_size = abs(shares) * rules.commission_per_share + abs(shares) * price * (rules.commission_bps / 1e4)
@@ -446,7 +446,7 @@ def _slippage(rules: ExecutionRules, order: Order, shares: float, price: float) 
 def _need(rules: ExecutionRules, order: Order, shares: float, price: float) -> tuple[float, float]:
     """Return margin with slippage, and commission, of an increase by `shares` at the open."""
     gross = _margin(rules, shares) * abs(shares) * price + _slippage(rules, order, shares, price)
-    return gross, _commission(rules, shares, price)
+    return gross, commission_of(rules, shares, price)
 
 
 def _shares(order: Order, price: float, slippage_rate: float) -> float:
@@ -489,7 +489,7 @@ def _affordable(step: _BarStep, shares: float, price: float, free: float) -> flo
     """Return what one limit order within the bar gets of `free` margin."""
     rules = step.rules
     gross = _margin(rules, shares) * abs(shares) * price
-    commission = _commission(rules, shares, price)
+    commission = commission_of(rules, shares, price)
     if gross + commission <= free * TOLERANCE:
         return shares
     return _after_cut(step, shares, shares * (max(0.0, free - commission) / gross), price)
@@ -512,7 +512,7 @@ def _fill(
 ) -> None:
     """Book `trade` = (shares, price, slippage); `order` is None for exits and margin calls."""
     shares, price, slippage = trade
-    account, commission = step.account, _commission(step.rules, shares, price)
+    account, commission = step.account, commission_of(step.rules, shares, price)
     # One after the other: taking their sum away would round differently.
     account.cash -= shares * price
     account.cash -= slippage

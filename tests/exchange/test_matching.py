@@ -110,7 +110,7 @@ def test_an_order_that_comes_within_a_bar_waits_for_the_next() -> None:
 def test_times_in_force(force: str, price: float, fills: bool) -> None:
     bars = bars_of([(100.0, 101.0, 99.0, 100.0), (100.0, 110.0, 90.0, 102.0), (104.0, 105.0, 103.0, 104.0)])
     exchange, account = open_exchange(bars)
-    exchange.advance(int(bars.closes_at[0]))
+    exchange.advance(int(bars.closes_at[0]) + 3 * HOUR)  # 19:00, from when on the next auctions take orders
     body = {"symbol": "A", "side": "buy", "type": "market", "time_in_force": force, "qty": 1}
     order = exchange.submit(account, body)
     exchange.advance(int(bars.closes_at[1]))

@@ -56,7 +56,7 @@ def test_the_clock_and_the_calendar_are_the_brokers(market: Market) -> None:
 def test_prices_come_as_they_were_traded(market: Market) -> None:
     data = MarketData(Keys("DATA", "KEY", "secret-of-this-test"), url=market.served.url)
     quote = run(data.quotes(["A", "B"]))["A"]
-    assert (quote.bid, quote.ask, quote.at.isoformat()) == (99.995, 100.005, "2024-06-03T20:00:00+00:00")
+    assert (quote.bid, quote.ask, quote.at.isoformat()) == (99.995, 100.005, "2024-06-04T12:30:00+00:00")
     bars = run(data.bars(["A", "B"], datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 6, 30, tzinfo=UTC)))
     assert {symbol: [one.close for one in found] for symbol, found in bars.items()} == {"A": [100.0], "B": [50.0]}
     data.close()
