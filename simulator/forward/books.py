@@ -1,44 +1,83 @@
 """Own books of a forward account: what its broker filled, and what a paper account does not book.
 
-fills, bars ──► cash, shares by replay's rules (interest, dividends, borrow) ──► Book at the last closes
-                        └── less the broker's own cash: one reconciling line
+fills, bars, splits ──► cash, shares by replay's rules (interest, dividends, borrow) ──► Book at the last closes
+                              └── less the broker's own cash: one reconciling line
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 
 from simulator.market.bars import Bars
+from simulator.market.calendar import day_number
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.fills import Account, book_bar, book_execution, price_or_none
+from simulator.trading.fills import Account, Bar, book_bar, book_execution, price_or_none
 from simulator.trading.model import Book, BrokerFill, OrderReport
 
 
 @dataclass(frozen=True)
+class Split:
+    """`ratio` new shares for each old one from the morning of `session` on."""
+
+    symbol: str
+    session: date
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """An account after one bar, and the dollars that replay's rules booked in it beside the fills."""
+
+    account: Account
+    interest: float = 0.0
+    dividends: float = 0.0
+    borrow: float = 0.0
+
+
+@dataclass(frozen=True)
 class Books:
-    """Books that an account began with: `cash` dollars, nothing held, and the last closes before its first bar."""
+    """Books that an account began with: `cash` dollars, `shares` held, the last closes before its first bar."""
 
     cash: float
-    opening_marks: dict[str, float]
+    opening_marks: Mapping[str, float]
     rules: ExecutionRules
+    shares: Mapping[str, float] = field(default_factory=dict)
 
-    def at(self, bars: Bars, fills: Sequence[BrokerFill], open_orders: Sequence[OrderReport] = ()) -> Book:
-        """Return the account after `bars` (T, N), those of the run that have closed, and all `fills`, oldest first.
+    def at(
+        self,
+        bars: Bars,
+        fills: Sequence[BrokerFill],
+        open_orders: Sequence[OrderReport] = (),
+        splits: Sequence[Split] = (),
+        as_of: date | None = None,
+    ) -> Book:
+        """Return the account after `bars` (T, N), those of the run that have closed, as traded, and all `fills`,
+        oldest first.
 
-        Marks are the last closes; fills since the last bar count in cash and shares.
+        Marks are the last closes; fills since the last bar count in cash and shares, `splits` up to the session
+        `as_of` in shares and marks.
         """
-        *_, account = self.by_bar(bars, fills)
-        book = account.book()
+        *_, last = self.by_bar(bars, fills, splits, as_of)
+        book = last.account.book()
         equity = book.cash + sum(shares * book.marks[symbol] for symbol, shares in book.positions.items())
         return Book(book.cash, book.positions, book.marks, equity, tuple(open_orders))
 
-    def by_bar(self, bars: Bars, fills: Sequence[BrokerFill]) -> Iterator[Account]:
+    def by_bar(
+        self, bars: Bars, fills: Sequence[BrokerFill], splits: Sequence[Split] = (), as_of: date | None = None
+    ) -> Iterator[Step]:
         """Yield the same account after each of `bars`, and once more with the fills since."""
-        account = Account.opened(self.cash, {symbol: self.opening_marks.get(symbol, 0.0) for symbol in bars.symbols})
+        foreign = {fill.symbol: fill.price for fill in fills if fill.symbol not in bars.symbols}
+        foreign |= dict.fromkeys(set(self.shares) - set(bars.symbols) - set(foreign), 0.0)
+        marks = {symbol: self.opening_marks.get(symbol, 0.0) for symbol in bars.symbols}
+        account = Account.opened(self.cash, {**marks, **foreign})
+        for symbol, shares in self.shares.items():
+            account.positions[symbol].shares = shares
+        ahead = sorted((day_number(one.session), one.symbol, one.ratio) for one in splits)
         times = [fill.at for fill in fills]
         done = 0
         prices = np.stack([bars.open, bars.high, bars.low, bars.close, np.nan_to_num(bars.dividend)], axis=2)
@@ -47,12 +86,36 @@ class Books:
             following = bars.opens_at[t + 1] if t + 1 < len(bars) else bars.closes_at[t] + 1
             upto = max(done, bisect_left(times, int(following)))
             starts = t == 0 or bars.session_of[t] != bars.session_of[t - 1]
-            earned = price_or_none(float(bars.cash_return[t]))
-            year = 1 / SESSIONS_A_YEAR if starts else 0.0
-            whole = [tuple(bar) if bar[0] == bar[0] else None for bar in row]  # a missing bar is NaN
-            book_bar(account, whole, int(bars.opens_at[t]), year, self.rules, earned, fills[done:upto])
+            _divide(account, ahead, int(bars.session_of[t]))
+            whole: list[Bar | None] = [tuple(bar) if bar[0] == bar[0] else None for bar in row]  # missing is NaN
+            yield self._book(account, bars, t, [*whole, *[None] * len(foreign)], starts, fills[done:upto])
             done = upto
-            yield account
+        if as_of is not None:
+            _divide(account, ahead, day_number(as_of))
         for fill in fills[done:]:
             book_execution(account, fill)
-        yield account
+        yield Step(account)
+
+    def _book(
+        self, account: Account, bars: Bars, t: int, row: list[Bar | None], starts: bool, fills: Sequence[BrokerFill]
+    ) -> Step:
+        year = 1 / SESSIONS_A_YEAR if starts else 0.0
+        held = [(one, bar) for one, bar in zip(account.positions.values(), row, strict=True) if one.shares]
+        borrow = -sum(abs(one.shares) * one.mark * self.rules.borrow_rate * year for one, _ in held if one.shares < 0.0)
+        dividends = sum(one.shares * bar[4] for one, bar in held if bar is not None)
+        before = account.cash
+        book_bar(
+            account, row, int(bars.opens_at[t]), year, self.rules, price_or_none(float(bars.cash_return[t])), fills
+        )
+        paid = sum(fill.quantity * fill.price for fill in fills)
+        return Step(account, account.cash - before - borrow - dividends + paid, dividends, borrow)
+
+
+def _divide(account: Account, ahead: list[tuple[int, str, float]], session: int) -> None:
+    """Apply the splits up to the morning of `session`, and strike them off."""
+    while ahead and ahead[0][0] <= session:
+        _, symbol, ratio = ahead.pop(0)
+        position = account.positions.get(symbol)
+        if position is not None:
+            position.shares = round(position.shares * ratio, 9)
+            position.mark /= ratio

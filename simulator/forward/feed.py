@@ -1,67 +1,148 @@
-"""Bars of a forward run: fetched session by session, kept as files of the run, read as a replay reads them.
+"""Bars of a forward run: fetched session by session as traded, kept as files of the run, read as a replay reads them.
 
-broker's data ──fetch──► <run>/data/SYMBOL.csv ──load──► Known at an instant
+broker's data ──fetch──► <run>/data/SYMBOL.csv, <run>/splits.csv ──load──► Known at an instant
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simulator.files import name_aside, place_all, sweep
+from simulator.files import name_aside, place_all, read_text, sweep, write_file
+from simulator.forward.books import Split
 from simulator.forward.protocols import Known
-from simulator.market.bars import NUMBERS
+from simulator.market.bars import NUMBERS, Bars, instant
+from simulator.market.calendar import NEW_YORK, day_number
 from simulator.market.fetch import last_complete_session
 from simulator.market.sources import files
-from simulator.market.table import BarTable
+from simulator.market.table import PRICES, BarTable, step_of
 
 Fetch = Callable[[Sequence[str], date, date], Sequence[BarTable]]
 """Tables of symbols from one day to another, both included: one a symbol, as they were traded."""
+
+
+@dataclass(frozen=True)
+class Actions:
+    """Corporate actions: dollars a share that go ex, by symbol and session, and splits."""
+
+    dividends: Mapping[tuple[str, date], float] = field(default_factory=dict)
+    splits: tuple[Split, ...] = ()
+
+
+def no_actions(_symbols: Sequence[str], _first: date, _last: date) -> Actions:
+    """Return none: where nobody tells them, prices are adjusted by the source."""
+    return Actions()
+
+
+FetchActions = Callable[[Sequence[str], date, date], Actions]
+"""Corporate actions of symbols that go ex from one day to another, both included."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Source of market data: bars as they were traded, and corporate actions."""
+
+    bars: Fetch
+    actions: FetchActions = no_actions
 
 
 @dataclass(eq=False)
 class RecordedFeed:
     """Feed that keeps the bars of `symbols`, from the session `begin` on, in `folder`.
 
-    What is there is not asked again, so that a later restatement changes nothing that was decided on.
+    What is there is not asked again, so that a later restatement changes nothing that was decided on. `load` reads
+    the files: the argument is the instant, and the splits that hold by then.
     """
 
     symbols: Sequence[str]
     begin: date
     folder: Path
-    fetch: Fetch
-    load: Callable[[datetime], Known]
+    source: Source
+    load: Callable[[datetime, Sequence[Split]], Known]
+    frequency: str = "1d"
+    _asked: date | None = None
+    _dividends: Mapping[tuple[str, date], float] = field(default_factory=dict)
 
     async def known_at(self, as_of: datetime) -> Known:
-        await asyncio.to_thread(self._record, last_complete_session(as_of))
-        return self.load(as_of)
+        return await asyncio.to_thread(self._known_at, as_of)
 
-    def _record(self, last: date) -> None:
+    def _known_at(self, as_of: datetime) -> Known:
+        today = as_of.astimezone(NEW_YORK).date()
+        if self._asked != today:
+            self._ask_actions(today)
+        self._record(as_of, last_complete_session(as_of) if self.frequency == "1d" else today)
+        return self.load(as_of, [one for one in self.splits() if one.session <= today])
+
+    @property
+    def _splits_file(self) -> Path:
+        return self.folder.parent / "splits.csv"
+
+    def splits(self) -> list[Split]:
+        """Return every split on record."""
+        if not self._splits_file.is_file():
+            return []
+        rows = csv.DictReader(io.StringIO(read_text(self._splits_file)))
+        return [Split(row["symbol"], date.fromisoformat(row["session"]), float(row["ratio"])) for row in rows]
+
+    def _ask_actions(self, today: date) -> None:
+        """Ask what goes ex by today: a split is known before the bars that show it."""
+        known = self.source.actions(self.symbols, self.begin, today)
+        self._dividends = known.dividends
+        there = self.splits()
+        new = [one for one in known.splits if (one.symbol, one.session) not in {(o.symbol, o.session) for o in there}]
+        if new:
+            rows = "".join(f"{one.symbol},{one.session},{one.ratio!r}\n" for one in (*there, *new))
+            self._splits_file.parent.mkdir(parents=True, exist_ok=True)
+            write_file(self._splits_file, f"symbol,session,ratio\n{rows}".encode())
+        self._asked = today
+
+    def _record(self, as_of: datetime, last: date) -> None:
         missing: dict[date, list[str]] = {}
         there: dict[str, BarTable] = {}
+        sweep(self.folder)
         for symbol in self.symbols:
             path = self.folder / f"{symbol}.csv"
             if path.is_file():
                 there[symbol] = files.read_table(path)
-            since = there[symbol].last + timedelta(days=1) if symbol in there else self.begin
+            since = self.begin
+            if symbol in there:
+                since = there[symbol].last + timedelta(days=1 if self.frequency == "1d" else 0)
             if since <= last:
                 missing.setdefault(since, []).append(symbol)
         self.folder.mkdir(parents=True, exist_ok=True)
-        sweep(self.folder)
         moves = []
         for since, symbols in missing.items():
-            for table in self.fetch(symbols, since, last):
+            for found in self.source.bars(symbols, since, last):
+                table = self._complete(found, there.get(found.symbol), as_of)
+                if not len(table):
+                    continue
                 path = self.folder / f"{table.symbol}.csv"
                 moves.append((name_aside(path), path))
                 whole = joined(there[table.symbol], table) if table.symbol in there else table
                 files.write_csv(whole, moves[-1][0], table.source)
         place_all(self.folder, moves)
+
+    def _complete(self, table: BarTable, there: BarTable | None, as_of: datetime) -> BarTable:
+        """Return what of `table` is new and has closed by `as_of`, with the dividends that went ex."""
+        if self.frequency != "1d":
+            new = table.starts + step_of(self.frequency) <= instant(as_of)
+            table = table.take(new & (table.starts > there.starts[-1]) if there is not None else new)
+        days = [date.fromordinal(int(one) + date(1970, 1, 1).toordinal()) for one in table.session_of]
+        fresh = np.append(True, table.session_of[1:] != table.session_of[:-1])[: len(table)]
+        if there is not None and len(table) and there.session_of[-1] == table.session_of[0]:
+            fresh[0] = False
+        paid = [
+            self._dividends.get((table.symbol, day), 0.0) if new else 0.0 for day, new in zip(days, fresh, strict=True)
+        ]
+        return replace(table, dividend=np.nan_to_num(table.dividend) + np.array(paid))
 
 
 def joined(old: BarTable, new: BarTable) -> BarTable:
@@ -70,3 +151,16 @@ def joined(old: BarTable, new: BarTable) -> BarTable:
         name: np.concatenate([getattr(old, name), getattr(new, name)]) for name in ("session_of", "starts", *NUMBERS)
     }
     return BarTable(old.symbol, old.source, old.frequency, **columns)
+
+
+def adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:
+    """Return `bars` as if `splits` had always held: what was traded before each in the new shares."""
+    if not any(one.symbol in bars.symbols for one in splits):
+        return bars
+    columns: dict[str, Any] = {name: np.array(getattr(bars, name)) for name in (*PRICES, "volume", "dividend")}
+    for one in splits:
+        if one.symbol in bars.symbols:
+            before, n = bars.session_of < day_number(one.session), bars.column(one.symbol)
+            for name, values in columns.items():
+                values[before, n] *= one.ratio if name == "volume" else 1.0 / one.ratio
+    return replace(bars, **columns)

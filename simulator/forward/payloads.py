@@ -1,28 +1,53 @@
-"""Payloads of a forward session in the store, written before anything is sent and read again after a crash."""
+"""Payloads of a forward session in the store, written before anything is sent and read again after a crash.
+
+Numbers that JSON does not have (a NaN weight leaves a symbol alone) are written as {"number": "nan"}.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from simulator.trading.cycle import Intent
-from simulator.trading.model import Book, BrokerFill
+from simulator.trading.model import BrokerFill
+from simulator.trading.orders import Ticket
 
 _intents: TypeAdapter[Intent] = TypeAdapter(Intent)
 _fills: TypeAdapter[BrokerFill] = TypeAdapter(BrokerFill)
+_tickets: TypeAdapter[Ticket] = TypeAdapter(Ticket)
+
+
+def to_json(value: Any) -> Any:
+    """Return `value` with NaN and infinities as JSON has them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"number": repr(value)}
+    if isinstance(value, Mapping):
+        return {str(name): to_json(one) for name, one in value.items()}
+    return [to_json(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def from_json(value: Any) -> Any:
+    """Return what `to_json` was given; tuples come back as lists."""
+    if isinstance(value, Mapping):
+        if len(value) == 1 and isinstance(value.get("number"), str):
+            return float(value["number"])
+        return {name: from_json(one) for name, one in value.items()}
+    return [from_json(one) for one in value] if isinstance(value, list) else value
 
 
 def write_intent(intent: Intent) -> dict[str, Any]:
     """Return `intent`, JSON-able."""
-    written: dict[str, Any] = _intents.dump_python(intent, mode="json")
+    written: dict[str, Any] = to_json(_intents.dump_python(intent, mode="json"))
     return written
 
 
 def read_intent(payload: Mapping[str, Any]) -> Intent:
     """Return the intent behind `payload`, equal to the one that was written."""
-    return _intents.validate_python(payload)
+    return _intents.validate_python(from_json(payload))
 
 
 def write_fill(fill: BrokerFill) -> dict[str, Any]:
@@ -36,13 +61,11 @@ def read_fill(payload: Mapping[str, Any]) -> BrokerFill:
     return _fills.validate_python(payload)
 
 
-def session_row(session: str, book: Book, account: Book) -> dict[str, Any]:
-    """Return the row of a session that has ended: own books, and the broker's cash, dollars."""
-    return {
-        "session": session,
-        "equity": book.equity,
-        "cash": book.cash,
-        "positions": dict(book.positions),
-        "broker_cash": account.cash,
-        "broker_equity": account.equity,
-    }
+def write_ticket(ticket: Ticket) -> dict[str, Any]:
+    """Return `ticket`, JSON-able."""
+    return asdict(ticket)
+
+
+def read_ticket(payload: Mapping[str, Any]) -> Ticket:
+    """Return the ticket behind `payload`."""
+    return _tickets.validate_python(payload)

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Protocol
 
+from simulator.forward.messages import AccountState
 from simulator.market.bars import Bars, Snapshot
 from simulator.trading.broker import Broker
 from simulator.trading.model import BrokerFill
+
+if TYPE_CHECKING:
+    from simulator.forward.books import Split
 
 
 class Clock(Protocol):
@@ -19,16 +23,19 @@ class Clock(Protocol):
 
     async def now(self) -> datetime: ...
 
-    async def sleep_until(self, at: datetime) -> None:
-        """Return at `at` or a little later; at once where that has passed."""
+    async def sleep_until(self, at: datetime, busy: bool = False) -> None:
+        """Return at `at` or a little later, at once where that has passed; before it where an order may have changed,
+        while `busy` at least every few seconds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Knowledge at one instant: what the strategy is shown, and the bars of the run itself, for the books."""
+    """Knowledge at one instant: what the strategy is shown, history in today's shares; the bars of the run itself as
+    they were traded, for the books; splits by then."""
 
     snapshot: Snapshot
     traded: Bars
+    splits: Sequence[Split] = ()
 
 
 class Feed(Protocol):
@@ -40,6 +47,12 @@ class Feed(Protocol):
 
 class ForwardBroker(Broker, Protocol):
     """A broker whose executions can be read again, from the beginning of the run."""
+
+    async def state(self) -> AccountState:
+        """Return number, cash, equity and restrictions. Raises BrokerError where it is not the account registered."""
+
+    async def calendar(self, first: date, last: date) -> list[tuple[datetime, datetime]]:
+        """Return (open, close) of each session from `first` to `last`."""
 
     async def executions(self) -> Sequence[BrokerFill]:
         """Return every fill of the account, oldest first, those of orders sent by others among them."""

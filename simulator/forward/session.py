@@ -1,8 +1,9 @@
 """A forward test: the strategy's points, one after the other, on accounts at a broker.
 
-    wake at: a point ──► bars recorded ─► opine ─► per account: book ─► consult ─► plan ─► recorded ─► execute
-             an open ──► what waits is sent, fills are booked
-             an end of a session ──► fills booked, books against the broker, a row of the day
+    wake at: a morning ─► what happened over night: splits, orders that ended, the broker's calendar
+             a point ───► bars recorded ─► opine ─► per account: book ─► consult ─► plan ─► recorded ─► execute
+             an open, an update ─► fills booked, what waits is sent, what is held is protected
+             an end of a session ─► books against the broker, a row of the day
 
 What is impure is handed in: clock, feed, brokers. All that must last stands in the store, event by event, before
 anything is sent; after a crash the same command reads store and broker and goes on.
@@ -11,50 +12,61 @@ anything is sent; after a crash the same command reads store and broker and goes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
 
-from simulator.forward import payloads
-from simulator.forward.books import Books
-from simulator.forward.protocols import Clock, Feed, ForwardBroker, Known
+from simulator.errors import BrokerError, SimError, StoppedByUserError
+from simulator.forward.alerts import Kind as AlertKind
+from simulator.forward.day import day_row
+from simulator.forward.protocols import Clock, Feed, Known
+from simulator.forward.requests import AccessError
+from simulator.forward.switches import read_switches
+from simulator.forward.trader import Trader
+from simulator.forward.watch import StoppedError, Watch, without_entries
 from simulator.market.bars import instant, moment
-from simulator.market.calendar import day_of, sessions
+from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.store.database import Store
 from simulator.store.events import Event, Kind
-from simulator.trading.cycle import Intent, TradingRules, execute, plan
-from simulator.trading.model import Book, BrokerFill, Decision
-from simulator.trading.orders import Origin
+from simulator.trading.cycle import Intent, TradingRules, plan
+from simulator.trading.model import Book, Decision
+from simulator.trading.orders import session_hours
 from simulator.trading.schedule import Point, Schedule, make_schedule
 from simulator.trading.strategy import Consults, KeepsMinutes, Strategy, strategy_at
 
 SETTLE = timedelta(minutes=20)
 """Time after a close at which its bars are complete and the day is booked."""
+MORNING = timedelta(hours=1)
+"""Time before an open at which the night is looked at; points may come before it."""
+GRACE = timedelta(seconds=60)
+"""Time after a point within which a loop that starts still holds it."""
+ROUNDS = 3
+"""Attempts on an account whose broker does not answer, before the others are seen to."""
 
-Wake = Literal["point", "open", "end"]
+Wake = Literal["morning", "open", "point", "end"]
+RANK: tuple[Wake, ...] = ("morning", "open", "point", "end")
 
 
-@dataclass(eq=False)
-class Trader:
-    """One account: the strategy as it trades there, its broker, its own books, and what it decided so far."""
+@dataclass(frozen=True)
+class Due:
+    """A thing that is due at an instant: `name` is that of the point, or the session."""
 
+    at: int
+    why: Wake
     name: str
-    strategy: Strategy[Any]
-    broker: ForwardBroker
-    books: Books
-    journal: list[Decision] = field(default_factory=list)
-    intent: Intent | None = None
-    """The newest intent; `waiting` says whether part of it still has to be sent."""
-    waiting: bool = False
-    orders: int = 0
-    booked: dict[str, BrokerFill] = field(default_factory=dict)
 
-    @property
-    def fills(self) -> list[BrokerFill]:
-        return sorted(self.booked.values(), key=lambda fill: (fill.at, fill.id))
+
+@dataclass(frozen=True, eq=False)
+class Deliberation:
+    """Knowledge at a point and the opinion that was formed of it."""
+
+    at: datetime
+    known: Known
+    opinion: Any
+    minutes: Mapping[str, Any] | None
 
 
 @dataclass(eq=False)
@@ -62,6 +74,7 @@ class Session:
     """A forward test of `strategy` on `traders`, from the session `first` on.
 
     `points` and `weekday` make the agenda, the same as a replay's; `run` names it in the store and in every order's id.
+    `late` says whether a point that was missed is held later in its session.
     """
 
     run: str
@@ -75,9 +88,28 @@ class Session:
     first: date
     last: date
     weekday: int = 0
-    minutes: Decision | None = None
-    done: set[int] = field(default_factory=set)
-    """Instants of the points that were held."""
+    late: bool = False
+    watch: Watch | None = None
+    spent: Callable[[], Mapping[str, float]] = dict
+    """Sums so far of ``calls``, ``failed_calls`` and ``cost_usd``."""
+    done: set[tuple[int, str]] = field(default_factory=set)
+    """(instant, why) of what was held."""
+    minutes: dict[int, Mapping[str, Any] | None] = field(default_factory=dict)
+    """{instant of a point: its minutes}."""
+    begun: set[int] = field(default_factory=set)
+    """Instants of points that were begun."""
+    closed: set[str] = field(default_factory=set)
+    """Sessions on which the broker is closed."""
+    _began: datetime | None = None
+    _held: Deliberation | None = None
+    _splits: set[tuple[str, date]] = field(default_factory=set)
+    _spent: Mapping[str, float] = field(default_factory=dict)
+    _opened: bool = False
+    _clock_said: datetime | None = None
+
+    def __post_init__(self) -> None:
+        agenda = self.agenda()
+        self._names = dict(zip(agenda.instants.tolist(), agenda.names, strict=True))
 
     def agenda(self) -> Schedule:
         """Return the points from `first` to `last`: bars are expected at the end of every session."""
@@ -85,114 +117,364 @@ class Session:
         before = sessions(self.first - timedelta(days=15), self.first - timedelta(days=1))
         return make_schedule(self.points, on, np.concatenate([before.closes_at[-1:], on.closes_at]), self.weekday)
 
-    def wakes(self) -> list[tuple[int, Wake, str]]:
-        """Return (instant, why, name of the point or session) of everything that is due, oldest first."""
-        agenda, on = self.agenda(), sessions(self.first, self.last)
-        due: list[tuple[int, Wake, str]] = []
-        due += [(at, "point", name) for at, name in zip(agenda.instants.tolist(), agenda.names, strict=True)]
-        days = [str(day_of(day)) for day in on.session_of.tolist()]
-        due += [(at, "open", day) for at, day in zip(on.opens_at.tolist(), days, strict=True)]
-        settle = int(SETTLE.total_seconds() * 1e9)
-        due += [(at + settle, "end", day) for at, day in zip(on.closes_at.tolist(), days, strict=True)]
-        return sorted(due)
+    def wakes(self) -> list[Due]:
+        """Return everything that is due, oldest first."""
+        on = sessions(self.first, self.last)
+        due = [Due(at, "point", name) for at, name in self._names.items()]
+        before, after = (int(one.total_seconds() * 1e9) for one in (MORNING, SETTLE))
+        for day, opens, closes in zip(on.session_of.tolist(), on.opens_at.tolist(), on.closes_at.tolist(), strict=True):
+            name = str(day_of(day))
+            due += [Due(opens - before, "morning", name), Due(opens, "open", name), Due(closes + after, "end", name)]
+        return sorted(due, key=lambda one: (one.at, RANK.index(one.why)))
 
     async def go(self) -> None:
-        """Hold every point that is due, until the end of `last`. Raises SimError."""
+        """Hold everything that is due, until the end of `last`; what was begun before a crash is finished.
+
+        Raises SimError where nothing can go on, StoppedError where the loop is to end.
+        """
         self.resume()
-        for at, why, name in self.wakes():
-            if at in self.done:
-                continue
-            await self.clock.sleep_until(moment(at))
-            if why == "point":
-                await self.hold(moment(at), name)
-            else:
-                await asyncio.gather(*(self._book_fills(trader) for trader in self.traders))
-                if why == "end":
-                    await self._end(moment(at), name)
-            self.done.add(at)
+        now = self._began = await self.clock.now()
+        opening = {one.name: await self._opening(one) for one in self.traders}
+        self._record("forward.started", now, None, {"opening": opening})
+        if self.watch is not None:
+            self.watch.start(now)
+        why = "failed"
+        try:
+            await self._after_start(now)
+            for due in self.wakes():
+                if (due.at, due.why) not in self.done:
+                    await self._wait(due)
+                    await self._do(due)
+            why = f"the end of {self.last}"
+        except StoppedError as error:
+            why = error.found
+            if self.watch is not None and read_switches(self.watch.workspace).stop is not None:
+                await asyncio.gather(*(self._try(one, self._withdraw) for one in self.traders))
+            raise
+        except BaseException as error:
+            why = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self._record("forward.stopped", self._now(), None, {"why": why})
+            if self.watch is not None:
+                self.watch.end(why)
+
+    async def _opening(self, trader: Trader) -> dict[str, Any]:
+        state, held = await trader.broker.state(), await trader.broker.account()
+        if state.restrictions:
+            self._alert("account restricted", ", ".join(state.restrictions), trader.name)
+        return {"number": state.number, "cash": held.cash, "equity": held.equity, "positions": dict(held.positions)}
+
+    async def _after_start(self, now: datetime) -> None:
+        """Go on where an earlier loop was: its intents are finished, its books compared."""
+        for trader in self.traders:
+            trader.execution_open = trader.state.intent is not None
+
+        async def one(trader: Trader) -> None:
+            await trader.review(now, self._record, self._alert)
+            await self._settle(trader)
+            await trader.reconcile(now, await trader.broker.account(), self._record, self._alert)
+
+        if any(trader.state.intent or trader.state.fills for trader in self.traders):
+            await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
+
+    # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _wait(self, due: Due) -> None:
+        """Wait until `due`; whatever changes before is seen to at once."""
+        at = moment(due.at)
+        while True:
+            if self.watch is not None:
+                self.watch.look(await self.clock.now(), f"{due.why} {due.name}, {at:%Y-%m-%d %H:%M %Z}")
+            await self._settle_all()
+            if await self.clock.now() >= at:
+                return
+            await self.clock.sleep_until(at, any(one.busy for one in self.traders))
+            self._clock_said = await self.clock.now()
+            for trader in self.traders:
+                trader.guard.stirred = trader.guard.stirred or bool(trader.state.protection)
+
+    async def _settle_all(self) -> None:
+        await asyncio.gather(*(self._try(one, self._settle) for one in self.traders))
+
+    async def _settle(self, trader: Trader) -> None:
+        now = await self.clock.now()
+        await trader.settle(now, self._planner(trader), self._record, self._alert)
+
+    async def _try(self, trader: Trader, work: Callable[[Trader], Awaitable[None]]) -> bool:
+        """Do `work` on one account: one whose broker is down does not hold the others up. True where it was done."""
+        for attempt in range(ROUNDS):
+            if trader.barred:
+                return False
+            try:
+                await work(trader)
+                return True
+            except AccessError as error:
+                trader.barred = error.found
+                self._alert("key refused", f"{error.found}: nothing is done there any more", trader.name)
+            except BrokerError as error:
+                if error.mend is not None and "register" in error.mend:
+                    trader.barred = error.found
+                    self._alert("account changed", error.found, trader.name)
+                elif attempt == ROUNDS - 1:
+                    self._alert("broker unreachable", error.found, trader.name)
+        return False
+
+    async def _withdraw(self, trader: Trader) -> None:
+        """Cancel entries that wait."""
+        state = trader.state
+        for key in state.open_ids:
+            ticket = state.tickets[key]
+            if (ticket.quantity or 1.0) * state.shares.get(ticket.symbol, 0.0) >= 0.0 and key not in state.external:
+                report = await trader.broker.cancel(key)
+                trader.note(key, report.status, self._now(), self._record, "stopped", report.filled)
+
+    # ── what is due ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _do(self, due: Due) -> None:
+        at = moment(due.at)
+        if due.why == "point":
+            await self._point(at, due.name)
+        elif due.why == "morning":
+            await self._morning(at, due.name)
+        elif due.why == "open":
+            await self._settle_all()
+        elif due.name not in self.closed:
+            await self._end(at, due.name)
+        self.done.add((due.at, due.why))
+
+    async def _morning(self, at: datetime, day: str) -> None:
+        """See to what happened over night, before the open. A broker that is closed today is left alone."""
+        if await self.clock.now() > at + MORNING:
+            return
+        for trader in self.traders:
+            if not trader.barred:
+                try:
+                    hours = await trader.broker.calendar(date.fromisoformat(day), date.fromisoformat(day))
+                    if not hours:
+                        self.closed.add(day)
+                        self._alert("halt", f"the broker is closed on {day}: nothing is decided", "")
+                    break
+                except BrokerError:
+                    continue
+        known = await self._known(at)
+        if known is None:
+            return
+
+        async def one(trader: Trader) -> None:
+            await trader.review(at, self._record, self._alert)
+            trader.guard.stirred = True
+            await self._settle(trader)
+
+        await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
+
+    async def _known(self, at: datetime) -> Known | None:
+        """Return knowledge as of `at`, its new splits in all books; None where it cannot be had."""
+        try:
+            known = await self.feed.known_at(at)
+        except SimError as error:
+            self._alert("decision failed", f"no bars: {error.found}", "")
+            return None
+        for split in known.splits:
+            if (split.symbol, split.session) not in self._splits:
+                payload = {"symbol": split.symbol, "session": str(split.session), "ratio": split.ratio}
+                self._record("forward.split", at, None, payload)
+                self._alert("split", f"{split.symbol} {split.ratio:g} for 1 on {split.session}", "")
+        return known
 
     # ── one point ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def hold(self, at: datetime, name: str) -> None:
-        """Ask, decide and order at the point `name`, in every account."""
-        known = await self.feed.known_at(at)
+    async def _point(self, at: datetime, name: str) -> None:
+        """Hold a point that is due, or say why it is not held."""
+        now, closes = await self.clock.now(), session_hours(at)[1]
+        down = self._began is not None and at < self._began - GRACE
+        if str(at.astimezone(NEW_YORK).date()) in self.closed:
+            self._close_point(at, name, "missed", "the broker is closed")
+        elif instant(at) in self.begun and now >= closes:
+            self._close_point(at, name, "failed", "the loop stopped in the middle of it, and its session is over")
+        elif instant(at) not in self.begun and down and not (self.late and now < closes):
+            self._close_point(at, name, "missed", f"the loop was down until {self._began:%Y-%m-%d %H:%M %Z}")
+        elif now >= closes:
+            self._close_point(at, name, "missed", "what came before it took until after its session")
+        else:
+            await self.hold(at, name, "late" if down else "done")
+
+    async def hold(self, at: datetime, name: str, state: str = "done") -> None:
+        """Ask, decide and order at `name` in every account; those that have decided go on where they were."""
+        now = await self.clock.now()
+        self.begun.add(instant(at))
+        self._record("forward.asked", at, None, {"name": name, "clock": now.isoformat()})
+        try:
+            held = await self._deliberate(at, name)
+        except StoppedByUserError:
+            raise
+        except SimError as error:
+            self._close_point(at, name, "failed", f"{error.found}")
+            return
+        open_traders = [one for one in self.traders if not one.barred]
+
+        async def decide(trader: Trader) -> None:
+            await self._decide(trader, at, name)
+
+        decided = await asyncio.gather(*(self._try(trader, decide) for trader in open_traders))
+        failed = [one.name for one, ok in zip(open_traders, decided, strict=True) if not ok]
+        failed += [one.name for one in self.traders if one.barred and one not in open_traders]
+        if decided and not any(decided):
+            self._close_point(at, name, "failed", "no broker was reached")
+            return
+        spent = self.spent()
+        costs = {what: total - self._spent.get(what, 0.0) for what, total in spent.items()}
+        self._spent = spent
+        self._close_point(at, name, state, f"not in {', '.join(failed)}" if failed else "", held.minutes, costs)
+
+    def _close_point(
+        self,
+        at: datetime,
+        name: str,
+        state: str,
+        why: str = "",
+        minutes: Mapping[str, Any] | None = None,
+        costs: Mapping[str, float] | None = None,
+    ) -> None:
+        payload = {"name": name, "state": state, "why": why, "minutes": minutes, "ran_at": self._now().isoformat()}
+        self._record("forward.point", at, None, {**payload, **(costs or {})})
+        if state in ("missed", "failed"):
+            told: AlertKind = "point missed" if state == "missed" else "decision failed"
+            self._alert(told, f"{name} of {at:%Y-%m-%d %H:%M %Z}: {why}", "")
+
+    async def _deliberate(self, at: datetime, name: str) -> Deliberation:
+        """Return knowledge and opinion at a point; asked again after a crash, when answers are in the cache."""
+        if self._held is not None and self._held.at == at:
+            return self._held
+        known = await self._known(at)
+        if known is None:
+            raise BrokerError("no bars can be had")
         deciding = strategy_at(self.strategy, name)
         opinion = None
         if deciding.reads != "nothing":
-            minutes = (self.minutes,) if deciding.reads == "minutes" and self.minutes is not None else ()
-            journal = tuple(self.traders[0].journal) if deciding.reads == "journal" else minutes
-            opinion = await deciding.opine(known.snapshot, journal)
+            opinion = await deciding.opine(known.snapshot, self._read_by(deciding, at))
         written = deciding.minutes(opinion) if isinstance(deciding, KeepsMinutes) else None
-        self.minutes = None if written is None else Decision(at, (), written)
-        await asyncio.gather(*(self._decide(trader, known, name, opinion) for trader in self.traders))
-        await self._record("forward.point", at, None, {"name": name, "state": "done", "minutes": written})
+        self._held = Deliberation(at, known, opinion, written)
+        return self._held
 
-    async def _decide(self, trader: Trader, known: Known, name: str, opinion: Any) -> None:
-        deciding, past = strategy_at(trader.strategy, name), tuple(trader.journal)
+    def _read_by(self, deciding: Strategy[Any], at: datetime) -> tuple[Decision, ...]:
+        """Return what the opinion of a point rests on beside the market."""
+        if deciding.reads == "journal":
+            return tuple(one for one in self.traders[0].state.journal if one.as_of < at)
+        before = max((one for one in self.minutes if one < instant(at)), default=None)
+        written = None if before is None else self.minutes[before]
+        if deciding.reads != "minutes" or before is None or written is None:
+            return ()
+        return (Decision(moment(before), (), written),)
+
+    def _planner(self, trader: Trader, at: datetime | None = None, name: str = "") -> Callable[[Book, int], Any]:
+        """Return the function that plans the point at `at` for `trader`, by default that of its newest intent."""
 
         async def planned(account: Book, revision: int) -> Intent:
-            await self._book_fills(trader)
-            book = self._book(trader, known, account)
-            told = opinion
+            newest = trader.state.intent
+            when = newest.decision.as_of if at is None and newest is not None else at
+            assert when is not None
+            point = name or self._names[instant(when)]
+            held = await self._deliberate(when, point)
+            await trader.book_fills(self._record, self._alert)
+            past = tuple(one for one in trader.state.journal if one.as_of < when)
+            book, told, deciding = trader.book(held.known, account), held.opinion, strategy_at(trader.strategy, point)
             if isinstance(deciding, Consults):
-                told = await deciding.consult(known.snapshot, opinion, book, past)
-            return plan(known.snapshot, deciding, book, past, self.rules, told, trader.orders, revision)
+                told = await deciding.consult(held.known.snapshot, held.opinion, book, past)
+            first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
+            intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
+            why = await self._refuse_entries(trader)
+            return without_entries(intent, why) if why else intent
 
-        async def record(intent: Intent) -> None:
-            await self._record("forward.intent", intent.decision.as_of, trader.name, payloads.write_intent(intent))
-            trader.intent = intent
+        return planned
 
-        intent = await planned(await trader.broker.account(), 0)
-        await record(intent)
-        trader.journal.append(intent.decision)
-        execution = await execute(intent, trader.broker, Origin(self.run, trader.name), planned, record)
-        trader.orders += len(execution.intent.orders)
+    async def _refuse_entries(self, trader: Trader) -> str:
+        """Return why nothing may be entered, empty where it may."""
+        state = await trader.broker.state()
+        if state.restrictions:
+            said = ", ".join(state.restrictions)
+            self._alert("account restricted", said, trader.name)
+            return said
+        morning = float(trader.state.day.get("broker_equity") or trader.books.cash)
+        return "" if self.watch is None else self.watch.refuse_entries(trader.name, morning, state.equity)
 
-    def _book(self, trader: Trader, known: Known, account: Book) -> Book:
-        """Return the account as replay would have it: own cash and marks, with the broker's open orders."""
-        return trader.books.at(known.traded, trader.fills, account.open_orders)
+    async def _decide(self, trader: Trader, at: datetime, name: str) -> None:
+        if not trader.state.decided_at(at):
+            now = await self.clock.now()
+            await trader.review(now, self._record, self._alert)
+            trader.give_up(now, "a newer decision took its place", self._record, self._alert)
+            intent = await self._planner(trader, at, name)(await trader.broker.account(), 0)
+            trader.record_intent(intent, self._record, name)
+        trader.execution_open = True
+        await self._settle(trader)
 
-    # ── between points ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _book_fills(self, trader: Trader) -> None:
-        """Record fills that are new; each counts once, however often it is told."""
-        for fill in await trader.broker.executions():
-            if fill.id not in trader.booked:
-                await self._record("forward.fill", moment(fill.at), trader.name, payloads.write_fill(fill))
-                trader.booked[fill.id] = fill
+    # ── the end of a session ────────────────────────────────────────────────────────────────────────────────────────
 
     async def _end(self, at: datetime, day: str) -> None:
-        known = await self.feed.known_at(at)
-        for trader in self.traders:
-            book, account = self._book(trader, known, await trader.broker.account()), await trader.broker.account()
-            row = payloads.session_row(day, book, account)
-            await self._record("forward.session", at, trader.name, row)
+        known = await self._known(at)
+        if known is None:
+            return
+        in_time = await self.clock.now() < at + MORNING
+
+        async def one(trader: Trader) -> None:
+            await trader.review(at, self._record, self._alert)
+            trader.guard.stirred = True
+            await self._settle(trader)
+            account = await trader.broker.account()
+            if in_time:
+                await trader.reconcile(at, account, self._record, self._alert)
+            row = day_row(trader, known, date.fromisoformat(day), account if in_time else None)
+            self._record("forward.session", at, trader.name, row)
+
+        await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
+        self._record("forward.session", at, None, {"session": day})
+        if self.watch is not None:
+            self.watch.alerts.tell_folded()
 
     # ── the record ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _record(self, kind: Kind, at: datetime, account: str | None, payload: Mapping[str, Any]) -> None:
-        self.store.append(self.run, [Event(kind, at.isoformat(), account, payload)])
+    def _record(self, kind: Kind, at: datetime, account: str | None, payload: Mapping[str, Any]) -> None:
+        """Put an event on record, then apply it."""
+        local = at.astimezone(NEW_YORK)
+        self.store.append(self.run, [Event(kind, local.isoformat(), account, payload)])
+        if self.watch is not None:
+            facts = {name: value for name, value in payload.items() if isinstance(value, str | float | int)}
+            self.watch.tell(kind, at, account or "", **{f"{name}_": facts[name] for name in facts})
+        self._apply(kind, local, account, payload)
+
+    def record(self, kind: str, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
+        """Put an event ``forward.<kind>`` of the watch on record."""
+        whole: Any = f"forward.{kind}"
+        self.store.append(self.run, [Event(whole, at.astimezone(NEW_YORK).isoformat(), account or None, payload)])
+
+    def _apply(self, kind: str, at: datetime, account: str | None, payload: Mapping[str, Any]) -> None:
+        if kind == "forward.point":
+            self.done.add((instant(at), "point"))
+            self.minutes[instant(at)] = payload["minutes"]
+        elif kind == "forward.asked":
+            self.begun.add(instant(at))
+        elif kind == "forward.session" and account is None:
+            self.done.add((instant(at), "end"))
+        elif kind == "forward.started" and "opening" in payload and not self._opened:
+            self._opened = True  # the first of the run: what the books begin with
+            for trader in self.traders:
+                trader.begin(payload["opening"].get(trader.name, {}))
+        elif kind == "forward.split":
+            self._splits.add((str(payload["symbol"]), date.fromisoformat(payload["session"])))
+        for trader in self.traders:
+            if account == trader.name or kind == "forward.split":
+                trader.state.apply(kind, payload)
+
+    def _alert(self, kind: AlertKind, text: str, account: str) -> None:
+        if self.watch is not None:
+            self.watch.alert(kind, text, self._now(), account)
+
+    def _now(self) -> datetime:
+        return self._clock_said or self._began or datetime.combine(self.first, datetime.min.time(), NEW_YORK)
 
     def resume(self) -> None:
-        """Read what stands in the store: decisions, fills, points that were held."""
-        traders = {trader.name: trader for trader in self.traders}
+        """Read what stands in the store: every event once, in its order."""
         for stored in self.store.of_forward(self.run):
             event = stored.event
-            if event.kind == "forward.point":
-                at = datetime.fromisoformat(str(event.at))
-                self.done.add(instant(at))
-                minutes = event.payload["minutes"]
-                self.minutes = None if minutes is None else Decision(at, (), minutes)
-            elif event.kind == "forward.session":
-                self.done.add(instant(datetime.fromisoformat(str(event.at))))
-            elif event.kind == "forward.fill":
-                fill = payloads.read_fill(event.payload)
-                traders[str(event.account)].booked[fill.id] = fill
-            elif event.kind == "forward.intent":
-                intent, trader = payloads.read_intent(event.payload), traders[str(event.account)]
-                if trader.intent is not None and trader.intent.decision.as_of == intent.decision.as_of:
-                    trader.journal.pop()
-                    trader.orders -= len(trader.intent.orders)
-                trader.journal.append(intent.decision)
-                trader.orders += len(intent.orders)
-                trader.intent = intent
+            if event.at is not None:
+                self._apply(event.kind, datetime.fromisoformat(event.at), event.account, event.payload)

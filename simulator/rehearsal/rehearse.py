@@ -45,8 +45,8 @@ class ExchangeClock:
     async def now(self) -> datetime:
         return moment(self.exchange.call(lambda exchange: exchange.now))
 
-    async def sleep_until(self, at: datetime) -> None:
-        await asyncio.to_thread(self.exchange.advance, instant(at))
+    async def sleep_until(self, at: datetime, busy: bool = False) -> None:
+        await asyncio.to_thread(self.exchange.advance, instant(at), busy)
 
 
 def rehearse(

@@ -33,7 +33,8 @@ def with_cash_return(bars: Bars, context: Bars, config: Config, start: int) -> t
         source = f"{rate} ({name} has no bars)"
     else:
         close = context.close[ends, context.column(name)]
-        moved = np.append(np.nan, close[1:] / close[:-1] - 1)
+        paid = np.nan_to_num(context.dividend[ends, context.column(name)])  # of bars as traded
+        moved = np.append(np.nan, (close[1:] + paid[1:]) / close[:-1] - 1)
         missing = np.isnan(moved)
         earned = np.where(missing, earned, moved)
         source, during = f"{name}, {context.sources[context.column(name)]}", ends >= start

@@ -6,8 +6,9 @@ RunSpec ─► strategy, gateway, points, rules (as in `sim run`) ──► Sess
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ import numpy as np
 
 from simulator.config import WEEKDAYS, Config, load_config, override_config
 from simulator.errors import DataError
-from simulator.forward.books import Books
-from simulator.forward.feed import Fetch, RecordedFeed
+from simulator.forward.books import Books, Split
+from simulator.forward.feed import Fetch, RecordedFeed, Source, adjusted
 from simulator.forward.protocols import Clock, ForwardBroker, Known
-from simulator.forward.session import Session, Trader
+from simulator.forward.session import Session
+from simulator.forward.settings import load_settings
+from simulator.forward.state import State
+from simulator.forward.trader import Trader
+from simulator.forward.watch import Watch, Watched
 from simulator.market.calendar import NEW_YORK, day_number, day_of, sessions
 from simulator.market.events import load_events
 from simulator.market.fetch import last_complete_session
@@ -33,6 +38,7 @@ from simulator.runs.strategies import load_strategy
 from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.trading.cycle import TradingRules
+from simulator.trading.orders import Origin
 from simulator.trading.strategy import Committee, Strategy, points_of, seats_of
 from simulator.workspace import Workspace
 
@@ -47,6 +53,11 @@ def members_of(strategy: Strategy[Any], config: Config) -> Mapping[str, Strategy
     return {name: members[name] for name in (*(n for n in config.accounts.accounts if n in members), *members)}
 
 
+def as_traded(spec: RunSpec) -> RunSpec:
+    """Return `spec` under the terms a broker trades at: what a replay is held against the test under."""
+    return replace(spec, parameters={**spec.parameters, "risk.execution": "alpaca"})
+
+
 @contextmanager
 def open_session(
     spec: RunSpec,
@@ -56,48 +67,64 @@ def open_session(
     run: str,
     broker: Callable[[str], ForwardBroker],
     clock: Clock,
-    fetch: Fetch,
+    fetch: Fetch | Source,
 ) -> Iterator[tuple[Session, asyncio.Runner]]:
     """Return the session of `spec` from `spec.first` to `last`, and the loop it lives in. Its inputs are kept in
     ``folder/data``.
 
     `broker` opens the account of a name. Raises what a run raises before it begins.
     """
+    spec = as_traded(spec)
     config = override_config(load_config(workspace.config), spec.overrides)
-    rules = TradingRules.from_config(config)
+    rules, settings = TradingRules.from_config(config), load_settings(workspace.config)
     with open_gateway(spec, workspace, config) as asking, Store(store_place(workspace.registry)) as store:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
         asking.open_for(run, seats_of(loaded.strategy))
         points = points_of(loaded.strategy, config.schedule)
         begin = _sessions_before(spec.first, loaded.strategy.window)
         load = _loader(spec, begin, folder / "data", workspace, config)
+        source = fetch if isinstance(fetch, Source) else Source(fetch)
         symbols = dict.fromkeys((*spec.symbols, config.assets.cash_instrument))
-        feed = RecordedFeed(tuple(symbols), begin, folder / "data", fetch, load)
+        feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load)
         known = asking.loop.run(feed.known_at(datetime.combine(spec.first, time(), NEW_YORK)))
         marks = {symbol: known.snapshot.last(symbol) for symbol in spec.symbols if known.snapshot.has(symbol)}
         traders = [
-            Trader(name, strategy, broker(name), Books(config.accounts.cash, marks, rules.execution))
+            Trader(
+                name,
+                strategy,
+                broker(name),
+                Books(config.accounts.cash, marks, rules.execution),
+                State(Origin(run, name)),
+            )
             for name, strategy in members_of(loaded.strategy, config).items()
         ]
         weekday = WEEKDAYS.index(config.schedule.weekday)
-        session = Session(run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday)
+        late = settings.late == "same session"
+        session = Session(
+            run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday, late
+        )  # fmt: skip
+        watched = Watched(run, loaded.strategy.name, {one.name: "" for one in traders}, settings.mode)
+        session.watch = Watch(workspace, settings, watched, session.record)
         yield session, asking.loop
 
 
 def _loader(
     spec: RunSpec, begin: date, data: Path, workspace: Workspace, config: Config
-) -> Callable[[datetime], Known]:
+) -> Callable[[datetime, Sequence[Split]], Known]:
     """Return the function that reads recorded bars as a replay of the same sessions does."""
     context = (config.assets.cash_instrument, *config.assets.context)
     folders = (data, *workspace.bar_folders)
     events, news = load_events(workspace.events), load_news(workspace.news)
 
-    def load(as_of: datetime) -> Known:
+    def load(as_of: datetime, splits: Sequence[Split]) -> Known:
         last = last_complete_session(as_of)
         loaded = load_bars(spec.symbols, folders, first=begin, last=last, context=context)
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
-        bars, _, _ = with_cash_return(loaded.bars, loaded.context, config, start)
-        return Known(bars.snapshot(as_of, events, loaded.context, news), bars.rows(start, len(bars)))
+        shown = adjusted(loaded.context, splits)
+        bars, _, _ = with_cash_return(loaded.bars, shown, config, start)
+        snapshot = adjusted(bars, splits).snapshot(as_of, events, shown, news)
+        # A split on the first session is in the shares that are bought then.
+        return Known(snapshot, bars.rows(start, len(bars)), [one for one in splits if one.session > spec.first])
 
     return load
 

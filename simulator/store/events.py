@@ -24,9 +24,12 @@ Kind = Literal[
     "forward.stopped",
     "forward.paused",
     "forward.resumed",
+    "forward.asked",
     "forward.point",
     "forward.intent",
+    "forward.order",
     "forward.fill",
+    "forward.split",
     "forward.session",
     "forward.alert",
 ]

@@ -1,0 +1,89 @@
+"""Row of an account at the end of a session: own books, what they accrued, what the broker states."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from simulator.forward.books import Step
+from simulator.forward.payloads import to_json
+from simulator.forward.protocols import Known
+from simulator.forward.records import Accruals
+from simulator.market.bars import instant, moment
+from simulator.market.calendar import NEW_YORK, day_number
+from simulator.trading.model import Book, BrokerFill
+
+if TYPE_CHECKING:
+    from simulator.forward.trader import Trader
+
+
+def day_row(trader: Trader, known: Known, session: date, account: Book | None) -> dict[str, Any]:
+    """Return the row of `session` as `records.DayRow` has it, with `references` {fill id: price before slippage}.
+
+    `account` is the broker's reading at its end, None where there is none.
+    """
+    bars, fills = known.traded, [one for one in trader.state.booked if one.at <= instant(known.snapshot.as_of)]
+    number, accrued, whole, held = day_number(session), Accruals(), Accruals(), []
+    equity = before = trader.books.cash
+    weights: dict[str, float] = {}
+    for t, step in enumerate(trader.books.by_bar(bars, fills, known.splits)):
+        if t == len(bars):
+            break
+        whole = _added(whole, step)
+        if bars.session_of[t] == number:
+            at = moment(int(bars.opens_at[t])).astimezone(NEW_YORK).isoformat()
+            held.append({"at": at, "weights": weights, "moves": _moves(known, t)})
+            accrued = _added(accrued, step)
+        elif bars.session_of[t] < number:
+            before = step.account.equity
+        equity = step.account.equity
+        weights = {
+            one.symbol: one.shares * one.mark / equity
+            for one in step.account.positions.values()
+            if one.shares and equity > 0.0
+        }
+    own = trader.books.at(bars, fills, (), known.splits, session)
+    today = [one for one in fills if moment(one.at).astimezone(NEW_YORK).date() == session]
+    references = {one.id: price for one in today if (price := _reference(known, one)) is not None}
+    costs = sum((one.price - references[one.id]) * one.quantity for one in today if one.id in references)
+    unexplained = None if account is None else account.cash + whole.total - own.cash
+    ends = bars.cash_return[bars.session_of == number]
+    free = float(ends[-1]) if len(ends) and not isnan(ends[-1]) else 0.0
+    row: dict[str, Any] = {
+        "session": str(session), "equity": own.equity, "cash": own.cash, "pnl": own.equity - before,
+        "positions": dict(own.positions), "held": held, "free": free, "costs": costs - accrued.borrow,
+        "accruals": asdict(accrued), "accrued": whole.total, "references": references, "unexplained": unexplained,
+        "broker_equity": None if account is None else account.equity,
+        "broker_cash": None if account is None else account.cash,
+    }  # fmt: skip
+    return dict(to_json(row))
+
+
+def _added(so_far: Accruals, step: Step) -> Accruals:
+    return Accruals(so_far.interest + step.interest, so_far.dividends + step.dividends, so_far.borrow + step.borrow)
+
+
+def _moves(known: Known, t: int) -> dict[str, float]:
+    """Return total returns from close to close over bar `t` of the run, in today's shares."""
+    bars = known.snapshot.bars
+    row = len(bars) - len(known.traded) + t
+    if row < 1:
+        return {}
+    now, last, paid = bars.close[row], bars.close[row - 1], bars.dividend[row]
+    moved = {symbol: float((now[n] + paid[n]) / last[n] - 1.0) for n, symbol in enumerate(bars.symbols)}
+    return {symbol: move for symbol, move in moved.items() if not isnan(move)}
+
+
+def _reference(known: Known, fill: BrokerFill) -> float | None:
+    """Return the open of the bar that a fill happened at; a fill within a bar was at its own price."""
+    bars = known.traded
+    if fill.symbol not in bars.symbols:
+        return None
+    n = bars.column(fill.symbol)
+    opened = bars.opens_at == fill.at
+    if opened.any():
+        price = float(bars.open[opened, n][0])
+        return None if isnan(price) else price
+    return fill.price

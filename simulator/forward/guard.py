@@ -1,0 +1,106 @@
+"""Guard of an account: every position has the protection that was decided, and nothing is held that nobody decided on.
+
+state: what is to be ──► the broker: what is ──► protect, release, flatten
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.errors import BrokerError
+from simulator.forward import payloads
+from simulator.forward.alerts import Kind
+from simulator.forward.protocols import ForwardBroker
+from simulator.forward.requests import AccessError
+from simulator.forward.state import Protection, State, own_id
+from simulator.trading.broker import DeniedError, RejectedError, UnansweredError
+from simulator.trading.orders import Ticket
+
+Put = Callable[[Mapping[str, Any]], None]
+"""Records how an order stands."""
+Tell = Callable[[Kind, str, str], None]
+
+
+@dataclass(eq=False)
+class Guard:
+    """Guard of the account that `state` describes. `stirred` is set where anything may have changed at the broker."""
+
+    state: State
+    broker: ForwardBroker
+    stirred: bool = True
+    _seen: tuple[object, ...] = ()
+    _held: set[str] = field(default_factory=set)
+
+    async def look(self, skipped: frozenset[str], put: Put, tell: Tell) -> bool:
+        """Mend what is not as it should be; return True where an order was sent. Symbols `skipped` are being traded.
+
+        Exits at the broker are asked for where fills or decisions have changed since the last look, and where
+        `stirred`. Raises BrokerError where the broker does not answer.
+        """
+        flattened = await self._flatten(put, tell)
+        seen = (dict(self.state.shares), dict(self.state.protection), skipped)
+        if not self.stirred and seen == self._seen:
+            return flattened
+        for symbol, wanted in list(self.state.protection.items()):
+            if symbol in self.state.shares and symbol not in skipped and symbol not in self.state.to_flatten:
+                await self._protect(symbol, wanted, tell)
+        for symbol in self._held - set(self.state.shares) - skipped:
+            await self.broker.release(symbol)  # an exit without its position would open another
+        self._held = set(self.state.shares)
+        self._seen, self.stirred = seen, False
+        return flattened
+
+    async def _protect(self, symbol: str, wanted: Protection, tell: Tell) -> None:
+        name = self.state.origin.account
+        try:
+            await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id)
+        except (DeniedError, RejectedError) as error:
+            tell("position unprotected", f"{symbol}: {error.found}", name)
+            price = (await self.broker.account()).marks.get(symbol)
+            if price is not None and _is_passed(wanted, self.state.shares[symbol], price):
+                self.state.to_flatten[symbol] = own_id(wanted.id, "passed")
+        except (UnansweredError, AccessError):
+            raise
+        except BrokerError as error:  # both exits filled: the fills, which come next, tell what is to be undone
+            tell("position unprotected", f"{symbol}: {error.found}", name)
+
+    async def _flatten(self, put: Put, tell: Tell) -> bool:
+        """Close what nobody decided on, at the market."""
+        sent, account = False, self.state.origin.account
+        for symbol, cause in list(self.state.to_flatten.items()):
+            held = self.state.shares.get(symbol, 0.0)
+            if not held:
+                self.state.to_flatten.pop(symbol)
+                continue
+            if self.state.states.get(cause) in ("filled", "given up"):
+                continue
+            report = await self.broker.find(cause)
+            if report is not None:
+                if report.status != self.state.states.get(cause):
+                    put({"client_order_id": cause, "symbol": symbol, "state": report.status, "filled": report.filled})
+                if report.status in ("cancelled", "rejected", "partly_filled"):
+                    self.state.to_flatten[symbol] = own_id(cause, "again")
+                continue
+            if cause not in self.state.tickets:
+                ticket = Ticket(cause, symbol, round(-held, 9))
+                why = "a position that nobody decided on" if held else ""
+                put({"client_order_id": cause, "symbol": symbol, "state": "open", "why": why, "cause": cause,
+                     "ticket": payloads.write_ticket(ticket)})  # fmt: skip
+                tell("position unintended", f"{held:g} {symbol} is closed at the market", account)
+            await self.broker.release(symbol)
+            try:
+                await self.broker.submit(self.state.tickets[cause])
+                sent = True
+            except (DeniedError, RejectedError) as error:
+                put({"client_order_id": cause, "symbol": symbol, "state": "given up", "why": error.found})
+                tell("position unintended", f"{symbol} could not be closed: {error.found}", account)
+        return sent
+
+
+def _is_passed(wanted: Protection, shares: float, price: float) -> bool:
+    """Return True where `price` lies beyond a price that was to close the position."""
+    up = 1.0 if shares > 0.0 else -1.0
+    stopped = wanted.stop is not None and up * price <= up * wanted.stop
+    return stopped or (wanted.take_profit is not None and up * price >= up * wanted.take_profit)

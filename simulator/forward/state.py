@@ -1,0 +1,167 @@
+"""State of one account of a forward test: all of it follows from the events of the store, in their order.
+
+events ──apply──► decisions, tickets, fills, shares, protection that was decided, positions to be flattened
+
+The running session applies each event as it records it, a restarted one all of them: there is no second way to know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from simulator.forward import payloads
+from simulator.market.bars import instant
+from simulator.trading.cycle import Intent
+from simulator.trading.execution import Profile
+from simulator.trading.fills import LEAST_SHARES
+from simulator.trading.model import BrokerFill, Decision
+from simulator.trading.orders import Origin, Ticket, compile_orders, protections
+
+FINAL = ("filled", "partly_filled", "cancelled", "rejected", "given up")
+"""States in which an order stays."""
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Prices that close a position, and the id of the intent's part that decided them."""
+
+    stop: float | None
+    take_profit: float | None
+    id: str
+
+    def divided(self, ratio: float) -> Protection:
+        """Return it after a split, in cents, under an id of its own."""
+        stop, take = (None if one is None else round(one / ratio, 2) for one in (self.stop, self.take_profit))
+        return Protection(stop, take, own_id(self.id, "split", ratio))
+
+
+def own_id(*parts: object) -> str:
+    """Return 40 hex digits that name an order beside those of an intent; the same for the same reasons."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+@dataclass(eq=False)
+class State:
+    """Record of the account `origin`, as far as it is known.
+
+    Attributes
+    ----------
+    journal : its decisions, oldest first; intent : the newest
+    tickets : {client_order_id: ticket} of all that was recorded; states : how those that were sent stand
+    given_up : {client_order_id: reason} of what is not sent any more
+    fills : by the broker's id; shares : what they add up to, splits counted
+    protection : what every position is to be protected by
+    to_flatten : {symbol: cause} of positions that nobody decided on
+    external : ids of orders of others that were reported
+    day : row of the session that ended last
+    """
+
+    origin: Origin
+    profile: Profile = "alpaca"
+    journal: list[Decision] = field(default_factory=list)
+    intent: Intent | None = None
+    orders: int = 0
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    given_up: dict[str, str] = field(default_factory=dict)
+    fills: dict[str, BrokerFill] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    protection: dict[str, Protection] = field(default_factory=dict)
+    to_flatten: dict[str, str] = field(default_factory=dict)
+    external: set[str] = field(default_factory=set)
+    day: Mapping[str, Any] = field(default_factory=dict)
+    _exits: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    """Stop and take-profit that an entry brings, by its id."""
+
+    @property
+    def booked(self) -> list[BrokerFill]:
+        """Fills, oldest first."""
+        return sorted(self.fills.values(), key=lambda fill: (fill.at, fill.id))
+
+    @property
+    def open_ids(self) -> list[str]:
+        """Ids of orders that were sent and had not ended when they were seen last."""
+        return [one for one, state in self.states.items() if state not in FINAL]
+
+    def decided_at(self, at: datetime) -> bool:
+        """Return True where the newest intent is that of the point at `at`."""
+        return self.intent is not None and instant(self.intent.decision.as_of) == instant(at)
+
+    def apply(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Take in an event of the account."""
+        if kind == "forward.intent":
+            self.take_intent(payloads.read_intent(payload))
+        elif kind == "forward.fill":
+            self.take_fill(payloads.read_fill(payload))
+        elif kind == "forward.order":
+            self._take_order(payload)
+        elif kind == "forward.split":
+            self._split(str(payload["symbol"]), float(payload["ratio"]))
+        elif kind == "forward.session":
+            self.day = payload
+
+    def take_intent(self, intent: Intent) -> None:
+        """Put `intent` in the place of an earlier revision, or after those before."""
+        if self.decided_at(intent.decision.as_of) and self.intent is not None:
+            self.journal.pop()
+            self.orders -= len(self.intent.orders)
+        self.journal.append(intent.decision)
+        self.orders += len(intent.orders)
+        self.intent = intent
+        asked = {order.symbol: (order.stop, order.take_profit) for order in intent.orders}
+        for ticket in compile_orders(intent, self.origin, self.profile):
+            self.tickets[ticket.client_order_id] = ticket
+            self._exits[ticket.client_order_id] = asked.get(ticket.symbol, (None, None))
+        for key, (symbol, stop, take_profit) in protections(intent, self.origin).items():
+            self._protect(symbol, stop, take_profit, key)
+
+    def take_fill(self, fill: BrokerFill) -> None:
+        """Count a fill once. One that goes through zero without a ticket that asks for it is to be undone."""
+        if fill.id in self.fills:
+            return
+        self.fills[fill.id] = fill
+        before, ticket = self.shares.get(fill.symbol, 0.0), self.tickets.get(fill.client_order_id)
+        after = before + fill.quantity
+        if abs(after) < LEAST_SHARES:
+            self.shares.pop(fill.symbol, None)
+            self.protection.pop(fill.symbol, None)
+            self.to_flatten.pop(fill.symbol, None)
+            return
+        self.shares[fill.symbol] = after
+        asked = ticket is not None and (ticket.quantity is None or ticket.quantity > 0.0) == (fill.quantity > 0.0)
+        if asked and after * fill.quantity > 0.0 and before * after <= 0.0:
+            self._protect(fill.symbol, *self._exits.get(fill.client_order_id, (None, None)), fill.client_order_id)
+            self.to_flatten.pop(fill.symbol, None)
+        elif not asked and fill.client_order_id and before * after <= 0.0:
+            self.protection.pop(fill.symbol, None)
+            self.to_flatten[fill.symbol] = own_id(self.origin.run, self.origin.account, fill.id, fill.symbol)
+
+    def _protect(self, symbol: str, stop: float | None, take_profit: float | None, key: str) -> None:
+        if stop is None and take_profit is None:
+            self.protection.pop(symbol, None)
+        else:
+            self.protection[symbol] = Protection(stop, take_profit, key)
+
+    def _take_order(self, payload: Mapping[str, Any]) -> None:
+        key, state = str(payload["client_order_id"]), str(payload["state"])
+        self.states[key] = state
+        if "ticket" in payload:  # an order beside those of an intent
+            ticket = payloads.read_ticket(payload["ticket"])
+            self.tickets[key] = ticket
+            if payload.get("cause"):
+                self.to_flatten[ticket.symbol] = str(payload["cause"])
+        if state in ("given up", "denied"):
+            self.given_up[key] = str(payload.get("why", ""))
+        if state == "external":
+            self.external.add(key)
+
+    def _split(self, symbol: str, ratio: float) -> None:
+        if symbol in self.shares:
+            self.shares[symbol] = round(self.shares[symbol] * ratio, 9)
+        if symbol in self.protection:
+            self.protection[symbol] = self.protection[symbol].divided(ratio)

@@ -1,0 +1,225 @@
+"""One account of a forward test between two wakes: fills booked, orders sent, positions protected.
+
+    settle: executions ──► booked once ──► execute: what can be sent now ──► guard: what is held, as it was decided
+               ▲                                                               │
+               └────────────────────── until nothing changes ◄─────────────────┘
+
+Everything is on record before it is sent; after a crash the same calls go on where they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from math import isclose
+from typing import Any, Protocol
+
+from simulator.forward import payloads
+from simulator.forward.alerts import Kind as AlertKind
+from simulator.forward.books import Books
+from simulator.forward.guard import Guard
+from simulator.forward.protocols import ForwardBroker, Known
+from simulator.forward.state import FINAL, State
+from simulator.market.bars import instant, moment
+from simulator.market.calendar import NEW_YORK
+from simulator.store.events import Kind
+from simulator.trading.cycle import Intent, execute
+from simulator.trading.model import Book, BrokerFill, Decision
+from simulator.trading.orders import session_hours
+from simulator.trading.strategy import Strategy
+
+PASSES = 20
+"""Rounds of one `settle` before what still changes is left to the next."""
+YOUNG = timedelta(seconds=30)
+"""Age below which an order or a fill is not held against the books: the broker's own parts agree only after a while."""
+
+
+class Record(Protocol):
+    """Puts an event of an account on record, and applies it."""
+
+    def __call__(self, kind: Kind, at: datetime, account: str, payload: Mapping[str, Any]) -> None: ...
+
+
+Plan = Callable[[Book, int], Awaitable[Intent]]
+Tell = Callable[[AlertKind, str, str], None]
+"""Alerts people: kind, text, account."""
+
+
+@dataclass(eq=False)
+class Trader:
+    """An account: the strategy as it trades there, its broker, its own books, and its state.
+
+    `execution_open` says whether part of the newest intent has still to be sent or seen. `barred` is the reason for
+    which nothing more is done at all: keys or number of the account are wrong.
+    """
+
+    name: str
+    strategy: Strategy[Any]
+    broker: ForwardBroker
+    books: Books
+    state: State
+    execution_open: bool = False
+    barred: str = ""
+    skipped: frozenset[str] = frozenset()
+    guard: Guard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self.state, self.broker)
+
+    @property
+    def journal(self) -> list[Decision]:
+        """Decisions so far, oldest first."""
+        return self.state.journal
+
+    @property
+    def fills(self) -> list[BrokerFill]:
+        """Fills so far, oldest first."""
+        return self.state.booked
+
+    @property
+    def orders(self) -> int:
+        """Orders that were planned so far."""
+        return self.state.orders
+
+    @property
+    def busy(self) -> bool:
+        """True while an order of ours may still fill, or something waits."""
+        return self.execution_open or bool(self.state.open_ids) or bool(self.state.to_flatten)
+
+    def begin(self, opening: Mapping[str, Any]) -> None:
+        """Take over what the account held when the test began."""
+        if "cash" in opening:
+            self.books = replace(self.books, cash=float(opening["cash"]), shares=dict(opening["positions"]))
+            self.state.shares.update(opening["positions"])
+
+    def book(self, known: Known, account: Book) -> Book:
+        """Return the account as replay would have it: own cash and marks, the broker's shares and open orders."""
+        day = known.snapshot.as_of.astimezone(NEW_YORK).date()
+        own = self.books.at(known.traded, self.state.booked, account.open_orders, known.splits, day)
+        positions = {}
+        for symbol in (*own.marks, *(one for one in account.positions if one not in own.marks)):
+            mine, theirs = own.positions.get(symbol, 0.0), account.positions.get(symbol, 0.0)
+            same = isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-9)
+            if shares := mine if same else theirs:
+                positions[symbol] = shares
+        marks = {**own.marks, **{one: account.marks.get(one, 0.0) for one in positions if one not in own.marks}}
+        equity = own.cash + sum(shares * marks[symbol] for symbol, shares in positions.items())
+        return Book(own.cash, positions, marks, equity, account.open_orders)
+
+    # ── settle ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def settle(self, now: datetime, plan: Plan, record: Record, tell: Tell) -> None:
+        """Book fills, send what can be sent and protect what is held, until nothing changes. Raises BrokerError."""
+        for _ in range(PASSES):
+            changed = await self.book_fills(record, tell)
+            changed |= await self._execute(now, plan, record, tell)
+
+            def put(payload: Mapping[str, Any]) -> None:
+                record("forward.order", now, self.name, payload)
+
+            changed |= await self.guard.look(self.skipped, put, tell)
+            if not changed:
+                return
+
+    async def book_fills(self, record: Record, tell: Tell) -> bool:
+        """Record fills that are new; each counts once, however often it is told."""
+        fresh = [one for one in await self.broker.executions() if one.id not in self.state.fills]
+        for fill in fresh:
+            record("forward.fill", moment(fill.at), self.name, payloads.write_fill(fill))
+            if not fill.client_order_id:
+                tell("external order", f"{fill.quantity:g} {fill.symbol} at {fill.price:g}: in the books", self.name)
+        return bool(fresh)
+
+    async def _execute(self, now: datetime, plan: Plan, record: Record, tell: Tell) -> bool:
+        intent = self.state.intent
+        if not self.execution_open or intent is None:
+            return False
+        if now >= session_hours(intent.decision.as_of)[1]:
+            self.give_up(now, "its session has closed", record, tell)
+            return True
+
+        async def put(anew: Intent) -> None:
+            self.record_intent(anew, record)
+
+        known = dict(self.state.states)
+        done = await execute(
+            intent, self.broker, self.state.origin, plan, put, self.state.profile, lambda: now, self.state.given_up
+        )
+        for key, report in done.orders.items():
+            if known.get(key) != report.status:
+                self.note(key, report.status, now, record, report.reason, report.filled)
+                if report.status == "rejected":
+                    tell("order refused", f"{report.symbol}: {report.reason}", self.name)
+        for key, why in done.given_up.items():
+            if key not in self.state.given_up:
+                self.note(key, "given up", now, record, why)
+                ticket = self.state.tickets.get(key)
+                tell("order refused", f"{ticket.symbol if ticket else 'exits'}: {why}", self.name)
+        self.execution_open = not done.done
+        waits = {one.symbol for one in done.waiting} | set(done.unprotected)
+        bare = [key for key in done.orders if self.state.tickets[key].order_class == "simple"]
+        trades = {done.orders[key].symbol for key in bare if done.orders[key].status == "open"}
+        self.skipped = frozenset(waits | trades)
+        return self.state.states != known
+
+    def record_intent(self, intent: Intent, record: Record, point: str = "") -> None:
+        """Put an intent on record, before anything of it is sent."""
+        payload = payloads.write_intent(intent)
+        record("forward.intent", intent.decision.as_of, self.name, {**payload, "point": point} if point else payload)
+        self.execution_open = True
+
+    def note(self, key: str, state: str, now: datetime, record: Record, why: str = "", filled: float = 0.0) -> None:
+        """Record how an order stands."""
+        ticket = self.state.tickets.get(key)
+        symbol = "" if ticket is None else ticket.symbol
+        payload = {"client_order_id": key, "symbol": symbol, "state": state, "why": why, "filled": filled}
+        record("forward.order", now, self.name, payload)
+
+    def give_up(self, now: datetime, why: str, record: Record, tell: Tell) -> None:
+        """Give up what of the newest intent was never sent."""
+        intent, self.execution_open, self.skipped = self.state.intent, False, frozenset()
+        if intent is None:
+            return
+        for order in intent.orders:
+            for key, ticket in self.state.tickets.items():
+                is_its = ticket.symbol == order.symbol and key not in self.state.states
+                if is_its and key not in self.state.given_up:
+                    self.note(key, "given up", now, record, why)
+                    tell("order refused", f"{ticket.symbol} was not sent: {why}", self.name)
+
+    # ── against the broker ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def review(self, now: datetime, record: Record, tell: Tell) -> None:
+        """Record orders that have ended since they were seen; one that ended early is said. Raises BrokerError."""
+        for key in self.state.open_ids:
+            report = await self.broker.find(key)
+            state = "given up" if report is None else report.status
+            if report is not None and state not in FINAL:
+                continue
+            filled = 0.0 if report is None else report.filled
+            self.note(key, state, now, record, "" if report else "the broker has none of that id", filled)
+            if state in ("cancelled", "rejected", "partly_filled", "given up"):
+                ticket = self.state.tickets[key]
+                tell("order refused", f"{ticket.symbol} ended early: {state}, {filled:g} filled", self.name)
+
+    async def reconcile(self, now: datetime, account: Book, record: Record, tell: Tell) -> list[str]:
+        """Hold the books against the broker's account; return the differences, which are alerted too.
+
+        External orders are told once, and left as they are. What moved in the last seconds is passed over.
+        """
+        for one in account.open_orders:
+            if one.external and one.client_order_id not in self.state.external:
+                payload = {"client_order_id": one.client_order_id, "symbol": one.symbol, "state": "external"}
+                record("forward.order", now, self.name, payload)
+                tell("external order", f"an order on {one.symbol} is not ours: it is left as it is", self.name)
+        since = instant(now - YOUNG)
+        young = {fill.symbol for fill in self.state.fills.values() if fill.at > since}
+        differences = []
+        for symbol in sorted({*self.state.shares, *account.positions} - young):
+            mine, theirs = self.state.shares.get(symbol, 0.0), account.positions.get(symbol, 0.0)
+            if not isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-6):
+                differences.append(f"{symbol}: {mine:g} in the books, {theirs:g} at the broker")
+        if differences:
+            tell("books differ", "; ".join(differences), self.name)
+        return differences
