@@ -49,8 +49,10 @@ def examine(given: str | None) -> list[Finding]:
         workspace = find_workspace(given)
     except SimError as error:
         return [*findings, Finding("broken", "workspace", error.found, error.mend or "")]
-    checks: list[Callable[[Workspace], Finding]] = [check_place, check_config, check_bars, check_cache, check_store]
-    findings += [check(workspace) for check in checks]
+    checks: list[Callable[[Workspace], Finding]] = [
+        check_place, check_config, check_bars, check_cache, check_store, check_forward
+    ]  # fmt: skip
+    findings += [*(check(workspace) for check in checks), *check_broker(workspace)]
     return findings + [check_write_access(folder) for folder in (workspace.reports, workspace.cache)]
 
 
@@ -150,12 +152,87 @@ def check_place(workspace: Workspace) -> Finding:
 
 def check_config(workspace: Workspace) -> Finding:
     from simulator.config import load_config
+    from simulator.forward.settings import load_settings
 
     try:
-        load_config(workspace.config)
+        load_settings(workspace.config, load_config(workspace.config).accounts.accounts)
     except SimError as error:
         return Finding("broken", "config", str(error), "correct the line")
     return Finding("ok", "config", str(workspace.config))
+
+
+def check_forward(workspace: Workspace) -> Finding:
+    """Name the accounts whose keys are there and those without, and what keeps a forward loop from starting."""
+    from simulator.config import load_config
+    from simulator.forward.alerts import open_channels
+    from simulator.forward.mode import name_keys
+    from simulator.forward.settings import load_settings
+    from simulator.forward.switches import read_switches
+
+    try:
+        settings = load_settings(workspace.config)
+        accounts = load_config(workspace.config).accounts.accounts
+    except SimError:
+        return Finding("absent", "forward", "cannot be started", "correct the config first")
+    try:
+        channels = open_channels(settings.alerts)
+    except SimError as error:
+        return Finding("broken", "forward", error.found, error.mend or "correct the variable")
+    if (reason := read_switches(workspace).stop) is not None:
+        return Finding(
+            "absent", "forward", f"the kill switch is thrown ({reason})", "`rm forward.stop` lets loops start"
+        )
+    ready = [name for name in accounts if all(map(os.environ.get, name_keys(name, settings.mode)))]
+    told = f"alerts to the log{''.join(f', {name}' for name in channels)}"
+    if not ready:
+        mend = f"{' and '.join(name_keys('<ACCOUNT>', settings.mode))}; a rehearsal needs none"
+        return Finding("absent", "forward", f"no account has {settings.mode} keys, {told}", mend)
+    lacking = [name for name in accounts if name not in ready]
+    without = f", without: {', '.join(lacking)}" if lacking else ""
+    return Finding("ok", "forward", f"{settings.mode} keys of {', '.join(ready)}{without}; {told}")
+
+
+def check_broker(workspace: Workspace, url: str | None = None) -> list[Finding]:
+    """Ask every account whose paper keys are there for its number, state and clock; one finding each, none without
+    keys. Asks nothing but `url`, a rehearsal exchange, where that is given."""
+    import asyncio
+
+    from simulator.config import load_config
+    from simulator.forward.mode import name_keys
+
+    try:
+        accounts = load_config(workspace.config).accounts.accounts
+    except SimError:
+        return []  # said already
+    ready = [name for name in accounts if all(map(os.environ.get, name_keys(name)))]
+
+    async def ask_all() -> list[Finding]:
+        return list(await asyncio.gather(*(_ask_account(name, url) for name in ready)))
+
+    return asyncio.run(ask_all()) if ready else []
+
+
+async def _ask_account(name: str, url: str | None) -> Finding:
+    from simulator.forward.alpaca import AlpacaAccount
+    from simulator.forward.mode import open_keys
+    from simulator.forward.requests import Patience
+    from simulator.forward.settings import Forward
+
+    quick = Patience(connect_s=3.0, read_s=5.0, whole_s=8.0, attempts=1)
+    account = None
+    try:
+        account = AlpacaAccount(open_keys(name, Forward()), url=url, patience=quick)
+        state = await account.state()
+        await account.clock()
+    except SimError as error:
+        return Finding("absent", "broker", f"{name}: {error.found}", error.mend or "a rehearsal needs no broker")
+    finally:
+        if account is not None:
+            account.close()
+    trouble = f", {' and '.join(state.restrictions)}" if state.restrictions else ""
+    return Finding(
+        "ok", "broker", f"{name}: paper account {state.number}, ${state.equity:,.2f}{trouble}; its clock agrees"
+    )
 
 
 def check_bars(workspace: Workspace) -> Finding:

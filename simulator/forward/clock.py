@@ -1,6 +1,6 @@
 """The broker's clock, followed on this machine: asked now and then, carried on by seconds that no one can set.
 
-broker's clock ──every RESYNC_S──► now ──► sleep_until(at): a poll every few seconds until then
+broker's clock ──every RESYNC_S──► now ──► sleep_until(at): until then, or until something may have changed
 """
 
 from __future__ import annotations
@@ -14,10 +14,22 @@ from simulator.errors import BrokerError
 
 RESYNC_S = 60.0
 """Seconds after which the broker is asked again: a machine that slept has lost count meanwhile."""
+IDLE_S = 30.0
+"""Longest sleep while nothing is under way."""
+
+Changed = Callable[[float], Awaitable[bool]]
+"""Waits so many seconds at most; True as soon as an order may have changed."""
+
+
+async def nothing_changes(seconds: float) -> bool:
+    """Wait, and hear of nothing."""
+    await asyncio.sleep(seconds)
+    return False
 
 
 class BrokerClock:
-    """Clock of the broker that `ask` asks. `poll` is called every `poll_s` seconds of waiting, with the time.
+    """Clock of the broker that `ask` asks. `look` is called with the time every `poll_s` seconds of waiting, and what
+    it raises ends the wait.
 
     Where the broker does not answer the time goes on by this machine's seconds; the first answer must be had.
     """
@@ -25,12 +37,12 @@ class BrokerClock:
     def __init__(
         self,
         ask: Callable[[], Awaitable[datetime]],
-        poll: Callable[[datetime], Awaitable[None]],
+        look: Callable[[datetime], None],
         poll_s: float,
+        changed: Changed = nothing_changes,
         ticks: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._ask, self._poll, self._poll_s, self._ticks, self._sleep = ask, poll, poll_s, ticks, sleep
+        self._ask, self._look, self._poll_s, self._changed, self._ticks = ask, look, poll_s, changed, ticks
         self._told: datetime | None = None
         self._at, self._stale = 0.0, False
         self.fault: BrokerError | None = None
@@ -45,29 +57,32 @@ class BrokerClock:
             except BrokerError as error:
                 if self._told is None:
                     raise
-                self.fault, self._told = error, self._carried_on()
+                self.fault, self._told = error, self._carried_on(self._told)
             else:
                 # The answer was made somewhere on its way: half of it is the best guess.
                 self.fault, self._told = None, told + timedelta(seconds=(self._ticks() - before) / 2)
             self._at, self._stale = self._ticks(), False
-        return self._carried_on()
+        return self._carried_on(self._told)
 
-    def _carried_on(self) -> datetime:
-        if self._told is None:
-            raise BrokerError("the broker's clock was never read")
-        return self._told + timedelta(seconds=self._ticks() - self._at)
+    def _carried_on(self, told: datetime) -> datetime:
+        return told + timedelta(seconds=self._ticks() - self._at)
 
-    async def sleep_until(self, at: datetime) -> None:
-        """Return at `at` or a little later, having polled on the way; at once where that has passed."""
-        checked = True
+    async def sleep_until(self, at: datetime, busy: bool = False) -> None:
+        """Return at `at` or a little later, at once where that has passed; before it where an order may have changed,
+        every few seconds while `busy`, every half minute else."""
+        began, checked = self._ticks(), True
         while True:
             now = await self.now()
             left = (at - now).total_seconds()
-            if left > 0.0:
-                checked = False
-                await self._poll(now)
-                await self._sleep(min(left, self._poll_s))
-            elif checked:
+            if left <= 0.0:
+                if checked:
+                    return
+                checked = self._stale = True  # so this machine says: is it so?
+                continue
+            self._look(now)
+            rest = (self._poll_s if busy else IDLE_S) - (self._ticks() - began)
+            if rest <= 0.0:
                 return
-            else:  # this machine says so: is it so?
-                checked, self._stale = True, True
+            checked = False
+            if await self._changed(min(left, self._poll_s, rest)):
+                return

@@ -114,3 +114,44 @@ def test_a_named_workspace_that_is_none_is_broken(doctor: Doctor) -> None:
     code, found = doctor(SIM_WORKSPACE="/nowhere")
     assert code == 1
     assert found["workspace"][0]["mend"].startswith("`sim init ")
+
+
+def test_forward_trading_is_said_to_be_ready_or_what_it_lacks(workspace: Path, doctor: Doctor) -> None:
+    assert doctor()[1]["forward"][0]["state"] == "absent"
+    (workspace / "forward.stop").write_text("something was wrong")
+    code, found = doctor()
+    assert (code, found["forward"][0]["found"]) == (0, "the kill switch is thrown (something was wrong)")
+    (workspace / "forward.stop").unlink()
+    (workspace / "config" / "forward.yaml").write_text("mod: paper")
+    code, found = doctor()
+    assert (code, 'unknown key "mod"' in found["config"][0]["found"]) == (1, True)
+
+
+def test_each_account_with_keys_is_asked_for_its_number_and_its_clock(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+
+    from simulator.exchange.exchange import Exchange
+    from simulator.exchange.server import serve
+    from simulator.market.bars import Bars
+    from simulator.workspace import Workspace
+
+    for name in ("COUNCIL", "GROQ"):
+        monkeypatch.setenv(f"ALPACA_PAPER_KEY_{name}", f"planted-key-{name}")
+        monkeypatch.setenv(f"ALPACA_PAPER_SECRET_{name}", f"planted-secret-{name}")
+    monkeypatch.setenv("SIM_WEBHOOK_URL", "https://hooks.example.org/planted")
+    place = Workspace(workspace, workspace)
+    assert doctor_checks.check_forward(place).found == (
+        "paper keys of GROQ, COUNCIL, without: CHATGPT, GEMINI, CLAUDE, DEEPSEEK; alerts to the log, webhook"
+    )
+    opens, price = np.array([1_717_421_400_000_000_000]), np.array([[100.0]])
+    day = np.array([19_877])
+    bars = Bars(("SPY",), opens, opens + 23_400 * 10**9, price, price, price, price, price, price * 0, day, ("x",))
+    with serve(Exchange(bars, int(opens[0]) - 10**9)) as served:
+        asked = doctor_checks.check_broker(place, served.url)
+    assert [finding.state for finding in asked] == ["ok", "ok"]
+    assert all("paper account " in finding.found and "$100,000.00" in finding.found for finding in asked)
+    gone = doctor_checks.check_broker(place, "http://127.0.0.1:9")
+    assert [(finding.what, finding.state) for finding in gone] == [("broker", "absent")] * 2
+    assert "planted" not in str(asked) + str(gone)
