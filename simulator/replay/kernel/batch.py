@@ -276,7 +276,7 @@ def play_many(
         part = batch.part(first, min(first + step, count))
         row = equity[first : first + step] if paths else np.empty((1, bars))
         rows = slice(first, first + step)
-        curves = Curves(row, np.empty(0), np.empty((0, 0)), measures[rows], earned[rows], over[rows])
+        curves = Curves(row, np.empty(bars), np.empty(bars), np.empty((0, 0)), measures[rows], earned[rows], over[rows])
         part.play(Room.of(symbols, 0, 0, 0), curves)
 
     _run(play_chunk, range(0, count, step), threads)

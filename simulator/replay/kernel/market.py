@@ -24,7 +24,7 @@ class MarketArrays(NamedTuple):
     (T, N) which bars count, prices and dividends.
 
     `mark` is what a position is worth at a bar's close, `mark_at_open` at its open: the last price where the symbol has
-    no bar. `pays` (T,) is 1 where there is a dividend, with no rows
+    no bar; `marks` (N, T) are the former, symbol by symbol. `pays` (T,) is 1 where there is a dividend, with no rows
     where there is none at all; `opening_marks` (N,) are the last closes before the first bar, 0
     for none.
     """
@@ -39,6 +39,7 @@ class MarketArrays(NamedTuple):
     close: Floats
     mark: Floats
     mark_at_open: Floats
+    marks: Floats
     dividend: Floats
     pays: Instants
     opening_marks: Floats
@@ -90,14 +91,17 @@ class PreparedMarket:
 
 
 class ExcessReturns(NamedTuple):
-    """`free` (T,), the risk-free return of the session that a bar ends, NaN within; excess returns of the symbols
-    by bar (T, N), the risk-free return taken off a session's last bar, and by session (S, N), no rows where nobody asks
-    for them; `rewards` (N,) are the means of these; `risky` (N,) is 0 for the cash instrument, else 1. `since` (N,) is
-    the first bar at which a symbol could be held; `part` (T,) is 1, 1/2, 1/3 …"""
+    """`free` (T,), the risk-free return of the session that a bar ends, NaN within; `session` (T,), the number of that
+    session, and `portion`, one over its bars. Excess returns of the symbols by bar (T, N), the risk-free return taken
+    off a session's last bar, and of a bar's session times `portion`, no rows where nobody asks for them; `rewards`
+    (N,) are their means by session; `risky` (N,) is 0 for the cash instrument, else 1. `since` (N,) is the first bar at
+    which a symbol could be held; `part` (T,) is 1, 1/2, 1/3 …"""
 
     free: Floats
+    session: Instants
+    portion: Floats
     by_bar: Floats
-    by_session: Floats
+    of_session: Floats
     rewards: Floats
     risky: Instants
     since: Instants
@@ -112,19 +116,22 @@ def _excess_returns(market: PreparedMarket, marks: Floats) -> ExcessReturns:
     bars, ends = market.bars, _session_ends(market.bars)
     free = np.full(len(bars), np.nan)
     free[ends] = market.free
-    moves = sessions = marks
+    moves = of_session = marks
+    session = np.searchsorted(ends, np.arange(len(bars)))
+    portion = 1.0 / np.bincount(session)[session]
     if len(marks):
         before = np.vstack([market.arrays.opening_marks, marks[:-1]])
         there = before > 0
         moves = np.where(there, (marks + market.arrays.dividend) / np.where(there, before, 1.0) - 1.0, 0.0)
         moves[ends] -= np.where(there[ends], market.free[:, None], 0.0)
         sessions = np.add.reduceat(moves, np.r_[0, ends[:-1] + 1])
+        of_session = sessions[session] * portion[:, None]
     risky = np.array([symbol != market.cash_instrument for symbol in bars.symbols], dtype=np.int64)
     since, rewards = np.zeros(len(bars.symbols), dtype=np.int64), np.zeros(len(bars.symbols))
     if len(marks):
         since, rewards = np.where(there.any(axis=0), there.argmax(axis=0), len(bars)), mean_moves(sessions)
     part = 1.0 / np.arange(1, len(bars) + 1)
-    return ExcessReturns(*map(read_only, (free, moves, sessions, rewards, risky, since, part)))
+    return ExcessReturns(*map(read_only, (free, session, portion, moves, of_session, rewards, risky, since, part)))
 
 
 _PREPARED: WeakKeyDictionary[Bars, MarketArrays] = WeakKeyDictionary()
@@ -148,6 +155,7 @@ def _arrays(bars: Bars, opening_marks: Floats) -> MarketArrays:
         close=bars.close,
         mark=read_only(mark),
         mark_at_open=read_only(mark_at_open),
+        marks=read_only(np.ascontiguousarray(mark.T)),
         dividend=dividend,
         pays=read_only(pays[: len(pays) if pays.any() else 0]),
         opening_marks=opening_marks,

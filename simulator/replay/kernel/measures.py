@@ -3,7 +3,7 @@
 Returns beyond the usual exposure are those of `simulator.runs.exposure.skill_series`, up to rounding, and are summed up
 while the bars are played: nothing of a member is kept but what is asked for.
 
-    begin_bar: weights held when it opens, b = Σ w̄ᵢxᵢ ──► end_bar: sums by session ──► measure: e − b, and the rest
+    note_exposure: weights held when bars open, b = Σ w̄ᵢxᵢ, before they change ──► measure: e − b, and the rest
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from simulator.trading.execution import SESSIONS_A_YEAR
 SLIVER = 0.01 * (1 - 1e-9)
 """As in `runs.exposure`: change of a target, as a fraction of equity, from which on it is a decision."""
 
+LONG = 16
+"""Bars from which on symbols are noted one after the other, each over all of them."""
+
 
 @inner
-def clear_exposure(s: KernelState) -> None:
+def clear_exposure(s: KernelState, c: Curves, r: int) -> None:
     u = s.usual
     u.sums[0] = 0.0
     for n in range(len(s.positions)):
-        u.summed[n] = u.ahead[n] = u.levels[n] = 0.0
+        u.summed[n] = u.levels[n] = 0.0
         u.targets[n] = np.nan
+    if len(c.beyond) > 0:
+        c.beyond[r, :] = 0.0
 
 
 @inner
@@ -40,56 +45,53 @@ def note_target(s: KernelState, n: int, weight: float) -> None:
 
 
 @inner
-def begin_bar(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int) -> None:
-    """Count bar t and, where asked for, note the weights held at its open."""
-    s.account[0].bars += 1
-    if len(c.beyond) > 0:
-        note_exposure(m, x, s, c, r, t, s.account[0].equity)
-
-
-@inner
-def note_exposure(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, equity: float) -> None:
-    """Add what the mean of the weights held at the opens so far, that of bar t included, earns over it."""
-    u, a = s.usual, s.account[0]
-    share = 1.0 / equity if equity > 0.0 and t > 0 else 0.0
-    mark, session, ends = m.mark[max(t - 1, 0)], a.session, not np.isnan(x.free[t])
-    earned = beside = 0.0
-    if ends and a.bars == 1:  # as below, with nothing to be kept from bar to bar
+def note_exposure(m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, end: int) -> None:
+    """Add what the mean of the weights held at the opens so far earns, up to before bar `end`: nothing was traded since
+    this was last done, so once for many bars."""
+    u, first, equity = s.usual, max(s.account[0].noted, 1), c.equity[min(r, len(c.equity) - 1)]
+    s.account[0].noted = end
+    if s.account[0].fills == 0:
+        return
+    if end - first >= LONG:
         for n in range(len(s.positions)):
-            weight = s.positions[n].held * mark[n] * share
+            _note_symbol(m, x, s, c, r, n, first, end)
+        return
+    for t in range(first, end):
+        share = 1.0 / equity[t - 1] if equity[t - 1] > 0.0 else 0.0
+        earned = beside = 0.0
+        for n in range(len(s.positions)):
+            weight = s.positions[n].held * m.mark[t - 1, n] * share
             total = u.summed[n] + weight
             usual = total * x.part[max(t - x.since[n], 0)]
             u.summed[n] = total
-            u.levels[n] += weight - usual
+            u.levels[n] += (weight - usual) * x.portion[t]
             earned += usual * x.by_bar[t, n]
-            beside += (weight - usual) * x.by_session[session, n]
-        c.beyond[r, session] = earned
+            beside += (weight - usual) * x.of_session[t, n]
+        c.beyond[r, x.session[t]] += earned
         u.sums[0] += beside
-        return
-    for n in range(len(s.positions)):
-        weight = s.positions[n].held * mark[n] * share
-        total = u.summed[n] + weight
-        u.summed[n] = total
-        usual = total * x.part[max(t - x.since[n], 0)]
-        u.ahead[n] += weight - usual
-        earned += usual * x.by_bar[t, n]
-    a.earned += earned
-    if ends:
-        c.beyond[r, session] = a.earned
-        a.earned = 0.0
-        _close_session(x, s, session, a.bars)
 
 
 @inner
-def _close_session(x: ExcessReturns, s: KernelState, session: int, bars: int) -> None:
-    """Add the session's mean weights less their mean so far to those of the sessions before."""
-    u, earned = s.usual, 0.0
-    for n in range(len(s.positions)):
-        ahead = u.ahead[n] / bars
-        u.ahead[n] = 0.0
-        u.levels[n] += ahead
-        earned += ahead * x.by_session[session, n]
-    u.sums[0] += earned
+def _note_symbol(
+    m: MarketArrays, x: ExcessReturns, s: KernelState, c: Curves, r: int, n: int, first: int, end: int
+) -> None:
+    """Do as `note_exposure`, for one symbol and many bars: sums stay in registers."""
+    u, held, total, levels, beside = s.usual, s.positions[n].held, s.usual.summed[n], s.usual.levels[n], 0.0
+    if held == 0.0 and total == 0.0:
+        return
+    # Parts of arrays: places in them count from 0, and need not be asked if they count from the end.
+    marks, worths = m.marks[n][first - 1 : end - 1], c.equity[min(r, len(c.equity) - 1)][first - 1 : end - 1]
+    by_bar, of_session, portion = x.by_bar[first:end, n], x.of_session[first:end, n], x.portion[first:end]
+    part, session, beyond = x.part[first - x.since[n] :], x.session[first:end], c.beyond[r]
+    for t in range(len(marks)):
+        weight = held * marks[t] / worths[t] if held != 0.0 and worths[t] > 0.0 else 0.0
+        total += weight
+        usual = total * part[t]
+        levels += (weight - usual) * portion[t]
+        beside += (weight - usual) * of_session[t]
+        beyond[session[t]] += usual * by_bar[t]
+    u.summed[n], u.levels[n] = total, levels
+    u.sums[0] += beside
 
 
 @inner
@@ -97,14 +99,11 @@ def end_bar(x: ExcessReturns, s: KernelState, c: Curves, r: int, t: int, gross: 
     """Take down the close of bar t, at which positions are worth `gross`."""
     a = s.account[0]
     c.equity[min(r, len(c.equity) - 1), t] = a.equity
+    c.cash[t] = a.cash
+    c.gross[t] = gross
     if not np.isnan(x.free[t]):
-        if a.equity > 0.0:
-            a.exposure += gross / a.equity
         count_session(a, a.equity)
-        a.bars = 0
-        a.session += 1
-    if len(c.positions) > 0:
-        keep_books(s, c, t, a.cash)
+    keep_positions(s, c, t, t + 1)
 
 
 @inner
@@ -118,17 +117,18 @@ def count_session(a: AccountState, equity: float) -> None:
 
 
 @inner
-def keep_books(s: KernelState, c: Curves, t: int, cash: float) -> None:
-    """Write cash and positions at the close of bar t."""
-    c.cash[t] = cash
-    for n in range(len(s.positions)):
-        c.positions[t, n] = s.positions[n].held
+def keep_positions(s: KernelState, c: Curves, t: int, end: int) -> None:
+    """Write the positions at the closes of bars t to before `end`, where books are kept."""
+    if len(c.positions) > 0:
+        for u in range(t, end):
+            for n in range(len(s.positions)):
+                c.positions[u, n] = s.positions[n].held
 
 
 @inner
 def _level_reward(x: ExcessReturns, s: KernelState) -> float:
     """Return the reward of a change of level, as `simulator.stats.skill.level_reward` has it."""
-    sessions, symbols = x.by_session.shape
+    sessions, symbols = x.session[-1] + 1, len(s.positions)
     own = levels = rewards = 0.0
     for n in range(symbols):
         level, reward = s.usual.levels[n] / sessions, x.rewards[n]
@@ -146,7 +146,7 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
     by_session = len(c.beyond) > 0
     sessions = 0
     before = peak = trough = s.rules.cash
-    total = squares = raw = raw_squares = worst = 0.0
+    total = squares = raw = raw_squares = exposure = worst = 0.0
     for t in range(len(equity)):
         free = x.free[t]
         if np.isnan(free):
@@ -158,6 +158,8 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
         raw_squares += earned * earned
         total += excess
         squares += excess * excess
+        if c.gross[t] > 0.0 and worth > 0.0:
+            exposure += c.gross[t] / worth
         if len(c.excess) > 0:
             c.excess[r, sessions] = excess
         if by_session:
@@ -176,7 +178,7 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
     found[0] = before / s.rules.cash - 1.0
     found[1] = mean / np.sqrt(variance) * np.sqrt(float(SESSIONS_A_YEAR)) if varies else np.nan
     found[2] = worst
-    found[3] = a.exposure / sessions
+    found[3] = exposure / sessions
     found[4] = a.turnover / sessions / 2.0 * SESSIONS_A_YEAR
     found[5] = a.costs
     found[6] = np.sqrt(max(raw_variance, 0.0) * SESSIONS_A_YEAR) if sessions > 1 else np.nan

@@ -41,7 +41,7 @@ from simulator.replay.kernel.bookkeeping import cancel, end_auctioned, end_order
 from simulator.replay.kernel.conditions import settle
 from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
-from simulator.replay.kernel.measures import begin_bar, clear_exposure, end_bar, measure, note_target
+from simulator.replay.kernel.measures import clear_exposure, end_bar, measure, note_exposure, note_target
 from simulator.replay.kernel.quiet import cash_rate, coast, quiet_until, same_until
 from simulator.replay.kernel.state import Curves, KernelState, Member, Room
 from simulator.trading import conditional
@@ -390,7 +390,7 @@ def _close(m: MarketArrays, s: KernelState, t: int) -> float:
     a, rules = s.account[0], s.rules
     earns = not np.isnan(m.cash_return[t])
     if earns:
-        a.cash += a.carried * cash_rate(m, s, t, a.carried)
+        a.cash += a.carried * cash_rate(s, m.cash_return[t], a.carried)
     worth = carried = a.cash
     maintenance = gross = 0.0
     kept = shorts = 0
@@ -443,9 +443,9 @@ def _open_account(s: KernelState) -> None:
     a.slippage = s.rules.slippage_bps / 1e4
     a.commission = s.rules.commission_bps / 1e4
     a.interest = s.rules.cash_interest / SESSIONS_A_YEAR
-    a.kept_share = a.traded = a.costs = a.earned = a.exposure = a.turnover = 0.0
+    a.kept_share = a.traded = a.costs = a.turnover = 0.0
     a.active = a.waiting = a.pending = a.brackets = a.call = 0
-    a.orders = a.fills = a.refusals = a.decided = a.decisions = a.shorts = a.session = a.bars = 0
+    a.orders = a.fills = a.refusals = a.decided = a.decisions = a.shorts = a.noted = 0
     for n in range(len(s.positions)):
         position = s.positions[n]
         position.held = 0.0
@@ -458,7 +458,7 @@ def _play(
     m: MarketArrays, x: ExcessReturns, targets: Targets, groupings: Instants, s: KernelState, c: Curves, r: int
 ) -> None:
     _open_account(s)
-    clear_exposure(s)
+    clear_exposure(s, c, r)
     a = s.account[0]
     accrues, k, shift, t, last = s.rules.borrow_rate > 0.0, s.rules.first, s.rules.shift, 0, len(m.opens_at)
     # Decisions that repeat the one before are passed over where they ask for nothing, if nobody reads what they say.
@@ -476,17 +476,22 @@ def _play(
         following = max(k, same) if a.brackets == 0 else k
         end = quiet_until(m, s, t, min(targets.due[following - shift], last) if following < s.rules.end else last)
         if end > t:
+            before = t
             t, k = coast(m, x, targets, s, c, (r, t, end, k, following))
-            continue
-        begin_bar(m, x, s, c, r, t)
+            if t > before:
+                continue
         if accrues and m.year[t] > 0.0:
             _accrue(m, s, t)
         if len(m.pays) > 0 and m.pays[t] > 0:
             _dividends(m, s, t)
         if a.pending + a.brackets + a.call > 0:
+            if len(c.beyond) > 0:
+                note_exposure(m, x, s, c, r, t + 1)
             _trade(m, s, t)
         end_bar(x, s, c, r, t, _close(m, s, t))
         t += 1
+    if len(c.beyond) > 0:
+        note_exposure(m, x, s, c, r, last)
 
 
 @entry(

@@ -40,10 +40,10 @@ class AccountState:
     """Dollars, rates of slippage and commission, the opening instant of the bar, and counts.
 
     `call` is 1 while a margin call stands; `carried` earns interest. `traded` are dollars that changed hands in this
-    session; over all sessions so far, `costs` of that, sums of `exposure` and of `turnover` as fractions of equity.
-    `interest` is what cash earns a session, NaN for what the cash instrument earns; `shorts` is 1 while there are any.
-    `session` is the number of this session, `bars` those of it so far, `earned` what the usual exposure earned in it;
-    `decided` is 1 where a target changed in this session or a bracket closed a position; `decisions` counts these.
+    session; over all sessions so far, `costs` of that, and the sum of `turnover` as a fraction of equity. `interest` is
+    what cash earns a session, NaN for what the cash instrument earns; `shorts` is 1 while there are any. `decided` is 1
+    where a target changed in this session or a bracket closed a position; `decisions` counts these. Before bar `noted`
+    the usual exposure is summed up.
     """
 
     cash: float
@@ -55,8 +55,6 @@ class AccountState:
     traded: float
     costs: float
     interest: float
-    earned: float
-    exposure: float
     turnover: float
     at: int
     active: int
@@ -70,8 +68,7 @@ class AccountState:
     decided: int
     decisions: int
     shorts: int
-    session: int
-    bars: int
+    noted: int
 
 
 class Member(ExecutionRules):
@@ -111,12 +108,10 @@ class LimitScratch(NamedTuple):
 
 class UsualExposure(NamedTuple):
     """Of one member, (N,) each: the sum of the weights it opened bars with; these less their mean so far, summed over
-    this session, and the means of that in all sessions so far, `levels`; the targets that last counted as a change.
-    `sums` (1,) is Σ of those means times excess returns.
+    sessions, `levels`; the targets that last counted as a change. `sums` (1,) is Σ of those means times excess returns.
     """
 
     summed: Floats
-    ahead: Floats
     levels: Floats
     targets: Floats
     sums: Floats
@@ -161,7 +156,7 @@ class Room(NamedTuple):
     def of(cls, symbols: int, orders: int, fills: int, refusals: int) -> Room:
         """Return room for so many orders and so many rows of fills and refusals."""
         empty: Any = np.empty  # records, typed here by the fields they have
-        floats, codes = np.empty((9, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
+        floats, codes = np.empty((8, symbols + 1)), np.empty((2, symbols + 1), dtype=np.int64)
         return cls(
             account=empty(1, dtype=ACCOUNT),
             positions=empty(symbols, dtype=POSITION),
@@ -172,17 +167,18 @@ class Room(NamedTuple):
             fills=empty(fills, dtype=ledger.FILL_COLUMNS),
             refusals=empty(refusals, dtype=ledger.REJECTION_COLUMNS),
             limits=LimitScratch(floats[0], codes[0], floats[1], codes[1], *floats[2:5]),
-            usual=UsualExposure(floats[5], floats[6], floats[7], floats[8], np.empty(1)),
+            usual=UsualExposure(floats[5], floats[6], floats[7], np.empty(1)),
         )
 
 
 class Curves(NamedTuple):
-    """Dollars at every close, `equity` (R, T), or (1, T) where each member may write over the one before; `cash` (T,)
-    and `positions` (T, N) where books are kept; `measures` (R, 11) in the order of `batch.Results`, or (0, 0); `excess`
-    and `beyond` (R, S) by session, or (0, 0)."""
+    """Dollars at every close, `equity` (R, T), or (1, T) where each member may write over the one before; `cash` and
+    `gross` (T,), what positions are worth, of the member played; `positions` (T, N) where books are kept; `measures`
+    (R, 11) in the order of `batch.Results`, or (0, 0); `excess` and `beyond` (R, S) by session, or (0, 0)."""
 
     equity: Floats
     cash: Floats
+    gross: Floats
     positions: Floats
     measures: Floats
     excess: Floats
@@ -192,4 +188,4 @@ class Curves(NamedTuple):
     def of_books(cls, bars: int, symbols: int) -> Curves:
         """Return curves for the books of one member."""
         none = np.empty((0, 0))
-        return cls(np.empty((1, bars)), np.empty(bars), np.empty((bars, symbols)), none, none, none)
+        return cls(np.empty((1, bars)), np.empty(bars), np.empty(bars), np.empty((bars, symbols)), none, none, none)
