@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulator.runs.spec import RunSpec
 
 
-def _parse_parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
+def parse_parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     for word in value:
         name, equals, text = word.partition("=")
@@ -73,7 +73,7 @@ class RunCommand(InSections):
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_parse_parameters,
+    callback=parse_parameters,
     shell_complete=complete_parameter,
     help="A strategy parameter.",
 )

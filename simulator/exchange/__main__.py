@@ -11,8 +11,9 @@ from simulator.errors import DataError, SimError, UsageError
 from simulator.exchange import forms
 from simulator.exchange.exchange import SLIPPAGE_BPS, Exchange
 from simulator.exchange.faults import FAULTS, Faults
+from simulator.exchange.journal import Journal
 from simulator.exchange.rest import PER_MINUTE, Wire
-from simulator.exchange.script import DEEDS, play
+from simulator.exchange.script import DEEDS, play, read_lines
 from simulator.exchange.server import listen, make_app, make_server
 from simulator.market.calendar import parse_date
 from simulator.market.load import load_bars
@@ -40,6 +41,7 @@ def parse_options(words: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--fault", action="append", default=[], metavar="LINE", help="reply-lost=0.2, 'halt SPY', …")
     options.add_argument("--script", type=Path, metavar="FILE", help="such lines, and 'at INSTANT LINE'")
     options.add_argument("--seed", type=int, default=0, help="of what strikes")
+    options.add_argument("--journal", type=Path, metavar="FILE", help="what changes it, to come back after a kill")
     return options.parse_args(words)
 
 
@@ -54,17 +56,11 @@ def open_exchange(given: argparse.Namespace) -> Wire:
     loaded = load_bars(symbols, [given.bars], first=parse_date(given.first, "--from"), last=last, history=HISTORY)
     begins = int(loaded.bars.opens_at[loaded.start]) - BEFORE_OPEN
     exchange = Exchange(loaded.bars, begins, given.cash, given.slippage, Faults(seed=given.seed))
-    play(exchange, [*given.fault, *(_lines(given.script) if given.script else [])])
-    return Wire(exchange, per_minute=given.rate_limit)
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a script without comments. Raises DataError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"script unreadable: {error}", where=str(path), mend="--script names a file of lines") from None
-    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    script = [*given.fault, *(read_lines(given.script) if given.script else [])]
+    play(exchange, script)
+    about = f"{loaded.bars.digest} {begins} {given.cash} {given.slippage} {given.seed} {script}"
+    journal = None if given.journal is None else Journal(given.journal, about)
+    return Wire(exchange, per_minute=given.rate_limit, journal=journal)
 
 
 def main(words: Sequence[str] | None = None) -> int:

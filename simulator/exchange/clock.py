@@ -7,7 +7,7 @@ because somebody's answer took long.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -59,6 +59,8 @@ class LogicalClock:
     lines: set[Line] = field(default_factory=set)
     requests: int = 0
     begun: int = 0
+    passed: Callable[[int], None] | None = None
+    """Told each instant that time goes on to, before it does."""
 
     def __post_init__(self) -> None:
         self._answered, self._alone = asyncio.Condition(), asyncio.Lock()
@@ -130,6 +132,8 @@ class LogicalClock:
                 await self.settle()
                 told, due = self.exchange.told, self.exchange.due()
                 step = to if due is None else min(due, to)
+                if self.passed is not None:
+                    self.passed(step)
                 self.exchange.advance(step)
                 if step == to or (first_event and self.exchange.told != told):
                     break

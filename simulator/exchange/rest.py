@@ -26,6 +26,7 @@ from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.clock import LogicalClock
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import AFTER, BEFORE, ORDERS, About, Faults
+from simulator.exchange.journal import Journal
 from simulator.exchange.orders import DIGITS, Order, Refusal, read_number
 from simulator.exchange.script import play
 from simulator.market.calendar import NEW_YORK, day_number
@@ -56,9 +57,10 @@ class Wire:
     counts: MutableMapping[str, tuple[int, int]] = field(default_factory=dict)
     hang_s: float = MINUTE_S
     seconds: Callable[[], float] = time.time
+    journal: Journal | None = None
 
     def __post_init__(self) -> None:
-        self.clock = LogicalClock(self.exchange)
+        self.clock = LogicalClock(self.exchange, passed=None if self.journal is None else self.journal.passed)
         play(self.exchange, self.faults.script)
 
     @property
@@ -75,6 +77,8 @@ class Wire:
                 headers, there = self._count(account.key)
                 if not there:
                     raise Refusal(429, "too many requests.")
+                if self.journal is not None:
+                    await self.journal.asked(request)
                 response = await self._carry_out(handler, account, request)
             except Refusal as error:
                 body = {"code": error.code, "message": error.message, **error.more}

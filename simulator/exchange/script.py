@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from math import isfinite
+from pathlib import Path
 
-from simulator.errors import UsageError, did_you_mean
+from simulator.errors import DataError, UsageError, did_you_mean
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import BLOCKS, FAULTS, SECONDS, Faults
@@ -129,6 +130,15 @@ def play(exchange: Exchange, script: Iterable[str | Fields]) -> None:
         else:
             Faults({name: fields})  # read now, though it may hold later
             exchange.at(at, partial(exchange.faults.set, {name: fields}))
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a script without comments. Raises DataError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"script unreadable: {error}", where=str(path), mend="--script names a file of lines") from None
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _read(entry: str | Fields) -> tuple[int, str, Fields]:

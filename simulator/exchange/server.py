@@ -31,6 +31,7 @@ from simulator.exchange import forms
 from simulator.exchange.data import data_routes
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import Faults
+from simulator.exchange.journal import Journal
 from simulator.exchange.orders import Refusal
 from simulator.exchange.rest import PER_MINUTE, Wire, parse_instant, read_body, trading_routes
 from simulator.exchange.script import play
@@ -53,7 +54,12 @@ def make_app(wire: Wire, speed: float = 0.0, started: Started | None = None) -> 
     """Return the application; at a `speed` above 0 its clock runs so many times as fast as the wall's."""
 
     @asynccontextmanager
-    async def running(_: Starlette) -> AsyncIterator[None]:
+    async def running(app: Starlette) -> AsyncIterator[None]:
+        if wire.journal is not None:
+            limit, wire.per_minute = wire.per_minute, 10**9
+            await wire.journal.replay(app, wire.exchange.advance)
+            wire.per_minute = limit
+            wire.counts.clear()
         if started is not None:
             started(asyncio.get_running_loop())
         pace = asyncio.create_task(_run_clock(wire, speed)) if speed > 0 else None
@@ -62,6 +68,8 @@ def make_app(wire: Wire, speed: float = 0.0, started: Started | None = None) -> 
             pace.cancel()
             with suppress(asyncio.CancelledError):
                 await pace
+        if wire.journal is not None:
+            wire.journal.close()
 
     routes = [*trading_routes(wire), *data_routes(wire), *stream_routes(wire), *_control(wire)]
     holding = Middleware(_HoldClock, wire=wire)
@@ -133,15 +141,18 @@ def make_server(app: Starlette) -> uvicorn.Server:
 
 
 @contextmanager
-def serve(exchange: Exchange, faults: Faults | None = None, per_minute: int = PER_MINUTE) -> Iterator[Served]:
+def serve(
+    exchange: Exchange, faults: Faults | None = None, per_minute: int = PER_MINUTE, journal: Journal | None = None
+) -> Iterator[Served]:
     """Serve `exchange` on a free port of this machine, by a thread that ends with the context.
 
     Its clock stands until `Served.advance` or POST /rehearsal/advance moves it; requests are limited by its minutes.
+    With a `journal` it goes on where that ended.
     """
     if faults is not None:
         exchange.faults = faults
         exchange.show(exchange.bars, *exchange.splits)
-    wire = Wire(exchange, per_minute, seconds=lambda: exchange.now / 1e9)
+    wire = Wire(exchange, per_minute, seconds=lambda: exchange.now / 1e9, journal=journal)
     loops: queue.Queue[asyncio.AbstractEventLoop] = queue.Queue()
     with listen("127.0.0.1", 0) as listening:
         server = make_server(make_app(wire, started=loops.put))
@@ -156,7 +167,7 @@ def serve(exchange: Exchange, faults: Faults | None = None, per_minute: int = PE
 
 async def _fail(request: Request, error: Exception) -> Response:
     """Answer a fault of the exchange itself, which is also said on stderr."""
-    if not isinstance(error, ConnectionResetError):
+    if not isinstance(error, ConnectionResetError) and "Content-Length" not in str(error):  # cut off on purpose
         say(f"rehearsal exchange: {request.method} {request.url.path}: {type(error).__name__}: {error}", err=True)
     return JSONResponse({"code": 50010000, "message": "internal server error occurred"}, 500)
 
@@ -207,15 +218,19 @@ def _control(wire: Wire) -> list[Route]:
     return [
         Route("/rehearsal", state),
         Route("/rehearsal/advance", _refusing(advance), methods=["POST"]),
-        Route("/rehearsal/faults", _refusing(faults), methods=["POST"]),
-        Route("/rehearsal/order", _refusing(order), methods=["POST"]),
-        Route("/rehearsal/halt", _refusing(halt), methods=["POST"]),
+        Route("/rehearsal/faults", _refusing(faults, wire.journal), methods=["POST"]),
+        Route("/rehearsal/order", _refusing(order, wire.journal), methods=["POST"]),
+        Route("/rehearsal/halt", _refusing(halt, wire.journal), methods=["POST"]),
     ]
 
 
-def _refusing(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _refusing(
+    handler: Callable[[Request], Awaitable[Response]], journal: Journal | None = None
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
+            if journal is not None:
+                await journal.asked(request)
             return await handler(request)
         except Refusal as error:
             return JSONResponse({"message": error.message}, error.status)

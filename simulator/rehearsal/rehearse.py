@@ -2,82 +2,199 @@
 
 bars of the workspace ──► Exchange ──HTTP──► AlpacaAccount, data client ──► Session ──► store, run folder
                              └── its clock advances when the session sleeps, so nothing depends on this machine's speed
+
+The exchange lives in this process, or in one of its own (`python -m simulator.exchange`). Either comes back after a
+kill: the session from the store and the broker, the exchange from its journal in the run's folder.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from simulator.config import load_config, override_config
+from simulator.config import Config, load_config, override_config
+from simulator.errors import BrokerError, DataError
 from simulator.exchange.exchange import Exchange
-from simulator.exchange.server import Served, serve
+from simulator.exchange.faults import Faults
+from simulator.exchange.journal import Journal
+from simulator.exchange.server import serve
+from simulator.forward.alpaca import AlpacaAccount
+from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import ForwardBroker
+from simulator.forward.requests import Patience
 from simulator.forward.session import Session
-from simulator.market.bars import instant, moment
+from simulator.market.bars import instant
 from simulator.market.calendar import day_of, sessions
 from simulator.market.load import load_bars
 from simulator.market.sources import alpaca
 from simulator.market.table import BarTable
+from simulator.number_format import counted
 from simulator.runs.forward import open_session
+from simulator.runs.identity import code_digest, digest_of
 from simulator.runs.spec import RunSpec
+from simulator.store.events import Event
 from simulator.workspace import Workspace
 
 BEFORE_OPEN = timedelta(hours=9)
 """The clock begins so long before the first open."""
-
 HISTORY = 600
 """Sessions before the first that may be asked for."""
-
 SECRET = "rehearsal"
 """Of every account: the exchange takes any."""
+JOURNAL = "exchange.jsonl"
+PATIENCE = Patience(connect_s=2.0, read_s=0.5, whole_s=2.0, attempts=8, backoff_s=0.01, settle_s=2.0)
+"""A broker on this machine answers at once or not at all."""
+
+Told = Callable[[int, int, str], None]
+"""Called with sessions done, all sessions, and what happened so far."""
 
 
 @dataclass(frozen=True)
-class ExchangeClock:
-    """Clock of the exchange, which moves when the session sleeps."""
+class Rehearsal:
+    """Rehearsal of `count` sessions of `spec` from `spec.first` on, with the faults and deeds of a `script` of the
+    exchange, drawn from `seed`."""
 
-    exchange: Served
+    spec: RunSpec
+    count: int
+    workspace: Workspace
+    script: tuple[str, ...] = ()
+    seed: int = 0
+
+    @cached_property
+    def config(self) -> Config:
+        return override_config(load_config(self.workspace.config), self.spec.overrides)
+
+    @cached_property
+    def last(self) -> date:
+        """The last session. Raises DataError where the calendar has no such."""
+        on = sessions(self.spec.first, self.spec.first + timedelta(days=self.count * 2 + 10))
+        return day_of(on.session_of[self.count - 1])
+
+    @cached_property
+    def run(self) -> str:
+        """Ten hex digits: the same rehearsal again is the same run, and goes on where that ended."""
+        asked = self.spec.command(str(self.spec.strategy), self.last)
+        return digest_of([asked, self.config.dump(), code_digest(), self.count, self.script, self.seed])[:10]
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace.reports / f"forward-{Path(str(self.spec.strategy)).stem}-{self.run}"
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All that is listed at the exchange."""
+        return tuple(dict.fromkeys((*self.spec.symbols, self.config.assets.cash_instrument)))
+
+    def open_exchange(self) -> Exchange:
+        """Return the exchange as it is before anybody came."""
+        loaded = load_bars(
+            self.symbols, self.workspace.bar_folders, first=self.spec.first, last=self.last, history=HISTORY
+        )
+        begins = int(loaded.bars.opens_at[loaded.start]) - int(BEFORE_OPEN.total_seconds() * 1e9)
+        return Exchange(loaded.bars, begins, self.config.accounts.cash, self.config.costs.slippage_bps)
+
+
+@dataclass
+class Conductor:
+    """Conducts the exchange at `url`, as `docs/exchange.md` has it: it is also the clock of the session, which moves
+    when that sleeps."""
+
+    url: str
+    told: Callable[[datetime], None] | None = None
+
+    def ask(self, what: str = "", **body: object) -> dict[str, Any]:
+        """Return the state of the exchange, after `what` was done. Raises BrokerError."""
+        content = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"{self.url}/rehearsal{what and '/'}{what}", content)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return dict(json.load(answer))
+        except (OSError, ValueError) as error:
+            told = error.read().decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else error
+            raise BrokerError(f"the rehearsal exchange does not answer: {told}", where=self.url) from None
 
     async def now(self) -> datetime:
-        return moment(self.exchange.call(lambda exchange: exchange.now))
+        state = await asyncio.to_thread(self.ask)
+        return datetime.fromisoformat(state["now"])
 
     async def sleep_until(self, at: datetime, busy: bool = False) -> None:
-        await asyncio.to_thread(self.exchange.advance, instant(at), busy)
+        if self.told is not None:
+            self.told(at)
+        if await self.now() < at:
+            await asyncio.to_thread(self.ask, "advance", to=at.isoformat(), first_event=busy)
 
 
-def rehearse(
-    spec: RunSpec,
-    count: int,
-    workspace: Workspace,
-    folder: Path,
-    run: str,
-    open_account: Callable[[str, tuple[str, str], str], ForwardBroker],
-) -> Session:
-    """Rehearse `count` sessions of `spec` from `spec.first` on; what it leaves stands in `folder` and the store.
+@contextmanager
+def _exchange(rehearsal: Rehearsal, url: str | None) -> Iterator[str]:
+    """Yield the address of the exchange: that of a process of its own, or of one that this process serves."""
+    if url is not None:
+        yield url
+        return
+    journal = Journal(rehearsal.folder / JOURNAL, rehearsal.run)
+    exchange = rehearsal.open_exchange()
+    with serve(exchange, Faults(seed=rehearsal.seed, script=rehearsal.script), 10**9, journal) as served:
+        yield served.url
 
-    `open_account` opens the account of a name, with key and secret, at an address.
+
+def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = None) -> Session:
+    """Hold the sessions of a rehearsal, or what is left of them; what it leaves stands in its folder and the store.
+
+    `url` is the address of an exchange that runs already. Raises SimError.
     """
-    on = sessions(spec.first, spec.first + timedelta(days=count * 2 + 10))
-    last = day_of(on.session_of[count - 1])
-    config = override_config(load_config(workspace.config), spec.overrides)
-    symbols = tuple(dict.fromkeys((*spec.symbols, config.assets.cash_instrument)))
-    loaded = load_bars(symbols, workspace.bar_folders, first=spec.first, last=last, history=HISTORY)
-    begins = int(on.opens_at[0]) - int(BEFORE_OPEN.total_seconds() * 1e9)
-    exchange = Exchange(loaded.bars, begins, config.accounts.cash, config.costs.slippage_bps)
-    with serve(exchange, per_minute=10**9) as served:
-        url = served.url
+    spec, workspace, run = rehearsal.spec, rehearsal.workspace, rehearsal.run
+    with ExitStack() as opened:
+        address = opened.enter_context(_exchange(rehearsal, url))
+        clock = Conductor(address)
 
         def fetch(symbols: Sequence[str], first: date, until: date) -> Sequence[BarTable]:
-            return alpaca.fetch(symbols, first, until, lambda _: None, url=url, pair=("DATA", SECRET), adjusted=False)
+            return [table for symbol in symbols for table in _fetch(address, symbol, first, until)]
 
         def broker(name: str) -> ForwardBroker:
-            return open_account(name, (name, SECRET), url)
+            keys = make_rehearsal_keys(name)
+            return opened.enter_context(closing(AlpacaAccount(keys, url=address, patience=PATIENCE)))
 
-        opened = open_session(spec, last, workspace, folder, run, broker, ExchangeClock(served), fetch)
-        with opened as (session, loop):
-            loop.run(session.go())
-            return session
+        asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, fetch)
+        session, loop = opened.enter_context(asked)
+        _record_start(rehearsal, session)
+        if told is not None:
+            clock.told = lambda at: told(*progress(session, at))
+        loop.run(session.go())
+        return session
+
+
+def _fetch(url: str, symbol: str, first: date, last: date, attempts: int = PATIENCE.attempts) -> list[BarTable]:
+    pair = ("DATA", SECRET)
+    try:
+        return alpaca.fetch([symbol], first, last, lambda _: None, url=url, pair=pair, adjusted=False)
+    except DataError:
+        if attempts == 1:
+            raise
+    return _fetch(url, symbol, first, last, attempts - 1)
+
+
+def progress(session: Session, at: datetime) -> tuple[int, int, str]:
+    """Return (sessions done, all sessions, a line of what happened) as of `at`."""
+    on = sessions(session.first, session.last)
+    orders = sum(trader.orders for trader in session.traders)
+    return int((on.closes_at < instant(at)).sum()), len(on), f"{at:%Y-%m-%d %H:%M} · {counted(orders, 'order')}"
+
+
+def _record_start(rehearsal: Rehearsal, session: Session) -> None:
+    """Put on record what is rehearsed: a replay of the same is made from it."""
+    if not any(stored.event.kind == "forward.started" for stored in session.store.of_forward(session.run)):
+        spec = rehearsal.spec
+        facts = {
+            "rehearsed": True, "strategy": str(spec.strategy), "symbols": list(spec.symbols), "models": spec.models,
+            "parameters": dict(spec.parameters), "first": str(spec.first), "last": str(rehearsal.last),
+            "seed": rehearsal.seed, "script": list(rehearsal.script),
+        }  # fmt: skip
+        session.store.append(session.run, [Event("forward.started", None, None, facts)])

@@ -1,0 +1,116 @@
+"""`sim rehearse`: the complete forward mode through past sessions, against an exchange on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from simulator.cli.completers import complete_parameter
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Whole
+from simulator.cli.output import print_result
+from simulator.cli.run import parse_parameters
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class RehearseCommand(InSections):
+    """`sim rehearse`, its options by what they decide."""
+
+    sections: ClassVar = {
+        "What is rehearsed": ("--strategy", "--symbols", "--from", "--set", "--bars"),
+        "What goes wrong": ("--fault",),
+        "Who answers, and for how much": ("--models", "--max-cost"),
+        "Output": ("--json", "--help"),
+    }
+    paired: ClassVar = {
+        "--from": ("--from DATE, --sessions N", "First session, and how many.  [required, 15]"),
+        "--fault": (
+            "--fault NAME=P, --script FILE, --seed N",
+            "A fault of the exchange and its likelihood, each with a --fault (`python -m simulator.exchange --fault "
+            "list` names them); a file of such lines, some at their instants; of what is drawn.",
+        ),
+    }
+
+
+@click.command(cls=RehearseCommand)
+@STRATEGY
+@SYMBOLS
+@click.option("--from", "first", required=True)
+@click.option("--sessions", "count", type=Whole(min=1, max=2000), default=15)
+@click.option("--bars", metavar="DIR", help="Take bars from DIR where it has them.")
+@click.option(
+    "--set",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=parse_parameters,
+    shell_complete=complete_parameter,
+    help="A strategy parameter.",
+)
+@click.option("--fault", "faults", multiple=True)
+@click.option("--script", type=click.Path(path_type=Path))
+@click.option("--seed", type=Whole(min=0), default=0)
+@click.option("--exchange", "url", metavar="URL", hidden=True, help="An exchange that runs already.")
+@MODELS
+@MAX_COST
+@AS_JSON
+@click.pass_obj
+def rehearse(
+    workspace: Workspace,
+    /,
+    first: str,
+    count: int,
+    faults: tuple[str, ...],
+    script: Path | None,
+    seed: int,
+    url: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Hold a strategy's sessions as `sim forward` would, against an exchange on this machine.
+
+    \b
+    sim rehearse --from 2024-06-03 --sessions 15 --strategy macro_council
+
+    No key is needed, and no waiting: the exchange's clock goes on when nothing is left to do. A rehearsal that was
+    stopped goes on with the same command. `sim forward parity` holds it against a replay of the same sessions.
+    """
+    from simulator.exchange.script import read_lines
+    from simulator.market.calendar import parse_date
+    from simulator.rehearsal.rehearse import Rehearsal
+    from simulator.rehearsal.rehearse import rehearse as hold
+    from simulator.rehearsal.summary import summarise
+    from simulator.report.renderers.progress import progress_bar
+    from simulator.runs.spec import RunSpec
+
+    parameters = {"risk.execution": "alpaca", **options.pop("parameters")}
+    spec = RunSpec(first=parse_date(first, "--from"), parameters=parameters, **options)
+    lines = (*faults, *(read_lines(script) if script else ()))
+    rehearsal = Rehearsal(spec, count, workspace.reading(spec.bars), lines, seed)
+    with progress_bar() as advance:
+
+        def tick(done: int, total: int, now: str) -> None:
+            advance(done, total, before=now, line="rehearsing")
+
+        session = hold(rehearsal, tick, url)
+    facts = summarise(rehearsal, session)
+    print_result(facts, as_json, lambda console: _print(facts, console))
+
+
+def _print(facts: dict[str, Any], console: Console) -> None:
+    from simulator.number_format import counted, dollars
+    from simulator.printing import say
+    from simulator.report.renderers.terminal import print_path
+
+    say(f"{facts['strategy']}: {counted(facts['sessions'], 'session')} from {facts['from']} to {facts['to']} rehearsed")
+    for name, one in facts["accounts"].items():
+        numbers = f"{counted(one['orders'], 'order')}, {counted(one['fills'], 'fill')}"
+        say(f"  {name:10} {dollars(one['equity'])}  {numbers}")
+    print_path(console, "folder", Path(facts["dir"]))
+    say(
+        f"`sim forward parity {facts['run']}` holds it against a replay, `sim forward report {facts['run']}` reports it"
+    )

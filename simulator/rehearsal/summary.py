@@ -1,0 +1,37 @@
+"""Summary of a rehearsal: a row an account, from the events that it left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.forward.session import Session
+from simulator.rehearsal.rehearse import Rehearsal
+
+
+def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
+    """Return what `sim rehearse --json` prints."""
+    last: dict[str, Any] = {}
+    days: set[str] = set()
+    for stored in session.store.of_forward(session.run):
+        if stored.event.kind == "forward.session":
+            last[str(stored.event.account)] = stored.event.payload
+            days.add(stored.event.payload["session"])
+    accounts = {
+        trader.name: {
+            "orders": trader.orders,
+            "fills": len(trader.fills),
+            "equity": last[trader.name]["equity"],
+            "broker_equity": last[trader.name]["broker_equity"],
+        }
+        for trader in session.traders
+        if trader.name in last
+    }
+    return {
+        "run": session.run,
+        "strategy": session.strategy.name,
+        "from": str(session.first),
+        "to": str(session.last),
+        "sessions": len(days),
+        "accounts": accounts,
+        "dir": str(rehearsal.folder),
+    }

@@ -1,0 +1,36 @@
+"""`sim rehearse`: the forward mode through past sessions, and what comes back after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simulator.workspace import make_workspace
+
+SIM = [sys.executable, "-c", "import sys; from simulator.cli import main; main(sys.argv[1:])"]
+WORDS = ["rehearse", "--from", "2024-06-03", "--sessions", "6", "--strategy", "sma_cross", "--json"]
+
+Sim = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.mark.medium
+def test_a_rehearsal_that_was_killed_with_its_exchange_goes_on(workspace: Path, sim: Sim, tmp_path: Path) -> None:
+    expected = json.loads(sim(*WORDS, cwd=workspace).stdout)
+    make_workspace(rough := tmp_path / "rough")
+    with subprocess.Popen([*SIM, *WORDS], cwd=rough, stdout=subprocess.DEVNULL, env=os.environ.copy()) as process:
+        journal, until = rough / "reports" / Path(expected["dir"]).name / "exchange.jsonl", time.monotonic() + 60
+        while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 9):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    again = json.loads(sim(*WORDS, cwd=rough).stdout)
+    assert {**again, "dir": ""} == {**expected, "dir": ""}
+    assert again["accounts"]["COUNCIL"]["fills"] == 4
