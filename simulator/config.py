@@ -268,6 +268,8 @@ class Asset(Section):
     name: str
     group: str
     """The bucket exposure limits count in: a sector or asset class."""
+    shortable: bool = True
+    """False where its shares cannot be borrowed: short targets are cut to nothing."""
 
 
 class Assets(Section):
@@ -293,6 +295,13 @@ class Risk(Section):
     initial_margin_short: Annotated[float, _fraction(10)] = 0.5
     maintenance_long: Annotated[float, _fraction(10, 0)] = 0.25
     maintenance_short: Annotated[float, _fraction(10, 0)] = 0.3
+
+    @model_validator(mode="after")
+    def _take_margins_of_the_broker(self) -> Risk:
+        # Not in what is stated: with another `execution` it is the usual one again.
+        if self.execution == "alpaca" and "initial_margin_long" not in self.model_fields_set:
+            self.__dict__["initial_margin_long"] = 0.5
+        return self
 
     @property
     def least_dollars(self) -> float:
@@ -394,7 +403,7 @@ def override_config(config: Config, overrides: Mapping[str, object]) -> Config:
     for section, given in sections.items():
         model = CONFIG_FILES[section]
         try:
-            made[section] = model.model_validate({**getattr(config, section).model_dump(), **given})
+            made[section] = model.model_validate({**getattr(config, section).model_dump(exclude_unset=True), **given})
         except ValidationError as error:
             told = _explain(error, Path(section), None, model)
             raise ConfigError(told.found, where=f"--set {section}", mend=told.mend) from None

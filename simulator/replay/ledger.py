@@ -20,6 +20,7 @@ from simulator.trading.model import Fill, OrderRecord, Rejection
 OPEN, FILLED, PARTLY_FILLED, CANCELLED, REJECTED = range(5)
 AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT, MARGIN_CALL = range(5)
 NO_PRICE_REASON, IN_MARGIN_CALL, BUYING_POWER, PRO_RATA, NO_SHARE_REASON, TOO_SMALL_REASON = range(6)
+EXITS_REASON, NO_SHORT_REASON = range(6, 8)
 
 
 class OrderRow:

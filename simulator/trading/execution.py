@@ -11,6 +11,7 @@ from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Literal
 
 from simulator.errors import UsageError
+from simulator.trading.sizes import LEAST_DOLLARS
 
 if TYPE_CHECKING:
     from simulator.config import Costs, Risk
@@ -80,7 +81,8 @@ class ExecutionRules:
         stated["whole_shares"] = risk.shares == "whole"
         stated["limit_through"] = costs.limit_fill == "through"
         stated["cash_interest"] = nan if costs.cash_interest == "cash" else costs.cash_interest
-        stated |= {"min_trade": risk.least_dollars, "min_trade_share": risk.least_share}
+        least = max(risk.least_dollars, LEAST_DOLLARS) if risk.execution == "alpaca" else risk.least_dollars
+        stated |= {"min_trade": least, "min_trade_share": risk.least_share}
         return cls(**{rule.name: stated[rule.name] for rule in fields(cls)})
 
     @property

@@ -19,10 +19,18 @@ from typing import Literal, get_args
 from simulator.errors import BrokerError
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.model import Book, BrokerFill, Fill, Order, OrderStatus, Rejection
+from simulator.trading.sizes import APART
 
 FillWhy = Literal["open", "limit", "stop", "take_profit", "margin_call"]
 RejectionWhy = Literal[
-    "no price yet", "margin call", "buying power", "buying power, pro rata", "less than one share", "too small"
+    "no price yet",
+    "margin call",
+    "buying power",
+    "buying power, pro rata",
+    "less than one share",
+    "too small",
+    "stop or take-profit",
+    "no short sale",
 ]
 
 STATUSES: tuple[OrderStatus, ...] = get_args(OrderStatus)
@@ -245,18 +253,30 @@ def _open_auction(step: _BarStep) -> None:
         if order is None or not _reaches(order, price, price):
             continue
         shares = _shares(order, price, rules.slippage_bps / 1e4)
+        if order.notional is not None:
+            shares = _nine_digits(rules, shares)
         reducing = _reducing_part(position, shares)
         if reducing != 0.0:
             _fill(step, position, order, (reducing, price, _slippage(rules, order, reducing, price)), "open")
         auction.append((position, order, shares, reducing, shares - reducing, price))
     if not auction:
         return
-    got, why = _share_out(step, [(order, part, price) for _, order, _, _, part, price in auction])
-    for (position, order, shares, reducing, part, price), increasing in zip(auction, got, strict=True):
+    asked = [0.0 if rules.alpaca and _stop_passed(p, o, part, price) else part for p, o, _, _, part, price in auction]
+    sizes = [(order, size, price) for (_, order, _, _, _, price), size in zip(auction, asked, strict=True)]
+    got, why = _share_out(step, sizes)
+    for (position, order, shares, reducing, part, price), size, increasing in zip(auction, asked, got, strict=True):
         if increasing != 0.0:
             _fill(step, position, order, (increasing, price, _slippage(rules, order, increasing, price)), "open")
         # Not reducing + increasing where nothing was cut: that sum may differ from `shares` in the last bit.
-        _end(step, position, order, (shares, shares if increasing == part else reducing + increasing), why)
+        ended = shares, shares if increasing == part else reducing + increasing
+        _end(step, position, order, ended, why if size == part else "stop or take-profit")
+
+
+def _stop_passed(position: Position, order: Order, part: float, price: float) -> bool:
+    """Return True where `part` would open a position at the market that the open has carried to its stop already."""
+    if order.stop is None or order.limit is not None or position.shares != 0.0 or part == 0.0:
+        return False
+    return (price - order.stop if part > 0.0 else order.stop - price) < APART
 
 
 def _share_out(step: _BarStep, parts: Sequence[tuple[Order, float, float]]) -> tuple[list[float], RejectionWhy]:
@@ -504,7 +524,12 @@ def _after_cut(step: _BarStep, wanted: float, left: float, price: float) -> floa
 
 
 def _whole(rules: ExecutionRules, shares: float) -> float:
-    return float(trunc(shares)) if rules.whole_shares else shares
+    return float(trunc(shares)) if rules.whole_shares or rules.alpaca else shares
+
+
+def _nine_digits(rules: ExecutionRules, shares: float) -> float:
+    """Return `shares` to nine decimals where orders are Alpaca's: sums of them would not come to nothing else."""
+    return round(shares * 1e9) / 1e9 if rules.alpaca else shares
 
 
 def _fill(
@@ -517,7 +542,7 @@ def _fill(
     account.cash -= shares * price
     account.cash -= slippage
     account.cash -= commission
-    position.shares += shares
+    position.shares = _nine_digits(step.rules, position.shares + shares)
     if order is not None:
         position.last_order = order.id
     if position.shares == 0.0:

@@ -24,6 +24,7 @@ from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, sessions
 from simulator.trading.execution import Profile
 from simulator.trading.model import Book, Order, OrderKind, Protect
+from simulator.trading.sizes import BORROWING_EQUITY
 
 if TYPE_CHECKING:
     from simulator.trading.cycle import Intent
@@ -38,8 +39,8 @@ COLLAR = 0.05
 AUCTION_CLOSES = timedelta(minutes=2)
 """Before the opening; later orders take no part in its auction."""
 
-BORROWING_EQUITY, MULTIPLIER = 2_000.0, 2.0
-"""Dollars of equity from which on an account borrows and sells short, and dollars it then holds for one of its own."""
+MULTIPLIER = 2.0
+"""Dollars that an account holds for one of its own, from `BORROWING_EQUITY` on."""
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,14 @@ Limiter = Callable[[Numbers, Codes, Numbers, Codes, tuple[float, float, float], 
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest |weight| of one symbol, of one group, and of all together; group of each symbol."""
+    """Largest |weight| of one symbol, of one group, and of all together; group of each symbol; symbols whose shares
+    cannot be borrowed."""
 
     max_weight: float
     max_group: float
     max_gross: float
     groups: Mapping[str, str]
+    unshortable: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         caps = (("max_weight", self.max_weight), ("max_group", self.max_group), ("max_gross", self.max_gross))
@@ -45,7 +47,8 @@ class Limits:
     def from_config(cls, risk: Risk, assets: Assets) -> Limits:
         """A symbol that `config/assets.yaml` does not name is a group of its own."""
         groups = {symbol: asset.group for symbol, asset in assets.assets.items()}
-        return cls(risk.max_weight, risk.max_group, risk.max_gross, groups)
+        unshortable = frozenset(symbol for symbol, asset in assets.assets.items() if not asset.shortable)
+        return cls(risk.max_weight, risk.max_group, risk.max_gross, groups, unshortable)
 
 
 def make_limiter(exact_sum: ExactSum) -> Limiter:
@@ -111,14 +114,18 @@ _limit_weights = make_limiter(_sum)
 def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tuple[str, ...]]:
     """Return the decision with its weights cut to `limits`, and a sentence per cut.
 
-    Order: each symbol alone, then each group pro rata, then everything pro rata. Positions without a target count at
-    their present weight and are not cut: leaving a position alone is not an order. Raises UsageError for a weight that
-    is NaN or infinite.
+    Order: shorts of what cannot be borrowed to nothing, each symbol alone, then each group pro rata, then everything
+    pro rata. Positions without a target count at their present weight and are not cut: leaving a position alone is not
+    an order. Raises UsageError for a weight that is NaN or infinite.
     """
     for target in decision.targets:
         # Compared with a limit NaN is below any, and infinity would be cut to a whole position.
         if isinstance(target.weight, str | None) or not isfinite(target.weight):
             raise UsageError(f"weight of {target.symbol} was {target.weight}", mend="give a finite fraction of equity")
+    if denied := [t for t in decision.targets if t.weight < 0.0 and t.symbol in limits.unshortable]:
+        targets = tuple(replace(t, weight=0.0) if t in denied else t for t in decision.targets)
+        allowed, others_cut = limit(replace(decision, targets=targets), book, limits)
+        return allowed, (*(f"{t.symbol} {t.weight:+.4f} cut to +0.0000: not shortable" for t in denied), *others_cut)
     wanted = {t.symbol: t.weight for t in decision.targets}
     sizes = [abs(weight) for weight in wanted.values()]
     smallest = min(limits.max_group, limits.max_gross)
@@ -144,12 +151,12 @@ def limit(decision: Decision, book: Book, limits: Limits) -> tuple[Decision, tup
     ]
     rules = [*(f"group {name}: max_group" for name in names), "all positions: max_gross"]
     cuts += [
-        f"{rule}: gross {gross:.4f} cut to {left:.4f}"
-        for rule, gross, left in zip(rules, asked, room, strict=True)
+        f"{rule}: gross {gross:.4f} cut to {there:.4f}"
+        for rule, gross, there in zip(rules, asked, room, strict=True)
         if gross
     ]
     if not cuts:
         return decision, ()
-    allowed = dict(zip(wanted, weights, strict=True))
-    targets = [t if t.weight == allowed[t.symbol] else replace(t, weight=allowed[t.symbol]) for t in decision.targets]
-    return replace(decision, targets=tuple(targets)), tuple(cuts)
+    left = dict(zip(wanted, weights, strict=True))
+    fitting = tuple(t if t.weight == left[t.symbol] else replace(t, weight=left[t.symbol]) for t in decision.targets)
+    return replace(decision, targets=fitting), tuple(cuts)

@@ -7,67 +7,28 @@ The rule is section A of docs/decisions/0001-fill-rules.md. Here it runs as plai
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from math import isnan, modf
 
 from simulator.errors import UsageError
 from simulator.market.bars import instant
 from simulator.trading.broker import ImmediateBroker
 from simulator.trading.execution import ExecutionRules
+from simulator.trading.fills import price_or_nan, price_or_none
 from simulator.trading.model import Book, Decision, Order, Protect, Rejection, Target
-
-NO_ORDER, SHARES, DOLLARS, NO_PRICE = 0, 1, 2, 3
-"""Verdicts on a target: nothing to do, an order in shares, an order in dollars, or no price to size by."""
-
-CENT = 0.01
-"""Dollars below which a change is rounding, and not named as left out."""
-
-Size = Callable[[float, bool, float, float, float, bool, float], tuple[int, float, bool]]
-
-
-def make_size(truncate: Callable[[float], float]) -> Size:
-    """Return the rule, resting on a function that cuts a number to whole ones: plain Python or compiled."""
-
-    def size(
-        weight: float, limited: bool, held: float, mark: float, equity: float, whole_shares: bool, least: float
-    ) -> tuple[int, float, bool]:
-        """Return the order that a target `weight` of one symbol leads to.
-
-        Parameters
-        ----------
-        weight : signed fraction of `equity`
-        limited : True for a limit order
-        held, mark : signed shares held now, and the last known price (0 = none yet)
-        equity, least : dollars, and those below which a change is not worth an order; leaving a position always is
-
-        Returns
-        -------
-        verdict : NO_ORDER, SHARES, DOLLARS or NO_PRICE
-        amount : signed shares, or dollars to buy for; with NO_ORDER the shares left out: worth less than `least`, or
-            where only whole ones count a part of one
-        keeps_side : True where the position held now stays on its side, so that a new bracket protects it at once
-        """
-        if mark == 0.0:
-            return NO_PRICE, 0.0, False
-        want = asked = 0.0
-        if equity > 0.0:
-            want = asked = weight * equity / mark
-            if whole_shares:
-                want = truncate(asked)
-        keeps_side = ((held > 0.0) & (want > 0.0)) | ((held < 0.0) & (want < 0.0))
-        change = want - held
-        small = abs(change) * mark < least
-        if (held == 0.0 or keeps_side) and (small or change == 0.0):
-            left_out = asked if want == 0.0 else change
-            return NO_ORDER, left_out if abs(left_out) * mark >= CENT else 0.0, keeps_side
-        if not keeps_side and abs(want) * mark < least:  # out is always worth an order, dust on the other side is not
-            change = -held
-        # One answer rather than two branches: which it is nobody can guess, the processor neither.
-        dollars = (change > 0.0) & (held >= 0.0) & (not limited) & (not whole_shares)
-        return DOLLARS if dollars else SHARES, change * mark if dollars else change, keeps_side
-
-    return size
+from simulator.trading.sizes import (
+    BAD_EXITS,
+    DOLLARS,
+    NO_EXITS,
+    NO_ORDER,
+    NO_PRICE,
+    SHARES,
+    make_on_tick,
+    make_price_terms,
+    make_size,
+    make_size_at_broker,
+)
 
 
 def _truncate(number: float) -> float:
@@ -75,6 +36,8 @@ def _truncate(number: float) -> float:
 
 
 size = make_size(_truncate)
+price_terms = make_price_terms(make_on_tick(round, math.floor))
+size_at_broker = make_size_at_broker(_truncate, round)
 
 
 @dataclass(frozen=True)
@@ -116,9 +79,18 @@ def orders_for(decision: Decision, book: Book, rules: ExecutionRules, first_id: 
         check(target)
         cancel.append(symbol)
         held, mark = float(book.positions.get(symbol, 0.0)), float(book.marks.get(symbol, 0.0))
-        limited = target.limit is not None
-        verdict, amount, keeps_side = size(float(target.weight), limited, held, mark, equity, rules.whole_shares, least)
-        if keeps_side:
+        weight, limited, denied, exits = float(target.weight), target.limit is not None, 0.0, NO_EXITS
+        if rules.alpaca:
+            target, exits = _on_ticks(target, held, mark, equity)
+            verdict, amount, keeps_side, denied = size_at_broker(
+                weight, limited, exits, held, mark, equity, rules.whole_shares, least
+            )
+        else:
+            verdict, amount, keeps_side = size(weight, limited, held, mark, equity, rules.whole_shares, least)
+        if denied:
+            why = "stop or take-profit" if exits == BAD_EXITS else "no short sale"
+            refused.append(Rejection(-1, symbol, at, denied, 0.0, why))
+        if keeps_side and exits != BAD_EXITS:
             protect.append((symbol, target.stop, target.take_profit))
         if verdict == NO_PRICE:
             refused.append(Rejection(-1, symbol, at, 0.0, 0.0, "no price yet"))
@@ -157,6 +129,13 @@ def check(target: Target) -> None:
             f'order of {target.symbol} was "{target.order}" with limit {target.limit}',
             mend='a limit price goes with order="limit", and only with it',
         )
+
+
+def _on_ticks(target: Target, held: float, mark: float, equity: float) -> tuple[Target, int]:
+    prices = price_or_nan(target.limit), price_or_nan(target.stop), price_or_nan(target.take_profit)
+    *found, exits = price_terms(float(target.weight), prices, held, mark, equity)
+    limit, stop, take_profit = map(price_or_none, found)
+    return replace(target, limit=limit, stop=stop, take_profit=take_profit), exits
 
 
 def _order(number: int, at: int, target: Target, verdict: int, amount: float) -> Order:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -49,9 +50,10 @@ def branches(ledger: Ledger) -> Counter[str]:
     return seen
 
 
+AT_A_BROKER = {"refused: stop or take-profit", "refused: no short sale"}
 EVERY_BRANCH = {
     *(f"order {status}" for status in STATUSES),
-    *(f"refused: {why}" for why in REJECTION_WHYS),
+    *({f"refused: {why}" for why in REJECTION_WHYS} - AT_A_BROKER),
     *(f"fill {why}" for why in FILL_WHYS),
     *("order in dollars, market", "order in shares, market", "order in shares, limit"),
     *("cut to nothing", "cut to a part", "market order at the open", "limit order at the open"),
@@ -61,7 +63,21 @@ EVERY_BRANCH = {
 }  # fmt: skip
 
 
-def check_seeds(scenario_of, seeds) -> Counter[str]:
+def check_quantised(ledger: Ledger) -> None:
+    """No order and no position that a broker would not have: digits, ticks, whole shares under limits and exits."""
+    held = ledger.positions
+    assert (np.rint(held * 1e9) / 1e9 == held).all()
+    assert (np.trunc(held[held < 0]) == held[held < 0]).all()
+    for order in ledger.orders:
+        for price in (order.limit, order.stop, order.take_profit):
+            assert price is None or round(price, 2 if price >= 1.0 else 4) == price
+        assert order.notional is None or (round(order.notional, 2) == order.notional >= 1.0)
+        if order.quantity is not None:
+            assert round(order.quantity, 9) == order.quantity != 0.0
+            assert order.limit is None or order.quantity % 1.0 == 0.0
+
+
+def check_seeds(scenario_of, seeds, quantised=False) -> Counter[str]:
     seen: Counter[str] = Counter()
     for seed in seeds:
         scenario = scenario_of(seed)
@@ -71,6 +87,8 @@ def check_seeds(scenario_of, seeds) -> Counter[str]:
         batch = Batch.of(PreparedMarket.of(scenario.bars, scenario.opening_marks), *list(scenario)[1:4])
         assert kernel.play_many(batch, paths=True).equity.tobytes() == mine.equity.tobytes()
         assert np.isfinite(mine.equity).all()
+        if quantised:
+            check_quantised(mine)
         seen += branches(mine)
     return seen
 
@@ -80,10 +98,28 @@ def test_a_hundred_random_scenarios_are_bit_identical_and_reach_every_branch(sce
     assert set(seen) >= EVERY_BRANCH, f"never happened: {sorted(EVERY_BRANCH - set(seen))}"
 
 
+def at_a_broker(scenario_of):
+    """The same scenarios under the terms of a broker."""
+
+    def scenario(seed):
+        ideal = scenario_of(seed)
+        return replace(ideal, rules=replace(ideal.rules, alpaca=True))
+
+    return scenario
+
+
+@pytest.mark.medium
+def test_under_the_terms_of_a_broker_random_scenarios_are_bit_identical_and_quantised(scenario_of):
+    seen = check_seeds(at_a_broker(scenario_of), range(IN_EVERY_RUN), quantised=True)
+    assert set(seen) >= EVERY_BRANCH | AT_A_BROKER, (EVERY_BRANCH | AT_A_BROKER) - set(seen)
+
+
 @pytest.mark.slow
 def test_two_thousand_more_random_scenarios_are_bit_identical(scenario_of):
     seen = check_seeds(scenario_of, range(IN_EVERY_RUN, IN_EVERY_RUN + 2_000))
     assert min(seen[branch] for branch in EVERY_BRANCH) >= 20, seen
+    seen = check_seeds(at_a_broker(scenario_of), range(IN_EVERY_RUN, IN_EVERY_RUN + 500), quantised=True)
+    assert min(seen[branch] for branch in EVERY_BRANCH | AT_A_BROKER) >= 1, seen
 
 
 price = st.integers(5, 15).map(float)
@@ -118,6 +154,7 @@ def any_rules(draw):
         initial_margin_long=draw(st.sampled_from([0.25, 1.0])),
         maintenance_long=draw(st.sampled_from([0.2, 0.9])),
         whole_shares=draw(st.booleans()),
+        alpaca=draw(st.booleans()),
         min_trade=draw(st.sampled_from([0.0, 50.0])),
         min_trade_share=draw(st.sampled_from([0.0, 0.05])),
     )

@@ -84,6 +84,7 @@ KINDS = {
     "fill rules": ("long_short", {"exits.take_profit": "0.01", "costs.limit_fill": "touch,through"}),
     "limits": ("long_short", {"risk.max_group": "0.3,0.9", "risk.max_gross": "0.5,1"}),
     "shares and the smallest trade": ("random_entry", {"risk.shares": "whole,fractional", "risk.min_trade": "50,2%"}),
+    "terms of a broker": ("long_short", {"risk.execution": "alpaca,ideal", "exits.stop": "0.03,none"}),
     "margin": ("long_short", {"sizing.scale": "1.5", "risk.max_gross": "2", "risk.initial_margin_long": "0.5,1"}),
     "schedule": ("random_entry", {"schedule.weekday": "monday,thursday", "schedule.cadence": "weekly,daily"}),
     "time of day": ("sma_cross", {"schedule.decision_time": "08:00,09:15", "slow": "50"}),

@@ -14,7 +14,8 @@ from simulator.errors import UsageError
 from simulator.market.bars import instant
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, Order, Rejection, Target
-from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, SHARES, orders_for, place, size
+from simulator.trading.sizes import DOLLARS, NO_ORDER, NO_PRICE, SHARES
+from simulator.trading.sizing import orders_for, place, size
 from simulator.trading.strategy import is_strategy_class
 
 EIGHT = datetime(2024, 1, 3, 13, tzinfo=UTC)

@@ -47,8 +47,15 @@ def least_worth(rules: Member, equity: float) -> float:
 
 
 @inner
+def nine_digits(rules: Member, shares: float) -> float:
+    """Return `shares` to nine decimals where orders are Alpaca's."""
+    # + 0.0: what rounds to nothing may be -0.0
+    return (np.rint(shares * 1e9) + 0.0) / 1e9 if rules.alpaca > 0 else shares
+
+
+@inner
 def after_cut(a: AccountState, rules: Member, left: float, price: float) -> float:
-    if rules.whole_shares > 0:
+    if rules.whole_shares + rules.alpaca > 0:
         left = np.trunc(left)
     return 0.0 if abs(left) * price < least_worth(rules, a.equity) else left
 

@@ -217,7 +217,7 @@ class Batch:
         shape, fills = (len(bars), len(bars.symbols)), 3 * targets
         while True:
             curves = Curves.of_books(*shape)
-            room = Room.of(shape[1], targets, fills, targets)
+            room = Room.of(shape[1], targets, fills, 2 * targets)
             one.play(room, curves)
             account: Any = room.account[0]
             if account.fills <= fills:
@@ -292,15 +292,17 @@ def play_books(batch: Batch, threads: int = 1) -> list[Ledger]:
 
 
 def _limit_members(members: Any, limits: Sequence[Limits | None], symbols: Sequence[str]) -> Instants:
-    """Write the caps into `members`; return (G, N) codes: the groups that each distinct grouping makes."""
-    distinct = {id(each.groups): each.groups for each in limits if each is not None}
+    """Write the caps into `members`; return (G, N) codes: twice the number of the group that a symbol is of, and 1 more
+    where its shares cannot be borrowed."""
+    distinct = {(id(each.groups), each.unshortable): each for each in limits if each is not None}
     row = {key: n for n, key in enumerate(distinct)}
     for name in ("max_weight", "max_group", "max_gross"):
         members[name] = [0.0 if each is None else getattr(each, name) for each in limits]
-    members["grouping"] = [-1 if each is None else row[id(each.groups)] for each in limits]
+    members["grouping"] = [-1 if each is None else row[id(each.groups), each.unshortable] for each in limits]
     codes = np.zeros((len(distinct), len(symbols)), dtype=np.int64)
-    for n, groups in enumerate(distinct.values()):
-        codes[n] = np.unique([groups.get(symbol, symbol) for symbol in symbols], return_inverse=True)[1]
+    for n, each in enumerate(distinct.values()):
+        groups = np.unique([each.groups.get(symbol, symbol) for symbol in symbols], return_inverse=True)[1]
+        codes[n] = 2 * groups + [symbol in each.unshortable for symbol in symbols]
     return codes
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.compiled import inner
 from simulator.replay import ledger
-from simulator.replay.kernel.arithmetic import commission_of
+from simulator.replay.kernel.arithmetic import commission_of, nine_digits
 from simulator.replay.kernel.state import AccountState, KernelState, Member, PositionState
 from simulator.replay.ledger import FillRow, OrderRow, RejectionRow
 
@@ -44,7 +44,7 @@ def fill(
     a.cash = a.cash - value - slippage - commission
     a.traded += abs(value)
     a.costs += slippage + commission
-    held = position.held + shares
+    held = nine_digits(rules, position.held + shares)
     position.held = held
     ordered = why <= ledger.AT_LIMIT
     if ordered:

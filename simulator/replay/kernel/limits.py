@@ -76,9 +76,10 @@ def limit_decision(m: MarketArrays, targets: Targets, s: KernelState, groupings:
     count, others, last_group = 0, 0, -1
     for n in range(len(s.positions)):
         if not np.isnan(targets.weight[k, n]):
-            x.weights[count] = targets.weight[k, n]
-            x.groups[count] = groups[n]
-            last_group = max(last_group, groups[n])
+            weight = targets.weight[k, n]
+            x.weights[count] = 0.0 if weight < 0.0 and groups[n] % 2 == 1 else weight  # shares nobody lends
+            x.groups[count] = groups[n] // 2
+            last_group = max(last_group, groups[n] // 2)
             count += 1
     for i in range(a.active):
         n = s.active[i]
@@ -86,7 +87,7 @@ def limit_decision(m: MarketArrays, targets: Targets, s: KernelState, groupings:
         if held != 0.0 and np.isnan(targets.weight[k, n]):
             # Held, so a bar has passed: there is one before t.
             x.others[others] = held * m.mark[t - 1, n] / a.equity if a.equity > 0.0 else 0.0
-            x.groups_of_others[others] = groups[n]
+            x.groups_of_others[others] = groups[n] // 2
             others += 1
     # What all hold together no group exceeds, and mostly nothing is cut.
     if others == 0 and _all_fit(x.weights[:count], x.groups, rules, x.partials):

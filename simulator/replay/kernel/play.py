@@ -34,6 +34,7 @@ from simulator.replay.kernel.arithmetic import (
     commission_of,
     initial_margin,
     least_worth,
+    nine_digits,
     open_slippage,
     reducing_part,
 )
@@ -43,13 +44,26 @@ from simulator.replay.kernel.limits import limit_decision
 from simulator.replay.kernel.market import ExcessReturns, MarketArrays, Targets
 from simulator.replay.kernel.measures import clear_exposure, end_bar, measure, note_exposure, note_target
 from simulator.replay.kernel.quiet import cash_rate, coast, quiet_until, same_until
-from simulator.replay.kernel.state import Curves, KernelState, Member, Room
-from simulator.trading import conditional
+from simulator.replay.kernel.state import Curves, KernelState, Member, PositionState, Room
+from simulator.trading import conditional, sizes
 from simulator.trading.execution import SESSIONS_A_YEAR
 from simulator.trading.risk import make_limiter
-from simulator.trading.sizing import DOLLARS, NO_ORDER, NO_PRICE, make_size
+from simulator.trading.sizes import (
+    APART,
+    BAD_EXITS,
+    DOLLARS,
+    NO_EXITS,
+    NO_ORDER,
+    NO_PRICE,
+    make_on_tick,
+    make_price_terms,
+    make_size,
+    make_size_at_broker,
+)
 
 size = inner(make_size(np.trunc))
+price_terms = inner(make_price_terms(inner(make_on_tick(np.rint, np.floor))))
+size_at_broker = inner(make_size_at_broker(np.trunc, np.rint))
 
 # A. Decisions.
 
@@ -75,10 +89,18 @@ def _decide(m: MarketArrays, targets: Targets, s: KernelState, t: int, k: int) -
         limit = stop = take = np.nan
         if priced:
             limit, stop, take = targets.limit[k, n], targets.stop[k, n], targets.take_profit[k, n]
-        verdict, amount, keeps_side = size(
-            weight, not np.isnan(limit), position.held, mark, a.equity, rules.whole_shares > 0, least
-        )
-        if keeps_side and (priced or a.brackets > 0):
+        held, whole, exits, denied = position.held, rules.whole_shares > 0, NO_EXITS, 0.0
+        if rules.alpaca > 0:
+            limit, stop, take, exits = price_terms(weight, (limit, stop, take), held, mark, a.equity)
+            verdict, amount, keeps_side, denied = size_at_broker(
+                weight, not np.isnan(limit), exits, held, mark, a.equity, whole, least
+            )
+        else:
+            verdict, amount, keeps_side = size(weight, not np.isnan(limit), held, mark, a.equity, whole, least)
+        if denied != 0.0:
+            why = ledger.EXITS_REASON if exits == BAD_EXITS else ledger.NO_SHORT_REASON
+            refuse(a, s.refusals, n, -1, at, denied, 0.0, why)
+        if keeps_side and exits != BAD_EXITS and (priced or a.brackets > 0):
             set_bracket(a, position, stop, take)
         if verdict == NO_PRICE:
             refuse(a, s.refusals, n, -1, at, 0.0, 0.0, ledger.NO_PRICE_REASON)
@@ -174,13 +196,20 @@ def _sell_down(m: MarketArrays, s: KernelState, t: int) -> None:
         if position.held == 0.0 or not m.tradable[t, n]:
             continue
         kept = position.held * a.kept_share
-        if s.rules.whole_shares > 0:
+        if s.rules.whole_shares + s.rules.alpaca > 0:
             kept = np.trunc(kept)
         change = kept - position.held
         if change != 0.0:
             price = m.open[t, n]
             trade = change, price, abs(change) * price * a.slippage
             fill(a, s.rules, position, s.fills, n, trade, ledger.MARGIN_CALL)
+
+
+@inner
+def _stop_passed(position: PositionState, reducing: float, part: float, price: float) -> bool:
+    """Return True where `part` would open a position at the market that the open has carried to its stop already."""
+    behind = price - position.order_stop if part > 0.0 else position.order_stop - price
+    return np.isnan(position.limit) and position.held + reducing == 0.0 and part != 0.0 and behind < APART
 
 
 @inner
@@ -196,16 +225,17 @@ def _open_auction(m: MarketArrays, s: KernelState, t: int) -> None:
         if position.pending < 0 or not m.tradable[t, n]:
             continue
         price, wanted, limit = m.open[t, n], position.quantity, position.limit
-        bought = position.notional / (price * paid)
+        bought = nine_digits(rules, position.notional / (price * paid))
         wanted = bought if np.isnan(wanted) else wanted
         if ((wanted > 0.0) & (price > limit)) | ((wanted < 0.0) & (price < limit)) | (wanted == 0.0):
             continue
         part = reducing_part(position.held, wanted)
-        position.wanted, position.reducing, position.got = wanted, part, wanted - part
+        rest = 0.0 if rules.alpaca > 0 and _stop_passed(position, part, wanted - part, price) else wanted - part
+        position.wanted, position.reducing, position.got = wanted, part, rest
         bids[count] = reducing[less] = increasing[more] = n
         count += 1
         less += int(part != 0.0)
-        more += int(wanted - part != 0.0)
+        more += int(rest != 0.0)
     for i in range(less):
         n = reducing[i]
         position = s.positions[n]
@@ -220,8 +250,10 @@ def _open_auction(m: MarketArrays, s: KernelState, t: int) -> None:
             fill(a, rules, position, s.fills, n, (position.got, m.open[t, n], slippage), ledger.AT_OPEN)
     for i in range(count):
         position = s.positions[bids[i]]
-        whole = position.got == position.wanted - position.reducing
-        end_auctioned(s, bids[i], position.wanted, position.wanted if whole else position.reducing + position.got, why)
+        part = position.wanted - position.reducing
+        got = position.wanted if position.got == part else position.reducing + position.got
+        barred = rules.alpaca > 0 and _stop_passed(position, 0.0, part, m.open[t, bids[i]])
+        end_auctioned(s, bids[i], position.wanted, got, ledger.EXITS_REASON if barred else why)
 
 
 @inner
@@ -462,7 +494,8 @@ def _play(
     a = s.account[0]
     accrues, k, shift, t, last = s.rules.borrow_rate > 0.0, s.rules.first, s.rules.shift, 0, len(m.opens_at)
     # Decisions that repeat the one before are passed over where they ask for nothing, if nobody reads what they say.
-    passes, same = len(s.refusals) + len(targets.limit) + len(targets.terms) + s.rules.whole_shares == 0, k
+    heard = len(s.refusals) + len(targets.limit) + len(targets.terms)
+    passes, same = heard + s.rules.whole_shares + s.rules.alpaca == 0, k
     while t < last:
         while k < s.rules.end and targets.due[k - shift] <= t:
             if len(targets.terms) > 0:
@@ -500,8 +533,8 @@ def _play(
         for module in (arithmetic, bookkeeping, conditional, conditions, limits, market, measures, quiet, state)
     ),
     __file__,
+    str(sizes.__file__),
     getsource(make_limiter),
-    getsource(make_size),
     repr([value for name, value in vars(ledger).items() if name.isupper() and isinstance(value, int)]),
 )
 def play(
