@@ -42,9 +42,10 @@ OVERLAP = timedelta(hours=1)
 """Executions of so long before the newest are asked for again: they need not be told in order."""
 PAGE = 100
 """Executions of one answer."""
-OWN_ID = re.compile(r"(exit-)?[0-9a-f]{40}(-\d+)?")
+OWN_ID = re.compile(r"(exit-|close-)?[0-9a-f]{40}(-\d+)?")
 """Ids of orders that this program sends, see `trading.orders.client_order_id`."""
-EXIT = "exit-"
+EXIT, CLOSE = "exit-", "close-"
+"""Begin the ids of orders that protect a position, and that close it; their number ends them."""
 
 
 class AlpacaAccount:
@@ -86,6 +87,7 @@ class AlpacaAccount:
         self._rejected: dict[str, OrderReport] = {}
         self._roots: dict[str, str] = {}
         self._legs: set[str] = set()
+        self._cancelled: set[str] = set()
         self._executions: dict[str, BrokerFill] = {}
 
     def __repr__(self) -> str:
@@ -170,20 +172,20 @@ class AlpacaAccount:
         return await self._report(await self._follow(placed))
 
     async def submit(self, ticket: Ticket) -> OrderReport:
-        """Send a ticket. Returns it as the broker has it, also where an earlier attempt had reached it, or as
-        ``rejected``, by the broker or before it was sent.
+        """Send a ticket. Returns it as the broker has it, also where an earlier attempt had reached it.
 
-        Raises UnansweredError where the broker has not got it yet and may still get it, and BrokerError where the id
-        belongs to a different order, and where nobody would hear of its fills: the stream does not listen.
+        Raises DeniedError and RejectedError, after which `find` tells it as ``rejected``; UnansweredError where the
+        broker has not got it and may still get it; BrokerError where its id belongs to a different order, and where
+        nobody would hear of its fills: the stream does not listen.
         """
         try:
             messages.check_ticket(ticket)
             await self._wait_for_stream()
             return await self._send(messages.to_request(ticket))
         except (DeniedError, RejectedError) as error:
-            found = OrderReport(ticket.client_order_id, ticket.symbol, "rejected", reason=str(error))
+            found = OrderReport(ticket.client_order_id, ticket.symbol, "rejected", reason=error.found)
             self._rejected[ticket.client_order_id] = found
-            return found
+            raise
 
     async def cancel(self, client_order_id: str) -> OrderReport:
         """Withdraw an order of our own. Returns it as it ended, when that is confirmed."""
@@ -256,19 +258,69 @@ class AlpacaAccount:
         return placed
 
     async def _end(self, placed: PlacedOrder) -> PlacedOrder:
-        """Cancel an order and return it once it has ended, by that or by a fill that came first."""
-        if placed.is_open:
-            with suppress(RejectedError, UnansweredError):  # ended already, or not known: the next reading tells
-                await self._line.order(self._client.cancel_order_by_id, placed.id)
-        wait, waited = 0.05, 0.0
-        while True:
-            placed = await self._follow(await self._by_id(placed.id))
-            if not placed.is_open:
-                return placed
-            if waited >= self.patience.settle_s:
+        """Cancel an order, or the one that took its place; return it once it has ended, by that or by a fill."""
+        wait, waited, asked = 0.05, 0.0, set()
+        while placed.is_open:
+            if placed.id not in asked:
+                asked.add(placed.id)
+                self._cancelled.add(placed.id)
+                with suppress(RejectedError, UnansweredError):  # ended already, or not known: the next reading tells
+                    await self._line.order(self._client.cancel_order_by_id, placed.id)
+            elif waited >= self.patience.settle_s:
                 raise UnansweredError(f"the end of order {placed.client_order_id} is not confirmed")
-            await self._sleep(wait)
-            waited, wait = waited + wait, min(2.0 * wait, 1.0)
+            else:
+                await self._sleep(wait)
+                waited, wait = waited + wait, min(2.0 * wait, 1.0)
+            placed = await self._follow(await self._by_id(placed.id))
+        return placed
+
+    async def withdraw(self) -> dict[str, BrokerError]:
+        """Cancel all our open orders, exits too. Returns the symbols of those whose end is not confirmed, and why."""
+        failed: dict[str, BrokerError] = {}
+        for one in await self._open_orders():
+            if not self._is_external(one):
+                try:
+                    await self._end(one)
+                except BrokerError as error:
+                    failed[one.symbol] = error
+        return failed
+
+    async def flatten(self, symbol: str, client_order_id: str) -> OrderReport | None:
+        """Order the close of a whole position at the market; None where there is none. Its exits are released first;
+        an order of an earlier call is withdrawn."""
+        for one in await self._open_orders(symbol):
+            if self._is_own_exit(one) or one.client_order_id.startswith(f"{CLOSE}{client_order_id}"):
+                await self._end(one)
+        held = (await self.positions()).get(symbol, 0.0)
+        if not held:
+            return None
+        return await self._send(
+            messages.to_request(Ticket(await self._next(CLOSE, symbol, client_order_id), symbol, -held))
+        )
+
+    async def _next(self, prefix: str, symbol: str, client_order_id: str) -> str:
+        """Return the next id of the orders that are sent again, each time for what is left."""
+        own = f"{prefix}{client_order_id}-"
+        there = [
+            int(one.client_order_id.removeprefix(own))
+            for one in await self._orders("all", [symbol])
+            if one.client_order_id.startswith(own)
+        ]
+        return f"{own}{max(there, default=-1) + 1}"
+
+    async def report_unexpected(self, since: datetime) -> list[str]:
+        """Return a sentence for each order of our own that is not as a new session expects it: still open from before
+        `since`, or sent since then for the day and ended early without our doing."""
+        told = []
+        for one in await self._open_orders():
+            at = one.created_at
+            if at is not None and at < since and not is_exit(one) and not self._is_external(one):
+                told.append(f"order {one.client_order_id} on {one.symbol} is left open from {at:%Y-%m-%d %H:%M}")
+        for one in await self._orders("all", after=since):
+            early = not one.is_open and one.status not in ("filled", "replaced") and one.id not in self._cancelled
+            if early and one.time_in_force != "gtc" and not self._is_external(one):
+                told.append(f"order {one.client_order_id} on {one.symbol} has ended early: {one.status}")
+        return told
 
     async def _orders(self, status: str, symbols: Sequence[str] = (), after: datetime | None = None) -> Any:
         from alpaca.trading.enums import QueryOrderStatus
@@ -294,7 +346,8 @@ class AlpacaAccount:
         """Keep whose order this is: one that took another's place, and a leg, belong to the order that was sent."""
         root = self._roots.get(placed.replaces or "", placed.client_order_id)
         own = self.is_own(root)
-        if own or certain or placed.order_class == "simple":  # else it may be a leg that was told by itself
+        # Else it may be a leg that was told by itself, or have taken the place of an order of ours.
+        if own or certain or (placed.order_class == "simple" and placed.replaces is None):
             for one in placed.family():
                 self._roots.setdefault(one.id, root if own else "")
         self._legs.update(one.id for one in placed.legs)
@@ -339,9 +392,8 @@ class AlpacaAccount:
         now, _ = await self._to_protect(symbol)
         if now * held < 0.0:
             raise BrokerError(f"{self.name} holds {now:g} {symbol} where it held {held:g}: both exits filled")
-        own = f"{EXIT}{client_order_id}-"
-        count = sum(one.client_order_id.startswith(own) for one in await self._orders("all", [symbol]))
-        wanted = messages.exit_request(symbol, now, stop, take_profit, f"{own}{count}")
+        own = await self._next(EXIT, symbol, client_order_id)
+        wanted = messages.exit_request(symbol, now, stop, take_profit, own)
         if wanted is None:
             return 0.0
         await self._send(wanted)

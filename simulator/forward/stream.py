@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_S = 30.0
 """Between two attempts to connect."""
-SILENT = logging.getLogger("simulator.forward.stream.silent")
-SILENT.disabled = True  # websockets would log each frame, the one with the keys among them
+SILENT = logging.Logger("trade stream", logging.CRITICAL + 1)
+"""websockets would log each frame, the one with the keys among them. No setting of the program reaches this logger."""
 
 
 class TradeStream:

@@ -69,6 +69,14 @@ class Market:
 
         self.served.advance(self.served.call(due))
 
+    def open(self) -> None:
+        """Go to a second after the next open."""
+
+        def due(exchange: Exchange) -> int:
+            return int(exchange.bars.opens_at[exchange.bars.opens_at > exchange.now][0]) + 1_000_000_000
+
+        self.served.advance(self.served.call(due))
+
     def orders(self, account: AlpacaAccount) -> list[Any]:
         """Every order there ever was of an account, oldest first."""
         key = account._keys.key

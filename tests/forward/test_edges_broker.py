@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
-from simulator.forward.alpaca import AlpacaAccount
+from simulator.errors import BrokerError
+from simulator.forward.alpaca import AlpacaAccount, protected_by
+from simulator.forward.requests import AccessError, UnsentError
+from simulator.trading.broker import DeniedError, RejectedError, UnansweredError
 from simulator.trading.model import OrderReport
 
-from .conftest import run, ticket
+from .conftest import QUICK, run, ticket, trading
 
 if TYPE_CHECKING:
     from conftest import Market
 else:
     Market = Any
+
+pytestmark = pytest.mark.medium
 
 
 @asynccontextmanager
@@ -26,7 +35,7 @@ async def listening(account: AlpacaAccount) -> AsyncIterator[list[OrderReport]]:
     told: list[OrderReport] = []
 
     async def listen() -> None:
-        async with aclosing(account.updates()) as updates:  # type: ignore[type-var]
+        async with aclosing(account.updates()) as updates:
             async for report in updates:
                 told.append(report)
 
@@ -37,7 +46,7 @@ async def listening(account: AlpacaAccount) -> AsyncIterator[list[OrderReport]]:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(happened: Any, within_s: float = 5.0) -> None:
+async def until(happened: Callable[[], object], within_s: float = 5.0) -> None:
     for _ in range(int(within_s / 0.01)):
         if happened():
             return
@@ -45,44 +54,521 @@ async def until(happened: Any, within_s: float = 5.0) -> None:
     raise AssertionError("it did not happen")
 
 
-def advance(market: Market, bars: int = 1) -> Any:
-    return asyncio.to_thread(market.advance, bars)
+def around(account: AlpacaAccount, call: str, before: Any = None, after: Any = None) -> None:
+    """Have something happen before or after the next request of the client by that name."""
+    asked, left = getattr(account._client, call), [None]
+
+    def once(*args: Any, **options: Any) -> Any:
+        first = bool(left and [left.pop()])
+        if first and before:
+            before()
+        found = asked(*args, **options)
+        if first and after:
+            after()
+        return found
+
+    setattr(account._client, call, once)
 
 
-@pytest.mark.parametrize("fault", ["reply-lost", "504-after", "hang-after"])
-def test_1_an_answer_that_is_lost_after_the_order_was_taken_is_looked_up_and_there_is_one_order(
-    market: Market, fault: str
-) -> None:
+def bought(market: Market, shares: float = 10.0, **more: Any) -> AlpacaAccount:
+    """An account that holds `shares` of A, bought at 101."""
+    account = market.account(**more)
+    run(account.submit(ticket(shares)))
+    market.advance()
+    assert market.held(account) == shares
+    return account
+
+
+def ask(market: Market, account: AlpacaAccount, method: str, path: str, **body: Any) -> requests.Response:
+    """A request by hand, as somebody on the broker's page makes it."""
+    headers = {"APCA-API-KEY-ID": account._keys.key, "APCA-API-SECRET-KEY": account._keys.secret}
+    return requests.request(method, market.served.url + path, json=body or None, headers=headers, timeout=10)
+
+
+LOST = ["reply-lost", "504-after", "hang-after"]
+
+
+@pytest.mark.fault(
+    "services",
+    "the broker's answer to an order is lost after it was taken (broken connection, 504, hang)",
+    "it is looked up by its id; there is one order",
+)
+@pytest.mark.parametrize("fault", LOST)
+def test_1_an_order_whose_answer_is_lost_is_looked_up_and_there_is_one(market: Market, fault: str) -> None:
     account, order = market.account(), ticket()
 
-    async def send() -> OrderReport:
-        # The look-up is answered, only the order's own answer is lost.
-        taken = account._client.submit_order
+    def lost(wrong: float) -> Callable[[], None]:
+        return lambda: market.served.call(lambda _: market.served.wire.faults.set({fault: wrong}))
 
-        def lose(request: Any) -> Any:
-            with market.fault(fault):
-                return taken(request)
+    taken = account._client.submit_order
 
-        account._client.submit_order = lose
-        return await account.submit(order)
+    def submit_order(request: Any) -> Any:
+        lost(1.0)()
+        try:
+            return taken(request)
+        finally:
+            lost(0.0)()
 
-    assert run(send()).status == "open"
+    account._client.submit_order = submit_order
+    assert run(account.submit(order)).status == "open"
     assert len(market.orders(account)) == 1
-    assert run(account.submit(order)).client_order_id == order.client_order_id
+
+
+@pytest.mark.fault(
+    "services",
+    "the broker answers an order with a page of HTML and status 502",
+    "outcome unknown, never rejected; the same id is sent again",
+)
+def test_1_an_order_that_may_still_come_is_unknown_and_never_called_rejected(market: Market) -> None:
+    account, order = market.account(), ticket()
+    with market.fault("502-html"), pytest.raises(UnansweredError):
+        run(account.submit(order))
+    assert run(account.find(order.client_order_id)) is None
+    assert run(account.submit(order)).status == "open"
     assert len(market.orders(account)) == 1
 
 
-def test_6_7_8_9_updates(market: Market) -> None:
+@pytest.mark.fault(
+    "services",
+    "an order's id is taken at the broker already",
+    "fetched and compared: the same order is accepted, a different one stops",
+)
+def test_2_an_id_that_is_taken_is_fetched_and_compared(market: Market) -> None:
+    account, order = market.account(), ticket()
+    first = run(account.submit(order))
+    assert run(account.submit(order)) == first
+    with pytest.raises(BrokerError, match="is another one") as caught:
+        run(account.submit(replace(order, quantity=11.0)))
+    assert not isinstance(caught.value, RejectedError | UnansweredError)
+    assert [one.qty for one in market.orders(account)] == [10.0]
+
+
+@pytest.mark.fault(
+    "services",
+    "the broker's requests of a minute are used up",
+    "waits for its reset; the last tenth is kept for orders",
+)
+def test_3_too_many_requests_wait_for_the_reset_and_are_sent_once_more() -> None:
+    with trading(per_minute=30) as market:
+        account, order = market.account(), ticket()
+        market.served.wire.seconds = lambda: datetime.now(UTC).timestamp() - 2.0 * (len(market.slept) == 0)
+        for _ in range(26):
+            run(account.clock())
+        assert market.slept == []
+        with pytest.raises(UnsentError):  # reading leaves the last tenth of a minute to orders
+            asyncio.run(asyncio.wait_for(_patient(account), 5.0))
+        assert market.slept
+        assert 0.0 < market.slept[0] <= 61.0
+        run(account.submit(order))
+        assert len(market.orders(account)) == 1
+
+
+async def _patient(account: AlpacaAccount) -> None:
+    line = account._line
+
+    async def sleep(seconds: float) -> None:
+        await line_sleep(seconds)
+        raise UnsentError("enough")
+
+    line_sleep, line.sleep = line.sleep, sleep
+    try:
+        for _ in range(10):
+            await account.clock()
+    finally:
+        line.sleep = line_sleep
+
+
+@pytest.mark.fault(
+    "services",
+    "the broker refuses an order with 429",
+    "backed off and sent again by us, never by its client",
+)
+def test_3_an_order_refused_by_429_had_no_effect_and_is_repeated_by_us_and_not_by_the_client(market: Market) -> None:
+    account, order = market.account(), ticket()
+    with market.fault("429"), pytest.raises(UnsentError):
+        run(account.submit(order))
+    assert market.served.wire.faults.happened["429"] == QUICK.attempts
+    assert market.slept == [QUICK.backoff_s, 2 * QUICK.backoff_s]
+    assert run(account.submit(order)).status == "open"
+    assert len(market.orders(account)) == 1
+
+
+def test_4_a_page_of_html_is_judged_by_its_status(market: Market) -> None:
+    account = market.account()
+    with market.fault("502-html"), pytest.raises(UnansweredError, match="GET /v2/clock: 502 Bad Gateway"):
+        run(account.clock())
+    assert market.served.wire.faults.happened["502-html"] == QUICK.attempts
+
+
+@pytest.mark.fault("services", "a broker's socket that hangs", "given up after our own time-out")
+def test_5_a_socket_that_hangs_is_given_up(market: Market) -> None:
+    account = market.account()
+    with market.fault("hang"), pytest.raises(UnansweredError, match="ReadTimeout"):
+        run(account.clock())
+
+
+@pytest.mark.fault("services", "the broker's stream tells a fill twice", "booked once")
+def test_6_a_fill_told_twice_is_booked_once(market: Market) -> None:
     account = market.account()
 
     async def go() -> None:
         async with listening(account) as told:
             with market.fault("fill-twice"):
-                await account.submit(ticket(symbol="A"))
+                await account.submit(ticket())
                 await until(lambda: told)
-                await advance(market)
-                await until(lambda: any(one.status == "filled" for one in told))
-            await asyncio.sleep(0.2)
+                await asyncio.to_thread(market.advance)
+                await until(lambda: told[-1].status == "filled")
+            await asyncio.sleep(0.4)
             assert [one.status for one in told] == ["open", "filled"]
 
     run(go())
+    for _ in range(2):
+        assert [(one.quantity, one.price) for one in run(account.executions())] == [(10.0, 101.0)]
+
+
+@pytest.mark.fault(
+    "services",
+    "the broker's stream loses a fill, or is open and mute",
+    "found by looking, the stream connected anew",
+)
+@pytest.mark.parametrize("fault", ["fill-lost", "mute"])
+def test_7_8_what_the_stream_does_not_tell_is_found_by_looking_and_the_stream_connected_anew(
+    market: Market, fault: str
+) -> None:
+    account = market.account()
+
+    async def go() -> None:
+        async with listening(account) as told:
+            stream = account.stream
+            assert stream is not None
+            with market.fault(fault):
+                await account.submit(ticket())
+                await until(lambda: told)
+                await asyncio.sleep(0.1)
+                await asyncio.to_thread(market.advance)
+                await until(lambda: told[-1].status == "filled")
+                await until(lambda: stream.connections >= 2)
+            await account.submit(ticket())
+            await until(lambda: told[-1].status == "open")
+
+    run(go())
+
+
+@pytest.mark.fault("services", "the broker's stream does not listen", "no order goes out")
+def test_8_no_order_goes_out_before_the_stream_listens(market: Market) -> None:
+    account = market.account(patience=replace(QUICK, settle_s=0.1))
+    with pytest.raises(UnsentError, match="does not listen"):
+        run(_send_unheard(account))
+    assert market.orders(account) == []
+
+
+async def _send_unheard(account: AlpacaAccount) -> None:
+    updates = account.updates()
+    first = asyncio.create_task(anext(updates))
+    await until(lambda: account.stream is not None)
+    assert account.stream is not None
+    account.stream.address = account.stream.address.replace("/stream", "/nothing")
+    try:
+        await account.submit(ticket())
+    finally:
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+@pytest.mark.fault(
+    "services",
+    "the broker's stream breaks, and orders fill meanwhile",
+    "everything is read again after the reconnect",
+)
+def test_9_after_a_gap_everything_is_read_again(market: Market) -> None:
+    account = market.account(patience=replace(QUICK, poll_s=60.0))
+
+    async def go() -> None:
+        async with listening(account) as told:
+            await account.submit(ticket())
+            await until(lambda: told)
+            assert account.stream is not None
+            await account.stream.reconnect()
+            await asyncio.to_thread(market.advance)
+            await until(lambda: told[-1].status == "filled")
+            assert account.stream.connections == 2
+
+    run(go())
+
+
+@pytest.mark.fault("services", "a fill is told before the order's own answer", "no unknown order")
+def test_10_a_fill_that_comes_before_the_answer_is_no_unknown_order(market: Market) -> None:
+    account, order = market.account(), ticket()
+
+    async def go() -> OrderReport:
+        async with listening(account) as told:
+            around(account, "submit_order", after=market.advance)
+            sent = await account.submit(order)
+            await until(lambda: told and told[-1].status == "filled")
+            assert {one.client_order_id for one in told} == {order.client_order_id}
+            return sent
+
+    assert run(go()).status == "open"  # as it was answered
+    assert [one.client_order_id for one in run(account.executions())] == [order.client_order_id]
+
+
+def test_12_after_a_part_of_the_take_profit_the_rest_is_protected() -> None:
+    with trading([100.0, 101.0, 102.0, 106.0, 106.0]) as market:
+        account = bought(market)
+        run(account.protect("A", 90.0, 104.0, "a" * 40))
+        market.advance()
+        with market.fault("partial"):
+            market.open()
+        assert market.held(account) == 5.0
+        assert run(account.protect("A", 90.0, 120.0, "b" * 40)) == 5.0
+        assert sorted((one.kind, one.left) for one in market.orders(account) if one.is_open) == [
+            ("limit", 5.0), ("stop", 5.0)
+        ]  # fmt: skip
+
+
+@pytest.mark.fault("services", "the cancel of a stop races its fill", "the fill wins, no second exit is sent")
+def test_13_a_cancel_that_races_a_fill_loses_and_no_second_exit_is_sent() -> None:
+    with trading([100.0, 101.0, 95.0, 95.0, 95.0]) as market:
+        account = bought(market)
+        run(account.protect("A", 98.0, None, "a" * 40))
+        around(account, "cancel_order_by_id", before=market.advance)
+        assert run(account.protect("A", 97.0, None, "b" * 40)) == 0.0
+        assert market.held(account) == 0.0
+        assert [one.status for one in market.orders(account)] == ["filled", "filled"]
+
+
+def test_13_a_cancelled_order_comes_back_as_it_ended(market: Market) -> None:
+    account, order = market.account(), ticket()
+    run(account.submit(order))
+    around(account, "cancel_order_by_id", before=market.advance)
+    assert run(account.cancel(order.client_order_id)).status == "filled"
+
+
+@pytest.mark.fault(
+    "services",
+    "one order of a group is cancelled by hand",
+    "the rest is cancelled, the position protected anew",
+)
+def test_14_what_is_left_of_a_group_is_cancelled_and_the_position_protected_anew(market: Market) -> None:
+    account = bought(market)
+    run(account.protect("A", 90.0, 120.0, "a" * 40))
+    stop = next(one for one in market.orders(account) if one.stop_price)
+    ask(market, account, "DELETE", f"/v2/orders/{stop.id}")
+    assert run(account.protect("A", 90.0, 120.0, "a" * 40)) == 10.0
+    left = [one for one in market.orders(account) if one.is_open]
+    assert sorted((one.stop_price or 0.0, one.limit_price or 0.0) for one in left) == [(0.0, 120.0), (90.0, 0.0)]
+    assert protected_by(left[0].client_order_id) == "a" * 40
+
+
+def test_15_a_position_that_has_changed_its_side_is_not_protected_but_told_and_flattened(market: Market) -> None:
+    account = bought(market)
+    run(account.protect("A", 90.0, None, "a" * 40))
+
+    def both_fill() -> None:
+        market.served.call(lambda exchange: _sell(exchange, account, 15.0))
+
+    around(account, "cancel_order_by_id", before=both_fill)
+    with pytest.raises(BrokerError, match="holds -5 A where it held 10"):
+        run(account.protect("A", 91.0, None, "b" * 40))
+    closing = run(account.flatten("A", "c" * 40))
+    assert closing is not None
+    market.advance()
+    assert market.held(account) == 0.0
+    assert run(account.flatten("A", "c" * 40)) is None
+
+
+def _sell(exchange: Any, account: AlpacaAccount, shares: float) -> None:
+    paper = exchange.accounts[account._keys.key]
+    stop = next(one for one in paper.orders.values() if one.stop_price)
+    paper.book(stop, -shares, 90.0, exchange.now)
+
+
+def test_16_live_legs_are_released_before_a_position_is_closed_or_increased(market: Market) -> None:
+    account = bought(market)
+    run(account.protect("A", 90.0, 120.0, "a" * 40))
+    for shares, why in ((-10.0, "insufficient qty"), (5.0, "wash trade")):
+        with pytest.raises(RejectedError, match=why):
+            run(account.submit(ticket(shares)))
+    run(account.release("A"))
+    run(account.submit(ticket(5.0)))
+    market.advance()
+    assert run(account.protect("A", 90.0, 120.0, "b" * 40)) == 15.0
+
+
+ODD = [
+    {"quantity": 0.0}, {"quantity": float("nan")}, {"quantity": float("inf")}, {"quantity": 1e-10}, {"quantity": None},
+    {"quantity": None, "notional": 0.5}, {"quantity": None, "notional": float("nan")},
+    {"quantity": None, "notional": -50.0}, {"quantity": 1.0, "notional": 50.0}, {"kind": "limit"}, {"limit": 90.0},
+    {"kind": "limit", "limit": 290.123}, {"kind": "limit", "limit": -1.0}, {"stop": 90.0},
+    {"order_class": "bracket", "stop": 90.0}, {"quantity": 1.5, "time_in_force": "gtc"},
+    {"order_class": "bracket", "stop": 90.0, "take_profit": 120.0, "quantity": 1.5},
+    {"order_class": "bracket", "stop": 90.0, "take_profit": 120.0, "quantity": None, "notional": 500.0},
+    {"order_class": "oto", "stop": 90.0, "time_in_force": "opg"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=[" ".join(map(str, one.items())) for one in ODD])
+def test_22_what_no_broker_takes_is_denied_and_never_sent(market: Market, odd: dict[str, Any]) -> None:
+    account, order = market.account(), ticket(**odd)
+    around(account, "submit_order", before=lambda: pytest.fail("sent"))
+    with pytest.raises(DeniedError, match="was not sent"):
+        run(account.submit(order))
+    found = run(account.find(order.client_order_id))
+    assert found is not None
+    assert found.status == "rejected"
+
+
+def test_22_shares_are_cut_to_nine_decimals(market: Market) -> None:
+    account = market.account()
+    run(account.submit(ticket(1.23456789012345678)))
+    assert [one.qty for one in market.orders(account)] == [1.234567890]
+
+
+def test_24_a_chain_of_replacements_is_followed(market: Market) -> None:
+    account, order = market.account(), ticket(kind="limit", limit=90.0, time_in_force="gtc")
+    run(account.submit(order))
+    for shares in (11, 12):
+        newest = market.orders(account)[-1]
+        assert ask(market, account, "PATCH", f"/v2/orders/{newest.id}", qty=shares).status_code == 200
+    found = run(account.find(order.client_order_id))
+    assert found is not None
+    assert (found.status, found.client_order_id, found.external) == ("open", order.client_order_id, False)
+    assert run(account.account()).open_orders == (found,)
+    assert run(market.account(key=account._keys.key).account()).open_orders == (found,)  # after a restart
+    assert run(account.cancel(order.client_order_id)).status == "cancelled"
+    assert [one.status for one in market.orders(account)] == ["replaced", "replaced", "canceled"]
+
+
+@pytest.mark.parametrize(("seconds", "fits"), [(90, True), (-90, True), (300, False), (-300, False)])
+def test_31_the_brokers_clock_counts_and_beyond_the_limit_nothing_is_done(
+    market: Market, seconds: int, fits: bool
+) -> None:
+    told = run(market.account().clock()).now
+    account = market.account(local_time=lambda: told + timedelta(seconds=seconds))
+    if fits:
+        assert run(account.clock()).now == told
+    else:
+        with pytest.raises(BrokerError, match="300 s from this machine's"):
+            run(account.clock())
+
+
+@pytest.mark.fault(
+    "services",
+    "the broker's key is revoked in mid-session",
+    "one refused request, then none; orders stop",
+)
+def test_33_a_key_that_is_revoked_stops_the_account_without_a_storm_of_requests(market: Market) -> None:
+    account = bought(market)
+
+    def revoke(exchange: Any) -> None:
+        exchange.accounts[account._keys.key].secret = "another"
+
+    market.served.call(revoke)
+    asked = market.served.wire.clock.begun
+    for call in (account.account, account.positions, account.clock):
+        with pytest.raises(AccessError, match="401"):
+            run(call())
+    with pytest.raises(AccessError):
+        run(account.submit(ticket()))
+    assert market.served.wire.clock.begun == asked + 1
+
+
+def test_33_a_stream_that_takes_the_key_no_longer_is_not_asked_again(market: Market) -> None:
+    account = bought(market)
+
+    async def go() -> None:
+        async with listening(account):
+            stream = account.stream
+            assert stream is not None
+            market.served.call(lambda exchange: setattr(exchange.accounts[account._keys.key], "secret", "another"))
+            await stream.reconnect()
+            await until(lambda: stream.refused is not None)
+            with pytest.raises(AccessError):
+                await account.submit(ticket())
+
+    run(go())
+
+
+@pytest.mark.fault("services", "a paper account was reset", "its new number is refused")
+def test_33_an_account_that_was_reset_is_another_one_and_refused(market: Market) -> None:
+    number = run(market.account(key="KEY-BEFORE").state()).number
+    same, reset = market.account(key="KEY-BEFORE", number=number), market.account(key="KEY-RESET", number=number)
+    assert run(same.account()).cash == 100_000.0
+    with pytest.raises(BrokerError, match="registered"):
+        run(reset.account())
+
+
+@pytest.mark.fault(
+    "services",
+    "orders at the broker that somebody sent by hand",
+    "taken into the books, never cancelled by us",
+)
+def test_34_orders_by_hand_are_in_the_book_and_never_cancelled_by_us(market: Market) -> None:
+    account = bought(market)
+    body = {"symbol": "A", "qty": "3", "side": "sell", "type": "limit", "limit_price": "150", "time_in_force": "gtc"}
+    byhand = ask(market, account, "POST", "/v2/orders", **body).json()["client_order_id"]
+    (found,) = run(account.account()).open_orders
+    assert (found.client_order_id, found.external) == (byhand, True)
+    with pytest.raises(BrokerError, match="somebody else"):
+        run(account.cancel(byhand))
+    assert run(account.protect("A", 90.0, None, "a" * 40)) == 7.0
+    run(account.release("A"))
+    assert run(account.withdraw()) == {}
+    assert [one.client_order_id for one in market.orders(account) if one.is_open] == [byhand]
+    market.advance()
+    (first, *_) = market.orders(account)
+    assert [one.client_order_id for one in run(account.executions())] == [first.client_order_id]
+
+
+def test_34_fills_of_orders_by_hand_are_told_as_nobodys(market: Market) -> None:
+    account = market.account()
+    ask(market, account, "POST", "/v2/orders", symbol="A", qty=2, side="buy", type="market", time_in_force="day")
+    market.advance()
+    assert [(one.client_order_id, one.quantity) for one in run(account.executions())] == [("", 2.0)]
+    assert run(account.positions()) == {"A": 2.0}
+
+
+def test_35_orders_that_ended_early_or_are_left_from_before_are_told(market: Market) -> None:
+    account = market.account()
+    left, ended, kept = (
+        ticket(kind="limit", limit=50.0, time_in_force="gtc"),
+        ticket(kind="limit", limit=50.0),
+        ticket(),
+    )
+    for order in (left, ended, kept):
+        run(account.submit(order))
+    market.advance()
+    since = run(account.clock()).now
+    assert run(account.report_unexpected(since)) == [
+        f"order {left.client_order_id} on A is left open from 2024-06-04 12:30"
+    ]
+    before = run(account.report_unexpected(since - timedelta(days=1)))
+    assert before == [f"order {ended.client_order_id} on A has ended early: expired"]
+
+
+def test_36_fields_of_earlier_rules_on_day_trading_may_be_there_or_not(market: Market) -> None:
+    account = market.account()
+    asked = account._client.get_account
+    old = ("daytrade_count", "daytrading_buying_power", "pattern_day_trader", "last_maintenance_margin")
+    whole = run(account.state())
+    account._client.get_account = lambda: {k: v for k, v in asked().items() if k not in old}
+    assert run(account.state()) == whole
+    account._client.get_account = lambda: {**asked(), "trading_blocked": True, "status": "ACCOUNT_CLOSED"}
+    assert run(account.state()).restrictions == ("trading_blocked", "status ACCOUNT_CLOSED")
+
+
+def test_no_key_stands_in_a_log_an_error_or_a_repr(market: Market, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    account = market.account(key="KEY-OF-THIS-TEST-1")
+
+    async def go() -> None:
+        async with listening(account):
+            await account.submit(ticket())
+
+    run(go())
+    texts = [caplog.text, repr(account), repr(vars(account)), repr(account._line)]
+    market.served.call(lambda exchange: setattr(exchange.accounts[account._keys.key], "secret", "another"))
+    with pytest.raises(AccessError) as caught:
+        run(account.account())
+    texts += [repr(caught.value), str(caught.value), repr(caught.value.__dict__)]
+    assert not [one for one in texts if "KEY-OF-THIS-TEST-1" in one or "secret-of-this-test" in one]
