@@ -82,16 +82,24 @@ class RateLimit:
     resets_at: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def take(self, reads: bool) -> float:
-        """Return the seconds to wait before a request may be sent; 0.0 takes it out of this minute."""
-        with self.lock:
-            now = time.monotonic()
-            if now >= self.resets_at:
-                self.left, self.resets_at = self.limit, now + MINUTE_S
-            if self.left <= (RESERVED * self.limit if reads else 0):
-                return self.resets_at - now
-            self.left -= 1
-            return 0.0
+    async def take(self, reads: bool, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Take a request out of this minute; sleep until the next one where none is left."""
+        while True:
+            with self.lock:
+                now = time.monotonic()
+                if now >= self.resets_at:
+                    self._begin(now)
+                if self.left > (RESERVED * self.limit if reads else 0):
+                    self.left -= 1
+                    return
+                awaited = self.resets_at
+            await sleep(awaited - now)
+            with self.lock:
+                if self.resets_at == awaited:  # slept by another clock than this one, in a rehearsal
+                    self._begin(time.monotonic())
+
+    def _begin(self, now: float) -> None:
+        self.left, self.resets_at = self.limit, now + MINUTE_S
 
     def note(self, headers: Mapping[str, str]) -> None:
         """Read the headers of an answer. The wait counts from the broker's own clock, not from this machine's."""
@@ -198,8 +206,7 @@ class Line:
         for attempt in range(self.patience.attempts):
             if attempt:
                 await self.sleep(self.patience.backoff_s * 2.0 ** (attempt - 1))
-            while (wait := self.limit.take(reads)) > 0.0:
-                await self.sleep(wait)
+            await self.limit.take(reads, self.sleep)
             if self._closed is not None:
                 raise self._closed
             try:
