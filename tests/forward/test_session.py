@@ -1,0 +1,92 @@
+"""A forward session: points, orders, fills, protection and books, at the rehearsal exchange over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from simulator.trading.model import Target
+
+from .conftest import Market
+from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Test
+
+
+def test_a_bracket_from_the_decision_to_its_stop(market: Market, tmp_path: Path) -> None:
+    # A opens at 101 on Tuesday and at 95 on Thursday: the stop at 97 fills there.
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5, stop=97.0, take_profit=120.0)]}, THURSDAY)
+    session = test.play()
+    (trader,) = session.traders
+    assert [(one.symbol, one.quantity, one.price) for one in trader.fills] == [("A", 500.0, 101.0), ("A", -500.0, 95.0)]
+    assert [one["state"] for one in test.events("point")] == ["done"] * 3
+    assert trader.state.shares == {} and trader.state.protection == {}
+    days = [one for one in test.events("session") if "equity" in one]
+    assert [one["equity"] for one in days] == [100_000.0, 100_500.0, 97_000.0]
+    assert [one["broker_equity"] for one in days] == [one["equity"] for one in days]
+    assert [one["unexplained"] for one in days] == [0.0] * 3
+    assert test.alerts("books differ", "position unprotected", "order refused") == []
+
+
+def test_a_session_that_has_ended_does_nothing_when_it_is_started_again(market: Market, tmp_path: Path) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5)], WEDNESDAY: [Target("A", -0.5)]})
+    first = test.play()
+    count, fills = len(market.orders(first.traders[0].broker)), first.traders[0].fills  # type: ignore[arg-type]
+    again = test.play()
+    assert again.traders[0].fills == fills and again.traders[0].journal == first.traders[0].journal
+    assert len(market.orders(again.traders[0].broker)) == count  # type: ignore[arg-type]
+    assert [one["state"] for one in test.events("point")] == ["done"] * 2
+
+
+def test_edge_17_a_flip_is_two_orders_the_second_after_the_first_has_filled(market: Market, tmp_path: Path) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5)], WEDNESDAY: [Target("A", -0.5, stop=115.0)]})
+    (trader,) = test.play().traders
+    quantities = [one.quantity for one in trader.fills]
+    assert quantities[:2] == [500.0, -500.0] and quantities[2] < 0.0
+    assert trader.state.shares == {"A": quantities[2]}
+    assert market.held(trader.broker) == quantities[2]  # type: ignore[arg-type]
+    exits = [one for one in market.orders(trader.broker) if one.is_open]  # type: ignore[arg-type]
+    assert [(one.kind, one.stop_price, one.qty) for one in exits] == [("stop", 115.0, -quantities[2])]
+
+
+@pytest.mark.parametrize("count", range(0, 60, 4))
+def test_a_session_killed_at_any_request_goes_on_without_a_second_order(
+    market: Market, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        """A process that is gone: nothing below catches it."""
+
+    plan = {
+        TUESDAY: [Target("A", 0.5, stop=97.0, take_profit=120.0), Target("B", 0.3)],
+        WEDNESDAY: [Target("A", -0.2, stop=115.0), Target("B", 0.1)],
+    }
+    test = Test(market, tmp_path, plan)
+    session = test.open()
+    left = [count]
+    for trader in session.traders:
+        line = trader.broker._line  # type: ignore[attr-defined]
+        once = line._once
+
+        async def dying(call: object, once: object = once) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KilledError
+            answer = await once(call)  # type: ignore[operator]
+            if left[0] == 0 and count % 8 == 0:
+                raise KilledError
+            return answer
+
+        monkeypatch.setattr(line, "_once", dying)
+    try:
+        asyncio.run(session.go())
+    except KilledError:
+        monkeypatch.undo()
+        session.watch = None
+        session = test.play()
+    (trader,) = session.traders
+    assert len({one.client_order_id for one in trader.fills}) == len(trader.fills) == 5
+    assert trader.state.shares == {"A": -198.0, "B": 198.0}
+    assert {one: market.held(trader.broker, one) for one in ("A", "B")} == trader.state.shares  # type: ignore[arg-type]
+    (stop,) = [one for one in market.orders(trader.broker) if one.is_open]  # type: ignore[arg-type]
+    assert (stop.symbol, stop.stop_price, stop.qty) == ("A", 115.0, 198.0)
+    assert test.alerts("books differ", "order refused", "position unintended") == []
