@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +24,7 @@ import numpy as np
 from simulator.errors import BrokerError, SimError, StoppedByUserError
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import day_row
+from simulator.forward.lock import hold, refuse_second, this_process
 from simulator.forward.protocols import Clock, Feed, Known
 from simulator.forward.requests import AccessError
 from simulator.forward.switches import read_switches
@@ -90,6 +93,8 @@ class Session:
     weekday: int = 0
     late: bool = False
     watch: Watch | None = None
+    locks: Path | None = None
+    """Folder of locks; None for this user's, in which no two loops of the machine have one account."""
     spent: Callable[[], Mapping[str, float]] = dict
     """Sums so far of ``calls``, ``failed_calls`` and ``cost_usd``."""
     done: set[tuple[int, str]] = field(default_factory=set)
@@ -132,12 +137,19 @@ class Session:
 
         Raises SimError where nothing can go on, StoppedError where the loop is to end.
         """
-        self.resume()
-        now = self._began = await self.clock.now()
-        opening = {one.name: await self._opening(one) for one in self.traders}
-        self._record("forward.started", now, None, {"opening": opening})
-        if self.watch is not None:
-            self.watch.start(now)
+        with ExitStack() as locks:
+            locks.enter_context(hold([f"test {self.run}"], self.locks))
+            refuse_second(self.store.of_forward(self.run))
+            self.resume()
+            now = self._began = await self.clock.now()
+            opening = {one.name: await self._opening(one) for one in self.traders}
+            locks.enter_context(hold([f"account {one['number']}" for one in opening.values()], self.locks))
+            self._record("forward.started", now, None, {"opening": opening, **this_process()})
+            if self.watch is not None:
+                self.watch.start(now)
+            await self._hold_all(now)
+
+    async def _hold_all(self, now: datetime) -> None:
         why = "failed"
         try:
             await self._after_start(now)

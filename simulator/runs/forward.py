@@ -103,6 +103,7 @@ def open_session(
         session = Session(
             run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday, late
         )  # fmt: skip
+        session.locks = folder / "locks"
         watched = Watched(run, loaded.strategy.name, {one.name: "" for one in traders}, settings.mode)
         session.watch = Watch(workspace, settings, watched, session.record)
         yield session, asking.loop

@@ -120,7 +120,18 @@ class Test:
         clock, feed = Conducted(self.market), MemoryFeed(self.market, TUESDAY, self.splits)
         store = Store(self.folder / "sim.db")
         session = Session(
-            RUN, strategy, traders, (MEETING,), rules, clock, feed, store, TUESDAY, self.last, **{**self.more, **more}
+            RUN,
+            strategy,
+            traders,
+            (MEETING,),
+            rules,
+            clock,
+            feed,
+            store,
+            TUESDAY,
+            self.last,
+            locks=self.folder / "locks",
+            **{**self.more, **more},
         )
         watched = Watched(RUN, "script", {one.name: "" for one in traders})
         workspace = Workspace(self.folder, self.folder)
@@ -139,4 +150,3 @@ class Test:
 
     def alerts(self, *kinds: str) -> list[str]:
         return [one["text"] for one in self.events("alert") if one["kind"] in kinds]
-

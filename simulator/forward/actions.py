@@ -1,0 +1,69 @@
+"""Data of a forward test from Alpaca's data interface: bars as they were traded, splits and dividends beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import date
+from typing import Any
+
+from simulator.errors import BrokerError
+from simulator.forward.books import Split
+from simulator.forward.feed import Actions, Source
+from simulator.forward.mode import Keys, check_address
+from simulator.forward.requests import OneAttempt, Patience, RateLimit
+from simulator.market.sources import alpaca
+from simulator.market.table import BarTable
+
+
+def alpaca_source(keys: Keys, url: str | None = None) -> Source:
+    """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`."""
+    check_address(url, keys.paper)
+    pair = (keys.key, keys.secret)
+
+    def bars(symbols: Sequence[str], first: date, last: date) -> Sequence[BarTable]:
+        return alpaca.fetch(symbols, first, last, lambda _: None, url=url, pair=pair, adjusted=False)
+
+    def actions(symbols: Sequence[str], first: date, last: date) -> Actions:
+        return fetch_actions(keys, symbols, first, last, url)
+
+    return Source(bars, actions)
+
+
+def fetch_actions(keys: Keys, symbols: Sequence[str], first: date, last: date, url: str | None = None) -> Actions:
+    """Return the dividends and splits of `symbols` that go ex from `first` to `last`. Raises BrokerError."""
+    from alpaca.data.enums import CorporateActionsType
+    from alpaca.data.historical.corporate_actions import CorporateActionsClient
+    from alpaca.data.requests import CorporateActionsRequest
+
+    kinds = ("reverse_split", "forward_split", "stock_dividend", "cash_dividend")
+    client = CorporateActionsClient(keys.key, keys.secret, raw_data=True, url_override=url)
+    asked = CorporateActionsRequest(
+        symbols=list(symbols), types=[CorporateActionsType(kind) for kind in kinds], start=first, end=last
+    )
+    with closing(OneAttempt(RateLimit(), Patience(), local=url is not None)) as session:
+        client._session = session
+        found: Any = client.get_corporate_actions(asked)
+    return read_actions(found or {})
+
+
+def read_actions(found: Mapping[str, Any]) -> Actions:
+    """Return the actions of the broker's JSON. Raises BrokerError for what is none."""
+    dividends: dict[tuple[str, date], float] = {}
+    try:
+        for one in found.get("cash_dividends", ()):
+            key = str(one["symbol"]), date.fromisoformat(one["ex_date"])
+            dividends[key] = dividends.get(key, 0.0) + float(one["rate"])
+        splits = [Split(str(one["symbol"]), date.fromisoformat(one["ex_date"]), ratio) for one, ratio in _ratios(found)]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise BrokerError(f"the broker's corporate actions are not understood: {error}") from None
+    return Actions(dividends, tuple(sorted(splits, key=lambda one: (one.session, one.symbol))))
+
+
+def _ratios(found: Mapping[str, Any]) -> Iterable[tuple[Mapping[str, Any], float]]:
+    """Yield what changes the number of shares, with the new ones for an old one."""
+    for kind in ("forward_splits", "reverse_splits"):
+        for one in found.get(kind, ()):
+            yield one, float(one["new_rate"]) / float(one["old_rate"])
+    for one in found.get("stock_dividends", ()):
+        yield one, 1.0 + float(one["rate"])

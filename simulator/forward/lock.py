@@ -1,0 +1,87 @@
+"""One loop an account: a lock of the machine while it runs, and its last start in the store for others to see.
+
+A lock ends with its process, however that ends. The store tells of a loop on another machine that shares it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from simulator.errors import UsageError
+from simulator.files import born, is_alive
+from simulator.store.events import Stored
+
+QUIET = timedelta(minutes=5)
+"""Time without an event after which a loop of another machine counts as gone."""
+
+
+def locks_folder() -> Path:
+    """Return the folder of this user's locks: the same for every workspace of the machine."""
+    return Path(tempfile.gettempdir()) / f"sim-forward-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+@contextmanager
+def hold(names: Sequence[str], folder: Path | None = None) -> Iterator[None]:
+    """Hold the locks of `names`, runs and accounts, within the context. Raises UsageError where a loop has one."""
+    place = locks_folder() if folder is None else folder
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handles: list[int] = []
+    try:
+        for name in names:
+            path = place / f"{hashlib.sha256(name.encode()).hexdigest()[:20]}.lock"
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            handles.append(handle)
+            if not _take(handle):
+                pid = os.pread(handle, 20, 0).decode(errors="replace") or "another"
+                mend = "`sim forward stop` ends it"
+                raise UsageError(f"a loop is at work on {name} already (process {pid})", mend=mend)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _take(handle: int) -> bool:
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a disk without locks: the store is what is left
+        return True
+    return True
+
+
+def this_process() -> Mapping[str, object]:
+    """Return what names this process in the store."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "born": born(os.getpid()) or ""}
+
+
+def refuse_second(stored: Sequence[Stored], now: datetime | None = None) -> None:
+    """Raise UsageError where the store tells of a loop on the run that has not ended."""
+    at = [n for n, one in enumerate(stored) if one.event.kind == "forward.started" and "pid" in one.event.payload]
+    if not at or any(one.event.kind == "forward.stopped" for one in stored[at[-1] :]):
+        return
+    started = stored[at[-1]].event.payload
+    host, pid = str(started["host"]), int(started["pid"])
+    if host == socket.gethostname():
+        running = pid != os.getpid() and is_alive(pid, str(started.get("born", "")))
+    else:
+        quiet = (now or datetime.now(UTC)) - datetime.fromisoformat(stored[-1].recorded_at)
+        running = quiet < QUIET
+    if running:
+        mend = f"stop it there; after {QUIET.seconds // 60} minutes without an event it counts as gone"
+        raise UsageError(f"process {pid} on {host} is at work on this test", mend=mend)
