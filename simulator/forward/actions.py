@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import date
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from simulator.errors import BrokerError
+from simulator.errors import BrokerError, DataError
 from simulator.forward.books import Split
 from simulator.forward.feed import Actions, Source
 from simulator.forward.mode import Keys, check_address
-from simulator.forward.requests import OneAttempt, Patience, RateLimit
+from simulator.forward.requests import AccessError, OneAttempt, Patience, RateLimit
 from simulator.market.sources import alpaca
 from simulator.market.table import BarTable
 
+T = TypeVar("T")
 
-def alpaca_source(keys: Keys, url: str | None = None) -> Source:
-    """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`."""
+
+def alpaca_source(keys: Keys, url: str | None = None, patience: Patience = Patience()) -> Source:  # noqa: B008 - frozen
+    """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`, again where that fails."""
     check_address(url, keys.paper)
     pair = (keys.key, keys.secret)
 
+    def again(ask: Callable[[], T]) -> T:
+        for attempt in range(patience.attempts - 1):
+            try:
+                return ask()
+            except AccessError:
+                raise
+            except (BrokerError, DataError):
+                time.sleep(patience.backoff_s * 2.0**attempt)
+        return ask()
+
     def bars(symbols: Sequence[str], first: date, last: date) -> Sequence[BarTable]:
-        return alpaca.fetch(symbols, first, last, lambda _: None, url=url, pair=pair, adjusted=False)
+        def one(symbol: str) -> list[BarTable]:
+            return alpaca.fetch([symbol], first, last, lambda _: None, url=url, pair=pair, adjusted=False)
+
+        return [table for symbol in symbols for table in again(partial(one, symbol))]
 
     def actions(symbols: Sequence[str], first: date, last: date) -> Actions:
-        return fetch_actions(keys, symbols, first, last, url)
+        return again(lambda: fetch_actions(keys, symbols, first, last, url))
 
     return Source(bars, actions)
 

@@ -141,7 +141,7 @@ class Session:
             locks.enter_context(hold([f"test {self.run}"], self.locks))
             refuse_second(self.store.of_forward(self.run))
             self.resume()
-            now = self._began = await self.clock.now()
+            now = self._began = await self._tick()
             opening = {one.name: await self._opening(one) for one in self.traders}
             locks.enter_context(hold([f"account {one['number']}" for one in opening.values()], self.locks))
             self._record("forward.started", now, None, {"opening": opening, **this_process()})
@@ -196,22 +196,26 @@ class Session:
         """Wait until `due`; whatever changes before is seen to at once."""
         at = moment(due.at)
         while True:
+            now = await self._tick()
             if self.watch is not None:
-                self.watch.look(await self.clock.now(), f"{due.why} {due.name}, {at:%Y-%m-%d %H:%M %Z}")
+                self.watch.look(now, f"{due.why} {due.name}, {at:%Y-%m-%d %H:%M %Z}")
             await self._settle_all()
-            if await self.clock.now() >= at:
+            if now >= at:
                 return
             await self.clock.sleep_until(at, any(one.busy for one in self.traders))
-            self._clock_said = await self.clock.now()
             for trader in self.traders:
                 trader.guard.stirred = trader.guard.stirred or bool(trader.state.protection)
 
     async def _settle_all(self) -> None:
         await asyncio.gather(*(self._try(one, self._settle) for one in self.traders))
 
+    async def _tick(self) -> datetime:
+        """Return the broker's time; what is done until the next tick happens at it."""
+        self._clock_said = await self.clock.now()
+        return self._clock_said
+
     async def _settle(self, trader: Trader) -> None:
-        now = await self.clock.now()
-        await trader.settle(now, self._planner(trader), self._record, self._alert)
+        await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
 
     async def _try(self, trader: Trader, work: Callable[[Trader], Awaitable[None]]) -> bool:
         """Do `work` on one account: one whose broker is down does not hold the others up. True where it was done."""
@@ -257,7 +261,7 @@ class Session:
 
     async def _morning(self, at: datetime, day: str) -> None:
         """See to what happened over night, before the open. A broker that is closed today is left alone."""
-        if await self.clock.now() > at + MORNING:
+        if self._now() > at + MORNING:
             return
         for trader in self.traders:
             if not trader.barred:
@@ -298,7 +302,7 @@ class Session:
 
     async def _point(self, at: datetime, name: str) -> None:
         """Hold a point that is due, or say why it is not held."""
-        now, closes = await self.clock.now(), session_hours(at)[1]
+        now, closes = self._now(), session_hours(at)[1]
         down = self._began is not None and at < self._began - GRACE
         if str(at.astimezone(NEW_YORK).date()) in self.closed:
             self._close_point(at, name, "missed", "the broker is closed")
@@ -313,11 +317,10 @@ class Session:
 
     async def hold(self, at: datetime, name: str, state: str = "done") -> None:
         """Ask, decide and order at `name` in every account; those that have decided go on where they were."""
-        now = await self.clock.now()
-        self.begun.add(instant(at))
-        self._record("forward.asked", at, None, {"name": name, "clock": now.isoformat()})
+        self._record("forward.asked", at, None, {"name": name, "clock": self._now().isoformat()})
         try:
             held = await self._deliberate(at, name)
+            await self._tick()
         except StoppedByUserError:
             raise
         except SimError as error:
@@ -412,7 +415,7 @@ class Session:
 
     async def _decide(self, trader: Trader, at: datetime, name: str) -> None:
         if not trader.state.decided_at(at):
-            now = await self.clock.now()
+            now = self._now()
             await trader.review(now, self._record, self._alert)
             trader.give_up(now, "a newer decision took its place", self._record, self._alert)
             intent = await self._planner(trader, at, name)(await trader.broker.account(), 0)
@@ -426,7 +429,7 @@ class Session:
         known = await self._known(at)
         if known is None:
             return
-        in_time = await self.clock.now() < at + MORNING
+        in_time = self._now() < at + MORNING
 
         async def one(trader: Trader) -> None:
             await trader.review(at, self._record, self._alert)

@@ -13,7 +13,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from simulator.config import Config, load_config, override_config
-from simulator.errors import BrokerError, DataError
+from simulator.errors import BrokerError
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import Faults
 from simulator.exchange.journal import Journal
 from simulator.exchange.server import serve
+from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import ForwardBroker
@@ -35,8 +36,6 @@ from simulator.forward.session import Session
 from simulator.market.bars import instant
 from simulator.market.calendar import day_of, sessions
 from simulator.market.load import load_bars
-from simulator.market.sources import alpaca
-from simulator.market.table import BarTable
 from simulator.number_format import counted
 from simulator.runs.forward import open_session
 from simulator.runs.identity import code_digest, digest_of
@@ -155,30 +154,19 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         address = opened.enter_context(_exchange(rehearsal, url))
         clock = Conductor(address)
 
-        def fetch(symbols: Sequence[str], first: date, until: date) -> Sequence[BarTable]:
-            return [table for symbol in symbols for table in _fetch(address, symbol, first, until)]
+        data = alpaca_source(make_rehearsal_keys("DATA"), address, PATIENCE)
 
         def broker(name: str) -> ForwardBroker:
             keys = make_rehearsal_keys(name)
             return opened.enter_context(closing(AlpacaAccount(keys, url=address, patience=PATIENCE)))
 
-        asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, fetch)
+        asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, data)
         session, loop = opened.enter_context(asked)
         _record_start(rehearsal, session)
         if told is not None:
             clock.told = lambda at: told(*progress(session, at))
         loop.run(session.go())
         return session
-
-
-def _fetch(url: str, symbol: str, first: date, last: date, attempts: int = PATIENCE.attempts) -> list[BarTable]:
-    pair = ("DATA", SECRET)
-    try:
-        return alpaca.fetch([symbol], first, last, lambda _: None, url=url, pair=pair, adjusted=False)
-    except DataError:
-        if attempts == 1:
-            raise
-    return _fetch(url, symbol, first, last, attempts - 1)
 
 
 def progress(session: Session, at: datetime) -> tuple[int, int, str]:

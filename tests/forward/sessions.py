@@ -1,4 +1,4 @@
-"""A forward session against the rehearsal exchange: a strategy by script, daily bars from memory, alerts in the store."""
+"""A forward session against the rehearsal exchange: strategy by script, bars from memory, alerts in the store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from simulator.trading.risk import Limits
 from simulator.trading.schedule import Point
 from simulator.workspace import Workspace
 
-from .conftest import DAYS, Market
+from .conftest import Market
 
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY = (date(2024, 6, day) for day in range(3, 8))
 RUN = "0123456789"
