@@ -144,6 +144,7 @@ class PaperAccount:
         for one in order.family():
             self.orders[one.id] = one
             self.ids[one.client_order_id] = one.id
+            one.expires_at = prices.expiry(one.time_in_force, now)
         if order.order_class == "oco":
             for leg in order.legs:
                 leg.status = "new" if prices.is_open(now) else "accepted"

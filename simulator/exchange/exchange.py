@@ -27,8 +27,6 @@ from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import commission_of
 
 SLIPPAGE_BPS = 2.0
-AGED_DAYS = 90
-"""An order that is good till cancelled is cancelled so many days after it came."""
 
 
 class Update(NamedTuple):
@@ -269,7 +267,7 @@ class Exchange:
             if ends:
                 auction.close()
                 self._expire(account, ("day", "cls"))
-                self._expire(account, ("gtc",), int(self.bars.session_of[t]) - AGED_DAYS)
+                self._expire(account, ("gtc",))
                 account.closes[int(self.bars.session_of[t])] = account.equity(self.prices, self.now)
         for listen in list(self.bar_listeners):
             listen(t)
@@ -324,12 +322,13 @@ class Exchange:
         else:
             self.end(account, sibling, "canceled", alone=True)
 
-    def _expire(self, account: PaperAccount, kinds: tuple[str, ...], until_day: int | None = None) -> None:
+    def _expire(self, account: PaperAccount, kinds: tuple[str, ...]) -> None:
         for order in account.open_orders():
             # Legs that wait live and die with their parent; those that protect a position last as they were ordered.
-            aged = until_day is None or order.created_at // DAY <= until_day
-            if aged and order.time_in_force in kinds and order.status != "held" and order.created_at < self.now:
-                self.end(account, order, "expired" if until_day is None else "canceled", alone=True)
+            good = order.time_in_force == "gtc"
+            due = order.created_at < self.now and (not good or order.expires_at // DAY <= self.now // DAY)
+            if due and order.time_in_force in kinds and order.status != "held":
+                self.end(account, order, "canceled" if good else "expired", alone=True)
 
     def end(self, account: PaperAccount, order: Order, status: str, alone: bool = False) -> None:
         """End an open order: ``canceled``, ``expired``, ``rejected`` or ``done_for_day``; its legs with it, and the

@@ -113,7 +113,7 @@ def order_json(order: Order, nested: bool = True) -> Json:
     return {
         "id": order.id, "client_order_id": order.client_order_id, "created_at": utc(order.created_at),
         "updated_at": utc(order.updated_at), "submitted_at": utc(order.created_at), "filled_at": utc(order.filled_at),
-        "expired_at": utc(order.expired_at), "canceled_at": utc(order.canceled_at),
+        "expires_at": utc(order.expires_at), "expired_at": utc(order.expired_at), "canceled_at": utc(order.canceled_at),
         "failed_at": utc(order.failed_at), "replaced_at": utc(order.replaced_at), "replaced_by": order.replaced_by,
         "replaces": order.replaces, "asset_id": asset_id(order.symbol), "symbol": order.symbol,
         "asset_class": "us_equity", "notional": text(order.notional),

@@ -80,6 +80,7 @@ class Order:
     updated_at: int = 0
     filled_at: int = 0
     canceled_at: int = 0
+    expires_at: int = 0
     expired_at: int = 0
     failed_at: int = 0
     replaced_at: int = 0

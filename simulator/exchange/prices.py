@@ -21,6 +21,9 @@ SPREAD = 1e-4
 
 MINUTE = 60 * SECOND
 PRICES = ("open", "high", "low", "close", "dividend")
+AGED_DAYS = 90
+"""An order that is good till cancelled is cancelled so many days after it came."""
+
 AHEAD = timedelta(days=400)
 """Calendar beyond the last bar, for clients that ask when the market opens next."""
 
@@ -90,6 +93,14 @@ class Prices:
             return None
         evening = calendar.wall_to_utc(self.sessions.session_of[k : k + 1], time(19))
         return int(self.sessions.opens_at[k]), int(self.sessions.closes_at[k]), int(evening[0])
+
+    def expiry(self, time_in_force: str, now: int) -> int:
+        """Return the instant at which an order that comes now ends by itself: with the session or an auction of it, or
+        after 90 days, at 16:15 in New York."""
+        if time_in_force == "gtc":
+            day = day_number(datetime.fromtimestamp(now / 1e9, NEW_YORK).date()) + AGED_DAYS
+            return int(calendar.wall_to_utc(np.array([day]), time(16, 15))[0])
+        return self.next_open(now) if time_in_force == "opg" else self.next_close(now)
 
     def new_shares(self, symbol: str, then: int, now: int) -> float:
         """Return the shares that one of `then` has become by `now` through splits."""

@@ -208,11 +208,11 @@ def test_an_order_for_good_is_cancelled_after_90_days() -> None:
     desk = open_desk(FLAT * 42)
     desk.exchange.advance(int(desk.exchange.bars.opens_at[1]) + 1)
     order = desk.order(type="limit", limit_price=50)
-    order.created_at -= 60 * 24 * HOUR  # rather than bars of ninety days
-    at = [int(one) for one in desk.exchange.bars.closes_at if one < order.created_at + 89 * 24 * HOUR]
-    desk.exchange.advance(at[-1])
+    assert str(np.datetime64(order.expires_at, "ns"))[:16] == "2024-09-02T20:15"
+    order.expires_at -= 60 * 24 * HOUR  # rather than bars of ninety days: now it is the 4th of July, without a session
+    desk.exchange.advance(int(sessions(date(2024, 7, 3), date(2024, 7, 3)).closes_at[0]))
     assert order.status == "new"
-    desk.exchange.advance(int(desk.exchange.bars.closes_at[-1]))
+    desk.next_close()
     assert order.status == "canceled"
 
 
