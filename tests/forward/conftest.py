@@ -49,16 +49,15 @@ class Market:
         self.opened.append(made)
         return made
 
-    def faults(self, **likely: float) -> None:
-        self.served.call(lambda _: self.served.wire.faults.set({k.replace("_", "-"): v for k, v in likely.items()}))
-
     @contextmanager
-    def fault(self, *names: str) -> Iterator[None]:
-        self.served.call(lambda _: self.served.wire.faults.set(dict.fromkeys(names, 1.0)))
+    def fault(self, name: str, **rule: Any) -> Iterator[None]:
+        """Have a fault of the exchange while the context lasts; `rule` as in `simulator.exchange.faults.Rule`."""
+        place = {key: rule[key] for key in ("account", "symbol", "on") if key in rule}
+        self.served.call(lambda _: self.served.wire.faults.set({name: rule}))
         try:
             yield
         finally:
-            self.served.call(lambda _: self.served.wire.faults.set(dict.fromkeys(names, 0.0)))
+            self.served.call(lambda _: self.served.wire.faults.set({name: {**place, "chance": 0.0}}))
 
     def advance(self, bars: int = 1) -> None:
         """Go to the close of the next bar, or of one after it."""

@@ -90,32 +90,21 @@ async def look(account: AlpacaAccount, times: int) -> None:
         await account.clock()
 
 
-LOST = ["reply-lost", "504-after", "hang-after"]
+POST = "POST /v2/orders"
+LOST = ["reply-lost", "504-after", "503-after", "502-html-after", "hang-after", "429-after", "id-taken"]
 
 
 @pytest.mark.fault(
     "services",
-    "the broker's answer to an order is lost after it was taken (broken connection, 504, hang)",
+    "the broker's answer to an order is lost after it was taken (broken connection, 5xx, 429, hang)",
     "it is looked up by its id; there is one order",
 )
 @pytest.mark.parametrize("fault", LOST)
 def test_1_an_order_whose_answer_is_lost_is_looked_up_and_there_is_one(market: Market, fault: str) -> None:
     account, order = market.account(), ticket()
-
-    def lost(wrong: float) -> Callable[[], None]:
-        return lambda: market.served.call(lambda _: market.served.wire.faults.set({fault: wrong}))
-
-    taken = account._client.submit_order
-
-    def submit_order(request: Any) -> Any:
-        lost(1.0)()
-        try:
-            return taken(request)
-        finally:
-            lost(0.0)()
-
-    account._client.submit_order = submit_order
-    assert run(account.submit(order)).status == "open"
+    with market.fault(fault, on=POST, times=1):
+        assert run(account.submit(order)).status == "open"
+    assert market.served.wire.faults.happened == {fault: 1}
     assert len(market.orders(account)) == 1
 
 
@@ -126,7 +115,7 @@ def test_1_an_order_whose_answer_is_lost_is_looked_up_and_there_is_one(market: M
 )
 def test_1_an_order_that_may_still_come_is_unknown_and_never_called_rejected(market: Market) -> None:
     account, order = market.account(), ticket()
-    with market.fault("502-html"), pytest.raises(UnansweredError):
+    with market.fault("502-html", on=POST), pytest.raises(UnansweredError):
         run(account.submit(order))
     assert run(account.find(order.client_order_id)) is None
     assert run(account.submit(order)).status == "open"
@@ -146,6 +135,8 @@ def test_2_an_id_that_is_taken_is_fetched_and_compared(market: Market) -> None:
         run(account.submit(replace(order, quantity=11.0)))
     assert not isinstance(caught.value, RejectedError | UnansweredError)
     assert [one.qty for one in market.orders(account)] == [10.0]
+    with market.fault("id-stolen", times=1), pytest.raises(BrokerError, match="is another one"):
+        run(account.submit(ticket()))
 
 
 @pytest.mark.fault(
@@ -244,19 +235,17 @@ def test_7_8_what_the_stream_does_not_tell_is_found_by_looking_and_the_stream_co
 
 
 @pytest.mark.fault("services", "the broker's stream does not listen", "no order goes out")
-def test_8_no_order_goes_out_before_the_stream_listens(market: Market) -> None:
+@pytest.mark.parametrize("fault", ["unlistened", "stream-refused"])
+def test_8_no_order_goes_out_before_the_stream_listens(market: Market, fault: str) -> None:
     account = market.account(patience=replace(QUICK, settle_s=0.1))
-    with pytest.raises(UnsentError, match="does not listen"):
-        run(_send_unheard(account))
+    with market.fault(fault), pytest.raises(UnsentError, match="does not listen"):
+        run(send_unheard(account))
     assert market.orders(account) == []
 
 
-async def _send_unheard(account: AlpacaAccount) -> None:
-    updates = account.updates()
-    first = asyncio.create_task(anext(updates))
+async def send_unheard(account: AlpacaAccount) -> None:
+    first = asyncio.create_task(anext(account.updates()))
     await until(lambda: account.stream is not None)
-    assert account.stream is not None
-    account.stream.address = account.stream.address.replace("/stream", "/nothing")
     try:
         await account.submit(ticket())
     finally:
@@ -276,10 +265,10 @@ def test_9_after_a_gap_everything_is_read_again(market: Market) -> None:
         async with listening(account) as told:
             await account.submit(ticket())
             await until(lambda: told)
-            assert account.stream is not None
-            await account.stream.reconnect()
-            await asyncio.to_thread(market.advance)
+            with market.fault("stream-cut", times=1):
+                await asyncio.to_thread(market.advance)
             await until(lambda: told[-1].status == "filled")
+            assert account.stream is not None
             assert account.stream.connections == 2
 
     run(go())
@@ -291,22 +280,24 @@ def test_10_a_fill_that_comes_before_the_answer_is_no_unknown_order(market: Mark
 
     async def go() -> OrderReport:
         async with listening(account) as told:
-            around(account, "submit_order", after=market.advance)
-            sent = await account.submit(order)
+            with market.fault("fill-first"):
+                sent = await account.submit(order)
             await until(lambda: told and told[-1].status == "filled")
             assert {one.client_order_id for one in told} == {order.client_order_id}
             return sent
 
-    assert run(go()).status == "open"  # as it was answered
+    market.open()
+    run(go())
     assert [one.client_order_id for one in run(account.executions())] == [order.client_order_id]
 
 
-def test_12_after_a_part_of_the_take_profit_the_rest_is_protected() -> None:
+@pytest.mark.parametrize("fault", ["partial", "stop-uncut"])
+def test_12_after_a_part_of_the_take_profit_the_rest_is_protected(fault: str) -> None:
     with trading([100.0, 101.0, 102.0, 106.0, 106.0]) as market:
         account = bought(market)
         run(account.protect("A", 90.0, 104.0, "a" * 40))
         market.advance()
-        with market.fault("partial"):
+        with market.fault("partial"), market.fault(fault):
             market.open()
         assert market.held(account) == 5.0
         assert run(account.protect("A", 90.0, 120.0, "b" * 40)) == 5.0
@@ -320,10 +311,21 @@ def test_13_a_cancel_that_races_a_fill_loses_and_no_second_exit_is_sent() -> Non
     with trading([100.0, 101.0, 95.0, 95.0, 95.0]) as market:
         account = bought(market)
         run(account.protect("A", 98.0, None, "a" * 40))
-        around(account, "cancel_order_by_id", before=market.advance)
-        assert run(account.protect("A", 97.0, None, "b" * 40)) == 0.0
+        with market.fault("fill-wins"):
+            assert run(account.protect("A", 97.0, None, "b" * 40)) == 0.0
         assert market.held(account) == 0.0
         assert [one.status for one in market.orders(account)] == ["filled", "filled"]
+
+
+def test_13_a_cancel_that_is_not_confirmed_is_followed_by_no_second_exit(market: Market) -> None:
+    account = bought(market)
+    run(account.protect("A", 90.0, None, "a" * 40))
+    with market.fault("cancel-late"), pytest.raises(UnansweredError, match="not confirmed"):
+        run(account.protect("A", 95.0, None, "b" * 40))
+    market.advance()
+    assert market.held(account) == 0.0
+    assert run(account.protect("A", 95.0, None, "b" * 40)) == 0.0
+    assert len(market.orders(account)) == 2
 
 
 def test_13_a_cancelled_order_comes_back_as_it_ended(market: Market) -> None:
@@ -342,34 +344,30 @@ def test_14_what_is_left_of_a_group_is_cancelled_and_the_position_protected_anew
     account = bought(market)
     run(account.protect("A", 90.0, 120.0, "a" * 40))
     stop = next(one for one in market.orders(account) if one.stop_price)
-    ask(market, account, "DELETE", f"/v2/orders/{stop.id}")
+    with market.fault("group-left"):
+        ask(market, account, "DELETE", f"/v2/orders/{stop.id}")
     assert run(account.protect("A", 90.0, 120.0, "a" * 40)) == 10.0
     left = [one for one in market.orders(account) if one.is_open]
     assert sorted((one.stop_price or 0.0, one.limit_price or 0.0) for one in left) == [(0.0, 120.0), (90.0, 0.0)]
     assert protected_by(left[0].client_order_id) == "a" * 40
 
 
-def test_15_a_position_that_has_changed_its_side_is_not_protected_but_told_and_flattened(market: Market) -> None:
-    account = bought(market)
-    run(account.protect("A", 90.0, None, "a" * 40))
+def test_15_a_position_that_has_changed_its_side_is_not_protected_but_told_and_flattened() -> None:
+    with trading([100.0, 101.0, 105.0, 105.0, 105.0]) as market:
+        account = bought(market)
+        run(account.protect("A", 90.0, 104.0, "a" * 40))
 
-    def both_fill() -> None:
-        market.served.call(lambda exchange: _sell(exchange, account, 15.0))
+        def fill_both() -> None:
+            with market.fault("both-legs"):
+                market.advance()
 
-    around(account, "cancel_order_by_id", before=both_fill)
-    with pytest.raises(BrokerError, match="holds -5 A where it held 10"):
-        run(account.protect("A", 91.0, None, "b" * 40))
-    closing = run(account.flatten("A", "c" * 40))
-    assert closing is not None
-    market.advance()
-    assert market.held(account) == 0.0
-    assert run(account.flatten("A", "c" * 40)) is None
-
-
-def _sell(exchange: Any, account: AlpacaAccount, shares: float) -> None:
-    paper = exchange.accounts[account._keys.key]
-    stop = next(one for one in paper.orders.values() if one.stop_price)
-    paper.book(stop, -shares, 90.0, exchange.now)
+        around(account, "cancel_order_by_id", before=fill_both)
+        with pytest.raises(BrokerError, match="holds -10 A where it held 10"):
+            run(account.protect("A", 91.0, 104.0, "b" * 40))
+        assert run(account.flatten("A", "c" * 40)) is not None
+        market.advance()
+        assert market.held(account) == 0.0
+        assert run(account.flatten("A", "c" * 40)) is None
 
 
 def test_16_live_legs_are_released_before_a_position_is_closed_or_increased(market: Market) -> None:
@@ -416,6 +414,11 @@ def test_22_shares_are_cut_to_nine_decimals(market: Market) -> None:
 def test_24_a_chain_of_replacements_is_followed(market: Market) -> None:
     account, order = market.account(), ticket(kind="limit", limit=90.0, time_in_force="gtc")
     run(account.submit(order))
+    with market.fault("replace-pending"):
+        ask(market, account, "PATCH", f"/v2/orders/{market.orders(account)[0].id}", qty=10)
+    with pytest.raises(UnansweredError, match="not confirmed"):  # refused while it is pending
+        run(account.cancel(order.client_order_id))
+    market.open()
     for shares in (11, 12):
         newest = market.orders(account)[-1]
         assert ask(market, account, "PATCH", f"/v2/orders/{newest.id}", qty=shares).status_code == 200
@@ -425,20 +428,17 @@ def test_24_a_chain_of_replacements_is_followed(market: Market) -> None:
     assert run(account.account()).open_orders == (found,)
     assert run(market.account(key=account._keys.key).account()).open_orders == (found,)  # after a restart
     assert run(account.cancel(order.client_order_id)).status == "cancelled"
-    assert [one.status for one in market.orders(account)] == ["replaced", "replaced", "canceled"]
+    assert [one.status for one in market.orders(account)] == ["replaced", "replaced", "replaced", "canceled"]
 
 
-@pytest.mark.parametrize(("seconds", "fits"), [(90, True), (-90, True), (300, False), (-300, False)])
-def test_31_the_brokers_clock_counts_and_beyond_the_limit_nothing_is_done(
-    market: Market, seconds: int, fits: bool
-) -> None:
-    told = run(market.account().clock()).now
-    account = market.account(local_time=lambda: told + timedelta(seconds=seconds))
-    if fits:
-        assert run(account.clock()).now == told
-    else:
-        with pytest.raises(BrokerError, match="300 s from this machine's"):
-            run(account.clock())
+@pytest.mark.parametrize("fault", ["clock-ahead", "clock-behind"])
+def test_31_the_brokers_clock_counts_and_beyond_the_limit_nothing_is_done(market: Market, fault: str) -> None:
+    here = run(market.account().clock()).now
+    account = market.account(local_time=lambda: here)
+    with market.fault(fault, seconds=90):
+        assert abs((run(account.clock()).now - here).total_seconds()) == 90.0
+    with market.fault(fault, seconds=300), pytest.raises(BrokerError, match="300 s from this machine's"):
+        run(account.clock())
 
 
 @pytest.mark.fault(
@@ -449,16 +449,13 @@ def test_31_the_brokers_clock_counts_and_beyond_the_limit_nothing_is_done(
 def test_33_a_key_that_is_revoked_stops_the_account_without_a_storm_of_requests(market: Market) -> None:
     account = bought(market)
 
-    def revoke(exchange: Any) -> None:
-        exchange.accounts[account._keys.key].secret = "another"
-
-    market.served.call(revoke)
     asked = market.served.wire.clock.begun
-    for call in (account.account, account.positions, account.clock):
-        with pytest.raises(AccessError, match="401"):
-            run(call())
-    with pytest.raises(AccessError):
-        run(account.submit(ticket()))
+    with market.fault("key-revoked"):
+        for call in (account.account, account.positions, account.clock):
+            with pytest.raises(AccessError, match="401"):
+                run(call())
+        with pytest.raises(AccessError):
+            run(account.submit(ticket()))
     assert market.served.wire.clock.begun == asked + 1
 
 
@@ -469,9 +466,9 @@ def test_33_a_stream_that_takes_the_key_no_longer_is_not_asked_again(market: Mar
         async with listening(account):
             stream = account.stream
             assert stream is not None
-            market.served.call(lambda exchange: setattr(exchange.accounts[account._keys.key], "secret", "another"))
-            await stream.reconnect()
-            await until(lambda: stream.refused is not None)
+            with market.fault("key-revoked"):
+                await stream.reconnect()
+                await until(lambda: stream.refused is not None)
             with pytest.raises(AccessError):
                 await account.submit(ticket())
 
@@ -537,13 +534,21 @@ def test_35_orders_that_ended_early_or_are_left_from_before_are_told(market: Mar
 
 def test_36_fields_of_earlier_rules_on_day_trading_may_be_there_or_not(market: Market) -> None:
     account = market.account()
-    asked = account._client.get_account
-    old = ("daytrade_count", "daytrading_buying_power", "pattern_day_trader", "last_maintenance_margin")
     whole = run(account.state())
-    account._client.get_account = lambda: {k: v for k, v in asked().items() if k not in old}
-    assert run(account.state()) == whole
-    account._client.get_account = lambda: {**asked(), "trading_blocked": True, "status": "ACCOUNT_CLOSED"}
-    assert run(account.state()).restrictions == ("trading_blocked", "status ACCOUNT_CLOSED")
+    with market.fault("no-pdt-fields"):
+        assert run(account.state()) == whole
+
+
+@pytest.mark.parametrize(
+    ("fault", "flag"),
+    [("account-blocked", "account_blocked"), ("trading-blocked", "trading_blocked"),
+     ("suspend-trade", "trade_suspended_by_user")],
+)  # fmt: skip
+def test_29_a_restricted_account_says_which(market: Market, fault: str, flag: str) -> None:
+    account = market.account()
+    assert run(account.state()).restrictions == ()
+    with market.fault(fault):
+        assert run(account.state()).restrictions == (flag,)
 
 
 def test_no_key_stands_in_a_log_an_error_or_a_repr(market: Market, caplog: pytest.LogCaptureFixture) -> None:
@@ -556,8 +561,7 @@ def test_no_key_stands_in_a_log_an_error_or_a_repr(market: Market, caplog: pytes
 
     run(go())
     texts = [caplog.text, repr(account), repr(vars(account)), repr(account._line)]
-    market.served.call(lambda exchange: setattr(exchange.accounts[account._keys.key], "secret", "another"))
-    with pytest.raises(AccessError) as caught:
+    with market.fault("key-revoked"), pytest.raises(AccessError) as caught:
         run(account.account())
     texts += [repr(caught.value), str(caught.value), repr(caught.value.__dict__)]
     assert not [one for one in texts if "KEY-OF-THIS-TEST-1" in one or "secret-of-this-test" in one]
