@@ -1,0 +1,92 @@
+"""A server of the Model Context Protocol for one group of the desk's tools, over stdio or loopback HTTP.
+
+client ──tools/call──► Tool.call(state) ──► structured answer, and the same as text; what cannot be answered: the reason
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import mcp_types as types
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
+
+import simulator
+from simulator.desk.state import DeskState
+from simulator.desk.tools import load_tools
+from simulator.desk.tools.registry import Group, Tool
+from simulator.errors import SimError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+ABOUT: dict[Group, str] = {
+    "market": "Quotes, bars, indicators and the scan for momentum, as of one instant.",
+    "position": "What the account holds, is worth, may buy and has traded.",
+    "risk": "What a trade may lose, where the account is exposed, and which rules forbid it.",
+    "backtest": "Backtests over the bars of the workspace, and what they prove.",
+}
+
+
+def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
+    """Return the server of the tools of `group`; `state` is asked at each call, so that it is never stale."""
+    tools = {name: one for name, one in load_tools().items() if one.group == group}
+
+    async def list_tools(_ctx: Any, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[describe(one) for one in tools.values()])
+
+    async def call_tool(_ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+        if params.name not in tools:
+            raise MCPError(types.INVALID_PARAMS, f'no tool "{params.name}"; there are {", ".join(tools)}')
+        try:
+            answer = tools[params.name].call(state(), params.arguments or {})
+        except SimError as error:
+            return types.CallToolResult(content=[types.TextContent(text=str(error))], is_error=True)
+        text = types.TextContent(text=answer.model_dump_json())
+        return types.CallToolResult(content=[text], structured_content=answer.model_dump(mode="json"))
+
+    name = f"simulator-{group}"
+    return Server(
+        name, version=simulator.__version__, instructions=ABOUT[group], on_list_tools=list_tools, on_call_tool=call_tool
+    )
+
+
+def describe(tool: Tool) -> types.Tool:
+    """Return what a client is told of `tool`: what it takes and gives, and that it changes nothing."""
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=tool.arguments.model_json_schema(),
+        output_schema=tool.answer.model_json_schema(),
+        annotations=types.ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False),
+    )
+
+
+async def serve_stdio(server: Server[Any]) -> None:
+    """Serve one client on stdin and stdout, until it closes them."""
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+def http_app(server: Server[Any], token: str) -> ASGIApp:
+    """Return the streamable HTTP application of `server`, for this machine alone and whoever brings `token`."""
+    return Bearer(server.streamable_http_app(), token)
+
+
+class Bearer:
+    """Requests with ``Authorization: Bearer TOKEN`` go through, all others are answered 401."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self.app, self.expected = app, f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope.get("headers", ())).get(b"authorization", b"")
+        if scope["type"] == "lifespan" or secrets.compare_digest(given, self.expected):
+            await self.app(scope, receive, send)
+            return
+        headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 401, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
