@@ -67,7 +67,7 @@ class ForwardVerdict:
 
     `headline` is a sentence with its interval, `details` qualify it; `low` and `high` are ends of the interval of the
     mean of d per session, of one look alone where `one_look`. `more` is how many sessions are left of those registered,
-    `trials` what p is corrected for.
+    `trials` what p is corrected for; e-value and p stand from the first verdict on.
     """
 
     account: str
@@ -109,6 +109,7 @@ def judge_forward(record: ForwardRecord, registration: Registration, account: st
         None if not beyond.size or not math.isfinite(values[-1]) else float(values[-1])
         for values in (course.mean, course.low, course.high, course.e_value)
     )
+    e = None if early else e
     p = None if early or skill["p"] is None else p_of_trials(skill["p"], count)
     found = ForwardVerdict(
         account, standing, "", (), len(series.excess), early, mean, low, high, e, p,

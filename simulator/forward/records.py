@@ -157,6 +157,12 @@ class SessionRow:
     failed_calls: int = 0
     cost_usd: float = 0.0
 
+    @property
+    def figures(self) -> tuple[float, float, float, float | None]:
+        """Calls, their dollars, everything that failed, and the share of the minutes with a heartbeat."""
+        up = min(self.alive / self.minutes, 1.0) if self.minutes else None
+        return float(self.calls), self.cost_usd, float(self.failed + self.failed_calls), up
+
 
 @dataclass(frozen=True)
 class Recommendation:

@@ -1,0 +1,231 @@
+"""Validation of a forward test: money, recommendations, costs, executions, errors, uptime, and the verdict by account.
+
+ForwardRecord, Registration ──► ForwardFacts ──► report.forward_page, docs/forward_test_results.md, --json
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+import numpy as np
+
+from simulator.analysis.anytime import ForwardVerdict, judge_forward
+from simulator.forward.records import DayRow, FillRow, ForwardRecord, OrderRow, PointState, Recommendation
+from simulator.forward.registration import Registration
+from simulator.stats.series import Floats
+
+UNSENT = ("denied", "rejected", "unknown")
+"""States of orders that did not become one at the broker, or of which that is not known."""
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Recommendations whose direction came true, of those that can be told: with a direction, and a bar since.
+
+    `interval` is that of the share at 95 % (Wilson 1927), as of recommendations that are independent; `rising` is how
+    many rose whatever was said: always saying "up" would have been right so often.
+    """
+
+    right: int
+    of: int
+    rising: int
+
+    @property
+    def share(self) -> float | None:
+        return self.right / self.of if self.of else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        if self.share is None:
+            return None
+        z, n, p = 1.959963984540054, self.of, self.share
+        half = z * math.sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n))
+        middle, scale = p + z * z / (2.0 * n), 1.0 + z * z / n
+        return (middle - half) / scale, (middle + half) / scale
+
+
+@dataclass(frozen=True, eq=False)
+class AccountFacts:
+    """An account at its last close.
+
+    `path` (S + 1,) is its equity from the start; `accruals` are dollars replay's rules book and the broker does not,
+    `unexplained` the largest difference of a day that they leave; `slippage` dollars lost against the prices that
+    replay fills at, `slippage_bps` of what was traded, None where no recorded bar tells.
+    """
+
+    name: str
+    number: str
+    verdict: ForwardVerdict
+    path: Floats
+    accruals: float
+    unexplained: float | None
+    costs: float
+    orders: int
+    refused: tuple[OrderRow, ...]
+    fills: tuple[FillRow, ...]
+    slippage: float | None
+    slippage_bps: float | None
+
+    @property
+    def equity(self) -> float:
+        return float(self.path[-1])
+
+    @property
+    def pnl(self) -> float:
+        return self.equity - float(self.path[0])
+
+    @property
+    def total_return(self) -> float:
+        return self.equity / float(self.path[0]) - 1.0
+
+    @property
+    def max_drawdown(self) -> float:
+        """Largest fall from a close before it, ≤ 0."""
+        return float((self.path / np.maximum.accumulate(self.path) - 1.0).min())
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardFacts:
+    """All a report shows.
+
+    Attributes
+    ----------
+    sessions : dates on which the loop or an account has a row
+    accounts : the primary one first
+    held : (S + 1,) growth of all symbols held in equal parts from the start, with dividends, before costs
+    hits, hits_by_symbol : recommendations that came true
+    points : {state: how many due points ended so}
+    cost_usd, expected : dollars of models, and what their plan expected so far: low, likely, high
+    requests, failed : to broker, data service and models, and those that failed after all retries
+    minutes, alive : the exchange was open, and of those the loop was at work
+    """
+
+    record: ForwardRecord
+    registration: Registration
+    sessions: tuple[str, ...]
+    accounts: tuple[AccountFacts, ...]
+    held: Floats
+    hits: Hits
+    hits_by_symbol: dict[str, Hits]
+    points: dict[PointState, int]
+    calls: int
+    cost_usd: float
+    expected: tuple[float, float, float] | None
+    requests: int
+    failed: int
+    restarts: int
+    minutes: float
+    alive: float
+
+    @property
+    def primary(self) -> AccountFacts:
+        return self.accounts[0]
+
+    @property
+    def error_rate(self) -> float | None:
+        """Requests that failed after all retries."""
+        return self.failed / self.requests if self.requests else None
+
+    @property
+    def uptime(self) -> float | None:
+        """Share of the exchange's open minutes with a heartbeat."""
+        return self.alive / self.minutes if self.minutes else None
+
+    @property
+    def executed(self) -> float | None:
+        """Share of due points that were held, late ones too."""
+        due = sum(self.points.values())
+        return (self.points["done"] + self.points["late"]) / due if due else None
+
+
+def gather_facts(record: ForwardRecord, registration: Registration, trials: int = 1) -> ForwardFacts:
+    """Return the facts of a test so far; `trials` are the tests of its strategy on record. Raises DataError as
+    `anytime.forward_series`."""
+    names = sorted(record.accounts, key=lambda name: name != registration.primary)
+    days = {row.session for row in record.days} | {row.session for row in record.sessions}
+    first = [day for day in record.days if day.account == names[0]]
+    told = [(one, _came_true(one, later, first)) for one, later in _followed(record.recommendations)]
+    hits = {symbol: _count(one for one in told if one[0].symbol == symbol) for symbol in registration.symbols}
+    states: tuple[PointState, ...] = ("done", "late", "missed", "failed")
+    loop, cost = record.sessions, record.expected_cost
+    return ForwardFacts(
+        record=record,
+        registration=registration,
+        sessions=tuple(sorted(days)),
+        accounts=tuple(_account(record, registration, name, trials) for name in names),
+        held=_held(first, registration.symbols),
+        hits=_count(iter(told)),
+        hits_by_symbol={symbol: one for symbol, one in hits.items() if one.of},
+        points={state: sum(point.state == state for point in record.points) for state in states},
+        calls=sum(row.calls for row in loop),
+        cost_usd=math.fsum(row.cost_usd for row in loop),
+        expected=None if cost is None else (cost.low * len(loop), cost.likely * len(loop), cost.high * len(loop)),
+        requests=sum(row.requests + row.calls for row in loop),
+        failed=sum(row.failed + row.failed_calls for row in loop),
+        restarts=sum(row.restarts for row in loop),
+        minutes=math.fsum(row.minutes for row in loop),
+        alive=math.fsum(min(row.alive, row.minutes) for row in loop),
+    )
+
+
+def _account(record: ForwardRecord, registration: Registration, name: str, trials: int) -> AccountFacts:
+    days = [day for day in record.days if day.account == name]
+    orders = [order for order in record.orders if order.account == name]
+    fills = tuple(fill for fill in record.fills if fill.account == name)
+    known = [fill for fill in fills if fill.reference is not None]
+    traded = math.fsum(abs(fill.quantity * fill.price) for fill in known)
+    lost = math.fsum(fill.slippage or 0.0 for fill in known) if known else None
+    left = [day.unexplained for day in days if day.unexplained is not None]
+    return AccountFacts(
+        name=name,
+        number=registration.accounts.get(name, ""),
+        verdict=judge_forward(record, registration, name, trials),
+        path=np.array([record.cash[name], *(day.equity for day in days)]),
+        accruals=math.fsum(day.accruals.total for day in days),
+        unexplained=max(left, key=abs) if left else None,
+        costs=math.fsum(day.costs for day in days),
+        orders=len(orders),
+        refused=tuple(order for order in orders if order.state in UNSENT),
+        fills=fills,
+        slippage=lost,
+        slippage_bps=lost / traded * 1e4 if lost is not None and traded else None,
+    )
+
+
+def _held(days: Sequence[DayRow], symbols: Sequence[str]) -> Floats:
+    """(S + 1,) mean growth of the symbols; one counts from its first bar on."""
+    growth = np.ones((len(days) + 1, len(symbols)))
+    for t, day in enumerate(days):
+        moves = [[bar.moves.get(symbol, 0.0) for symbol in symbols] for bar in day.held]
+        growth[t + 1] = growth[t] * np.prod(1.0 + np.array(moves), axis=0)
+    return np.asarray(growth.mean(axis=1))
+
+
+def _followed(told: Sequence[Recommendation]) -> Iterator[tuple[Recommendation, str | None]]:
+    """Yield each recommendation with the instant of the next on its symbol."""
+    for _, group in groupby(sorted(told, key=lambda one: (one.symbol, one.at)), key=lambda one: one.symbol):
+        same = list(group)
+        yield from zip(same, [*(one.at for one in same[1:]), None], strict=True)
+
+
+def _came_true(one: Recommendation, later: str | None, days: Sequence[DayRow]) -> tuple[bool, bool] | None:
+    """(came true, rose) over the bars that opened at or after it and before the next; None where that is not known."""
+    said = one.weight - one.before if one.conviction is None else float(one.conviction)
+    start, end = datetime.fromisoformat(one.at), None if later is None else datetime.fromisoformat(later)
+    moved, seen = 1.0, False
+    for bar in (bar for day in days if day.session >= one.session for bar in day.held if one.symbol in bar.moves):
+        at = datetime.fromisoformat(bar.at)
+        if at >= start and (end is None or at < end):
+            moved, seen = moved * (1.0 + bar.moves[one.symbol]), True
+    if not said or not seen or moved == 1.0:
+        return None
+    return (said > 0) == (moved > 1.0), moved > 1.0
+
+
+def _count(told: Iterator[tuple[Recommendation, tuple[bool, bool] | None]]) -> Hits:
+    known = [outcome for _, outcome in told if outcome is not None]
+    return Hits(sum(right for right, _ in known), len(known), sum(rose for _, rose in known))

@@ -1,0 +1,276 @@
+"""Report of a forward test: its page, Markdown, numbers and terminal output, of one set of facts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulator.analysis.anytime import ForwardVerdict, level_of
+from simulator.analysis.forward_facts import AccountFacts, ForwardFacts
+from simulator.files import write_file
+from simulator.forward.registration import Registration
+from simulator.number_format import cents, counted, number_of, percent, plain, ratio, signed_percent, write_setting
+from simulator.report.charts import Chart
+from simulator.report.drawing import Panel, TimeAxis
+from simulator.report.renderers import markdown
+from simulator.report.renderers.html import SHELF, PageLink, Section, join_scripts, render_page
+from simulator.report.renderers.json import render_table
+from simulator.report.sections import forward
+from simulator.report.sections.summary import Tile
+from simulator.report.sections.sweep_luck import Scaled
+from simulator.report.table import Table
+from simulator.stats.confidence_sequence import FIRST_LOOK
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FILE = "report.html"
+RESULTS = "forward_test_results.md"
+"""In docs/ of the workspace."""
+NEWEST = 20
+"""Rows of a table before those that are folded away."""
+
+
+@dataclass(frozen=True)
+class ForwardPage:
+    """The content of the page, in its order."""
+
+    title: str
+    facts: tuple[str, ...]
+    headline: str
+    details: tuple[str, ...]
+    sequence: Scaled | None
+    tiles: tuple[Tile, ...]
+    validation: Table
+    equity: tuple[Chart, TimeAxis] | None
+    daily: Panel | None
+    accounts: Table
+    others: tuple[tuple[str, str], ...]
+    days: Table
+    hits: Table | None
+    points: Table | None
+    fills: Table | None
+    refused: Table | None
+    alerts: Table | None
+    registration: tuple[tuple[str, str], ...]
+    digests: tuple[tuple[str, str], ...]
+
+
+SECTIONS = (
+    Section("validation", "Validation"),
+    Section("equity", "Equity", lambda page: page.equity),
+    Section("accounts", "Accounts"),
+    Section("sessions", "Sessions"),
+    Section("recommendations", "Recommendations", lambda page: page.hits),
+    Section("points", "Missed points", lambda page: page.points),
+    Section("fills", "Fills", lambda page: page.fills or page.refused),
+    Section("alerts", "Alerts", lambda page: page.alerts),
+    Section("registration", "Registration"),
+)
+
+
+def compose(facts: ForwardFacts) -> ForwardPage:
+    """Return everything the report shows."""
+    first, registration = facts.primary, facts.registration
+    refused = [order for one in facts.accounts for order in one.refused]
+    fills = [fill for one in facts.accounts for fill in one.fills]
+    said = () if facts.record.digest == registration.digest else (
+        "The record was made under another registration than the one shown: its digest differs.",
+    )  # fmt: skip
+    return ForwardPage(
+        title=f"Forward test of {registration.strategy}",
+        facts=_facts(facts),
+        headline=first.verdict.headline,
+        details=(*said, *first.verdict.details),
+        sequence=forward.draw_sequence(first.verdict.course),
+        tiles=_tiles(facts),
+        validation=forward.tabulate_validation(facts),
+        equity=forward.draw_equity(facts),
+        daily=forward.draw_days(facts),
+        accounts=forward.tabulate_accounts(facts),
+        others=tuple((one.name, one.verdict.headline) for one in facts.accounts[1:]),
+        days=forward.tabulate_days(facts),
+        hits=forward.tabulate_hits(facts),
+        points=forward.tabulate_points(facts.record.points),
+        fills=forward.tabulate_fills(fills) if fills else None,
+        refused=forward.tabulate_refused(refused),
+        alerts=forward.tabulate_alerts(facts),
+        registration=_registered(registration),
+        digests=_digests(registration),
+    )
+
+
+def _facts(facts: ForwardFacts) -> tuple[str, ...]:
+    registration, sessions = facts.registration, facts.sessions
+    span = f"{sessions[0]} to {sessions[-1]}" if sessions else "not begun"
+    kind = "rehearsed" if facts.record.rehearsed else "paper accounts"
+    accounts = counted(len(facts.accounts), "account")
+    return (", ".join(registration.symbols), span, counted(len(sessions), "session"), accounts, kind,
+            f"registered {registration.registered_at[:10]}")  # fmt: skip
+
+
+def _tiles(facts: ForwardFacts) -> tuple[Tile, ...]:
+    first, hits = facts.primary, facts.hits
+    own, held = first.total_return, float(facts.held[-1]) - 1.0
+    expected = "no plan" if facts.expected is None else f"expected {cents(facts.expected[1])}"
+    seen = first.verdict
+    enough = f"the interval leaves 0 out from {ratio(1.0 / level_of(seen.trials), 0)} on"
+    more = f"{counted(seen.more, 'session')} of those registered are left"
+    return (
+        Tile("Return", signed_percent(own), f"symbols held in equal parts {signed_percent(held)}"),
+        Tile("Sessions", str(seen.sessions), more),
+        Tile("e-value", ratio(seen.e_value), f"from session {FIRST_LOOK} on" if seen.one_look else enough),
+        Tile("Came true", percent(hits.share, 0), f"{hits.right} of {hits.of} recommendations"),
+        Tile("Models", cents(facts.cost_usd), expected),
+        Tile("Uptime", percent(facts.uptime, 2), f"error rate {percent(facts.error_rate, 2)}"),
+    )
+
+
+def _registered(registration: Registration) -> tuple[tuple[str, str], ...]:
+    prior, usual = registration.prior, registration.usual
+    weights = ", ".join(f"{name} {percent(weight)}" for name, weight in usual.weights.items())
+    rows = [
+        ("Question", registration.question),
+        ("Benchmark", registration.benchmark),
+        ("Primary account", registration.primary),
+        ("Accounts", ", ".join(f"{name} {number}" for name, number in registration.accounts.items())),
+        ("Smallest edge of interest", f"{ratio(registration.smallest_edge)} a year"),
+        ("Sessions it takes", counted(registration.sessions_needed, "session")),
+        ("Symbols", ", ".join(registration.symbols)),
+        ("Models", ", ".join(f"{seat} {model}" for seat, model in registration.models.items()) or "none asked"),
+        ("Settings", ", ".join(f"{n} {write_setting(v)}" for n, v in registration.parameters.items()) or "as shipped"),
+        ("Usual exposure starts at", f"{weights} over {usual.bars} bars" if usual.bars else "nothing: no backtest"),
+        ("Carried in", f"{prior.first} to {prior.last}, chosen among {prior.trials}" if prior else "nothing"),
+        ("Registered at", registration.registered_at),
+        ("Earlier tests", ", ".join(registration.earlier) or "none"),
+    ]
+    return tuple(rows)
+
+
+def _digests(registration: Registration) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Registration", registration.id),
+        ("Digest", registration.digest),
+        ("Config", registration.config),
+        ("Code", registration.code),
+        *((name, digest) for name, digest in registration.files.items()),
+    )
+
+
+def render(facts: ForwardFacts) -> bytes:
+    """Return the page as UTF-8 HTML."""
+    page = compose(facts)
+    script, digest = join_scripts("sections.js")
+    return render_page(
+        "forward.html",
+        **vars(page),
+        name=facts.registration.strategy,
+        sections=[section for section in SECTIONS if section.shown(page)],
+        pages=(PageLink("All runs", SHELF), PageLink("Forward test")),
+        listed={
+            name: [(forward.newest(one, NEWEST), one) for one in tables if one is not None]
+            for name, tables in _lists(page).items()
+        },
+        script=script,
+        script_digest=digest,
+    ).encode()
+
+
+def _lists(page: ForwardPage) -> dict[str, tuple[Table | None, ...]]:
+    """Tables of the sections that are nothing but lists."""
+    return {
+        "sessions": (page.days,),
+        "recommendations": (page.hits,),
+        "points": (page.points,),
+        "fills": (page.fills, page.refused),
+        "alerts": (page.alerts,),
+    }
+
+
+def write_report(facts: ForwardFacts, folder: Path, docs: Path) -> tuple[Path, Path]:
+    """Write ``folder/report.html`` and ``docs/forward_test_results.md``; return both. Raises SimError where that cannot
+    be done."""
+    page = write_file(folder / FILE, render(facts))
+    return page, write_file(docs / RESULTS, as_markdown(facts).encode())
+
+
+def as_markdown(facts: ForwardFacts) -> str:
+    """Return the report in Markdown."""
+    page = compose(facts)
+    course = facts.primary.verdict.course
+    tables = [(page.validation, "Note"), (page.accounts, "Number"), (page.days, ""), (page.hits, ""),
+              (page.points, ""), (page.refused, ""), (page.alerts, "")]  # fmt: skip
+    spark = markdown.sparkline(course.mean)
+    named = (("Other accounts", page.others), ("Registration", (*page.registration, *page.digests)))
+    lists = {title: markdown.bullets(f"{name}: {text}" for name, text in rows) for title, rows in named}
+    parts = [
+        f"# {markdown.escape(page.title)}",
+        markdown.escape(" · ".join(page.facts)),
+        f"**{markdown.prose(page.headline)}**",
+        markdown.bullets(page.details),
+        f"Mean beyond its usual exposure, session by session: `{spark}`" if spark else "",
+        *(f"## {one.title}\n\n{markdown.render_table(one, hints)}" for one, hints in tables if one is not None),
+        *(f"## {title}\n\n{text}" for title, text in lists.items() if text),
+    ]
+    return plain("\n\n".join(part for part in parts if part)) + "\n"
+
+
+def as_json(facts: ForwardFacts) -> dict[str, object]:
+    """Return the report as numbers, null for undefined."""
+    page, registration = compose(facts), facts.registration
+    tables = (page.validation, page.accounts, page.days, page.hits, page.points, page.fills, page.refused, page.alerts)
+    return {
+        "registration": {"id": registration.id, "digest": registration.digest, **asdict(registration)},
+        "rehearsed": facts.record.rehearsed,
+        "sessions": list(facts.sessions),
+        "accounts": [_account(one) for one in facts.accounts],
+        "recommendations": {**vars(facts.hits), "share": facts.hits.share, "interval": facts.hits.interval},
+        "points": facts.points,
+        "executed": facts.executed,
+        "cost": {"usd": facts.cost_usd, "calls": facts.calls, "expected": facts.expected},
+        "error_rate": facts.error_rate,
+        "uptime": facts.uptime,
+        "restarts": facts.restarts,
+        "tables": [render_table(one) for one in tables if one is not None],
+    }
+
+
+def _account(one: AccountFacts) -> dict[str, object]:
+    money = {name: getattr(one, name) for name in ("equity", "pnl", "total_return", "max_drawdown")}
+    kept = {name: value for name, value in vars(one).items() if name not in ("verdict", "path", "refused", "fills")}
+    numbers = {"fills": len(one.fills), "refused": len(one.refused), "path": one.path.tolist()}
+    return {**kept, **money, **numbers, "verdict": _verdict(one.verdict)}
+
+
+def _verdict(found: ForwardVerdict) -> dict[str, object]:
+    course = found.course
+    by_session = {
+        name: [number_of(value) for value in getattr(course, name).tolist()]
+        for name in ("mean", "low", "high", "e_value")
+    }
+    kept = {name: value for name, value in vars(found).items() if name not in ("course", "account")}
+    return {**kept, "course": {"sessions": list(course.sessions), "first": course.first, **by_session}}
+
+
+def print_forward(facts: ForwardFacts, console: Console, written: tuple[Path, Path]) -> None:
+    """Print verdict, validation and where the report lies. Fits 80 columns."""
+    from simulator.report.renderers.console import Text
+    from simulator.report.renderers.terminal import print_paragraph, print_path, print_table
+
+    page = compose(facts)
+    console.print()
+    console.print(Text(page.title, style="bold cyan"))
+    print_paragraph(console, " · ".join(page.facts), "dim")
+    console.print()
+    print_paragraph(console, page.headline, "bold")
+    for sentence in page.details:
+        print_paragraph(console, sentence)
+    console.print()
+    print_table(console, page.validation, headings=False)
+    console.print()
+    for name, headline in page.others:
+        print_paragraph(console, headline, label=name)
+    print_paragraph(console, facts.registration.digest, "dim", label="digest")
+    for label, path in zip(("report", "results"), written, strict=True):
+        print_path(console, label, path)
