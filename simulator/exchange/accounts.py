@@ -47,7 +47,8 @@ class Execution:
 
 @dataclass
 class PaperAccount:
-    """One account. `orders` are all there ever were, by id, in the order they came; `marks` {session: equity}."""
+    """One account. `orders` are all there ever were, by id, in the order they came, `recent` those among them that
+    may be open; `closes` {session: equity}."""
 
     key: str
     secret: str
@@ -55,6 +56,7 @@ class PaperAccount:
     cash: float = 100_000.0
     holdings: dict[str, Holding] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
+    recent: dict[str, Order] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
     closes: dict[int, float] = field(default_factory=dict)
@@ -89,7 +91,7 @@ class PaperAccount:
 
     def open_orders(self, symbol: str | None = None) -> Iterator[Order]:
         """Yield orders that may still fill, legs that wait among them, oldest first."""
-        for order in list(self.orders.values()):
+        for order in list(self.recent.values()):
             if order.is_open and symbol in (None, order.symbol):
                 yield order
 
@@ -142,13 +144,22 @@ class PaperAccount:
         self.check(order, prices, now)
         order.closing = order.sign * self.held(order.symbol) < 0.0
         for one in order.family():
-            self.orders[one.id] = one
-            self.ids[one.client_order_id] = one.id
+            self.keep(one)
             one.expires_at = prices.expiry(one.time_in_force, now)
         if order.order_class == "oco":
             for leg in order.legs:
                 leg.status = "new" if prices.is_open(now) else "accepted"
         order.status = "new" if prices.is_open(now) else "accepted"
+
+    def keep(self, order: Order) -> None:
+        """Put an order with those there ever were."""
+        self.orders[order.id] = self.recent[order.id] = order
+        self.ids[order.client_order_id] = order.id
+
+    def end_session(self, session: int, prices: Prices, now: int) -> None:
+        """Note the equity at a session's close; orders that have ended are recent no more."""
+        self.closes[session] = self.equity(prices, now)
+        self.recent = {one.id: one for one in self.open_orders()}
 
     def check(self, order: Order, prices: Prices, now: int) -> None:
         """Raise Refusal for an order that clashes with what is held, ordered or owned."""

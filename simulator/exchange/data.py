@@ -112,15 +112,18 @@ def _symbols(asked: Mapping[str, str]) -> list[str]:
 def latest(wire: Wire, what: str, symbol: str) -> Item | None:
     """Return the newest trade, quote or bar of a symbol, None before any."""
     prices, now = wire.exchange.prices, wire.exchange.now
+    last = prices.last_trade(symbol, now)
+    if last is None:
+        return None
     if what == "trade":
-        last = prices.last_trade(symbol, now)
-        return None if last is None else forms.trade_json(*last)
+        return forms.trade_json(*last)
     if what == "quote":
         quote = prices.quote(symbol, now)
         return None if quote is None else forms.quote_json(*quote)
     step = DAY if prices.bars.frequency == "1d" or what == "daily" else MINUTE
-    past = list(prices.past_bars(symbol, step, (now - 40 * DAY, now, now)))
-    return forms.bar_json(past[-1]) if past else None
+    past = (list(prices.past_bars(symbol, step, (last[0] - back, now, now))) for back in (2 * step, 40 * DAY))
+    newest = next((bars[-1] for bars in past if bars), None)
+    return None if newest is None else forms.bar_json(newest)
 
 
 def snapshot(wire: Wire, symbol: str) -> Item:

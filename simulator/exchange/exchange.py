@@ -180,7 +180,7 @@ class Exchange:
         except Refusal:
             order.status = before
             raise
-        account.orders[changed.id], account.ids[changed.client_order_id] = changed, changed.id
+        account.keep(changed)
         if self.faults.strikes(["replace-pending"], self._about(account, order)):
             order.status, changed.status = "pending_replace", "pending_new"
             self._tell("pending_replace", account, order)
@@ -268,7 +268,7 @@ class Exchange:
                 auction.close()
                 self._expire(account, ("day", "cls"))
                 self._expire(account, ("gtc",))
-                account.closes[int(self.bars.session_of[t])] = account.equity(self.prices, self.now)
+                account.end_session(int(self.bars.session_of[t]), self.prices, self.now)
         for listen in list(self.bar_listeners):
             listen(t)
 

@@ -171,7 +171,8 @@ class Prices:
         if n is None or (step < DAY and self.bars.frequency == "1d"):
             return
         names = self._names(step)
-        rows = np.flatnonzero(np.isfinite(self.bars.close[:, n]) & (names >= start) & (names <= end))
+        within = slice(np.searchsorted(names, start), np.searchsorted(names, end, side="right"))
+        rows = np.flatnonzero(np.isfinite(self.bars.close[within, n])) + within.start
         if not rows.size:
             return
         starts = np.flatnonzero(np.r_[True, np.diff(names[rows]) != 0])
@@ -198,9 +199,12 @@ class Prices:
 
     def _names(self, step: int) -> Instants:
         """(T,) instant by which the data interface names the bar of `step` that each bar lies in."""
-        if step >= DAY:
-            return calendar.wall_to_utc(self.bars.session_of, time(0))
-        return self.bars.opens_at - self.bars.opens_at % step
+        if ("names", step) not in self.bars.worked_out:
+            b = self.bars
+            names = calendar.wall_to_utc(b.session_of, time(0)) if step >= DAY else b.opens_at - b.opens_at % step
+            b.worked_out["names", step] = names
+        found: Instants = self.bars.worked_out["names", step]
+        return found
 
     def listed(self) -> Mapping[str, int]:
         """Return {symbol: column}."""
