@@ -1,0 +1,269 @@
+"""Parity of a forward test with a replay of the same sessions, from the inputs that it recorded.
+
+    events of the store ──► prompts, decisions, orders, fills, books ──┐
+    <run>/data ──► replay, strategy and settings as they are now ──────┴──► first differences, slippage
+
+The replay asks no model: a question that was not asked before is a prompt that has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from math import isclose
+from pathlib import Path
+from typing import Any, Literal
+
+from simulator.config import load_config, override_config
+from simulator.errors import DataError, LLMError
+from simulator.evidence.writer import session_ends
+from simulator.forward import payloads
+from simulator.llm.providers.offline import Offline
+from simulator.market.bars import moment
+from simulator.market.calendar import NEW_YORK, day_of
+from simulator.replay.run import Replayed, replay_strategy
+from simulator.runs.accounts import COUNCIL, replay_accounts
+from simulator.runs.forward import as_traded
+from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.load_inputs import load_inputs
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import load_strategy
+from simulator.store.connection import store_place
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.trading.cycle import TradingRules
+from simulator.trading.model import Decision, Order
+from simulator.trading.strategy import points_of, seats_of
+from simulator.workspace import Workspace
+
+Part = Literal["prompts", "decisions", "orders", "fills", "books"]
+PARTS: tuple[Part, ...] = ("prompts", "decisions", "orders", "fills", "books")
+
+CENT, SHARE, PRICE = 0.005, 1e-6, 1e-8
+"""Dollars, shares, and a fraction of a price by which the two may differ."""
+
+Facts = dict[tuple[Hashable, ...], Any]
+"""Values of one part, under (account, instant or session, …)."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that is not the same; None on the side that has none. `where` is account, instant or session, thing."""
+
+    part: Part
+    where: tuple[str, ...]
+    forward: Any
+    replay: Any
+
+    def __str__(self) -> str:
+        sides = ("none" if one is None else str(one) for one in (self.forward, self.replay))
+        return f"{self.part}: {' '.join(self.where)}: {' in the forward test, '.join(sides)} in the replay"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Result of a comparison: how much was compared of each part, and all that differed.
+
+    `slippage_bps` is what market orders paid over the price they were to fill at, `traded` the dollars behind it.
+    """
+
+    run: str
+    first: date
+    last: date
+    compared: Mapping[Part, int]
+    differences: tuple[Difference, ...]
+    slippage_bps: float | None = None
+    traded: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return not self.differences
+
+    def to_json(self, most: int) -> dict[str, object]:
+        """Return what ``--json`` prints, with at most so many differences of each part."""
+        found = {part: [one for one in self.differences if one.part == part] for part in PARTS}
+        return {
+            "run": self.run, "holds": self.holds, "from": str(self.first), "to": str(self.last),
+            "compared": dict(self.compared), "different": {part: len(one) for part, one in found.items()},
+            "differences": [vars(one) for part in PARTS for one in found[part][:most]],
+            "slippage_bps": self.slippage_bps, "traded_usd": self.traded,
+        }  # fmt: skip
+
+
+@dataclass
+class Side:
+    """One of the two that are compared: what it says of each part."""
+
+    prompts: Facts = field(default_factory=dict)
+    decisions: Facts = field(default_factory=dict)
+    orders: Facts = field(default_factory=dict)
+    fills: Facts = field(default_factory=dict)
+    books: Facts = field(default_factory=dict)
+
+    def decide(self, account: str, decision: Decision) -> None:
+        """Add a decision: the keys of its questions, its targets, and everything else it says."""
+        at = str(decision.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"))
+        targets = {one.symbol: [getattr(one, name) for name in _TARGET] for one in decision.targets}
+        self.decisions[account, at, "made"] = True
+        for path, value in _leaves({"targets": targets, "record": decision.record}):
+            asked = path.endswith("prompts") or ".keys[" in path
+            (self.prompts if asked else self.decisions)[account, at, path] = value
+
+    def order(self, account: str, at: int, order: Order) -> None:
+        amount = f"${order.notional:.2f}" if order.quantity is None else f"{order.quantity:.9f}".rstrip("0").rstrip(".")
+        prices = (f"{name} {price:.4f}" for name in ("limit", "stop", "take_profit") if (price := getattr(order, name)))
+        self.orders[account, _minute(at), order.symbol] = " ".join([order.kind, amount, *prices])
+
+    def fill(self, account: str, at: int, symbol: str, shares: float, paid: float) -> None:
+        """Add a fill; those of a symbol on one side in a session are one."""
+        where = account, str(_minute(at))[:10], symbol, "bought" if shares > 0.0 else "sold"
+        before, price = self.fills.get(where, (0.0, 0.0))
+        self.fills[where] = before + shares, (before * price + shares * paid) / (before + shares)
+
+    def close(self, account: str, session: str, equity: float, positions: Mapping[str, float]) -> None:
+        self.books[account, session, "equity"] = equity
+        for symbol, shares in positions.items():
+            if abs(shares) > SHARE:
+                self.books[account, session, symbol] = shares
+
+
+_TARGET = ("weight", "order", "limit", "stop", "take_profit")
+
+
+def _minute(at: int) -> str:
+    return moment(at).astimezone(NEW_YORK).isoformat(timespec="minutes")
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _leaves(one, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list | tuple):
+        for n, one in enumerate(value):
+            yield from _leaves(one, f"{path}[{n}]")
+    else:
+        yield path, value
+
+
+# ── the two sides ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_side(events: Sequence[Event]) -> Side:
+    """Return what a forward test did."""
+    side, made = Side(), dict[tuple[str, datetime], Any]()
+    for event in events:
+        account, payload = str(event.account), event.payload
+        if event.kind == "forward.intent":
+            intent = payloads.read_intent(payload)
+            made[account, intent.decision.as_of] = intent
+            for order in intent.orders:  # of a later revision those that had still to be sent
+                side.order(account, order.submitted_at, order)
+        elif event.kind == "forward.fill":
+            fill = payloads.read_fill(payload)
+            side.fill(account, fill.at, fill.symbol, fill.quantity, fill.price)
+        elif event.kind == "forward.session" and event.account is not None:
+            side.close(account, payload["session"], payload["equity"], payload["positions"])
+    for (account, _), intent in made.items():
+        side.decide(account, intent.decision)
+    return side
+
+
+def _replayed_side(accounts: Mapping[str, Replayed]) -> Side:
+    side = Side()
+    for name, replayed in accounts.items():
+        ledger, bars = replayed.ledger, replayed.ledger.bars
+        for result in replayed.results:
+            side.decide(name, result.decision)
+        for order in ledger.orders:
+            side.order(name, order.submitted_at, order)
+        for fill in ledger.fills:
+            side.fill(name, fill.at, fill.symbol, fill.quantity, fill.price + fill.slippage / fill.quantity)
+        for t in session_ends(bars).tolist():
+            positions = dict(zip(bars.symbols, ledger.positions[t].tolist(), strict=True))
+            side.close(name, str(day_of(bars.session_of[t])), float(ledger.equity[t]), positions)
+    return side
+
+
+def spec_of(events: Sequence[Event]) -> tuple[RunSpec, date]:
+    """Return what a forward test trades, and its last session that has ended. Raises DataError."""
+    started = next((one.payload for one in events if one.kind == "forward.started" and "strategy" in one.payload), None)
+    ended = [str(one.payload["session"]) for one in events if one.kind == "forward.session"]
+    if started is None or not ended:
+        raise DataError("no session of it has ended", mend="parity is shown of sessions that were traded")
+    spec = RunSpec(
+        started["strategy"], tuple(started["symbols"]), date.fromisoformat(started["first"]),
+        models=started["models"], parameters=started["parameters"],
+    )  # fmt: skip
+    return as_traded(spec), date.fromisoformat(max(ended))
+
+
+def replay_again(spec: RunSpec, last: date, workspace: Workspace, data: Path) -> tuple[dict[str, Replayed], str]:
+    """Return the accounts of a replay of `spec` on the bars in `data`, and why it ended early, empty where it did not.
+
+    Rules and rule-based analysts answer anew; what models are asked must have been asked before.
+    """
+    config = override_config(load_config(workspace.config), spec.overrides)
+    rules = TradingRules.from_config(config)
+    with open_gateway(replace(spec, cache="replay"), workspace, config) as asking:
+        strategy = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols)).strategy
+        if all(seat.provider == Offline.name for seat in seats_of(strategy).values()):
+            asking.gateway.mode = "record"
+        asking.open_for("", seats_of(strategy))
+        points = points_of(strategy, config.schedule)
+        there = workspace.reading(str(data.absolute()))
+        inputs = load_inputs(spec.symbols, spec.first, last, strategy.window, points, there, config).inputs
+        try:
+            replayed = replay_strategy(strategy, inputs, rules, config.accounts.cash, None, asking.loop)
+        except LLMError as error:
+            return {}, error.found
+    accounts = {one.name: one.replayed for one in replay_accounts(strategy, replayed, rules, config.accounts)}
+    return accounts or {COUNCIL: replayed}, "" if replayed.stopped is None else replayed.stopped.found
+
+
+# ── compared ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def compare(run: str, workspace: Workspace, folder: Path) -> Parity:
+    """Replay what the forward test `run` traded so far and compare. Raises DataError for what is no forward test."""
+    with Store(store_place(workspace.registry)) as store:
+        events = [stored.event for stored in store.of_forward(run)]
+    spec, last = spec_of(events)
+    accounts, stopped = replay_again(spec, last, workspace, folder / "data")
+    forward, again = read_side(events), _replayed_side(accounts)
+    differences = [one for part in PARTS for one in _differ(part, getattr(forward, part), getattr(again, part))]
+    if stopped:
+        differences.insert(0, Difference("prompts", ("all", str(last), "asked"), None, stopped))
+    compared = {part: len(getattr(forward, part)) for part in PARTS}
+    bps, traded = _slippage(events)
+    return Parity(run, spec.first, last, compared, tuple(differences), bps, traded)
+
+
+def _differ(part: Part, forward: Facts, again: Facts) -> Iterator[Difference]:
+    for where in sorted({*forward, *again}, key=lambda one: (one[1], *map(str, one))):
+        mine, theirs = forward.get(where), again.get(where)
+        if not _same(part, mine, theirs):
+            yield Difference(part, tuple(map(str, where)), mine, theirs)
+
+
+def _same(part: Part, mine: Any, theirs: Any) -> bool:
+    if mine is None or theirs is None or part not in ("fills", "books"):
+        return bool(mine == theirs)
+    if part == "books":
+        return abs(float(mine) - theirs) < CENT
+    return abs(float(mine[0]) - theirs[0]) < SHARE and isclose(mine[1], theirs[1], rel_tol=PRICE)
+
+
+def _slippage(events: Sequence[Event]) -> tuple[float | None, float]:
+    """Return basis points that market orders paid over the open, and the dollars they traded."""
+    fills = {one.payload["id"]: payloads.read_fill(one.payload) for one in events if one.kind == "forward.fill"}
+    paid = traded = 0.0
+    for event in events:
+        for name, price in (event.payload.get("references") or {}).items() if event.kind == "forward.session" else ():
+            with suppress(KeyError):
+                fill = fills[name]
+                if fill.price != price:
+                    paid += (fill.price - price) * fill.quantity
+                    traded += abs(price * fill.quantity)
+    return (paid / traded * 1e4 if traded else None), traded
