@@ -18,6 +18,7 @@ from simulator.workspace import Workspace
 if TYPE_CHECKING:
     from simulator.forward.status import Status
     from simulator.forward.switches import Heartbeat
+    from simulator.rehearsal.parity import Parity
 
 STOPPING_S = 60.0
 """Seconds `stop` waits for the loop to end."""
@@ -131,3 +132,40 @@ def _still_running(heart: Heartbeat) -> Exception:
 
     what = f"the loop of {heart.run} has not ended within {STOPPING_S:.0f} s (process {heart.pid})"
     return SimError(what, mend=f"`kill -9 {heart.pid}` loses nothing: the next start reads store and broker")
+
+
+@forward.command(short_help="Hold a test against a replay of its sessions.")
+@click.argument("run", shell_complete=complete_loop)
+@click.option("--most", default=5, show_default=True, help="Differences of each part that are shown.")
+@AS_JSON
+@click.pass_context
+def parity(ctx: click.Context, run: str, most: int, as_json: bool) -> None:
+    """Replay the sessions of RUN from the inputs it recorded, with strategy and settings as they are now, and compare
+    prompts, decisions, orders, fills and books. Exit code 1 where anything differs.
+
+    Slippage that was paid is told as a setting for backtests.
+    """
+    from simulator.rehearsal.parity import compare, find_run
+
+    workspace: Workspace = ctx.obj
+    found = compare(*find_run(workspace, run), workspace)
+    print_result(found.to_json(most), as_json, lambda _: _show_parity(found, most))
+    ctx.exit(0 if found.holds else 1)
+
+
+def _show_parity(found: Parity, most: int) -> None:
+    from simulator.number_format import counted, dollars
+
+    for part, compared in found.compared.items():
+        different = [one for one in found.differences if one.part == part]
+        say(f"{part:10} {compared:6,} compared, {len(different):,} different")
+        for one in different[:most]:
+            say(f"  {one}")
+        if len(different) > most:
+            say(f"  and {len(different) - most:,} more (--most)")
+    if found.slippage_bps is not None:
+        setting = f"--set costs.slippage_bps={found.slippage_bps:.2f}"
+        say(f"slippage   {found.slippage_bps:.2f} basis points of {dollars(found.traded)}: `sim run … {setting}`")
+    days = f"from {found.first} to {found.last}"
+    what = "the replay is the same" if found.holds else counted(len(found.differences), "difference")
+    say(f"{found.run}, {days}: {what}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simulator.config import load_config, override_config
-from simulator.errors import DataError, LLMError
+from simulator.errors import DataError, LLMError, UsageError
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
 from simulator.llm.providers.offline import Offline
@@ -225,7 +225,18 @@ def replay_again(spec: RunSpec, last: date, workspace: Workspace, data: Path) ->
 # ── compared ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def compare(run: str, workspace: Workspace, folder: Path) -> Parity:
+def find_run(workspace: Workspace, name: str) -> tuple[str, Path]:
+    """Return id and folder of the forward test that `name`, an id or its beginning, stands for. Raises UsageError."""
+    folders = sorted(one for one in workspace.reports.glob("forward-*") if (one / "data").is_dir())
+    found = [one for one in folders if one.name == name or one.name.rpartition("-")[2].startswith(name)]
+    if len(found) != 1:
+        there = ", ".join(one.name.rpartition("-")[2] for one in found or folders)
+        what = f"{len(found)} forward tests fit" if found else "no forward test"
+        raise UsageError(f'{what} "{name}"', mend=f"one of {there}" if there else "`sim rehearse` makes one")
+    return found[0].name.rpartition("-")[2], found[0]
+
+
+def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     """Replay what the forward test `run` traded so far and compare. Raises DataError for what is no forward test."""
     with Store(store_place(workspace.registry)) as store:
         events = [stored.event for stored in store.of_forward(run)]
@@ -251,8 +262,9 @@ def _same(part: Part, mine: Any, theirs: Any) -> bool:
     if mine is None or theirs is None or part not in ("fills", "books"):
         return bool(mine == theirs)
     if part == "books":
-        return abs(float(mine) - theirs) < CENT
-    return abs(float(mine[0]) - theirs[0]) < SHARE and isclose(mine[1], theirs[1], rel_tol=PRICE)
+        return isclose(mine, theirs, rel_tol=0.0, abs_tol=CENT)
+    (shares, price), (others, paid) = mine, theirs
+    return isclose(shares, others, rel_tol=0.0, abs_tol=SHARE) and isclose(price, paid, rel_tol=PRICE)
 
 
 def _slippage(events: Sequence[Event]) -> tuple[float | None, float]:

@@ -1,0 +1,93 @@
+"""`sim forward parity`: a rehearsed test is the replay of its sessions, and one changed byte is seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.workspace import make_workspace
+
+from ..conftest import _in_this_process
+
+pytestmark = pytest.mark.medium
+
+Show = Callable[[], tuple[int, dict[str, Any]]]
+
+
+def rehearse(workspace: Path, *words: str) -> dict[str, Any]:
+    done = _in_this_process(["rehearse", "--from", "2024-06-03", "--json", *words], workspace, {})
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def parity(workspace: Path, run: str) -> tuple[int, dict[str, Any]]:
+    done = _in_this_process(["forward", "parity", run, "--json"], workspace, {})
+    assert done.stdout, done.stderr
+    return done.returncode, dict(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A small council rehearsed for two sessions, and the id of its test."""
+    workspace = tmp_path_factory.mktemp("rehearsed") / "workspace"
+    make_workspace(workspace, git=False)
+    made = rehearse(workspace, "--sessions", "2", "--strategy", "small_council")
+    assert made["sessions"] == 2
+    return workspace, str(made["run"])
+
+
+@pytest.fixture
+def council(rehearsed: tuple[Path, str]) -> Iterator[tuple[Path, Show]]:
+    """The folder of its strategy, which is as it was afterwards, and what parity says."""
+    workspace, run = rehearsed
+    folder = workspace / "strategies" / "small_council"
+    shutil.copytree(folder, aside := workspace / "aside")
+    yield folder, lambda: parity(workspace, run)
+    shutil.rmtree(folder)
+    aside.rename(folder)
+
+
+def test_a_council_in_all_its_accounts_is_the_replay_of_its_sessions(council: tuple[Path, Show]) -> None:
+    code, found = council[1]()
+    assert code == 0
+    assert found["differences"] == []
+    assert all(found["compared"][part] > 0 for part in ("prompts", "decisions", "orders", "fills", "books"))
+    assert found["slippage_bps"] == pytest.approx(2.0)  # as config/costs.yaml has it
+
+
+def test_a_rule_with_exits_is_the_replay_of_its_sessions(rehearsed: tuple[Path, str]) -> None:
+    exits = ("--set", "exits.stop=0.004", "--set", "exits.take_profit=0.006")
+    words = ("--sessions", "4", "--strategy", "buy_and_hold", *exits)
+    made = rehearse(rehearsed[0], *words)
+    code, found = parity(rehearsed[0], made["run"])
+    assert (code, found["differences"]) == (0, [])
+    assert made["accounts"]["COUNCIL"]["fills"] > made["accounts"]["COUNCIL"]["orders"]  # some by stop or target
+
+
+def test_one_changed_byte_of_a_prompt_fails(council: tuple[Path, Show]) -> None:
+    folder, show = council
+    with (folder / "prompts" / "trend.md").open("a") as file:
+        file.write("!")
+    code, found = show()
+    assert code == 1
+    assert found["different"]["prompts"] > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "part"),
+    [("2: 0.20", "2: 0.21", "orders"), ("cadence: weekly", "cadence: daily", "decisions")],
+    ids=["size", "cadence"],
+)
+def test_one_changed_setting_fails(council: tuple[Path, Show], before: str, after: str, part: str) -> None:
+    folder, show = council
+    text = (folder / "strategy.yaml").read_text()
+    assert before in text
+    (folder / "strategy.yaml").write_text(text.replace(before, after))
+    code, found = show()
+    assert code == 1
+    assert found["different"][part] > 0
