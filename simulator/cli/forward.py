@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.completers import complete_loop
-from simulator.cli.options import AS_JSON
+from simulator.cli.completers import complete_loop, complete_parameter
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Real, Whole
 from simulator.cli.output import print_result
+from simulator.cli.run import parse_parameters
 from simulator.printing import say
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
+    from simulator.forward.registration import Registration
     from simulator.forward.status import Status
     from simulator.forward.switches import Heartbeat
     from simulator.rehearsal.parity import Parity
@@ -32,6 +35,70 @@ def forward() -> None:
     sim forward status
     touch forward.stop      # in the workspace: the kill switch, whatever else does not answer
     """
+
+
+class StartCommand(InSections):
+    """`sim forward start`, its options by what they decide."""
+
+    sections: ClassVar = {
+        "What is tried": ("--strategy", "--symbols", "--set", "--edge", "--sessions"),
+        "Who answers, and for how much": ("--models", "--max-cost"),
+        "Where": ("--exchange", "--help"),
+    }
+
+
+@forward.command(cls=StartCommand, short_help="Register a test and trade it until it ends or is stopped.")
+@STRATEGY
+@SYMBOLS
+@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=parse_parameters,
+              shell_complete=complete_parameter, help="A parameter of the strategy or of config/.")  # fmt: skip
+@click.option("--edge", type=Real(), default=1.0, show_default=True,
+              help="Smallest ratio a year, beyond its own usual exposure, that is of interest.")  # fmt: skip
+@click.option("--sessions", type=Whole(min=1, max=2000), default=252, show_default=True, help="Most that are traded.")
+@click.option("--exchange", "url", metavar="URL", help="A rehearsal exchange on this machine instead of Alpaca.")
+@MODELS
+@MAX_COST
+@click.pass_obj
+def start(workspace: Workspace, /, edge: float, sessions: int, url: str | None, **options: Any) -> None:
+    """Register a test and trade it on paper accounts until its last session, or until it is stopped.
+
+    \b
+    sim forward start --strategy sma_cross --symbols SPY,QQQ
+
+    It stays in the foreground, for a service manager to keep. After a crash the same words go on: what is on record
+    and what the broker has say where. Keys are those of `.env.template`; a rule trades in the account COUNCIL.
+    """
+    from datetime import date
+
+    from simulator.forward.watch import StoppedError
+    from simulator.number_format import counted
+    from simulator.runs.forward_start import ForwardTest, start_forward
+    from simulator.runs.spec import RunSpec
+
+    def tell(registration: Registration, fresh: bool, first: date, last: date) -> None:
+        how = "registered" if fresh else "goes on, registered"
+        accounts = ", ".join(f"{name} {number}" for name, number in registration.accounts.items())
+        say(
+            f"{registration.id}  {registration.strategy} {how} {registration.registered_at}, {registration.digest[:12]}"
+        )
+        say(f"  {accounts}; from {first} to {last}")
+        needed = counted(registration.sessions_needed, "session")
+        say(f"  an edge of {registration.smallest_edge:g} a year shows in {needed}, four times in five")
+
+    spec = RunSpec(first=date.min, **{**options, "parameters": dict(options["parameters"])})
+    try:
+        start_forward(ForwardTest(spec, sessions, edge, url), workspace, _have_typed, tell, say)
+    except StoppedError as stopped:
+        say(f"stopped: {stopped.found}; the same words go on")
+
+
+def _have_typed(sentence: str) -> str:
+    from simulator.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError("live trading is confirmed by a person at a terminal", mend="start it in one")
+    say(f"Live trading, with real money. To go on, type: {sentence}")
+    return str(click.prompt(">", prompt_suffix=" ", default="", show_default=False))
 
 
 @forward.command(short_help="Show what is at work, what it holds, what comes next.")

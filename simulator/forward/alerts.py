@@ -75,12 +75,16 @@ class Alerts:
         self._log, self._window = log, timedelta(minutes=settings.repeat_minutes)
         opened = open_channels(settings) if channels is None else channels
         self._channels = [_Channel(name, deliver, log) for name, deliver in opened.items()]
+        self.echo: Callable[[str], None] = lambda _line: None
+        """Gets the line of every alert at once: a terminal."""
         self._folds: dict[tuple[str, str, str], _Fold] = {}
         self._lock = threading.RLock()
 
     def send(self, alert: Alert) -> None:
         """Write the alert to the log and put it in the channels' queues, unless it went out a short time ago."""
         self._log.write(f"alert.{alert.kind}", alert.at, alert.account, text=alert.text)
+        with suppress(OSError, ValueError):  # its reader is gone, which stops nothing
+            self.echo(f"{alert.at:%Y-%m-%d %H:%M:%S} {alert.line()}")
         with self._lock:
             same = (alert.kind, alert.account, CHANGING.sub("#", alert.text))
             fold = self._folds.get(same)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -419,7 +419,7 @@ class AlpacaAccount:
 
     # Updates ----------------------------------------------------------------------------------------------------------
 
-    async def updates(self) -> AsyncIterator[OrderReport]:
+    async def updates(self) -> AsyncGenerator[OrderReport, None]:
         """Yield orders of the account as they change, from now on. While this runs, orders wait for its stream.
 
         They are read when the stream tells something, when it was connected anew, and every `poll_s` seconds; where

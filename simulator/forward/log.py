@@ -35,13 +35,15 @@ class Log:
         """Lines that could not be written since the last one that could."""
         self._lock = threading.RLock()
 
-    def write(self, kind: str, at: datetime, account: str = "", session: date | None = None, **facts: Any) -> bool:
+    def write(self, kind: str, at: datetime, account: str = "", session: date | None = None, /, **facts: Any) -> bool:
         """Append a line about what happened at `at` (aware); returns whether it stands on disk. Raises nothing.
 
-        `session` is the one it belongs to, the day in New York if not given; `account` is empty for all of them.
+        `session` is the one it belongs to, the day in New York if not given; `account` is empty for all of them. Facts
+        that are called as what stands in every line (at, kind, run, account) get a `_`.
         """
         path = self.folder / f"{session or at.astimezone(NEW_YORK).date():%Y%m%d}.jsonl"
-        head = {"at": at.isoformat(), "kind": kind, "run": self.run, "account": account}
+        head = {"at": at.astimezone(NEW_YORK).isoformat(), "kind": kind, "run": self.run, "account": account}
+        facts = {f"{name}_" if name in head else name: value for name, value in facts.items()}
         with self._lock:
             lost = _encode({**head, "kind": "log.lost", "account": ""}, {"lines": self.lost}) if self.lost else b""
             try:

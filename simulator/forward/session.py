@@ -454,7 +454,7 @@ class Session:
         self.store.append(self.run, [Event(kind, local.isoformat(), account, payload)])
         if self.watch is not None:
             facts = {name: value for name, value in payload.items() if isinstance(value, str | float | int)}
-            self.watch.tell(kind, at, account or "", **{f"{name}_": facts[name] for name in facts})
+            self.watch.tell(kind, at, account or "", **facts)
         self._apply(kind, local, account, payload)
 
     def record(self, kind: str, at: datetime, account: str, payload: Mapping[str, Any]) -> None:

@@ -86,9 +86,9 @@ class Watch:
         self._follow_pause(switches, now)
         if switches.stop is not None:
             self.alert("kill switch", switches.stop, now)
-            raise StoppedError(f"stopped by the kill switch: {switches.stop}")
+            raise StoppedError(f"the kill switch is thrown: {switches.stop}")
         if self.stop_asked is not None:
-            raise StoppedError(f"stopped: {self.stop_asked}")
+            raise StoppedError(f"{self.stop_asked} asked for it")
         self.beat("running" if self.paused is None else "paused", now)
 
     def _follow_pause(self, switches: Switches, now: datetime) -> None:
@@ -114,7 +114,7 @@ class Watch:
 
     # ── what is said ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def tell(self, kind: str, at: datetime, account: str = "", **facts: Any) -> None:
+    def tell(self, kind: str, at: datetime, account: str = "", /, **facts: Any) -> None:
         """Write a line to the log."""
         self.log.write(kind, at, account, **facts)
 

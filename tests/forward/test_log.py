@@ -25,8 +25,8 @@ def test_every_line_says_run_and_account_and_stands_under_its_session(tmp_path: 
     assert log.write("order.sent", AT, "TREND", symbol="SPY", quantity=12.5)
     late = datetime(2024, 6, 4, 1, 30, tzinfo=UTC)  # 21:30 in New York
     log.write("heartbeat", late)
-    log.write("books.equal", late, session=date(2024, 6, 4))
-    log.write("odd", AT, value=float("nan"), other={1, 2}, text="two\nlines\u2028\ud800")
+    log.write("books.equal", late, "", date(2024, 6, 4))
+    log.write("odd", AT, kind="a fact of its own", value=float("nan"), other={1, 2}, text="two\nlines\u2028\ud800")
     found = list(read_log(tmp_path, date(2024, 6, 3)))
     assert [(line["kind"], line["run"], line["account"]) for line in found] == [
         ("order.sent", "2f3a", "TREND"),
@@ -34,6 +34,8 @@ def test_every_line_says_run_and_account_and_stands_under_its_session(tmp_path: 
         ("odd", "2f3a", ""),
     ]
     assert found[0]["quantity"] == 12.5
+    assert found[2]["kind_"] == "a fact of its own"
+    assert found[2]["at"] == "2024-06-03T10:00:00-04:00"
     assert [line["kind"] for line in read_log(tmp_path, date(2024, 6, 4))] == ["books.equal"]
     assert list(read_log(tmp_path, date(2024, 6, 5))) == []
     path = tmp_path / "20240603.jsonl"
@@ -142,7 +144,7 @@ def test_something_else_under_the_name_of_the_log_is_a_line_lost(tmp_path: Path)
     (tmp_path / "20240605.jsonl").mkdir()
     log = Log(tmp_path, "2f3a")
     for day in (3, 4, 5):
-        assert not log.write("lost", AT, session=date(2024, 6, day))
+        assert not log.write("lost", AT, "", date(2024, 6, day))
     assert not Log(tmp_path / "20240605.jsonl" / "a\0b", "2f3a").write("lost", AT)
 
 

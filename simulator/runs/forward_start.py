@@ -1,0 +1,286 @@
+"""Start of a forward test: everything that must be so before the first order, and then the loop itself.
+
+    keys ──► number of each account ──► registration, on disk and on record ──► Session
+    broker's clock ───┘ first session                        BrokerClock, AlpacaAccount, alpaca_source ──┘
+
+The same words go on with the test they began: its registration has the same id, and says when it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from types import FrameType
+
+from simulator.config import Config, load_config, override_config
+from simulator.errors import BrokerError, UsageError
+from simulator.forward.actions import alpaca_source
+from simulator.forward.alpaca import AlpacaAccount
+from simulator.forward.clock import BrokerClock
+from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
+from simulator.forward.registration import Registration, register
+from simulator.forward.requests import Patience
+from simulator.forward.session import Session
+from simulator.forward.settings import Forward, load_settings
+from simulator.forward.switches import refuse_if_stopped
+from simulator.forward.watch import Watched
+from simulator.market.calendar import NEW_YORK, day_of, sessions
+from simulator.runs.forward import as_traded, members_of, open_session
+from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.identity import code_digest, digest_of
+from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import Loaded, load_strategy
+from simulator.stats.confidence_sequence import sessions_to_find
+from simulator.stats.metrics import PERIODS
+from simulator.stats.series import Undefined
+from simulator.store.connection import store_place
+from simulator.store.database import Store
+from simulator.trading.strategy import points_of, seats_of
+from simulator.workspace import Workspace
+
+LISTEN_AGAIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class ForwardTest:
+    """A test that is asked for: `spec` without its dates, the most `sessions` it is traded for, and the smallest ratio
+    a year, of what it earns beyond its own usual exposure, that is of interest. `url` is a rehearsal exchange on this
+    machine."""
+
+    spec: RunSpec
+    sessions: int = 252
+    smallest_edge: float = 1.0
+    url: str | None = None
+
+
+Ask = Callable[[str], str]
+"""Shows a sentence that is to be typed, and returns what was."""
+
+
+def start_forward(
+    test: ForwardTest,
+    workspace: Workspace,
+    ask: Ask,
+    tell: Callable[[Registration, bool, date, date], None],
+    echo: Callable[[str], None] = lambda _line: None,
+) -> Session:
+    """Trade `test` until its last session, or until it is stopped; returns the session as it ended.
+
+    `ask` is called before live trading alone. `tell` gets the registration, True where it is new, and the first and
+    last session, `echo` a line for each alert. Raises StoppedError where the loop was stopped from outside,
+    ConfigError and UsageError for what must be mended first, BrokerError where no broker answers.
+    """
+    refuse_if_stopped(workspace)
+    spec = as_traded(test.spec)
+    config = override_config(load_config(workspace.config), spec.overrides)
+    settings = load_settings(workspace.config, config.accounts.accounts)
+    with open_gateway(spec, workspace, config) as asking:
+        loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
+    names = tuple(members_of(loaded.strategy, config))
+    keys = _open_all(names, settings, test.url, ask)
+    patience = make_patience(settings)
+    numbers, now = asyncio.run(_introduce(keys, test.url, patience))
+    made = make_registration(test, loaded, config, numbers, now)
+    with Store(store_place(workspace.registry)) as store:
+        registration, fresh = register(made, workspace.reports, store)
+    first = first_session(datetime.fromisoformat(registration.registered_at), loaded, config)
+    last = _last_session(first, test.sessions)
+    tell(registration, fresh, first, last)
+    loop = Loop(replace(spec, first=first), last, workspace, registration, keys, test.url, settings, echo)
+    return loop.run()
+
+
+def make_patience(settings: Forward) -> Patience:
+    """Return how long a broker is waited for, by config/forward.yaml."""
+    timeout = settings.timeout_s
+    return Patience(
+        connect_s=min(5.0, timeout), read_s=timeout, whole_s=2.0 * timeout, clock_limit_s=settings.clock_tolerance_s
+    )
+
+
+def _open_all(names: tuple[str, ...], settings: Forward, url: str | None, ask: Ask) -> dict[str, Keys]:
+    if url is not None:
+        return {name: make_rehearsal_keys(name) for name in names}
+    typed = ""
+    if settings.mode == "live":
+        from simulator.forward.mode import find_lacks, sentence
+
+        lacks = [lack for name in names for lack in find_lacks(name, settings, names, sentence(names))]
+        typed = "" if lacks else ask(sentence(names))  # nobody types it for what cannot be
+    return {name: open_keys(name, settings, names, typed) for name in names}
+
+
+async def _introduce(keys: Mapping[str, Keys], url: str | None, patience: Patience) -> tuple[dict[str, str], datetime]:
+    """Return the number of each account, and the broker's time. Raises BrokerError."""
+    accounts = {name: AlpacaAccount(one, url=url, patience=patience) for name, one in keys.items()}
+    try:
+        states = await asyncio.gather(*(account.state() for account in accounts.values()))
+        now = (await next(iter(accounts.values())).clock()).now
+    finally:
+        for account in accounts.values():
+            account.close()
+    numbers = {name: state.number for name, state in zip(accounts, states, strict=True)}
+    if len(set(numbers.values())) < len(numbers):
+        twice = sorted(name for name, one in numbers.items() if [*numbers.values()].count(one) > 1)
+        raise UsageError(f"{' and '.join(twice)} have keys of one account", mend="each account has keys of its own")
+    return numbers, now
+
+
+def make_registration(
+    test: ForwardTest, loaded: Loaded, config: Config, numbers: Mapping[str, str], now: datetime
+) -> Registration:
+    """Return what is registered of `test` at `now`. The primary account is that of the whole strategy, the last one.
+
+    Raises UsageError for an edge that no number of sessions would show.
+    """
+    needed = sessions_to_find(test.smallest_edge / math.sqrt(PERIODS))
+    if isinstance(needed, Undefined):
+        raise UsageError(f"--edge was {test.smallest_edge:g}: {needed.reason}", mend="give a ratio a year, 1.0 for one")
+    seats = {seat: f"{one.provider}/{one.model}" for seat, one in seats_of(loaded.strategy).items()}
+    symbols = test.spec.symbols
+    return Registration(
+        strategy=loaded.strategy.name,
+        files=dict(loaded.files),
+        prompts={name: digest for name, digest in loaded.files.items() if name.endswith(".md")},
+        models=seats,
+        parameters=dict(test.spec.parameters),
+        config=digest_of(config.dump()),
+        code=code_digest(),
+        symbols=symbols,
+        benchmark="its own usual exposure",
+        question=f"Does {loaded.strategy.name} earn more than its own usual exposure to {', '.join(symbols)}?",
+        primary=[*numbers][-1],
+        smallest_edge=test.smallest_edge,
+        sessions_needed=int(needed),
+        accounts=dict(numbers),
+        registered_at=now.astimezone(NEW_YORK).isoformat(),
+        cash_instrument=config.assets.cash_instrument,
+    )
+
+
+def first_session(registered: datetime, loaded: Loaded, config: Config) -> date:
+    """Return the first session of a test: that of its day while all its points are ahead, else the next."""
+    at = registered.astimezone(NEW_YORK)
+    earliest = min(point.at for point in points_of(loaded.strategy, config.schedule))
+    begin = at.date() if at.time() < earliest else at.date() + timedelta(days=1)
+    return day_of(sessions(begin, begin + timedelta(days=15)).session_of[0])
+
+
+def _last_session(first: date, count: int) -> date:
+    """Return the session `count` sessions on, or the last that the exchange has announced."""
+    on = sessions(first, first + timedelta(days=min(count * 8 // 5 + 10, 340)))
+    return day_of(on.session_of[: max(count, 1)][-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A registered test at work: its accounts, the clock they tell and the session that trades them."""
+
+    spec: RunSpec
+    last: date
+    workspace: Workspace
+    registration: Registration
+    keys: Mapping[str, Keys]
+    url: str | None
+    settings: Forward
+    echo: Callable[[str], None]
+
+    def run(self) -> Session:
+        """Trade until the last session; returns the session. Raises StoppedError where it is stopped from outside."""
+        patience, numbers = make_patience(self.settings), self.registration.accounts
+        accounts = {
+            name: AlpacaAccount(one, url=self.url, number=numbers[name], patience=patience)
+            for name, one in self.keys.items()
+        }
+        try:
+            return self._trade(accounts, patience)
+        finally:
+            for account in accounts.values():
+                account.close()
+
+    def _trade(self, accounts: Mapping[str, AlpacaAccount], patience: Patience) -> Session:
+        leading, hints, test = next(iter(accounts.values())), Hints(accounts), self.registration
+
+        async def ask_time() -> datetime:
+            return (await leading.clock()).now
+
+        rehearsed = self.url is not None
+        poll_s = min(self.settings.poll_s, 0.1) if rehearsed else self.settings.poll_s
+        clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.changed, rehearsed=rehearsed)
+        source = alpaca_source(self.keys[leading.name], self.url, patience)
+        folder = self.workspace.reports / test.folder
+        opened = open_session(
+            self.spec, self.last, self.workspace, folder, test.id, accounts.__getitem__, clock, source
+        )
+        with opened as (session, loop):
+            if session.watch is None:
+                raise UsageError("nobody watches over the loop")
+            watch = session.watch
+            watch.watched = Watched(test.id, test.strategy, test.accounts, self.settings.mode)
+            watch.alerts.echo = self.echo
+            if self.url is not None:  # accounts of one number at another exchange are others
+                session.locks = self.workspace.logs / "locks"
+
+            async def trade() -> None:
+                async with hints.running():
+                    await session.go()
+
+            def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+                watch.stop_asked = signal.Signals(number).name
+
+            with _on_signal(ask_to_stop):
+                loop.run(trade())
+            return session
+
+
+@contextmanager
+def _on_signal(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Hints:
+    """Streams of all accounts together: a hint from any of them ends a wait."""
+
+    def __init__(self, accounts: Mapping[str, AlpacaAccount]) -> None:
+        self._accounts = accounts
+        self._changed = asyncio.Event()
+
+    async def changed(self, within_s: float) -> bool:
+        """Return True as soon as something may have changed, False where nothing was told in that time."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), within_s)
+        except TimeoutError:
+            return False
+        self._changed.clear()
+        return True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen to all of them within the context."""
+        tasks = [asyncio.create_task(self._listen(account)) for account in self._accounts.values()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _listen(self, account: AlpacaAccount) -> None:
+        while True:
+            with suppress(BrokerError):
+                async with aclosing(account.updates()) as updates:
+                    async for _ in updates:
+                        self._changed.set()
+            self._changed.set()
+            await asyncio.sleep(LISTEN_AGAIN_S)

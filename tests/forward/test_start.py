@@ -1,0 +1,186 @@
+"""`sim forward start` against a rehearsal exchange whose clock this test moves: whole days, in a real process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+
+from simulator.exchange.exchange import Exchange
+from simulator.exchange.server import Served, serve
+from simulator.forward.log import read_log
+from simulator.market.bars import instant
+from simulator.market.calendar import NEW_YORK
+from simulator.market.load import load_bars
+from simulator.store.database import Store
+from simulator.store.events import Event
+
+pytestmark = pytest.mark.medium
+
+Sim = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).parents[2]
+TEST = ("forward", "start", "--strategy", "equal_weight", "--symbols", "SPY,QQQ")
+MONDAY, TUESDAY, WEDNESDAY = (date(2024, 6, day) for day in (3, 4, 5))
+STEPS = ("07:00", "08:01", "08:40", "09:31", "09:45", "16:01", "16:25")
+PLANTED = {
+    "ALPACA_PAPER_KEY_COUNCIL": "PKQ7X2M9W4R8T1Z6Y3",
+    "ALPACA_PAPER_SECRET_COUNCIL": "hT7/qv9+Zp3LxW8rK2mN5bYc4Df6Gj1As0Qe",
+    "SIM_SMTP_PASSWORD": "correct7horse9battery",
+    "SIM_WEBHOOK_URL": "http://127.0.0.1:9/services/T9q2/xYz81mQpL0wVn4",
+}
+
+
+def at(day: date, clock: str) -> int:
+    return instant(datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=NEW_YORK))
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    loaded = load_bars(
+        ("SPY", "QQQ", "BIL"), [ROOT / "data" / "sample"], first=MONDAY, last=date(2024, 6, 14), history=60
+    )
+    exchange = Exchange(loaded.bars, at(MONDAY, "20:00"), 100_000.0, 2.0)
+    with serve(exchange, per_minute=10**9) as made:
+        yield made
+
+
+@contextmanager
+def started(workspace: Path, served: Served, *more: str) -> Iterator[subprocess.Popen[str]]:
+    words = [sys.executable, "-m", "simulator", *TEST, "--exchange", served.url, *more]
+    process = subprocess.Popen(
+        words, cwd=workspace, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def events(workspace: Path) -> list[Event]:
+    folders = sorted((workspace / "reports").glob("forward-*"))
+    if not folders:
+        return []
+    run = json.loads((folders[-1] / "registration.json").read_text())["id"]
+    with Store(workspace / "sim.db") as store:
+        return [stored.event for stored in store.of_forward(run)]
+
+
+def wait_for(workspace: Path, found: Callable[[list[Event]], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not found(events(workspace)):
+        assert time.monotonic() < until, [event.kind for event in events(workspace)]
+        time.sleep(0.1)
+
+
+def has(kind: str, day: date | None = None, **payload: object) -> Callable[[list[Event]], bool]:
+    return lambda events: any(
+        event.kind == kind
+        and (day is None or str(event.at).startswith(str(day)))
+        and payload.items() <= dict(event.payload).items()
+        for event in events
+    )
+
+
+def pass_day(workspace: Path, served: Served, day: date, steps: Sequence[str] = STEPS) -> None:
+    """Let a day pass so that the loop sees each of its instants."""
+    for clock in steps:
+        served.advance(at(day, clock))
+        if clock == "08:01" and day == TUESDAY:  # it decides once a month
+            wait_for(workspace, has("forward.point", day))
+        elif clock == "16:25":
+            wait_for(workspace, has("forward.session", day))
+        time.sleep(0.3)
+
+
+def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served: Served, sim: Sim) -> None:
+    with started(workspace, served, "--sessions", "2") as process:
+        assert process.stdout is not None
+        assert " equal_weight registered 2024-06-03T20:00" in process.stdout.readline()
+        wait_for(workspace, has("forward.started"))
+        second = sim(*TEST, "--exchange", served.url, "--sessions", "2", cwd=workspace)
+        assert second.returncode == 2
+        assert f"already (process {process.pid})" in second.stderr
+        pass_day(workspace, served, TUESDAY)
+        process.kill()
+    fills = [event for event in events(workspace) if event.kind == "forward.fill"]
+    assert {event.payload["symbol"] for event in fills} == {"SPY", "QQQ"}
+    with started(workspace, served, "--sessions", "2") as process:
+        wait_for(workspace, lambda found: [event.kind for event in found].count("forward.started") == 2)
+        pass_day(workspace, served, WEDNESDAY)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert " goes on, registered 2024-06-03T20:00" in out
+    assert "stopped: the end of 2024-06-05" in out
+    rows = [event for event in events(workspace) if event.kind == "forward.session" and event.account]
+    assert [str(event.at)[:10] for event in rows] == ["2024-06-04", "2024-06-05"]
+    again = [event for event in events(workspace) if event.kind == "forward.fill"]
+    assert [event.payload["id"] for event in again[: len(fills)]] == [event.payload["id"] for event in fills]
+    lines = list(read_log(workspace / "logs" / "forward", TUESDAY))
+    assert {line["account"] for line in lines if line["kind"] == "forward.fill"} == {"COUNCIL"}
+    assert len({line["run"] for line in lines}) == 1
+
+
+def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, sim: Sim) -> None:
+    (workspace / "forward.pause").write_text("earnings")
+    with started(workspace, served) as process:
+        wait_for(workspace, has("forward.paused"))
+        pass_day(workspace, served, TUESDAY, STEPS[:5])
+        assert not has("forward.fill")(events(workspace)), "nothing is entered while it is paused"
+        done = sim("forward", "status", cwd=workspace)
+        assert "at work, paused" in done.stdout
+        (workspace / "forward.stop").write_text("something is wrong")
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "stopped: the kill switch is thrown: something is wrong" in out
+    done = sim(*TEST, "--exchange", served.url, cwd=workspace)
+    assert done.returncode == 2
+    assert "`rm " in done.stderr
+
+
+def test_planted_keys_stand_in_no_byte_it_writes_or_prints(
+    workspace: Path, served: Served, monkeypatch: pytest.MonkeyPatch, sim: Sim
+) -> None:
+    """They are really sent: to the exchange, to a mail server and to a webhook that are not there."""
+    from simulator.forward.mode import Keys
+    from simulator.forward.requests import Patience
+    from simulator.runs import forward_start
+
+    for name, value in PLANTED.items():
+        monkeypatch.setenv(name, value)
+    (workspace / "config" / "forward.yaml").write_text(
+        "timeout_s: 1\nalerts: {email: {host: 127.0.0.1, port: 9, from: a@b.org, to: [a@b.org]}}\n"
+    )
+    keys = Keys("COUNCIL", PLANTED["ALPACA_PAPER_KEY_COUNCIL"], PLANTED["ALPACA_PAPER_SECRET_COUNCIL"])
+    monkeypatch.setattr(forward_start, "make_rehearsal_keys", lambda _name: keys)
+    served.call(lambda _: served.wire.faults.set({"502-html": 0.05}))
+    monkeypatch.setattr(forward_start, "make_patience", lambda _: Patience(read_s=1.0, backoff_s=0.1))
+
+    def conduct() -> None:
+        wait_for(workspace, has("forward.started"))
+        pass_day(workspace, served, TUESDAY)
+
+    conductor = threading.Thread(target=conduct, daemon=True)
+    conductor.start()
+    done = sim(*TEST, "--exchange", served.url, "--sessions", "1", cwd=workspace)
+    conductor.join(30)
+    status = sim("forward", "status", cwd=workspace)
+    places = [(done.stdout + done.stderr + status.stdout).encode()]
+    places += [path.read_bytes() for path in workspace.rglob("*") if path.is_file()]
+    assert done.returncode == 0, done.stderr
+    assert any(line["kind"] == "alert.not delivered" for line in read_log(workspace / "logs" / "forward", MONDAY))
+    windows = {
+        value[start : start + 12].encode()
+        for value in (*PLANTED.values(), "services/T9q2/xYz81mQpL0wVn4")
+        if not value.startswith("http")
+        for start in range(max(1, len(value) - 11))
+    }
+    assert [window for window in windows if any(window in place for place in places)] == []
