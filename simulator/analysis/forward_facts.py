@@ -151,7 +151,8 @@ def gather_facts(record: ForwardRecord, registration: Registration, trials: int 
     told = [(one, _came_true(one, later, first)) for one, later in _followed(record.recommendations)]
     hits = {symbol: _count(one for one in told if one[0].symbol == symbol) for symbol in registration.symbols}
     states: tuple[PointState, ...] = ("done", "late", "missed", "failed")
-    loop, cost = record.sessions, record.expected_cost
+    loop, planned = record.sessions, record.expected_cost
+    cost = (planned.low, planned.likely, planned.high) if planned else registration.expected_usd
     return ForwardFacts(
         record=record,
         registration=registration,
@@ -163,7 +164,7 @@ def gather_facts(record: ForwardRecord, registration: Registration, trials: int 
         points={state: sum(point.state == state for point in record.points) for state in states},
         calls=sum(row.calls for row in loop),
         cost_usd=math.fsum(row.cost_usd for row in loop),
-        expected=None if cost is None else (cost.low * len(loop), cost.likely * len(loop), cost.high * len(loop)),
+        expected=None if cost is None else (cost[0] * len(loop), cost[1] * len(loop), cost[2] * len(loop)),
         requests=sum(row.requests + row.calls for row in loop),
         failed=sum(row.failed + row.failed_calls for row in loop),
         restarts=sum(row.restarts for row in loop),

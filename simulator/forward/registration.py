@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from simulator.errors import DataError
+from simulator.errors import DataError, UsageError
 from simulator.files import locked, read_text, write_file
 from simulator.store.events import Event, Stored
 
@@ -26,8 +26,8 @@ KIND: Final = "forward.registered"
 SEEN = "forward.session"
 """Kind of the event of a session that ended: something was seen of the test."""
 
-NOT_IN_ID = ("registered_at", "earlier")
-"""Parts that follow from when it was registered: the same test again is the same test."""
+NOT_IN_ID = ("registered_at", "earlier", "expected_usd")
+"""Parts that follow from when it was registered, and an estimate: the same test again is the same test."""
 
 
 class Journal(Protocol):
@@ -78,6 +78,7 @@ class Registration:
     accounts : {name: number of the broker's account}; another number is refused
     usual, prior : see there; `backtest` is the run_id they come from
     earlier : ids of other registrations of the strategy that were on record
+    expected_usd : dollars a session that its models were expected to cost: least, likely, most; None where unknown
     """
 
     strategy: str
@@ -100,6 +101,7 @@ class Registration:
     usual: Usual = field(default_factory=Usual)
     prior: PriorEvidence | None = None
     earlier: tuple[str, ...] = ()
+    expected_usd: tuple[float, float, float] | None = None
 
     @property
     def id(self) -> str:
@@ -187,6 +189,24 @@ def count_trials(registration: Registration, reports: Path, journal: Journal) ->
     return len(seen | {registration.id}) + (registration.prior.trials - 1 if registration.prior else 0)
 
 
+def find_registration(reports: Path, name: str = "last") -> Path:
+    """Return the folder of the test of that folder, id or beginning of a name; of ``last`` and of several the one that
+    was registered last. Raises UsageError where there is none."""
+    known = {reports / one.folder: one.id for one in registrations(reports)}
+    given = Path(name)
+    fits = [
+        path
+        for path, number in known.items()
+        if name == "last" or path.name.startswith(name) or number.startswith(name)
+    ]
+    if (given / FILE).is_file():
+        return given
+    if not name or not fits:
+        listed = ", ".join(known.values()) or "none yet: `sim forward start` registers one"
+        raise UsageError(f'no forward test "{name}"', mend=f"registered are {listed}")
+    return fits[-1]
+
+
 def _typed(given: dict[str, Any]) -> dict[str, Any]:
     """Fields as JSON has them, in their types."""
     prior = given["prior"]
@@ -194,6 +214,7 @@ def _typed(given: dict[str, Any]) -> dict[str, Any]:
         **given,
         "symbols": tuple(given["symbols"]),
         "earlier": tuple(given["earlier"]),
+        "expected_usd": tuple(given["expected_usd"]) if given.get("expected_usd") else None,
         "usual": Usual(**given["usual"]),
         "prior": PriorEvidence(**{**prior, "beyond": tuple(prior["beyond"])}) if prior else None,
     }
