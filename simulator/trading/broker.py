@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from simulator.errors import BrokerError
 from simulator.trading.model import Book, Order, OrderReport, Rejection
-from simulator.trading.orders import Ticket
+
+if TYPE_CHECKING:
+    from simulator.trading.orders import Ticket
 
 
 class UnansweredError(BrokerError):

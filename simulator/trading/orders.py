@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 from simulator.errors import BrokerError
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, sessions
+from simulator.trading.broker import DeniedError
 from simulator.trading.execution import Profile
 from simulator.trading.model import Book, Order, OrderKind, Protect
 from simulator.trading.sizes import BORROWING_EQUITY
@@ -36,8 +37,8 @@ OrderClass = Literal["simple", "bracket", "oto", "oco"]
 COLLAR = 0.05
 """Above the last price at which a market order is reckoned: brokers take some per cent."""
 
-AUCTION_CLOSES = timedelta(minutes=2)
-"""Before the opening; later orders take no part in its auction."""
+LAST_TO_OPEN, LAST_TO_CLOSE = timedelta(minutes=2), timedelta(minutes=10)
+"""Before the opening and the close: later orders take no part in the auction."""
 
 MULTIPLIER = 2.0
 """Dollars that an account holds for one of its own, from `BORROWING_EQUITY` on."""
@@ -113,9 +114,15 @@ def session_hours(at: datetime) -> tuple[datetime, datetime]:
 
 
 def as_sent(ticket: Ticket, now: datetime) -> Ticket:
-    """Return `ticket` as it is sent at `now`: too late for the opening auction it is an order of the day."""
-    opens, _ = session_hours(now)
-    late = ticket.time_in_force == "opg" and now >= opens - AUCTION_CLOSES
+    """Return `ticket` as it is sent at `now`: too late for the opening auction it is an order of the day.
+
+    Raises DeniedError where it is too late for the closing auction.
+    """
+    opens, closes = session_hours(now)
+    if ticket.time_in_force == "cls" and now >= closes - LAST_TO_CLOSE:
+        until = (closes - LAST_TO_CLOSE).astimezone(NEW_YORK)
+        raise DeniedError(f"{ticket.symbol}: orders for the closing auction are taken until {until:%H:%M}")
+    late = ticket.time_in_force == "opg" and now >= opens - LAST_TO_OPEN
     return replace(ticket, time_in_force="day") if late else ticket
 
 

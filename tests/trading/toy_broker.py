@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from simulator.errors import BrokerError
 from simulator.market.bars import Bars, Snapshot
-from simulator.trading.broker import Broker, UnansweredError
+from simulator.trading.broker import Broker, RejectedError, UnansweredError
 from simulator.trading.cycle import Execution, Intent, TradingRules, execute, plan
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, OrderReport, Target
@@ -75,6 +75,8 @@ class ToyBroker:
 
     async def submit(self, ticket: Ticket) -> OrderReport:
         await self.wait("submit: asked")
+        if self.state.get("strict") and self.state["brackets"].get(ticket.symbol, [None])[0] is not None:
+            raise RejectedError("insufficient qty available: its exits hold the shares", status=403)
         quantity = ticket.quantity if ticket.quantity is not None else ticket.notional / MARKS[ticket.symbol]
         self.take(ticket.client_order_id, ticket.symbol, quantity)
         await self.wait("submit: accepted")
@@ -130,6 +132,8 @@ class ToyBroker:
             case ("fill", share):
                 for key in self.open():
                     self.fill(key, share)
+            case ("stop", symbol) if self.state["brackets"].pop(symbol, [None])[0] is not None:
+                self.trade(symbol, -self.state["positions"].get(symbol, 0.0))
             case ("trade", symbol, shares):
                 self.trade(symbol, shares)
             case ("order", symbol, shares):
@@ -161,12 +165,12 @@ class ToyBroker:
         order["filled"] += part
         if share == 1.0:
             order["filled"], order["status"] = order["quantity"], "filled"
-        self.trade(order["symbol"], part)
+        self.trade(order["symbol"], part, key if share == 1.0 else None)
 
-    def trade(self, symbol: str, shares: float) -> None:
+    def trade(self, symbol: str, shares: float, whole: str | None = None) -> None:
         self.state["positions"][symbol] = self.state["positions"].get(symbol, 0.0) + shares
         self.state["cash"] -= shares * MARKS[symbol]
-        self.note("fill", {"symbol": symbol, "shares": shares})
+        self.note("fill", {"symbol": symbol, "shares": shares, "whole": whole})
 
     def note(self, kind: str, what: dict[str, Any]) -> None:
         self.state["log"].append((kind, what))
