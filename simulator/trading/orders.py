@@ -145,8 +145,8 @@ def _as_it_is(intent: Intent, origin: Origin, order: Order) -> Ticket:
 
 def _steps(intent: Intent, origin: Origin, order: Order) -> Iterator[Ticket]:
     """Yield the ticket of `order`, or the two of one that crosses zero."""
-    held, ticket = intent.book.positions.get(order.symbol, 0.0), _as_it_is(intent, origin, order)
-    left = held + (order.quantity or 0.0)
+    held, ticket = round(intent.book.positions.get(order.symbol, 0.0), 9), _as_it_is(intent, origin, order)
+    left = round(held + (order.quantity or 0.0), 9)  # sums of fractions are off in the last bit
     if held * left < 0.0:
         close = replace(ticket, client_order_id=_id(intent, origin, order.symbol, "close"), quantity=-held)
         yield _simple(close)

@@ -134,6 +134,7 @@ def make_size_at_broker(truncate: Rounding, nearest: Rounding) -> SizeAtBroker:
         if mark == 0.0:
             return NO_PRICE, 0.0, False, 0.0
         asked = weight * equity / mark if equity > 0.0 else 0.0
+        held = nearest(held * NINE_DIGITS) / NINE_DIGITS  # a broker's books may be off in the last bit
         whole = whole | limited | (exits != NO_EXITS) | (weight < 0.0)
         want = kept = truncate(asked) if whole else nearest(asked * NINE_DIGITS) / NINE_DIGITS
         if exits == BAD_EXITS:
