@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import isclose
 from typing import Any
 
 from simulator.errors import BrokerError
@@ -16,50 +18,78 @@ from simulator.forward.protocols import ForwardBroker
 from simulator.forward.requests import AccessError
 from simulator.forward.state import Protection, State, own_id
 from simulator.trading.broker import DeniedError, RejectedError, UnansweredError
-from simulator.trading.orders import Ticket
+from simulator.trading.orders import Ticket, session_hours
 
 Put = Callable[[Mapping[str, Any]], None]
 """Records how an order stands."""
 Tell = Callable[[Kind, str, str], None]
 
 
+PATIENCE = timedelta(seconds=30)
+"""Time the rest of an entry may take to fill while its first part goes unprotected: brokers take no exit beside it."""
+
+
 @dataclass(eq=False)
 class Guard:
-    """Guard of the account that `state` describes. `stirred` is set where anything may have changed at the broker."""
+    """Guard of the account that `state` describes. `stirred` is set where anything may have changed at the broker.
+
+    `again_at` is when it wants to look again, by symbol. It is `asleep` from the end of a session until it is known
+    what was split over night: prices and shares of the broker may be those of another day.
+    """
 
     state: State
     broker: ForwardBroker
     stirred: bool = True
+    asleep: bool = False
+    again_at: dict[str, datetime] = field(default_factory=dict)
     _seen: tuple[object, ...] = ()
     _held: set[str] = field(default_factory=set)
 
-    async def look(self, skipped: frozenset[str], put: Put, tell: Tell) -> bool:
+    async def look(self, now: datetime, skipped: frozenset[str], put: Put, tell: Tell) -> bool:
         """Mend what is not as it should be; return True where an order was sent. Symbols `skipped` are being traded.
 
         Exits at the broker are asked for where fills or decisions have changed since the last look, and where
         `stirred`. Raises BrokerError where the broker does not answer.
         """
+        if self.asleep:
+            return False
         flattened = await self._flatten(put, tell)
         seen = (dict(self.state.shares), dict(self.state.protection), skipped)
-        if not self.stirred and seen == self._seen:
+        waited = any(at <= now for at in self.again_at.values())
+        if not self.stirred and seen == self._seen and not waited:
             return flattened
         for symbol, wanted in list(self.state.protection.items()):
             if symbol in self.state.shares and symbol not in skipped and symbol not in self.state.to_flatten:
-                await self._protect(symbol, wanted, tell)
+                await self._protect(symbol, wanted, now, put, tell)
         for symbol in self._held - set(self.state.shares) - skipped:
             await self.broker.release(symbol)  # an exit without its position would open another
         self._held = set(self.state.shares)
         self._seen, self.stirred = seen, False
         return flattened
 
-    async def _protect(self, symbol: str, wanted: Protection, tell: Tell) -> None:
+    async def _protect(self, symbol: str, wanted: Protection, now: datetime, put: Put, tell: Tell) -> None:
         name = self.state.origin.account
         try:
             await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id)
+            self.again_at.pop(symbol, None)
         except (DeniedError, RejectedError) as error:
+            at_work = [key for key in self.state.open_ids if self.state.tickets[key].symbol == symbol]
+            entry = at_work[0] if at_work else None
+            if entry is not None and now < self.again_at.setdefault(symbol, now + PATIENCE):
+                return
+            if entry is not None:
+                ended = await self.broker.cancel(entry)
+                put({"client_order_id": entry, "symbol": symbol, "state": ended.status, "filled": ended.filled,
+                     "why": "its rest did not fill, and what has filled is protected"})  # fmt: skip
+                self.again_at.pop(symbol)
+                await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id)
+                return
             tell("position unprotected", f"{symbol}: {error.found}", name)
-            price = (await self.broker.account()).marks.get(symbol)
-            if price is not None and _is_passed(wanted, self.state.shares[symbol], price):
+            account, opens_at = await self.broker.account(), session_hours(now)[0]
+            price, held = account.marks.get(symbol), self.state.shares[symbol]
+            # Only in the session, and only what the broker has as the books have it: else the price may be another's.
+            same = isclose(account.positions.get(symbol, 0.0), held, rel_tol=1e-9)
+            if same and now >= opens_at and price is not None and _is_passed(wanted, held, price):
                 self.state.to_flatten[symbol] = own_id(wanted.id, "passed")
         except (UnansweredError, AccessError):
             raise

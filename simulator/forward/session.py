@@ -180,14 +180,17 @@ class Session:
     async def _after_start(self, now: datetime) -> None:
         """Go on where an earlier loop was: its intents are finished, its books compared."""
         for trader in self.traders:
-            trader.execution_open = trader.state.intent is not None
+            trader.execution_open, trader.guard.asleep = trader.state.intent is not None, True
+        traded = any(trader.state.intent or trader.state.fills for trader in self.traders)
+        if traded and now >= moment(int(sessions(self.first, self.last).opens_at[0])) - MORNING:
+            await self._known(now)
 
         async def one(trader: Trader) -> None:
             await trader.review(now, self._record, self._alert)
             await self._settle(trader)
             await trader.reconcile(now, await trader.broker.account(), self._record, self._alert)
 
-        if any(trader.state.intent or trader.state.fills for trader in self.traders):
+        if traded:
             await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,7 +205,8 @@ class Session:
             await self._settle_all()
             if now >= at:
                 return
-            await self.clock.sleep_until(at, any(one.busy for one in self.traders))
+            again = [when for one in self.traders for when in one.guard.again_at.values() if when > now]
+            await self.clock.sleep_until(min([at, *again]), any(one.busy for one in self.traders))
             for trader in self.traders:
                 trader.guard.stirred = trader.guard.stirred or bool(trader.state.protection)
 
@@ -291,6 +295,8 @@ class Session:
         except SimError as error:
             self._alert("decision failed", f"no bars: {error.found}", "")
             return None
+        for trader in self.traders:
+            trader.guard.asleep = False
         for split in known.splits:
             if (split.symbol, split.session) not in self._splits:
                 payload = {"symbol": split.symbol, "session": str(split.session), "ratio": split.ratio}
@@ -351,7 +357,13 @@ class Session:
         minutes: Mapping[str, Any] | None = None,
         costs: Mapping[str, float] | None = None,
     ) -> None:
-        payload = {"name": name, "state": state, "why": why, "minutes": minutes, "ran_at": self._now().isoformat()}
+        payload = {
+            "name": name,
+            "state": state,
+            "why": why,
+            "minutes": minutes,
+            "ran_at": self._now().astimezone(NEW_YORK).isoformat(),
+        }
         self._record("forward.point", at, None, {**payload, **(costs or {})})
         if state in ("missed", "failed"):
             told: AlertKind = "point missed" if state == "missed" else "decision failed"
@@ -443,6 +455,8 @@ class Session:
 
         await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
         self._record("forward.session", at, None, {"session": day})
+        for trader in self.traders:
+            trader.guard.asleep = True  # until the night's splits are known
         if self.watch is not None:
             self.watch.alerts.tell_folded()
 

@@ -118,7 +118,7 @@ class Trader:
             def put(payload: Mapping[str, Any]) -> None:
                 record("forward.order", now, self.name, payload)
 
-            changed |= await self.guard.look(self.skipped, put, tell)
+            changed |= await self.guard.look(now, self.skipped, put, tell)
             if not changed:
                 return
 

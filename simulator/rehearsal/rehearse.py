@@ -162,6 +162,7 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
 
         asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, data)
         session, loop = opened.enter_context(asked)
+        session.locks = rehearsal.folder / "locks"  # accounts of one number at another exchange are others
         _record_start(rehearsal, session)
         if told is not None:
             clock.told = lambda at: told(*progress(session, at))

@@ -103,7 +103,8 @@ def open_session(
         session = Session(
             run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday, late
         )  # fmt: skip
-        session.locks = folder / "locks"
+        gateway = asking.gateway
+        session.spent = lambda: {"calls": gateway.asked, "cost_usd": gateway.cost_usd + gateway.budget.lost_usd}
         watched = Watched(run, loaded.strategy.name, {one.name: "" for one in traders}, settings.mode)
         session.watch = Watch(workspace, settings, watched, session.record)
         yield session, asking.loop

@@ -112,10 +112,12 @@ class Test:
     def open(self, **more: Any) -> Session:
         rules = TradingRules(Limits(2.0, 2.0, 2.0, {}), ExecutionRules(alpaca=True, whole_shares=True, min_trade=1.0))
         strategy = Script(self.plan, more.pop("fails", frozenset()))
+        opened: Bars = self.market.served.call(lambda exchange: exchange.bars)
+        marks = dict(zip(opened.symbols, opened.close[0].tolist(), strict=True))
         traders = []
         for name in self.names:
             broker = self.market.account(name, key=f"KEY-{name}-{self.folder.name}")
-            books = Books(100_000.0, {"A": 100.0, "B": 50.0}, rules.execution)
+            books = Books(100_000.0, marks, rules.execution)
             traders.append(Trader(name, strategy, broker, books, State(Origin(RUN, name))))
         clock, feed = Conducted(self.market), MemoryFeed(self.market, TUESDAY, self.splits)
         store = Store(self.folder / "sim.db")
@@ -143,6 +145,26 @@ class Test:
         session = self.open(**more)
         asyncio.run(session.go())
         return session
+
+    def script(self, *lines: str) -> None:
+        """Put lines of a script of the exchange down, once the accounts are there."""
+        from simulator.exchange.script import play
+
+        def do(exchange: Any) -> None:
+            for name in self.names:
+                exchange.account(f"KEY-{name}-{self.folder.name}", "secret-of-this-test")
+            play(exchange, lines)
+
+        self.market.served.call(do)
+
+    def exits(self, symbol: str = "A") -> list[tuple[str, float | None, float]]:
+        """Kind, price and shares of the live exits of the first account."""
+        found = self.market.orders(self.sessions[-1].traders[0].broker)  # type: ignore[arg-type]
+        live = [one for one in found if one.is_open and one.status != "held" and one.symbol == symbol]
+        return sorted((one.kind, one.stop_price or one.limit_price, one.qty - one.filled) for one in live)
+
+    def held(self, symbol: str = "A") -> float:
+        return self.market.held(self.sessions[-1].traders[0].broker, symbol)  # type: ignore[arg-type]
 
     def events(self, kind: str) -> list[Mapping[str, Any]]:
         found = self.sessions[-1].store.of_forward(RUN)

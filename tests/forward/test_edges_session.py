@@ -1,0 +1,224 @@
+"""Edges of a broker that a session has to see to, by their numbers: the rehearsal exchange makes each happen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from simulator.errors import UsageError
+from simulator.forward.books import Split
+from simulator.forward.settings import Forward
+from simulator.forward.switches import PAUSE, STOP, throw
+from simulator.forward.watch import StoppedError
+from simulator.trading.model import Target
+from simulator.workspace import Workspace
+
+from .conftest import Market, trading
+from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Test
+
+BRACKET = Target("A", 0.5, stop=97.0, take_profit=120.0)
+FLAT = [100.0, 100.0, 100.0, 100.0, 100.0]
+
+
+@pytest.fixture
+def flat() -> Iterator[Market]:
+    with trading(FLAT) as market:
+        yield market
+
+
+def test_edge_11_the_filled_part_of_an_entry_is_protected_and_its_rest_is_given_up(
+    flat: Market, tmp_path: Path
+) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
+    test.script("partial times=1")
+    test.play()
+    assert test.held() == 250.0
+    assert test.exits() == [("limit", 120.0, 250.0), ("stop", 97.0, 250.0)]
+    assert "its rest did not fill" in test.events("order")[-1]["why"]
+    assert test.alerts("books differ", "position unintended") == []
+
+
+def test_edge_12_a_take_profit_that_fills_in_part_leaves_a_stop_for_the_rest(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, WEDNESDAY)
+    test.script("stop-uncut", "at 2024-06-05T11:00 fill A take_profit shares=200")
+    test.play()
+    assert test.held() == 300.0
+    assert test.exits() == [("limit", 120.0, 300.0), ("stop", 97.0, 300.0)]
+
+
+def test_edge_14_what_is_left_of_a_group_protects_nothing_so_all_is_put_anew(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, WEDNESDAY)
+    test.script("group-left", "at 2024-06-05T11:00 end A stop_loss canceled")
+    test.play()
+    assert test.held() == 500.0
+    assert test.exits() == [("limit", 120.0, 500.0), ("stop", 97.0, 500.0)]
+
+
+def test_edge_15_when_both_exits_fill_what_is_short_then_is_closed(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, THURSDAY)
+    test.script("both-legs", "at 2024-06-05T11:00 fill A stop_loss")
+    test.play()
+    assert test.held() == 0.0
+    assert test.exits() == []
+    assert "closed at the market" in test.alerts("position unintended")[0]
+    assert not test.sessions[-1].traders[0].state.shares
+
+
+def test_edge_25_over_a_split_shares_are_multiplied_and_exits_are_priced_anew(flat: Market, tmp_path: Path) -> None:
+    # The exchange shows prices before the split as they were traded then: at 1,000.
+    bracket = Target("A", 0.5, stop=970.0, take_profit=1200.0)
+    test = Test(flat, tmp_path, {TUESDAY: [bracket]}, WEDNESDAY, splits=[Split("A", WEDNESDAY, 10.0)])
+    test.script("at 2024-06-05T04:00 split A 10")
+    test.play()
+    assert test.held() == 500.0
+    assert test.exits() == [("limit", 120.0, 500.0), ("stop", 97.0, 500.0)]
+    days = [one for one in test.events("session") if "equity" in one]
+    assert [round(one["equity"], 6) for one in days] == [100_000.0, 100_000.0]
+    assert test.alerts("books differ", "position unintended") == []
+    assert test.alerts("split") == ["A 10 for 1 on 2024-06-05"]
+
+
+def test_edge_27_a_short_that_cannot_be_borrowed_is_cancelled_and_said(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [Target("A", -0.5)]}, TUESDAY)
+    test.script("at 2024-06-04T09:00 hard-to-borrow A")
+    test.play()
+    assert test.held() == 0.0
+    assert test.alerts("order refused")
+
+
+def test_edge_28_orders_on_a_halted_symbol_are_given_up_with_the_reason(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET, Target("B", 0.2)]}, TUESDAY)
+    test.script("halt A")
+    test.play()
+    assert (test.held("A"), test.held("B")) == (0.0, 400.0)
+    assert any("A" in text for text in test.alerts("order refused"))
+
+
+@pytest.mark.parametrize("block", ["account-blocked", "trading-blocked", "suspend-trade"])
+def test_edge_29_a_restricted_account_enters_nothing_and_says_which(flat: Market, tmp_path: Path, block: str) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
+    test.script(block)
+    test.play()
+    assert test.held() == 0.0
+    assert test.alerts("account restricted")[0] in ("account_blocked", "trading_blocked", "trade_suspended_by_user")
+
+
+def test_edge_33_a_revoked_key_ends_the_account_and_not_the_others(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY, names=("COUNCIL", "CLAUDE"))
+    test.script(f"at 2024-06-04T08:40 key-revoked KEY-CLAUDE-{tmp_path.name}")
+    session = test.play()
+    assert [one.name for one in session.traders if one.barred] == ["CLAUDE"]
+    assert test.held() == 500.0
+    assert len(test.alerts("key refused")) == 1
+    assert test.events("point")[0]["why"] == "not in CLAUDE"
+
+
+def test_edge_33_an_account_that_was_reset_is_refused(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
+    session = test.open()
+    test.script()
+    broker = session.traders[0].broker
+    broker.number = asyncio.run(broker.state()).number  # type: ignore[attr-defined]
+    test.script("at 2024-06-04T08:40 reset")
+    asyncio.run(session.go())
+    assert session.traders[0].barred
+    assert len(test.alerts("account changed")) == 1
+    assert test.held() == 0.0
+
+
+def test_edge_34_an_order_by_hand_is_in_the_books_and_left_alone(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [Target("A", 0.5)]}, WEDNESDAY)
+    test.script(
+        "at 2024-06-04T09:00 order B buy 10",
+        "at 2024-06-04T12:00 order A buy 5 type=limit limit_price=50.0 time_in_force=gtc",
+    )
+    session = test.play()
+    assert session.traders[0].state.shares == {"A": 500.0, "B": 10.0}
+    assert test.exits() == [("limit", 50.0, 5.0)]
+    assert len(test.alerts("external order")) == 2
+    assert test.alerts("books differ") == []
+
+
+def test_edge_35_an_order_that_ended_early_is_told_before_new_ones(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [Target("A", 0.5)], WEDNESDAY: [Target("A", 0.5)]}, WEDNESDAY)
+    test.script("at 2024-06-04T09:00 end A entry canceled")
+    test.play()
+    assert test.held() == 500.0
+    assert test.alerts("order refused") == ["A ended early: cancelled, 0 filled"]
+
+
+# ── when something is down ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_an_answer_nothing_is_entered_and_exits_go_on(market: Market, tmp_path: Path) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [BRACKET], WEDNESDAY: [Target("B", 0.5)]}, THURSDAY)
+    test.play(fails=frozenset({WEDNESDAY}))
+    assert [(one["state"], one["why"]) for one in test.events("point")][1] == ("failed", "the budget is spent")
+    assert test.held("B") == 0.0
+    assert [one.quantity for one in test.sessions[-1].traders[0].fills] == [500.0, -500.0]  # the stop, on Thursday
+    assert len(test.alerts("decision failed")) == 1
+
+
+def test_a_pause_stops_entries_and_keeps_exits(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET], WEDNESDAY: [Target("A", 0.0), Target("B", 0.5)]}, TUESDAY)
+    test.play()
+    throw(Workspace(tmp_path, tmp_path), PAUSE, "by hand")
+    test.last = WEDNESDAY
+    test.play()
+    assert (test.held("A"), test.held("B")) == (0.0, 0.0)
+
+
+def test_the_kill_switch_ends_the_loop_and_cancels_entries_that_wait(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [Target("A", 0.5, order="limit", limit=90.0)]}, WEDNESDAY)
+    session = test.open()
+    clock = session.clock
+    sleep = clock.sleep_until
+
+    async def until(at: object, busy: bool = False) -> None:
+        await sleep(at, busy)  # type: ignore[arg-type]
+        if session.traders[0].state.open_ids:
+            throw(Workspace(tmp_path, tmp_path), STOP, "enough")
+
+    object.__setattr__(clock, "sleep_until", until)
+    with pytest.raises(StoppedError, match="enough"):
+        asyncio.run(session.go())
+    assert test.exits() == []
+    assert test.alerts("kill switch") == ["enough"]
+
+
+def test_beyond_the_loss_of_a_day_nothing_is_entered(flat: Market, tmp_path: Path) -> None:
+    plan = {TUESDAY: [Target("A", 0.5)], WEDNESDAY: [Target("B", 0.2), Target("A", 0.25)]}
+    test = Test(flat, tmp_path, plan, WEDNESDAY, settings=Forward(daily_loss={"*": "2%"}))
+    test.script("at 2024-06-05T08:40 cash 45000")  # of 50,000
+    test.play()
+    assert test.held("B") == 0.0
+    assert test.held("A") < 500.0
+    assert test.alerts("loss limit")[0].startswith("lost $5,000.00 of the $2,000.00")
+
+
+def test_a_point_that_was_missed_is_told_and_held_late_only_where_that_is_asked(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
+    flat.served.advance(flat.served.call(lambda exchange: exchange.now) + 30 * 60 * 1_000_000_000)
+    test.play()
+    assert [one["state"] for one in test.events("point")] == ["missed"]
+    assert len(test.alerts("point missed")) == 1
+    assert test.held() == 0.0
+
+
+def test_a_missed_point_is_made_good_in_its_session_where_config_says_so(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY, more={"late": True})
+    flat.served.advance(flat.served.call(lambda exchange: exchange.now) + 30 * 60 * 1_000_000_000)
+    test.play()
+    assert [one["state"] for one in test.events("point")] == ["late"]
+    assert test.held() == 500.0
+
+
+def test_two_loops_on_one_test_are_refused(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
+    from simulator.forward.lock import hold
+
+    with hold(["test 0123456789"], tmp_path / "locks"), pytest.raises(UsageError, match="a loop is at work"):
+        test.play()
