@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.completers import complete_loop, complete_parameter
-from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Real, Whole
+from simulator.cli.completers import complete_loop, complete_parameter, complete_run
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Real, Whole, open_run
 from simulator.cli.output import print_result
 from simulator.cli.run import parse_parameters
 from simulator.printing import say
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.forward.status import Status
     from simulator.forward.switches import Heartbeat
     from simulator.rehearsal.parity import Parity
+    from simulator.runs.registering import Backtest
 
 STOPPING_S = 60.0
 """Seconds `stop` waits for the loop to end."""
@@ -41,7 +42,7 @@ class StartCommand(InSections):
     """`sim forward start`, its options by what they decide."""
 
     sections: ClassVar = {
-        "What is tried": ("--strategy", "--symbols", "--set", "--edge", "--sessions"),
+        "What is tried": ("--strategy", "--symbols", "--set", "--edge", "--sessions", "--backtest", "--carry"),
         "Who answers, and for how much": ("--models", "--max-cost"),
         "Where": ("--exchange", "--help"),
     }
@@ -55,11 +56,22 @@ class StartCommand(InSections):
 @click.option("--edge", type=Real(), default=1.0, show_default=True,
               help="Smallest ratio a year, beyond its own usual exposure, that is of interest.")  # fmt: skip
 @click.option("--sessions", type=Whole(min=1, max=2000), default=252, show_default=True, help="Most that are traded.")
+@click.option("--backtest", metavar="RUN", shell_complete=complete_run, help="Run whose usual exposure it begins with.")
+@click.option("--carry", is_flag=True, help="Carry in that run's evidence after the models' cut-off.")
 @click.option("--exchange", "url", metavar="URL", help="A rehearsal exchange on this machine instead of Alpaca.")
 @MODELS
 @MAX_COST
 @click.pass_obj
-def start(workspace: Workspace, /, edge: float, sessions: int, url: str | None, **options: Any) -> None:
+def start(
+    workspace: Workspace,
+    /,
+    edge: float,
+    sessions: int,
+    url: str | None,
+    backtest: str | None,
+    carry: bool,
+    **options: Any,
+) -> None:
     """Register a test and trade it on paper accounts until its last session, or until it is stopped.
 
     \b
@@ -87,9 +99,25 @@ def start(workspace: Workspace, /, edge: float, sessions: int, url: str | None, 
 
     spec = RunSpec(first=date.min, **{**options, "parameters": dict(options["parameters"])})
     try:
-        start_forward(ForwardTest(spec, sessions, edge, url), workspace, _have_typed, tell, say)
+        begun = _read_backtest(workspace, backtest, carry)
+        start_forward(ForwardTest(spec, sessions, edge, url, begun), workspace, _have_typed, tell, say)
     except StoppedError as stopped:
         say(f"stopped: {stopped.found}; the same words go on")
+
+
+def _read_backtest(workspace: Workspace, run: str | None, carry: bool) -> Backtest | None:
+    """Return what a test begins with, None without a RUN."""
+    from simulator.analysis.registering import read_backtest
+    from simulator.analysis.trials import count_trials
+    from simulator.errors import UsageError
+
+    if run is None:
+        if carry:
+            raise UsageError("--carry without a run", mend="name the run it comes from with --backtest RUN")
+        return None
+    found = open_run(workspace, run)
+    count_trials(workspace, found.folder, found.run)
+    return read_backtest(open_run(workspace, run), carry)
 
 
 def _have_typed(sentence: str) -> str:

@@ -9,7 +9,6 @@ The same words go on with the test they began: its registration has the same id,
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -32,15 +31,12 @@ from simulator.forward.watch import Watched
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.runs.forward import as_traded, members_of, open_session
 from simulator.runs.gateway_setup import open_gateway
-from simulator.runs.identity import code_digest, digest_of
+from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
-from simulator.stats.confidence_sequence import sessions_to_find
-from simulator.stats.metrics import PERIODS
-from simulator.stats.series import Undefined
 from simulator.store.connection import store_place
 from simulator.store.database import Store
-from simulator.trading.strategy import points_of, seats_of
+from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
 
 LISTEN_AGAIN_S = 5.0
@@ -50,12 +46,13 @@ LISTEN_AGAIN_S = 5.0
 class ForwardTest:
     """A test that is asked for: `spec` without its dates, the most `sessions` it is traded for, and the smallest ratio
     a year, of what it earns beyond its own usual exposure, that is of interest. `url` is a rehearsal exchange on this
-    machine."""
+    machine, `backtest` what starts its usual exposure."""
 
     spec: RunSpec
     sessions: int = 252
     smallest_edge: float = 1.0
     url: str | None = None
+    backtest: Backtest | None = None
 
 
 Ask = Callable[[str], str]
@@ -85,7 +82,7 @@ def start_forward(
     keys = _open_all(names, settings, test.url, ask)
     patience = make_patience(settings)
     numbers, now = asyncio.run(_introduce(keys, test.url, patience))
-    made = make_registration(test, loaded, config, numbers, now)
+    made = make_registration(test.spec, loaded, config, numbers, now, test.smallest_edge, test.backtest)
     with Store(store_place(workspace.registry)) as store:
         registration, fresh = register(made, workspace.reports, store)
     first = first_session(datetime.fromisoformat(registration.registered_at), loaded, config)
@@ -129,38 +126,6 @@ async def _introduce(keys: Mapping[str, Keys], url: str | None, patience: Patien
         twice = sorted(name for name, one in numbers.items() if [*numbers.values()].count(one) > 1)
         raise UsageError(f"{' and '.join(twice)} have keys of one account", mend="each account has keys of its own")
     return numbers, now
-
-
-def make_registration(
-    test: ForwardTest, loaded: Loaded, config: Config, numbers: Mapping[str, str], now: datetime
-) -> Registration:
-    """Return what is registered of `test` at `now`. The primary account is that of the whole strategy, the last one.
-
-    Raises UsageError for an edge that no number of sessions would show.
-    """
-    needed = sessions_to_find(test.smallest_edge / math.sqrt(PERIODS))
-    if isinstance(needed, Undefined):
-        raise UsageError(f"--edge was {test.smallest_edge:g}: {needed.reason}", mend="give a ratio a year, 1.0 for one")
-    seats = {seat: f"{one.provider}/{one.model}" for seat, one in seats_of(loaded.strategy).items()}
-    symbols = test.spec.symbols
-    return Registration(
-        strategy=loaded.strategy.name,
-        files=dict(loaded.files),
-        prompts={name: digest for name, digest in loaded.files.items() if name.endswith(".md")},
-        models=seats,
-        parameters=dict(test.spec.parameters),
-        config=digest_of(config.dump()),
-        code=code_digest(),
-        symbols=symbols,
-        benchmark="its own usual exposure",
-        question=f"Does {loaded.strategy.name} earn more than its own usual exposure to {', '.join(symbols)}?",
-        primary=[*numbers][-1],
-        smallest_edge=test.smallest_edge,
-        sessions_needed=int(needed),
-        accounts=dict(numbers),
-        registered_at=now.astimezone(NEW_YORK).isoformat(),
-        cash_instrument=config.assets.cash_instrument,
-    )
 
 
 def first_session(registered: datetime, loaded: Loaded, config: Config) -> date:

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulator.analysis.registering import Terms, make_registration, read_backtest
+from simulator.analysis.registering import read_backtest
 from simulator.config import load_config, override_config
 from simulator.errors import UsageError
 from simulator.evidence.verify import Verified, open_run
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.identity import code_digest
+from simulator.runs.registering import make_registration
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.stats.metrics import PERIODS
@@ -53,22 +54,22 @@ def with_models(found: Verified, after: int) -> Verified:
 @pytest.mark.medium
 def test_a_registration_is_made_of_a_run_and_starts_with_the_weights_of_its_backtest(made: Any) -> None:
     config, loaded, found = made
-    backtest = read_backtest(found, SPEC, loaded)
+    backtest = read_backtest(found)
     closes = pd.read_csv(found.folder / "weights.csv")
     want = {name: np.r_[0.0, closes[name].to_numpy()[:-1]].mean() for name in ("SPY", "QQQ")}
     assert dict(backtest.usual.weights) == pytest.approx(want, rel=1e-12)
     assert backtest.usual.bars == found.run["sessions"] == len(closes)
     assert backtest.expected_usd is None
-    said = make_registration(SPEC, loaded, config, {"COUNCIL": "PA1"}, Terms("COUNCIL"), AT, backtest)
+    said = make_registration(SPEC, loaded, config, {"COUNCIL": "PA1"}, AT, 1.0, backtest)
     assert (said.files, said.code, said.models, said.prompts) == (dict(loaded.files), code_digest(), {}, {})
     assert (said.sessions_needed, said.registered_at) == (4358, "2024-06-03T08:00:00-04:00")
-    assert said.question == "Does sma_cross in COUNCIL earn more than its own usual exposure to SPY, QQQ?"
+    assert said.question == "Does sma_cross earn more than its own usual exposure to SPY, QQQ?"
     assert said.backtest == found.run["run_id"]
     other = override_config(config, {"costs.slippage_bps": 4})
-    again = make_registration(SPEC, loaded, other, {"COUNCIL": "PA1"}, Terms("COUNCIL"), AT, backtest)
+    again = make_registration(SPEC, loaded, other, {"COUNCIL": "PA1"}, AT, 1.0, backtest)
     assert again.id != said.id
 
-    carried = read_backtest(with_models(found, 120), SPEC, loaded, carry=True)
+    carried = read_backtest(with_models(found, 120), carry=True)
     assert carried.prior is not None
     d = pd.read_csv(found.folder / "exposure.csv").set_index("session")
     assert list(carried.prior.beyond) == pytest.approx((d["choosing"] + d["costs"]).tolist()[-120:])
@@ -77,16 +78,16 @@ def test_a_registration_is_made_of_a_run_and_starts_with_the_weights_of_its_back
     assert carried.prior.trials >= 1
     assert carried.expected_usd == pytest.approx((0.05, 0.1, 0.2))
 
+    def attempt(spec: RunSpec = SPEC, edge: float = 1.0, at: datetime = AT, **more: Any) -> Any:
+        return make_registration(spec, replace(loaded, **more), config, {"A": "1"}, at, edge, carried)
+
     refused = {
-        "no model was asked": lambda: read_backtest(found, SPEC, loaded, carry=True),
-        "other symbols": lambda: read_backtest(found, replace(SPEC, symbols=("SPY",)), loaded),
-        "other files": lambda: read_backtest(found, SPEC, replace(loaded, files={"a": "b"})),
-        "edge": lambda: make_registration(SPEC, loaded, config, {"A": "1"}, Terms("A", 0.0), AT),
-        'no account "B"': lambda: make_registration(SPEC, loaded, config, {"A": "1"}, Terms("B"), AT),
-        "goes on to 2023-12-29": lambda: make_registration(
-            SPEC, loaded, config, {"A": "1"}, Terms("A"), datetime(2023, 12, 29, 15, tzinfo=UTC), carried
-        ),
+        "no model was asked": lambda: read_backtest(found, carry=True),
+        "other symbols": lambda: attempt(replace(SPEC, symbols=("SPY",))),
+        "other files": lambda: attempt(files={"a": "b"}),
+        "edge was 0": lambda: attempt(edge=0.0),
+        "goes on to 2023-12-29": lambda: attempt(at=datetime(2023, 12, 29, 15, tzinfo=UTC)),
     }
-    for words, attempt in refused.items():
+    for words, refuse in refused.items():
         with pytest.raises(UsageError, match=words):
-            attempt()
+            refuse()

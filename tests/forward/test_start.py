@@ -17,6 +17,7 @@ import pytest
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.server import Served, serve
 from simulator.forward.log import read_log
+from simulator.forward.registration import registrations
 from simulator.market.bars import instant
 from simulator.market.calendar import NEW_YORK
 from simulator.market.load import load_bars
@@ -102,18 +103,21 @@ def pass_day(workspace: Path, served: Served, day: date, steps: Sequence[str] = 
 
 
 def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served: Served, sim: Sim) -> None:
-    with started(workspace, served, "--sessions", "2") as process:
+    backtest = sim("run", *TEST[2:], "--from", "2024-03-01", "--to", "2024-05-31", cwd=workspace)
+    assert backtest.returncode == 0, backtest.stderr
+    more = ("--sessions", "2", "--backtest", "last")
+    with started(workspace, served, *more) as process:
         assert process.stdout is not None
         assert " equal_weight registered 2024-06-03T20:00" in process.stdout.readline()
         wait_for(workspace, has("forward.started"))
-        second = sim(*TEST, "--exchange", served.url, "--sessions", "2", cwd=workspace)
+        second = sim(*TEST, "--exchange", served.url, *more, cwd=workspace)
         assert second.returncode == 2
         assert f"already (process {process.pid})" in second.stderr
         pass_day(workspace, served, TUESDAY)
         process.kill()
     fills = [event for event in events(workspace) if event.kind == "forward.fill"]
     assert {event.payload["symbol"] for event in fills} == {"SPY", "QQQ"}
-    with started(workspace, served, "--sessions", "2") as process:
+    with started(workspace, served, *more) as process:
         wait_for(workspace, lambda found: [event.kind for event in found].count("forward.started") == 2)
         pass_day(workspace, served, WEDNESDAY)
         out, err = process.communicate(timeout=30)
@@ -127,6 +131,9 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     lines = list(read_log(workspace / "logs" / "forward", TUESDAY))
     assert {line["account"] for line in lines if line["kind"] == "forward.fill"} == {"COUNCIL"}
     assert len({line["run"] for line in lines}) == 1
+    (said,) = registrations(workspace / "reports")
+    assert said.usual.bars == 64
+    assert said.usual.weights == pytest.approx({"SPY": 0.49, "QQQ": 0.49}, abs=0.02)
 
 
 def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, sim: Sim) -> None:
