@@ -70,15 +70,17 @@ def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> F
     windows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     # Others than the comparison can take, and read past the sums with, are asked date by date below.
     windows[(windows[:, 0] <= 0) | (windows[:, 0] > windows[:, 1])] = 1, 2**62
+    unsigned = windows.astype(np.uint64)
     targets = np.empty((len(many), *market.listed.shape))
     weight = 1 / len(market.symbols)
     for n in range(len(market.symbols)):
         closes, ends = market.history(n)
         sums, unsure, count = market.running_sums(n), np.empty((1024, 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
-        compare_averages(sums, ends, windows, n, weight, targets, unsure, count)
+        known_then = ends.astype(np.uint64)
+        compare_averages(sums, known_then, unsigned, n, weight, targets, unsure, count)
         if count[0] > len(unsure):
             unsure, count = np.empty((int(count[0]), 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
-            compare_averages(sums, ends, windows, n, weight, targets, unsure, count)
+            compare_averages(sums, known_then, unsigned, n, weight, targets, unsure, count)
         # Differences of running sums round otherwise than means of the closes, which decide where it is that close.
         for r, k in unsure[: count[0]].tolist():
             fast, slow = pairs[r]

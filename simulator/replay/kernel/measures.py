@@ -147,19 +147,22 @@ def measure(x: ExcessReturns, s: KernelState, c: Curves, r: int) -> None:
     sessions = 0
     before = peak = trough = s.rules.cash
     total = squares = raw = raw_squares = exposure = worst = 0.0
+    share = 1.0 / before
     for t in range(len(equity)):
         free = x.free[t]
         if np.isnan(free):
             continue
         worth = equity[t]
-        earned = worth / before - 1.0
+        # A product and no second quotient, which would take as long as all the rest.
+        earned = worth * share - 1.0 if worth != before else 0.0
         excess = earned - free
         raw += earned
         raw_squares += earned * earned
         total += excess
         squares += excess * excess
-        if c.gross[t] > 0.0 and worth > 0.0:
-            exposure += c.gross[t] / worth
+        share = 1.0 / worth
+        if worth > 0.0:
+            exposure += c.gross[t] * share
         if len(c.excess) > 0:
             c.excess[r, sessions] = excess
         if by_session:

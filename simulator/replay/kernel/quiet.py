@@ -102,15 +102,29 @@ def same_until(targets: Targets, k: int, last: int) -> int:
 
 
 @inner
-def _is_idle(m: MarketArrays, targets: Targets, s: KernelState, k: int, t: int, equity: float) -> bool:
-    """Return True where decision k, the same as the one before, surely asks for no order at bar t."""
-    least = least_worth(s.rules, equity) - ROUNDING * equity
+def _asked(targets: Targets, s: KernelState, k: int, n: int) -> float:
+    """Return the weight that decision k, all of whose are numbers, asks of symbol n."""
+    weight: float = s.limits.weights[n] if s.rules.grouping >= 0 else targets.weight[k, n]
+    return weight
+
+
+@inner
+def _asks_for_others(targets: Targets, s: KernelState, k: int) -> bool:
+    """Return True where a symbol that is not held is asked for."""
+    found = False
     for n in range(len(s.positions)):
-        weight = s.limits.weights[n] if s.rules.grouping >= 0 else targets.weight[k, n]
-        held = s.positions[n].held
-        if (weight == 0.0) & (held == 0.0):
-            continue
-        if not (weight > 0.0 and held > 0.0 and abs(weight * equity - held * m.mark[t - 1, n]) < least):
+        found = found or (s.positions[n].held == 0.0 and _asked(targets, s, k, n) != 0.0)
+    return found
+
+
+@inner
+def _is_idle(m: MarketArrays, targets: Targets, s: KernelState, k: int, t: int, equity: float) -> bool:
+    """Return True where decision k, the same as the one before, surely asks for no order of what is held at bar t."""
+    least = least_worth(s.rules, equity) - ROUNDING * equity
+    for i in range(s.account[0].active):
+        n = s.active[i]
+        weight, held = _asked(targets, s, k, n), s.positions[n].held
+        if not (weight > 0.0 and held > 0.0 and abs(weight * equity - held * m.marks[n, t - 1]) < least):
             return False
     return True
 
@@ -128,14 +142,17 @@ def coast(
     up to the end, or to the first bar at which a decision may ask for an order, or a margin call may be due. Return
     that bar, and the next decision."""
     r, t, end, k, same = where
-    equity, shift, busy = c.equity[min(r, len(c.equity) - 1)], s.rules.shift, False
+    equity, due, busy = c.equity[min(r, len(c.equity) - 1)], targets.due, False
+    shift, others = s.rules.shift, k < same and _asks_for_others(targets, s, k)
+    if s.account[0].active == 0 and not others:
+        k = same
     while t < end and not busy:
         stop = min(end, t + AHEAD) if k < same else end
         calm = _add_up(m, s, c, equity, t, stop)
         busy, stop = calm < stop, calm
-        while k < same and targets.due[k - shift] <= min(stop, end - 1):
-            u = targets.due[k - shift]
-            if not _is_idle(m, targets, s, k, u, equity[u - 1]):
+        while k < same and due[k - shift] <= min(stop, end - 1):
+            u = due[k - shift]
+            if others or not _is_idle(m, targets, s, k, u, equity[u - 1]):
                 stop, busy = u, True
                 break
             k += 1
