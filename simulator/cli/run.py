@@ -126,6 +126,7 @@ def run(
     sim run --from 2024-01-01 --symbols SPY,QQQ
     sim run --strategy sma_cross --symbols SPY --from 2020-01-01 --set fast=20
     sim run --models requesty --plan
+    sim run --set risk.execution=alpaca   (orders by the terms they will trade under)
 
     Exits 4 where models did not answer: the money was spent or a service kept failing, and the result is partial; or
     meetings ended without a decision because too few members answered. The same command continues.

@@ -94,6 +94,7 @@ class Plan(Questions):
 
     `shortlist` says which of many symbols a meeting is about, and whether meetings wait for each other because of it.
     `read_tokens` are those of prompts answered on disk, `reread_tokens` those of them that services had read before.
+    `execution` names the terms of orders.
     """
 
     strategy: str
@@ -112,6 +113,7 @@ class Plan(Questions):
     read_tokens: int = 0
     reread_tokens: int = 0
     batch: BatchPlan | None = None
+    execution: str = "ideal"
 
     @property
     def paid(self) -> Range:
@@ -128,7 +130,7 @@ class Plan(Questions):
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``sim run --plan --json`` prints."""
-        names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day")
+        names = ("strategy", "decisions", "checkpoints", "replicates", "models", "max_cost", "max_day", "execution")
         total = {
             "calls": self.calls,
             "hits": self.calls - self.misses,

@@ -56,7 +56,8 @@ def title(plan: Plan) -> str:
     """Return what would be run, in one line."""
     checkpoints = f" and {plan.checkpoints} checkpoints" if plan.checkpoints else ""
     occasions = f"{plan.decisions} decisions{checkpoints}"
-    return f"{plan.strategy}, {plan.first} to {plan.last}, {occasions}, models {plan.models or 'none'}"
+    terms = "" if plan.execution == "ideal" else f", orders by the terms of {plan.execution}"
+    return f"{plan.strategy}, {plan.first} to {plan.last}, {occasions}, models {plan.models or 'none'}{terms}"
 
 
 def summarise(plan: Plan) -> tuple[str, ...]:

@@ -99,6 +99,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
         read_tokens=sum(usage.prompt_tokens for usage in paid),
         reread_tokens=sum(usage.cached_tokens for usage in paid),
         batch=_in_batches(spec, rounds, lines) if rounds.rounds else None,
+        execution=config.risk.execution,
     )
 
 

@@ -45,6 +45,7 @@ from simulator.runs.load_inputs import LoadedInputs
 from simulator.runs.replicates import spreads
 from simulator.runs.round_trips import round_trips
 from simulator.runs.run_events import run_events
+from simulator.runs.same_open import count_same_open
 from simulator.runs.shortfalls import shortfalls
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import SOURCE, Loaded
@@ -223,6 +224,9 @@ def _trading_notes(work: Work) -> Iterator[str]:
         mend = "`shares: fractional` in config/risk.yaml buys parts of one"
         yield f"{symbol}: the weight bought no whole share {plain(times)}, one is {last}; {mend}"
     yield from _name_left_out(work)
+    if work.rules.execution.alpaca and any(waits := count_same_open(ledger)):
+        steps, buys = counted(waits[0], "second step"), counted(waits[1], "buy")
+        yield f"{plain(steps)} of flips and {plain(buys)} paid by sales filled at the open they wait for at a broker"
     beyond = [t for r in work.replayed.results for t in r.decision.targets if abs(t.weight) > max(1.0, largest)]
     if beyond:
         most = max(beyond, key=lambda target: abs(target.weight))

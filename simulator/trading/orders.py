@@ -104,6 +104,11 @@ def compile_orders(intent: Intent, origin: Origin, profile: Profile) -> tuple[Ti
     return (*first, *_financed(intent.book, first, others))
 
 
+def buying_power(equity: float, gross: float) -> float:
+    """Return the dollars an account of margin may still buy or sell short for; `gross` is held, long and short."""
+    return (MULTIPLIER if equity >= BORROWING_EQUITY else 1.0) * equity - gross
+
+
 def session_hours(at: datetime) -> tuple[datetime, datetime]:
     """Return opening and close of the session that is open at `at`, else of the next one."""
     day = at.astimezone(NEW_YORK).date()
@@ -174,7 +179,7 @@ def _simple(ticket: Ticket) -> Ticket:
 def _financed(book: Book, first: list[Ticket], others: list[Ticket]) -> Iterator[Ticket]:
     """Yield `others`, those that need more than the buying power left after the sales at the market among `first`."""
     gross = sum(abs(shares) * book.marks[symbol] for symbol, shares in book.positions.items())
-    power = (MULTIPLIER if book.equity >= BORROWING_EQUITY else 1.0) * book.equity - gross
+    power = buying_power(book.equity, gross)
     sales = tuple(one.client_order_id for one in first if one.kind == "market")
     for ticket in others:
         price = ticket.limit or book.marks[ticket.symbol] * (1.0 + COLLAR)

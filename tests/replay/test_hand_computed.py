@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from simulator.replay import backtrader_engine
+from simulator.replay import backtrader_engine, kernel
+from simulator.runs.same_open import count_same_open
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Decision, Target
 from simulator.trading.sizing import place
@@ -309,3 +310,13 @@ def test_decision_code_sees_the_book_of_the_last_close_and_fills_at_the_next_ope
     assert books[1].weight("A") == pytest.approx(5_500 / 10_500)
     # 5,250 / 110 = 47.7 → 47: three sold at 120
     assert [(f.quantity, f.price) for f in ledger.fills] == [(50.0, 100.0), (-3.0, 120.0)]
+
+
+def test_orders_that_wait_for_each_other_at_a_broker_are_counted(bars_of, tape_of):
+    flat = (10.0, 10.0, 10.0, 10.0)
+    bars = bars_of({"A": [flat] * 4, "B": [flat] * 4})
+    tape = tape_of(bars, (1, {"A": 0.9}), (2, {"A": -0.9}), (3, {"A": -0.1, "B": 1.5}))
+    rules = ExecutionRules(alpaca=True, initial_margin_long=0.5, cash_interest=NONE)
+    ledger = kernel.replay_tape(bars, tape, rules, 10_000.0)
+    assert [round(fill.quantity, 9) for fill in ledger.fills] == [900.0, -900.0, -900.0, 800.0, 1500.0]
+    assert count_same_open(ledger) == (1, 1)
