@@ -33,6 +33,7 @@ def forward() -> None:
     """Trade a strategy on paper accounts, with the code of replay.
 
     \b
+    sim forward start --strategy macro_council --models requesty
     sim forward status
     touch forward.stop      # in the workspace: the kill switch, whatever else does not answer
     """
@@ -206,6 +207,77 @@ def stop(workspace: Workspace, run: str | None) -> None:
             raise _still_running(heart)
         time.sleep(0.1)
     say(f"the loop of {heart.run} has ended; `sim forward start` with the same words goes on")
+
+
+EXCHANGE = click.option("--exchange", "url", metavar="URL", help="The rehearsal exchange it traded at.")
+
+
+@forward.command("close-all", short_help="Stop the loop and close every position.")
+@click.argument("run", required=False, shell_complete=complete_loop)
+@EXCHANGE
+@AS_JSON
+@click.pass_context
+def close_all(ctx: click.Context, run: str | None, url: str | None, as_json: bool) -> None:
+    """Throw the kill switch, cancel our orders and close every position of RUN, or of the loop that was last at work.
+
+    Orders that were entered by hand are left. Repeated, it goes on with what is left to close. Exit code 5 where
+    something could not be ordered; `rm forward.stop` lets loops start again.
+    """
+    from simulator.forward.accounts import Closing
+    from simulator.runs.forward_accounts import close_all as close
+    from simulator.runs.forward_accounts import find_registration
+
+    registration = find_registration(ctx.obj, run)
+    facts: dict[str, Any] = {"run": registration.id, "accounts": {}}
+    for name, found in close(registration, ctx.obj, _have_typed, url).items():
+        failed = (
+            {symbol: str(e) for symbol, e in found.failed.items()} if isinstance(found, Closing) else {"": str(found)}
+        )
+        orders = [one.symbol for one in found.orders] if isinstance(found, Closing) else []
+        facts["accounts"][name] = {"closing": orders, "failed": failed}
+
+    def show() -> None:
+        for name, one in facts["accounts"].items():
+            say(f"{name}: {', '.join(one['closing']) + ' ordered to close' if one['closing'] else 'nothing to close'}")
+            for symbol, why in one["failed"].items():
+                say(f"{name}: {symbol or 'not reached'}: {why}")
+        say("the kill switch is thrown; `rm forward.stop` lets loops start again")
+
+    print_result(facts, as_json, lambda _: show())
+    ctx.exit(5 if any(one["failed"] for one in facts["accounts"].values()) else 0)
+
+
+@forward.command(short_help="Hold the books against what the broker has.")
+@click.argument("run", required=False, shell_complete=complete_loop)
+@EXCHANGE
+@AS_JSON
+@click.pass_context
+def reconcile(ctx: click.Context, run: str | None, url: str | None, as_json: bool) -> None:
+    """Hold the books of RUN, or of the loop that was last at work, against what its broker has; changes nothing.
+
+    Exit code 1 where shares differ, 5 where an account could not be asked.
+    """
+    from simulator.runs.forward_accounts import find_registration
+    from simulator.runs.forward_accounts import reconcile as hold_against
+
+    registration = find_registration(ctx.obj, run)
+    found = hold_against(registration, ctx.obj, _have_typed, url)
+    failed = {name: str(error) for name, error in found.failed.items()}
+    differences = [asdict(one) for one in found.differences]
+
+    def show() -> None:
+        for one in found.differences:
+            say(f"{one.account}: {one.symbol} {one.booked:g} in the books, {one.held:g} at the broker")
+        for name, symbol, order in found.external:
+            say(f"{name}: an order on {symbol} is not ours ({order})")
+        for name, why in failed.items():
+            say(f"{name}: {why}")
+        if not differences and not failed:
+            say(f"{registration.id}: the books of {', '.join(registration.accounts)} are the broker's")
+
+    facts = {"run": registration.id, "differences": differences, "failed": failed, "external": list(found.external)}
+    print_result(facts, as_json, lambda _: show())
+    ctx.exit(5 if failed else 1 if differences else 0)
 
 
 def _find_loop(workspace: Workspace, run: str | None) -> Heartbeat:

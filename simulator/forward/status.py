@@ -95,13 +95,20 @@ def _health(heart: Heartbeat, now: datetime) -> str:
 
 
 def _stand(name: str, number: str, stored: Sequence[Stored]) -> Standing:
-    of_account = [one.event for one in stored if one.event.account == name]
-    closes = [at for at, event in enumerate(of_account) if event.kind == "forward.session"]
-    row = of_account[closes[-1]].payload if closes else {}
-    positions: dict[str, float] = dict(row.get("positions", {}))
-    for event in of_account[closes[-1] if closes else 0 :]:
-        if event.kind == "forward.fill":
-            symbol = str(event.payload["symbol"])
+    rows = [one.event.payload for one in stored if one.event.kind == "forward.session" and one.event.account == name]
+    row = rows[-1] if rows else {}
+    return Standing(number, row.get("equity"), row.get("cash"), row.get("session"), read_positions(name, stored))
+
+
+def read_positions(name: str, stored: Sequence[Stored]) -> dict[str, float]:
+    """Return the signed shares of account `name` by our own books: all its fills, splits counted."""
+    positions: dict[str, float] = {}
+    seen: set[str] = set()
+    for event in (one.event for one in stored):
+        symbol = str(event.payload.get("symbol", ""))
+        if event.kind == "forward.fill" and event.account == name and event.payload["id"] not in seen:
+            seen.add(event.payload["id"])
             positions[symbol] = positions.get(symbol, 0.0) + float(event.payload["quantity"])
-    held = {symbol: shares for symbol, shares in positions.items() if abs(shares) > 1e-9}
-    return Standing(number, row.get("equity"), row.get("cash"), row.get("session"), held)
+        elif event.kind == "forward.split" and symbol in positions:
+            positions[symbol] = round(positions[symbol] * float(event.payload["ratio"]), 9)
+    return {symbol: shares for symbol, shares in positions.items() if abs(shares) > 1e-9}

@@ -37,10 +37,9 @@ from simulator.market.bars import instant
 from simulator.market.calendar import day_of, sessions
 from simulator.market.load import load_bars
 from simulator.number_format import counted
-from simulator.runs.forward import open_session
+from simulator.runs.forward import open_session, record_start
 from simulator.runs.identity import code_digest, digest_of
 from simulator.runs.spec import RunSpec
-from simulator.store.events import Event
 from simulator.workspace import Workspace
 
 BEFORE_OPEN = timedelta(hours=9)
@@ -163,7 +162,7 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, data)
         session, loop = opened.enter_context(asked)
         session.locks = rehearsal.folder / "locks"  # accounts of one number at another exchange are others
-        _record_start(rehearsal, session)
+        record_start(session, spec, rehearsed=True, seed=rehearsal.seed, script=list(rehearsal.script))
         if told is not None:
             clock.told = lambda at: told(*progress(session, at))
         loop.run(session.go())
@@ -175,15 +174,3 @@ def progress(session: Session, at: datetime) -> tuple[int, int, str]:
     on = sessions(session.first, session.last)
     orders = sum(trader.orders for trader in session.traders)
     return int((on.closes_at < instant(at)).sum()), len(on), f"{at:%Y-%m-%d %H:%M} · {counted(orders, 'order')}"
-
-
-def _record_start(rehearsal: Rehearsal, session: Session) -> None:
-    """Put on record what is rehearsed: a replay of the same is made from it."""
-    if not any(stored.event.kind == "forward.started" for stored in session.store.of_forward(session.run)):
-        spec = rehearsal.spec
-        facts = {
-            "rehearsed": True, "strategy": str(spec.strategy), "symbols": list(spec.symbols), "models": spec.models,
-            "parameters": dict(spec.parameters), "first": str(spec.first), "last": str(rehearsal.last),
-            "seed": rehearsal.seed, "script": list(rehearsal.script),
-        }  # fmt: skip
-        session.store.append(session.run, [Event("forward.started", None, None, facts)])

@@ -37,6 +37,7 @@ from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import load_strategy
 from simulator.store.connection import store_place
 from simulator.store.database import Store
+from simulator.store.events import Event
 from simulator.trading.cycle import TradingRules
 from simulator.trading.orders import Origin
 from simulator.trading.strategy import Committee, Strategy, points_of, seats_of
@@ -108,6 +109,16 @@ def open_session(
         watched = Watched(run, loaded.strategy.name, {one.name: "" for one in traders}, settings.mode)
         session.watch = Watch(workspace, settings, watched, session.record)
         yield session, asking.loop
+
+
+def record_start(session: Session, spec: RunSpec, **more: object) -> None:
+    """Put on record, once, what is traded: a replay of the same is made from it."""
+    if not any(stored.event.kind == "forward.started" for stored in session.store.of_forward(session.run)):
+        facts = {
+            "strategy": str(spec.strategy), "symbols": list(spec.symbols), "models": spec.models,
+            "parameters": dict(spec.parameters), "first": str(spec.first), "last": str(session.last), **more,
+        }  # fmt: skip
+        session.store.append(session.run, [Event("forward.started", None, None, facts)])
 
 
 def _loader(

@@ -29,7 +29,7 @@ from simulator.forward.settings import Forward, load_settings
 from simulator.forward.switches import refuse_if_stopped
 from simulator.forward.watch import Watched
 from simulator.market.calendar import NEW_YORK, day_of, sessions
-from simulator.runs.forward import as_traded, members_of, open_session
+from simulator.runs.forward import as_traded, members_of, open_session, record_start
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
@@ -40,6 +40,8 @@ from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
 
 LISTEN_AGAIN_S = 5.0
+ANNOUNCED_DAYS = 340
+"""Days ahead of which the exchange's calendar is surely known."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,15 @@ def start_forward(
     with open_gateway(spec, workspace, config) as asking:
         loaded = load_strategy(spec.strategy, workspace.strategies, asking, spec.own, len(spec.symbols))
     names = tuple(members_of(loaded.strategy, config))
-    keys = _open_all(names, settings, test.url, ask)
+    keys = open_all_keys(names, settings, test.url, ask)
     patience = make_patience(settings)
     numbers, now = asyncio.run(_introduce(keys, test.url, patience))
     made = make_registration(test.spec, loaded, config, numbers, now, test.smallest_edge, test.backtest)
     with Store(store_place(workspace.registry)) as store:
         registration, fresh = register(made, workspace.reports, store)
     first = first_session(datetime.fromisoformat(registration.registered_at), loaded, config)
-    last = _last_session(first, test.sessions)
+    announced = sessions(first, first + timedelta(days=min(test.sessions * 8 // 5 + 10, ANNOUNCED_DAYS)))
+    last = day_of(announced.session_of[: test.sessions][-1])
     tell(registration, fresh, first, last)
     loop = Loop(replace(spec, first=first), last, workspace, registration, keys, test.url, settings, echo)
     return loop.run()
@@ -100,7 +103,11 @@ def make_patience(settings: Forward) -> Patience:
     )
 
 
-def _open_all(names: tuple[str, ...], settings: Forward, url: str | None, ask: Ask) -> dict[str, Keys]:
+def open_all_keys(names: tuple[str, ...], settings: Forward, url: str | None, ask: Ask) -> dict[str, Keys]:
+    """Return the keys of all accounts that are traded together: a rehearsal's where there is a `url`.
+
+    Raises ConfigError for what is missing, before anything is asked of a person.
+    """
     if url is not None:
         return {name: make_rehearsal_keys(name) for name in names}
     typed = ""
@@ -134,12 +141,6 @@ def first_session(registered: datetime, loaded: Loaded, config: Config) -> date:
     earliest = min(point.at for point in points_of(loaded.strategy, config.schedule))
     begin = at.date() if at.time() < earliest else at.date() + timedelta(days=1)
     return day_of(sessions(begin, begin + timedelta(days=15)).session_of[0])
-
-
-def _last_session(first: date, count: int) -> date:
-    """Return the session `count` sessions on, or the last that the exchange has announced."""
-    on = sessions(first, first + timedelta(days=min(count * 8 // 5 + 10, 340)))
-    return day_of(on.session_of[: max(count, 1)][-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +189,7 @@ class Loop:
             watch = session.watch
             watch.watched = Watched(test.id, test.strategy, test.accounts, self.settings.mode)
             watch.alerts.echo = self.echo
+            record_start(session, self.spec, rehearsed=self.url is not None)
             if self.url is not None:  # accounts of one number at another exchange are others
                 session.locks = self.workspace.logs / "locks"
 

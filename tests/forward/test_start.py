@@ -91,6 +91,10 @@ def has(kind: str, day: date | None = None, **payload: object) -> Callable[[list
     )
 
 
+def begun(times: int) -> Callable[[list[Event]], bool]:
+    return lambda found: sum("opening" in event.payload for event in found) == times
+
+
 def pass_day(workspace: Path, served: Served, day: date, steps: Sequence[str] = STEPS) -> None:
     """Let a day pass so that the loop sees each of its instants."""
     for clock in steps:
@@ -109,7 +113,7 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     with started(workspace, served, *more) as process:
         assert process.stdout is not None
         assert " equal_weight registered 2024-06-03T20:00" in process.stdout.readline()
-        wait_for(workspace, has("forward.started"))
+        wait_for(workspace, begun(1))
         second = sim(*TEST, "--exchange", served.url, *more, cwd=workspace)
         assert second.returncode == 2
         assert f"already (process {process.pid})" in second.stderr
@@ -118,7 +122,7 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     fills = [event for event in events(workspace) if event.kind == "forward.fill"]
     assert {event.payload["symbol"] for event in fills} == {"SPY", "QQQ"}
     with started(workspace, served, *more) as process:
-        wait_for(workspace, lambda found: [event.kind for event in found].count("forward.started") == 2)
+        wait_for(workspace, begun(2))
         pass_day(workspace, served, WEDNESDAY)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
@@ -134,6 +138,21 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     (said,) = registrations(workspace / "reports")
     assert said.usual.bars == 64
     assert said.usual.weights == pytest.approx({"SPY": 0.49, "QQQ": 0.49}, abs=0.02)
+
+    where = ("--exchange", served.url)
+    done = sim("forward", "reconcile", *where, cwd=workspace)
+    assert (done.returncode, done.stdout.endswith(": the books of COUNCIL are the broker's\n")) == (0, True)
+    assert sim("forward", "parity", lines[0]["run"], cwd=workspace).returncode == 0
+    done = sim("forward", "close-all", *where, cwd=workspace)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("COUNCIL: QQQ, SPY ordered to close\n")
+    assert sim("forward", "close-all", *where, cwd=workspace).returncode == 0, "once more orders nothing twice"
+    served.advance(at(date(2024, 6, 6), "09:45"))
+    done = sim("forward", "reconcile", "--json", *where, cwd=workspace)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1, "the loop that books fills has ended"
+    assert [(one["symbol"], one["held"]) for one in found["differences"]] == [("QQQ", 0.0), ("SPY", 0.0)]
+    assert sim(*TEST, *where, cwd=workspace).returncode == 2, "the kill switch is thrown"
 
 
 def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, sim: Sim) -> None:
@@ -172,7 +191,7 @@ def test_planted_keys_stand_in_no_byte_it_writes_or_prints(
     monkeypatch.setattr(forward_start, "make_patience", lambda _: Patience(read_s=1.0, backoff_s=0.1))
 
     def conduct() -> None:
-        wait_for(workspace, has("forward.started"))
+        wait_for(workspace, begun(1))
         pass_day(workspace, served, TUESDAY)
 
     conductor = threading.Thread(target=conduct, daemon=True)
