@@ -487,7 +487,7 @@ class Session:
         elif kind == "forward.started" and "opening" in payload and not self._opened:
             self._opened = True  # the first of the run: what the books begin with
             for trader in self.traders:
-                trader.begin(payload["opening"].get(trader.name, {}))
+                trader.begin(at, payload["opening"].get(trader.name, {}))
         elif kind == "forward.split":
             self._splits.add((str(payload["symbol"]), date.fromisoformat(payload["session"])))
         for trader in self.traders:

@@ -62,6 +62,8 @@ class Trader:
     execution_open: bool = False
     barred: str = ""
     skipped: frozenset[str] = frozenset()
+    since: int = 0
+    """Instant from which on fills count."""
     guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,8 +89,9 @@ class Trader:
         """True while an order of ours may still fill, or something waits."""
         return self.execution_open or bool(self.state.open_ids) or bool(self.state.to_flatten)
 
-    def begin(self, opening: Mapping[str, Any]) -> None:
-        """Take over what the account held when the test began."""
+    def begin(self, at: datetime, opening: Mapping[str, Any]) -> None:
+        """Take over what the account held at `at`, when the test began: what filled before is in it."""
+        self.since = instant(at)
         if "cash" in opening:
             self.books = replace(self.books, cash=float(opening["cash"]), shares=dict(opening["positions"]))
             self.state.shares.update(opening["positions"])
@@ -124,7 +127,8 @@ class Trader:
 
     async def book_fills(self, record: Record, tell: Tell) -> bool:
         """Record fills that are new; each counts once, however often it is told."""
-        fresh = [one for one in await self.broker.executions() if one.id not in self.state.fills]
+        told = await self.broker.executions()
+        fresh = [one for one in told if one.at >= self.since and one.id not in self.state.fills]
         for fill in fresh:
             record("forward.fill", moment(fill.at), self.name, payloads.write_fill(fill))
             if not fill.client_order_id:

@@ -1,0 +1,91 @@
+"""Own books: from the fills alone they are what a replay's ledger has, accruals among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.forward.books import Books, Split
+from simulator.market.bars import Bars
+from simulator.trading.execution import ExecutionRules
+from simulator.trading.fills import Account, Order, on_bar, submit
+from simulator.trading.model import BrokerFill
+
+HOUR = 3_600_000_000_000
+DAYS = np.arange(19_877, 19_882)
+RULES = ExecutionRules(slippage_bps=3.0, borrow_rate=0.04, cash_interest=0.05, margin_spread=0.02)
+
+
+def _bars(seed: int, per_day: int = 1) -> Bars:
+    luck = np.random.default_rng(seed)
+    session_of = np.repeat(DAYS, per_day)
+    step = 13 * HOUR // 2 // per_day
+    opens = session_of * 24 * HOUR + 13 * HOUR + HOUR // 2 + np.tile(np.arange(per_day), len(DAYS)) * step
+    close = 100.0 * np.cumprod(1.0 + luck.normal(0.0, 0.02, (len(opens), 2)), axis=0)
+    o = close * (1.0 + luck.normal(0.0, 0.005, close.shape))
+    high, low = np.maximum(o, close) * 1.004, np.minimum(o, close) * 0.996
+    paid = np.where(luck.random(close.shape) < 0.2, luck.random(close.shape), 0.0)
+    return Bars(("A", "B"), opens, opens + step, o, high, low, close, close, paid, session_of, ("x", "x"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1, 3]), st.data())
+def test_books_from_fills_are_the_ledger_of_a_replay(seed: int, per_day: int, data: st.DataObject) -> None:
+    bars = _bars(seed, per_day)
+    account, fills = Account.opened(100_000.0, {"A": 100.0, "B": 100.0}), list[BrokerFill]()
+    cash, equity = [], []
+    for t in range(len(bars)):
+        for symbol in ("A", "B"):
+            if data.draw(st.booleans()):
+                shares = float(data.draw(st.integers(-300, 300)))
+                stop = data.draw(st.sampled_from([None, 0.99, 1.01]))
+                price = None if stop is None else float(bars.open[t, bars.column(symbol)]) * stop
+                submit(account, Order(len(fills), symbol, int(bars.opens_at[t]) - 1, shares, stop=price))
+        row = [tuple(float(one[t, n]) for one in _columns(bars)) for n in range(2)]
+        starts, ends = t % per_day == 0, (t + 1) % per_day == 0
+        done = on_bar(account, row, int(bars.opens_at[t]), starts / 252, RULES, 0.0 if ends else None)  # type: ignore[arg-type]
+        for fill in done.fills:
+            paid = fill.price + fill.slippage / fill.quantity
+            fills.append(BrokerFill(f"{len(fills)}", "own", fill.symbol, fill.at, fill.quantity, paid))
+        cash.append(account.cash)
+        equity.append(account.equity)
+    steps = list(Books(100_000.0, {"A": 100.0, "B": 100.0}, RULES).by_bar(bars, fills))
+    assert len(steps) == len(bars) + 1
+    own = Books(100_000.0, {"A": 100.0, "B": 100.0}, RULES).at(bars, fills)
+    assert own.cash == pytest.approx(cash[-1], rel=1e-12, abs=1e-7)
+    assert own.equity == pytest.approx(equity[-1], rel=1e-12, abs=1e-7)
+    booked = sum(one.interest + one.dividends + one.borrow for one in steps)
+    assert own.cash - 100_000.0 + sum(one.quantity * one.price for one in fills) == pytest.approx(booked, abs=1e-6)
+
+
+def _columns(bars: Bars) -> tuple[np.ndarray, ...]:
+    return bars.open, bars.high, bars.low, bars.close, bars.dividend
+
+
+def test_over_a_split_books_keep_their_worth() -> None:
+    bars = _bars(1)
+    prices = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close")}
+    for values in prices.values():
+        values[3:, 0] /= 7.0
+    raw = replace(bars, **prices, dividend=bars.dividend * 0.0)
+    bought = [BrokerFill("1", "own", "A", int(bars.opens_at[0]), 100.0, 100.0)]
+    split = [Split("A", date(2024, 6, 6), 7.0)]
+    books = Books(100_000.0, {"A": 100.0, "B": 100.0}, ExecutionRules())
+    whole, split_up = books.at(replace(bars, dividend=bars.dividend * 0.0), bought), books.at(raw, bought, (), split)
+    assert split_up.positions == {"A": 700.0}
+    assert split_up.equity == pytest.approx(whole.equity, rel=1e-12)
+    morning = books.at(raw.rows(0, 3), bought, (), split, date(2024, 6, 6))
+    assert morning.equity == pytest.approx(books.at(raw.rows(0, 3), bought).equity, rel=1e-12)
+    assert morning.positions == {"A": 700.0}
+
+
+def test_fills_of_symbols_that_are_not_traded_are_in_the_books() -> None:
+    bars = _bars(2)
+    foreign = [BrokerFill("1", "", "XYZ", int(bars.opens_at[1]), 10.0, 20.0)]
+    book = Books(1_000.0, {}, ExecutionRules()).at(bars, foreign)
+    assert (book.cash, book.positions, book.equity) == (800.0, {"XYZ": 10.0}, 1_000.0)
