@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -19,8 +20,9 @@ import numpy as np
 from simulator.files import name_aside, place_all, read_text, sweep, write_file
 from simulator.forward.books import Split
 from simulator.forward.protocols import Known
-from simulator.market.bars import NUMBERS, Bars, instant
+from simulator.market.bars import NUMBERS, Bars, Snapshot, instant
 from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market.events import COLUMNS as EVENT_COLUMNS
 from simulator.market.fetch import last_complete_session
 from simulator.market.sources import files
 from simulator.market.table import PRICES, BarTable, step_of
@@ -69,6 +71,7 @@ class RecordedFeed:
     load: Callable[[datetime, Sequence[Split]], Known]
     frequency: str = "1d"
     _asked: date | None = None
+    _kept: tuple[int, int] = (-1, -1)
     _dividends: Mapping[tuple[str, date], float] = field(default_factory=dict)
 
     async def known_at(self, as_of: datetime) -> Known:
@@ -79,7 +82,30 @@ class RecordedFeed:
         if self._asked != today:
             self._ask_actions(today)
         self._record(as_of, last_complete_session(as_of) if self.frequency == "1d" else today)
-        return self.load(as_of, [one for one in self.splits() if one.session <= today])
+        known = self.load(as_of, [one for one in self.splits() if one.session <= today])
+        self._keep(known.snapshot)
+        return known
+
+    def _keep(self, snapshot: Snapshot) -> None:
+        """Keep the headlines and events that were known beside the bars, as the workspace keeps them in ``data/``."""
+        count = len(snapshot.news), len(snapshot.events)
+        if count == self._kept:
+            return
+        headlines = [
+            json.dumps({"published_at": one.published_at.isoformat(), "headline": one.headline,
+                        "symbols": list(one.symbols), "source": one.source}) + "\n"
+            for one in snapshot.news
+        ]  # fmt: skip
+        text = io.StringIO(newline="")
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(EVENT_COLUMNS)
+        rows.writerows(
+            [one.at.isoformat(), one.name, one.importance, one.known_at.isoformat()] for one in snapshot.events
+        )
+        (self.folder / "news").mkdir(parents=True, exist_ok=True)
+        write_file(self.folder / "news" / "headlines.jsonl", "".join(headlines).encode())
+        write_file(self.folder / "events.csv", text.getvalue().encode())
+        self._kept = count
 
     @property
     def _splits_file(self) -> Path:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from simulator.errors import BrokerError, SimError, StoppedByUserError
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.day import day_row
 from simulator.forward.lock import hold, refuse_second, this_process
+from simulator.forward.market_data import Quote
 from simulator.forward.protocols import Clock, Feed, Known
 from simulator.forward.requests import AccessError
 from simulator.forward.switches import read_switches
@@ -35,7 +36,7 @@ from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.store.database import Store
 from simulator.store.events import Event, Kind
 from simulator.trading.cycle import Intent, TradingRules, plan
-from simulator.trading.model import Book, Decision
+from simulator.trading.model import Book, Decision, Rejection
 from simulator.trading.orders import session_hours
 from simulator.trading.schedule import Point, Schedule, make_schedule
 from simulator.trading.strategy import Consults, KeepsMinutes, Strategy, strategy_at
@@ -93,6 +94,8 @@ class Session:
     weekday: int = 0
     late: bool = False
     watch: Watch | None = None
+    quotes: Callable[[Sequence[str]], Awaitable[Mapping[str, Quote]]] | None = None
+    """Latest quotes, asked where orders would go out in an open market; None where prices are known by bars alone."""
     locks: Path | None = None
     """Folder of locks; None for this user's, in which no two loops of the machine have one account."""
     spent: Callable[[], Mapping[str, float]] = dict
@@ -411,7 +414,7 @@ class Session:
             first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
             intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
             why = await self._refuse_entries(trader)
-            return without_entries(intent, why) if why else intent
+            return await self._with_fresh_quotes(trader, without_entries(intent, why) if why else intent)
 
         return planned
 
@@ -424,6 +427,30 @@ class Session:
             return said
         morning = float(trader.state.day.get("broker_equity") or trader.books.cash)
         return "" if self.watch is None else self.watch.refuse_entries(trader.name, morning, state.equity)
+
+    async def _with_fresh_quotes(self, trader: Trader, intent: Intent) -> Intent:
+        """Return `intent` without orders on symbols whose quote is old or missing while the market is open."""
+        now = self._now()
+        if self.quotes is None or not intent.orders or now < session_hours(now)[0]:
+            return intent
+        oldest = now - timedelta(seconds=120.0 if self.watch is None else self.watch.settings.stale_quote_s)
+        found = await self.quotes([one.symbol for one in intent.orders])
+        trader.quotes = {
+            symbol: {"at": one.at.isoformat(), "bid": one.bid, "ask": one.ask} for symbol, one in found.items()
+        }
+        stale = {one.symbol for one in intent.orders if one.symbol not in found or found[one.symbol].at < oldest}
+        for symbol in sorted(stale):
+            last = f"{found[symbol].at:%H:%M:%S %Z}" if symbol in found else "never"
+            self._alert("stale quote", f"{symbol}: no order, last quoted {last}", trader.name)
+        refused = [
+            Rejection(-1, one.symbol, one.submitted_at, one.quantity or 0.0, 0.0, "stale quote")
+            for one in intent.orders
+            if one.symbol in stale
+        ]
+        first = intent.orders[0].id
+        kept = [one for one in intent.orders if one.symbol not in stale]
+        orders = tuple(replace(one, id=first + n) for n, one in enumerate(kept))
+        return replace(intent, orders=orders, refused=(*intent.refused, *refused))
 
     async def _decide(self, trader: Trader, at: datetime, name: str) -> None:
         if not trader.state.decided_at(at):

@@ -62,6 +62,8 @@ class Trader:
     execution_open: bool = False
     barred: str = ""
     skipped: frozenset[str] = frozenset()
+    quotes: Mapping[str, Any] = field(default_factory=dict)
+    """Quotes that the newest plan rests on."""
     since: int = 0
     """Instant from which on fills count."""
     guard: Guard = field(init=False)
@@ -169,9 +171,9 @@ class Trader:
 
     def record_intent(self, intent: Intent, record: Record, point: str = "") -> None:
         """Put an intent on record, before anything of it is sent."""
-        payload = payloads.write_intent(intent)
-        record("forward.intent", intent.decision.as_of, self.name, {**payload, "point": point} if point else payload)
-        self.execution_open = True
+        beside = {"point": point, "quotes": self.quotes}
+        record("forward.intent", intent.decision.as_of, self.name, {**payloads.write_intent(intent), **beside})
+        self.execution_open, self.quotes = True, {}
 
     def note(self, key: str, state: str, now: datetime, record: Record, why: str = "", filled: float = 0.0) -> None:
         """Record how an order stands."""

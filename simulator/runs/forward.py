@@ -39,7 +39,7 @@ from simulator.store.connection import store_place
 from simulator.store.database import Store
 from simulator.store.events import Event
 from simulator.trading.cycle import TradingRules
-from simulator.trading.orders import Origin
+from simulator.trading.orders import Origin, session_hours
 from simulator.trading.strategy import Committee, Strategy, points_of, seats_of
 from simulator.workspace import Workspace
 
@@ -135,6 +135,8 @@ def _loader(
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
         shown = adjusted(loaded.context, splits)
         bars, _, _ = with_cash_return(loaded.bars, shown, config, start)
+        if bars.frequency != "1d" and session_hours(as_of)[0] <= as_of:  # the session goes on
+            bars = replace(bars, cash_return=np.append(bars.cash_return[:-1], np.nan))
         snapshot = adjusted(bars, splits).snapshot(as_of, events, shown, news)
         # A split on the first session is in the shares that are bought then.
         return Known(snapshot, bars.rows(start, len(bars)), [one for one in splits if one.session > spec.first])

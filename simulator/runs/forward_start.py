@@ -21,6 +21,7 @@ from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.clock import BrokerClock
+from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
 from simulator.forward.registration import Registration, register
 from simulator.forward.requests import Patience
@@ -187,6 +188,8 @@ class Loop:
             if session.watch is None:
                 raise UsageError("nobody watches over the loop")
             watch = session.watch
+            if not rehearsed:
+                session.quotes = MarketData(self.keys[leading.name], patience=patience).quotes
             watch.watched = Watched(test.id, test.strategy, test.accounts, self.settings.mode)
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=self.url is not None)

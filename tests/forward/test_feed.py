@@ -1,0 +1,86 @@
+"""Data of a forward test: bars as traded, splits and dividends beside them, all of it on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulator.errors import BrokerError
+from simulator.forward.actions import read_actions
+from simulator.forward.books import Split
+from simulator.forward.feed import Actions, RecordedFeed, Source, adjusted
+from simulator.forward.protocols import Known
+from simulator.market.bars import Bars
+from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market.events import load_events
+from simulator.market.news import News, load_news
+from simulator.market.sources.files import read_table
+from simulator.market.table import BarTable, daily_table
+
+MONDAY, TUESDAY = date(2024, 6, 3), date(2024, 6, 4)
+
+
+def _after(day: date) -> datetime:
+    return datetime.combine(day, time(18), NEW_YORK)
+
+
+def test_what_is_on_disk_is_not_asked_again_and_dividends_stand_on_their_session(tmp_path: Path) -> None:
+    asked: list[tuple[date, date]] = []
+    news = [News(_after(MONDAY), "Rates stay", ("SPY",), "wire")]
+
+    def bars(symbols: Sequence[str], first: date, last: date) -> list[BarTable]:
+        asked.append((first, last))
+        days = np.arange(day_number(first), day_number(last) + 1)
+        columns = {name: np.full(len(days), 100.0) for name in ("open", "high", "low", "close", "volume")}
+        return [daily_table(symbol, "broker", days, columns) for symbol in symbols]
+
+    def actions(_symbols: Sequence[str], _first: date, last: date) -> Actions:
+        return Actions({("SPY", TUESDAY): 1.5}, (Split("SPY", TUESDAY, 4.0),) if last >= TUESDAY else ())
+
+    def load(as_of: datetime, splits: Sequence[Split]) -> Known:
+        shown: Any = SimpleNamespace(as_of=as_of, news=news, events=())
+        return Known(shown, None, splits)  # type: ignore[arg-type]
+
+    feed = RecordedFeed(("SPY",), MONDAY, tmp_path / "data", Source(bars, actions), load)
+    assert asyncio.run(feed.known_at(_after(MONDAY))).splits == []
+    again = RecordedFeed(("SPY",), MONDAY, tmp_path / "data", Source(bars, actions), load)
+    assert asyncio.run(again.known_at(_after(TUESDAY))).splits == [Split("SPY", TUESDAY, 4.0)]
+    asyncio.run(again.known_at(_after(TUESDAY)))
+    assert asked == [(MONDAY, MONDAY), (TUESDAY, TUESDAY)]
+    assert read_table(tmp_path / "data" / "SPY.csv").dividend.tolist() == [0.0, 1.5]
+    assert load_news(tmp_path / "data" / "news") == tuple(news)
+    assert load_events(tmp_path / "data" / "events.csv") == ()
+
+
+def test_history_is_shown_in_the_shares_of_today() -> None:
+    days = np.arange(19_877, 19_880)
+    at = days * 86_400_000_000_000
+    prices = np.array([[700.0], [707.0], [102.0]])
+    bars = Bars(("A",), at, at + 1, prices, prices, prices, prices, prices * 10, prices * 0.01, days, ("x",))
+    shown = adjusted(bars, [Split("A", date(2024, 6, 5), 7.0)])
+    assert shown.close[:, 0].tolist() == pytest.approx([100.0, 101.0, 102.0])
+    assert shown.volume[:, 0].tolist() == pytest.approx([49_000.0, 49_490.0, 1_020.0])
+    assert shown.dividend[:, 0].tolist() == pytest.approx([1.0, 1.01, 1.02])
+    assert adjusted(bars, [Split("B", date(2024, 6, 5), 7.0)]) is bars
+
+
+def test_corporate_actions_are_read_as_the_broker_has_them() -> None:
+    found = read_actions(
+        {
+            "cash_dividends": [{"symbol": "A", "ex_date": "2024-06-05", "rate": 0.5}] * 2,
+            "forward_splits": [{"symbol": "A", "ex_date": "2024-06-07", "new_rate": 10, "old_rate": 1}],
+            "reverse_splits": [{"symbol": "B", "ex_date": "2024-06-06", "new_rate": 1, "old_rate": 8}],
+            "stock_dividends": [{"symbol": "C", "ex_date": "2024-06-06", "rate": 0.05}],
+        }
+    )
+    assert found.dividends == {("A", date(2024, 6, 5)): 1.0}
+    assert [(one.symbol, one.ratio) for one in found.splits] == [("B", 0.125), ("C", 1.05), ("A", 10.0)]
+    with pytest.raises(BrokerError, match="not understood"):
+        read_actions({"forward_splits": [{"symbol": "A"}]})
