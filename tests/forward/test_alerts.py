@@ -249,3 +249,9 @@ def test_a_webhook_of_the_environment_that_is_none_is_refused_without_saying_it(
     with pytest.raises(ConfigError, match="SIM_WEBHOOK_URL") as caught:
         open_channels(AlertSettings())
     assert "secret-of-mine" not in str(caught.value)
+
+
+def test_the_page_names_every_kind_of_alert() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "forward.md").read_text()
+    named = page.partition("\nKinds: ")[2].partition(".\n")[0].replace("\n", " ").split(", ")
+    assert tuple(named) == alerts_module.KINDS
