@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -164,7 +165,9 @@ class Session:
         except StoppedError as error:
             why = error.found
             if self.watch is not None and read_switches(self.watch.workspace).stop is not None:
-                await asyncio.gather(*(self._try(one, self._withdraw) for one in self.traders))
+                await asyncio.gather(
+                    *(self._try(one, partial(self._withdraw, "stopped", None)) for one in self.traders)
+                )
             raise
         except BaseException as error:
             why = f"{type(error).__name__}: {error}"
@@ -243,14 +246,8 @@ class Session:
                     self._alert("broker unreachable", error.found, trader.name)
         return False
 
-    async def _withdraw(self, trader: Trader) -> None:
-        """Cancel entries that wait."""
-        state = trader.state
-        for key in state.open_ids:
-            ticket = state.tickets[key]
-            if (ticket.quantity or 1.0) * state.shares.get(ticket.symbol, 0.0) >= 0.0 and key not in state.external:
-                report = await trader.broker.cancel(key)
-                trader.note(key, report.status, self._now(), self._record, "stopped", report.filled)
+    async def _withdraw(self, why: str, symbol: str | None, trader: Trader) -> None:
+        await trader.withdraw(self._now(), why, self._record, symbol)
 
     # ── what is due ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -305,6 +302,8 @@ class Session:
                 payload = {"symbol": split.symbol, "session": str(split.session), "ratio": split.ratio}
                 self._record("forward.split", at, None, payload)
                 self._alert("split", f"{split.symbol} {split.ratio:g} for 1 on {split.session}", "")
+                for trader in self.traders:  # a limit of old prices would fill at once
+                    await self._try(trader, partial(self._withdraw, "its symbol was split", split.symbol))
         return known
 
     # ── one point ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,7 +26,7 @@ from simulator.market.calendar import NEW_YORK
 from simulator.store.events import Kind
 from simulator.trading.cycle import Intent, execute
 from simulator.trading.model import Book, BrokerFill, Decision
-from simulator.trading.orders import session_hours
+from simulator.trading.orders import compile_orders, session_hours
 from simulator.trading.strategy import Strategy
 
 PASSES = 20
@@ -194,10 +194,22 @@ class Trader:
                     self.note(key, "given up", now, record, why)
                     tell("order refused", f"{ticket.symbol} was not sent: {why}", self.name)
 
+    async def withdraw(self, now: datetime, why: str, record: Record, symbol: str | None = None) -> None:
+        """Cancel entries that wait, of one symbol or of all."""
+        for key in self.state.open_ids:
+            ticket = self.state.tickets[key]
+            enters = (ticket.quantity or 1.0) * self.state.shares.get(ticket.symbol, 0.0) >= 0.0
+            if enters and symbol in (None, ticket.symbol):
+                report = await self.broker.cancel(key)
+                self.note(key, report.status, now, record, why, report.filled)
+
     # ── against the broker ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def review(self, now: datetime, record: Record, tell: Tell) -> None:
         """Record orders that have ended since they were seen; one that ended early is said. Raises BrokerError."""
+        intent, newest = self.state.intent, set[str]()
+        if intent is not None:
+            newest = {one.client_order_id for one in compile_orders(intent, self.state.origin, self.state.profile)}
         for key in self.state.open_ids:
             report = await self.broker.find(key)
             state = "given up" if report is None else report.status
@@ -205,8 +217,9 @@ class Trader:
                 continue
             filled = 0.0 if report is None else report.filled
             self.note(key, state, now, record, "" if report else "the broker has none of that id", filled)
-            if state in ("cancelled", "rejected", "partly_filled", "given up"):
-                ticket = self.state.tickets[key]
+            ticket = self.state.tickets[key]
+            replaced = intent is not None and ticket.symbol in intent.cancels and key not in newest
+            if state in ("cancelled", "rejected", "partly_filled", "given up") and not replaced:
                 tell("order refused", f"{ticket.symbol} ended early: {state}, {filled:g} filled", self.name)
 
     async def reconcile(self, now: datetime, account: Book, record: Record, tell: Tell) -> list[str]:
