@@ -128,16 +128,15 @@ def forward_series(days: Sequence[DayRow], registration: Registration, cash: flo
     """Return the series of an account by session (S,), which began with `cash`, in the parts of `runs.exposure`.
 
     The mean of its weights starts with that of the registered backtest, over as many bars as that had. Symbols without
-    a move have no bar yet and could not be held. Raises DataError where a symbol is not among the registered ones.
+    a move have no bar yet and could not be held; what was bought by hand is held like all else. Raises DataError for a
+    session without bars.
     """
-    symbols, counts = registration.symbols, [len(day.held) for day in days]
+    counts = [len(day.held) for day in days]
     if not all(counts):
         where = next(day.session for day in days if not day.held)
         raise DataError("a session has no bars", where=where, mend="fetch the bars of that session and report again")
     bars = [held for day in days for held in day.held]
-    strange = {symbol for held in bars for symbol in (*held.weights, *held.moves)} - set(symbols)
-    if strange:
-        raise DataError(f"{', '.join(sorted(strange))} is not registered", mend="register the test anew")
+    symbols = list(dict.fromkeys((*registration.symbols, *(symbol for held in bars for symbol in held.weights))))
     weights = np.array([[held.weights.get(s, 0.0) for s in symbols] for held in bars]).reshape(len(bars), len(symbols))
     there = np.array([[s in held.moves for s in symbols] for held in bars]).reshape(weights.shape)
     moves = np.array([[held.moves.get(s, 0.0) for s in symbols] for held in bars]).reshape(weights.shape)
@@ -315,6 +314,8 @@ def _power(found: ForwardVerdict) -> str:
 
 
 def _needed(found: ForwardVerdict, registration: Registration) -> str:
+    if not registration.is_registered:
+        return ""
     edge, total = ratio(registration.smallest_edge), counted(registration.sessions_needed, "session")
     said = f"Registered was an edge of {edge} a year, which {total} find four times in five"
     if found.more:

@@ -6,17 +6,35 @@ ForwardRecord, Registration ──► ForwardFacts ──► report.forward_page
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
 from simulator.analysis.anytime import ForwardVerdict, judge_forward
+from simulator.config import load_config
+from simulator.errors import DataError
+from simulator.forward.project import project
 from simulator.forward.records import DayRow, FillRow, ForwardRecord, OrderRow, PointState, Recommendation
-from simulator.forward.registration import Registration
-from simulator.stats.series import Floats
+from simulator.forward.registration import (
+    FILE,
+    MEND,
+    Registration,
+    count_trials,
+    find_folder,
+    read_registration,
+    recorded_digest,
+)
+from simulator.stats.confidence_sequence import sessions_to_find
+from simulator.stats.metrics import PERIODS
+from simulator.stats.series import Floats, Undefined
+from simulator.store.connection import store_place
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.workspace import Workspace
 
 UNSENT = ("denied", "rejected", "unknown")
 """States of orders that did not become one at the broker, or of which that is not known."""
@@ -140,6 +158,42 @@ class ForwardFacts:
         """Share of due points that were held, late ones too."""
         due = sum(self.points.values())
         return (self.points["done"] + self.points["late"]) / due if due else None
+
+
+def read_facts(workspace: Workspace, name: str = "last") -> tuple[Path, ForwardFacts]:
+    """Return the folder and the facts of the forward test, or rehearsal, that `name` stands for, by all its events.
+
+    Raises UsageError for a test there is not, DataError for a registration that is not the one on record.
+    """
+    folder = find_folder(workspace.reports, name)
+    run = folder.name.rpartition("-")[2]
+    with Store(store_place(workspace.registry)) as store:
+        stored = store.of_forward(run)
+        if (folder / FILE).exists():
+            said = read_registration(folder / FILE)
+            if recorded_digest(said.id, store) != said.digest:
+                raise DataError("the registration is not the one on record", where=str(folder / FILE), mend=MEND)
+            trials = count_trials(said, workspace.reports, store)
+        else:
+            said, trials = _stand_in([one.event for one in stored], folder, workspace), 1
+    return folder, gather_facts(project(run, stored, said), said, trials)
+
+
+def _stand_in(events: Sequence[Event], folder: Path, workspace: Workspace) -> Registration:
+    """Return the registration that a rehearsal, which registers nothing, stands under."""
+    given = next((one.payload for one in events if one.kind == "forward.started" and "symbols" in one.payload), None)
+    accounts: Mapping[str, object] = next((one.payload["opening"] for one in events if "opening" in one.payload), {})
+    if given is None or not accounts:
+        raise DataError("nothing is on record of it", where=str(folder), mend="run it again: `sim rehearse`")
+    found = sessions_to_find(1.0 / math.sqrt(PERIODS))
+    needed = 0 if isinstance(found, Undefined) else int(found)
+    return Registration(
+        strategy=str(given["strategy"]), files={}, prompts={}, models={}, parameters=dict(given["parameters"]),
+        config="", code="", symbols=tuple(given["symbols"]), benchmark="its own usual exposure",
+        question="none: a rehearsal registers nothing", primary=[*accounts][-1], smallest_edge=1.0,
+        sessions_needed=needed, accounts=dict.fromkeys(accounts, ""),
+        registered_at=str(given["first"]), cash_instrument=load_config(workspace.config).assets.cash_instrument,
+    )  # fmt: skip
 
 
 def gather_facts(record: ForwardRecord, registration: Registration, trials: int = 1) -> ForwardFacts:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from simulator.cli.completers import complete_loop, complete_parameter, complete_run
-from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Real, Whole, open_run
-from simulator.cli.output import print_result
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, OPEN, STRATEGY, SYMBOLS, InSections, Real, Whole, open_run
+from simulator.cli.output import open_page, print_result
 from simulator.cli.run import parse_parameters
 from simulator.printing import say
 from simulator.workspace import Workspace
@@ -171,6 +171,28 @@ def _show(loops: Sequence[Status]) -> None:
             say(f"  {name} ({account.number}): {worth}; {held}")
         for alert in one.alerts:
             say(f"  {alert['at']} {alert['kind']}: {' '.join((alert['account'], alert['text'])).strip()}")
+
+
+@forward.command(short_help="Write the report of a test: page, docs/forward_test_results.md.")
+@click.argument("run", default="last", shell_complete=complete_run)
+@AS_JSON
+@OPEN
+@click.pass_obj
+def report(workspace: Workspace, run: str, as_json: bool, opened: bool) -> None:
+    """Write the report of RUN, a test or a rehearsal: report.html in its folder and docs/forward_test_results.md.
+
+    RUN is the id of its registration, the beginning of that or of its folder's name, or "last".
+    """
+    from simulator.analysis.forward_facts import read_facts
+    from simulator.report.forward_page import as_json as as_numbers
+    from simulator.report.forward_page import print_forward, write_report
+
+    folder, facts = read_facts(workspace, run)
+    written = write_report(facts, folder, workspace.out / "docs")
+    numbers = {"page": str(written[0]), "results": str(written[1]), **as_numbers(facts)} if as_json else {}
+    print_result(numbers, as_json, lambda console: print_forward(facts, console, written))
+    if opened:
+        open_page(written[0])
 
 
 @forward.command(short_help="Enter nothing more; exits and stops go on.")

@@ -114,6 +114,11 @@ class Registration:
         return _digest(asdict(self))
 
     @property
+    def is_registered(self) -> bool:
+        """Return False for the stand-in of a rehearsal, which registers nothing."""
+        return bool(self.code)
+
+    @property
     def folder(self) -> str:
         """Name of its folder in reports/."""
         return f"forward-{re.sub(r'[^A-Za-z0-9_.-]', '_', self.strategy)}-{self.id}"
@@ -131,7 +136,7 @@ def register(registration: Registration, reports: Path, journal: Journal) -> tup
         fresh = not path.exists()
         if fresh:
             if recorded_digest(registration.id, journal) is not None:
-                raise DataError("the registration is on record, its file is gone", where=str(path), mend=_MEND)
+                raise DataError("the registration is on record, its file is gone", where=str(path), mend=MEND)
             earlier = tuple(sorted(one.id for one in registrations(reports) if one.strategy == registration.strategy))
             registration = replace(registration, earlier=earlier)
             write_file(path, write_registration(registration))
@@ -142,11 +147,11 @@ def register(registration: Registration, reports: Path, journal: Journal) -> tup
                 found.id, [Event(KIND, found.registered_at, None, {"digest": found.digest, **asdict(found)})]
             )
         elif known != found.digest:
-            raise DataError("the registration is not the one on record", where=str(path), mend=_MEND)
+            raise DataError("the registration is not the one on record", where=str(path), mend=MEND)
         return found, fresh
 
 
-_MEND = "put the registered file back, or register anew: `sim forward start` with a changed setting does"
+MEND = "put the registered file back, or register anew: `sim forward start` with a changed setting does"
 
 
 def recorded_digest(registration_id: str, journal: Journal) -> str | None:
@@ -169,9 +174,9 @@ def read_registration(path: Path) -> Registration:
         found = Registration(**_typed(given))
         sound = content["digest"] == found.digest and content["id"] == found.id
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"no registration can be read ({error})", where=str(path), mend=_MEND) from None
+        raise DataError(f"no registration can be read ({error})", where=str(path), mend=MEND) from None
     if not sound:
-        raise DataError("the registration was changed after it was made", where=str(path), mend=_MEND)
+        raise DataError("the registration was changed after it was made", where=str(path), mend=MEND)
     return found
 
 
@@ -189,21 +194,19 @@ def count_trials(registration: Registration, reports: Path, journal: Journal) ->
     return len(seen | {registration.id}) + (registration.prior.trials - 1 if registration.prior else 0)
 
 
-def find_registration(reports: Path, name: str = "last") -> Path:
-    """Return the folder of the test of that folder, id or beginning of a name; of ``last`` and of several the one that
-    was registered last. Raises UsageError where there is none."""
-    known = {reports / one.folder: one.id for one in registrations(reports)}
-    given = Path(name)
-    fits = [
-        path
-        for path, number in known.items()
-        if name == "last" or path.name.startswith(name) or number.startswith(name)
-    ]
-    if (given / FILE).is_file():
-        return given
+def find_folder(reports: Path, name: str = "last") -> Path:
+    """Return the folder of the forward test or rehearsal of that folder, id or beginning of either; of ``last`` and of
+    several the one that was written to last. Raises UsageError where there is none."""
+    if (Path(name) / FILE).is_file():
+        return Path(name)
+    known = sorted((one for one in reports.glob("forward-*") if one.is_dir()), key=lambda one: one.stat().st_mtime_ns)
+    ids = {one: one.name.rpartition("-")[2] for one in known}
+    fits = [one for one in known if name == "last" or one.name.startswith(name) or ids[one].startswith(name)]
     if not name or not fits:
-        listed = ", ".join(known.values()) or "none yet: `sim forward start` registers one"
-        raise UsageError(f'no forward test "{name}"', mend=f"registered are {listed}")
+        there = ", ".join(ids.values())
+        raise UsageError(
+            f'no forward test "{name}"', mend=f"one of {there}" if there else "`sim forward start` begins one"
+        )
     return fits[-1]
 
 

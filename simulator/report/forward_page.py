@@ -107,7 +107,7 @@ def _facts(facts: ForwardFacts) -> tuple[str, ...]:
     kind = "rehearsed" if facts.record.rehearsed else "paper accounts"
     accounts = counted(len(facts.accounts), "account")
     return (", ".join(registration.symbols), span, counted(len(sessions), "session"), accounts, kind,
-            f"registered {registration.registered_at[:10]}")  # fmt: skip
+            *([f"registered {registration.registered_at[:10]}"] if registration.is_registered else []))  # fmt: skip
 
 
 def _tiles(facts: ForwardFacts) -> tuple[Tile, ...]:
@@ -116,7 +116,8 @@ def _tiles(facts: ForwardFacts) -> tuple[Tile, ...]:
     expected = "no plan" if facts.expected is None else f"expected {cents(facts.expected[1])}"
     seen = first.verdict
     enough = f"the interval leaves 0 out from {ratio(1.0 / level_of(seen.trials), 0)} on"
-    more = f"{counted(seen.more, 'session')} of those registered are left"
+    registered = facts.registration.is_registered
+    more = f"{counted(seen.more, 'session')} of those registered are left" if registered else "nothing was registered"
     return (
         Tile("Return", signed_percent(own), f"symbols held in equal parts {signed_percent(held)}"),
         Tile("Sessions", str(seen.sessions), more),
@@ -130,6 +131,8 @@ def _tiles(facts: ForwardFacts) -> tuple[Tile, ...]:
 def _registered(registration: Registration) -> tuple[tuple[str, str], ...]:
     prior, usual = registration.prior, registration.usual
     weights = ", ".join(f"{name} {percent(weight)}" for name, weight in usual.weights.items())
+    if not registration.is_registered:
+        return (("Question", registration.question), ("Symbols", ", ".join(registration.symbols)))
     rows = [
         ("Question", registration.question),
         ("Benchmark", registration.benchmark),
@@ -149,6 +152,8 @@ def _registered(registration: Registration) -> tuple[tuple[str, str], ...]:
 
 
 def _digests(registration: Registration) -> tuple[tuple[str, str], ...]:
+    if not registration.is_registered:
+        return ()
     return (
         ("Registration", registration.id),
         ("Digest", registration.digest),
@@ -221,7 +226,9 @@ def as_json(facts: ForwardFacts) -> dict[str, object]:
     page, registration = compose(facts), facts.registration
     tables = (page.validation, page.accounts, page.days, page.hits, page.points, page.fills, page.refused, page.alerts)
     return {
-        "registration": {"id": registration.id, "digest": registration.digest, **asdict(registration)},
+        "registration": {"id": registration.id, "digest": registration.digest, **asdict(registration)}
+        if registration.is_registered
+        else None,
         "rehearsed": facts.record.rehearsed,
         "sessions": list(facts.sessions),
         "accounts": [_account(one) for one in facts.accounts],
@@ -271,6 +278,7 @@ def print_forward(facts: ForwardFacts, console: Console, written: tuple[Path, Pa
     console.print()
     for name, headline in page.others:
         print_paragraph(console, headline, label=name)
-    print_paragraph(console, facts.registration.digest, "dim", label="digest")
+    if facts.registration.is_registered:
+        print_paragraph(console, facts.registration.digest, "dim", label="digest")
     for label, path in zip(("report", "results"), written, strict=True):
         print_path(console, label, path)

@@ -177,10 +177,19 @@ def test_a_session_after_one_that_is_missing_is_left_out_and_said() -> None:
 @pytest.mark.fault(
     "bars", "a session of a forward test without bars", "one line: which session, fetch and report again"
 )
-def test_sessions_without_bars_and_symbols_that_were_not_registered_are_refused() -> None:
+def test_sessions_without_bars_are_refused() -> None:
     registration = make_registration(**ALONE)
     day = make_record(registration, 1).days[0]
     with pytest.raises(DataError, match="2024-06-03: a session has no bars"):
         forward_series([replace(day, held=())], registration, CASH)
-    with pytest.raises(DataError, match="TSLA is not registered"):
-        forward_series([replace(day, held=(Held("", {"TSLA": 1.0}, {}),))], registration, CASH)
+
+
+def test_what_was_bought_by_hand_is_part_of_the_usual_exposure() -> None:
+    registration = make_registration(usual=Usual(), **ALONE)
+    moves = np.random.default_rng(5).normal(size=40) * 0.02
+    days, equity = [], CASH
+    for day, move in zip(make_record(registration, 40).days, moves.tolist(), strict=True):
+        equity *= 1 + 0.5 * move
+        bar = Held(day.held[0].at, {"TSLA": 0.5}, {"SPY": 0.0, "QQQ": 0.0, "TSLA": move})
+        days.append(replace(day, held=(bar,), free=0.0, costs=0.0, equity=equity))
+    assert forward_series(days, registration, CASH).parts.beyond == pytest.approx(np.zeros(40), abs=1e-12)

@@ -137,6 +137,10 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     assert len({line["run"] for line in lines}) == 1
     (said,) = registrations(workspace / "reports")
     assert said.usual.bars == 64
+    told = json.loads(sim("forward", "report", said.id[:5], "--json", cwd=workspace).stdout)
+    assert told["registration"]["digest"] == said.digest
+    assert said.digest in (workspace / "docs" / "forward_test_results.md").read_text("utf-8")
+    assert told["accounts"][0]["number"] == said.accounts["COUNCIL"]
     assert said.usual.weights == pytest.approx({"SPY": 0.49, "QQQ": 0.49}, abs=0.02)
 
     where = ("--exchange", served.url)
