@@ -69,6 +69,8 @@ def read_status(workspace: Workspace, events: Events, now: datetime | None = Non
 
 def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Status:
     points = [one.event for one in stored if one.event.kind == "forward.point"]
+    opened = [one.event.payload["opening"] for one in stored if "opening" in one.event.payload]
+    numbers = {**heart.accounts, **{name: str(one["number"]) for opening in opened for name, one in opening.items()}}
     alerts = [one.event for one in stored if one.event.kind == "forward.alert"]
     last = None if not points else {"at": points[-1].at, **{k: points[-1].payload.get(k) for k in ("name", "state")}}
     return Status(
@@ -81,7 +83,7 @@ def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Stat
         heart.age_s(now),
         None if heart.state == "stopped" else heart.next_point,
         last,
-        {name: _stand(name, number, stored) for name, number in heart.accounts.items()},
+        {name: _stand(name, number, stored) for name, number in numbers.items()},
         [{"at": one.at, "account": one.account or "", **one.payload} for one in alerts[-ALERTS:]],
     )
 

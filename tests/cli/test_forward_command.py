@@ -132,3 +132,32 @@ def test_a_loop_is_completed_by_name(looped: Workspace) -> None:
     shell = ShellComplete(command, {}, "sim", "_SIM_COMPLETE")
     found = shell.get_completions(["--workspace", str(looped.out), "forward", "stop"], "2f")
     assert [item.value for item in found] == ["2f3a90bc11"]
+
+
+def live(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workspace / "config" / "forward.yaml").write_text('mode: live\ndaily_loss: {"*": 2%}\n')
+    for what in ("KEY", "SECRET"):
+        monkeypatch.setenv(f"ALPACA_LIVE_{what}_COUNCIL", f"planted-live-{what}")
+
+
+def test_live_trading_is_confirmed_at_a_terminal_and_by_the_very_sentence(
+    workspace: Path, sim: Sim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither gets as far as to ask anybody anything."""
+    from simulator.cli import forward
+
+    words = ("forward", "start", "--strategy", "equal_weight")
+    (workspace / "config" / "forward.yaml").write_text("mode: live\n")
+    done = sim(*words, cwd=workspace)
+    assert done.returncode == 2
+    assert "ALPACA_LIVE_KEY_COUNCIL is not set" in done.stderr
+    assert "no daily_loss for COUNCIL" in done.stderr
+    live(workspace, monkeypatch)
+    done = sim(*words, cwd=workspace)
+    assert (done.returncode, "confirmed by a person at a terminal" in done.stderr) == (2, True)
+    for typed in ("yes", "", "trade real money in GROQ"):
+        monkeypatch.setattr(forward, "_have_typed", lambda _sentence, typed=typed: typed)
+        done = sim(*words, cwd=workspace)
+        assert (done.returncode, "was not typed at the start" in done.stderr) == (2, True)
+        assert "planted" not in done.stdout + done.stderr
+    assert not list((workspace / "reports").glob("forward-*"))
