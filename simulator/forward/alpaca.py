@@ -197,18 +197,25 @@ class AlpacaAccount:
         return await self._report(await self._end(await self._follow(placed)))
 
     async def _wait_for_stream(self) -> None:
-        if self.stream is not None and not self.stream.listening.is_set():
-            if self.stream.refused is not None:
-                raise self.stream.refused
-            try:
-                await asyncio.wait_for(self.stream.listening.wait(), self.patience.settle_s)
-            except TimeoutError:
-                raise UnsentError(f"the stream of {self.name} does not listen: nothing is ordered") from None
+        stream = self.stream
+        if stream is None or stream.listening.is_set():
+            return
+        refused = self._line.closed or stream.refused
+        try:
+            async with asyncio.timeout(0.0 if refused else self.patience.settle_s):
+                await stream.listening.wait()
+        except TimeoutError:
+            unheard = UnsentError(f"the stream of {self.name} does not listen: nothing is ordered")
+            raise refused or stream.refused or unheard from None
 
     async def _send(self, request: OrderRequest) -> OrderReport:
         client_order_id = str(request.client_order_id)
         try:
-            placed = messages.read_order(await self._line.order(self._client.submit_order, request))
+            answer = await self._line.order(self._client.submit_order, request)
+            try:
+                placed = messages.read_order(answer)
+            except BrokerError as error:  # it was taken, or not: that is no order
+                raise UnansweredError(error.found) from None
         except UnansweredError as error:
             placed = await self._look_up(client_order_id, error)
         except RejectedError as error:

@@ -185,7 +185,7 @@ class Line:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.limit, self.patience, self.sleep, self._pool = limit, patience, sleep, pool
-        self._closed: AccessError | None = None
+        self.closed: AccessError | None = None
 
     async def ask(self, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Read by `call(*args, **options)`, repeated until there is an answer.
@@ -207,8 +207,8 @@ class Line:
             if attempt:
                 await self.sleep(self.patience.backoff_s * 2.0 ** (attempt - 1))
             await self.limit.take(reads, self.sleep)
-            if self._closed is not None:
-                raise self._closed
+            if self.closed is not None:
+                raise self.closed
             try:
                 return await self._once(call)
             except UnsentError as error:
@@ -218,7 +218,7 @@ class Line:
                 if not reads:
                     break
             except AccessError as error:
-                self._closed = error
+                self.closed = error
                 raise
         raise failure
 
@@ -227,7 +227,8 @@ class Line:
         look-up of names has none: the whole is limited as well."""
         work = asyncio.get_running_loop().run_in_executor(self._pool, call)
         try:
-            return await asyncio.wait_for(work, self.patience.whole_s)
+            async with asyncio.timeout(self.patience.whole_s):
+                return await work
         except TimeoutError:
             raise UnansweredError(f"no answer within {self.patience.whole_s:g} s") from None
 

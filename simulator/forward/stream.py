@@ -59,7 +59,10 @@ class TradeStream:
     async def changed(self, within_s: float) -> bool:
         """Return True as soon as something may have changed, False where nothing was told in that time."""
         try:
-            await asyncio.wait_for(self._changed.wait(), within_s)
+            async with asyncio.timeout(
+                within_s
+            ):  # wait_for of Python 3.11 may lose a cancellation that comes meanwhile
+                await self._changed.wait()
         except TimeoutError:
             return False
         self._changed.clear()
@@ -84,7 +87,8 @@ class TradeStream:
                     self.address, open_timeout=self.patience.connect_s, close_timeout=1.0, ping_interval=10.0,
                     ping_timeout=self.patience.read_s, logger=SILENT, proxy=proxy,
                 ) as self._socket:  # fmt: skip
-                    await asyncio.wait_for(self._introduce(self._socket), self.patience.whole_s)
+                    async with asyncio.timeout(self.patience.whole_s):
+                        await self._introduce(self._socket)
                     failures = 0
                     async for frame in self._socket:
                         self._hear(_read(frame))
