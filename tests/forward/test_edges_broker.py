@@ -113,10 +113,14 @@ def test_1_an_order_whose_answer_is_lost_is_looked_up_and_there_is_one(market: M
     "the broker answers an order with a page of HTML and status 502",
     "outcome unknown, never rejected; the same id is sent again",
 )
-def test_1_an_order_that_may_still_come_is_unknown_and_never_called_rejected(market: Market) -> None:
+@pytest.mark.parametrize("fault", ["502-html", "503", "504", "request-lost", "hang"])
+def test_1_an_order_that_may_still_come_is_unknown_never_called_rejected_and_not_repeated_by_the_client(
+    market: Market, fault: str
+) -> None:
     account, order = market.account(), ticket()
-    with market.fault("502-html", on=POST), pytest.raises(UnansweredError):
+    with market.fault(fault, on=POST), pytest.raises(UnansweredError):
         run(account.submit(order))
+    assert market.served.wire.faults.happened == {fault: 1}
     assert run(account.find(order.client_order_id)) is None
     assert run(account.submit(order)).status == "open"
     assert len(market.orders(account)) == 1
@@ -566,3 +570,39 @@ def test_no_key_stands_in_a_log_an_error_or_a_repr(market: Market, caplog: pytes
         run(account.account())
     texts += [repr(caught.value), str(caught.value), repr(caught.value.__dict__)]
     assert not [one for one in texts if "KEY-OF-THIS-TEST-1" in one or "secret-of-this-test" in one]
+
+
+def test_whatever_happens_to_its_requests_each_order_is_there_once(market: Market) -> None:
+    account = market.account(key="KEY-OF-FAULTS", patience=replace(QUICK, attempts=6, read_s=0.1))
+    faults = [
+        "hang",
+        "request-lost",
+        "reply-lost",
+        "504-after",
+        "502-html",
+        "503-after",
+        "429",
+        "429-after",
+        "id-taken",
+    ]
+    tickets = [ticket(1.0 + k, "AB"[k % 2]) for k in range(12)]
+
+    async def insist(order: Any) -> OrderReport:
+        for _ in range(50):
+            try:
+                return await account.submit(order)
+            except (UnansweredError, UnsentError):
+                continue
+        raise AssertionError("never taken")
+
+    async def go() -> None:
+        for order in tickets:
+            assert (await insist(order)).client_order_id == order.client_order_id
+
+    market.served.call(lambda _: market.served.wire.faults.set(dict.fromkeys(faults, 0.12)))
+    run(go())
+    market.served.call(lambda _: market.served.wire.faults.set(dict.fromkeys(faults, 0.0)))
+    assert [(one.client_order_id, one.qty) for one in market.orders(account)] == [
+        (one.client_order_id, one.quantity) for one in tickets
+    ]
+    assert len(market.served.wire.faults.happened) >= 7
