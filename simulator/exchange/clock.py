@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.exchange import Exchange
@@ -43,9 +43,9 @@ class Line:
             try:
                 if connected:
                     connected = frame is not None
-                    sending = self.socket.close(1012) if frame is None else self.socket.send_bytes(frame)
-                    await asyncio.wait_for(sending, LONGEST_SEND_S)
-            except (TimeoutError, RuntimeError, WebSocketDisconnect):
+                    async with asyncio.timeout(LONGEST_SEND_S):
+                        await (self.socket.close(1012) if frame is None else self.socket.send_bytes(frame))
+            except Exception:  # whatever ended the connection: else the clock would wait for it for ever
                 connected = False
             finally:
                 self.frames.task_done()

@@ -99,9 +99,10 @@ class Exchange:
         else:
             heappush(self._agenda, (instant, next(self._numbers), do))
 
-    def account(self, key: str, secret: str) -> PaperAccount:
-        """Return the account of `key`, opened where there is none. Raises Refusal for another secret than its first."""
-        if not key or not secret or self.faults.rule("key-revoked", About(key)):
+    def account(self, key: str, secret: str, on: str = "") -> PaperAccount:
+        """Return the account of `key`, opened where there is none, to a request `on` something. Raises Refusal for
+        another secret than its first."""
+        if not key or not secret or self.faults.rule("key-revoked", About(key, on=on)):
             raise Refusal(401, "unauthorized.")
         account = self.accounts.get(key)
         if account is None:

@@ -73,7 +73,7 @@ class Wire:
         async def answer(request: Request) -> Response:
             headers: dict[str, str] = {}
             try:
-                account = self.exchange.account(*keys_of(request.headers))
+                account = self.exchange.account(*keys_of(request.headers), f"{request.method} {request.url.path}")
                 headers, there = self._count(account.key)
                 if not there:
                     raise Refusal(429, "too many requests.")

@@ -202,7 +202,7 @@ def _stamp(at: int) -> msgpack.Timestamp:
 
 def _known(wire: Wire, key: object, secret: object) -> PaperAccount | None:
     try:
-        return wire.exchange.account(str(key or ""), str(secret or ""))
+        return wire.exchange.account(str(key or ""), str(secret or ""), "/stream")
     except Refusal:
         return None
 
