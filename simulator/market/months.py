@@ -56,9 +56,12 @@ def month_digests(bars: Bars, first: date) -> dict[str, list[str]]:
     prices that were rescaled and rounded again; then twelve, of RUN returns in a row, where there are any that move;
     behind a point the returns of its even weekdays, counted from 1970, as `returns_of` reads them.
     All are those of the symbol's own bars: neither its name, nor the scale of its prices, nor what comes before or
-    after that month changes them.
+    after that month changes them. Kept with the bars.
     """
-    return {symbol: _of_symbol(bars, column, first) for column, symbol in enumerate(bars.symbols)}
+    key = "month digests", first
+    if key not in bars.worked_out:
+        bars.worked_out[key] = [_of_symbol(bars, column, first) for column in range(len(bars.symbols))]
+    return dict(zip(bars.symbols, map(list, bars.worked_out[key]), strict=True))
 
 
 def shared_keys(months: BarMonths) -> Iterator[tuple[str, tuple[str, int]]]:

@@ -54,13 +54,20 @@ class Occasions:
             closes[known > 0, n] = values[known[known > 0] - 1]
         return closes
 
-    def running_sums(self, column: int) -> Floats:
-        """Return (k + 1,) sums of the first closes of one symbol, kept with the bars."""
-        key = ("running sums", column)
+    @property
+    def running_sums(self) -> Floats:
+        """(N, k + 1) sums of the first closes of each symbol, the last repeated where others have more, kept with the
+        bars."""
+        key = ("running sums",)
         if key not in self.bars.worked_out:
-            self.bars.worked_out[key] = np.concatenate([[0.0], np.cumsum(self.history(column)[0])])
-        sums: Floats = self.bars.worked_out[key]
-        return sums
+            closes = [self.history(n)[0] for n in range(len(self.symbols))]
+            sums = np.zeros((len(closes), 1 + max(map(len, closes))))
+            for row, values in zip(sums, closes, strict=True):
+                row[1 : len(values) + 1] = np.cumsum(values)
+                row[len(values) + 1 :] = row[len(values)]
+            self.bars.worked_out[key] = sums
+        found: Floats = self.bars.worked_out[key]
+        return found
 
     def snapshot(self, k: int) -> Snapshot:
         """Return what the step form sees at date `k`."""

@@ -72,20 +72,19 @@ def sma_crosses(kind: type[Rule], market: Occasions, many: Sequence[Given]) -> F
     windows[(windows[:, 0] <= 0) | (windows[:, 0] > windows[:, 1])] = 1, 2**62
     unsigned = windows.astype(np.uint64)
     targets = np.empty((len(many), *market.listed.shape))
-    weight = 1 / len(market.symbols)
-    for n in range(len(market.symbols)):
-        closes, ends = market.history(n)
-        sums, unsure, count = market.running_sums(n), np.empty((1024, 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
-        known_then = ends.astype(np.uint64)
-        compare_averages(sums, known_then, unsigned, n, weight, targets, unsure, count)
-        if count[0] > len(unsure):
-            unsure, count = np.empty((int(count[0]), 2), dtype=np.int64), np.zeros(1, dtype=np.int64)
-            compare_averages(sums, known_then, unsigned, n, weight, targets, unsure, count)
-        # Differences of running sums round otherwise than means of the closes, which decide where it is that close.
-        for r, k in unsure[: count[0]].tolist():
-            fast, slow = pairs[r]
-            window = closes[ends[k] - slow : ends[k]]
-            targets[r, k, n] = weight if window[-fast:].mean() > window.mean() else 0.0
+    weight, histories = 1 / len(market.symbols), [market.history(n) for n in range(len(market.symbols))]
+    known_then, room = np.array([ends for _, ends in histories], dtype=np.uint64), 1024
+    while True:
+        unsure, count = np.empty((room, 3), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        compare_averages(market.running_sums, known_then, unsigned, weight, targets, unsure, count)
+        if count[0] <= room:
+            break
+        room = int(count[0])
+    # Differences of running sums round otherwise than means of the closes, which decide where it is that close.
+    for r, k, n in unsure[: count[0]].tolist():
+        (fast, slow), (closes, ends) = pairs[r], histories[n]
+        window = closes[ends[k] - slow : ends[k]]
+        targets[r, k, n] = weight if window[-fast:].mean() > window.mean() else 0.0
     for r, (fast, slow) in enumerate(pairs):
         if not 0 < fast <= slow:
             targets[r] = step_by_step(kind, market, many[r])
