@@ -146,7 +146,11 @@ class Session:
             refuse_second(self.store.of_forward(self.run))
             self.resume()
             now = self._began = await self._tick()
-            opening = {one.name: await self._opening(one) for one in self.traders}
+            opening: dict[str, dict[str, Any]] = {}
+            for trader in self.traders:
+                await self._try(trader, partial(self._open_account, opening))
+                if trader.name not in opening and not self._opened:
+                    raise BrokerError(f"{trader.name} was not reached: {trader.barred or 'the broker is down'}")
             locks.enter_context(hold([f"account {one['number']}" for one in opening.values()], self.locks))
             self._record("forward.started", now, None, {"opening": opening, **this_process()})
             if self.watch is not None:
@@ -177,11 +181,13 @@ class Session:
             if self.watch is not None:
                 self.watch.end(why)
 
-    async def _opening(self, trader: Trader) -> dict[str, Any]:
+    async def _open_account(self, opening: dict[str, dict[str, Any]], trader: Trader) -> None:
+        """Read what an account holds; one that is not reached any more does not keep the others from going on."""
         state, held = await trader.broker.state(), await trader.broker.account()
         if state.restrictions:
             self._alert("account restricted", ", ".join(state.restrictions), trader.name)
-        return {"number": state.number, "cash": held.cash, "equity": held.equity, "positions": dict(held.positions)}
+        read = {"number": state.number, "cash": held.cash, "equity": held.equity, "positions": dict(held.positions)}
+        opening[trader.name] = read
 
     async def _after_start(self, now: datetime) -> None:
         """Go on where an earlier loop was: its intents are finished, its books compared."""
@@ -225,6 +231,16 @@ class Session:
         return self._clock_said
 
     async def _settle(self, trader: Trader) -> None:
+        pending, trader.pending = trader.pending, None
+        if pending is not None and not trader.state.decided_at(pending[0]):
+            if self._now() < session_hours(pending[0])[1]:
+                try:
+                    await self._decide(trader, *pending)
+                except BrokerError:
+                    trader.pending = pending
+                    raise
+                return
+            self._alert("point missed", f"{pending[1]} of {pending[0]:%Y-%m-%d %H:%M %Z}: broker down", trader.name)
         await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
 
     async def _try(self, trader: Trader, work: Callable[[Trader], Awaitable[None]]) -> bool:
@@ -342,13 +358,11 @@ class Session:
         decided = await asyncio.gather(*(self._try(trader, decide) for trader in open_traders))
         failed = [one.name for one, ok in zip(open_traders, decided, strict=True) if not ok]
         failed += [one.name for one in self.traders if one.barred and one not in open_traders]
-        if decided and not any(decided):
-            self._close_point(at, name, "failed", "no broker was reached")
-            return
         spent = self.spent()
         costs = {what: total - self._spent.get(what, 0.0) for what, total in spent.items()}
         self._spent = spent
-        self._close_point(at, name, state, f"not in {', '.join(failed)}" if failed else "", held.minutes, costs)
+        why = f"not yet in {', '.join(failed)}: the broker was not reached" if failed else ""
+        self._close_point(at, name, state, why, held.minutes, {**costs, "left": failed})
 
     def _close_point(
         self,
@@ -357,7 +371,7 @@ class Session:
         state: str,
         why: str = "",
         minutes: Mapping[str, Any] | None = None,
-        costs: Mapping[str, float] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         payload = {
             "name": name,
@@ -366,7 +380,7 @@ class Session:
             "minutes": minutes,
             "ran_at": self._now().astimezone(NEW_YORK).isoformat(),
         }
-        self._record("forward.point", at, None, {**payload, **(costs or {})})
+        self._record("forward.point", at, None, {**payload, **(more or {})})
         if state in ("missed", "failed"):
             told: AlertKind = "point missed" if state == "missed" else "decision failed"
             self._alert(told, f"{name} of {at:%Y-%m-%d %H:%M %Z}: {why}", "")
@@ -506,6 +520,9 @@ class Session:
         if kind == "forward.point":
             self.done.add((instant(at), "point"))
             self.minutes[instant(at)] = payload["minutes"]
+            for trader in self.traders:
+                if trader.name in payload.get("left", ()):
+                    trader.pending = at, str(payload["name"])
         elif kind == "forward.asked":
             self.begun.add(instant(at))
         elif kind == "forward.session" and account is None:

@@ -61,6 +61,8 @@ class Trader:
     state: State
     execution_open: bool = False
     barred: str = ""
+    pending: tuple[datetime, str] | None = None
+    """Point at which the broker was not reached: it is made good in its session."""
     skipped: frozenset[str] = frozenset()
     quotes: Mapping[str, Any] = field(default_factory=dict)
     """Quotes that the newest plan rests on."""

@@ -19,6 +19,8 @@ from simulator.workspace import Workspace
 from .conftest import Market, trading
 from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Test
 
+pytestmark = pytest.mark.medium
+
 BRACKET = Target("A", 0.5, stop=97.0, take_profit=120.0)
 FLAT = [100.0, 100.0, 100.0, 100.0, 100.0]
 
@@ -29,6 +31,11 @@ def flat() -> Iterator[Market]:
         yield market
 
 
+@pytest.mark.fault(
+    "services",
+    "an entry fills in part and no exit is taken beside it",
+    "its rest is cancelled after 30 s, what has filled is protected",
+)
 def test_edge_11_the_filled_part_of_an_entry_is_protected_and_its_rest_is_given_up(
     flat: Market, tmp_path: Path
 ) -> None:
@@ -41,6 +48,7 @@ def test_edge_11_the_filled_part_of_an_entry_is_protected_and_its_rest_is_given_
     assert test.alerts("books differ", "position unintended") == []
 
 
+@pytest.mark.fault("services", "a take-profit fills in part", "the stop is cut to the rest")
 def test_edge_12_a_take_profit_that_fills_in_part_leaves_a_stop_for_the_rest(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, WEDNESDAY)
     test.script("stop-uncut", "at 2024-06-05T11:00 fill A take_profit shares=200")
@@ -49,6 +57,7 @@ def test_edge_12_a_take_profit_that_fills_in_part_leaves_a_stop_for_the_rest(fla
     assert test.exits() == [("limit", 120.0, 300.0), ("stop", 97.0, 300.0)]
 
 
+@pytest.mark.fault("services", "one exit of a group is cancelled", "both are put anew")
 def test_edge_14_what_is_left_of_a_group_protects_nothing_so_all_is_put_anew(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, WEDNESDAY)
     test.script("group-left", "at 2024-06-05T11:00 end A stop_loss canceled")
@@ -57,6 +66,9 @@ def test_edge_14_what_is_left_of_a_group_protects_nothing_so_all_is_put_anew(fla
     assert test.exits() == [("limit", 120.0, 500.0), ("stop", 97.0, 500.0)]
 
 
+@pytest.mark.fault(
+    "services", "stop and take-profit both fill", "the short that nobody wanted is closed, with an alert"
+)
 def test_edge_15_when_both_exits_fill_what_is_short_then_is_closed(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, THURSDAY)
     test.script("both-legs", "at 2024-06-05T11:00 fill A stop_loss")
@@ -67,6 +79,9 @@ def test_edge_15_when_both_exits_fill_what_is_short_then_is_closed(flat: Market,
     assert not test.sessions[-1].traders[0].state.shares
 
 
+@pytest.mark.fault(
+    "services", "a symbol is split over night", "shares are multiplied, exits priced anew before the open"
+)
 def test_edge_25_over_a_split_shares_are_multiplied_and_exits_are_priced_anew(flat: Market, tmp_path: Path) -> None:
     # The exchange shows prices before the split as they were traded then: at 1,000.
     bracket = Target("A", 0.5, stop=970.0, take_profit=1200.0)
@@ -106,6 +121,9 @@ def test_edge_29_a_restricted_account_enters_nothing_and_says_which(flat: Market
     assert test.alerts("account restricted")[0] in ("account_blocked", "trading_blocked", "trade_suspended_by_user")
 
 
+@pytest.mark.fault(
+    "money", "a key is revoked in the middle of a session", "that account is left alone, the others go on"
+)
 def test_edge_33_a_revoked_key_ends_the_account_and_not_the_others(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY, names=("COUNCIL", "CLAUDE"))
     test.script(f"at 2024-06-04T08:40 key-revoked KEY-CLAUDE-{tmp_path.name}")
@@ -113,9 +131,10 @@ def test_edge_33_a_revoked_key_ends_the_account_and_not_the_others(flat: Market,
     assert [one.name for one in session.traders if one.barred] == ["CLAUDE"]
     assert test.held() == 500.0
     assert len(test.alerts("key refused")) == 1
-    assert test.events("point")[0]["why"] == "not in CLAUDE"
+    assert test.events("point")[0]["left"] == ["CLAUDE"]
 
 
+@pytest.mark.fault("money", "a paper account is reset", "its new number is refused")
 def test_edge_33_an_account_that_was_reset_is_refused(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
     session = test.open()
@@ -129,6 +148,7 @@ def test_edge_33_an_account_that_was_reset_is_refused(flat: Market, tmp_path: Pa
     assert test.held() == 0.0
 
 
+@pytest.mark.fault("services", "an order is entered by hand", "in the books, never cancelled")
 def test_edge_34_an_order_by_hand_is_in_the_books_and_left_alone(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [Target("A", 0.5)]}, WEDNESDAY)
     test.script(
@@ -150,9 +170,25 @@ def test_edge_35_an_order_that_ended_early_is_told_before_new_ones(flat: Market,
     assert test.alerts("order refused") == ["A ended early: cancelled, 0 filled"]
 
 
+@pytest.mark.fault(
+    "services", "a broker is down at a point of decision", "decided when it is back, in the same session"
+)
+def test_a_broker_that_is_down_at_a_point_is_decided_on_when_it_is_back(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY, names=("COUNCIL", "CLAUDE"))
+    mine = f"account=KEY-COUNCIL-{tmp_path.name}"
+    test.script(f"at 2024-06-04T08:40 503 {mine}", f"at 2024-06-04T09:00 503=0 {mine}")
+    session = test.play()
+    assert test.events("point")[0]["left"] == ["COUNCIL"]
+    assert [one.state.shares for one in session.traders] == [{"A": 500.0}] * 2
+    assert test.alerts("broker unreachable")
+
+
 # ── when something is down ──────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.fault(
+    "answers", "the budget is spent at a point of a forward test", "nothing is entered, exits go on, an alert"
+)
 def test_without_an_answer_nothing_is_entered_and_exits_go_on(market: Market, tmp_path: Path) -> None:
     test = Test(market, tmp_path, {TUESDAY: [BRACKET], WEDNESDAY: [Target("B", 0.5)]}, THURSDAY)
     test.play(fails=frozenset({WEDNESDAY}))
@@ -216,6 +252,9 @@ def test_a_missed_point_is_made_good_in_its_session_where_config_says_so(flat: M
     assert test.held() == 500.0
 
 
+@pytest.mark.fault(
+    "machine", "a second loop is started on one test or account", "refused, with the process that has it"
+)
 def test_two_loops_on_one_test_are_refused(flat: Market, tmp_path: Path) -> None:
     test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
     from simulator.forward.lock import hold
