@@ -118,6 +118,10 @@ class Registration:
         """Return False for the stand-in of a rehearsal, which registers nothing."""
         return bool(self.code)
 
+    def is_kin(self, other: Registration) -> bool:
+        """Return True for the same strategy by name, or by a file that both have: a renamed copy is the same."""
+        return self.strategy == other.strategy or bool({*self.files.values()} & {*other.files.values()})
+
     @property
     def folder(self) -> str:
         """Name of its folder in reports/."""
@@ -137,7 +141,7 @@ def register(registration: Registration, reports: Path, journal: Journal) -> tup
         if fresh:
             if recorded_digest(registration.id, journal) is not None:
                 raise DataError("the registration is on record, its file is gone", where=str(path), mend=MEND)
-            earlier = tuple(sorted(one.id for one in registrations(reports) if one.strategy == registration.strategy))
+            earlier = tuple(sorted(one.id for one in registrations(reports) if one.is_kin(registration)))
             registration = replace(registration, earlier=earlier)
             write_file(path, write_registration(registration))
         found = read_registration(path)
@@ -189,7 +193,7 @@ def registrations(reports: Path) -> list[Registration]:
 def count_trials(registration: Registration, reports: Path, journal: Journal) -> int:
     """Return the tests of the strategy of which a session was seen, earlier or later, this one among them; with the
     trials of its backtest where evidence of that is carried."""
-    others = (one for one in registrations(reports) if one.strategy == registration.strategy)
+    others = (one for one in registrations(reports) if one.is_kin(registration))
     seen = {one.id for one in others if any(s.event.kind == SEEN for s in journal.of_forward(one.id))}
     return len(seen | {registration.id}) + (registration.prior.trials - 1 if registration.prior else 0)
 

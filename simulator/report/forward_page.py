@@ -104,7 +104,7 @@ def compose(facts: ForwardFacts) -> ForwardPage:
 def _facts(facts: ForwardFacts) -> tuple[str, ...]:
     registration, sessions = facts.registration, facts.sessions
     span = f"{sessions[0]} to {sessions[-1]}" if sessions else "not begun"
-    kind = "rehearsed" if facts.record.rehearsed else "paper accounts"
+    kind = "rehearsed" if facts.record.rehearsed else "at the broker"
     accounts = counted(len(facts.accounts), "account")
     return (", ".join(registration.symbols), span, counted(len(sessions), "session"), accounts, kind,
             *([f"registered {registration.registered_at[:10]}"] if registration.is_registered else []))  # fmt: skip

@@ -82,7 +82,7 @@ def test_a_change_of_anything_is_another_test_and_the_old_one_stays(name: str, t
     assert fresh
     assert new.id != old.id
     assert len(registrations(tmp_path)) == 2
-    assert new.earlier == ((old.id,) if name != "strategy" else ())
+    assert new.earlier == (old.id,)
     assert recorded_digest(old.id, store) == old.digest
 
 
@@ -126,10 +126,12 @@ def test_a_file_that_was_made_anew_with_its_digest_differs_from_the_record(tmp_p
 def test_trials_are_all_tests_of_the_strategy_of_which_a_session_was_seen(tmp_path: Path, store: Store) -> None:
     one, _ = register(make_registration(), tmp_path, store)
     two, _ = register(make_registration(config="e"), tmp_path, store)
-    register(make_registration(strategy="other"), tmp_path, store)
+    register(make_registration(strategy="other", files={"other.py": "ee"}), tmp_path, store)
     assert count_trials(two, tmp_path, store) == 1  # nothing was seen of the first
     store.append(one.id, [Event("forward.session", "2024-06-03T16:20:00-04:00", "COUNCIL", {})])
     assert count_trials(two, tmp_path, store) == 2
     assert count_trials(one, tmp_path, store) == 1
+    renamed, _ = register(make_registration(strategy="renamed", files={"x.md": "bb" * 32}), tmp_path, store)
+    assert count_trials(renamed, tmp_path, store) == 2
     carried, _ = register(make_registration(config="f", prior=PRIOR), tmp_path, store)
     assert count_trials(carried, tmp_path, store) == 2 + 11
