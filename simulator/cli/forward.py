@@ -117,6 +117,9 @@ def _read_backtest(workspace: Workspace, run: str | None, carry: bool) -> Backte
             raise UsageError("--carry without a run", mend="name the run it comes from with --backtest RUN")
         return None
     found = open_run(workspace, run)
+    if run == "last":
+        what = "--backtest last is another run after the next one, and the same words would begin another test"
+        raise UsageError(what, mend=f"give --backtest {found.run['run_id']}")
     count_trials(workspace, found.folder, found.run)
     return read_backtest(open_run(workspace, run), carry)
 

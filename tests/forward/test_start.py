@@ -107,9 +107,13 @@ def pass_day(workspace: Path, served: Served, day: date, steps: Sequence[str] = 
 
 
 def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served: Served, sim: Sim) -> None:
-    backtest = sim("run", *TEST[2:], "--from", "2024-03-01", "--to", "2024-05-31", cwd=workspace)
+    backtest = sim("run", *TEST[2:], "--from", "2024-03-01", "--to", "2024-05-31", "--json", cwd=workspace)
     assert backtest.returncode == 0, backtest.stderr
-    more = ("--sessions", "2", "--backtest", "last")
+    run = json.loads(backtest.stdout)["run_id"]
+    refused = sim(*TEST, "--exchange", served.url, "--backtest", "last", cwd=workspace)
+    assert refused.returncode == 2
+    assert f"give --backtest {run}" in refused.stderr
+    more = ("--sessions", "2", "--backtest", run)
     with started(workspace, served, *more) as process:
         assert process.stdout is not None
         assert " equal_weight registered 2024-06-03T20:00" in process.stdout.readline()
