@@ -298,7 +298,9 @@ class Exchange:
             order.qty = round((order.notional or 0.0) / price, 9)
         part = order.left if shares is None else min(shares, order.left)
         execution = account.book(order, order.sign * part, price, self.now)
-        account.cash -= commission_of(self.costs, part, plain or price)
+        charged = commission_of(self.costs, part, plain or price)
+        account.cash -= charged
+        order.commission += charged
         whole = order.left <= 1e-9
         order.status, order.updated_at = "filled" if whole else "partially_filled", self.now
         order.filled_at = self.now if whole else 0

@@ -123,8 +123,8 @@ def order_json(order: Order, nested: bool = True) -> Json:
         "limit_price": text(order.limit_price), "stop_price": text(order.stop_price), "status": order.status,
         "extended_hours": order.extended_hours, "trail_percent": None, "trail_price": None, "hwm": None,
         "legs": [order_json(leg) for leg in order.legs] if nested and order.legs else None, "subtag": None,
-        "source": None, "position_intent": f"{order.side}_to_{opened}", "ratio_qty": None, "commission": "0",
-        **_group(order),
+        "source": None, "position_intent": f"{order.side}_to_{opened}", "ratio_qty": None,
+        "commission": text(order.commission), **_group(order),
     }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Order:
     qty, notional : shares, or dollars of a market order for the day
     legs : orders that wait for this one (``held``) and close what it opened
     siblings : orders of which only one may fill; the others are cancelled then
-    filled, paid : shares so far, and what they cost or brought, dollars
+    filled, paid, commission : shares so far, what they cost or brought, and what is charged beside it, dollars
     triggered, closing : its stop was reached; it was to close a position when it came
     """
 
@@ -77,6 +77,7 @@ class Order:
     parent: str | None = None
     filled: float = 0.0
     paid: float = 0.0
+    commission: float = 0.0
     updated_at: int = 0
     filled_at: int = 0
     canceled_at: int = 0
