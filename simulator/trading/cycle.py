@@ -217,7 +217,11 @@ async def _send(
         try:
             sent[ticket.client_order_id] = await broker.submit(as_sent(ticket, now))
         except (DeniedError, RejectedError) as error:
-            refused[ticket.client_order_id] = error.found  # the others are none the worse for it
+            # An account may have less buying power than it has here: what is at work may bring some, and it is tried
+            # again then. For all else one refusal is enough, and the other tickets are none the worse for it.
+            at_work = any(order.status == "open" for order in sent.values())
+            if not (at_work and "buying power" in error.found):
+                refused[ticket.client_order_id] = error.found
 
 
 @dataclass(frozen=True)

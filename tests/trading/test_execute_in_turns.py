@@ -126,6 +126,20 @@ def test_18_financed_buys_wait_for_all_sales_and_what_waits_at_the_close_is_give
     assert sent(session.toy.state) == [sale.client_order_id]
 
 
+def test_18_in_an_account_without_credit_a_buy_that_is_refused_waits_for_the_sales_and_then_goes() -> None:
+    session = Session(held({"A": 100.0}, power=0.0), {"A": 0.0, "B": 0.9})
+    first = asyncio.run(session.call())
+    (sale, buy) = compile_orders(first.intent, ORIGIN, "alpaca")
+    assert (buy.after, sent(session.toy.state), first.waiting) == ((), [sale.client_order_id], (buy,))
+    session.toy.fill(sale.client_order_id, 1.0)
+    assert asyncio.run(session.call()).done
+    assert sent(session.toy.state) == [sale.client_order_id, buy.client_order_id]
+    poor = Session(opened(strict=True, power=-9_000.0), {"B": 0.9})
+    assert list(poor.go().given_up.values()) == ["insufficient buying power"], (
+        "nothing is at work that would bring some"
+    )
+
+
 def test_16_exits_are_released_before_the_order_and_in_place_again_after_its_fill() -> None:
     session = Session(held({"A": 20.0}), {"A": 0.4})
     first = asyncio.run(session.call())

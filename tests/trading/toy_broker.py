@@ -78,6 +78,8 @@ class ToyBroker:
         if self.state.get("strict") and self.state["brackets"].get(ticket.symbol, [None])[0] is not None:
             raise RejectedError("insufficient qty available: its exits hold the shares", status=403)
         quantity = ticket.quantity if ticket.quantity is not None else ticket.notional / MARKS[ticket.symbol]
+        if quantity * MARKS[ticket.symbol] > self.state.get("power", 1e9) + self.state["cash"]:
+            raise RejectedError("insufficient buying power", status=403)
         self.take(ticket.client_order_id, ticket.symbol, quantity)
         await self.wait("submit: accepted")
         return self.report(ticket.client_order_id)
