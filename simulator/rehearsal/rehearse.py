@@ -131,6 +131,11 @@ class Conductor:
             await asyncio.to_thread(self.ask, "advance", to=at.isoformat(), first_event=busy)
 
 
+async def pass_time(seconds: float) -> None:
+    """Wait for a minute of requests to pass, or before another attempt: the exchange's clock stands meanwhile."""
+    await asyncio.sleep(min(seconds, 0.01))
+
+
 @contextmanager
 def _exchange(rehearsal: Rehearsal, url: str | None) -> Iterator[str]:
     """Yield the address of the exchange: that of a process of its own, or of one that this process serves."""
@@ -157,7 +162,7 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
 
         def broker(name: str) -> ForwardBroker:
             keys = make_rehearsal_keys(name)
-            return opened.enter_context(closing(AlpacaAccount(keys, url=address, patience=PATIENCE)))
+            return opened.enter_context(closing(AlpacaAccount(keys, url=address, patience=PATIENCE, sleep=pass_time)))
 
         asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, data)
         session, loop = opened.enter_context(asked)

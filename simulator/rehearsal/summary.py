@@ -21,7 +21,9 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
             "orders": trader.orders,
             "fills": len(trader.fills),
             "equity": last[trader.name]["equity"],
+            "positions": last[trader.name]["positions"],
             "broker_equity": last[trader.name]["broker_equity"],
+            "unexplained": last[trader.name]["unexplained"],
         }
         for trader in session.traders
         if trader.name in last
