@@ -79,7 +79,7 @@ class Soak:
             stderr=subprocess.PIPE, text=True, env=os.environ.copy(),
         )  # fmt: skip
 
-    def run(self, kills: int, most_s: float = 2.0) -> dict[str, Any]:
+    def run(self, kills: int, most_s: float) -> dict[str, Any]:
         """Kill the loop so often, within `most_s` of its start each time, then let it end; return what it printed."""
         while True:
             with self.exchange() as exchange:
@@ -152,7 +152,7 @@ def main() -> int:
             make_workspace(workspace := Path(folder) / "workspace", git=False)
             strategy = ("macro_council", "sma_cross", "small_council")[rehearsals % 3]
             soak = Soak(workspace, given.sessions, strategy, seed=rehearsals)
-            soak.check(soak.run(given.kills - kills, most_s=6.0))
+            soak.check(soak.run(given.kills - kills, most_s=3.0))
             kills, rehearsals, sessions = kills + soak.kills, rehearsals + 1, sessions + soak.sessions
             at.update(soak.at)
             print(f"{strategy}: {soak.kills} kills, {soak.sessions} sessions ended, replay and broker agree")
