@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from math import isclose
+from math import isclose, prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ from simulator.config import load_config, override_config
 from simulator.errors import DataError, LLMError, UsageError
 from simulator.evidence.writer import session_ends
 from simulator.forward import payloads
+from simulator.forward.books import Split
+from simulator.forward.feed import adjusted
 from simulator.llm.providers.offline import Offline
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK, day_of
@@ -94,8 +96,9 @@ class Parity:
 
 @dataclass
 class Side:
-    """One of the two that are compared: what it says of each part."""
+    """One of the two that are compared: what it says of each part, in shares after all `splits`."""
 
+    splits: Sequence[Split] = ()
     prompts: Facts = field(default_factory=dict)
     decisions: Facts = field(default_factory=dict)
     orders: Facts = field(default_factory=dict)
@@ -112,13 +115,21 @@ class Side:
             (self.prompts if asked else self.decisions)[account, at, path] = value
 
     def order(self, account: str, at: int, order: Order) -> None:
-        amount = f"${order.notional:.2f}" if order.quantity is None else f"{order.quantity:.9f}".rstrip("0").rstrip(".")
-        prices = (f"{name} {price:.4f}" for name in ("limit", "stop", "take_profit") if (price := getattr(order, name)))
+        ratio = self._ratio(order.symbol, _minute(at)[:10])
+        shares = None if order.quantity is None else order.quantity * ratio
+        amount = f"${order.notional:.2f}" if shares is None else f"{shares:.9f}".rstrip("0").rstrip(".")
+        prices = (
+            f"{name} {price / ratio:.4f}"
+            for name in ("limit", "stop", "take_profit")
+            if (price := getattr(order, name))
+        )
         self.orders[account, _minute(at), order.symbol] = " ".join([order.kind, amount, *prices])
 
     def fill(self, account: str, at: int, symbol: str, shares: float, paid: float) -> None:
         """Add a fill; those of a symbol on one side in a session are one."""
-        where = account, str(_minute(at))[:10], symbol, "bought" if shares > 0.0 else "sold"
+        where = account, _minute(at)[:10], symbol, "bought" if shares > 0.0 else "sold"
+        ratio = self._ratio(symbol, where[1])
+        shares, paid = shares * ratio, paid / ratio
         before, price = self.fills.get(where, (0.0, 0.0))
         self.fills[where] = before + shares, (before * price + shares * paid) / (before + shares)
 
@@ -126,7 +137,10 @@ class Side:
         self.books[account, session, "equity"] = equity
         for symbol, shares in positions.items():
             if abs(shares) > SHARE:
-                self.books[account, session, symbol] = shares
+                self.books[account, session, symbol] = shares * self._ratio(symbol, session)
+
+    def _ratio(self, symbol: str, session: str) -> float:
+        return prod(one.ratio for one in self.splits if one.symbol == symbol and session < str(one.session))
 
 
 _TARGET = ("weight", "order", "limit", "stop", "take_profit")
@@ -150,9 +164,15 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 # ── the two sides ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def splits_of(events: Sequence[Event]) -> list[Split]:
+    """Return the splits that came in a forward test."""
+    found = [one.payload for one in events if one.kind == "forward.split"]
+    return [Split(one["symbol"], date.fromisoformat(one["session"]), one["ratio"]) for one in found]
+
+
 def read_side(events: Sequence[Event]) -> Side:
     """Return what a forward test did."""
-    side, made = Side(), dict[tuple[str, datetime], Any]()
+    side, made = Side(splits=splits_of(events)), dict[tuple[str, datetime], Any]()
     for event in events:
         account, payload = str(event.account), event.payload
         if event.kind == "forward.intent":
@@ -199,7 +219,9 @@ def spec_of(events: Sequence[Event]) -> tuple[RunSpec, date]:
     return as_traded(spec), date.fromisoformat(max(ended))
 
 
-def replay_again(spec: RunSpec, last: date, workspace: Workspace, data: Path) -> tuple[dict[str, Replayed], str]:
+def replay_again(
+    spec: RunSpec, last: date, workspace: Workspace, data: Path, splits: Sequence[Split] = ()
+) -> tuple[dict[str, Replayed], str]:
     """Return the accounts of a replay of `spec` on the bars in `data`, and why it ended early, empty where it did not.
 
     Rules and rule-based analysts answer anew; what models are asked must have been asked before.
@@ -214,6 +236,8 @@ def replay_again(spec: RunSpec, last: date, workspace: Workspace, data: Path) ->
         points = points_of(strategy, config.schedule)
         there = workspace.reading(str(data.absolute()))
         inputs = load_inputs(spec.symbols, spec.first, last, strategy.window, points, there, config).inputs
+        shown = adjusted(inputs.bars, splits), adjusted(inputs.context, splits)
+        inputs = replace(inputs, bars=shown[0], context=shown[1])
         try:
             replayed = replay_strategy(strategy, inputs, rules, config.accounts.cash, None, asking.loop)
         except LLMError as error:
@@ -241,7 +265,7 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     with Store(store_place(workspace.registry)) as store:
         events = [stored.event for stored in store.of_forward(run)]
     spec, last = spec_of(events)
-    accounts, stopped = replay_again(spec, last, workspace, folder / "data")
+    accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events))
     forward, again = read_side(events), _replayed_side(accounts)
     differences = [one for part in PARTS for one in _differ(part, getattr(forward, part), getattr(again, part))]
     if stopped:

@@ -54,3 +54,19 @@ def test_every_point_is_held_once_at_its_hour(workspace: Path, first: date, coun
     ended = [one for one in events if one.kind == "forward.session" and one.account is None]
     assert [one.payload["session"] for one in ended] == expected
     assert compare(session.run, rehearsal.folder, rehearsal.workspace).differences == ()
+
+
+def test_a_position_goes_through_the_night_of_a_split(workspace: Path) -> None:
+    # Apple, seven for one on 9 June 2014: 645 dollars on Friday, 93 on Monday.
+    closes = {"2014-06-04": 92.12, "2014-06-05": 92.48, "2014-06-06": 92.22, "2014-06-09": 93.70, "2014-06-10": 94.25}
+    for symbol, unit in (("AAPL", 1.0), ("BIL", 0.5)):
+        rows = [f"{day},{unit * c},{unit * (c + 0.5)},{unit * (c - 0.5)},{unit * c},1000" for day, c in closes.items()]
+        (workspace / "data" / f"{symbol}.csv").write_text("\n".join(["date,open,high,low,close,volume", *rows, ""]))
+    spec = RunSpec("buy_and_hold", ("AAPL",), date(2014, 6, 5), parameters={"risk.execution": "alpaca"})
+    night = ("at 2014-06-09T00:00-04:00 split AAPL 7",)
+    rehearsal = Rehearsal(spec, 4, find_workspace(str(workspace)), night)
+    session = rehearse(rehearsal)
+    (fill,) = session.traders[0].fills
+    assert fill.price == pytest.approx(7 * 92.48 * 1.0002)
+    assert session.traders[0].state.shares["AAPL"] == pytest.approx(7 * fill.quantity)
+    assert compare(session.run, rehearsal.folder, rehearsal.workspace).differences == ()
