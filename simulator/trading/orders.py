@@ -16,7 +16,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from simulator.errors import BrokerError
@@ -111,11 +112,20 @@ def buying_power(equity: float, gross: float) -> float:
 
 def session_hours(at: datetime) -> tuple[datetime, datetime]:
     """Return opening and close of the session that is open at `at`, else of the next one."""
-    day = at.astimezone(NEW_YORK).date()
-    for one in (on := sessions(day, day + timedelta(days=14))).closes_at.tolist():
-        if instant(at) < one:
-            return moment(int(on.opens_at[on.closes_at.tolist().index(one)])), moment(one)
+    for opens, closes in sessions_from(at.astimezone(NEW_YORK).date()):
+        if at < closes:
+            return opens, closes
     raise BrokerError(f"no session within two weeks of {at}")
+
+
+@lru_cache(64)
+def sessions_from(day: date) -> tuple[tuple[datetime, datetime], ...]:
+    """Return (opening, close) of the sessions of two weeks from `day` on: a loop asks many times a day."""
+    on = sessions(day, day + timedelta(days=14))
+    return tuple(
+        (moment(opens), moment(closes))
+        for opens, closes in zip(on.opens_at.tolist(), on.closes_at.tolist(), strict=True)
+    )
 
 
 def as_sent(ticket: Ticket, now: datetime) -> Ticket:
