@@ -44,8 +44,9 @@ class BrokerClock:
         ticks: Callable[[], float] = time.monotonic,
         rehearsed: bool = False,
     ) -> None:
-        self._resync_s, self._idle_s = (0.0, 1.0) if rehearsed else (RESYNC_S, IDLE_S)
+        self._resync_s, self._idle_s = (0.0, 5.0) if rehearsed else (RESYNC_S, IDLE_S)
         self._ask, self._look, self._poll_s, self._changed, self._ticks = ask, look, poll_s, changed, ticks
+        self._look_s = min(poll_s, 0.1) if rehearsed else poll_s
         self._told: datetime | None = None
         self._at, self._stale = 0.0, False
         self.fault: BrokerError | None = None
@@ -87,5 +88,5 @@ class BrokerClock:
             if rest <= 0.0:
                 return
             checked = False
-            if await self._changed(min(left, self._poll_s, rest)):
+            if await self._changed(min(left, self._look_s, rest)):
                 return

@@ -9,6 +9,7 @@ The same words go on with the test they began: its registration has the same id,
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -174,10 +175,11 @@ class Loop:
         leading, hints, test = next(iter(accounts.values())), Hints(accounts), self.registration
 
         async def ask_time() -> datetime:
+            if self.url is not None:  # several times a second, which no account's rate limit would bear
+                return await asyncio.to_thread(_read_rehearsal, self.url)
             return (await leading.clock()).now
 
-        rehearsed = self.url is not None
-        poll_s = min(self.settings.poll_s, 0.1) if rehearsed else self.settings.poll_s
+        poll_s, rehearsed = self.settings.poll_s, self.url is not None
         clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.changed, rehearsed=rehearsed)
         source = alpaca_source(self.keys[leading.name], self.url, patience)
         folder = self.workspace.reports / test.folder
@@ -201,11 +203,24 @@ class Loop:
                     await session.go()
 
             def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+                if watch.stop_asked is not None:  # asked twice: whatever it is doing hangs
+                    raise KeyboardInterrupt
                 watch.stop_asked = signal.Signals(number).name
 
             with _on_signal(ask_to_stop):
                 loop.run(trade())
             return session
+
+
+def _read_rehearsal(url: str) -> datetime:
+    """Return the time of a rehearsal exchange, which tells it those who conduct it."""
+    from urllib.request import ProxyHandler, build_opener
+
+    try:
+        with build_opener(ProxyHandler({})).open(f"{url.rstrip('/')}/rehearsal", timeout=5.0) as answer:
+            return datetime.fromisoformat(json.load(answer)["now"])
+    except (OSError, ValueError, KeyError) as error:
+        raise BrokerError(f"no rehearsal exchange answers at {url} ({type(error).__name__})") from None
 
 
 @contextmanager
