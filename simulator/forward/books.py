@@ -9,15 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 
 from simulator.market.bars import Bars
-from simulator.market.calendar import day_number
+from simulator.market.calendar import NEW_YORK, day_number
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.fills import Account, Bar, book_bar, book_execution, price_or_none
-from simulator.trading.model import Book, BrokerFill, OrderReport
+from simulator.trading.model import Book, BrokerFill, Fill, OrderReport, Past
+from simulator.trading.past import History
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,21 @@ class Books:
         book = last.account.book()
         equity = book.cash + sum(shares * book.marks[symbol] for symbol, shares in book.positions.items())
         return Book(book.cash, book.positions, book.marks, equity, tuple(open_orders))
+
+    def past(self, bars: Bars, fills: Sequence[BrokerFill], as_of: datetime, splits: Sequence[Split] = ()) -> Past:
+        """Return what the account has been through by `as_of`, as a replay over `bars` has it: fills since the last of
+        them are still to come."""
+        day = as_of.astimezone(NEW_YORK).date()
+        equity = [step.account.equity for step in self.by_bar(bars, fills, splits, day)][: len(bars)]
+        marks = self.at(bars, fills, (), splits, day).marks
+        rows = [int(np.searchsorted(bars.opens_at, one.at, side="right")) - 1 for one in fills]
+        last = int(bars.closes_at[-1]) if len(bars) else 0
+        done = [
+            Fill(-1, one.symbol, int(bars.opens_at[max(row, 0)]), one.quantity, one.price, 0.0, 0.0, "open")
+            for one, row in zip(fills, rows, strict=True)
+            if one.at <= last and one.symbol in bars.symbols
+        ]
+        return History(bars).past(done, equity, marks, as_of)
 
     def by_bar(
         self, bars: Bars, fills: Sequence[BrokerFill], splits: Sequence[Split] = (), as_of: date | None = None

@@ -27,7 +27,7 @@ from simulator.store.events import Kind
 from simulator.trading.cycle import Intent, execute
 from simulator.trading.model import Book, BrokerFill, Decision
 from simulator.trading.orders import compile_orders, session_hours
-from simulator.trading.strategy import Strategy
+from simulator.trading.strategy import ReadsPast, Strategy
 
 PASSES = 20
 """Rounds of one `settle` before what still changes is left to the next."""
@@ -104,6 +104,8 @@ class Trader:
         """Return the account as replay would have it: own cash and marks, the broker's shares and open orders."""
         day = known.snapshot.as_of.astimezone(NEW_YORK).date()
         own = self.books.at(known.traded, self.state.booked, account.open_orders, known.splits, day)
+        reads = isinstance(self.strategy, ReadsPast)
+        past = self.books.past(known.traded, self.state.booked, known.snapshot.as_of, known.splits) if reads else None
         positions = {}
         for symbol in (*own.marks, *(one for one in account.positions if one not in own.marks)):
             mine, theirs = own.positions.get(symbol, 0.0), account.positions.get(symbol, 0.0)
@@ -112,7 +114,7 @@ class Trader:
                 positions[symbol] = shares
         marks = {**own.marks, **{one: account.marks.get(one, 0.0) for one in positions if one not in own.marks}}
         equity = own.cash + sum(shares * marks[symbol] for symbol, shares in positions.items())
-        return Book(own.cash, positions, marks, equity, account.open_orders)
+        return Book(own.cash, positions, marks, equity, account.open_orders, past)
 
     # ── settle ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -36,7 +36,7 @@ TABLE_FROM = date(1953, 1, 1)
 """First day whose closures are known here; until September 1952 the exchange was open on Saturdays too."""
 LIBRARY_FROM = date(1970, 1, 1)
 YEARS = range(1900, 2200)
-OPEN, CLOSE = time(9, 30), time(16, 0)
+OPEN, CLOSE, EARLIEST_CLOSE = time(9, 30), time(16, 0), time(13, 0)
 
 EPOCH = date(1970, 1, 1)
 SECOND = 1_000_000_000
@@ -127,7 +127,7 @@ def sessions(first: date, last: date) -> Sessions:
 
 
 def decision_instants(on: Sessions, cadence: str, at: time, weekday: int = 0) -> Instants:
-    """(K,) int64 nanoseconds UTC: New York wall time `at` on the session of each period's decision, out of `on`.
+    """(K,) int64 nanoseconds UTC: New York wall time `at` (`wall_on`) on the session of each period's decision in `on`.
 
     `cadence` is ``once``, ``daily``, ``weekly`` (on `weekday`, 0 = Monday) or ``monthly`` (on the first). A weekly or
     monthly decision due on a holiday or an early close moves to the next whole session. Whatever the weekday, the
@@ -136,9 +136,9 @@ def decision_instants(on: Sessions, cadence: str, at: time, weekday: int = 0) ->
     """
     days = on.session_of
     if cadence == "daily" or not len(days):
-        return wall_to_utc(days, at)
+        return wall_on(on, at)
     if cadence == "once":
-        return wall_to_utc(days[:1], at)
+        return wall_on(on.rows(0, 1), at)
     if cadence == "weekly":
         due = np.arange(days[0] - (days[0] + 3) % 7 + weekday, days[-1] + 1, 7)  # the epoch was a Thursday
     elif cadence == "monthly":
@@ -153,14 +153,35 @@ def decision_instants(on: Sessions, cadence: str, at: time, weekday: int = 0) ->
 
 
 def checkpoint_instants(on: Sessions, times: Sequence[time]) -> Instants:
-    """(K,) int64 nanoseconds UTC: each New York wall time of `times` on each session of `on`, oldest first.
+    """(K,) int64 nanoseconds UTC: each New York wall time of `times` (`wall_on`) on each session of `on`, oldest first.
 
-    Those at or after the close of their session (early closes) are left out.
+    Those at or after the close of their session are left out.
     """
-    at = np.array([wall_to_utc(on.session_of, moment) for moment in sorted(set(times))], dtype=np.int64)
-    at = at.reshape(-1, len(on)).T
+    at = np.array([wall_on(on, moment) for moment in sorted(set(times))], dtype=np.int64)
+    at = np.sort(at.reshape(-1, len(on)).T, axis=1)
     kept: Instants = at[at < on.closes_at[:, None]]
     return kept
+
+
+def wall_on(on: Sessions, at: time) -> Instants:
+    """(K,) int64 nanoseconds UTC of New York wall time `at` on each session. From 13:00, the earliest close, on it
+    keeps its distance from the close: 15:50 on a half-day is ten minutes before it."""
+    usual = wall_to_utc(on.session_of, at)
+    if at < EARLIEST_CLOSE:
+        return usual
+    return np.asarray(usual - (wall_to_utc(on.session_of, CLOSE) - on.closes_at))
+
+
+def week_ends(on: Sessions) -> Sessions:
+    """Return those sessions of `on` that are the last of their week: mostly Fridays."""
+    if not len(on):
+        return on
+    last = day_of(int(on.session_of[-1]))
+    following = sessions(last + timedelta(1), last + timedelta(14)).session_of[:1]
+    weeks = (np.r_[on.session_of, following] + 3) // 7  # the epoch was a Thursday
+    ends = np.flatnonzero(weeks[1:] != weeks[: len(weeks) - 1])
+    ends = ends[ends < len(on)]
+    return Sessions(on.session_of[ends], on.opens_at[ends], on.closes_at[ends])
 
 
 def wall_to_utc(days: Instants, at: time) -> Instants:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from simulator.replay.ledger import Ledger
 from simulator.trading import fills
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
 from simulator.trading.fills import FILL_WHYS, REJECTION_WHYS, STATUSES, Account, Events, price_or_nan, price_or_none
-from simulator.trading.model import Book, Fill, Order, OrderStatus, Rejection
+from simulator.trading.model import Book, Fill, Order, OrderStatus, Past, Rejection
+from simulator.trading.past import History
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,18 @@ class ReplayBroker(bt.broker.BrokerBase):  # type: ignore[misc]
         self.equity: list[float] = []
         self.cash: list[float] = []
         self.positions: list[list[float]] = []
+        self.history: History | None = None
 
     # What decision code may ask and do.
 
     def book(self) -> Book:
         """Return the account at the newest close."""
         return self.account.book()
+
+    def past(self, as_of: datetime) -> Past:
+        """Return what the account has been through by `as_of`."""
+        self.history = self.history or History(self.bars)
+        return self.history.past(self.fills, self.equity, self.account.book().marks, as_of)
 
     @property
     def next_id(self) -> int:

@@ -34,7 +34,7 @@ from simulator.trading.cycle import CycleResult, TradingRules, plan
 from simulator.trading.model import Book, Decision
 from simulator.trading.risk import limit
 from simulator.trading.sizing import carry_out
-from simulator.trading.strategy import Consults, DecidesAlone, Strategy, slice_journal, strategy_at
+from simulator.trading.strategy import Consults, DecidesAlone, ReadsPast, Strategy, slice_journal, strategy_at
 
 MANY_BARS = 200_000
 """Bars of symbols, counted each, past which the kernel plays what it can: backtrader takes ten seconds for them."""
@@ -164,6 +164,8 @@ def play(
         if k not in opinions and deciding.reads != "nothing":
             opinion = ask(k, deciding.opine(snapshot, slice_journal(deciding, past, before)))
         before = deciding, snapshot, opinion
+        if isinstance(deciding, ReadsPast):
+            book = replace(book, past=broker.past(snapshot.as_of))
         if name in consulting:
             opinion = ask(k, consulting[name].consult(snapshot, opinion, book, past))
         intent = plan(snapshot, deciding, book, past, rules, opinion, broker.next_id)

@@ -43,7 +43,6 @@ from simulator.runs.benchmarks import benchmark_ledgers, exposure_matched
 from simulator.runs.exposure import SkillSeries, skill_record, skill_series
 from simulator.runs.load_inputs import LoadedInputs
 from simulator.runs.replicates import spreads
-from simulator.runs.round_trips import round_trips
 from simulator.runs.run_events import run_events
 from simulator.runs.same_open import count_same_open
 from simulator.runs.shortfalls import shortfalls
@@ -55,6 +54,7 @@ from simulator.stats.series import split
 from simulator.store.events import Event
 from simulator.store.folders import folder_name, jsonl_bytes
 from simulator.trading.cycle import TradingRules
+from simulator.trading.round_trips import round_trips
 from simulator.workspace import Workspace
 
 

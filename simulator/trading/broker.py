@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from simulator.errors import BrokerError
-from simulator.trading.model import Book, Order, OrderReport, Rejection
+from simulator.trading.model import Book, Order, OrderReport, Past, Rejection
 
 if TYPE_CHECKING:
     from simulator.trading.orders import Ticket
@@ -66,6 +67,9 @@ class ImmediateBroker(Protocol):
 
     def book(self) -> Book:
         """Return the account as of the newest known prices."""
+
+    def past(self, as_of: datetime) -> Past:
+        """Return what the account has been through by then."""
 
     @property
     def next_id(self) -> int:

@@ -87,6 +87,7 @@ def plan(
     decision = strategy.decide(snapshot, opinion, book, journal)
     allowed, cuts = risk.limit(decision, book, rules.limits)
     instructions = orders_for(allowed, book, rules.execution, first_id)
+    book = replace(book, past=None)  # it is read, not carried out: an intent on record stays small
     return Intent(decision, allowed, cuts, **vars(instructions), book=book, revision=revision)
 
 

@@ -5,7 +5,7 @@ Strategy ──Decision(Targets)──► risk ──► sizing ──Orders─�
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
@@ -202,12 +202,28 @@ class OrderReport:
     reason: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Past:
+    """What an account has been through by an instant, the same in replay and in forward trading.
+
+    Attributes
+    ----------
+    trips : positions from flat to flat, those still open among them, by entry; prices as paid, slippage within, and
+        the entry at the opening of the bar it happened in
+    equity : (session, dollars at its close) of every session that has closed by then
+    """
+
+    trips: Sequence[RoundTrip] = ()
+    equity: Sequence[tuple[date, float]] = ()
+
+
 @dataclass(frozen=True)
 class Book:
     """One account at one instant: dollars, signed shares per symbol, the price each is marked at, and open orders.
 
     `open_orders` are those of an asynchronous broker; protective stops are not among them. A replay lists none: there
-    a pending order waits for its bar or for the next decision on its symbol.
+    a pending order waits for its bar or for the next decision on its symbol. `past` is there for strategies that read
+    it (`ReadsPast`).
     """
 
     cash: float
@@ -215,6 +231,7 @@ class Book:
     marks: Mapping[str, float]
     equity: float
     open_orders: tuple[OrderReport, ...] = ()
+    past: Past | None = field(default=None, compare=False, repr=False)
 
     def weight(self, symbol: str) -> float:
         """Signed share of equity held in `symbol`; 0.0 when flat or when there is no equity left."""

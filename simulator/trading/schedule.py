@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 
 import numpy as np
 
 from simulator.market.bars import Instants, instant
-from simulator.market.calendar import Sessions, checkpoint_instants, decision_instants
+from simulator.market.calendar import Sessions, checkpoint_instants, decision_instants, week_ends
 from simulator.trading.model import Cadence
 
 MEETING = "meeting"
@@ -37,6 +37,7 @@ class Point:
     cadence : sessions it falls on
     always : kept even where it brings no new bar; a daily one that is not is also left out once its session is closed
     since, until : first day, and the day before which it ends; None without such an end
+    ends_week : on the last session of each week alone, mostly a Friday
     """
 
     name: str
@@ -45,6 +46,7 @@ class Point:
     always: bool = False
     since: date | None = None
     until: date | None = None
+    ends_week: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +75,20 @@ def make_schedule(points: Sequence[Point], on: Sessions, closes_at: Instants, we
     `closes_at` (T,) are the closing instants of the bars, `weekday` (0 = Monday) that of weekly points.
     """
     due: dict[int, Point] = {}
+    covered: Counter[str] = Counter()
     for point in reversed(points):
         during = on.between(point.since or date.min, (point.until or date.max) - DAY)
+        during = week_ends(during) if point.ends_week else during
         if point.always or point.cadence != "daily":
             instants = decision_instants(during, point.cadence, point.at, weekday)
         else:
             instants = checkpoint_instants(during, (point.at,))
+        covered.update(due[at].name for at in instants.tolist() if at in due)
         due |= dict.fromkeys(instants.tolist(), point)
-    return drop_uninformed(due, closes_at)
+    schedule = drop_uninformed(due, closes_at)
+    listed = ", ".join(f"{name} × {count}" for name, count in sorted(covered.items()))
+    said = f"{covered.total()} points fall on the instant of another, which alone is held ({listed})"
+    return replace(schedule, notes=(*schedule.notes, said)) if covered else schedule
 
 
 def drop_uninformed(due: Mapping[int, Point], closes_at: Instants) -> Schedule:

@@ -70,6 +70,14 @@ class Consults(Protocol[Opinion]):
 
 
 @runtime_checkable
+class ReadsPast(Protocol):
+    """A strategy that reads what its account has been through: `Book.past` is filled for it."""
+
+    @property
+    def reads_past(self) -> Literal[True]: ...
+
+
+@runtime_checkable
 class DecidesAlone(Protocol):
     """A strategy that decides by the market alone: no account and no earlier decision enters."""
 

@@ -343,7 +343,8 @@ def test_on_a_half_day_the_morning_checkpoint_acts_at_the_open_and_none_falls_af
     at = calendar.checkpoint_instants(
         calendar.sessions(half_day, half_day), (time(9), time(12), time(14), time(15, 50))
     )
-    assert [moment(int(i)).hour for i in at] == [13, 16], "09:00 and 12:00 in New York"
+    told = [f"{moment(int(i)):%H:%M}" for i in at]
+    assert told == ["13:00", "15:00", "16:00", "16:50"], "09:00, 11:00, 12:00 and 12:50 in New York"
 
 
 def test_a_position_the_account_no_longer_holds_is_not_entered_again(convene, year):

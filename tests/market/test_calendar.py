@@ -133,11 +133,11 @@ def test_a_decision_due_on_the_last_holiday_of_a_week_moves_into_the_next_week()
     assert days == ["2024-03-18", "2024-03-22", "2024-04-01", "2024-04-05"]
 
 
-def test_checkpoints_at_or_after_an_early_close_are_left_out() -> None:
+def test_checkpoints_from_13_00_on_keep_their_distance_from_an_early_close() -> None:
     on = sessions(date(2024, 7, 2), date(2024, 7, 3))  # 3 July closed at 13:00
     instants = checkpoint_instants(on, [time(14), time(9), time(12), time(15, 50)])
     assert instants.tolist() == [
         *(utc(2024, 7, 2, hour, minute) for hour, minute in ((13, 0), (16, 0), (18, 0), (19, 50))),
-        *(utc(2024, 7, 3, hour) for hour in (13, 16)),
+        *(utc(2024, 7, 3, hour, minute) for hour, minute in ((13, 0), (15, 0), (16, 0), (16, 50))),
     ]
     assert checkpoint_instants(on, ()).tolist() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, time, timedelta
 
 import numpy as np
+import pytest
 
 from simulator import config
 from simulator.market.bars import moment
@@ -37,21 +38,21 @@ def test_daily_bars_leave_one_checkpoint_a_session_and_none_on_the_day_of_a_meet
     assert told(due.instants) == ["Mon 08:00", "Tue 09:00", "Wed 09:00", "Fri 09:00", "Mon 08:00", "Tue 09:00"]
     assert due.names == ("meeting", *("checkpoint 09:00",) * 3, "meeting", "checkpoint 09:00")
     assert due.notes == (
-        "18 checkpoints bring no bar newer than the occasion before and are skipped "
-        "(09:00 × 2, 12:00 × 6, 14:00 × 5, 15:50 × 5)",
+        "20 checkpoints bring no bar newer than the occasion before and are skipped "
+        "(09:00 × 2, 12:00 × 6, 14:00 × 6, 15:50 × 6)",
     )
 
 
-def test_minute_bars_bring_all_four_checkpoints_and_two_on_a_half_day() -> None:
+def test_minute_bars_bring_all_four_checkpoints_from_13_00_on_counted_from_the_close() -> None:
     on = week()
     closes = np.concatenate(
         [np.arange(o + MINUTE, c + 1, MINUTE) for o, c in zip(on.opens_at, on.closes_at, strict=True)]
     )
     due = scheduled(on, closes)
-    monday, tuesday, wednesday = told(due.instants)[:4], told(due.instants)[4:8], told(due.instants)[8:10]
+    monday, tuesday, wednesday = told(due.instants)[:4], told(due.instants)[4:8], told(due.instants)[8:12]
     assert monday == ["Mon 08:00", "Mon 12:00", "Mon 14:00", "Mon 15:50"]
     assert tuesday == ["Tue 09:00", "Tue 12:00", "Tue 14:00", "Tue 15:50"]
-    assert wednesday == ["Wed 09:00", "Wed 12:00"]
+    assert wednesday == ["Wed 09:00", "Wed 11:00", "Wed 12:00", "Wed 12:50"], "it closes at 13:00"
 
 
 def test_nothing_is_looked_at_again_before_the_first_meeting() -> None:
@@ -70,6 +71,30 @@ def test_a_meeting_takes_the_place_of_a_checkpoint_at_the_same_instant() -> None
     due = scheduled(on, on.closes_at, time(9))
     assert len(np.unique(due.instants)) == len(due.instants)
     assert due.names.count("meeting") == 2
+
+
+def test_of_two_points_at_one_instant_the_earlier_named_is_held_and_the_other_is_told_of() -> None:
+    points = (Point("open", time(9, 30), always=True), Point("at 11", time(11)), Point("at 14", time(14)))
+    on = sessions(date(2024, 7, 3), date(2024, 7, 3))
+    due = make_schedule(points, on, np.arange(on.opens_at[0], on.closes_at[0], MINUTE))
+    assert due.names == ("open", "at 11")
+    assert due.notes == ("1 points fall on the instant of another, which alone is held (at 14 × 1)",)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "ends"),
+    [
+        (date(2023, 4, 3), date(2023, 4, 12), ["2023-04-06 16:05"]),  # Good Friday
+        (date(2024, 3, 25), date(2024, 3, 28), ["2024-03-28 16:05"]),
+        (date(2025, 6, 30), date(2025, 7, 3), ["2025-07-03 13:05"]),  # a half-day before a holiday
+        (date(2025, 12, 29), date(2026, 1, 5), ["2026-01-02 16:05"]),
+        (date(2024, 3, 25), date(2024, 3, 27), []),
+    ],
+)
+def test_the_end_of_a_week_is_its_last_session(first: date, last: date, ends: list[str]) -> None:
+    on = sessions(first, last)
+    due = make_schedule((Point("week", time(16, 5), always=True, ends_week=True),), on, on.closes_at)
+    assert [f"{moment(int(at)).astimezone(NEW_YORK):%Y-%m-%d %H:%M}" for at in due.instants] == ends
 
 
 def test_a_session_loop_finds_the_point_that_is_due_and_the_next_one_by_the_clock_it_hands_in() -> None:

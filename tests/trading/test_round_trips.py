@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from simulator.market.bars import Bars
 from simulator.replay.ledger import FILL_COLUMNS, ORDER_COLUMNS, REJECTION_COLUMNS, Ledger
-from simulator.runs.round_trips import round_trips
 from simulator.stats.trades import closed_trades
+from simulator.trading.round_trips import round_trips
 
 DAY = 86_400_000_000_000
 AT_OPEN, AT_LIMIT, STOP, TAKE_PROFIT = range(4)

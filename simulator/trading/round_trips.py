@@ -7,15 +7,14 @@ fills, bars ─► per symbol: fills in order ─► positions between them ─�
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.market.bars import Floats
-from simulator.replay.ledger import Ledger
+from simulator.market.bars import Bars, Floats
 from simulator.stats.trades import FLAT
 from simulator.trading.fills import FILL_WHYS
 from simulator.trading.model import RoundTrip
@@ -23,15 +22,38 @@ from simulator.trading.model import RoundTrip
 STILL_HELD = "still held"
 
 
-def round_trips(ledger: Ledger) -> tuple[RoundTrip, ...]:
+class Filled(Protocol):
+    """The books of a replay, as far as round trips are made of them."""
+
+    @property
+    def bars(self) -> Bars: ...
+    @property
+    def fill_rows(self) -> NDArray[np.void]: ...
+    @property
+    def marks(self) -> Floats: ...
+
+
+Rows = Mapping[str, NDArray[Any]] | NDArray[np.void]
+"""Columns of fills by name: `order_id`, `at`, `quantity`, `price`, `slippage`, `commission`, `why` (a code)."""
+
+
+def round_trips(ledger: Filled) -> tuple[RoundTrip, ...]:
     """Return the round trips of all symbols by entry, those that are still open among them: see :class:`RoundTrip`."""
     rows = ledger.fill_rows
     trips = [
         trip
         for n in np.unique(rows["symbol"]).tolist()
-        for trip in _Walk(ledger, int(n), rows[rows["symbol"] == n]).trips()
+        for trip in walk_fills(ledger.bars, int(n), rows[rows["symbol"] == n], float(ledger.marks[-1, n]))
     ]
     return tuple(sorted(trips, key=lambda trip: trip.entry_at))
+
+
+def walk_fills(bars: Bars, column: int, rows: Rows, mark: float) -> Iterator[RoundTrip]:
+    """Yield the round trips of one symbol by the `rows` of its fills, oldest first; what is held is worth `mark`.
+
+    The instant of a fill is the opening of one of `bars`.
+    """
+    return _Walk(bars, column, rows, mark).trips()
 
 
 class _Fill(NamedTuple):
@@ -87,9 +109,8 @@ class _Position:
 class _Walk:
     """The fills of one symbol in order, from position to position."""
 
-    def __init__(self, ledger: Ledger, column: int, rows: NDArray[np.void]) -> None:
-        self.bars, self.column = ledger.bars, column
-        self.rows, self.mark = rows, float(ledger.marks[-1, column])
+    def __init__(self, bars: Bars, column: int, rows: Rows, mark: float) -> None:
+        self.bars, self.column, self.rows, self.mark = bars, column, rows, mark
         self.opens = self.bars.open[:, column]
         self.session = np.cumsum(np.diff(self.bars.session_of, prepend=self.bars.session_of[:1]) != 0)
 
