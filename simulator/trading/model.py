@@ -204,7 +204,7 @@ class OrderReport:
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What an account has been through by an instant, the same in replay and in forward trading.
+    """Round trips and equity of an account up to an instant, the same in replay and in forward trading.
 
     Attributes
     ----------

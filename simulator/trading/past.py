@@ -1,4 +1,4 @@
-"""What an account has been through, kept up as bars and fills come: `Book.past`.
+"""The past of an account, kept up as bars and fills come: `Book.past`.
 
 fills, equity by bar ──► History ──(past)──► Past: round trips, equity by session
 """
