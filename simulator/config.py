@@ -421,6 +421,11 @@ def read_yaml(path: Path, model: type[M], context: Mapping[str, Any] | None = No
         raise ConfigError("file is missing", where=str(path), mend="`sim init DIR` writes a fresh set") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({getattr(error, 'strerror', None) or error})", where=str(path)) from None
+    return parse_yaml(text, path, model, context)
+
+
+def parse_yaml(text: str, path: Path, model: type[M], context: Mapping[str, Any] | None = None) -> M:
+    """Check the YAML `text` of the file `path` against `model`. Raises as `read_yaml`."""
     try:
         _refuse_depth(text, path)
         root = yaml.compose(text, Loader=_Loader)
