@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from simulator.workspace import Workspace
 
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
+EVERY = ("1d", "30min", "5min")
 
 
 def _parse_day(_ctx: click.Context, param: click.Parameter, value: str | None) -> date | None:
@@ -67,24 +68,24 @@ def data() -> None:
 @click.option("--path", type=click.Path(path_type=Path), help="--source files: folder of CSV, Parquet, or one file.")
 @click.option("--tz", "zone", metavar="ZONE", callback=_parse_zone, help="--source files: zone of labels without one.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="--source synthetic: its seed.")
+@click.option(
+    "--universe", type=click.Choice(EVERY), help="--source synthetic: its 24 symbols, in bars of this length."
+)
 @click.pass_obj
 def fetch(
     workspace: Workspace,
     source: str,
     symbols: tuple[str, ...],
-    first: date | None,
-    last: date | None,
-    path: Path | None,
-    zone: ZoneInfo | None,
-    seed: int,
+    universe: str | None,
+    **asked: Any,
 ) -> None:
-    """Bring daily bars into data/, one CSV per symbol: all of them, checked, or none.
+    """Bring bars into data/, one CSV per symbol: all of them, checked, or none.
 
     \b
     yahoo      Yahoo Finance: pip install 'council-simulator[yahoo]'
     alpaca     Alpaca: keys in ALPACA_API_KEY, ALPACA_SECRET_KEY
     files      a folder of yours: SYMBOL.csv, SYMBOL.csv.gz or SYMBOL.parquet; or one file of one or more symbols
-    synthetic  of no market, from a seed: for tests and null models
+    synthetic  of no market, from a seed: for tests and null models; --universe has names of its own
     """
     import os
     from datetime import UTC, datetime
@@ -92,8 +93,14 @@ def fetch(
     from simulator.market.fetch import FetchRequest
     from simulator.market.fetch import fetch as bring
 
+    if universe:
+        if source != "synthetic" or symbols:
+            raise click.UsageError("--universe stands for the symbols of --source synthetic.")
+        from simulator.market.sources.synthetic import UNIVERSE
+
+        symbols = tuple(UNIVERSE)
     url = os.environ.get("APCA_API_DATA_URL") or None
-    request = FetchRequest(source, symbols, first, last, path, seed, url, zone)
+    request = FetchRequest(source, symbols, url=url, every=universe or EVERY[0], **asked)
     for kept in bring(request, workspace.data, datetime.now(UTC), lambda line: say(line, err=True)):
         say(f"{kept.symbol:<8} {kept.first} to {kept.last}  {kept.bars:>6,} bars  {kept.path}")
         for problem in kept.problems:

@@ -24,7 +24,7 @@ from simulator.market import quality
 from simulator.market.bars import instant
 from simulator.market.calendar import day_number, day_of, sessions
 from simulator.market.sources import files, synthetic
-from simulator.market.table import BarTable
+from simulator.market.table import DAILY, BarTable
 
 SOURCES = ("yahoo", "alpaca", "files", "synthetic")
 DELAY = timedelta(minutes=20)
@@ -38,7 +38,7 @@ class FetchRequest:
     """Bars to fetch. `last` None: to the last complete session; `symbols` empty: all of a folder.
 
     `path` is the folder of the source ``files``, or one file of it, and `zone` that of its intraday labels without one;
-    `seed` belongs to ``synthetic``, `url` replaces Alpaca's address.
+    `seed` and `every`, the spacing of bars, belong to ``synthetic``, `url` replaces Alpaca's address.
     """
 
     source: str
@@ -49,6 +49,7 @@ class FetchRequest:
     seed: int = 0
     url: str | None = None
     zone: ZoneInfo | None = None
+    every: str = DAILY
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _from_provider(request: FetchRequest, first: date, last: date, say: Say) -> 
 
         return alpaca.fetch(request.symbols, first, last, say, url=request.url)
     if request.source == "synthetic":
-        return synthetic.fetch(request.symbols, first, last, request.seed)
+        return synthetic.fetch(request.symbols, first, last, request.seed, request.every)
     raise UsageError(f'no source "{request.source}"{did_you_mean(request.source, SOURCES)}')
 
 

@@ -154,3 +154,15 @@ def test_a_full_disk_leaves_nothing_half_written(workspace: Path, sim: Sim) -> N
 def test_every_command_explains_itself_with_few_options(verb: str, call: Call) -> None:
     text = call("data", verb, "--help").stdout
     assert sum(line.lstrip().startswith("-") for line in text.splitlines()) <= 9
+
+
+def test_a_universe_that_nobody_lists_comes_by_one_command_and_says_what_it_is(call: Call) -> None:
+    span = ("--from", "2024-11-25", "--to", "2024-11-29")
+    result = call("data", "fetch", "--source", "synthetic", "--universe", "30min", *span)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(call("data", "list", "--json").stdout)["symbols"]
+    own = [row for row in rows if row["symbol"].startswith("SYN-")]
+    assert len(own) == 24
+    assert {(row["frequency"], row["bars"]) for row in own} == {("30min", 3 * 13 + 7)}
+    assert all("synthetic, seed 0" in row["source"] for row in own)
+    assert call("data", "fetch", "--universe", "1d").exit_code == 2

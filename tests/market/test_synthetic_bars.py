@@ -4,8 +4,9 @@ from datetime import date
 
 import numpy as np
 
+from simulator.market.calendar import sessions
 from simulator.market.quality import check
-from simulator.market.sources.synthetic import fetch, synthetic_bars
+from simulator.market.sources.synthetic import UNIVERSE, fetch, synthetic_bars
 
 DECADE = (date(2010, 1, 1), date(2019, 12, 31))
 
@@ -47,3 +48,29 @@ def test_they_move_like_markets_do_calm_and_wild_times_taking_turns_together() -
     assert 0.1 < correlation.min() < correlation.max() < 0.95
     excess = (daily**4).mean(0) / (daily**2).mean(0) ** 2 - 3
     assert (excess > 0.5).all()
+
+
+def test_the_universe_has_24_symbols_in_8_sectors_that_move_together() -> None:
+    assert len(UNIVERSE) == 24
+    assert len(set(UNIVERSE.values())) == 8
+    bars = synthetic_bars([*UNIVERSE], date(2023, 1, 1), date(2024, 12, 31), seed=7)
+    daily = np.diff(np.log(bars.close), axis=0)
+    own = daily - daily.mean(1, keepdims=True)
+    correlation = np.corrcoef(own.T)
+    sectors = np.array([*UNIVERSE.values()])
+    same = (sectors[:, None] == sectors) & ~np.eye(24, dtype=bool)
+    assert correlation[same].mean() > correlation[sectors[:, None] != sectors].mean() + 0.2
+
+
+def test_intraday_bars_fill_each_session_from_the_open_to_the_close_of_its_daily_bar() -> None:
+    span = (date(2024, 11, 25), date(2024, 12, 2))  # with a half-day
+    for every, whole, half in (("30min", 13, 7), ("5min", 78, 42)):
+        (daily,), (bars,) = (fetch(["SYN-TECH-1"], *span, seed=7, every=one) for one in ("1d", every))
+        assert check(bars) == []
+        on = sessions(*span)
+        for n, day in enumerate(on.session_of):
+            inside = bars.session_of == day
+            assert inside.sum() == (half if on.closes_at[n] - on.opens_at[n] < 6 * 3600e9 else whole)
+            assert (bars.open[inside][0], bars.close[inside][-1]) == (daily.open[n], daily.close[n])
+            assert abs(bars.volume[inside].sum() - daily.volume[n]) < 100
+            assert (bars.open[inside][1:] == bars.close[inside][:-1]).all()
