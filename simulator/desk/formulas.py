@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from simulator.market.bars import Floats, Snapshot
+from simulator.market.daily import closed_sessions
 
 Recommendation = Literal["STRONG_BUY", "BUY", "HOLD", "AVOID"]
 Grade = Literal["EXCELLENT", "GOOD", "ACCEPTABLE", "NEEDS_IMPROVEMENT", "too few to grade"]
@@ -33,17 +34,17 @@ LOOK_BACK = 60
 
 @dataclass(frozen=True)
 class Technicals:
-    """Technical state of one symbol at the last close; NaN where there are too few bars.
+    """Technical state of one symbol at the close of its last session; NaN where there are too few sessions.
 
     Attributes
     ----------
-    rsi_before : RSI(14) of the bar before
+    rsi_before : RSI(14) of the session before
     macd, signal, histogram : of MACD(12, 26, 9), dollars
-    volume, volume20 : shares of the last bar, and their mean over the 20 bars before it
-    dollars20 : mean of close × volume of the last 20 bars
-    low20, high20 : lowest low and highest high of the last 20 bars
-    lead63 : return over 63 bars less the benchmark's
-    support : highest swing low of the last 60 bars below the close
+    volume, volume20 : shares of the last session, and their mean over the 20 sessions before it
+    dollars20 : mean of close × volume of the last 20 sessions
+    low20, high20 : lowest low and highest high of the last 20 sessions
+    lead63 : return over 63 sessions less the benchmark's
+    support : highest swing low of the last 60 sessions below the close
     """
 
     symbol: str
@@ -67,7 +68,8 @@ class Technicals:
 
 
 def read_technicals(snapshot: Snapshot, symbol: str, benchmark: str = "SPY") -> Technicals:
-    """Return the technical state of `symbol` as known in `snapshot`."""
+    """Return the technical state of `symbol` as known in `snapshot`: of sessions that are over, whatever its bars."""
+    snapshot = closed_sessions(snapshot)
 
     def last(values: Floats, back: int = 1) -> float:
         return float(values[-back]) if len(values) >= back else math.nan
@@ -76,9 +78,6 @@ def read_technicals(snapshot: Snapshot, symbol: str, benchmark: str = "SPY") -> 
     low, high = snapshot.history(symbol, "low"), snapshot.history(symbol, "high")
     macd, rsi = snapshot.indicator("macd", symbol), snapshot.indicator("rsi", symbol)
     before = volume[-21:-1]
-    lead = last(snapshot.indicator("returns", symbol, 63))
-    if snapshot.has(benchmark):
-        lead -= last(snapshot.indicator("returns", benchmark, 63))
     price = last(close)
     return Technicals(
         symbol=symbol,
@@ -97,17 +96,27 @@ def read_technicals(snapshot: Snapshot, symbol: str, benchmark: str = "SPY") -> 
         dollars20=math.fsum(close[-20:] * volume[-20:]) / 20 if len(close) >= 20 else math.nan,
         low20=float(low[-20:].min()) if len(low) >= 20 else math.nan,
         high20=float(high[-20:].max()) if len(high) >= 20 else math.nan,
-        lead63=lead,
+        lead63=last(snapshot.indicator("returns", symbol, 63)) - _growth(snapshot, benchmark),
         support=find_support(low, price),
     )
+
+
+def _growth(snapshot: Snapshot, benchmark: str) -> float:
+    """Return of the benchmark over 63 sessions; NaN where it is not known: nobody leads one that is not there."""
+    for place in (snapshot, snapshot.context):
+        if place is not None and place.has(benchmark):
+            found = closed_sessions(place).indicator("returns", benchmark, 63)
+            return float(found[-1]) if len(found) else math.nan
+    return math.nan
 
 
 def find_support(low: Floats, below: float) -> float:
     """Return the highest swing low of the last LOOK_BACK bars under `below`; NaN where there is none.
 
-    A swing low lies under the two lows on each side, so it is known two bars later only.
+    A swing low lies under the two lows on each side, so it is known two bars later only; the two before the oldest of
+    them are looked at too.
     """
-    recent = np.asarray(low[-LOOK_BACK:])
+    recent = np.asarray(low[-LOOK_BACK - 2 :])
     swings = [
         float(recent[t])
         for t in range(2, len(recent) - 2)
@@ -124,7 +133,7 @@ def failed_filters(t: Technicals, as_traded: bool) -> tuple[str, ...]:
     volume_ok = t.volume20 > MIN_VOLUME if as_traded else t.dollars20 >= MIN_DOLLAR_VOLUME
     atr_ok = t.atr >= MIN_ATR if as_traded else t.atr >= MIN_ATR_FRACTION * t.price
     checks = {
-        f"RSI {t.rsi:.1f} outside {RSI_LOW:.0f}–{RSI_HIGH:.0f}": RSI_LOW <= t.rsi <= RSI_HIGH,
+        f"RSI {t.rsi:.2f} outside {RSI_LOW:.0f}–{RSI_HIGH:.0f}": RSI_LOW <= t.rsi <= RSI_HIGH,
         "MACD not positive": t.macd > t.signal and t.macd > 0.0,
         "ATR too small": atr_ok,
         "volume too small": volume_ok,
@@ -205,13 +214,18 @@ def classify(score: int) -> Recommendation:
 
 def stop_price(entry: float, atr: float, support: float) -> float | None:
     """Return the stop of a long entry, rounded up to the cent; None where no stop within 3 % leaves half an ATR of
-    room: the symbol is too volatile."""
+    room (the symbol is too volatile), or none in whole cents lies below the entry.
+
+    A support that is not below the entry, as after a gap, is left out, and so is one that is NaN.
+    """
     nearest = entry - 0.5 * atr
     widest = (1.0 - WIDEST_STOP) * entry
-    anchors = [entry - 2.0 * atr, widest, *([] if math.isnan(support) else [support])]
-    stop = min(max(anchors), nearest)
-    # The comparison is made before rounding: a stop exactly at 3 % is allowed.
-    return None if stop < widest * (1 - 1e-12) else math.ceil(stop * 100 - 1e-9) / 100
+    stop = min(max(entry - 2.0 * atr, widest, support if support < entry else -math.inf), nearest)
+    # The comparison is made before rounding: a stop exactly at 3 % is allowed. It is false of an ATR that is NaN.
+    if not stop >= widest * (1 - 1e-12):
+        return None
+    in_cents = math.ceil(stop * 100 - 1e-9) / 100
+    return in_cents if in_cents < entry else None
 
 
 def target_prices(entry: float, stop: float) -> tuple[float, float]:
@@ -237,15 +251,26 @@ class Size:
 
 
 def position_size(
-    entry: float, stop: float, equity: float, buying_power: float, sector_left: float, multiplier: float, caps: Caps
+    entry: float,
+    stop: float,
+    equity: float,
+    buying_power: float,
+    sector_left: float,
+    multiplier: float,
+    caps: Caps,
+    held: float = 0.0,
 ) -> Size:
     """Return the size of a long entry: the least that any rule allows, times the exposure `multiplier`.
 
-    `sector_left` is the fraction of equity that its sector may still take.
+    `sector_left` is the fraction of equity that its sector may still take, `held` that which its symbol has already.
+    Raises ValueError for a stop that is not below the entry.
     """
+    if not 0.0 < stop < entry:
+        raise ValueError(f"stop {stop} is not below the entry {entry}")
+    equity = max(0.0, equity)
     allowed = {
         "risk per trade": caps.risk * equity / (entry - stop) * entry,
-        "position": caps.position * equity,
+        "position": max(0.0, caps.position - held) * equity,
         "sector": max(0.0, sector_left) * equity,
         "buying power": max(0.0, buying_power),
     }
@@ -282,9 +307,10 @@ def grade(trades: int, win_rate: float, profit_factor: float, sharpe: float, dra
 
 def risk_score(drawdown: float, cvar95: float, overfitting: float, best_share: float) -> float:
     """Return the backtester's risk score, 0 to 100: the mean of four parts, each clipped. All inputs are fractions ≥ 0:
-    largest drawdown, daily CVaR at 95 %, PBO (of one run its p), share of profit from the best trade."""
+    largest drawdown, daily CVaR at 95 %, PBO (of one run its p), share of profit from the best trade. NaN where one of
+    them is: a risk that is not known is not none."""
     parts = (drawdown / 0.20, cvar95 / 0.03, overfitting, best_share)
-    return sum(100.0 * min(1.0, max(0.0, one)) for one in parts) / 4
+    return math.fsum(100.0 * min(1.0, max(0.0, one)) if one == one else math.nan for one in parts) / 4
 
 
 def risk_class(score: float) -> RiskClass:

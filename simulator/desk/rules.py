@@ -5,17 +5,14 @@ Proposal ──► risk per trade, position, sector, stop, daily loss, losses in
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
-
-import numpy as np
+from datetime import timedelta
 
 from simulator.desk.formulas import WIDEST_STOP
 from simulator.desk.state import DeskState
-from simulator.market.bars import instant, moment
-from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market import calendar
+from simulator.market.bars import moment
 from simulator.trading.model import RoundTrip
 
 LOSSES_IN_A_ROW = 3
@@ -26,6 +23,7 @@ ENTRIES_A_DAY = 3
 DAILY_LOSS = 0.02
 """Fraction of the day's first equity; beyond it nothing is entered until tomorrow."""
 
+NO_EQUITY = "no equity is left"
 SLACK = 1e-9
 """By how much a limit may be passed: rounding is not a reason to refuse."""
 
@@ -55,28 +53,36 @@ def find_vetoes(wanted: Proposal, state: DeskState) -> tuple[Veto, ...]:
     return tuple(Veto(rule, wanted.symbol, why) for rule, why in found if why is not None)
 
 
+# Each limit is asked as "not within it", so that what is no number (NaN) is refused by all.
+
+
 def check_risk(wanted: Proposal, state: DeskState) -> str | None:
     if wanted.stop is None:
         return "has no stop, so its risk has no limit"
-    risk = (wanted.entry - wanted.stop) * wanted.shares / state.book.equity if state.book.equity > 0.0 else math.inf
+    if not state.book.equity > 0.0:
+        return NO_EQUITY
+    risk = (wanted.entry - wanted.stop) * wanted.shares / state.book.equity
     most = state.caps.risk
-    return f"{risk:.2%} of equity at risk, most is {most:.2%}" if risk > most + SLACK else None
+    return None if risk <= most + SLACK else f"{risk:.2%} of equity at risk, most is {most:.2%}"
 
 
 def check_position(wanted: Proposal, state: DeskState) -> str | None:
-    if state.book.equity <= 0.0:
-        return "no equity is left"
+    if not state.book.equity > 0.0:
+        return NO_EQUITY
+    if not (wanted.shares > 0.0 and wanted.entry > 0.0):
+        return f"{wanted.shares:g} shares at {wanted.entry:g} are no purchase"
     held = state.book.positions.get(wanted.symbol, 0.0)
     weight = (held + wanted.shares) * wanted.entry / state.book.equity
     most = state.caps.position
-    return f"{weight:.2%} of equity, most is {most:.2%}" if weight > most + SLACK else None
+    return None if weight <= most + SLACK else f"{weight:.2%} of equity, most is {most:.2%}"
 
 
 def check_sector(wanted: Proposal, state: DeskState) -> str | None:
-    sector = state.sector(wanted.symbol)
-    added = wanted.shares * wanted.entry / state.book.equity if state.book.equity > 0.0 else math.inf
-    weight, most = state.sector_weight(sector) + added, state.caps.sector
-    return f"{weight:.2%} of equity in {sector}, most is {most:.2%}" if weight > most + SLACK else None
+    if not state.book.equity > 0.0:
+        return NO_EQUITY
+    sector, most = state.sector(wanted.symbol), state.caps.sector
+    weight = state.sector_weight(sector) + wanted.shares * wanted.entry / state.book.equity
+    return None if weight <= most + SLACK else f"{weight:.2%} of equity in {sector}, most is {most:.2%}"
 
 
 def check_stop(wanted: Proposal, _: DeskState) -> str | None:
@@ -85,13 +91,13 @@ def check_stop(wanted: Proposal, _: DeskState) -> str | None:
     if not 0.0 < wanted.stop < wanted.entry:
         return f"stop {wanted.stop:.2f} is not below the entry {wanted.entry:.2f}"
     width = 1.0 - wanted.stop / wanted.entry
-    return f"stop {width:.2%} below the entry, most is {WIDEST_STOP:.0%}" if width > WIDEST_STOP + SLACK else None
+    return None if width <= WIDEST_STOP + SLACK else f"stop {width:.2%} below the entry, most is {WIDEST_STOP:.0%}"
 
 
 def check_daily_loss(_: Proposal, state: DeskState) -> str | None:
-    first = state.equity[-1][1] if state.equity else state.book.equity
+    first = state.book.equity if state.first_equity is None else state.first_equity
     lost = 1.0 - state.book.equity / first if first > 0.0 else 1.0
-    return f"{lost:.2%} lost today, most is {DAILY_LOSS:.0%}" if lost >= DAILY_LOSS - SLACK else None
+    return None if lost < DAILY_LOSS - SLACK else f"{lost:.2%} lost today, most is {DAILY_LOSS:.0%}"
 
 
 def check_losses(_: Proposal, state: DeskState) -> str | None:
@@ -99,7 +105,7 @@ def check_losses(_: Proposal, state: DeskState) -> str | None:
     last = ended[-LOSSES_IN_A_ROW:]
     if len(last) < LOSSES_IN_A_ROW or any(trip.pnl >= 0.0 for trip in last):
         return None
-    # The run begins anew after it has been rested for: only one that ended in this session or the one before counts.
+    # It is rested in the session of the last loss and in the next.
     since = sessions_since(last[-1], state)
     return f"{LOSSES_IN_A_ROW} losing trades in a row, the last {since} sessions ago" if since <= 1 else None
 
@@ -135,9 +141,5 @@ RULES: Mapping[str, Callable[[Proposal, DeskState], str | None]] = {
 
 def sessions_since(trip: RoundTrip, state: DeskState) -> int:
     """Return the sessions from the exit of `trip` to now: 0 in the session of the exit."""
-    left = moment(trip.exit_at or 0).astimezone(NEW_YORK).date()
-    today: date = moment(instant(state.snapshot.as_of)).astimezone(NEW_YORK).date()
-    days = np.unique(state.snapshot.bars.session_of)
-    known = int(((days > day_number(left)) & (days <= day_number(today))).sum())
-    # Before its first bar has closed, today's session is not among the bars.
-    return known + (bool(len(days)) and int(days[-1]) < day_number(today) and left < today)
+    left = moment(trip.exit_at or 0).astimezone(calendar.NEW_YORK).date()
+    return len(calendar.sessions(left + timedelta(days=1), state.today))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 from simulator.desk.formulas import Caps
 from simulator.market.bars import Snapshot
+from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import Book, RoundTrip
 
 
@@ -41,6 +43,21 @@ class DeskState:
     def sector(self, symbol: str) -> str:
         """Sector of `symbol`, its own name where none is stated."""
         return self.sectors.get(symbol, symbol)
+
+    @cached_property
+    def today(self) -> date:
+        """The date in New York."""
+        return self.snapshot.as_of.astimezone(NEW_YORK).date()
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Symbols of which anything is held."""
+        return tuple(symbol for symbol, shares in self.book.positions.items() if shares)
+
+    @property
+    def first_equity(self) -> float | None:
+        """Dollars the day began with: those of the last close before today. None on the first day."""
+        return next((dollars for day, dollars in reversed(self.equity) if day < self.today), None)
 
     @property
     def gross(self) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.market.bars import Bars, Floats
+from simulator.market import calendar
+from simulator.market.bars import Bars, Floats, Snapshot
 
 Rows = NDArray[np.intp]
 
@@ -53,6 +55,53 @@ def newest_days(bars: Bars, columns: Sequence[int], count: int) -> DailyBars:
     names = ("dates", "first_row", "close", "high", "low")
     joined = {name: np.concatenate([getattr(before, name), getattr(now, name)]) for name in names}
     return DailyBars(before.symbols, **joined)
+
+
+def closed_sessions(market: Snapshot) -> Snapshot:
+    """Return `market` in daily bars, of the sessions that were over by its instant alone."""
+    if market.bars.frequency == "1d":
+        return market
+    bars = market.bars
+    whole = bars.whole if bars.cut_from is None or bars.cut_from[1] == 0 else bars
+    if "sessions" not in whole.worked_out:
+        whole.worked_out["sessions"] = _sessions(whole)
+    days: Bars = whole.worked_out["sessions"]
+    return replace(market, bars=days.snapshot_with(market.as_of, (), None, ()).bars)
+
+
+def _sessions(bars: Bars) -> Bars:
+    days = daily_bars(bars)
+    if not len(bars):
+        return replace(bars, frequency="1d")
+    at, ends = days.first_row, np.append(days.first_row[1:], len(bars)) - 1
+    on = calendar.sessions(days.dates[0].astype(date), days.dates[-1].astype(date))
+    # A session is over when the exchange closes, not when the newest bar that is known of it has.
+    places = np.searchsorted(on.session_of, bars.session_of[at]).clip(max=max(0, len(on) - 1))
+    known = len(on) > 0 and on.session_of[places] == bars.session_of[at]
+    closes_at = np.maximum(bars.closes_at[ends], np.where(known, on.closes_at[places], 0) if len(on) else 0)
+    fresh = np.logical_or.reduceat(bars.fresh, at)
+    return Bars(
+        bars.symbols,
+        bars.opens_at[at],
+        closes_at,
+        np.where(fresh, _first_known(bars.open, at), np.nan),
+        days.high,
+        days.low,
+        days.close,
+        np.where(fresh, np.add.reduceat(np.where(bars.fresh, bars.volume, 0.0), at), np.nan),
+        np.add.reduceat(bars.dividend, at),
+        bars.session_of[at],
+        bars.sources,
+    )
+
+
+def _first_known(values: Floats, starts: Rows) -> Floats:
+    """(S, N) the oldest value within each of the S sessions that begin at rows `starts`; NaN where there is none."""
+    rows = np.where(np.isnan(values), len(values), np.arange(len(values))[:, None])
+    oldest = np.minimum.reduceat(rows, starts)
+    ends = np.append(starts[1:], len(values))[:, None]
+    there = oldest < ends
+    return np.where(there, np.take_along_axis(values, np.where(there, oldest, 0), axis=0), np.nan)
 
 
 def _cut(days: DailyBars, rows: slice, columns: Sequence[int]) -> DailyBars:

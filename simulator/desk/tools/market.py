@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from simulator.desk.formulas import Technicals, failed_filters, momentum_score, read_technicals
@@ -12,13 +14,15 @@ from simulator.desk.state import DeskState
 from simulator.desk.tools.registry import Answer, ToolError, tool
 from simulator.errors import did_you_mean
 from simulator.market.bars import instant, moment
-from simulator.market.calendar import NEW_YORK, day_of, sessions
+from simulator.market.calendar import NEW_YORK, sessions
+from simulator.market.daily import closed_sessions
 
 Symbol = Annotated[str, Field(min_length=1, max_length=20, description="ticker, e.g. AAPL")]
 
 
 class Quote(Answer):
-    """Last known price; `change_pct` against the close before it, volume in shares."""
+    """Last known price; `change_pct` against the close of the session before its own, volume of its session so far in
+    shares."""
 
     symbol: str
     price: float
@@ -53,10 +57,10 @@ class MarketStatus(Answer):
 
 
 class Indicators(Answer):
-    """Indicators at the last close; null where there are too few bars."""
+    """Indicators at the close of the last session that is over; null where there are too few sessions."""
 
     symbol: str
-    price: float
+    price: float | None
     rsi_14: float | None
     macd: float | None
     macd_signal: float | None
@@ -108,12 +112,16 @@ def written(at: int) -> str:
 
 @tool("market")
 def get_quote(state: DeskState, symbol: Symbol) -> Quote:
-    """Last known price of a symbol, its change against the close before, and its volume."""
-    close = state.snapshot.history(known(state, symbol), last=2)
-    change = 100.0 * (close[-1] / close[-2] - 1.0) if len(close) > 1 else math.nan
-    volume = state.snapshot.last(symbol, "volume")
-    at = written(_closes_of(state, symbol)[-1])
-    return Quote(symbol=symbol, price=close[-1], at=at, change_pct=finite(change), volume=finite(volume))
+    """Last known price of a symbol, its change against the close of the session before, and its volume so far."""
+    bars, column = state.snapshot.bars, state.snapshot.bars.column(known(state, symbol))
+    rows = np.flatnonzero(bars.fresh[:, column])
+    session = bars.session_of[rows[-1]]
+    before, within = rows[bars.session_of[rows] < session], rows[bars.session_of[rows] == session]
+    price = float(bars.close[rows[-1], column])
+    change = 100.0 * (price / float(bars.close[before[-1], column]) - 1.0) if len(before) else math.nan
+    volume = math.fsum(bars.volume[within, column])
+    at = written(int(bars.closes_at[rows[-1]]))
+    return Quote(symbol=symbol, price=price, at=at, change_pct=finite(change), volume=finite(volume))
 
 
 @tool("market")
@@ -123,7 +131,9 @@ def get_historical(
     bars: Annotated[int, Field(ge=1, le=500, description="newest bars to return")] = 60,
 ) -> History:
     """Newest bars of a symbol that have closed, oldest first."""
-    closes_at = _closes_of(state, known(state, symbol))[-bars:]
+    known_bars = state.snapshot.bars
+    column = known_bars.column(known(state, symbol))
+    closes_at = known_bars.closes_at[known_bars.fresh[:, column]][-bars:].tolist()
     columns = [state.snapshot.history(symbol, name, len(closes_at)) for name in ("open", "high", "low", "close")]
     volume = state.snapshot.history(symbol, "volume", len(closes_at))
     rows = [
@@ -138,10 +148,8 @@ def get_historical(
 @tool("market")
 def get_market_status(state: DeskState) -> MarketStatus:
     """State of the exchange: open or closed, and when that changes next."""
-    now = state.snapshot.as_of
-    day = day_of(instant(now) // 86_400_000_000_000)
-    near = sessions(day.replace(day=1), day.replace(year=day.year + 1, day=1))
-    at = instant(now)
+    at, day = instant(state.snapshot.as_of), state.today
+    near = sessions(day, day + timedelta(days=30))
     opens, closes = near.opens_at, near.closes_at
     following = int((closes > at).argmax())
     is_open = bool(opens[following] <= at)
@@ -153,12 +161,13 @@ def get_market_status(state: DeskState) -> MarketStatus:
 
 @tool("market")
 def calculate_indicators(state: DeskState, symbol: Symbol) -> Indicators:
-    """RSI, MACD, ATR, simple and exponential averages, and support of a symbol, at the last close."""
+    """RSI, MACD, ATR, simple and exponential averages, and support of a symbol, at the close of its last session."""
     t = read_technicals(state.snapshot, known(state, symbol), state.benchmark)
-    averages = [state.snapshot.indicator("ema", symbol, n)[-1] for n in (12, 26)]
+    days = closed_sessions(state.snapshot)
+    averages = [days.indicator("ema", symbol, n)[-1:].tolist() or [math.nan] for n in (12, 26)]
     return Indicators(
         symbol=symbol,
-        price=t.price,
+        price=finite(t.price),
         rsi_14=finite(t.rsi),
         macd=finite(t.macd),
         macd_signal=finite(t.signal),
@@ -167,8 +176,8 @@ def calculate_indicators(state: DeskState, symbol: Symbol) -> Indicators:
         sma_20=finite(t.sma20),
         sma_50=finite(t.sma50),
         sma_200=finite(t.sma200),
-        ema_12=finite(float(averages[0])),
-        ema_26=finite(float(averages[1])),
+        ema_12=finite(averages[0][0]),
+        ema_26=finite(averages[1][0]),
         support=finite(t.support),
     )
 
@@ -196,9 +205,3 @@ def scan_momentum(
         for score, missing, t in best
     ]
     return Scan(as_of=written(instant(state.snapshot.as_of)), candidates=candidates, rejected=rejected)
-
-
-def _closes_of(state: DeskState, symbol: str) -> list[int]:
-    bars = state.snapshot.bars
-    found: list[int] = bars.closes_at[bars.fresh[:, bars.column(symbol)]].tolist()
-    return found

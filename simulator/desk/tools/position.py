@@ -82,7 +82,7 @@ class TradeHistory(Answer):
 @tool("position")
 def get_positions(state: DeskState) -> Positions:
     """Everything the account holds, with entry, profit, stop and target."""
-    held = [_position(state, symbol) for symbol in sorted(state.book.positions)]
+    held = [_position(state, symbol) for symbol in sorted(state.held)]
     return Positions(as_of=written(instant(state.snapshot.as_of)), positions=held)
 
 
@@ -90,7 +90,7 @@ def get_positions(state: DeskState) -> Positions:
 def get_position_details(state: DeskState, symbol: Symbol) -> Position:
     """One position: shares, entry, profit, stop and target. An error where nothing of it is held."""
     if not state.book.positions.get(symbol):
-        held = sorted(state.book.positions)
+        held = sorted(state.held)
         near = did_you_mean(symbol, held)
         raise ToolError(f"no position in {symbol}{near}", mend=f"held are {', '.join(held) or 'none'}")
     return _position(state, symbol)
@@ -100,8 +100,8 @@ def get_position_details(state: DeskState, symbol: Symbol) -> Position:
 def get_portfolio_summary(state: DeskState) -> PortfolioSummary:
     """Totals of the account: equity, cash, exposure, open profit, the day's profit, drawdown from the peak."""
     book = state.book
-    held = [_position(state, symbol) for symbol in book.positions]
-    before = state.equity[-1][1] if state.equity else None
+    held = [_position(state, symbol) for symbol in state.held]
+    before = state.first_equity
     return PortfolioSummary(
         as_of=written(instant(state.snapshot.as_of)),
         equity=book.equity,

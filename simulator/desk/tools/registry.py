@@ -55,7 +55,14 @@ class Tool:
                 f"{self.name}: {where}: {first['msg']}{near}", mend=f"it takes {', '.join(known)}"
             ) from None
         values = {name: getattr(checked, name) for name in self.arguments.model_fields}
-        return self.function(state, **values)
+        try:
+            return self.function(state, **values)
+        except ValidationError as error:  # an overflow, say
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ToolError(
+                f"{self.name}: {where} of the answer: {first['msg']}", mend="ask with other numbers"
+            ) from None
 
 
 TOOLS: dict[str, Tool] = {}

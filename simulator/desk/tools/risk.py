@@ -78,8 +78,7 @@ def calculate_position_risk(
     state: DeskState, symbol: Symbol, shares: Shares, entry: Price, stop: Price, target: Price | None = None
 ) -> PositionRisk:
     """Loss of a long position if its stop is hit, in dollars and percent of equity, and reward to risk."""
-    if stop >= entry:
-        raise ToolError(f"stop {stop} is not below the entry {entry}", mend="long positions only: put it below")
+    _check_long(entry, stop, target)
     per_share, equity = entry - stop, state.book.equity
     if equity <= 0.0:
         raise ToolError("no equity is left to risk")
@@ -98,8 +97,8 @@ def calculate_position_risk(
 def get_portfolio_exposure(state: DeskState) -> Exposure:
     """Exposure of the account by sector, gross, net, and its largest position."""
     book = state.book
-    sectors = sorted({state.sector(symbol) for symbol in book.positions})
-    largest = max(book.positions, key=lambda symbol: abs(book.weight(symbol)), default=None)
+    sectors = sorted({state.sector(symbol) for symbol in state.held})
+    largest = max(state.held, key=lambda symbol: abs(book.weight(symbol)), default=None)
     return Exposure(
         as_of=written(instant(state.snapshot.as_of)),
         by_sector={sector: state.sector_weight(sector) for sector in sectors},
@@ -123,18 +122,25 @@ def check_trade_rules(
 @tool("risk")
 def calculate_max_position_size(state: DeskState, symbol: Symbol, entry: Price, stop: Price) -> MaxSize:
     """Largest long position that risk, position, sector, buying power and exposure allow, and the rule that binds."""
-    if stop >= entry:
-        raise ToolError(f"stop {stop} is not below the entry {entry}", mend="long positions only: put it below")
+    _check_long(entry, stop)
     left = state.caps.sector - state.sector_weight(state.sector(known(state, symbol)))
     multiplier = exposure_multiplier(state.gross, state.drawdown)
-    size = position_size(entry, stop, max(0.0, state.book.equity), state.book.cash, left, multiplier, state.caps)
+    held, book = state.book.weight(symbol), state.book
+    size = position_size(entry, stop, book.equity, book.cash, left, multiplier, state.caps, held)
     return MaxSize(
         symbol=symbol,
-        shares=max(0, size.shares),
+        shares=size.shares,
         binding_rule=size.binding,
         dollars_by_rule=dict(size.allowed),
         multiplier=multiplier,
     )
+
+
+def _check_long(entry: float, stop: float, target: float | None = None) -> None:
+    if stop >= entry:
+        raise ToolError(f"stop {stop} is not below the entry {entry}", mend="long positions only: put it below")
+    if target is not None and target <= entry:
+        raise ToolError(f"target {target} is not above the entry {entry}", mend="long positions only: put it above")
 
 
 @tool("risk")
