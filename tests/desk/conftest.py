@@ -1,5 +1,4 @@
-"""A real year of four symbols, agents over a real gateway whose seats are exchanged at will, and states of an account on
-random walks."""
+"""A real year of four symbols, agents over a real gateway whose seats are exchanged at will, states of an account."""
 
 from __future__ import annotations
 
