@@ -74,6 +74,7 @@ def data() -> None:
 @click.pass_obj
 def fetch(
     workspace: Workspace,
+    /,
     source: str,
     symbols: tuple[str, ...],
     universe: str | None,

@@ -103,7 +103,7 @@ def _intraday(daily: BarTable, on: Sessions, volatility: Floats, seed: int, ever
     noise = _generator(seed, SYMBOL, f"{daily.symbol} {every}").standard_normal((len(on), most, STEPS))
     rows = np.repeat(np.arange(len(on)), counts)
     places = np.concatenate([np.arange(count) for count in counts.tolist()])
-    paths = [_bridge(noise[n, :count].ravel()) for n, count in enumerate(counts.tolist())]
+    paths = [draw_bridge(noise[n, :count].ravel()) for n, count in enumerate(counts.tolist())]
     moves = np.concatenate([path[1:].reshape(-1, STEPS) for path in paths])
     done = (places[:, None] + np.arange(1, STEPS + 1) / STEPS) / counts[rows, None]
     whole = log(daily.close / daily.open)
@@ -123,7 +123,7 @@ def _intraday(daily: BarTable, on: Sessions, volatility: Floats, seed: int, ever
     )
 
 
-def _bridge(noise: Floats) -> Floats:
+def draw_bridge(noise: Floats) -> Floats:
     """Return a Brownian bridge from 0 to 0 over (n,) steps of standard normal `noise`: n + 1 points, unit time."""
     walk = np.r_[0.0, np.cumsum(noise)] / np.sqrt(len(noise))
     return np.asarray(walk - np.linspace(0.0, 1.0, len(walk)) * walk[-1])
