@@ -23,6 +23,11 @@ USUAL_TOKENS = {
     "Review": 250,
     "ChairmanDecision": 600,
     "CheckpointReview": 150,
+    "Screening": 300,
+    "Analysis": 200,
+    "Optimization": 150,
+    "PerformanceReview": 400,
+    "Validation": 300,
 }
 """Tokens of an answer by the title of its schema, for a model that has answered none yet."""
 USUAL_SECONDS = 10.0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from simulator.config import Config, Seat
 from simulator.council import analysts
+from simulator.desk.agents import analysts as desk_analysts
 from simulator.keys import scrub
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway
@@ -34,6 +35,9 @@ from simulator.workspace import Workspace
 
 SECONDS_AFTER_STOP = 1.0
 """Seconds that answers on their way are waited for when a run ends by an error or by Ctrl-C."""
+
+OFFLINE_RULES = {**analysts.RULES, **desk_analysts.RULES}
+"""Rules of all that answer offline, by seat and title of the schema."""
 
 
 @dataclass
@@ -76,6 +80,11 @@ class Asking(Seating):
             self.loop.run(self.gateway.drain(patience_s))
 
 
+def offline_analysts() -> Offline:
+    """Return the provider that answers by rule, in the seats of councils and of the desk."""
+    return Offline(OFFLINE_RULES, analysts.VERSION)
+
+
 def say_line(line: str) -> None:
     """Print a line that does not wait for the result."""
     # At once, and beside what a command prints: money that was booked differently from what was told.
@@ -89,7 +98,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
     Where only the rule-based analysts answer, nothing is shared with other processes and nothing journalled.
     """
     chosen = seats(config.models, spec.models)
-    cache, offline = AnswerCache(workspace.cache), Offline(analysts.RULES, analysts.VERSION)
+    cache, offline = AnswerCache(workspace.cache), offline_analysts()
     real = any(seat.provider != offline.name for seat in chosen.values())
     ledger = SharedLedger(workspace.cache, say=say_line) if real else None
     charges = Charges(Prices(config.models.prices), config.models.max_usd_per_call, ledger, say_line)

@@ -39,7 +39,10 @@ from simulator.runs.strategies import load_strategy
 from simulator.trading.strategy import Strategy, points_of, seats_of
 from simulator.workspace import Workspace
 
-STAGES = ("shortlist", "research", "pitch", "review", "chairman", "checkpoint")
+STAGES = (
+    *("shortlist", "research", "pitch", "review", "chairman", "checkpoint"),
+    *("screener", "analyzer", "optimizer", "reviewer", "backtester"),
+)
 
 
 @dataclass(frozen=True, eq=False)

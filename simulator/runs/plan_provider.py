@@ -11,18 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simulator.config import Config
-from simulator.council import analysts
 from simulator.llm.cache import AnswerCache
 from simulator.llm.gateway import Gateway, Mode
 from simulator.llm.messages import ChatRequest, ChatResponse
-from simulator.llm.providers.offline import Offline
 from simulator.llm.registry import seats
 from simulator.llm.rounds import Rounds
 from simulator.llm.spending.prices import Prices
-from simulator.runs.gateway_setup import Asking
+from simulator.runs.gateway_setup import OFFLINE_RULES, Asking, offline_analysts
 from simulator.workspace import Workspace
 
-FREE_TEXTS = ("macro_regime", "invalidation", "kill_shot", "monitoring_plan", "reason")
+FREE_TEXTS = ("macro_regime", "invalidation", "kill_shot", "monitoring_plan", "reason", "market_note", "rationale")
 MARK = " (to come)"
 """Added to a text of every stand-in: a prompt built from one must not be found on disk by accident."""
 
@@ -52,7 +50,7 @@ class PlanProvider:
 
     def __init__(self) -> None:
         self.asked: dict[str, ChatRequest] = {}
-        self._offline = Offline(analysts.RULES, analysts.VERSION)
+        self._offline = offline_analysts()
 
     async def ask(self, request: ChatRequest) -> ChatResponse:
         self.asked[request.key] = request
@@ -102,6 +100,6 @@ def plan_gateway(
 def analyst_for(request: ChatRequest) -> str:
     """Return the analyst that stands in: the one of the seat's name where there is one, else any of that stage."""
     title, seat = str((request.schema or {}).get("title")), request.purpose.get("seat", "")
-    able = sorted(rule.partition("/")[0] for rule in analysts.RULES if rule.endswith(f"/{title}"))
+    able = sorted(rule.partition("/")[0] for rule in OFFLINE_RULES if rule.endswith(f"/{title}"))
     name = seat.rpartition(".")[2]
     return name if name in able else able[hashlib.sha256(seat.encode()).digest()[0] % len(able)]

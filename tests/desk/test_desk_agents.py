@@ -9,12 +9,20 @@ from datetime import timedelta
 
 import pytest
 
+from simulator.config import Seat
+from simulator.desk.agents.analysts import RULES
 from simulator.desk.agents.answers import SCHEMAS, Screening, Turn, turn_of
 from simulator.desk.agents.meeting import approved, hold_morning, optimize, recommended, review, validate
 from simulator.desk.agents.protocol import LONGEST_ANSWER
 from simulator.desk.formulas import momentum_score, read_technicals
 from simulator.llm.answers import read_answer, schema_of
+from simulator.llm.cache import AnswerCache
+from simulator.llm.fake_service.server import Behaviour, FakeService
+from simulator.llm.gateway import Gateway
 from simulator.llm.messages import ChatResponse
+from simulator.llm.providers import free
+from simulator.llm.providers.offline import Offline
+from simulator.llm.providers.openai_compatible import OpenAICompatible, endpoints_of
 from simulator.market.news import News
 
 PLAN = {"symbol": "AAPL", "shares": 50, "entry": 200.0, "stop": 195.0, "targets": [207.5, 212.5], "binding": "position"}
@@ -173,3 +181,34 @@ def test_schemas_sent_hold_what_is_read(make_agents):
         assert issubclass(turn, Turn)
         assert set(schema_of(turn)["properties"]) == set(persona.answer.model_fields)
         assert set(SCHEMAS[persona.answer.__name__]["required"]) == set(persona.answer.model_fields)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_service_is_asked_by_the_same_protocol_over_http(make_agents, state, tmp_path, native):
+    """The rules stand in for a model behind the service; with `native` the schema travels as its own parameter."""
+
+    async def hold():
+        service = FakeService(Offline(RULES, "test"), Behaviour(latency_s=0.0, usd_per_million=(1.0, 5.0)))
+        url = await service.start()
+        agents, _ = make_agents()
+        seats = {
+            name: Seat(provider="openai_compatible", endpoint=url, model=name, max_tokens=500, native_schema=native)
+            for name in agents.personas
+        }
+        provider = OpenAICompatible(endpoints_of(seats.values()), free)
+        with AnswerCache(tmp_path / "paid") as cache:
+            gateway = Gateway(cache, {"openai_compatible": provider})
+            asked = replace(agents, seats=seats, gateway=gateway)
+            morning = await hold_morning(asked, state, passed_of(state), {}, 3)
+            said = await optimize(asked, state, PLAN, morning.analyses[0])
+            await gateway.drain()
+        await service.stop()
+        return morning, said, service.stats(), gateway
+
+    morning, said, stats, gateway = asyncio.run(hold())
+    assert morning.watchlist
+    assert [row["tool"] for row in (*morning.screening.tools, *said.tools)] == ["scan_momentum", "check_trade_rules"]
+    assert approved(said)
+    # Two questions of the screener, one of each analyzer, two of the optimizer; each paid for once.
+    assert stats["answered"] == stats["questions"] == gateway.asked == 2 + 3 + 2
+    assert gateway.cost_usd == pytest.approx(stats["usd"]) > 0
