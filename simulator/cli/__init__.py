@@ -45,6 +45,7 @@ COMMANDS = {
     "rehearse": Entry(
         "trade", "simulator.cli.rehearse:rehearse", "Past sessions as forward trading would hold them, without a key."
     ),
+    "mcp": Entry("trade", "simulator.cli.mcp:mcp", "The desk's tools for clients of the Model Context Protocol."),
     "init": Entry("house", "simulator.cli.init:init", "Make a workspace: strategies, config and sample bars.", False),
     "doctor": Entry(
         "house", "simulator.cli.doctor:doctor", "Check Python, packages, data, cache, write access.", False

@@ -103,6 +103,19 @@ def parse_date(given: Day, name: str) -> date:
     return check_year(value.date() if isinstance(value, datetime) else value, name)
 
 
+def parse_instant(typed: str, name: str) -> datetime:
+    """Return the aware instant of a text, in New York time where it has no offset. Raises UsageError naming the
+    argument."""
+    try:
+        at = datetime.fromisoformat(typed)
+    except ValueError:
+        raise UsageError(
+            f'{name} was "{typed}", which is not a date', mend="write it as 2024-01-31 or 2024-01-31T08:00"
+        ) from None
+    check_year(at.date(), name)
+    return at if at.tzinfo else at.replace(tzinfo=NEW_YORK)
+
+
 def day_number(day: date) -> int:
     """Days since 1970-01-01."""
     return day.toordinal() - EPOCH.toordinal()

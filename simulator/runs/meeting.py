@@ -105,8 +105,7 @@ def meeting_time(typed: str, schedule: Schedule, cadence: Cadence) -> MeetingTim
     try:
         day = calendar.check_year(date.fromisoformat(typed), "--as-of")
     except ValueError:
-        at = _instant(typed)
-        calendar.check_year(at.date(), "--as-of")
+        at = calendar.parse_instant(typed, "--as-of")
         return MeetingTime(at, at.astimezone(NEW_YORK).date())
     sessions = calendar.sessions(day, day + WEEKS)
     whole = sessions.closes_at == calendar.wall_to_utc(sessions.session_of, calendar.CLOSE)
@@ -118,16 +117,6 @@ def meeting_time(typed: str, schedule: Schedule, cadence: Cadence) -> MeetingTim
         why = "the exchange closes early" if early else "the exchange is closed"
         moved = f"on {day} {why}: the meeting is that of {session}"
     return MeetingTime(datetime.combine(session, schedule.decision_time, NEW_YORK), session, moved)
-
-
-def _instant(typed: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(typed)
-    except ValueError:
-        raise UsageError(
-            f'--as-of was "{typed}", which is not a date', mend="write it as 2024-01-31 or 2024-01-31T08:00"
-        ) from None
-    return at if at.tzinfo else at.replace(tzinfo=NEW_YORK)
 
 
 def hold_meeting(request: MeetingRequest, workspace: Workspace, progress: Progress | None = None) -> MeetingResult:

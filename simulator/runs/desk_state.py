@@ -1,0 +1,127 @@
+"""State of a desk as of an instant, read from a workspace: its bars, and the account of a run or a forward test.
+
+bars, events, news of the workspace ──► Snapshot at --as-of, or now ─┐
+run folder, or forward.* events ──► PastAccount at that instant ─────┴─► DeskState, for `sim mcp` and `sim desk`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from simulator.config import Config, load_config
+from simulator.desk.state import DeskState
+from simulator.errors import DataError
+from simulator.market.bars import Snapshot
+from simulator.market.calendar import NEW_YORK, check_year, parse_instant
+from simulator.market.events import load_events
+from simulator.market.load import Found, Loaded, available, load_bars
+from simulator.market.news import load_news
+from simulator.runs.past_account import PastAccount, Recorded, at, read_account
+from simulator.trading.model import Book
+from simulator.workspace import Workspace
+
+HISTORY = timedelta(days=3 * 366)
+"""Bars before the instant: more than any window of the desk."""
+
+
+@dataclass(frozen=True)
+class DeskRequest:
+    """Instant, symbols and account of a desk, as typed.
+
+    Without `as_of` it is now, of a finished run its last close. Without `symbols` those of the run are there, without a
+    run those of config/assets.yaml that have bars. Without a `run` the account is empty but for the cash of
+    config/accounts.yaml.
+    """
+
+    symbols: tuple[str, ...] = ()
+    as_of: str | None = None
+    run: str | None = None
+    account: str | None = None
+    bars: str | None = None
+
+
+def read_as_of(typed: str) -> datetime:
+    """Return the instant `typed`; a date alone stands for the end of that day. Raises UsageError."""
+    try:
+        day = date.fromisoformat(typed)
+    except ValueError:
+        return parse_instant(typed, "--as-of")
+    return datetime.combine(check_year(day, "--as-of"), time(23, 59, 59), NEW_YORK)
+
+
+def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskState]:
+    """Return what gives the desk's state: as of a stated instant the same again, else the newest at each call.
+
+    Bars are read anew when their files have changed. Raises DataError, UsageError or ConfigError for a request that
+    cannot be met.
+    """
+    kept: list[tuple[object, Loaded]] = []
+
+    def load(as_of: datetime, recorded: Recorded | None, there: Workspace, config: Config) -> Loaded:
+        files = available(there.bar_folders)
+        symbols = _symbols(request, recorded, files, config)
+        stats = [files[symbol].path.stat() for symbol in symbols if symbol in files]
+        key = (as_of.astimezone(NEW_YORK).date(), symbols, [(one.st_ino, one.st_mtime_ns) for one in stats])
+        if not kept or kept[0][0] != key:
+            kept[:] = [(key, _load(symbols, recorded, as_of, there, config))]
+        return kept[0][1]
+
+    def newest() -> DeskState:
+        config = load_config(workspace.config)
+        recorded = read_account(workspace, request.run, request.account) if request.run else None
+        own = recorded.bars if recorded is not None and request.bars is None else None
+        there = workspace.reading(str(own.absolute()) if own else request.bars)
+        as_of = read_as_of(request.as_of) if request.as_of else (recorded and recorded.until) or datetime.now(UTC)
+        loaded = load(as_of, recorded, there, config)
+        snapshot = loaded.bars.snapshot(as_of, load_events(there.events), loaded.context, load_news(there.news))
+        if not len(snapshot):
+            raise DataError(f"no bar has closed by {as_of:%Y-%m-%d %H:%M}", mend="name a later --as-of")
+        return _state(snapshot, recorded, config)
+
+    state = newest()
+    return (lambda: state) if request.as_of else newest
+
+
+def _symbols(
+    request: DeskRequest, recorded: Recorded | None, files: Mapping[str, Found], config: Config
+) -> tuple[str, ...]:
+    if recorded is not None:
+        traded = dict.fromkeys(fill.symbol for fill in recorded.fills)
+        return tuple(dict.fromkeys((*(request.symbols or recorded.symbols), *traded)))
+    beside = (config.assets.cash_instrument, *config.assets.context)
+    found = request.symbols or tuple(one for one in config.assets.assets if one in files and one not in beside)
+    if not found:
+        raise DataError(
+            "no symbol of config/assets.yaml has bars", mend="name some with --symbols, or `sim data fetch`"
+        )
+    return found
+
+
+def _load(
+    symbols: Sequence[str], recorded: Recorded | None, as_of: datetime, there: Workspace, config: Config
+) -> Loaded:
+    day = as_of.astimezone(NEW_YORK).date()
+    first = day - HISTORY
+    if recorded is not None and recorded.fills:
+        first = min(first, recorded.fills[0].session)
+    context = (config.assets.cash_instrument, *config.assets.context)
+    return load_bars(symbols, there.bar_folders, first=first, last=day, context=context)
+
+
+def _state(snapshot: Snapshot, recorded: Recorded | None, config: Config) -> DeskState:
+    if recorded is None:
+        marks = {symbol: snapshot.last(symbol) for symbol in snapshot.symbols if snapshot.has(symbol)}
+        past = PastAccount(Book(config.accounts.cash, {}, marks, config.accounts.cash))
+    else:
+        past = at(recorded, snapshot)
+    return DeskState(
+        snapshot,
+        past.book,
+        trips=past.trips,
+        equity=past.equity,
+        stops=past.stops,
+        targets=past.targets,
+        entries_today=past.entries_today,
+    )

@@ -1,0 +1,196 @@
+"""The servers as a client starts them, asked by the SDK's own client: over stdio and over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from simulator.desk.tools import load_tools
+from simulator.workspace import make_workspace
+
+pytestmark = pytest.mark.medium
+
+TOKEN = "a-token-of-at-least-sixteen-signs"
+AS_OF = ("--as-of", "2024-06-03")
+
+NVDA: dict[str, Any] = {"symbol": "NVDA", "entry": 110.0, "stop": 107.0}
+GOOD: dict[str, dict[str, dict[str, Any]]] = {
+    "market": {
+        "get_quote": {"symbol": "NVDA"},
+        "get_historical": {"symbol": "NVDA", "bars": 5},
+        "get_market_status": {},
+        "calculate_indicators": {"symbol": "NVDA"},
+        "scan_momentum": {"most": 3},
+    },
+    "position": {
+        "get_positions": {},
+        "get_position_details": {"symbol": "SPY"},
+        "get_portfolio_summary": {},
+        "get_buying_power": {},
+        "get_trade_history": {"symbol": "SPY", "most": 5},
+    },
+    "risk": {
+        "calculate_position_risk": {**NVDA, "shares": 10, "target": 120.0},
+        "get_portfolio_exposure": {},
+        "check_trade_rules": {**NVDA, "shares": 10.0},
+        "calculate_max_position_size": NVDA,
+        "get_risk_metrics": {},
+    },
+}
+BAD: dict[str, list[tuple[str, dict[str, Any], str]]] = {
+    "market": [
+        ("get_quote", {}, "symbol"),
+        ("get_quote", {"symbol": "NVDAA"}, "NVDA"),
+        ("get_quote", {"symbol": 7}, "symbol"),
+        ("get_historical", {"symbol": "NVDA", "bars": "7"}, "bars"),
+        ("get_historical", {"symbol": "NVDA", "bars": 0}, "bars"),
+        ("get_historical", {"symbol": "NVDA", "bar": 7}, "bars"),
+        ("get_market_status", {"at": "2030-01-01"}, "at"),
+        ("calculate_indicators", {"symbol": ""}, "symbol"),
+        ("scan_momentum", {"most": 1000}, "most"),
+    ],
+    "position": [
+        ("get_positions", {"account": "COUNCIL"}, "account"),
+        ("get_position_details", {"symbol": "GLD"}, "GLD"),
+        ("get_portfolio_summary", {"x": None}, "x"),
+        ("get_buying_power", {"margin": True}, "margin"),
+        ("get_trade_history", {"most": 0}, "most"),
+    ],
+    "risk": [
+        ("calculate_position_risk", {**NVDA, "shares": 10, "stop": 111.0}, "stop"),
+        ("calculate_position_risk", {**NVDA, "shares": 1e400}, "shares"),
+        ("get_portfolio_exposure", {"by": "sector"}, "by"),
+        ("check_trade_rules", {**NVDA, "shares": -1}, "shares"),
+        ("calculate_max_position_size", {"symbol": "NVDA", "entry": 110.0}, "stop"),
+        ("get_risk_metrics", {"window": 20}, "window"),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def run_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a run that holds SPY in June 2024."""
+    folder = tmp_path_factory.mktemp("desk") / "workspace"
+    make_workspace(folder, git=False)
+    words = ("run", "--strategy", "sma_cross", "--from", "2024-01-02", "--to", "2024-08-30", "--symbols", "SPY,QQQ")
+    subprocess.run([sys.executable, "-m", "simulator", *words], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@asynccontextmanager
+async def over_stdio(folder: Path, group: str, *words: str) -> AsyncIterator[Client]:
+    """A client of `sim mcp` in a process of its own; what that prints beside the protocol breaks it."""
+    command = ["-m", "simulator", "mcp", group, *words]
+    at = StdioServerParameters(command=sys.executable, args=command, cwd=folder, env=dict(os.environ))
+    async with Client(stdio_client(at), read_timeout_seconds=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def url(run_in: Path) -> Iterator[str]:
+    words = ("mcp", "position", "--http", "0", "--run", "last", *AS_OF)
+    with subprocess.Popen(
+        [sys.executable, "-m", "simulator", *words],
+        cwd=run_in, env={**os.environ, "SIM_MCP_TOKEN": TOKEN}, stderr=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        assert server.stderr is not None
+        said = server.stderr.readline()
+        assert TOKEN not in said
+        yield said.split()[0]
+        server.terminate()
+
+
+def no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+async def ask_all(client: Client, group: str) -> None:
+    """Ask every tool with good and with bad arguments."""
+    offered = {tool.name: tool for tool in (await client.list_tools()).tools}
+    assert list(offered) == list(GOOD[group]) == [name for name, one in load_tools().items() if one.group == group]
+    for name, given in GOOD[group].items():
+        told = await client.call_tool(name, given)
+        assert not told.is_error, (name, told.content)
+        text = told.content[0].text  # type: ignore[union-attr]
+        answer = json.loads(text, parse_constant=no_constant)
+        assert answer == told.structured_content
+        # The client has held it against this; a tool whose answer is anything would pass.
+        assert offered[name].output_schema["additionalProperties"] is False  # type: ignore[index]
+        assert offered[name].input_schema["additionalProperties"] is False
+    for name, given, reason in BAD[group]:
+        told = await client.call_tool(name, given)
+        text = told.content[0].text  # type: ignore[union-attr]
+        assert (told.is_error, reason in text, "Error executing" in text) == (True, True, False), (name, given, text)
+    assert {name for name, _, _ in BAD[group]} == set(offered)
+    with pytest.raises(MCPError, match="no tool"):
+        await client.call_tool("buy_everything", {})
+
+
+@pytest.mark.parametrize("group", GOOD)
+def test_every_tool_answers_over_stdio_and_refuses_with_the_reason(group: str, run_in: Path) -> None:
+    async def ask() -> None:
+        account = () if group == "market" else ("--run", "last", "--symbols", "SPY,QQQ,NVDA")
+        async with over_stdio(run_in, group, *account, *AS_OF) as client:
+            await ask_all(client, group)
+
+    anyio.run(ask)
+
+
+def test_every_tool_answers_over_http_to_who_has_the_token(url: str) -> None:
+    async def ask() -> None:
+        given = {"Authorization": f"Bearer {TOKEN}"}
+        async with (
+            httpx2.AsyncClient(headers=given) as http,
+            Client(streamable_http_client(url, http_client=http), read_timeout_seconds=60) as client,
+        ):
+            await ask_all(client, "position")
+
+    anyio.run(ask)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": f"Bearer {TOKEN}x"}, 401),
+        ({"Authorization": TOKEN}, 401),
+        ({"Authorization": f"Bearer {TOKEN}", "Host": "example.com"}, 421),
+        ({"Authorization": f"Bearer {TOKEN}", "Origin": "https://example.com"}, 403),
+    ],
+)
+def test_strangers_are_refused(url: str, headers: dict[str, str], status: int) -> None:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    accept = {"Accept": "application/json, text/event-stream", **headers}
+    answer = httpx2.post(url, json=asked, headers=accept)
+    assert (answer.status_code, "get_positions" in answer.text) == (status, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "found"),
+    [
+        (("--run", "nothing"), 2, "nothing"),
+        (("--run", "last", "--account", "X"), 2, '"X"'),
+        (("--symbols", "NOPE"), 3, "NOPE"),
+        (("--as-of", "soon"), 2, "--as-of"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    words: tuple[str, ...], code: int, found: str, run_in: Path, sim: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    told = sim("mcp", "position", *words, cwd=run_in)
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (code, "", 1), told.stderr
+    assert found in told.stderr
