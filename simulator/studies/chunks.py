@@ -49,7 +49,7 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
             places[key] = id(inputs.market(one)), inputs.staged(one).inputs.instants.tobytes()
         groups[places[key], one.priced].append(one)
     parts = [_play_or_fail(inputs, alike, failures) for alike in groups.values()]
-    order = np.argsort([one.number for alike in groups.values() for one in alike])
+    order = np.argsort([one.number for alike in groups.values() for one in alike], kind="stable")
     rows, beyond = (_joined([part[n] for part in parts], order) for n in (0, 1))
     return Chunk(first, space.tidy(settings) | dict(zip(MEASURES, rows.T, strict=True)), beyond, failures)
 
