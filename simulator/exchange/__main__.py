@@ -60,7 +60,10 @@ def open_exchange(given: argparse.Namespace) -> Wire:
     play(exchange, script)
     about = f"{loaded.bars.digest} {begins} {given.cash} {given.slippage} {given.seed} {script}"
     journal = None if given.journal is None else Journal(given.journal, about)
-    return Wire(exchange, per_minute=given.rate_limit, journal=journal)
+    wire = Wire(exchange, per_minute=given.rate_limit, journal=journal)
+    if given.speed > 0.0:  # else its clock stands between two advances, and a minute would never end
+        wire.seconds = lambda: exchange.now / 1e9
+    return wire
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -135,14 +135,15 @@ class Wire:
 
     def _count(self, key: str) -> tuple[dict[str, str], bool]:
         """Count a request; return headers on what is left in this minute, and False where nothing is."""
-        minute = int(self.seconds() // MINUTE_S)
+        seconds = self.seconds()
+        minute = int(seconds // MINUTE_S)
         began, count = self.counts.get(key, (minute, 0))
         count = count + 1 if began == minute else 1
         self.counts[key] = (minute, count)
         left = {
             "Limit": self.per_minute,
             "Remaining": max(0, self.per_minute - count),
-            "Reset": int((minute + 1) * MINUTE_S),
+            "Reset": int(forms.told_now(self.exchange) / 1e9 + (minute + 1) * MINUTE_S - seconds),
         }
         return {f"X-RateLimit-{name}": str(value) for name, value in left.items()}, count <= self.per_minute
 

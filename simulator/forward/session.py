@@ -169,9 +169,7 @@ class Session:
         except StoppedError as error:
             why = error.found
             if self.watch is not None and read_switches(self.watch.workspace).stop is not None:
-                await asyncio.gather(
-                    *(self._try(one, partial(self._withdraw, "stopped", None)) for one in self.traders)
-                )
+                await self._each(partial(self._withdraw, "stopped", None))
             raise
         except BaseException as error:
             why = f"{type(error).__name__}: {error}"
@@ -203,7 +201,7 @@ class Session:
             await trader.reconcile(now, await trader.broker.account(), self._record, self._alert)
 
         if traded:
-            await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
+            await self._each(one)
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -223,7 +221,7 @@ class Session:
                 trader.guard.stirred = trader.guard.stirred or bool(trader.state.protection)
 
     async def _settle_all(self) -> None:
-        await asyncio.gather(*(self._try(one, self._settle) for one in self.traders))
+        await self._each(self._settle)
 
     async def _tick(self) -> datetime:
         """Return the broker's time; what is done until the next tick happens at it."""
@@ -242,6 +240,18 @@ class Session:
                 return
             self._alert("point missed", f"{pending[1]} of {pending[0]:%Y-%m-%d %H:%M %Z}: broker down", trader.name)
         await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
+
+    async def _each(
+        self, work: Callable[[Trader], Awaitable[None]], traders: Sequence[Trader] | None = None
+    ) -> list[bool]:
+        """Do `work` on all accounts, side by side. What one raises is raised once the others are done: nothing goes on
+        behind it."""
+        among = self.traders if traders is None else traders
+        done = await asyncio.gather(*(self._try(one, work) for one in among), return_exceptions=True)
+        for one in done:
+            if isinstance(one, BaseException):
+                raise one
+        return [one is True for one in done]
 
     async def _try(self, trader: Trader, work: Callable[[Trader], Awaitable[None]]) -> bool:
         """Do `work` on one account: one whose broker is down does not hold the others up. True where it was done."""
@@ -302,7 +312,7 @@ class Session:
             trader.guard.stirred = True
             await self._settle(trader)
 
-        await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
+        await self._each(one)
 
     async def _known(self, at: datetime) -> Known | None:
         """Return knowledge as of `at`, its new splits in all books; None where it cannot be had."""
@@ -355,7 +365,7 @@ class Session:
         async def decide(trader: Trader) -> None:
             await self._decide(trader, at, name)
 
-        decided = await asyncio.gather(*(self._try(trader, decide) for trader in open_traders))
+        decided = await self._each(decide, open_traders)
         failed = [one.name for one, ok in zip(open_traders, decided, strict=True) if not ok]
         failed += [one.name for one in self.traders if one.barred and one not in open_traders]
         spent = self.spent()
@@ -493,7 +503,7 @@ class Session:
             row = day_row(trader, known, date.fromisoformat(day), account if in_time else None)
             self._record("forward.session", at, trader.name, row)
 
-        await asyncio.gather(*(self._try(trader, one) for trader in self.traders))
+        await self._each(one)
         self._record("forward.session", at, None, {"session": day})
         for trader in self.traders:
             trader.guard.asleep = True  # until the night's splits are known

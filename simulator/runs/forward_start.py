@@ -204,7 +204,7 @@ class Loop:
 
             def ask_to_stop(number: int, _frame: FrameType | None) -> None:
                 if watch.stop_asked is not None:  # asked twice: whatever it is doing hangs
-                    raise KeyboardInterrupt
+                    signal.raise_signal(signal.SIGINT)  # cancels it; once more breaks it off
                 watch.stop_asked = signal.Signals(number).name
 
             with _on_signal(ask_to_stop):

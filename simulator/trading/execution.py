@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from simulator.config import Costs, Risk
 
 SESSIONS_A_YEAR = 252
+BROKER_MARGIN = 0.5
+"""Initial margin of an account at Alpaca, on both sides."""
 
 Profile = Literal["ideal", "alpaca"]
 """Terms of orders: as one would wish, or as Alpaca takes them (`trading.orders`)."""
@@ -83,6 +85,8 @@ class ExecutionRules:
         stated["cash_interest"] = nan if costs.cash_interest == "cash" else costs.cash_interest
         least = max(risk.least_dollars, LEAST_DOLLARS) if risk.execution == "alpaca" else risk.least_dollars
         stated |= {"min_trade": least, "min_trade_share": risk.least_share}
+        if stated["alpaca"]:  # that account lends as much whatever is stated here
+            stated |= {"initial_margin_long": BROKER_MARGIN, "initial_margin_short": BROKER_MARGIN}
         return cls(**{rule.name: stated[rule.name] for rule in fields(cls)})
 
     @property

@@ -7,14 +7,18 @@ import socket
 import threading
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from websockets.sync.client import connect
 
+from simulator.exchange.__main__ import open_exchange as served_as
+from simulator.exchange.__main__ import parse_options
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import Faults
+from simulator.exchange.rest import PER_MINUTE
 from simulator.exchange.server import Served, serve
 from simulator.market.bars import Bars
 
@@ -103,3 +107,15 @@ def test_a_request_that_hangs_by_fault_does_not_hold_the_clock() -> None:
         with pytest.raises(TimeoutError):
             urllib.request.urlopen(urllib.request.Request(f"{served.url}/v2/clock", headers=KEYS), timeout=0.2)
         assert served.advance(began + HOUR) == began + HOUR
+
+
+def test_at_a_speed_requests_are_limited_by_minutes_of_its_own_clock() -> None:
+    wire = served_as(
+        parse_options(["--bars", str(Path(__file__).parents[2] / "data"), "--symbols", "SPY", "--speed", "2000"])
+    )
+    told = [wire._count("KEY") for _ in range(PER_MINUTE + 1)]
+    assert [there for _, there in told[-2:]] == [True, False]
+    wait = int(told[-1][0]["X-RateLimit-Reset"]) - wire.exchange.now / 1e9
+    assert 0.0 < wait <= 60.0
+    wire.exchange.advance(wire.exchange.now + int(wait * 1e9))
+    assert wire._count("KEY")[1]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime
+from datetime import time as clock_time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 
 from simulator.errors import BrokerError
-from simulator.forward.actions import read_actions
+from simulator.forward.actions import alpaca_source, read_actions
 from simulator.forward.books import Split
 from simulator.forward.feed import Actions, RecordedFeed, Source, adjusted
+from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import Known
 from simulator.market.bars import Bars
 from simulator.market.calendar import NEW_YORK, day_number
@@ -23,12 +26,15 @@ from simulator.market.events import load_events
 from simulator.market.news import News, load_news
 from simulator.market.sources.files import read_table
 from simulator.market.table import BarTable, daily_table
+from simulator.rehearsal.rehearse import pass_time
+
+from .conftest import QUICK, Market, run
 
 MONDAY, TUESDAY = date(2024, 6, 3), date(2024, 6, 4)
 
 
 def _after(day: date) -> datetime:
-    return datetime.combine(day, time(18), NEW_YORK)
+    return datetime.combine(day, clock_time(18), NEW_YORK)
 
 
 def test_what_is_on_disk_is_not_asked_again_and_dividends_stand_on_their_session(tmp_path: Path) -> None:
@@ -84,3 +90,21 @@ def test_corporate_actions_are_read_as_the_broker_has_them() -> None:
     assert [(one.symbol, one.ratio) for one in found.splits] == [("B", 0.125), ("C", 1.05), ("A", 10.0)]
     with pytest.raises(BrokerError, match="not understood"):
         read_actions({"forward_splits": [{"symbol": "A"}]})
+
+
+@pytest.mark.parametrize("fault", ["429", "504"])
+def test_bars_are_asked_again_at_our_pace_not_at_the_clients(market: Market, fault: str) -> None:
+    source = alpaca_source(make_rehearsal_keys("DATA"), market.served.url, QUICK)
+    before = time.monotonic()
+    with market.fault(fault, on="GET /v2/stocks/bars", times=2):
+        (table,) = source.bars(["A"], MONDAY, MONDAY)
+    assert table.close.tolist() == [100.0]
+    assert time.monotonic() - before < 3.0, "as long as alpaca-py waits once"
+
+
+def test_a_rehearsal_does_not_wait_for_a_minute_of_requests_to_pass(market: Market) -> None:
+    account = market.account(sleep=pass_time)
+    before = time.monotonic()
+    with market.fault("429", on="GET /v2/account", times=2):
+        assert run(account.state()).number
+    assert time.monotonic() - before < 3.0

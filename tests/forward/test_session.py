@@ -96,3 +96,20 @@ def test_a_session_killed_at_any_request_goes_on_without_a_second_order(
     (stop,) = [one for one in market.orders(trader.broker) if one.is_open]  # type: ignore[arg-type]
     assert (stop.symbol, stop.stop_price, stop.qty) == ("A", 115.0, 198.0)
     assert test.alerts("books differ", "order refused", "position unintended") == []
+
+
+def test_what_one_account_raises_comes_after_the_others_are_done(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5)]}, TUESDAY, names=("FIRST", "SECOND"))
+    session = test.open()
+    first, second = session.traders
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(first, "record_intent", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        asyncio.run(session.go())
+    assert [one["state"] for one in test.events("order")] == ["open"]
+    assert len(market.orders(second.broker)) == 1  # type: ignore[arg-type]

@@ -54,8 +54,10 @@ def served() -> Iterator[Served]:
 
 
 @contextmanager
-def started(workspace: Path, served: Served, *more: str) -> Iterator[subprocess.Popen[str]]:
-    words = [sys.executable, "-m", "simulator", *TEST, "--exchange", served.url, *more]
+def started(
+    workspace: Path, served: Served, *more: str, program: Sequence[str] = ("-m", "simulator")
+) -> Iterator[subprocess.Popen[str]]:
+    words = [sys.executable, *program, *TEST, "--exchange", served.url, *more]
     process = subprocess.Popen(
         words, cwd=workspace, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     )
@@ -178,6 +180,41 @@ def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, 
     done = sim(*TEST, "--exchange", served.url, cwd=workspace)
     assert done.returncode == 2
     assert "`rm " in done.stderr
+
+
+BROKEN = """
+import asyncio, sys
+from simulator.forward.session import Session
+from simulator.cli import main
+async def wait(*_): {}
+Session._wait = wait
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.fault("machine", "a forward loop hangs and is asked to stop twice", "it is broken off, with a record")
+def test_a_second_sigterm_ends_a_loop_that_hangs(workspace: Path, served: Served) -> None:
+    program = ("-c", BROKEN.format("await asyncio.Event().wait()"))
+    with started(workspace, served, program=program) as process:
+        wait_for(workspace, begun(1))
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err.strip()) == (130, "sim: interrupted")
+    assert has("forward.stopped")(events(workspace))
+
+
+@pytest.mark.fault("python", "a bug ends a forward loop", "it exits with code 1 and says so, on record too")
+def test_a_bug_ends_the_loop_and_is_said(workspace: Path, served: Served) -> None:
+    program = ("-c", BROKEN.format("raise RuntimeError('a bug')"))
+    with started(workspace, served, program=program) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "stopped: RuntimeError: a bug" in out
+    assert err.endswith("\nRuntimeError: a bug\n")
+    assert has("forward.stopped", why="RuntimeError: a bug")(events(workspace))
 
 
 def test_planted_keys_stand_in_no_byte_it_writes_or_prints(

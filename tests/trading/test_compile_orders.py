@@ -206,7 +206,7 @@ def test_32_orders_come_to_the_auctions_in_time_or_not_at_all() -> None:
         as_sent(closing, closes - timedelta(minutes=10))
 
 
-def test_the_account_is_one_of_margin_unless_margins_are_stated() -> None:
+def test_the_account_is_one_of_margin_whatever_margins_are_stated() -> None:
     config = load_config(ROOT / "config")
     asked = {"risk.execution": "alpaca"}
     margins = []
@@ -214,7 +214,7 @@ def test_the_account_is_one_of_margin_unless_margins_are_stated() -> None:
         changed = override_config(config, overrides)
         rules = ExecutionRules.from_config(changed.risk, changed.costs)
         margins.append((rules.profile, rules.initial_margin_long))
-    assert margins == [("alpaca", 0.5), ("alpaca", 1.0), ("ideal", 1.0)]
+    assert margins == [("alpaca", 0.5), ("alpaca", 0.5), ("ideal", 1.0)]
     back = override_config(override_config(config, asked), {"risk.execution": "ideal"})
     assert back.risk.initial_margin_long == 1.0
 

@@ -48,11 +48,14 @@ def fetch(
 ) -> list[BarTable]:
     """Daily tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
 
-    `url` replaces Alpaca's address (it speaks the same API there), `pair` the key and secret of the environment. Prices
-    are `adjusted` for splits and dividends, or as they were traded. Raises UsageError without alpaca-py or keys,
-    DataError when Alpaca refuses, has nothing or cannot be reached. Keys appear in no message.
+    `url` replaces Alpaca's address (it speaks the same API there), `pair` the key and secret of the environment: who
+    gives it asks again by itself where there was no answer, alpaca-py does not. Prices are `adjusted` for splits and
+    dividends, or as they were traded. Raises UsageError without alpaca-py or keys, DataError when Alpaca refuses, has
+    nothing or cannot be reached. Keys appear in no message.
     """
     client = _client(*(pair or keys()), url)
+    if pair is not None:
+        client._retry = 0  # it would wait three seconds each time, in a rehearsal too
     tables = []
     with closing(client._session):
         for symbol in symbols:
