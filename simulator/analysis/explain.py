@@ -9,7 +9,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TypeAlias, TypedDict, TypeVar
 
-from simulator.council.records import CheckpointRecord, CouncilRecord, MeetingRecord, council_record, meeting_record
+from simulator.council.records import (
+    CheckpointRecord,
+    CouncilRecord,
+    DecisionRecord,
+    MeetingRecord,
+    council_record,
+    meeting_record,
+)
 from simulator.errors import UsageError, did_you_mean
 from simulator.evidence.members import name_account, who_by_seat
 from simulator.evidence.reader import Books, read_books, read_calls, read_run
@@ -279,10 +286,10 @@ def _trace_decisions(
             TracedDecision(
                 as_of=row["as_of"],
                 session=row["session"],
-                kind=record["kind"] if record else "rule",
+                kind=record["kind"] if record else "desk" if row["record"].get("kind") == "desk" else "rule",
                 opinions=about,
                 orders=ordered[at],
-                keys=list_keys(record) if record else [],
+                keys=list_keys(row["record"]),
             )
         )
     return tuple(traced)
@@ -309,10 +316,13 @@ def _opinions(row: DecisionRow, record: CouncilRecord | None, scores: Mapping[st
     ]
 
 
-def list_keys(record: CouncilRecord) -> list[str]:
+def list_keys(kept: DecisionRecord) -> list[str]:
     """Return the keys of all answers behind a record, in the order in which they were given."""
     rows: list[Mapping[str, object] | None]
-    if record["kind"] == "council":
+    record = council_record(kept)
+    if record is None:
+        rows = [*kept.get("agents", ())] if kept.get("kind") == "desk" else []
+    elif record["kind"] == "council":
         rows = [*record["research"], *record["pitches"], *record["reviews"], record["chairman"]]
     elif record["kind"] == "checkpoint":
         rows = [*record["theses"]]

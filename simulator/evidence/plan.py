@@ -20,6 +20,10 @@ class Range:
     def times(self, factor: float) -> Range:
         return Range(factor * self.low, factor * self.likely, factor * self.high)
 
+    def up_to(self, factor: float) -> Range:
+        """Return the same with a highest that is `factor` times as high."""
+        return Range(self.low, self.likely, factor * self.high)
+
 
 @dataclass(frozen=True)
 class PlanLine:
@@ -31,6 +35,8 @@ class PlanLine:
     prompt_tokens, completion_tokens, usd : of the misses
     cached_tokens : those of `prompt_tokens` that the service is likely to have read before, and to charge less for
     saved_usd : dollars that this saves; `usd` is without it at its highest
+    most_calls : questions where every tool is asked that may be, 0 where `calls` are all; at the highest, tokens and
+        dollars are those of as many
     seconds : that one answer takes
     past : answers on disk the estimate rests on; 0 = a first guess
     """
@@ -49,6 +55,7 @@ class PlanLine:
     past: int
     cached_tokens: float = 0.0
     saved_usd: float = 0.0
+    most_calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,11 @@ class Questions:
     @property
     def misses(self) -> int:
         return sum(line.misses for line in self.lines)
+
+    @property
+    def most_calls(self) -> int:
+        """Questions where every tool is asked that may be."""
+        return sum(max(line.calls, line.most_calls) for line in self.lines)
 
     @property
     def usd(self) -> Range:
@@ -135,6 +147,7 @@ class Plan(Questions):
             "calls": self.calls,
             "hits": self.calls - self.misses,
             "misses": self.misses,
+            "most_calls": self.most_calls,
             "prompt_tokens": asdict(sum((line.prompt_tokens for line in self.lines), Range())),
             "completion_tokens": asdict(sum((line.completion_tokens for line in self.lines), Range())),
             "cached_tokens": self.cached_tokens,

@@ -111,6 +111,9 @@ def _keys(decisions: Iterable[DecisionRow]) -> Iterator[str]:
         record = council_record(decision["record"])
         if record is not None:
             yield from (question.key for question in questions_of(record))
+        elif decision["record"].get("kind") == "desk":
+            agents = cast(Sequence[Mapping[str, Sequence[str]]], decision["record"].get("agents", ()))
+            yield from (key for row in agents for key in row["keys"])
 
 
 def prompts_before(folder: Path, now: Mapping[str, bytes]) -> dict[str, bytes] | None:

@@ -46,6 +46,7 @@ from simulator.report.decision_text import (
     find_reviews,
     flatten_facts,
 )
+from simulator.report.explain_desk import show_desk
 from simulator.report.explain_number import Page, choose_page, print_turn, tabulate_parts
 from simulator.report.renderers.console import Text
 from simulator.report.renderers.terminal import make_grid, print_table
@@ -66,13 +67,14 @@ def _print_decision(found: Explanation, console: Console) -> None:
     if found.analysts:
         console.print(Text(found.analysts, "italic"))
     record = council_record(found.decision["record"])
-    for part in show_record(record, found) if record else ():
+    parts = show_record(record, found) if record else show_desk(found.decision["record"], found.symbol)
+    for part in parts:
         console.print(part)
     for heading, lines in (("Decided", _decided(found)), ("What came of it", _outcome(found))):
         console.print(Text(f"\n{heading}", "bold"))
         for line in lines:
             console.print(Text(f"  {line}"))
-    keys = list_keys(record) if record else []
+    keys = list_keys(found.decision["record"])
     if keys:
         hint = f"[…] is the key of an answer; in full: `sim cache show {keys[-1][:SHOWN_OF_KEY]}`"
         console.print(Text(f"\n{hint}", "dim"))

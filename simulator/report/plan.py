@@ -106,6 +106,8 @@ def _sentences(plan: Plan) -> list[str]:
             found.append(_price_classes(plan))
     elif plan.minutes:
         found[0] += f" No money, {say_duration(plan.minutes)}."
+    if plan.most_calls > plan.calls:
+        found.append(f"At most {plan.most_calls:,} questions, where agents ask every tool they may: the highest price.")
     if plan.batch is not None:
         found.append(_batches(plan, plan.batch))
     if plan.reread_tokens:

@@ -11,10 +11,11 @@ are as long as those on disk or, before there are any, as `cost_history.USUAL_TO
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from simulator.config import Config, Seat, load_config, override_config
@@ -36,7 +37,8 @@ from simulator.runs.plan_provider import PlanProvider, PlanRounds, plan_gateway
 from simulator.runs.replicates import check_replicates, replicate_of
 from simulator.runs.spec import RunSpec, check_max_cost
 from simulator.runs.strategies import load_strategy
-from simulator.trading.strategy import Strategy, points_of, seats_of
+from simulator.trading.model import Book
+from simulator.trading.strategy import Asks, Consults, Strategy, points_of, seats_of, strategy_at
 from simulator.workspace import Workspace
 
 STAGES = (
@@ -68,7 +70,7 @@ def _meet_all(spec: RunSpec, workspace: Workspace, provider: PlanProvider) -> It
         again = [replicate_of(strategy, number) for number in range(spec.replicates)]
         rounds = PlanRounds(asking.gateway, LEFT_OUT[spec.batch], provider, Prices(config.models.prices))
         asking.gateway.rounds = rounds
-        asking.loop.run(_meet(again, staged.inputs, rounds))
+        asking.loop.run(_meet(again, staged.inputs, rounds, config.accounts.cash))
         yield _Met(config, strategy, staged, asking.gateway, rounds)
 
 
@@ -80,7 +82,7 @@ def make_plan(spec: RunSpec, workspace: Workspace) -> Plan:
     with _meet_all(spec, workspace, provider) as met:
         config, strategy, staged, rounds = met.config, met.strategy, met.staged, met.rounds
         calls = met.gateway.calls
-        lines = _lines(calls, met.gateway.cache, provider.asked, Prices(config.models.prices))
+        lines = _lines(calls, met.gateway.cache, provider.asked, Prices(config.models.prices), _most(met, spec))
     paid, taken = [call.usage for call in calls], seats_of(strategy)
     follows = strategy.reads == "minutes"
     missing = sum(line.misses for line in lines)
@@ -127,11 +129,37 @@ def plan_shared(specs: Iterable[RunSpec], workspace: Workspace) -> SharedQuestio
     return SharedQuestions(tuple(keys), lines, seconds / 60)
 
 
-async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs, rounds: PlanRounds) -> None:
+async def _meet(strategies: Sequence[Strategy[Any]], inputs: ReplayInputs, rounds: PlanRounds, cash: float) -> None:
     async with rounds.going():
-        for ahead in await asyncio.gather(*(prefetch(strategy, inputs, silent) for strategy in strategies)):
+        heard = await asyncio.gather(*(prefetch(strategy, inputs, silent) for strategy in strategies))
+        for strategy, ahead in zip(strategies, heard, strict=True):
             if ahead.stopped is not None:
                 raise ahead.stopped
+            await _consult(strategy, inputs, ahead.opinions, cash)
+
+
+async def _consult(strategy: Strategy[Any], inputs: ReplayInputs, opinions: Mapping[int, Any], cash: float) -> None:
+    """Ask what is asked with an account in hand, of one that holds nothing but `cash`: what it will hold, nobody knows.
+
+    Without earlier decisions, so that all dates are asked side by side.
+    """
+    asked = []
+    for k, name in enumerate(inputs.points):
+        deciding, snapshot = strategy_at(strategy, name), inputs.snapshots[k]
+        if isinstance(deciding, Consults):
+            marks = {symbol: snapshot.last(symbol) for symbol in snapshot.symbols if snapshot.has(symbol)}
+            asked.append(deciding.consult(snapshot, opinions.get(k), Book(cash, {}, marks, cash), ()))
+    await asyncio.gather(*asked)
+
+
+def _most(met: _Met, spec: RunSpec) -> Mapping[str, int]:
+    """{stage: questions at most} of points where as many are asked as answers call for: of agents with tools."""
+    most: Counter[str] = Counter()
+    for name, times in Counter(met.staged.inputs.points).items():
+        deciding = strategy_at(met.strategy, name)
+        if isinstance(deciding, Consults) and isinstance(deciding, Asks):
+            most.update({stage: spec.replicates * times * count for stage, count in deciding.questions.items()})
+    return most
 
 
 def _in_batches(spec: RunSpec, rounds: PlanRounds, lines: Iterable[PlanLine]) -> BatchPlan:
@@ -146,7 +174,11 @@ def _in_batches(spec: RunSpec, rounds: PlanRounds, lines: Iterable[PlanLine]) ->
 
 
 def _lines(
-    calls: Iterable[Call], cache: AnswerCache, missing: Mapping[str, ChatRequest], prices: Prices
+    calls: Iterable[Call],
+    cache: AnswerCache,
+    missing: Mapping[str, ChatRequest],
+    prices: Prices,
+    most: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[PlanLine, ...]:
     found: dict[tuple[str, str, str], int] = defaultdict(int)
     unanswered: dict[tuple[str, str, str], list[ChatRequest]] = defaultdict(list)
@@ -158,7 +190,17 @@ def _lines(
             found[at] += 1
     reread = reread_tokens(missing.values())
     places = sorted({*found, *unanswered}, key=lambda at: (STAGES.index(at[0]) if at[0] in STAGES else len(STAGES), at))
-    return tuple(_line(at, found[at], unanswered[at], cache, prices, reread) for at in places)
+    lines = (_line(at, found[at], unanswered[at], cache, prices, reread) for at in places)
+    return tuple(_at_most(line, most.get(line.stage, 0)) for line in lines)
+
+
+def _at_most(line: PlanLine, most: int) -> PlanLine:
+    """Return `line` with tokens and dollars that are, at the highest, those of `most` questions."""
+    if most <= line.calls:
+        return line
+    factor = (line.misses + most - line.calls) / max(1, line.misses)
+    scaled = {name: getattr(line, name).up_to(factor) for name in ("prompt_tokens", "completion_tokens", "usd")}
+    return replace(line, most_calls=most, **scaled)
 
 
 def _line(
