@@ -29,6 +29,7 @@ from simulator.workspace import Workspace, find_workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simulator.desk.backtests import Backtester
     from simulator.notebook.answers import Answer, PlanAnswer
     from simulator.notebook.run import Run
     from simulator.notebook.sweep import Objective, Sweep
@@ -442,3 +443,11 @@ def choose(given: str, words: Sequence[str], name: str) -> Any:
         guess = did_you_mean(str(given), words)
         raise UsageError(f"{name} was {given!r}{guess}", mend=f"it is one of {', '.join(words)}")
     return given
+
+
+def make_backtester(workspace: Workspace, bars: str | None = None) -> Backtester:
+    """Return who makes the backtests of a desk's tools for a person or a client: runs and sweeps on record, each a
+    trial."""
+    from simulator.studies.backtests import WorkspaceBacktester
+
+    return WorkspaceBacktester(workspace, simulate, play_sweep, bars)

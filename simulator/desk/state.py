@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
+from simulator.desk.backtests import Backtester, Report, unheard
 from simulator.desk.formulas import Caps
 from simulator.market.bars import Snapshot
 from simulator.market.calendar import NEW_YORK
@@ -26,6 +27,8 @@ class DeskState:
     entries_today : positions opened in this session
     benchmark : symbol that strength is measured against
     as_traded : True where prices and volumes are those of the day, not adjusted for later splits
+    backtester : who makes backtests; None where nobody does
+    report : hears how far long work has come; what it raises ends it
     """
 
     snapshot: Snapshot
@@ -39,6 +42,8 @@ class DeskState:
     entries_today: int = 0
     benchmark: str = "SPY"
     as_traded: bool = False
+    backtester: Backtester | None = None
+    report: Report = unheard
 
     def sector(self, symbol: str) -> str:
         """Sector of `symbol`, its own name where none is stated."""

@@ -28,7 +28,7 @@ from simulator.errors import DataError
 from simulator.numerics import matmul, turn_cosines
 from simulator.stats.distributions import student_sf
 from simulator.stats.inference import FEWEST, deflated_sharpe, probabilistic_sharpe
-from simulator.stats.many import varying
+from simulator.stats.many import Many, varying
 from simulator.stats.metrics import kurtosis, skew
 from simulator.stats.series import Floats, Integers, Measure, Undefined, as_matrix, as_series, is_constant
 
@@ -233,6 +233,14 @@ def p_values(series: Floats, levels: Floats) -> Floats:
 def share_of_level(mean: float, level: float) -> float:
     """Return how much of the p without a change of level counts: half of it, all where that earned a third."""
     return 1.0 if 3.0 * level > mean else 0.5
+
+
+def p_of_all(many: Many, levels: Floats) -> Floats:
+    """Return (N,) p of each configuration as one of all: the largest of the step-downs of t, of the ratio, and, at the
+    share it counts for, of the mean without what a change of level earned, `levels` (N,) per session."""
+    with np.errstate(invalid="ignore"):
+        share = np.where(3.0 * np.maximum(levels, 0.0) > many.mean, share_of_level(0.0, 1.0), 0.5)
+    return np.asarray(np.maximum(np.maximum(many.p, many.p_ratio), many.p_level * share))
 
 
 def p_of_trials(p: float, trials: float) -> float:

@@ -32,7 +32,7 @@ from simulator.stats.metrics import PERIODS, kurtosis, skew
 from simulator.stats.overfitting import BlockSums, overfitting_of
 from simulator.stats.selection import model_confidence_set
 from simulator.stats.series import Measure, Undefined, split
-from simulator.stats.skill import deflated_ratio, p_values, share_of_level
+from simulator.stats.skill import deflated_ratio, p_of_all, p_values
 
 ROOT = math.sqrt(PERIODS)
 
@@ -136,9 +136,7 @@ def adjusted_p(members: Members, many: Many) -> Floats:
     """Return (N,) p of each member: the largest of the step-downs of t, of the ratio, and, at the share it counts for,
     of the ratio without the reward of a change of level; and no less than its own p as one trial, where that could
     matter."""
-    with np.errstate(invalid="ignore"):
-        share = np.where(3.0 * np.maximum(members.levels, 0.0) > many.mean, share_of_level(0.0, 1.0), 0.5)
-    p = np.maximum(np.maximum(many.p, many.p_ratio), many.p_level * share)
+    p = p_of_all(many, members.levels)
     asked, first = p < FLOOR, 0
     for rows in members.blocks() if asked.any() else ():
         here = np.flatnonzero(asked[first : first + len(rows)])

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from simulator.desk.tools.registry import TOOLS, Tool
 
-GROUPS = ("market", "position", "risk")
+GROUPS = ("market", "position", "risk", "backtest")
 
 
 def load_tools() -> Mapping[str, Tool]:

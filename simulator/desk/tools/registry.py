@@ -69,8 +69,9 @@ TOOLS: dict[str, Tool] = {}
 """{name: tool} of all tools whose modules are imported, in their order."""
 
 
-def tool(group: Group) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Return a decorator that registers a function; the first line of its docstring describes it."""
+def tool(group: Group, name: str = "") -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Return a decorator that registers a function, under another `name` where one is given; the first line of its
+    docstring describes it."""
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         hints, names = get_type_hints(function, include_extras=True), [*inspect.signature(function).parameters][1:]
@@ -79,11 +80,12 @@ def tool(group: Group) -> Callable[[Callable[..., Answer]], Callable[..., Answer
             name: (hints[name], ... if default is inspect.Parameter.empty else default)
             for name, default in defaults.items()
         }
-        title = "".join(part.capitalize() for part in function.__name__.split("_")) + "Arguments"
+        known_as = name or function.__name__
+        title = "".join(part.capitalize() for part in known_as.split("_")) + "Arguments"
         config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
         arguments = create_model(title, __config__=config, **fields)
         about = inspect.getdoc(function) or ""
-        TOOLS[function.__name__] = Tool(function.__name__, group, about, arguments, hints["return"], function)
+        TOOLS[known_as] = Tool(known_as, group, about, arguments, hints["return"], function)
         return function
 
     return register
