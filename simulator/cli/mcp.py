@@ -36,8 +36,10 @@ def mcp(workspace: Workspace, /, group: Any, port: int | None, **looked_at: Any)
     SIM_MCP_TOKEN=... sim mcp risk --run last --http 8765
 
     Without --http the client starts it and talks over stdin and stdout. `sim init --mcp` writes the .mcp.json that
-    names all four. Tools read; none of them orders anything.
+    names all four. Tools read, and none of them orders anything; backtests count as trials, as any run.
     """
+    from dataclasses import replace
+
     from simulator.errors import UsageError
     from simulator.runs.desk_state import DeskRequest, open_desk
 
@@ -47,4 +49,11 @@ def mcp(workspace: Workspace, /, group: Any, port: int | None, **looked_at: Any)
         if not str(error.name).startswith("mcp"):
             raise
         raise UsageError("the package mcp is missing", mend="pip install 'council-simulator[mcp]'") from None
-    serve.serve(group, open_desk(DeskRequest(**looked_at), workspace), port)
+    state = open_desk(DeskRequest(**looked_at), workspace)
+    if group == "backtest":
+        from simulator.api import make_backtester
+
+        backtester = make_backtester(workspace, looked_at["bars"])
+        serve.serve(group, lambda: replace(state(), backtester=backtester), port)
+        return
+    serve.serve(group, state, port)

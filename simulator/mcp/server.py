@@ -55,13 +55,16 @@ def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
 
 
 def describe(tool: Tool) -> types.Tool:
-    """Return what a client is told of `tool`: what it takes and gives, and that it changes nothing."""
+    """Return what a client is told of `tool`: what it takes and gives, and that it changes nothing; a backtest leaves a
+    run or a sweep on record."""
     return types.Tool(
         name=tool.name,
         description=tool.description,
         input_schema=tool.arguments.model_json_schema(),
         output_schema=tool.answer.model_json_schema(),
-        annotations=types.ToolAnnotations(read_only_hint=True, destructive_hint=False, open_world_hint=False),
+        annotations=types.ToolAnnotations(
+            read_only_hint=tool.group != "backtest", destructive_hint=False, open_world_hint=False
+        ),
     )
 
 

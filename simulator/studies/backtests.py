@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from simulator.errors import UsageError
 from simulator.evidence.reader import read
 from simulator.market.bars import Snapshot
 from simulator.market.daily import closed_sessions
-from simulator.runs.backtests import check_name
+from simulator.runs.backtests import apart, check_name
 from simulator.runs.eta import RunProgress
 from simulator.runs.execute import FinishedRun
 from simulator.runs.spec import RunSpec
@@ -55,7 +56,7 @@ class WorkspaceBacktester:
         def heard(now: RunProgress) -> None:
             report(now.done, now.total, now.session)
 
-        return _read(self.simulate(spec, self.workspace, heard).folder)
+        return _read(apart(partial(self.simulate, spec, self.workspace, heard)).folder)
 
     def find(self, name: str, market: Snapshot) -> Backtest:
         """Return the run of that id. Raises UsageError where there is none, or it goes on after now."""
@@ -72,7 +73,9 @@ class WorkspaceBacktester:
         sets = [*wanted.parameters.items(), *((key, list(values)) for key, values in swept.items())]
         typed = {"strategy": name, "symbols": list(wanted.symbols), "first": wanted.first, "last": last}
         study = make_study(self.workspace, None, sets, **typed, bars=self.bars, max_cost=0.0)
-        made = self.play_sweep(study, self.workspace, lambda done, total: report(done, total, "members"))
+        made = apart(
+            partial(self.play_sweep, study, self.workspace, lambda done, total: report(done, total, "members"))
+        )
         assert not isinstance(made, int), "a whole sweep has no chunk missing"
         return _read_sweep(made, wanted)
 
