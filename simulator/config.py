@@ -268,6 +268,8 @@ class Asset(Section):
     name: str
     group: str
     """The bucket exposure limits count in: a sector or asset class."""
+    sector: str = Field(default="", exclude=True)
+    """Class that a desk counts exposure in, e.g. technology; funds have classes of their own, e.g. broad."""
     shortable: bool = True
     """False where its shares cannot be borrowed: short targets are cut to nothing."""
 

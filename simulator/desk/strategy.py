@@ -1,81 +1,154 @@
 """The desk as a Strategy: named points of the day, one state machine, plans that wait for the open.
 
 06:30 pre-market  screen ─► score the best three ─► size and protect what is approved ─► plans
-09:30 open        plans ─► targets
+09:30 open        plans ─► held against the rules once more ─► targets
+10:00 … monitor   stops moved, halves sold, what is near its target left
+16:00 review      report of the day; week: report of the week, on its last session
 
-It keeps no state: what is planned is read from the record of its last decision.
+It keeps no state: workflow, plans and stops are read from the record of its last decision. Agents judge (`Agents`),
+code counts; without them the formulas decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import time
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
 
-from simulator.desk import formulas
-from simulator.desk.formulas import Caps, Technicals, read_technicals
+from simulator.config import Seat
+from simulator.desk import formulas, screening
+from simulator.desk.agents import meeting
+from simulator.desk.agents.answers import Optimization, PerformanceReview
+from simulator.desk.agents.meeting import NOBODY, Morning
+from simulator.desk.agents.personas import AGENTS
+from simulator.desk.agents.protocol import Agents, Said
+from simulator.desk.formulas import Recommendation, Technicals
+from simulator.desk.holding import HAIR, Kept, keep
+from simulator.desk.records import AnalysisRow, DeskRecord, HeldRecord, PlanRecord, VetoRecord, last_workflow
+from simulator.desk.report import report_period, session_of
+from simulator.desk.rules import Proposal, find_vetoes
+from simulator.desk.screening import Screen, propose, screen, with_plan
+from simulator.desk.spec import DeskDefinition
+from simulator.desk.state import DeskState
+from simulator.desk.workflow import Event, Workflow
 from simulator.market.bars import Snapshot
-from simulator.trading.model import Book, Cadence, Decision, Target
+from simulator.market.calendar import NEW_YORK, day_number
+from simulator.trading.model import Book, Cadence, Decision, Past, Target
 from simulator.trading.schedule import Point
-from simulator.trading.strategy import Reads, Strategy
+from simulator.trading.strategy import Reads
 
-PRE_MARKET, OPEN, MONITOR, REVIEW = "pre-market", "open", "monitor", "review"
+PRE_MARKET, OPEN, MONITOR, REVIEW, WEEK = "pre-market", "open", "monitor", "review", "week"
 
-ANALYSED = 3
-"""Symbols of the watchlist that are looked at closely."""
+GAP_ATR = 0.5
+"""ATR14 above the plan from which on nothing is bought at the open."""
+
+NOTHING = Past()
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A trade that waits for the open: whole shares, dollars a share."""
+class Words:
+    """All that agents said at a point: screener and analyzers, an optimizer for each plan, the reviewer."""
 
-    symbol: str
-    shares: int
-    entry: float
-    stop: float
-    targets: tuple[float, float]
-    atr: float
-    binding: str
+    morning: Morning = field(default_factory=Morning)
+    optimizations: Mapping[str, Said[Optimization]] = field(default_factory=dict)
+    review: Said[PerformanceReview] | None = None
+
+    @property
+    def rows(self) -> list[Any]:
+        """Their part of the record."""
+        reviewed = () if self.review is None else (self.review.row,)
+        return [*self.morning.rows, *(said.row for said in self.optimizations.values()), *reviewed]
 
 
 class Desk:
-    """A desk of momentum traders, long only."""
+    """A desk of momentum traders, long only. `agents` None asks nobody."""
 
     cadence: Cadence = "daily"
-    reads: Reads = "nothing"
+    reads_past: Literal[True] = True
 
-    def __init__(self, name: str = "momentum_desk", window: int = 260, caps: Caps = Caps()) -> None:  # noqa: B008
-        self.name, self.window, self.caps = name, window, caps
+    def __init__(self, definition: DeskDefinition, agents: Agents | None = None) -> None:
+        self.definition, self.agents = definition, agents
+        self.name, self.window = definition.name, definition.spec.window
+
+    @property
+    def reads(self) -> Reads:
+        return self.at(PRE_MARKET).reads
 
     @property
     def points(self) -> tuple[Point, ...]:
-        monitors = tuple(Point(f"{MONITOR} {at:%H:%M}", at) for at in (time(10), time(11), time(14)))
-        return (
-            Point(PRE_MARKET, time(6, 30), always=True),
-            Point(OPEN, time(9, 30), always=True),
-            *monitors,
-            Point(REVIEW, time(16), always=True),
+        """Points of a session; those that are switched off are left out."""
+        times = self.definition.house.schedule
+        named = (
+            (PRE_MARKET, times.pre_market, False),
+            (OPEN, times.open, False),
+            (REVIEW, times.review, False),
+            (WEEK, times.week, True),
+        )
+        fixed = tuple(Point(name, at, always=True, ends_week=ends) for name, at, ends in named if at is not None)
+        return (*fixed, *(Point(f"{MONITOR} {at:%H:%M}", at) for at in times.monitor))
+
+    @property
+    def seats(self) -> Mapping[str, Seat]:
+        """Model of every agent."""
+        return {} if self.agents is None else {name: self.agents.seat(name) for name in AGENTS}
+
+    @property
+    def questions(self) -> Mapping[str, int]:
+        """{agent: questions it is asked at most} before the open."""
+        return self.at(PRE_MARKET).questions
+
+    def at(self, point: str) -> DeskPoint:
+        return DeskPoint(self, point) if self.agents is None else AskingPoint(self, point)
+
+    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> Words | None:
+        """Return the words of screener and analyzers."""
+        return await self.at(PRE_MARKET).opine(snapshot, journal)
+
+    def decide(self, snapshot: Snapshot, opinion: Words | None, book: Book, journal: Sequence[Decision]) -> Decision:
+        """Return what is decided before the open."""
+        return self.at(PRE_MARKET).decide(snapshot, opinion, book, journal)
+
+    def replicated(self, replicate: int) -> Desk:
+        """Return the desk for the answers of that number."""
+        return self if self.agents is None else Desk(self.definition, replace(self.agents, replicate=replicate))
+
+    def state(self, snapshot: Snapshot, book: Book, held: Mapping[str, HeldRecord] | None = None) -> DeskState:
+        """Return all that tools see at an instant."""
+        past, spec, today = book.past or NOTHING, self.definition.spec, snapshot.as_of.astimezone(NEW_YORK).date()
+        held = held or {}
+        return DeskState(
+            snapshot,
+            book,
+            self.definition.sectors,
+            self.definition.caps,
+            past.trips,
+            past.equity,
+            {symbol: one["stop"] for symbol, one in held.items()},
+            {symbol: one["targets"][1] for symbol, one in held.items()},
+            sum(session_of(trip.entry_at) == today for trip in past.trips),
+            spec.benchmark,
+            spec.as_traded,
         )
 
-    def at(self, point: str) -> Strategy[Any]:
-        return DeskPoint(self, point)
 
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> None:
-        """Nobody is asked yet."""
+@dataclass(frozen=True)
+class Work:
+    """Outcome of a point: the workflow after it, targets, its part of the record."""
 
-    def decide(self, snapshot: Snapshot, opinion: None, book: Book, journal: Sequence[Decision]) -> Decision:
-        return self.at(PRE_MARKET).decide(snapshot, opinion, book, journal)
+    workflow: Workflow
+    targets: tuple[Target, ...] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DeskPoint:
-    """The desk at one of its points."""
+    """The desk at one of its points, by the formulas alone."""
 
     desk: Desk
     point: str
     cadence: Cadence = "daily"
-    reads: Reads = "nothing"
+    reads_past: Literal[True] = True
 
     @property
     def name(self) -> str:
@@ -85,52 +158,233 @@ class DeskPoint:
     def window(self) -> int:
         return self.desk.window
 
-    async def opine(self, snapshot: Snapshot, journal: Sequence[Decision]) -> None:
-        """Nobody is asked yet."""
+    @property
+    def reads(self) -> Reads:
+        return "market" if self.point == PRE_MARKET and self.desk.agents is not None else "nothing"
 
-    def decide(self, snapshot: Snapshot, _opinion: None, book: Book, journal: Sequence[Decision]) -> Decision:
-        """Return what the desk does at this point, with its workflow after it in the record."""
-        if self.point == PRE_MARKET:
-            return self._plan(snapshot, book)
-        if self.point == OPEN:
-            return self._open(snapshot, book, journal)
-        return Decision(snapshot.as_of, (), {"kind": "desk", "point": self.point})
+    @property
+    def seats(self) -> Mapping[str, Seat]:
+        return self.desk.seats
 
-    def _plan(self, snapshot: Snapshot, book: Book) -> Decision:
-        known = [read_technicals(snapshot, symbol) for symbol in snapshot.symbols if snapshot.has(symbol)]
-        passed = [t for t in known if not formulas.failed_filters(t, as_traded=False)]
-        best = sorted(passed, key=lambda t: -formulas.momentum_score(t)[0])[:ANALYSED]
-        plans = []
-        for t in best:
-            points = formulas.signal_points(t)
-            score = formulas.confidence([*points.values()], t.lead63 > 0.0)
-            if formulas.classify(score) in ("STRONG_BUY", "BUY") and not book.positions.get(t.symbol):
-                plan = self._size(t, book)
-                if plan is not None and plan.shares:
-                    plans.append(plan)
-        record = {"kind": "desk", "point": self.point, "plans": [vars(plan) for plan in plans]}
-        return Decision(snapshot.as_of, (), record)
+    @property
+    def questions(self) -> Mapping[str, int]:
+        return {}
 
-    def _size(self, t: Technicals, book: Book) -> Plan | None:
-        stop = formulas.stop_price(t.price, t.atr, t.support)
-        if stop is None:
+    async def opine(self, snapshot: Snapshot, _journal: Sequence[Decision]) -> Words | None:
+        """Return the words of screener and analyzers; None where nobody is asked."""
+        agents, state = self.desk.agents, self.desk.state(snapshot, NOBODY)
+        if agents is None:
             return None
-        gross = sum(abs(book.weight(symbol)) for symbol in book.positions)
-        multiplier = formulas.exposure_multiplier(gross, 0.0)
-        size = formulas.position_size(t.price, stop, book.equity, book.cash, 1.0, multiplier, self.desk.caps)
-        return Plan(t.symbol, size.shares, t.price, stop, formulas.target_prices(t.price, stop), t.atr, size.binding)
+        found = screen(state)
+        analysed = self.desk.definition.spec.analysed
+        return Words(await meeting.hold_morning(agents, state, found.passed, found.rejected, analysed))
 
-    def _open(self, snapshot: Snapshot, book: Book, journal: Sequence[Decision]) -> Decision:
-        planned: Sequence[Mapping[str, Any]] = journal[-1].record.get("plans", ()) if journal else ()
-        targets = tuple(
-            Target(
-                plan["symbol"],
-                plan["shares"] * book.marks[plan["symbol"]] / book.equity,
-                stop=plan["stop"],
-                take_profit=plan["targets"][1],
-                reason=f"planned before the open, bound by {plan['binding']}",
-            )
-            for plan in planned
-            if plan["symbol"] in book.marks and book.equity > 0.0
+    def decide(self, snapshot: Snapshot, opinion: Words | None, book: Book, journal: Sequence[Decision]) -> Decision:
+        """Return what the desk does at this point, with its workflow after it in the record."""
+        now, words = snapshot.as_of, opinion or Words()
+        workflow = workflow_of(journal, now).at(now)
+        state, kept = self._keep(snapshot, book, workflow)
+        workflow = workflow.learn(held=dict(kept.held))
+        done = self._work(state, workflow, words)
+        moved = {target.symbol for target in kept.targets}
+        targets = (*kept.targets, *(one for one in done.targets if one.symbol not in moved))
+        record: DeskRecord = {"kind": "desk", "point": self.point, "workflow": done.workflow.as_record()}
+        rows = {"agents": words.rows} if words.rows else {}
+        moves = {"moves": [*kept.moves]} if kept.moves else {}
+        return Decision(now, targets, {**record, **done.record, **rows, **moves})
+
+    def _keep(self, snapshot: Snapshot, book: Book, workflow: Workflow) -> tuple[DeskState, Kept]:
+        held, plans = workflow.context.get("held", {}), workflow.context.get("plans", ())
+        sells = self.point not in (PRE_MARKET, OPEN, WEEK)
+        kept = keep(self.desk.state(snapshot, book, held), held, plans, sells)
+        return self.desk.state(snapshot, book, kept.held), kept
+
+    def _work(self, state: DeskState, workflow: Workflow, words: Words) -> Work:
+        now = state.snapshot.as_of
+        if workflow.takes("EXECUTION_COMPLETE") and self.point not in (PRE_MARKET, OPEN):
+            workflow = workflow.on("EXECUTION_COMPLETE", now)
+        if self.point == PRE_MARKET:
+            begun = enter(workflow, "START_PRE_MARKET", now)
+            return self._plan(state, begun, words) if begun.state == "PRE_MARKET_SCREENING" else Work(begun)
+        if self.point == OPEN:
+            begun = enter(workflow, "MARKET_OPEN", now)
+            return self._execute(state, begun) if begun.state == "MARKET_EXECUTION" else Work(begun)
+        if self.point == REVIEW:
+            begun = enter(workflow, "MARKET_CLOSE", now)
+            return self._review(state, begun) if begun.state == "END_OF_DAY_REVIEW" else Work(begun)
+        if self.point == WEEK:
+            begun = enter(workflow, "START_WEEKLY_REVIEW", now)
+            return self._week(state, begun) if begun.state == "WEEKLY_REVIEW" else Work(begun)
+        return Work(enter(workflow, "START_MONITORING", now) if workflow.state != "INTRADAY_MONITORING" else workflow)
+
+    def look(self, state: DeskState, words: Words) -> tuple[Screen, list[AnalysisRow], list[Technicals]]:
+        """Return the screen, the analyses of its best, and these, best first: as the screener ranks them if asked."""
+        found = screen(state)
+        by_symbol = {t.symbol: t for t in found.passed}
+        order = words.morning.watchlist if words.morning.screening is not None else tuple(by_symbol)
+        chosen = [by_symbol[symbol] for symbol in order if symbol in by_symbol][: self.desk.definition.spec.analysed]
+        analyses = [screening.analyze(t) for t in chosen]
+        for row, t in zip(analyses, chosen, strict=True):
+            if self.desk.agents is not None:
+                row["agent"] = self.class_of(t, words)
+        return found, analyses, chosen
+
+    def class_of(self, t: Technicals, words: Words) -> Recommendation:
+        """Return the class of a symbol that counts."""
+        if self.desk.agents is None:
+            return formulas.classify(screening.analyze(t)["score"])
+        return meeting.recommended(words.morning.analysis_of(t.symbol), t)
+
+    def plan(self, state: DeskState, words: Words) -> tuple[list[PlanRecord], list[VetoRecord]]:
+        """Return plans that the rules allow, before an optimizer has seen them, and the vetoes."""
+        _, _, chosen = self.look(state, words)
+        return propose(state, chosen, lambda t: self.class_of(t, words))
+
+    def _plan(self, state: DeskState, workflow: Workflow, words: Words) -> Work:
+        now = state.snapshot.as_of
+        if words.morning.screening is not None and words.morning.screening.value is None:
+            return Work(workflow.on("ERROR_OCCURRED", now, error=f"screener: {words.morning.screening.error}"))
+        found, analyses, _ = self.look(state, words)
+        record: dict[str, Any] = {"watchlist": found.rows, "rejected": found.rejected, "analyses": analyses}
+        if not analyses:
+            return Work(workflow.on("PRE_MARKET_COMPLETE", now, plans=[], outcome="nothing to trade"), (), record)
+        plans, vetoes = self.plan(state, words)
+        workflow = workflow.on("SCREENING_COMPLETE", now)
+        record |= {"vetoes": vetoes} if vetoes else {}
+        if plans:
+            workflow = workflow.on("ANALYSIS_COMPLETE", now)
+            if self.desk.agents is not None:
+                said = words.optimizations
+                plans = [one for one in plans if one["symbol"] in said and meeting.approved(said[one["symbol"]])]
+        outcome = f"{len(plans)} plans" if plans else "nothing to trade"
+        return Work(
+            workflow.on("PRE_MARKET_COMPLETE", now, plans=plans, outcome=outcome), (), {**record, "plans": plans}
         )
-        return Decision(snapshot.as_of, targets, {"kind": "desk", "point": self.point, "plans": list(planned)})
+
+    def _execute(self, state: DeskState, workflow: Workflow) -> Work:
+        plans: Sequence[PlanRecord] = workflow.context.get("plans", ())
+        now, targets, notes, sent = state.snapshot.as_of, [], [], []
+        vetoes: list[VetoRecord] = []
+        for plan in plans:
+            price = price_today(state, plan["symbol"])
+            if price is None:
+                notes.append(f"{plan['symbol']}: no price of this session yet, the check at the open is skipped")
+            elif why := refuse_at_open(plan, price):
+                vetoes.append({"rule": "check at the open", "symbol": plan["symbol"], "why": why})
+                continue
+            else:
+                size = screening.size_of(state, plan["symbol"], plan["limit"] or price, plan["stop"])
+                plan = {**plan, "shares": min(plan["shares"], size.shares)}
+            found = find_vetoes(Proposal(plan["symbol"], plan["shares"], plan["entry"], plan["stop"]), state)
+            vetoes += [{"rule": one.rule, "symbol": one.symbol, "why": one.why} for one in found]
+            if found or plan["shares"] <= 0 or state.book.equity <= 0.0 or plan["symbol"] not in state.book.marks:
+                continue
+            targets.append(as_entry(state, plan))
+            sent.append(plan["symbol"])
+            state = with_plan(state, plan)
+        workflow = workflow.learn(sent=sent) if sent else workflow.on("EXECUTION_COMPLETE", now, sent=[])
+        record = {"plans": list(plans), "vetoes": vetoes, "notes": notes}
+        return Work(workflow, tuple(targets), {name: rows for name, rows in record.items() if rows})
+
+    def _review(self, state: DeskState, workflow: Workflow) -> Work:
+        held = state.book.positions
+        limits = {plan["symbol"] for plan in workflow.context.get("plans", ()) if plan["limit"] is not None}
+        unfilled = [one for one in workflow.context.get("sent", ()) if one in limits and not held.get(one)]
+        targets = tuple(Target(symbol, 0.0, reason="good for its session") for symbol in unfilled)
+        report = report_period(state, len(state.equity), 1)
+        return Work(workflow.on("REVIEW_COMPLETE", state.snapshot.as_of), targets, {"report": report})
+
+    def _week(self, state: DeskState, workflow: Workflow) -> Work:
+        report = report_period(state, len(state.equity), 7)
+        alternatives = self.desk.definition.house.alternatives
+        if report["poor_performers"] and alternatives:
+            report["alternatives"] = [*alternatives]
+            workflow = workflow.on("START_BACKTEST", state.snapshot.as_of)
+        return Work(workflow.on("REVIEW_COMPLETE", state.snapshot.as_of), (), {"report": report})
+
+
+class AskingPoint(DeskPoint):
+    """The desk at one of its points, with agents that judge on the account."""
+
+    @property
+    def questions(self) -> Mapping[str, int]:
+        agents, analysed = self.desk.agents, self.desk.definition.spec.analysed
+        times = {PRE_MARKET: {"screener": 1, "analyzer": analysed, "optimizer": analysed}}
+        asked = times.get(self.point, {"reviewer": 1} if self.point in (REVIEW, WEEK) else {})
+        if agents is None:
+            return {}
+        return {name: count * (1 + agents.personas[name].settings.calls) for name, count in asked.items()}  # type: ignore[index]
+
+    async def consult(
+        self, snapshot: Snapshot, opinion: Words | None, book: Book, journal: Sequence[Decision]
+    ) -> Words | None:
+        """Return `opinion` with the words of the optimizer on every plan, or of the reviewer at the end of a day that
+        traded and of a week."""
+        agents, now = self.desk.agents, snapshot.as_of
+        workflow = workflow_of(journal, now).at(now)
+        if agents is None or workflow.state == "ERROR" or self.point not in (PRE_MARKET, REVIEW, WEEK):
+            return opinion
+        words = opinion or Words()
+        state, _ = self._keep(snapshot, book, workflow)
+        if self.point == PRE_MARKET:
+            plans, _ = self.plan(state, words)
+            said = {
+                one["symbol"]: await meeting.optimize(agents, state, one, words.morning.analysis_of(one["symbol"]))
+                for one in plans
+            }
+            return replace(words, optimizations=said)
+        days = 1 if self.point == REVIEW else 7
+        report = report_period(state, len(state.equity), days)
+        if days == 1 and not report["trades"] and not report["entries"]:
+            return words
+        said_of = await meeting.review(agents, state, days, report["so_far"], report["grade"], detailed=days > 1)
+        return replace(words, review=said_of)
+
+
+def workflow_of(journal: Sequence[Decision], now: datetime) -> Workflow:
+    """Return the workflow after the last decision; that of a new desk where there is none."""
+    written = last_workflow([journal[-1].record]) if journal else None
+    return Workflow(now.astimezone(NEW_YORK).date()) if written is None else Workflow.from_record(written)
+
+
+def enter(workflow: Workflow, event: Event, now: datetime) -> Workflow:
+    """Return the workflow after `event`; where its state has no such edge an ERROR is on record, left by itself while
+    it may be."""
+    if workflow.takes(event):
+        return workflow.on(event, now)
+    if workflow.state != "ERROR":
+        workflow = workflow.on("ERROR_OCCURRED", now, error=f"{event} in state {workflow.state}").at(now)
+    return workflow.on(event, now) if workflow.takes(event) else workflow
+
+
+def price_today(state: DeskState, symbol: str) -> float | None:
+    """Return the last price of the session that goes on; None where there is none yet."""
+    bars = state.snapshot.bars
+    today = day_number(state.snapshot.as_of.astimezone(NEW_YORK).date())
+    if not state.snapshot.has(symbol):
+        return None
+    last = int(bars.fresh[:, bars.column(symbol)].nonzero()[0][-1])
+    return state.snapshot.last(symbol) if int(bars.session_of[last]) == today else None
+
+
+def refuse_at_open(plan: PlanRecord, price: float) -> str:
+    """Return why a plan is not carried out at today's price; empty where it is."""
+    most = plan["entry"] + GAP_ATR * plan["atr"]
+    if price > most:
+        return f"opened at {price:.2f}, above {most:.2f}: {GAP_ATR} ATR over the plan"
+    return f"opened at {price:.2f}, not above its stop {plan['stop']:.2f}" if price <= plan["stop"] else ""
+
+
+def as_entry(state: DeskState, plan: PlanRecord) -> Target:
+    """Return the target that buys a plan."""
+    symbol, limit = plan["symbol"], plan["limit"]
+    weight = plan["shares"] * state.book.marks[symbol] / state.book.equity * (1.0 + HAIR)
+    return Target(
+        symbol,
+        weight,
+        order="market" if limit is None else "limit",
+        limit=limit,
+        stop=plan["stop"],
+        take_profit=plan["targets"][1],
+        reason=f"planned before the open, bound by {plan['binding']}",
+    )

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, get_args
 
+from simulator.desk.records import StepRecord, WorkflowRecord
 from simulator.errors import UsageError
+from simulator.market.calendar import NEW_YORK
 
 State = Literal[
     "IDLE",
@@ -78,15 +80,26 @@ class Step:
     after: State
 
 
+RESETS_A_DAY = 3
+"""Times a day that a desk leaves ERROR by itself; then a person's."""
+
+STATE_LIMIT = timedelta(hours=8)
+"""Longest stay in one state but IDLE: the review that ends the day was missed where it is passed."""
+
+
 @dataclass(frozen=True)
 class Workflow:
-    """State of a desk, what it has learnt today, and how it came here. A value: `on` returns the next one."""
+    """State of a desk since when, what it has learnt today, and how it came here. A value: `on` returns the next one.
 
+    `resets` are the times it recovered from ERROR today.
+    """
+
+    day: date
     state: State = "IDLE"
+    since: datetime | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     history: tuple[Step, ...] = ()
     resets: int = 0
-    """Times it recovered from ERROR today."""
 
     def on(self, event: Event, at: datetime, **learnt: Any) -> Workflow:
         """Return the workflow after `event`, with what was `learnt` added to its context.
@@ -99,10 +112,73 @@ class Workflow:
             raise UsageError(f"{event} in state {self.state}", mend=f"this state takes {allowed}")
         step = Step(at, event, self.state, after)
         resets = self.resets + (event == "RESET")
-        return replace(
-            self, state=after, context={**self.context, **learnt}, history=(*self.history, step), resets=resets
-        )
+        context = {**self.context, **learnt}
+        return replace(self, state=after, since=at, context=context, history=(*self.history, step), resets=resets)
 
-    def new_day(self) -> Workflow:
-        """Return the workflow of the next day: an empty context, counters at zero."""
-        return Workflow(self.state)
+    def takes(self, event: Event) -> bool:
+        """True where the state has an edge for `event`."""
+        return (self.state, event) in TRANSITIONS
+
+    def learn(self, **learnt: Any) -> Workflow:
+        """Return the workflow with what was `learnt` added to its context."""
+        return replace(self, context={**self.context, **learnt})
+
+    def at(self, now: datetime) -> Workflow:
+        """Return the workflow as it stands at `now`: another day begins with counters at zero and what survives of the
+        context, a state that has lasted too long is an ERROR, and ERROR is left by itself while it may be."""
+        day, found = now.astimezone(NEW_YORK).date(), self
+        if day != self.day:
+            kept = {name: value for name, value in self.context.items() if name in SURVIVES}
+            found = replace(self, day=day, context=kept, history=(), resets=0)
+        if found.state not in ("IDLE", "ERROR") and found.since is not None and now - found.since > STATE_LIMIT:
+            found = found.on("ERROR_OCCURRED", now, error=f"{found.state} since {_written(found.since)}")
+        if found.state == "ERROR" and found.resets < RESETS_A_DAY:
+            found = found.on("RESET", now)
+        return found
+
+    def as_record(self) -> WorkflowRecord:
+        """Return the workflow, JSON-able."""
+        steps: list[StepRecord] = [
+            {"at": _written(one.at), "event": one.event, "before": one.before, "after": one.after}
+            for one in self.history
+        ]
+        return {
+            "day": str(self.day),
+            "state": self.state,
+            "since": "" if self.since is None else _written(self.since),
+            "resets": self.resets,
+            "history": steps,
+            "context": dict(self.context),
+        }
+
+    @classmethod
+    def from_record(cls, record: WorkflowRecord) -> Workflow:
+        """Return the workflow behind `record`."""
+        events = {str(event): event for event in EVENTS}
+        states = {str(state): state for state in STATES}
+        steps = tuple(
+            Step(datetime.fromisoformat(one["at"]), events[one["event"]], states[one["before"]], states[one["after"]])
+            for one in record["history"]
+        )
+        since = datetime.fromisoformat(record["since"]) if record["since"] else None
+        day, state = date.fromisoformat(record["day"]), states[record["state"]]
+        return cls(day, state, since, record["context"], steps, record["resets"])
+
+
+SURVIVES = ("held",)
+"""What the context keeps from day to day."""
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(NEW_YORK).isoformat()
+
+
+def diagram() -> str:
+    """Return the state machine in Mermaid's language, made from the table."""
+    edges: dict[tuple[State, State], list[str]] = {}
+    for (before, event), after in TRANSITIONS.items():
+        if event != "ERROR_OCCURRED":
+            edges.setdefault((before, after), []).append(event)
+    lines = [f"    {before} --> {after}: {', '.join(events)}" for (before, after), events in edges.items()]
+    note = "    note right of ERROR: ERROR_OCCURRED leads here from every other state"
+    return "\n".join(["stateDiagram-v2", "    [*] --> IDLE", *lines, note])

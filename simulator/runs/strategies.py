@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,9 +24,9 @@ from simulator.trading.strategy import Strategy, is_strategy_class
 
 if TYPE_CHECKING:
     from simulator.council.stages import Gateway
-    from simulator.council.strategy import Council
 
 DEFINITION = "strategy.yaml"
+DESK = re.compile(r"^kind:\s*[\"']?desk\b", re.MULTILINE)
 
 SEATS = "seats."
 SETTINGS = ("model", "temperature", "top_p", "max_tokens", "seed")
@@ -114,6 +115,8 @@ def load_strategy(
         return Loaded(_as_strategy(made), files, None, chosen, None, definition_digest(content))
     if dated := [name for name in chosen if "@" in name]:
         raise UsageError(f"{path.parent.name} is no rule", where=dated[0], mend="leave the @DATE out")
+    if DESK.search(read_bytes(path).decode("utf-8", "replace")):
+        return _desk(path, folder, seating, chosen)
     return _council(path, folder, seating, chosen, traded)
 
 
@@ -214,7 +217,7 @@ def _council(path: Path, folder: Path, seating: Seating | None, parameters: dict
     council = Council(definition, seats, seating.gateway, accounts=seating.accounts, traded=traded)
     base = _relative(path.parent, folder)
     files = {f"{base}/{name}": digest for name, digest in definition.files.items()}
-    return Loaded(council, files, _label(council), parameters)
+    return Loaded(council, files, _label(council.setup.seats), parameters)
 
 
 def override_seats(
@@ -237,13 +240,35 @@ def override_seats(
     return {**seats, **made}
 
 
-def _label(council: Council) -> str | None:
+def _desk(path: Path, folder: Path, seating: Seating | None, parameters: dict[str, object]) -> Loaded:
+    from simulator.desk.agents.analysts import VERSION
+    from simulator.desk.agents.personas import AGENTS, load_personas
+    from simulator.desk.agents.protocol import Agents
+    from simulator.desk.spec import load_definition
+    from simulator.desk.strategy import Desk
+
+    of_seats = {name: value for name, value in parameters.items() if name.startswith(SEATS)}
+    own = {name: value for name, value in parameters.items() if name not in of_seats}
+    definition = load_definition(path, folder.parent / "config", own)
+    agents = None
+    base = _relative(path.parent, folder)
+    files = {name if "/" in name else f"{base}/{name}": digest for name, digest in definition.files.items()}
+    if seating is not None and definition.spec.agents:
+        seats = override_seats(seating.seats, of_seats, AGENTS) if of_seats else seating.seats
+        personas = load_personas(definition.folder)
+        agents = Agents(personas, seats, seating.gateway, VERSION)
+        files |= {f"{base}/{one.path.name}": one.digest for one in personas.values()}
+    desk = Desk(definition, agents)
+    return Loaded(desk, dict(sorted(files.items())), _label(desk.seats), parameters)
+
+
+def _label(seats: Mapping[str, Seat]) -> str | None:
     from simulator.council.analysts import LABEL
 
-    offline = sorted(seat for seat, model in council.setup.seats.items() if model.provider == "offline")
+    offline = sorted(seat for seat, model in seats.items() if model.provider == "offline")
     if not offline:
         return None
-    return LABEL if len(offline) == len(council.setup.seats) else f"{LABEL} (in {', '.join(offline)})"
+    return LABEL if len(offline) == len(seats) else f"{LABEL} (in {', '.join(offline)})"
 
 
 def _from_python(given: type | Callable[..., Any], parameters: dict[str, Any]) -> Loaded:

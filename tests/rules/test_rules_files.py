@@ -216,8 +216,8 @@ def test_an_edited_file_is_read_anew(tmp_path):
 
 def test_the_shipped_strategies_are_available_by_name():
     assert available(STRATEGIES) == (
-        *("buy_and_hold", "equal_weight", "macro_council", "momentum_12_1", "random_entry", "sixty_forty", "sma_cross"),
-        "small_council",
+        *("buy_and_hold", "equal_weight", "macro_council", "momentum_12_1", "momentum_desk"),
+        *("random_entry", "sixty_forty", "sma_cross", "small_council"),
     )
 
 

@@ -1,0 +1,114 @@
+"""Positions between entry and exit: stops that follow, halves sold at the first target, exits near the second.
+
+Protection is worked out at every point, whatever the state of the workflow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.desk.formulas import WIDEST_STOP, read_technicals, stop_price, target_prices
+from simulator.desk.records import HeldRecord, PlanRecord
+from simulator.desk.state import DeskState
+from simulator.trading.model import RoundTrip, Target
+
+NEAR_TARGET = 0.1
+"""Of the risk of a share: a position this close below its second target is left at a monitoring point."""
+TRAILING_ATR = 2.0
+HAIR = 1e-12
+"""Fraction by which a weight is raised, lest a product of roundings cut a share off a position that stays."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Positions after a point: {symbol: what protects it}, targets that change something, and each change in words."""
+
+    held: Mapping[str, HeldRecord]
+    targets: tuple[Target, ...]
+    moves: tuple[str, ...]
+
+
+def keep(state: DeskState, held: Mapping[str, HeldRecord], plans: Sequence[PlanRecord], sells: bool) -> Kept:
+    """Return what protects every position now; `sells` also leaves positions and halves, as monitoring does."""
+    kept: dict[str, HeldRecord] = {}
+    targets: list[Target] = []
+    moves: list[str] = []
+    for symbol, shares in sorted(state.book.positions.items()):
+        if shares <= 0.0:
+            continue
+        trip = next((one for one in state.trips if one.symbol == symbol and one.exit_at is None), None)
+        if symbol not in held:
+            plan = next((one for one in plans if one["symbol"] == symbol), None)
+            kept[symbol] = protect(state, symbol, shares, trip, plan)
+            targets.append(as_target(state, symbol, kept[symbol], 1.0))
+            moves.append(f"{symbol} entered at {kept[symbol]['entry']:.2f}, stop {kept[symbol]['stop']:.2f}")
+            continue
+        before = held[symbol]
+        stop, why = next_stop(state, symbol, shares, before, trip)
+        kept[symbol] = {**before, "stop": stop}
+        part, left = next(leave(state, symbol, shares, kept[symbol]), (1.0, "")) if sells else (1.0, "")
+        if left or stop > before["stop"]:
+            targets.append(as_target(state, symbol, kept[symbol], part))
+            moves.append(f"{symbol} {left or f'stop moved to {stop:.2f}: {why}'}")
+    return Kept(kept, tuple(targets), tuple(moves))
+
+
+def protect(
+    state: DeskState, symbol: str, shares: float, trip: RoundTrip | None, plan: PlanRecord | None
+) -> HeldRecord:
+    """Return stop and targets of a new position, from what was paid: never wider than WIDEST_STOP."""
+    entry = trip.entry_price if trip is not None else state.book.marks[symbol]
+    support = math.nan if plan is None or plan["support"] is None else plan["support"]
+    found = None if plan is None else stop_price(entry, plan["atr"], support)
+    stop = math.ceil((1.0 - WIDEST_STOP) * entry * 100 - 1e-9) / 100 if found is None else found
+    targets = [*target_prices(entry, stop)]
+    return {"entry": entry, "shares": shares, "first_stop": stop, "stop": stop, "targets": targets}
+
+
+def next_stop(
+    state: DeskState, symbol: str, shares: float, held: HeldRecord, trip: RoundTrip | None
+) -> tuple[float, str]:
+    """Return the stop as it is now, and why it moved: never down, to the entry at one risk of profit, after the first
+    target to the highest close less two ATR."""
+    stop, why, price = held["stop"], "", state.book.marks[symbol]
+    highest = max(price, highest_close(state, symbol, trip))
+    if highest >= 2.0 * held["entry"] - held["first_stop"]:
+        entry = math.ceil(held["entry"] * 100 - 1e-9) / 100
+        stop, why = (entry, "one risk of profit") if entry > stop else (stop, why)
+    if highest >= held["targets"][0] or shares < held["shares"] * (1.0 - 1e-9):
+        atr = read_technicals(state.snapshot, symbol, state.benchmark).atr
+        trailing = math.floor((highest - TRAILING_ATR * atr) * 100 + 1e-9) / 100 if math.isfinite(atr) else stop
+        stop, why = (trailing, "after the first target") if trailing > stop else (stop, why)
+    return stop, why
+
+
+def leave(state: DeskState, symbol: str, shares: float, held: HeldRecord) -> Iterator[tuple[float, str]]:
+    """Yield the part of a position that stays, and why the rest is sold; the first counts."""
+    price, (first, second) = state.book.marks[symbol], held["targets"]
+    if price <= held["stop"]:
+        yield 0.0, f"left: {price:.2f} is not above its stop {held['stop']:.2f}"
+    if price >= second - NEAR_TARGET * (held["entry"] - held["first_stop"]):
+        yield 0.0, f"left: {price:.2f} is near its second target {second:.2f}"
+    if price >= first and shares >= held["shares"] * (1.0 - 1e-9) and (sold := math.floor(shares / 2)):
+        yield 1.0 - sold / shares, f"half sold: {price:.2f} is above its first target {first:.2f}"
+
+
+def highest_close(state: DeskState, symbol: str, trip: RoundTrip | None) -> float:
+    """Return the highest close since the entry; -inf before the first."""
+    bars = state.snapshot.bars
+    first = int(np.searchsorted(bars.closes_at, trip.entry_at, side="right")) if trip is not None else len(bars)
+    closes = bars.close[first:, bars.column(symbol)]
+    known = closes[~np.isnan(closes)]
+    return float(known.max()) if len(known) else -math.inf
+
+
+def as_target(state: DeskState, symbol: str, held: HeldRecord, part: float) -> Target:
+    """Return the target that leaves `part` of a position, protected as `held` says."""
+    if part == 0.0:
+        return Target(symbol, 0.0, reason="left at a point of monitoring")
+    weight = state.book.weight(symbol) * part * (1.0 + HAIR)
+    return Target(symbol, weight, stop=held["stop"], take_profit=held["targets"][1], reason="protected anew")

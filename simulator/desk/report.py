@@ -1,0 +1,107 @@
+"""Reports of the day and the week, by code: what was traded, what it earned, and a grade of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+from simulator.desk.formulas import WIDEST_STOP, grade
+from simulator.desk.state import DeskState
+from simulator.market.bars import moment
+from simulator.market.calendar import NEW_YORK
+from simulator.trading.model import RoundTrip
+
+FEWEST = 20
+"""Daily returns below which no Sharpe ratio is told."""
+
+
+def session_of(at: int) -> date:
+    """Return the exchange's date of an instant."""
+    return moment(at).astimezone(NEW_YORK).date()
+
+
+def measure(trips: Sequence[RoundTrip], equity: Sequence[tuple[date, float]]) -> dict[str, float | None]:
+    """Return win rate, profit factor, Sharpe ratio (yearly, of daily returns) and largest drawdown (≥ 0); None where
+    there is too little to say."""
+    won = math.fsum(trip.pnl for trip in trips if trip.pnl > 0.0)
+    lost = -math.fsum(trip.pnl for trip in trips if trip.pnl < 0.0)
+    dollars = [amount for _, amount in equity]
+    moves = [b / a - 1.0 for a, b in pairwise(dollars) if a > 0.0]
+    mean = math.fsum(moves) / len(moves) if moves else 0.0
+    spread = math.sqrt(math.fsum((one - mean) ** 2 for one in moves) / (len(moves) - 1)) if len(moves) > 1 else 0.0
+    peak = fallen = 0.0
+    for amount in dollars:
+        peak = max(peak, amount)
+        fallen = max(fallen, 1.0 - amount / peak) if peak > 0.0 else fallen
+    return {
+        "win_rate": sum(trip.pnl > 0.0 for trip in trips) / len(trips) if trips else None,
+        "profit_factor": won / lost if lost else None,
+        "sharpe": mean / spread * math.sqrt(252) if spread and len(moves) >= FEWEST else None,
+        "largest_drawdown": fallen,
+    }
+
+
+def report_period(state: DeskState, sessions: int, days: int) -> dict[str, Any]:
+    """Return the report of the last `days` calendar days, today among them, JSON-able; `sessions` are graded by all
+    that has been."""
+    today = state.snapshot.as_of.astimezone(NEW_YORK).date()
+    since = today - timedelta(days=days - 1)
+    ended = [trip for trip in state.trips if trip.exit_at is not None]
+    recent = [trip for trip in ended if session_of(trip.exit_at or 0) >= since]
+    before = [dollars for day, dollars in state.equity if day < since]
+    start = before[-1] if before else None
+    numbers = measure(ended, state.equity)
+    return {
+        "session": str(today),
+        "days": days,
+        "equity": state.book.equity,
+        "profit": state.book.equity - start if start is not None else None,
+        "return": state.book.equity / start - 1.0 if start else None,
+        "entries": sum(session_of(trip.entry_at) >= since for trip in state.trips),
+        "trades": [_trade(trip) for trip in recent],
+        "beyond_stop_limit": [trip.symbol for trip in recent if trip.pnl_fraction < -WIDEST_STOP],
+        "positions": {symbol: state.book.weight(symbol) for symbol in sorted(state.book.positions)},
+        "drawdown": state.drawdown,
+        "so_far": {**numbers, "trades": len(ended), "sessions": sessions},
+        "grade": grade_of(ended, numbers),
+        "poor_performers": poor_performers(recent),
+    }
+
+
+def grade_of(trips: Sequence[RoundTrip], numbers: Mapping[str, float | None]) -> str:
+    """Return the grade of what `measure` found."""
+
+    def number(name: str, otherwise: float) -> float:
+        found = numbers[name]
+        return otherwise if found is None else found
+
+    never_lost = math.inf if trips else 0.0
+    return grade(
+        len(trips),
+        number("win_rate", 0.0),
+        number("profit_factor", never_lost),
+        number("sharpe", 0.0),
+        number("largest_drawdown", 0.0),
+    )
+
+
+def poor_performers(trips: Sequence[RoundTrip]) -> list[str]:
+    """Return symbols that lost on the whole, worst first."""
+    profits: dict[str, float] = {}
+    for trip in trips:
+        profits[trip.symbol] = profits.get(trip.symbol, 0.0) + trip.pnl
+    return sorted((symbol for symbol in profits if profits[symbol] < 0.0), key=lambda symbol: (profits[symbol], symbol))
+
+
+def _trade(trip: RoundTrip) -> dict[str, Any]:
+    return {
+        "symbol": trip.symbol,
+        "entered": str(session_of(trip.entry_at)),
+        "left": str(session_of(trip.exit_at or 0)),
+        "profit": trip.pnl,
+        "profit_fraction": trip.pnl_fraction,
+        "ended": trip.ended,
+    }

@@ -1,0 +1,127 @@
+"""Settings of a desk: `strategy.yaml` of its folder, and `config/desk.yaml`, the rules of the house it works in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from simulator.config import Assets, Section, read_yaml
+from simulator.desk.formulas import Caps
+from simulator.errors import UsageError, did_you_mean
+from simulator.files import read_bytes
+
+Share = Annotated[float, Field(gt=0, le=1)]
+At = Annotated[time | None, BeforeValidator(lambda given: None if given is False or given == "off" else given)]
+"""New York time of a point; ``off`` leaves it out."""
+
+
+class Times(Section):
+    """Points of a session. Those from 13:00 on keep their distance from an early close."""
+
+    pre_market: At = time(6, 30)
+    open: At = time(9, 30)
+    monitor: tuple[time, ...] = (time(10), time(11), time(14))
+    review: At = time(16)
+    week: At = time(16, 5)
+    """On the last session of the week."""
+
+
+class CapsSpec(Section):
+    """Largest risk of a trade, position and sector, fractions of equity."""
+
+    risk: Share = 0.02
+    position: Share = 0.15
+    sector: Share = 0.30
+
+
+class DeskSpec(Section):
+    """The keys of `strategy.yaml`."""
+
+    kind: Literal["desk"]
+    window: Annotated[int, Field(ge=64, le=10_000)] = 260
+    """Sessions of history loaded before the first day."""
+    benchmark: str = "SPY"
+    as_traded: bool = False
+    """True where bars are as traded that day, not adjusted for later splits: filters are then in dollars and shares."""
+    analysed: Annotated[int, Field(ge=1, le=20)] = 3
+    """Symbols of the watchlist that are looked at closely."""
+    agents: bool = True
+    """False decides by the formulas alone and asks nobody."""
+    caps: CapsSpec = CapsSpec()
+
+
+class HouseRules(Section):
+    """The keys of `config/desk.yaml`."""
+
+    schedule: Times = Times()
+    alternatives: tuple[str, ...] = ()
+    """Strategies that the weekly review holds poor performers against."""
+
+
+@dataclass(frozen=True, eq=False)
+class DeskDefinition:
+    """A desk as written. `files` is {name: sha256 (hex)} of all it was made from."""
+
+    name: str
+    folder: Path
+    spec: DeskSpec
+    house: HouseRules
+    sectors: Mapping[str, str]
+    files: Mapping[str, str]
+
+    @property
+    def caps(self) -> Caps:
+        """Limits on a trade."""
+        return Caps(**self.spec.caps.model_dump())
+
+
+def load_definition(path: Path, config: Path, parameters: Mapping[str, object] | None = None) -> DeskDefinition:
+    """Load the desk in the folder of `path` (its ``strategy.yaml``) for a workspace's folder `config`.
+
+    `parameters` replace keys: ``analysed``, ``caps.position``, ``schedule.open``. Raises ConfigError naming file and
+    line, UsageError for a parameter there is no key for.
+    """
+    spec, house = read_yaml(path, DeskSpec), HouseRules()
+    files = {path.name: hashlib.sha256(read_bytes(path)).hexdigest()}
+    if (rules := config / "desk.yaml").is_file():
+        house = read_yaml(rules, HouseRules)
+        files["config/desk.yaml"] = hashlib.sha256(read_bytes(rules)).hexdigest()
+    given = dict(parameters or {})
+    of_house = {name: given.pop(name) for name in list(given) if name.partition(".")[0] in HouseRules.model_fields}
+    spec, house = _override(spec, given), _override(house, of_house)
+    assets = config / "assets.yaml"
+    sectors = sectors_of(read_yaml(assets, Assets)) if assets.is_file() else {}
+    files["sectors of config/assets.yaml"] = hashlib.sha256(json.dumps(sectors, sort_keys=True).encode()).hexdigest()
+    return DeskDefinition(path.parent.name, path.parent, spec, house, sectors, files)
+
+
+def sectors_of(assets: Assets) -> Mapping[str, str]:
+    """Return {symbol: sector}, of those symbols that state one."""
+    return {symbol: asset.sector for symbol, asset in assets.assets.items() if asset.sector}
+
+
+def _override(section: Any, parameters: Mapping[str, object]) -> Any:
+    """Return `section` with ``{"caps.position": 1.0}`` in place."""
+    content = section.model_dump()
+    for name, value in parameters.items():
+        *outer, last = name.split(".")
+        inner = content
+        for key in outer:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last not in inner or name == "kind":
+            near = did_you_mean(name, inner if isinstance(inner, dict) else content)
+            raise UsageError(f'the desk has no parameter "{name}"{near}', mend=f"it has {', '.join(content)}")
+        inner[last] = value
+    try:
+        return type(section).model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or " or ".join(parameters)
+        raise UsageError(f"parameter {name} was {first['input']!r}: {first['msg']}") from None
