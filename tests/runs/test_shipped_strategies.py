@@ -28,6 +28,7 @@ COMMANDS = {
     "sixty_forty": (["SPY", "BIL"], *RULE[1:]),
     "macro_council": (["SPY", "QQQ"], "2024-01-01", None),  # the first command of the README
     "small_council": (["SPY", "QQQ", "GLD"], "2024-01-02", "2024-12-30"),
+    "momentum_desk": (["AAPL", "SPY", "QQQ", "NVDA"], "2024-01-02", "2024-12-30"),
 }
 """Symbols, first and last session."""
 
