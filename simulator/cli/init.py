@@ -13,6 +13,7 @@ from simulator.errors import SimError, UsageError
 from simulator.printing import say
 from simulator.workspace import (
     MARKER,
+    Workspace,
     current_folder,
     find_workspace,
     finish_workspace,
@@ -24,34 +25,48 @@ from simulator.workspace import (
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--add-missing", is_flag=True, help="Add what a folder that is not empty lacks; overwrites nothing.")
+@click.option("--mcp", "servers", is_flag=True, help="Name the servers of `sim mcp` in .mcp.json, a workspace's too.")
+@click.option("--claude", is_flag=True, help="The same, with the desk's commands and agents for Claude Code.")
 @AS_JSON
-def init(folder: Path, add_missing: bool, as_json: bool) -> None:
+def init(folder: Path, add_missing: bool, servers: bool, claude: bool, as_json: bool) -> None:
     """Make a workspace in DIR: strategies, config and sample bars to start from.
 
     All of it appears, or nothing does. An empty or new DIR becomes a git repository of its own where git is installed.
+    With --mcp or --claude a workspace gets those files alone, and what stands in them stays.
     """
     folder = refuse_unreadable_name(current_folder() / folder)
     finished = finish_workspace(folder)
     held = _list_contents(folder)
-    if held - {".git"} and not add_missing and not finished:
+    only_clients = MARKER in held and (servers or claude) and not add_missing
+    if held - {".git"} and not add_missing and not finished and not only_clients:
         raise UsageError(
             "the folder is not empty", where=str(folder), mend=f"`sim init --add-missing {folder}` overwrites nothing"
         )
     try:
-        added = make_workspace(folder, git=not held)
+        added = [] if only_clients else make_workspace(folder, git=not held)
     except OSError as error:
         mend = "free some space or name another folder"
         raise SimError(f"cannot be made a workspace ({error.strerror})", where=str(folder), mend=mend) from error
+    added += _add_client_files(folder, claude) if servers or claude else []
     other, note = _find_other_workspace(folder)
     if as_json:
         say(json.dumps({"workspace": str(folder), "added": added, "other_workspace": other and str(other)}))
     elif not added:
         say(f"{folder} lacks nothing.")
     else:
-        what = f"added {', '.join(added)}" if add_missing and held else "workspace made"
-        say(f"{folder}: {what}\nNext: cd {folder} && sim run --from 2024-01-01 --symbols SPY,QQQ")
+        what = f"added {', '.join(added)}" if (add_missing and held) or only_clients else "workspace made"
+        following = "claude" if claude else "sim run --from 2024-01-01 --symbols SPY,QQQ"
+        say(f"{folder}: {what}\nNext: cd {folder} && {following}")
     if note and not as_json:
         say(note)
+
+
+def _add_client_files(folder: Path, claude: bool) -> list[str]:
+    """Return the paths of what was added."""
+    from simulator.mcp.client_files import MCP_FILE, add_claude_files, add_servers
+
+    named = [MCP_FILE] if add_servers(folder) else []
+    return named + (add_claude_files(Workspace(folder, folder)) if claude else [])
 
 
 def _find_other_workspace(folder: Path) -> tuple[Path | None, str]:

@@ -9,7 +9,19 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from simulator.desk.formulas import Technicals, failed_filters, momentum_score, read_technicals
+from simulator.desk.formulas import (
+    Recommendation,
+    Technicals,
+    classify,
+    confidence,
+    failed_filters,
+    momentum_score,
+    read_technicals,
+    signal_points,
+    stop_price,
+    target_prices,
+)
+from simulator.desk.headlines import ENVELOPE, LONGEST_HEADLINE, newest, published
 from simulator.desk.state import DeskState
 from simulator.desk.tools.registry import Answer, ToolError, tool
 from simulator.errors import did_you_mean
@@ -20,15 +32,28 @@ from simulator.market.daily import closed_sessions
 Symbol = Annotated[str, Field(min_length=1, max_length=20, description="ticker, e.g. AAPL")]
 
 
+class Headline(Answer):
+    published_at: str
+    text: str
+
+
+class Headlines(Answer):
+    """Foreign text: `note` says what it is."""
+
+    note: str = ENVELOPE
+    items: list[Headline]
+
+
 class Quote(Answer):
     """Last known price; `change_pct` against the close of the session before its own, volume of its session so far in
-    shares."""
+    shares, the newest headlines of the last days."""
 
     symbol: str
     price: float
     at: str
     change_pct: float | None
     volume: float | None
+    headlines: Headlines
 
 
 class BarRow(Answer):
@@ -57,7 +82,11 @@ class MarketStatus(Answer):
 
 
 class Indicators(Answer):
-    """Indicators at the close of the last session that is over; null where there are too few sessions."""
+    """Indicators at the close of the last session that is over; null where there are too few sessions.
+
+    `signals`, `score` and `recommendation` are the analyzer's, `stop` and `targets` those of an entry at `price`; no
+    stop: too volatile.
+    """
 
     symbol: str
     price: float | None
@@ -72,6 +101,11 @@ class Indicators(Answer):
     ema_12: float | None
     ema_26: float | None
     support: float | None
+    signals: dict[str, int]
+    score: int
+    recommendation: Recommendation
+    stop: float | None
+    targets: list[float]
 
 
 class Candidate(Answer):
@@ -121,7 +155,18 @@ def get_quote(state: DeskState, symbol: Symbol) -> Quote:
     change = 100.0 * (price / float(bars.close[before[-1], column]) - 1.0) if len(before) else math.nan
     volume = math.fsum(bars.volume[within, column])
     at = written(int(bars.closes_at[rows[-1]]))
-    return Quote(symbol=symbol, price=price, at=at, change_pct=finite(change), volume=finite(volume))
+    items = [
+        Headline(published_at=published(news), text=news.headline[:LONGEST_HEADLINE])
+        for news, _ in newest(state.snapshot, (symbol,))
+    ]
+    return Quote(
+        symbol=symbol,
+        price=price,
+        at=at,
+        change_pct=finite(change),
+        volume=finite(volume),
+        headlines=Headlines(items=items),
+    )
 
 
 @tool("market")
@@ -164,6 +209,9 @@ def calculate_indicators(state: DeskState, symbol: Symbol) -> Indicators:
     """RSI, MACD, ATR, simple and exponential averages, and support of a symbol, at the close of its last session."""
     t = read_technicals(state.snapshot, known(state, symbol), state.benchmark)
     days = closed_sessions(state.snapshot)
+    points = signal_points(t)
+    score = confidence([*points.values()], t.lead63 > 0.0)
+    stop = stop_price(t.price, t.atr, t.support) if t.price > 0.0 else None
     averages = [days.indicator("ema", symbol, n)[-1:].tolist() or [math.nan] for n in (12, 26)]
     return Indicators(
         symbol=symbol,
@@ -179,6 +227,11 @@ def calculate_indicators(state: DeskState, symbol: Symbol) -> Indicators:
         ema_12=finite(averages[0][0]),
         ema_26=finite(averages[1][0]),
         support=finite(t.support),
+        signals=dict(points),
+        score=score,
+        recommendation=classify(score),
+        stop=stop,
+        targets=[] if stop is None else [*target_prices(t.price, stop)],
     )
 
 
