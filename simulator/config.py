@@ -26,9 +26,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -143,12 +145,19 @@ class Seat(Section):
     seed: int | None = None
     native_schema: bool = True
     """True asks the service to enforce the JSON schema; where it cannot, the schema goes into the prompt."""
+    native_tools: bool = False
+    """True names an agent's tools to the service as well, whose own form of a call is read then."""
     extra: dict[str, Any] = {}
     """Further fields of the service's request body, e.g. ``{cache_prompt: false}``."""
     api_key_env: str = Field(default="", pattern=r"^([A-Za-z_]\w*)?$", exclude=True)
     """Environment variable that holds the key; known for Requesty, OpenAI and OpenRouter, none on this machine."""
     timeout_s: float = Field(default=300.0, gt=0, exclude=True)
     """Seconds one attempt may take."""
+
+    @model_serializer(mode="wrap")
+    def _without_news(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Runs made before there was this setting keep their ids.
+        return {name: value for name, value in write(self).items() if name != "native_tools" or value}
 
 
 class Price(Section):

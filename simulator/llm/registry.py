@@ -90,12 +90,13 @@ def request_for(
     *,
     version: str = "",
     replicate: int = 0,
+    tools: Iterable[Mapping[str, Any]] = (),
 ) -> ChatRequest:
     """Make the question for `seat`.
 
     `version` is appended to the model as ``model@version``: offline models carry the digest of their rules, so that
-    an answer never outlives an edit. Raises ConfigError for an endpoint that carries a password and for ``extra``
-    fields that the question itself fills in.
+    an answer never outlives an edit. `tools` are sent where the seat has ``native_tools``. Raises ConfigError for an
+    endpoint that carries a password and for ``extra`` fields that the question itself fills in.
     """
     address = urlsplit(seat.endpoint)
     named = [*(name for name, _ in parse_qsl(address.query)), *seat.extra]
@@ -111,6 +112,7 @@ def request_for(
         messages=tuple(messages),
         endpoint=seat.endpoint,
         schema=schema,
+        tools=tuple(tools) if seat.native_tools and seat.provider == OPENAI_COMPATIBLE else (),
         temperature=seat.temperature,
         top_p=seat.top_p,
         max_tokens=seat.max_tokens,

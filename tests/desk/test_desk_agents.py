@@ -184,15 +184,26 @@ def test_schemas_sent_hold_what_is_read(make_agents):
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_a_service_is_asked_by_the_same_protocol_over_http(make_agents, state, tmp_path, native):
-    """The rules stand in for a model behind the service; with `native` the schema travels as its own parameter."""
+@pytest.mark.parametrize("tools", [True, False])
+def test_a_service_is_asked_by_the_same_protocol_over_http(make_agents, state, tmp_path, native, tools):
+    """The rules stand in for a model behind the service; with `native` the schema travels as its own parameter, with
+    `tools` calls come in the form of the service."""
+
+    sends = {"max_tokens": 500, "native_schema": native, "native_tools": tools}
 
     async def hold():
         service = FakeService(Offline(RULES, "test"), Behaviour(latency_s=0.0, usd_per_million=(1.0, 5.0)))
         url = await service.start()
         agents, _ = make_agents()
         seats = {
-            name: Seat(provider="openai_compatible", endpoint=url, model=name, max_tokens=500, native_schema=native)
+            name: Seat(
+                provider="openai_compatible",
+                endpoint=url,
+                model=name,
+                max_tokens=500,
+                native_schema=native,
+                native_tools=tools,
+            )
             for name in agents.personas
         }
         provider = OpenAICompatible(endpoints_of(seats.values()), free)

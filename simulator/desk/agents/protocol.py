@@ -153,6 +153,7 @@ async def ask_agent(agents: Agents, asked: Asked[R]) -> Said[R]:
             _purpose(asked, len(done)),
             version=agents.version if seat.provider == "offline" else "",
             replicate=agents.replicate,
+            tools=[as_function(tool) for tool in tools.values()] if len(done) < calls else (),
         )
         answered: StructuredAnswer[Turn] = await agents.gateway.ask_for(request, turn, asked.symbols)
         keys = (*keys, *answered.keys)
@@ -211,6 +212,13 @@ def describe_tool(tool: Tool) -> str:
     needed = schema.get("required", ())
     taken = [f"{name}{'' if name in needed else '?'}: {_kind(one)}" for name, one in schema["properties"].items()]
     return f"- {tool.name}({', '.join(taken)}): {tool.description.splitlines()[0]}"
+
+
+def as_function(tool: Tool) -> Mapping[str, Any]:
+    """Return a tool as services are told of it."""
+    parameters = tool.arguments.model_json_schema()
+    about = {"name": tool.name, "description": tool.description.splitlines()[0], "parameters": parameters}
+    return {"type": "function", "function": about}
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

@@ -211,9 +211,11 @@ class FakeService:
 
     def _completion(self, content: Mapping[str, Any], request: ChatRequest, response: ChatResponse) -> dict[str, Any]:
         refused = response.outcome == "refusal"
-        message = {"role": "assistant", "content": None if refused else response.text}
+        message: dict[str, Any] = {"role": "assistant", "content": None if refused else response.text}
         if refused:
             message["refusal"] = response.text
+        elif content.get("tools") and (call := _native_call(response.text)):
+            message |= {"content": None, "tool_calls": [call]}
         prompt = sum(len(message.content.encode()) for message in request.messages) // 4 + 1
         completion = len(response.text.encode()) // 4 + 1
         usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
@@ -281,6 +283,16 @@ def request_of(body: Mapping[str, Any]) -> ChatRequest:
     if schema is None and SCHEMA_FOLLOWS in messages[-1].content:
         schema = json.loads(messages[-1].content.rpartition(SCHEMA_FOLLOWS)[2])
     return ChatRequest("rehearsal", str(body["model"]), messages, schema=schema)
+
+
+def _native_call(text: str) -> dict[str, Any] | None:
+    """The call of a tool that `text` is in our protocol, as services write it; None for any other answer."""
+    try:
+        said = json.loads(text)
+        function = {"name": said["tool"], "arguments": json.dumps(said["arguments"])}
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {"id": "call_1", "type": "function", "function": function}
 
 
 def _response(status: int, content: Any, headers: Mapping[str, str]) -> bytes:

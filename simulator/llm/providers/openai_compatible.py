@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -205,6 +206,7 @@ class OpenAICompatible:
             raise TransientError(f"the model broke off (finish {finish or 'null'})", perhaps_paid=True)
         finish = "length" if finish.lower() in CUT else finish
         text, refusal = text_of(message.get("content")), text_of(message.get("refusal"))
+        text = call_of(message.get("tool_calls")) or text if request.tools else text
         outcome: Outcome = "refusal" if refusal or finish.lower() in WITHHELD else "answer"
         if not text.strip() and outcome == "answer" and finish != "length":
             thought = text_of(message.get("reasoning_content") or message.get("reasoning"))
@@ -230,6 +232,19 @@ def text_of(content: Any) -> str:
             str(part.get("text") or "") for part in parts if part.get("type") in (None, "text", "output_text")
         )
     return content if isinstance(content, str) else ""
+
+
+def call_of(calls: Any) -> str:
+    """The first of a message's calls of tools in the words of our protocol; empty without one."""
+    first = calls[0] if isinstance(calls, list) and calls else None
+    named = first.get("function") if isinstance(first, dict) else None
+    if not isinstance(named, dict):
+        return ""
+    arguments = named.get("arguments") or {}
+    if isinstance(arguments, str):
+        with suppress(ValueError):  # what is no JSON stays as it is, and the model is told so
+            arguments = json.loads(arguments)
+    return json.dumps({"tool": named.get("name"), "arguments": arguments}, ensure_ascii=False)
 
 
 def answer_in_thought(thought: str, schema: Mapping[str, Any] | None) -> str:
