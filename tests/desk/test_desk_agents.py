@@ -196,15 +196,7 @@ def test_a_service_is_asked_by_the_same_protocol_over_http(make_agents, state, t
         url = await service.start()
         agents, _ = make_agents()
         seats = {
-            name: Seat(
-                provider="openai_compatible",
-                endpoint=url,
-                model=name,
-                max_tokens=500,
-                native_schema=native,
-                native_tools=tools,
-            )
-            for name in agents.personas
+            name: Seat(provider="openai_compatible", endpoint=url, model=name, **sends) for name in agents.personas
         }
         provider = OpenAICompatible(endpoints_of(seats.values()), free)
         with AnswerCache(tmp_path / "paid") as cache:
