@@ -14,15 +14,27 @@ from simulator.forward.books import Split
 from simulator.forward.feed import Actions, Source
 from simulator.forward.mode import Keys, check_address
 from simulator.forward.requests import AccessError, OneAttempt, Patience, RateLimit
+from simulator.market.calendar import MINUTE
 from simulator.market.sources import alpaca
-from simulator.market.table import BarTable
+from simulator.market.table import DAILY, BarTable, step_of
 
 T = TypeVar("T")
 
 
-def alpaca_source(keys: Keys, url: str | None = None, patience: Patience = Patience()) -> Source:  # noqa: B008 - frozen
-    """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`, again where that fails."""
+def alpaca_source(
+    keys: Keys,
+    url: str | None = None,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
+    frequency: str = DAILY,
+) -> Source:
+    """Return Alpaca's data, or those of a rehearsal exchange at `url`, asked with `keys`, again where that fails.
+
+    Raises DataError for a `frequency` other than days and whole minutes.
+    """
     check_address(url, keys.paper)
+    if frequency != DAILY and step_of(frequency) % MINUTE:
+        raise DataError(f"Alpaca has no bars of {frequency}", mend="take bars of days or minutes")
+    minutes = None if frequency == DAILY else step_of(frequency) // MINUTE
     pair = (keys.key, keys.secret)
 
     def again(ask: Callable[[], T]) -> T:
@@ -37,14 +49,16 @@ def alpaca_source(keys: Keys, url: str | None = None, patience: Patience = Patie
 
     def bars(symbols: Sequence[str], first: date, last: date) -> Sequence[BarTable]:
         def one(symbol: str) -> list[BarTable]:
-            return alpaca.fetch([symbol], first, last, lambda _: None, url=url, pair=pair, adjusted=False)
+            return alpaca.fetch(
+                [symbol], first, last, lambda _: None, url=url, pair=pair, adjusted=False, minutes=minutes
+            )
 
         return [table for symbol in symbols for table in again(partial(one, symbol))]
 
     def actions(symbols: Sequence[str], first: date, last: date) -> Actions:
         return again(lambda: fetch_actions(keys, symbols, first, last, url))
 
-    return Source(bars, actions)
+    return Source(bars, actions, frequency)
 
 
 def fetch_actions(keys: Keys, symbols: Sequence[str], first: date, last: date, url: str | None = None) -> Actions:

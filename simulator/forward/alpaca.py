@@ -98,6 +98,11 @@ class AlpacaAccount:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client._session.close()
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Requests so far, and those among them that failed."""
+        return self._line.asked, self._line.failed
+
     # The account ------------------------------------------------------------------------------------------------------
 
     async def state(self) -> AccountState:

@@ -25,7 +25,7 @@ from simulator.market.calendar import NEW_YORK, day_number
 from simulator.market.events import COLUMNS as EVENT_COLUMNS
 from simulator.market.fetch import last_complete_session
 from simulator.market.sources import files
-from simulator.market.table import PRICES, BarTable, step_of
+from simulator.market.table import DAILY, PRICES, BarTable, step_of
 
 Fetch = Callable[[Sequence[str], date, date], Sequence[BarTable]]
 """Tables of symbols from one day to another, both included: one a symbol, as they were traded."""
@@ -54,6 +54,7 @@ class Source:
 
     bars: Fetch
     actions: FetchActions = no_actions
+    frequency: str = DAILY
 
 
 @dataclass(eq=False)
@@ -69,7 +70,6 @@ class RecordedFeed:
     folder: Path
     source: Source
     load: Callable[[datetime, Sequence[Split]], Known]
-    frequency: str = "1d"
     _asked: date | None = None
     _kept: tuple[int, int] = (-1, -1)
     _dividends: Mapping[tuple[str, date], float] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class RecordedFeed:
         today = as_of.astimezone(NEW_YORK).date()
         if self._asked != today:
             self._ask_actions(today)
-        self._record(as_of, last_complete_session(as_of) if self.frequency == "1d" else today)
+        self._record(as_of, last_complete_session(as_of) if self._daily else today)
         known = self.load(as_of, [one for one in self.splits() if one.session <= today])
         self._keep(known.snapshot)
         return known
@@ -106,6 +106,10 @@ class RecordedFeed:
         write_file(self.folder / "news" / "headlines.jsonl", "".join(headlines).encode())
         write_file(self.folder / "events.csv", text.getvalue().encode())
         self._kept = count
+
+    @property
+    def _daily(self) -> bool:
+        return self.source.frequency == DAILY
 
     @property
     def _splits_file(self) -> Path:
@@ -140,7 +144,7 @@ class RecordedFeed:
                 there[symbol] = files.read_table(path)
             since = self.begin
             if symbol in there:
-                since = there[symbol].last + timedelta(days=1 if self.frequency == "1d" else 0)
+                since = there[symbol].last + timedelta(days=1 if self._daily else 0)
             if since <= last:
                 missing.setdefault(since, []).append(symbol)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -158,8 +162,8 @@ class RecordedFeed:
 
     def _complete(self, table: BarTable, there: BarTable | None, as_of: datetime) -> BarTable:
         """Return what of `table` is new and has closed by `as_of`, with the dividends that went ex."""
-        if self.frequency != "1d":
-            new = table.starts + step_of(self.frequency) <= instant(as_of)
+        if not self._daily:
+            new = table.starts + step_of(self.source.frequency) <= instant(as_of)
             table = table.take(new & (table.starts > there.starts[-1]) if there is not None else new)
         days = [date.fromordinal(int(one) + date(1970, 1, 1).toordinal()) for one in table.session_of]
         fresh = np.append(True, table.session_of[1:] != table.session_of[:-1])[: len(table)]

@@ -4,7 +4,7 @@ nothing else differs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -46,7 +46,14 @@ class Feed(Protocol):
 
 
 class ForwardBroker(Broker, Protocol):
-    """A broker whose executions can be read again, from the beginning of the run."""
+    """A broker whose executions can be read again, from the beginning of the run. It tells by `is_own` from an order's
+    id whether it was sent for this account of the run."""
+
+    is_own: Callable[[str], bool]
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Requests so far, and those among them that failed."""
 
     async def state(self) -> AccountState:
         """Return number, cash, equity and restrictions. Raises BrokerError where it is not the account registered."""

@@ -186,6 +186,8 @@ class Line:
     ) -> None:
         self.limit, self.patience, self.sleep, self._pool = limit, patience, sleep, pool
         self.closed: AccessError | None = None
+        self.asked = self.failed = 0
+        """Attempts so far, and those among them that had no answer; a refusal is one."""
 
     async def ask(self, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Read by `call(*args, **options)`, repeated until there is an answer.
@@ -209,6 +211,7 @@ class Line:
             await self.limit.take(reads, self.sleep)
             if self.closed is not None:
                 raise self.closed
+            self.asked += 1
             try:
                 return await self._once(call)
             except UnsentError as error:
@@ -216,10 +219,12 @@ class Line:
             except UnansweredError as error:
                 failure = error
                 if not reads:
+                    self.failed += 1
                     break
             except AccessError as error:
-                self.closed = error
+                self.failed, self.closed = self.failed + 1, error
                 raise
+            self.failed += 1
         raise failure
 
     async def _once(self, call: Callable[[], T]) -> T:

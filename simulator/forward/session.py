@@ -113,6 +113,7 @@ class Session:
     _held: Deliberation | None = None
     _splits: set[tuple[str, date]] = field(default_factory=set)
     _spent: Mapping[str, float] = field(default_factory=dict)
+    _traffic: tuple[int, int] = (0, 0)
     _opened: bool = False
     _clock_said: datetime | None = None
 
@@ -144,7 +145,7 @@ class Session:
         with ExitStack() as locks:
             locks.enter_context(hold([f"test {self.run}"], self.locks))
             refuse_second(self.store.of_forward(self.run))
-            self.resume()
+            self.resume()  # before anything is awaited: from it a broker knows which orders are ours
             now = self._began = await self._tick()
             opening: dict[str, dict[str, Any]] = {}
             for trader in self.traders:
@@ -504,7 +505,10 @@ class Session:
             self._record("forward.session", at, trader.name, row)
 
         await self._each(one)
-        self._record("forward.session", at, None, {"session": day})
+        asked, failed = (sum(one.broker.traffic[k] for one in self.traders) for k in (0, 1))
+        counts = {"requests": asked - self._traffic[0], "failed": failed - self._traffic[1]}
+        self._traffic = asked, failed
+        self._record("forward.session", at, None, {"session": day, **counts})
         for trader in self.traders:
             trader.guard.asleep = True  # until the night's splits are known
         if self.watch is not None:

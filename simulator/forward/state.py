@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -75,6 +76,8 @@ class State:
     to_flatten: dict[str, str] = field(default_factory=dict)
     external: set[str] = field(default_factory=set)
     day: Mapping[str, Any] = field(default_factory=dict)
+    _protecting: set[str] = field(default_factory=set)
+    """Ids under which exits were decided."""
     _exits: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
     """Stop and take-profit that an entry brings, by its id."""
 
@@ -87,6 +90,11 @@ class State:
     def open_ids(self) -> list[str]:
         """Ids of orders that were sent and had not ended when they were seen last."""
         return [one for one, state in self.states.items() if state not in FINAL]
+
+    def owns(self, client_order_id: str) -> bool:
+        """Return True for an order of this account of the run, its exits and what `sim forward close-all` sent."""
+        key = re.sub(r"^exit-(.+)-\d+$", r"\1", client_order_id)
+        return key in self.tickets or key in self._protecting or key.startswith("close-")
 
     def decided_at(self, at: datetime) -> bool:
         """Return True where the newest intent is that of the point at `at`."""
@@ -146,6 +154,7 @@ class State:
             self.protection.pop(symbol, None)
         else:
             self.protection[symbol] = Protection(stop, take_profit, key)
+            self._protecting.add(key)
 
     def _take_order(self, payload: Mapping[str, Any]) -> None:
         key, state = str(payload["client_order_id"]), str(payload["state"])
@@ -165,3 +174,4 @@ class State:
             self.shares[symbol] = round(self.shares[symbol] * ratio, 9)
         if symbol in self.protection:
             self.protection[symbol] = self.protection[symbol].divided(ratio)
+            self._protecting.add(self.protection[symbol].id)

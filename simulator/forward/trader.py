@@ -72,6 +72,7 @@ class Trader:
 
     def __post_init__(self) -> None:
         self.guard = Guard(self.state, self.broker)
+        self.broker.is_own = self.state.owns
 
     @property
     def journal(self) -> list[Decision]:

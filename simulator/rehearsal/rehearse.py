@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from simulator.forward.requests import Patience
 from simulator.forward.session import Session
 from simulator.market.bars import instant
 from simulator.market.calendar import day_of, sessions
-from simulator.market.load import load_bars
+from simulator.market.load import Loaded, load_bars
+from simulator.market.table import DAILY
 from simulator.number_format import counted
 from simulator.runs.forward import open_session, record_start
 from simulator.runs.identity import code_digest, digest_of
@@ -87,16 +88,18 @@ class Rehearsal:
     def folder(self) -> Path:
         return self.workspace.reports / f"forward-{Path(str(self.spec.strategy)).stem}-{self.run}"
 
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """All that is listed at the exchange."""
-        return tuple(dict.fromkeys((*self.spec.symbols, self.config.assets.cash_instrument)))
+    @cached_property
+    def loaded(self) -> Loaded:
+        """Bars of all that is listed at the exchange: the cash instrument too, where it has bars of the same kind."""
+        folders = self.workspace.bar_folders
+        load = partial(load_bars, data=folders, first=self.spec.first, last=self.last, history=HISTORY)
+        loaded = load(self.spec.symbols)
+        cash = self.config.assets.cash_instrument
+        return loaded if loaded.bars.frequency != DAILY else load(tuple(dict.fromkeys((*self.spec.symbols, cash))))
 
     def open_exchange(self) -> Exchange:
         """Return the exchange as it is before anybody came."""
-        loaded = load_bars(
-            self.symbols, self.workspace.bar_folders, first=self.spec.first, last=self.last, history=HISTORY
-        )
+        loaded = self.loaded
         begins = int(loaded.bars.opens_at[loaded.start]) - int(BEFORE_OPEN.total_seconds() * 1e9)
         return Exchange(loaded.bars, begins, self.config.accounts.cash, self.config.costs.slippage_bps)
 
@@ -158,7 +161,7 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         address = opened.enter_context(_exchange(rehearsal, url))
         clock = Conductor(address)
 
-        data = alpaca_source(make_rehearsal_keys("DATA"), address, PATIENCE)
+        data = alpaca_source(make_rehearsal_keys("DATA"), address, PATIENCE, rehearsal.loaded.bars.frequency)
 
         def broker(name: str) -> ForwardBroker:
             keys = make_rehearsal_keys(name)

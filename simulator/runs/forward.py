@@ -30,6 +30,7 @@ from simulator.market.events import load_events
 from simulator.market.fetch import last_complete_session
 from simulator.market.load import load_bars
 from simulator.market.news import load_news
+from simulator.market.table import DAILY
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.cash_return import with_cash_return
 from simulator.runs.gateway_setup import open_gateway
@@ -85,7 +86,10 @@ def open_session(
         begin = _sessions_before(spec.first, loaded.strategy.window)
         load = _loader(spec, begin, folder / "data", workspace, config)
         source = fetch if isinstance(fetch, Source) else Source(fetch)
-        symbols = dict.fromkeys((*spec.symbols, config.assets.cash_instrument))
+        # Beside intraday bars the cash instrument has its days in the workspace.
+        symbols = dict.fromkeys(
+            (*spec.symbols, *([config.assets.cash_instrument] if source.frequency == DAILY else ()))
+        )
         feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load)
         known = asking.loop.run(feed.known_at(datetime.combine(spec.first, time(), NEW_YORK)))
         marks = {symbol: known.snapshot.last(symbol) for symbol in spec.symbols if known.snapshot.has(symbol)}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from simulator.forward.project import project
 from simulator.trading.model import Target
 
-from .conftest import Market
-from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Test
+from .conftest import Market, ticket
+from .sessions import RUN, THURSDAY, TUESDAY, WEDNESDAY, Test
 
 
 def test_a_bracket_from_the_decision_to_its_stop(market: Market, tmp_path: Path) -> None:
@@ -113,3 +114,29 @@ def test_what_one_account_raises_comes_after_the_others_are_done(
         asyncio.run(session.go())
     assert [one["state"] for one in test.events("order")] == ["open"]
     assert len(market.orders(second.broker)) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.fault("services", "another test has orders in the account", "external: in the books, told, left as it is")
+def test_an_order_of_another_test_is_not_ours_though_its_id_looks_alike(market: Market, tmp_path: Path) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5, stop=90.0)]}, TUESDAY)
+    session = test.open()
+    other = market.account(key=f"KEY-COUNCIL-{tmp_path.name}")
+    asyncio.run(other.submit(ticket(3.0, "B", kind="limit", limit=10.0, time_in_force="gtc")))
+    asyncio.run(session.go())
+    assert [one.status for one in market.orders(other) if one.symbol == "B"] == ["new"]
+    assert test.alerts("external order") == ["an order on B is not ours: it is left as it is"]
+    assert test.exits() == [("stop", 90.0, 500.0)]
+    assert test.alerts("order refused", "position unprotected") == []
+
+
+def test_requests_and_those_that_failed_are_on_record_by_session(market: Market, tmp_path: Path) -> None:
+    test = Test(market, tmp_path, {TUESDAY: [Target("A", 0.5)]}, WEDNESDAY)
+    session = test.open()
+    with market.fault("503", on="GET /v2/positions", times=2):
+        asyncio.run(session.go())
+    ends = [one.payload for one in (stored.event for stored in session.store.of_forward(RUN))
+            if one.kind == "forward.session" and one.account is None]  # fmt: skip
+    assert [one["failed"] for one in ends] == [2, 0]
+    assert sum(one["requests"] for one in ends) <= session.traders[0].broker.traffic[0]
+    rows = project(RUN, session.store.of_forward(RUN)).sessions
+    assert [(one.requests, one.failed) for one in rows] == [(one["requests"], one["failed"]) for one in ends]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simulator.market.bars import moment
+from simulator.market.calendar import MINUTE, sessions
 from simulator.workspace import make_workspace
 
 from ..conftest import _in_this_process
@@ -67,6 +70,35 @@ def test_a_rule_with_exits_is_the_replay_of_its_sessions(rehearsed: tuple[Path, 
     code, found = parity(rehearsed[0], made["run"])
     assert (code, found["differences"]) == (0, [])
     assert made["accounts"]["COUNCIL"]["fills"] > made["accounts"]["COUNCIL"]["orders"]  # some by stop or target
+
+
+def write_minutes(folder: Path, step: int) -> None:
+    """Write a fortnight of bars of so many minutes of SPY and QQQ, each with moves of its own."""
+    folder.mkdir()
+    for n, symbol in enumerate(("SPY", "QQQ")):
+        cents, rows = 50_000 - 6_000 * n, ["timestamp,open,high,low,close,volume"]
+        on = sessions(date(2024, 5, 20), date(2024, 6, 5))
+        for opens, closes in zip(on.opens_at.tolist(), on.closes_at.tolist(), strict=True):
+            for at in range(opens, closes, step * MINUTE):
+                after = cents + (at // MINUTE * (7 + n)) % 161 - 80
+                low, high = min(cents, after) - 5, max(cents, after) + 5
+                prices = ",".join(f"{one / 100:.2f}" for one in (cents, high, low, after))
+                rows.append(f"{moment(at).isoformat()},{prices},1000")
+                cents = after
+        (folder / f"{symbol}.csv").write_text("\n".join([*rows, ""]))
+
+
+@pytest.mark.parametrize("strategy", ["small_council", "buy_and_hold"])
+def test_minute_bars_of_two_symbols_are_the_replay_of_their_sessions(
+    rehearsed: tuple[Path, str], tmp_path: Path, strategy: str
+) -> None:
+    write_minutes(tmp_path / "minutes", 5)
+    exits = ("--set", "exits.stop=0.004", "--set", "exits.take_profit=0.006") if strategy == "buy_and_hold" else ()
+    words = ("--bars", str(tmp_path / "minutes"), "--sessions", "2", "--symbols", "SPY,QQQ", "--strategy", strategy)
+    made = rehearse(rehearsed[0], *words, *exits)
+    code, found = parity(rehearsed[0], made["run"])
+    assert (code, found["differences"]) == (0, [])
+    assert found["compared"]["fills"] >= 1
 
 
 def test_one_changed_byte_of_a_prompt_fails(council: tuple[Path, Show]) -> None:

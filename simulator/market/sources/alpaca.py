@@ -1,4 +1,4 @@
-"""Daily bars from Alpaca's historical data by way of alpaca-py (the extra ``alpaca``).
+"""Bars from Alpaca's historical data by way of alpaca-py (the extra ``alpaca``).
 
 Prices come adjusted for splits and dividends, as in the sample: Alpaca does not deliver dividends beside the bars. The
 consolidated tape (SIP) is asked for: the free plan has it for all but the last quarter of an hour, and the
@@ -17,8 +17,9 @@ import numpy as np
 
 from simulator.errors import DataError, UsageError
 from simulator.keys import read_key, scrub
+from simulator.market.bars import instant
 from simulator.market.calendar import NEW_YORK, day_number
-from simulator.market.table import BarTable, daily_table
+from simulator.market.table import PRICES, BarTable, absorb_rounding, daily_table
 
 SOURCE = "alpaca"
 KEYS = (("ALPACA_API_KEY", "ALPACA_SECRET_KEY"), ("ALPACA_PAPER_KEY_COUNCIL", "ALPACA_PAPER_SECRET_COUNCIL"))
@@ -45,8 +46,10 @@ def fetch(
     url: str | None = None,
     pair: tuple[str, str] | None = None,
     adjusted: bool = True,
+    minutes: int | None = None,
 ) -> list[BarTable]:
-    """Daily tables of `symbols` from `first` to `last`, both included; `say` gets a line per symbol.
+    """Tables of `symbols` from `first` to `last`, both included, of days or of so many `minutes`; `say` gets a line per
+    symbol.
 
     `url` replaces Alpaca's address (it speaks the same API there), `pair` the key and secret of the environment: who
     gives it asks again by itself where there was no answer, alpaca-py does not. Prices are `adjusted` for splits and
@@ -60,21 +63,27 @@ def fetch(
     with closing(client._session):
         for symbol in symbols:
             say(f"{symbol} from Alpaca")
-            bars = _ask(client, symbol, first, last, adjusted)
+            bars = _ask(client, symbol, first, last, adjusted, minutes)
             if not bars:
                 raise DataError(f"Alpaca has no bars for {symbol} from {first} to {last}")
-            tables.append(to_table(symbol, bars))
+            tables.append(to_table(symbol, bars, minutes))
     return tables
 
 
-def to_table(symbol: str, bars: Sequence[Mapping[str, Any]]) -> BarTable:
-    """Make the table of Alpaca's list of bars: ``t`` is New York midnight in UTC, ``o h l c v`` are numbers."""
+def to_table(symbol: str, bars: Sequence[Mapping[str, Any]], minutes: int | None = None) -> BarTable:
+    """Make the table of Alpaca's list of bars: ``t`` is when one starts, New York midnight for a day, in UTC;
+    ``o h l c v`` are numbers."""
     try:
         stamps = [datetime.fromisoformat(bar["t"]).astimezone(NEW_YORK) for bar in bars]
         columns = {role: np.array([bar[name] for bar in bars], dtype=np.float64) for role, name in COLUMNS.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"Alpaca's bars for {symbol} are not understood ({error})") from None
-    return daily_table(symbol, SOURCE, np.array([day_number(s.date()) for s in stamps]), columns)
+    days = np.array([day_number(s.date()) for s in stamps])
+    if minutes is None:
+        return daily_table(symbol, SOURCE, days, columns)
+    numbers: dict[str, Any] = columns | absorb_rounding(*(columns[name] for name in PRICES))
+    starts = np.array([instant(s) for s in stamps])
+    return BarTable(symbol, SOURCE, f"{minutes}min", days, starts, **numbers, dividend=np.zeros(len(days)))
 
 
 def _client(key: str, secret: str, url: str | None) -> Any:
@@ -95,20 +104,22 @@ def _client(key: str, secret: str, url: str | None) -> Any:
     return client
 
 
-def _ask(client: Any, symbol: str, first: date, last: date, adjusted: bool) -> list[Mapping[str, Any]]:
+def _ask(
+    client: Any, symbol: str, first: date, last: date, adjusted: bool, minutes: int | None
+) -> list[Mapping[str, Any]]:
     from alpaca.common.exceptions import APIError
     from alpaca.data.enums import Adjustment, DataFeed
     from alpaca.data.requests import StockBarsRequest
-    from alpaca.data.timeframe import TimeFrame
+    from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
     from requests.exceptions import RequestException
 
     question = StockBarsRequest(
         symbol_or_symbols=symbol,
-        timeframe=TimeFrame.Day,
+        timeframe=TimeFrame.Day if minutes is None else TimeFrame(minutes, TimeFrameUnit.Minute),
         start=datetime.combine(first, time(0), NEW_YORK),
-        end=datetime.combine(last, time(12), NEW_YORK),  # daily bars are dated at midnight
+        end=datetime.combine(last, time(12 if minutes is None else 23), NEW_YORK),  # days are dated at midnight
         adjustment=Adjustment.ALL if adjusted else Adjustment.RAW,
-        feed=DataFeed.SIP,
+        feed=DataFeed.SIP if minutes is None else None,  # of the last minutes: the best that the plan has
     )
     try:
         answer = client.get_stock_bars(question)
