@@ -94,6 +94,8 @@ class Session:
     last: date
     weekday: int = 0
     late: bool = False
+    step: int = 0
+    """Nanoseconds of an intraday bar; 0 for days."""
     watch: Watch | None = None
     quotes: Callable[[Sequence[str]], Awaitable[Mapping[str, Quote]]] | None = None
     """Latest quotes, asked where orders would go out in an open market; None where prices are known by bars alone."""
@@ -122,10 +124,15 @@ class Session:
         self._names = dict(zip(agenda.instants.tolist(), agenda.names, strict=True))
 
     def agenda(self) -> Schedule:
-        """Return the points from `first` to `last`: bars are expected at the end of every session."""
+        """Return the points from `first` to `last`: bars are expected at the end of every session, intraday ones each
+        `step`."""
         on = sessions(self.first, self.last)
+        days = zip(on.opens_at.tolist(), on.closes_at.tolist(), strict=True)
+        within = [np.arange(a + self.step, b, self.step) for a, b in days] if self.step else []
         before = sessions(self.first - timedelta(days=15), self.first - timedelta(days=1))
-        return make_schedule(self.points, on, np.concatenate([before.closes_at[-1:], on.closes_at]), self.weekday)
+        return make_schedule(
+            self.points, on, np.sort(np.concatenate([before.closes_at[-1:], on.closes_at, *within])), self.weekday
+        )
 
     def wakes(self) -> list[Due]:
         """Return everything that is due, oldest first."""

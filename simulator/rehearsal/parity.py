@@ -23,8 +23,8 @@ from simulator.forward import payloads
 from simulator.forward.books import Split
 from simulator.forward.feed import adjusted
 from simulator.llm.providers.offline import Offline
-from simulator.market.bars import moment
-from simulator.market.calendar import NEW_YORK, day_of
+from simulator.market.bars import instant, moment
+from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
 from simulator.runs.forward import as_traded
@@ -170,13 +170,16 @@ def splits_of(events: Sequence[Event]) -> list[Split]:
     return [Split(one["symbol"], date.fromisoformat(one["session"]), one["ratio"]) for one in found]
 
 
-def read_side(events: Sequence[Event]) -> Side:
-    """Return what a forward test did."""
+def read_side(events: Sequence[Event], last: date) -> Side:
+    """Return what a forward test did; a replay until the session `last` holds no point after its close."""
+    (ends,) = sessions(last, last).closes_at.tolist()
     side, made = Side(splits=splits_of(events)), dict[tuple[str, datetime], Any]()
     for event in events:
         account, payload = str(event.account), event.payload
         if event.kind == "forward.intent":
             intent = payloads.read_intent(payload)
+            if instant(intent.decision.as_of) >= ends:
+                continue
             made[account, intent.decision.as_of] = intent
             for order in intent.orders:  # of a later revision those that had still to be sent
                 side.order(account, order.submitted_at, order)
@@ -266,7 +269,7 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
         events = [stored.event for stored in store.of_forward(run)]
     spec, last = spec_of(events)
     accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events))
-    forward, again = read_side(events), _replayed_side(accounts)
+    forward, again = read_side(events, last), _replayed_side(accounts)
     differences = [one for part in PARTS for one in _differ(part, getattr(forward, part), getattr(again, part))]
     if stopped:
         differences.insert(0, Difference("prompts", ("all", str(last), "asked"), None, stopped))

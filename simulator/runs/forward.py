@@ -30,7 +30,7 @@ from simulator.market.events import load_events
 from simulator.market.fetch import last_complete_session
 from simulator.market.load import load_bars
 from simulator.market.news import load_news
-from simulator.market.table import DAILY
+from simulator.market.table import DAILY, step_of
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.cash_return import with_cash_return
 from simulator.runs.gateway_setup import open_gateway
@@ -84,8 +84,8 @@ def open_session(
         asking.open_for(run, seats_of(loaded.strategy))
         points = points_of(loaded.strategy, config.schedule)
         begin = _sessions_before(spec.first, loaded.strategy.window)
-        load = _loader(spec, begin, folder / "data", workspace, config)
         source = fetch if isinstance(fetch, Source) else Source(fetch)
+        load = _loader(spec, begin, folder / "data", workspace, config, source.frequency == DAILY)
         # Beside intraday bars the cash instrument has its days in the workspace.
         symbols = dict.fromkeys(
             (*spec.symbols, *([config.assets.cash_instrument] if source.frequency == DAILY else ()))
@@ -106,7 +106,8 @@ def open_session(
         weekday = WEEKDAYS.index(config.schedule.weekday)
         late = settings.late == "same session"
         session = Session(
-            run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday, late
+            run, loaded.strategy, traders, points, rules, clock, feed, store, spec.first, last, weekday, late,
+            0 if source.frequency == DAILY else step_of(source.frequency),
         )  # fmt: skip
         gateway = asking.gateway
         session.spent = lambda: {"calls": gateway.asked, "cost_usd": gateway.cost_usd + gateway.budget.lost_usd}
@@ -126,7 +127,7 @@ def record_start(session: Session, spec: RunSpec, **more: object) -> None:
 
 
 def _loader(
-    spec: RunSpec, begin: date, data: Path, workspace: Workspace, config: Config
+    spec: RunSpec, begin: date, data: Path, workspace: Workspace, config: Config, daily: bool
 ) -> Callable[[datetime, Sequence[Split]], Known]:
     """Return the function that reads recorded bars as a replay of the same sessions does."""
     context = (config.assets.cash_instrument, *config.assets.context)
@@ -134,12 +135,14 @@ def _loader(
     events, news = load_events(workspace.events), load_news(workspace.news)
 
     def load(as_of: datetime, splits: Sequence[Split]) -> Known:
-        last = last_complete_session(as_of)
+        today = as_of.astimezone(NEW_YORK).date()
+        last = last_complete_session(as_of) if daily else today
         loaded = load_bars(spec.symbols, folders, first=begin, last=last, context=context)
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
         shown = adjusted(loaded.context, splits)
         bars, _, _ = with_cash_return(loaded.bars, shown, config, start)
-        if bars.frequency != "1d" and session_hours(as_of)[0] <= as_of:  # the session goes on
+        goes_on = session_hours(as_of)[0] <= as_of and bars.session_of[-1] == day_number(today)
+        if not daily and goes_on:  # what cash returns today is not known
             bars = replace(bars, cash_return=np.append(bars.cash_return[:-1], np.nan))
         snapshot = adjusted(bars, splits).snapshot(as_of, events, shown, news)
         # A split on the first session is in the shares that are bought then.

@@ -88,7 +88,7 @@ def write_minutes(folder: Path, step: int) -> None:
         (folder / f"{symbol}.csv").write_text("\n".join([*rows, ""]))
 
 
-@pytest.mark.parametrize("strategy", ["small_council", "buy_and_hold"])
+@pytest.mark.parametrize("strategy", ["small_council", "buy_and_hold", "momentum_desk"])
 def test_minute_bars_of_two_symbols_are_the_replay_of_their_sessions(
     rehearsed: tuple[Path, str], tmp_path: Path, strategy: str
 ) -> None:
@@ -98,7 +98,10 @@ def test_minute_bars_of_two_symbols_are_the_replay_of_their_sessions(
     made = rehearse(rehearsed[0], *words, *exits)
     code, found = parity(rehearsed[0], made["run"])
     assert (code, found["differences"]) == (0, [])
-    assert found["compared"]["fills"] >= 1
+    assert found["compared"]["fills"] >= (
+        strategy != "momentum_desk"
+    )  # which finds nothing to trade, seven times a day
+    assert found["compared"]["decisions"] > 10
 
 
 def test_one_changed_byte_of_a_prompt_fails(council: tuple[Path, Show]) -> None:
