@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -38,7 +39,6 @@ def mcp(workspace: Workspace, /, group: Any, port: int | None, **looked_at: Any)
     Without --http the client starts it and talks over stdin and stdout. `sim init --mcp` writes the .mcp.json that
     names all four. Tools read, and none of them orders anything; backtests count as trials, as any run.
     """
-    from dataclasses import replace
 
     from simulator.errors import UsageError
     from simulator.runs.desk_state import DeskRequest, open_desk

@@ -89,8 +89,7 @@ def add_claude_files(workspace: Workspace) -> list[str]:
 
 def client_tools(group: Group) -> list[str]:
     """Return the names by which Claude Code calls the tools of `group`."""
-    names = [f"mcp__{server_name(group)}__{name}" for name, one in load_tools().items() if one.group == group]
-    return names or [f"mcp__{server_name(group)}"]
+    return [f"mcp__{server_name(group)}__{name}" for name, one in load_tools().items() if one.group == group]
 
 
 def write_agent(persona: Persona) -> str:

@@ -5,10 +5,15 @@ client ──tools/call──► Tool.call(state) ──► structured answer, a
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
@@ -17,8 +22,9 @@ from mcp.shared.exceptions import MCPError
 import simulator
 from simulator.desk.state import DeskState
 from simulator.desk.tools import load_tools
-from simulator.desk.tools.registry import Group, Tool
+from simulator.desk.tools.registry import Answer, Group, Tool
 from simulator.errors import SimError
+from simulator.stopping import CHECK
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -30,6 +36,10 @@ ABOUT: dict[Group, str] = {
     "backtest": "Backtests over the bars of the workspace, and what they prove.",
 }
 
+RECORDED = ("run_backtest", "test_parameter_sensitivity")
+"""Tools that leave something on record."""
+SECONDS_BETWEEN = 0.25
+
 
 def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
     """Return the server of the tools of `group`; `state` is asked at each call, so that it is never stale."""
@@ -38,11 +48,11 @@ def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
     async def list_tools(_ctx: Any, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[describe(one) for one in tools.values()])
 
-    async def call_tool(_ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name not in tools:
             raise MCPError(types.INVALID_PARAMS, f'no tool "{params.name}"; there are {", ".join(tools)}')
         try:
-            answer = tools[params.name].call(state(), params.arguments or {})
+            answer = await call_apart(tools[params.name], state, params.arguments or {}, ctx.session.report_progress)
         except SimError as error:
             return types.CallToolResult(content=[types.TextContent(text=str(error))], is_error=True)
         text = types.TextContent(text=answer.model_dump_json())
@@ -52,6 +62,49 @@ def make_server(group: Group, state: Callable[[], DeskState]) -> Server[Any]:
     return Server(
         name, version=simulator.__version__, instructions=ABOUT[group], on_list_tools=list_tools, on_call_tool=call_tool
     )
+
+
+async def call_apart(
+    tool: Tool, state: Callable[[], DeskState], given: Mapping[str, Any], tell: Callable[..., Coroutine[Any, Any, None]]
+) -> Answer:
+    """Return the answer of `tool`, worked out in a thread of its own while others are served; `tell` hears of progress.
+
+    Where the client cancels the call, or goes, the work is stopped as Ctrl-C stops it: it leaves what that leaves.
+    """
+    loop, gone, progress = asyncio.get_running_loop(), threading.Event(), Progress()
+
+    def refuse_if_gone() -> None:
+        if gone.is_set():
+            raise KeyboardInterrupt
+
+    def report(done: int, total: int, what: str) -> None:
+        refuse_if_gone()
+        if progress.is_news(done, total):
+            asyncio.run_coroutine_threadsafe(tell(done, total, what), loop)
+
+    def work() -> Answer:
+        CHECK.set(refuse_if_gone)
+        return tool.call(replace(state(), report=report), given)
+
+    try:
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+    finally:
+        gone.set()
+
+
+class Progress:
+    """Progress of one call as a client is told it: it only ever rises, a few times a second at most."""
+
+    def __init__(self) -> None:
+        self.told, self.next = -1, 0.0
+
+    def is_news(self, done: int, total: int) -> bool:
+        """Return True where `done` of `total` is worth a message."""
+        now = time.monotonic()
+        if done <= self.told or (now < self.next and done < total):
+            return False
+        self.told, self.next = done, now + SECONDS_BETWEEN
+        return True
 
 
 def describe(tool: Tool) -> types.Tool:

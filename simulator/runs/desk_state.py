@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from simulator.config import Config, load_config
+from simulator.desk.formulas import Caps
+from simulator.desk.spec import load_definition, sectors_of
 from simulator.desk.state import DeskState
 from simulator.errors import DataError
 from simulator.market.bars import Snapshot
@@ -19,8 +21,13 @@ from simulator.market.events import load_events
 from simulator.market.load import Found, Loaded, available, load_bars
 from simulator.market.news import load_news
 from simulator.runs.past_account import PastAccount, Recorded, at, read_account
+from simulator.runs.spec import split_parameters
+from simulator.runs.strategies import SEATS
 from simulator.trading.model import Book
 from simulator.workspace import Workspace
+
+DESK = "momentum_desk"
+"""Strategy of the workspace whose limits and benchmark tools go by."""
 
 HISTORY = timedelta(days=3 * 366)
 """Bars before the instant: more than any window of the desk."""
@@ -78,7 +85,7 @@ def open_desk(request: DeskRequest, workspace: Workspace) -> Callable[[], DeskSt
         snapshot = loaded.bars.snapshot(as_of, load_events(there.events), loaded.context, load_news(there.news))
         if not len(snapshot):
             raise DataError(f"no bar has closed by {as_of:%Y-%m-%d %H:%M}", mend="name a later --as-of")
-        return _state(snapshot, recorded, config)
+        return _state(snapshot, recorded, workspace, config)
 
     state = newest()
     return (lambda: state) if request.as_of else newest
@@ -110,7 +117,11 @@ def _load(
     return load_bars(symbols, there.bar_folders, first=first, last=day, context=context)
 
 
-def _state(snapshot: Snapshot, recorded: Recorded | None, config: Config) -> DeskState:
+def _state(snapshot: Snapshot, recorded: Recorded | None, workspace: Workspace, config: Config) -> DeskState:
+    file = workspace.strategies / DESK / "strategy.yaml"
+    parameters = split_parameters(recorded.parameters)[0] if recorded is not None and recorded.strategy == DESK else []
+    own = {name: recorded.parameters[name] for name in parameters if not name.startswith(SEATS)} if recorded else {}
+    desk = load_definition(file, workspace.config, own) if file.is_file() else None
     if recorded is None:
         marks = {symbol: snapshot.last(symbol) for symbol in snapshot.symbols if snapshot.has(symbol)}
         past = PastAccount(Book(config.accounts.cash, {}, marks, config.accounts.cash))
@@ -119,9 +130,13 @@ def _state(snapshot: Snapshot, recorded: Recorded | None, config: Config) -> Des
     return DeskState(
         snapshot,
         past.book,
+        desk.sectors if desk else sectors_of(config.assets),
+        desk.caps if desk else Caps(),
         trips=past.trips,
         equity=past.equity,
         stops=past.stops,
         targets=past.targets,
         entries_today=past.entries_today,
+        benchmark=desk.spec.benchmark if desk else "SPY",
+        as_traded=desk is not None and desk.spec.as_traded,
     )

@@ -51,6 +51,7 @@ class Recorded:
     exits : (instant, symbol, stop and take-profit) as they were decided, oldest first
     bars : folder of the bars it was traded on, None for those of the workspace
     until : its last close, None while it goes on
+    strategy, parameters : what traded it
     """
 
     name: str
@@ -62,6 +63,8 @@ class Recorded:
     opening: Mapping[str, float] = field(default_factory=dict)
     bars: Path | None = None
     until: datetime | None = None
+    strategy: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ def _of_run(folder: Path, account: str | None) -> Recorded:
             for one in row["targets"]
         ],
         until=moment(_close_of(days[-1])),
+        strategy=run["strategy"],
+        parameters=run["parameters"],
     )
 
 
@@ -174,12 +179,20 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
         if state.protection != held and event.at is not None:
             decided_at = datetime.fromisoformat(event.at)
             exits += [(decided_at, s, (p.stop, p.take_profit)) for s, p in state.protection.items()]
-    symbols = next((tuple(one.payload["symbols"]) for one in events if "symbols" in one.payload), ())
+    started = next((one.payload for one in events if "symbols" in one.payload), {})
     data = folder / "data"
     return Recorded(
-        name, symbols, float(opening[name].get("cash", 0.0)), sorted(fills, key=lambda one: one.at), closes, exits,
-        dict(opening[name].get("positions", {})), data if data.is_dir() else None,
-    )  # fmt: skip
+        name,
+        tuple(started.get("symbols", ())),
+        float(opening[name].get("cash", 0.0)),
+        sorted(fills, key=lambda one: one.at),
+        closes,
+        exits,
+        dict(opening[name].get("positions", {})),
+        data if data.is_dir() else None,
+        strategy=started.get("strategy", ""),
+        parameters=started.get("parameters", {}),
+    )
 
 
 def _close_of(session: date) -> int:

@@ -52,17 +52,14 @@ def test_files_name_tools_that_there_are_and_personas_word_for_word(workspace: P
     for path in sorted((workspace / ".claude").rglob("*.md")):
         head, body = front_matter(path)
         listed = {name for name in re.split(r",\s*", head.get("tools") or head["allowed-tools"]) if "mcp__" in name}
-        groups = {name for name in listed if name.count("__") == 1}
-        assert listed - groups <= known, path
+        assert listed <= known, path
         assert "{" not in head["description"]
         bodies.append(body)
         if path.stem in AGENTS:
             assert head["name"] == path.stem
     assert all(any(one.words in body for body in bodies) for one in personas.values())
     mentioned = set(re.findall(r"`((?:get|calculate|scan|check|run|compare|generate|test)_\w+)`", "\n".join(bodies)))
-    backtest = {"run_backtest", "calculate_metrics", "compare_strategies", "generate_equity_curve",
-                "test_parameter_sensitivity"}  # fmt: skip
-    assert mentioned <= set(load_tools()) | backtest
+    assert mentioned <= set(load_tools())
 
 
 def test_what_stands_in_the_files_stays(workspace: Path, sim: Sim) -> None:

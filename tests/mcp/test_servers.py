@@ -28,6 +28,7 @@ TOKEN = "a-token-of-at-least-sixteen-signs"
 AS_OF = ("--as-of", "2024-06-03")
 
 NVDA: dict[str, Any] = {"symbol": "NVDA", "entry": 110.0, "stop": 107.0}
+SMA: dict[str, Any] = {"strategy": "sma_cross", "symbols": ["SPY"], "start": "2024-01-02"}
 GOOD: dict[str, dict[str, dict[str, Any]]] = {
     "market": {
         "get_quote": {"symbol": "NVDA"},
@@ -49,6 +50,13 @@ GOOD: dict[str, dict[str, dict[str, Any]]] = {
         "check_trade_rules": {**NVDA, "shares": 10.0},
         "calculate_max_position_size": NVDA,
         "get_risk_metrics": {},
+    },
+    "backtest": {
+        "run_backtest": {**SMA, "parameters": {"fast": 10}},
+        "calculate_metrics": {},
+        "compare_strategies": {"backtests": ["buy_and_hold-2024", "sma_cross-2024-01-02-2024-06"]},
+        "generate_equity_curve": {"points": 3},
+        "test_parameter_sensitivity": {**SMA, "sweep": {"fast": [5, 10]}, "most": 1},
     },
 }
 BAD: dict[str, list[tuple[str, dict[str, Any], str]]] = {
@@ -78,6 +86,15 @@ BAD: dict[str, list[tuple[str, dict[str, Any], str]]] = {
         ("calculate_max_position_size", {"symbol": "NVDA", "entry": 110.0}, "stop"),
         ("get_risk_metrics", {"window": 20}, "window"),
     ],
+    "backtest": [
+        ("run_backtest", {**SMA, "start": "2024-06-04"}, "2024-06-03"),
+        ("run_backtest", {**SMA, "strategy": "sma_cros"}, "sma_cross"),
+        ("run_backtest", {**SMA, "parameters": {"fats": 10}}, "fast"),
+        ("calculate_metrics", {"backtest": "none-such"}, "none-such"),
+        ("compare_strategies", {"backtests": ["sma_cross"]}, "backtests"),
+        ("generate_equity_curve", {"points": 1}, "points"),
+        ("test_parameter_sensitivity", {**SMA, "sweep": {}}, "sweep"),
+    ],
 }
 
 
@@ -86,8 +103,9 @@ def run_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a run that holds SPY in June 2024."""
     folder = tmp_path_factory.mktemp("desk") / "workspace"
     make_workspace(folder, git=False)
-    words = ("run", "--strategy", "sma_cross", "--from", "2024-01-02", "--to", "2024-08-30", "--symbols", "SPY,QQQ")
-    subprocess.run([sys.executable, "-m", "simulator", *words], cwd=folder, check=True, capture_output=True)
+    for strategy, last in (("buy_and_hold", "2024-05-31"), ("sma_cross", "2024-08-30")):
+        words = ("run", "--strategy", strategy, "--from", "2024-01-02", "--to", last, "--symbols", "SPY,QQQ")
+        subprocess.run([sys.executable, "-m", "simulator", *words], cwd=folder, check=True, capture_output=True)
     return folder
 
 
@@ -160,6 +178,38 @@ def test_every_tool_answers_over_http_to_who_has_the_token(url: str) -> None:
             await ask_all(client, "position")
 
     anyio.run(ask)
+
+
+def test_a_long_backtest_tells_how_far_it_is_and_is_stopped_when_it_is_cancelled(run_in: Path) -> None:
+    grid = {**SMA, "start": "2023-01-03", "sweep": {"fast": [*range(5, 21)], "slow": [*range(40, 56)]}}
+    told: list[tuple[float, float | None]] = []
+
+    async def hear(progress: float, total: float | None, _message: str | None) -> None:
+        told.append((progress, total))
+
+    async def ask() -> None:
+        async with over_stdio(run_in, "backtest", *AS_OF) as client:
+            before = {path.name for path in (run_in / "reports").iterdir()}
+            with anyio.move_on_after(60) as scope:
+                async with anyio.create_task_group() as tasks:
+
+                    async def long() -> None:
+                        await client.call_tool("test_parameter_sensitivity", grid, progress_callback=hear)
+                        raise AssertionError("it was to be cancelled")
+
+                    tasks.start_soon(long)
+                    while not told:
+                        await anyio.sleep(0.01)
+                    tasks.cancel_scope.cancel()
+            assert not scope.cancelled_caught
+            # The server goes on, and what was stopped is no result.
+            answer = await client.call_tool("run_backtest", {**SMA, "start": "2024-02-01"})
+            assert not answer.is_error, answer.content
+            after = {path.name for path in (run_in / "reports").iterdir()} - before
+            assert not [name for name in after if (run_in / "reports" / name / "verdict.json").exists()]
+
+    anyio.run(ask)
+    assert told == sorted(set(told))
 
 
 @pytest.mark.parametrize(
