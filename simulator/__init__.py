@@ -43,6 +43,7 @@ __all__ = [
     "Sweep",
     "Target",
     "compare",
+    "desk",
     "load",
     "objective",
     "plan",
@@ -53,7 +54,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from simulator import runs, stats
+    from simulator import desk, runs, stats
     from simulator.api import compare, load, objective, plan, run, sweep
     from simulator.market.bars import Bars, Snapshot
     from simulator.notebook.run import Run
@@ -63,7 +64,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("runs", "stats"):  # rooms that can be used as they are: simulator.runs(), simulator.stats.summary(r)
+    if name in (
+        "desk",
+        "runs",
+        "stats",
+    ):  # rooms that are used as they are: simulator.runs(), stats.summary(r)
         return importlib.import_module(f"simulator.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'simulator' has no attribute {name!r}")

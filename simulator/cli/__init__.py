@@ -41,6 +41,7 @@ COMMANDS = {
     "sweep": Entry("research", "simulator.cli.sweep:sweep", "One strategy in many settings: what is its best worth?"),
     "stats": Entry("research", "simulator.cli.stats:stats", "Metrics and significance of anyone's returns.", False),
     "council": Entry("decide", "simulator.cli.council:council", "One meeting of a council as of a date, by stages."),
+    "desk": Entry("trade", "simulator.cli.desk:desk", "Ask the trading desk: screen, analyze, review; its status."),
     "forward": Entry("trade", "simulator.cli.forward:forward", "A test on paper accounts: start, look, pause, stop."),
     "rehearse": Entry(
         "trade", "simulator.cli.rehearse:rehearse", "Past sessions as forward trading would hold them, without a key."

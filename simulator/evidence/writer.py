@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.desk.records import desk_record
 from simulator.evidence.reader import EXPOSURE, PRICES
 from simulator.evidence.records import DecisionRow, TargetRow
 from simulator.evidence.rows import (
@@ -68,11 +69,14 @@ def exposure_file(bars: Bars, parts: Mapping[str, NDArray[np.float64]]) -> dict[
     return {EXPOSURE: csv_bytes(("session", *parts), _table(sessions, parts.values()))}
 
 
-def prices_file(ledgers: Sequence[Ledger]) -> dict[str, bytes]:
-    """Return prices.csv: of the MOST_PRICES symbols that accounts over the same bars traded most, the newest close of
-    each session, empty before there is one; no file where nothing was traded."""
+def prices_file(ledgers: Sequence[Ledger], results: Sequence[CycleResult]) -> dict[str, bytes]:
+    """Return prices.csv: of the MOST_PRICES symbols that accounts over the same bars traded most, or their desk looked
+    at most, the newest close of each session, empty before there is one; no file where there is no such symbol."""
     bars, own = ledgers[0].bars, ledgers[0]
     fills = np.sum([np.bincount(one.fill_rows["symbol"], minlength=len(bars.symbols)) for one in ledgers], axis=0)
+    looked_at = [desk for one in results if (desk := desk_record(one.decision.record)) is not None]
+    for row in (row for desk in looked_at for row in desk.get("analyses", ())):
+        fills[bars.symbols.index(row["symbol"])] += 1
     if not fills.any():
         return {}
     kept = np.sort(np.argsort(-fills, kind="stable")[: min(MOST_PRICES, int(np.count_nonzero(fills)))])

@@ -148,6 +148,7 @@ def _tables(report: page.Report) -> list[object]:
         value and value.earned,
         members.calls,
         members.failed,
+        *(report.desk.tables if report.desk else ()),
         report.costs.costs,
         report.costs.toggles,
         report.costs.refused,

@@ -13,6 +13,7 @@ from simulator.printing import printable
 from simulator.report.page import Report, compose
 from simulator.report.renderers.markdown import bullets, escape, prose, render_table, sparkline
 from simulator.report.sections import monthly_returns
+from simulator.report.sections.desk_work import DeskSection
 from simulator.report.sections.factors import FactorSection
 from simulator.report.sections.members_and_council import Leaderboard
 from simulator.report.table import Column, Table, make_row, make_table
@@ -34,6 +35,7 @@ def as_markdown(folder: Path, altered: str = "") -> str:
         *_significance(report),
         *_factors(report.factors),
         *_members(report),
+        *write_desk(report.desk),
         *_costs(report),
         *_contamination(report),
         *_assumptions(report),
@@ -152,6 +154,18 @@ def _members(report: Report) -> Iterator[str]:
     if report.calibration:
         yield "## Calibration"
         yield bullets(f"{one.name}: {one.summary}. {one.spoken.partition(': ')[2]}" for one in report.calibration)
+
+
+def write_desk(desk: DeskSection | None) -> Iterator[str]:
+    """Return the desk's tables, each under its title; nothing for a run of anything else."""
+    if desk is None:
+        return
+    yield "## Desk"
+    yield bullets(filter(None, (*desk.sentences, desk.classes_say, desk.bills_say if desk.bills else "")))
+    for table in desk.tables:
+        yield f"### {table.title}"
+        for group in table.groups:
+            yield render_table(replace(table, groups=(group,), corner=group.title or table.corner))
 
 
 def _costs(report: Report) -> Iterator[str]:

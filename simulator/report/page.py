@@ -25,6 +25,7 @@ from simulator.report.sections import (
     comparison,
     contamination,
     costs_and_execution,
+    desk_work,
     distribution,
     drawdowns,
     equity_and_trades,
@@ -84,6 +85,7 @@ class Report:
     factors: factors.FactorSection | None
     members: members_and_council.Members
     calibration: tuple[calibration.Calibrated, ...]
+    desk: desk_work.DeskSection | None
     costs: costs_and_execution.Costs
     figures: Table
     contamination: contamination.ContaminationSection | None
@@ -108,6 +110,7 @@ SECTIONS = (
     Section("factors", "Factors", lambda report: report.factors),
     Section("members", "Members", lambda report: any(vars(report.members).values())),
     Section("calibration", "Calibration", lambda report: report.calibration),
+    Section("desk", "Desk", lambda report: report.desk),
     Section("costs", "Costs"),
     Section("figures", "Figures"),
     Section(
@@ -176,6 +179,7 @@ def compose(evidence: Evidence) -> Report:
         factors=factors.compose(evidence.factors and evidence.factors["regression"]),
         members=members_and_council.compose(evidence),
         calibration=calibration.compose(run),
+        desk=desk_work.compose(evidence),
         costs=costs_and_execution.compose(evidence),
         figures=all_figures.tabulate_figures(run),
         contamination=contamination.compose(evidence),

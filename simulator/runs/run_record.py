@@ -138,7 +138,7 @@ def record_run(work: Work, analyse: Analyse) -> Recorded:
         files[SOURCE] = work.loaded.source.encode()
     digest = verify.result_digest(files)
     files[TRADES] = writer.trade_lines(round_trips(ledger))
-    files |= writer.prices_file([ledger, *(one.replayed.ledger for one in others)])
+    files |= writer.prices_file([ledger, *(one.replayed.ledger for one in others)], work.replayed.results)
     files |= _prompts(work, files)
     files |= {f"{one.folder}/{TRADES}": writer.trade_lines(round_trips(one.replayed.ledger)) for one in others}
 

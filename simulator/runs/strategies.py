@@ -115,9 +115,14 @@ def load_strategy(
         return Loaded(_as_strategy(made), files, None, chosen, None, definition_digest(content))
     if dated := [name for name in chosen if "@" in name]:
         raise UsageError(f"{path.parent.name} is no rule", where=dated[0], mend="leave the @DATE out")
-    if DESK.search(read_bytes(path).decode("utf-8", "replace")):
+    if is_desk_file(path):
         return _desk(path, folder, seating, chosen)
     return _council(path, folder, seating, chosen, traded)
+
+
+def is_desk_file(path: Path) -> bool:
+    """Return True for the strategy.yaml of a desk."""
+    return path.name == DEFINITION and DESK.search(read_bytes(path).decode("utf-8", "replace")) is not None
 
 
 def definition_digest(source: bytes) -> str:

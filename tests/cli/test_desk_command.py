@@ -1,0 +1,181 @@
+"""`sim desk` as a person types it, and the desk's section of a report, on three months of a universe of no market."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import simulator
+from simulator.analysis.desk import CLASSES, EXPECTED_A_DAY, EXPECTED_A_WEEK, read_desk
+from simulator.cli import sim as command
+from simulator.desk.rules import RULES
+from simulator.desk.workflow import STATES
+from simulator.errors import SimError
+from simulator.evidence.reader import Evidence, read
+from simulator.market.sources.files import read_table
+from simulator.market.sources.synthetic import UNIVERSE
+from simulator.report.markdown import as_markdown
+from simulator.workspace import make_workspace
+
+pytestmark = pytest.mark.medium
+
+SYMBOLS = ("--symbols", ",".join(UNIVERSE))
+MORNING = ("--as-of", "2024-03-15T06:30", *SYMBOLS)
+
+
+def call(workspace: Path, *words: object) -> Result:
+    return CliRunner().invoke(command, ["--workspace", str(workspace), *map(str, words)])
+
+
+def answer(workspace: Path, *words: object) -> dict[str, Any]:
+    result = call(workspace, *words, "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the universe and one run of the desk on it."""
+    place = tmp_path_factory.mktemp("desk") / "house"
+    make_workspace(place, git=False)
+    fetch = ("data", "fetch", "--source", "synthetic", "--universe", "1d", "--seed", 7)
+    assert call(place, *fetch, "--from", "2023-01-03", "--to", "2024-04-30").exit_code == 0
+    run = call(
+        place,
+        "run",
+        "--strategy",
+        "momentum_desk",
+        *SYMBOLS,
+        "--from",
+        "2024-01-02",
+        "--to",
+        "2024-03-28",
+        "--format",
+        "md",
+    )
+    assert run.exit_code == 0, (run.output, run.exception)
+    return place
+
+
+@pytest.fixture(scope="module")
+def evidence(house: Path) -> Evidence:
+    (folder,) = (house / "reports").glob("momentum_desk-*")
+    return read(folder)
+
+
+def test_a_watchlist_is_shown_as_json_and_written_as_csv(house: Path, tmp_path: Path) -> None:
+    found = answer(house, "desk", "screen", *MORNING, "--out", tmp_path / "watchlist.csv")
+    assert found["as_of"] == "2024-03-15T06:30:00-04:00"
+    listed = [one["symbol"] for one in found["candidates"]]
+    assert listed
+    assert not set(listed) & set(found["rejected"])
+    with (tmp_path / "watchlist.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["symbol"] for row in rows] == listed
+    assert [float(row["score"]) for row in rows] == [one["score"] for one in found["candidates"]]
+
+
+def test_one_symbol_is_analysed_and_its_plan_keeps_to_the_rules(house: Path) -> None:
+    symbol = answer(house, "desk", "screen", *MORNING)["candidates"][0]["symbol"]
+    analysis = answer(house, "desk", "analyze", symbol.lower(), *MORNING)
+    assert analysis["recommendation"] in CLASSES
+    assert analysis["held"]["sector"] == UNIVERSE[symbol]
+    assert analysis["agent"]["agent"] == "analyzer"
+    found = answer(house, "desk", "optimize", symbol, *MORNING)
+    plan = found["plan"]
+    assert sum(part["shares"] for part in plan["scaling"]) == plan["shares"]
+    assert plan["shares"] * plan["entry"] <= 0.15 * found["account"]["equity"]
+    assert 0.97 * plan["entry"] <= plan["stop"] < plan["entry"] < plan["targets"][0] < plan["targets"][1]
+    assert found["approved"] is found["agent"]["said"]["approve"]
+
+
+def test_an_unknown_symbol_is_told_from_what_is_there(house: Path) -> None:
+    error = call(house, "desk", "analyze", "SYN-TECH-9", *MORNING).exception
+    assert isinstance(error, SimError)
+    assert "SYN-TECH-1" in str(error)
+    assert "is no desk" in str(call(house, "desk", "screen", *MORNING, "--strategy", "macro_council").exception)
+
+
+def test_the_account_of_a_run_is_reviewed(house: Path, evidence: Evidence) -> None:
+    found = answer(house, "desk", "review", "--run", "last", "--period", 7, "--detailed")
+    assert found["account"]["equity"] == pytest.approx(evidence.equity["equity"][-1])
+    assert found["days"] == 7
+    assert "trades" in found
+    assert found["agent"]["agent"] == "reviewer"
+    assert "trades" not in answer(house, "desk", "review", "--run", "last")
+
+
+def test_the_status_has_the_keys_it_was_designed_with(house: Path, evidence: Evidence) -> None:
+    found = answer(house, "desk", "status")
+    keys = ["running", "mode", "workflow_state", "daily_cost", "budget_remaining", "trades_today", "next_task"]
+    assert [key for key in found if key in keys] == keys
+    last = evidence.decisions[-1]["record"]["workflow"]["state"]
+    assert (found["running"], found["mode"], found["workflow_state"]) == (False, "backtest", last.lower())
+    assert (found["daily_cost"], found["budget_remaining"]) == (0.0, 5.0)
+    here = simulator.desk.status(house)
+    assert {**here, "next_task": list(here["next_task"] or ())} == found
+
+
+def test_a_backtest_that_a_person_asks_for_is_on_record_and_judged(house: Path) -> None:
+    span = ("--from", "2024-01-02", "--as-of", "2024-03-28", "--symbols", "SYN-TECH-1,SYN-HEAL-1")
+    found = answer(house, "desk", "backtest-strategy", "equal_weight", *span)
+    assert found["recorded"]
+    assert (found["strategy"], found["last"]) == ("equal_weight", "2024-03-28")
+    assert list((house / "reports").glob("equal_weight-*"))
+    assert found["agent"]["said"]["verdict"] in ("adopt", "reject", "more evidence")
+    assert not found["ready"]
+    error = call(house, "desk", "backtest-strategy", "equal_wait", *span).exception
+    assert "equal_weight" in str(error)
+
+
+def test_a_desk_reads_as_text(house: Path) -> None:
+    assert "recommendation:" in call(house, "desk", "analyze", "SYN-TECH-1", *MORNING).stdout
+    assert "workflow state: " in call(house, "desk", "status").stdout
+
+
+def test_classes_are_held_against_the_bars_that_followed(house: Path, evidence: Evidence) -> None:
+    work = read_desk(evidence)
+    assert work is not None
+    assert work.calls
+    assert {one.symbol for one in work.calls} <= set(evidence.prices)
+    for one in work.calls[:10]:
+        table = read_table(house / "data" / f"{one.symbol}.csv")
+        day = np.datetime64(evidence.sessions[one.session]).astype(np.int64)
+        row = int(np.flatnonzero(table.session_of == day)[0])
+        if one.outcome is not None:
+            assert one.outcome == pytest.approx(table.close[row + 4] / table.close[row - 1] - 1.0)
+    counted = {outcome.name: outcome.calls for outcome in work.decided}
+    assert counted == {name: sum(one.decided == name for one in work.calls) for name in CLASSES}
+
+
+def test_vetoes_states_and_bills_are_those_of_the_records(evidence: Evidence) -> None:
+    work = read_desk(evidence)
+    assert work is not None
+    assert set(work.vetoes) <= {*RULES, "exposure", "buying power", "check at the open"}
+    assert [one.name for one in work.states] == list(STATES)
+    entered = {one.name: one.entered for one in work.states}
+    assert entered["MARKET_EXECUTION"] == len(evidence.sessions)
+    assert entered["WEEKLY_REVIEW"] == work.weeks
+    assert work.weeks in (12, 13)  # nothing is held after the last bar
+    questions: Mapping[str, int] = {one.agent: one.questions for one in work.bills}
+    assert sum(questions.values()) == len(evidence.calls)
+    assert sum(EXPECTED_A_DAY.values()) == pytest.approx(0.0032)
+    assert sum(EXPECTED_A_WEEK.values()) == pytest.approx(0.0022)
+
+
+def test_the_report_shows_them_and_markdown_goes_where_a_repository_keeps_it(house: Path, evidence: Evidence) -> None:
+    text = as_markdown(evidence.folder)
+    for title in ("## Desk", "### Acceptance", "### Classes against what followed", "### Time in states", "### Bills"):
+        assert title in text
+    assert "## Desk" in (house / "docs" / "backtest_results.md").read_text(encoding="utf-8")
+    page = (evidence.folder / "report.html").read_text(encoding="utf-8")
+    assert 'id="desk"' in page
+    assert "synthetic bars, nothing here happened in a market" in page
