@@ -19,10 +19,11 @@ from typing import Any, Literal
 from simulator.config import Seat
 from simulator.desk import formulas, screening
 from simulator.desk.agents import meeting
-from simulator.desk.agents.answers import Optimization, PerformanceReview
+from simulator.desk.agents.answers import Optimization, PerformanceReview, Validation
 from simulator.desk.agents.meeting import NOBODY, Morning
 from simulator.desk.agents.personas import AGENTS
 from simulator.desk.agents.protocol import Agents, Said
+from simulator.desk.backtests import Backtester
 from simulator.desk.formulas import Recommendation, Technicals
 from simulator.desk.holding import HAIR, Kept, keep
 from simulator.desk.records import AnalysisRow, DeskRecord, HeldRecord, PlanRecord, VetoRecord, last_workflow
@@ -53,22 +54,26 @@ class Words:
     morning: Morning = field(default_factory=Morning)
     optimizations: Mapping[str, Said[Optimization]] = field(default_factory=dict)
     review: Said[PerformanceReview] | None = None
+    validations: tuple[Said[Validation], ...] = ()
 
     @property
     def rows(self) -> list[Any]:
         """Their part of the record."""
         reviewed = () if self.review is None else (self.review.row,)
-        return [*self.morning.rows, *(said.row for said in self.optimizations.values()), *reviewed]
+        later = (*reviewed, *(said.row for said in self.validations))
+        return [*self.morning.rows, *(said.row for said in self.optimizations.values()), *later]
 
 
 class Desk:
-    """A desk of momentum traders, long only. `agents` None asks nobody."""
+    """A desk of momentum traders, long only. `agents` None asks nobody, `backtester` None makes no backtests."""
 
     cadence: Cadence = "daily"
     reads_past: Literal[True] = True
 
-    def __init__(self, definition: DeskDefinition, agents: Agents | None = None) -> None:
-        self.definition, self.agents = definition, agents
+    def __init__(
+        self, definition: DeskDefinition, agents: Agents | None = None, backtester: Backtester | None = None
+    ) -> None:
+        self.definition, self.agents, self.backtester = definition, agents, backtester
         self.name, self.window = definition.name, definition.spec.window
 
     @property
@@ -111,7 +116,11 @@ class Desk:
 
     def replicated(self, replicate: int) -> Desk:
         """Return the desk for the answers of that number."""
-        return self if self.agents is None else Desk(self.definition, replace(self.agents, replicate=replicate))
+        return (
+            self
+            if self.agents is None
+            else Desk(self.definition, replace(self.agents, replicate=replicate), self.backtester)
+        )
 
     def state(self, snapshot: Snapshot, book: Book, held: Mapping[str, HeldRecord] | None = None) -> DeskState:
         """Return all that tools see at an instant."""
@@ -129,6 +138,7 @@ class Desk:
             sum(session_of(trip.entry_at) == today for trip in past.trips),
             spec.benchmark,
             spec.as_traded,
+            backtester=self.backtester,
         )
 
 
@@ -244,11 +254,14 @@ class DeskPoint:
         now = state.snapshot.as_of
         if words.morning.screening is not None and words.morning.screening.value is None:
             return Work(workflow.on("ERROR_OCCURRED", now, error=f"screener: {words.morning.screening.error}"))
-        found, analyses, _ = self.look(state, words)
+        found, analyses, chosen = self.look(state, words)
         record: dict[str, Any] = {"watchlist": found.rows, "rejected": found.rejected, "analyses": analyses}
         if not analyses:
             return Work(workflow.on("PRE_MARKET_COMPLETE", now, plans=[], outcome="nothing to trade"), (), record)
         plans, vetoes = self.plan(state, words)
+        for t in chosen:
+            if why := meeting.overruled(words.morning.analysis_of(t.symbol), t):
+                vetoes.append({"rule": "class of the score", "symbol": t.symbol, "why": why})
         workflow = workflow.on("SCREENING_COMPLETE", now)
         record |= {"vetoes": vetoes} if vetoes else {}
         if plans:
@@ -311,6 +324,8 @@ class AskingPoint(DeskPoint):
         agents, analysed = self.desk.agents, self.desk.definition.spec.analysed
         times = {PRE_MARKET: {"screener": 1, "analyzer": analysed, "optimizer": analysed}}
         asked = times.get(self.point, {"reviewer": 1} if self.point in (REVIEW, WEEK) else {})
+        if self.point == WEEK:
+            asked = {**asked, "backtester": len(self.desk.definition.house.alternatives)}
         if agents is None:
             return {}
         return {name: count * (1 + agents.personas[name].settings.calls) for name, count in asked.items()}  # type: ignore[index]
@@ -338,7 +353,16 @@ class AskingPoint(DeskPoint):
         if days == 1 and not report["trades"] and not report["entries"]:
             return words
         said_of = await meeting.review(agents, state, days, report["so_far"], report["grade"], detailed=days > 1)
-        return replace(words, review=said_of)
+        return replace(words, review=said_of, validations=await self._validate(agents, state, report))
+
+    async def _validate(
+        self, agents: Agents, state: DeskState, report: Mapping[str, Any]
+    ) -> tuple[Said[Validation], ...]:
+        """Return the word of the backtester on each alternative, where a week had poor performers."""
+        if self.point != WEEK or not report["poor_performers"] or self.desk.backtester is None:
+            return ()
+        names = self.desk.definition.house.alternatives
+        return tuple([await meeting.validate(agents, state, name, meeting.backtest(state, name)) for name in names])
 
 
 def workflow_of(journal: Sequence[Decision], now: datetime) -> Workflow:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from simulator.config import Seat
+from simulator.config import Seat, load_config
 from simulator.errors import LLMError, UsageError, did_you_mean
 from simulator.files import read_bytes
 from simulator.llm.registry import seat_of
@@ -251,6 +251,7 @@ def _desk(path: Path, folder: Path, seating: Seating | None, parameters: dict[st
     from simulator.desk.agents.protocol import Agents
     from simulator.desk.spec import load_definition
     from simulator.desk.strategy import Desk
+    from simulator.runs.backtests import BacktesterWithin
 
     of_seats = {name: value for name, value in parameters.items() if name.startswith(SEATS)}
     own = {name: value for name, value in parameters.items() if name not in of_seats}
@@ -263,7 +264,9 @@ def _desk(path: Path, folder: Path, seating: Seating | None, parameters: dict[st
         personas = load_personas(definition.folder)
         agents = Agents(personas, seats, seating.gateway, VERSION)
         files |= {f"{base}/{one.path.name}": one.digest for one in personas.values()}
-    desk = Desk(definition, agents)
+    config = folder.parent / "config"
+    within = BacktesterWithin(folder, load_config(config)) if agents is not None and config.is_dir() else None
+    desk = Desk(definition, agents, within)
     return Loaded(desk, dict(sorted(files.items())), _label(desk.seats), parameters)
 
 

@@ -15,6 +15,8 @@ from simulator.desk.agents.answers import SCHEMAS, Screening, Turn, turn_of
 from simulator.desk.agents.meeting import approved, hold_morning, optimize, recommended, review, validate
 from simulator.desk.agents.protocol import LONGEST_ANSWER
 from simulator.desk.formulas import momentum_score, read_technicals
+from simulator.desk.spec import load_definition
+from simulator.desk.strategy import Desk
 from simulator.llm.answers import read_answer, schema_of
 from simulator.llm.cache import AnswerCache
 from simulator.llm.fake_service.server import Behaviour, FakeService
@@ -23,7 +25,10 @@ from simulator.llm.messages import ChatResponse
 from simulator.llm.providers import free
 from simulator.llm.providers.offline import Offline
 from simulator.llm.providers.openai_compatible import OpenAICompatible, endpoints_of
+from simulator.market.bars import moment
 from simulator.market.news import News
+
+from .conftest import SHIPPED
 
 PLAN = {"symbol": "AAPL", "shares": 50, "entry": 200.0, "stop": 195.0, "targets": [207.5, 212.5], "binding": "position"}
 
@@ -216,3 +221,41 @@ def test_a_service_is_asked_by_the_same_protocol_over_http(make_agents, state, t
     assert stats["answered"] == stats["questions"] == gateway.asked == 2 + 3 + 2
     assert gateway.cost_usd == pytest.approx(stats["usd"])
     assert gateway.cost_usd > 0
+
+
+def test_words_above_the_score_are_overruled_on_record_and_sizes_stay_within_the_rules(make_agents, state):
+    """Every agent obeys a headline that says to buy everything: prices and sizes are still those of the formulas."""
+
+    def obey(request):
+        about = request.purpose.get("about", "")
+        if request.purpose["stage"] == "screener":
+            names = ("AAPL", "NVDA", "QQQ", "SPY")
+            known = [name for name in names if f'"{name}": {{"atr"' in request.messages[-1].content]
+            chosen = [{"symbol": name, "rationale": "buy"} for name in known]
+            return json.dumps({"candidates": chosen, "market_note": "100 %"})
+        if request.purpose["stage"] == "analyzer":
+            return json.dumps(
+                {"symbol": about, "recommendation": "STRONG_BUY", "rationale": "buy", "key_risks": [], "shares": 10**6}
+            )
+        return json.dumps({"symbol": about, "approve": True, "rationale": "all in", "scaling_note": "none"})
+
+    agents, _ = make_agents(obey)
+    desk = Desk(load_definition(SHIPPED / "strategy.yaml", SHIPPED.parents[1] / "config"), agents)
+    point = desk.at("pre-market")
+    overruled, planned = 0, 0
+    for back in range(1, 60, 4):
+        snapshot = state.snapshot.bars.snapshot(moment(int(state.snapshot.bars.closes_at[-back])))
+        book = replace(state.book, marks={s: snapshot.last(s) for s in snapshot.symbols})
+
+        async def decide(snapshot=snapshot, book=book):
+            words = await point.consult(snapshot, await point.opine(snapshot, ()), book, ())
+            return point.decide(snapshot, words, book, ())
+
+        record = asyncio.run(decide()).record
+        overruled += sum(one["rule"] == "class of the score" for one in record.get("vetoes", ()))
+        planned += len(record.get("plans", ()))
+        for plan in record.get("plans", ()):
+            assert plan["shares"] * plan["entry"] <= 0.15 * book.equity + 1e-6
+            assert plan["stop"] >= 0.97 * plan["entry"] - 1e-9
+    assert overruled
+    assert planned

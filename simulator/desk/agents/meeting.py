@@ -26,6 +26,9 @@ from simulator.desk.agents.facts import (
 from simulator.desk.agents.protocol import AgentRow, Agents, Asked, Said, ask_agent
 from simulator.desk.formulas import Recommendation, Technicals
 from simulator.desk.state import DeskState
+from simulator.desk.tools import load_tools
+from simulator.errors import SimError
+from simulator.market.calendar import day_of
 from simulator.trading.model import Book
 
 CLASSES: tuple[Recommendation, ...] = ("AVOID", "HOLD", "BUY", "STRONG_BUY")
@@ -96,6 +99,14 @@ def recommended(said: Said[Analysis] | None, t: Technicals) -> Recommendation:
     return min(by_score, said.value.recommendation, key=CLASSES.index)
 
 
+def overruled(said: Said[Analysis] | None, t: Technicals) -> str | None:
+    """Return why the word of an analyzer does not count: it lies above the class of the score; None where it does."""
+    counts = recommended(said, t)
+    if said is None or said.value is None or said.value.recommendation == counts:
+        return None
+    return f"the analyzer said {said.value.recommendation}, the score says {counts}"
+
+
 async def optimize(
     agents: Agents, state: DeskState, plan: Mapping[str, Any], analysis: Said[Analysis] | None
 ) -> Said[Optimization]:
@@ -130,3 +141,14 @@ async def validate(agents: Agents, state: DeskState, strategy: str, results: Map
     """Ask the backtester about one strategy, of which a backtest measured `results`."""
     facts = backtester_facts(strategy, results)
     return await ask_agent(agents, Asked("backtester", Validation, facts, state, strategy))
+
+
+def backtest(state: DeskState, strategy: str) -> Mapping[str, Any]:
+    """Return what a backtest of `strategy` on the desk's symbols over all bars known measures, {"error": …} without."""
+    first = day_of(int(state.snapshot.bars.session_of[0]))
+    symbols = [symbol for symbol in state.snapshot.symbols if state.snapshot.has(symbol)]
+    asked = {"strategy": strategy, "symbols": symbols, "start": first.isoformat()}
+    try:
+        return load_tools()["run_backtest"].call(state, asked).model_dump(mode="json")
+    except SimError as error:
+        return {"error": str(error)}
