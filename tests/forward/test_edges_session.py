@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from simulator.errors import UsageError
 from simulator.forward.books import Split
+from simulator.forward.market_data import Quote
 from simulator.forward.settings import Forward
 from simulator.forward.switches import PAUSE, STOP, throw
 from simulator.forward.watch import StoppedError
+from simulator.market.bars import moment
 from simulator.trading.model import Target
 from simulator.workspace import Workspace
 
@@ -181,6 +184,54 @@ def test_a_broker_that_is_down_at_a_point_is_decided_on_when_it_is_back(flat: Ma
     assert test.events("point")[0]["left"] == ["COUNCIL"]
     assert [one.state.shares for one in session.traders] == [{"A": 500.0}] * 2
     assert test.alerts("broker unreachable")
+
+
+def test_edge_13_a_cancel_that_a_fill_outruns_leaves_no_second_exit(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET], WEDNESDAY: [Target("A", 0.0)]}, THURSDAY)
+    test.script("at 2024-06-05T08:30 fill-wins times=1")
+    session = test.play()
+    assert [one.quantity for one in session.traders[0].fills] == [500.0, -500.0]
+    assert (test.held(), test.exits()) == (0.0, [])
+
+
+def test_edge_16_more_of_a_position_with_live_exits_is_bought_and_all_of_it_protected(
+    flat: Market, tmp_path: Path
+) -> None:
+    more = Target("A", 0.8, stop=97.0, take_profit=120.0)
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET], WEDNESDAY: [more]}, WEDNESDAY)
+    test.play()
+    assert test.held() == 800.0
+    assert test.exits() == [("limit", 120.0, 800.0), ("stop", 97.0, 800.0)]
+    assert test.alerts("order refused", "position unprotected") == []
+
+
+def test_edge_28_a_symbol_that_was_quoted_long_ago_is_not_ordered(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [Target("A", 0.5), Target("B", 0.2)]}, TUESDAY, more={"late": True})
+    flat.served.advance(flat.served.call(lambda exchange: exchange.now) + 90 * 60 * 1_000_000_000)
+
+    async def quotes(symbols: Sequence[str]) -> dict[str, Quote]:
+        now = moment(flat.served.call(lambda exchange: exchange.now))
+        return {one: Quote(now - timedelta(minutes=20 if one == "A" else 0), 99.9, 100.1) for one in symbols}
+
+    session = test.play(quotes=quotes)
+    assert [one.symbol for one in flat.orders(session.traders[0].broker)] == ["B"]  # type: ignore[arg-type]
+    assert [one.split(":")[0] for one in test.alerts("stale quote")] == ["A"]
+
+
+def test_edge_30_a_closure_that_no_calendar_knew_is_told_and_nothing_is_decided(
+    flat: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
+    session = test.open()
+
+    async def closed(*_: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(session.traders[0].broker, "calendar", closed)
+    asyncio.run(session.go())
+    assert [(one["state"], one["why"]) for one in test.events("point")] == [("missed", "the broker is closed")]
+    assert test.alerts("halt") == ["the broker is closed on 2024-06-04: nothing is decided"]
+    assert flat.orders(session.traders[0].broker) == []  # type: ignore[arg-type]
 
 
 # ── when something is down ──────────────────────────────────────────────────────────────────────────────────────────
