@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import click
 
 from simulator.cli.completers import complete_run, complete_strategy, complete_symbol
-from simulator.cli.options import AS_JSON, MAX_COST, MODELS, Whole, apply_options, cache_mode, parse_symbols
+from simulator.cli.options import AS_JSON, MAX_COST, MODELS, InSections, Whole, apply_options, cache_mode, parse_symbols
 from simulator.cli.output import print_result
 from simulator.printing import say
 from simulator.workspace import Workspace
@@ -29,6 +29,16 @@ STRATEGY = click.option(
 of_task = apply_options(AS_OF, RUN, SYMBOLS, STRATEGY, MODELS, MAX_COST, cache_mode(), AS_JSON)
 
 
+class TaskCommand(InSections):
+    """A task of the desk, its options by what they decide."""
+
+    sections: ClassVar = {
+        "What is asked": ("--most", "--period", "--detailed", "--from", "--as-of", "--run", "--symbols"),
+        "Who answers, and for how much": ("--strategy", "--models", "--max-cost", "--cache"),
+        "Output": ("--out", "--json", "--help"),
+    }
+
+
 @click.group()
 def desk() -> None:
     """Ask the desk: screen, analyze, optimize, review, backtest; or see how it stands.
@@ -43,7 +53,7 @@ def desk() -> None:
     """
 
 
-@desk.command()
+@desk.command(cls=TaskCommand)
 @click.option("--most", type=Whole(min=1, max=100), default=5, show_default=True, help="Candidates to list.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the watchlist as CSV too.")
 @of_task
@@ -59,7 +69,7 @@ def screen(workspace: Workspace, /, out: Path | None, as_json: bool, **asked: An
         say(write_file(out, watchlist_csv(found)), err=as_json)
 
 
-@desk.command()
+@desk.command(cls=TaskCommand)
 @click.argument("symbol", shell_complete=complete_symbol)
 @of_task
 @click.pass_obj
@@ -68,7 +78,7 @@ def analyze(workspace: Workspace, /, symbol: str, as_json: bool, **asked: Any) -
     _show(_carry_out(workspace, "analyze", symbol.upper(), **asked), as_json)
 
 
-@desk.command()
+@desk.command(cls=TaskCommand)
 @click.argument("symbol", shell_complete=complete_symbol)
 @of_task
 @click.pass_obj
@@ -77,7 +87,7 @@ def optimize(workspace: Workspace, /, symbol: str, as_json: bool, **asked: Any) 
     _show(_carry_out(workspace, "optimize", symbol.upper(), **asked), as_json)
 
 
-@desk.command()
+@desk.command(cls=TaskCommand)
 @click.option("--period", type=Whole(min=1, max=3660), default=1, show_default=True, help="Calendar days back.")
 @click.option("--detailed", is_flag=True, help="With every trade.")
 @of_task
@@ -87,7 +97,7 @@ def review(workspace: Workspace, /, as_json: bool, **asked: Any) -> None:
     _show(_carry_out(workspace, "review", "", **asked), as_json)
 
 
-@desk.command("backtest-strategy")
+@desk.command("backtest-strategy", cls=TaskCommand)
 @click.argument("name", shell_complete=complete_strategy)
 @click.option("--from", "first", default="2024-01-01", show_default=True, metavar="DATE", help="First session.")
 @of_task
