@@ -118,7 +118,7 @@ def open_gateway(spec: RunSpec, workspace: Workspace, config: Config) -> Iterato
         journal=journal,
     )
     with asyncio.Runner() as loop:
-        asking = Asking(gateway, chosen, tuple(config.accounts.accounts), loop, estimate)
+        asking = Asking(gateway, chosen, tuple(config.accounts.accounts), loop, estimate, config=config)
         try:
             yield asking
         finally:

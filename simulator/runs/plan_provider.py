@@ -94,7 +94,7 @@ def plan_gateway(
     again: Mode = "retry" if mode == "retry" else "record"
     with Reading(workspace.cache, mode) as cache, asyncio.Runner() as loop:
         everyone = dict.fromkeys(("offline", *(seat.provider for seat in chosen.values())), plan_provider)
-        yield Asking(Gateway(cache, everyone, mode=again), chosen, tuple(config.accounts.accounts), loop)
+        yield Asking(Gateway(cache, everyone, mode=again), chosen, tuple(config.accounts.accounts), loop, config=config)
 
 
 def analyst_for(request: ChatRequest) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from simulator.config import Seat, load_config
+from simulator.config import Config, Seat
 from simulator.errors import LLMError, UsageError, did_you_mean
 from simulator.files import read_bytes
 from simulator.llm.registry import seat_of
@@ -53,11 +53,13 @@ class Nobody:
 
 @dataclass(frozen=True)
 class Seating:
-    """The gateway a strategy asks through, the model in every seat, names of accounts reviewers must not read."""
+    """The gateway a strategy asks through, the model in every seat, names of accounts reviewers must not read; `config`
+    of the run, by which a desk makes backtests within it."""
 
     gateway: Gateway
     seats: Mapping[str, Seat]
     accounts: tuple[str, ...]
+    config: Config | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,8 +266,12 @@ def _desk(path: Path, folder: Path, seating: Seating | None, parameters: dict[st
         personas = load_personas(definition.folder)
         agents = Agents(personas, seats, seating.gateway, VERSION)
         files |= {f"{base}/{one.path.name}": one.digest for one in personas.values()}
-    config = folder.parent / "config"
-    within = BacktesterWithin(folder, load_config(config)) if agents is not None and config.is_dir() else None
+    within = None
+    if agents is not None and seating is not None and seating.config is not None:
+        within = BacktesterWithin(folder, seating.config)
+        # What they do stands in the record: another rule is another run.
+        rules = [rule for name in definition.house.alternatives if (rule := folder / f"{name}.py").is_file()]
+        files |= {rule.name: hashlib.sha256(read_bytes(rule)).hexdigest() for rule in rules}
     desk = Desk(definition, agents, within)
     return Loaded(desk, dict(sorted(files.items())), _label(desk.seats), parameters)
 
