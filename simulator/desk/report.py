@@ -64,7 +64,7 @@ def report_period(state: DeskState, sessions: int, days: int) -> dict[str, Any]:
         "trades": [_trade(trip) for trip in recent],
         "beyond_stop_limit": [trip.symbol for trip in recent if trip.pnl_fraction < -WIDEST_STOP],
         "positions": {symbol: state.book.weight(symbol) for symbol in sorted(state.book.positions)},
-        "drawdown": state.drawdown,
+        "drawdown": round(state.drawdown, 9),
         "so_far": {**numbers, "trades": len(ended), "sessions": sessions},
         "grade": grade_of(ended, numbers),
         "poor_performers": poor_performers(recent),

@@ -33,6 +33,7 @@ from simulator.desk.screening import Screen, propose, screen, with_plan
 from simulator.desk.spec import DeskDefinition
 from simulator.desk.state import DeskState
 from simulator.desk.workflow import Event, Workflow
+from simulator.errors import SimError
 from simulator.market.bars import Snapshot
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.trading.model import Book, Cadence, Decision, Past, Target
@@ -195,7 +196,10 @@ class DeskPoint:
         workflow = workflow_of(journal, now).at(now)
         state, kept = self._keep(snapshot, book, workflow)
         workflow = workflow.learn(held=dict(kept.held))
-        done = self._work(state, workflow, words)
+        try:
+            done = self._work(state, workflow, words)
+        except SimError as error:  # the positions are protected all the same, and the next point goes on
+            done = Work(workflow if workflow.state == "ERROR" else workflow.on("ERROR_OCCURRED", now, error=str(error)))
         moved = {target.symbol for target in kept.targets}
         targets = (*kept.targets, *(one for one in done.targets if one.symbol not in moved))
         record: DeskRecord = {"kind": "desk", "point": self.point, "workflow": done.workflow.as_record()}

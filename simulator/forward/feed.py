@@ -81,7 +81,7 @@ class RecordedFeed:
         today = as_of.astimezone(NEW_YORK).date()
         if self._asked != today:
             self._ask_actions(today)
-        self._record(as_of, last_complete_session(as_of) if self._daily else today)
+        self._record(as_of, last_complete_session(as_of, timedelta(0)) if self._daily else today)
         known = self.load(as_of, [one for one in self.splits() if one.session <= today])
         self._keep(known.snapshot)
         return known

@@ -490,6 +490,8 @@ class Session:
             trader.give_up(now, "a newer decision took its place", self._record, self._alert)
             intent = await self._planner(trader, at, name)(await trader.broker.account(), 0)
             trader.record_intent(intent, self._record, name)
+            if self.watch is not None:
+                self.watch.keep_report(intent.decision)
         trader.execution_open = True
         await self._settle(trader)
 

@@ -7,6 +7,7 @@ anything    tell ──► log       alert ──► log, store, channels
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from datetime import datetime
 from typing import Any
 
 from simulator.errors import SimError
+from simulator.files import write_file
 from simulator.forward.alerts import Alert, Alerts, Deliver, Kind
 from simulator.forward.log import Log
 from simulator.forward.settings import Forward
 from simulator.forward.switches import Heartbeat, Switches, beat, read_switches
 from simulator.trading.cycle import Intent
-from simulator.trading.model import Order, Rejection
+from simulator.trading.model import Decision, Order, Rejection
 from simulator.workspace import Workspace
 
 Record = Callable[[str, datetime, str, Mapping[str, Any]], None]
@@ -68,6 +70,19 @@ class Watch:
         self._record, self._clock = record, clock
         self._since, self._now, self._next = "", datetime.min, ""
         self._beaten, self._state = -float("inf"), ""
+
+    def keep_report(self, decision: Decision) -> None:
+        """Write the report that a decision makes of its day into ``logs/reports/daily_YYYYMMDD.json``, of its week into
+        ``weekly_YYYYMMDD.json``; nothing where it makes none."""
+        report = decision.record.get("report")
+        if not report:
+            return
+        period = "daily" if report["days"] == 1 else "weekly"
+        path = self.workspace.logs / "reports" / f"{period}_{report['session'].replace('-', '')}.json"
+        try:
+            write_file(path, (json.dumps({"run": self.watched.run, **report}, indent=1) + "\n").encode())
+        except SimError as error:
+            self.alert("disk", f"the report of {report['session']}: {error.found}", self._now)
 
     def start(self, now: datetime) -> None:
         """Say that the loop is at work, from `now` on."""

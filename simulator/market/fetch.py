@@ -86,10 +86,10 @@ def fetch(request: FetchRequest, into: Path, now: datetime, say: Say) -> list[Ke
     ]
 
 
-def last_complete_session(now: datetime) -> date:
-    """The newest session of XNYS that closed at least DELAY before `now`."""
+def last_complete_session(now: datetime, delay: timedelta = DELAY) -> date:
+    """The newest session of XNYS that closed at least `delay` before `now`."""
     recent = sessions(now.date() - timedelta(days=15), now.date() + timedelta(days=1))
-    done = int(np.searchsorted(recent.closes_at, instant(now - DELAY), side="right"))
+    done = int(np.searchsorted(recent.closes_at, instant(now - delay), side="right"))
     return day_of(recent.session_of[done - 1])
 
 

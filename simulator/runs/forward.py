@@ -136,7 +136,7 @@ def _loader(
 
     def load(as_of: datetime, splits: Sequence[Split]) -> Known:
         today = as_of.astimezone(NEW_YORK).date()
-        last = last_complete_session(as_of) if daily else today
+        last = last_complete_session(as_of, timedelta(0)) if daily else today
         loaded = load_bars(spec.symbols, folders, first=begin, last=last, context=context)
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
         shown = adjusted(loaded.context, splits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,8 @@ def test_a_state_that_lasts_too_long_is_an_error() -> None:
     assert late.context["error"] == "INTRADAY_MONITORING since 2024-07-02T10:30:00-04:00"
 
 
-def test_the_diagram_names_every_edge() -> None:
+def test_the_diagram_of_the_docs_is_that_of_the_table() -> None:
     text = diagram()
-    assert all(f"{event}" in text for _, event in TRANSITIONS)
+    assert all(event in text for _, event in TRANSITIONS)
+    page = Path(__file__).parents[2] / "docs" / "desk_workflow.md"
+    assert f"```mermaid\n{text}\n```" in page.read_text(encoding="utf-8")
