@@ -1,0 +1,73 @@
+"""Positions between entry and exit, on a market made by hand."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from simulator.desk.holding import keep
+from simulator.desk.records import HeldRecord
+from simulator.desk.state import DeskState
+from simulator.market.bars import Bars, moment
+from simulator.market.calendar import sessions
+from simulator.trading.model import Book, RoundTrip
+
+ON = sessions(date(2024, 1, 2), date(2024, 3, 1))
+
+
+def state_at(close: float, shares: float = 10.0) -> DeskState:
+    """A position of A, entered at 100 at the open of the last session, whose bar closed at `close`; ATR about 2."""
+    closes = np.full((len(ON), 1), 100.0)
+    closes[-1] = close
+    columns = (np.full_like(closes, 100.0), closes + 1.0, closes - 1.0, closes, np.full_like(closes, 1e6))
+    days = ON.session_of
+    bars = Bars(("A",), ON.opens_at, ON.closes_at, *columns, np.zeros_like(closes), days, ("test",))
+    trip = RoundTrip(
+        "A", "long", int(ON.opens_at[-1]), None, 10.0, 100.0, None, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 1, None, "still held"
+    )
+    book = Book(9_000.0, {"A": shares}, {"A": close}, 9_000.0 + shares * close)
+    return DeskState(bars.snapshot(moment(int(ON.closes_at[-1]))), book, trips=(trip,))
+
+
+def held(stop: float = 97.0) -> HeldRecord:
+    return {"entry": 100.0, "shares": 10.0, "first_stop": 97.0, "stop": stop, "targets": [104.5, 107.5]}
+
+
+@pytest.mark.parametrize(
+    ("close", "stop", "part", "words"),
+    [
+        (102.0, 97.0, None, ""),
+        (103.0, 100.0, 1.0, "one risk of profit"),
+        (104.6, 100.3, 0.5, "half sold"),
+        (107.2, 97.0, 0.0, "near its second target"),
+        (96.0, 97.0, 0.0, "not above its stop"),
+    ],
+)
+def test_stops_follow_halves_are_sold_and_what_is_near_its_target_is_left(
+    close: float, stop: float, part: float | None, words: str
+) -> None:
+    state = state_at(close)
+    kept = keep(state, {"A": held()}, (), sells=True)
+    if part is None:
+        assert (kept.targets, kept.moves) == ((), ())
+        return
+    (target,), (move,) = kept.targets, kept.moves
+    assert words in move
+    assert target.weight == pytest.approx(part * state.book.weight("A"))
+    if part:
+        assert target.stop == kept.held["A"]["stop"] == pytest.approx(stop, abs=0.5)
+        assert target.take_profit == 107.5
+
+
+def test_a_stop_never_comes_down_and_nothing_is_sold_before_the_open() -> None:
+    kept = keep(state_at(104.6), {"A": held(stop=103.0)}, (), sells=False)
+    assert kept.targets == ()
+    assert kept.held["A"]["stop"] == 103.0
+
+
+def test_a_new_position_is_protected_from_what_was_paid_never_wider_than_three_per_cent() -> None:
+    kept = keep(state_at(101.0), {}, (), sells=False)
+    assert kept.held["A"] == {**held(), "targets": [104.5, 107.5]}
+    assert keep(state_at(101.0, shares=0.0), {"A": held()}, (), sells=True).held == {}
