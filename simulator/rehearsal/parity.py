@@ -188,12 +188,8 @@ def read_side(events: Sequence[Event], last: date) -> Side:
             side.fill(account, fill.at, fill.symbol, fill.quantity, fill.price)
         elif event.kind == "forward.session" and event.account is not None:
             side.close(account, payload["session"], payload["equity"], payload["positions"])
-    days = [date.fromisoformat(one.payload["session"]) for one in events if one.kind == "forward.session"]
-    last = sessions(max(days), max(days)).closes_at.tolist() if days else []
-    for (account, at), intent in made.items():
-        # After its last bar a replay decides nothing any more: there is no open at which anything would fill.
-        if not last or instant(at) < last[0]:
-            side.decide(account, intent.decision)
+    for (account, _), intent in made.items():
+        side.decide(account, intent.decision)
     return side
 
 
