@@ -78,7 +78,7 @@ class Watch:
         if not report:
             return
         period = "daily" if report["days"] == 1 else "weekly"
-        path = self.workspace.logs / "reports" / f"{period}_{report['session'].replace('-', '')}.json"
+        path = self.workspace.logs.parent / "reports" / f"{period}_{report['session'].replace('-', '')}.json"
         try:
             write_file(path, (json.dumps({"run": self.watched.run, **report}, indent=1) + "\n").encode())
         except SimError as error:
