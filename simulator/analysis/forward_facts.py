@@ -252,11 +252,14 @@ def _account(record: ForwardRecord, registration: Registration, name: str, trial
 
 
 def _held(days: Sequence[DayRow], symbols: Sequence[str]) -> Floats:
-    """(S + 1,) mean growth of the symbols; one counts from its first bar on."""
+    """(S + 1,) mean growth of the symbols from the first open on; one counts from its first bar on."""
     growth = np.ones((len(days) + 1, len(symbols)))
     for t, day in enumerate(days):
-        moves = [[bar.moves.get(symbol, 0.0) for symbol in symbols] for bar in day.held]
-        growth[t + 1] = growth[t] * np.prod(1.0 + np.array(moves), axis=0)
+        moves = [
+            [(1.0 + bar.moves.get(symbol, 0.0)) / (1.0 + bar.overnight.get(symbol, 0.0)) for symbol in symbols]
+            for bar in day.held
+        ]
+        growth[t + 1] = growth[t] * np.prod(np.array(moves), axis=0)
     return np.asarray(growth.mean(axis=1))
 
 
@@ -269,7 +272,8 @@ def _followed(told: Sequence[Recommendation]) -> Iterator[tuple[Recommendation, 
 
 def _came_true(one: Recommendation, later: str | None, days: Sequence[DayRow]) -> tuple[bool, bool] | None:
     """(came true, rose) over the bars that opened at or after it and before the next; None where that is not known."""
-    said = one.weight - one.before if one.conviction is None else float(one.conviction)
+    # To want the same again is to say the same again.
+    said = (one.weight - one.before or one.weight) if one.conviction is None else float(one.conviction)
     start, end = datetime.fromisoformat(one.at), None if later is None else datetime.fromisoformat(later)
     moved, seen = 1.0, False
     for bar in (bar for day in days if day.session >= one.session for bar in day.held if one.symbol in bar.moves):

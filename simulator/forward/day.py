@@ -7,16 +7,23 @@ from datetime import date
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from simulator.forward.books import Step
 from simulator.forward.payloads import to_json
 from simulator.forward.protocols import Known
 from simulator.forward.records import Accruals
+from simulator.forward.state import State
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.trading.model import Book, BrokerFill
 
 if TYPE_CHECKING:
     from simulator.forward.trader import Trader
+
+
+AT_OPEN_NS = 60 * 10**9
+"""A broker fills what waited for the open within the first minute, not at its first instant."""
 
 
 def day_row(trader: Trader, known: Known, session: date, account: Book | None) -> dict[str, Any]:
@@ -34,7 +41,8 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
         whole = _added(whole, step)
         if bars.session_of[t] == number:
             at = moment(int(bars.opens_at[t])).astimezone(NEW_YORK).isoformat()
-            held.append({"at": at, "weights": weights, "moves": _moves(known, t)})
+            overnight = _overnight(known) if t == 0 else {}
+            held.append({"at": at, "weights": weights, "moves": _moves(known, t), "overnight": overnight})
             accrued = _added(accrued, step)
         elif bars.session_of[t] < number:
             before = step.account.equity
@@ -46,7 +54,7 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
         }
     own = trader.books.at(bars, fills, (), known.splits, session)
     today = [one for one in fills if moment(one.at).astimezone(NEW_YORK).date() == session]
-    references = {one.id: price for one in today if (price := _reference(known, one)) is not None}
+    references = {one.id: price for one in today if (price := _reference(known, one, trader.state)) is not None}
     costs = sum((one.price - references[one.id]) * one.quantity for one in today if one.id in references)
     unexplained = None if account is None else account.cash + whole.total - own.cash
     ends = bars.cash_return[bars.session_of == number]
@@ -76,14 +84,26 @@ def _moves(known: Known, t: int) -> dict[str, float]:
     return {symbol: move for symbol, move in moved.items() if not isnan(move)}
 
 
-def _reference(known: Known, fill: BrokerFill) -> float | None:
-    """Return the open of the bar that a fill happened at; a fill within a bar was at its own price."""
+def _overnight(known: Known) -> dict[str, float]:
+    """Return returns from the last close to the first open of the run, in which nobody could trade."""
+    bars, row = known.snapshot.bars, len(known.snapshot.bars) - len(known.traded)
+    if row < 1:
+        return {}
+    moved = {symbol: float(bars.open[row, n] / bars.close[row - 1, n] - 1.0) for n, symbol in enumerate(bars.symbols)}
+    return {symbol: move for symbol, move in moved.items() if not isnan(move)}
+
+
+def _reference(known: Known, fill: BrokerFill, state: State) -> float | None:
+    """Return the price before slippage: the open for what filled as the bar began, the stop for what that closed; all
+    else fills at its own price."""
     bars = known.traded
-    if fill.symbol not in bars.symbols:
+    t = int(np.searchsorted(bars.opens_at, fill.at, side="right")) - 1
+    if t < 0 or fill.symbol not in bars.symbols:
         return None
-    n = bars.column(fill.symbol)
-    opened = bars.opens_at == fill.at
-    if opened.any():
-        price = float(bars.open[opened, n][0])
-        return None if isnan(price) else price
-    return fill.price
+    opened = float(bars.open[t, bars.column(fill.symbol)])
+    stop, ticket = state.stopped.get(fill.id), state.tickets.get(fill.client_order_id)
+    limited = ticket is not None and ticket.kind == "limit"
+    late = fill.at - int(bars.opens_at[t])
+    if late == 0 or (late <= AT_OPEN_NS and stop is None and not limited):
+        return None if isnan(opened) else opened
+    return fill.price if stop is None else stop

@@ -24,12 +24,13 @@ class Held:
     A day has one where bars are daily, one for each bar where they are finer: a book that is flat at every open may
     have held the market all day. Weights are signed fractions of the equity at the close before; symbols that are not
     held may be left out of them. Moves, close to close with dividends, are of every symbol of the universe that has
-    a bar.
+    a bar; `overnight` is the part of the first bar's before its open, in which nobody could trade.
     """
 
     at: str
     weights: Mapping[str, float]
     moves: Mapping[str, float]
+    overnight: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class SessionRow:
 class Recommendation:
     """A symbol's target of the opinion formed at a point, before any account's limits; `conviction` -2 … +2 where the
     strategy has one. Its sign says up or down; without one that of `weight` less `before`, the symbol's earlier
-    target."""
+    target, and of the weight where that is unchanged."""
 
     at: str
     session: str

@@ -59,6 +59,7 @@ class State:
     protection : what every position is to be protected by
     to_flatten : {symbol: cause} of positions that nobody decided on
     external : ids of orders of others that were reported
+    stopped : {id of a fill: stop that it was to fill at} of what a stop closed
     day : row of the session that ended last
     """
 
@@ -75,6 +76,7 @@ class State:
     protection: dict[str, Protection] = field(default_factory=dict)
     to_flatten: dict[str, str] = field(default_factory=dict)
     external: set[str] = field(default_factory=set)
+    stopped: dict[str, float] = field(default_factory=dict)
     day: Mapping[str, Any] = field(default_factory=dict)
     _protecting: set[str] = field(default_factory=set)
     """Ids under which exits were decided."""
@@ -135,13 +137,18 @@ class State:
         self.fills[fill.id] = fill
         before, ticket = self.shares.get(fill.symbol, 0.0), self.tickets.get(fill.client_order_id)
         after = before + fill.quantity
+        asked = ticket is not None and (ticket.quantity is None or ticket.quantity > 0.0) == (fill.quantity > 0.0)
+        guard = self.protection.get(fill.symbol)
+        if guard is not None and guard.stop is not None and not asked and before * fill.quantity < 0.0:
+            take = guard.take_profit
+            if take is None or (fill.price - take) * before < 0.0:  # a target fills at its price or better
+                self.stopped[fill.id] = guard.stop
         if abs(after) < LEAST_SHARES:
             self.shares.pop(fill.symbol, None)
             self.protection.pop(fill.symbol, None)
             self.to_flatten.pop(fill.symbol, None)
             return
         self.shares[fill.symbol] = after
-        asked = ticket is not None and (ticket.quantity is None or ticket.quantity > 0.0) == (fill.quantity > 0.0)
         if asked and after * fill.quantity > 0.0 and before * after <= 0.0:
             self._protect(fill.symbol, *self._exits.get(fill.client_order_id, (None, None)), fill.client_order_id)
             self.to_flatten.pop(fill.symbol, None)

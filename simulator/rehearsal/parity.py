@@ -25,6 +25,7 @@ from simulator.forward.feed import adjusted
 from simulator.llm.providers.offline import Offline
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_of, sessions
+from simulator.market.load import available
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
 from simulator.runs.forward import as_traded
@@ -268,6 +269,12 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
     with Store(store_place(workspace.registry)) as store:
         events = [stored.event for stored in store.of_forward(run)]
     spec, last = spec_of(events)
+    recorded = available(folder / "data")
+    if gone := next((symbol for symbol in spec.symbols if symbol not in recorded), None):
+        what = f"the recorded bars of {gone} are gone"
+        raise DataError(
+            what, where=str(folder / "data"), mend="parity needs what the test was decided on: restore them"
+        )
     accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events))
     forward, again = read_side(events, last), _replayed_side(accounts)
     differences = [one for part in PARTS for one in _differ(part, getattr(forward, part), getattr(again, part))]

@@ -23,10 +23,13 @@ from typing import Any
 
 from simulator.config import Config, load_config, override_config
 from simulator.errors import BrokerError
+from simulator.evidence.verify import sha256
+from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import Faults
 from simulator.exchange.journal import Journal
 from simulator.exchange.server import serve
+from simulator.files import read_bytes
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.mode import make_rehearsal_keys
@@ -41,6 +44,7 @@ from simulator.number_format import counted
 from simulator.runs.forward import open_session, record_start
 from simulator.runs.identity import code_digest, digest_of
 from simulator.runs.spec import RunSpec
+from simulator.runs.strategies import find_strategy
 from simulator.workspace import Workspace
 
 BEFORE_OPEN = timedelta(hours=9)
@@ -82,7 +86,10 @@ class Rehearsal:
     def run(self) -> str:
         """Ten hex digits: the same rehearsal again is the same run, and goes on where that ended."""
         asked = self.spec.command(str(self.spec.strategy), self.last)
-        return digest_of([asked, self.config.dump(), code_digest(), self.count, self.script, self.seed])[:10]
+        path = find_strategy(str(self.spec.strategy), self.workspace.strategies)
+        files = [path] if path.suffix == ".py" else sorted(one for one in path.parent.rglob("*") if one.is_file())
+        content = [sha256(read_bytes(one)) for one in files]
+        return digest_of([asked, content, self.config.dump(), code_digest(), self.count, self.script, self.seed])[:10]
 
     @property
     def folder(self) -> Path:
@@ -165,7 +172,10 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
 
         def broker(name: str) -> ForwardBroker:
             keys = make_rehearsal_keys(name)
-            return opened.enter_context(closing(AlpacaAccount(keys, url=address, patience=PATIENCE, sleep=pass_time)))
+            # An account that is reset at the exchange is another one, as it would be at Alpaca.
+            number = PaperAccount(keys.key, keys.secret, 0).number
+            account = AlpacaAccount(keys, url=address, number=number, patience=PATIENCE, sleep=pass_time)
+            return opened.enter_context(closing(account))
 
         asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, data)
         session, loop = opened.enter_context(asked)

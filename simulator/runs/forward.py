@@ -111,7 +111,7 @@ def open_session(
         )  # fmt: skip
         gateway = asking.gateway
         session.spent = lambda: {"calls": gateway.asked, "cost_usd": gateway.cost_usd + gateway.budget.lost_usd}
-        watched = Watched(run, loaded.strategy.name, {one.name: "" for one in traders}, settings.mode)
+        watched = Watched(run, loaded.strategy.name, {one.name: "" for one in traders})
         session.watch = Watch(workspace, settings, watched, session.record)
         yield session, asking.loop
 

@@ -192,7 +192,7 @@ class Loop:
             watch = session.watch
             if not rehearsed:
                 session.quotes = MarketData(self.keys[leading.name], patience=patience).quotes
-            watch.watched = Watched(test.id, test.strategy, test.accounts, self.settings.mode)
+            watch.watched = Watched(test.id, test.strategy, test.accounts, "paper" if rehearsed else self.settings.mode)
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=self.url is not None)
             if self.url is not None:  # accounts of one number at another exchange are others

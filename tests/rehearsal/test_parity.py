@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +14,10 @@ import pytest
 
 from simulator.market.bars import moment
 from simulator.market.calendar import MINUTE, sessions
-from simulator.workspace import make_workspace
+from simulator.rehearsal.rehearse import Rehearsal
+from simulator.runs.spec import RunSpec
+from simulator.store.database import Store
+from simulator.workspace import find_workspace, make_workspace
 
 from ..conftest import _in_this_process
 
@@ -124,3 +128,49 @@ def test_one_changed_setting_fails(council: tuple[Path, Show], before: str, afte
     code, found = show()
     assert code == 1
     assert found["different"][part] > 0
+
+
+def test_parity_refuses_where_bars_that_were_recorded_are_gone(rehearsed: tuple[Path, str]) -> None:
+    workspace, run = rehearsed
+    file = next((workspace / "reports").glob(f"forward-*{run}")) / "data" / "SPY.csv"
+    aside = file.rename(file.with_suffix(".aside"))
+    done = _in_this_process(["forward", "parity", run], workspace, {})
+    aside.rename(file)
+    assert done.returncode == 3
+    assert "the recorded bars of SPY are gone" in done.stderr
+
+
+def test_another_prompt_or_rule_is_another_rehearsal(council: tuple[Path, Show]) -> None:
+    workspace = find_workspace(council[0].parents[1])
+    spec = RunSpec("small_council", ("SPY",), date(2024, 6, 3))
+    before = Rehearsal(spec, 2, workspace).run
+    assert Rehearsal(spec, 2, workspace).run == before
+    prompt = next(council[0].rglob("*.md"))
+    prompt.write_text(prompt.read_text() + "\n")
+    assert Rehearsal(spec, 2, workspace).run != before
+
+
+def test_an_account_that_is_reset_is_not_traded_on_in(tmp_path: Path) -> None:
+    make_workspace(tmp_path / "lab", git=False)
+    made = rehearse(
+        tmp_path / "lab", "--sessions", "2", "--strategy", "buy_and_hold", "--symbols", "SPY",
+        "--fault", "at 2024-06-04T07:00 reset REHEARSALCOUNCIL",
+    )  # fmt: skip
+    with Store(tmp_path / "lab" / "sim.db") as store:
+        alerts = [one.event.payload for one in store.of_forward(made["run"]) if one.event.kind == "forward.alert"]
+    assert "account changed" in [one["kind"] for one in alerts]
+
+
+def test_costs_of_a_rehearsal_are_those_of_its_replay_stops_among_them(tmp_path: Path) -> None:
+    make_workspace(tmp_path / "lab", git=False)
+    words = ["--strategy", "sma_cross", "--set", "exits.stop=0.01", "--set", "exits.take_profit=0.015"]
+    made = rehearse(tmp_path / "lab", "--sessions", "10", *words)
+    period = ["--from", "2024-06-03", "--to", "2024-06-14", "--set", "risk.execution=alpaca", "--json"]
+    run = json.loads(_in_this_process(["run", *words, *period], tmp_path / "lab", {}).stdout)
+    with (tmp_path / "lab" / run["dir"] / "fills.csv").open() as file:
+        fills = list(csv.DictReader(file))
+    assert {"stop", "take_profit"} & {one["why"] for one in fills}
+    with Store(tmp_path / "lab" / "sim.db") as store:
+        days = [one.event.payload for one in store.of_forward(made["run"]) if one.event.kind == "forward.session"]
+    booked = sum(float(one["costs"]) for one in days if "costs" in one)
+    assert booked == pytest.approx(sum(float(one["slippage"]) for one in fills), abs=1e-6)
