@@ -18,7 +18,7 @@ help:
 	@echo 'make test       set up, then run the tests'
 	@echo 'make test-fast  those of them that are done within a minute'
 	@echo 'make test-slow  the tests that take longer than ten seconds'
-	@echo 'make test-clients  other people'\''s Alpaca clients against the rehearsal exchange (installs them into .clients)'
+	@echo 'make test-clients  other people'\''s Alpaca clients against the rehearsal exchange and the MCP servers (installs them into .clients)'
 	@echo 'make soak       fifty kills of rehearsed forward sessions while the broker fails (a quarter of an hour)'
 	@echo 'make test-executors  sweeps on Dask and Ray, in an environment of its own (.venv-executors, half a gigabyte)'
 	@echo 'make check      ruff, mypy, import-linter'
@@ -45,9 +45,11 @@ test-slow: $(VENV)/.installed-test
 	@echo '==> pytest -m slow'
 	@$(PY) -m pytest -m slow
 
-test-clients: $(VENV)/.installed
+test-clients: $(VENV)/.installed-test
 	@echo '==> tests/exchange/clients'
 	@$(PY) tests/exchange/clients/run.py
+	@echo '==> tests/mcp/clients'
+	@$(PY) tests/mcp/clients/run.py
 
 soak: $(VENV)/.installed-test
 	@echo '==> tests/rehearsal/soak.py'
