@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -38,7 +38,7 @@ from simulator.store.database import Store
 from simulator.store.events import Event, Kind
 from simulator.trading.cycle import Intent, TradingRules, plan
 from simulator.trading.model import Book, Decision, Rejection
-from simulator.trading.orders import session_hours
+from simulator.trading.orders import Ticket, session_hours
 from simulator.trading.schedule import Point, Schedule, make_schedule
 from simulator.trading.strategy import Consults, KeepsMinutes, Strategy, strategy_at
 
@@ -122,6 +122,8 @@ class Session:
     def __post_init__(self) -> None:
         agenda = self.agenda()
         self._names = dict(zip(agenda.instants.tolist(), agenda.names, strict=True))
+        for trader in self.traders:
+            trader.check = partial(self._check_ticket, trader)
 
     def agenda(self) -> Schedule:
         """Return the points from `first` to `last`: bars are expected at the end of every session, intraday ones each
@@ -176,16 +178,32 @@ class Session:
             why = f"the end of {self.last}"
         except StoppedError as error:
             why = error.found
-            if self.watch is not None and read_switches(self.watch.workspace).stop is not None:
-                await self._each(partial(self._withdraw, "stopped", None))
             raise
         except BaseException as error:
             why = f"{type(error).__name__}: {error}"
             raise
         finally:
+            await self._stand_down()
             self._record("forward.stopped", self._now(), None, {"why": why})
             if self.watch is not None:
                 self.watch.end(why)
+
+    async def _stand_down(self) -> None:
+        """Leave no position without the exits that were decided, however the loop came to its end."""
+        killed = self.watch is not None and read_switches(self.watch.workspace).stop is not None
+
+        def record(kind: Kind, at: datetime, account: str, payload: Mapping[str, Any]) -> None:
+            with suppress(SimError):  # the store may be why it ends
+                self._record(kind, at, account, payload)
+
+        async def one(trader: Trader) -> None:
+            await trader.stand_down(self._now(), killed, record, self._alert)
+
+        ended = await asyncio.gather(*(self._try(trader, one) for trader in self.traders), return_exceptions=True)
+        for trader, done in zip(self.traders, ended, strict=True):
+            if done is not True and trader.state.protection:
+                said = trader.barred or (done if isinstance(done, BaseException) else "the broker does not answer")
+                self._alert("position unprotected", f"the loop ended, exits may be missing: {said}", trader.name)
 
     async def _open_account(self, opening: dict[str, dict[str, Any]], trader: Trader) -> None:
         """Read what an account holds; one that is not reached any more does not keep the others from going on."""
@@ -204,6 +222,10 @@ class Session:
             await self._known(now)
 
         async def one(trader: Trader) -> None:
+            intent = trader.state.intent
+            if trader.state.again and intent is not None and now < session_hours(intent.decision.as_of)[1]:
+                anew = await self._planner(trader)(await trader.broker.account(), intent.revision + 1)
+                trader.record_intent(anew, self._record)
             await trader.review(now, self._record, self._alert)
             await self._settle(trader)
             await trader.reconcile(now, await trader.broker.account(), self._record, self._alert)
@@ -280,9 +302,6 @@ class Session:
                     self._alert("broker unreachable", error.found, trader.name)
         return False
 
-    async def _withdraw(self, why: str, symbol: str | None, trader: Trader) -> None:
-        await trader.withdraw(self._now(), why, self._record, symbol)
-
     # ── what is due ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _do(self, due: Due) -> None:
@@ -336,8 +355,9 @@ class Session:
                 payload = {"symbol": split.symbol, "session": str(split.session), "ratio": split.ratio}
                 self._record("forward.split", at, None, payload)
                 self._alert("split", f"{split.symbol} {split.ratio:g} for 1 on {split.session}", "")
+                why, symbol = "its symbol was split", split.symbol
                 for trader in self.traders:  # a limit of old prices would fill at once
-                    await self._try(trader, partial(self._withdraw, "its symbol was split", split.symbol))
+                    await self._try(trader, lambda one: one.withdraw(self._now(), why, self._record, symbol))  # noqa: B023
         return known
 
     # ── one point ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -368,6 +388,8 @@ class Session:
         except SimError as error:
             self._close_point(at, name, "failed", f"{error.found}")
             return
+        if self.watch is not None:
+            self.watch.look(self._now())  # it may have taken minutes
         open_traders = [one for one in self.traders if not one.barred]
 
         async def decide(trader: Trader) -> None:
@@ -456,8 +478,16 @@ class Session:
             said = ", ".join(state.restrictions)
             self._alert("account restricted", said, trader.name)
             return said
-        morning = float(trader.state.day.get("broker_equity") or trader.books.cash)
-        return "" if self.watch is None else self.watch.refuse_entries(trader.name, morning, state.equity)
+        return "" if self.watch is None else self.watch.refuse_entries(trader.name, trader.morning, state.equity)
+
+    def _check_ticket(self, trader: Trader, ticket: Ticket, book: Book) -> str:
+        """Return why `ticket` is not to be sent now, empty where it may be. Raises StoppedError."""
+        if self.watch is None:
+            return ""
+        self.watch.look(self._now())
+        if (ticket.quantity or 1.0) * book.positions.get(ticket.symbol, 0.0) < 0.0:
+            return ""
+        return self.watch.refuse_entries(trader.name, trader.morning, book.equity)
 
     async def _with_fresh_quotes(self, trader: Trader, intent: Intent) -> Intent:
         """Return `intent` without orders on symbols whose quote is old or missing while the market is open."""

@@ -60,6 +60,7 @@ class State:
     to_flatten : {symbol: cause} of positions that nobody decided on
     external : ids of orders of others that were reported
     stopped : {id of a fill: stop that it was to fill at} of what a stop closed
+    again : ids of orders of the newest intent that an ending loop withdrew: the next plans them anew
     day : row of the session that ended last
     """
 
@@ -77,6 +78,7 @@ class State:
     to_flatten: dict[str, str] = field(default_factory=dict)
     external: set[str] = field(default_factory=set)
     stopped: dict[str, float] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
     day: Mapping[str, Any] = field(default_factory=dict)
     _protecting: set[str] = field(default_factory=set)
     """Ids under which exits were decided."""
@@ -123,6 +125,7 @@ class State:
         self.journal.append(intent.decision)
         self.orders += len(intent.orders)
         self.intent = intent
+        self.again.clear()
         asked = {order.symbol: (order.stop, order.take_profit) for order in intent.orders}
         for ticket in compile_orders(intent, self.origin, self.profile):
             self.tickets[ticket.client_order_id] = ticket
@@ -173,6 +176,8 @@ class State:
                 self.to_flatten[ticket.symbol] = str(payload["cause"])
         if state in ("given up", "denied"):
             self.given_up[key] = str(payload.get("why", ""))
+        if payload.get("again"):
+            self.again.add(key)
         if state == "external":
             self.external.add(key)
 

@@ -18,12 +18,14 @@ from typing import Any, Protocol
 from simulator.forward import payloads
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.books import Books
+from simulator.forward.gate import Check, Gated
 from simulator.forward.guard import Guard
 from simulator.forward.protocols import ForwardBroker, Known
 from simulator.forward.state import FINAL, State
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK
 from simulator.store.events import Kind
+from simulator.trading.broker import DeniedError, RejectedError
 from simulator.trading.cycle import Intent, execute
 from simulator.trading.model import Book, BrokerFill, Decision
 from simulator.trading.orders import compile_orders, session_hours
@@ -66,6 +68,8 @@ class Trader:
     skipped: frozenset[str] = frozenset()
     quotes: Mapping[str, Any] = field(default_factory=dict)
     """Quotes that the newest plan rests on."""
+    check: Check | None = None
+    """Looks at every order again when its turn comes."""
     since: int = 0
     """Instant from which on fills count."""
     guard: Guard = field(init=False)
@@ -88,6 +92,11 @@ class Trader:
     def orders(self) -> int:
         """Orders that were planned so far."""
         return self.state.orders
+
+    @property
+    def morning(self) -> float:
+        """Equity that the broker stated at the close before, dollars; what the account began with where it did not."""
+        return float(self.state.day.get("broker_equity") or self.books.cash)
 
     @property
     def busy(self) -> bool:
@@ -155,8 +164,9 @@ class Trader:
 
         known = dict(self.state.states)
         done = await execute(
-            intent, self.broker, self.state.origin, plan, put, self.state.profile, lambda: now, self.state.given_up
-        )
+            intent, Gated(self.broker, self.check), self.state.origin, plan, put, self.state.profile, lambda: now,
+            self.state.given_up,
+        )  # fmt: skip
         for key, report in done.orders.items():
             if known.get(key) != report.status:
                 self.note(key, report.status, now, record, report.reason, report.filled)
@@ -180,12 +190,21 @@ class Trader:
         record("forward.intent", intent.decision.as_of, self.name, {**payloads.write_intent(intent), **beside})
         self.execution_open, self.quotes = True, {}
 
-    def note(self, key: str, state: str, now: datetime, record: Record, why: str = "", filled: float = 0.0) -> None:
-        """Record how an order stands."""
+    def note(
+        self,
+        key: str,
+        state: str,
+        now: datetime,
+        record: Record,
+        why: str = "",
+        filled: float = 0.0,
+        again: bool = False,
+    ) -> None:
+        """Record how an order stands; `again` of one that the next loop is to plan anew."""
         ticket = self.state.tickets.get(key)
         symbol = "" if ticket is None else ticket.symbol
         payload = {"client_order_id": key, "symbol": symbol, "state": state, "why": why, "filled": filled}
-        record("forward.order", now, self.name, payload)
+        record("forward.order", now, self.name, {**payload, "again": True} if again else payload)
 
     def give_up(self, now: datetime, why: str, record: Record, tell: Tell) -> None:
         """Give up what of the newest intent was never sent."""
@@ -199,14 +218,40 @@ class Trader:
                     self.note(key, "given up", now, record, why)
                     tell("order refused", f"{ticket.symbol} was not sent: {why}", self.name)
 
-    async def withdraw(self, now: datetime, why: str, record: Record, symbol: str | None = None) -> None:
-        """Cancel entries that wait, of one symbol or of all."""
+    async def withdraw(self, now: datetime, why: str, record: Record, symbol: str) -> None:
+        """Cancel entries on `symbol` that wait."""
         for key in self.state.open_ids:
             ticket = self.state.tickets[key]
             enters = (ticket.quantity or 1.0) * self.state.shares.get(ticket.symbol, 0.0) >= 0.0
-            if enters and symbol in (None, ticket.symbol):
+            if enters and symbol == ticket.symbol:
                 report = await self.broker.cancel(key)
                 self.note(key, report.status, now, record, why, report.filled)
+
+    async def stand_down(self, now: datetime, killed: bool, record: Record, tell: Tell) -> None:
+        """Leave the account to itself, every position with its exits: an order at work on one of them, for which they
+        were released, is withdrawn first. It is planned anew by the next loop, unless the test was `killed`: then
+        entries are withdrawn too, and what was never sent is given up. Raises BrokerError."""
+        state, why = self.state, "stopped" if killed else "the loop ended"
+        newest = () if state.intent is None else compile_orders(state.intent, state.origin, state.profile)
+        for key in dict.fromkeys([*state.open_ids, *(one.client_order_id for one in newest)]):
+            ticket, report = state.tickets[key], await self.broker.find(key)
+            if report is None or report.status != "open":
+                continue
+            held = state.shares.get(ticket.symbol, 0.0)
+            bare = held != 0.0 and ticket.symbol in state.protection and not self.guard.asleep
+            if bare or (killed and (ticket.quantity or 1.0) * held >= 0.0):
+                report = await self.broker.cancel(key)
+                self.note(key, report.status, now, record, why, report.filled, again=not killed)
+        if killed:
+            self.give_up(now, why, record, tell)
+        if self.guard.asleep:
+            return
+        await self.book_fills(record, tell)
+        for symbol, wanted in list(self.state.protection.items()):
+            try:
+                await self.broker.protect(symbol, wanted.stop, wanted.take_profit, wanted.id)
+            except (DeniedError, RejectedError) as error:
+                tell("position unprotected", f"{symbol}, as the loop ends: {error.found}", self.name)
 
     # ── against the broker ──────────────────────────────────────────────────────────────────────────────────────────
 

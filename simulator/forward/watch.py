@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from simulator.errors import SimError
@@ -68,7 +68,8 @@ class Watch:
         self.stop_asked: str | None = None
         """Set by a signal handler: `look` stops the loop then."""
         self._record, self._clock = record, clock
-        self._since, self._now, self._next = "", datetime.min, ""
+        self._since, self._now, self._next = "", datetime.now(UTC), ""
+        self._killed = False
         self._beaten, self._state = -float("inf"), ""
 
     def keep_report(self, decision: Decision) -> None:
@@ -100,7 +101,9 @@ class Watch:
         switches = read_switches(self.workspace)
         self._follow_pause(switches, now)
         if switches.stop is not None:
-            self.alert("kill switch", switches.stop, now)
+            if not self._killed:
+                self.alert("kill switch", switches.stop, now)
+            self._killed = True
             raise StoppedError(f"the kill switch is thrown: {switches.stop}")
         if self.stop_asked is not None:
             raise StoppedError(f"{self.stop_asked} asked for it")

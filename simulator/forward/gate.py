@@ -1,0 +1,48 @@
+"""Gate before a broker: every order of an intent is looked at again right before it is sent, however long it waited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from simulator.forward.protocols import ForwardBroker
+from simulator.trading.broker import DeniedError
+from simulator.trading.model import Book, OrderReport
+from simulator.trading.orders import Ticket
+
+Check = Callable[[Ticket, Book], str]
+"""Returns why a ticket is not to be sent on an account as it was read last, empty where it is. It may raise."""
+
+
+@dataclass(eq=False)
+class Gated:
+    """`broker` as `trading.cycle.execute` sees it: what `check` refuses is given up, never sent."""
+
+    broker: ForwardBroker
+    check: Check | None = None
+    _book: Book | None = None
+
+    async def account(self) -> Book:
+        self._book = await self.broker.account()
+        return self._book
+
+    async def submit(self, ticket: Ticket) -> OrderReport:
+        book = self._book or await self.account()
+        if self.check is not None and (why := self.check(ticket, book)):
+            raise DeniedError(why)
+        return await self.broker.submit(ticket)
+
+    async def find(self, client_order_id: str) -> OrderReport | None:
+        return await self.broker.find(client_order_id)
+
+    async def cancel(self, client_order_id: str) -> OrderReport:
+        return await self.broker.cancel(client_order_id)
+
+    async def protect(self, symbol: str, stop: float | None, take_profit: float | None, client_order_id: str) -> float:
+        return await self.broker.protect(symbol, stop, take_profit, client_order_id)
+
+    async def release(self, symbol: str) -> None:
+        await self.broker.release(symbol)
+
+    def updates(self) -> AsyncIterator[OrderReport]:
+        return self.broker.updates()

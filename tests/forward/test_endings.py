@@ -1,0 +1,154 @@
+"""However a loop ends and whatever is thrown: no position without its exits, no entry that was stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from simulator.errors import SimError
+from simulator.forward.session import Session
+from simulator.forward.switches import PAUSE, STOP, reset, throw
+from simulator.forward.watch import StoppedError
+from simulator.market.calendar import NEW_YORK
+from simulator.trading.model import Target
+from simulator.workspace import Workspace
+
+from .conftest import Market, trading
+from .sessions import TUESDAY, WEDNESDAY, Test
+
+pytestmark = pytest.mark.medium
+
+LONG = Target("A", 0.5, stop=97.0, take_profit=120.0)
+FLIP = Target("A", -0.3, stop=104.0, take_profit=80.0)
+EXITS = [("limit", 120.0, 500.0), ("stop", 97.0, 500.0)]
+
+
+@pytest.fixture
+def flat() -> Iterator[Market]:
+    with trading([100.0] * 5) as market:
+        yield market
+
+
+def at_wednesday(session: Session, do: Callable[[], None]) -> None:
+    """Have `do` done once, between the orders of Wednesday's meeting and the open."""
+    sleep, done = session.clock.sleep_until, []
+
+    async def until(at: datetime, busy: bool = False) -> None:
+        if at.astimezone(NEW_YORK).date() == WEDNESDAY and session.traders[0].state.open_ids and not done:
+            done.append(at)
+            do()  # and looked at before the open
+        else:
+            await sleep(at, busy)
+
+    object.__setattr__(session.clock, "sleep_until", until)
+
+
+def asked_to_stop(session: Session) -> None:
+    assert session.watch is not None
+    session.watch.stop_asked = "SIGTERM"
+
+
+def broken() -> None:
+    raise RuntimeError("a fault of the program")
+
+
+@pytest.mark.fault("machine", "the loop ends before the open, exits released", "the sale is withdrawn, exits put anew")
+@pytest.mark.parametrize("way", ["kill switch", "SIGTERM", "fault"])
+def test_a_loop_that_ends_before_the_open_leaves_its_positions_with_their_exits(
+    flat: Market, tmp_path: Path, way: str
+) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [LONG], WEDNESDAY: [FLIP]}, WEDNESDAY)
+    session, workspace = test.open(), Workspace(tmp_path, tmp_path)
+    do = {
+        "kill switch": lambda: throw(workspace, STOP, "enough"),
+        "SIGTERM": lambda: asked_to_stop(session),
+        "fault": broken,
+    }[way]
+    at_wednesday(session, do)  # type: ignore[arg-type]
+    with pytest.raises((StoppedError, RuntimeError)):
+        asyncio.run(session.go())
+    assert (test.held(), test.exits()) == (500.0, EXITS)
+    reset(workspace, STOP)
+    test.play()  # what was withdrawn is planned anew; what somebody killed is not
+    assert test.held() == (500.0 if way == "kill switch" else -300.0)
+    assert len(test.exits()) == 2
+
+
+@pytest.mark.fault("services", "the broker is down as the loop ends, exits released", "an alert")
+def test_exits_that_could_not_be_put_anew_are_said(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [LONG], WEDNESDAY: [FLIP]}, WEDNESDAY)
+    session = test.open()
+
+    def stop() -> None:
+        asked_to_stop(session)
+        test.script("503")
+
+    at_wednesday(session, stop)
+    with pytest.raises(SimError):
+        asyncio.run(session.go())
+    assert "exits may be missing" in test.alerts("position unprotected")[0]
+
+
+def test_the_kill_switch_that_is_thrown_while_they_deliberate_stops_the_orders_of_that_point(
+    flat: Market, tmp_path: Path
+) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [LONG]}, TUESDAY)
+    session = test.open()
+    deliberate = session._deliberate
+
+    async def deliberated(at: datetime, name: str) -> object:
+        throw(Workspace(tmp_path, tmp_path), STOP, "enough")
+        return await deliberate(at, name)
+
+    session._deliberate = deliberated  # type: ignore[method-assign,assignment]
+    with pytest.raises(StoppedError, match="enough"):
+        asyncio.run(session.go())
+    assert test.events("intent") == []
+
+
+@pytest.mark.fault("machine", "the kill switch is thrown between two orders of a point", "the second is not sent")
+def test_the_kill_switch_is_looked_at_before_every_order(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [Target("A", 0.2), Target("B", 0.2)]}, TUESDAY)
+    session = test.open()
+    broker = session.traders[0].broker
+    submit, sent = broker.submit, []
+
+    async def once(ticket: object) -> object:
+        sent.append(ticket)
+        throw(Workspace(tmp_path, tmp_path), STOP, "enough")
+        return await submit(ticket)  # type: ignore[arg-type]
+
+    broker.submit = once  # type: ignore[method-assign,assignment]
+    with pytest.raises(StoppedError, match="enough"):
+        asyncio.run(session.go())
+    assert len(sent) == 1
+    assert [one for one in test.market.orders(broker) if one.is_open] == []  # type: ignore[arg-type]
+    assert len(test.alerts("kill switch")) == 1
+
+
+@pytest.mark.fault("machine", "a pause is thrown while entries wait for the open", "they are given up, exits go")
+def test_entries_that_wait_for_the_open_are_given_up_where_it_is_paused_before(flat: Market, tmp_path: Path) -> None:
+    entry = Target("B", 0.1, stop=47.0, take_profit=60.0)
+    test = Test(flat, tmp_path, {TUESDAY: [LONG], WEDNESDAY: [FLIP, entry]}, WEDNESDAY)
+    session = test.open()
+    at_wednesday(session, lambda: throw(Workspace(tmp_path, tmp_path), PAUSE, "by hand") and None)
+    asyncio.run(session.go())
+    assert (test.held("A"), test.held("B")) == (0.0, 0.0)
+    given_up = [one for one in test.events("order") if one["state"] == "given up"]
+    assert sorted((one["symbol"], one["why"]) for one in given_up) == [
+        ("A", "paused: by hand"),
+        ("B", "paused: by hand"),
+    ]
+
+
+@pytest.mark.fault("disk", "the log cannot be written at the start of a loop", "it starts and says so")
+def test_a_loop_starts_where_its_log_cannot_be_written(flat: Market, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file")
+    test = Test(flat, tmp_path, {TUESDAY: [LONG]}, TUESDAY)
+    test.play()
+    assert test.held() == 500.0
+    assert any(one.startswith("the log: ") for one in test.alerts("disk"))
