@@ -196,10 +196,9 @@ class Session:
             with suppress(SimError):  # the store may be why it ends
                 self._record(kind, at, account, payload)
 
-        async def one(trader: Trader) -> None:
-            await trader.stand_down(self._now(), killed, record, self._alert)
-
-        ended = await asyncio.gather(*(self._try(trader, one) for trader in self.traders), return_exceptions=True)
+        now, say = self._now(), self._alert
+        work = (self._try(one, lambda it: it.stand_down(now, killed, record, say)) for one in self.traders)
+        ended = await asyncio.gather(*work, return_exceptions=True)
         for trader, done in zip(self.traders, ended, strict=True):
             if done is not True and trader.state.protection:
                 said = trader.barred or (done if isinstance(done, BaseException) else "the broker does not answer")
@@ -413,15 +412,12 @@ class Session:
         minutes: Mapping[str, Any] | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        payload = {
-            "name": name,
-            "state": state,
-            "why": why,
-            "minutes": minutes,
-            "ran_at": self._now().astimezone(NEW_YORK).isoformat(),
-        }
+        undecided = str((minutes or {}).get("no_decision") or "")
+        why = "; ".join(filter(None, (undecided, why)))
+        ran_at = self._now().astimezone(NEW_YORK).isoformat()
+        payload = {"name": name, "state": state, "why": why, "minutes": minutes, "ran_at": ran_at}
         self._record("forward.point", at, None, {**payload, **(more or {})})
-        if state in ("missed", "failed"):
+        if undecided or state in ("missed", "failed"):
             told: AlertKind = "point missed" if state == "missed" else "decision failed"
             self._alert(told, f"{name} of {at:%Y-%m-%d %H:%M %Z}: {why}", "")
 
@@ -484,10 +480,7 @@ class Session:
         """Return why `ticket` is not to be sent now, empty where it may be. Raises StoppedError."""
         if self.watch is None:
             return ""
-        self.watch.look(self._now())
-        if (ticket.quantity or 1.0) * book.positions.get(ticket.symbol, 0.0) < 0.0:
-            return ""
-        return self.watch.refuse_entries(trader.name, trader.morning, book.equity)
+        return self.watch.check(ticket, book, self._now(), trader.name, trader.morning)
 
     async def _with_fresh_quotes(self, trader: Trader, intent: Intent) -> Intent:
         """Return `intent` without orders on symbols whose quote is old or missing while the market is open."""

@@ -21,7 +21,8 @@ from simulator.forward.log import Log
 from simulator.forward.settings import Forward
 from simulator.forward.switches import Heartbeat, Switches, beat, read_switches
 from simulator.trading.cycle import Intent
-from simulator.trading.model import Decision, Order, Rejection
+from simulator.trading.model import Book, Decision, Order, Rejection
+from simulator.trading.orders import Ticket
 from simulator.workspace import Workspace
 
 Record = Callable[[str, datetime, str, Mapping[str, Any]], None]
@@ -48,7 +49,7 @@ class Watch:
     """Watch over the loop of `watched` in `workspace`.
 
     `record` puts events into the store; `clock` is this machine's, in seconds, and only spaces heartbeats. Of all
-    methods only `look` raises.
+    methods only `look` and `check` raise.
     """
 
     def __init__(
@@ -129,6 +130,12 @@ class Watch:
         lost = f"lost ${morning - equity:,.2f} of the ${limit:,.2f} a day may lose"
         self.alert("loss limit", lost, self._now, account)
         return lost
+
+    def check(self, ticket: Ticket, book: Book, now: datetime, account: str, morning: float) -> str:
+        """Return why `ticket` is not sent now on `book`, empty where it is; what closes always is. Raises as `look`."""
+        self.look(now)
+        closes = (ticket.quantity or 1.0) * book.positions.get(ticket.symbol, 0.0) < 0.0
+        return "" if closes else self.refuse_entries(account, morning, book.equity)
 
     # ── what is said ────────────────────────────────────────────────────────────────────────────────────────────────
 

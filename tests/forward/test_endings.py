@@ -152,3 +152,13 @@ def test_a_loop_starts_where_its_log_cannot_be_written(flat: Market, tmp_path: P
     test.play()
     assert test.held() == 500.0
     assert any(one.startswith("the log: ") for one in test.alerts("disk"))
+
+
+@pytest.mark.fault("answers", "a council comes to no decision in a forward test", "an alert, and the point says so")
+def test_a_meeting_without_a_decision_is_told_and_on_record(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {}, TUESDAY)
+    session, said = test.open(), "chairman: no decision that could be used"
+    object.__setattr__(session.strategy, "minutes", lambda _opinion: {"no_decision": said})
+    asyncio.run(session.go())
+    assert [one["why"] for one in test.events("point")] == [said]
+    assert said in test.alerts("decision failed")[0]
