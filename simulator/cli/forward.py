@@ -79,7 +79,8 @@ def start(
     sim forward start --strategy sma_cross --symbols SPY,QQQ
 
     It stays in the foreground, for a service manager to keep. After a crash the same words go on: what is on record
-    and what the broker has say where. Keys are those of `.env.template`; a rule trades in the account COUNCIL.
+    and what the broker has say where. Keys are ALPACA_PAPER_KEY_COUNCIL and ALPACA_PAPER_SECRET_COUNCIL, where a rule
+    trades, or one pair per account of config/accounts.yaml. Accounts are flat when a test begins.
     """
     from datetime import date
 
@@ -162,7 +163,7 @@ def _show(loops: Sequence[Status]) -> None:
     if not loops:
         say("no loop has run here yet")
     for one in loops:
-        say(f"{one.run}  {one.strategy}, {one.mode}: {one.health}, {one.state}")
+        say(f"{one.run}  {one.strategy}, {one.mode}: {', '.join(dict.fromkeys((one.health, one.state)))}")
         say(f"  last heartbeat {say_duration(one.age_s / 60)} ago, since {one.since}")
         if one.last_point is not None:
             say(f"  last point {one.last_point['name']} at {one.last_point['at']}, {one.last_point['state']}")
@@ -182,16 +183,19 @@ def _show(loops: Sequence[Status]) -> None:
 @OPEN
 @click.pass_obj
 def report(workspace: Workspace, run: str, as_json: bool, opened: bool) -> None:
-    """Write the report of RUN, a test or a rehearsal: report.html in its folder and docs/forward_test_results.md.
+    """Write the report of RUN, a test or a rehearsal: report.html in its folder and docs/forward_test_results.md; of a
+    rehearsal beside a registered test both in its folder.
 
     RUN is the id of its registration, the beginning of that or of its folder's name, or "last".
     """
     from simulator.analysis.forward_facts import read_facts
+    from simulator.forward.registration import FILE, registrations
     from simulator.report.forward_page import as_json as as_numbers
     from simulator.report.forward_page import print_forward, write_report
 
     folder, facts = read_facts(workspace, run)
-    written = write_report(facts, folder, workspace.out / "docs")
+    is_test = (folder / FILE).exists() or not registrations(workspace.reports)
+    written = write_report(facts, folder, workspace.out / "docs" if is_test else folder)
     numbers = {"page": str(written[0]), "results": str(written[1]), **as_numbers(facts)} if as_json else {}
     print_result(numbers, as_json, lambda console: print_forward(facts, console, written))
     if opened:

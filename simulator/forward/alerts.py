@@ -26,13 +26,14 @@ from simulator.errors import ConfigError
 from simulator.forward.log import Log
 from simulator.forward.settings import AlertSettings, Email
 from simulator.keys import read_key, scrub
+from simulator.market.calendar import NEW_YORK, say_time
 from simulator.printing import printable
 
 Kind = Literal[
-    "started", "stopped", "paused", "resumed", "kill switch", "point missed", "decision failed", "loss limit",
-    "broker unreachable", "key refused", "account changed", "account restricted", "order refused", "order unknown",
-    "position unprotected", "position unintended", "books differ", "external order", "stale quote", "halt", "split",
-    "not shortable", "clock", "disk", "failed",
+    "started", "stopped", "paused", "resumed", "kill switch", "point late", "point missed", "decision failed",
+    "loss limit", "broker unreachable", "key refused", "account changed", "account restricted", "order refused",
+    "order unknown", "position unprotected", "position unintended", "books differ", "external order", "stale quote",
+    "halt", "split", "not shortable", "clock", "disk", "failed",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 PASSWORD, WEBHOOK = "SIM_SMTP_PASSWORD", "SIM_WEBHOOK_URL"
@@ -84,7 +85,7 @@ class Alerts:
         """Write the alert to the log and put it in the channels' queues, unless it went out a short time ago."""
         self._log.write(f"alert.{alert.kind}", alert.at, alert.account, text=alert.text)
         with suppress(OSError, ValueError):  # its reader is gone, which stops nothing
-            self.echo(f"{alert.at:%Y-%m-%d %H:%M:%S} {alert.line()}")
+            self.echo(f"{alert.at.astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S %Z} {alert.line()}")
         with self._lock:
             same = (alert.kind, alert.account, CHANGING.sub("#", alert.text))
             fold = self._folds.get(same)
@@ -120,7 +121,7 @@ class Alerts:
 def _with_count(alert: Alert, fold: _Fold | None) -> Alert:
     if fold is None or not fold.more:
         return alert
-    return replace(alert, text=f"{alert.text} ({fold.more} more since {fold.since:%Y-%m-%d %H:%M %Z})")
+    return replace(alert, text=f"{alert.text} ({fold.more} more since {say_time(fold.since)})")
 
 
 class _Channel(threading.Thread):

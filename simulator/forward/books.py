@@ -49,6 +49,11 @@ class Books:
     rules: ExecutionRules
     shares: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def equity(self) -> float:
+        """Dollars they began with, shares at the last closes."""
+        return self.cash + sum(shares * self.opening_marks.get(symbol, 0.0) for symbol, shares in self.shares.items())
+
     def at(
         self,
         bars: Bars,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from simulator.forward.state import State
 from simulator.market.bars import instant, moment
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.trading.model import Book, BrokerFill
+from simulator.trading.orders import session_hours
 
 if TYPE_CHECKING:
     from simulator.forward.trader import Trader
@@ -33,7 +35,7 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
     """
     bars, fills = known.traded, [one for one in trader.state.booked if one.at <= instant(known.snapshot.as_of)]
     number, accrued, whole, held = day_number(session), Accruals(), Accruals(), []
-    equity = before = trader.books.cash
+    equity = before = trader.books.equity
     weights: dict[str, float] = {}
     for t, step in enumerate(trader.books.by_bar(bars, fills, known.splits)):
         if t == len(bars):
@@ -67,6 +69,16 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
         "broker_cash": None if account is None else account.cash,
     }  # fmt: skip
     return dict(to_json(row))
+
+
+def find_late(at: datetime, decided_at: datetime, now: datetime, traders: Sequence[Trader]) -> str:
+    """Return why the point at `at`, before an open, is late: its orders were sent by `now`, after it. Else empty."""
+    if not at < session_hours(at)[0] <= now:
+        return ""
+    intents = [one.state.intent for one in traders if one.state.decided_at(at)]
+    count = sum(len(one.orders) for one in intents if one is not None)
+    decided, sent = (one.astimezone(NEW_YORK) for one in (decided_at, now))
+    return f"decided at {decided:%H:%M:%S}, sent at {sent:%H:%M:%S %Z}, after the open; orders: {count}"
 
 
 def _added(so_far: Accruals, step: Step) -> Accruals:

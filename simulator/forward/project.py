@@ -54,6 +54,8 @@ def project(
     opening: Mapping[str, Any] = next((one.payload["opening"] for one in events if "opening" in one.payload), {})
     names = tuple(registration.accounts) if registration else tuple(opening)
     accounts = {name: _Account(State(Origin(run, name))) for name in names}
+    for name, one in accounts.items():
+        one.state.begin(opening.get(name, {}))
     points, alerts, recommended = [], [], list[Recommendation]()
     primary = registration.primary if registration else (names[-1] if names else "")
     for event in events:
@@ -68,11 +70,12 @@ def project(
             given = event.payload
             alerts.append(AlertRow(str(event.at), str(given["kind"]), str(given["text"]), event.account))
     days = [replace(day, decided=day.session in one.decided) for one in accounts.values() for day in one.days]
+    begun = {name: opening.get(name, {}) for name in names}
     return ForwardRecord(
         run,
         registration.digest if registration else "",
         names,
-        {name: float(opening.get(name, {}).get("cash", 0.0)) for name in names},
+        {name: float(one.get("equity" if one.get("positions") else "cash", 0.0)) for name, one in begun.items()},
         tuple(sorted(days, key=lambda row: (row.session, names.index(row.account)))),
         tuple(points),
         tuple(sorted((row for one in accounts.values() for row in _orders(one)), key=lambda row: row.at)),

@@ -192,7 +192,7 @@ class ExpectedCost:
 class ForwardRecord:
     """A forward test so far. `registration` is the id, also run_id of its events; `digest` that of registration.json;
     `rehearsed` where the broker was the rehearsal exchange. Accounts stand in the registration's order, `cash` is
-    what each began with."""
+    what each began with, positions included."""
 
     registration: str
     digest: str

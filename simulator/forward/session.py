@@ -24,7 +24,7 @@ import numpy as np
 
 from simulator.errors import BrokerError, SimError, StoppedByUserError
 from simulator.forward.alerts import Kind as AlertKind
-from simulator.forward.day import day_row
+from simulator.forward.day import day_row, find_late
 from simulator.forward.lock import hold, refuse_second, this_process
 from simulator.forward.market_data import Quote
 from simulator.forward.protocols import Clock, Feed, Known
@@ -33,7 +33,7 @@ from simulator.forward.switches import read_switches
 from simulator.forward.trader import Trader
 from simulator.forward.watch import StoppedError, Watch, without_entries
 from simulator.market.bars import instant, moment
-from simulator.market.calendar import NEW_YORK, day_of, sessions
+from simulator.market.calendar import NEW_YORK, day_of, say_time, sessions
 from simulator.store.database import Store
 from simulator.store.events import Event, Kind
 from simulator.trading.cycle import Intent, TradingRules, plan
@@ -240,7 +240,7 @@ class Session:
         while True:
             now = await self._tick()
             if self.watch is not None:
-                self.watch.look(now, f"{due.why} {due.name}, {at:%Y-%m-%d %H:%M %Z}")
+                self.watch.look(now, f"{due.why} {due.name}, {say_time(at)}")
             await self._settle_all()
             if now >= at:
                 return
@@ -267,7 +267,7 @@ class Session:
                     trader.pending = pending
                     raise
                 return
-            self._alert("point missed", f"{pending[1]} of {pending[0]:%Y-%m-%d %H:%M %Z}: broker down", trader.name)
+            self._alert("point missed", f"{pending[1]} of {say_time(pending[0])}: broker down", trader.name)
         await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
 
     async def _each(
@@ -370,7 +370,7 @@ class Session:
         elif instant(at) in self.begun and now >= closes:
             self._close_point(at, name, "failed", "the loop stopped in the middle of it, and its session is over")
         elif instant(at) not in self.begun and down and not (self.late and now < closes):
-            self._close_point(at, name, "missed", f"the loop was down until {self._began:%Y-%m-%d %H:%M %Z}")
+            self._close_point(at, name, "missed", f"the loop was down until {say_time(self._began or now)}")
         elif now >= closes:
             self._close_point(at, name, "missed", "what came before it took until after its session")
         else:
@@ -381,7 +381,7 @@ class Session:
         self._record("forward.asked", at, None, {"name": name, "clock": self._now().isoformat()})
         try:
             held = await self._deliberate(at, name)
-            await self._tick()
+            decided_at = await self._tick()
         except StoppedByUserError:
             raise
         except SimError as error:
@@ -401,17 +401,18 @@ class Session:
         costs = {what: total - self._spent.get(what, 0.0) for what, total in spent.items()}
         self._spent = spent
         why = f"not yet in {', '.join(failed)}: the broker was not reached" if failed else ""
-        self._close_point(at, name, state, why, held.minutes, {**costs, "left": failed})
+        with suppress(BrokerError):  # what was sent is not undone by a clock that does not answer
+            await self._tick()
+        times = {"decided_at": decided_at.isoformat(), "sent_at": self._now().isoformat()}
+        if slow := find_late(at, decided_at, self._now(), self.traders):
+            self._alert("point late", f"{name} of {say_time(at)} {slow}", "")
+            state, why = "late", "; ".join(filter(None, (why, slow)))
+        self._close_point(at, name, state, why, held.minutes, {**costs, **times, "left": failed})
 
     def _close_point(
-        self,
-        at: datetime,
-        name: str,
-        state: str,
-        why: str = "",
-        minutes: Mapping[str, Any] | None = None,
-        more: Mapping[str, Any] | None = None,
-    ) -> None:
+        self, at: datetime, name: str, state: str, why: str = "",
+        minutes: Mapping[str, Any] | None = None, more: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         undecided = str((minutes or {}).get("no_decision") or "")
         why = "; ".join(filter(None, (undecided, why)))
         ran_at = self._now().astimezone(NEW_YORK).isoformat()
@@ -419,7 +420,7 @@ class Session:
         self._record("forward.point", at, None, {**payload, **(more or {})})
         if undecided or state in ("missed", "failed"):
             told: AlertKind = "point missed" if state == "missed" else "decision failed"
-            self._alert(told, f"{name} of {at:%Y-%m-%d %H:%M %Z}: {why}", "")
+            self._alert(told, f"{name} of {say_time(at)}: {why}", "")
 
     async def _deliberate(self, at: datetime, name: str) -> Deliberation:
         """Return knowledge and opinion at a point; asked again after a crash, when answers are in the cache."""
@@ -494,7 +495,7 @@ class Session:
         }
         stale = {one.symbol for one in intent.orders if one.symbol not in found or found[one.symbol].at < oldest}
         for symbol in sorted(stale):
-            last = f"{found[symbol].at:%H:%M:%S %Z}" if symbol in found else "never"
+            last = f"{found[symbol].at.astimezone(NEW_YORK):%H:%M:%S %Z}" if symbol in found else "never"
             self._alert("stale quote", f"{symbol}: no order, last quoted {last}", trader.name)
         refused = [
             Rejection(-1, one.symbol, one.submitted_at, one.quantity or 0.0, 0.0, "stale quote")

@@ -117,6 +117,10 @@ class State:
         elif kind == "forward.session":
             self.day = payload
 
+    def begin(self, opening: Mapping[str, Any]) -> None:
+        """Take over the shares that the account held when the test began."""
+        self.shares.update({symbol: float(shares) for symbol, shares in opening.get("positions", {}).items()})
+
     def take_intent(self, intent: Intent) -> None:
         """Put `intent` in the place of an earlier revision, or after those before."""
         if self.decided_at(intent.decision.as_of) and self.intent is not None:

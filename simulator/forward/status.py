@@ -103,8 +103,10 @@ def _stand(name: str, number: str, stored: Sequence[Stored]) -> Standing:
 
 
 def read_positions(name: str, stored: Sequence[Stored]) -> dict[str, float]:
-    """Return the signed shares of account `name` by our own books: all its fills, splits counted."""
-    positions: dict[str, float] = {}
+    """Return the signed shares of account `name` by our own books: its opening and all fills, splits counted."""
+    openings = (one.event.payload["opening"] for one in stored if "opening" in one.event.payload)
+    opened: Mapping[str, Any] = next(openings, {})
+    positions = {symbol: float(shares) for symbol, shares in opened.get(name, {}).get("positions", {}).items()}
     seen: set[str] = set()
     for event in (one.event for one in stored):
         symbol = str(event.payload.get("symbol", ""))

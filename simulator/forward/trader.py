@@ -96,7 +96,7 @@ class Trader:
     @property
     def morning(self) -> float:
         """Equity that the broker stated at the close before, dollars; what the account began with where it did not."""
-        return float(self.state.day.get("broker_equity") or self.books.cash)
+        return float(self.state.day.get("broker_equity") or self.books.equity)
 
     @property
     def busy(self) -> bool:
@@ -108,7 +108,7 @@ class Trader:
         self.since = instant(at)
         if "cash" in opening:
             self.books = replace(self.books, cash=float(opening["cash"]), shares=dict(opening["positions"]))
-            self.state.shares.update(opening["positions"])
+            self.state.begin(opening)
 
     def book(self, known: Known, account: Book) -> Book:
         """Return the account as replay would have it: own cash and marks, the broker's shares and open orders."""

@@ -20,6 +20,7 @@ from simulator.forward.alerts import Alert, Alerts, Deliver, Kind
 from simulator.forward.log import Log
 from simulator.forward.settings import Forward
 from simulator.forward.switches import Heartbeat, Switches, beat, read_switches
+from simulator.market.calendar import NEW_YORK
 from simulator.trading.cycle import Intent
 from simulator.trading.model import Book, Decision, Order, Rejection
 from simulator.trading.orders import Ticket
@@ -37,7 +38,7 @@ class StoppedError(SimError):
 
 @dataclass(frozen=True)
 class Watched:
-    """Loop under watch: id of its registration, strategy, {account: number at the broker}, and paper or live."""
+    """Loop under watch: id of its registration, strategy, {account: number at the broker}; paper, live or rehearsal."""
 
     run: str
     strategy: str
@@ -88,8 +89,8 @@ class Watch:
 
     def start(self, now: datetime) -> None:
         """Say that the loop is at work, from `now` on."""
-        self._now, self._since = now, now.isoformat()
-        where = "with real money" if self.watched.mode == "live" else "on paper"
+        self._now, self._since = now, now.astimezone(NEW_YORK).isoformat()
+        where = {"live": "with real money", "rehearsal": "in a rehearsal"}.get(self.watched.mode, "on paper")
         self.alert("started", f"{self.watched.strategy} on {', '.join(self.watched.accounts)}, {where}", now)
         self.beat("running", now)
 

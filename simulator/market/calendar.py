@@ -116,6 +116,11 @@ def parse_instant(typed: str, name: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=NEW_YORK)
 
 
+def say_time(at: datetime) -> str:
+    """Return an instant as people are told it: in New York, to the minute, with its zone."""
+    return f"{at.astimezone(NEW_YORK):%Y-%m-%d %H:%M %Z}"
+
+
 def day_number(day: date) -> int:
     """Days since 1970-01-01."""
     return day.toordinal() - EPOCH.toordinal()

@@ -28,7 +28,7 @@ from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.market.load import available
 from simulator.replay.run import Replayed, replay_strategy
 from simulator.runs.accounts import COUNCIL, replay_accounts
-from simulator.runs.forward import as_traded
+from simulator.runs.forward import as_traded, members_of
 from simulator.runs.gateway_setup import open_gateway
 from simulator.runs.load_inputs import load_inputs
 from simulator.runs.spec import RunSpec
@@ -223,10 +223,26 @@ def spec_of(events: Sequence[Event]) -> tuple[RunSpec, date]:
     return as_traded(spec), date.fromisoformat(max(ended))
 
 
+def cash_of(events: Sequence[Event]) -> dict[str, float]:
+    """Return the dollars each account of a forward test began with. Raises DataError for one that held positions."""
+    opening = next((one.payload["opening"] for one in events if "opening" in one.payload), dict[str, Any]())
+    for name, one in opening.items():
+        if one.get("positions"):
+            what = f"{name} held {', '.join(one['positions'])} before the test: a replay begins with cash alone"
+            raise DataError(what, mend="begin a test on flat accounts: `sim forward close-all`")
+    return {name: float(one["cash"]) for name, one in opening.items() if "cash" in one}
+
+
 def replay_again(
-    spec: RunSpec, last: date, workspace: Workspace, data: Path, splits: Sequence[Split] = ()
+    spec: RunSpec,
+    last: date,
+    workspace: Workspace,
+    data: Path,
+    splits: Sequence[Split] = (),
+    cash: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, Replayed], str]:
     """Return the accounts of a replay of `spec` on the bars in `data`, and why it ended early, empty where it did not.
+    They begin with `cash` by account, or that of config/accounts.yaml.
 
     Rules and rule-based analysts answer anew; what models are asked must have been asked before.
     """
@@ -243,10 +259,12 @@ def replay_again(
         shown = adjusted(inputs.bars, splits), adjusted(inputs.context, splits)
         inputs = replace(inputs, bars=shown[0], context=shown[1])
         try:
-            replayed = replay_strategy(strategy, inputs, rules, config.accounts.cash, None, asking.loop)
+            own = next(name for name, one in members_of(strategy, config).items() if one is strategy)
+            begins = (cash or {}).get(own, config.accounts.cash)
+            replayed = replay_strategy(strategy, inputs, rules, begins, None, asking.loop)
         except LLMError as error:
             return {}, error.found
-    accounts = {one.name: one.replayed for one in replay_accounts(strategy, replayed, rules, config.accounts)}
+    accounts = {one.name: one.replayed for one in replay_accounts(strategy, replayed, rules, config.accounts, cash)}
     return accounts or {COUNCIL: replayed}, "" if replayed.stopped is None else replayed.stopped.found
 
 
@@ -275,7 +293,7 @@ def compare(run: str, folder: Path, workspace: Workspace) -> Parity:
         raise DataError(
             what, where=str(folder / "data"), mend="parity needs what the test was decided on: restore them"
         )
-    accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events))
+    accounts, stopped = replay_again(spec, last, workspace, folder / "data", splits_of(events), cash_of(events))
     forward, again = read_side(events, last), _replayed_side(accounts)
     differences = [one for part in PARTS for one in _differ(part, getattr(forward, part), getattr(again, part))]
     if stopped:

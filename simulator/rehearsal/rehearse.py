@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
@@ -179,6 +179,8 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
 
         asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, data)
         session, loop = opened.enter_context(asked)
+        if session.watch is not None:
+            session.watch.watched = replace(session.watch.watched, mode="rehearsal")
         session.locks = rehearsal.folder / "locks"  # accounts of one number at another exchange are others
         record_start(session, spec, rehearsed=True, seed=rehearsal.seed, script=list(rehearsal.script))
         if told is not None:

@@ -6,7 +6,7 @@ opinions of the council ──play──► COUNCIL, CHATGPT, GEMINI …     eac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,19 +37,25 @@ class Account:
 
 
 def replay_accounts(
-    strategy: Strategy[Any], replayed: Replayed, rules: TradingRules, config: Accounts
+    strategy: Strategy[Any],
+    replayed: Replayed,
+    rules: TradingRules,
+    config: Accounts,
+    cash: Mapping[str, float] | None = None,
 ) -> tuple[Account, ...]:
     """Return the accounts of a committee in the order of accounts.yaml, its own among them; none for other strategies.
 
     `replayed` is the committee's own account. The others are played from its opinions under the same rules, with
-    the same cash. A seat that no account has as its role gives its own name to its account.
+    the same cash, or what `cash` has under its name. A seat that no account has as its role gives its own name to its
+    account.
     """
     if not isinstance(strategy, Committee):
         return ()
     names = {account.role: name for name, account in config.accounts.items()}
+    begins = {seat: (cash or {}).get(names.get(seat, seat), config.cash) for seat in strategy.members}
     with asyncio.Runner() as loop:
         played = {
-            seat: play(strategy.member(seat), replayed.inputs, rules, config.cash, replayed.opinions, silent, loop)
+            seat: play(strategy.member(seat), replayed.inputs, rules, begins[seat], replayed.opinions, silent, loop)
             for seat in strategy.members
         }
     made = [Account(names.get(seat, seat), seat, strategy.seats[seat].model, done) for seat, done in played.items()]

@@ -117,13 +117,23 @@ def open_session(
 
 
 def record_start(session: Session, spec: RunSpec, **more: object) -> None:
-    """Put on record, once, what is traded: a replay of the same is made from it."""
-    if not any(stored.event.kind == "forward.started" for stored in session.store.of_forward(session.run)):
+    """Put on record, once, what is traded: a replay of the same is made from it; and each `exchange` it moves to."""
+    events = [one.event for one in session.store.of_forward(session.run)]
+    moved = more.get("exchange") != exchange_of(events)
+    if any(one.kind == "forward.started" for one in events):
+        if moved:
+            session.store.append(session.run, [Event("forward.started", None, None, {"exchange": more["exchange"]})])
+    else:
         facts = {
             "strategy": str(spec.strategy), "symbols": list(spec.symbols), "models": spec.models,
             "parameters": dict(spec.parameters), "first": str(spec.first), "last": str(session.last), **more,
         }  # fmt: skip
         session.store.append(session.run, [Event("forward.started", None, None, facts)])
+
+
+def exchange_of(events: Sequence[Event]) -> str | None:
+    """Return the address of the rehearsal exchange that a test traded at last, None for a broker's."""
+    return next((one.payload["exchange"] for one in reversed(events) if "exchange" in one.payload), None)
 
 
 def _loader(

@@ -21,6 +21,7 @@ from simulator.forward.registration import Registration, registrations
 from simulator.forward.settings import load_settings
 from simulator.forward.status import read_positions
 from simulator.forward.switches import STOP, read_heartbeats, read_switches, throw
+from simulator.runs.forward import exchange_of
 from simulator.runs.forward_start import Ask, make_patience, open_all_keys
 from simulator.store.connection import store_place
 from simulator.store.database import Store
@@ -57,11 +58,22 @@ def find_registration(workspace: Workspace, run: str | None) -> Registration:
     """
     known = {one.id: one for one in registrations(workspace.reports)}
     hearts = [heart.run for heart in read_heartbeats(workspace) if heart.run in known]
+    if run and not any(one.startswith(run) for one in known):
+        _refuse_rehearsal(workspace, run)
     found = [hearts[-1]] if run is None and hearts else [one for one in known if run is None or one.startswith(run)]
     if len(found) != 1:
         mend = f"name one of {', '.join(known)}" if known else "`sim forward start` registers one"
         raise UsageError(f"{len(found) or 'no'} forward tests fit" if known else "no forward test here", mend=mend)
     return known[found[0]]
+
+
+def _refuse_rehearsal(workspace: Workspace, run: str) -> None:
+    """Raise UsageError where `run` is a rehearsal, whose accounts ended with its exchange."""
+    ids = [one.name.rpartition("-")[2] for one in workspace.reports.glob("forward-*") if one.is_dir()]
+    found = [one for one in ids if one.startswith(run)]
+    if found:
+        mend = f"`sim forward report {found[0]}` and `sim forward parity {found[0]}` read what it left"
+        raise UsageError(f"{found[0]} is a rehearsal: its accounts ended with its exchange", mend=mend)
 
 
 def close_all(
@@ -109,6 +121,11 @@ def _with_accounts(
     work: Callable[[Mapping[str, AlpacaAccount]], Awaitable[T]],
 ) -> T:  # fmt: skip
     settings = load_settings(workspace.config)
+    with Store(store_place(workspace.registry)) as store:
+        events = [one.event for one in store.of_forward(registration.id)]
+    url = url or exchange_of(events)
+    if url is None and any(one.payload.get("rehearsed") for one in events):
+        raise UsageError(f"{registration.id} traded at a rehearsal exchange", mend="name it: --exchange URL")
     keys = open_all_keys(tuple(registration.accounts), settings, url, ask)
     patience = make_patience(settings)
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from types import FrameType
 
 from simulator.config import Config, load_config, override_config
@@ -22,13 +23,14 @@ from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.clock import BrokerClock
+from simulator.forward.lock import hold
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
-from simulator.forward.registration import Registration, register
+from simulator.forward.registration import Registration, register, registrations
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward, load_settings
-from simulator.forward.switches import refuse_if_stopped
+from simulator.forward.switches import STOP, refuse_if_stopped
 from simulator.forward.watch import Watched
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.runs.forward import as_traded, members_of, open_session, record_start
@@ -38,6 +40,7 @@ from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import Loaded, load_strategy
 from simulator.store.connection import store_place
 from simulator.store.database import Store
+from simulator.trading.model import Book
 from simulator.trading.strategy import points_of
 from simulator.workspace import Workspace
 
@@ -85,9 +88,12 @@ def start_forward(
     names = tuple(members_of(loaded.strategy, config))
     keys = open_all_keys(names, settings, test.url, ask)
     patience = make_patience(settings)
-    numbers, now = asyncio.run(_introduce(keys, test.url, patience))
+    books, numbers, now = asyncio.run(_introduce(keys, test.url, patience))
     made = make_registration(test.spec, loaded, config, numbers, now, test.smallest_edge, test.backtest)
-    with Store(store_place(workspace.registry)) as store:
+    locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(workspace, test.url))
+    with locks, Store(store_place(workspace.registry)) as store:
+        if not any("opening" in one.event.payload for one in store.of_forward(made.id)):
+            refuse_held(books, numbers, registrations(workspace.reports))
         registration, fresh = register(made, workspace.reports, store)
     first = first_session(datetime.fromisoformat(registration.registered_at), loaded, config)
     announced = sessions(first, first + timedelta(days=min(test.sessions * 8 // 5 + 10, ANNOUNCED_DAYS)))
@@ -121,11 +127,34 @@ def open_all_keys(names: tuple[str, ...], settings: Forward, url: str | None, as
     return {name: open_keys(name, settings, names, typed) for name in names}
 
 
-async def _introduce(keys: Mapping[str, Keys], url: str | None, patience: Patience) -> tuple[dict[str, str], datetime]:
-    """Return the number of each account, and the broker's time. Raises BrokerError."""
+def _locks(workspace: Workspace, url: str | None) -> Path | None:
+    """Return the folder of locks: accounts of one number at another exchange are others."""
+    return None if url is None else workspace.logs / "locks"
+
+
+def refuse_held(books: Mapping[str, Book], numbers: Mapping[str, str], known: Sequence[Registration]) -> None:
+    """Raise UsageError where a test would begin on an account that holds positions or has orders of ours: neither its
+    prompts nor its verdict would know whose they are."""
+    for name, book in books.items():
+        ours = {one.symbol for one in book.open_orders if not one.external}
+        if not book.positions and not ours:
+            continue
+        there = [one.id for one in known if one.accounts.get(name) == numbers[name]]
+        held = ", ".join(f"{count:g} {symbol}" for symbol, count in book.positions.items())
+        what = f"holds {held}" if held else f"has open orders on {', '.join(sorted(ours))}"
+        close = f"`sim forward close-all {there[-1]}`, then `rm {STOP}`" if there else "close them at the broker"
+        mend = f"{close}; or go on with the test it trades, by the same words" if there else close
+        raise UsageError(f"a test begins on flat accounts, {name} {what}", mend=mend)
+
+
+async def _introduce(
+    keys: Mapping[str, Keys], url: str | None, patience: Patience
+) -> tuple[dict[str, Book], dict[str, str], datetime]:
+    """Return what each account holds, its number, and the broker's time. Raises BrokerError."""
     accounts = {name: AlpacaAccount(one, url=url, patience=patience) for name, one in keys.items()}
     try:
         states = await asyncio.gather(*(account.state() for account in accounts.values()))
+        books = await asyncio.gather(*(account.account() for account in accounts.values()))
         now = (await next(iter(accounts.values())).clock()).now
     finally:
         for account in accounts.values():
@@ -134,7 +163,7 @@ async def _introduce(keys: Mapping[str, Keys], url: str | None, patience: Patien
     if len(set(numbers.values())) < len(numbers):
         twice = sorted(name for name, one in numbers.items() if [*numbers.values()].count(one) > 1)
         raise UsageError(f"{' and '.join(twice)} have keys of one account", mend="each account has keys of its own")
-    return numbers, now
+    return dict(zip(accounts, books, strict=True)), numbers, now
 
 
 def first_session(registered: datetime, loaded: Loaded, config: Config) -> date:
@@ -192,11 +221,12 @@ class Loop:
             watch = session.watch
             if not rehearsed:
                 session.quotes = MarketData(self.keys[leading.name], patience=patience).quotes
-            watch.watched = Watched(test.id, test.strategy, test.accounts, "paper" if rehearsed else self.settings.mode)
+            watch.watched = Watched(
+                test.id, test.strategy, test.accounts, "rehearsal" if rehearsed else self.settings.mode
+            )
             watch.alerts.echo = self.echo
-            record_start(session, self.spec, rehearsed=self.url is not None)
-            if self.url is not None:  # accounts of one number at another exchange are others
-                session.locks = self.workspace.logs / "locks"
+            record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
+            session.locks = _locks(self.workspace, self.url)
 
             async def trade() -> None:
                 async with hints.running():

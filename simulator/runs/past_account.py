@@ -158,7 +158,8 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
         there = f"it has {', '.join(opening)}" if opening else "it holds nothing before its first session"
         raise UsageError(f'forward test {run} has no account "{name}"', mend=there)
     state, fills, closes, exits = State(Origin(run, name)), list[Fill](), [], []
-    state.shares.update(opening[name].get("positions", {}))
+    state.begin(opening[name])
+    began = dict(state.shares)
     for event in events:
         if event.kind != "forward.split" and event.account != name:
             continue
@@ -166,6 +167,7 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
         state.apply(event.kind, event.payload)
         if event.kind == "forward.split":
             symbol, ratio = str(event.payload["symbol"]), float(event.payload["ratio"])
+            began |= {symbol: began[symbol] * ratio} if symbol in began else {}
             fills = [
                 replace(one, quantity=one.quantity * ratio, price=one.price / ratio) if one.symbol == symbol else one
                 for one in fills
@@ -188,7 +190,7 @@ def _of_forward(workspace: Workspace, folder: Path, account: str | None) -> Reco
         sorted(fills, key=lambda one: one.at),
         closes,
         exits,
-        dict(opening[name].get("positions", {})),
+        began,
         data if data.is_dir() else None,
         strategy=started.get("strategy", ""),
         parameters=started.get("parameters", {}),

@@ -156,7 +156,8 @@ def make_size_at_broker(truncate: Rounding, nearest: Rounding) -> SizeAtBroker:
             left = 0.0 if denied != 0.0 else asked if want == 0.0 and held == 0.0 else want - held
             return NO_ORDER, left if abs(left) * mark >= CENT else 0.0, keeps_side, denied
         if change > 0.0 and held >= 0.0 and not whole:
-            dollars = truncate(nearest(change * mark * 1e6) / 1e4) / 100.0
+            # Not through shares: nine decimals of one that costs thousands are more than a millionth of a dollar.
+            dollars = truncate(nearest((weight * equity - held * mark) * 1e6) / 1e4) / 100.0
             verdict = DOLLARS if dollars >= LEAST_DOLLARS else NO_ORDER
             return verdict, dollars if verdict == DOLLARS else change, keeps_side, denied
         return SHARES, change, keeps_side, denied

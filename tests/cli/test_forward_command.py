@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from simulator.errors import UsageError
 from simulator.forward.switches import Heartbeat, beat
+from simulator.runs.forward_accounts import find_registration
 from simulator.store.database import Store
 from simulator.store.events import Event
-from simulator.workspace import Workspace
+from simulator.workspace import Workspace, find_workspace
 
 Sim = Callable[..., "subprocess.CompletedProcess[str]"]
 HEART = Heartbeat("2f3a90bc11", "sma_cross", {"COUNCIL": "PA3X1"}, "paper", "running", "2024-06-03T08:00:00-04:00",
@@ -161,3 +163,9 @@ def test_live_trading_is_confirmed_at_a_terminal_and_by_the_very_sentence(
         assert (done.returncode, "was not typed at the start" in done.stderr) == (2, True)
         assert "planted" not in done.stdout + done.stderr
     assert not list((workspace / "reports").glob("forward-*"))
+
+
+def test_a_rehearsal_is_no_test_whose_accounts_could_be_asked(workspace: Path) -> None:
+    (workspace / "reports" / "forward-sma_cross-b127387fa0").mkdir(parents=True)
+    with pytest.raises(UsageError, match="b127387fa0 is a rehearsal: its accounts ended with its exchange"):
+        find_registration(find_workspace(str(workspace)), "b127")

@@ -220,7 +220,7 @@ def test_the_same_alert_goes_out_once_in_half_an_hour_and_says_how_often_it_came
     alerts.send(Alert("books differ", "by $5.10", AT + timedelta(minutes=41), "VALUE"))
     assert close() == [
         "by $0.10",
-        "by $31.10 (3 more since 2024-06-03 14:00 UTC)",
+        "by $31.10 (3 more since 2024-06-03 10:00 EDT)",
         "by $5.10",
         "by $40.10",  # held back, and told at the end
     ]

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.errors import DataError
 from simulator.forward.books import Books, Split
+from simulator.forward.project import project
+from simulator.forward.status import read_positions
 from simulator.market.bars import Bars
+from simulator.rehearsal.parity import cash_of
+from simulator.store.events import Event, Stored
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.fills import Account, Order, on_bar, submit
 from simulator.trading.model import BrokerFill
@@ -89,3 +94,19 @@ def test_fills_of_symbols_that_are_not_traded_are_in_the_books() -> None:
     foreign = [BrokerFill("1", "", "XYZ", int(bars.opens_at[1]), 10.0, 20.0)]
     book = Books(1_000.0, {}, ExecutionRules()).at(bars, foreign)
     assert (book.cash, book.positions, book.equity) == (800.0, {"XYZ": 10.0}, 1_000.0)
+
+
+def test_what_an_account_held_when_a_test_began_is_in_every_reading_of_its_record() -> None:
+    opening = {"COUNCIL": {"number": "PA1", "cash": 400.0, "equity": 1_400.0, "positions": {"A": 10.0}}}
+    told = [
+        Event("forward.started", "2024-06-03T20:00:00-04:00", None, {"opening": opening}),
+        Event(
+            "forward.split", "2024-06-04T08:30:00-04:00", None, {"symbol": "A", "session": "2024-06-04", "ratio": 2.0}
+        ),
+    ]
+    stored = [Stored(n + 1, "0123456789", "", "2024-06-04T12:30:00+00:00", one) for n, one in enumerate(told)]
+    assert read_positions("COUNCIL", stored) == {"A": 20.0}
+    assert project("0123456789", stored).cash == {"COUNCIL": 1_400.0}
+    assert Books(400.0, {"A": 100.0}, RULES, {"A": 10.0}).equity == 1_400.0
+    with pytest.raises(DataError, match="COUNCIL held A before the test"):
+        cash_of(told)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,12 @@ from simulator.forward.settings import Forward
 from simulator.forward.switches import PAUSE, STOP, throw
 from simulator.forward.watch import StoppedError
 from simulator.market.bars import moment
+from simulator.market.calendar import NEW_YORK
 from simulator.trading.model import Target
 from simulator.workspace import Workspace
 
 from .conftest import Market, trading
-from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Test
+from .sessions import THURSDAY, TUESDAY, WEDNESDAY, Script, Test
 
 pytestmark = pytest.mark.medium
 
@@ -312,3 +314,21 @@ def test_two_loops_on_one_test_are_refused(flat: Market, tmp_path: Path) -> None
 
     with hold(["test 0123456789"], tmp_path / "locks"), pytest.raises(UsageError, match="a loop is at work"):
         test.play()
+
+
+def test_a_point_that_was_decided_after_the_open_is_late_and_told(flat: Market, tmp_path: Path) -> None:
+    test = Test(flat, tmp_path, {TUESDAY: [BRACKET]}, TUESDAY)
+    session = test.open()
+    opine = Script.opine
+
+    async def think(self: Script, snapshot: Any, journal: Any) -> str:
+        await session.clock.sleep_until(datetime(2024, 6, 4, 9, 41, tzinfo=NEW_YORK))
+        return await opine(self, snapshot, journal)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Script, "opine", think)
+        asyncio.run(session.go())
+    (point,) = test.events("point")
+    why = "decided at 09:41:00, sent at 09:41:00 EDT, after the open; orders: 1"
+    assert (point["state"], point["why"]) == ("late", why)
+    assert test.alerts("point late") == [f"meeting of 2024-06-04 08:45 EDT {why}"]

@@ -123,6 +123,9 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
         second = sim(*TEST, "--exchange", served.url, *more, cwd=workspace)
         assert second.returncode == 2
         assert f"already (process {process.pid})" in second.stderr
+        other = sim(*TEST, "--exchange", served.url, "--edge", "2", cwd=workspace)
+        assert (other.returncode, len(registrations(workspace / "reports"))) == (2, 1), "refused before it registers"
+        assert f"already (process {process.pid})" in other.stderr
         pass_day(workspace, served, TUESDAY)
         process.kill()
     fills = [event for event in events(workspace) if event.kind == "forward.fill"]
@@ -138,6 +141,12 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     assert [str(event.at)[:10] for event in rows] == ["2024-06-04", "2024-06-05"]
     again = [event for event in events(workspace) if event.kind == "forward.fill"]
     assert [event.payload["id"] for event in again[: len(fills)]] == [event.payload["id"] for event in fills]
+    assert sim("forward", "reconcile", cwd=workspace).returncode == 0, "at the exchange that is on record"
+    other = sim(*TEST, "--exchange", served.url, "--edge", "2", cwd=workspace)
+    assert (other.returncode, len(registrations(workspace / "reports"))) == (2, 1)
+    (test,) = registrations(workspace / "reports")
+    assert "a test begins on flat accounts, COUNCIL holds " in other.stderr
+    assert f"`sim forward close-all {test.id}`" in other.stderr
     lines = list(read_log(workspace / "logs" / "forward", TUESDAY))
     assert {line["account"] for line in lines if line["kind"] == "forward.fill"} == {"COUNCIL"}
     assert len({line["run"] for line in lines}) == 1
@@ -163,6 +172,32 @@ def test_a_test_is_registered_traded_killed_and_goes_on(workspace: Path, served:
     assert done.returncode == 1, "the loop that books fills has ended"
     assert [(one["symbol"], one["held"]) for one in found["differences"]] == [("QQQ", 0.0), ("SPY", 0.0)]
     assert sim(*TEST, *where, cwd=workspace).returncode == 2, "the kill switch is thrown"
+    hold_another(workspace, served, sim)
+
+
+def hold_another(workspace: Path, served: Served, sim: Sim) -> None:
+    """Another test on the same account, flat again, begins with the cash that the first left."""
+    (workspace / "forward.stop").unlink()
+    served.advance(at(date(2024, 6, 6), "20:00"))
+    with started(workspace, served, "--sessions", "1", "--edge", "2") as process:
+        assert process.stdout is not None
+        other = process.stdout.readline().split()[0]
+
+        def recorded(kind: str, n: int) -> Callable[[list[Event]], bool]:
+            def found(_: list[Event]) -> bool:
+                with Store(workspace / "sim.db") as store:
+                    return sum(stored.event.kind == kind for stored in store.of_forward(other)) >= n
+
+            return found
+
+        wait_for(workspace, recorded("forward.started", 2))
+        for clock in STEPS[1:]:
+            served.advance(at(date(2024, 6, 7), clock))
+            time.sleep(0.3)
+        wait_for(workspace, recorded("forward.stopped", 1))
+    told = json.loads(sim("forward", "report", other, "--json", cwd=workspace).stdout)
+    assert abs(told["accounts"][0]["pnl"]) < 100.0, "interest and no more"
+    assert sim("forward", "parity", other, cwd=workspace).returncode == 0
 
 
 def test_it_is_paused_and_stopped_from_outside(workspace: Path, served: Served, sim: Sim) -> None:

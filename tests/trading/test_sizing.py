@@ -15,7 +15,7 @@ from simulator.market.bars import instant
 from simulator.trading.execution import ExecutionRules
 from simulator.trading.model import Book, Decision, Order, Rejection, Target
 from simulator.trading.sizes import DOLLARS, NO_ORDER, NO_PRICE, SHARES
-from simulator.trading.sizing import orders_for, place, size
+from simulator.trading.sizing import orders_for, place, size, size_at_broker
 from simulator.trading.strategy import is_strategy_class
 
 EIGHT = datetime(2024, 1, 3, 13, tzinfo=UTC)
@@ -224,3 +224,8 @@ def test_scaled_rules_multiply_costs_and_nothing_else():
     assert rules.scaled(2.0) == ExecutionRules(0.02, 4.0, 2.0, 10.0, 0.06, 0.04, min_trade=10.0)
     assert rules.scaled(1.0) == rules
     assert rules.scaled(0.0) == ExecutionRules(cash_interest=0.04, min_trade=10.0)
+
+
+def test_dollars_at_a_broker_are_exact_for_a_share_of_thousands_of_dollars() -> None:
+    for mark in (5306.68823, 530.668823):
+        assert size_at_broker(1.0, False, 0, 0.0, mark, 100_000.0, False, 1.0)[1] == 100_000.0
