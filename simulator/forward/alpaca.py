@@ -145,7 +145,7 @@ class AlpacaAccount:
         try:
             return [
                 (_in_new_york(f"{one['date']}T{one['open']}"), _in_new_york(f"{one['date']}T{one['close']}"))
-                for one in found
+                for one in messages.items(found, "sessions")
             ]
         except (KeyError, TypeError, ValueError) as error:
             raise BrokerError(f"the broker's calendar is not understood: {error}") from None
@@ -159,13 +159,17 @@ class AlpacaAccount:
             asked["after"] = (moment(newest) - OVERLAP).isoformat()
         while True:
             page: Any = await self._line.ask(self._client.get, "/account/activities/FILL", dict(asked))
-            for body in page:
-                if body["id"] not in self._executions:
-                    root = await self._root(str(body["order_id"]))
-                    self._executions[body["id"]] = messages.read_execution(body, root)
-            if len(page) < PAGE:
+            read = [
+                (messages.read_execution(body, ""), str(body.get("order_id"))) for body in messages.items(page, "fills")
+            ]
+            for fill, order in read:
+                if fill.id not in self._executions:
+                    self._executions[fill.id] = replace(fill, client_order_id=await self._root(order))
+            if len(read) < PAGE:
                 return sorted(self._executions.values(), key=lambda one: one.at)
-            asked["page_token"] = page[-1]["id"]
+            if asked.get("page_token") == read[-1][0].id:
+                raise BrokerError("the broker tells the same page of fills again and again")
+            asked["page_token"] = read[-1][0].id
 
     # Orders -----------------------------------------------------------------------------------------------------------
 
@@ -265,9 +269,11 @@ class AlpacaAccount:
 
     async def _follow(self, placed: PlacedOrder) -> PlacedOrder:
         """Return the order at the end of a chain of replacements."""
-        while placed.status == "replaced" and placed.replaced_by is not None:
-            placed = await self._by_id(placed.replaced_by)
-        return placed
+        for _ in range(MOST_ORDERS):
+            if placed.status != "replaced" or placed.replaced_by in (None, placed.id):
+                return placed
+            placed = await self._by_id(str(placed.replaced_by))
+        raise BrokerError(f"replacements of order {placed.client_order_id} have no end")
 
     async def _end(self, placed: PlacedOrder) -> PlacedOrder:
         """Cancel an order, or the one that took its place; return it once it has ended, by that or by a fill."""
@@ -371,8 +377,8 @@ class AlpacaAccount:
                 self._note(one, certain=True)
         if order_id not in self._roots:
             placed = await self._by_id(order_id)
-            if placed.replaces is not None:
-                await self._root(placed.replaces)
+            if placed.replaces not in (None, order_id):
+                await self._root(str(placed.replaces))
             self._note(placed, certain=True)
         return self._roots[order_id]
 

@@ -130,7 +130,7 @@ def read_order(body: Any, is_leg: bool = False) -> PlacedOrder:
 
 def read_orders(body: Any) -> tuple[PlacedOrder, ...]:
     """Return the orders of a JSON list. Raises BrokerError."""
-    return tuple(read_order(one) for one in _items(body, "orders"))
+    return tuple(read_order(one) for one in items(body, "orders"))
 
 
 def read_execution(body: Any, client_order_id: str) -> BrokerFill:
@@ -139,8 +139,10 @@ def read_execution(body: Any, client_order_id: str) -> BrokerFill:
         sign = 1.0 if str(body["side"]).startswith("buy") else -1.0
         at = as_nanoseconds(instant(body["transaction_time"]))
         shares, price = sign * float(body["qty"]), float(body["price"])
+        if not (math.isfinite(shares) and 0.0 < price < math.inf and sign * shares > 0.0):
+            raise ValueError(f"{shares} shares at {price}")
         return BrokerFill(str(body["id"]), client_order_id, str(body["symbol"]), at, shares, price)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _strange("a fill", error) from None
 
 
@@ -148,9 +150,10 @@ def read_positions(body: Any) -> dict[str, tuple[float, float]]:
     """Return {symbol: (signed shares, newest price)}. Raises BrokerError: what cannot be read is not flat."""
     found = {}
     try:
-        for one in _items(body, "positions"):
-            shares = abs(float(one["qty"])) * (-1.0 if one.get("side") == "short" else 1.0)
-            if not math.isfinite(shares):
+        for one in items(body, "positions"):
+            shares = float(one["qty"])
+            shares = shares if "side" not in one else abs(shares) * (-1.0 if one["side"] == "short" else 1.0)
+            if not math.isfinite(shares) or str(one["symbol"]) in found:
                 raise ValueError(f"qty of {one['symbol']} is {shares}")
             found[str(one["symbol"])] = shares, number(one, "current_price") or number(one, "lastday_price") or math.nan
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -162,6 +165,8 @@ def read_account(body: Any) -> AccountState:
     """Return the account of a JSON object; fields of earlier rules on day trading may be there or not."""
     try:
         wrong = [name for name in RESTRICTIONS if body.get(name)]
+        if not (math.isfinite(float(body["cash"])) and math.isfinite(float(body["equity"]))):
+            raise ValueError(f"cash {body['cash']}, equity {body['equity']}")
         wrong += [f"status {body['status']}"] if body.get("status", "ACTIVE") != "ACTIVE" else []
         return AccountState(
             str(body["account_number"]), float(body["cash"]), float(body["equity"]),
@@ -194,7 +199,8 @@ def instant(given: str) -> datetime:
     return found
 
 
-def _items(body: Any, what: str) -> Sequence[Any]:
+def items(body: Any, what: str) -> Sequence[Any]:
+    """Return the items of a JSON list of `what`. Raises BrokerError for anything else."""
     if not isinstance(body, list):
         raise BrokerError(f"the broker's list of {what} is {type(body).__name__}")
     return body
