@@ -92,8 +92,8 @@ class State:
 
     @property
     def open_ids(self) -> list[str]:
-        """Ids of orders that were sent and had not ended when they were seen last."""
-        return [one for one, state in self.states.items() if state not in FINAL]
+        """Ids of orders of ours that were sent and had not ended when they were seen last."""
+        return [one for one, state in self.states.items() if state not in FINAL and state != "external"]
 
     def owns(self, client_order_id: str) -> bool:
         """Return True for an order of this account of the run, its exits and what `sim forward close-all` sent."""
