@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.errors import DataError
 from simulator.files import name_aside, place_all, read_text, sweep, write_file
 from simulator.forward.books import Split
 from simulator.forward.protocols import Known
@@ -158,6 +159,8 @@ class RecordedFeed:
                 moves.append((name_aside(path), path))
                 whole = joined(there[table.symbol], table) if table.symbol in there else table
                 files.write_csv(whole, moves[-1][0], table.source)
+        if self._daily and missing and not moves and all(one.last < last for one in there.values()):
+            raise DataError(f"no symbol has a bar of {last} yet")
         place_all(self.folder, moves)
 
     def _complete(self, table: BarTable, there: BarTable | None, as_of: datetime) -> BarTable:

@@ -37,6 +37,12 @@ class Known:
     traded: Bars
     splits: Sequence[Split] = ()
 
+    @property
+    def silent(self) -> list[str]:
+        """Symbols without the newest bar: late, halted all day, or gone."""
+        bars = self.snapshot.bars
+        return [symbol for symbol, there in zip(bars.symbols, bars.fresh[-1], strict=True) if not there]
+
 
 class Feed(Protocol):
     """Source of market data, which keeps on disk all it gave."""

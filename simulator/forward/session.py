@@ -347,12 +347,13 @@ class Session:
         except SimError as error:
             self._alert("decision failed", f"no bars: {error.found}", "")
             return None
+        if known.silent:
+            self._alert("no bar", f"of {', '.join(known.silent)} in {known.snapshot.session}", "")
         for trader in self.traders:
             trader.guard.asleep = False
         for split in known.splits:
             if (split.symbol, split.session) not in self._splits:
-                payload = {"symbol": split.symbol, "session": str(split.session), "ratio": split.ratio}
-                self._record("forward.split", at, None, payload)
+                self._record("forward.split", at, None, vars(split) | {"session": str(split.session)})
                 self._alert("split", f"{split.symbol} {split.ratio:g} for 1 on {split.session}", "")
                 why, symbol = "its symbol was split", split.symbol
                 for trader in self.traders:  # a limit of old prices would fill at once

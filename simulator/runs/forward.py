@@ -25,10 +25,11 @@ from simulator.forward.settings import load_settings
 from simulator.forward.state import State
 from simulator.forward.trader import Trader
 from simulator.forward.watch import Watch, Watched
+from simulator.market.bars import NUMBERS, Bars
 from simulator.market.calendar import NEW_YORK, day_number, day_of, sessions
 from simulator.market.events import load_events
 from simulator.market.fetch import last_complete_session
-from simulator.market.load import load_bars
+from simulator.market.load import available, load_bars
 from simulator.market.news import load_news
 from simulator.market.table import DAILY, step_of
 from simulator.runs.accounts import COUNCIL
@@ -147,7 +148,10 @@ def _loader(
     def load(as_of: datetime, splits: Sequence[Split]) -> Known:
         today = as_of.astimezone(NEW_YORK).date()
         last = last_complete_session(as_of, timedelta(0)) if daily else today
-        loaded = load_bars(spec.symbols, folders, first=begin, last=last, context=context)
+        found = available(data)  # what is traded is recorded; context may come from the workspace
+        there = [symbol for symbol in spec.symbols if symbol in found]
+        loaded = load_bars(there or spec.symbols, folders, first=begin, last=last, context=context)
+        loaded = replace(loaded, bars=with_absent(loaded.bars, spec.symbols))
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
         shown = adjusted(loaded.context, splits)
         bars, _, _ = with_cash_return(loaded.bars, shown, config, start)
@@ -159,6 +163,18 @@ def _loader(
         return Known(snapshot, bars.rows(start, len(bars)), [one for one in splits if one.session > spec.first])
 
     return load
+
+
+def with_absent(bars: Bars, symbols: Sequence[str]) -> Bars:
+    """Return `bars` with a column for each of `symbols`, in their order, empty where there are no bars yet."""
+    if bars.symbols == tuple(symbols):
+        return bars
+    columns: dict[str, Any] = {name: np.full((len(bars), len(symbols)), np.nan) for name in NUMBERS}
+    for n, symbol in enumerate(symbols):
+        for name in NUMBERS if symbol in bars.columns else ():
+            columns[name][:, n] = getattr(bars, name)[:, bars.column(symbol)]
+    sources = (bars.sources[bars.column(one)] if one in bars.columns else "no bars yet" for one in symbols)
+    return replace(bars, symbols=tuple(symbols), sources=tuple(sources), **columns)
 
 
 def _sessions_before(day: date, count: int) -> date:

@@ -70,3 +70,21 @@ def test_a_position_goes_through_the_night_of_a_split(workspace: Path) -> None:
     assert fill.price == pytest.approx(7 * 92.48 * 1.0002)
     assert session.traders[0].state.shares["AAPL"] == pytest.approx(7 * fill.quantity)
     assert compare(session.run, rehearsal.folder, rehearsal.workspace).differences == ()
+
+
+def test_a_symbol_that_is_late_or_gone_holds_nobody_else_up(workspace: Path) -> None:
+    write_bars(workspace / "data", date(2023, 6, 1), date(2024, 6, 30))
+    lines = (workspace / "data" / "SPY.csv").read_text().splitlines(keepends=True)
+    (workspace / "data" / "GONE.csv").write_text("".join(one for one in lines if one < "2024-06-05" or one[0] == "d"))
+    (workspace / "data" / "LATE.csv").write_text("".join(one for one in lines if one >= "2024-06-06"))
+    spec = RunSpec("equal_weight", ("SPY", "GONE", "LATE"), date(2024, 6, 3), parameters={"cadence": "daily"})
+    rehearsal = Rehearsal(spec, 5, find_workspace(str(workspace)))
+    session = rehearse(rehearsal)
+    with Store(store_place(rehearsal.workspace.registry)) as store:
+        events = [stored.event for stored in store.of_forward(session.run)]
+    days = [one.payload["session"] for one in events if one.kind == "forward.session" and one.account is not None]
+    assert days == ["2024-06-03", "2024-06-04", "2024-06-05", "2024-06-06", "2024-06-07"]
+    told = {one.payload["text"] for one in events if one.kind == "forward.alert" and one.payload["kind"] == "no bar"}
+    assert "of GONE, LATE in 2024-06-05" in told
+    assert {one.payload["symbol"] for one in events if one.kind == "forward.fill"} == {"SPY", "GONE", "LATE"}
+    assert compare(session.run, rehearsal.folder, rehearsal.workspace).differences == ()

@@ -52,7 +52,8 @@ def fetch(
     symbol.
 
     `url` replaces Alpaca's address (it speaks the same API there), `pair` the key and secret of the environment: who
-    gives it asks again by itself where there was no answer, alpaca-py does not. Prices are `adjusted` for splits and
+    gives it asks again by itself where there was no answer, alpaca-py does not, and gets no table of a symbol that
+    has no bars. Prices are `adjusted` for splits and
     dividends, or as they were traded. Raises UsageError without alpaca-py or keys, DataError when Alpaca refuses, has
     nothing or cannot be reached. Keys appear in no message.
     """
@@ -64,6 +65,8 @@ def fetch(
         for symbol in symbols:
             say(f"{symbol} from Alpaca")
             bars = _ask(client, symbol, first, last, adjusted, minutes)
+            if not bars and pair is not None:
+                continue
             if not bars:
                 raise DataError(f"Alpaca has no bars for {symbol} from {first} to {last}")
             tables.append(to_table(symbol, bars, minutes))
