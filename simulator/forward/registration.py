@@ -147,6 +147,11 @@ def register(registration: Registration, reports: Path, journal: Journal) -> tup
         found = read_registration(path)
         known = recorded_digest(found.id, journal)
         if known is None:
+            if any((path.parent / "data").glob("*.csv")):  # it has traded: what it did was on record
+                mend = "restore the store, sim.db; to begin anew, move this folder away: it stays one more test"
+                raise DataError(
+                    "the store has lost this test, whose bars are recorded here", where=str(path), mend=mend
+                )
             journal.append(
                 found.id, [Event(KIND, found.registered_at, None, {"digest": found.digest, **asdict(found)})]
             )

@@ -9,6 +9,7 @@ The same words go on with the test they began: its registration has the same id,
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.clock import BrokerClock
-from simulator.forward.lock import hold
+from simulator.forward.lock import hold, locks_folder
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
 from simulator.forward.registration import Registration, register, registrations
@@ -90,7 +91,7 @@ def start_forward(
     patience = make_patience(settings)
     books, numbers, now = asyncio.run(_introduce(keys, test.url, patience))
     made = make_registration(test.spec, loaded, config, numbers, now, test.smallest_edge, test.backtest)
-    locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(workspace, test.url))
+    locks = hold([f"test {made.id}", *(f"account {one}" for one in numbers.values())], _locks(test.url))
     with locks, Store(store_place(workspace.registry)) as store:
         if not any("opening" in one.event.payload for one in store.of_forward(made.id)):
             refuse_held(books, numbers, registrations(workspace.reports))
@@ -127,9 +128,9 @@ def open_all_keys(names: tuple[str, ...], settings: Forward, url: str | None, as
     return {name: open_keys(name, settings, names, typed) for name in names}
 
 
-def _locks(workspace: Workspace, url: str | None) -> Path | None:
-    """Return the folder of locks: accounts of one number at another exchange are others."""
-    return None if url is None else workspace.logs / "locks"
+def _locks(url: str | None) -> Path | None:
+    """Return the folder of locks, the same for all workspaces: accounts of one number elsewhere are others."""
+    return None if url is None else locks_folder() / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def refuse_held(books: Mapping[str, Book], numbers: Mapping[str, str], known: Sequence[Registration]) -> None:
@@ -226,7 +227,7 @@ class Loop:
             )
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
-            session.locks = _locks(self.workspace, self.url)
+            session.locks = _locks(self.url)
 
             async def trade() -> None:
                 async with hints.running():

@@ -50,6 +50,15 @@ def test_a_registration_is_on_disk_and_on_record_and_found_again_after_a_restart
     assert len(store.of_forward(said.id)) == 1
 
 
+def test_a_store_that_lost_a_test_which_traded_does_not_begin_it_anew(tmp_path: Path, store: Store) -> None:
+    said, _ = register(make_registration(), tmp_path, store)
+    data = tmp_path / said.folder / "data"
+    data.mkdir()
+    (data / "SPY.csv").write_text("date,open\n")
+    with Store(tmp_path / "another.db") as lost, pytest.raises(DataError, match="the store has lost this test"):
+        register(said, tmp_path, lost)
+
+
 def test_one_killed_between_file_and_event_is_completed(tmp_path: Path, store: Store) -> None:
     class Dies:
         of_forward = store.of_forward
