@@ -123,8 +123,13 @@ def load_strategy(
 
 
 def is_desk_file(path: Path) -> bool:
-    """Return True for the strategy.yaml of a desk."""
-    return path.name == DEFINITION and DESK.search(read_bytes(path).decode("utf-8", "replace")) is not None
+    """Return True for the strategy.yaml of a desk; what cannot be read is left to whoever reads it whole."""
+    if path.name != DEFINITION:
+        return False
+    try:
+        return DESK.search(read_bytes(path).decode("utf-8", "replace")) is not None
+    except OSError:
+        return False
 
 
 def definition_digest(source: bytes) -> str:
