@@ -86,7 +86,7 @@ def found_in(path: Path) -> Iterator[str]:
             # The console of `simulator.report.renderers.console` is imported where it is made.
             if name == "Console" and "renderers.console import Console" in path.read_text(encoding="utf-8"):
                 continue
-            if name == "os.write" and ast.unparse(node.args[0]).startswith("self._"):
+            if name == "os.write" and ast.unparse(node.args[0]).startswith(("self._", "handle")):
                 continue
             yield f"{path.name}:{node.lineno} {name}()"
         if name.startswith(("click.", "traceback.print_", "logging.", "faulthandler.")) and name.rpartition(".")[2] in (

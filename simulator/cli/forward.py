@@ -131,7 +131,7 @@ def _have_typed(sentence: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("live trading is confirmed by a person at a terminal", mend="start it in one")
     say(f"Live trading, with real money. To go on, type: {sentence}")
-    return str(click.prompt(">", prompt_suffix=" ", default="", show_default=False))
+    return sys.stdin.readline().strip()
 
 
 @forward.command(short_help="Show what is at work, what it holds, what comes next.")

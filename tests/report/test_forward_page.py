@@ -58,7 +58,7 @@ def test_a_recommendation_came_true_where_its_symbol_moved_that_way_until_the_ne
     told = (
         Recommendation(f"{days[0].session}T09:00:00-04:00", days[0].session, "SPY", 0.5),
         Recommendation(f"{days[4].session}T10:00:00-04:00", days[4].session, "SPY", 0.5, 0.5, -1),  # after that open
-        Recommendation(f"{days[2].session}T09:00:00-04:00", days[2].session, "QQQ", 0.5, 0.5),  # no direction
+        Recommendation(f"{days[2].session}T09:00:00-04:00", days[2].session, "QQQ", 0.0, 0.0),  # no direction
         Recommendation(f"{days[9].session}T16:30:00-04:00", days[9].session, "QQQ", 0.5),  # no bar since
     )
     found = gather_facts(replace(record, recommendations=told), SIX)

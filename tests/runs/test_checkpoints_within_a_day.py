@@ -74,7 +74,8 @@ def test_a_day_has_its_four_checkpoints_a_meeting_takes_the_place_of_the_first(d
     days = occasions(decisions)
     assert days["2024-06-24"] == ["08:00", *TIMES]
     assert days["2024-06-25"] == ["09:00", *TIMES]
-    assert days["2024-07-03"] == ["09:00", "12:00"]  # closed at 13:00
+    # Closed at 13:00: what is two hours, and ten minutes, before the close is so on a half-day too.
+    assert days["2024-07-03"] == ["09:00", "11:00", "12:00", "12:50"]
     assert days["2024-07-05"] == ["09:00", *TIMES]
     assert {row["record"]["kind"] for row in decisions} == {"council", "checkpoint"}
 

@@ -43,8 +43,8 @@ def write_bars(workspace: Path, noise: int | None) -> None:
 
 def decisions_until(run: simulator.Run) -> list[str]:
     lines = (run.folder / "decisions.jsonl").read_text().splitlines()
-    # A decision on the session after LAST_KNOWN is made before its open and knows LAST_KNOWN's close.
-    return [line for line in lines if json.loads(line)["session"] <= "2024-04-15"]
+    # Until the session after LAST_KNOWN closes a decision knows LAST_KNOWN's close and no later one.
+    return [line for line in lines if json.loads(line)["as_of"] < "2024-04-15T16:00"]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -62,7 +62,8 @@ def fills(run: simulator.Run) -> list[dict[str, str]]:
 
 @pytest.mark.medium
 @pytest.mark.fault("bars", "prices of 1e-5 or of 600,000 dollars", "the same decisions and returns as at 100 dollars")
-@pytest.mark.parametrize("strategy", available(shipped() / "strategies"))
+# Not the desk, whose rules count in dollars: volume a day, stops in cents.
+@pytest.mark.parametrize("strategy", [one for one in available(shipped() / "strategies") if one != "momentum_desk"])
 def test_a_strategy_earns_the_same_at_any_size_of_prices(strategy: str, tmp_path: Path) -> None:
     council = "council" in strategy
     # Powers of two leave every digit of a float alone, powers of ten every digit of a price as people write it. From
