@@ -169,7 +169,7 @@ def with_absent(bars: Bars, symbols: Sequence[str]) -> Bars:
     """Return `bars` with a column for each of `symbols`, in their order, empty where there are no bars yet."""
     if bars.symbols == tuple(symbols):
         return bars
-    columns = {name: np.full((len(bars), len(symbols)), np.nan) for name in NUMBERS}
+    columns: Any = {name: np.full((len(bars), len(symbols)), np.nan) for name in NUMBERS}
     for n, symbol in enumerate(symbols):
         for name in NUMBERS if symbol in bars.columns else ():
             columns[name][:, n] = getattr(bars, name)[:, bars.column(symbol)]
