@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
+from pages import write_table
 from verdict_size import (
     DRIFT,
     SPREAD,
@@ -181,15 +181,7 @@ def main() -> None:
         if given.only in (None, name):
             content = table(*part)
             if given.write:
-                write(name, content)
-
-
-def write(name: str, content: str) -> None:
-    """Put a table between its marks in docs/anytime.md."""
-    page = Path(__file__).parents[1] / "docs" / "anytime.md"
-    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(first)
-    page.write_text(f"{before}{first}\n{content}\n{last}{rest.partition(last)[2]}", encoding="utf-8")
+                write_table("anytime.md", name, content)
 
 
 if __name__ == "__main__":

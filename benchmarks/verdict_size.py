@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from pages import write_table
 
 from simulator.analysis.verdict import ANCHORED, judge
 from simulator.config import load_config
@@ -479,15 +480,7 @@ def main() -> None:
         if given.only in (None, name):
             content = table(*part)
             if given.write:
-                write(name, content)
-
-
-def write(name: str, content: str) -> None:
-    """Put a table between its marks in docs/verdict.md."""
-    page = Path(__file__).parents[1] / "docs" / "verdict.md"
-    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(first)
-    page.write_text(f"{before}{first}\n{content}\n{last}{rest.partition(last)[2]}", encoding="utf-8")
+                write_table("verdict.md", name, content)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,15 @@ from datetime import date
 
 import numpy as np
 
-from simulator.analysis.verdict import FEWEST_DECISIONS, JUDGEMENT, LEFT, Standing, caution_anchor, skill_standing
+from simulator.analysis.verdict import (
+    JUDGEMENT,
+    LEFT,
+    Standing,
+    caution_anchor,
+    describe_parts,
+    describe_undecided,
+    skill_standing,
+)
 from simulator.errors import DataError
 from simulator.evidence.records import SkillRecord
 from simulator.forward.records import DayRow, ForwardRecord
@@ -119,7 +127,8 @@ def judge_forward(record: ForwardRecord, registration: Registration, account: st
     details = (
         f"{counted(int(gaps.sum()), 'session')} left out: the session before has no row." if gaps.any() else "",
         *(_trials(found, trials, account == registration.primary), _carried(registration)),
-        *(_parts(skill), _evidence(found), _power(found), _needed(found, registration)),
+        "" if skill["sessions"] < FIRST_LOOK or skill["idle"] else describe_parts(skill),
+        *(_evidence(found), _power(found), _needed(found, registration)),
     )
     return ForwardVerdict(**{**vars(found), "headline": headline, "details": tuple(filter(None, details))})
 
@@ -244,11 +253,8 @@ def _headline(found: ForwardVerdict, carried: int) -> str:
         return f"Everything was lost {over}."
     if found.standing == "nothing":
         return f"Nothing but the cash instrument was held {over}: nothing to judge."
-    if found.standing == "benchmark":
-        return f"Target weights never changed {over}: {JUDGEMENT['benchmark']}."
-    if found.standing == "few":
-        decided = f"Targets changed on {counted(found.skill['decisions'], 'session')} {over}"
-        return f"{decided}, {FEWEST_DECISIONS} are needed: {JUDGEMENT['few']}."
+    if undecided := describe_undecided(found.skill, found.standing, over):
+        return undecided
     bounds = interval(_yearly(found.low), _yearly(found.high), percent)
     earned = f"{percent(_yearly(found.mean), sign=True)} a year beyond its own usual exposure"
     return f"{earned}, 95\u00a0% interval {bounds} at whichever session one looks, {over}: {JUDGEMENT[found.standing]}."
@@ -280,18 +286,6 @@ def _carried(registration: Registration) -> str:
     return (
         f"Carried in as prior evidence: {counted(len(prior.beyond), 'session')} of the backtest after the models' "
         f"cut-off, {prior.first} to {prior.last}, chosen among {counted(prior.trials, 'trial')}."
-    )
-
-
-def _parts(skill: SkillRecord) -> str:
-    if skill["sessions"] < FIRST_LOOK or skill["idle"]:
-        return ""
-    whole, exposure, choosing, costs = (
-        percent(skill[k], sign=True) for k in ("excess", "exposure", "choosing", "costs")
-    )
-    return (
-        f"Of {whole} a year over cash its usual exposure earned {exposure}, choosing and timing {choosing}, "
-        f"costs took {costs}."
     )
 
 

@@ -353,12 +353,19 @@ def _headline(run: JudgedRun, standing: Standing, later: bool) -> str:
     return f"Sharpe {ratio(sharpe)}, 95\u00a0% interval {bounds} {over}: {JUDGEMENT[standing]}; {CASH_ONLY}."
 
 
-def _skill_headline(skill: SkillRecord, standing: Standing, over: str) -> str:
+def describe_undecided(skill: SkillRecord, standing: Standing, over: str) -> str:
+    """Return the sentence on targets that changed too seldom to be judged; empty for any other `standing`."""
     if standing == "benchmark":
         return f"Target weights never changed {over}: {JUDGEMENT[standing]}."
     if standing == "few":
         decided = f"Targets changed on {counted(skill['decisions'], 'session')} {over}"
         return f"{decided}, {FEWEST_DECISIONS} are needed: {JUDGEMENT[standing]}."
+    return ""
+
+
+def _skill_headline(skill: SkillRecord, standing: Standing, over: str) -> str:
+    if undecided := describe_undecided(skill, standing, over):
+        return undecided
     bounds = interval(skill["beyond_low"], skill["beyond_high"], percent)
     earned = f"{percent(skill['beyond'], sign=True)} a year beyond its own usual exposure"
     return f"{earned}, 95\u00a0% interval {bounds}, {over}: {JUDGEMENT[standing]}."
@@ -369,6 +376,11 @@ def _parts(run: JudgedRun, standing: Standing) -> str:
     skill = run.get("skill")
     if skill is None or "against" in skill or standing in ("too short", "nothing", "loss"):
         return ""
+    return describe_parts(skill)
+
+
+def describe_parts(skill: SkillRecord) -> str:
+    """Return the sentence on what the yearly excess return was made of."""
     whole, exposure, choosing, costs = (
         percent(skill[key], sign=True) for key in ("excess", "exposure", "choosing", "costs")
     )

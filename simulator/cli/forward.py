@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.completers import complete_loop, complete_parameter, complete_run
-from simulator.cli.options import AS_JSON, MAX_COST, MODELS, OPEN, STRATEGY, SYMBOLS, InSections, Real, Whole, open_run
+from simulator.cli.completers import complete_loop, complete_run
+from simulator.cli.options import (
+    AS_JSON,
+    MAX_COST,
+    MODELS,
+    OPEN,
+    STRATEGY,
+    SYMBOLS,
+    InSections,
+    Real,
+    Whole,
+    open_run,
+    set_parameters,
+)
 from simulator.cli.output import open_page, print_result
-from simulator.cli.run import parse_parameters
 from simulator.printing import say
 from simulator.workspace import Workspace
 
@@ -52,8 +63,7 @@ class StartCommand(InSections):
 @forward.command(cls=StartCommand, short_help="Register a test and trade it until it ends or is stopped.")
 @STRATEGY
 @SYMBOLS
-@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=parse_parameters,
-              shell_complete=complete_parameter, help="A parameter of the strategy or of config/.")  # fmt: skip
+@set_parameters("A parameter of the strategy or of config/.")
 @click.option("--edge", type=Real(), default=1.0, show_default=True,
               help="Smallest ratio a year, beyond its own usual exposure, that is of interest.")  # fmt: skip
 @click.option("--sessions", type=Whole(min=1, max=2000), default=252, show_default=True, help="Most that are traded.")

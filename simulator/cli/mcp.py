@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from simulator.cli.completers import complete_symbol
-from simulator.cli.options import Whole, parse_symbols
+from simulator.cli.options import BARS, Whole, parse_symbols
 from simulator.workspace import Workspace
 
 
@@ -26,7 +26,7 @@ from simulator.workspace import Workspace
 )
 @click.option("--run", metavar="RUN", help="A run or forward test whose account is looked at.")
 @click.option("--account", metavar="NAME", help="One of its accounts.  [default: the one it reports]")
-@click.option("--bars", metavar="DIR", help="Take bars from DIR where it has them.")
+@BARS
 @click.pass_obj
 def mcp(workspace: Workspace, /, group: Any, port: int | None, **looked_at: Any) -> None:
     """Serve tools of the desk to a client that speaks the Model Context Protocol.

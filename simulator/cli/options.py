@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.completers import complete_strategy, complete_symbol
+from simulator.cli.completers import complete_parameter, complete_strategy, complete_symbol
 from simulator.printing import say
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ SYMBOLS = click.option(
     shell_complete=complete_symbol,
     help="What may be traded.",
 )
+BARS = click.option("--bars", metavar="DIR", help="Take bars from DIR where it has them.")
 FORCE = click.option("--force", is_flag=True, help="Show a run that has changed since it was made, with a badge.")
 FACTORS = click.option(
     "--factors",
@@ -119,6 +121,33 @@ MODELS = click.option("--models", metavar="PROFILE", help="Who answers: a profil
 MAX_COST = click.option(
     "--max-cost", type=Real(), metavar="USD", default=5.0, show_default=True, help="Dollars it may spend."
 )
+
+
+def parse_parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
+    """Return the NAME=VALUE pairs typed, values as JSON where they are."""
+    pairs: dict[str, Any] = {}
+    for word in value:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f'"{word}" is not NAME=VALUE')
+        try:
+            pairs[name] = json.loads(text)
+        except ValueError:
+            pairs[name] = text
+    return pairs
+
+
+def set_parameters(about: str) -> Decorator:
+    """Return the option ``--set NAME=VALUE``, which says what it is `about`."""
+    return click.option(
+        "--set",
+        "parameters",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=parse_parameters,
+        shell_complete=complete_parameter,
+        help=about,
+    )
 
 
 def cache_mode(*more: str, hint: str = "") -> Decorator:

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.completers import complete_parameter
-from simulator.cli.options import AS_JSON, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Whole
+from simulator.cli.options import AS_JSON, BARS, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Whole, set_parameters
 from simulator.cli.output import print_result
-from simulator.cli.run import parse_parameters
 from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,16 +39,8 @@ class RehearseCommand(InSections):
 @SYMBOLS
 @click.option("--from", "first", required=True)
 @click.option("--sessions", "count", type=Whole(min=1, max=2000), default=15)
-@click.option("--bars", metavar="DIR", help="Take bars from DIR where it has them.")
-@click.option(
-    "--set",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=parse_parameters,
-    shell_complete=complete_parameter,
-    help="A strategy parameter.",
-)
+@BARS
+@set_parameters("A strategy parameter.")
 @click.option("--fault", "faults", multiple=True)
 @click.option("--script", type=click.Path(path_type=Path))
 @click.option("--seed", type=Whole(min=0), default=0)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from simulator.cli.completers import complete_parameter
-from simulator.cli.options import AS_JSON, FACTORS, MAX_COST, MODELS, OPEN, STRATEGY, SYMBOLS, InSections, cache_mode
+from simulator.cli.options import (
+    AS_JSON,
+    BARS,
+    FACTORS,
+    MAX_COST,
+    MODELS,
+    OPEN,
+    STRATEGY,
+    SYMBOLS,
+    InSections,
+    cache_mode,
+    set_parameters,
+)
 from simulator.cli.output import open_page, print_result
 from simulator.notebook.progress import show_run
 from simulator.printing import say
@@ -21,19 +31,6 @@ if TYPE_CHECKING:
 
     from simulator.runs.execute import FinishedRun
     from simulator.runs.spec import RunSpec
-
-
-def parse_parameters(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for word in value:
-        name, equals, text = word.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f'"{word}" is not NAME=VALUE')
-        try:
-            pairs[name] = json.loads(text)
-        except ValueError:
-            pairs[name] = text
-    return pairs
 
 
 class RunCommand(InSections):
@@ -67,16 +64,8 @@ class RunCommand(InSections):
 @SYMBOLS
 @click.option("--from", "first", default="2024-01-01")
 @click.option("--to", "last")
-@click.option("--bars", metavar="DIR", help="Take bars from DIR where it has them.")
-@click.option(
-    "--set",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=parse_parameters,
-    shell_complete=complete_parameter,
-    help="A strategy parameter.",
-)
+@BARS
+@set_parameters("A strategy parameter.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "backtrader", "kernel"]),
