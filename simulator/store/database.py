@@ -147,10 +147,27 @@ class Store:
         with self._writing() as db:
             self._append(db, run_id, FORWARD, list(new))
 
-    def of_forward(self, run_id: str) -> list[Stored]:
-        """Return every event of a forward run, oldest first."""
+    def append_after_reading(
+        self, run_id: str, kinds: Sequence[str], make: Callable[[list[Stored]], list[Event]]
+    ) -> list[Stored]:
+        """Append what `make` returns of the events of `kinds` of a forward run; no other writer adds to them meanwhile.
+
+        Returns those events and the new ones; nothing is appended where `make` raises.
+        """
+        with self._writing() as db:
+            before = list(_history(db, run_id, FORWARD, kinds))
+            new = make(before)
+            return [*before, *(self._append(db, run_id, FORWARD, new) if new else [])]
+
+    def of_forward(self, run_id: str | None, kinds: Sequence[str] = (), after: int = 0) -> list[Stored]:
+        """Return the events of a forward run (of all by None), oldest first; those of `kinds` alone where some are
+        given, and of positions beyond `after`."""
         with self._reading() as db:
-            return [] if db is None else list(_history(db, run_id, FORWARD))
+            return [] if db is None else list(_history(db, run_id, FORWARD, kinds, after))
+
+    def now(self) -> datetime:
+        """Return the time that an event would be recorded at."""
+        return self._clock()
 
     def evidence(self, run_ids: Collection[str]) -> list[Stored]:
         """Events that tell what stands in the folders of these runs, oldest first."""
@@ -358,10 +375,13 @@ def _count(db: Connection, table: Table) -> int:
     return int(db.scalar(select(func.count()).select_from(table)) or 0)
 
 
-def _history(db: Connection, run_id: str, digest: str) -> Iterator[Stored]:
-    """Events of one result, oldest first, without those that only count it."""
-    of_result = (events.c.run_id == run_id, events.c.digest == digest, events.c.kind.not_in(OF_FOLDERS))
-    return _read(db, select(events).where(*of_result))
+def _history(
+    db: Connection, run_id: str | None, digest: str, kinds: Sequence[str] = (), after: int = 0
+) -> Iterator[Stored]:
+    """Events of one result (of all by None), oldest first, without those that only count it."""
+    of_result = [events.c.digest == digest, events.c.kind.not_in(OF_FOLDERS), events.c.position > after]
+    of_result += [events.c.run_id == run_id] if run_id is not None else []
+    return _read(db, select(events).where(*of_result, *([events.c.kind.in_(kinds)] if kinds else [])))
 
 
 def _read(db: Connection, query: Select[Any]) -> Iterator[Stored]:

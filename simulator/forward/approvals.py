@@ -1,0 +1,280 @@
+"""Approvals: trades that wait for a person, and the answers, as the store has them.
+
+    loop: approval.asked (version 1, 2 …) ──► read_approvals ──► a person ──► answer: approval.given | .refused
+                                                                loop, at its deadline: approval.expired
+
+A trade is a decision on a symbol, over all accounts. Every event carries the version it makes; an answer to another
+than the newest is stale. Nothing is ordered here: the loop reads the answers and acts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from math import isfinite
+from typing import Any, Literal
+
+from simulator.errors import SimError, UsageError
+from simulator.forward.payloads import from_json, to_json
+from simulator.store.database import Store
+from simulator.store.events import Event, Stored
+
+State = Literal["waiting", "approved", "rejected", "expired"]
+Action = Literal["approve", "reject", "modify"]
+KINDS: Mapping[str, State] = {
+    "approval.asked": "waiting",
+    "approval.given": "approved",
+    "approval.refused": "rejected",
+    "approval.expired": "expired",
+}
+CHANGEABLE = ("quantity", "limit", "stop", "take_profit")
+
+
+class StaleError(SimError):
+    """An answer to what is not asked any more; `found` says what changed."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Order of one account as it would be sent.
+
+    `quantity` is signed shares, else `notional` dollars to buy for; `exits` the order class that brings stop and
+    take-profit, ``simple`` for none; `held` the shares before it, `most` the dollars that the risk rules allow in the
+    symbol; `blocked` the rule of broker or risk that forbids it, empty where none does.
+    """
+
+    quantity: float | None = None
+    notional: float | None = None
+    limit: float | None = None
+    stop: float | None = None
+    take_profit: float | None = None
+    exits: str = "simple"
+    held: float = 0.0
+    equity: float = 0.0
+    most: float = float("inf")
+    blocked: str = ""
+
+    @property
+    def terms(self) -> tuple[float | None, ...]:
+        """Terms of the order: an approval holds for them alone."""
+        return self.quantity, self.notional, self.limit, self.stop, self.take_profit
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A trade that waits, or has been answered. Instants are ISO with New York's offset.
+
+    `sizes` are by account, as they would be sent: after ``modify`` as changed. `changes` are those of the answer,
+    `seen` the digest of what it answered.
+    """
+
+    id: str
+    run: str
+    symbol: str
+    decided_at: str
+    point: str
+    deadline: str
+    version: int
+    state: State
+    sizes: Mapping[str, Staged]
+    price_then: float | None = None
+    thesis: tuple[str, ...] = ()
+    reviews: tuple[Mapping[str, Any], ...] = ()
+    kill_shots: tuple[str, ...] = ()
+    dissent: str = ""
+    rules: tuple[str, ...] = ()
+    by: str = ""
+    reason: str = ""
+    answered_at: str = ""
+    changes: Mapping[str, float] = field(default_factory=dict)
+    seen: str = ""
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of what a person is shown."""
+        shown = [self.id, self.version, to_json({name: asdict(one) for name, one in self.sizes.items()})]
+        more = [self.deadline, self.price_then, self.thesis, self.reviews, self.kill_shots, self.dissent, self.rules]
+        return hashlib.sha256(json.dumps([*shown, *to_json(more)], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def approval_id(run: str, decided_at: str, symbol: str) -> str:
+    """Return 12 hex digits that name a trade of a run."""
+    return hashlib.sha256(json.dumps([run, decided_at, symbol]).encode()).hexdigest()[:12]
+
+
+def fold(known: Mapping[str, Approval], stored: Iterable[Stored]) -> dict[str, Approval]:
+    """Return the approvals after further events, by id, the first asked first."""
+    found = dict(known)
+    for one in stored:
+        if (state := KINDS.get(one.event.kind)) is None:
+            continue
+        given = from_json(one.event.payload)
+        if state == "waiting":
+            found[str(given["id"])] = _asked(one.run_id, given)
+        elif (before := found.get(str(given["id"]))) is not None:
+            sizes = _sizes(given["sizes"]) if given.get("sizes") else before.sizes
+            found[before.id] = replace(
+                before,
+                state=state,
+                version=int(given["version"]),
+                sizes=sizes,
+                by=str(given.get("by", "")),
+                reason=str(given.get("reason", "")),
+                answered_at=one.recorded_at,
+                changes=dict(given.get("changes", {})),
+                seen=str(given.get("seen", "")),
+            )
+    return found
+
+
+def _sizes(given: Mapping[str, Any]) -> dict[str, Staged]:
+    return {name: Staged(**one) for name, one in given.items()}
+
+
+def _asked(run: str, given: Mapping[str, Any]) -> Approval:
+    lists: dict[str, Any] = {name: tuple(given[name]) for name in ("thesis", "reviews", "kill_shots", "rules")}
+    named = ("id", "symbol", "decided_at", "point", "deadline", "version", "price_then", "dissent")
+    plain: dict[str, Any] = {name: given[name] for name in named}
+    return Approval(run=run, state="waiting", sizes=_sizes(given["sizes"]), **plain, **lists)
+
+
+def write_asked(asked: Approval) -> dict[str, Any]:
+    """Return the payload of ``approval.asked``."""
+    unanswered = ("run", "state", "by", "reason", "answered_at", "changes", "seen")
+    return {name: to_json(one) for name, one in asdict(asked).items() if name not in unanswered}
+
+
+def read_approvals(store: Store, run: str | None = None) -> list[Approval]:
+    """Return the trades of a run, of all runs by default, that wait or were answered, the first asked first."""
+    return list(fold({}, store.of_forward(run, tuple(KINDS))).values())
+
+
+def read_unchecked(store: Store, run: str) -> dict[str, str]:
+    """Return {account: why} of accounts whose broker was not reached at the newest point: nobody knows what waits."""
+    missing: dict[str, tuple[str, str]] = {}
+    for stored in store.of_forward(run, ("forward.point", "forward.intent")):
+        event = stored.event
+        if event.kind == "forward.point":
+            left = event.payload.get("left", ())
+            missing |= {name: (str(event.at), f"not reached at {event.payload['name']}, {event.at}") for name in left}
+        elif event.account in missing and str(event.at) >= missing[event.account][0]:
+            del missing[event.account]
+    return {name: why for name, (_, why) in missing.items()}
+
+
+# ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answer(
+    store: Store,
+    id: str,
+    version: int,
+    by: str,
+    action: Action,
+    reason: str = "",
+    changes: Mapping[str, float] | None = None,
+    price: float | None = None,
+) -> Approval:
+    """Answer a trade, in one transaction; returns it as it stands then.
+
+    `by` names the person, `price` is the price that was seen. `changes` of ``modify``, which approves what it makes:
+    ``quantity`` in shares, ``limit``, ``stop``, ``take_profit``, the same in every account, or ``scale``, a factor of
+    the quantity in each. Raises StaleError, UsageError where a rule forbids it; nothing is recorded then.
+    """
+    run = next((one.run for one in read_approvals(store) if one.id == id), None)
+    if run is None:
+        raise UsageError(f'no trade "{id}" waits for approval', mend="`sim forward approvals` lists them")
+    if action == "reject" and not reason.strip():
+        raise UsageError("a rejection has a reason", mend="give --reason")
+    if (action == "modify") != bool(changes):
+        raise UsageError("changes belong to modify, and it has some", mend=f"change one of {', '.join(CHANGEABLE)}")
+    now = store.now()
+    rehearsed = any(one.event.payload.get("rehearsed") for one in store.of_forward(run, ("forward.started",)))
+    asked = _Answer(id, version, by, action, reason, dict(changes or {}), price, None if rehearsed else now)
+    return fold({}, store.append_after_reading(run, tuple(KINDS), partial(_events_of, asked)))[id]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    id: str
+    version: int
+    by: str
+    action: Action
+    reason: str
+    changes: Mapping[str, float]
+    price: float | None
+    now: datetime | None
+    """None where the loop's clock is not this machine's."""
+
+
+def _events_of(given: _Answer, stored: Sequence[Stored]) -> list[Event]:
+    found, now = fold({}, stored)[given.id], given.now
+    if found.state != "waiting":
+        who = f" by {found.by}" if found.by else ""
+        raise StaleError(f"{found.symbol} was {found.state} meanwhile{who}")
+    if found.version != given.version:
+        changed = f"version {found.version} is asked now, {given.version} was answered"
+        raise StaleError(f"{found.symbol} has changed: {changed}", mend="look at it again")
+    if now is not None and now >= datetime.fromisoformat(found.deadline):
+        raise StaleError(f"{found.symbol} could be answered until {found.deadline}")
+    payload: dict[str, Any] = {"id": found.id, "version": found.version + 1, "by": given.by, "action": given.action}
+    payload |= {"reason": given.reason, "seen": found.digest, "seen_version": found.version}
+    payload |= {"price": given.price, "changes": dict(given.changes)}
+    if given.action == "reject":
+        return [Event("approval.refused", found.decided_at, None, payload)]
+    sizes = {name: change(one, given.changes) for name, one in found.sizes.items()}
+    for name, one in sizes.items():
+        if why := forbids(one, found.price_then if given.price is None else given.price):
+            raise UsageError(f"{found.symbol} in {name}: {why}", mend="modify or reject it")
+    payload["sizes"] = {name: to_json(asdict(one)) for name, one in sizes.items()}
+    return [Event("approval.given", found.decided_at, None, payload)]
+
+
+def change(staged: Staged, changes: Mapping[str, float]) -> Staged:
+    """Return `staged` with `changes`. Raises UsageError for what cannot be changed."""
+    if not changes:
+        return staged
+    new: dict[str, Any] = {}
+    side = -1.0 if (staged.quantity or 0.0) < 0.0 else 1.0
+    for name, value in changes.items():
+        if name not in (*CHANGEABLE, "scale") or not isfinite(value) or value <= 0.0:
+            raise UsageError(f"{name} = {value:g} cannot be", mend=f"positive numbers of {', '.join(CHANGEABLE)}")
+        if name == "scale":
+            dollars, shares = staged.notional, staged.quantity
+            new |= {"quantity": None if shares is None else float(int(shares * value))}
+            new |= {"notional": None if dollars is None else round(dollars * value, 2)}
+        elif name == "quantity":
+            new |= {"quantity": side * value, "notional": None}
+        else:
+            new[name] = value
+    if {"stop", "take_profit"} & new.keys() and staged.exits == "simple" and staged.held != 0.0:
+        raise UsageError("exits of a position that is held are those of its decision", mend="change quantity or limit")
+    return replace(staged, **new)
+
+
+def forbids(staged: Staged, price: float | None) -> str:
+    """Return the rule of broker or risk that forbids `staged` at `price`, empty where none does."""
+    shares, prices = staged.quantity, (staged.limit, staged.stop, staged.take_profit)
+    bare = prices == (None, None, None)
+    if shares == 0.0:
+        return "less than one share"
+    if shares is not None and shares % 1.0 and (not bare or shares < 0.0):
+        return "limits, exits and short sales have whole shares"
+    if shares is None and not bare:
+        return "an order in dollars has neither limit nor exits: give its quantity"
+    for one in prices:
+        if one is not None and abs(one - round(one, 2 if one >= 1.0 else 4)) > 1e-9:
+            return f"{one:g} is between two ticks"
+    side, at = (-1.0 if (shares or 0.0) < 0.0 else 1.0), staged.limit or price
+    if at is not None and staged.stop is not None and (at - staged.stop) * side <= 0.0:
+        return f"the price {at:g} is beyond the stop {staged.stop:g}"
+    if at is not None and staged.take_profit is not None and (staged.take_profit - at) * side <= 0.0:
+        return f"the price {at:g} is beyond the target {staged.take_profit:g}"
+    worth = staged.notional or abs(shares or 0.0) * (at or 0.0)
+    if worth + abs(staged.held) * (at or 0.0) > staged.most * 1.02:  # prices have moved since it was sized
+        return f"${worth:,.0f} more is above the ${staged.most:,.0f} that the risk rules allow"
+    return ""

@@ -1,0 +1,84 @@
+"""Approvals in the store: what is asked, who answered what, and that an answer to something else is stale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from simulator.errors import UsageError
+from simulator.forward.approvals import Approval, Staged, StaleError, answer, read_approvals, write_asked
+from simulator.store.database import Store
+from simulator.store.events import Event
+
+ASKED = Approval(
+    "a" * 12, "run", "A", "2024-06-04T08:45:00-04:00", "meeting", "2024-06-04T09:27:00-04:00", 1, "waiting",
+    {"COUNCIL": Staged(10.0, limit=99.0, stop=90.0, exits="oto", equity=1e5, most=2e4)}, 100.0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store(tmp_path / "sim.db")
+    opened.append("run", [Event("forward.started", None, None, {"rehearsed": True})])
+    opened.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(ASKED))])
+    return opened
+
+
+def test_what_is_asked_comes_back(store: Store) -> None:
+    assert read_approvals(store) == [ASKED]
+    assert read_approvals(store, "another") == []
+
+
+def test_an_answer_to_an_older_version_is_stale(store: Store) -> None:
+    newer = replace(ASKED, version=2, sizes={"COUNCIL": Staged(12.0)})
+    store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(newer))])
+    with pytest.raises(StaleError, match="version 2 is asked now, 1 was answered"):
+        answer(store, ASKED.id, 1, "ann", "approve")
+    assert answer(store, ASKED.id, 2, "ann", "approve").sizes["COUNCIL"].quantity == 12.0
+
+
+def test_a_real_test_takes_no_answer_after_the_deadline(tmp_path: Path) -> None:
+    with Store(tmp_path / "sim.db") as store:
+        store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(ASKED))])
+        with pytest.raises(StaleError, match="could be answered until"):
+            answer(store, ASKED.id, 1, "ann", "approve")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"quantity": 1.5}, "whole shares"),
+        ({"stop": 99.5}, "beyond the stop"),
+        ({"take_profit": 98.0}, "beyond the target"),
+        ({"limit": 99.001}, "between two ticks"),
+        ({"quantity": 500}, "risk rules allow"),
+        ({"quantity": -3}, "cannot be"),
+        ({"quantity": float("nan")}, "cannot be"),
+        ({"scale": 0.01}, "less than one share"),
+        ({"colour": 1}, "cannot be"),
+    ],
+)
+def test_changes_that_broker_or_risk_rules_forbid_leave_it_waiting(
+    store: Store, changes: dict[str, float], why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        answer(store, ASKED.id, 1, "ann", "modify", changes=changes)
+    assert read_approvals(store) == [ASKED]
+
+
+def test_an_approval_at_a_price_beyond_its_stop_is_refused(store: Store) -> None:
+    bare = replace(ASKED, version=2, sizes={"COUNCIL": Staged(10.0, stop=90.0, exits="oto")})
+    store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(bare))])
+    with pytest.raises(UsageError, match="price 89 is beyond the stop 90"):
+        answer(store, ASKED.id, 2, "ann", "approve", price=89.0)
+
+
+def test_a_change_is_kept_with_who_saw_what(store: Store) -> None:
+    done = answer(store, ASKED.id, 1, "ann", "modify", "smaller", {"scale": 0.5, "limit": 98.0})
+    assert (done.state, done.version, done.by, done.reason) == ("approved", 2, "ann", "smaller")
+    assert (done.sizes["COUNCIL"].quantity, done.sizes["COUNCIL"].limit) == (5.0, 98.0)
+    assert done.seen == ASKED.digest
+    with pytest.raises(UsageError, match="has a reason"):
+        answer(store, ASKED.id, 2, "bob", "reject")
