@@ -100,6 +100,8 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     for name, one in facts["accounts"].items():
         numbers = f"{counted(one['orders'], 'order')}, {counted(one['fills'], 'fill')}"
         say(f"  {name:10} {dollars(one['equity'])}  {numbers}")
+    for refused in facts["refused"]:
+        say(f"  refused: {refused}")
     print_path(console, "folder", Path(facts["dir"]))
     say(
         f"`sim forward parity {facts['run']}` holds it against a replay, `sim forward report {facts['run']}` reports it"

@@ -58,6 +58,7 @@ class Exchange:
     rules : costs and rules of fills in place of `slippage_bps`: slippage is in the price, commission beside it
     accounts : by key id; any key opens one
     told : events of orders so far
+    refused : deeds of a script that could not be done at their instants: at, deed, why
     """
 
     bars: Bars
@@ -72,6 +73,7 @@ class Exchange:
     bar_listeners: list[BarListener] = field(default_factory=list)
     cutters: list[Callable[[PaperAccount | None], None]] = field(default_factory=list)
     told: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.costs = self.rules or ExecutionRules(slippage_bps=self.slippage_bps, limit_through=True)

@@ -23,7 +23,7 @@ from simulator.errors import DataError, UsageError, did_you_mean
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import BLOCKS, FAULTS, SECONDS, Faults
-from simulator.exchange.orders import Order
+from simulator.exchange.orders import Order, Refusal
 from simulator.exchange.prices import Split, traded_prices
 from simulator.market.calendar import NEW_YORK
 
@@ -126,10 +126,21 @@ def play(exchange: Exchange, script: Iterable[str | Fields]) -> None:
             if fields.get("orders", "left") == "cancelled":
                 exchange.at(at, partial(end_orders, exchange, {"symbol": split.symbol}))
         elif name in DEEDS:
-            exchange.at(at, partial(DEEDS[name].do, exchange, fields))
+            do = partial(DEEDS[name].do, exchange, fields)
+            exchange.at(at, do if at <= exchange.now else partial(_try, exchange, name, do))
         else:
             Faults({name: fields})  # read now, though it may hold later
             exchange.at(at, partial(exchange.faults.set, {name: fields}))
+
+
+def _try(exchange: Exchange, name: str, do: Callable[[], None]) -> None:
+    """Do a deed whose time has come; one that cannot be done then is put on record, and the clock goes on."""
+    try:
+        do()
+    except (Refusal, UsageError) as error:
+        exchange.refused.append(
+            {"at": exchange.now, "deed": name, "why": error.message if isinstance(error, Refusal) else str(error)}
+        )
 
 
 def read_lines(path: Path) -> list[str]:
@@ -211,9 +222,11 @@ def _number(given: Fields, name: str, least: float = 1e-9) -> float:
 
 
 def _account(exchange: Exchange, given: Fields) -> PaperAccount:
-    """Return the account of a key id or number, the only one where none is named."""
+    """Return the account of a key id or number, the only one that trades where none is named."""
     name = str(given.get("account", ""))
     found = [one for one in exchange.accounts.values() if name in ("", one.key, one.number)]
+    if not name:  # a key that only asks for prices has an account, too
+        found = [one for one in found if one.orders] or found
     if len(found) != 1:
         raise UsageError(f'{len(found)} accounts are "{name}"', mend="name one by its key: account=KEY")
     return found[0]

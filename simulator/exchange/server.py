@@ -193,6 +193,7 @@ def _control(wire: Wire) -> list[Route]:
                 "last": str(exchange.bars.dates[-1]),
                 "accounts": [one.number for one in exchange.accounts.values()],
                 "faults": exchange.faults.happened,
+                "refused": [{**one, "at": forms.utc(one["at"])} for one in exchange.refused],
             }
         )
 

@@ -16,9 +16,12 @@ import numpy as np
 from simulator.market.bars import Bars
 from simulator.market.calendar import NEW_YORK, day_number
 from simulator.trading.execution import SESSIONS_A_YEAR, ExecutionRules
-from simulator.trading.fills import Account, Bar, book_bar, book_execution, price_or_none
+from simulator.trading.fills import Account, Bar, book_bar, book_execution, commission_of, price_or_none
 from simulator.trading.model import Book, BrokerFill, Fill, OrderReport, Past
 from simulator.trading.past import History
+
+AT_OPEN_NS = 60 * 10**9
+"""A broker fills what waited for the open within the first minute, not at its first instant."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,20 @@ class Step:
     interest: float = 0.0
     dividends: float = 0.0
     borrow: float = 0.0
+    commission: float = 0.0
 
 
 @dataclass(frozen=True)
 class Books:
-    """Books that an account began with: `cash` dollars, `shares` held, the last closes before its first bar."""
+    """Books that an account began with: `cash` dollars, `shares` held, the last closes before its first bar.
+
+    `stopped` is {id of a fill: stop it was to fill at}, as the account's state comes to know them."""
 
     cash: float
     opening_marks: Mapping[str, float]
     rules: ExecutionRules
     shares: Mapping[str, float] = field(default_factory=dict)
+    stopped: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def equity(self) -> float:
@@ -81,8 +88,9 @@ class Books:
         marks = self.at(bars, fills, (), splits, day).marks
         rows = [int(np.searchsorted(bars.opens_at, one.at, side="right")) - 1 for one in fills]
         last = int(bars.closes_at[-1]) if len(bars) else 0
+        charged = {one.id: self._commission([one], bars, max(row, 0)) for one, row in zip(fills, rows, strict=True)}
         done = [
-            Fill(-1, one.symbol, int(bars.opens_at[max(row, 0)]), one.quantity, one.price, 0.0, 0.0, "open")
+            Fill(-1, one.symbol, int(bars.opens_at[max(row, 0)]), one.quantity, one.price, 0.0, charged[one.id], "open")
             for one, row in zip(fills, rows, strict=True)
             if one.at <= last and one.symbol in bars.symbols
         ]
@@ -115,7 +123,9 @@ class Books:
             _divide(account, ahead, day_number(as_of))
         for fill in fills[done:]:
             book_execution(account, fill)
-        yield Step(account)
+        charged = self._commission(fills[done:], bars, len(bars))
+        account.cash -= charged
+        yield Step(account, commission=-charged)
 
     def _book(
         self, account: Account, bars: Bars, t: int, row: list[Bar | None], starts: bool, fills: Sequence[BrokerFill]
@@ -124,12 +134,35 @@ class Books:
         held = [(one, bar) for one, bar in zip(account.positions.values(), row, strict=True) if one.shares]
         borrow = -sum(abs(one.shares) * one.mark * self.rules.borrow_rate * year for one, _ in held if one.shares < 0.0)
         dividends = sum(one.shares * bar[4] for one, bar in held if bar is not None)
+        charged = self._commission(fills, bars, t)
+        account.cash -= charged
         before = account.cash
         book_bar(
             account, row, int(bars.opens_at[t]), year, self.rules, price_or_none(float(bars.cash_return[t])), fills
         )
         paid = sum(fill.quantity * fill.price for fill in fills)
-        return Step(account, account.cash - before - borrow - dividends + paid, dividends, borrow)
+        return Step(account, account.cash - before - borrow - dividends + paid, dividends, borrow, -charged)
+
+    def _commission(self, fills: Sequence[BrokerFill], bars: Bars, t: int) -> float:
+        """Return the dollars that replay's rules charge for what filled in bar `t`: parts of an order are one fill."""
+        orders: dict[tuple[str, str, bool], tuple[float, float]] = {}
+        for one in fills:
+            key = one.client_order_id or one.id, one.symbol, one.quantity > 0.0
+            shares, value = orders.get(key, (0.0, 0.0))
+            price = plain_price(bars, t, one, self.stopped.get(one.id)) or one.price
+            orders[key] = shares + one.quantity, value + one.quantity * price
+        return sum(commission_of(self.rules, shares, value / shares) for shares, value in orders.values() if shares)
+
+
+def plain_price(bars: Bars, t: int, fill: BrokerFill, stop: float | None, limited: bool = False) -> float | None:
+    """Return the price of `fill` in bar `t` before slippage: the open for what filled as the bar began, the `stop` for
+    what that closed; all else fills at its own price. None where no bar tells."""
+    if not 0 <= t < len(bars) or fill.symbol not in bars.symbols:
+        return None
+    opened, late = float(bars.open[t, bars.column(fill.symbol)]), fill.at - int(bars.opens_at[t])
+    if late == 0 or (late <= AT_OPEN_NS and stop is None and not limited):
+        return None if opened != opened else opened
+    return fill.price if stop is None else stop
 
 
 def _divide(account: Account, ahead: list[tuple[int, str, float]], session: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date, datetime
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.forward.books import Step
+from simulator.forward.books import Step, plain_price
 from simulator.forward.payloads import to_json
 from simulator.forward.protocols import Known
 from simulator.forward.records import Accruals
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from simulator.forward.trader import Trader
 
 
-AT_OPEN_NS = 60 * 10**9
-"""A broker fills what waited for the open within the first minute, not at its first instant."""
-
-
 def day_row(trader: Trader, known: Known, session: date, account: Book | None) -> dict[str, Any]:
     """Return the row of `session` as `records.DayRow` has it, with `references` {fill id: price before slippage}.
 
@@ -38,9 +34,9 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
     equity = before = trader.books.equity
     weights: dict[str, float] = {}
     for t, step in enumerate(trader.books.by_bar(bars, fills, known.splits)):
+        whole = _added(whole, step)
         if t == len(bars):
             break
-        whole = _added(whole, step)
         if bars.session_of[t] == number:
             at = moment(int(bars.opens_at[t])).astimezone(NEW_YORK).isoformat()
             overnight = _overnight(known) if t == 0 else {}
@@ -63,7 +59,8 @@ def day_row(trader: Trader, known: Known, session: date, account: Book | None) -
     free = float(ends[-1]) if len(ends) and not isnan(ends[-1]) else 0.0
     row: dict[str, Any] = {
         "session": str(session), "equity": own.equity, "cash": own.cash, "pnl": own.equity - before,
-        "positions": dict(own.positions), "held": held, "free": free, "costs": costs - accrued.borrow,
+        "positions": dict(own.positions), "held": held, "free": free,
+        "costs": costs - accrued.borrow - accrued.commission,
         "accruals": asdict(accrued), "accrued": whole.total, "references": references, "unexplained": unexplained,
         "broker_equity": None if account is None else account.equity,
         "broker_cash": None if account is None else account.cash,
@@ -82,7 +79,7 @@ def find_late(at: datetime, decided_at: datetime, now: datetime, traders: Sequen
 
 
 def _added(so_far: Accruals, step: Step) -> Accruals:
-    return Accruals(so_far.interest + step.interest, so_far.dividends + step.dividends, so_far.borrow + step.borrow)
+    return Accruals(*(getattr(so_far, one.name) + getattr(step, one.name) for one in fields(Accruals)))
 
 
 def _moves(known: Known, t: int) -> dict[str, float]:
@@ -106,16 +103,8 @@ def _overnight(known: Known) -> dict[str, float]:
 
 
 def _reference(known: Known, fill: BrokerFill, state: State) -> float | None:
-    """Return the price before slippage: the open for what filled as the bar began, the stop for what that closed; all
-    else fills at its own price."""
-    bars = known.traded
-    t = int(np.searchsorted(bars.opens_at, fill.at, side="right")) - 1
-    if t < 0 or fill.symbol not in bars.symbols:
-        return None
-    opened = float(bars.open[t, bars.column(fill.symbol)])
-    stop, ticket = state.stopped.get(fill.id), state.tickets.get(fill.client_order_id)
+    """Return the price before slippage, None where no bar tells."""
+    t = int(np.searchsorted(known.traded.opens_at, fill.at, side="right")) - 1
+    ticket = state.tickets.get(fill.client_order_id)
     limited = ticket is not None and ticket.kind == "limit"
-    late = fill.at - int(bars.opens_at[t])
-    if late == 0 or (late <= AT_OPEN_NS and stop is None and not limited):
-        return None if isnan(opened) else opened
-    return fill.price if stop is None else stop
+    return plain_price(known.traded, t, fill, state.stopped.get(fill.id), limited)

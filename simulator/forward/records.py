@@ -36,15 +36,16 @@ class Held:
 @dataclass(frozen=True)
 class Accruals:
     """Dollars that replay's rules book in a session and a paper account does not: interest on cash (negative on a
-    debit), dividends (negative on shorts), borrow (≤ 0)."""
+    debit), dividends (negative on shorts), borrow (≤ 0), commission (≤ 0)."""
 
     interest: float = 0.0
     dividends: float = 0.0
     borrow: float = 0.0
+    commission: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.interest + self.dividends + self.borrow
+        return self.interest + self.dividends + self.borrow + self.commission
 
 
 @dataclass(frozen=True)

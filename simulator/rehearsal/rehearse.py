@@ -13,7 +13,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -45,6 +45,7 @@ from simulator.runs.forward import open_session, record_start
 from simulator.runs.identity import code_digest, digest_of
 from simulator.runs.spec import RunSpec
 from simulator.runs.strategies import find_strategy
+from simulator.trading.execution import ExecutionRules
 from simulator.workspace import Workspace
 
 BEFORE_OPEN = timedelta(hours=9)
@@ -108,7 +109,10 @@ class Rehearsal:
         """Return the exchange as it is before anybody came."""
         loaded = self.loaded
         begins = int(loaded.bars.opens_at[loaded.start]) - int(BEFORE_OPEN.total_seconds() * 1e9)
-        return Exchange(loaded.bars, begins, self.config.accounts.cash, self.config.costs.slippage_bps)
+        rules = ExecutionRules.from_config(self.config.risk, self.config.costs)
+        # As at a paper account: own books charge commission, by replay's rules.
+        rules = replace(rules, commission_per_share=0.0, commission_bps=0.0, commission_min=0.0)
+        return Exchange(loaded.bars, begins, self.config.accounts.cash, rules=rules)
 
 
 @dataclass
@@ -186,7 +190,18 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         if told is not None:
             clock.told = lambda at: told(*progress(session, at))
         loop.run(session.go())
+        _record_refused(session, clock.ask().get("refused", []))
         return session
+
+
+def _record_refused(session: Session, deeds: Sequence[Mapping[str, str]]) -> None:
+    """Put on record, once, the deeds of the script that the exchange refused."""
+    events = session.store.of_forward(session.run)
+    there = {str(one.event.payload.get("text")) for one in events if one.event.kind == "forward.alert"}
+    for one in deeds:
+        text = f"the script's {one['deed']} at {one['at']}: {one['why']}"
+        if text not in there:
+            session.record("alert", datetime.fromisoformat(one["at"]), "", {"kind": "deed refused", "text": text})
 
 
 def progress(session: Session, at: datetime) -> tuple[int, int, str]:

@@ -12,10 +12,13 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
     """Return what `sim rehearse --json` prints."""
     last: dict[str, Any] = {}
     days: set[str] = set()
+    refused: list[str] = []
     for stored in session.store.of_forward(session.run):
         if stored.event.kind == "forward.session":
             last[str(stored.event.account)] = stored.event.payload
             days.add(stored.event.payload["session"])
+        elif stored.event.payload.get("kind") == "deed refused":
+            refused.append(stored.event.payload["text"])
     accounts = {
         trader.name: {
             "orders": trader.orders,
@@ -35,5 +38,6 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
         "to": str(session.last),
         "sessions": len(days),
         "accounts": accounts,
+        "refused": refused,
         "dir": str(rehearsal.folder),
     }

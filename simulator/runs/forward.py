@@ -94,16 +94,11 @@ def open_session(
         feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load)
         known = asking.loop.run(feed.known_at(datetime.combine(spec.first, time(), NEW_YORK)))
         marks = {symbol: known.snapshot.last(symbol) for symbol in spec.symbols if known.snapshot.has(symbol)}
-        traders = [
-            Trader(
-                name,
-                strategy,
-                broker(name),
-                Books(config.accounts.cash, marks, rules.execution),
-                State(Origin(run, name)),
-            )
-            for name, strategy in members_of(loaded.strategy, config).items()
-        ]
+        traders = []
+        for name, strategy in members_of(loaded.strategy, config).items():
+            state = State(Origin(run, name))
+            books = Books(config.accounts.cash, marks, rules.execution, stopped=state.stopped)
+            traders.append(Trader(name, strategy, broker(name), books, state))
         weekday = WEEKDAYS.index(config.schedule.weekday)
         late = settings.late == "same session"
         session = Session(

@@ -67,10 +67,14 @@ def test_a_council_in_all_its_accounts_is_the_replay_of_its_sessions(council: tu
     assert found["slippage_bps"] == pytest.approx(2.0)  # as config/costs.yaml has it
 
 
-def test_a_rule_with_exits_is_the_replay_of_its_sessions(rehearsed: tuple[Path, str]) -> None:
+def test_a_rule_with_exits_and_commission_is_the_replay_of_its_sessions(rehearsed: tuple[Path, str]) -> None:
     exits = ("--set", "exits.stop=0.004", "--set", "exits.take_profit=0.006")
-    words = ("--sessions", "4", "--strategy", "buy_and_hold", *exits)
+    costs = ("--set", "costs.commission_bps=5", "--set", "costs.commission_min=1")
+    deed = ("--fault", "at 2024-06-05T11:00 order SPY buy 100000")
+    words = ("--sessions", "4", "--strategy", "buy_and_hold", *exits, *costs, *deed)
     made = rehearse(rehearsed[0], *words)
+    assert ["insufficient buying power" in one for one in made["refused"]] == [True]  # and it went on
+    assert abs(made["accounts"]["COUNCIL"]["unexplained"]) < 0.005
     code, found = parity(rehearsed[0], made["run"])
     assert (code, found["differences"]) == (0, [])
     assert made["accounts"]["COUNCIL"]["fills"] > made["accounts"]["COUNCIL"]["orders"]  # some by stop or target
