@@ -23,13 +23,53 @@ RiskClass = Literal["LOW", "MEDIUM", "HIGH", "UNACCEPTABLE"]
 
 RSI_LOW, RSI_HIGH = 45.0, 70.0
 """Band of the RSI in which momentum is bought, both ends included."""
-MIN_ATR, MIN_VOLUME = 0.5, 1_000_000.0
-"""Dollars and shares, on prices as traded."""
-MIN_ATR_FRACTION, MIN_DOLLAR_VOLUME = 0.005, 20e6
-"""The same where bars are adjusted: of the price, and dollars a day over 20 sessions."""
-WIDEST_STOP = 0.03
 LOOK_BACK = 60
 """Sessions among which support is looked for."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Filters of the screener: least ATR14 in dollars and volume in shares on prices as traded; where bars are adjusted
+    of the price, and in dollars a day over 20 sessions."""
+
+    rsi_low: float = RSI_LOW
+    rsi_high: float = RSI_HIGH
+    atr: float = 0.5
+    volume: float = 1_000_000.0
+    atr_fraction: float = 0.005
+    dollar_volume: float = 20e6
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Two targets, multiples of the risk of a share; how much of that risk below the second a position is left; ATR14
+    under the highest close that a stop trails after the first; and above the plan from which nothing is bought."""
+
+    first: float = 1.5
+    second: float = 2.5
+    near: float = 0.1
+    trailing_atr: float = 2.0
+    gap_atr: float = 0.5
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Limits on a trade: fractions of equity at risk, in a position and in a sector; of the price to the stop; of the
+    day's first equity lost. `losses_in_a_row` rest a session, a loser `resting_sessions`."""
+
+    risk: float = 0.02
+    position: float = 0.15
+    sector: float = 0.30
+    stop: float = 0.03
+    daily_loss: float = 0.02
+    losses_in_a_row: int = 3
+    resting_sessions: int = 2
+    entries_a_day: int = 3
+    filters: Filters = Filters()
+    exits: Exits = Exits()
+
+
+USUAL = Caps()
 
 
 @dataclass(frozen=True)
@@ -128,12 +168,13 @@ def find_support(low: Floats, below: float) -> float:
 # ── screener ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def failed_filters(t: Technicals, as_traded: bool) -> tuple[str, ...]:
+def failed_filters(t: Technicals, as_traded: bool, filters: Filters = USUAL.filters) -> tuple[str, ...]:
     """Return the screener's filters that a symbol fails, in words; () where it passes."""
-    volume_ok = t.volume20 > MIN_VOLUME if as_traded else t.dollars20 >= MIN_DOLLAR_VOLUME
-    atr_ok = t.atr >= MIN_ATR if as_traded else t.atr >= MIN_ATR_FRACTION * t.price
+    volume_ok = t.volume20 > filters.volume if as_traded else t.dollars20 >= filters.dollar_volume
+    atr_ok = t.atr >= filters.atr if as_traded else t.atr >= filters.atr_fraction * t.price
+    low, high = filters.rsi_low, filters.rsi_high
     checks = {
-        f"RSI {t.rsi:.2f} outside {RSI_LOW:.0f}–{RSI_HIGH:.0f}": RSI_LOW <= t.rsi <= RSI_HIGH,
+        f"RSI {t.rsi:.2f} outside {low:.0f}–{high:.0f}": low <= t.rsi <= high,
         "MACD not positive": t.macd > t.signal and t.macd > 0.0,
         "ATR too small": atr_ok,
         "volume too small": volume_ok,
@@ -212,26 +253,26 @@ def classify(score: int) -> Recommendation:
 # ── optimizer ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def stop_price(entry: float, atr: float, support: float) -> float | None:
-    """Return the stop of a long entry, rounded up to the cent; None where no stop within 3 % leaves half an ATR of
-    room (the symbol is too volatile), or none in whole cents lies below the entry.
+def stop_price(entry: float, atr: float, support: float, most: float = USUAL.stop) -> float | None:
+    """Return the stop of a long entry, rounded up to the cent; None where no stop within `most` of the price leaves
+    half an ATR of room (the symbol is too volatile), or none in whole cents lies below the entry.
 
     A support that is not below the entry, as after a gap, is left out, and so is one that is NaN.
     """
     nearest = entry - 0.5 * atr
-    widest = (1.0 - WIDEST_STOP) * entry
+    widest = (1.0 - most) * entry
     stop = min(max(entry - 2.0 * atr, widest, support if support < entry else -math.inf), nearest)
-    # The comparison is made before rounding: a stop exactly at 3 % is allowed. It is false of an ATR that is NaN.
+    # The comparison is made before rounding: a stop exactly at the limit is allowed. It is false of an ATR that is NaN.
     if not stop >= widest * (1 - 1e-12):
         return None
     in_cents = math.ceil(stop * 100 - 1e-9) / 100
     return in_cents if in_cents < entry else None
 
 
-def target_prices(entry: float, stop: float) -> tuple[float, float]:
-    """Return the prices at 1.5 and 2.5 times the risk of a share above the entry, to the cent."""
+def target_prices(entry: float, stop: float, exits: Exits = USUAL.exits) -> tuple[float, float]:
+    """Return the prices at so many times the risk of a share above the entry, to the cent."""
     risk = entry - stop
-    return round(entry + 1.5 * risk, 2), round(entry + 2.5 * risk, 2)
+    return round(entry + exits.first * risk, 2), round(entry + exits.second * risk, 2)
 
 
 def exposure_multiplier(gross: float, drawdown: float) -> float:
@@ -278,15 +319,6 @@ def position_size(
     if multiplier <= 0.0:
         binding = "exposure"
     return Size(math.floor(allowed[binding] * multiplier / entry + 1e-9) if multiplier > 0.0 else 0, binding, allowed)
-
-
-@dataclass(frozen=True)
-class Caps:
-    """Limits on a trade, fractions of equity."""
-
-    risk: float = 0.02
-    position: float = 0.15
-    sector: float = 0.30
 
 
 # ── reviewer ────────────────────────────────────────────────────────────────────────────────────────────────────────

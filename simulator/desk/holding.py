@@ -11,14 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.desk.formulas import WIDEST_STOP, read_technicals, stop_price, target_prices
+from simulator.desk.formulas import read_technicals, stop_price, target_prices
 from simulator.desk.records import HeldRecord, PlanRecord
 from simulator.desk.state import DeskState
 from simulator.trading.model import RoundTrip, Target
 
-NEAR_TARGET = 0.1
-"""Of the risk of a share: a position this close below its second target is left at a monitoring point."""
-TRAILING_ATR = 2.0
 HAIR = 1e-12
 """Fraction by which a weight is raised, lest a product of roundings cut a share off a position that stays."""
 
@@ -60,12 +57,13 @@ def keep(state: DeskState, held: Mapping[str, HeldRecord], plans: Sequence[PlanR
 def protect(
     state: DeskState, symbol: str, shares: float, trip: RoundTrip | None, plan: PlanRecord | None
 ) -> HeldRecord:
-    """Return stop and targets of a new position, from what was paid: never wider than WIDEST_STOP."""
+    """Return stop and targets of a new position, from what was paid: never wider than the caps allow."""
     entry = trip.entry_price if trip is not None else state.book.marks[symbol]
     support = math.nan if plan is None or plan["support"] is None else plan["support"]
-    found = None if plan is None else stop_price(entry, plan["atr"], support)
-    stop = math.ceil((1.0 - WIDEST_STOP) * entry * 100 - 1e-9) / 100 if found is None else found
-    targets = [*target_prices(entry, stop)]
+    most = state.caps.stop
+    found = None if plan is None else stop_price(entry, plan["atr"], support, most)
+    stop = math.ceil((1.0 - most) * entry * 100 - 1e-9) / 100 if found is None else found
+    targets = [*target_prices(entry, stop, state.caps.exits)]
     return {"entry": entry, "shares": shares, "first_stop": stop, "stop": stop, "targets": targets}
 
 
@@ -81,7 +79,11 @@ def next_stop(
         stop, why = (entry, "one risk of profit") if entry > stop else (stop, why)
     if highest >= held["targets"][0] or shares < held["shares"] * (1.0 - 1e-9):
         atr = read_technicals(state.snapshot, symbol, state.benchmark).atr
-        trailing = math.floor((highest - TRAILING_ATR * atr) * 100 + 1e-9) / 100 if math.isfinite(atr) else stop
+        trailing = (
+            math.floor((highest - state.caps.exits.trailing_atr * atr) * 100 + 1e-9) / 100
+            if math.isfinite(atr)
+            else stop
+        )
         stop, why = (trailing, "after the first target") if trailing > stop else (stop, why)
     return stop, why
 
@@ -91,7 +93,7 @@ def leave(state: DeskState, symbol: str, shares: float, held: HeldRecord) -> Ite
     price, (first, second) = state.book.marks[symbol], held["targets"]
     if price <= held["stop"]:
         yield 0.0, f"left: {price:.2f} is not above its stop {held['stop']:.2f}"
-    if price >= second - NEAR_TARGET * (held["entry"] - held["first_stop"]):
+    if price >= second - state.caps.exits.near * (held["entry"] - held["first_stop"]):
         yield 0.0, f"left: {price:.2f} is near its second target {second:.2f}"
     if price >= first and shares >= held["shares"] * (1.0 - 1e-9) and (sold := math.floor(shares / 2)):
         yield 1.0 - sold / shares, f"half sold: {price:.2f} is above its first target {first:.2f}"

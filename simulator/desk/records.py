@@ -108,6 +108,8 @@ class DeskRecord(TypedDict):
     workflow: WorkflowRecord
     watchlist: NotRequired[list[WatchRow]]
     rejected: NotRequired[Mapping[str, list[str]]]
+    limits: NotRequired[Mapping[str, Any]]
+    """Caps, filters and exits in force that day."""
     analyses: NotRequired[list[AnalysisRow]]
     plans: NotRequired[list[PlanRecord]]
     vetoes: NotRequired[list[VetoRecord]]

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-from simulator.desk.formulas import WIDEST_STOP, grade
+from simulator.desk.formulas import grade
 from simulator.desk.state import DeskState
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
@@ -62,7 +62,7 @@ def report_period(state: DeskState, sessions: int, days: int) -> dict[str, Any]:
         "return": state.book.equity / start - 1.0 if start else None,
         "entries": sum(session_of(trip.entry_at) >= since for trip in state.trips),
         "trades": [_trade(trip) for trip in recent],
-        "beyond_stop_limit": [trip.symbol for trip in recent if trip.pnl_fraction < -WIDEST_STOP],
+        "beyond_stop_limit": [trip.symbol for trip in recent if trip.pnl_fraction < -state.caps.stop],
         "positions": {symbol: state.book.weight(symbol) for symbol in sorted(state.book.positions)},
         "drawdown": round(state.drawdown, 9),
         "so_far": {**numbers, "trades": len(ended), "sessions": sessions},

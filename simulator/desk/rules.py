@@ -9,19 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from simulator.desk.formulas import WIDEST_STOP
 from simulator.desk.state import DeskState
 from simulator.market import calendar
 from simulator.market.bars import moment
 from simulator.trading.model import RoundTrip
-
-LOSSES_IN_A_ROW = 3
-"""Losing round trips, one after the other, after which nothing is entered in that session and the next."""
-RESTING_SESSIONS = 2
-"""Sessions within which a symbol is not entered again after a losing exit."""
-ENTRIES_A_DAY = 3
-DAILY_LOSS = 0.02
-"""Fraction of the day's first equity; beyond it nothing is entered until tomorrow."""
 
 NO_EQUITY = "no equity is left"
 SLACK = 1e-9
@@ -85,29 +76,31 @@ def check_sector(wanted: Proposal, state: DeskState) -> str | None:
     return None if weight <= most + SLACK else f"{weight:.2%} of equity in {sector}, most is {most:.2%}"
 
 
-def check_stop(wanted: Proposal, _: DeskState) -> str | None:
+def check_stop(wanted: Proposal, state: DeskState) -> str | None:
     if wanted.stop is None:
         return "has no stop"
     if not 0.0 < wanted.stop < wanted.entry:
         return f"stop {wanted.stop:.2f} is not below the entry {wanted.entry:.2f}"
-    width = 1.0 - wanted.stop / wanted.entry
-    return None if width <= WIDEST_STOP + SLACK else f"stop {width:.2%} below the entry, most is {WIDEST_STOP:.0%}"
+    width, most = 1.0 - wanted.stop / wanted.entry, state.caps.stop
+    return None if width <= most + SLACK else f"stop {width:.2%} below the entry, most is {most * 100:g}%"
 
 
 def check_daily_loss(_: Proposal, state: DeskState) -> str | None:
     first = state.book.equity if state.first_equity is None else state.first_equity
     lost = 1.0 - state.book.equity / first if first > 0.0 else 1.0
-    return None if lost < DAILY_LOSS - SLACK else f"{lost:.2%} lost today, most is {DAILY_LOSS:.0%}"
+    most = state.caps.daily_loss
+    return None if lost < most - SLACK else f"{lost:.2%} lost today, most is {most * 100:g}%"
 
 
 def check_losses(_: Proposal, state: DeskState) -> str | None:
     ended = sorted((trip for trip in state.trips if trip.exit_at is not None), key=lambda trip: trip.exit_at or 0)
-    last = ended[-LOSSES_IN_A_ROW:]
-    if len(last) < LOSSES_IN_A_ROW or any(trip.pnl >= 0.0 for trip in last):
+    count = state.caps.losses_in_a_row
+    last = ended[-count:]
+    if len(last) < count or any(trip.pnl >= 0.0 for trip in last):
         return None
     # It is rested in the session of the last loss and in the next.
     since = sessions_since(last[-1], state)
-    return f"{LOSSES_IN_A_ROW} losing trades in a row, the last {since} sessions ago" if since <= 1 else None
+    return f"{count} losing trades in a row, the last {since} sessions ago" if since <= 1 else None
 
 
 def check_revenge(wanted: Proposal, state: DeskState) -> str | None:
@@ -117,13 +110,14 @@ def check_revenge(wanted: Proposal, state: DeskState) -> str | None:
         if trip.symbol == wanted.symbol and trip.exit_at is not None and trip.pnl < 0.0
     ]
     since = min(lost, default=None)
-    if since is None or since > RESTING_SESSIONS:
+    most = state.caps.resting_sessions
+    if since is None or since > most:
         return None
-    return f"left at a loss {since} sessions ago, not entered again within {RESTING_SESSIONS}"
+    return f"left at a loss {since} sessions ago, not entered again within {most}"
 
 
 def check_entries(_: Proposal, state: DeskState) -> str | None:
-    return f"{state.entries_today} entries today" if state.entries_today >= ENTRIES_A_DAY else None
+    return f"{state.entries_today} entries today" if state.entries_today >= state.caps.entries_a_day else None
 
 
 RULES: Mapping[str, Callable[[Proposal, DeskState], str | None]] = {

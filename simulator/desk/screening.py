@@ -44,7 +44,7 @@ def screen(state: DeskState) -> Screen:
             rejected[symbol] = ["no bar yet"]
             continue
         t = read_technicals(state.snapshot, symbol, state.benchmark)
-        if failed := formulas.failed_filters(t, state.as_traded):
+        if failed := formulas.failed_filters(t, state.as_traded, state.caps.filters):
             rejected[symbol] = [*failed]
         else:
             passed.append(t)
@@ -80,9 +80,11 @@ def propose(
         if class_of(t) not in ("STRONG_BUY", "BUY") or state.book.positions.get(t.symbol):
             continue
         entry, limit = entry_of(t)
-        stop = formulas.stop_price(entry, t.atr, t.support)
+        stop = formulas.stop_price(entry, t.atr, t.support, state.caps.stop)
         if stop is None:
-            vetoes.append({"rule": "stop", "symbol": t.symbol, "why": "too volatile for a 3 % stop"})
+            vetoes.append(
+                {"rule": "stop", "symbol": t.symbol, "why": f"too volatile for a {state.caps.stop * 100:g} % stop"}
+            )
             continue
         size = size_of(state, t.symbol, entry, stop)
         if size.shares <= 0:
@@ -97,7 +99,7 @@ def propose(
             "entry": entry,
             "limit": limit,
             "stop": stop,
-            "targets": [*formulas.target_prices(entry, stop)],
+            "targets": [*formulas.target_prices(entry, stop, state.caps.exits)],
             "atr": t.atr,
             "support": None if math.isnan(t.support) else t.support,
             "binding": size.binding,

@@ -12,7 +12,7 @@ code counts; without them the formulas decide.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,9 +41,6 @@ from simulator.trading.schedule import Point
 from simulator.trading.strategy import Reads
 
 PRE_MARKET, OPEN, MONITOR, REVIEW, WEEK = "pre-market", "open", "monitor", "review", "week"
-
-GAP_ATR = 0.5
-"""ATR14 above the plan from which on nothing is bought at the open."""
 
 NOTHING = Past()
 
@@ -216,6 +213,8 @@ class DeskPoint:
     def _work(self, state: DeskState, workflow: Workflow, words: Words) -> Work:
         now = state.snapshot.as_of
         if workflow.takes("EXECUTION_COMPLETE") and self.point not in (PRE_MARKET, OPEN):
+            if workflow.context.get("waiting") and self.point.startswith(MONITOR):
+                return self._execute(state, workflow)
             workflow = workflow.on("EXECUTION_COMPLETE", now)
         if self.point == PRE_MARKET:
             begun = enter(workflow, "START_PRE_MARKET", now)
@@ -260,6 +259,7 @@ class DeskPoint:
             return Work(workflow.on("ERROR_OCCURRED", now, error=f"screener: {words.morning.screening.error}"))
         found, analyses, chosen = self.look(state, words)
         record: dict[str, Any] = {"watchlist": found.rows, "rejected": found.rejected, "analyses": analyses}
+        record["limits"] = asdict(state.caps)
         if not analyses:
             return Work(workflow.on("PRE_MARKET_COMPLETE", now, plans=[], outcome="nothing to trade"), (), record)
         plans, vetoes = self.plan(state, words)
@@ -279,14 +279,21 @@ class DeskPoint:
         )
 
     def _execute(self, state: DeskState, workflow: Workflow) -> Work:
+        """Order the plans that are checked. Bars within a day bring a price soon: plans wait for it to the first point
+        of monitoring; bars of a day never do, and their plans are held against the rules alone."""
         plans: Sequence[PlanRecord] = workflow.context.get("plans", ())
         now, targets, notes, sent = state.snapshot.as_of, [], [], []
+        waits = self.point == OPEN and state.snapshot.bars.frequency != "1d"
+        if waits and plans and all(price_today(state, plan["symbol"]) is None for plan in plans):
+            first = "no price of this session yet: plans wait for the first point of monitoring"
+            return Work(workflow.learn(waiting=True), (), {"plans": list(plans), "notes": [first]})
+        workflow = workflow.learn(waiting=False) if workflow.context.get("waiting") else workflow
         vetoes: list[VetoRecord] = []
         for plan in plans:
             price = price_today(state, plan["symbol"])
             if price is None:
                 notes.append(f"{plan['symbol']}: no price of this session yet, the check at the open is skipped")
-            elif why := refuse_at_open(plan, price):
+            elif why := refuse_at_open(plan, price, state.caps.exits.gap_atr):
                 vetoes.append({"rule": "check at the open", "symbol": plan["symbol"], "why": why})
                 continue
             else:
@@ -299,7 +306,8 @@ class DeskPoint:
             targets.append(as_entry(state, plan))
             sent.append(plan["symbol"])
             state = with_plan(state, plan)
-        workflow = workflow.learn(sent=sent) if sent else workflow.on("EXECUTION_COMPLETE", now, sent=[])
+        done = not sent or self.point != OPEN
+        workflow = workflow.on("EXECUTION_COMPLETE", now, sent=sent) if done else workflow.learn(sent=sent)
         record = {"plans": list(plans), "vetoes": vetoes, "notes": notes}
         return Work(workflow, tuple(targets), {name: rows for name, rows in record.items() if rows})
 
@@ -395,11 +403,11 @@ def price_today(state: DeskState, symbol: str) -> float | None:
     return state.snapshot.last(symbol) if int(bars.session_of[last]) == today else None
 
 
-def refuse_at_open(plan: PlanRecord, price: float) -> str:
+def refuse_at_open(plan: PlanRecord, price: float, gap_atr: float) -> str:
     """Return why a plan is not carried out at today's price; empty where it is."""
-    most = plan["entry"] + GAP_ATR * plan["atr"]
+    most = plan["entry"] + gap_atr * plan["atr"]
     if price > most:
-        return f"opened at {price:.2f}, above {most:.2f}: {GAP_ATR} ATR over the plan"
+        return f"opened at {price:.2f}, above {most:.2f}: {gap_atr:g} ATR over the plan"
     return f"opened at {price:.2f}, not above its stop {plan['stop']:.2f}" if price <= plan["stop"] else ""
 
 

@@ -162,7 +162,7 @@ async def analyze(work: Work) -> Facts:
         **row,
         "momentum_score": round(score, 2),
         "without": [*missing],
-        "failed_filters": [*failed_filters(t, state.as_traded)],
+        "failed_filters": [*failed_filters(t, state.as_traded, state.caps.filters)],
         "price": t.price,
         "entry": {"price": entry, "limit": limit},
         "held": {"weight": state.book.weight(t.symbol), "sector": sector, "of_sector": state.sector_weight(sector)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from simulator.desk.formulas import Caps, position_size, stop_price
 from simulator.desk.rules import RULES, Proposal, find_vetoes, sessions_since
+from simulator.desk.spec import load_definition
+from simulator.errors import UsageError
 
 FINE = Proposal("AAA", 100.0, 100.0, 97.0)
 """A tenth of equity, 0.3 % at risk."""
@@ -176,3 +179,29 @@ def test_every_veto_names_its_rule_and_its_numbers(desk, flat):
     vetoes = find_vetoes(Proposal("AAA", 10_000.0, 100.0, 80.0), state)
     assert [veto.rule for veto in vetoes] == [*RULES]
     assert all(any(letter.isdigit() for letter in veto.why) for veto in vetoes)
+
+
+SHIPPED = Path(__file__).parents[2] / "strategies" / "momentum_desk" / "strategy.yaml"
+
+
+def test_limits_are_the_formulas_own_until_a_parameter_says_otherwise(flat):
+    config = SHIPPED.parents[2] / "config"
+    assert load_definition(SHIPPED, config).caps == Caps()
+    tight = load_definition(SHIPPED, config, {"caps.stop": 0.01, "filters.rsi_low": 50, "exits.second": 3.0}).caps
+    assert (tight.stop, tight.filters.rsi_low, tight.exits.second) == (0.01, 50.0, 3.0)
+    assert vetoed(replace(FINE, stop=FINE.entry * 0.98), replace(flat, caps=tight)) == {"stop"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"filters.rsi_low": 80}, "rsi_low 80 is not below rsi_high 70"),
+        ({"exits.first": 2.5}, "first 2.5 is not below second 2.5"),
+        ({"caps.stop": 1.0}, "caps.stop was 1.0"),
+        ({"caps.stp": 0.02}, 'no parameter "caps.stp"'),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_in_one_line(given, said):
+    with pytest.raises(UsageError, match=said) as refused:
+        load_definition(SHIPPED, SHIPPED.parents[2] / "config", given)
+    assert "Value error" not in str(refused.value)

@@ -50,14 +50,14 @@ def screener_facts(
     return {"passed": shown, "order_by_score": order, "rejected": rejections, **headlines(snapshot, order)}
 
 
-def analyzer_facts(snapshot: Snapshot, t: Technicals) -> dict[str, Any]:
+def analyzer_facts(snapshot: Snapshot, t: Technicals, caps: formulas.Caps = formulas.USUAL) -> dict[str, Any]:
     """Return what the analyzer sees of one symbol: signals, score and class by the formulas, stop, targets."""
     points = formulas.signal_points(t)
     score = formulas.confidence([*points.values()], t.lead63 > 0.0)
-    stop = formulas.stop_price(t.price, t.atr, t.support)
-    plan: dict[str, Any] = {"refused": "too volatile for a 3 % stop"}
+    stop = formulas.stop_price(t.price, t.atr, t.support, caps.stop)
+    plan: dict[str, Any] = {"refused": f"too volatile for a {caps.stop * 100:g} % stop"}
     if stop is not None:
-        plan = {"entry": t.price, "stop": stop, "targets": [*formulas.target_prices(t.price, stop)]}
+        plan = {"entry": t.price, "stop": stop, "targets": [*formulas.target_prices(t.price, stop, caps.exits)]}
     return {
         "symbol": t.symbol,
         "technicals": show_technicals(t),

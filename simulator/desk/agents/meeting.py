@@ -84,7 +84,7 @@ async def hold_morning(
 
 async def analyze(agents: Agents, state: DeskState, t: Technicals) -> Said[Analysis]:
     """Ask the analyzer about one symbol."""
-    facts = analyzer_facts(state.snapshot, t)
+    facts = analyzer_facts(state.snapshot, t, state.caps)
     return await ask_agent(agents, Asked("analyzer", Analysis, facts, state, t.symbol, {t.symbol: t.price}))
 
 

@@ -211,7 +211,7 @@ def calculate_indicators(state: DeskState, symbol: Symbol) -> Indicators:
     days = closed_sessions(state.snapshot)
     points = signal_points(t)
     score = confidence([*points.values()], t.lead63 > 0.0)
-    stop = stop_price(t.price, t.atr, t.support) if t.price > 0.0 else None
+    stop = stop_price(t.price, t.atr, t.support, state.caps.stop) if t.price > 0.0 else None
     averages = [days.indicator("ema", symbol, n)[-1:].tolist() or [math.nan] for n in (12, 26)]
     return Indicators(
         symbol=symbol,
@@ -231,7 +231,7 @@ def calculate_indicators(state: DeskState, symbol: Symbol) -> Indicators:
         score=score,
         recommendation=classify(score),
         stop=stop,
-        targets=[] if stop is None else [*target_prices(t.price, stop)],
+        targets=[] if stop is None else [*target_prices(t.price, stop, state.caps.exits)],
     )
 
 
@@ -248,7 +248,7 @@ def scan_momentum(
             rejected[symbol] = ["no bar yet"]
             continue
         t = read_technicals(state.snapshot, symbol, state.benchmark)
-        if failed := failed_filters(t, state.as_traded):
+        if failed := failed_filters(t, state.as_traded, state.caps.filters):
             rejected[symbol] = [*failed]
         else:
             passed.append((*momentum_score(t), t))
