@@ -87,6 +87,7 @@ class AlpacaAccount:
         self._rejected: dict[str, OrderReport] = {}
         self._roots: dict[str, str] = {}
         self._legs: set[str] = set()
+        self._whys: dict[str, str] = {}
         self._cancelled: set[str] = set()
         self._executions: dict[str, BrokerFill] = {}
 
@@ -164,7 +165,8 @@ class AlpacaAccount:
             ]
             for fill, order in read:
                 if fill.id not in self._executions:
-                    self._executions[fill.id] = replace(fill, client_order_id=await self._root(order))
+                    root = await self._root(order)
+                    self._executions[fill.id] = replace(fill, client_order_id=root, why=self._whys.get(order, "open"))
             if len(read) < PAGE:
                 return sorted(self._executions.values(), key=lambda one: one.at)
             if asked.get("page_token") == read[-1][0].id:
@@ -369,6 +371,9 @@ class AlpacaAccount:
             for one in placed.family():
                 self._roots.setdefault(one.id, root if own else "")
         self._legs.update(one.id for one in placed.legs)
+        for one in placed.family():
+            at_limit = "take_profit" if is_exit(one) or one.id in self._legs else "limit"
+            self._whys[one.id] = "stop" if one.stop is not None else "open" if one.limit is None else at_limit
 
     async def _root(self, order_id: str) -> str:
         """Return the id under which the order was sent, or the one it is a part of; empty if somebody else did."""

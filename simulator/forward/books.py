@@ -90,7 +90,9 @@ class Books:
         last = int(bars.closes_at[-1]) if len(bars) else 0
         charged = {one.id: self._commission([one], bars, max(row, 0)) for one, row in zip(fills, rows, strict=True)}
         done = [
-            Fill(-1, one.symbol, int(bars.opens_at[max(row, 0)]), one.quantity, one.price, 0.0, charged[one.id], "open")
+            Fill(
+                -1, one.symbol, int(bars.opens_at[max(row, 0)]), one.quantity, one.price, 0.0, charged[one.id], one.why
+            )
             for one, row in zip(fills, rows, strict=True)
             if one.at <= last and one.symbol in bars.symbols
         ]

@@ -112,7 +112,7 @@ class BrokerFill:
     """An execution as a broker tells it: signed shares, and the price paid or got, slippage within it.
 
     `id` is the broker's, told twice where the execution is told twice; `client_order_id` is empty for orders that
-    somebody else sent. `at` is nanoseconds since the epoch.
+    somebody else sent. `at` is nanoseconds since the epoch, `why` as in `Fill`.
     """
 
     id: str
@@ -121,6 +121,7 @@ class BrokerFill:
     at: int
     quantity: float
     price: float
+    why: str = "open"
 
 
 @dataclass(frozen=True)

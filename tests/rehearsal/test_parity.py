@@ -175,6 +175,9 @@ def test_costs_of_a_rehearsal_are_those_of_its_replay_stops_among_them(tmp_path:
         fills = list(csv.DictReader(file))
     assert {"stop", "take_profit"} & {one["why"] for one in fills}
     with Store(tmp_path / "lab" / "sim.db") as store:
-        days = [one.event.payload for one in store.of_forward(made["run"]) if one.event.kind == "forward.session"]
+        events = [one.event for one in store.of_forward(made["run"])]
+    days = [one.payload for one in events if one.kind == "forward.session"]
+    whys = [(one.payload["symbol"], one.payload["why"]) for one in events if one.kind == "forward.fill"]
+    assert sorted(whys) == sorted((one["symbol"], one["why"]) for one in fills)
     booked = sum(float(one["costs"]) for one in days if "costs" in one)
     assert booked == pytest.approx(sum(float(one["slippage"]) for one in fills), abs=1e-6)

@@ -65,7 +65,7 @@ def test_the_past_holds_what_has_happened_by_the_decision_and_the_books_of_a_for
     done = replay_strategy(strategy, inputs, RULES, 10_000.0)
     books = Books(10_000.0, dict.fromkeys(inputs.bars.symbols, 0.0), RULES.execution)
     executed = [
-        BrokerFill(str(n), "x", one.symbol, one.at, one.quantity, one.price + one.slippage / one.quantity)
+        BrokerFill(str(n), "x", one.symbol, one.at, one.quantity, one.price + one.slippage / one.quantity, one.why)
         for n, one in enumerate(done.ledger.fills)
     ]
     assert len(executed) > 30
@@ -79,8 +79,8 @@ def test_the_past_holds_what_has_happened_by_the_decision_and_the_books_of_a_for
         if not len(known):
             continue
         own = books.past(known, [one for one in executed if one.at < now], snapshot.as_of)
-        assert [(one.symbol, one.entry_at, one.exit_at) for one in own.trips] == [
-            (one.symbol, one.entry_at, one.exit_at) for one in past.trips
+        assert [(one.symbol, one.entry_at, one.exit_at, one.ended) for one in own.trips] == [
+            (one.symbol, one.entry_at, one.exit_at, one.ended) for one in past.trips
         ]
         assert [one.pnl for one in own.trips] == pytest.approx([one.pnl for one in past.trips], abs=1e-6)
         assert [dollars for _, dollars in own.equity] == pytest.approx([dollars for _, dollars in past.equity])
