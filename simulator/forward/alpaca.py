@@ -23,7 +23,16 @@ from simulator.errors import BrokerError
 from simulator.forward import messages
 from simulator.forward.messages import AccountState, Clock, PlacedOrder
 from simulator.forward.mode import Keys, check_address, pin_account
-from simulator.forward.requests import Line, OneAttempt, Patience, RateLimit, UnsentError, thread_pool
+from simulator.forward.requests import (
+    ClockError,
+    Line,
+    OneAttempt,
+    OtherOrderError,
+    Patience,
+    RateLimit,
+    UnsentError,
+    thread_pool,
+)
 from simulator.forward.stream import TradeStream
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK
@@ -84,6 +93,7 @@ class AlpacaAccount:
         self._pool = thread_pool(self.name)
         self._line = Line(limit, patience, self._pool, sleep)
         self.stream: TradeStream | None = None
+        self.ticket_of: Callable[[str], Ticket | None] = lambda _id: None
         self._rejected: dict[str, OrderReport] = {}
         self._roots: dict[str, str] = {}
         self._legs: set[str] = set()
@@ -130,12 +140,12 @@ class AlpacaAccount:
         return {symbol: shares for symbol, (shares, _) in found.items()}
 
     async def clock(self) -> Clock:
-        """Return the broker's clock. Raises BrokerError where this machine's is too far from it."""
+        """Return the broker's clock. Raises ClockError where this machine's is too far from it."""
         found = messages.read_clock(await self._line.ask(self._client.get_clock))
         if self._local_time is not None:
             apart = abs((self._local_time() - found.now).total_seconds())
             if apart > self.patience.clock_limit_s:
-                raise BrokerError(f"the broker's clock is {apart:.0f} s from this machine's", mend="set the clock")
+                raise ClockError(f"the broker's clock is {apart:.0f} s from this machine's", mend="set the clock")
         return found
 
     async def calendar(self, first: date, last: date) -> list[tuple[datetime, datetime]]:
@@ -180,6 +190,9 @@ class AlpacaAccount:
         placed = await self._placed(client_order_id)
         if placed is None:
             return self._rejected.get(client_order_id)
+        ticket = self.ticket_of(client_order_id)
+        if ticket is not None and not messages.is_same(messages.to_request(ticket), placed, exits_too=False):
+            raise self._another(placed)
         return await self._report(await self._follow(placed))
 
     async def submit(self, ticket: Ticket) -> OrderReport:
@@ -236,12 +249,15 @@ class AlpacaAccount:
                 raise
             placed = found
         if not messages.is_same(request, placed):
-            raise BrokerError(
-                f"order {client_order_id} at {self.name} is another one, for {placed.symbol}",
-                mend="nothing is sent under that id; `sim forward reconcile` shows both",
-            )
+            raise self._another(placed)
         self._note(placed)
         return await self._report(await self._follow(placed))
+
+    def _another(self, placed: PlacedOrder) -> OtherOrderError:
+        return OtherOrderError(
+            f"order {placed.client_order_id} at {self.name} is another one, for {placed.symbol}",
+            mend="nothing is sent under that id; `sim forward reconcile` shows both",
+        )
 
     async def _look_up(self, client_order_id: str, error: UnansweredError) -> PlacedOrder:
         """Find out what became of an order whose answer never came: it may still be on its way."""

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from simulator.errors import BrokerError
+from simulator.forward.messages import Clock
+from simulator.forward.requests import ClockError
 
 RESYNC_S = 60.0
 """Seconds after which the broker is asked again: a machine that slept has lost count meanwhile."""
@@ -25,6 +27,17 @@ async def nothing_changes(seconds: float) -> bool:
     """Wait, and hear of nothing."""
     await asyncio.sleep(seconds)
     return False
+
+
+async def ask_broker(ask: Callable[[], Awaitable[Clock]], doubt: Callable[[str], None]) -> datetime:
+    """Return the broker's time. `doubt` is called with why this machine's is too far from it, empty where it is not."""
+    try:
+        told = await ask()
+    except ClockError as error:
+        doubt(error.found)
+        raise
+    doubt("")
+    return told.now
 
 
 class BrokerClock:

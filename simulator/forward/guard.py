@@ -15,7 +15,7 @@ from simulator.errors import BrokerError
 from simulator.forward import payloads
 from simulator.forward.alerts import Kind
 from simulator.forward.protocols import ForwardBroker
-from simulator.forward.requests import AccessError
+from simulator.forward.requests import LeftAloneError
 from simulator.forward.state import Protection, State, own_id
 from simulator.trading.broker import DeniedError, RejectedError, UnansweredError
 from simulator.trading.orders import Ticket, session_hours
@@ -91,7 +91,7 @@ class Guard:
             same = isclose(account.positions.get(symbol, 0.0), held, rel_tol=1e-9)
             if same and now >= opens_at and price is not None and _is_passed(wanted, held, price):
                 self.state.to_flatten[symbol] = own_id(wanted.id, "passed")
-        except (UnansweredError, AccessError):
+        except (UnansweredError, LeftAloneError):
             raise
         except BrokerError as error:  # both exits filled: the fills, which come next, tell what is to be undone
             tell("position unprotected", f"{symbol}: {error.found}", name)

@@ -307,12 +307,15 @@ def _words(symbol: str, quantity: float | None, time_in_force: str, client_order
     return {**found, **shares}
 
 
-def is_same(request: OrderRequest, placed: PlacedOrder) -> bool:
-    """Return True where `placed` is what `request` asks for: what was found under its id is it, and no other order."""
+def is_same(request: OrderRequest, placed: PlacedOrder, exits_too: bool = True) -> bool:
+    """Return True where `placed` is what `request` asks for: what was found under its id is it, and no other order.
+
+    Its exits may have been replaced since, where not `exits_too`.
+    """
     asked = request.to_request_fields()
     kind = asked.get("order_class", "simple")
     stop = asked.get("stop_price", asked.get("stop_loss", {}).get("stop_price"))
-    exits = [one.stop for one in placed.family() if one.stop is not None]
+    exits = [one.stop for one in placed.family() if one.stop is not None] if exits_too else []
     return (
         (placed.client_order_id, placed.symbol) == (asked["client_order_id"], asked["symbol"])
         and (placed.sign > 0.0) == (asked["side"] == "buy")

@@ -83,12 +83,14 @@ def find_lacks(account: str, settings: Forward, accounts: Sequence[str], typed: 
 
 
 def pin_account(account: str, registered: str | None, found: str) -> str:
-    """Return the number of the account that the key opens. Raises BrokerError where another one was registered."""
+    """Return the number of the account that a key opens. Raises OtherAccountError where another one was registered."""
     if not found.strip():
         raise BrokerError(f"{account}: the broker names no account number", mend="`sim doctor` asks again")
     if registered is not None and registered != found:
+        from simulator.forward.requests import OtherAccountError
+
         what = f"the key of {account} opens account {found}; {registered} is registered"
-        raise BrokerError(what, mend="give the key of that account, or register anew: `sim forward start`")
+        raise OtherAccountError(what, mend="give the key of that account, or register anew: `sim forward start`")
     return found
 
 

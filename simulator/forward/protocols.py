@@ -13,6 +13,7 @@ from simulator.forward.messages import AccountState
 from simulator.market.bars import Bars, Snapshot
 from simulator.trading.broker import Broker
 from simulator.trading.model import BrokerFill
+from simulator.trading.orders import Ticket
 
 if TYPE_CHECKING:
     from simulator.forward.books import Split
@@ -56,6 +57,8 @@ class ForwardBroker(Broker, Protocol):
     id whether it was sent for this account of the run."""
 
     is_own: Callable[[str], bool]
+    ticket_of: Callable[[str], Ticket | None]
+    """Returns what was sent under an id, None for what is not known: what the broker has under it must be that."""
 
     @property
     def traffic(self) -> tuple[int, int]:

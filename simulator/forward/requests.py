@@ -28,6 +28,7 @@ from requests import exceptions as failures
 from urllib3.exceptions import NewConnectionError
 
 from simulator.errors import BrokerError
+from simulator.forward.alerts import Kind
 from simulator.keys import scrub
 from simulator.trading.broker import RejectedError, UnansweredError
 
@@ -46,8 +47,32 @@ class UnsentError(BrokerError):
     """A request that had no effect: no connection, or too many requests."""
 
 
-class AccessError(BrokerError):
+class LeftAloneError(BrokerError):
+    """Fault for which an account is left alone from then on; `alert` is the kind that people are told it under."""
+
+    alert: Kind = "failed"
+
+
+class AccessError(LeftAloneError):
     """Keys that the broker does not take, or no longer."""
+
+    alert: Kind = "key refused"
+
+
+class OtherOrderError(LeftAloneError):
+    """Another order has the id of ours: nothing in the account can be trusted to be ours."""
+
+    alert: Kind = "order unknown"
+
+
+class OtherAccountError(LeftAloneError):
+    """Keys open another account than was registered."""
+
+    alert: Kind = "account changed"
+
+
+class ClockError(BrokerError):
+    """This machine's clock and the broker's are too far apart."""
 
 
 @dataclass(frozen=True)

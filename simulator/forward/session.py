@@ -28,7 +28,7 @@ from simulator.forward.day import day_row, find_late
 from simulator.forward.lock import hold, refuse_second, this_process
 from simulator.forward.market_data import Quote
 from simulator.forward.protocols import Clock, Feed, Known
-from simulator.forward.requests import AccessError
+from simulator.forward.requests import LeftAloneError
 from simulator.forward.switches import read_switches
 from simulator.forward.trader import Trader
 from simulator.forward.watch import StoppedError, Watch, without_entries
@@ -290,14 +290,11 @@ class Session:
             try:
                 await work(trader)
                 return True
-            except AccessError as error:
+            except LeftAloneError as error:
                 trader.barred = error.found
-                self._alert("key refused", f"{error.found}: nothing is done there any more", trader.name)
+                self._alert(error.alert, f"{error.found}: nothing is done there any more", trader.name)
             except BrokerError as error:
-                if error.mend is not None and "register" in error.mend:
-                    trader.barred = error.found
-                    self._alert("account changed", error.found, trader.name)
-                elif attempt == ROUNDS - 1:
+                if attempt == ROUNDS - 1:
                     self._alert("broker unreachable", error.found, trader.name)
         return False
 

@@ -76,7 +76,7 @@ class Trader:
 
     def __post_init__(self) -> None:
         self.guard = Guard(self.state, self.broker)
-        self.broker.is_own = self.state.owns
+        self.broker.is_own, self.broker.ticket_of = self.state.owns, self.state.tickets.get
 
     @property
     def journal(self) -> list[Decision]:

@@ -67,6 +67,8 @@ class Watch:
         self.alerts = Alerts(settings.alerts, self.log, channels)
         self.paused: str | None = None
         """Reason of the pause that is in force."""
+        self.clock_doubt = ""
+        """Says that this machine's clock and the broker's are too far apart, while they are: nothing is entered."""
         self.stop_asked: str | None = None
         """Set by a signal handler: `look` stops the loop then."""
         self._record, self._clock = record, clock
@@ -125,6 +127,8 @@ class Watch:
         """
         if self.paused is not None:
             return f"paused: {self.paused}"
+        if self.clock_doubt:
+            return self.clock_doubt
         limit = self.settings.loss_limit(account, morning)
         if morning - equity < limit or limit == float("inf"):
             return ""
@@ -137,6 +141,12 @@ class Watch:
         self.look(now)
         closes = (ticket.quantity or 1.0) * book.positions.get(ticket.symbol, 0.0) < 0.0
         return "" if closes else self.refuse_entries(account, morning, book.equity)
+
+    def doubt_clock(self, why: str) -> None:
+        """Enter nothing from now on because of `why`, with an alert; empty takes that back."""
+        if why and not self.clock_doubt:
+            self.alert("clock", f"{why}: nothing is entered", self._now)
+        self.clock_doubt = why
 
     # ── what is said ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -23,7 +23,7 @@ from simulator.config import Config, load_config, override_config
 from simulator.errors import BrokerError, UsageError
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
-from simulator.forward.clock import BrokerClock
+from simulator.forward.clock import BrokerClock, ask_broker
 from simulator.forward.lock import hold, locks_folder
 from simulator.forward.market_data import MarketData
 from simulator.forward.mode import Keys, make_rehearsal_keys, open_keys
@@ -207,7 +207,7 @@ class Loop:
         async def ask_time() -> datetime:
             if self.url is not None:  # several times a second, which no account's rate limit would bear
                 return await asyncio.to_thread(_read_rehearsal, self.url)
-            return (await leading.clock()).now
+            return await ask_broker(leading.clock, lambda why: watch.doubt_clock(why))
 
         poll_s, rehearsed = self.settings.poll_s, self.url is not None
         clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.changed, rehearsed=rehearsed)
