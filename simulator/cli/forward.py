@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from simulator.cli.approvals import approvals
 from simulator.cli.completers import complete_loop, complete_run
 from simulator.cli.options import (
     AS_JSON,
@@ -48,6 +49,9 @@ def forward() -> None:
     sim forward status
     touch forward.stop      # in the workspace: the kill switch, whatever else does not answer
     """
+
+
+forward.add_command(approvals)
 
 
 class StartCommand(InSections):

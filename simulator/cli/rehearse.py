@@ -21,7 +21,7 @@ class RehearseCommand(InSections):
     sections: ClassVar = {
         "What is rehearsed": ("--strategy", "--symbols", "--from", "--set", "--bars"),
         "What goes wrong": ("--fault",),
-        "Who answers, and for how much": ("--models", "--max-cost"),
+        "Who answers, and for how much": ("--models", "--max-cost", "--approvals"),
         "Output": ("--json", "--help"),
     }
     paired: ClassVar = {
@@ -44,6 +44,7 @@ class RehearseCommand(InSections):
 @click.option("--fault", "faults", multiple=True)
 @click.option("--script", type=click.Path(path_type=Path))
 @click.option("--seed", type=Whole(min=0), default=0)
+@click.option("--approvals", metavar="FILE", help="Who approves entries: a file of answers, or `person`, who answers.")
 @click.option("--exchange", "url", metavar="URL", hidden=True, help="An exchange that runs already.")
 @MODELS
 @MAX_COST
@@ -56,7 +57,7 @@ def rehearse(
     count: int,
     faults: tuple[str, ...],
     script: Path | None,
-    seed: int,
+    approvals: str | None,
     url: str | None,
     as_json: bool,
     **options: Any,
@@ -71,6 +72,7 @@ def rehearse(
     """
     from simulator.exchange.script import read_lines
     from simulator.market.calendar import parse_date
+    from simulator.rehearsal.answers import PERSON, parse_answers
     from simulator.rehearsal.rehearse import Rehearsal
     from simulator.rehearsal.rehearse import rehearse as hold
     from simulator.rehearsal.summary import summarise
@@ -78,9 +80,13 @@ def rehearse(
     from simulator.runs.spec import RunSpec
 
     parameters = {"risk.execution": "alpaca", **options.pop("parameters")}
+    seed = options.pop("seed")
     spec = RunSpec(first=parse_date(first, "--from"), parameters=parameters, **options)
     lines = (*faults, *(read_lines(script) if script else ()))
-    rehearsal = Rehearsal(spec, count, workspace.reading(spec.bars), lines, seed)
+    answers = None if approvals is None else (PERSON,) if approvals == PERSON else tuple(read_lines(Path(approvals)))
+    if answers is not None and answers != (PERSON,):
+        parse_answers(answers, str(approvals))
+    rehearsal = Rehearsal(spec, count, workspace.reading(spec.bars), lines, seed, answers)
     with progress_bar() as advance:
 
         def tick(done: int, total: int, now: str) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from simulator.forward.protocols import ForwardBroker
 from simulator.trading.broker import DeniedError
+from simulator.trading.cycle import Intent
 from simulator.trading.model import Book, OrderReport
 from simulator.trading.orders import Ticket
 
 Check = Callable[[Ticket, Book], str]
 """Returns why a ticket is not to be sent on an account as it was read last, empty where it is. It may raise."""
+Hold = Callable[[Intent, Sequence[Ticket]], frozenset[str]]
+"""Returns the ids of tickets that wait for a person."""
 
 
 @dataclass(eq=False)
 class Gated:
-    """`broker` as `trading.cycle.execute` sees it: what `check` refuses is given up, never sent."""
+    """`broker` as `trading.cycle.execute` sees it: what `check` refuses is given up, what `hold` names waits."""
 
     broker: ForwardBroker
     check: Check | None = None
+    hold: Hold | None = None
     _book: Book | None = None
 
     async def account(self) -> Book:
@@ -31,6 +35,9 @@ class Gated:
         if self.check is not None and (why := self.check(ticket, book)):
             raise DeniedError(why)
         return await self.broker.submit(ticket)
+
+    def held(self, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
+        return frozenset() if self.hold is None else self.hold(intent, tickets)
 
     async def find(self, client_order_id: str) -> OrderReport | None:
         return await self.broker.find(client_order_id)

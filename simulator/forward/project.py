@@ -124,7 +124,7 @@ def _take_targets(one: _Account, at: datetime, given: Mapping[str, Any], told: l
         if target.weight != target.weight:
             continue
         before = one.targets.get(target.symbol)
-        if told is not None and not intent.revision:
+        if told is not None and not intent.revision and "approval" not in given:  # as the strategy recommended it
             told.append(
                 Recommendation(at.isoformat(), day, target.symbol, target.weight, before or 0.0, target.conviction)
             )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,10 @@ from simulator.forward.day import day_row, find_late
 from simulator.forward.lock import hold, refuse_second, this_process
 from simulator.forward.market_data import Quote
 from simulator.forward.protocols import Clock, Feed, Known
+from simulator.forward.quotes import with_fresh_quotes
 from simulator.forward.requests import LeftAloneError
+from simulator.forward.settings import Forward
+from simulator.forward.staging import Staging
 from simulator.forward.switches import read_switches
 from simulator.forward.trader import Trader
 from simulator.forward.watch import StoppedError, Watch, without_entries
@@ -37,7 +40,7 @@ from simulator.market.calendar import NEW_YORK, day_of, say_time, sessions
 from simulator.store.database import Store
 from simulator.store.events import Event, Kind
 from simulator.trading.cycle import Intent, TradingRules, plan
-from simulator.trading.model import Book, Decision, Rejection
+from simulator.trading.model import Book, Decision
 from simulator.trading.orders import Ticket, session_hours
 from simulator.trading.schedule import Point, Schedule, make_schedule
 from simulator.trading.strategy import Consults, KeepsMinutes, Strategy, strategy_at
@@ -101,6 +104,8 @@ class Session:
     """Latest quotes, asked where orders would go out in an open market; None where prices are known by bars alone."""
     locks: Path | None = None
     """Folder of locks; None for this user's, in which no two loops of the machine have one account."""
+    answering: Callable[[Staging], Awaitable[bool]] | None = None
+    """Lets a person answer what waits before a rehearsal's clock goes on; True where something was answered."""
     spent: Callable[[], Mapping[str, float]] = dict
     """Sums so far of ``calls``, ``failed_calls`` and ``cost_usd``."""
     done: set[tuple[int, str]] = field(default_factory=set)
@@ -111,6 +116,7 @@ class Session:
     """Instants of points that were begun."""
     closed: set[str] = field(default_factory=set)
     """Sessions on which the broker is closed."""
+    staging: Staging = field(init=False)
     _began: datetime | None = None
     _held: Deliberation | None = None
     _splits: set[tuple[str, date]] = field(default_factory=set)
@@ -122,8 +128,13 @@ class Session:
     def __post_init__(self) -> None:
         agenda = self.agenda()
         self._names = dict(zip(agenda.instants.tolist(), agenda.names, strict=True))
+        self.staging = Staging(self.run, self.store, self.rules.limits, self._settings, self._alert)
         for trader in self.traders:
             trader.check = partial(self._check_ticket, trader)
+            trader.hold = partial(self.staging.hold, trader)
+
+    def _settings(self) -> tuple[Forward, str]:
+        return (Forward(), "") if self.watch is None else (self.watch.settings, self.watch.watched.mode)
 
     def agenda(self) -> Schedule:
         """Return the points from `first` to `last`: bars are expected at the end of every session, intraday ones each
@@ -244,13 +255,18 @@ class Session:
             await self._settle_all()
             if now >= at:
                 return
-            again = [when for one in self.traders for when in one.guard.again_at.values() if when > now]
+            if self.answering is not None and self.staging.waiting and await self.answering(self.staging):
+                continue
+            guarded = [when for one in self.traders for when in one.guard.again_at.values()]
+            again = [when for when in (*guarded, *self.staging.deadlines) if when > now]
             await self.clock.sleep_until(min([at, *again]), any(one.busy for one in self.traders))
             for trader in self.traders:
                 trader.guard.stirred = trader.guard.stirred or bool(trader.state.protection)
 
     async def _settle_all(self) -> None:
+        self.staging.read(self._now())
         await self._each(self._settle)
+        self.staging.ask(self._now(), self.traders, lambda at: self._names[instant(at)])
 
     async def _tick(self) -> datetime:
         """Return the broker's time; what is done until the next tick happens at it."""
@@ -268,6 +284,7 @@ class Session:
                     raise
                 return
             self._alert("point missed", f"{pending[1]} of {say_time(pending[0])}: broker down", trader.name)
+        await self.staging.follow(trader, self._now(), self.quotes, self._record, self._alert)
         await trader.settle(self._now(), self._planner(trader), self._record, self._alert)
 
     async def _each(
@@ -462,7 +479,11 @@ class Session:
             first = trader.state.orders - (len(newest.orders) if newest and trader.state.decided_at(when) else 0)
             intent = plan(held.known.snapshot, deciding, book, past, self.rules, told, first, revision)
             why = await self._refuse_entries(trader)
-            return await self._with_fresh_quotes(trader, without_entries(intent, why) if why else intent)
+            intent = without_entries(intent, why) if why else intent
+            if self.quotes is None or not intent.orders or self._now() < session_hours(self._now())[0]:
+                return intent
+            stale = timedelta(seconds=self._settings()[0].stale_quote_s)
+            return await with_fresh_quotes(trader, intent, self.quotes, self._now() - stale, self._alert)
 
         return planned
 
@@ -480,30 +501,6 @@ class Session:
         if self.watch is None:
             return ""
         return self.watch.check(ticket, book, self._now(), trader.name, trader.morning)
-
-    async def _with_fresh_quotes(self, trader: Trader, intent: Intent) -> Intent:
-        """Return `intent` without orders on symbols whose quote is old or missing while the market is open."""
-        now = self._now()
-        if self.quotes is None or not intent.orders or now < session_hours(now)[0]:
-            return intent
-        oldest = now - timedelta(seconds=120.0 if self.watch is None else self.watch.settings.stale_quote_s)
-        found = await self.quotes([one.symbol for one in intent.orders])
-        trader.quotes = {
-            symbol: {"at": one.at.isoformat(), "bid": one.bid, "ask": one.ask} for symbol, one in found.items()
-        }
-        stale = {one.symbol for one in intent.orders if one.symbol not in found or found[one.symbol].at < oldest}
-        for symbol in sorted(stale):
-            last = f"{found[symbol].at.astimezone(NEW_YORK):%H:%M:%S %Z}" if symbol in found else "never"
-            self._alert("stale quote", f"{symbol}: no order, last quoted {last}", trader.name)
-        refused = [
-            Rejection(-1, one.symbol, one.submitted_at, one.quantity or 0.0, 0.0, "stale quote")
-            for one in intent.orders
-            if one.symbol in stale
-        ]
-        first = intent.orders[0].id
-        kept = [one for one in intent.orders if one.symbol not in stale]
-        orders = tuple(replace(one, id=first + n) for n, one in enumerate(kept))
-        return replace(intent, orders=orders, refused=(*intent.refused, *refused))
 
     async def _decide(self, trader: Trader, at: datetime, name: str) -> None:
         if not trader.state.decided_at(at):

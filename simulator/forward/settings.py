@@ -58,6 +58,16 @@ class AlertSettings(Section):
     """URL that gets each alert as JSON; the variable SIM_WEBHOOK_URL comes before it."""
 
 
+def _parse_approval(value: object) -> object:
+    """Return ``none``, ``required`` or the percent of ``above 5 %``."""
+    if value in (None, "none", "required"):
+        return value
+    above = re.fullmatch(r"above\s+(\d+(?:\.\d+)?)\s*%", str(value).strip())
+    if above is None:
+        raise ValueError("is none of `none`, `required`, `above 5 %`")
+    return f"above {float(above[1]):g} %"
+
+
 class Forward(Section):
     mode: Literal["paper", "live"] = "paper"
     """`live` alone opens nothing: `simulator.forward.mode` says what else it needs."""
@@ -75,6 +85,13 @@ class Forward(Section):
     timeout_s: Seconds = 10.0
     """Seconds one request to the broker may take."""
     heartbeat_s: Seconds = 15.0
+    approval: Annotated[str | None, BeforeValidator(_parse_approval)] = None
+    """Orders a person is asked for before they are sent: ``none``, ``required`` or ``above 5 %`` of the account's
+    equity. Where nothing is set, required with real money and none on paper."""
+    approval_minutes: float = Field(default=30.0, gt=0, le=390)
+    """Minutes that a trade of an open market waits for an answer; before the open it waits until 09:27."""
+    web_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$", max_length=200)
+    """Address of `sim web`, which alerts link to."""
     alerts: AlertSettings = AlertSettings()
 
     @model_validator(mode="after")
@@ -82,6 +99,13 @@ class Forward(Section):
         if self.heartbeat_s < self.poll_s:
             raise ValueError("heartbeat_s is below poll_s; the heart beats between two polls")
         return self
+
+    def approval_share(self, mode: str) -> float | None:
+        """Return the percent of equity above which an order waits for a person; None where none does."""
+        asked = self.approval or ("required" if mode == "live" else "none")
+        if asked == "none":
+            return None
+        return 0.0 if asked == "required" else float(asked.split()[1])
 
     def loss_limit(self, account: str, equity: float) -> float:
         """Return the dollars `account` may lose in a day that it begins with `equity`; infinite where none is set."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from simulator.forward import payloads
 from simulator.forward.alerts import Kind as AlertKind
 from simulator.forward.books import Books
-from simulator.forward.gate import Check, Gated
+from simulator.forward.gate import Check, Gated, Hold
 from simulator.forward.guard import Guard
 from simulator.forward.protocols import ForwardBroker, Known
 from simulator.forward.state import FINAL, State
@@ -70,6 +70,8 @@ class Trader:
     """Quotes that the newest plan rests on."""
     check: Check | None = None
     """Looks at every order again when its turn comes."""
+    hold: Hold | None = None
+    """Names the orders that wait for a person."""
     since: int = 0
     """Instant from which on fills count."""
     guard: Guard = field(init=False)
@@ -162,9 +164,9 @@ class Trader:
         async def put(anew: Intent) -> None:
             self.record_intent(anew, record)
 
-        known = dict(self.state.states)
+        known, gate = dict(self.state.states), Gated(self.broker, self.check, self.hold)
         done = await execute(
-            intent, Gated(self.broker, self.check), self.state.origin, plan, put, self.state.profile, lambda: now,
+            intent, gate, self.state.origin, plan, put, self.state.profile, lambda: now,
             self.state.given_up,
         )  # fmt: skip
         for key, report in done.orders.items():
@@ -178,15 +180,16 @@ class Trader:
                 ticket = self.state.tickets.get(key)
                 tell("order refused", f"{ticket.symbol if ticket else 'exits'}: {why}", self.name)
         self.execution_open = not done.done
-        waits = {one.symbol for one in done.waiting} | set(done.unprotected)
+        held = gate.held(done.intent, done.waiting)
+        waits = {one.symbol for one in done.waiting if one.client_order_id not in held} | set(done.unprotected)
         bare = [key for key in done.orders if self.state.tickets[key].order_class == "simple"]
         trades = {done.orders[key].symbol for key in bare if done.orders[key].status == "open"}
         self.skipped = frozenset(waits | trades)
         return self.state.states != known
 
-    def record_intent(self, intent: Intent, record: Record, point: str = "") -> None:
-        """Put an intent on record, before anything of it is sent."""
-        beside = {"point": point, "quotes": self.quotes}
+    def record_intent(self, intent: Intent, record: Record, point: str = "", **more: object) -> None:
+        """Put an intent on record, before anything of it is sent; `more` beside it."""
+        beside = {"point": point, "quotes": self.quotes, **more}
         record("forward.intent", intent.decision.as_of, self.name, {**payloads.write_intent(intent), **beside})
         self.execution_open, self.quotes = True, {}
 

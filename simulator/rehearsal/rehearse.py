@@ -41,6 +41,7 @@ from simulator.market.calendar import day_of, sessions
 from simulator.market.load import Loaded, load_bars
 from simulator.market.table import DAILY
 from simulator.number_format import counted
+from simulator.rehearsal.answers import PERSON, answer_by_script, parse_answers, wait_for_person
 from simulator.runs.forward import open_session, record_start
 from simulator.runs.identity import code_digest, digest_of
 from simulator.runs.spec import RunSpec
@@ -65,13 +66,17 @@ Told = Callable[[int, int, str], None]
 @dataclass(frozen=True)
 class Rehearsal:
     """Rehearsal of `count` sessions of `spec` from `spec.first` on, with the faults and deeds of a `script` of the
-    exchange, drawn from `seed`."""
+    exchange, drawn from `seed`.
+
+    Where `answers` are given, ``person`` or the lines of a script of them, every entry waits for approval.
+    """
 
     spec: RunSpec
     count: int
     workspace: Workspace
     script: tuple[str, ...] = ()
     seed: int = 0
+    answers: tuple[str, ...] | None = None
 
     @cached_property
     def config(self) -> Config:
@@ -90,7 +95,9 @@ class Rehearsal:
         path = find_strategy(str(self.spec.strategy), self.workspace.strategies)
         files = [path] if path.suffix == ".py" else sorted(one for one in path.parent.rglob("*") if one.is_file())
         content = [sha256(read_bytes(one)) for one in files]
-        return digest_of([asked, content, self.config.dump(), code_digest(), self.count, self.script, self.seed])[:10]
+        more = [] if self.answers is None else [self.answers]
+        known = [asked, content, self.config.dump(), code_digest(), self.count, self.script, self.seed, *more]
+        return digest_of(known)[:10]
 
     @property
     def folder(self) -> Path:
@@ -185,6 +192,13 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         session, loop = opened.enter_context(asked)
         if session.watch is not None:
             session.watch.watched = replace(session.watch.watched, mode="rehearsal")
+            if rehearsal.answers is not None:
+                asking = {"approval": session.watch.settings.approval or "required"}
+                session.watch.settings = session.watch.settings.model_copy(update=asking)
+        if rehearsal.answers == (PERSON,):
+            session.answering = wait_for_person
+        elif rehearsal.answers is not None:
+            session.answering = partial(answer_by_script, parse_answers(rehearsal.answers))
         session.locks = rehearsal.folder / "locks"  # accounts of one number at another exchange are others
         record_start(session, spec, rehearsed=True, seed=rehearsal.seed, script=list(rehearsal.script))
         if told is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from simulator.errors import BrokerError
 from simulator.trading.model import Book, Order, OrderReport, Past, Rejection
 
 if TYPE_CHECKING:
+    from simulator.trading.cycle import Intent
     from simulator.trading.orders import Ticket
 
 
@@ -60,6 +61,14 @@ class Broker(Protocol):
 
     def updates(self) -> AsyncIterator[OrderReport]:
         """Yield orders of the account as they change, from now on."""
+
+
+@runtime_checkable
+class HoldsOrders(Protocol):
+    """A broker behind a gate at which orders wait for a person."""
+
+    def held(self, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
+        """Return the ids of those `tickets` of `intent` that are not to be sent yet."""
 
 
 class ImmediateBroker(Protocol):

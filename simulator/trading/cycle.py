@@ -20,7 +20,7 @@ from simulator.config import Config
 from simulator.errors import BrokerError
 from simulator.market.bars import Snapshot
 from simulator.trading import risk
-from simulator.trading.broker import Broker, DeniedError, RejectedError, UnansweredError
+from simulator.trading.broker import Broker, DeniedError, HoldsOrders, RejectedError, UnansweredError
 from simulator.trading.execution import ExecutionRules, Profile
 from simulator.trading.model import Book, Decision, OrderReport, Protect
 from simulator.trading.orders import Origin, Ticket, as_sent, compile_orders, protections, session_hours
@@ -156,7 +156,8 @@ async def execute(
         try:
             sent = {one.client_order_id: found for one in tickets if (found := await broker.find(one.client_order_id))}
             now = intent.decision.as_of if clock is None else clock()
-            turns = _take_turns(intent, tickets, sent, refused, now, profile)
+            held = broker.held(intent, tickets) if isinstance(broker, HoldsOrders) else frozenset[str]()
+            turns = _take_turns(intent, tickets, sent, refused, now, profile, held)
             exits = turns.exits(origin, made)
             if tickets and not turns.symbols and (profile == "ideal" or not exits):
                 return turns.execution(sent)
@@ -176,7 +177,7 @@ async def execute(
                 # Nothing may be awaited between the reading and the first order: it would be sent against an account
                 # nobody planned on. What fills while the others are sent is for reconciling to find, not for an order.
                 await _send(broker, turns.ready, now, sent, refused)
-                return _take_turns(intent, tickets, sent, refused, now, profile).execution(sent)
+                return _take_turns(intent, tickets, sent, refused, now, profile, held).execution(sent)
         except UnansweredError:
             continue
     raise BrokerError(f"the account did not hold still over {PASSES} readings", mend="the same command continues")
@@ -262,7 +263,9 @@ def _take_turns(
     refused: Mapping[str, str],
     now: datetime,
     profile: Profile,
+    held: frozenset[str] = frozenset(),
 ) -> _Turns:
+    """Sort out whose turn it is. One that is `held` waits, but the exits of its symbol do not."""
     missing = [one for one in tickets if one.client_order_id not in sent and one.client_order_id not in refused]
     given_up = dict(refused)
     if profile == "ideal":
@@ -277,11 +280,10 @@ def _take_turns(
             given_up[ticket.client_order_id] = "its session has closed"
         elif ended:
             given_up[ticket.client_order_id] = f"the order before it was {ended[0] or 'given up'}"
-        elif any(status != "filled" for _, status in before) or (ticket.at_open and now < opens):
-            waiting.append(ticket)
         else:
-            ready.append(ticket)
-    traded = {one.symbol for one in (*ready, *waiting)}
+            waits = ticket.client_order_id in held or (ticket.at_open and now < opens)
+            (waiting if waits or any(status != "filled" for _, status in before) else ready).append(ticket)
+    traded = {one.symbol for one in (*ready, *waiting) if one.client_order_id not in held}
     at_work = {key for key, order in sent.items() if order.status == "open"}
     traded |= {one.symbol for one in tickets if one.kind == "market" and one.client_order_id in at_work}
     unprotected = tuple(symbol for symbol, _, _ in intent.protects if symbol in traded)

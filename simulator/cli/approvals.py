@@ -1,0 +1,182 @@
+"""`sim forward approvals`: trades that wait for a person, and answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from simulator.cli.options import AS_JSON, Real
+from simulator.cli.output import print_result
+from simulator.printing import say
+from simulator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from simulator.forward.approvals import Action, Approval
+    from simulator.store.database import Store
+
+TRADES = click.argument("trades", nargs=-1, required=True, metavar="TRADE…")
+BY = click.option("--by", metavar="NAME", help="Who answers.  [the user of this machine]")
+REASON = click.option("--reason", default="", help="Why.")
+
+
+@click.group(invoke_without_command=True, short_help="Trades that wait for a person, and answers to them.")
+@click.option("--all", "every", is_flag=True, help="Those that were answered too.")
+@AS_JSON
+@click.pass_context
+def approvals(ctx: click.Context, every: bool, as_json: bool) -> None:
+    """Show trades that wait for a person; approve, reject or modify them.
+
+    \b
+    sim forward approvals
+    sim forward approvals approve 3f9a1c20b7de:1
+    sim forward approvals reject all --reason "not before the Fed"
+
+    A trade is named as it is listed, with its version: one that has changed meanwhile is refused. Exit code 5 where an
+    account could not be checked: nobody knows what waits there.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_waiting, every=every, as_json=as_json)
+
+
+@approvals.command("list", short_help="Show what waits.")
+@click.option("--all", "every", is_flag=True, help="Those that were answered too.")
+@AS_JSON
+@click.pass_context
+def list_waiting(ctx: click.Context, every: bool, as_json: bool) -> None:
+    """Show trades that wait. Exit code 5 where an account could not be checked."""
+    from simulator.forward.approvals import read_approvals, read_unchecked
+    from simulator.forward.switches import read_heartbeats
+
+    with _open_store(ctx.obj) as store:
+        found = [one for one in read_approvals(store) if every or one.state == "waiting"]
+        alive = {heart.run: heart for heart in read_heartbeats(ctx.obj)}
+        unchecked = {run: read_unchecked(store, run) for run in alive}
+    for run, heart in alive.items():
+        if heart.state != "stopped" and (heart.is_late() or not heart.is_running()):
+            unchecked[run] = dict.fromkeys(heart.accounts, "its loop does not answer")
+    unchecked = {run: accounts for run, accounts in unchecked.items() if accounts}
+    facts = {"approvals": [{**asdict(one), "digest": one.digest} for one in found], "unchecked": unchecked}
+    print_result(_finite(facts), as_json, lambda _: _show(found, unchecked))
+    ctx.exit(5 if unchecked else 0)
+
+
+def _finite(value: Any) -> Any:
+    from simulator.forward.payloads import to_json
+
+    return to_json(value)
+
+
+def _show(found: Sequence[Approval], unchecked: Mapping[str, Mapping[str, str]]) -> None:
+    from simulator.number_format import dollars, shares
+
+    for one in found:
+        until = f"until {one.deadline}" if one.state == "waiting" else f"{one.state} {one.by} {one.reason}".rstrip()
+        then = "" if one.price_then is None else f", {one.price_then:g} then"
+        say(f"{one.id}:{one.version}  {one.symbol}{then}, {one.point} of {one.decided_at}: {until}")
+        for name, staged in one.sizes.items():
+            size = dollars(staged.notional) if staged.quantity is None else shares(staged.quantity)
+            prices = {"limit": staged.limit, "stop": staged.stop, "target": staged.take_profit}
+            terms = "".join(f", {what} {price:g}" for what, price in prices.items() if price is not None)
+            say(f"  {name:10} {size}{terms}" + (f"  blocked: {staged.blocked}" if staged.blocked else ""))
+        for text in (*one.thesis, *one.kill_shots, one.dissent, *one.rules):
+            if text:
+                say(f"  {text}")
+    for run, accounts in unchecked.items():
+        for name, why in accounts.items():
+            say(f"{run} {name}: cannot be checked: {why}")
+    if not found and not unchecked:
+        say("nothing waits for approval")
+
+
+@approvals.command(short_help="Approve trades as they stand.")
+@TRADES
+@REASON
+@BY
+@AS_JSON
+@click.pass_context
+def approve(ctx: click.Context, trades: tuple[str, ...], reason: str, by: str | None, as_json: bool) -> None:
+    """Approve TRADE, as listed (id:version), or `all` that wait."""
+    _answer(ctx, trades, "approve", reason, by, {}, as_json)
+
+
+@approvals.command(short_help="Reject trades, with a reason.")
+@TRADES
+@click.option("--reason", required=True, help="Why.")
+@BY
+@AS_JSON
+@click.pass_context
+def reject(ctx: click.Context, trades: tuple[str, ...], reason: str, by: str | None, as_json: bool) -> None:
+    """Reject TRADE, as listed (id:version), or `all` that wait."""
+    _answer(ctx, trades, "reject", reason, by, {}, as_json)
+
+
+@approvals.command(short_help="Change size, limit, stop or target, and approve that.")
+@TRADES
+@click.option("--quantity", type=Real(), help="Shares, in every account.")
+@click.option("--scale", type=Real(), help="Factor of the quantity in each account.")
+@click.option("--limit", type=Real(), help="Limit price.")
+@click.option("--stop", type=Real(), help="Stop price.")
+@click.option("--take-profit", type=Real(), help="Target price.")
+@REASON
+@BY
+@AS_JSON
+@click.pass_context
+def modify(
+    ctx: click.Context, /, trades: tuple[str, ...], reason: str, by: str | None, as_json: bool, **changes: float | None
+) -> None:
+    """Approve TRADE with another size, limit, stop or target."""
+    _answer(ctx, trades, "modify", reason, by, {k: v for k, v in changes.items() if v is not None}, as_json)
+
+
+def _answer(
+    ctx: click.Context, trades: Sequence[str], action: Action, reason: str, by: str | None,
+    changes: Mapping[str, float], as_json: bool,
+) -> None:  # fmt: skip
+    """Give the same answer to `trades`, one after the other; what one is refused for does not keep the others."""
+    from getpass import getuser
+
+    from simulator.errors import SimError
+    from simulator.forward.approvals import answer, read_approvals
+
+    rows, failed = [], {}
+    with _open_store(ctx.obj) as store:
+        waiting = [one for one in read_approvals(store) if one.state == "waiting"]
+        named = [f"{one.id}:{one.version}" for one in waiting] if tuple(trades) == ("all",) else list(trades)
+        for name in named:
+            try:
+                id, version = _find(name, read_approvals(store))
+                rows.append(answer(store, id, version, by or getuser(), action, reason, changes))
+            except SimError as error:
+                failed[name] = str(error)
+
+    def show() -> None:
+        for one in rows:
+            say(f"{one.id}:{one.version}  {one.symbol} {one.state}")
+        for name, why in failed.items():
+            say(f"{name}: {why}")
+        if not named:
+            say("nothing waits for approval")
+
+    facts = {"answered": [asdict(one) for one in rows], "failed": failed}
+    print_result(_finite(facts), as_json, lambda _: show())
+    ctx.exit(1 if failed else 0)
+
+
+def _find(name: str, known: Sequence[Approval]) -> tuple[str, int]:
+    from simulator.errors import UsageError
+
+    start, _, version = name.partition(":")
+    found = [one for one in known if start and one.id.startswith(start)]
+    if len(found) != 1 or not version.isdecimal():
+        raise UsageError(f'no trade "{name}"', mend="`sim forward approvals` lists them as id:version")
+    return found[0].id, int(version)
+
+
+def _open_store(workspace: Workspace) -> Store:
+    from simulator.store.connection import store_place
+    from simulator.store.database import Store
+
+    return Store(store_place(workspace.registry))

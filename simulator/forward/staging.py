@@ -1,0 +1,277 @@
+"""Staging: orders that open or enlarge a position wait until a person has answered for them, or their deadline.
+
+    intent ──entries──► staged ──held at the gate──► approval.asked ──► person: approval.given | .refused
+                           └── sent as approved, changed, or given up ◄──┘        deadline: approval.expired
+
+What closes, protects or withdraws never comes here. An approval holds for the terms it was given for: an order that
+was planned anew with others is asked for again, under a higher version; a rejection holds for its decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from simulator.forward.alerts import Kind as AlertKind
+from simulator.forward.approvals import KINDS, Approval, Staged, approval_id, fold, forbids, write_asked
+from simulator.forward.quotes import Quotes
+from simulator.forward.settings import Forward
+from simulator.forward.trader import Record, Tell, Trader
+from simulator.market.calendar import NEW_YORK, say_time
+from simulator.store.database import Store
+from simulator.store.events import Event, Stored
+from simulator.trading.cycle import Intent
+from simulator.trading.orders import Ticket, compile_orders, session_hours
+from simulator.trading.risk import Limits
+
+LAST_ANSWER = timedelta(minutes=3)
+"""Before an open and a close, until which is answered for what is sent then: 09:27."""
+
+
+def entries(intent: Intent, tickets: Iterable[Ticket]) -> Iterator[tuple[Ticket, float]]:
+    """Yield the `tickets` of `intent` that open or enlarge a position, each with the shares held before it."""
+    held = dict(intent.book.positions)
+    for ticket in tickets:
+        before, mark = held.get(ticket.symbol, 0.0), intent.book.marks.get(ticket.symbol, 0.0)
+        dollars = ticket.notional or 0.0
+        wanted = ticket.quantity if ticket.quantity is not None else dollars / mark if mark else dollars
+        held[ticket.symbol] = before + wanted
+        if wanted * before >= 0.0 or abs(wanted) > abs(before) + 1e-6:
+            yield ticket, before
+
+
+@dataclass(eq=False)
+class Staging:
+    """Orders of the run that wait. `settings` and `mode` say for which a person is asked; `limits` are the risk rules.
+
+    Nobody is asked, and the store not read, where they say ``none``.
+    """
+
+    run: str
+    store: Store
+    limits: Limits
+    settings: Callable[[], tuple[Forward, str]]
+    tell: Callable[[AlertKind, str, str], None]
+    known: dict[str, Approval] = field(default_factory=dict)
+    position: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Percent of an account's equity above which an order waits; None where none does."""
+        settings, mode = self.settings()
+        return settings.approval_share(mode)
+
+    @property
+    def waiting(self) -> list[Approval]:
+        """Trades that were asked for and not answered."""
+        return [one for one in self.known.values() if one.state == "waiting"]
+
+    @property
+    def deadlines(self) -> list[datetime]:
+        return [datetime.fromisoformat(one.deadline) for one in self.waiting]
+
+    # ── at the gate ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def hold(self, trader: Trader, intent: Intent, tickets: Sequence[Ticket]) -> frozenset[str]:
+        """Return the ids of `tickets` that are not to be sent yet."""
+        asked = self.stage(intent, tickets)
+        return frozenset(key for key, (name, staged) in asked.items() if not self._is_approved(name, trader, staged))
+
+    def _is_approved(self, name: str, trader: Trader, staged: Staged) -> bool:
+        found = self.known.get(name)
+        if found is None or found.state != "approved":
+            return False
+        return trader.name in found.sizes and found.sizes[trader.name].terms == staged.terms
+
+    def stage(self, intent: Intent, tickets: Sequence[Ticket]) -> dict[str, tuple[str, Staged]]:
+        """Return {client_order_id: (id of the trade, its order as it would be sent)} of what a person is asked for."""
+        share = self.share
+        if share is None:
+            return {}
+        found = {}
+        for ticket, held in entries(intent, tickets):
+            price = intent.book.marks.get(ticket.symbol) or None
+            at, equity = ticket.limit or price, intent.book.equity
+            worth = ticket.notional or abs(ticket.quantity or 0.0) * (at or float("inf"))
+            if worth * 100.0 <= share * equity:
+                continue
+            staged = Staged(
+                ticket.quantity, ticket.notional, ticket.limit, ticket.stop, ticket.take_profit, ticket.order_class,
+                held if held * (ticket.quantity or 1.0) > 0.0 else 0.0, equity, self.limits.max_weight * equity,
+            )  # fmt: skip
+            name = approval_id(self.run, _decided_at(intent), ticket.symbol)
+            found[ticket.client_order_id] = name, replace(staged, blocked=forbids(staged, price))
+        return found
+
+    # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read(self, now: datetime) -> None:
+        """Read the answers that others wrote; a trade whose deadline has passed expires. Raises SimError."""
+        if self.share is None:
+            return
+        self._take(self.store.of_forward(self.run, tuple(KINDS), self.position))
+        for one in self.waiting:
+            if now >= datetime.fromisoformat(one.deadline):
+                self._expire(one, f"nobody answered until {say_time(datetime.fromisoformat(one.deadline))}")
+
+    def _take(self, stored: Sequence[Stored]) -> None:
+        self.known = fold(self.known, stored)
+        self.position = max([self.position, *(one.position for one in stored)])
+
+    def _expire(self, asked: Approval, why: str) -> None:
+        """Put on record that a trade is not made, unless it was answered a moment before."""
+
+        def make(stored: list[Stored]) -> list[Event]:
+            newest = fold({}, stored)[asked.id]
+            if newest.state != "waiting":
+                return []
+            payload = {"id": asked.id, "version": newest.version + 1, "reason": why}
+            return [Event("approval.expired", asked.decided_at, None, payload)]
+
+        self._take(self.store.append_after_reading(self.run, tuple(KINDS), make))
+        if self.known[asked.id].state == "expired":
+            self.tell("approval expired", f"{asked.symbol} is not traded: {why}", "")
+
+    async def follow(self, trader: Trader, now: datetime, quotes: Quotes | None, record: Record, tell: Tell) -> None:
+        """Do as was answered: what was refused is given up, what was changed takes the place of what was planned.
+        In an open market the price of now is asked for. Raises BrokerError."""
+        intent = trader.state.intent
+        if not self.known or intent is None or not trader.execution_open:
+            return
+        for key, (name, staged) in self.stage(intent, self._unsent(trader)).items():
+            found, symbol = self.known.get(name), trader.state.tickets[key].symbol
+            if found is None or found.state == "waiting":
+                continue
+            if found.state != "approved":
+                who = f"rejected by {found.by}: {found.reason}" if found.by else found.reason
+                trader.note(key, "given up", now, record, who)
+                continue
+            mine = found.sizes.get(trader.name)
+            if mine is not None and found.changes and mine.terms != staged.terms:
+                intent = _changed(intent, symbol, staged, mine)
+                trader.record_intent(intent, record, approval=found.id, version=found.version)
+                staged = mine
+            if mine is None or mine.terms != staged.terms:
+                continue  # it is asked for again
+            quote = (await quotes([symbol])).get(symbol) if quotes and now >= session_hours(now)[0] else None
+            if why := forbids(mine, None if quote is None else (quote.bid + quote.ask) / 2.0):
+                trader.note(key, "given up", now, record, why)
+                tell("order refused", f"{symbol} was approved and not sent: {why}", trader.name)
+
+    def _unsent(self, trader: Trader) -> list[Ticket]:
+        state = trader.state
+        assert state.intent is not None
+        tickets = compile_orders(state.intent, state.origin, state.profile)
+        return [one for one in tickets if one.client_order_id not in state.states]
+
+    # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, now: datetime, traders: Sequence[Trader], point: Callable[[datetime], str]) -> None:
+        """Ask for what is held and was not asked for, or not in these terms; what is gone is not asked for any more."""
+        if self.share is None:
+            return
+        held: dict[str, dict[str, Staged]] = {}
+        of: dict[str, tuple[Intent, str]] = {}
+        for trader in traders:
+            intent = trader.state.intent
+            if intent is None or not trader.execution_open or now >= session_hours(intent.decision.as_of)[1]:
+                continue
+            tickets = self._unsent(trader)
+            keys = self.hold(trader, intent, tickets)
+            for key, (name, staged) in self.stage(intent, tickets).items():
+                if key in keys:
+                    held.setdefault(name, {})[trader.name] = staged
+                    of[name] = intent, trader.state.tickets[key].symbol
+        for name, sizes in held.items():
+            self._ask(name, sizes, *of[name], now, point)
+        for one in self.waiting:
+            if one.id not in held:
+                self._expire(one, "nothing of it is left to order")
+
+    def _ask(
+        self, name: str, sizes: Mapping[str, Staged], intent: Intent, symbol: str, now: datetime,
+        point: Callable[[datetime], str],
+    ) -> None:  # fmt: skip
+        before = self.known.get(name)
+        if before is not None and before.state in ("rejected", "expired"):
+            return
+        terms = [{who: one.terms for who, one in some.items()} for some in (sizes, before.sizes if before else {})]
+        if before is not None and before.state == "waiting" and terms[0] == terms[1]:
+            return
+        if before is not None and before.changes and before.state == "approved" and sizes.keys() <= before.sizes.keys():
+            return  # planned anew since: it is changed again at the next look
+        decided = intent.decision.as_of
+        until = deadline(now, decided, self.settings()[0].approval_minutes)
+        words = _words(intent, symbol)
+        version = 1 if before is None else before.version + 1
+        asked = Approval(
+            name, self.run, symbol, _decided_at(intent), point(decided), until.astimezone(NEW_YORK).isoformat(),
+            version, "waiting", sizes, intent.book.marks.get(symbol), **words,
+        )  # fmt: skip
+        event = Event("approval.asked", asked.decided_at, None, write_asked(asked))
+
+        def make(stored: list[Stored]) -> list[Event]:
+            newest = fold({}, stored).get(name)
+            return [event] if (newest.version if newest else 0) == version - 1 else []
+
+        self._take(self.store.append_after_reading(self.run, tuple(KINDS), make))
+        link = self.settings()[0].web_url
+        where = f"{link.rstrip('/')}/approvals" if link else "`sim forward approvals`"
+        self.tell("approval asked", f"{symbol} until {say_time(until)}, {where}", "")
+
+
+def deadline(now: datetime, decided: datetime, minutes: float) -> datetime:
+    """Return the instant until which is answered: three minutes before the open, later `minutes` from now on, but not
+    beyond three minutes before the close."""
+    opens, closes = session_hours(decided)
+    if now < opens - LAST_ANSWER:
+        return opens - LAST_ANSWER
+    return min(now + timedelta(minutes=minutes), closes - LAST_ANSWER)
+
+
+def _decided_at(intent: Intent) -> str:
+    return intent.decision.as_of.astimezone(NEW_YORK).isoformat()
+
+
+def _changed(intent: Intent, symbol: str, staged: Staged, new: Staged) -> Intent:
+    """Return `intent` with the order on `symbol` as it was approved; what it closes before stays."""
+    orders = []
+    for order in intent.orders:
+        if order.symbol == symbol:
+            closes = (order.quantity or 0.0) - (staged.quantity or 0.0) if order.notional is None else 0.0
+            shares = None if new.quantity is None else new.quantity + closes
+            kind: Any = "limit" if new.limit is not None else "market"
+            order = replace(order, quantity=shares, notional=new.notional, kind=kind, limit=new.limit)
+            if staged.held == 0.0 or staged.exits != "simple":
+                order = replace(order, stop=new.stop, take_profit=new.take_profit)
+        orders.append(order)
+    return replace(intent, orders=tuple(orders))
+
+
+def _words(intent: Intent, symbol: str) -> dict[str, Any]:
+    """Return thesis, reviews, kill shots, dissent and the rules' words on `symbol`, as far as the decision has them."""
+    record: Mapping[str, Any] = intent.decision.record
+    reasons = [one.reason for one in intent.decision.targets if one.symbol == symbol and one.reason]
+    pitches = [one for one in _rows(record, "pitches") if one["answer"].get("instrument") == symbol]
+    authors = {str(one["seat"]) for one in pitches}
+    reviews = [one for one in _rows(record, "reviews") if one.get("about") in authors]
+    dissent = [str(one["answer"].get("dissent_summary", "")) for one in _rows(record, "chairman")]
+    return {
+        "thesis": (*reasons, *(str(text) for one in pitches for text in one["answer"].get("thesis_bullets", ()))),
+        "reviews": tuple({"seat": one["seat"], "about": one["about"], **one["answer"]} for one in reviews),
+        "kill_shots": tuple(str(one["answer"].get("kill_shot", "")) for one in reviews),
+        "dissent": " ".join(filter(None, dissent)),
+        "rules": (
+            *(one for one in intent.cuts if symbol in one),
+            *(one.why for one in intent.refused if one.symbol == symbol),
+        ),
+    }
+
+
+def _rows(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the rows of a meeting under `name` that were answered."""
+    found: Any = record.get(name)
+    rows = [found] if isinstance(found, Mapping) else found if isinstance(found, list | tuple) else ()
+    return [one for one in rows if isinstance(one, Mapping) and isinstance(one.get("answer"), Mapping)]

@@ -1,0 +1,115 @@
+"""Orders that wait for a person, on an exchange: its books hold what was approved, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.forward.approvals import answer, read_approvals
+from simulator.forward.settings import Forward
+from simulator.forward.staging import Staging
+from simulator.forward.watch import StoppedError
+from simulator.rehearsal.answers import answer_by_script, parse_answers
+from simulator.store.events import Event
+from simulator.trading.model import Target
+
+from .conftest import Market
+from .sessions import RUN, TUESDAY, WEDNESDAY, Plan, Test
+
+BUY: Plan = {TUESDAY: (Target("A", 0.1, stop=90.0), Target("B", 0.1))}
+REQUIRED = Forward(approval="required")
+
+
+def opened(market: Market, folder: Path, plan: Plan, lines: Sequence[str], **more: Any) -> Test:
+    test = Test(market, folder, plan, settings=more.pop("settings", REQUIRED), **more)
+    test.more = {"answering": partial(answer_by_script, parse_answers(lines))}
+    session = test.open()
+    session.store.append(RUN, [Event("forward.started", None, None, {"rehearsed": True})])
+    return test
+
+
+def sent(test: Test, market: Market) -> list[tuple[str, float]]:
+    """Symbol and shares of every order the exchange got, exits left out."""
+    orders = market.orders(test.sessions[-1].traders[0].broker)  # type: ignore[arg-type]
+    return sorted((one.symbol, one.qty) for one in orders if one.kind != "stop")
+
+
+def states(test: Test) -> dict[str, str]:
+    return {one.symbol: one.state for one in read_approvals(test.sessions[-1].store, RUN)}
+
+
+def test_nothing_waits_where_nobody_is_asked(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, (), settings=Forward())
+    test.play()
+    assert states(test) == {}
+    assert sent(test, market) == [("A", 100.0), ("B", 200.0)]
+
+
+def test_approve_and_reject_decide_what_is_ordered(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, ["* A approve", "2024-06-04 B reject too crowded"])
+    test.play()
+    assert states(test) == {"A": "approved", "B": "rejected"}
+    assert sent(test, market) == [("A", 100.0)]
+    assert test.held("A") == 100.0
+    assert test.held("B") == 0.0
+    assert test.exits() == [("stop", 90.0, 100.0)]
+    (given_up,) = [one for one in test.events("order") if one["state"] == "given up"]
+    assert given_up["why"] == "rejected by script: too crowded"
+
+
+def test_a_change_of_size_limit_and_stop_is_what_is_ordered(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, ["* A modify quantity=40 limit=105 stop=95", "* B modify scale=0.5"])
+    test.play()
+    assert sent(test, market) == [("A", 40.0), ("B", 100.0)]
+    assert test.exits() == [("stop", 95.0, 40.0)]
+    (order,) = [one for one in test.events("order") if one["symbol"] == "A" and one["state"] == "filled"][:1]
+    assert order["filled"] == 40.0
+
+
+def test_what_nobody_answers_is_not_traded(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, ["* A wait"])
+    test.play()
+    assert states(test) == {"A": "expired", "B": "expired"}
+    assert sent(test, market) == []
+    assert all("09:27" in one for one in test.alerts("approval asked", "approval expired"))
+
+
+def test_exits_and_stops_never_wait(market: Market, tmp_path: Path) -> None:
+    plan: Plan = {
+        TUESDAY: (Target("A", 0.1, stop=90.0), Target("B", 0.1)),
+        WEDNESDAY: (Target("A", 0.2, stop=93.0), Target("B", 0.0)),
+    }
+    test = opened(market, tmp_path, plan, ["2024-06-04 * approve"])
+    test.play()
+    assert test.held("B") == 0.0, "what closes goes at once"
+    assert test.held("A") == 100.0, "what enlarges waited, and nobody answered"
+    assert test.exits() == [("stop", 93.0, 100.0)], "the new stop did not wait"
+
+
+def test_a_part_of_the_orders_waits_above_a_share(market: Market, tmp_path: Path) -> None:
+    plan: Plan = {TUESDAY: (Target("A", 0.04), Target("B", 0.1))}
+    test = opened(market, tmp_path, plan, (), settings=Forward(approval="above 5 %"))
+    test.play()
+    assert states(test) == {"B": "expired"}
+    assert sent(test, market) == [("A", 40.0)]
+
+
+def test_a_loop_that_ends_while_a_trade_waits_goes_on(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, ())
+
+    async def end(_: Staging) -> bool:
+        raise StoppedError("somebody asked for it")
+
+    with pytest.raises(StoppedError):
+        test.play(answering=end)
+    store = test.sessions[-1].store
+    assert states(test) == {"A": "waiting", "B": "waiting"}
+    first = read_approvals(store, RUN)
+    answer(store, first[0].id, first[0].version, "ann", "approve")
+    test.play()
+    assert [one.version for one in read_approvals(store, RUN)] == [2, 2], "asked once, answered once"
+    assert sent(test, market) == [("A", 100.0)]
