@@ -11,9 +11,11 @@ code counts; without them the formulas decide.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from simulator.config import Seat
@@ -95,6 +97,20 @@ class Desk:
     def seats(self) -> Mapping[str, Seat]:
         """Model of every agent."""
         return {} if self.agents is None else {name: self.agents.seat(name) for name in AGENTS}
+
+    @cached_property
+    def basis(self) -> str | None:
+        """As JSON, what words before the open rest on beside market and code; None where nobody is asked."""
+        if self.agents is None:
+            return None
+        parts = {
+            "spec": self.definition.spec.model_dump(mode="json"),
+            "sectors": dict(self.definition.sectors),
+            "personas": {name: one.digest for name, one in self.agents.personas.items()},
+            "seats": {name: model.model_dump(mode="json") for name, model in self.seats.items()},
+            "replicate": self.agents.replicate,
+        }
+        return json.dumps(parts)
 
     @property
     def questions(self) -> Mapping[str, int]:
@@ -330,6 +346,17 @@ class DeskPoint:
 
 class AskingPoint(DeskPoint):
     """The desk at one of its points, with agents that judge on the account."""
+
+    @property
+    def basis(self) -> str | None:
+        """Settings, sectors, personas and seats: all else that screener and analyzers are asked by."""
+        return self.desk.basis
+
+    def write_opinion(self, opinion: Words) -> Mapping[str, object]:
+        return {"agents": [*opinion.morning.rows]}
+
+    def read_opinion(self, content: Mapping[str, Any], _snapshot: Snapshot) -> Words:
+        return Words(Morning.from_rows(content["agents"]))
 
     @property
     def questions(self) -> Mapping[str, int]:

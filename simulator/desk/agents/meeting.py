@@ -23,7 +23,7 @@ from simulator.desk.agents.facts import (
     reviewer_facts,
     screener_facts,
 )
-from simulator.desk.agents.protocol import AgentRow, Agents, Asked, Said, ask_agent
+from simulator.desk.agents.protocol import AgentRow, Agents, Asked, Said, ask_agent, said_of
 from simulator.desk.formulas import Recommendation, Technicals
 from simulator.desk.state import DeskState
 from simulator.desk.tools import load_tools
@@ -57,6 +57,13 @@ class Morning:
     def rows(self) -> tuple[AgentRow, ...]:
         """Their part of the record."""
         return tuple(one.row for one in (self.screening, *self.analyses) if one is not None)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[AgentRow]) -> Morning:
+        """Return the words behind `rows`. Raises ValueError or KeyError for any other shape."""
+        if not rows:
+            return cls()
+        return cls(said_of(rows[0], Screening), tuple(said_of(row, Analysis) for row in rows[1:]))
 
     def analysis_of(self, symbol: str) -> Said[Analysis] | None:
         """Return what was said of `symbol`; None where nobody was asked."""

@@ -99,6 +99,13 @@ class Said(Generic[R]):
         }
 
 
+def said_of(row: AgentRow, answer: type[R]) -> Said[R]:
+    """Return the result behind `row`, of the type `answer`. Raises ValueError or KeyError for any other shape."""
+    value = None if row["said"] is None else answer.model_validate(row["said"])
+    keys, tools = tuple(row["keys"]), tuple(row["tools"])
+    return Said(row["agent"], row["seat"], row["about"], keys, row["shown"], value, tools, row["error"])
+
+
 @dataclass(frozen=True, eq=False)
 class Agents:
     """The five agents, the model in the seat of each, and the gateway they are asked through.
