@@ -35,6 +35,7 @@ __pycache__/
 /logs/
 /forward.stop
 /forward.pause
+/web.tokens
 .env
 """
 

@@ -47,6 +47,7 @@ COMMANDS = {
         "trade", "simulator.cli.rehearse:rehearse", "Past sessions as forward trading would hold them, without a key."
     ),
     "mcp": Entry("trade", "simulator.cli.mcp:mcp", "The desk's tools for clients of the Model Context Protocol."),
+    "web": Entry("trade", "simulator.cli.web:web", "Pages of the desk: approvals, forward tests, runs."),
     "init": Entry("house", "simulator.cli.init:init", "Make a workspace: strategies, config and sample bars.", False),
     "doctor": Entry(
         "house", "simulator.cli.doctor:doctor", "Check Python, packages, data, cache, write access.", False

@@ -32,6 +32,7 @@ Kind = Literal[
     "forward.split",
     "forward.session",
     "forward.alert",
+    "web.acted",
 ]
 
 KINDS: tuple[str, ...] = get_args(Kind)

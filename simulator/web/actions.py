@@ -1,0 +1,120 @@
+"""Acts of a person on a page. Each is on record before it is done; nothing is ordered here but a typed close-all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from simulator.errors import SimError, UsageError
+from simulator.forward.approvals import StaleError, answer
+from simulator.forward.switches import PAUSE, STOP, ask_to_stop, read_heartbeats, reset, throw
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.workspace import Workspace
+
+RUN = "web"
+"""Where acts stand in the store that belong to no approval."""
+ACTIONS = ("pause", "resume", "stop", "kill switch", "close-all")
+ANSWERS = ("approve", "reject", "modify")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Person who acts, by name and address."""
+
+    name: str
+    address: str
+
+
+def record(store: Store, person: Person, action: str, **facts: Any) -> None:
+    """Append an act to the audit trail."""
+    payload = {"by": person.name, "from": person.address, "action": action, **facts}
+    store.append(RUN, [Event("web.acted", None, None, payload)])
+
+
+def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, Any]) -> str:
+    """Do what a person confirmed by typing the id of the loop, or the action; returns what was done.
+
+    Raises UsageError for a confirmation that is none, or a loop that is not at work here.
+    """
+    action, run, typed = (str(given.get(name, "")) for name in ("action", "run", "typed"))
+    if action not in ACTIONS:
+        raise UsageError(f'no action "{action}"', mend=f"one of {', '.join(ACTIONS)}")
+    due = run if action in ("stop", "close-all") else action
+    if not due or typed.strip() != due:
+        raise UsageError(f"{action} is confirmed by typing {due or 'the id of its loop'}")
+    reason = " ".join(str(given.get("reason", "")).split())[:300]
+    record(store, person, action, run=run, typed=typed[:100], reason=reason)
+    told = f"{person.name}, on the page" + (f": {reason}" if reason else "")
+    if action == "pause":
+        throw(workspace, PAUSE, told)
+    elif action == "resume":
+        return "entries go on" if reset(workspace, PAUSE) else "entries were not paused"
+    elif action == "kill switch":
+        throw(workspace, STOP, told)
+    elif action == "stop":
+        hearts = [one for one in read_heartbeats(workspace) if one.run == run]
+        if not hearts:
+            raise UsageError(f"no loop of {run} ever was at work here")
+        ask_to_stop(hearts[-1])
+    else:
+        return close(workspace, run)
+    return {"pause": "entries are paused", "stop": f"{run} ends after what it is doing"}.get(action, "switch is thrown")
+
+
+def close(workspace: Workspace, run: str) -> str:
+    """Throw the kill switch, cancel the orders of a test and close its positions. Live accounts: at a terminal only."""
+    from simulator.forward.accounts import Closing
+    from simulator.runs.forward_accounts import close_all, find_registration
+
+    def refuse(_sentence: str) -> str:
+        mend = f"`sim forward close-all {run}`"
+        raise UsageError("live accounts are closed by a person at a terminal; the kill switch is thrown", mend=mend)
+
+    lines = []
+    for name, found in close_all(find_registration(workspace, run), workspace, refuse).items():
+        failed = found.failed if isinstance(found, Closing) else {"": found}
+        ordered = ", ".join(one.symbol for one in found.orders) if isinstance(found, Closing) else ""
+        lines.append(f"{name}: {ordered or 'nothing to close'}")
+        lines += [f"{name} {symbol}: {error}" for symbol, error in failed.items()]
+    return "; ".join(lines)
+
+
+def answer_all(store: Store, person: Person, answers: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Answer trades one by one; returns of each what became of it, with the reason where it was refused."""
+    done = []
+    for one in answers:
+        id = str(one.get("id", ""))
+        try:
+            now = answer(
+                store,
+                id,
+                int(one["version"]),
+                person.name,
+                one["action"],
+                str(one.get("reason", ""))[:1000],
+                {name: float(value) for name, value in (one.get("changes") or {}).items()},
+            )
+            done.append({"id": id, "ok": True, "text": f"{now.symbol} is {now.state}"})
+        except StaleError as error:
+            done.append({"id": id, "ok": False, "stale": True, "text": f"changed meanwhile: {error}"})
+        except SimError as error:
+            done.append({"id": id, "ok": False, "text": str(error)})
+    return done
+
+
+def read_answers(given: Any) -> list[Mapping[str, Any]]:
+    """Return the answers of a request. Raises UsageError where they are none."""
+    answers = given.get("answers") if isinstance(given, dict) else None
+    if not isinstance(answers, list) or not 0 < len(answers) <= 200:
+        raise UsageError("1 to 200 answers are taken at once")
+    for one in answers:
+        changes = one.get("changes") if isinstance(one, dict) else 0
+        fits = isinstance(one, dict) and type(one.get("version")) is int and one.get("action") in ANSWERS
+        numbers = changes is None or (
+            isinstance(changes, dict) and all(type(n) in (int, float) for n in changes.values())
+        )
+        if not (fits and numbers):
+            raise UsageError("an answer has an id, a version, an action and changes that are numbers")
+    return answers

@@ -1,0 +1,236 @@
+"""Pages of the desk: a thin face that parses, calls and renders.
+
+browser ──► Guard (Host, Origin, size) ──► session, role, CSRF ──► page ──► simulator.forward, store, switches
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import anyio.to_thread
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import BaseRoute, Mount, Route
+
+import simulator
+from simulator.errors import SimError
+from simulator.printing import printable
+from simulator.store.database import Store
+from simulator.web import actions, reports, views
+from simulator.web.feed import Feed
+from simulator.web.guard import Addresses, Guard
+from simulator.web.sessions import Limiter, Session, Sessions
+from simulator.web.tokens import find_token
+from simulator.workspace import Workspace
+
+COOKIE = "sim_session"
+HERE = Path(__file__).parent
+FILES = {
+    "style.css": Path(simulator.__file__).parent / "report" / "templates" / "style.css",
+    **{name: HERE / "static" / name for name in ("web.css", "web.js", "again.js")},
+}
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Desk:
+    """The pages of a workspace, and what they share."""
+
+    def __init__(self, workspace: Workspace, store: Store, known: Addresses, sessions: Sessions) -> None:
+        self.workspace, self.store, self.known = workspace, store, known
+        self.sessions, self.limiter, self.feed = sessions, Limiter(), Feed(store)
+        self.pages = Environment(
+            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
+        )
+        self.pages.filters["plain"] = lambda value: printable(str(value))
+        self.pages.filters["number"] = lambda value: "–" if value is None else f"{value:,.10g}"
+
+    def render(self, name: str, status: int = 200, **facts: Any) -> HTMLResponse:
+        """Return a page."""
+        return HTMLResponse(self.pages.get_template(name).render(name=name, **facts), status)
+
+    # ── entering ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def session_of(self, request: Request) -> Session | None:
+        """Return the session of a request."""
+        return self.sessions.find(request.cookies.get(COOKIE, ""))
+
+    def page(self, handler: Callable[[Request, Session], Awaitable[Response]]) -> Handler:
+        """Return `handler` for who has logged in.
+
+        A link in an e-mail comes without the cookie, which is SameSite=Strict: the page then asks once more, from here.
+        """
+
+        @wraps(handler)
+        async def entered(request: Request) -> Response:
+            if (session := self.session_of(request)) is not None:
+                return await handler(request, session)
+            if "again" not in request.query_params:
+                query = f"{request.url.query}&again=1" if request.url.query else "again=1"
+                return self.render("again.html", to=f"/{request.url.path.lstrip('/')}?{query}")
+            return RedirectResponse(f"/login?to={quote(request.url.path)}", 303)
+
+        return entered
+
+    def changing(self, handler: Callable[[Any, actions.Person], Any]) -> Handler:
+        """Return `handler` of a JSON body for who may approve and brings the CSRF header; it is called in a thread."""
+
+        async def entered(request: Request) -> Response:
+            session = self.session_of(request)
+            if session is None:
+                return _refuse(401, "log in again")
+            if not secrets.compare_digest(request.headers.get("x-csrf-token", "").encode(), session.csrf.encode()):
+                return _refuse(403, "the page is out of date: load it again")
+            person = actions.Person(session.name, _address(request))
+            if session.role != "approve":
+                await anyio.to_thread.run_sync(self._note, person, "refused: may only read", request.url.path)
+                return _refuse(403, f"{session.name} may read, not answer")
+            try:
+                given = json.loads(await request.body())
+            except (ValueError, RecursionError):
+                return _refuse(400, "the body is not JSON")
+            try:
+                return JSONResponse(await anyio.to_thread.run_sync(handler, given, person))
+            except SimError as error:
+                return _refuse(409, printable(str(error)))
+
+        return entered
+
+    def _note(self, person: actions.Person, action: str, what: str) -> None:
+        actions.record(self.store, person, action, what=what)
+
+    async def login(self, request: Request) -> Response:
+        """Answer the form for the token, and the token."""
+        to = request.query_params.get("to", "/")
+        to = to if to.startswith("/") and not to.startswith("//") and to.isprintable() and "\\" not in to else "/"
+        if request.method == "GET":
+            return self.render("login.html", to=to, error="")
+        address = _address(request)
+        if (wait := self.limiter.wait_s(address)) > 0.0:
+            page = self.render("login.html", 429, to=to, error=f"too many tries: wait {wait:.0f} seconds")
+            page.headers["retry-after"] = str(int(wait) + 1)
+            return page
+        given = dict(await _read_form(request))
+        token = find_token(self.workspace, given.get("token", "").strip())
+        person = actions.Person(token.name if token else "?", address)
+        action = "logged in" if token else "login refused"
+        await anyio.to_thread.run_sync(self._note, person, action, token.role if token else "")
+        if token is None:
+            self.limiter.note(address)
+            return self.render("login.html", 403, to=to, error="no such token")
+        answer = RedirectResponse(to, 303)
+        secure = self.known.is_secure
+        answer.set_cookie(COOKIE, self.sessions.begin(token), httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def logout(self, request: Request) -> Response:
+        """End the session."""
+        self.sessions.end(request.cookies.get(COOKIE, ""))
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=self.known.is_secure)
+        return answer
+
+    # ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def shows(self, template: str, look: Callable[[Workspace, Store], dict[str, Any]]) -> Handler:
+        """Return the page of `template` with what `look` finds; a store that is away is told, not hidden."""
+
+        async def show(_request: Request, session: Session) -> Response:
+            try:
+                facts = await anyio.to_thread.run_sync(look, self.workspace, self.store)
+            except SimError as error:
+                return self.render("unreadable.html", 503, session=session, error=str(error))
+            return self.render(template, session=session, **facts)
+
+        return self.page(show)
+
+    async def events(self, request: Request) -> Response:
+        """Stream what happens, from ``Last-Event-ID`` on."""
+        if self.session_of(request) is None:
+            return _refuse(401, "log in again")
+        last = request.headers.get("last-event-id", request.query_params.get("after", ""))
+        after = int(last) if last.isdecimal() and len(last) < 16 else None
+        stream = self.feed.follow(after, lambda: self.session_of(request) is not None)
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    async def report(self, request: Request, _session: Session) -> Response:
+        """Serve a file of a report."""
+        path = reports.find_report(self.workspace.reports, request.path_params["path"])
+        return _refuse(404, "no such report") if path is None else reports.serve_report(path)
+
+    async def static(self, request: Request) -> Response:
+        """Serve a style or script of the app."""
+        path = FILES.get(request.path_params["name"])
+        if path is None:
+            return _refuse(404, "no such file")
+        kind = "text/css" if path.suffix == ".css" else "text/javascript"
+        return Response(path.read_bytes(), media_type=kind)
+
+    # ── acting ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def answer(self, given: Any, person: actions.Person) -> dict[str, Any]:
+        """Answer trades that wait."""
+        return {"results": actions.answer_all(self.store, person, actions.read_answers(given))}
+
+    def act(self, given: Any, person: actions.Person) -> dict[str, Any]:
+        """Throw a switch."""
+        return {"text": actions.act(self.workspace, self.store, person, given if isinstance(given, dict) else {})}
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the paths of the app."""
+        found: list[BaseRoute] = [
+            Route("/login", self.login, methods=["GET", "POST"]),
+            Route("/logout", self.logout, methods=["POST"]),
+            Route("/static/{name}", self.static),
+            Route("/events", self.events),
+            Route("/", self.shows("overview.html", views.look_over)),
+            Route("/approvals", self.shows("approvals.html", views.look_at_approvals)),
+            Route("/approvals", self.changing(self.answer), methods=["POST"]),
+            Route("/act", self.changing(self.act), methods=["POST"]),
+            Route("/runs", self.shows("runs.html", views.look_at_runs)),
+            Route("/audit", self.shows("audit.html", views.look_at_audit)),
+            Route("/reports/{path:path}", self.page(self.report)),
+        ]
+        if find_spec("simulator.web.metrics") is not None:
+            from importlib import import_module
+
+            metrics = import_module("simulator.web.metrics")
+            found.append(Mount("/", routes=metrics.routes(self.workspace, self.store)))
+        return found
+
+
+def make_app(workspace: Workspace, store: Store, known: Addresses, sessions: Sessions | None = None) -> Guard:
+    """Return the ASGI application of a workspace, behind its guard; `sessions` are those it begins with."""
+    return Guard(Starlette(routes=Desk(workspace, store, known, sessions or Sessions(workspace)).routes()), known)
+
+
+def _refuse(status: int, text: str) -> Response:
+    return PlainTextResponse(f"{text}\n", status)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "?"
+
+
+async def _read_form(request: Request) -> list[tuple[str, str]]:
+    from urllib.parse import parse_qsl
+
+    with contextlib.suppress(ValueError):
+        return parse_qsl((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+    return []

@@ -1,0 +1,3 @@
+"use strict";
+// Asked from this page, the browser sends the session with it.
+location.replace(document.getElementById("again").href);

@@ -1,0 +1,113 @@
+"use strict";
+const line = document.getElementById("line"), said = document.getElementById("said");
+const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
+const SHOWN = 200, EVERY = 1000;
+let due = false, stale = false, last = "";
+
+// Last known state stays when the line is cut, and is marked.
+const mark = (cut) => {
+  line.classList.toggle("cut", cut);
+  document.getElementById("content").classList.toggle("cut", cut);
+  line.textContent = cut ? `line cut: as of ${last || "loading"}` : "live";
+};
+
+// What somebody is typing is not taken from under their hands.
+const isBusy = () => [...document.querySelectorAll("main input:not([type=hidden])")].some(
+  (one) => one.type === "checkbox" ? one.checked : one.value !== "") || document.activeElement?.matches("main input, main button") || document.querySelector("main button:hover");
+
+// What was typed about a trade that did not change goes on standing there.
+const keyOf = (one) => { const card = one.closest("[data-id]"); return card && `${card.dataset.id} ${card.dataset.version} ${one.name}`; };
+const fields = () => [...document.querySelectorAll("[data-answer] input")];
+const keep = () => new Map(fields().map((one) => [keyOf(one), one.type === "checkbox" ? one.checked : one.value]));
+const put = (kept) => fields().forEach((one) => {
+  const value = kept.get(keyOf(one));
+  if (value === undefined) return;
+  if (one.type === "checkbox") one.checked = value; else one.value = value;
+});
+
+async function refresh(force) {
+  const main = document.querySelector("main[data-live]");
+  if (!main) return;
+  if (!force && isBusy()) { stale = true; line.textContent = "live; this page has changed meanwhile: finish or clear what you type"; return; }
+  let page;
+  try { page = await fetch(location.pathname, {headers: {accept: "text/html"}}); } catch { return mark(true); }
+  if (page.redirected || page.status === 401) return location.assign("/login");
+  const fresh = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("main");
+  if (!force && isBusy()) { stale = true; return; }
+  const kept = keep();
+  if (fresh) { main.replaceChildren(...fresh.childNodes); put(kept); stale = false; mark(false); }
+}
+
+function refreshSoon() {
+  if (due) return;
+  due = true;
+  setTimeout(() => { due = false; refresh(false); }, EVERY);
+}
+for (const left of ["focusout", "pointerout"]) document.addEventListener(left, () => { if (stale) refreshSoon(); });
+
+function show(event) {
+  const feed = document.getElementById("feed");
+  if (!feed) return;
+  const item = document.createElement("li"), time = document.createElement("time"), kind = document.createElement("b");
+  time.textContent = event.recorded_at; kind.textContent = event.kind;
+  item.append(time, " ", kind, ` ${event.account ?? ""} ${event.text}`);
+  feed.prepend(item);
+  while (feed.children.length > SHOWN) feed.lastChild.remove();
+}
+
+if (csrf) {
+  const source = new EventSource("/events");
+  let wasCut = false;
+  source.addEventListener("hello", () => { mark(false); if (wasCut) refresh(false); wasCut = false; });
+  source.addEventListener("anew", () => refresh(false));
+  source.addEventListener("error", () => { wasCut = true; mark(true); });
+  source.addEventListener("message", (message) => {
+    const event = JSON.parse(message.data);
+    last = event.recorded_at;
+    show(event);
+    refreshSoon();
+  });
+}
+
+async function send(to, body) {
+  try {
+    const answer = await fetch(to, {
+      method: "POST", headers: {"content-type": "application/json", "x-csrf-token": csrf}, body: JSON.stringify(body)});
+    if (!answer.ok) return {failed: await answer.text()};
+    return await answer.json();
+  } catch { return {failed: "line cut: not known whether it arrived; look at the audit trail"}; }
+}
+
+const reason = (form) => form.elements.reason.value;
+function answerOf(form, action, why) {
+  const card = form.closest("[data-id]"), changes = {};
+  if (action === "modify") for (const name of ["scale", "quantity", "limit", "stop", "take_profit"])
+    if (form.elements[name].value !== "") changes[name] = Number(form.elements[name].value);
+  return {id: card.dataset.id, version: Number(card.dataset.version), action, reason: why, changes};
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target, action = event.submitter?.value;
+  if (!form.matches("[data-answer], [data-together], [data-act]")) return;
+  event.preventDefault();
+  const buttons = form.querySelectorAll("button");
+  buttons.forEach((one) => { one.disabled = true; });
+  let done;
+  if (form.matches("[data-act]")) {
+    done = await send("/act", {action, run: form.elements.run?.value ?? "", typed: form.elements.typed.value, reason: reason(form)});
+  } else {
+    const chosen = form.matches("[data-answer]") ? [form]
+      : [...document.querySelectorAll("[data-answer]")].filter((one) => one.elements.together.checked);
+    done = chosen.length ? await send("/approvals", {answers: chosen.map((one) => answerOf(one, action, reason(form)))})
+      : {failed: "select at least one trade"};
+  }
+  buttons.forEach((one) => { one.disabled = false; });
+  const results = done.results ?? [];
+  // What was refused for another reason than its age keeps what was typed.
+  if (!done.failed && results.every((one) => one.ok || one.stale)) {
+    if (!form.matches("[data-answer]")) form.reset();
+    await refresh(true);
+    document.getElementById("content").focus();
+  }
+  said.textContent = done.failed ?? done.text ?? results.map((one) => one.text).join("\n");
+});

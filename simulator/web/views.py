@@ -1,0 +1,77 @@
+"""Facts of each page, read from store, heartbeats and folders. Nothing is computed that another room computes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from simulator.forward.approvals import KINDS, read_approvals, read_unchecked
+from simulator.forward.status import read_status
+from simulator.forward.switches import read_heartbeats, read_switches
+from simulator.store.database import Store
+from simulator.store.events import Stored
+from simulator.web.actions import RUN
+from simulator.web.feed import describe
+from simulator.web.reports import list_reports
+from simulator.workspace import Workspace
+
+NEWEST = 200
+
+
+def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
+    """Return loops with their accounts, switches and the newest events."""
+    newest = store.of_forward(None)[-NEWEST:][::-1]
+    lines = [(one.recorded_at, one.event.kind, one.event.account or "", describe(one)) for one in newest]
+    return {
+        "loops": read_status(workspace, store)[::-1],
+        "switches": read_switches(workspace),
+        "events": lines,
+        "now": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def look_at_approvals(workspace: Workspace, store: Store) -> dict[str, Any]:
+    """Return trades that wait, those that were answered, and accounts of which nobody knows what waits."""
+    known = read_approvals(store)
+    hearts = read_heartbeats(workspace)
+    unchecked = {(one.run, name): why for one in hearts for name, why in read_unchecked(store, one.run).items()}
+    for one in hearts:
+        if one.state != "stopped" and (not one.is_running() or one.is_late()):
+            unchecked |= {(one.run, name): "its loop is gone or does not answer" for name in one.accounts}
+    return {
+        "waiting": [one for one in known if one.state == "waiting"],
+        "answered": [one for one in known if one.state != "waiting"][::-1][:NEWEST],
+        "unchecked": unchecked,
+    }
+
+
+def look_at_runs(workspace: Workspace, store: Store) -> dict[str, Any]:
+    """Return the runs on record and the pages there are."""
+    pages = list_reports(workspace.reports)
+    return {
+        "pages": pages,
+        "runs": store.runs()[::-1][:NEWEST],
+        "folders": {one.partition("/")[0]: one for one in pages},
+    }
+
+
+def look_at_audit(_workspace: Workspace, store: Store) -> dict[str, Any]:
+    """Return who did what, when, having seen what, the newest first."""
+    acted = [one for one in store.of_forward(None, ("web.acted", *KINDS)) if one.event.payload.get("by")]
+    return {"lines": [_line(one) for one in acted[::-1][:NEWEST]]}
+
+
+def _line(stored: Stored) -> dict[str, str]:
+    payload = stored.event.payload
+    seen = f"version {payload['seen_version']}, {payload['seen']}" if "seen" in payload else ""
+    changed = ", ".join(f"{name} {value:g}" for name, value in payload.get("changes", {}).items())
+    about = [payload.get(name) for name in ("id", "run", "what", "reason")]
+    return {
+        "when": stored.recorded_at,
+        "by": str(payload["by"]),
+        "action": str(payload.get("action", stored.event.kind)),
+        "about": " · ".join(str(one) for one in about if one),
+        "seen": seen,
+        "changed": changed,
+        "run": "" if stored.run_id == RUN else stored.run_id,
+    }

@@ -1,0 +1,86 @@
+"""The pages at work, in a process of their own thread, over a store with trades that wait."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from simulator.forward.approvals import Approval, Staged, write_asked
+from simulator.store.database import Store
+from simulator.store.events import Event
+from simulator.web.app import make_app
+from simulator.web.guard import addresses
+from simulator.web.sessions import Sessions
+from simulator.web.tokens import Role, add_token
+from simulator.workspace import Workspace
+from tests.report.conftest import browser
+
+__all__ = ["browser"]
+
+HOSTILE = "<script>document.title = 'stolen'</script>\x1b[31mred"
+ASKED = Approval(
+    "a" * 12, "run", "SPY", "2024-06-04T08:45:00-04:00", "meeting", "2024-06-04T09:27:00-04:00", 1, "waiting",
+    {"COUNCIL": Staged(10.0, limit=99.0, stop=90.0, exits="oto", equity=1e5, most=2e4)}, 100.0,
+    thesis=(HOSTILE,), reviews=({"seat": "b", "score": 7},), kill_shots=("a recession",), dissent="one would wait",
+)  # fmt: skip
+
+
+@dataclass
+class Site:
+    """Pages at work: their address, workspace and store; `cut` ends them, `mend` starts them anew on the same port."""
+
+    workspace: Workspace
+    store: Store
+    port: int = 0
+    server: uvicorn.Server | None = None
+    thread: threading.Thread | None = None
+    sessions: Sessions | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def mend(self, sessions: Sessions | None = None) -> None:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", self.port))
+        self.port = listening.getsockname()[1]
+        self.sessions = sessions or Sessions(self.workspace)
+        app = make_app(self.workspace, self.store, addresses("127.0.0.1", self.port), self.sessions)
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listening]}, daemon=True)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+
+    def cut(self) -> None:
+        assert self.server is not None
+        assert self.thread is not None
+        self.server.should_exit = True
+        self.thread.join(20)
+
+    def ask(self, *symbols: str, version: int = 1) -> None:
+        """Let trades wait for approval."""
+        asked = [replace(ASKED, id=one.lower().rjust(12, "a"), symbol=one, version=version) for one in symbols]
+        self.store.append("run", [Event("approval.asked", ASKED.decided_at, None, write_asked(one)) for one in asked])
+
+    def token(self, name: str, role: Role) -> str:
+        return add_token(self.workspace, name, role)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    workspace = Workspace(tmp_path, tmp_path)
+    with Store(workspace.registry) as store:
+        store.append("run", [Event("forward.started", None, None, {"rehearsed": True})])
+        found = Site(workspace, store)
+        found.mend()
+        yield found
+        found.cut()

@@ -1,0 +1,151 @@
+"""The pages in a real browser: trades are answered one by one and together, by two people, with the line cut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from simulator.forward.approvals import Approval, answer, read_approvals
+from simulator.store.events import Event
+from tests.report.conftest import Browser
+from tests.report.test_report_accessible import VIOLATIONS, axe
+from tests.web.conftest import Site
+
+pytestmark = pytest.mark.medium
+SAID = "document.getElementById('said').textContent"
+LINE = "(document.getElementById('line')?.textContent ?? '')"
+
+
+def until(browser: Any, script: str, seconds: float = 30.0) -> None:
+    """Wait until an expression is true on the page."""
+    deadline = time.monotonic() + seconds
+    while not browser.run(script):
+        assert time.monotonic() < deadline, (script, browser.run("document.body.innerText"))
+        time.sleep(0.05)
+
+
+def go(browser: Any, url: str, width: int = 1440) -> None:
+    browser.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    browser.ask("Page.navigate", url=url)
+    until(browser, "document.readyState === 'complete' && location.href !== 'about:blank'")
+
+
+def type_in(browser: Any, selector: str, text: str) -> None:
+    browser.run(f"document.querySelector({selector!r}).focus()")
+    browser.ask("Input.insertText", text=text)
+
+
+def click(browser: Any, selector: str) -> None:
+    browser.run(f"document.querySelector({selector!r}).click()")
+
+
+def enter(browser: Any, site: Site, to: str = "/approvals", width: int = 1440) -> None:
+    """Follow a link from elsewhere and log in where it leads."""
+    go(browser, site.url + to, width)
+    until(browser, "document.getElementById('token') !== null")
+    type_in(browser, "#token", site.token(f"ann{time.monotonic_ns()}", "approve"))
+    browser.press("Enter")
+    until(browser, f"location.pathname === {to!r} && {LINE}.startsWith('live')")
+
+
+@pytest.fixture
+def alone(browser: Browser) -> Iterator[Browser]:
+    browser.ask("Network.clearBrowserCookies")
+    browser.events.clear()
+    yield browser
+    browser.ask("Page.navigate", url="about:blank")
+
+
+def trades(site: Site) -> dict[str, Approval]:
+    return {one.symbol: one for one in read_approvals(site.store)}
+
+
+def test_trades_are_approved_rejected_changed_and_answered_together(site: Site, alone: Browser) -> None:
+    site.ask("SPY", "QQQ", "BIL", "GLD", "TLT")
+    enter(alone, site)
+    assert alone.run("document.title") == "Approvals · Desk"  # the script in the thesis is text
+    card = "[data-id$={}] "
+    click(alone, card.format("spy") + "button[value=approve]")
+    until(alone, f"{SAID} === 'SPY is approved'")
+    click(alone, card.format("qqq") + "button[value=reject]")
+    until(alone, f"{SAID}.includes('a rejection has a reason')")
+    type_in(alone, card.format("qqq") + "[name=reason]", "too dear")
+    click(alone, card.format("qqq") + "button[value=reject]")
+    until(alone, f"{SAID} === 'QQQ is rejected'")
+    type_in(alone, card.format("bil") + "[name=scale]", "0.5")
+    type_in(alone, card.format("bil") + "[name=limit]", "98")
+    click(alone, card.format("bil") + "button[value=modify]")
+    until(alone, f"{SAID} === 'BIL is approved'")
+    for one in ("gld", "tlt"):
+        click(alone, card.format(one) + "[name=together]")
+    click(alone, "[data-together] button[value=approve]")
+    until(alone, f"{SAID} === 'GLD is approved\\nTLT is approved'")
+    done = trades(site)
+    states = {symbol: one.state for symbol, one in done.items()}
+    assert states == {"SPY": "approved", "QQQ": "rejected", "BIL": "approved", "GLD": "approved", "TLT": "approved"}
+    assert done["QQQ"].reason == "too dear"
+    assert (done["BIL"].sizes["COUNCIL"].quantity, done["BIL"].sizes["COUNCIL"].limit) == (5.0, 98.0)
+    until(alone, "document.body.innerText.includes('Nothing waits for approval')")
+
+
+def test_the_second_of_two_people_hears_that_it_changed_meanwhile(site: Site, alone: Browser) -> None:
+    site.ask("SPY", "QQQ")
+    enter(alone, site)
+    type_in(alone, "[data-id$=spy] [name=reason]", "fine")  # the page is left as it is while somebody types
+    answer(site.store, trades(site)["SPY"].id, 1, "bob", "approve")
+    until(alone, f"{LINE}.includes('changed meanwhile')")
+    click(alone, "[data-id$=spy] button[value=approve]")
+    until(alone, f"{SAID}.includes('changed meanwhile: SPY was approved meanwhile by bob')")
+    until(alone, "document.querySelector('[data-id$=spy]') === null")
+    site.store.append("run", [Event("approval.expired", None, None, {"id": trades(site)["QQQ"].id, "version": 2})])
+    until(alone, "document.querySelector('[data-id$=qqq]') === null")
+    assert "QQQ expired" in alone.run("document.body.innerText")
+
+
+def test_a_cut_line_is_marked_and_mended(site: Site, alone: Browser) -> None:
+    site.ask("SPY")
+    enter(alone, site)
+    sessions = site.sessions
+    site.cut()
+    until(alone, f"{LINE}.startsWith('line cut: as of')")
+    assert "SPY" in alone.run("document.querySelector('main.cut').innerText")
+    click(alone, "[data-id$=spy] button[value=approve]")
+    until(alone, f"{SAID}.includes('not known whether it arrived')")
+    site.ask("QQQ")
+    site.mend(sessions)
+    alone.run("document.activeElement.blur()")
+    until(alone, "document.querySelector('[data-id$=qqq]') !== null && !document.querySelector('main.cut')")
+    assert trades(site)["SPY"].state == "waiting"
+
+
+def test_the_keyboard_alone_answers(site: Site, alone: Browser) -> None:
+    site.ask("SPY")
+    enter(alone, site, width=390)
+    for _ in range(60):
+        alone.press("Tab")
+        if alone.run("document.activeElement.textContent") == "Approve SPY":
+            break
+    alone.press("Enter")
+    until(alone, f"{SAID} === 'SPY is approved'")
+    assert alone.run("document.activeElement.id") == "content"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_violation_or_is_wider_than_a_phone(site: Site, alone: Browser, scheme: str) -> None:
+    site.ask("SPY", "QQQ")
+    alone.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    alone.ask("Page.setBypassCSP", enabled=True)
+    try:
+        enter(alone, site, width=390)
+        for page, width in (("/approvals", 390), ("/", 1440), ("/runs", 390), ("/audit", 390), ("/login", 390)):
+            go(alone, site.url + page, width)
+            until(alone, f"location.pathname === {page!r}")
+            alone.run(axe())
+            assert alone.run(VIOLATIONS) == [], (page, scheme)
+            assert alone.run("document.documentElement.scrollWidth") <= width, page
+    finally:
+        alone.ask("Page.setBypassCSP", enabled=False)
+        alone.ask("Emulation.setEmulatedMedia", features=[])

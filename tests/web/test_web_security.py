@@ -1,0 +1,170 @@
+"""Whoever comes by another name, from another page, without a token or with a forbidden wish is refused."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from typing import Any
+
+import pytest
+
+from simulator.forward.approvals import read_approvals
+from simulator.web import sessions
+from simulator.web.tokens import FILE, revoke_token
+from tests.web.conftest import HOSTILE, Site
+
+Answer = tuple[int, dict[str, str], str]
+
+
+def ask(site: Site, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    """Send a request as it stands; headers with _ for -."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    data = body if isinstance(body, str | bytes | None) else json.dumps(body)
+    if method == "POST":
+        given.setdefault("origin", site.url)
+    try:
+        connection.request(method, path, data, {name: value for name, value in given.items() if value != "-"})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read().decode()
+    finally:
+        connection.close()
+
+
+def enter(site: Site, token: str) -> dict[str, str]:
+    """Return the headers of who has logged in."""
+    status, headers, _ = ask(site, "POST", "/login", f"token={token}")
+    assert status == 303
+    assert "HttpOnly" in headers["set-cookie"]
+    assert "SameSite=strict" in headers["set-cookie"]
+    cookie = headers["set-cookie"].split(";")[0]
+    page = ask(site, "GET", "/approvals", cookie=cookie)[2]
+    found = re.search('name="csrf" content="([^"]+)"', page)
+    assert found
+    return {"cookie": cookie, "x_csrf_token": found[1]}
+
+
+def approve(version: int = 1) -> dict[str, Any]:
+    return {"answers": [{"id": "a" * 9 + "spy", "version": version, "action": "approve"}]}
+
+
+def test_only_who_logged_in_with_the_role_and_from_the_page_approves(site: Site) -> None:
+    site.ask("SPY")
+    reader, ann = enter(site, site.token("bob", "read")), enter(site, site.token("ann", "approve"))
+    assert ask(site, "POST", "/approvals", approve())[0] == 401
+    assert ask(site, "POST", "/approvals", approve(), cookie="sim_session=guess")[0] == 401
+    assert ask(site, "POST", "/approvals", approve(), cookie=ann["cookie"])[0] == 403
+    assert ask(site, "POST", "/approvals", approve(), **{**ann, "x_csrf_token": "wrong"})[0] == 403
+    assert ask(site, "POST", "/approvals", approve(), **{**ann, "x_csrf_token": reader["x_csrf_token"]})[0] == 403
+    for origin in ("https://evil.example", "null", "-", f"{site.url}.evil.example"):
+        assert ask(site, "POST", "/approvals", approve(), **ann, origin=origin)[0] == 403
+    for action in ("/approvals", "/act"):
+        assert ask(site, "POST", action, approve(), **reader)[0] == 403
+    assert read_approvals(site.store)[0].state == "waiting"
+    assert ask(site, "POST", "/approvals", approve(), **ann)[0] == 200
+    done = read_approvals(site.store)[0]
+    assert (done.state, done.by) == ("approved", "ann")
+    trail = ask(site, "GET", "/audit", cookie=ann["cookie"])[2]
+    assert "refused: may only read" in trail
+    assert f"version 1, {done.seen}" in trail
+
+
+def test_another_host_is_refused_whatever_it_brings(site: Site) -> None:
+    ann = enter(site, site.token("ann", "approve"))
+    for host in ("evil.example", f"evil.example:{site.port}", "127.0.0.1", ""):
+        assert ask(site, "GET", "/", cookie=ann["cookie"], host=host)[0] in (400, 421)
+
+
+def test_a_revoked_token_ends_its_sessions(site: Site) -> None:
+    token = site.token("ann", "approve")
+    ann = enter(site, token)
+    assert token not in (site.workspace.out / FILE).read_text()
+    assert (site.workspace.out / FILE).stat().st_mode & 0o777 == 0o600
+    revoke_token(site.workspace, "ann")
+    assert ask(site, "POST", "/approvals", approve(), **ann)[0] == 401
+    assert ask(site, "POST", "/login", f"token={token}")[0] == 403
+
+
+def test_guessing_is_limited_and_on_record(site: Site) -> None:
+    token = site.token("ann", "approve")
+    found = [ask(site, "POST", "/login", f"token=guess{n}")[0] for n in range(sessions.TRIES)]
+    assert found == [403] * sessions.TRIES
+    status, headers, _ = ask(site, "POST", "/login", f"token={token}")
+    assert status == 429
+    assert int(headers["retry-after"]) <= sessions.WITHIN_S + 1
+    refused = [one for one in site.store.of_forward("web") if one.event.payload["action"] == "login refused"]
+    assert len(refused) == sessions.TRIES
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_oversized_body_is_refused(site: Site, chunked: bool) -> None:
+    ann = enter(site, site.token("ann", "approve"))
+    body: Any = iter([b"x" * 50_000] * 4) if chunked else b"x" * 200_000
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    headers = {"origin": site.url, "cookie": ann["cookie"], "x-csrf-token": ann["x_csrf_token"]}
+    connection.request("POST", "/approvals", body, headers, encode_chunked=chunked)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"answers": [1]}', "[" * 60_000, '{"answers": [{"id": "a"}]}'])
+def test_a_body_that_is_no_answer_is_refused_in_one_line(site: Site, body: str) -> None:
+    status, _, text = ask(site, "POST", "/approvals", body, **enter(site, site.token("ann", "approve")))
+    assert status in (400, 409)
+    assert text.count("\n") == 1
+
+
+def test_what_models_wrote_is_text(site: Site) -> None:
+    site.ask("SPY")
+    status, headers, page = ask(site, "GET", "/approvals", cookie=enter(site, site.token("bob", "read"))["cookie"])
+    assert status == 200
+    assert HOSTILE not in page
+    assert "\x1b" not in page
+    assert "&lt;script&gt;" in page
+    assert "unsafe" not in headers["content-security-policy"]
+    assert "default-src 'none'" in headers["content-security-policy"]
+
+
+def test_reports_are_served_in_a_sandbox_and_nothing_beside_them(site: Site) -> None:
+    folder = site.workspace.reports / "run-1"
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text("<script>let a = 1</script><p>report")
+    (site.workspace.reports.parent / "secret.txt").write_text("secret")
+    (folder / "link.txt").symlink_to(site.workspace.reports.parent / "secret.txt")
+    bob = enter(site, site.token("bob", "read"))
+    status, headers, page = ask(site, "GET", "/reports/run-1/report.html", cookie=bob["cookie"])
+    assert status == 200
+    assert page.endswith("report")
+    policy = headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts")
+    assert "default-src 'none'" in policy
+    assert "'sha256-" in policy
+    assert "allow-same-origin" not in policy
+    for name in ("../secret.txt", "run-1/../../secret.txt", "%2e%2e/secret.txt", "..%2fsecret.txt", "run-1/link.txt",
+                 "run-1/%00", "/etc/passwd", "..%5csecret.txt", ".hidden/x.txt"):  # fmt: skip
+        assert ask(site, "GET", f"/reports/{name}", cookie=bob["cookie"])[0] == 404, name
+
+
+def test_a_link_from_elsewhere_lands_on_a_page_that_asks_again(site: Site) -> None:
+    status, _, page = ask(site, "GET", "/approvals")
+    assert status == 200
+    assert 'href="/approvals?again=1"' in page
+    assert "again.js" in page
+    status, headers, _ = ask(site, "GET", "/approvals?again=1")
+    assert (status, headers["location"]) == (303, "/login?to=/approvals")
+    token = site.token("ann", "approve")
+    for to in ("//evil.example", "https://evil.example", "/\\evil.example"):
+        assert ask(site, "POST", f"/login?to={to}", f"token={token}")[1]["location"] == "/"
+
+
+def test_switches_are_thrown_by_who_types_their_name(site: Site) -> None:
+    ann = enter(site, site.token("ann", "approve"))
+    assert ask(site, "POST", "/act", {"action": "pause", "typed": "yes"}, **ann)[0] == 409
+    assert not (site.workspace.out / "forward.pause").exists()
+    assert ask(site, "POST", "/act", {"action": "pause", "typed": "pause", "reason": "lunch"}, **ann)[0] == 200
+    assert (site.workspace.out / "forward.pause").read_text() == "ann, on the page: lunch\n"
+    assert ask(site, "POST", "/act", {"action": "resume", "typed": "resume"}, **ann)[0] == 200
+    assert not (site.workspace.out / "forward.pause").exists()
+    acted = [one.event.payload["action"] for one in site.store.of_forward("web")]
+    assert acted == ["logged in", "pause", "resume"]
