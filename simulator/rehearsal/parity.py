@@ -109,7 +109,11 @@ class Side:
     def decide(self, account: str, decision: Decision) -> None:
         """Add a decision: the keys of its questions, its targets, and everything else it says."""
         at = str(decision.as_of.astimezone(NEW_YORK).isoformat(timespec="minutes"))
-        targets = {one.symbol: [getattr(one, name) for name in _TARGET] for one in decision.targets}
+        targets = {}
+        for one in decision.targets:
+            ratio, prices = self._ratio(one.symbol, at[:10]), (one.limit, one.stop, one.take_profit)
+            terms = [None if price is None else price / ratio for price in prices]
+            targets[one.symbol] = [one.weight, one.order, *terms]
         self.decisions[account, at, "made"] = True
         for path, value in _leaves({"targets": targets, "record": decision.record}):
             asked = path.endswith("prompts") or ".keys[" in path
@@ -142,9 +146,6 @@ class Side:
 
     def _ratio(self, symbol: str, session: str) -> float:
         return prod(one.ratio for one in self.splits if one.symbol == symbol and session < str(one.session))
-
-
-_TARGET = ("weight", "order", "limit", "stop", "take_profit")
 
 
 def _minute(at: int) -> str:
