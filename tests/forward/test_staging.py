@@ -113,3 +113,17 @@ def test_a_loop_that_ends_while_a_trade_waits_goes_on(market: Market, tmp_path: 
     test.play()
     assert [one.version for one in read_approvals(store, RUN)] == [2, 2], "asked once, answered once"
     assert sent(test, market) == [("A", 100.0)]
+
+
+def test_a_deadline_that_passes_while_the_loop_is_down_is_a_no(market: Market, tmp_path: Path) -> None:
+    test = opened(market, tmp_path, BUY, ())
+
+    async def end(_: Staging) -> bool:
+        raise StoppedError("somebody asked for it")
+
+    with pytest.raises(StoppedError):
+        test.play(answering=end)
+    market.open()
+    test.play()
+    assert states(test) == {"A": "expired", "B": "expired"}
+    assert sent(test, market) == []

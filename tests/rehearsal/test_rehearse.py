@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -32,5 +34,26 @@ def test_a_rehearsal_that_was_killed_with_its_exchange_goes_on(workspace: Path, 
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     again = json.loads(sim(*WORDS, cwd=rough).stdout)
+    assert {**again, "dir": ""} == {**expected, "dir": ""}
+    assert again["accounts"]["COUNCIL"]["fills"] == 4
+
+
+@pytest.mark.medium
+def test_a_kill_between_approval_and_order_orders_once(workspace: Path, sim: Sim, tmp_path: Path) -> None:
+    (script := tmp_path / "answers.txt").write_text("* SPY modify scale=0.5\n* * approve\n")
+    words = [*WORDS, "--approvals", str(script)]
+    expected = json.loads(sim(*words, cwd=workspace).stdout)
+    make_workspace(rough := tmp_path / "rough")
+    place, until, given = rough / "store.db", time.monotonic() + 60, False
+    with subprocess.Popen([*SIM, *words], cwd=rough, stdout=subprocess.DEVNULL, env=os.environ.copy()) as process:
+        while time.monotonic() < until and not given:
+            time.sleep(0.005)
+            place = next(iter(rough.rglob("*.db")), place)
+            with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as db:
+                given = bool(db.execute("SELECT 1 FROM events WHERE kind = 'approval.given'").fetchone())
+        process.send_signal(signal.SIGKILL)
+    assert given
+    assert process.returncode == -signal.SIGKILL
+    again = json.loads(sim(*words, cwd=rough).stdout)
     assert {**again, "dir": ""} == {**expected, "dir": ""}
     assert again["accounts"]["COUNCIL"]["fills"] == 4
