@@ -118,7 +118,7 @@ class ForwardFacts:
     hits, hits_by_symbol : recommendations that came true
     points : {state: how many due points ended so}
     cost_usd, expected : dollars of models, and what their plan expected so far: low, likely, high
-    requests, failed : to broker, data service and models, and those that failed after all retries
+    requests, failed : to broker and models, and those that failed or whose order the broker refused
     minutes, alive : the exchange was open, and of those the loop was at work
     """
 
@@ -145,7 +145,7 @@ class ForwardFacts:
 
     @property
     def error_rate(self) -> float | None:
-        """Requests that failed after all retries."""
+        """Share of requests that failed, or whose order the broker refused."""
         return self.failed / self.requests if self.requests else None
 
     @property
@@ -180,7 +180,7 @@ def read_facts(workspace: Workspace, name: str = "last") -> tuple[Path, ForwardF
 
 
 def _stand_in(events: Sequence[Event], folder: Path, workspace: Workspace) -> Registration:
-    """Return the registration that a rehearsal, which registers nothing, stands under."""
+    """Return the registration that an older rehearsal, which registered nothing, stands under."""
     given = next((one.payload for one in events if one.kind == "forward.started" and "symbols" in one.payload), None)
     accounts: Mapping[str, object] = next((one.payload["opening"] for one in events if "opening" in one.payload), {})
     if given is None or not accounts:

@@ -115,13 +115,13 @@ def start(
 
     spec = RunSpec(first=date.min, **{**options, "parameters": dict(options["parameters"])})
     try:
-        begun = _read_backtest(workspace, backtest, carry)
+        begun = read_begun(workspace, backtest, carry)
         start_forward(ForwardTest(spec, sessions, edge, url, begun), workspace, _have_typed, tell, say)
     except StoppedError as stopped:
         say(f"stopped: {stopped.found}; the same words go on")
 
 
-def _read_backtest(workspace: Workspace, run: str | None, carry: bool) -> Backtest | None:
+def read_begun(workspace: Workspace, run: str | None, carry: bool = False) -> Backtest | None:
     """Return what a test begins with, None without a RUN."""
     from simulator.analysis.registering import read_backtest
     from simulator.analysis.trials import count_trials
@@ -162,7 +162,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
     with Store(store_place(workspace.registry)) as store:
         loops = read_status(workspace, store)
     switches = read_switches(workspace)
-    facts = {"kill_switch": switches.stop, "paused": switches.pause, "loops": [asdict(one) for one in loops]}
+    facts = {
+        "kill_switch": switches.stop,
+        "paused": switches.pause,
+        "loops": [{**asdict(one), "error_rate": one.error_rate} for one in loops],
+    }
     print_result(facts, as_json, lambda _: _show(loops))
     for name, reason in (("the kill switch is thrown", switches.stop), ("entries are paused", switches.pause)):
         if reason is not None and not as_json:
@@ -171,7 +175,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 
 def _show(loops: Sequence[Status]) -> None:
-    from simulator.number_format import dollars, shares
+    from simulator.number_format import counted, dollars, percent, shares
     from simulator.report.plan import say_duration
 
     if not loops:
@@ -183,6 +187,9 @@ def _show(loops: Sequence[Status]) -> None:
             say(f"  last point {one.last_point['name']} at {one.last_point['at']}, {one.last_point['state']}")
         if one.next_point:
             say(f"  next {one.next_point}")
+        if one.requests:
+            share = percent(one.error_rate, 2)
+            say(f"  error rate {share}: {one.failed} of {counted(one.requests, 'request')} failed or were refused")
         for name, account in one.accounts.items():
             held = ", ".join(f"{symbol} {shares(count)}" for symbol, count in account.positions.items()) or "flat"
             worth = "no close yet" if account.session is None else f"{dollars(account.equity)} on {account.session}"
@@ -203,12 +210,13 @@ def report(workspace: Workspace, run: str, as_json: bool, opened: bool) -> None:
     RUN is the id of its registration, the beginning of that or of its folder's name, or "last".
     """
     from simulator.analysis.forward_facts import read_facts
-    from simulator.forward.registration import FILE, registrations
+    from simulator.forward.registration import registrations
     from simulator.report.forward_page import as_json as as_numbers
     from simulator.report.forward_page import print_forward, write_report
 
     folder, facts = read_facts(workspace, run)
-    is_test = (folder / FILE).exists() or not registrations(workspace.reports)
+    said = facts.registration
+    is_test = (said.is_registered and not said.rehearsal) or not registrations(workspace.reports)
     written = write_report(facts, folder, workspace.out / "docs" if is_test else folder)
     numbers = {"page": str(written[0]), "results": str(written[1]), **as_numbers(facts)} if as_json else {}
     print_result(numbers, as_json, lambda console: print_forward(facts, console, written))

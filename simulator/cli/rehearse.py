@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from simulator.cli.completers import complete_run
 from simulator.cli.options import AS_JSON, BARS, MAX_COST, MODELS, STRATEGY, SYMBOLS, InSections, Whole, set_parameters
 from simulator.cli.output import print_result
 from simulator.workspace import Workspace
@@ -19,7 +20,7 @@ class RehearseCommand(InSections):
     """`sim rehearse`, its options by what they decide."""
 
     sections: ClassVar = {
-        "What is rehearsed": ("--strategy", "--symbols", "--from", "--set", "--bars"),
+        "What is rehearsed": ("--strategy", "--symbols", "--from", "--set", "--bars", "--backtest"),
         "What goes wrong": ("--fault",),
         "Who answers, and for how much": ("--models", "--max-cost", "--approvals"),
         "Output": ("--json", "--help"),
@@ -45,6 +46,7 @@ class RehearseCommand(InSections):
 @click.option("--script", type=click.Path(path_type=Path))
 @click.option("--seed", type=Whole(min=0), default=0)
 @click.option("--approvals", metavar="FILE", help="Who approves entries: a file of answers, or `person`, who answers.")
+@click.option("--backtest", metavar="RUN", shell_complete=complete_run, help="Run that says what its models may cost.")
 @click.option("--exchange", "url", metavar="URL", hidden=True, help="An exchange that runs already.")
 @MODELS
 @MAX_COST
@@ -70,6 +72,7 @@ def rehearse(
     No key is needed, and no waiting: the exchange's clock goes on when nothing is left to do. A rehearsal that was
     stopped goes on with the same command. `sim forward parity` holds it against a replay of the same sessions.
     """
+    from simulator.cli.forward import read_begun
     from simulator.exchange.script import read_lines
     from simulator.market.calendar import parse_date
     from simulator.rehearsal.answers import PERSON, parse_answers
@@ -79,6 +82,7 @@ def rehearse(
     from simulator.report.renderers.progress import progress_bar
     from simulator.runs.spec import RunSpec
 
+    begun = read_begun(workspace, options.pop("backtest"))
     parameters = {"risk.execution": "alpaca", **options.pop("parameters")}
     seed = options.pop("seed")
     spec = RunSpec(first=parse_date(first, "--from"), parameters=parameters, **options)
@@ -86,7 +90,7 @@ def rehearse(
     answers = None if approvals is None else (PERSON,) if approvals == PERSON else tuple(read_lines(Path(approvals)))
     if answers is not None and answers != (PERSON,):
         parse_answers(answers, str(approvals))
-    rehearsal = Rehearsal(spec, count, workspace.reading(spec.bars), lines, seed, answers)
+    rehearsal = Rehearsal(spec, count, workspace.reading(spec.bars), lines, seed, answers, begun)
     with progress_bar() as advance:
 
         def tick(done: int, total: int, now: str) -> None:
@@ -108,6 +112,7 @@ def _print(facts: dict[str, Any], console: Console) -> None:
         say(f"  {name:10} {dollars(one['equity'])}  {numbers}")
     for refused in facts["refused"]:
         say(f"  refused: {refused}")
+    say(f"  registered as {facts['digest']}")
     print_path(console, "folder", Path(facts["dir"]))
     say(
         f"`sim forward parity {facts['run']}` holds it against a replay, `sim forward report {facts['run']}` reports it"

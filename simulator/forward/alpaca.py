@@ -95,6 +95,7 @@ class AlpacaAccount:
         self.stream: TradeStream | None = None
         self.ticket_of: Callable[[str], Ticket | None] = lambda _id: None
         self._rejected: dict[str, OrderReport] = {}
+        self._refused: set[str] = set()
         self._roots: dict[str, str] = {}
         self._legs: set[str] = set()
         self._whys: dict[str, str] = {}
@@ -111,8 +112,8 @@ class AlpacaAccount:
 
     @property
     def traffic(self) -> tuple[int, int]:
-        """Requests so far, and those among them that failed."""
-        return self._line.asked, self._line.failed
+        """Requests so far, and those among them that failed or whose order the broker refused."""
+        return self._line.asked, self._line.failed + len(self._refused)
 
     # The account ------------------------------------------------------------------------------------------------------
 
@@ -246,6 +247,7 @@ class AlpacaAccount:
             # An earlier attempt may have taken the id: status 422, in whatever words.
             found = await self._placed(client_order_id) if error.status == 422 else None
             if found is None:
+                self._refused.add(client_order_id)
                 raise
             placed = found
         if not messages.is_same(request, placed):
@@ -407,6 +409,8 @@ class AlpacaAccount:
         """Return an order under the id by which it was sent."""
         root = await self._root(placed.id)
         known_as = root if root and not placed.is_leg else placed.client_order_id
+        if root and placed.status == "rejected":
+            self._refused.add(known_as)
         return replace(placed.report(external=not root), client_order_id=known_as)
 
     def _is_external(self, placed: PlacedOrder) -> bool:

@@ -79,6 +79,7 @@ class Registration:
     usual, prior : see there; `backtest` is the run_id they come from
     earlier : ids of other registrations of the strategy that were on record
     expected_usd : dollars a session that its models were expected to cost: least, likely, most; None where unknown
+    rehearsal : sessions, bars, script and seed of a rehearsal, which is no test; empty for a test
     """
 
     strategy: str
@@ -102,20 +103,27 @@ class Registration:
     prior: PriorEvidence | None = None
     earlier: tuple[str, ...] = ()
     expected_usd: tuple[float, float, float] | None = None
+    rehearsal: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        """Everything that was said: what came later to a registration is not in those that do not have it."""
+        said = asdict(self)
+        return said if self.rehearsal else {name: value for name, value in said.items() if name != "rehearsal"}
 
     @property
     def id(self) -> str:
         """Ten hex digits: run_id of the test's events, part of its folder's name."""
-        return _digest({name: value for name, value in asdict(self).items() if name not in NOT_IN_ID})[:10]
+        return _digest({name: value for name, value in self._said.items() if name not in NOT_IN_ID})[:10]
 
     @property
     def digest(self) -> str:
         """sha256 (hex) of everything that was registered, the instant too."""
-        return _digest(asdict(self))
+        return _digest(self._said)
 
     @property
     def is_registered(self) -> bool:
-        """Return False for the stand-in of a rehearsal, which registers nothing."""
+        """Return False for the stand-in of an older rehearsal, which registered nothing."""
         return bool(self.code)
 
     def is_kin(self, other: Registration) -> bool:
@@ -142,7 +150,7 @@ def register(registration: Registration, reports: Path, journal: Journal) -> tup
             if recorded_digest(registration.id, journal) is not None:
                 raise DataError("the registration is on record, its file is gone", where=str(path), mend=MEND)
             earlier = tuple(sorted(one.id for one in registrations(reports) if one.is_kin(registration)))
-            registration = replace(registration, earlier=earlier)
+            registration = replace(registration, earlier=() if registration.rehearsal else earlier)
             write_file(path, write_registration(registration))
         found = read_registration(path)
         known = recorded_digest(found.id, journal)
@@ -190,9 +198,10 @@ def read_registration(path: Path) -> Registration:
 
 
 def registrations(reports: Path) -> list[Registration]:
-    """Return all that stand in `reports`, the oldest first. Raises DataError for one that was changed."""
+    """Return the tests that stand in `reports`, the oldest first, without rehearsals. Raises DataError for one that was
+    changed."""
     found = [read_registration(path) for path in reports.glob(f"forward-*/{FILE}")]
-    return sorted(found, key=lambda one: (one.registered_at, one.id))
+    return sorted((one for one in found if not one.rehearsal), key=lambda one: (one.registered_at, one.id))
 
 
 def count_trials(registration: Registration, reports: Path, journal: Journal) -> int:

@@ -54,6 +54,13 @@ class Status:
     last_point: Mapping[str, Any] | None
     accounts: Mapping[str, Standing]
     alerts: Sequence[Mapping[str, Any]]
+    requests: int = 0
+    failed: int = 0
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of the requests of all sessions that ended, to broker and models, that failed or were refused."""
+        return self.failed / self.requests if self.requests else None
 
     @property
     def is_sound(self) -> bool:
@@ -71,6 +78,7 @@ def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Stat
     points = [one.event for one in stored if one.event.kind == "forward.point"]
     opened = [one.event.payload["opening"] for one in stored if "opening" in one.event.payload]
     numbers = {**heart.accounts, **{name: str(one["number"]) for opening in opened for name, one in opening.items()}}
+    ended = [one.event for one in stored if one.event.kind == "forward.session" and one.event.account is None]
     alerts = [one.event for one in stored if one.event.kind == "forward.alert"]
     last = None if not points else {"at": points[-1].at, **{k: points[-1].payload.get(k) for k in ("name", "state")}}
     return Status(
@@ -85,6 +93,9 @@ def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Stat
         last,
         {name: _stand(name, number, stored) for name, number in numbers.items()},
         [{"at": one.at, "account": one.account or "", **one.payload} for one in alerts[-ALERTS:]],
+        sum(int(one.payload.get("requests", 0)) for one in ended) + sum(int(p.payload.get("calls", 0)) for p in points),
+        sum(int(one.payload.get("failed", 0)) for one in ended)
+        + sum(int(p.payload.get("failed_calls", 0)) for p in points),
     )
 
 

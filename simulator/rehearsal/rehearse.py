@@ -23,29 +23,31 @@ from typing import Any
 
 from simulator.config import Config, load_config, override_config
 from simulator.errors import BrokerError
-from simulator.evidence.verify import sha256
 from simulator.exchange.accounts import PaperAccount
 from simulator.exchange.exchange import Exchange
 from simulator.exchange.faults import Faults
 from simulator.exchange.journal import Journal
 from simulator.exchange.server import serve
-from simulator.files import read_bytes
 from simulator.forward.actions import alpaca_source
 from simulator.forward.alpaca import AlpacaAccount
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import ForwardBroker
+from simulator.forward.registration import Registration, register
 from simulator.forward.requests import Patience
 from simulator.forward.session import Session
-from simulator.market.bars import instant
+from simulator.market.bars import instant, moment
 from simulator.market.calendar import day_of, sessions
 from simulator.market.load import Loaded, load_bars
 from simulator.market.table import DAILY
 from simulator.number_format import counted
 from simulator.rehearsal.answers import PERSON, answer_by_script, parse_answers, wait_for_person
-from simulator.runs.forward import open_session, record_start
-from simulator.runs.identity import code_digest, digest_of
+from simulator.runs.forward import as_traded, members_of, open_session, record_start
+from simulator.runs.gateway_setup import open_gateway
+from simulator.runs.registering import Backtest, make_registration
 from simulator.runs.spec import RunSpec
-from simulator.runs.strategies import find_strategy
+from simulator.runs.strategies import load_strategy
+from simulator.store.connection import store_place
+from simulator.store.database import Store
 from simulator.trading.execution import ExecutionRules
 from simulator.workspace import Workspace
 
@@ -66,7 +68,7 @@ Told = Callable[[int, int, str], None]
 @dataclass(frozen=True)
 class Rehearsal:
     """Rehearsal of `count` sessions of `spec` from `spec.first` on, with the faults and deeds of a `script` of the
-    exchange, drawn from `seed`.
+    exchange, drawn from `seed`. `backtest` is a run that says what is expected.
 
     Where `answers` are given, ``person`` or the lines of a script of them, every entry waits for approval.
     """
@@ -77,6 +79,7 @@ class Rehearsal:
     script: tuple[str, ...] = ()
     seed: int = 0
     answers: tuple[str, ...] | None = None
+    backtest: Backtest | None = None
 
     @cached_property
     def config(self) -> Config:
@@ -89,19 +92,29 @@ class Rehearsal:
         return day_of(on.session_of[self.count - 1])
 
     @cached_property
+    def registration(self) -> Registration:
+        """Registration of the rehearsal: the same again is the same, and goes on where that ended."""
+        spec = as_traded(self.spec)
+        with open_gateway(spec, self.workspace, self.config) as asking:
+            own = load_strategy(spec.strategy, self.workspace.strategies, asking, spec.own, len(spec.symbols))
+        keys = {name: make_rehearsal_keys(name) for name in members_of(own.strategy, self.config)}
+        # An account that is reset at the exchange is another one, as it would be at Alpaca.
+        numbers = {name: PaperAccount(one.key, one.secret, 0).number for name, one in keys.items()}
+        begins = moment(int(sessions(spec.first, self.last).opens_at[0])) - BEFORE_OPEN
+        made = make_registration(self.spec, own, self.config, numbers, begins, backtest=self.backtest)
+        first, bars, script = str(spec.first), str(spec.bars or ""), list(self.script)
+        asked = {"first": first, "sessions": self.count, "bars": bars, "script": script, "seed": self.seed}
+        answers = {} if self.answers is None else {"answers": list(self.answers)}
+        return replace(made, rehearsal={**asked, **answers})
+
+    @property
     def run(self) -> str:
-        """Ten hex digits: the same rehearsal again is the same run, and goes on where that ended."""
-        asked = self.spec.command(str(self.spec.strategy), self.last)
-        path = find_strategy(str(self.spec.strategy), self.workspace.strategies)
-        files = [path] if path.suffix == ".py" else sorted(one for one in path.parent.rglob("*") if one.is_file())
-        content = [sha256(read_bytes(one)) for one in files]
-        more = [] if self.answers is None else [self.answers]
-        known = [asked, content, self.config.dump(), code_digest(), self.count, self.script, self.seed, *more]
-        return digest_of(known)[:10]
+        """Ten hex digits."""
+        return self.registration.id
 
     @property
     def folder(self) -> Path:
-        return self.workspace.reports / f"forward-{Path(str(self.spec.strategy)).stem}-{self.run}"
+        return self.workspace.reports / self.registration.folder
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -174,7 +187,9 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
 
     `url` is the address of an exchange that runs already. Raises SimError.
     """
-    spec, workspace, run = rehearsal.spec, rehearsal.workspace, rehearsal.run
+    spec, workspace = rehearsal.spec, rehearsal.workspace
+    with Store(store_place(workspace.registry)) as store:
+        registration, _ = register(rehearsal.registration, workspace.reports, store)
     with ExitStack() as opened:
         address = opened.enter_context(_exchange(rehearsal, url))
         clock = Conductor(address)
@@ -182,19 +197,15 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
         data = alpaca_source(make_rehearsal_keys("DATA"), address, PATIENCE, rehearsal.loaded.bars.frequency)
 
         def broker(name: str) -> ForwardBroker:
-            keys = make_rehearsal_keys(name)
-            # An account that is reset at the exchange is another one, as it would be at Alpaca.
-            number = PaperAccount(keys.key, keys.secret, 0).number
+            keys, number = make_rehearsal_keys(name), registration.accounts[name]
             account = AlpacaAccount(keys, url=address, number=number, patience=PATIENCE, sleep=pass_time)
             return opened.enter_context(closing(account))
 
-        asked = open_session(spec, rehearsal.last, workspace, rehearsal.folder, run, broker, clock, data)
+        asked = open_session(spec, rehearsal.last, workspace, registration, "rehearsal", broker, clock, data)
         session, loop = opened.enter_context(asked)
-        if session.watch is not None:
-            session.watch.watched = replace(session.watch.watched, mode="rehearsal")
-            if rehearsal.answers is not None:
-                asking = {"approval": session.watch.settings.approval or "required"}
-                session.watch.settings = session.watch.settings.model_copy(update=asking)
+        if session.watch is not None and rehearsal.answers is not None:
+            asking = {"approval": session.watch.settings.approval or "required"}
+            session.watch.settings = session.watch.settings.model_copy(update=asking)
         if rehearsal.answers == (PERSON,):
             session.answering = wait_for_person
         elif rehearsal.answers is not None:

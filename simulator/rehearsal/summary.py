@@ -33,6 +33,7 @@ def summarise(rehearsal: Rehearsal, session: Session) -> dict[str, object]:
     }
     return {
         "run": session.run,
+        "digest": rehearsal.registration.digest,
         "strategy": session.strategy.name,
         "from": str(session.first),
         "to": str(session.last),

@@ -20,6 +20,7 @@ from simulator.errors import DataError
 from simulator.forward.books import Books, Split
 from simulator.forward.feed import Fetch, RecordedFeed, Source, adjusted
 from simulator.forward.protocols import Clock, ForwardBroker, Known
+from simulator.forward.registration import Registration
 from simulator.forward.session import Session
 from simulator.forward.settings import load_settings
 from simulator.forward.state import State
@@ -66,18 +67,18 @@ def open_session(
     spec: RunSpec,
     last: date,
     workspace: Workspace,
-    folder: Path,
-    run: str,
+    registration: Registration,
+    mode: str,
     broker: Callable[[str], ForwardBroker],
     clock: Clock,
     fetch: Fetch | Source,
 ) -> Iterator[tuple[Session, asyncio.Runner]]:
     """Return the session of `spec` from `spec.first` to `last`, and the loop it lives in. Its inputs are kept in
-    ``folder/data``.
+    ``data`` of the registration's folder; `mode` is paper, live or rehearsal.
 
     `broker` opens the account of a name. Raises what a run raises before it begins.
     """
-    spec = as_traded(spec)
+    spec, run, folder = as_traded(spec), registration.id, workspace.reports / registration.folder
     config = override_config(load_config(workspace.config), spec.overrides)
     rules, settings = TradingRules.from_config(config), load_settings(workspace.config)
     with open_gateway(spec, workspace, config) as asking, Store(store_place(workspace.registry)) as store:
@@ -107,7 +108,7 @@ def open_session(
         )  # fmt: skip
         gateway = asking.gateway
         session.spent = lambda: {"calls": gateway.asked, "cost_usd": gateway.cost_usd + gateway.budget.lost_usd}
-        watched = Watched(run, loaded.strategy.name, {one.name: "" for one in traders})
+        watched = Watched(run, loaded.strategy.name, registration.accounts, mode)
         session.watch = Watch(workspace, settings, watched, session.record)
         yield session, asking.loop
 

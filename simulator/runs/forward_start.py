@@ -32,7 +32,6 @@ from simulator.forward.requests import Patience
 from simulator.forward.session import Session
 from simulator.forward.settings import Forward, load_settings
 from simulator.forward.switches import STOP, refuse_if_stopped
-from simulator.forward.watch import Watched
 from simulator.market.calendar import NEW_YORK, day_of, sessions
 from simulator.runs.forward import as_traded, members_of, open_session, record_start
 from simulator.runs.gateway_setup import open_gateway
@@ -212,19 +211,14 @@ class Loop:
         poll_s, rehearsed = self.settings.poll_s, self.url is not None
         clock = BrokerClock(ask_time, lambda now: watch.look(now), poll_s, hints.changed, rehearsed=rehearsed)
         source = alpaca_source(self.keys[leading.name], self.url, patience)
-        folder = self.workspace.reports / test.folder
-        opened = open_session(
-            self.spec, self.last, self.workspace, folder, test.id, accounts.__getitem__, clock, source
-        )
+        mode = "rehearsal" if rehearsed else self.settings.mode
+        opened = open_session(self.spec, self.last, self.workspace, test, mode, accounts.__getitem__, clock, source)
         with opened as (session, loop):
             if session.watch is None:
                 raise UsageError("nobody watches over the loop")
             watch = session.watch
             if not rehearsed:
                 session.quotes = MarketData(self.keys[leading.name], patience=patience).quotes
-            watch.watched = Watched(
-                test.id, test.strategy, test.accounts, "rehearsal" if rehearsed else self.settings.mode
-            )
             watch.alerts.echo = self.echo
             record_start(session, self.spec, rehearsed=rehearsed, exchange=self.url)
             session.locks = _locks(self.url)

@@ -84,7 +84,16 @@ CHANGED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [one.name for one in fields(Registration) if one.name not in NOT_IN_ID])
+def test_a_rehearsal_registers_beside_the_tests_and_is_none(tmp_path: Path, store: Store) -> None:
+    test, _ = register(make_registration(), tmp_path, store)
+    rehearsal, fresh = register(make_registration(rehearsal={"first": "2024-06-03"}), tmp_path, store)
+    assert fresh
+    assert rehearsal.id != test.id
+    assert "rehearsal" not in test._said  # ids of tests registered before are what they were
+    assert registrations(tmp_path) == [test]
+
+
+@pytest.mark.parametrize("name", sorted({one.name for one in fields(Registration)} - {*NOT_IN_ID, "rehearsal"}))
 def test_a_change_of_anything_is_another_test_and_the_old_one_stays(name: str, tmp_path: Path, store: Store) -> None:
     old, _ = register(make_registration(), tmp_path, store)
     new, fresh = register(make_registration(**{name: CHANGED[name]}), tmp_path, store)

@@ -80,6 +80,19 @@ def test_a_rule_with_exits_and_commission_is_the_replay_of_its_sessions(rehearse
     assert made["accounts"]["COUNCIL"]["fills"] > made["accounts"]["COUNCIL"]["orders"]  # some by stop or target
 
 
+def test_a_rehearsal_is_registered_and_refusals_are_in_its_error_rate(rehearsed: tuple[Path, str]) -> None:
+    workspace = rehearsed[0]
+    made = rehearse(workspace, "--sessions", "1", "--strategy", "buy_and_hold", "--fault", "halt SPY")
+    told = {}
+    for what in (["status"], ["report", made["run"]]):
+        told[what[0]] = json.loads(_in_this_process(["forward", *what, "--json"], workspace, {}).stdout)
+    assert told["report"]["registration"]["digest"] == made["digest"]
+    assert made["digest"] in Path(told["report"]["results"]).read_text()
+    (loop,) = (one for one in told["status"]["loops"] if one["run"] == made["run"])
+    assert loop["failed"] == 1
+    assert told["report"]["error_rate"] == loop["error_rate"] == 1 / loop["requests"]
+
+
 def write_minutes(folder: Path, step: int) -> None:
     """Write a fortnight of bars of so many minutes of SPY and QQQ, each with moves of its own."""
     folder.mkdir()

@@ -40,7 +40,7 @@ def tabulate_validation(facts: ForwardFacts) -> Table:
     missed = ", ".join(f"{count} {state}" for state, count in points.items() if count and state != "done")
     days = max(len(first.path) - 1, 1)
     points_held = f"{whole(points['done'] + points['late'])} of {whole(due)}"
-    asked = f"{whole(facts.failed)} of {counted(facts.requests, 'request')}, after all retries"
+    asked = f"{whole(facts.failed)} of {counted(facts.requests, 'request')} failed or were refused by the broker"
     lost = f"{ratio(facts.minutes - facts.alive, 0)} of {whole(facts.minutes)} open minutes without a heartbeat"
     up = f"{lost}, {counted(facts.restarts, 'restart')}"
     rows = [
