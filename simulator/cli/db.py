@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -88,6 +89,37 @@ def rebuild(workspace: Workspace, as_json: bool) -> None:
         say(f"{name}: {_describe(change)}")
     if not done.differed:
         say("Every table was as its events have it.")
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def backup(workspace: Workspace, file: Path) -> None:
+    """Write the whole store, as of one moment, into a new FILE; a loop may go on writing."""
+    from simulator.store.backup import back_up
+    from simulator.store.connection import store_place
+
+    say(f"{file}: {back_up(store_place(workspace.registry), file):,} events, read again and equal")
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Put it in the place of a store that holds events.")
+@click.pass_obj
+def restore(workspace: Workspace, file: Path, force: bool) -> None:
+    """Put the store of a backup FILE in place, here or on the server of DATABASE_URL: all of it or nothing."""
+    from simulator.errors import UsageError
+    from simulator.forward.switches import read_heartbeats
+    from simulator.store.backup import restore as put_back
+    from simulator.store.connection import store_place
+
+    for heart in read_heartbeats(workspace):
+        if heart.is_running():
+            raise UsageError(
+                "a loop writes to the store", where=heart.run, mend=f"`sim forward stop {heart.run}` first"
+            )
+    count = put_back(file, store_place(workspace.registry), force)
+    say(f"{count:,} events are back; `sim db rebuild` checks the tables")
 
 
 def _open(workspace: Workspace) -> Store:

@@ -18,6 +18,7 @@ from simulator.errors import SimError
 from simulator.files import write_file
 from simulator.forward.alerts import Alert, Alerts, Deliver, Kind
 from simulator.forward.log import Log
+from simulator.forward.notify import notify
 from simulator.forward.settings import Forward
 from simulator.forward.switches import Heartbeat, Switches, beat, read_switches
 from simulator.market.calendar import NEW_YORK
@@ -95,6 +96,7 @@ class Watch:
         where = {"live": "with real money", "rehearsal": "in a rehearsal"}.get(self.watched.mode, "on paper")
         self.alert("started", f"{self.watched.strategy} on {', '.join(self.watched.accounts)}, {where}", now)
         self.beat("running", now)
+        notify("READY=1")
 
     def look(self, now: datetime, next_point: str | None = None) -> None:
         """Read the switches and let the heart beat: at each poll. `next_point` is when and what comes next.
@@ -165,6 +167,9 @@ class Watch:
         if state == self._state and tick - self._beaten < self.settings.heartbeat_s:
             return
         self._beaten, self._state = tick, state
+        notify(
+            "STOPPING=1" if state == "stopped" else f"WATCHDOG=1\nSTATUS={state}, next {self._next or 'not known yet'}"
+        )
         run, strategy, accounts, mode = vars(self.watched).values()
         every = self.settings.heartbeat_s
         heart = Heartbeat(run, strategy, accounts, mode, state, self._since, now.isoformat(), self._next, every)

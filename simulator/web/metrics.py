@@ -1,0 +1,66 @@
+"""State of the forward loops as text in Prometheus' format, and as one word for a health check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from simulator.forward.status import Status
+
+HEALTH = ("at work", "late", "gone", "stopped")
+TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Content type of `render_metrics`."""
+
+Sample = tuple[Mapping[str, str], float]
+
+
+def render_metrics(loops: Sequence[Status]) -> str:
+    """Return gauges of every loop and account; no line stands for what is not known."""
+    equity = [
+        ({"run": loop.run, "account": name}, one.equity)
+        for loop in loops
+        for name, one in loop.accounts.items()
+        if one.equity is not None
+    ]
+    shares: list[Sample] = [
+        ({"run": loop.run, "account": name, "symbol": symbol}, held)
+        for loop in loops
+        for name, one in loop.accounts.items()
+        for symbol, held in one.positions.items()
+    ]
+    labels = [{"run": loop.run, "strategy": loop.strategy, "mode": loop.mode} for loop in loops]
+    health: list[Sample] = [
+        ({**label, "health": health}, float(loop.health == health))
+        for label, loop in zip(labels, loops, strict=True)
+        for health in HEALTH
+    ]
+    sound = [({"run": loop.run}, float(loop.is_sound)) for loop in loops]
+    age = [({"run": loop.run}, loop.age_s) for loop in loops]
+    families: tuple[tuple[str, str, Iterable[Sample]], ...] = (
+        ("sim_forward_loops", "Loops that ever beat in this workspace.", [({}, float(len(loops)))]),
+        ("sim_forward_health", "1 for the health a loop is in, 0 for the others.", health),
+        ("sim_forward_sound", "1 for a loop that is at work or was stopped on purpose.", sound),
+        ("sim_forward_heartbeat_age_seconds", "Seconds since the last heartbeat.", age),
+        ("sim_forward_equity_dollars", "Equity at the last close booked.", equity),
+        ("sim_forward_position_shares", "Signed shares by our own books.", shares),
+    )
+    lines = [line for name, about, samples in families for line in _family(name, about, samples)]
+    return "\n".join(lines) + "\n"
+
+
+def is_healthy(loops: Sequence[Status]) -> bool:
+    """Return True where no loop hangs or is gone: status 200 of ``/healthz``, else 503."""
+    return all(loop.is_sound for loop in loops)
+
+
+def _family(name: str, about: str, samples: Iterable[Sample]) -> list[str]:
+    head = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
+    return head + [f"{name}{_labels(labels)} {float(value)!r}" for labels, value in samples]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    inside = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
+    return f"{{{inside}}}" if inside else ""
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
