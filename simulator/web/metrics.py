@@ -43,7 +43,10 @@ def render_metrics(loops: Sequence[Status]) -> str:
         ("sim_forward_equity_dollars", "Equity at the last close booked.", equity),
         ("sim_forward_position_shares", "Signed shares by our own books.", shares),
     )
-    lines = [line for name, about, samples in families for line in _family(name, about, samples)]
+    lines = []
+    for name, about, samples in families:
+        lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
+        lines += [_render_sample(name, labels, value) for labels, value in samples]
     return "\n".join(lines) + "\n"
 
 
@@ -52,15 +55,8 @@ def is_healthy(loops: Sequence[Status]) -> bool:
     return all(loop.is_sound for loop in loops)
 
 
-def _family(name: str, about: str, samples: Iterable[Sample]) -> list[str]:
-    head = [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
-    return head + [f"{name}{_labels(labels)} {float(value)!r}" for labels, value in samples]
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    inside = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
-    return f"{{{inside}}}" if inside else ""
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+def _render_sample(name: str, labels: Mapping[str, str], value: float) -> str:
+    escapes = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
+    inside = ",".join(f'{label}="{text.translate(escapes)}"' for label, text in labels.items())
+    braces = f"{{{inside}}}" if inside else ""
+    return f"{name}{braces} {float(value)!r}"
