@@ -43,7 +43,7 @@ def render_metrics(loops: Sequence[Status]) -> str:
         ("sim_forward_equity_dollars", "Equity at the last close booked.", equity),
         ("sim_forward_position_shares", "Signed shares by our own books.", shares),
     )
-    lines = []
+    lines: list[str] = []
     for name, about, samples in families:
         lines += [f"# HELP {name} {about}", f"# TYPE {name} gauge"]
         lines += [_render_sample(name, labels, value) for labels, value in samples]
