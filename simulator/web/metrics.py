@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from simulator.forward.status import Status
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from simulator.errors import SimError
+from simulator.forward.status import Status, read_status
+from simulator.store.database import Store
+from simulator.workspace import Workspace
 
 HEALTH = ("at work", "late", "gone", "stopped")
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -53,6 +61,30 @@ def render_metrics(loops: Sequence[Status]) -> str:
 def is_healthy(loops: Sequence[Status]) -> bool:
     """Return True where no loop hangs or is gone: status 200 of ``/healthz``, else 503."""
     return all(loop.is_sound for loop in loops)
+
+
+def routes(workspace: Workspace, store: Store) -> list[Route]:
+    """Return ``/healthz``, open to all, and ``/metrics``, which names equity and is for this machine alone."""
+
+    async def check_health(_request: Request) -> Response:
+        try:
+            sound = is_healthy(await anyio.to_thread.run_sync(read_status, workspace, store))
+        except SimError:
+            sound = False
+        return PlainTextResponse("ok\n" if sound else "not well: `sim forward status`\n", 200 if sound else 503)
+
+    async def show_metrics(request: Request) -> Response:
+        here = request.client is not None and request.client.host in ("127.0.0.1", "::1")
+        # A proxy on this machine asks for others.
+        if not here or any(name in request.headers for name in ("x-forwarded-for", "forwarded", "x-real-ip")):
+            return PlainTextResponse("metrics are for this machine alone\n", 403)
+        try:
+            text = render_metrics(await anyio.to_thread.run_sync(read_status, workspace, store))
+        except SimError as error:
+            return PlainTextResponse(f"{error.found}\n", 503)
+        return Response(text, media_type=TYPE)
+
+    return [Route("/healthz", check_health), Route("/metrics", show_metrics)]
 
 
 def _render_sample(name: str, labels: Mapping[str, str], value: float) -> str:
