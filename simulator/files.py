@@ -131,8 +131,9 @@ def unwritable(error: OSError, place: Path) -> SimError:
 def write_file(path: Path, content: bytes | memoryview, mode: int = 0o666, head: bytes = b"") -> Path:
     """Write a file of `head` and `content` in one step, its folder made where needed. Raises SimError when the place
     cannot be written."""
+    tries = 0
     while True:
-        aside = name_aside(path)
+        aside, tries = name_aside(path), tries + 1
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             sweep(path.parent, path.name)
@@ -142,8 +143,8 @@ def write_file(path: Path, content: bytes | memoryview, mode: int = 0o666, head:
             aside.replace(path)
             return path
         except FileNotFoundError:
-            # The folder was exchanged for another of its name meanwhile.
-            if not path.parent.is_dir():
+            # The folder was exchanged for another of its name meanwhile; or it takes no files at all, as /proc.
+            if tries == 10 or not path.parent.is_dir():
                 raise unwritable(OSError(errno.ENOENT, os.strerror(errno.ENOENT)), path) from None
         except OSError as error:
             raise unwritable(error, path) from None

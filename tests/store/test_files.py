@@ -184,6 +184,16 @@ def test_a_file_is_written_though_its_folder_is_exchanged_meanwhile(tmp_path: Pa
         write_file(folder / "report.html", b"page")
 
 
+def test_a_folder_that_takes_no_files_is_told_in_one_line(tmp_path: Path) -> None:
+    def gone(_path: Path, _target: Path) -> None:
+        raise FileNotFoundError
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SimError, match="cannot be written"):
+        patch.setattr(Path, "replace", gone)  # as /proc, which is there and takes none
+        write_file(tmp_path / "report.html", b"page")
+    assert names(tmp_path) == set()
+
+
 def test_looking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:
     check_writable(tmp_path / "deep" / "reports")
     assert names(tmp_path) == set()
