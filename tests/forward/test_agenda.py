@@ -11,6 +11,9 @@ import pytest
 from simulator.forward.session import Session
 from simulator.market.bars import moment
 from simulator.market.calendar import NEW_YORK, sessions
+from simulator.trading.cycle import TradingRules
+from simulator.trading.execution import ExecutionRules
+from simulator.trading.risk import Limits
 from simulator.trading.schedule import MEETING, Point, make_schedule
 
 POINTS = (
@@ -22,7 +25,8 @@ POINTS = (
 
 def _session(first: date, last: date) -> Session:
     nothing: Any = None
-    return Session("run", nothing, (), POINTS, nothing, nothing, nothing, nothing, first, last)
+    rules = TradingRules(Limits(1.0, 1.0, 1.0, {}), ExecutionRules())
+    return Session("run", nothing, (), POINTS, rules, nothing, nothing, nothing, first, last)
 
 
 @pytest.mark.parametrize(
