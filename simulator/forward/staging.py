@@ -178,10 +178,8 @@ class Staging:
             intent = trader.state.intent
             if intent is None or not trader.execution_open or now >= session_hours(intent.decision.as_of)[1]:
                 continue
-            tickets = self._unsent(trader)
-            keys = self.hold(trader, intent, tickets)
-            for key, (name, staged) in self.stage(intent, tickets).items():
-                if key in keys:
+            for key, (name, staged) in self.stage(intent, self._unsent(trader)).items():
+                if not self._is_approved(name, trader, staged):
                     held.setdefault(name, {})[trader.name] = staged
                     of[name] = intent, trader.state.tickets[key].symbol
         for name, sizes in held.items():

@@ -43,7 +43,7 @@ def back_up(place: Path | str, target: Path) -> int:
         raise SimError("there is no store yet", where=now.url, mend="`sim db init` makes it")
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder) / "store"
-        _copy(str(place) if isinstance(place, str) else place, aside)
+        _copy(place, aside)
         with closing(sqlite3.connect(aside)) as db, db:
             count = int(db.execute("SELECT count(*) FROM events").fetchone()[0])
             digest = _digest(db)
@@ -103,12 +103,10 @@ def _copy(source: Path | str, target: Path | str) -> int:
 
 
 def _contents(db: Connection) -> str:
-    digest = hashlib.sha256()
+    digest, collated = hashlib.sha256(), db.dialect.name != "sqlite"
     for table in schema.sorted_tables:
         keys = list(table.primary_key.columns)
-        order = (
-            keys if db.dialect.name == "sqlite" else [k.collate("C") if k.type.python_type is str else k for k in keys]
-        )
+        order = [k.collate("C") if collated and k.type.python_type is str else k for k in keys]
         for row in db.execute(select(table).order_by(*order), execution_options={"yield_per": CHUNK}):
             digest.update(repr(tuple(row)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

@@ -10,7 +10,6 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,13 +26,13 @@ from starlette.responses import (
     Response,
     StreamingResponse,
 )
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Route
 
 import simulator
 from simulator.errors import SimError
 from simulator.printing import printable
 from simulator.store.database import Store
-from simulator.web import actions, reports, views
+from simulator.web import actions, metrics, reports, views
 from simulator.web.feed import Feed
 from simulator.web.guard import Addresses, Guard
 from simulator.web.sessions import Limiter, Session, Sessions
@@ -192,9 +191,9 @@ class Desk:
         """Throw a switch."""
         return {"text": actions.act(self.workspace, self.store, person, given if isinstance(given, dict) else {})}
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """Return the paths of the app."""
-        found: list[BaseRoute] = [
+        return [
             Route("/login", self.login, methods=["GET", "POST"]),
             Route("/logout", self.logout, methods=["POST"]),
             Route("/static/{name}", self.static),
@@ -206,13 +205,8 @@ class Desk:
             Route("/runs", self.shows("runs.html", views.look_at_runs)),
             Route("/audit", self.shows("audit.html", views.look_at_audit)),
             Route("/reports/{path:path}", self.page(self.report)),
+            *metrics.routes(self.workspace, self.store),
         ]
-        if find_spec("simulator.web.metrics") is not None:
-            from importlib import import_module
-
-            metrics = import_module("simulator.web.metrics")
-            found.append(Mount("/", routes=metrics.routes(self.workspace, self.store)))
-        return found
 
 
 def make_app(workspace: Workspace, store: Store, known: Addresses, sessions: Sessions | None = None) -> Guard:
