@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.cli.options import AS_JSON, Real
+from simulator.cli.options import AS_JSON, Real, open_store
 from simulator.cli.output import print_result
 from simulator.printing import say
-from simulator.workspace import Workspace
 
 if TYPE_CHECKING:
     from simulator.forward.approvals import Action, Approval
-    from simulator.store.database import Store
 
 TRADES = click.argument("trades", nargs=-1, required=True, metavar="TRADE…")
 BY = click.option("--by", metavar="NAME", help="Who answers.  [the user of this machine]")
@@ -47,17 +45,12 @@ def approvals(ctx: click.Context, every: bool, as_json: bool) -> None:
 @click.pass_context
 def list_waiting(ctx: click.Context, every: bool, as_json: bool) -> None:
     """Show trades that wait. Exit code 5 where an account could not be checked."""
-    from simulator.forward.approvals import read_approvals, read_unchecked
-    from simulator.forward.switches import read_heartbeats
+    from simulator.forward.approvals import read_approvals
+    from simulator.forward.status import find_unchecked
 
-    with _open_store(ctx.obj) as store:
+    with open_store(ctx.obj) as store:
         found = [one for one in read_approvals(store) if every or one.state == "waiting"]
-        alive = {heart.run: heart for heart in read_heartbeats(ctx.obj)}
-        unchecked = {run: read_unchecked(store, run) for run in alive}
-    for run, heart in alive.items():
-        if heart.state != "stopped" and (heart.is_late() or not heart.is_running()):
-            unchecked[run] = dict.fromkeys(heart.accounts, "its loop does not answer")
-    unchecked = {run: accounts for run, accounts in unchecked.items() if accounts}
+        unchecked = find_unchecked(ctx.obj, store)
     facts = {"approvals": [{**asdict(one), "digest": one.digest} for one in found], "unchecked": unchecked}
     print_result(_finite(facts), as_json, lambda _: _show(found, unchecked))
     ctx.exit(5 if unchecked else 0)
@@ -142,12 +135,13 @@ def _answer(
     from simulator.forward.approvals import answer, read_approvals
 
     rows, failed = [], {}
-    with _open_store(ctx.obj) as store:
-        waiting = [one for one in read_approvals(store) if one.state == "waiting"]
+    with open_store(ctx.obj) as store:
+        known = read_approvals(store)
+        waiting = [one for one in known if one.state == "waiting"]
         named = [f"{one.id}:{one.version}" for one in waiting] if tuple(trades) == ("all",) else list(trades)
         for name in named:
             try:
-                id, version = _find(name, read_approvals(store))
+                id, version = _find(name, known)
                 rows.append(answer(store, id, version, by or getuser(), action, reason, changes))
             except SimError as error:
                 failed[name] = str(error)
@@ -173,10 +167,3 @@ def _find(name: str, known: Sequence[Approval]) -> tuple[str, int]:
     if len(found) != 1 or not version.isdecimal():
         raise UsageError(f'no trade "{name}"', mend="`sim forward approvals` lists them as id:version")
     return found[0].id, int(version)
-
-
-def _open_store(workspace: Workspace) -> Store:
-    from simulator.store.connection import store_place
-    from simulator.store.database import Store
-
-    return Store(store_place(workspace.registry))

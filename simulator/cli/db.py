@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from simulator.cli.options import AS_JSON
+from simulator.cli.options import AS_JSON, open_store
 from simulator.printing import say
 from simulator.report.renderers.progress import progress_bar
 
 if TYPE_CHECKING:
-    from simulator.store.database import Change, Store
+    from simulator.store.database import Change
     from simulator.workspace import Workspace
 
 
@@ -27,7 +27,7 @@ def db() -> None:
 @click.pass_obj
 def init(workspace: Workspace) -> None:
     """Make the tables. `sim run` does so too when it needs them."""
-    with _open(workspace) as store:
+    with open_store(workspace) as store:
         made = store.init()
         now = store.status()
     say(f"{now.url}: {'made' if made else 'there already'}, revision {now.revision}")
@@ -37,7 +37,7 @@ def init(workspace: Workspace) -> None:
 @click.pass_obj
 def upgrade(workspace: Workspace) -> None:
     """Bring an older database to the newest revision, rows kept."""
-    with _open(workspace) as store:
+    with open_store(workspace) as store:
         before, after = store.upgrade()
         url = store.status().url
     how = "made at" if before is None else "has" if before == after else f"brought from revision {before} to"
@@ -49,7 +49,7 @@ def upgrade(workspace: Workspace) -> None:
 @click.pass_obj
 def status(workspace: Workspace, as_json: bool) -> None:
     """Show where the store lies, its revision, rows of each table and size. Changes nothing."""
-    with _open(workspace) as store:
+    with open_store(workspace) as store:
         now = store.status()
     if as_json:
         say(json.dumps(asdict(now)))
@@ -73,7 +73,7 @@ def rebuild(workspace: Workspace, as_json: bool) -> None:
     """
     from simulator.evidence.unrecorded import record_unrecorded
 
-    with _open(workspace) as store:
+    with open_store(workspace) as store:
         recorded = record_unrecorded(store, workspace.reports)
         with progress_bar() as advance:
             done = store.rebuild(lambda done, total: advance(done, total, before="run"))
@@ -120,13 +120,6 @@ def restore(workspace: Workspace, file: Path, force: bool) -> None:
             )
     count = put_back(file, store_place(workspace.registry), force)
     say(f"{count:,} events are back; `sim db rebuild` checks the tables")
-
-
-def _open(workspace: Workspace) -> Store:
-    from simulator.store.connection import store_place
-    from simulator.store.database import Store
-
-    return Store(store_place(workspace.registry))
 
 
 def _describe(change: Change) -> str:

@@ -274,28 +274,22 @@ def close_all(ctx: click.Context, run: str | None, url: str | None, as_json: boo
     Orders that were entered by hand are left. Repeated, it goes on with what is left to close. Exit code 5 where
     something could not be ordered; `rm forward.stop` lets loops start again.
     """
-    from simulator.forward.accounts import Closing
     from simulator.runs.forward_accounts import close_all as close
-    from simulator.runs.forward_accounts import find_registration
+    from simulator.runs.forward_accounts import find_registration, read_closings
 
     registration = find_registration(ctx.obj, run)
-    facts: dict[str, Any] = {"run": registration.id, "accounts": {}}
-    for name, found in close(registration, ctx.obj, _have_typed, url).items():
-        failed = (
-            {symbol: str(e) for symbol, e in found.failed.items()} if isinstance(found, Closing) else {"": str(found)}
-        )
-        orders = [one.symbol for one in found.orders] if isinstance(found, Closing) else []
-        facts["accounts"][name] = {"closing": orders, "failed": failed}
+    closings = read_closings(close(registration, ctx.obj, _have_typed, url))
 
     def show() -> None:
-        for name, one in facts["accounts"].items():
-            say(f"{name}: {', '.join(one['closing']) + ' ordered to close' if one['closing'] else 'nothing to close'}")
-            for symbol, why in one["failed"].items():
+        for name, (ordered, failed) in closings.items():
+            say(f"{name}: {', '.join(ordered) + ' ordered to close' if ordered else 'nothing to close'}")
+            for symbol, why in failed.items():
                 say(f"{name}: {symbol or 'not reached'}: {why}")
         say("the kill switch is thrown; `rm forward.stop` lets loops start again")
 
-    print_result(facts, as_json, lambda _: show())
-    ctx.exit(5 if any(one["failed"] for one in facts["accounts"].values()) else 0)
+    accounts = {name: {"closing": ordered, "failed": failed} for name, (ordered, failed) in closings.items()}
+    print_result({"run": registration.id, "accounts": accounts}, as_json, lambda _: show())
+    ctx.exit(5 if any(failed for _, failed in closings.values()) else 0)
 
 
 @forward.command(short_help="Hold the books against what the broker has.")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -101,7 +100,13 @@ def check_address(url: str | None, paper: bool = True) -> None:
     mend = "a rehearsal exchange is at http://127.0.0.1:PORT"
     if url is not None and not paper:
         raise UsageError("live keys are for Alpaca alone", mend=mend)
-    with suppress(ValueError):
-        if url is None or host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return
-    raise UsageError(f'"{host}" is not on this machine', mend=mend)
+    if url is not None and not is_loopback(host):
+        raise UsageError(f'"{host}" is not on this machine', mend=mend)
+
+
+def is_loopback(host: str) -> bool:
+    """Return True for a name or number of this machine that others cannot reach."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

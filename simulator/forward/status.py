@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from simulator.forward.approvals import read_unchecked
 from simulator.forward.switches import Heartbeat, read_heartbeats
+from simulator.store.database import Store
 from simulator.store.events import Stored
 from simulator.workspace import Workspace
 
@@ -72,6 +74,18 @@ def read_status(workspace: Workspace, events: Events, now: datetime | None = Non
     """Return the state of every loop that ever beat in the workspace, the one that beat last at the end."""
     at = now or datetime.now(UTC)
     return [_describe(heart, events.of_forward(heart.run), at) for heart in read_heartbeats(workspace)]
+
+
+def find_unchecked(workspace: Workspace, store: Store) -> dict[str, dict[str, str]]:
+    """Return {run: {account: why}} of accounts of which nobody knows what waits for approval: the loop does not answer,
+    or did not reach the broker."""
+    found, now = {}, datetime.now(UTC)
+    for heart in read_heartbeats(workspace):
+        silent = _health(heart, now) in ("gone", "late")
+        why = dict.fromkeys(heart.accounts, "its loop does not answer") if silent else read_unchecked(store, heart.run)
+        if why:
+            found[heart.run] = why
+    return found
 
 
 def _describe(heart: Heartbeat, stored: Sequence[Stored], now: datetime) -> Status:

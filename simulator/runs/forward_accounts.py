@@ -93,6 +93,17 @@ def close_all(
     return _with_accounts(registration, workspace, ask, url, lambda some: close_all_positions(some, reason))
 
 
+def read_closings(found: Mapping[str, Closing | BrokerError]) -> dict[str, tuple[list[str], dict[str, str]]]:
+    """Return {account: (symbols ordered to close, {symbol: why one was not})} of what `close_all` returned; the symbol
+    is empty where the account was not reached."""
+    return {
+        name: ([one.symbol for one in done.orders], {symbol: str(error) for symbol, error in done.failed.items()})
+        if isinstance(done, Closing)
+        else ([], {"": str(done)})
+        for name, done in found.items()
+    }
+
+
 def reconcile(registration: Registration, workspace: Workspace, ask: Ask, url: str | None = None) -> Reconciled:
     """Hold the books of every account against what its broker has. Changes nothing."""
     with Store(store_place(workspace.registry)) as store:

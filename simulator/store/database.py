@@ -165,6 +165,15 @@ class Store:
         with self._reading() as db:
             return [] if db is None else list(_history(db, run_id, FORWARD, kinds, after))
 
+    def newest_forward(self, count: int) -> list[Stored]:
+        """Return the newest `count` events of all forward runs, oldest first."""
+        of_forward = select(events.c.position).where(events.c.digest == FORWARD, events.c.kind.not_in(OF_FOLDERS))
+        with self._reading() as db:
+            if db is None:
+                return []
+            before = db.scalar(of_forward.order_by(events.c.position.desc()).offset(count).limit(1))
+            return list(_history(db, None, FORWARD, after=before or 0))
+
     def now(self) -> datetime:
         """Return the time that an event would be recorded at."""
         return self._clock()

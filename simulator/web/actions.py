@@ -65,18 +65,16 @@ def act(workspace: Workspace, store: Store, person: Person, given: Mapping[str, 
 
 def close(workspace: Workspace, run: str) -> str:
     """Throw the kill switch, cancel the orders of a test and close its positions. Live accounts: at a terminal only."""
-    from simulator.forward.accounts import Closing
-    from simulator.runs.forward_accounts import close_all, find_registration
+    from simulator.runs.forward_accounts import close_all, find_registration, read_closings
 
     def refuse(_sentence: str) -> str:
         mend = f"`sim forward close-all {run}`"
         raise UsageError("live accounts are closed by a person at a terminal; the kill switch is thrown", mend=mend)
 
     lines = []
-    for name, found in close_all(find_registration(workspace, run), workspace, refuse).items():
-        failed = found.failed if isinstance(found, Closing) else {"": found}
-        ordered = ", ".join(one.symbol for one in found.orders) if isinstance(found, Closing) else ""
-        lines.append(f"{name}: {ordered or 'nothing to close'}")
+    done = read_closings(close_all(find_registration(workspace, run), workspace, refuse))
+    for name, (ordered, failed) in done.items():
+        lines.append(f"{name}: {', '.join(ordered) or 'nothing to close'}")
         lines += [f"{name} {symbol}: {error}" for symbol, error in failed.items()]
     return "; ".join(lines)
 

@@ -10,6 +10,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 
 import anyio.to_thread
 
@@ -67,13 +68,15 @@ class Feed:
     async def _poll(self) -> None:
         while self.looking:
             with suppress(SimError):  # the store is away: browsers see that nothing comes but beats
-                new = await anyio.to_thread.run_sync(self.store.of_forward, None, (), max(self.position, 0))
+                newest = partial(self.store.newest_forward, KEPT)
+                since = partial(self.store.of_forward, None, (), self.position)
+                new = await anyio.to_thread.run_sync(newest if self.position < 0 else since)
                 if new or self.position < 0:
                     self._take(new)
             await asyncio.sleep(EVERY_S)
 
     def _take(self, new: list[Stored]) -> None:
-        self.ring.extend((one.position, _write(one)) for one in new[-KEPT:])
+        self.ring.extend((one.position, _write(one)) for one in new)
         self.position = new[-1].position if new else max(self.position, 0)
         self.first = self.ring[0][0] - 1 if len(self.ring) == KEPT else 0
         self.changed.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from simulator.errors import SimError, UsageError
+from simulator.forward.mode import is_loopback
 from simulator.printing import say
 from simulator.store.connection import store_place
 from simulator.store.database import Store
@@ -29,7 +29,7 @@ def serve(workspace: Workspace, host: str, port: int, public: Collection[str] = 
         parts = urlsplit(one)
         if parts.scheme not in ("http", "https") or one != f"{parts.scheme}://{parts.netloc}" or "@" in one:
             raise UsageError(f"--public {one} is no address", mend="https://NAME, as browsers see it")
-    if not public and not _is_loopback(host):
+    if not public and not is_loopback(host):
         mend = "keep 127.0.0.1, or name the proxy before it: --public https://NAME"
         raise UsageError(f"--host {host} would send tokens in the clear", mend=mend)
     if not read_tokens(workspace):
@@ -49,10 +49,3 @@ def serve(workspace: Workspace, host: str, port: int, public: Collection[str] = 
         options = {"proxy_headers": bool(public), "server_header": False, "timeout_graceful_shutdown": 2}
         config = uvicorn.Config(app, log_level="warning", access_log=False, **options)  # type: ignore[arg-type]
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

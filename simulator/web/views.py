@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from simulator.forward.approvals import KINDS, read_approvals, read_unchecked
-from simulator.forward.status import read_status
-from simulator.forward.switches import read_heartbeats, read_switches
+from simulator.forward.approvals import KINDS, read_approvals
+from simulator.forward.status import find_unchecked, read_status
+from simulator.forward.switches import read_switches
 from simulator.store.database import Store
 from simulator.store.events import Stored
 from simulator.web.actions import RUN
@@ -20,7 +20,7 @@ NEWEST = 200
 
 def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return loops with their accounts, switches and the newest events."""
-    newest = store.of_forward(None)[-NEWEST:][::-1]
+    newest = store.newest_forward(NEWEST)[::-1]
     lines = [(one.recorded_at, one.event.kind, one.event.account or "", describe(one)) for one in newest]
     return {
         "loops": read_status(workspace, store)[::-1],
@@ -32,16 +32,11 @@ def look_over(workspace: Workspace, store: Store) -> dict[str, Any]:
 
 def look_at_approvals(workspace: Workspace, store: Store) -> dict[str, Any]:
     """Return trades that wait, those that were answered, and accounts of which nobody knows what waits."""
-    known = read_approvals(store)
-    hearts = read_heartbeats(workspace)
-    unchecked = {(one.run, name): why for one in hearts for name, why in read_unchecked(store, one.run).items()}
-    for one in hearts:
-        if one.state != "stopped" and (not one.is_running() or one.is_late()):
-            unchecked |= {(one.run, name): "its loop is gone or does not answer" for name in one.accounts}
+    known, silent = read_approvals(store), find_unchecked(workspace, store)
     return {
         "waiting": [one for one in known if one.state == "waiting"],
         "answered": [one for one in known if one.state != "waiting"][::-1][:NEWEST],
-        "unchecked": unchecked,
+        "unchecked": {(run, name): why for run, accounts in silent.items() for name, why in accounts.items()},
     }
 
 

@@ -209,3 +209,12 @@ def test_an_approval_is_a_row_from_asking_to_the_end(store: Store) -> None:
     rows = [(row["id"], row["state"], row["asked_at"], row["settled_at"]) for row in store.rows("approvals")]
     assert rows == [("7", "given", asked.at, given.at), ("8", "asked", other.at, None)]
     assert not store.rebuild().differed
+
+
+def test_the_newest_events_of_forward_runs_are_those_last_appended(store: Store, facts: dict[str, Any]) -> None:
+    assert store.newest_forward(3) == []
+    for n in range(4):
+        store.append(f"test {n % 2}", [Event("forward.alert", None, None, {"n": n})])
+        store.record_run(facts, "folder")  # other runs between them do not count
+    for count in (1, 3, 4, 9):
+        assert store.newest_forward(count) == store.of_forward(None)[-count:]
