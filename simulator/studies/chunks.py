@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import UsageError
+from simulator.evidence.verify_sweep import series_digest
 from simulator.market.bars import Floats
 from simulator.replay.kernel.batch import AT_ONCE, MEASURES, Batch, play_many
 from simulator.replay.tape import Tape
@@ -27,12 +28,14 @@ class Chunk:
     ----------
     columns : {name: (R,)}: settings, and measures as :class:`simulator.replay.kernel.batch.Results` has them
     beyond : (R, S) what each member earned beyond its own usual exposure, session by session
+    digest : sha256 (hex) of the file of `beyond`; taken where it was played, side by side with other chunks
     failures : {member: why it could not be played}; its measures and returns are NaN
     """
 
     first: int
     columns: Mapping[str, NDArray[Any]]
     beyond: Floats
+    digest: str
     failures: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -51,7 +54,8 @@ def play_chunk(inputs: SweepInputs, first: int, end: int) -> Chunk:
     parts = [_play_or_fail(inputs, alike, failures) for alike in groups.values()]
     order = np.argsort([one.number for alike in groups.values() for one in alike], kind="stable")
     rows, beyond = (_joined([part[n] for part in parts], order) for n in (0, 1))
-    return Chunk(first, space.tidy(settings) | dict(zip(MEASURES, rows.T, strict=True)), beyond, failures)
+    columns = space.tidy(settings) | dict(zip(MEASURES, rows.T, strict=True))
+    return Chunk(first, columns, beyond, series_digest(beyond), failures)
 
 
 def _joined(parts: Sequence[Floats], order: NDArray[np.int64]) -> Floats:

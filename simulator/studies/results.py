@@ -8,7 +8,6 @@ reports/sweep-<strategy>-<from>-<to>-<id>/
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ import pandas as pd
 
 from simulator.errors import SimError
 from simulator.evidence.sweep_records import SEAL, SealRecord
-from simulator.evidence.verify_sweep import digests_of, read_seal, table_digest
+from simulator.evidence.verify_sweep import digests_of, read_seal, series_head, table_digest
 from simulator.files import write_file
 from simulator.market.bars import Floats
 from simulator.studies.chunks import Chunk
@@ -43,21 +42,17 @@ class SweepFolder:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        head, rows = io.BytesIO(), io.BytesIO()
-        np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(chunk.beyond))
-        series = chunk.beyond.data.cast("B")  # as it is in memory: a copy would take as long as the digest
-        digest = hashlib.sha256(head.getvalue())
-        digest.update(series)
+        rows = io.BytesIO()
         table = pa.table({name: pa.array(values.tolist()) for name, values in chunk.columns.items()})
         seal: SealRecord = {
             "study": self.study,
             "members": [chunk.first, chunk.first + len(chunk.beyond)],
             "table": table_digest(table),
-            "beyond": digest.hexdigest(),
+            "beyond": chunk.digest,
             "failures": {str(number): why for number, why in sorted(chunk.failures.items())},
         }
         pq.write_table(table.replace_schema_metadata({SEAL: json.dumps(seal).encode()}), rows, **PLAIN)
-        write_file(self._series(chunk.first), series, head=head.getvalue())
+        write_file(self._series(chunk.first), chunk.beyond.data.cast("B"), head=series_head(chunk.beyond))
         write_file(self._table(chunk.first), rows.getvalue())
 
     def has(self, first: int, end: int) -> bool:
