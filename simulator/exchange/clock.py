@@ -59,8 +59,8 @@ class LogicalClock:
     lines: set[Line] = field(default_factory=set)
     requests: int = 0
     begun: int = 0
-    passed: Callable[[int], None] | None = None
-    """Told each instant that time goes on to, before it does."""
+    passed: Callable[[int, bool], None] | None = None
+    """Told each instant that time goes on to, before it does, and whether only to before what opens then."""
 
     def __post_init__(self) -> None:
         self._answered, self._alone = asyncio.Condition(), asyncio.Lock()
@@ -124,17 +124,18 @@ class LogicalClock:
             if begun == self.begun:  # else a request came while frames went out
                 return
 
-    async def advance(self, to: int, first_event: bool = False) -> None:
+    async def advance(self, to: int, first_event: bool = False, before_open: bool = False) -> None:
         """Let time pass until `to`, one due point after the other; no further than one at which an order changed,
-        where `first_event`."""
+        where `first_event`; to before what opens at `to`, where `before_open`."""
         async with self._alone:
             while True:
                 await self.settle()
                 told, due = self.exchange.told, self.exchange.due()
                 step = to if due is None else min(due, to)
+                stands = before_open and step == to
                 if self.passed is not None:
-                    self.passed(step)
-                self.exchange.advance(step)
+                    self.passed(step, stands)
+                self.exchange.advance(step, stands)
                 if step == to or (first_event and self.exchange.told != told):
                     break
             await self.settle()

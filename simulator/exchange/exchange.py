@@ -92,7 +92,7 @@ class Exchange:
         """Put other prices in the place of those of now; `splits` are all that show in them."""
         self.bars, self.splits = bars, splits
         self.faults.clock = lambda: self.now
-        self.prices = Prices(bars, self.faults, splits)
+        self.prices = Prices(bars, self.faults, splits, lambda: self._opened)
 
     def at(self, instant: int, do: Callable[[], None]) -> None:
         """Do something when the clock comes to `instant`, before what opens or closes then; at once where it has."""
@@ -225,8 +225,9 @@ class Exchange:
         noted = [self._agenda[0][0]] if self._agenda else []
         return min((int(at) for at in (*opens, *closes, *noted)), default=None)
 
-    def advance(self, to: int) -> None:
-        """Let time pass until `to`, nanoseconds since the epoch. Time that has passed stays passed."""
+    def advance(self, to: int, before_open: bool = False) -> None:
+        """Let time pass until `to`, nanoseconds since the epoch; where `before_open`, bars that open at `to` itself
+        are still to open. Time that has passed stays passed."""
         while (due := self.due()) is not None and due <= to:
             self.now = max(self.now, due)
             self._settle()
@@ -235,6 +236,8 @@ class Exchange:
             # A bar closes before the next one opens at the same instant.
             elif self._closed < self._opened and int(self.bars.closes_at[self._closed]) == due:
                 self._close_bar()
+            elif before_open and due == to:
+                break
             else:
                 self._open_bar()
         if to > self.now:

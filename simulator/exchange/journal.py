@@ -39,11 +39,11 @@ class Journal:
             mend = "remove it, or rehearse with the settings, bars and program it was written with"
             raise DataError("the journal is of another exchange", where=str(self.path), mend=mend)
 
-    async def replay(self, app: ASGIApp, advance: Callable[[int], None]) -> None:
+    async def replay(self, app: ASGIApp, advance: Callable[[int, bool], None]) -> None:
         """Do again what stands in the file, then write into it."""
         for line in map(json.loads, self._lines[1:]):
             if "to" in line:
-                advance(line["to"])
+                advance(line["to"], line.get("before_open", False))
             else:
                 self.known.add(line["headers"][0])
                 await _ask(app, line)
@@ -57,9 +57,9 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def passed(self, to: int) -> None:
-        """Note that the clock goes on to `to`, nanoseconds since the epoch."""
-        self._write({"to": to})
+    def passed(self, to: int, before_open: bool) -> None:
+        """Note that the clock goes on to `to`, nanoseconds since the epoch, or to before what opens then."""
+        self._write({"to": to, "before_open": True} if before_open else {"to": to})
 
     async def asked(self, request: Request) -> None:
         """Note a request that may change something: any but a reading, and the first with a key, which opens an

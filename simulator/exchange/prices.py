@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -69,6 +70,8 @@ class Prices:
     bars: Bars
     faults: Faults = field(default_factory=Faults)
     splits: tuple[Split, ...] = ()
+    opened: Callable[[], int] = lambda: sys.maxsize
+    """Bars that have opened: at its own instant one may still be to open."""
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -124,7 +127,7 @@ class Prices:
         n = self.bars.columns.get(symbol)
         if n is None:
             return None
-        t = int(np.searchsorted(self.bars.opens_at, now, side="right"))
+        t = min(int(np.searchsorted(self.bars.opens_at, now, side="right")), self.opened())
         while t > 0:
             t -= 1
             if np.isfinite(self.bars.close[t, n]):

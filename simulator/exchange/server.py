@@ -199,7 +199,8 @@ def _control(wire: Wire) -> list[Route]:
 
     async def advance(request: Request) -> Response:
         body = await read_body(request)
-        await wire.clock.advance(_target(wire, body), bool(body.get("first_event", False)))
+        how = (bool(body.get(name, False)) for name in ("first_event", "before_open"))
+        await wire.clock.advance(_target(wire, body), *how)
         return await state(request)
 
     async def faults(request: Request) -> Response:

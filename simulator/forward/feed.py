@@ -62,8 +62,9 @@ class Source:
 class RecordedFeed:
     """Feed that keeps the bars of `symbols`, from the session `begin` on, in `folder`.
 
-    What is there is not asked again, so that a later restatement changes nothing that was decided on. `load` reads
-    the files: the argument is the instant, and the splits that hold by then.
+    What is there is not asked again, so that a later restatement changes nothing that was decided on; what is new is
+    appended. `load` reads the files: the argument is the instant, and the splits that hold by then. `tables` are those
+    that need not be read again, as they stand on disk.
     """
 
     symbols: Sequence[str]
@@ -71,6 +72,7 @@ class RecordedFeed:
     folder: Path
     source: Source
     load: Callable[[datetime, Sequence[Split]], Known]
+    tables: dict[Path, BarTable] = field(default_factory=dict)
     _asked: date | None = None
     _kept: tuple[int, int] = (-1, -1)
     _dividends: Mapping[tuple[str, date], float] = field(default_factory=dict)
@@ -137,31 +139,41 @@ class RecordedFeed:
 
     def _record(self, as_of: datetime, last: date) -> None:
         missing: dict[date, list[str]] = {}
-        there: dict[str, BarTable] = {}
         sweep(self.folder)
-        for symbol in self.symbols:
-            path = self.folder / f"{symbol}.csv"
-            if path.is_file():
-                there[symbol] = files.read_table(path)
+        paths = {symbol: self.folder / f"{symbol}.csv" for symbol in self.symbols}
+        for symbol, path in paths.items():
+            self._read(path)
             since = self.begin
-            if symbol in there:
-                since = there[symbol].last + timedelta(days=1 if self._daily else 0)
+            if path in self.tables:
+                since = self.tables[path].last + timedelta(days=1 if self._daily else 0)
             if since <= last:
                 missing.setdefault(since, []).append(symbol)
         self.folder.mkdir(parents=True, exist_ok=True)
-        moves = []
+        moves, appended = [], False
         for since, symbols in missing.items():
             for found in self.source.bars(symbols, since, last):
-                table = self._complete(found, there.get(found.symbol), as_of)
+                path = paths[found.symbol]
+                there = self.tables.get(path)
+                table = self._complete(found, there, as_of)
                 if not len(table):
                     continue
-                path = self.folder / f"{table.symbol}.csv"
-                moves.append((name_aside(path), path))
-                whole = joined(there[table.symbol], table) if table.symbol in there else table
-                files.write_csv(whole, moves[-1][0], table.source)
-        if self._daily and missing and not moves and all(one.last < last for one in there.values()):
+                if there is None:
+                    moves.append((name_aside(path), path))
+                    files.write_csv(table, moves[-1][0], table.source)
+                else:
+                    files.append_csv(table, path, table.source)
+                    self.tables[path], appended = joined(there, table), True
+        if self._daily and missing and not (moves or appended) and all(it.last < last for it in self.tables.values()):
             raise DataError(f"no symbol has a bar of {last} yet")
         place_all(self.folder, moves)
+        for _, path in moves:
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        """Read the table of a file once; a line that a kill cut off is removed."""
+        if path not in self.tables and path.is_file():
+            files.cut_torn_line(path)
+            self.tables[path] = files.read_table(path, source=f"{self.folder.name}/{path.name}")
 
     def _complete(self, table: BarTable, there: BarTable | None, as_of: datetime) -> BarTable:
         """Return what of `table` is new and has closed by `as_of`, with the dividends that went ex."""
@@ -183,7 +195,7 @@ def joined(old: BarTable, new: BarTable) -> BarTable:
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(old, name), getattr(new, name)]) for name in ("session_of", "starts", *NUMBERS)
     }
-    return BarTable(old.symbol, old.source, old.frequency, **columns)
+    return BarTable(old.symbol, old.source, old.frequency, **columns, path=old.path, notes=old.notes)
 
 
 def adjusted(bars: Bars, splits: Sequence[Split]) -> Bars:

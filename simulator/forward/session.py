@@ -55,7 +55,8 @@ ROUNDS = 3
 """Attempts on an account whose broker does not answer, before the others are seen to."""
 
 Wake = Literal["morning", "open", "point", "end"]
-RANK: tuple[Wake, ...] = ("morning", "open", "point", "end")
+RANK: tuple[Wake, ...] = ("morning", "point", "open", "end")
+"""Of what is due at one instant: a point at the open is decided before what fills in its auction."""
 
 
 @dataclass(frozen=True)
@@ -324,6 +325,7 @@ class Session:
         elif due.why == "morning":
             await self._morning(at, due.name)
         elif due.why == "open":
+            await self.clock.sleep_until(at)  # a rehearsal's stands before the auction where a point was held
             await self._settle_all()
         elif due.name not in self.closed:
             await self._end(at, due.name)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -134,12 +135,13 @@ def load_bars(
     last: date | None = None,
     history: int = 0,
     context: Sequence[str] = (),
+    kept: Mapping[Path, BarTable] = MappingProxyType({}),
 ) -> Loaded:
     """Load checked bars of `symbols` from `first` to `last`, both included, with `history` sessions before `first`.
 
     Each symbol comes from the first of the folders `data` that has a file for it, else from their ``sample/``;
     `Bars.sources` says which. With `last` None the run ends at the last session that all symbols have. Symbols may
-    start late, stop early or miss sessions (NaN there); `notes` says so.
+    start late, stop early or miss sessions (NaN there); `notes` says so. Files whose tables are `kept` are not read.
 
     Raises UsageError for symbols or dates that make no sense, DataError for a symbol without bars, for dates
     without bars, and for bars that `quality` refuses: corrupt data is worse than no data.
@@ -151,7 +153,8 @@ def load_bars(
         if symbol not in found:
             guess = _guess(symbol.upper(), found, [data] if isinstance(data, Path) else data)
             raise DataError(f'no bars for "{symbol}"{guess}', mend=f"fetch them with {_fetch([symbol], window)}")
-    tables = {s: load_table(found[s]) for s in dict.fromkeys((*symbols, *context)) if s in found}
+    chosen = {s: found[s] for s in dict.fromkeys((*symbols, *context)) if s in found}
+    tables = {s: load_table(one, kept.get(one.path)) for s, one in chosen.items()}
     if "pyarrow" in sys.modules:  # it keeps what the files took, a hundred megabytes of a year of minutes
         sys.modules["pyarrow"].default_memory_pool().release_unused()
     traded, notes = _one_frequency([tables[s] for s in symbols])
@@ -183,9 +186,10 @@ def _fetch(symbols: Sequence[str], window: _Window) -> str:
     return f"`sim data fetch --source yahoo --symbols {','.join(symbols)} --from {first} --to {until}`"
 
 
-def load_table(found: Found) -> BarTable:
-    """Read one file. Raises DataError (symbol, date, file) for the first problem for which it is refused."""
-    table = found.read()
+def load_table(found: Found, kept: BarTable | None = None) -> BarTable:
+    """Read one file, or take the table that was `kept` of it. Raises DataError (symbol, date, file) for the first
+    problem for which it is refused."""
+    table = found.read() if kept is None else kept
     problems = quality.refusals(table)
     if problems:
         first = problems[0]

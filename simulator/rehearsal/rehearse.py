@@ -13,7 +13,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -138,10 +138,15 @@ class Rehearsal:
 @dataclass
 class Conductor:
     """Conducts the exchange at `url`, as `docs/exchange.md` has it: it is also the clock of the session, which moves
-    when that sleeps."""
+    when that sleeps.
+
+    It comes to one of `points` before what opens then, as a replay decides before the bar that begins; asked for the
+    same instant again it lets that open.
+    """
 
     url: str
     told: Callable[[datetime], None] | None = None
+    points: Collection[datetime] = ()
 
     def ask(self, what: str = "", **body: object) -> dict[str, Any]:
         """Return the state of the exchange, after `what` was done. Raises BrokerError."""
@@ -161,8 +166,11 @@ class Conductor:
     async def sleep_until(self, at: datetime, busy: bool = False) -> None:
         if self.told is not None:
             self.told(at)
-        if await self.now() < at:
-            await asyncio.to_thread(self.ask, "advance", to=at.isoformat(), first_event=busy)
+        now, point = await self.now(), at in self.points
+        if now < at:
+            await asyncio.to_thread(self.ask, "advance", to=at.isoformat(), first_event=busy, before_open=point)
+        elif now == at and point:
+            await asyncio.to_thread(self.ask, "advance", to=at.isoformat())
 
 
 async def pass_time(seconds: float) -> None:
@@ -203,6 +211,7 @@ def rehearse(rehearsal: Rehearsal, told: Told | None = None, url: str | None = N
 
         asked = open_session(spec, rehearsal.last, workspace, registration, "rehearsal", broker, clock, data)
         session, loop = opened.enter_context(asked)
+        clock.points = {moment(at) for at in session.agenda().instants.tolist()}
         if session.watch is not None and rehearsal.answers is not None:
             asking = {"approval": session.watch.settings.approval or "required"}
             session.watch.settings = session.watch.settings.model_copy(update=asking)

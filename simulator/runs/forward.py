@@ -32,7 +32,7 @@ from simulator.market.events import load_events
 from simulator.market.fetch import last_complete_session
 from simulator.market.load import available, load_bars
 from simulator.market.news import load_news
-from simulator.market.table import DAILY, step_of
+from simulator.market.table import DAILY, BarTable, step_of
 from simulator.runs.accounts import COUNCIL
 from simulator.runs.cash_return import with_cash_return
 from simulator.runs.gateway_setup import open_gateway
@@ -87,12 +87,13 @@ def open_session(
         points = points_of(loaded.strategy, config.schedule)
         begin = _sessions_before(spec.first, loaded.strategy.window)
         source = fetch if isinstance(fetch, Source) else Source(fetch)
-        load = _loader(spec, begin, folder / "data", workspace, config, source.frequency == DAILY)
+        tables: dict[Path, BarTable] = {}
+        load = _loader(spec, begin, folder / "data", workspace, config, source.frequency == DAILY, tables)
         # Beside intraday bars the cash instrument has its days in the workspace.
         symbols = dict.fromkeys(
             (*spec.symbols, *([config.assets.cash_instrument] if source.frequency == DAILY else ()))
         )
-        feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load)
+        feed = RecordedFeed(tuple(symbols), begin, folder / "data", source, load, tables)
         known = asking.loop.run(feed.known_at(datetime.combine(spec.first, time(), NEW_YORK)))
         marks = {symbol: known.snapshot.last(symbol) for symbol in spec.symbols if known.snapshot.has(symbol)}
         traders = []
@@ -134,7 +135,13 @@ def exchange_of(events: Sequence[Event]) -> str | None:
 
 
 def _loader(
-    spec: RunSpec, begin: date, data: Path, workspace: Workspace, config: Config, daily: bool
+    spec: RunSpec,
+    begin: date,
+    data: Path,
+    workspace: Workspace,
+    config: Config,
+    daily: bool,
+    kept: Mapping[Path, BarTable],
 ) -> Callable[[datetime, Sequence[Split]], Known]:
     """Return the function that reads recorded bars as a replay of the same sessions does."""
     context = (config.assets.cash_instrument, *config.assets.context)
@@ -146,7 +153,7 @@ def _loader(
         last = last_complete_session(as_of, timedelta(0)) if daily else today
         found = available(data)  # what is traded is recorded; context may come from the workspace
         there = [symbol for symbol in spec.symbols if symbol in found]
-        loaded = load_bars(there or spec.symbols, folders, first=begin, last=last, context=context)
+        loaded = load_bars(there or spec.symbols, folders, first=begin, last=last, context=context, kept=kept)
         loaded = replace(loaded, bars=with_absent(loaded.bars, spec.symbols))
         start = int(np.searchsorted(loaded.bars.session_of, day_number(spec.first)))
         shown = adjusted(loaded.context, splits)

@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +40,9 @@ COLLAR = 0.05
 
 LAST_TO_OPEN, LAST_TO_CLOSE = timedelta(minutes=2), timedelta(minutes=10)
 """Before the opening and the close: later orders take no part in the auction."""
+
+EVENING = time(19)
+"""In New York, from when on brokers take orders for the next opening auction."""
 
 MULTIPLIER = 2.0
 """Dollars that an account holds for one of its own, from `BORROWING_EQUITY` on."""
@@ -129,7 +132,9 @@ def sessions_from(day: date) -> tuple[tuple[datetime, datetime], ...]:
 
 
 def as_sent(ticket: Ticket, now: datetime) -> Ticket:
-    """Return `ticket` as it is sent at `now`: too late for the opening auction it is an order of the day.
+    """Return `ticket` as it is sent at `now`: where no order for the opening auction is taken, within a session and
+    from its close to the evening, it is an order of the day; after the close the broker holds that until the next
+    opening auction takes it.
 
     Raises DeniedError where it is too late for the closing auction.
     """
@@ -137,7 +142,9 @@ def as_sent(ticket: Ticket, now: datetime) -> Ticket:
     if ticket.time_in_force == "cls" and now >= closes - LAST_TO_CLOSE:
         until = (closes - LAST_TO_CLOSE).astimezone(NEW_YORK)
         raise DeniedError(f"{ticket.symbol}: orders for the closing auction are taken until {until:%H:%M}")
-    late = ticket.time_in_force == "opg" and now >= opens - LAST_TO_OPEN
+    today = now.astimezone(NEW_YORK)
+    closed = sessions_from(today.date())[0][1] <= now and today.time() < EVENING
+    late = ticket.time_in_force == "opg" and (now >= opens - LAST_TO_OPEN or closed)
     return replace(ticket, time_in_force="day") if late else ticket
 
 

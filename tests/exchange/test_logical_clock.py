@@ -101,6 +101,19 @@ def test_the_clock_stops_at_the_first_event_where_that_is_asked_for() -> None:
         assert served.wire.exchange.now > began
 
 
+def test_the_clock_comes_to_an_instant_before_what_opens_then_where_that_is_asked_for() -> None:
+    with serve(open_exchange()) as served:
+        opens = "2024-01-04T14:30:00Z"
+        ask(served, "/v2/orders", BUY)
+        assert ask(served, "/rehearsal/advance", {"to": opens, "before_open": True})["now"] == opens
+        assert ask(served, "/v2/positions") == []
+        assert served.wire.exchange.prices.price("A", served.wire.exchange.now) == 100.0, "the close before"
+        ask(served, "/v2/orders", BUY)
+        ask(served, "/rehearsal/advance", {"to": opens})
+        (held,) = ask(served, "/v2/positions")
+        assert (held["qty"], held["avg_entry_price"]) == ("2", "101")
+
+
 def test_a_request_that_hangs_by_fault_does_not_hold_the_clock() -> None:
     with serve(open_exchange(), Faults({"hang": 1.0})) as served:
         began = served.wire.exchange.now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from datetime import time as clock_time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +20,8 @@ from simulator.forward.books import Split
 from simulator.forward.feed import Actions, RecordedFeed, Source, adjusted
 from simulator.forward.mode import make_rehearsal_keys
 from simulator.forward.protocols import Known
-from simulator.market.bars import Bars
-from simulator.market.calendar import NEW_YORK, day_number
+from simulator.market.bars import NUMBERS, Bars, instant
+from simulator.market.calendar import MINUTE, NEW_YORK, day_number
 from simulator.market.events import load_events
 from simulator.market.news import News, load_news
 from simulator.market.sources.files import read_table
@@ -63,6 +63,43 @@ def test_what_is_on_disk_is_not_asked_again_and_dividends_stand_on_their_session
     assert read_table(tmp_path / "data" / "SPY.csv").dividend.tolist() == [0.0, 1.5]
     assert load_news(tmp_path / "data" / "news") == tuple(news)
     assert load_events(tmp_path / "data" / "events.csv") == ()
+
+
+def test_minutes_are_appended_and_a_line_that_a_kill_cut_off_is_fetched_again(tmp_path: Path) -> None:
+    opens = datetime.combine(MONDAY, clock_time(9, 30), NEW_YORK)
+    starts = np.array([instant(opens) + minute * MINUTE for minute in range(30)])
+    asked: list[str] = []
+
+    def bars(symbols: Sequence[str], _first: date, _last: date) -> list[BarTable]:
+        asked.extend(symbols)
+        prices = {name: np.arange(30) / 3.0 + 100.0 for name in ("open", "high", "low", "close", "volume", "dividend")}
+        days = np.full(30, day_number(MONDAY))
+        return [BarTable(symbol, "broker", "1min", days, starts, **prices) for symbol in symbols]
+
+    def load(as_of: datetime, splits: Sequence[Split]) -> Known:
+        shown: Any = SimpleNamespace(as_of=as_of, news=(), events=())
+        return Known(shown, None, splits)  # type: ignore[arg-type]
+
+    def feed() -> RecordedFeed:
+        return RecordedFeed(("A", "B"), MONDAY, tmp_path / "data", Source(bars, frequency="1min"), load)
+
+    path, running = tmp_path / "data" / "A.csv", feed()
+    asyncio.run(running.known_at(opens + timedelta(minutes=10)))
+    inode = path.stat().st_ino
+    asyncio.run(running.known_at(opens + timedelta(minutes=20)))
+    assert path.stat().st_ino == inode, "it is the same file"
+    assert len(read_table(path)) == 20
+    path.write_bytes(path.read_bytes()[:-9])
+    again = feed()
+    asyncio.run(again.known_at(opens + timedelta(minutes=25)))
+    for one in (path, path.with_name("B.csv")):
+        table = read_table(one, source=f"data/{one.name}")
+        assert table.starts.tolist() == starts[:25].tolist()
+        kept = again.tables[one]
+        assert all(
+            np.array_equal(getattr(kept, name), getattr(table, name)) for name in ("starts", "session_of", *NUMBERS)
+        )
+        assert kept.source == table.source
 
 
 def test_history_is_shown_in_the_shares_of_today() -> None:

@@ -198,7 +198,8 @@ def test_32_orders_come_to_the_auctions_in_time_or_not_at_all() -> None:
     assert as_sent(ticket, opens - timedelta(minutes=3)).time_in_force == "opg"
     for late in (opens - timedelta(minutes=2), opens, opens + timedelta(hours=3)):
         assert as_sent(ticket, late).time_in_force == "day", "too late for the auction: an order of the day"
-    assert as_sent(ticket, opens + timedelta(hours=7)).time_in_force == "opg", "after the close it is for tomorrow"
+    assert as_sent(ticket, opens + timedelta(hours=7)).time_in_force == "day", "held until the next opening takes it"
+    assert as_sent(ticket, opens + timedelta(hours=9, minutes=30)).time_in_force == "opg", "from 19:00 on for tomorrow"
     closing = replace(ticket, time_in_force="cls")
     closes = datetime.fromisoformat("2024-01-03T16:00-05:00")
     assert as_sent(closing, closes - timedelta(minutes=11)) == closing

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -177,17 +177,35 @@ def write_csv(table: BarTable, path: Path, origin: str) -> None:
     The file is written whole and on disk when this returns; the caller moves it into place.
     """
     with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("date", *NUMBERS, "source"))
-        numbers = zip(*(map(_plain, getattr(table, name).tolist()) for name in NUMBERS), strict=True)
-        if table.daily:
-            labels = [str(day) for day in table.session_of.astype("datetime64[D]")]
-        else:
-            labels = [moment(at).astimezone(NEW_YORK).isoformat() for at in table.starts.tolist()]
-        for label, row in zip(labels, numbers, strict=True):
-            writer.writerow((label, *row, origin))
-        out.flush()
-        os.fsync(out.fileno())
+        csv.writer(out, lineterminator="\n").writerow(("date", *NUMBERS, "source"))
+        _write_rows(table, out, origin)
+
+
+def append_csv(table: BarTable, path: Path, origin: str) -> None:
+    """Write the bars of `table`, later than all there, at the end of a file of :func:`write_csv`; they are on disk when
+    this returns. A kill in between leaves whole lines and one that was cut off, which `cut_torn_line` removes."""
+    with path.open("a", encoding="utf-8", newline="") as out:
+        _write_rows(table, out, origin)
+
+
+def cut_torn_line(path: Path) -> None:
+    """Remove what stands after the last line end of `path`: a kill cut it off."""
+    with path.open("r+b") as file:
+        whole = file.read()
+        if not whole.endswith(b"\n"):
+            file.truncate(whole.rfind(b"\n") + 1)
+
+
+def _write_rows(table: BarTable, out: TextIO, origin: str) -> None:
+    numbers = zip(*(map(_plain, getattr(table, name).tolist()) for name in NUMBERS), strict=True)
+    if table.daily:
+        labels = [str(day) for day in table.session_of.astype("datetime64[D]")]
+    else:
+        labels = [moment(at).astimezone(NEW_YORK).isoformat() for at in table.starts.tolist()]
+    rows = ((label, *row, origin) for label, row in zip(labels, numbers, strict=True))
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    out.flush()
+    os.fsync(out.fileno())
 
 
 def parse_moment(text: str, column: str, where: str) -> datetime:

@@ -1,0 +1,86 @@
+"""The desk's sessions on bars within a day, rehearsed: orders, fills and decisions are those of a replay."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pytest
+
+from simulator.market.sources import files, synthetic
+from simulator.store.database import Store
+from simulator.workspace import make_workspace
+
+from ..conftest import _in_this_process
+
+pytestmark = pytest.mark.medium
+
+SYMBOLS = ("SYN-FINA-3", "SYN-HEAL-2", "SYN-INDU-2", "SYN-UTIL-1")
+WORDS = (
+    "--strategy",
+    "momentum_desk",
+    "--symbols",
+    ",".join(SYMBOLS),
+    "--set",
+    "window=80",
+    "--set",
+    "exits.first=0.5",
+)
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """A rehearsal of the desk: what `sim rehearse` and `sim forward parity` say, and the events of the store."""
+
+    made: dict[str, Any]
+    parity: dict[str, Any]
+    events: list[Any]
+
+    def payloads(self, kind: str) -> list[Any]:
+        return [one.payload for one in self.events if one.kind == f"forward.{kind}"]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
+    """Four sessions on half hours, watched at 10:00 alone: one position gaps through its stop, half of another is sold
+    at a review."""
+    make_workspace(workspace := tmp_path_factory.mktemp("desk") / "workspace", git=False)
+    house = workspace / "config" / "desk.yaml"
+    house.write_text(house.read_text().replace('["10:00", "11:00", "14:00"]', '["10:00"]'))
+    for table in synthetic.fetch(SYMBOLS, date(2023, 9, 1), date(2024, 3, 8), 7, "30min"):
+        files.write_csv(table, workspace / "data" / f"{table.symbol}.csv", table.source)
+    done = _in_this_process(["rehearse", "--from", "2024-03-04", "--sessions", "4", *WORDS, "--json"], workspace, {})
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    parity = json.loads(_in_this_process(["forward", "parity", made["run"], "--json"], workspace, {}).stdout)
+    with Store(workspace / "sim.db") as store:
+        return Rehearsed(made, parity, [one.event for one in store.of_forward(made["run"])])
+
+
+def test_a_desk_that_trades_within_the_day_is_the_replay_of_its_sessions(desk: Rehearsed) -> None:
+    assert desk.parity["differences"] == []
+    assert desk.parity["holds"]
+    assert desk.parity["compared"]["orders"] == desk.made["accounts"]["COUNCIL"]["orders"] >= 4
+    assert desk.parity["compared"]["fills"] >= 5
+    assert desk.parity["compared"]["prompts"] > 20
+
+
+def test_a_gap_through_a_stop_comes_after_the_decision_at_the_open(desk: Rehearsed) -> None:
+    """As in a replay, which decides before the bar that begins."""
+    (stopped,) = (one for one in desk.events if one.kind == "forward.fill" and one.payload["why"] == "stop")
+    assert stopped.at.endswith("T09:30:00-05:00")
+    opened = next(one for one in desk.events if one.kind == "forward.intent" and one.at == stopped.at)
+    assert opened.payload["point"] == "open"
+    assert stopped.payload["symbol"] in opened.payload["decision"]["record"]["workflow"]["context"]["held"]
+    assert desk.events.index(opened) < desk.events.index(stopped)
+
+
+def test_a_sale_decided_at_the_close_is_held_until_the_next_opening_takes_it(desk: Rehearsed) -> None:
+    intents = (one for one in desk.events if one.kind == "forward.intent" and one.payload["point"] == "review")
+    (decided,) = (one for one in intents if one.payload["orders"])
+    (sale,) = decided.payload["orders"]
+    (fill,) = (one for one in desk.events if one.kind == "forward.fill" and one.payload["quantity"] == sale["quantity"])
+    assert (decided.at[11:16], fill.at[11:16]) == ("16:00", "09:30")
+    assert [one["text"] for one in desk.payloads("alert") if one["kind"] == "order refused"] == []
