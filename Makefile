@@ -11,7 +11,7 @@ SETUP  := pyproject.toml constraints.txt hatch_build.py
 # What points another Python elsewhere must not reach into .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
-.PHONY: help run test test-fast test-slow test-clients soak check bench kernels pictures wheel clean
+.PHONY: help run test test-fast test-slow test-clients soak soak-desk check bench kernels pictures wheel clean
 
 help:
 	@echo 'make run        set up, then replay the council over the sample bars and write a report'
@@ -19,7 +19,8 @@ help:
 	@echo 'make test-fast  those of them that are done within a minute'
 	@echo 'make test-slow  the tests that take longer than ten seconds'
 	@echo 'make test-clients  other people'\''s Alpaca clients against the rehearsal exchange and the MCP servers (installs them into .clients)'
-	@echo 'make soak       fifty kills of rehearsed forward sessions while the broker fails (a quarter of an hour)'
+	@echo 'make soak       fifty kills of rehearsed forward sessions while the broker fails (a quarter of an hour), then'
+	@echo 'make soak-desk  thirty kills of the desk, in each of its ten states (two minutes)'
 	@echo 'make test-executors  sweeps on Dask and Ray, in an environment of its own (.venv-executors, half a gigabyte)'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make bench      the benchmarks'
@@ -54,6 +55,11 @@ test-clients: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test
 	@echo '==> tests/rehearsal/soak.py'
 	@$(PY) tests/rehearsal/soak.py
+	@$(MAKE) --no-print-directory soak-desk
+
+soak-desk: $(VENV)/.installed-test
+	@echo '==> tests/rehearsal/desk_soak.py'
+	@$(PY) tests/rehearsal/desk_soak.py
 
 # Not in .venv: Ray alone is larger than all the simulator needs.
 test-executors:

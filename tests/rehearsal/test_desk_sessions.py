@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simulator.market.sources import files, synthetic
 from simulator.store.database import Store
-from simulator.workspace import make_workspace
 
 from ..conftest import _in_this_process
+from .desk_soak import FIRST, WORDS, Killed, make_lab, outcome
 
 pytestmark = pytest.mark.medium
-
-SYMBOLS = ("SYN-FINA-3", "SYN-HEAL-2", "SYN-INDU-2", "SYN-UTIL-1")
-WORDS = (
-    "--strategy",
-    "momentum_desk",
-    "--symbols",
-    ",".join(SYMBOLS),
-    "--set",
-    "window=80",
-    "--set",
-    "exits.first=0.5",
-)
 
 
 @dataclass(frozen=True)
@@ -46,12 +33,8 @@ class Rehearsed:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
     """Four sessions on half hours, watched at 10:00 alone: one position gaps through its stop, half of another is sold
     at a review."""
-    make_workspace(workspace := tmp_path_factory.mktemp("desk") / "workspace", git=False)
-    house = workspace / "config" / "desk.yaml"
-    house.write_text(house.read_text().replace('["10:00", "11:00", "14:00"]', '["10:00"]'))
-    for table in synthetic.fetch(SYMBOLS, date(2023, 9, 1), date(2024, 3, 8), 7, "30min"):
-        files.write_csv(table, workspace / "data" / f"{table.symbol}.csv", table.source)
-    done = _in_this_process(["rehearse", "--from", "2024-03-04", "--sessions", "4", *WORDS, "--json"], workspace, {})
+    workspace = make_lab(tmp_path_factory.mktemp("desk") / "workspace")
+    done = _in_this_process(["rehearse", "--from", FIRST, "--sessions", "4", *WORDS, "--json"], workspace, {})
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     parity = json.loads(_in_this_process(["forward", "parity", made["run"], "--json"], workspace, {}).stdout)
@@ -84,3 +67,11 @@ def test_a_sale_decided_at_the_close_is_held_until_the_next_opening_takes_it(des
     (fill,) = (one for one in desk.events if one.kind == "forward.fill" and one.payload["quantity"] == sale["quantity"])
     assert (decided.at[11:16], fill.at[11:16]) == ("16:00", "09:30")
     assert [one["text"] for one in desk.payloads("alert") if one["kind"] == "order refused"] == []
+
+
+def test_a_desk_killed_in_two_states_comes_to_the_same_end(desk: Rehearsed, tmp_path: Path) -> None:
+    """Two of ten: `make soak` kills it in each."""
+    killed = Killed(make_lab(tmp_path / "killed"), sessions=4)
+    killed.kill("MARKET_EXECUTION")
+    killed.kill("INTRADAY_MONITORING")
+    assert killed.finish() == outcome(desk.made, desk.events)
