@@ -44,8 +44,9 @@ from simulator.workspace import Workspace
 Part = Literal["prompts", "decisions", "orders", "fills", "books"]
 PARTS: tuple[Part, ...] = ("prompts", "decisions", "orders", "fills", "books")
 
-CENT, SHARE, PRICE, ROUNDING = 0.005, 1e-6, 1e-8, 1e-12
-"""Dollars, shares, fractions of a price and of a number decided by which the two may differ."""
+CENT, SHARE, PRICE, ROUNDING, NOTHING = 0.005, 1e-6, 1e-8, 1e-12, 1e-9
+"""Dollars, shares, fractions of a price and of a number decided by which the two may differ; what of the latter counts
+as zero."""
 
 Facts = dict[tuple[Hashable, ...], Any]
 """Values of one part, under (account, instant or session, …)."""
@@ -313,7 +314,8 @@ def _differ(part: Part, forward: Facts, again: Facts) -> Iterator[Difference]:
 
 def _same(part: Part, mine: Any, theirs: Any) -> bool:
     if part == "decisions" and isinstance(mine, float) and isinstance(theirs, float):
-        return isclose(mine, theirs, rel_tol=ROUNDING)  # a weight of what is held follows from sums of fills
+        # A weight of what is held follows from sums of fills; a profit is a small difference of such sums.
+        return isclose(mine, theirs, rel_tol=ROUNDING, abs_tol=NOTHING)
     if mine is None or theirs is None or part not in ("fills", "books"):
         return bool(mine == theirs)
     if part == "books":

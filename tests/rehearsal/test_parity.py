@@ -14,6 +14,7 @@ import pytest
 
 from simulator.market.bars import moment
 from simulator.market.calendar import MINUTE, sessions
+from simulator.rehearsal.parity import _same
 from simulator.rehearsal.rehearse import Rehearsal
 from simulator.runs.spec import RunSpec
 from simulator.store.database import Store
@@ -165,6 +166,13 @@ def test_another_prompt_or_rule_is_another_rehearsal(council: tuple[Path, Show])
     prompt = next(council[0].rglob("*.md"))
     prompt.write_text(prompt.read_text() + "\n")
     assert Rehearsal(spec, 2, workspace).run != before
+
+
+def test_the_last_bit_of_a_small_difference_of_sums_is_no_difference_and_a_changed_setting_is() -> None:
+    assert _same("decisions", -0.00018739323674288322, -0.00018739323674266117), "a day's return, seen on 5-minute bars"
+    assert _same("decisions", -120.47339953113988, -120.47339953115443)
+    assert not _same("decisions", 0.02, 0.020001)
+    assert not _same("decisions", 169.19, 169.2)
 
 
 def test_an_account_that_is_reset_is_not_traded_on_in(tmp_path: Path) -> None:
