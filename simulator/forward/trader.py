@@ -134,6 +134,8 @@ class Trader:
         """Book fills, send what can be sent and protect what is held, until nothing changes. Raises BrokerError."""
         for _ in range(PASSES):
             changed = await self.book_fills(record, tell)
+            if changed:
+                await self.review(now, record, tell)
             changed |= await self._execute(now, plan, record, tell)
 
             def put(payload: Mapping[str, Any]) -> None:

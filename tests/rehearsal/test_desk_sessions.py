@@ -69,6 +69,17 @@ def test_a_sale_decided_at_the_close_is_held_until_the_next_opening_takes_it(des
     assert [one["text"] for one in desk.payloads("alert") if one["kind"] == "order refused"] == []
 
 
+def test_an_order_is_on_record_as_filled_when_it_fills(desk: Rehearsed) -> None:
+    filled = {
+        one.payload["client_order_id"]: one.at
+        for one in desk.events
+        if one.kind == "forward.order" and one.payload["state"] == "filled"
+    }
+    fills = {one.payload["client_order_id"]: one.at for one in desk.events if one.kind == "forward.fill"}
+    assert len(filled) == 4
+    assert filled.items() <= fills.items()
+
+
 def test_a_desk_killed_in_two_states_comes_to_the_same_end(desk: Rehearsed, tmp_path: Path) -> None:
     """Two of ten: `make soak` kills it in each."""
     killed = Killed(make_lab(tmp_path / "killed"), sessions=4)
